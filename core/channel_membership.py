@@ -1,0 +1,179 @@
+"""What each move through the channel's table does: refs, deadlines, joining again, leaving."""
+
+import math
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from core.backoff import Backoff
+from core.channel_effects import (
+    ChannelClosed,
+    ChannelCrashed,
+    Disconnected,
+    DropReason,
+    Effect,
+    Effects,
+    Joined,
+    JoinRefused,
+    JoinTimedOut,
+    Left,
+    dropped,
+)
+from core.channel_states import TABLE, Move, State
+
+type Send = Callable[[str, str, str | None], None]
+"""Sends one of Phoenix's own events on the topic: event, ref, join_ref."""
+
+ENDINGS: dict[str, type[ChannelCrashed | ChannelClosed]] = {
+    "phx_error": ChannelCrashed,
+    "phx_close": ChannelClosed,
+}
+
+
+class Membership:
+    """This side's belief about being in the topic, and the one place where it changes."""
+
+    REFS = ("join-", "leave-")
+    """How the refs given out here begin. None is used twice, on whatever socket."""
+
+    def __init__(
+        self, send: Send, *, reply_timeout: float, rejoin: Backoff, healthy_after: float
+    ) -> None:
+        self._send = send
+        self._reply_timeout = reply_timeout
+        self._rejoin = rejoin
+        self._healthy_after = healthy_after
+        self._numbers = count(1)
+        self.join_ref: str | None = None
+        """The ref of the present join; None while there is none."""
+        self._reset()
+
+    def _reset(self) -> None:
+        self._attempts = 0
+        self._ghost = False
+        self._enter(State.OFFLINE, 0.0)
+
+    # Moving through the table
+
+    def happened(self, effect: Effect, now: float) -> Effects:
+        """Let something happen: its effect comes back, or a drop if it cannot happen now."""
+        if self._moved(type(effect), now):
+            return (effect,)
+        return dropped(DropReason.UNEXPECTED, f"{type(effect).__name__} while {self.state}")
+
+    def _moved(self, key: type[Effect] | Move, now: float) -> bool:
+        after = self._row.get(key)
+        if after is None:
+            return False
+        if after is not self.state:
+            self._enter(after, now)
+        return True
+
+    def _enter(self, state: State, now: float) -> None:
+        self.state, self._row = state, TABLE[state]
+        self.deadline: float | None = None
+        """When the present state has lasted too long; None if it may last."""
+        self._leave_ref: str | None = None
+        on_entry = _ON_ENTRY.get(state)
+        if on_entry is not None:
+            on_entry(self, now)
+
+    def _join(self, now: float) -> None:
+        self._joined_at = math.inf
+        self.join_ref = f"join-{next(self._numbers)}"
+        self._send("phx_join", self.join_ref, self.join_ref)
+        self.deadline = now + self._reply_timeout
+
+    def _settle(self, now: float) -> None:
+        self._joined_at = now
+
+    def _back_off(self, now: float) -> None:
+        if now - self._joined_at >= self._healthy_after:
+            self._attempts = 0
+        self.join_ref = None
+        self.deadline = now + self._rejoin.wait(self._attempts)
+        self._attempts += 1
+
+    def _leave(self, now: float) -> None:
+        self._leave_ref = self._send_leave()
+        self.deadline = now + self._reply_timeout
+
+    def _send_leave(self) -> str:
+        ref = f"leave-{next(self._numbers)}"
+        self._send("phx_leave", ref, self.join_ref)
+        return ref
+
+    # What the caller does
+
+    def opened(self, now: float) -> None:
+        """There is a new socket: join, and forget whatever an earlier one left behind."""
+        self._reset()
+        self._moved(Move.OPENED, now)
+
+    def leave(self, now: float) -> Effects:
+        """Leave for good; `Left` comes at once if there is nothing to leave."""
+        if self._moved(Move.LEAVE_ASKED, now):
+            return ()
+        return self.happened(Left(acknowledged=False), now)
+
+    def disconnected(self, reason: str) -> Effects:
+        """The socket is gone, which also ends a leave that was under way."""
+        leaving = self.state is State.LEAVING
+        return self.happened(Left(acknowledged=False) if leaving else Disconnected(reason), 0.0)
+
+    def expired(self, now: float) -> Effects:
+        """The deadline has passed: join again, or give up on the join or the leave."""
+        if self.state is State.BACKING_OFF:
+            self._moved(Move.WAITED, now)
+            return ()
+        if self.state is State.LEAVING:
+            return self.happened(Left(acknowledged=False), now)
+        self._ghost = True
+        self._send_leave()
+        return self.happened(JoinTimedOut(), now)
+
+    # What the server says
+
+    def replied(self, ref: str, status: str, response: Any, now: float) -> Effects:
+        """Take the reply to a join or a leave of ours; one that is no longer awaited is dropped."""
+        if ref == self._leave_ref:
+            return self.happened(Left(acknowledged=True), now)
+        if ref == self.join_ref and self.state is State.JOINING:
+            return self.happened(_join_outcome(status, response), now)
+        if status != "ok":
+            self._ghost = False  # the server never took the join that was given up
+        return dropped(DropReason.LATE_REPLY, ref)
+
+    def ended(self, event: str, channel: str | None, now: float) -> Effects:
+        """Take phx_error or phx_close; `channel` is the join_ref it names, if it names one."""
+        if event not in ENDINGS:
+            return dropped(DropReason.UNEXPECTED, event)
+        if self._is_old(event, channel):
+            self._ghost = False
+            return dropped(DropReason.OLD_CHANNEL, event)
+        if self.state is State.CLOSED:
+            return ()  # the server's last word on the channel we left
+        leaving = self.state is State.LEAVING
+        return self.happened(Left(acknowledged=True) if leaving else ENDINGS[event](), now)
+
+    def _is_old(self, event: str, channel: str | None) -> bool:
+        if channel is not None:
+            return channel != self.join_ref
+        if self.state in (State.JOINING, State.BACKING_OFF):
+            return True
+        return self._ghost and event == "phx_close"
+
+
+_ON_ENTRY: dict[State, Callable[[Membership, float], None]] = {
+    State.JOINING: Membership._join,
+    State.JOINED: Membership._settle,
+    State.BACKING_OFF: Membership._back_off,
+    State.LEAVING: Membership._leave,
+}
+
+
+def _join_outcome(status: str, response: Any) -> Joined | JoinRefused:
+    content = response if isinstance(response, dict) else {}
+    if status == "ok":
+        return Joined(content)
+    return JoinRefused(str(content.get("reason", "no reason given"))[:80])
