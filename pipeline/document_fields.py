@@ -1,0 +1,60 @@
+"""The two fields that identify a vCon, in every form the vCon world writes them."""
+
+import re
+from datetime import UTC, datetime
+
+_UUID = re.compile(
+    r"(?:urn:uuid:)?(\{)?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})"
+    r"(?(1)\})",
+    re.IGNORECASE | re.ASCII,
+)
+_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?")
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
+_MILLISECONDS_FROM = 20_000_000_000  # as seconds this would be the year 2603
+
+
+def canonical_uuid(value: object) -> str | None:
+    """A UUID in lower case with hyphens, from any usual form of it; None when it is no UUID."""
+    # uuid.UUID() is not used: it takes hyphens, braces and even underscores wherever they stand.
+    match = _UUID.fullmatch(value) if isinstance(value, str) else None
+    return "-".join(match.groups()[1:]).lower() if match else None
+
+
+def epoch_seconds(value: object) -> float | None:
+    """A point in time as seconds since 1970, or None when it cannot be read as one.
+
+    Takes ISO 8601 (no offset means UTC) and seconds or milliseconds since 1970, as number or text.
+    """
+    if isinstance(value, str):
+        return _from_text(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return _from_number(value)
+
+
+def _from_number(value: float) -> float | None:
+    if _MILLISECONDS_FROM < abs(value) <= _LAST * 1000:
+        value = value / 1000
+    return float(value) if _FIRST <= value <= _LAST else None
+
+
+def _from_text(text: str) -> float | None:
+    try:
+        return _utc(datetime.fromisoformat(text))
+    except ValueError:
+        return _from_odd_text(text.strip())
+
+
+def _from_odd_text(text: str) -> float | None:
+    if _NUMBER.fullmatch(text):
+        return _from_number(float(text))
+    # vcon-server's own constructor writes the offset twice: "...00.769118+00+00:00".
+    text = text.upper().replace("+00+00:00", "+00:00")
+    try:
+        return _utc(datetime.fromisoformat(text))
+    except ValueError:
+        return None
+
+
+def _utc(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

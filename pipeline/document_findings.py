@@ -1,0 +1,117 @@
+"""What is wrong with a vCon: every problem, and where.
+
+Plain code rather than models. It is several times faster on a document that is fine, which nearly
+all are; it can tell errors from warnings; and it leaves the document alone. Only what would break
+a link, a store or the index is an error. The drafts' own examples break the drafts' own schema, so
+everything else that looks odd is a warning, and a field that nobody knows is neither.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from pipeline.document_entries import CHECKS, Counts, kind
+from pipeline.document_fields import canonical_uuid, epoch_seconds
+from pipeline.document_values import storable, value_findings
+from schemas.vcon import (
+    CANONICAL_VERSION,
+    CONTAINERS,
+    KNOWN_VERSIONS,
+    Document,
+    Finding,
+    Severity,
+)
+
+MOST_SHOWN = 100
+"""How many findings are returned one by one; a last one counts the rest."""
+
+_ENOUGH_ERRORS = 1000
+
+type _Found = Iterator[Finding]
+
+
+def findings(document: object) -> list[Finding]:
+    """All that is wrong with a vCon as it came in, old or new: errors first, then warnings.
+
+    Empty: it is fine. Never raises, whatever it is given. After 100 findings, one says how many
+    more there are; it is an error if one of those is.
+    """
+    if not isinstance(document, dict):
+        return [Finding("error", "", f"a vCon is an object, not {kind(document)}")]
+    if _is_envelope(document):
+        return [Finding("error", "", "signed or encrypted vCons are not opened here; send it open")]
+    return _shortened(_all_findings(document))
+
+
+def _is_envelope(document: Document) -> bool:
+    signed = "payload" in document and ("signatures" in document or "signature" in document)
+    return signed or "ciphertext" in document
+
+
+def _shortened(found: Iterable[Finding]) -> list[Finding]:
+    """The first of them, errors before warnings; counting stops when the errors are plenty."""
+    errors: list[Finding] = []
+    warnings: list[Finding] = []
+    seen = 0
+    for finding in found:
+        seen += 1
+        kept = errors if finding.refuses else warnings
+        if len(kept) < MOST_SHOWN or finding.refuses:
+            kept.append(finding)
+        if len(errors) == _ENOUGH_ERRORS:
+            break
+    shown = (errors + warnings)[:MOST_SHOWN]
+    return shown if seen == len(shown) else [*shown, _rest(len(errors), seen)]
+
+
+def _rest(errors: int, seen: int) -> Finding:
+    severity: Severity = "error" if errors > MOST_SHOWN else "warning"
+    at_least = "at least " if errors == _ENOUGH_ERRORS else ""
+    return Finding(severity, "", f"and {at_least}{seen - MOST_SHOWN} more")
+
+
+def _all_findings(document: Document) -> _Found:
+    lists = {name: document.get(name, []) for name in CONTAINERS}
+    counts = {name: len(given or []) for name, given in lists.items() if _is_list(given)}
+    inside = (_list(name, given, counts) for name, given in lists.items())
+    found = chain(_head(document), *inside)
+    return found if storable(document) else chain(found, value_findings(document))
+
+
+def _is_list(given: object) -> bool:
+    return given is None or isinstance(given, list)
+
+
+def _head(document: Document) -> _Found:
+    version, uuid, created_at = (document.get(name) for name in ("vcon", "uuid", "created_at"))
+    if not isinstance(version, str):
+        yield Finding("error", "vcon", f"the version is needed, as a text; got {_got(version)}")
+    elif version not in KNOWN_VERSIONS:
+        reading = f"unknown version {_got(version)}, read as {CANONICAL_VERSION}"
+        yield Finding("warning", "vcon", reading)
+    if canonical_uuid(uuid) is None:
+        yield Finding("error", "uuid", f"a UUID is needed; got {_got(uuid)}")
+    if epoch_seconds(created_at) is None:
+        yield Finding("error", "created_at", f"a date and time is needed; got {_got(created_at)}")
+
+
+def _got(value: object) -> str:
+    return ascii(value[:40]) if isinstance(value, str) else kind(value)
+
+
+def _list(name: str, given: object, counts: Counts) -> _Found:
+    if given is None:
+        yield Finding("warning", name, "null, read as an empty list")
+    elif not isinstance(given, list):
+        yield Finding("error", name, f"expected a list, got {kind(given)}")
+    else:
+        yield from _entries(name, given, counts)
+
+
+def _entries(name: str, entries: list[object], counts: Counts) -> _Found:
+    check = CHECKS[name]
+    for place, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            yield Finding("error", f"{name}[{place}]", f"expected an object, got {kind(entry)}")
+            continue
+        for severity, field, message in check(entry, counts):
+            yield Finding(severity, f"{name}[{place}].{field}", message)
