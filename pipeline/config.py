@@ -1,0 +1,107 @@
+"""The pipeline's configuration: a document as YAML gives it becomes frozen, cross-checked values.
+
+Lenient where older files need it: null sections, unknown keys, links nobody uses. Strict where a
+mistake would otherwise show only when a vCon is already on its way. Nothing here reads a file or
+the environment.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+
+from core.errors import ConfigurationError
+from pipeline.config_chains import Registry, read_chains
+from pipeline.config_environment import Environment, Missing, Where
+from pipeline.config_guests import read_imports, read_links, read_storages, read_tracers
+from pipeline.config_ingress import read_ingress_auth
+from pipeline.config_model import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
+from pipeline.config_section import Findings, Section
+
+__all__ = ["Chain", "GuestSpec", "LinkStep", "PipelineConfig", "StorageSpec", "parse"]
+
+_SECTIONS = ("ingress_auth", "imports", "links", "storages", "tracers", "chains")
+
+
+def parse(document: object, environ: Mapping[str, str]) -> PipelineConfig:
+    """What a configuration document means, with `${NAME}` filled from `environ`.
+
+    Raises:
+        ConfigurationError: with every problem found, each beginning with its path.
+    """
+    environment, findings = Environment(environ), Findings()
+    root = Section(_filled(document, environment), (), findings)
+    config = _read(root, environment.missing)
+    used = _used(config)
+    _report_missing(environment.missing, used, findings)
+    _note_unread(root, environment.strays)
+    _note_unused(config, used, findings)
+    if findings.problems:
+        raise ConfigurationError(findings.problems)
+    return replace(config, notes=tuple(findings.notes))
+
+
+def _filled(document: object, environment: Environment) -> object:
+    try:
+        return environment.fill(document)
+    except RecursionError:
+        raise ConfigurationError(
+            "the configuration contains itself: an alias (*name) inside its own anchor (&name)"
+        ) from None
+
+
+def _read(root: Section, missing: Sequence[Missing]) -> PipelineConfig:
+    registry = Registry(
+        links=read_links(root.section("links")),
+        storages=read_storages(root.section("storages"), missing),
+        tracers=read_tracers(root.section("tracers")),
+    )
+    return PipelineConfig(
+        chains=read_chains(root.section("chains"), registry),
+        links=registry.links,
+        storages=registry.storages,
+        tracers=registry.tracers,
+        imports=read_imports(root.section("imports")),
+        ingress_auth=read_ingress_auth(root.section("ingress_auth")),
+    )
+
+
+def _used(config: PipelineConfig) -> frozenset[Where]:
+    """The entries that something running depends on, by the first two parts of their path."""
+    chains = config.enabled_chains
+    return frozenset(
+        {("imports", name) for name in config.imports}
+        | {("ingress_auth", name) for name in config.ingress_lists}
+        | {("chains", chain.name) for chain in chains}
+        | {("links", link.name) for chain in chains for link in chain.links}
+        | {("storages", storage.name) for chain in chains for storage in chain.storages}
+        | {("tracers", tracer.name) for chain in chains for tracer in chain.tracers}
+    )
+
+
+def _report_missing(missing: Sequence[Missing], used: Set[Where], findings: Findings) -> None:
+    """A missing variable is a problem where something runs with it, elsewhere a note."""
+    for where, text in ((m.where, f"the environment has no {m.name}") for m in missing):
+        if where[0] not in _SECTIONS:
+            continue
+        if where[:2] in used or len(where) == 1:
+            findings.problem(where, text)
+        else:
+            findings.note(where, f"{text}; nothing enabled needs it")
+
+
+def _note_unread(root: Section, strays: Sequence[Where]) -> None:
+    if root.raw("followers"):
+        root.findings.note(("followers",), "following other servers is not supported, ignored")
+    root.note_unread()
+    for where in strays:
+        root.findings.note(where, "'${' begins no variable here and is left as it is")
+
+
+def _note_unused(config: PipelineConfig, used: Set[Where], findings: Findings) -> None:
+    for where in [("links", name) for name in config.links] + [
+        ("tracers", name) for name in config.tracers
+    ]:
+        if where not in used:
+            findings.note(where, "no enabled chain uses it, so its module is not loaded")
+    for name in config.ingress_auth:
+        if ("ingress_auth", name) not in used:
+            findings.note(("ingress_auth", name), "no enabled chain reads this list")

@@ -1,0 +1,80 @@
+"""`${NAME}` in the values of a configuration, filled from the environment that is passed in.
+
+`${env.NAME}` is the same; `${NAME:-text}` uses the text when the variable is unset or empty;
+`$${` stands for `${`. Keys are left alone. What is missing is collected, not raised, because
+whether it matters depends on whether anything uses the value.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+type Where = tuple[str | int, ...]
+"""A place in the document: keys and list positions from the top."""
+
+_VARIABLE = re.compile(
+    r"""
+      \$\$\{                                  # escaped
+    | \$\{ (?:env\.)? (?P<name> [A-Za-z_][A-Za-z0-9_]* ) (?: :- (?P<default> [^}]* ) )? \}
+    | (?P<stray> \$\{ )                       # opens something that is no variable
+    """,
+    re.VERBOSE,
+)
+
+
+class Unfilled(str):
+    """A value with a variable that is missing: reported already, so nobody need judge it again."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A variable that a value wants and the environment does not have."""
+
+    where: Where
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Fills values, and remembers what was missing and where `${` begins no variable."""
+
+    variables: Mapping[str, str]
+    missing: list[Missing] = field(default_factory=list)
+    strays: list[Where] = field(default_factory=list)
+
+    def fill(self, value: object, where: Where = ()) -> object:
+        """A copy of the value with its variables filled."""
+        match value:
+            case str():
+                return self._text(value, where)
+            case Mapping():
+                return {key: self.fill(item, (*where, key)) for key, item in value.items()}
+            case list():
+                return [self.fill(item, (*where, place)) for place, item in enumerate(value)]
+            case _:
+                return value
+
+    def _text(self, text: str, where: Where) -> str:
+        if "${" not in text:
+            return text
+        before = len(self.missing)
+        filled = _VARIABLE.sub(lambda match: self._variable(match, where), text)
+        return filled if len(self.missing) == before else Unfilled(filled)
+
+    def _variable(self, match: re.Match[str], where: Where) -> str:
+        if match["stray"]:
+            self.strays.append(where)
+            return match[0]
+        if not match["name"]:
+            return "${"
+        return self._value(match["name"], match["default"], where) or ""
+
+    def _value(self, name: str, default: str | None, where: Where) -> str | None:
+        value = self.variables.get(name)
+        if default is not None:
+            return value or default
+        if value is None:
+            self.missing.append(Missing(where, name))
+        return value

@@ -1,0 +1,68 @@
+"""The sections that name modules (`links`, `storages`, `tracers`, `imports`)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.config_environment import Missing
+from pipeline.config_model import (
+    LINK_RETRIES,
+    STORAGE_RETRIES,
+    GuestSpec,
+    LinkStep,
+    StorageSpec,
+)
+from pipeline.config_section import RETRIES, SECONDS, TEXT, Section
+
+
+def read_links(links: Section) -> dict[str, LinkStep]:
+    """Every link as defined, by name."""
+    return {name: _link(name, entry) for name, entry in links.sections()}
+
+
+def read_storages(storages: Section, missing: Sequence[Missing]) -> dict[str, StorageSpec]:
+    """Every storage by name; each knows which of its variables are `missing`."""
+    return {name: _storage(name, entry, missing) for name, entry in storages.sections()}
+
+
+def read_tracers(tracers: Section) -> dict[str, GuestSpec]:
+    """Every tracer by name."""
+    return {name: _guest(name, entry) for name, entry in tracers.sections()}
+
+
+def read_imports(imports: Section) -> dict[str, GuestSpec]:
+    """Every import by name. An entry may be just the module's name, as in older files."""
+    return {name: _import(name, imports) for name in imports}
+
+
+def _link(name: str, entry: Section) -> LinkStep:
+    timeout = entry.value("timeout", SECONDS, None)
+    retries = entry.value("retries", RETRIES, LINK_RETRIES)
+    return LinkStep(name, _guest(name, entry), timeout, retries)
+
+
+def _storage(name: str, entry: Section, missing: Sequence[Missing]) -> StorageSpec:
+    timeout = entry.value("timeout", SECONDS, None)
+    retries = entry.value("retries", RETRIES, STORAGE_RETRIES)
+    unset = tuple(dict.fromkeys(m.name for m in missing if m.where[:2] == entry.where))
+    return StorageSpec(**_guest_parts(name, entry), timeout=timeout, retries=retries, unset=unset)
+
+
+def _guest(name: str, entry: Section) -> GuestSpec:
+    return GuestSpec(**_guest_parts(name, entry))
+
+
+def _guest_parts(name: str, entry: Section) -> dict[str, Any]:
+    parts = {
+        "name": name,
+        "module": entry.required("module", TEXT, ""),
+        "pip_name": entry.value("pip_name", TEXT, "") or None,
+        "options": entry.options("options"),
+    }
+    entry.note_unread()
+    return parts
+
+
+def _import(name: str, imports: Section) -> GuestSpec:
+    if isinstance(imports.raw(name), str):
+        return GuestSpec(name, imports.value(name, TEXT, ""))
+    return _guest(name, imports.section(name))

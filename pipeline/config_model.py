@@ -1,0 +1,114 @@
+"""What a configuration file says, once read: frozen values, every name already resolved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pipeline.config_hash import canonical, slow_digest
+
+LINK_RETRIES = 0
+"""A link is repeated only when asked: nobody promised that running it twice is harmless."""
+STORAGE_RETRIES = 3
+MAX_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSpec:
+    """One configured link, storage, tracer or import: which module, with which options.
+
+    `options` holds only what the file says; the module's own defaults are not in it.
+    """
+
+    name: str
+    module: str
+    # A pip name may carry an access token and options carry keys: neither is ever printed.
+    pip_name: str | None = field(default=None, repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSpec(GuestSpec):
+    """A storage: with the seconds one call may take (None: any) and how often it is repeated.
+
+    `unset` names the variables that its options want and the environment lacks. It is empty for
+    every storage that an enabled chain writes to.
+    """
+
+    timeout: float | None = None
+    retries: int = STORAGE_RETRIES
+    unset: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStep:
+    """A link with the options it has in this place: seconds for one call, and repetitions."""
+
+    name: str
+    guest: GuestSpec
+    timeout: float | None = None
+    retries: int = LINK_RETRIES
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Links in order, then storages side by side, then egress. `timeout`: seconds for one run."""
+
+    name: str
+    links: tuple[LinkStep, ...] = ()
+    storages: tuple[StorageSpec, ...] = ()
+    tracers: tuple[GuestSpec, ...] = ()
+    ingress_lists: tuple[str, ...] = ()
+    egress_lists: tuple[str, ...] = ()
+    enabled: bool = True
+    timeout: float | None = None
+    max_attempts: int = MAX_ATTEMPTS
+
+
+# Without slots, because the two cached properties need somewhere to live.
+@dataclass(frozen=True)
+class PipelineConfig:
+    """A whole configuration. Mappings are by name, in the order of the file.
+
+    `links` are as defined, before any chain overrides their options. `ingress_auth` gives the
+    keys that open an ingress list. `notes` are remarks for the operator, none of them an error.
+    """
+
+    chains: Mapping[str, Chain] = field(default_factory=dict)
+    links: Mapping[str, LinkStep] = field(default_factory=dict)
+    storages: Mapping[str, StorageSpec] = field(default_factory=dict)
+    tracers: Mapping[str, GuestSpec] = field(default_factory=dict)
+    imports: Mapping[str, GuestSpec] = field(default_factory=dict)
+    ingress_auth: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def enabled_chains(self) -> tuple[Chain, ...]:
+        """The chains that consume their ingress lists."""
+        return tuple(chain for chain in self.chains.values() if chain.enabled)
+
+    @property
+    def ingress_lists(self) -> tuple[str, ...]:
+        """The lists that enabled chains read, sorted."""
+        return tuple(sorted(self._readers))
+
+    def chain_reading(self, ingress_list: str) -> Chain | None:
+        """The enabled chain that consumes this list, if any."""
+        return self._readers.get(ingress_list)
+
+    @cached_property
+    def _readers(self) -> dict[str, Chain]:
+        return {name: chain for chain in self.enabled_chains for name in chain.ingress_lists}
+
+    @property
+    def content(self) -> bytes:
+        """All that affects a run, in canonical form, secrets included: not to be shown or kept.
+
+        Ingress keys, notes, and links and tracers that no chain names do not affect a run.
+        """
+        return canonical([self.chains, *self.storages.values(), *self.imports.values()])
+
+    @cached_property
+    def hash(self) -> str:
+        """16 hex digits that change whenever `content` does; slow the first time it is asked."""
+        return slow_digest(self.content)

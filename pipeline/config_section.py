@@ -1,0 +1,140 @@
+"""Reading a document key by key: what is wrong is collected with its place, and reading goes on."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from pipeline.config_environment import Unfilled, Where
+
+
+@dataclass(frozen=True, slots=True)
+class Kind[T]:
+    """A kind of value: how it is checked, and how it is asked for in a message."""
+
+    adapter: TypeAdapter[T]
+    wanted: str
+
+
+TEXT = Kind(TypeAdapter(Annotated[str, Field(strict=True, min_length=1)]), "a text, not empty")
+SWITCH = Kind(TypeAdapter(bool), "true or false (1 or 0)")
+SECONDS: Kind[float | None] = Kind(
+    TypeAdapter(Annotated[float, Field(gt=0, allow_inf_nan=False)]), "a number of seconds above 0"
+)
+RETRIES = Kind(TypeAdapter(Annotated[int, Field(ge=0)]), "a whole number, 0 or more")
+ATTEMPTS = Kind(TypeAdapter(Annotated[int, Field(ge=1)]), "a whole number, 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is wrong with a document, and what is merely worth saying, in the order found."""
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def problem(self, where: Where, text: str) -> None:
+        """Something the operator has to change."""
+        self.problems.append(f"{spelled(where)}: {text}")
+
+    def note(self, where: Where, text: str) -> None:
+        """Something the operator may want to know."""
+        self.notes.append(f"{spelled(where)}: {text}")
+
+
+def spelled(where: Where) -> str:
+    """A place as people write it: `chains.main.links[2]`."""
+    path = ""
+    for part in where:
+        if isinstance(part, str) and re.fullmatch(r"[\w:-]+", part):
+            path += f".{part}" if path else part
+        else:
+            path += f"[{json.dumps(part, default=str)}]"
+    return path or "the configuration"
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What to add to a message about an unknown name: the nearest known one, or all there are."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
+
+
+class Section:
+    """One mapping of a document. Null, and a key set to null, count as absent."""
+
+    def __init__(self, content: object, where: Where, findings: Findings) -> None:
+        self.where = where
+        self.findings = findings
+        self._is_mapping = content is None or isinstance(content, Mapping)
+        self._content = self._mapping(content)
+        self._read: set[str] = set()
+
+    def value[T](self, key: str, kind: Kind[T], default: T) -> T:
+        """The value of a key, or the default when it is absent or wrong."""
+        content = self.raw(key)
+        if content is None:
+            return default
+        try:
+            return kind.adapter.validate_python(content)
+        except ValidationError:
+            self.findings.problem((*self.where, key), f"must be {kind.wanted}")
+            return default
+
+    def required[T](self, key: str, kind: Kind[T], default: T) -> T:
+        """As `value`, but absence is a problem; the default only stands in until all is read."""
+        if self._is_mapping and self._content.get(key) is None:
+            self.findings.problem((*self.where, key), f"is missing; it must be {kind.wanted}")
+        return self.value(key, kind, default)
+
+    def section(self, key: str) -> "Section":
+        """The mapping below a key; empty when absent or wrong."""
+        self._read.add(key)
+        return Section(self._content.get(key), (*self.where, key), self.findings)
+
+    def sections(self) -> Iterator[tuple[str, "Section"]]:
+        """Each key with the mapping below it."""
+        return ((key, self.section(key)) for key in self._content)
+
+    def entries(self, key: str) -> list[tuple[Where, object]]:
+        """The elements of the list below a key, each with its place."""
+        content, where = self.raw(key), (*self.where, key)
+        if isinstance(content, list):
+            listed = [((*where, place), entry) for place, entry in enumerate(content)]
+            return [pair for pair in listed if not isinstance(pair[1], Unfilled)]
+        if content is not None:
+            self.findings.problem(where, "must be a list")
+        return []
+
+    def raw(self, key: str) -> object:
+        """Whatever is below a key; None when that is already reported."""
+        self._read.add(key)
+        content = self._content.get(key)
+        return None if isinstance(content, Unfilled) else content
+
+    def options(self, key: str) -> dict[str, Any]:
+        """The mapping below a key as a plain dict."""
+        return dict(self.section(key)._content)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._content)
+
+    def note_unread(self) -> None:
+        """Note every key that nobody has asked for."""
+        for key in self._content:
+            if key not in self._read:
+                self.findings.note((*self.where, key), "not a known key, ignored")
+
+    def _mapping(self, content: object) -> Mapping[str, Any]:
+        if content is None or isinstance(content, Unfilled):
+            return {}
+        if not isinstance(content, Mapping):
+            self.findings.problem(self.where, "must be a mapping (keys with values)")
+            return {}
+        for key in content:
+            if not isinstance(key, str):
+                self.findings.problem((*self.where, key), "a key must be a text; quote it")
+        return {key: item for key, item in content.items() if isinstance(key, str)}

@@ -1,0 +1,53 @@
+"""Every Redis key by name. Ours begin with `pc:`; the others are shared with the vCon world."""
+
+RUN_LIST = "run:"
+DEAD_LETTERS = "DLQ:"
+STORAGE_DEAD_LETTERS = "DLQ:storage:"
+
+WORKERS = "pc:workers"
+LOCKS = "pc:locks"
+LATER = "pc:later"
+HISTORY = "pc:history"
+FINISHED_CHANNEL = "pc:finished"
+
+RESERVED_PREFIXES = ("pc:", RUN_LIST, DEAD_LETTERS, "vcon:", "context:", "tel:", "mailto:", "name:")
+
+
+def vcon(uuid: str) -> str:
+    """The vCon document."""
+    return f"vcon:{uuid}"
+
+
+def run(run_id: str) -> str:
+    """One live or recent run, as JSON."""
+    return f"pc:run:{run_id}"
+
+
+def run_list(chain: str) -> str:
+    """The list that RunChain feeds."""
+    return f"{RUN_LIST}{chain}"
+
+
+def worker(worker_id: str) -> str:
+    """A worker's sign of life."""
+    return f"pc:worker:{worker_id}"
+
+
+def inflight(worker_id: str) -> str:
+    """What a worker holds: uuid -> element, list and run, one per line."""
+    return f"pc:inflight:{worker_id}"
+
+
+def dead_letters(ingress_list: str) -> str:
+    """The uuids that failed on their way out of an ingress list."""
+    return f"{DEAD_LETTERS}{ingress_list}"
+
+
+def storage_dead_letters(storage: str) -> str:
+    """The uuids that one storage would not take."""
+    return f"{STORAGE_DEAD_LETTERS}{storage}"
+
+
+def reasons(dead_letter_list: str) -> str:
+    """Why each uuid is in a dead-letter list: uuid -> JSON."""
+    return f"pc:dead:{dead_letter_list}"

@@ -1,0 +1,197 @@
+"""From a configuration to guests that can be called: modules imported, contracts checked.
+
+Everything is imported at load, never in the middle of a vCon, and only for enabled chains.
+"""
+
+import importlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from core.errors import ConfigurationError, GuestError
+from pipeline.config import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
+from pipeline.config_model import STORAGE_RETRIES
+from pipeline.modules_contract import LINK, STORAGE, TRACER, Contract, Function, Guest, guest_in
+from pipeline.modules_missing import explain_missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A guest ready to be called, with its configured options over its default ones."""
+
+    name: str
+    options: Mapping[str, Any] = field(repr=False)
+    is_async: bool
+
+    def fresh_options(self) -> dict[str, Any]:
+        """The options for one call: a guest may change this dict, though not what lies deeper."""
+        return dict(self.options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedLink(Loaded):
+    """`run(vcon_uuid, link_name, opts)` returns a vCon uuid to go on with, or something falsy."""
+
+    run: Function
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedStorage(Loaded):
+    """`save`, `get` and `delete` take `(vcon_uuid, opts)`; `close` takes nothing.
+
+    `timeout` is in seconds for one call, None for any; `retries` is how often a save is repeated.
+    """
+
+    save: Function
+    get: Function | None = None
+    delete: Function | None = None
+    close: Function | None = None
+    timeout: float | None = None
+    retries: int = STORAGE_RETRIES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedTracer(Loaded):
+    """`run(in_vcon_uuid, out_vcon_uuid, tracer_name, links, link_index, options)`."""
+
+    run: Function
+
+
+@dataclass(frozen=True, slots=True)
+class Guests:
+    """What the enabled chains of one configuration call, by what was configured."""
+
+    links: Mapping[GuestSpec, LoadedLink] = field(default_factory=dict)
+    storages: Mapping[GuestSpec, LoadedStorage] = field(default_factory=dict)
+    tracers: Mapping[GuestSpec, LoadedTracer] = field(default_factory=dict)
+
+    def link(self, step: LinkStep) -> LoadedLink:
+        """The link of a step, with the options it has in that chain."""
+        return self.links[step.guest]
+
+    def storage(self, chain: Chain, name: str) -> LoadedStorage:
+        """A storage that the chain writes to."""
+        return self.storages[next(spec for spec in chain.storages if spec.name == name)]
+
+    def tracers_of(self, chain: Chain) -> tuple[LoadedTracer, ...]:
+        """The tracers of a chain, in order."""
+        return tuple(self.tracers[spec] for spec in chain.tracers)
+
+
+def load(config: PipelineConfig) -> Guests:
+    """Import and check what the enabled chains need. It blocks for as long as the imports do.
+
+    Raises:
+        ConfigurationError: with every problem, its path, and the chains that want the guest.
+    """
+    importlib.invalidate_caches()
+    loader = _Loader()
+    loaded: dict[str, dict[GuestSpec, Any]] = {section: {} for section in loader.sections}
+    problems: defaultdict[str, list[str]] = defaultdict(list)
+    for (section, spec), chains in _wanted(config).items():
+        try:
+            loaded[section][spec] = loader.sections[section](spec)
+        except GuestError as error:
+            problems[f"{section}.{spec.name}: {error}"] += chains
+    if problems:
+        raise ConfigurationError([_with_chains(text, who) for text, who in problems.items()])
+    return Guests(loaded["links"], loaded["storages"], loaded["tracers"])
+
+
+def load_storage(spec: StorageSpec) -> LoadedStorage:
+    """One storage, such as one that is only read from. It blocks for as long as the import does.
+
+    Raises:
+        GuestError: when its module or its configuration does not allow it.
+    """
+    if spec.unset:
+        raise GuestError(f"storage {spec.name}: the environment has no {', '.join(spec.unset)}")
+    importlib.invalidate_caches()
+    try:
+        return _Loader().storage(spec)
+    except GuestError as error:
+        raise GuestError(f"storage {spec.name}: {error}") from error
+
+
+def _wanted(config: PipelineConfig) -> dict[tuple[str, GuestSpec], list[str]]:
+    """Each thing to load, once, with the chains that want it; imports come first, for nobody."""
+    wanted: dict[tuple[str, GuestSpec], list[str]] = {
+        ("imports", spec): [] for spec in config.imports.values()
+    }
+    for chain in config.enabled_chains:
+        for need in dict.fromkeys(_needs(chain)):
+            wanted.setdefault(need, []).append(chain.name)
+    return wanted
+
+
+def _needs(chain: Chain) -> Iterator[tuple[str, GuestSpec]]:
+    yield from (("links", step.guest) for step in chain.links)
+    yield from (("storages", spec) for spec in chain.storages)
+    yield from (("tracers", spec) for spec in chain.tracers)
+
+
+def _with_chains(text: str, chains: list[str]) -> str:
+    return (
+        f"{text} (wanted by chains.{', chains.'.join(dict.fromkeys(chains))})" if chains else text
+    )
+
+
+class _Loader:
+    """Loads guests; within one load a module is imported once and a class constructed once."""
+
+    def __init__(self) -> None:
+        self.sections: dict[str, Callable[[Any], Any]] = {
+            "imports": self.module,
+            "links": self.link,
+            "storages": self.storage,
+            "tracers": self.tracer,
+        }
+        self._modules: dict[str, ModuleType | GuestError] = {}
+        self._guests: dict[tuple[str, int], Guest] = {}
+
+    def link(self, spec: GuestSpec) -> LoadedLink:
+        # The place to rewrite links that have been renamed: module and options change together.
+        guest = self._guest(spec, LINK)
+        return LoadedLink(**_common(spec, guest), **guest.functions)
+
+    def storage(self, spec: StorageSpec) -> LoadedStorage:
+        guest = self._guest(spec, STORAGE)
+        return LoadedStorage(
+            **_common(spec, guest), **guest.functions, timeout=spec.timeout, retries=spec.retries
+        )
+
+    def tracer(self, spec: GuestSpec) -> LoadedTracer:
+        guest = self._guest(spec, TRACER)
+        return LoadedTracer(**_common(spec, guest), **guest.functions)
+
+    def module(self, spec: GuestSpec) -> ModuleType:
+        # The place to install what is missing, before giving up on it.
+        outcome = self._modules.get(spec.module) or _imported(spec)
+        self._modules[spec.module] = outcome
+        if isinstance(outcome, GuestError):
+            raise outcome
+        return outcome
+
+    def _guest(self, spec: GuestSpec, contract: Contract) -> Guest:
+        key = (spec.module, id(contract))
+        if key not in self._guests:
+            self._guests[key] = guest_in(self.module(spec), contract)
+        return self._guests[key]
+
+
+def _common(spec: GuestSpec, guest: Guest) -> dict[str, Any]:
+    options = {**guest.default_options, **spec.options}
+    return {"name": spec.name, "options": options, "is_async": guest.is_async}
+
+
+def _imported(spec: GuestSpec) -> ModuleType | GuestError:
+    """The module, or why there is none."""
+    try:
+        return importlib.import_module(spec.module)
+    except ModuleNotFoundError as error:
+        return GuestError(explain_missing(spec, error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 -- a guest's module may do anything
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        return GuestError(f"importing {spec.module} fails: {reason}")

@@ -1,0 +1,42 @@
+"""Telling the operator which module is missing, and what to do about it."""
+
+import difflib
+import pkgutil
+import re
+import sys
+
+from pipeline.config import GuestSpec
+
+ROOMS = ("links", "storage", "tracers")
+"""The packages that built-in guests are in."""
+
+
+def explain_missing(spec: GuestSpec, error: ModuleNotFoundError) -> str:
+    """Either the guest's own module is not there, or something that it imports."""
+    if error.name and f"{spec.module}.".startswith(f"{error.name}."):
+        return f"no module named {spec.module!r}; {_advice(spec, error.name)}"
+    package = f" (its package: {shown(spec.pip_name)})" if spec.pip_name else ""
+    what = repr(error.name) if error.name else f"something missing ({error})"
+    return f"{spec.module} is there, but it imports {what}, which is not installed{package}"
+
+
+def shown(pip_name: str) -> str:
+    """A pip name without the credentials its URL may have."""
+    return re.sub(r"//[^/@\s]+@", "//***@", pip_name)
+
+
+def _advice(spec: GuestSpec, missing: str) -> str:
+    if spec.pip_name:
+        return f"install it: pip install {shown(spec.pip_name)!r}"
+    if near := difflib.get_close_matches(missing, _neighbours(missing), n=1):
+        return f"did you mean {spec.module.replace(missing, near[0], 1)!r}?"
+    return "check the spelling, or install the package that has it and name that as pip_name"
+
+
+def _neighbours(missing: str) -> list[str]:
+    """The modules that are where the missing one was looked for."""
+    parent, _, _ = missing.rpartition(".")
+    if not parent:
+        return list(ROOMS)
+    path = getattr(sys.modules.get(parent), "__path__", [])
+    return [f"{parent}.{module.name}" for module in pkgutil.iter_modules(path)]
