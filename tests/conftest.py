@@ -1,0 +1,135 @@
+"""Real servers for every test that asks for one.
+
+A session (each worker of a parallel one too) has one PostgreSQL and one Valkey, started when the
+first test asks; each test gets a database and an emptied Redis of its own. Nothing is imported
+before it is asked for: the unit tests stay fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core.settings import DatabaseSettings
+    from devstack.postgres import Postgres
+    from devstack.valkey import Valkey
+
+TEMPLATE = "patchcord_template"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """The session's PostgreSQL; tests that stop or kill a server start their own."""
+    from devstack.folders import temporary_folder
+    from devstack.postgres import Postgres
+
+    with temporary_folder() as folder:
+        server = Postgres.start(folder, fsync=False)
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Valkey]:
+    """The session's Valkey; tests that stop or kill a server start their own."""
+    from devstack.folders import temporary_folder
+    from devstack.valkey import Valkey
+
+    with temporary_folder() as folder:
+        server = Valkey.start(folder)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def reachable_folder() -> Iterator[Path]:
+    """A folder for servers of the test's own; pytest's `tmp_path` is closed to root's servers."""
+    from devstack.folders import temporary_folder
+
+    with temporary_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def used_stack_folder() -> Iterator[Path]:
+    """The folder of an embedded stack that ran before: its database need not be made again."""
+    from devstack.folders import temporary_folder
+    from devstack.postgres import Postgres
+
+    with temporary_folder() as folder:
+        Postgres.start(folder / "postgres", fsync=False).stop()
+        yield folder
+
+
+@pytest.fixture
+def redis_url(valkey_server: Valkey) -> str:
+    """The address of a Redis with JSON that holds nothing."""
+    from redis import Redis
+
+    with Redis.from_url(valkey_server.url) as client:
+        client.flushall()
+    return valkey_server.url
+
+
+@pytest.fixture
+def empty_database(postgres_server: Postgres) -> Iterator[str]:
+    """The name of a database without tables, dropped after the test."""
+    yield from _database(postgres_server, template=None)
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_server: Postgres) -> str:
+    """The name of a database migrated to the newest revision, there to be copied, not used."""
+    from core.database import Database
+
+    postgres_server.create_database(TEMPLATE)
+    database = Database()
+    database.initialize(_settings(postgres_server, TEMPLATE))
+    database.migrate()
+    database.close()
+    return TEMPLATE
+
+
+@pytest.fixture
+def database_name(postgres_server: Postgres, template_database: str) -> Iterator[str]:
+    """The name of a migrated database of the test's own, dropped after it."""
+    yield from _database(postgres_server, template=template_database)
+
+
+@pytest.fixture
+def database_url(postgres_server: Postgres, database_name: str) -> str:
+    """The `postgresql://` URL of the test's migrated database."""
+    return postgres_server.url(database_name)
+
+
+@pytest.fixture
+def database_settings(postgres_server: Postgres, database_name: str) -> DatabaseSettings:
+    """The settings of the test's migrated database, as `Database.initialize` takes them."""
+    return _settings(postgres_server, database_name)
+
+
+@pytest.fixture
+def database_environment(postgres_server: Postgres, database_name: str) -> dict[str, str]:
+    """The variables by which a process finds the test's migrated database."""
+    return {"ENVIRONMENT": "test", **postgres_server.environment(database_name)}
+
+
+def _database(server: Postgres, template: str | None) -> Iterator[str]:
+    name = f"patchcord_{next(_numbers)}"
+    server.create_database(name, template)
+    yield name
+    server.drop_database(name)
+
+
+def _settings(server: Postgres, database: str) -> DatabaseSettings:
+    from core.settings import DatabaseSettings
+
+    values = {name.lower(): value for name, value in server.environment(database).items()}
+    return DatabaseSettings(environment="test", **values)

@@ -1,0 +1,152 @@
+"""The bootstrap, run in a small checkout of its own with the uv that made this environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devstack import machine
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PARTS = ("__init__", "bootstrap", "machine")
+PINNED = next(
+    line for line in (CHECKOUT / "requirements.txt").read_text().splitlines() if "pip==" in line
+)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with the bootstrap and requirement files that ask for next to nothing."""
+    checkout = tmp_path / "checkout"
+    (checkout / "devstack").mkdir(parents=True)
+    for part in PARTS:
+        shutil.copy(CHECKOUT / "devstack" / f"{part}.py", checkout / "devstack")
+    for name in ("requirements.txt", "requirements-devstack.txt", "requirements-test.txt"):
+        (checkout / name).write_text(f"{PINNED}\n")
+    return checkout
+
+
+def start(checkout: Path, target: str, **variables: str) -> subprocess.Popen[str]:
+    """Starts the bootstrap with nothing in its environment but what it may count on."""
+    path = os.pathsep.join([str(CHECKOUT / ".uv" / "bin"), os.environ["PATH"]])
+    return subprocess.Popen(
+        [sys.executable, "-m", "devstack.bootstrap", target],
+        cwd=checkout,
+        env={"PATH": path, "HOME": os.environ.get("HOME", "/")} | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(checkout: Path, target: str, **variables: str) -> tuple[int, str, str]:
+    """Runs the bootstrap; returns its exit code, its output and its errors."""
+    process = start(checkout, target, **variables)
+    output, errors = process.communicate()
+    return process.returncode, output, errors
+
+
+def test_the_second_run_has_nothing_to_do(checkout: Path) -> None:
+    """The first run makes an environment with the wanted packages, the second says nothing."""
+    code, output, errors = run(checkout, "demo")
+    assert (code, errors) == (0, "")
+    assert "ready in" in output
+    subprocess.run([checkout / ".venv/bin/python", "-m", "pip", "--version"], check=True)
+    assert run(checkout, "demo") == (0, "", "")
+
+
+def test_a_target_keeps_what_others_installed(checkout: Path) -> None:
+    """The environment only grows: going back to a smaller target installs nothing."""
+    assert run(checkout, "test")[0] == 0
+    assert run(checkout, "demo") == (0, "", "")
+    assert run(checkout, "test") == (0, "", "")
+
+
+def test_a_changed_requirement_file_is_installed(checkout: Path) -> None:
+    """When a pinned file changes, the next run installs it."""
+    assert run(checkout, "demo")[0] == 0
+    (checkout / "requirements.txt").write_text(f"# changed\n{PINNED}\n")
+    code, output, _ = run(checkout, "demo")
+    assert code == 0
+    assert "installing" in output
+    assert "making .venv" not in output
+
+
+def test_a_moved_checkout_gets_a_new_environment(checkout: Path, tmp_path: Path) -> None:
+    """An environment that was moved along with its checkout is not trusted."""
+    assert run(checkout, "demo")[0] == 0
+    moved = checkout.rename(tmp_path / "moved")
+    assert "making .venv" in run(moved, "demo")[1]
+
+
+def test_two_bootstraps_take_turns(checkout: Path) -> None:
+    """Of two at once one installs, and both end well."""
+    both = [start(checkout, "demo"), start(checkout, "demo")]
+    outputs = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sum("installing" in output for output in outputs) == 1
+
+
+def test_a_failed_installation_is_one_line_and_not_forgotten(checkout: Path) -> None:
+    """A failure says in one line what failed and what to do, and the next run tries again."""
+    (checkout / "requirements.txt").write_text("missing @ file:///nonexistent/missing.whl\n")
+    code, _, errors = run(checkout, "demo")
+    assert code == 1
+    assert errors.count("\n") == 1
+    assert "the packages could not be installed" in errors
+    assert "then run again" in errors
+    (checkout / "requirements.txt").write_text(f"{PINNED}\n")
+    assert run(checkout, "demo")[0] == 0
+
+
+def test_an_unwritable_home_is_no_obstacle(checkout: Path) -> None:
+    """Without a usable home folder the cache lies in the checkout."""
+    (checkout / "requirements.txt").write_text("missing @ file:///nonexistent/missing.whl\n")
+    run(checkout, "demo", HOME="/nonexistent")
+    assert (checkout / ".uv" / "cache").is_dir()
+    assert not Path("/nonexistent").exists()
+
+
+def test_a_wrong_target_is_refused(checkout: Path) -> None:
+    """An unknown target is a usage error and makes nothing."""
+    code, _, errors = run(checkout, "deploy")
+    assert code == 2
+    assert errors.startswith("usage: ")
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_python_that_refuses_to_run_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A python3.12 on PATH that exits with 127, as pyenv's shims do, is not taken."""
+    shim, root = tmp_path / "bin" / "python3.12", tmp_path / "pyenv"
+    kept = root / "versions" / "3.12.99" / "bin" / "python"
+    for program, script in ((shim, "exit 127"), (kept, "echo 3.12")):
+        program.parent.mkdir(parents=True)
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setattr(machine.sys, "executable", "/nonexistent/python")
+    monkeypatch.setenv("PATH", str(shim.parent))
+    monkeypatch.setenv("PYENV_ROOT", str(root))
+    assert machine.find_python() == str(kept)
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        (
+            "Using it\nerror: no disk\n  Caused by: a\n  Caused by: quota",
+            "error: no disk; Caused by: quota",
+        ),
+        ("  \u00d7 No solution found\n  ╰─▶ Because of this", "No solution found"),
+        ("", "it said nothing"),
+    ],
+)
+def test_the_essence_of_a_failure(output: str, said: str) -> None:
+    """Of a failed command's output the line that says what went wrong is shown."""
+    assert machine.essence(output) == said
