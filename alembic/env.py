@@ -1,0 +1,77 @@
+"""How Alembic reaches the database: over the service's connection, or from the command line."""
+
+from collections.abc import Collection, Mapping
+from logging.config import fileConfig
+from typing import Any
+
+from alembic import command, context
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.util import CommandError
+from sqlalchemy import Connection, NullPool, create_engine
+
+from core.database import base, database_settings, get_database_url
+from core.database_errors import driver_errors_translated
+from core.errors import PatchcordError
+from core.migrations import migration_lock, refuse_in_production
+
+config = context.config
+
+
+def url() -> str:
+    return config.get_main_option("sqlalchemy.url") or get_database_url()
+
+
+def refuse_downgrade_in_production() -> None:
+    """Without settings nobody can tell that this is not production: that is an error, too."""
+    settings = config.attributes.get("settings") or database_settings()
+    refuse_in_production("A downgrade", settings)
+
+
+def check_step(
+    ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]
+) -> None:
+    """Called by Alembic after each step and in its transaction, whoever asked for it."""
+    if not step.is_upgrade:
+        refuse_downgrade_in_production()
+
+
+def migrate_over(connection: Connection) -> None:
+    with migration_lock(connection):
+        context.configure(
+            connection=connection, target_metadata=base.metadata, on_version_apply=check_step
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+def print_sql() -> None:
+    context.configure(url=url(), target_metadata=base.metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def migrate_from_command_line() -> None:
+    if getattr(config.cmd_opts, "cmd", (None,))[0] is command.downgrade:
+        refuse_downgrade_in_production()
+    if context.is_offline_mode():
+        print_sql()
+        return
+    engine = create_engine(url(), poolclass=NullPool, hide_parameters=True)
+    with driver_errors_translated(), engine.connect() as connection:
+        migrate_over(connection)
+
+
+def main() -> None:
+    connection = config.attributes.get("connection")
+    if connection is not None:
+        migrate_over(connection)
+        return
+    if config.config_file_name is not None:
+        fileConfig(config.config_file_name, disable_existing_loggers=False)
+    try:
+        migrate_from_command_line()
+    except PatchcordError as error:  # the command line prints this kind as one line
+        raise CommandError(str(error)) from error
+
+
+main()

@@ -1,0 +1,181 @@
+"""The one door to Postgres: engine, sessions, transactions, migrations.
+
+Nothing connects before it is used. Every driver error that leaves here is one of `core.errors`,
+without statement parameters and without the password.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from pydantic import ValidationError
+from sqlalchemy import URL, Engine, NullPool, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from core.database_errors import driver_errors_translated
+from core.errors import ConfigurationError
+from core.migrations import refuse_in_production, run_alembic
+from core.settings import DatabaseSettings
+from core.tables import Base
+
+base = Base
+
+_POOL = {
+    "pool_size": 4,
+    "max_overflow": 4,
+    "pool_timeout": 10,
+    "pool_recycle": 1800,
+    "pool_pre_ping": True,
+}
+_PROBE_SECONDS = 2  # libpq knows no shorter connect timeout
+_CONNECT = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,  # ms; a peer that vanished is noticed, also in mid-statement
+    "keepalives_idle": 30,
+    "application_name": "patchcord",
+    "options": "-c TimeZone=UTC",
+}
+
+
+class Database:
+    """Engine and sessions of this process; `database` below is the one that everybody shares."""
+
+    def __init__(self) -> None:
+        self._settings: DatabaseSettings | None = None
+        self._engine: Engine | None = None
+        self._probe: Engine | None = None
+
+    def initialize(self, settings: DatabaseSettings | None = None) -> None:
+        """Get ready for the environment's database; connects to nothing yet.
+
+        May be called again, also with other settings.
+
+        Raises:
+            ConfigurationError: when called without settings and the environment lacks one.
+        """
+        self.close()
+        self._settings = settings or database_settings()
+        self._engine = _engine(self._settings, connect_args=_CONNECT, **_POOL)
+        self._probe = _engine(
+            self._settings,
+            connect_args=_CONNECT | {"connect_timeout": _PROBE_SECONDS},
+            poolclass=NullPool,
+        )
+
+    def close(self) -> None:
+        """Close every idle connection; `initialize()` opens the door again."""
+        if self._engine is not None:
+            self._engine.dispose()
+        self._engine = self._probe = self._settings = None
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine.
+
+        Raises:
+            RuntimeError: when `initialize()` was not called.
+        """
+        return _initialized(self._engine)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session that commits nothing by itself; what is not committed is rolled back.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached or is not migrated.
+            InvalidError: when a value does not fit its column.
+            ConflictError: when a constraint is violated.
+        """
+        with driver_errors_translated(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session that is committed at the end, or rolled back when anything is raised.
+
+        Raises the same errors as `session()`.
+        """
+        with self.session() as session, session.begin():
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the database to the newest revision; several processes may do so at once.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached.
+            ConfigurationError: when the database is newer than this version.
+        """
+        self._alembic(command.upgrade, "head")
+
+    def teardown(self) -> None:
+        """Undo every migration: all tables of the service and their rows are gone.
+
+        Raises:
+            ForbiddenError: in production.
+            UnavailableError: when Postgres cannot be reached.
+        """
+        refuse_in_production("teardown", _initialized(self._settings))
+        self._alembic(command.downgrade, "base")
+
+    def reachable(self) -> bool:
+        """Whether Postgres answers on a fresh connection within about two seconds per address."""
+        try:
+            with _initialized(self._probe).connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except SQLAlchemyError:
+            return False
+        return True
+
+    def _alembic(self, deed: Callable[[Config, str], None], revision: str) -> None:
+        settings = _initialized(self._settings)
+        with driver_errors_translated(), self.engine.connect() as connection:
+            run_alembic(deed, revision, connection, settings)
+
+
+def get_database_url(settings: DatabaseSettings | None = None) -> str:
+    """SQLAlchemy's URL of the environment's database. The password is in it: never log it.
+
+    Raises:
+        ConfigurationError: when called without settings and the environment lacks one.
+    """
+    return _url(settings or database_settings()).render_as_string(hide_password=False)
+
+
+def database_settings() -> DatabaseSettings:
+    """Read the database's part of the environment.
+
+    Raises:
+        ConfigurationError: with one line for each variable that is missing or wrong.
+    """
+    try:
+        return DatabaseSettings()
+    except ValidationError as error:  # its own text would repeat the password
+        problems = [f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
+        raise ConfigurationError(problems) from None
+
+
+def _initialized[T](part: T | None) -> T:
+    if part is None:
+        raise RuntimeError("call database.initialize() first")
+    return part
+
+
+def _engine(settings: DatabaseSettings, **options: Any) -> Engine:
+    return create_engine(_url(settings), hide_parameters=True, **options)
+
+
+def _url(settings: DatabaseSettings) -> URL:
+    return URL.create(
+        "postgresql+psycopg",
+        username=settings.postgres_user,
+        password=settings.postgres_password.get_secret_value(),
+        host=settings.postgres_host,
+        port=settings.postgres_port,
+        database=settings.postgres_database,
+    )
+
+
+database = Database()

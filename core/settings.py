@@ -1,0 +1,212 @@
+"""Every setting of the service; the only file that reads the environment.
+
+A field's name in capitals is its environment variable. `docs/settings.md` is generated from here.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from core.errors import ConfigurationError
+
+MIB = 1024 * 1024
+
+
+class DatabaseSettings(BaseSettings):
+    """Where Postgres is. Enough for the Alembic command line."""
+
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # an error must not repeat the password
+    )
+
+    environment: Literal["development", "test", "production"] = Field(
+        "test", description="Which of the three databases is used; production is never torn down."
+    )
+    postgres_host: str = Field(description="Database host.")
+    postgres_port: int = Field(description="Database port.", ge=1, le=65535)
+    postgres_user: str = Field(description="Database user.")
+    postgres_password: SecretStr = Field(description="Database password.")
+    postgres_db_development: str = Field(description="Database name for development.")
+    postgres_db_test: str = Field(description="Database name for test.")
+    postgres_db_production: str = Field(description="Database name for production.")
+
+    @property
+    def postgres_database(self) -> str:
+        """The database of the chosen environment."""
+        return {
+            "development": self.postgres_db_development,
+            "test": self.postgres_db_test,
+            "production": self.postgres_db_production,
+        }[self.environment]
+
+
+class Settings(DatabaseSettings):
+    """Everything the service can be told from outside."""
+
+    websocket_url: str = Field(description="WebSocket URL of the Plugboard, ws:// or wss://.")
+    token: SecretStr = Field(description="The service's Plugboard token.")
+    migrate_on_start: bool = Field(True, description="Bring the database to the newest revision.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe line that is logged."
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="`auto` is text on a terminal and JSON lines elsewhere."
+    )
+
+    actions: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated names of the actions to publish and to run; empty means all.",
+    )
+    admin_actions: bool = Field(
+        False, description="Publish the actions that destroy or replay, too."
+    )
+    reply_format: Literal["auto", "vera", "message"] = Field(
+        "auto", description="What an answer looks like on the wire; see docs/plugboard.md."
+    )
+    max_concurrency: int = Field(64, ge=1, description="Requests that run at once.")
+    max_queue: int = Field(256, ge=0, description="Requests that wait; beyond this, 503 at once.")
+    action_timeout: float = Field(25.0, gt=0, description="Seconds a request may take, then 504.")
+    blocking_threads: int = Field(16, ge=1, description="Threads for actions with `def run`.")
+    request_line_limit: int = Field(
+        9_998, ge=1000, description="Longest handshake line the Plugboard reads, in bytes."
+    )
+    plugboard_vsn: Literal["1.0.0", "2.0.0"] = Field(
+        "2.0.0", description="Phoenix serializer version spoken with the Plugboard."
+    )
+    max_frame_bytes: int = Field(16 * MIB, ge=MIB, description="Largest WebSocket message read.")
+    heartbeat_interval: float = Field(30.0, gt=0, description="Seconds between heartbeats.")
+    heartbeat_timeout: float = Field(10.0, gt=0, description="Seconds to wait for their replies.")
+    join_timeout: float = Field(10.0, gt=0, description="Seconds to wait for the answer to a join.")
+    reconnect_min: float = Field(1.0, gt=0, description="First pause before connecting again, s.")
+    reconnect_max: float = Field(30.0, gt=0, description="Longest such pause, s.")
+    shutdown_grace: float = Field(25.0, ge=0, description="Seconds that running work gets at stop.")
+    health_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of /live and /ready; unset means none."
+    )
+    health_host: str = Field("0.0.0.0", description="Address the health port listens on.")  # noqa: S104 -- a container's probe comes from outside
+
+    conserver_config_file: Path | None = Field(
+        None, description="The pipeline's config.yml; without it this is a pure RPC service."
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="Redis with JSON: redis://[user:password@]host:port/db."
+    )
+    conserver_workers: int = Field(1, ge=1, description="Processes that run chains.")
+    conserver_vcon_concurrency: int = Field(1, ge=1, description="vCons at once per process.")
+    max_vcon_bytes: int = Field(8_000_000, ge=1, description="Largest vCon accepted.")
+    max_queue_depth: int = Field(
+        1_000_000, ge=1, description="Length at which an ingress list answers 503."
+    )
+    vcon_redis_expiry: int = Field(
+        3600, ge=0, description="Seconds a vCon stays in Redis once it is stored; 0 keeps it."
+    )
+    vcon_dlq_expiry: int = Field(
+        604_800, ge=0, description="Seconds a dead letter that is stored elsewhere stays; 0 keeps."
+    )
+    run_expiry: int = Field(3600, ge=60, description="Seconds a finished run stays in Redis.")
+    run_retention_days: int = Field(30, ge=1, description="Days a run stays in Postgres.")
+    vcon_sorted_set_name: str = Field("vcons", description="Name of the sorted set of all vCons.")
+    sweep_interval: float = Field(
+        20.0, gt=0, description="Seconds between two looks at what may expire."
+    )
+    storage_replay_interval: float = Field(
+        5.0, gt=0, description="Seconds between two tries of a storage that has dead letters."
+    )
+    lease_seconds: float = Field(
+        9.0, gt=0, description="Seconds without a sign of life until a worker counts as dead."
+    )
+    require_ingress_key: bool = Field(False, description="IngestVcon asks for an ingress key too.")
+
+    @field_validator("actions", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("websocket_url")
+    @classmethod
+    def _is_websocket_url(cls, value: str) -> str:
+        return _checked_url(value, "ws", "wss")
+
+    @field_validator("reconnect_max")
+    @classmethod
+    def _not_below_the_least(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("reconnect_min", 0):
+            msg = "must not be less than RECONNECT_MIN"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _pipeline_is_whole(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if (value is None) != (info.data.get("conserver_config_file") is None):
+            msg = "goes together with CONSERVER_CONFIG_FILE: set both for a pipeline, or neither"
+            raise ValueError(msg)
+        if value is not None:
+            _checked_url(value.get_secret_value(), "redis", "rediss", "unix")
+        return value
+
+    @property
+    def has_pipeline(self) -> bool:
+        """Whether chains run here."""
+        return self.conserver_config_file is not None
+
+
+def _checked_url(value: str, *schemes: str) -> str:
+    """The URL; raises ValueError, without quoting it, for one that nobody could connect to."""
+    parts = urlsplit(value)
+    if parts.scheme not in schemes:
+        msg = f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+        raise ValueError(msg)
+    if parts.fragment:
+        msg = "must not hold a #; in a password write %23"
+        raise ValueError(msg)
+    if parts.scheme != "unix" and not _names_a_server(parts):
+        msg = "must name a host and, if any, a port number up to 65535"
+        raise ValueError(msg)
+    return value
+
+
+def _names_a_server(parts: SplitResult) -> bool:
+    try:
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # quotes what stands in the port's place, which may be part of a password
+        return False
+
+
+def environment() -> dict[str, str]:
+    """All variables as they are now: what `${NAME}` in the configuration file is filled from."""
+    return dict(os.environ)
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        ConfigurationError: with one line for each variable that is missing or wrong.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:  # its own text would repeat the values
+        raise ConfigurationError([_problem(detail) for detail in error.errors()]) from None
+
+
+def _problem(detail: ErrorDetails) -> str:
+    name = "_".join(str(part) for part in detail["loc"]).upper()
+    if detail["type"] == "missing":
+        return f"{name}: must be set"
+    return f"{name}: {detail['msg'].removeprefix('Value error, ')}"

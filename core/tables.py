@@ -1,0 +1,84 @@
+"""The tables in Postgres. Every change here needs an Alembic revision, both ways.
+
+There are no foreign keys: what the Plugboard says and what workers report arrives in any order and
+sometimes late, and a row must never wait for another.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, Index, MetaData, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+_CONSTRAINT_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Parent of every table class: times carry a zone, texts any length, constraints a name."""
+
+    metadata = MetaData(naming_convention=_CONSTRAINT_NAMES)
+    type_annotation_map = {  # noqa: RUF012 -- the name and form SQLAlchemy asks for
+        datetime: DateTime(timezone=True),
+        str: Text(),
+    }
+
+
+class ServiceRecord(Base):
+    """A service as the Plugboard last described it."""
+
+    __tablename__ = "services"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    name: Mapped[str]
+    inserted_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+
+class TokenRecord(Base):
+    """A token of a service; of its value only the SHA-256 in hex, where the value was told."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    service_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    context: Mapped[str]
+    value_sha256: Mapped[str | None]
+    inserted_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+
+
+class RunRecord(Base):
+    """One run of a chain. A step's stable identity is (run_id, its index in `steps`)."""
+
+    __tablename__ = "chain_runs"
+    __table_args__ = (
+        Index("ix_chain_runs_chain_finished_at", "chain", "finished_at"),
+        Index("ix_chain_runs_vcon_in", "vcon_in"),
+        Index("ix_chain_runs_unsettled", "status", postgresql_where=text("status <> 'done'")),
+        Index("ix_chain_runs_finished_at", "finished_at"),
+    )
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True)
+    chain: Mapped[str]
+    config_hash: Mapped[str]
+    vcon_in: Mapped[UUID]
+    vcon_out: Mapped[UUID]
+    ingress_list: Mapped[str | None]
+    status: Mapped[str]
+    attempts: Mapped[int]
+    steps: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
+    error: Mapped[str | None]
+    worker: Mapped[str | None]
+    queued_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]

@@ -1,0 +1,25 @@
+"""Looking through the history of runs."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from schemas.run import Run, RunStatus
+
+
+class RunQuery(BaseModel):
+    """Which runs: all conditions that are given must hold. `cursor` is that of an earlier page."""
+
+    chain: str | None = None
+    vcon_uuid: str | None = None
+    status: RunStatus | None = None
+    since: datetime | None = None
+    limit: int = Field(50, ge=1, le=500)
+    cursor: str | None = None
+
+
+class RunPage(BaseModel):
+    """Some runs, newest first, and where to go on; `cursor` is None at the end."""
+
+    runs: list[Run]
+    cursor: str | None = None

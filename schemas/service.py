@@ -1,0 +1,16 @@
+"""A service as the Plugboard describes it."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Service(BaseModel):
+    """One service row of the Plugboard; timestamps are UTC, whole seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    name: str
+    inserted_at: datetime
+    updated_at: datetime
