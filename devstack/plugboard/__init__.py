@@ -1,0 +1,24 @@
+"""A development Plugboard: a scriptable server that behaves as the real one was measured to."""
+
+from devstack.plugboard.board import Counters, NoConsumersError
+from devstack.plugboard.consumer_connection import ConsumerConnection
+from devstack.plugboard.directory import AccountToken, Service, Token
+from devstack.plugboard.faults import Faults
+from devstack.plugboard.load import Load, drive
+from devstack.plugboard.server import DevelopmentPlugboard
+from devstack.plugboard.settings import PlugboardSettings, Variant
+
+__all__ = [
+    "AccountToken",
+    "ConsumerConnection",
+    "Counters",
+    "DevelopmentPlugboard",
+    "Faults",
+    "Load",
+    "NoConsumersError",
+    "PlugboardSettings",
+    "Service",
+    "Token",
+    "Variant",
+    "drive",
+]

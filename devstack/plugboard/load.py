@@ -1,0 +1,76 @@
+"""A closed loop of requests from inside the board, without the cost of HTTP callers."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import orjson
+
+from devstack.plugboard.directory import Service
+from devstack.plugboard.operations import Operations
+from devstack.plugboard.sockets import TIMED_OUT
+
+
+@dataclass(slots=True)
+class Load:
+    """What came of it; latencies in seconds, from push to answer, in order of completion."""
+
+    seconds: float = 0.0
+    timed_out: int = 0
+    latencies: list[float] = field(default_factory=list)
+
+    @property
+    def answers_per_second(self) -> float:
+        """The throughput."""
+        return len(self.latencies) / self.seconds
+
+
+async def drive(
+    operations: Operations,
+    service: Service,
+    *,
+    action: object,
+    fields: object,
+    requests: int,
+    in_flight: int,
+) -> Load:
+    """Make that many requests with that many under way; raises NoConsumersError."""
+    loop = _ClosedLoop(operations, service, orjson.dumps(action), orjson.dumps(fields), requests)
+    started = time.perf_counter()
+    for _ in range(min(in_flight, requests)):
+        loop.ask()
+    await loop.finished
+    loop.load.seconds = time.perf_counter() - started
+    return loop.load
+
+
+class _ClosedLoop:
+    def __init__(
+        self, operations: Operations, service: Service, action: bytes, fields: bytes, requests: int
+    ) -> None:
+        self.load = Load()
+        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._operations = operations
+        self._request = (service, action, fields)
+        self._unasked = self._unanswered = requests
+
+    def ask(self) -> None:
+        """Make one request, and another one as soon as it is settled."""
+        self._unasked -= 1
+        started = time.perf_counter()
+
+        def settled(payload: object) -> None:
+            if payload is TIMED_OUT:
+                self.load.timed_out += 1
+            else:
+                self.load.latencies.append(time.perf_counter() - started)
+            self._go_on()
+
+        self._operations.ask(*self._request, settled)
+
+    def _go_on(self) -> None:
+        self._unanswered -= 1
+        if self._unanswered == 0:
+            self.finished.set_result(None)
+        elif self._unasked > 0:
+            self.ask()

@@ -1,0 +1,146 @@
+"""What tests and the admin door do to a board: services, tokens, requests, crashes, waiting."""
+
+import asyncio
+import math
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from devstack.plugboard.board import Board, Counters
+from devstack.plugboard.consumer_connection import ConsumerConnection
+from devstack.plugboard.directory import AccountToken, Directory, Service, Token
+from devstack.plugboard.faults import Faults
+from devstack.plugboard.hub import Hub
+from devstack.plugboard.observation import Predicate, Watch
+from devstack.plugboard.settings import PlugboardSettings
+from devstack.plugboard.sockets import TIMED_OUT, Effect, Requester
+
+
+class Operations:
+    """The board seen from behind; services and tokens may be made while it is down."""
+
+    def __init__(self, settings: PlugboardSettings) -> None:
+        self.settings = settings
+        self.directory = Directory(settings.token_lifetime)
+        self.faults = Faults()
+        self._board = Board(settings, self.directory, self.faults)
+        self._hub: Hub | None = None
+        self._watch = Watch()
+
+    @property
+    def counters(self) -> Counters:
+        """What became of the requests since the last start."""
+        return self._board.counters
+
+    @property
+    def consumers(self) -> list[ConsumerConnection]:
+        """The open WebSockets in the order of connecting, joined or not."""
+        wires = [] if self._hub is None else self._hub.wires.values()
+        return [wire for wire in wires if isinstance(wire, ConsumerConnection)]
+
+    @property
+    def history(self) -> list[ConsumerConnection]:
+        """All WebSockets since the last start, the closed ones with their records included."""
+        wires = [] if self._hub is None else self._hub.history
+        return [wire for wire in wires if isinstance(wire, ConsumerConnection)]
+
+    def joined(self, service: Service) -> list[ConsumerConnection]:
+        """The service's consumers that are in the rotation."""
+        return [c for c in self.consumers if c.service_id == service.id and c.joined]
+
+    def create_service(self, name: str, parent: Service | None = None) -> Service:
+        """Add a service; a child crashes the channels of its parent's consumers."""
+        service = self.directory.create_service(name, parent, _now())
+        self._perform(self._board.service_created(service))
+        return service
+
+    def rename_service(self, service: Service, name: str) -> None:
+        """Rename it; its and its parent's consumers are told even if nothing changed."""
+        self.directory.rename_service(service, name, _now())
+        self._perform(self._board.service_renamed(service))
+
+    def delete_service(self, service: Service) -> None:
+        """Delete it and its descendants softly: all keep working."""
+        self._perform(self._board.delete_service(service, _now()))
+
+    def create_token(self, service: Service, value: str | None = None) -> Token:
+        """Issue a token; raises ValueError if the given value is unfit or taken."""
+        value = secrets.token_urlsafe(32) if value is None else value
+        token = self.directory.create_token(service, value, _now())
+        self._perform(self._board.token_created(token))
+        return token
+
+    def delete_token(self, token: Token) -> None:
+        """Delete it; who is connected with it is told and stays connected."""
+        self.directory.delete_token(token)
+        self._perform(self._board.token_deleted(token))
+
+    def expire_token(self, token: Token) -> None:
+        """Let its lifetime end now; nobody is told."""
+        token.expires_at = _now()
+
+    def create_account_token(self, allowed: str = "", value: str | None = None) -> AccountToken:
+        """Issue a bearer token for `POST /`, for services whose path the pattern is found in."""
+        value = secrets.token_urlsafe(32) if value is None else value
+        return self.directory.create_account_token(value, allowed)
+
+    def crash_channel(self, consumer: ConsumerConnection) -> None:
+        """Crash a consumer's channel: it gets `phx_error` and is out of the rotation."""
+        self._perform(self._board.crash(consumer.socket))
+
+    def close_channel(self, consumer: ConsumerConnection) -> None:
+        """Close a consumer's channel from the server's side: `phx_close`, out of the rotation."""
+        self._perform(self._board.close(consumer.socket))
+
+    def expire_requests(self) -> None:
+        """Let the answer timeout of every waiting request pass now: their callers get the 408."""
+        if self._hub is not None:
+            self._hub.expire(math.inf)
+
+    async def request(self, service: Service, action: object, fields: object) -> Any:
+        """Ask a service without HTTP; the consumer's payload as it answered it.
+
+        Raises:
+            NoConsumersError: nobody is joined.
+            TimeoutError: no answer within `answer_timeout`.
+        """
+        answered: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+        def settle(payload: object) -> None:
+            if not answered.done():
+                answered.set_result(payload)
+
+        self.ask(service, orjson.dumps(action), orjson.dumps(fields), settle)
+        payload = await answered
+        if payload is TIMED_OUT:
+            raise TimeoutError(f"no answer from {service.name}")
+        return payload
+
+    def ask(self, service: Service, action: bytes, fields: bytes, requester: Requester) -> None:
+        """The same without a future: action and fields are JSON, the requester is called once."""
+        if self._hub is None:
+            raise RuntimeError("the board is not running")
+        self._hub.request(service.id, action, fields, requester)
+
+    async def wait_for(self, predicate: Predicate, within: float = 10.0) -> None:
+        """Return as soon as the predicate holds; raises TimeoutError after `within` seconds."""
+        await self._watch.wait_for(predicate, within)
+
+    async def wait_joined(
+        self, service: Service, count: int = 1, within: float = 10.0
+    ) -> list[ConsumerConnection]:
+        """The service's consumers, as soon as that many or more are in the rotation."""
+        await self.wait_for(lambda: len(self.joined(service)) >= count, within)
+        return self.joined(service)
+
+    def _perform(self, effects: Sequence[Effect]) -> None:
+        if self._hub is not None:
+            self._hub.perform(effects)
+            self._watch.changed()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
