@@ -1,0 +1,10 @@
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.document import created_at_epoch
+
+
+def created_at(vcon_dict: dict[str, Any]) -> datetime | None:
+    """When a vCon was made, in UTC, from any form of that in use; None if it cannot be read."""
+    seconds = created_at_epoch(vcon_dict)
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

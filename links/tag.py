@@ -1,0 +1,73 @@
+"""Tags a vCon.
+
+Options: `tags`, a list of names (each becomes the tag `name:name`) or a mapping of names to values
+(each becomes `name:value`).
+
+Reads and writes the attachment with the purpose `tags`: a JSON text that lists `name:value`. Tags
+that the vCon has already are left alone, so a second run changes nothing. A vCon that is not there
+ends the run. Raises `ValueError` for `tags` that are neither a list nor a mapping.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from lib.vcon_redis import AsyncVconRedis
+
+default_options: dict[str, Any] = {"tags": ["iron", "maiden"]}
+only_through_lib = True
+
+
+async def run(
+    vcon_uuid: str, link_name: str, opts: Mapping[str, Any] = default_options
+) -> str | None:
+    """Add the tags that are missing; the uuid, or None when there is no such vCon."""
+    options = default_options | dict(opts)
+    redis = AsyncVconRedis()
+    document = await redis.get_vcon_dict(vcon_uuid)
+    if document is None:
+        return None
+    if add_tags(document, wanted_tags(options["tags"])):
+        await redis.store_vcon_dict(document)
+    return vcon_uuid
+
+
+def wanted_tags(tags: object) -> list[str]:
+    """What the option asks for, as `name:value`, each once."""
+    match tags:
+        case Mapping():
+            pairs: Iterable[tuple[object, object]] = tags.items()
+        case list() | tuple():
+            pairs = ((name, name) for name in tags)
+        case _:
+            raise ValueError("tags: expected a list of names, or a mapping of names to values")
+    return list(dict.fromkeys(f"{name}:{value}" for name, value in pairs))
+
+
+def add_tags(document: dict[str, Any], wanted: Iterable[str]) -> bool:
+    """Add the tags that are missing to a vCon in the form of 0.4.0, in place; whether any were."""
+    attachments = document.setdefault("attachments", [])
+    holders = [(entry, tags) for entry in attachments if (tags := _tags(entry)) is not None]
+    there = {tag for _, tags in holders for tag in tags if isinstance(tag, str)}
+    missing = [tag for tag in wanted if tag not in there]
+    if not missing:
+        return False
+    if not holders:
+        attachments.append({"purpose": "tags"})
+        holders = [(attachments[-1], [])]
+    entry, tags = holders[0]
+    entry.update(body=orjson.dumps([*tags, *missing]).decode(), encoding="json")
+    return True
+
+
+def _tags(entry: object) -> list[object] | None:
+    """The tags in an attachment, or None for one that holds none or cannot be read."""
+    if not isinstance(entry, dict) or entry.get("purpose") != "tags":
+        return None
+    body = entry.get("body")
+    try:
+        tags = orjson.loads(body) if isinstance(body, str) else body
+    except orjson.JSONDecodeError:
+        return None
+    return tags if isinstance(tags, list) else None

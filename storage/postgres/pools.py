@@ -1,0 +1,113 @@
+"""One pool of connections for each set of options, made when it is first wanted.
+
+A pool belongs to the event loop it was made on, so a process that forks later has its own. Whoever
+asks first makes it, together with the table; others who ask meanwhile wait for the same. A pool
+that could not be made is forgotten: the next one who asks tries again.
+"""
+
+import asyncio
+from asyncio import AbstractEventLoop, Task
+from collections.abc import Mapping
+from contextvars import Context
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from storage.postgres.table import Statements, statements
+
+CONNECT_TIMEOUT = 10
+"""Seconds to wait for a connection, be it a new one or one that others have in use."""
+
+type _Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
+type _Key = tuple[tuple[str, str], ...]
+
+TABLE_LOCK = 7_237_941_846_022_136_421
+"""The advisory lock under which a table is made: any number that nobody else locks by."""
+
+_pools: WeakKeyDictionary[AbstractEventLoop, dict[_Key, Task[_Pool]]] = WeakKeyDictionary()
+
+
+async def rows(
+    options: Mapping[str, Any], statement: bytes, values: Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Carry out one statement; the rows it gives, none for one that gives none.
+
+    Raises:
+        psycopg.Error: what the database says; `OperationalError` when it cannot be reached.
+    """
+    pool = await _pool(options)
+    try:
+        async with pool.connection() as connection:
+            cursor = await connection.execute(statement, values)
+            return await cursor.fetchall() if cursor.description else []
+    except psycopg.OperationalError:
+        # When a server restarts, all its connections are dead, not just this one: the next
+        # attempt would get another of them.
+        await pool.check()
+        raise
+
+
+async def close() -> None:
+    """Close the pools of this event loop; they are made anew when they are wanted again."""
+    pools = _pools.pop(asyncio.get_running_loop(), {})
+    for outcome in await asyncio.gather(*pools.values(), return_exceptions=True):
+        if isinstance(outcome, AsyncConnectionPool):
+            await outcome.close()
+
+
+async def _pool(options: Mapping[str, Any]) -> _Pool:
+    loop = asyncio.get_running_loop()
+    pools = _pools.setdefault(loop, {})
+    key = tuple((name, str(value)) for name, value in options.items())
+    if key not in pools:
+        # A context of its own: the pool outlives the run that happens to be the first.
+        pools[key] = loop.create_task(_opened(options), context=Context())
+        pools[key].add_done_callback(lambda task: _forget_failed(pools, key, task))
+    return await asyncio.shield(pools[key])
+
+
+def _forget_failed(pools: dict[_Key, Task[_Pool]], key: _Key, task: Task[_Pool]) -> None:
+    if task.cancelled() or task.exception():
+        pools.pop(key, None)
+
+
+async def _opened(options: Mapping[str, Any]) -> _Pool:
+    settings = _connection_settings(options)
+    # Not through the pool, which would keep trying and not say what is wrong.
+    async with await AsyncConnection.connect(**settings) as connection:
+        await _make_table(connection, statements(options["table_name"]))
+    pool: _Pool = AsyncConnectionPool(
+        kwargs=settings,
+        min_size=1,
+        max_size=int(options["pool_size"]),
+        timeout=CONNECT_TIMEOUT,
+        open=False,
+    )
+    await pool.open()
+    return pool
+
+
+async def _make_table(connection: AsyncConnection[tuple[Any, ...]], table: Statements) -> None:
+    """Make the table if it is missing. Many processes may start at once: they take turns."""
+    # Looked for first: who may not create tables can still use one that is there.
+    found = await connection.execute("SELECT to_regclass(%s)", [table.name])
+    if await found.fetchone() == (None,):
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLE_LOCK])
+            await connection.execute(table.create)
+
+
+def _connection_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "dbname": options["database"],
+        "user": options["user"],
+        "password": options["password"],
+        "host": options["host"],
+        "port": options["port"],
+        "connect_timeout": CONNECT_TIMEOUT,
+        "application_name": "patchcord",
+        "autocommit": True,
+    }

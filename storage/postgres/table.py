@@ -1,0 +1,82 @@
+"""The table that vcon-server's storage of that name makes and uses, and a vCon as its row."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import orjson
+from psycopg import sql
+
+from lib.vcon_dates import created_at
+
+_TABLE_NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_$]{0,62}\.)?[A-Za-z_][A-Za-z0-9_$]{0,62}")
+# An escaped NUL in JSON text; the backslashes before it, if any, come in pairs.
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+_CREATE = sql.SQL("""
+CREATE TABLE IF NOT EXISTS {} (
+    id uuid PRIMARY KEY,
+    vcon text NOT NULL,
+    uuid uuid NOT NULL,
+    created_at timestamp NOT NULL,
+    updated_at timestamp,
+    subject text,
+    vcon_json jsonb
+)""")
+_UPSERT = sql.SQL("""
+INSERT INTO {} (id, vcon, uuid, created_at, updated_at, subject, vcon_json)
+VALUES (%(id)s, %(vcon)s, %(id)s, %(created_at)s, %(updated_at)s, %(subject)s, %(json)s::jsonb)
+ON CONFLICT (id) DO UPDATE SET
+    vcon = excluded.vcon,
+    uuid = excluded.uuid,
+    created_at = excluded.created_at,
+    updated_at = excluded.updated_at,
+    subject = excluded.subject,
+    vcon_json = excluded.vcon_json""")
+_SELECT = sql.SQL("SELECT vcon_json FROM {} WHERE id = %(id)s")
+_DELETE = sql.SQL("DELETE FROM {} WHERE id = %(id)s RETURNING id")
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What is asked of one table. `name` is as it stands in them, quoted."""
+
+    name: str
+    create: bytes
+    upsert: bytes
+    select: bytes
+    delete: bytes
+
+
+@cache
+def statements(table_name: str) -> Statements:
+    """The statements for a table.
+
+    Raises:
+        ValueError: for what cannot be a table's name.
+    """
+    if not _TABLE_NAME.fullmatch(table_name):
+        raise ValueError(f"table_name: not the name of a table: {table_name!r:.80}")
+    name = sql.Identifier(*table_name.split("."))
+    texts = [part.format(name).as_bytes(None) for part in (_CREATE, _UPSERT, _SELECT, _DELETE)]
+    return Statements(name.as_string(None), *texts)
+
+
+def row(document: dict[str, Any]) -> dict[str, Any]:
+    """The values of a vCon's row; times are in UTC, since the columns know no other."""
+    text = orjson.dumps(document)
+    if b"\\u0000" in text:
+        text = _NUL.sub(rb"\1\\ufffd", text)
+        document = orjson.loads(text)
+    now = datetime.now(UTC)
+    subject = document.get("subject")
+    return {
+        "id": document["uuid"],
+        "vcon": str(document.get("vcon")),
+        "created_at": (created_at(document) or now).replace(tzinfo=None),
+        "updated_at": now.replace(tzinfo=None),
+        "subject": subject if isinstance(subject, str) else None,
+        "json": text.decode(),
+    }

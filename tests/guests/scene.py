@@ -1,0 +1,55 @@
+"""What the tests of guests have in common: a connection that guests find, and a vCon to work on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline import connection
+from pipeline.connection import RedisConnection
+from pipeline.document import normalised
+from pipeline.store import VconStore
+
+GUESTS = Path(__file__).parent
+SAMPLES = GUESTS.parents[1] / "samples"
+TAGGED = "tags-as-list-0.0.1"
+"""A sample in the oldest form, with tags."""
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[VconStore]:
+    """The store behind the connection that guests of this process find meanwhile."""
+    redis = RedisConnection(url)
+    before = list(connection._installed)
+    connection.install(redis)
+    try:
+        yield VconStore(redis)
+    finally:
+        connection._installed[:] = before
+        await redis.close()
+
+
+def sample(name: str) -> dict[str, Any]:
+    """A sample as it is, old form and all."""
+    document: dict[str, Any] = json.loads((SAMPLES / f"{name}.json").read_text())
+    return document
+
+
+def canonical(name: str) -> dict[str, Any]:
+    """A sample as it is in Redis once it has come in."""
+    return normalised(sample(name))
+
+
+def tags(document: dict[str, Any]) -> list[str]:
+    """The tags of a vCon, read without the code that writes them."""
+    bodies = [
+        entry["body"] for entry in document["attachments"] if entry["purpose"] == "tags"
+    ]
+    return [
+        tag
+        for body in bodies
+        for tag in (json.loads(body) if isinstance(body, str) else body)
+    ]

@@ -1,0 +1,199 @@
+"""The file storage on a real disk."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import stat
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lib.vcon_redis import VconRedis
+from pipeline.store import VconStore
+from storage import file
+from tests.guests.scene import SAMPLES, TAGGED, canonical, connected
+
+VCON = canonical(TAGGED)
+UUID = VCON["uuid"]
+DAY = "2023/04/03"
+MISSING = "00000000-0000-8000-8000-000000000000"
+
+
+@pytest.fixture(autouse=True)
+async def store(redis_url: str) -> AsyncIterator[VconStore]:
+    """A store with one vCon behind the connection that guests find."""
+    async with connected(redis_url) as store:
+        await store.put(VCON)
+        yield store
+
+
+@pytest.fixture(autouse=True)
+def _tight_umask() -> Iterator[None]:
+    """Modes must come from the options, not from what the process happens to have."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+def options(folder: Path, **changes: Any) -> dict[str, Any]:
+    """Options of a storage under a folder that is not there yet."""
+    return {"path": str(folder / "made" / "vcons"), **changes}
+
+
+def files(folder: Path) -> list[str]:
+    """All files below a folder, hidden ones too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+
+
+def mode(path: Path) -> int:
+    """The permissions of a file or folder."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SAMPLES.glob("*.json")))
+@pytest.mark.parametrize("compression", [False, True])
+async def test_every_sample_comes_back_equal(
+    store: VconStore, tmp_path: Path, name: str, compression: bool
+) -> None:
+    """To what normalisation made of it."""
+    document = canonical(name)
+    await store.put(document)
+    opts = options(tmp_path, compression=compression)
+    file.save(document["uuid"], opts)
+    assert file.get(document["uuid"], opts) == document
+
+
+def test_a_vcon_lies_in_the_folder_of_its_day(tmp_path: Path) -> None:
+    """The day on which it was made, in UTC, and nothing else is left there."""
+    file.save(UUID, options(tmp_path))
+    assert files(tmp_path) == [f"made/vcons/{DAY}/{UUID}.json"]
+    assert json.loads((tmp_path / "made/vcons" / DAY / f"{UUID}.json").read_bytes()) == VCON
+
+
+def test_without_days_a_vcon_lies_in_the_folder_itself(tmp_path: Path) -> None:
+    """And is found there with either setting."""
+    file.save(UUID, options(tmp_path, organize_by_date=False))
+    assert files(tmp_path) == [f"made/vcons/{UUID}.json"]
+    assert file.get(UUID, options(tmp_path)) == VCON
+
+
+async def test_a_vcon_without_a_readable_date_lies_in_the_folder_itself(
+    store: VconStore, tmp_path: Path
+) -> None:
+    """A link may have spoilt it; that is no reason not to keep it."""
+    await store.put({**VCON, "created_at": "spoilt"})
+    file.save(UUID, options(tmp_path))
+    assert files(tmp_path) == [f"made/vcons/{UUID}.json"]
+
+
+def test_saving_again_replaces_the_file(tmp_path: Path) -> None:
+    """There is one file for a vCon, with what is in Redis now; also after a new `compression`."""
+    file.save(UUID, options(tmp_path))
+    changed = {**VCON, "subject": "changed"}
+    VconRedis().store_vcon_dict(changed)
+    file.save(UUID, options(tmp_path))
+    assert file.get(UUID, options(tmp_path)) == changed
+    assert len(files(tmp_path)) == 1
+    VconRedis().store_vcon_dict(VCON)
+    file.save(UUID, options(tmp_path, compression=True))
+    assert files(tmp_path) == [f"made/vcons/{DAY}/{UUID}.json.gz"]
+    assert file.get(UUID, options(tmp_path)) == VCON
+
+
+def test_a_compressed_file_is_gzip_and_the_same_each_time(tmp_path: Path) -> None:
+    """Any tool can read it, and a copy of the folder need not copy it again."""
+    file.save(UUID, options(tmp_path, compression=True))
+    content = (tmp_path / "made/vcons" / DAY / f"{UUID}.json.gz").read_bytes()
+    assert json.loads(gzip.decompress(content)) == VCON
+    assert content[4:8] == bytes(4)  # where gzip puts the time, unless told otherwise
+
+
+def test_files_and_new_folders_have_the_configured_permissions(tmp_path: Path) -> None:
+    """Whatever the umask; each folder that was made."""
+    file.save(UUID, options(tmp_path, file_permissions="0o640", dir_permissions=0o750))
+    made = [tmp_path / "made", *(tmp_path / "made").rglob("*")]
+    assert {mode(path) for path in made if path.is_dir()} == {0o750}
+    assert len([path for path in made if path.is_dir()]) == 5
+    assert mode(tmp_path / "made/vcons" / DAY / f"{UUID}.json") == 0o640
+
+
+def test_the_permissions_of_folders_that_were_there_stay(tmp_path: Path) -> None:
+    """Those above the path, the path itself, and that of a day."""
+    there = [tmp_path, tmp_path / "made", tmp_path / "made/vcons", tmp_path / "made/vcons/2023"]
+    for folder in there[1:]:
+        folder.mkdir()
+    for folder in there:
+        folder.chmod(0o1777)
+    file.save(UUID, options(tmp_path))
+    assert [mode(folder) for folder in there] == [0o1777] * 4
+    assert mode(tmp_path / "made/vcons/2023/04") == 0o755
+
+
+def test_a_vcon_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    """The figure is that of the JSON; nothing is written."""
+    size = len(json.dumps(VCON, separators=(",", ":"), ensure_ascii=False).encode())
+    with pytest.raises(ValueError, match=f"has {size} bytes, max_file_size allows {size - 1}"):
+        file.save(UUID, options(tmp_path, max_file_size=size - 1, compression=True))
+    assert files(tmp_path) == []
+    file.save(UUID, options(tmp_path, max_file_size=size))
+    assert len(files(tmp_path)) == 1
+
+
+def test_a_save_that_fails_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither half a file nor a temporary one."""
+    file.save(UUID, options(tmp_path))
+    VconRedis().store_vcon_dict({**VCON, "subject": "changed"})
+
+    def disk_full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        file.save(UUID, options(tmp_path, fsync=True))
+    assert files(tmp_path) == [f"made/vcons/{DAY}/{UUID}.json"]
+    assert file.get(UUID, options(tmp_path)) == VCON
+
+
+def test_delete_removes_every_copy_and_says_whether_there_was_one(tmp_path: Path) -> None:
+    """Also one that lies where other settings had put it."""
+    assert file.delete(UUID, options(tmp_path)) is False
+    file.save(UUID, options(tmp_path))
+    file.save(UUID, options(tmp_path, organize_by_date=False, compression=True))
+    assert len(files(tmp_path)) == 2
+    assert file.delete(UUID, options(tmp_path)) is True
+    assert files(tmp_path) == []
+    assert file.get(UUID, options(tmp_path)) is None
+
+
+def test_a_vcon_that_is_not_in_redis_is_an_error(tmp_path: Path) -> None:
+    """A chain must not believe that it was kept."""
+    with pytest.raises(LookupError, match=MISSING):
+        file.save(MISSING, options(tmp_path))
+    assert files(tmp_path) == []
+
+
+def test_a_uuid_with_a_path_in_it_is_not_saved(tmp_path: Path) -> None:
+    """Whatever is in Redis under that name."""
+    VconRedis().store_vcon_dict({**VCON, "uuid": "../outside"})
+    with pytest.raises(ValueError, match="not a vCon uuid"):
+        file.save("../outside", options(tmp_path))
+    assert files(tmp_path) == []
+
+
+def test_many_threads_save_at_once(tmp_path: Path) -> None:
+    """They make the same folders, and sometimes save the same vCon."""
+    documents = [{**VCON, "uuid": f"00000000-0000-8000-8000-{number:012}"} for number in range(20)]
+    for document in documents:
+        VconRedis().store_vcon_dict(document)
+    opts = options(tmp_path)
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda one: file.save(one["uuid"], opts), documents * 4))
+    assert len(files(tmp_path)) == len(documents)
+    assert all(file.get(document["uuid"], opts) == document for document in documents)
