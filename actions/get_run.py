@@ -1,0 +1,27 @@
+"""Look at one run."""
+
+from typing import Any, ClassVar, override
+
+from pydantic import Field
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+
+
+class GetRun(ActionRunner):
+    """200 with the run, on whichever replica and however long ago it ran."""
+
+    needs_pipeline: ClassVar[bool] = True
+
+    run_id: str = Field(description="Run id")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "State and outcome of a chain run"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        run = await client.pipeline.find_run(self.run_id)
+        return ActionResponse(status_code=200, fields=run.summary())

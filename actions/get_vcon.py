@@ -1,0 +1,28 @@
+"""Read one vCon."""
+
+from typing import Any, ClassVar, override
+
+from pydantic import Field
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+
+
+class GetVcon(ActionRunner):
+    """200 with the vCon, from Redis or a storage."""
+
+    needs_pipeline: ClassVar[bool] = True
+
+    vcon_uuid: str = Field(description="vCon uuid")
+    storage: str | None = Field(None, description="Read from this storage only")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Read a vCon"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        vcon = await client.pipeline.find_vcon(self.vcon_uuid, self.storage)
+        return ActionResponse(status_code=200, fields=vcon)

@@ -1,0 +1,25 @@
+"""What chains there are."""
+
+from typing import Any, ClassVar, override
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+
+
+class ListChains(ActionRunner):
+    """200 with each chain's links, storages, lists, and how much waits in them."""
+
+    needs_pipeline: ClassVar[bool] = True
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Chains with their parts and queue depths"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        chains = await client.pipeline.chains()
+        return ActionResponse(
+            status_code=200, fields={"chains": [chain.model_dump() for chain in chains]}
+        )

@@ -1,0 +1,45 @@
+"""Run one chain on one vCon."""
+
+from typing import Any, ClassVar, Self, override
+
+from pydantic import Field, model_validator
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+from schemas.run import FINISHED
+from schemas.selection import one_of
+
+LONGEST_WAIT = 0.9
+"""Part of an action's time that may be spent waiting; the rest is for the answer."""
+
+
+class RunChain(ActionRunner):
+    """200 with the finished run, or 202 with the run as it stands; it goes on."""
+
+    needs_pipeline: ClassVar[bool] = True
+
+    chain: str = Field(description="Chain name")
+    vcon_uuid: str | None = Field(None, description="A vCon that is here")
+    vcon: dict[str, Any] | None = Field(None, description="Or the vCon itself")
+    wait: float = Field(20, ge=0, description="Seconds to wait for the end")
+
+    @model_validator(mode="after")
+    def _one_vcon(self) -> Self:
+        one_of(self.vcon_uuid, self.vcon)
+        return self
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Run a chain on a vCon"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        vcon = one_of(self.vcon_uuid, self.vcon)
+        wait = min(self.wait, LONGEST_WAIT * client.action_timeout)
+        run = await client.pipeline.run_chain(self.chain, vcon, wait)
+        if run.status in FINISHED:
+            return ActionResponse(status_code=200, fields=run.summary())
+        # Whether a worker has begun or is about to makes no difference to the caller.
+        return ActionResponse(status_code=202, fields=run.summary() | {"status": "running"})

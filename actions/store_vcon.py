@@ -1,0 +1,39 @@
+"""Write one vCon to storages, outside any chain."""
+
+from typing import Any, ClassVar, Self, override
+
+from pydantic import Field, model_validator
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+from schemas.selection import one_of
+
+
+class StoreVcon(ActionRunner):
+    """200 with each storage's outcome; 502 when not one of them took it."""
+
+    needs_pipeline: ClassVar[bool] = True
+
+    vcon_uuid: str | None = Field(None, description="A vCon that is here")
+    vcon: dict[str, Any] | None = Field(None, description="Or the vCon itself")
+    storages: list[str] = Field(min_length=1, description="Storage names")
+
+    @model_validator(mode="after")
+    def _one_vcon(self) -> Self:
+        one_of(self.vcon_uuid, self.vcon)
+        return self
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Write a vCon to storages now"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        steps = await client.pipeline.save(one_of(self.vcon_uuid, self.vcon), self.storages)
+        outcomes = [step.model_dump() for step in steps]
+        if all(step.outcome == "failed" for step in steps):
+            failures = "; ".join(f"{step.name}: {step.error}" for step in steps)
+            return ActionResponse(status_code=502, message=f"No storage took the vCon: {failures}")
+        return ActionResponse(status_code=200, fields={"storages": outcomes})

@@ -1,0 +1,28 @@
+"""The base class of what the Plugboard says without being asked."""
+
+from typing import Any, override
+
+from pydantic import ConfigDict, Field
+
+from core.action_runner import ActionRunner
+
+
+class PlugboardEvent(ActionRunner):
+    """One message on the service's topic; a subclass gives `event` its name and `payload` a shape.
+
+    `run` gets a `core.ports.Client`. A plain `def run` runs inside the read loop and must not
+    block; an `async def run` runs beside it. What an event does not know it ignores, so that a
+    newer Plugboard may say more.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    topic: str = Field(description="Channel topic.")
+    event: str = Field(description="Event name.")
+    payload: Any = Field(description="What the message carries.")
+    ref: str | None = Field(None, description="Message ref.")
+
+    @classmethod
+    @override
+    def discriminator(cls) -> str:
+        return str(cls.model_fields["event"].get_default())

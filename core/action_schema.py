@@ -1,0 +1,52 @@
+"""What every action and event is at bottom: named, described, validated fields."""
+
+import json
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from core.action_fields import describe_fields
+
+
+class ActionSchema(BaseModel, ABC):
+    """Fields with types and descriptions, found on the wire by a discriminator."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    secret_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields whose values are never logged, echoed or recorded."""
+
+    @classmethod
+    def discriminator(cls) -> str:
+        """The name that selects this class: the class name unless overridden."""
+        return cls.__name__
+
+    @classmethod
+    @abstractmethod
+    def description(cls) -> str:
+        """One line for people, published to the Plugboard."""
+
+    @classmethod
+    def secret_names(cls) -> frozenset[str]:
+        """The secret fields as callers write them: by their alias where they have one."""
+        return frozenset(
+            info.validation_alias if isinstance(info.validation_alias, str) else name
+            for name, info in cls.model_fields.items()
+            if name in cls.secret_fields
+        )
+
+    @classmethod
+    def to_dict(cls) -> dict[str, Any]:
+        """`{discriminator: {"description": ..., "fields": {name: {type, description, ...}}}}`."""
+        return {
+            cls.discriminator(): {
+                "description": cls.description(),
+                "fields": describe_fields(cls.model_json_schema(), cls.secret_names()),
+            }
+        }
+
+    @classmethod
+    def to_json(cls, indent: int | None = None) -> str:
+        """`to_dict` as JSON text."""
+        return json.dumps(cls.to_dict(), indent=indent, ensure_ascii=False)

@@ -1,0 +1,168 @@
+"""A request becomes an answer: find the action, validate the fields, run it, name what went wrong.
+
+`Dispatcher.answer` never raises: every outcome is a response.
+"""
+
+import asyncio
+import inspect
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.errors import (
+    ConflictError,
+    ForbiddenError,
+    GuestError,
+    InvalidError,
+    PatchcordError,
+    RateLimitedError,
+    TooLargeError,
+    UnavailableError,
+    UnknownNameError,
+)
+
+log = logging.getLogger(__name__)
+
+STATUS_OF: dict[type[Exception], int] = {
+    InvalidError: 400,
+    ForbiddenError: 403,
+    UnknownNameError: 404,
+    ConflictError: 409,
+    TooLargeError: 413,
+    RateLimitedError: 429,
+    GuestError: 502,
+    UnavailableError: 503,
+}
+"""Whose fault it is, as an HTTP status. Anything else is ours: 500."""
+
+MOST_PROBLEMS = 20
+"""How many wrong fields an answer names; a caller may send any number of them."""
+LONGEST_NAME = 100
+"""How much of a name that the caller made up is repeated."""
+LONGEST_WORDS = 200
+"""How much of what Pydantic says about a value, which it may quote."""
+
+type RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+class Dispatcher:
+    """Turns requests into answers with one set of actions; `timeout` is the seconds each gets."""
+
+    def __init__(
+        self,
+        actions: Mapping[str, type[ActionRunner]],
+        *,
+        timeout: float,
+        run_blocking: RunBlocking,
+    ) -> None:
+        """`run_blocking` awaits a function that it runs in a thread."""
+        self.timeout = timeout
+        self._actions = actions
+        self._run_blocking = run_blocking
+
+    async def answer(
+        self, name: object, fields: object, client: Any, websocket: Any
+    ) -> ActionResponse:
+        """The answer to one request, whatever happens."""
+        action = self._actions.get(name) if isinstance(name, str) else None
+        if action is None:
+            return ActionResponse(status_code=404, message=f"Unknown action: {_shown(name)}")
+        try:
+            return await self._outcome(action, fields, client, websocket)
+        except PatchcordError as error:
+            return _expected(action.discriminator(), error)
+        except Exception:  # noqa: BLE001 -- the caller gets an id, the log gets the traceback
+            return incident(action.discriminator())
+
+    async def _outcome(
+        self, action: type[ActionRunner], fields: object, client: Any, websocket: Any
+    ) -> ActionResponse:
+        try:
+            request = action.model_validate(fields)
+        except ValidationError as error:
+            raise InvalidError(explain(action, error)) from None
+        try:
+            async with asyncio.timeout(self.timeout) as limit:
+                return await self._run(request, client, websocket)
+        except TimeoutError:
+            if not limit.expired():  # the action's own, of something it waited for
+                raise
+            return _too_slow(action.discriminator(), self.timeout)
+
+    async def _run(self, request: ActionRunner, client: Any, websocket: Any) -> ActionResponse:
+        run: Callable[[Any, Any], Any] = request.run
+        if inspect.iscoroutinefunction(run):
+            outcome = await run(client, websocket)
+        else:
+            outcome = await self._run_blocking(partial(run, client, websocket))
+        if not isinstance(outcome, ActionResponse):
+            msg = f"run() returned {type(outcome).__name__} instead of an ActionResponse"
+            raise TypeError(msg)
+        return outcome
+
+
+def explain(action: type[ActionRunner], error: ValidationError) -> str:
+    """Each wrong field and what was expected; of a secret field nothing but that it is wrong."""
+    secret = action.secret_names()
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    problems = [_wrong_field(detail, secret) for detail in details[:MOST_PROBLEMS]]
+    if (more := len(details) - MOST_PROBLEMS) > 0:
+        problems.append(f"and {more} more")
+    return f"Invalid fields for {action.discriminator()}: {'; '.join(problems)}"
+
+
+_PLAIN_WORDS = {
+    "extra_forbidden": "there is no such field",
+    "missing": "must be given",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+}
+"""What Pydantic says in terms of Python, by its type of error."""
+
+
+def _wrong_field(detail: Mapping[str, Any], secret: frozenset[str]) -> str:
+    where: tuple[str | int, ...] = detail["loc"] or ("fields",)
+    path = ".".join(str(part) for part in where)[:LONGEST_NAME]
+    words = _PLAIN_WORDS.get(detail["type"])
+    if words is None:
+        told = detail["msg"].removeprefix("Value error, ")
+        words = "is not valid" if where[0] in secret else told[:LONGEST_WORDS]
+    return f"{path}: {words}"
+
+
+def _too_slow(name: str, seconds: float) -> ActionResponse:
+    log.warning("action took too long", extra={"action": name, "seconds": seconds})
+    return ActionResponse(status_code=504, message=f"{name} took longer than {seconds:g} s")
+
+
+def _expected(name: str, error: PatchcordError) -> ActionResponse:
+    status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), 500)
+    if status == 500:
+        return incident(name)
+    if status > 500:
+        log.warning("request failed", extra={"action": name, "status": status, "error": str(error)})
+    return ActionResponse(status_code=status, message=str(error))
+
+
+def incident(name: str) -> ActionResponse:
+    """A 500 whose id is also in the log, with the traceback of the exception being handled."""
+    number = uuid.uuid4().hex[:12]
+    log.exception("action failed", extra={"action": name, "incident": number})
+    return ActionResponse(
+        status_code=500, message=f"Internal error; the operator finds it as incident {number}"
+    )
+
+
+_JSON_KINDS = {dict: "an object", list: "a list", bool: "a boolean", type(None): "null"}
+
+
+def _shown(name: object) -> str:
+    if isinstance(name, str):
+        return name[:LONGEST_NAME]
+    return f"its name must be text, not {_JSON_KINDS.get(type(name), 'a number')}"

@@ -1,0 +1,58 @@
+"""From what the channel received to the event class that knows what to do with it."""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.action_runner import ActionRunner
+
+log = logging.getLogger(__name__)
+
+
+class EventRouter:
+    """Runs events. Whatever is wrong with one is logged, and the next one is not affected."""
+
+    def __init__(self, events: Mapping[str, type[ActionRunner]], topic: str) -> None:
+        """`events` by their names on the wire; `topic` is where they were received."""
+        self._events = events
+        self._topic = topic
+        self._beside: set[asyncio.Task[None]] = set()
+
+    def route(
+        self, event: str, payload: Mapping[str, Any], ref: str | None, client: Any, websocket: Any
+    ) -> None:
+        """Validate one message and run its event; an `async def run` goes on beside the caller."""
+        try:
+            self._run(event, payload, ref, client, websocket)
+        except ValidationError as error:
+            log.warning(
+                "malformed event from the Plugboard",
+                extra={"event_name": event, "problems": error.error_count()},
+            )
+        except Exception:
+            log.exception("event failed", extra={"event_name": event})
+
+    def _run(
+        self, event: str, payload: Mapping[str, Any], ref: str | None, client: Any, websocket: Any
+    ) -> None:
+        kind = self._events.get(event)
+        if kind is None:
+            log.info("unknown event from the Plugboard", extra={"event_name": event[:100]})
+            return
+        message = {"topic": self._topic, "event": event, "payload": payload, "ref": ref}
+        outcome: object = kind.model_validate(message).run(client, websocket)
+        if inspect.isawaitable(outcome):
+            task = asyncio.get_running_loop().create_task(_finish(event, outcome))
+            self._beside.add(task)
+            task.add_done_callback(self._beside.discard)
+
+
+async def _finish(event: str, outcome: Awaitable[object]) -> None:
+    try:
+        await outcome
+    except Exception:
+        log.exception("event failed", extra={"event_name": event})

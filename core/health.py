@@ -1,0 +1,76 @@
+"""GET /live and /ready for container health checks, in a thread of their own."""
+
+import http.server
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, override
+
+type Checks = Callable[[], Mapping[str, bool]]
+
+
+class HealthServer:
+    """Answers `/live` with 200 while the process runs, `/ready` with 200 or 503 and the checks."""
+
+    def __init__(self, host: str, port: int, checks: Checks) -> None:
+        """`checks` is called in another thread for every request; it must not block.
+
+        Raises:
+            OSError: when the port is taken.
+        """
+        handler = type("Handler", (_Handler,), {"checks": staticmethod(checks)})
+        self._server = _Server((host, port), handler)
+        self._thread = threading.Thread(target=self._serve, name="health", daemon=True)
+
+    def _serve(self) -> None:
+        self._server.serve_forever(poll_interval=0.1)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    """Unlike `http.server.HTTPServer` it does not look its own name up in DNS before it listens."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    checks: Checks
+    protocol_version = "HTTP/1.1"
+    timeout = 10  # seconds that a silent connection keeps its thread
+
+    def do_GET(self) -> None:
+        if self.path == "/live":
+            self._answer(200, {"live": True})
+        elif self.path == "/ready":
+            checks = dict(self.checks())
+            self._answer(200 if all(checks.values()) else 503, checks)
+        else:
+            self._answer(404, {"error": "there are /live and /ready"})
+
+    def _answer(self, status: int, body: dict[str, Any]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
+        """A health check every few seconds is no news."""

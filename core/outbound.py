@@ -1,0 +1,87 @@
+"""Answers on their way out.
+
+The Plugboard finds a request by its ref and not by the socket, so an answer that could not be sent
+is still worth sending after the next join. Sending one twice does no harm: the first one counts.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from core.channel import Channel
+
+WORTH_SENDING = 30.0
+"""Seconds after which the Plugboard has forgotten a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, a JSON object or a fragment of it, and when its request came in.
+
+    The time is in seconds of a monotonic clock.
+    """
+
+    ref: str
+    payload: Any
+    received_at: float
+
+
+class UnsentAnswers:
+    """Keeps answers that were finished while there was no channel to send them on."""
+
+    def __init__(self) -> None:
+        """Empty; `dropped` counts the answers that came too late."""
+        self._answers: deque[Answer] = deque()
+        self.dropped = 0
+
+    def keep(self, *answers: Answer) -> None:
+        """Send them after the next join."""
+        self._answers.extend(answers)
+
+    def worth_sending(self, now: float) -> Iterator[Answer]:
+        """Every kept answer whose request is still waited for, each once."""
+        while self._answers:
+            answer = self._answers.popleft()
+            if now - answer.received_at < WORTH_SENDING:
+                yield answer
+            else:
+                self.dropped += 1
+
+
+class Outbox:
+    """Pushes answers into the channel, and keeps those that did not get through it."""
+
+    def __init__(self, channel: Channel) -> None:
+        """`unsent` holds what waits for the next join."""
+        self.unsent = UnsentAnswers()
+        self._channel = channel
+        self._pushed: list[Answer] = []
+
+    def send(self, answer: Answer) -> None:
+        """Push it, or keep it until the channel is joined again."""
+        if self._channel.push("response", answer.payload, answer.ref):
+            self._pushed.append(answer)
+        else:
+            self.unsent.keep(answer)
+
+    def joined(self, now: float) -> None:
+        """The channel takes answers again: push those that are still worth it."""
+        for answer in list(self.unsent.worth_sending(now)):
+            self.send(answer)
+
+    @contextmanager
+    def draining(self) -> Iterator[list[bytes]]:
+        """The texts to write now. If writing them raises, the answers among them are kept."""
+        answers, self._pushed = self._pushed, []
+        try:
+            yield self._channel.outgoing()
+        except BaseException:  # a cancelled writer has not written them either
+            self.unsent.keep(*answers)
+            raise
+
+    def disconnected(self) -> None:
+        """The channel has lost its socket, and with it what was pushed and not drained."""
+        answers, self._pushed = self._pushed, []
+        self.unsent.keep(*answers)

@@ -1,0 +1,77 @@
+"""Whether this replica should get traffic: what /ready says."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from core.database import database
+
+INTERVAL = 2.0
+"""Seconds between two looks at Redis and Postgres."""
+
+
+class Reachable(Protocol):
+    """Something that can be asked whether it answers."""
+
+    async def reachable(self) -> bool:
+        """Whether it answers just now."""
+        ...
+
+
+class Crew(Protocol):
+    """Worker processes, all of which should run."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether they do."""
+        ...
+
+
+class Readiness:
+    """Looks at the outside things now and then, so that a health check costs nothing."""
+
+    def __init__(
+        self,
+        *,
+        joined: Callable[[], bool],
+        draining: Callable[[], bool],
+        redis: Reachable | None,
+        workers: Crew | None,
+    ) -> None:
+        """`redis` and `workers` are None in a service without a pipeline."""
+        self._joined = joined
+        self._draining = draining
+        self._redis = redis
+        self._workers = workers
+        self._redis_answers = False
+        self._postgres_answers = False
+        self.migrated = False
+
+    def checks(self) -> Mapping[str, bool]:
+        """Every condition by name; ready when all of them hold."""
+        return {
+            **({} if self._redis is None else {"redis": self._redis_answers}),
+            **({} if self._workers is None else {"workers": self._workers.complete}),
+            "joined": self._joined(),
+            "postgres": self._postgres_answers and self.migrated,
+            "serving": not self._draining(),
+        }
+
+    async def watch(self) -> None:
+        """Keep the checks fresh until cancelled; one that hangs does not hold up the other."""
+        async with asyncio.TaskGroup() as looks:
+            looks.create_task(_again_and_again(self._look_at_postgres))
+            looks.create_task(_again_and_again(self._look_at_redis))
+
+    async def _look_at_postgres(self) -> None:
+        self._postgres_answers = await asyncio.to_thread(database.reachable)
+
+    async def _look_at_redis(self) -> None:
+        if self._redis is not None:
+            self._redis_answers = await self._redis.reachable()
+
+
+async def _again_and_again(look: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await look()
+        await asyncio.sleep(INTERVAL)

@@ -1,0 +1,64 @@
+"""What an answer looks like on the wire.
+
+Two Plugboards are published. One wants `status` and relays only `message`; the other wants
+`status_code`, `message` and `fields` and relays those. An answer that carries all four keys suits
+both; the formats differ in what stands in `message`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from pydantic_core import to_json
+
+from core.action_response import ActionResponse
+
+type Payload = dict[str, Any]
+type ReplyFormat = Callable[[ActionResponse], Payload]
+
+
+def vera(response: ActionResponse) -> Payload:
+    """The four keys, each as the action set it."""
+    return _payload(response, response.message, response.fields)
+
+
+def auto(response: ActionResponse) -> Payload:
+    """Like `vera`, but fields without a message are the message too, so no Plugboard drops them."""
+    message = response.fields if response.message is None else response.message
+    return _payload(response, message, response.fields)
+
+
+def message(response: ActionResponse) -> Payload:
+    """Everything inside `message`, for callers who want code, words and fields on any Plugboard."""
+    inside = {
+        "status_code": response.status_code,
+        "message": response.message,
+        "fields": response.fields,
+    }
+    return _payload(response, inside, None)
+
+
+def _payload(response: ActionResponse, words: Any, fields: Any) -> Payload:
+    return {
+        "status": response.status,
+        "status_code": response.status_code,
+        "message": words,
+        "fields": fields,
+    }
+
+
+REPLY_FORMATS: dict[str, ReplyFormat] = {"auto": auto, "vera": vera, "message": message}
+
+
+def encoded(payload: Payload) -> orjson.Fragment:
+    """The payload as JSON, made once, ready to be put into a frame.
+
+    Whatever Pydantic can write as JSON may be in it: models, sets, times, keys that are no text.
+
+    Raises:
+        ValueError: something in it cannot be written.
+    """
+    try:
+        return orjson.Fragment(orjson.dumps(payload))
+    except TypeError:
+        return orjson.Fragment(to_json(payload, inf_nan_mode="null"))

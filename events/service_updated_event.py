@@ -1,0 +1,34 @@
+"""A service was renamed, or saved unchanged."""
+
+from typing import Any, Literal, override
+
+from pydantic import BaseModel, Field
+
+from core.action_event import PlugboardEvent
+from core.ports import Client
+from schemas.service import Service
+
+
+class ServiceUpdatedEvent(PlugboardEvent):
+    """May be about a child of our service: its object then has another id."""
+
+    class Payload(BaseModel):
+        """The service as it is now."""
+
+        service: Service = Field(description="The service.")
+
+    event: Literal["service_updated"] = Field("service_updated", description="Event name.")
+    payload: Payload = Field(description="The service.")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "A service was changed."
+
+    @override
+    def run(self, client: Client, websocket: Any) -> None:
+        """Remember and record it, if it is ours."""
+        service = self.payload.service
+        if client.service is not None and client.service.id == service.id:
+            client.service = service
+            client.records.service_seen(service)

@@ -1,0 +1,33 @@
+"""A vCon that failed, and why."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+
+class DeadLetter(BaseModel):
+    """One entry of a dead-letter list. `cause` is the same for failures of one kind.
+
+    A vCon that another program put there has a uuid and nothing else.
+    """
+
+    vcon_uuid: str
+    error: str | None = None
+    cause: str = "unknown"
+    step: str | None = None
+    kind: str | None = None
+    attempts: int | None = None
+    chain: str | None = None
+    list_name: str | None = None
+    run_id: str | None = None
+    worker: str | None = None
+    at: datetime | None = None
+
+
+class DeadLetterPage(BaseModel):
+    """Some entries, how many there are in all, and of each cause; `cursor` asks for more."""
+
+    entries: list[DeadLetter]
+    total: int
+    causes: dict[str, int] = Field(default_factory=dict)
+    cursor: str | None = None

@@ -1,0 +1,121 @@
+"""So many requests at once, so many waiting, and no more."""
+
+import asyncio
+import logging
+
+import pytest
+
+from core.request_desk import RequestDesk, Work
+
+
+class Job:
+    """A piece of work that says when it began and ends when told to."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.end = asyncio.Event()
+        self.cancelled = False
+
+    async def __call__(self) -> None:
+        self.begun.set()
+        try:
+            await self.end.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+
+def jobs(number: int) -> list[Job]:
+    """That many pieces of work."""
+    return [Job() for _ in range(number)]
+
+
+async def turns() -> None:
+    """Let everything that is ready run."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def begun(work: list[Job]) -> list[bool]:
+    """Which of them have begun."""
+    return [job.begun.is_set() for job in work]
+
+
+async def test_taking_on_waits_for_nothing() -> None:
+    """`take` returns before the work has begun."""
+    [job] = work = jobs(1)
+    assert RequestDesk(at_once=1, waiting=0).take(job)
+    assert begun(work) == [False]
+    await job.begun.wait()
+    job.end.set()
+
+
+async def test_the_bounds_hold() -> None:
+    """Two run, three wait, the sixth is refused; room made by an end is used in order."""
+    desk, work = RequestDesk(at_once=2, waiting=3), jobs(6)
+    assert [desk.take(job) for job in work] == [True, True, True, True, True, False]
+    await turns()
+    assert begun(work) == [True, True, False, False, False, False]
+    work[1].end.set()
+    await work[2].begun.wait()
+    await turns()
+    assert begun(work) == [True, True, True, False, False, False]
+    assert desk.take(work[5])
+    for job in work:
+        job.end.set()
+    await desk.idle()
+    assert all(begun(work))
+
+
+async def test_idle_means_nothing_runs_and_nothing_waits() -> None:
+    """`idle` returns after the last of those that waited."""
+    desk, work = RequestDesk(at_once=1, waiting=1), jobs(2)
+    for job in work:
+        desk.take(job)
+    idle = asyncio.create_task(desk.idle())
+    work[0].end.set()
+    await work[1].begun.wait()
+    await turns()
+    assert not idle.done()
+    work[1].end.set()
+    await idle
+
+
+async def test_an_empty_desk_is_idle() -> None:
+    """There is nothing to wait for before the first request."""
+    await RequestDesk(at_once=1, waiting=0).idle()
+
+
+async def test_abandoning_cancels_what_runs_and_forgets_what_waits() -> None:
+    """After `abandon` nothing of what was taken on goes on."""
+    desk, work = RequestDesk(at_once=1, waiting=1), jobs(2)
+    for job in work:
+        desk.take(job)
+    await work[0].begun.wait()
+    desk.abandon()
+    await desk.idle()
+    assert [job.cancelled for job in work] == [True, False]
+    assert begun(work) == [True, False]
+
+
+def failing(error: Exception) -> Work:
+    """Work that raises."""
+
+    async def work() -> None:
+        raise error
+
+    return work
+
+
+async def test_work_that_fails_makes_room_and_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An error in one piece of work does not keep its place, and is not lost."""
+    desk, [job] = RequestDesk(at_once=1, waiting=1), jobs(1)
+    desk.take(failing(ValueError("broken")))
+    desk.take(job)
+    await job.begun.wait()
+    job.end.set()
+    [record] = caplog.records
+    assert (record.levelno, str(record.exc_info[1])) == (logging.ERROR, "broken")
+    await desk.idle()
