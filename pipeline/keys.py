@@ -51,3 +51,13 @@ def storage_dead_letters(storage: str) -> str:
 def reasons(dead_letter_list: str) -> str:
     """Why each uuid is in a dead-letter list: uuid -> JSON."""
     return f"pc:dead:{dead_letter_list}"
+
+
+def unread(egress_list: str) -> str:
+    """What we put into an egress list and nobody has acknowledged."""
+    return f"pc:unread:{egress_list}"
+
+
+def replayer(storage: str) -> str:
+    """Says that some replica is trying this storage again just now."""
+    return f"pc:replayer:{storage}"

@@ -24,6 +24,7 @@ class Loaded:
     name: str
     options: Mapping[str, Any] = field(repr=False)
     is_async: bool
+    only_through_lib: bool = False
 
     def fresh_options(self) -> dict[str, Any]:
         """The options for one call: a guest may change this dict, though not what lies deeper."""
@@ -183,7 +184,12 @@ class _Loader:
 
 def _common(spec: GuestSpec, guest: Guest) -> dict[str, Any]:
     options = {**guest.default_options, **spec.options}
-    return {"name": spec.name, "options": options, "is_async": guest.is_async}
+    return {
+        "name": spec.name,
+        "options": options,
+        "is_async": guest.is_async,
+        "only_through_lib": guest.only_through_lib,
+    }
 
 
 def _imported(spec: GuestSpec) -> ModuleType | GuestError:

@@ -38,11 +38,15 @@ TRACER = Contract("run", {"run": _TRACED})
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A guest that keeps its contract: its functions by name, and its default options."""
+    """A guest that keeps its contract: its functions by name, and its default options.
+
+    `only_through_lib`: it says of itself that it touches vCons through `lib` and in no other way.
+    """
 
     functions: Mapping[str, Any]
     default_options: Mapping[str, Any]
     is_async: bool
+    only_through_lib: bool = False
 
 
 def guest_in(module: ModuleType, contract: Contract) -> Guest:
@@ -56,7 +60,8 @@ def guest_in(module: ModuleType, contract: Contract) -> Guest:
     defaults = getattr(holder, "default_options", getattr(module, "default_options", None))
     if not isinstance(defaults, Mapping | None):
         raise GuestError("default_options is not a mapping")
-    return Guest(functions, defaults or {}, is_async(functions[contract.needed]))
+    through_lib = getattr(holder, "only_through_lib", False) is True
+    return Guest(functions, defaults or {}, is_async(functions[contract.needed]), through_lib)
 
 
 def is_async(function: Function) -> bool:

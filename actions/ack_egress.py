@@ -1,0 +1,28 @@
+"""Say that finished vCons have been taken over."""
+
+from typing import Any, ClassVar, override
+
+from pydantic import Field
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+
+
+class AckEgress(ActionRunner):
+    """200 `{acknowledged}`: how many of them were lent out until now."""
+
+    needs_pipeline: ClassVar[bool] = True
+
+    egress_list: str = Field(description="Egress list")
+    vcon_uuids: list[str] = Field(min_length=1, max_length=1000, description="vCons")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Acknowledge uuids read from an egress list"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        count = await client.pipeline.operations.acknowledge(self.egress_list, self.vcon_uuids)
+        return ActionResponse(status_code=200, fields={"acknowledged": count})

@@ -1,0 +1,30 @@
+"""Queue vCons that are here already."""
+
+from typing import Any, ClassVar, override
+
+from pydantic import Field
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+
+
+class EnqueueVcons(ActionRunner):
+    """200 `{enqueued, unknown}`: how many, and the uuids that nobody has."""
+
+    needs_pipeline: ClassVar[bool] = True
+
+    vcon_uuids: list[str] = Field(min_length=1, max_length=1000, description="vCons")
+    ingress_list: str = Field(description="List to put them into")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Queue stored vCons for a chain"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        wanted = list(dict.fromkeys(self.vcon_uuids))
+        unknown = await client.pipeline.operations.enqueue(wanted, self.ingress_list)
+        enqueued = len(wanted) - len(unknown)
+        return ActionResponse(status_code=200, fields={"enqueued": enqueued, "unknown": unknown})

@@ -1,0 +1,38 @@
+"""Which vCons failed, and why."""
+
+from typing import Any, ClassVar, Self, override
+
+from pydantic import Field, model_validator
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+from schemas.selection import exactly_one
+
+
+class ListDeadLetters(ActionRunner):
+    """200 `{entries, total, causes, cursor}`, oldest first."""
+
+    needs_pipeline: ClassVar[bool] = True
+
+    list: str | None = Field(None, description="Ingress list")
+    storage: str | None = Field(None, description="Or storage")
+    limit: int = Field(50, ge=1, le=500, description="At most so many")
+    cursor: str | None = Field(None, description="Of the page before")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        exactly_one(list=self.list, storage=self.storage)
+        return self
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "vCons that failed, with reasons and a count per cause"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        page = await client.pipeline.operations.dead_letters(
+            self.list, self.storage, self.limit, self.cursor
+        )
+        return ActionResponse(status_code=200, fields=page.model_dump(mode="json"))

@@ -1,0 +1,37 @@
+"""Look through the history of runs."""
+
+from datetime import datetime
+from typing import Any, ClassVar, override
+
+from pydantic import Field
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+from schemas.run import RunStatus
+from schemas.run_page import RunQuery
+
+
+class ListRuns(ActionRunner):
+    """200 `{runs, cursor}`, newest first."""
+
+    needs_pipeline: ClassVar[bool] = True
+
+    chain: str | None = Field(None, description="Only of this chain")
+    vcon_uuid: str | None = Field(None, description="Only of this vCon")
+    status: RunStatus | None = Field(None, description="Only with this outcome")
+    since: datetime | None = Field(None, description="Only from then on")
+    limit: int = Field(50, ge=1, le=500, description="At most so many")
+    cursor: str | None = Field(None, description="Of the page before")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Finished runs, newest first"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        query = RunQuery.model_validate(self.model_dump())
+        page = await client.pipeline.operations.runs(query)
+        runs = [run.summary() for run in page.runs]
+        return ActionResponse(status_code=200, fields={"runs": runs, "cursor": page.cursor})

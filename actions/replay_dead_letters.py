@@ -1,0 +1,47 @@
+"""Queue failed vCons again."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self, override
+
+from pydantic import Field, model_validator
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+from schemas.selection import exactly_one
+
+
+class ReplayDeadLetters(ActionRunner):
+    """200 `{replayed}`. Runs go on at the step that failed, or from the start."""
+
+    needs_pipeline: ClassVar[bool] = True
+    administrative: ClassVar[bool] = True
+
+    list: str | None = Field(None, description="Ingress list")
+    storage: str | None = Field(None, description="Or storage")
+    vcon_uuids: Sequence[str] | None = Field(None, description="Only these")
+    cause: str | None = Field(None, description="Only of this cause")
+    limit: int = Field(1000, ge=1, le=100_000, description="At most so many")
+    from_start: bool = Field(False, description="Repeat finished links too")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        exactly_one(list=self.list, storage=self.storage)
+        return self
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Queue failed vCons again"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        replayed = await client.pipeline.operations.replay(
+            self.list,
+            self.storage,
+            vcon_uuids=self.vcon_uuids,
+            cause=self.cause,
+            limit=self.limit,
+            from_start=self.from_start,
+        )
+        return ActionResponse(status_code=200, fields={"replayed": replayed})

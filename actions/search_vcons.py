@@ -1,0 +1,31 @@
+"""Find vCons by who spoke."""
+
+from typing import Any, ClassVar, override
+
+from pydantic import Field
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+
+
+class SearchVcons(ActionRunner):
+    """200 `{vcon_uuids}`: those for which all given terms hold, exactly as written."""
+
+    needs_pipeline: ClassVar[bool] = True
+
+    tel: str | None = Field(None, description="Phone number")
+    mailto: str | None = Field(None, description="Mail address")
+    name: str | None = Field(None, description="Name")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "vCons in Redis by a party"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        given = {"tel": self.tel, "mailto": self.mailto, "name": self.name}
+        terms = [f"{kind}:{value}" for kind, value in given.items() if value]
+        vcon_uuids = await client.pipeline.operations.search(terms)
+        return ActionResponse(status_code=200, fields={"vcon_uuids": vcon_uuids})

@@ -1,0 +1,219 @@
+"""The one place where everything is put together, started, and stopped in order."""
+
+import asyncio
+import logging
+import random
+import signal
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from core.action_registry import ActionRegistry
+from core.backoff import Backoff
+from core.channel import Channel
+from core.database import database
+from core.dispatch import Dispatcher
+from core.errors import ConfigurationError, PatchcordError
+from core.handshake import check_request_line, handshake_url
+from core.health import HealthServer
+from core.plugboard_client import TOPIC, PlugboardClient
+from core.readiness import Readiness
+from core.records import Records
+from core.replies import REPLY_FORMATS
+from core.request_desk import RequestDesk
+from core.run_history import RunHistory
+from core.settings import Settings, environment
+from core.signals import StopSignals, on_hangup, until
+from core.supervisor import Supervisor
+from lib.host import receive_guests
+from pipeline.front import PipelineFront
+
+log = logging.getLogger(__name__)
+
+ENTRYPOINT = Path(__file__).parents[1] / "entrypoint.py"
+EXIT_STOPPED, EXIT_CONFIGURATION, EXIT_RETIRED = 0, 2, 3
+
+
+async def serve(settings: Settings) -> int:
+    """Run the service until SIGTERM or SIGINT; the exit code.
+
+    Raises:
+        ConfigurationError: when it cannot start as configured.
+    """
+    return await Service(settings).run(StopSignals())
+
+
+class Service:
+    """Everything that runs in this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Build all parts; connects to nothing.
+
+        Raises:
+            ConfigurationError: with every problem found.
+        """
+        receive_guests(settings.vcon_redis_expiry)
+        database.initialize(settings)
+        self._settings = settings
+        self._draining = False
+        self._records = Records(database)
+        self._threads = ThreadPoolExecutor(settings.blocking_threads, thread_name_prefix="action")
+        self._pipeline = self._build_pipeline() if settings.has_pipeline else None
+        self._workers = _workers(settings, self._pipeline) if self._pipeline else None
+        self._client = self._build_client(offered_actions(settings))
+        self._readiness = Readiness(
+            joined=lambda: self._client.joined,
+            draining=lambda: self._draining,
+            redis=self._pipeline.connection if self._pipeline else None,
+            workers=self._workers,
+        )
+        self._health = _health(settings, self._readiness)
+
+    def _build_pipeline(self) -> PipelineFront:
+        return PipelineFront(self._settings, RunHistory(database), self._configuration_changed)
+
+    async def _configuration_changed(self) -> None:
+        if self._workers:
+            self._workers.signal(signal.SIGHUP)
+
+    def _build_client(self, actions: ActionRegistry) -> PlugboardClient:
+        settings = self._settings
+        url = handshake_url(
+            settings.websocket_url,
+            settings.token.get_secret_value(),
+            actions.to_dict(),
+            settings.plugboard_vsn,
+        )
+        size = check_request_line(url, settings.request_line_limit)
+        log.info("offering actions", extra={"actions": list(actions), "handshake_bytes": size})
+        backoff = _backoff(settings)
+        return PlugboardClient(
+            url=url,
+            channel=Channel(
+                TOPIC,
+                vsn=settings.plugboard_vsn,
+                heartbeat_interval=settings.heartbeat_interval,
+                heartbeat_timeout=settings.heartbeat_timeout,
+                join_timeout=settings.join_timeout,
+                rejoin=backoff,
+            ),
+            dispatcher=Dispatcher(
+                actions, timeout=settings.action_timeout, run_blocking=self._run_blocking
+            ),
+            desk=RequestDesk(at_once=settings.max_concurrency, waiting=settings.max_queue),
+            events=ActionRegistry.discover("events"),
+            reply_format=REPLY_FORMATS[settings.reply_format],
+            reconnect=backoff,
+            records=self._records,
+            pipeline=self._pipeline.service if self._pipeline else None,
+            max_frame_bytes=settings.max_frame_bytes,
+        )
+
+    async def _run_blocking(self, function: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+    async def run(self, signals: StopSignals) -> int:
+        """Serve until told to stop; the exit code."""
+        if self._health:
+            self._health.start()
+        main = [asyncio.create_task(self._client.run()), asyncio.create_task(until(signals.asked))]
+        beside = [
+            asyncio.create_task(self._readiness.watch()),
+            asyncio.create_task(self._migrate()),
+        ]
+        if self._pipeline and self._workers:
+            on_hangup(self._pipeline.reload)
+            main.append(asyncio.create_task(self._workers.run()))
+            main.append(asyncio.create_task(self._pipeline.run()))
+        try:
+            done, _ = await asyncio.wait(main, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await self._stop(main + beside, signals.hurry)
+        return EXIT_RETIRED if self._client.retired else EXIT_STOPPED
+
+    async def _migrate(self) -> None:
+        """Bring the database up to date as soon as it can be reached."""
+        attempt = 0
+        while self._settings.migrate_on_start:
+            try:
+                await asyncio.to_thread(database.migrate)
+            except PatchcordError as error:
+                if attempt == 0:
+                    log.error("the database is not ready", extra={"why": str(error)})  # noqa: TRY400 -- says all there is
+                attempt += 1
+                await asyncio.sleep(_backoff(self._settings).wait(attempt))
+            else:
+                break
+        self._records.start()  # not before its tables are there
+        self._readiness.migrated = True
+
+    async def _stop(self, tasks: list[asyncio.Task[None]], hurry: asyncio.Event) -> None:
+        self._draining = True
+        grace = self._settings.shutdown_grace
+        log.info("stopping", extra={"grace_seconds": grace})
+        leaving = [asyncio.create_task(self._leave(grace, hurry))]
+        if self._workers:
+            leaving.append(asyncio.create_task(self._workers.stop(grace, hurry)))
+        await asyncio.gather(*leaving)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._close()
+
+    async def _leave(self, grace: float, hurry: asyncio.Event) -> None:
+        ends = [asyncio.create_task(self._client.leave(grace)), asyncio.create_task(until(hurry))]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+
+    async def _close(self) -> None:
+        if self._pipeline:
+            await self._pipeline.close()
+        await asyncio.to_thread(self._records.close, 5.0)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._health:
+            await asyncio.to_thread(self._health.close)
+        await asyncio.to_thread(database.close)
+
+
+def offered_actions(settings: Settings) -> ActionRegistry:
+    """The actions that are published and run, as the settings want it.
+
+    Raises:
+        ConfigurationError: when ACTIONS names one that is not there.
+    """
+    everything = ActionRegistry.discover("actions")
+    able = ActionRegistry(
+        cls
+        for cls in everything.values()
+        if (settings.has_pipeline or not cls.needs_pipeline)
+        and (settings.admin_actions or not cls.administrative)
+    )
+    return able.select(settings.actions) if settings.actions else able
+
+
+def _workers(settings: Settings, front: PipelineFront) -> Supervisor:
+    return Supervisor(
+        [sys.executable, str(ENTRYPOINT), "worker"],
+        settings.conserver_workers,
+        front.worker_died,
+        environment={**environment(), "CONSERVER_CONFIG_FILE": str(front.snapshot.path)},
+    )
+
+
+def _health(settings: Settings, readiness: Readiness) -> HealthServer | None:
+    if settings.health_port is None:
+        return None
+    try:
+        return HealthServer(settings.health_host, settings.health_port, readiness.checks)
+    except OSError as error:
+        msg = f"HEALTH_PORT: cannot listen on {settings.health_port}: {error.strerror}"
+        raise ConfigurationError(msg) from None
+
+
+def _backoff(settings: Settings) -> Backoff:
+    return Backoff(settings.reconnect_min, settings.reconnect_max, random.random)

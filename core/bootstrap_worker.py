@@ -1,0 +1,63 @@
+"""Puts one worker process together; the service starts as many as CONSERVER_WORKERS says."""
+
+import asyncio
+import os
+import threading
+
+from core.settings import Settings
+from core.signals import StopSignals, on_hangup, on_input, until
+from lib.host import receive_guests
+from pipeline.worker_process import WorkerProcess
+
+EXIT_STOPPED = 0
+LINGER = 1.0
+"""Seconds that letting go may take, once everything has been given back."""
+
+
+async def work(settings: Settings, worker_id: str) -> int:
+    """Run chains until told to stop, or until the service is gone; the exit code.
+
+    The process ends `LINGER` s after that even if a guest's thread, which nobody can stop, runs on.
+
+    Raises:
+        ConfigurationError: when it cannot start as configured.
+    """
+    receive_guests(settings.vcon_redis_expiry)
+    signals = StopSignals()
+    worker = WorkerProcess(settings, worker_id)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(worker.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    def orphaned() -> None:
+        signals.asked.set()
+        signals.hurry.set()
+
+    on_hangup(reload)
+    await on_input(said=reload, closed=orphaned)
+    try:
+        await _until_stopped(worker, signals, settings.shutdown_grace)
+    finally:
+        _end_within(LINGER)
+    await worker.close()
+    return EXIT_STOPPED
+
+
+async def _until_stopped(worker: WorkerProcess, signals: StopSignals, grace: float) -> None:
+    running = asyncio.create_task(worker.run())
+    asked = asyncio.create_task(until(signals.asked))
+    await asyncio.wait([running, asked], return_when=asyncio.FIRST_COMPLETED)
+    await worker.stop(running, grace, signals.hurry)
+    asked.cancel()
+    if running.done():
+        running.result()
+    running.cancel()  # it may be waiting for Redis
+
+
+def _end_within(seconds: float) -> None:
+    timer = threading.Timer(seconds, os._exit, [EXIT_STOPPED])
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,137 @@
+"""Keeps worker processes running: starts them, starts them again, stops them."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import uuid
+from asyncio.subprocess import Process
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+
+log = logging.getLogger(__name__)
+
+RESTART_PAUSE = 1.0
+"""Seconds before a worker that died is started again, so that a crash loop does not spin."""
+KILL_AFTER = 5.0
+"""Seconds beyond the grace, or after being hurried, until a worker that does not end is killed."""
+BURY_WITHIN = 2.0
+"""Seconds that the last ones to die get for being told of; else the next start finds them."""
+
+
+class Supervisor:
+    """`count` processes of one command, each told its own worker id as the last argument.
+
+    A worker reads its standard input and ends when that is closed: however this process dies, its
+    workers die with it. A line there says `reload`. Each has a session of its own, so that what a
+    terminal sends to everybody, such as Ctrl-C, reaches it only through `stop`.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        count: int,
+        worker_died: Callable[[str], Awaitable[None]],
+        *,
+        environment: Mapping[str, str],
+    ) -> None:
+        """`worker_died` is told the id of a worker that is certainly gone."""
+        self._command = command
+        self._count = count
+        self._worker_died = worker_died
+        self._environment = dict(environment)
+        self._processes: dict[str, Process] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every worker runs."""
+        return len(self._processes) == self._count
+
+    async def run(self) -> None:
+        """Keep the workers running until `stop`."""
+        self._keepers = [asyncio.create_task(self._keep_one()) for _ in range(self._count)]
+        await asyncio.gather(*self._keepers)
+
+    async def _keep_one(self) -> None:
+        while not self._stopping.is_set():
+            worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+            code = await self._run_one(worker_id)
+            if self._stopping.is_set() and code == 0:
+                return
+            log.error("worker died", extra={"worker": worker_id, "exit_code": code})
+            await self._worker_died(worker_id)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RESTART_PAUSE):
+                    await self._stopping.wait()
+
+    async def _run_one(self, worker_id: str) -> int | None:
+        """The exit code of one process, when it has ended; None when it could not be started."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                worker_id,
+                stdin=asyncio.subprocess.PIPE,
+                env=self._environment,
+                start_new_session=True,
+            )
+        except OSError as error:  # no memory or no process left, just now
+            log.error("worker cannot be started", extra={"cause": str(error)})  # noqa: TRY400 -- says all there is
+            return None
+        self._processes[worker_id] = process
+        try:
+            if self._stopping.is_set():
+                _send(process, signal.SIGTERM)
+            return await process.wait()
+        finally:
+            del self._processes[worker_id]
+
+    def signal(self, signum: signal.Signals) -> None:
+        """Send a signal to every worker."""
+        for process in self._processes.values():
+            _send(process, signum)
+
+    def reload(self) -> None:
+        """Tell every worker to read the configuration again, also one that is still starting."""
+        for process in self._processes.values():
+            if process.stdin is not None:
+                process.stdin.write(b"reload\n")
+
+    async def stop(self, grace: float, hurry: asyncio.Event) -> None:
+        """SIGTERM to every worker, and again at once when `hurry` is set.
+
+        What has not ended `KILL_AFTER` s past the grace, or past the second signal, is killed.
+        """
+        self._stopping.set()
+        self.signal(signal.SIGTERM)
+        with self._beside(self._hurried(hurry)):
+            await self._ended(grace + KILL_AFTER)
+        self.signal(signal.SIGKILL)
+        if self._keepers:
+            await asyncio.wait(self._keepers, timeout=BURY_WITHIN)
+
+    @contextlib.contextmanager
+    def _beside(self, coroutine: Awaitable[None]) -> Iterator[None]:
+        task = asyncio.ensure_future(coroutine)
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _ended(self, seconds: float) -> None:
+        waits = [asyncio.create_task(process.wait()) for process in self._processes.values()]
+        if waits:
+            await asyncio.wait(waits, timeout=seconds)
+
+    async def _hurried(self, hurry: asyncio.Event) -> None:
+        await hurry.wait()
+        self.signal(signal.SIGTERM)
+        await asyncio.sleep(KILL_AFTER)
+        self.signal(signal.SIGKILL)
+
+
+def _send(process: Process, signum: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended by itself meanwhile
+        process.send_signal(signum)

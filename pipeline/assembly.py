@@ -1,0 +1,27 @@
+"""What both halves of the pipeline are built from, given the settings."""
+
+from pathlib import Path
+
+from core.settings import Settings
+from pipeline import connection
+from pipeline.connection import RedisConnection
+from pipeline.queues import Queues
+
+
+def config_path(settings: Settings) -> Path:
+    """Where config.yml is, in a service that has a pipeline."""
+    assert settings.conserver_config_file is not None
+    return settings.conserver_config_file
+
+
+def redis_connection(settings: Settings) -> RedisConnection:
+    """The process's connection, which guests find through `lib`; connects on first use."""
+    assert settings.redis_url is not None
+    redis = RedisConnection(settings.redis_url.get_secret_value())
+    connection.install(redis)
+    return redis
+
+
+def build_queues(settings: Settings, redis: RedisConnection) -> Queues:
+    """The queue scripts with the settings' times to live."""
+    return Queues(redis, run_expiry=settings.run_expiry, vcon_expiry=settings.vcon_redis_expiry)

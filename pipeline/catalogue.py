@@ -1,0 +1,97 @@
+"""Which vCons there are: by time, by who spoke, and gone on request."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from core.errors import ConflictError, InvalidError
+from pipeline import keys
+from pipeline.connection import RedisConnection
+from schemas.vcon_page import VconPage
+
+CHUNK = 1000
+"""How many vCons one script call looks at."""
+
+_CURSOR = re.compile(r"(-?[0-9.]+(?:e[-+]?[0-9]+)?)~([0-9]{1,9})", re.ASCII)
+
+
+class Catalogue:
+    """The sorted set of all vCons and the search sets, as vcon-server has them."""
+
+    def __init__(self, connection: RedisConnection, sorted_set: str, *, run_expiry: int) -> None:
+        """`sorted_set`: its name. `run_expiry`: seconds that a cancelled run stays in Redis."""
+        self._connection = connection
+        self._sorted_set = sorted_set
+        self._run_expiry = run_expiry
+        self._audited = "0"
+
+    async def page(
+        self, since: float | None, until: float | None, limit: int, cursor: str | None
+    ) -> VconPage:
+        """Uuids by `created_at` (epoch seconds), newest first; only of vCons that are here.
+
+        A page begins where the one before ended, whatever has come or gone meanwhile.
+
+        Raises:
+            InvalidError: for a cursor that is none.
+        """
+        newest, skip = _position(cursor) if cursor else (_bound(until, "+inf"), "0")
+        score, ties, *uuids = await self._connection.script(
+            "page", self._sorted_set, newest, _bound(since, "-inf"), skip, limit
+        )
+        return VconPage(uuids, f"{score}~{ties}" if score else None)
+
+    async def search(self, terms: Sequence[str]) -> list[str]:
+        """Uuids of the vCons for which every term holds; a term is `tel:...` or the like."""
+        uuids = sorted(await self._connection.command("SINTER", *terms))
+        present = await self.present(uuids)
+        return [each for each in uuids if each in present]
+
+    async def present(self, uuids: Sequence[str]) -> set[str]:
+        """Those of these vCons that are in Redis."""
+        documents = [keys.vcon(each) for each in uuids]
+        found = await self._connection.script("present", *documents) if documents else []
+        return {each for each, there in zip(uuids, found, strict=True) if there}
+
+    async def delete(self, vcon_uuid: str, lists: Sequence[str]) -> bool:
+        """Remove the document and every trace in the index and in these lists; was it here?
+
+        Runs that wait for it are cancelled.
+
+        Raises:
+            ConflictError: while it is being processed.
+        """
+        now = datetime.now(UTC).isoformat()
+        state = await self._connection.script(
+            "delete", vcon_uuid, self._sorted_set, now, self._run_expiry, *lists
+        )
+        if state == -1:
+            msg = f"vCon {vcon_uuid} is being processed; try again later"
+            raise ConflictError(msg)
+        return bool(state)
+
+    async def reap(self) -> None:
+        """Forget the index entries of vCons that have expired.
+
+        When is known of those that we let go. For others the whole catalogue is gone through, some
+        of it at a time.
+        """
+        self._audited, members = await self._connection.command(
+            "ZSCAN", self._sorted_set, self._audited, "COUNT", CHUNK
+        )
+        uuids = [member.removeprefix("vcon:") for member in members[::2]]
+        await self._connection.script("reap", self._sorted_set, 0, *uuids)
+        while await self._connection.script("reap", self._sorted_set, CHUNK) == CHUNK:
+            pass
+
+
+def _bound(seconds: float | None, open_end: str) -> str:
+    return open_end if seconds is None else repr(seconds)
+
+
+def _position(cursor: str) -> tuple[str, str]:
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        msg = "cursor: use the cursor of an earlier page as it is"
+        raise InvalidError(msg)
+    return match[1], match[2]

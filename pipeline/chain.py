@@ -1,0 +1,112 @@
+"""What to do next with a vCon in a chain: values in, values out.
+
+A run is links in order, then all storages side by side, then the end. How far it has come is a
+`Progress`; `next_move` looks at it and names the one thing to do now. Each outcome gives a new
+`Progress`. Nothing here waits, logs or fails.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pipeline.config import Chain
+from schemas.run import StepOutcome
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+RETRY_DELAY_MIN, RETRY_DELAY_MAX = 0.5, 30.0
+
+Ending = Literal["done", "halted", "partial", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come."""
+
+    vcon: str
+    links_done: int = 0
+    saved: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
+    ended: Ending | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunLink:
+    """Run the link at this index."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Write the vCon to these storages, side by side."""
+
+    storages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Nothing is left to do: end the run like this."""
+
+    ending: Ending
+
+
+type Move = RunLink | Save | Settle
+
+
+def next_move(chain: Chain, progress: Progress) -> Move:
+    """The one thing to do now."""
+    if progress.ended is not None:
+        return Settle(progress.ended)
+    if progress.links_done < len(chain.links):
+        return RunLink(progress.links_done)
+    tried = progress.saved | progress.refused
+    left = tuple(storage.name for storage in chain.storages if storage.name not in tried)
+    if left:
+        return Save(left)
+    return Settle("partial" if progress.refused else "done")
+
+
+def after_link(progress: Progress, returned: object) -> Progress:
+    """What a link's return value means: the same or another uuid goes on, falsy halts.
+
+    Anything else ends the attempt as failed, with the reason.
+    """
+    if not returned:
+        return replace(progress, links_done=progress.links_done + 1, ended="halted")
+    if not _is_uuid(returned):
+        return after_failure(
+            progress, f"a link returns a vCon uuid or None, but this returned {returned!r:.80}"
+        )
+    return replace(progress, links_done=progress.links_done + 1, vcon=str(returned))
+
+
+def after_failure(progress: Progress, reason: str) -> Progress:
+    """The attempt has failed; the link that failed is not counted as done."""
+    return replace(progress, ended="failed", error=reason)
+
+
+def after_save(progress: Progress, saved: frozenset[str], refused: frozenset[str]) -> Progress:
+    """Some storages have it, some would not take it."""
+    return replace(progress, saved=progress.saved | saved, refused=progress.refused | refused)
+
+
+def outcome(progress: Progress) -> StepOutcome:
+    """What became of the link that was run last."""
+    match progress.ended:
+        case "halted":
+            return "halted"
+        case "failed":
+            return "failed"
+        case _:
+            return "ok"
+
+
+def retry_delay(attempt: int, jitter: float) -> float:
+    """Seconds until the next attempt: doubling, and shortened by up to half (`jitter` 0 to 1)."""
+    delay = min(RETRY_DELAY_MIN * 2.0 ** (attempt - 1), RETRY_DELAY_MAX)
+    return delay * (1 - jitter / 2)
+
+
+def _is_uuid(value: object) -> bool:
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None

@@ -1,0 +1,164 @@
+"""The configuration in force, and taking a changed file into force without a restart."""
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import ConfigurationError
+from pipeline import config_file, modules
+from pipeline.config import PipelineConfig
+from pipeline.modules import Guests
+
+log = logging.getLogger(__name__)
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at the file."""
+
+
+@dataclass(slots=True)
+class Configuration:
+    """What is in force now: `config` and the `guests` it names, always both from one file."""
+
+    config: PipelineConfig
+    guests: Guests
+
+    def adopt(self, other: "Configuration") -> None:
+        """Take another one into force. Runs keep what they started with."""
+        self.config, self.guests = other.config, other.guests
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Configuration:
+    """Read a file and load its guests; blocks for as long as the imports do.
+
+    Raises:
+        ConfigurationError: with every problem of the file and its guests.
+    """
+    config = config_file.read(path, environ)
+    guests = modules.load(config)
+    log.info("configuration loaded", extra={"hash": config.hash, "chains": list(config.chains)})
+    return Configuration(config, guests)
+
+
+class Snapshot:
+    """A copy of the last file that was found good: what the workers read.
+
+    So a worker that is started while the file is broken starts all the same.
+    """
+
+    def __init__(self, original: Path, environ: Mapping[str, str]) -> None:
+        """Nothing is read or copied before `load`."""
+        self._original = original
+        self._environ = environ
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._content = b""
+        self._seen: object = None
+
+    @property
+    def path(self) -> Path:
+        """Where the copy is, once something has been loaded."""
+        assert self._folder is not None
+        return Path(self._folder.name) / self._original.name
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the file has changed since it was last read, be it good or bad."""
+        return self._state() != self._seen
+
+    def load(self) -> Configuration:
+        """Read the file and copy it if it is good; blocks for as long as the imports do.
+
+        Raises:
+            ConfigurationError: with every problem; the copy stays as it was.
+        """
+        while True:
+            self._seen = self._state()
+            content = self._read()
+            loaded = load(self._original, self._environ)
+            if content is not None and content == self._read():  # else it was changed meanwhile
+                self._take(content)
+                return loaded
+
+    def restore(self) -> None:
+        """Write the copy again if somebody has cleared it away, as is done in folders like /tmp."""
+        if self.path.exists():
+            return
+        try:
+            self._take(self._content)
+        except ConfigurationError as error:
+            log.error("workers cannot be started", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
+
+    def close(self) -> None:
+        """Remove the copy."""
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _read(self) -> bytes | None:
+        try:
+            return self._original.read_bytes()
+        except OSError:
+            return None
+
+    def _take(self, content: bytes) -> None:
+        """Copy it, readable by this user only, like the folder; in one step."""
+        self._content = content
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="patchcord-")
+        try:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            draft = self.path.with_suffix(".draft")
+            draft.touch(mode=0o600)
+            draft.write_bytes(content)
+            draft.replace(self.path)
+        except OSError as error:
+            msg = f"{self._original} cannot be copied for the workers: {error}"
+            raise ConfigurationError(msg) from error
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._original.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+class ConfigurationWatch:
+    """Looks whether the file has changed; a bad file changes nothing and is told once."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        configuration: Configuration,
+        changed: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`changed` is awaited after a new file has come into force."""
+        self._snapshot = snapshot
+        self._configuration = configuration
+        self._changed = changed
+        self._asked = asyncio.Event()
+
+    def ask(self) -> None:
+        """Read the file now, changed or not (SIGHUP)."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_INTERVAL):
+                    await self._asked.wait()
+            if self._asked.is_set() or self._snapshot.outdated:
+                self._asked.clear()
+                await self._reload()
+
+    async def _reload(self) -> None:
+        try:
+            loaded = await asyncio.to_thread(self._snapshot.load)
+        except ConfigurationError as error:
+            log.error("configuration not changed", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
+            return
+        self._configuration.adopt(loaded)
+        await self._changed()

@@ -1,0 +1,173 @@
+"""vCons that failed: why, how many of each kind, and once more from where they failed."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from core.errors import InvalidError
+from pipeline import keys
+from pipeline.connection import RedisConnection
+from pipeline.replay import Destination, prepared
+from schemas.dead_letter import DeadLetter, DeadLetterPage
+
+PAGE = 500
+"""How many entries are looked at, or queued again, in one round trip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which dead letters are queued again, into which list, and from where they go on.
+
+    `destination` is None for an entry that stays where it is. `vcon_uuids` and `cause`: only those.
+    """
+
+    destination: Callable[[DeadLetter], Destination | None]
+    limit: int
+    vcon_uuids: Sequence[str] | None = None
+    cause: str | None = None
+    from_start: bool = False
+
+
+class DeadLetters:
+    """Reads and replays dead-letter lists: `DLQ:{ingress list}` and `DLQ:storage:{name}`."""
+
+    def __init__(self, connection: RedisConnection, *, run_expiry: int) -> None:
+        """The lists are those of vcon-server, with our reasons beside them.
+
+        `run_expiry`: seconds that a run stays in Redis once it has been replayed.
+        """
+        self._connection = connection
+        self._run_expiry = run_expiry
+
+    async def count(self, name: str) -> int:
+        """How many entries a list has."""
+        return int(await self._connection.command("LLEN", name))
+
+    async def page(self, name: str, cursor: str | None, limit: int) -> DeadLetterPage:
+        """Some entries, oldest first, and the count of every cause in the whole list.
+
+        Raises:
+            InvalidError: for a cursor that is none.
+        """
+        start = _position(cursor)
+        total = await self.count(name)
+        entries = await self._entries(name, start, limit)
+        end = start + len(entries)
+        return DeadLetterPage(
+            entries=entries,
+            total=total,
+            causes=await self._causes(name, total),
+            cursor=str(end) if entries and end < total else None,
+        )
+
+    async def _entries(self, name: str, start: int, limit: int) -> list[DeadLetter]:
+        uuids = await self._connection.command("LRANGE", name, start, start + limit - 1)
+        return await self._letters(name, uuids)
+
+    async def _letters(self, name: str, uuids: Sequence[str]) -> list[DeadLetter]:
+        if not uuids:
+            return []
+        reasons = await self._connection.command("HMGET", keys.reasons(name), *uuids)
+        return [_letter(each, reason) for each, reason in zip(uuids, reasons, strict=True)]
+
+    async def _causes(self, name: str, total: int) -> dict[str, int]:
+        """The most frequent first; entries that another program put there have no reason."""
+        causes: dict[str, str] = {}  # by uuid: HSCAN may tell of one more than once
+        cursor = "0"
+        while True:
+            cursor, found = await self._connection.command(
+                "HSCAN", keys.reasons(name), cursor, "COUNT", PAGE
+            )
+            pairs = zip(found[::2], found[1::2], strict=True)
+            causes |= {each: orjson.loads(reason).get("cause", "unknown") for each, reason in pairs}
+            if cursor == "0":
+                break
+        counts = Counter(causes.values())
+        if (unexplained := total - len(causes)) > 0:
+            counts["unknown"] += unexplained
+        return dict(counts.most_common())
+
+    async def replay(self, name: str, selection: Selection) -> list[str]:
+        """Queue what is selected, oldest first, each vCon in one step; the ids of the new runs.
+
+        What is being processed just now stays where it is.
+        """
+        if selection.vcon_uuids is not None:
+            return await self._replay_named(name, selection, selection.vcon_uuids)
+        runs: list[str] = []
+        seen = start = 0
+        total = await self.count(name)  # what fails again comes back to the end: not a second time
+        while seen < total and len(runs) < selection.limit:
+            letters = await self._entries(name, start, min(PAGE, total - seen))
+            if not letters:
+                break
+            queued = await self._queue(name, letters, selection, selection.limit - len(runs))
+            runs += queued
+            seen += len(letters)
+            start += len(letters) - len(queued)
+        return runs
+
+    async def _replay_named(
+        self, name: str, selection: Selection, uuids: Sequence[str]
+    ) -> list[str]:
+        runs: list[str] = []
+        for chunk in _chunks(list(dict.fromkeys(uuids))):
+            letters = await self._letters(name, chunk)
+            runs += await self._queue(name, letters, selection, selection.limit - len(runs))
+        return runs
+
+    async def _queue(
+        self, name: str, letters: Sequence[DeadLetter], selection: Selection, limit: int
+    ) -> list[str]:
+        chosen = [
+            (letter, destination)
+            for letter in letters
+            if selection.cause in (None, letter.cause)
+            and (destination := selection.destination(letter)) is not None
+        ][:limit]
+        if not chosen:
+            return []
+        runs = await self._failed_runs([letter for letter, _ in chosen])
+        words = [
+            word
+            for (letter, destination), run in zip(chosen, runs, strict=True)
+            for word in prepared(
+                name, letter, destination, run, from_start=selection.from_start
+            ).words()
+        ]
+        return list(await self._connection.script("replay", self._run_expiry, len(chosen), *words))
+
+    async def _failed_runs(self, letters: Sequence[DeadLetter]) -> list[dict[str, Any] | None]:
+        """The journal of each; without the vCon that came in, when that is here no more."""
+        texts = await self._connection.command(
+            "MGET", *(keys.run(letter.run_id or "") for letter in letters)
+        )
+        runs = [orjson.loads(text) if text else None for text in texts]
+        came_in = [keys.vcon(run["vcon_in"] if run else "") for run in runs]
+        here = await self._connection.script("present", *came_in)
+        return [
+            run | {"vcon_in": run["vcon_in"] if there else None} if run else None
+            for run, there in zip(runs, here, strict=True)
+        ]
+
+
+def _position(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
+        msg = "cursor: use the cursor of an earlier page as it is"
+        raise InvalidError(msg)
+    return int(cursor)
+
+
+def _chunks(uuids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(uuids), PAGE):
+        yield uuids[first : first + PAGE]
+
+
+def _letter(vcon_uuid: str, reason: str | None) -> DeadLetter:
+    details = orjson.loads(reason) if reason else {}
+    return DeadLetter.model_validate({**details, "vcon_uuid": vcon_uuid})

@@ -1,0 +1,122 @@
+"""Finding a vCon: in Redis, else in the storages, in the order of the configuration."""
+
+import asyncio
+import logging
+from typing import Any
+
+import orjson
+
+from core.errors import GuestError, InvalidError, UnknownNameError
+from pipeline.calls import GuestCalls, describe
+from pipeline.config import StorageSpec
+from pipeline.configuration import Configuration
+from pipeline.document import normalised
+from pipeline.document_fields import canonical_uuid
+from pipeline.modules import LoadedStorage, load_storage
+from pipeline.store import VconStore
+
+log = logging.getLogger(__name__)
+
+
+class VconFinder:
+    """Reads vCons back from wherever they are."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        store: VconStore,
+        calls: GuestCalls,
+        cache_expiry: int,
+    ) -> None:
+        """`cache_expiry`: seconds that a vCon brought back from a storage stays in Redis."""
+        self._configuration = configuration
+        self._store = store
+        self._calls = calls
+        self._cache_expiry = cache_expiry
+        self._loaded: dict[str, tuple[StorageSpec, LoadedStorage]] = {}
+
+    async def find(self, vcon_uuid: str) -> dict[str, Any]:
+        """From Redis or the first storage that has it.
+
+        Raises:
+            UnknownNameError: when nobody has it.
+        """
+        vcon_uuid = canonical_uuid(vcon_uuid) or vcon_uuid
+        document = await self._store.get(vcon_uuid)
+        if document is not None:
+            return document
+        for name in self._configuration.config.storages:
+            if document := await self._quietly_read(name, vcon_uuid):
+                return document
+        raise UnknownNameError("vCon", vcon_uuid)
+
+    async def bring_back(self, vcon_uuid: str) -> str:
+        """Make sure that the vCon is in Redis; its uuid.
+
+        Raises:
+            UnknownNameError: when nobody has it.
+        """
+        vcon_uuid = canonical_uuid(vcon_uuid) or vcon_uuid
+        if await self._store.get(vcon_uuid) is None:
+            document = normalised(await self.find(vcon_uuid))
+            await self._store.restore(document, self._cache_expiry)
+        return vcon_uuid
+
+    async def find_in(self, name: str, vcon_uuid: str) -> dict[str, Any]:
+        """From exactly this storage.
+
+        Raises:
+            UnknownNameError: for a storage that is not configured, or a vCon it does not have.
+            InvalidError: for a storage that cannot be read from.
+            GuestError: when the storage fails.
+        """
+        vcon_uuid = canonical_uuid(vcon_uuid) or vcon_uuid
+        storage = await self.storage(name)
+        if storage.get is None:
+            msg = f"storage {name} cannot be read from: its module has no get()"
+            raise InvalidError(msg)
+        document = await self._read(storage, vcon_uuid)
+        if document is None:
+            msg = f"vCon in storage {name}"
+            raise UnknownNameError(msg, vcon_uuid)
+        return document
+
+    async def storage(self, name: str) -> LoadedStorage:
+        """A configured storage, loaded.
+
+        Raises:
+            UnknownNameError: when it is not configured.
+            GuestError: when its module cannot be used.
+        """
+        if name not in self._configuration.config.storages:
+            raise UnknownNameError("storage", name, list(self._configuration.config.storages))
+        spec = self._configuration.config.storages[name]
+        if name not in self._loaded or self._loaded[name][0] is not spec:
+            self._loaded[name] = spec, await asyncio.to_thread(load_storage, spec)
+        return self._loaded[name][1]
+
+    async def _quietly_read(self, name: str, vcon_uuid: str) -> dict[str, Any] | None:
+        try:
+            storage = await self.storage(name)
+            return None if storage.get is None else await self._read(storage, vcon_uuid)
+        except GuestError as error:
+            log.warning("storage cannot be read", extra={"error": str(error)})
+            return None
+
+    async def _read(self, storage: LoadedStorage, vcon_uuid: str) -> dict[str, Any] | None:
+        assert storage.get is not None
+        try:
+            found = await self._calls.call(
+                storage.get,
+                *(vcon_uuid, storage.fresh_options()),
+                is_async=storage.is_async,
+                timeout=storage.timeout,
+            )
+            document = orjson.loads(found) if isinstance(found, str | bytes) else found
+        except Exception as error:
+            msg = f"storage {storage.name} failed: {describe(error)}"
+            raise GuestError(msg) from error
+        if not isinstance(document, dict):
+            return None
+        # a storage that answers with another conversation must not be believed
+        return document if canonical_uuid(document.get("uuid")) == vcon_uuid else None

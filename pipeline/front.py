@@ -1,0 +1,133 @@
+"""The front of the pipeline: what the actions reach, and what is done once a replica."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from core.run_history import RunHistory
+from core.settings import Settings, environment
+from pipeline import housekeeping
+from pipeline.assembly import build_queues, config_path, redis_connection
+from pipeline.calls import GuestCalls
+from pipeline.catalogue import Catalogue
+from pipeline.configuration import ConfigurationWatch, Snapshot
+from pipeline.dead_letters import DeadLetters
+from pipeline.egress import Egress
+from pipeline.finder import VconFinder
+from pipeline.history import RunArchive
+from pipeline.housekeeping import Keeper, every
+from pipeline.ingress import Ingress, IngressLimits
+from pipeline.intake import Intake
+from pipeline.lists import lists_of
+from pipeline.operations import PipelineOperations
+from pipeline.outbox import RunOutbox
+from pipeline.replayer import StorageReplayer
+from pipeline.runs import Runs
+from pipeline.service import PipelineService
+from pipeline.store import VconStore
+
+THREADS = 8
+"""How many sync storages are read from or written to at once on behalf of actions."""
+PRUNE_SECONDS = 3600.0
+
+
+class PipelineFront:
+    """`service` is for the actions; `run` is what goes on beside them."""
+
+    def __init__(
+        self, settings: Settings, history: RunHistory, changed: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Read the configuration, check every guest, build the parts; connects to nothing.
+
+        `changed` is awaited whenever another configuration has come into force.
+
+        Raises:
+            ConfigurationError: with every problem of the configuration and its guests.
+        """
+        self._settings = settings
+        self.snapshot = Snapshot(config_path(settings), environment())
+        self._configuration = self.snapshot.load()
+        self._watch = ConfigurationWatch(self.snapshot, self._configuration, changed)
+        self.connection = redis_connection(settings)
+        self._queues = build_queues(settings, self.connection)
+        self._calls = GuestCalls(THREADS, self.connection)
+        self._archive = RunArchive(history)
+        self._build()
+
+    def _build(self) -> None:
+        settings, redis = self._settings, self.connection
+        sorted_set, expiry = settings.vcon_sorted_set_name, settings.vcon_redis_expiry
+        intake = Intake(redis, sorted_set=sorted_set, max_depth=settings.max_queue_depth)
+        limits = IngressLimits(settings.max_vcon_bytes, settings.require_ingress_key)
+        finder = VconFinder(self._configuration, VconStore(redis), self._calls, expiry)
+        self._runs = Runs(redis, intake, self._archive, self._configuration)
+        kept = settings.run_expiry
+        catalogue = Catalogue(redis, sorted_set, run_expiry=kept)
+        egress = Egress(redis, vcon_expiry=expiry)
+        self._keeper = Keeper(
+            *(redis, catalogue, egress),
+            vcon_expiry=expiry,
+            dead_expiry=settings.vcon_dlq_expiry,
+            run_expiry=kept,
+        )
+        self._operations = PipelineOperations(
+            self._configuration,
+            DeadLetters(redis, run_expiry=kept),
+            egress,
+            catalogue,
+            intake,
+            finder,
+            self._calls,
+            self._archive,
+        )
+        self.service = PipelineService(
+            self._configuration,
+            Ingress(self._configuration, limits, intake),
+            finder,
+            self._runs,
+            self._calls,
+            self._queues,
+            self._operations,
+        )
+
+    async def run(self) -> None:
+        """Everything that goes on beside the actions; until cancelled."""
+        settings, redis = self._settings, self.connection
+        interval = settings.storage_replay_interval
+        replayer = StorageReplayer(redis, self._configuration, self._operations, interval)
+        await asyncio.gather(
+            redis.insist(lambda: housekeeping.warn_of_eviction(redis)),
+            self._watch.run(),
+            self._runs.listen(),
+            RunOutbox(redis, self._archive.write_runs).run(),
+            every(settings.lease_seconds / 3, self._rescue),
+            every(settings.sweep_interval, self._sweep),
+            every(interval, replayer.round),
+            every(PRUNE_SECONDS, self._prune),
+        )
+
+    def reload(self) -> None:
+        """Read the configuration file now, changed or not."""
+        self._watch.ask()
+
+    async def _rescue(self) -> None:
+        await housekeeping.rescue_the_dead(self._queues)
+
+    async def _sweep(self) -> None:
+        await self._keeper.sweep(lists_of(self._configuration.config))
+
+    async def _prune(self) -> None:
+        await self._archive.prune(self._settings.run_retention_days)
+
+    async def worker_died(self, worker_id: str) -> None:
+        """One of our own is certainly dead: nobody needs to wait for its lease.
+
+        The next one will want the copy of the configuration.
+        """
+        await asyncio.to_thread(self.snapshot.restore)
+        await self.connection.insist(lambda: self._queues.bury(worker_id))
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self._calls.close()
+        self.snapshot.close()
+        await self.connection.close()

@@ -1,0 +1,128 @@
+"""What must be done now and then. Every replica does it; doing it twice changes nothing."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from core.errors import UnavailableError
+from pipeline import keys
+from pipeline.catalogue import Catalogue
+from pipeline.connection import CommandRefused, RedisConnection
+from pipeline.egress import Egress
+from pipeline.lists import Lists
+from pipeline.queues import Queues
+
+log = logging.getLogger(__name__)
+
+CHUNK = 1000
+"""How many entries one script call looks at; keeps Redis free for others in between."""
+
+
+async def every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
+    """Do a chore now and every so many seconds, until cancelled; a failure waits for the next."""
+    while True:
+        try:
+            await chore()
+        except UnavailableError as error:
+            log.debug("housekeeping waits", extra={"cause": str(error)})
+        except CommandRefused as error:  # such as a write when Redis has no memory left
+            log.warning("Redis refuses housekeeping", extra={"cause": str(error)})
+        await asyncio.sleep(seconds)
+
+
+async def rescue_the_dead(queues: Queues) -> None:
+    """Give back what workers without a lease still hold."""
+    for worker in await queues.workers():
+        if (count := await queues.rescue(worker)) > 0:
+            log.warning(
+                "gave back what a dead worker held", extra={"dead_worker": worker, "vcons": count}
+            )
+
+
+class Keeper:
+    """Sees to it that vCons live as long as a list holds them, and not for ever after."""
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        catalogue: Catalogue,
+        egress: Egress,
+        *,
+        vcon_expiry: int,
+        dead_expiry: int,
+        run_expiry: int,
+    ) -> None:
+        """Seconds that a vCon stays once nobody needs it; after a dead letter, `dead_expiry`.
+
+        `run_expiry`: seconds that the failed run stays after that.
+        """
+        self._connection = connection
+        self._catalogue = catalogue
+        self._egress = egress
+        self._vcon_expiry = vcon_expiry
+        self._dead_expiry = dead_expiry
+        self._run_expiry = run_expiry
+
+    async def sweep(self, lists: Lists) -> None:
+        """One round over every list."""
+        for name in lists.ingress:
+            await self._keep(name, "")
+        for name in lists.handed_out:
+            await self._egress.take_back(name)
+            await self._keep(name, keys.unread(name))
+            await self._let_go(name, keys.unread(name), "SMEMBERS", self._vcon_expiry, saved=True)
+        for name in lists.passed_on:  # the chain that reads it holds what it takes
+            await self._connection.command("DEL", keys.unread(name))
+        for name in lists.dead:
+            await self._keep(name, keys.reasons(name))
+            await self._let_go(name, keys.reasons(name), "HKEYS", self._dead_expiry, saved=False)
+        await self._catalogue.reap()
+
+    async def _keep(self, name: str, register: str) -> None:
+        """Another program may have queued a vCon that has a time to live."""
+        last, seen = -1, CHUNK
+        while seen == CHUNK:
+            first = last - CHUNK + 1
+            seen = await self._connection.script("keep_queued", name, register, first, last)
+            last = first - 1
+
+    async def _let_go(
+        self, name: str, register: str, listing: str, expiry: int, *, saved: bool
+    ) -> None:
+        """Another program may have taken vCons out of a list that we fill."""
+        # the register first: what is in it now and is not in the list afterwards has been taken
+        taken = set(await self._connection.command(listing, register))
+        if taken:
+            async for elements in self._elements(name):
+                taken.difference_update(elements)
+        uuids = list(taken)
+        times = (expiry, self._run_expiry, int(saved))
+        for first in range(0, len(uuids), CHUNK):
+            chunk = uuids[first : first + CHUNK]
+            await self._connection.script("release", name, register, *times, *chunk)
+
+    async def _elements(self, name: str) -> AsyncIterator[list[str]]:
+        """All that is in a list now, from its tail: what is taken at its head shifts nothing."""
+        last = -1
+        while elements := await self._connection.command("LRANGE", name, last - CHUNK + 1, last):
+            yield elements
+            last -= CHUNK
+
+
+async def warn_of_eviction(connection: RedisConnection) -> None:
+    """Say loudly when Redis may throw vCons away to save memory.
+
+    Raises:
+        UnavailableError: when Redis cannot be reached.
+    """
+    try:
+        policy = await connection.command("CONFIG", "GET", "maxmemory-policy")
+    except CommandRefused:  # a managed Redis may forbid CONFIG
+        return
+    pairs = (
+        policy if isinstance(policy, dict) else dict(zip(policy[::2], policy[1::2], strict=True))
+    )
+    if (name := pairs.get("maxmemory-policy")) not in (None, "noeviction"):
+        log.warning(
+            "Redis may evict vCons: set maxmemory-policy to noeviction", extra={"policy": name}
+        )

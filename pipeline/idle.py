@@ -1,0 +1,64 @@
+"""Waiting for work without polling: one blocked connection for each list that is watched."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from core.errors import UnavailableError
+from pipeline.connection import RedisConnection
+
+BLOCK_SECONDS = 5.0
+"""How long one blocking command lasts; short enough to notice a dead connection."""
+
+
+class ListWatch:
+    """Wakes its worker when a list has an element.
+
+    A watcher that is blocked stays blocked while the worker is busy, and costs nothing: it takes
+    no element, so nobody minds when it fires late. That saves a reconnect for each idle spell.
+    """
+
+    def __init__(self, connection: RedisConnection) -> None:
+        """Nothing is watched before `watch` and `wait`."""
+        self._connection = connection
+        self._watchers: dict[str, asyncio.Task[None] | None] = {}
+        self._fired = asyncio.Event()
+
+    def watch(self, lists: Sequence[str]) -> None:
+        """Watch these lists from now on, and end the present `wait`."""
+        for name in set(self._watchers) - set(lists):
+            if watcher := self._watchers.pop(name):
+                watcher.cancel()
+        for name in lists:
+            self._watchers.setdefault(name, None)
+        self._fired.set()
+
+    def forget(self) -> None:
+        """What has fired so far is old news; call before looking into the lists."""
+        self._fired.clear()
+
+    def wake(self) -> None:
+        """End the present `wait`."""
+        self._fired.set()
+
+    async def wait(self, at_most: float | None) -> None:
+        """Until some list has an element, or `at_most` seconds (None: for ever)."""
+        for name, watcher in self._watchers.items():
+            if watcher is None or watcher.done():
+                self._watchers[name] = asyncio.create_task(self._watch(name))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most):
+                await self._fired.wait()
+
+    async def _watch(self, name: str) -> None:
+        # when Redis is away the worker's own next claim finds out and waits for it
+        with contextlib.suppress(UnavailableError):
+            while not await self._connection.wait_for_element(name, BLOCK_SECONDS):
+                pass
+        self._fired.set()
+
+    def close(self) -> None:
+        """Stop watching."""
+        for watcher in self._watchers.values():
+            if watcher is not None:
+                watcher.cancel()

@@ -1,0 +1,112 @@
+"""Who may push where, and what is taken in: one vCon, checked, normalised, stored and enqueued."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from core.errors import ForbiddenError, InvalidError, TooLargeError, UnknownNameError
+from pipeline.configuration import Configuration
+from pipeline.document import created_at_epoch, normalised, search_keys
+from pipeline.document_findings import findings
+from pipeline.intake import Entry, Intake
+from schemas.ingested import Ingested
+
+
+@dataclass(frozen=True, slots=True)
+class IngressLimits:
+    """What is taken in."""
+
+    max_vcon_bytes: int
+    key_required: bool
+
+
+class Ingress:
+    """The door through which vCons come in over RPC."""
+
+    def __init__(self, configuration: Configuration, limits: IngressLimits, intake: Intake) -> None:
+        """Keys and lists are those of the configuration."""
+        self._configuration = configuration
+        self._limits = limits
+        self._intake = intake
+
+    async def take(
+        self, vcon: Mapping[str, Any], lists: Sequence[str], api_key: str | None
+    ) -> Ingested:
+        """The vCon's canonical uuid and what came of it; it is stored and in every list named.
+
+        Raises:
+            ForbiddenError: when a key is given, or required, and does not open every list.
+            UnknownNameError: for a list that no enabled chain reads.
+            InvalidError: with everything that is wrong with the vCon, and where.
+            TooLargeError: when it is larger than accepted.
+            ConflictError: when other content under its uuid is being processed.
+            UnavailableError: when a list is full or Redis is away.
+        """
+        self._check_lists(lists)
+        self._check_key(lists, api_key)
+        document = checked(vcon)
+        text = orjson.dumps(document)
+        if len(text) > self._limits.max_vcon_bytes:
+            msg = f"the vCon is {len(text)} bytes; at most {self._limits.max_vcon_bytes} are taken"
+            raise TooLargeError(msg)
+        entry = Entry(
+            vcon_uuid=document["uuid"],
+            document=text,
+            created_at=created_at_epoch(document) or 0.0,
+            digest=hashlib.sha256(text).hexdigest(),
+            index_keys=search_keys(document),
+        )
+        outcome = await self._intake.ingest(entry, _once(lists))
+        return Ingested(uuid=entry.vcon_uuid, outcome=outcome)
+
+    def _check_lists(self, lists: Sequence[str]) -> None:
+        for name in lists:
+            if self._configuration.config.chain_reading(name) is None:
+                raise UnknownNameError(
+                    "ingress list", name, self._configuration.config.ingress_lists
+                )
+
+    def _check_key(self, lists: Sequence[str], api_key: str | None) -> None:
+        if api_key is None and not self._limits.key_required:
+            return
+        if not lists and not any(
+            opens(keys, api_key) for keys in self._configuration.config.ingress_auth.values()
+        ):
+            msg = "Invalid API Key"
+            raise ForbiddenError(msg)
+        for name in lists:
+            if not opens(self._configuration.config.ingress_auth.get(name, ()), api_key):
+                msg = f"Invalid API Key for ingress list '{name}'"
+                raise ForbiddenError(msg)
+
+
+def opens(keys: Iterable[str], api_key: str | None) -> bool:
+    """Whether this key is among the list's keys, in time that tells nothing about them."""
+    given = (api_key or "").encode()
+    return any(
+        [  # noqa: C419 -- a generator would stop at the first match
+            hmac.compare_digest(key.encode(), given) for key in keys
+        ]
+    )
+
+
+def checked(vcon: Mapping[str, Any]) -> dict[str, Any]:
+    """The vCon in canonical form.
+
+    Raises:
+        InvalidError: with every problem found and where.
+    """
+    problems = [str(finding) for finding in findings(vcon) if finding.refuses]
+    if problems:
+        listed = "; ".join(problems)
+        msg = f"The vCon is not valid: {listed}"
+        raise InvalidError(msg, problems)
+    return normalised(dict(vcon))
+
+
+def _once(lists: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(lists))

@@ -1,0 +1,70 @@
+"""What goes into the lists: documents with their uuid, uuids alone, and requested runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.errors import ConflictError, UnavailableError
+from pipeline.connection import RedisConnection
+from schemas.ingested import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One canonical vCon as it goes in. `created_at` is in epoch seconds."""
+
+    vcon_uuid: str
+    document: bytes
+    created_at: float
+    digest: str
+    index_keys: Sequence[str]
+
+
+class Intake:
+    """The only way into the ingress lists and the run lists."""
+
+    def __init__(self, connection: RedisConnection, *, sorted_set: str, max_depth: int) -> None:
+        """A list with `max_depth` vCons is full. `sorted_set` holds all uuids by `created_at`."""
+        self._connection = connection
+        self._sorted_set = sorted_set
+        self._max_depth = max_depth
+
+    async def ingest(self, entry: Entry, lists: Sequence[str]) -> Outcome:
+        """Store, index and enqueue, all or nothing.
+
+        The same content again is a `duplicate`: nothing changes but for lists not served before.
+
+        Raises:
+            ConflictError: other content under this uuid is being processed.
+            UnavailableError: a list is full, or Redis is away.
+        """
+        state, *names = await self._connection.script(
+            "ingest",
+            *(entry.vcon_uuid, entry.document, entry.created_at, entry.digest),
+            *(self._sorted_set, self._max_depth, len(lists), *lists, *entry.index_keys),
+        )
+        if state == "busy":
+            msg = f"vCon {entry.vcon_uuid} is being processed with other content; try again later"
+            raise ConflictError(msg)
+        if state == "full":
+            raise self._full(names[0])
+        outcome: Outcome = state
+        return outcome
+
+    async def enqueue(self, vcon_uuids: Sequence[str], name: str) -> list[str]:
+        """Put vCons that are in Redis into a list; the uuids of those that are not.
+
+        Raises:
+            UnavailableError: the list has no room for all of them: none is put there.
+        """
+        missing = await self._connection.script("enqueue", name, self._max_depth, *vcon_uuids)
+        if missing == ["full"]:
+            raise self._full(name)
+        return list(missing)
+
+    async def enqueue_run(self, vcon_uuid: str, run_id: str, chain: str, journal: bytes) -> bool:
+        """Register a requested run; False when there is no such vCon."""
+        reply = await self._connection.script("enqueue_run", vcon_uuid, run_id, chain, journal)
+        return bool(reply)
+
+    def _full(self, name: str) -> UnavailableError:
+        return UnavailableError(f"list {name} is full ({self._max_depth} vCons); try again later")

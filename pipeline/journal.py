@@ -1,0 +1,57 @@
+"""Writing down how far a run has come, as long as it is ours."""
+
+from core.errors import ConflictError
+from pipeline.connection import RedisConnection
+from pipeline.live_run import LiveRun
+from pipeline.queues import Queues
+
+SLOW_STEP = 1.0
+"""Seconds after which a step is journaled at once; what is quicker waits for a ride."""
+
+
+class Lost(ConflictError):  # noqa: N818 -- control flow, not an error
+    """This worker no longer holds the run: somebody else goes on with it."""
+
+
+class RunJournal:
+    """The journals of one worker's runs."""
+
+    def __init__(self, connection: RedisConnection, queues: Queues) -> None:
+        """Waits for Redis when it is away."""
+        self._connection = connection
+        self._queues = queues
+
+    async def write(self, live: LiveRun) -> None:
+        """Redis has the journal and the vCon as they are now.
+
+        Raises:
+            Lost: when the run is not ours any more; nothing is written.
+        """
+        held = await self._connection.insist(
+            lambda: self._queues.journal(live.worker, live.claim, live.record())
+        )
+        if not held:
+            raise Lost
+        live.memory.unwritten = b""
+
+    async def note_slow(self, live: LiveRun, seconds: float) -> None:
+        """Write if the step just noted was a slow one.
+
+        Raises:
+            Lost: when the run is not ours any more.
+        """
+        if seconds >= SLOW_STEP:
+            await self.write(live)
+
+    async def make_way(self, live: LiveRun, *, only_through_lib: bool) -> None:
+        """Before a guest that goes to Redis by itself: Redis has everything, we know nothing.
+
+        Raises:
+            Lost: when the run is not ours any more.
+        """
+        memory = live.memory
+        memory.in_use = only_through_lib
+        if not only_through_lib:
+            if memory.unwritten:
+                await self.write(live)
+            memory.forget()

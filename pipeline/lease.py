@@ -1,0 +1,73 @@
+"""A worker's sign of life, kept by a thread of its own so that a busy event loop cannot miss it."""
+
+import logging
+import threading
+import time
+
+from core.errors import UnavailableError
+from pipeline import keys
+from pipeline.connection import RedisConnection
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """Says `worker is alive` to Redis three times per lease.
+
+    `lapses` counts how often the lease has run out: a run that was claimed under an earlier count
+    may have been given to somebody else since.
+    """
+
+    def __init__(self, connection: RedisConnection, worker: str, seconds: float) -> None:
+        """Nothing happens until `start`."""
+        self._connection = connection
+        self._worker = worker
+        self._seconds = seconds
+        self._valid_until = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self.lapses = 0
+
+    @property
+    def valid(self) -> bool:
+        """Whether this worker may start anything now."""
+        return time.monotonic() < self._valid_until
+
+    def start(self) -> None:
+        """Take the lease, then keep it.
+
+        Raises:
+            UnavailableError: when Redis cannot be reached.
+        """
+        self._renew()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop keeping it. The caller has settled everything it held."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._valid_until = 0.0
+        try:
+            self._connection.command_from_thread("DEL", keys.worker(self._worker))
+        except UnavailableError:
+            log.debug("the lease runs out by itself")
+
+    def _beat(self) -> None:
+        while not self._stopping.wait(self._seconds / 3):
+            try:
+                self._renew()
+            except Exception as error:  # noqa: BLE001 -- this thread must outlive whatever it is
+                log.warning("the lease could not be renewed", extra={"cause": str(error)})
+
+    def _renew(self) -> None:
+        asked_at = time.monotonic()
+        if self._valid_until and asked_at >= self._valid_until:
+            self.lapses += 1
+        milliseconds = int(self._seconds * 1000)
+        # first the register: a worker that is alive but unknown would never be looked for
+        self._connection.command_from_thread("SADD", keys.WORKERS, self._worker)
+        self._connection.command_from_thread(
+            "SET", keys.worker(self._worker), 1, "PX", milliseconds
+        )
+        self._valid_until = asked_at + self._seconds

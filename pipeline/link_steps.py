@@ -1,0 +1,161 @@
+"""Running links: each in its place, and sync ones that follow each other in one go of a thread.
+
+Going from the event loop to a thread and back costs as much as a quick link itself. So a thread
+that has run one sync link goes on with the next, as long as the run just goes on: the same vCon,
+nothing to wait for, nobody to tell.
+"""
+
+import time
+from typing import Any, Protocol
+
+from core.errors import ConflictError, UnavailableError
+from pipeline import chain as plan
+from pipeline import keys
+from pipeline.calls import GuestCalls, describe
+from pipeline.config import LinkStep
+from pipeline.connection import RedisConnection
+from pipeline.journal import SLOW_STEP, RunJournal
+from pipeline.lease import Lease
+from pipeline.live_run import LiveRun, is_abandoned
+from pipeline.modules import LoadedLink
+from pipeline.tenure import Tenure
+
+
+class StepObserver(Protocol):
+    """Told about each link, from outside."""
+
+    async def before_links(self, run: LiveRun) -> str | None:
+        """The first link is about to start; why the attempt fails, or None."""
+        ...
+
+    async def after_link(self, run: LiveRun, index: int, vcon_in: str) -> str | None:
+        """A link has returned and `run.progress.vcon` came out; why that fails, or None."""
+        ...
+
+
+class LinkSteps:
+    """Runs the links of runs."""
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        calls: GuestCalls,
+        journal: RunJournal,
+        lease: Lease,
+        observer: StepObserver,
+    ) -> None:
+        """`observer` is told about links of chains that have tracers."""
+        self._connection = connection
+        self._calls = calls
+        self._journal = journal
+        self._tenure = Tenure(lease, journal)
+        self._observer = observer
+
+    async def run(self, live: LiveRun) -> None:
+        """Run the next link, perhaps more; `live.progress` says what came of it.
+
+        Raises:
+            ConflictError: when another worker has taken the run over.
+        """
+        if live.progress.links_done == 0 and (objection := await self._before_links(live)):
+            live.progress = plan.after_failure(live.progress, objection)
+            return
+        step, link = _next(live)
+        await self._journal.make_way(live, only_through_lib=link.only_through_lib)
+        live.step_began = time.perf_counter()
+        try:
+            returned = await self._calls.insist(
+                lambda: self._attempt(live, step, link), step.retries
+            )
+            if returned != live.progress.vcon and live.memory.unwritten:
+                await self._journal.write(live)  # before another vCon takes its place
+            after = plan.after_link(live.progress, returned)
+        except ConflictError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever a guest raises is the outcome of its step
+            after = plan.after_failure(live.progress, describe(error))
+        await self._finish(live, after)
+
+    async def _attempt(self, live: LiveRun, step: LinkStep, link: LoadedLink) -> Any:
+        await self._tenure.confirm(live)
+        failures = self._connection.failures
+        returned = await self._call(live, step, link)
+        if not returned:
+            await self._check_halt(live, failures)
+        return returned
+
+    async def _call(self, live: LiveRun, step: LinkStep, link: LoadedLink) -> Any:
+        if _plain(live, step, link):
+            return await self._calls.call(self._run_here, live, is_async=False)
+        return await self._calls.call(
+            link.run,
+            *(live.progress.vcon, link.name, link.fresh_options()),
+            is_async=link.is_async,
+            timeout=step.timeout,
+        )
+
+    def _run_here(self, live: LiveRun) -> Any:
+        """In a thread: run sync links until one must be judged; what that one returned."""
+        while True:
+            _, link = _next(live)
+            live.step_began = time.perf_counter()
+            returned = link.run(live.progress.vcon, link.name, link.fresh_options())
+            seconds = time.perf_counter() - live.step_began
+            simply_on = returned == live.progress.vcon and seconds < SLOW_STEP
+            if is_abandoned() or not (simply_on and self._next_is_alike(live, link)):
+                return returned
+            live.note("link", link.name, "ok", seconds)
+            live.progress = plan.after_link(live.progress, returned)
+
+    def _next_is_alike(self, live: LiveRun, link: LoadedLink) -> bool:
+        following = live.progress.links_done + 1
+        if following == len(live.chain.links) or not self._tenure.is_sure(live):
+            return False
+        step = live.chain.links[following]
+        other = live.guests.link(step)
+        return _plain(live, step, other) and other.only_through_lib == link.only_through_lib
+
+    async def _check_halt(self, live: LiveRun, failures: int) -> None:
+        """A falsy return is a halt only if there was a vCon to judge, and Redis to read it from."""
+        vcon_uuid = live.progress.vcon
+        if live.memory.unwritten:
+            await self._journal.write(live)
+        exists = await self._connection.command("EXISTS", keys.vcon(vcon_uuid))
+        if self._connection.failures != failures:
+            raise UnavailableError("Redis went away while the link ran")
+        if not exists:
+            raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+
+    async def _finish(self, live: LiveRun, after: plan.Progress) -> None:
+        before, index = live.progress, live.progress.links_done
+        seconds = time.perf_counter() - live.step_began
+        live.progress = after
+        name = live.chain.links[index].name
+        live.note("link", name, plan.outcome(after), seconds, after.error)
+        if after.ended != "failed" and live.chain.tracers:
+            await self._tell(live, index, before)
+        await self._journal.note_slow(live, seconds)
+
+    async def _tell(self, live: LiveRun, index: int, before: plan.Progress) -> None:
+        """Tell the observer; where it objects, the link has failed and will run again."""
+        await self._journal.make_way(live, only_through_lib=False)
+        if objection := await self._observer.after_link(live, index, before.vcon):
+            live.progress = plan.after_failure(before, objection)
+            live.steps[-1].update(outcome="failed", error=objection)
+
+    async def _before_links(self, live: LiveRun) -> str | None:
+        if not live.chain.tracers:
+            return None
+        await self._journal.make_way(live, only_through_lib=False)
+        return await self._observer.before_links(live)
+
+
+def _next(live: LiveRun) -> tuple[LinkStep, LoadedLink]:
+    step = live.chain.links[live.progress.links_done]
+    return step, live.guests.link(step)
+
+
+def _plain(live: LiveRun, step: LinkStep, link: LoadedLink) -> bool:
+    """Sync, and nothing around it that needs the event loop."""
+    beside = link.is_async or step.timeout is not None or step.retries or live.chain.tracers
+    return not beside

@@ -1,0 +1,139 @@
+"""A run while it runs, and its journal: what `GetRun` shows and what a take-over goes on from."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from pipeline.chain import Progress
+from pipeline.config import Chain
+from pipeline.memory import RunMemory
+from pipeline.modules import Guests
+from pipeline.queues import Claim, Record
+from schemas.run import RunStatus, StepKind, StepOutcome
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """One claimed vCon on its way through one chain."""
+
+    claim: Claim
+    chain: Chain
+    guests: Guests
+    worker: str
+    config_hash: str
+    started_at: datetime
+    progress: Progress
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    queued_at: str | None = None
+    memory: RunMemory = field(default_factory=RunMemory)
+    step_began: float = 0.0
+    lapses: int = 0
+    """How often the lease had lapsed when the run was last known to be ours."""
+
+    def note(
+        self,
+        kind: StepKind,
+        name: str,
+        outcome: StepOutcome,
+        seconds: float,
+        error: str | None = None,
+    ) -> None:
+        """Add one finished step."""
+        self.steps.append(
+            {
+                "name": name,
+                "kind": kind,
+                "outcome": outcome,
+                "seconds": round(seconds, 6),
+                "error": error,
+            }
+        )
+
+    def record(self, status: RunStatus = "running") -> Record:
+        """What Redis must have so that another worker could go on from here."""
+        return Record(self.journal(status), self.progress.vcon, self.memory.unwritten)
+
+    def journal(self, status: RunStatus = "running") -> bytes:
+        """The run as JSON, in the shape of `schemas.run.Run`."""
+        finished = None if status in ("queued", "running") else _iso(datetime.now(UTC))
+        is_run_list = self.claim.list_name.startswith("run:")
+        return orjson.dumps(
+            {
+                "run_id": self.claim.run_id,
+                "chain": self.chain.name,
+                "vcon_in": self.claim.vcon_uuid,
+                "vcon_out": self.progress.vcon,
+                "status": status,
+                "ingress_list": None if is_run_list else self.claim.list_name,
+                "attempts": self.claim.attempt,
+                "steps": self.steps,
+                "error": self.progress.error,
+                "worker": self.worker,
+                "config_hash": self.config_hash,
+                "queued_at": self.queued_at,
+                "started_at": _iso(self.started_at),
+                "finished_at": finished,
+            }
+        )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+current_run: ContextVar[LiveRun | None] = ContextVar("current_run", default=None)
+"""The run on whose behalf this code runs: what fences a link's writes and labels its log lines."""
+
+
+@dataclass(slots=True)
+class ThreadCall:
+    """One call of a guest in a thread; `abandoned` when nobody waits for it any more."""
+
+    abandoned: bool = False
+
+
+current_call: ContextVar[ThreadCall | None] = ContextVar("current_call", default=None)
+"""The call that runs in this thread: one that was given up must change nothing any more."""
+
+
+def is_abandoned() -> bool:
+    """Whether this code runs in a thread that nobody waits for any more."""
+    call = current_call.get()
+    return call is not None and call.abandoned
+
+
+def take_up(claim: Claim, chain: Chain, guests: Guests, worker: str, config_hash: str) -> LiveRun:
+    """The run of a claim, as far as an earlier attempt's journal says it got.
+
+    A journal of a chain whose links have changed since counts for nothing: the run starts over.
+    """
+    started = datetime.now(UTC)
+    progress = Progress(vcon=claim.vcon_uuid)
+    live = LiveRun(claim, chain, guests, worker, config_hash, started, progress)
+    if claim.journal:
+        earlier = orjson.loads(claim.journal)
+        live.queued_at = earlier["queued_at"]
+        _resume(live, earlier)
+    return live
+
+
+def _resume(live: LiveRun, earlier: dict[str, Any]) -> None:
+    links = _done(earlier, "link")
+    expected = [link.name for link in live.chain.links][: len(links)]
+    if [step["name"] for step in links] != expected:
+        return
+    # what was stored before a link that is new in the chain will have to be stored again
+    saved = _done(earlier, "storage") if len(links) == len(live.chain.links) else []
+    live.steps = links + saved
+    live.progress = Progress(
+        vcon=earlier["vcon_out"],
+        links_done=len(links),
+        saved=frozenset(step["name"] for step in saved),
+    )
+
+
+def _done(earlier: dict[str, Any], kind: StepKind) -> list[dict[str, Any]]:
+    return [step for step in earlier["steps"] if step["kind"] == kind and step["outcome"] == "ok"]

@@ -1,0 +1,198 @@
+"""What operators and readers of the pipeline need beyond running chains."""
+
+from collections.abc import Sequence
+
+from core.errors import GuestError, InvalidError, UnknownNameError
+from pipeline import keys
+from pipeline.calls import GuestCalls, describe
+from pipeline.catalogue import Catalogue
+from pipeline.configuration import Configuration
+from pipeline.dead_letters import DeadLetters, Selection
+from pipeline.document_fields import canonical_uuid
+from pipeline.egress import Egress
+from pipeline.finder import VconFinder
+from pipeline.history import RunArchive
+from pipeline.intake import Intake
+from pipeline.lists import lists_of
+from pipeline.modules import LoadedStorage
+from pipeline.replay import Destination
+from schemas.dead_letter import DeadLetter, DeadLetterPage
+from schemas.run_page import RunPage, RunQuery
+from schemas.vcon_page import VconPage
+
+
+class PipelineOperations:
+    """Dead letters, egress, the catalogue and the history of runs."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        dead_letters: DeadLetters,
+        egress: Egress,
+        catalogue: Catalogue,
+        intake: Intake,
+        finder: VconFinder,
+        calls: GuestCalls,
+        archive: RunArchive,
+    ) -> None:
+        """Everything is given by the assembly."""
+        self._configuration = configuration
+        self._dead_letters = dead_letters
+        self._egress = egress
+        self._catalogue = catalogue
+        self._intake = intake
+        self._finder = finder
+        self._calls = calls
+        self._archive = archive
+
+    async def runs(self, query: RunQuery) -> RunPage:
+        """Remembered runs, newest first."""
+        return await self._archive.list_runs(query)
+
+    async def dead_letters(
+        self, list_name: str | None, storage: str | None, limit: int, cursor: str | None
+    ) -> DeadLetterPage:
+        """Entries of one dead-letter list with their reasons, and a count of each cause."""
+        name = await self._letters(list_name, storage)
+        return await self._dead_letters.page(name, cursor, limit)
+
+    async def replay(
+        self,
+        list_name: str | None,
+        storage: str | None,
+        *,
+        vcon_uuids: Sequence[str] | None,
+        cause: str | None,
+        limit: int,
+        from_start: bool,
+    ) -> int:
+        """Queue dead letters again; how many. They go on at the step that failed."""
+        named = None if vcon_uuids is None else [_canonical(each) for each in vcon_uuids]
+        selection = Selection(
+            destination=lambda letter: self._destination(letter, list_name),
+            limit=limit,
+            vcon_uuids=named,
+            cause=cause,
+            from_start=from_start,
+        )
+        name = await self._letters(list_name, storage)
+        return len(await self._dead_letters.replay(name, selection))
+
+    async def replay_storage(self, storage: str, limit: int) -> list[str]:
+        """Queue the oldest dead letters of a storage again; the ids of the new runs."""
+        selection = Selection(lambda letter: self._destination(letter, None), limit)
+        return await self._dead_letters.replay(keys.storage_dead_letters(storage), selection)
+
+    async def _letters(self, list_name: str | None, storage: str | None) -> str:
+        """The dead-letter list; that of a list or storage no longer configured while it lasts."""
+        config = self._configuration.config
+        if storage is not None:
+            kind, wanted, known = "storage", storage, list(config.storages)
+            name = keys.storage_dead_letters(storage)
+        else:
+            kind, wanted, known = "ingress list", str(list_name), lists_of(config).ingress
+            name = keys.dead_letters(wanted)
+        if wanted not in known and not await self._dead_letters.count(name):
+            raise UnknownNameError(kind, wanted, known)
+        return name
+
+    def _destination(self, letter: DeadLetter, list_name: str | None) -> Destination | None:
+        """The list an entry came from, as long as an enabled chain reads it."""
+        config = self._configuration.config
+        name = letter.list_name or list_name or ""
+        runs = {keys.run_list(chain.name): chain for chain in config.enabled_chains}
+        chain = config.chain_reading(name) or runs.get(name)
+        return Destination(name, chain.name) if chain else None
+
+    async def enqueue(self, vcon_uuids: Sequence[str], ingress_list: str) -> list[str]:
+        """Queue vCons that are here or in a storage; the uuids that nobody has."""
+        config = self._configuration.config
+        if config.chain_reading(ingress_list) is None:
+            raise UnknownNameError("ingress list", ingress_list, config.ingress_lists)
+        wanted = list(dict.fromkeys(map(_canonical, vcon_uuids)))
+        here = await self._catalogue.present(wanted)
+        unknown = {each for each in wanted if each not in here and not await self._fetch(each)}
+        found = [each for each in wanted if each not in unknown]
+        gone = await self._intake.enqueue(found, ingress_list) if found else []
+        return [each for each in wanted if each in unknown or each in gone]
+
+    async def _fetch(self, vcon_uuid: str) -> bool:
+        try:
+            await self._finder.bring_back(vcon_uuid)
+        except UnknownNameError:
+            return False
+        return True
+
+    async def read_egress(self, egress_list: str, limit: int, lease_seconds: int) -> list[str]:
+        """Uuids from an egress list; they come back unless acknowledged in time."""
+        self._check_egress(egress_list)
+        return await self._egress.read(egress_list, limit, lease_seconds)
+
+    async def acknowledge(self, egress_list: str, vcon_uuids: Sequence[str]) -> int:
+        """The reader has these; how many were lent out until now."""
+        self._check_egress(egress_list)
+        return await self._egress.acknowledge(egress_list, vcon_uuids)
+
+    def _check_egress(self, name: str) -> None:
+        config = self._configuration.config
+        known = lists_of(config).egress
+        if name not in known:
+            raise UnknownNameError("egress list", name, known)
+        if chain := config.chain_reading(name):
+            msg = f"{name} is not for readers: chain {chain.name} reads it"
+            raise InvalidError(msg)
+
+    async def vcons(
+        self, since: float | None, until: float | None, limit: int, cursor: str | None
+    ) -> VconPage:
+        """Uuids by `created_at`, newest first."""
+        return await self._catalogue.page(since, until, limit, cursor)
+
+    async def search(self, terms: Sequence[str]) -> list[str]:
+        """Uuids of the vCons for which every term (`tel:...`) holds."""
+        if not terms:
+            msg = "give at least one of tel, mailto, name"
+            raise InvalidError(msg)
+        return await self._catalogue.search(terms)
+
+    async def delete(self, vcon_uuid: str, storages: Sequence[str]) -> dict[str, bool]:
+        """Remove a vCon from Redis and the storages named; where it was removed.
+
+        Raises:
+            UnknownNameError: for a storage that does not exist, or when nobody had the vCon.
+            InvalidError: for a storage that cannot delete.
+            ConflictError: while the vCon is being processed; nothing is removed.
+            GuestError: when a storage fails; what was removed before stays removed.
+        """
+        vcon_uuid = _canonical(vcon_uuid)
+        loaded = [await self._finder.storage(name) for name in dict.fromkeys(storages)]
+        for storage in loaded:
+            if storage.delete is None:
+                msg = f"storage {storage.name} cannot delete: its module has no delete()"
+                raise InvalidError(msg)
+        lists = lists_of(self._configuration.config).all
+        removed = {"redis": await self._catalogue.delete(vcon_uuid, lists)}
+        for storage in loaded:  # one of them may be called redis, too
+            was_there = await self._delete_from(storage, vcon_uuid)
+            removed[storage.name] = removed.get(storage.name, False) or was_there
+        if not any(removed.values()):
+            raise UnknownNameError("vCon", vcon_uuid)
+        return removed
+
+    async def _delete_from(self, storage: LoadedStorage, vcon_uuid: str) -> bool:
+        assert storage.delete is not None
+        try:
+            removed = await self._calls.call(
+                storage.delete,
+                *(vcon_uuid, storage.fresh_options()),
+                is_async=storage.is_async,
+                timeout=storage.timeout,
+            )
+        except Exception as error:
+            msg = f"storage {storage.name} failed: {describe(error)}"
+            raise GuestError(msg) from error
+        return bool(removed)
+
+
+def _canonical(vcon_uuid: str) -> str:
+    return canonical_uuid(vcon_uuid) or vcon_uuid

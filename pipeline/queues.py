@@ -1,0 +1,149 @@
+"""Moving vCon ids between lists: every step is one script, atomic and harmless to repeat."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline import keys
+from pipeline.connection import RedisConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One vCon that this worker now holds. `attempt` counts from 1."""
+
+    list_name: str
+    element: str
+    vcon_uuid: str
+    run_id: str
+    attempt: int = 1
+    journal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a worker got. `alone`: the next vCon asks that nothing else runs beside it."""
+
+    claims: list[Claim] = field(default_factory=list)
+    alone: bool = False
+    lease_lost: bool = False
+    retry_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How far a run has come: its journal (JSON) and its vCon.
+
+    `document` is the vCon's text when Redis does not have it yet, else empty.
+    """
+
+    journal: bytes
+    vcon_uuid: str
+    document: bytes | str = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a run ends. `dead_letters` are pairs of list and reason (JSON)."""
+
+    record: Record
+    saved: bool = False
+    egress_lists: Sequence[str] = ()
+    dead_letters: Sequence[tuple[str, str]] = ()
+
+
+class Queues:
+    """The queue scripts of `pipeline/scripts/` as methods."""
+
+    def __init__(self, connection: RedisConnection, *, run_expiry: int, vcon_expiry: int) -> None:
+        """`run_expiry`, `vcon_expiry`: seconds that a finished run, a stored vCon stay in Redis."""
+        self._connection = connection
+        self._run_expiry = run_expiry
+        self._vcon_expiry = vcon_expiry
+
+    async def claim(
+        self, worker: str, now_ms: int, want: int, running: int, lists: Sequence[str]
+    ) -> Claims:
+        """Take up to `want` ids, in turn over the lists in the order given."""
+        fresh = [str(uuid.uuid4()) for _ in range(want)]
+        state, wait_ms, *claims = await self._connection.script(
+            "claim", worker, now_ms, want, running, len(lists), *lists, *fresh
+        )
+        return Claims(
+            claims=[_claim(*row) for row in claims],
+            alone=state == "alone",
+            lease_lost=state == "dead",
+            retry_in=None if wait_ms < 0 else wait_ms / 1000,
+        )
+
+    async def finish(self, worker: str, claim: Claim, settlement: Settlement) -> bool:
+        """End a run; False when this worker no longer held it, and nothing happened."""
+        letters = [word for letter in settlement.dead_letters for word in letter]
+        return await self._settle(
+            *(worker, claim, "finish", settlement.record, 0, int(settlement.saved)),
+            *(len(settlement.egress_lists), *settlement.egress_lists),
+            *(len(settlement.dead_letters), *letters),
+        )
+
+    async def retry_later(self, worker: str, claim: Claim, record: Record, due_ms: int) -> bool:
+        """This attempt failed; run it again when due (epoch ms). False: no longer held."""
+        return await self._settle(worker, claim, "later", record, due_ms)
+
+    async def give_back(self, worker: str, claim: Claim, record: Record) -> bool:
+        """Back to the head of its list, without using an attempt. False: no longer held."""
+        return await self._settle(worker, claim, "return", record, 0)
+
+    async def give_back_orphan(self, worker: str, vcon_uuid: str, run_id: str) -> bool:
+        """The same for a claim whose reply never arrived: the worker does not know it holds it."""
+        orphan = Claim("", "", vcon_uuid, run_id)
+        return await self._settle(worker, orphan, "return", Record(b"", vcon_uuid), 0)
+
+    async def _settle(
+        self, worker: str, claim: Claim, how: str, record: Record, due_ms: int, *rest: Any
+    ) -> bool:
+        reply = await self._connection.script(
+            "settle",
+            *(worker, claim.vcon_uuid, claim.run_id, how),
+            *(record.journal, self._run_expiry, due_ms, self._vcon_expiry),
+            *(record.vcon_uuid, record.document, *rest),
+        )
+        return bool(reply)
+
+    async def journal(self, worker: str, claim: Claim, record: Record) -> bool:
+        """Write down how far a run has come; False when this worker no longer holds it."""
+        reply = await self._connection.script(
+            "journal",
+            *(worker, claim.vcon_uuid, claim.run_id, record.journal),
+            *(record.vcon_uuid, record.document, 0),
+        )
+        return bool(reply)
+
+    async def rescue(self, worker: str) -> int:
+        """Give back what a dead worker held; how many ids, -1 when it is alive."""
+        return int(await self._connection.script("rescue", worker))
+
+    async def bury(self, worker: str) -> None:
+        """Give back what a worker held that is known to be dead."""
+        await self._connection.command("DEL", keys.worker(worker))
+        await self.rescue(worker)
+
+    async def workers(self) -> list[str]:
+        """Every worker id that was ever alive and has not been cleared away."""
+        return list(await self._connection.command("SMEMBERS", keys.WORKERS))
+
+    async def held(self, worker: str) -> dict[str, str]:
+        """What a worker holds: run id -> vCon uuid."""
+        flat = await self._connection.command("HGETALL", keys.inflight(worker))
+        rows = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+        return {value.rsplit("\n", 1)[1]: vcon_uuid for vcon_uuid, value in rows}
+
+    async def depths(self, lists: Sequence[str]) -> list[int]:
+        """The length of each list."""
+        return [int(await self._connection.command("LLEN", name)) for name in lists]
+
+
+def _claim(
+    list_name: str, element: str, vcon_uuid: str, run_id: str, attempt: int, journal: str
+) -> Claim:
+    return Claim(list_name, element, vcon_uuid, run_id, attempt, journal)

@@ -1,0 +1,135 @@
+"""One run: ask `chain` what is next, do it, tell it what came of it, until nothing is left."""
+
+import asyncio
+import time
+
+from core.errors import ConflictError
+from pipeline import chain as plan
+from pipeline.calls import GuestCalls
+from pipeline.connection import RedisConnection
+from pipeline.journal import SLOW_STEP, Lost, RunJournal
+from pipeline.lease import Lease
+from pipeline.link_steps import LinkSteps
+from pipeline.live_run import LiveRun, current_run
+from pipeline.tenure import Tenure
+
+
+class ChainRunner:
+    """Carries out runs. One for a process; a run is one call of `run`."""
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        links: LinkSteps,
+        calls: GuestCalls,
+        journal: RunJournal,
+        lease: Lease,
+    ) -> None:
+        """Everything a run touches, given by the assembly."""
+        self._connection = connection
+        self._links = links
+        self._calls = calls
+        self._journal = journal
+        self._lease = lease
+        self._tenure = Tenure(lease, journal)
+
+    @property
+    def lapses(self) -> int:
+        """How often the lease has lapsed so far."""
+        return self._lease.lapses
+
+    async def run(self, live: LiveRun, lapses: int | None = None) -> plan.Ending:
+        """Take the run as far as it goes; how it ended.
+
+        `lapses` is what it was before the run was claimed; None means that this is certainly now.
+
+        Raises:
+            Lost: when another worker has taken the run over.
+        """
+        live.lapses = self._lease.lapses if lapses is None else lapses
+        token = current_run.set(live)
+        try:
+            while (ending := await self._in_time(live)) is None:
+                await self._connection.wait_until_reachable()
+            return ending
+        finally:
+            current_run.reset(token)
+
+    async def _in_time(self, live: LiveRun) -> plan.Ending | None:
+        """How the run ended; None when Redis was away meanwhile, and its time is over."""
+        failures = self._connection.failures
+        try:
+            async with asyncio.timeout(live.chain.timeout):
+                return await self._run_moves(live)
+        except TimeoutError:
+            return None if self._connection.failures != failures else _out_of_time(live)
+        except ConflictError as error:  # a guest's write was refused
+            raise Lost from error
+
+    async def _run_moves(self, live: LiveRun) -> plan.Ending:
+        while True:
+            match plan.next_move(live.chain, live.progress):
+                case plan.Settle(ending):
+                    return ending
+                case plan.RunLink():
+                    await self._tenure.confirm(live)
+                    await self._links.run(live)
+                case plan.Save(names):
+                    await self._tenure.confirm(live)
+                    await self._save(live, names)
+
+    async def _save(self, live: LiveRun, names: tuple[str, ...]) -> None:
+        if live.memory.unwritten:
+            await self._journal.write(live)
+        storages = [live.guests.storage(live.chain, name) for name in names]
+        through_lib = all(storage.only_through_lib for storage in storages)
+        await self._journal.make_way(live, only_through_lib=through_lib)
+        live.step_began = time.perf_counter()
+        saved = await self._side_by_side(live, names)
+        kept = frozenset(name for name, fine in zip(names, saved, strict=True) if fine)
+        live.progress = plan.after_save(live.progress, kept, frozenset(names) - kept)
+
+    async def _side_by_side(self, live: LiveRun, names: tuple[str, ...]) -> list[bool]:
+        if len(names) == 1:
+            return [await self._save_one(live, names[0])]
+        saving = [asyncio.create_task(self._save_one(live, name)) for name in names]
+        try:
+            done, slow = await asyncio.wait(saving, timeout=SLOW_STEP)
+            if done and slow:  # the quick ones must not be repeated because of the others
+                await self._journal.write(live)
+            return await asyncio.gather(*saving)
+        finally:
+            for task in saving:
+                task.cancel()
+
+    async def _save_one(self, live: LiveRun, name: str) -> bool:
+        storage = live.guests.storage(live.chain, name)
+        began = time.perf_counter()
+        error = await self._calls.save(
+            storage, live.progress.vcon, lambda: self._tenure.confirm(live)
+        )
+        seconds = time.perf_counter() - began
+        live.note("storage", name, "ok" if error is None else "failed", seconds, error)
+        await self._journal.note_slow(live, seconds)
+        return error is None
+
+
+def _out_of_time(live: LiveRun) -> plan.Ending:
+    """The chain's time is over: whatever was under way has failed, and so has the attempt."""
+    reason = f"TimeoutError: the chain did not end within {live.chain.timeout:g} s"
+    match plan.next_move(live.chain, live.progress):
+        case plan.RunLink(index):
+            live.note("link", live.chain.links[index].name, "failed", _since(live), reason)
+        case plan.Save(names):
+            noted = {step["name"] for step in live.steps if step["kind"] == "storage"}
+            for name in names:
+                if name not in noted:
+                    live.note("storage", name, "failed", _since(live), reason)
+        case plan.Settle():  # it was just about to end
+            pass
+    live.progress = plan.after_failure(live.progress, reason)
+    return "failed"
+
+
+def _since(live: LiveRun) -> float:
+    return time.perf_counter() - live.step_began

@@ -1,0 +1,107 @@
+"""Runs as callers see them: start one, wait for one, find one."""
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from datetime import UTC, datetime
+from typing import Protocol
+
+from core.errors import UnavailableError, UnknownNameError
+from pipeline import keys
+from pipeline.configuration import Configuration
+from pipeline.connection import RedisConnection
+from pipeline.intake import Intake
+from schemas.run import FINISHED, Run
+
+log = logging.getLogger(__name__)
+
+
+class RunHistory(Protocol):
+    """Where finished runs are remembered for long."""
+
+    async def find_run(self, run_id: str) -> Run | None:
+        """A finished run, or None."""
+        ...
+
+
+class Runs:
+    """Live and recent runs are in Redis, so any replica can answer; older ones in Postgres."""
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        intake: Intake,
+        history: RunHistory,
+        configuration: Configuration,
+    ) -> None:
+        """The hash of the configuration is recorded with each run that is requested here."""
+        self._connection = connection
+        self._intake = intake
+        self._history = history
+        self._configuration = configuration
+        self._waiters: dict[str, asyncio.Event] = {}
+        self._listening = asyncio.Event()
+
+    async def listen(self) -> None:
+        """Hear of finished runs until cancelled."""
+        while True:
+            with contextlib.suppress(UnavailableError):
+                async for run_id in self._connection.messages(keys.FINISHED_CHANNEL):
+                    self._listening.set()
+                    if waiter := self._waiters.get(run_id):
+                        waiter.set()
+            self._listening.clear()
+            await self._connection.wait_until_reachable()
+
+    async def start(self, chain: str, vcon_uuid: str) -> str:
+        """Request a run; its id. It is registered before anything of it runs.
+
+        Raises:
+            UnknownNameError: when there is no such vCon.
+        """
+        run_id = str(uuid.uuid4())
+        queued = Run(
+            run_id=run_id,
+            chain=chain,
+            vcon_in=vcon_uuid,
+            vcon_out=vcon_uuid,
+            status="queued",
+            config_hash=self._configuration.config.hash,
+            queued_at=datetime.now(UTC),
+        )
+        journal = queued.model_dump_json().encode()
+        if not await self._intake.enqueue_run(vcon_uuid, run_id, chain, journal):
+            raise UnknownNameError("vCon", vcon_uuid)
+        return run_id
+
+    async def wait(self, run_id: str, seconds: float) -> Run:
+        """The run as soon as it is finished, or as it stands after `seconds`."""
+        waiter = self._waiters.setdefault(run_id, asyncio.Event())
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._listening.wait()
+                    await self._until_finished(run_id, waiter)
+            return await self.find(run_id)
+        finally:
+            del self._waiters[run_id]
+
+    async def _until_finished(self, run_id: str, waiter: asyncio.Event) -> None:
+        # it may have finished before anybody listened
+        if (await self.find(run_id)).status not in FINISHED:
+            await waiter.wait()
+
+    async def find(self, run_id: str) -> Run:
+        """A live, recent or remembered run.
+
+        Raises:
+            UnknownNameError: when nobody knows it.
+        """
+        text = await self._connection.command("GET", keys.run(run_id))
+        if text is not None:
+            return Run.model_validate_json(text)
+        run = await self._history.find_run(run_id)
+        if run is None:
+            raise UnknownNameError("run", run_id)
+        return run

@@ -1,0 +1,86 @@
+-- Move ids from the heads of their lists into this worker's in-flight hash.
+-- ARGV: worker, now (ms), want, running, n lists, lists (rotated by the caller)..., fresh run ids...
+-- Returns {state, ms until the next delayed retry or -1, claims...}; state is "ok", "alone" (the
+-- next vCon wants the process to itself: finish what runs, then ask again) or "dead" (this worker
+-- has no lease). A claim is {list, element, uuid, run, attempt, journal}.
+--
+-- An element is a uuid, in a run list `uuid|run`. Only one run at a time works on a vCon: whoever
+-- comes second waits in pc:waiting:{uuid} and is put back by the settlement of the first.
+local worker, now, want, running = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local n = tonumber(ARGV[5])
+if redis.call('EXISTS', 'pc:worker:' .. worker) == 0 then
+  return {'dead', -1}
+end
+
+local due = redis.call('ZRANGE', 'pc:later', '-inf', now, 'BYSCORE', 'LIMIT', 0, want)
+for _, member in ipairs(due) do
+  local list, element = string.match(member, '^(.-)\n(.*)$')
+  redis.call('ZREM', 'pc:later', member)
+  redis.call('LPUSH', list, element)
+end
+
+local inflight = 'pc:inflight:' .. worker
+local reply, state, fresh = {}, 'ok', 6 + n
+
+local function take(list)
+  local element = redis.call('LPOP', list)
+  if not element then
+    return false
+  end
+  local uuid, run = element, nil
+  if string.sub(list, 1, 4) == 'run:' then
+    uuid, run = string.match(element, '^(.-)|(.*)$')
+  end
+  if redis.call('HEXISTS', 'pc:locks', uuid) == 1 then
+    redis.call('RPUSH', 'pc:waiting:' .. uuid, list .. '\n' .. element)
+    return true
+  end
+  local attempt, journal = 1, ''
+  local past = redis.call('HGET', 'pc:attempts:' .. list, element)
+  if past then
+    local count, past_run, alone = string.match(past, '^(%d+)\n(.-)\n(%d)$')
+    if alone == '1' and running + #reply > 0 then
+      redis.call('LPUSH', list, element)
+      state = 'alone'
+      return false
+    end
+    if alone == '1' then
+      want = 1
+    end
+    attempt, run = tonumber(count) + 1, past_run
+  end
+  if run then
+    journal = redis.call('GET', 'pc:run:' .. run) or ''
+  else
+    run, fresh = ARGV[fresh], fresh + 1
+  end
+  redis.call('HSET', 'pc:locks', uuid, worker)
+  redis.call('HSET', inflight, uuid, list .. '\n' .. element .. '\n' .. run)
+  redis.call('PERSIST', 'vcon:' .. uuid)
+  reply[#reply + 1] = {list, element, uuid, run, attempt, journal}
+  return true
+end
+
+local open = {}
+for i = 6, 5 + n do
+  open[#open + 1] = ARGV[i]
+end
+while #open > 0 and #reply < want and state == 'ok' do
+  local still = {}
+  for _, list in ipairs(open) do
+    if #reply >= want or state ~= 'ok' then
+      break
+    end
+    if take(list) then
+      still[#still + 1] = list
+    end
+  end
+  open = still
+end
+
+local wait = -1
+local first = redis.call('ZRANGE', 'pc:later', 0, 0, 'WITHSCORES')
+if first[2] then
+  wait = math.max(0, tonumber(first[2]) - tonumber(now))
+end
+return {state, wait, unpack(reply)}

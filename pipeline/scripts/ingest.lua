@@ -1,0 +1,77 @@
+-- Store, index and enqueue one vCon, all or nothing.
+-- ARGV: uuid, document, created_at (epoch s), digest, sorted set, max depth,
+--       n lists, lists..., index keys...
+-- Returns {"new" | "duplicate" | "replaced"}, {"busy"} or {"full", list}.
+-- Repeating it is harmless: the digest tells that this very document is here already, and each
+-- list that got the uuid is remembered beside the digest.
+local uuid, document, created, digest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local sorted_set, max_depth, n = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local key, about, holds = 'vcon:' .. uuid, 'pc:about:' .. uuid, 'pc:holds:' .. uuid
+
+local here = redis.call('EXISTS', key) == 1
+local same = here and redis.call('HGET', about, 'digest') == digest
+
+-- A run is at work on it, or has begun and waits for its next attempt.
+local function is_processed()
+  if redis.call('HEXISTS', 'pc:locks', uuid) == 1 then
+    return true
+  end
+  for _, hold in ipairs(redis.call('SMEMBERS', holds)) do
+    local list, run = string.match(hold, '^(run:.*)|(.-)$')
+    local element = run and (uuid .. '|' .. run) or uuid
+    if redis.call('HEXISTS', 'pc:attempts:' .. (list or hold), element) == 1 then
+      return true
+    end
+  end
+  return false
+end
+if not same and is_processed() then
+  return {'busy'}
+end
+local wanted = {}
+for i = 8, 7 + n do
+  local list = ARGV[i]
+  if not (same and redis.call('HEXISTS', about, 'in:' .. list) == 1) then
+    if redis.call('LLEN', list) >= max_depth then
+      return {'full', list}
+    end
+    wanted[#wanted + 1] = list
+  end
+end
+
+if not same then
+  for _, index in ipairs(cjson.decode(redis.call('HGET', about, 'index') or '[]')) do
+    redis.call('SREM', index, uuid)
+  end
+  -- runs that failed with the old content: a replay must not skip links on the new one
+  for _, hold in ipairs(redis.call('SMEMBERS', holds)) do
+    local reason = redis.call('HGET', 'pc:dead:' .. hold, uuid)
+    local failed = reason and cjson.decode(reason).run_id
+    if type(failed) == 'string' then
+      redis.call('DEL', 'pc:run:' .. failed)
+    end
+  end
+  redis.call('JSON.SET', key, '.', document)
+  redis.call('PERSIST', key)
+  redis.call('DEL', about)
+  redis.call('ZADD', sorted_set, created, uuid)
+  local index = {}
+  for i = 8 + n, #ARGV do
+    index[#index + 1] = ARGV[i]
+    redis.call('SADD', ARGV[i], uuid)
+    redis.call('PERSIST', ARGV[i]) -- other writers let the index go after a day
+  end
+  redis.call('HSET', about, 'digest', digest, 'index', cjson.encode(index))
+end
+for _, list in ipairs(wanted) do
+  redis.call('HSET', about, 'in:' .. list, 1)
+  redis.call('SADD', holds, list)
+  redis.call('RPUSH', list, uuid)
+end
+if #wanted > 0 then
+  redis.call('PERSIST', key)
+end
+if same then
+  return {'duplicate'}
+end
+return {here and 'replaced' or 'new'}

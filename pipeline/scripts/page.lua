@@ -1,0 +1,23 @@
+-- One page of the catalogue, newest first, of vCons that are here.
+-- ARGV: sorted set, highest score, lowest score, how many of the highest to skip, limit.
+-- Returns {where the next page begins: score, how many of that score to skip ("" at the end), uuids...}
+local set, highest, skip, limit = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
+local rows = redis.call(
+  'ZREVRANGEBYSCORE', set, highest, ARGV[3], 'WITHSCORES', 'LIMIT', skip, limit
+)
+local page, seen, score, ties = {'', ''}, {}, highest, skip
+for i = 1, #rows, 2 do
+  local uuid = string.match(rows[i], '^vcon:(.*)$') or rows[i] -- other writers prefix it
+  if rows[i + 1] ~= score then
+    score, ties = rows[i + 1], 0
+  end
+  ties = ties + 1
+  if not seen[uuid] and redis.call('EXISTS', 'vcon:' .. uuid) == 1 then
+    page[#page + 1] = uuid
+  end
+  seen[uuid] = true
+end
+if #rows == 2 * limit then
+  page[1], page[2] = score, tostring(ties)
+end
+return page

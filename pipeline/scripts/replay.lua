@@ -1,0 +1,39 @@
+-- Take vCons out of dead-letter lists and queue them again, each one or not at all.
+-- ARGV: run expiry (s), n, then n times: uuid, uuid to queue, target list, element, run, journal,
+--       run that failed (""), n letters, dead-letter lists...
+-- The first dead-letter list is the one asked for: a vCon that is no longer in it stays as it is.
+-- Returns the runs that were queued.
+local replayed, at = {}, 3
+
+-- Something else goes on with this vCon just now, or what was read about it is no longer so.
+local function must_wait(uuid, list, element, failed)
+  return redis.call('HEXISTS', 'pc:locks', uuid) == 1
+    or redis.call('HEXISTS', 'pc:attempts:' .. list, element) == 1
+    or (failed ~= '' and redis.call('EXISTS', 'pc:run:' .. failed) == 0)
+end
+
+for _ = 1, tonumber(ARGV[2]) do
+  local uuid, queued, list, element, run, journal, failed = unpack(ARGV, at, at + 6)
+  local n, first = tonumber(ARGV[at + 7]), at + 8
+  if not must_wait(queued, list, element, failed) and redis.call('LREM', ARGV[first], 1, uuid) > 0 then
+    for i = first, first + n - 1 do
+      if i > first then
+        redis.call('LREM', ARGV[i], 1, uuid)
+      end
+      redis.call('HDEL', 'pc:dead:' .. ARGV[i], uuid)
+      redis.call('SREM', 'pc:holds:' .. uuid, ARGV[i])
+    end
+    if failed ~= '' then
+      redis.call('EXPIRE', 'pc:run:' .. failed, ARGV[1])
+    end
+    redis.call('SET', 'pc:run:' .. run, journal)
+    redis.call('HSET', 'pc:attempts:' .. list, element, '0\n' .. run .. '\n0')
+    local is_run_list = string.sub(list, 1, 4) == 'run:'
+    redis.call('SADD', 'pc:holds:' .. queued, is_run_list and (list .. '|' .. run) or list)
+    redis.call('PERSIST', 'vcon:' .. queued)
+    redis.call('RPUSH', list, element)
+    replayed[#replayed + 1] = run
+  end
+  at = first + n
+end
+return replayed

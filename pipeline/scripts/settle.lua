@@ -1,0 +1,98 @@
+-- End one run, unless this worker no longer holds it: then nothing happens and 0 is returned.
+-- ARGV: worker, uuid, run, how, run JSON ("" keeps what is journaled), run expiry (s),
+--       due (ms, for "later"), vCon expiry (s), uuid out, its document ("" leaves it), saved (0/1),
+--       n egress, egress lists..., n dead, dead-letter list + reason...
+-- how: "finish"  the run is over; forward to egress and dead letters;
+--      "later"   this attempt failed: run it again when due;
+--      "return"  put it back to the head of its list, as if it had never been claimed.
+local worker, uuid, run, how, journal = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local inflight = 'pc:inflight:' .. worker
+local held = redis.call('HGET', inflight, uuid)
+if not held then
+  return 0
+end
+local list, element, held_run = string.match(held, '^(.-)\n(.-)\n(.*)$')
+if held_run ~= run then
+  return 0
+end
+redis.call('HDEL', inflight, uuid)
+redis.call('HDEL', 'pc:locks', uuid)
+local attempts, run_key = 'pc:attempts:' .. list, 'pc:run:' .. run
+local past = redis.call('HGET', attempts, element)
+local count = past and tonumber(string.match(past, '^(%d+)')) or 0
+local out, document = ARGV[9], ARGV[10]
+if document ~= '' then
+  redis.call('JSON.SET', 'vcon:' .. out, '.', document)
+end
+local is_run_list = string.sub(list, 1, 4) == 'run:'
+
+-- Nobody needs the document any more and a storage has it: its time begins to run.
+local function let_go(who, expiry)
+  if expiry > 0 and redis.call('EXISTS', 'pc:holds:' .. who) == 0 then
+    if redis.call('EXPIRE', 'vcon:' .. who, expiry) == 1 then
+      redis.call('ZADD', 'pc:expiring', redis.call('TIME')[1] + expiry, who)
+    end
+  end
+end
+
+if how == 'later' then
+  redis.call('HSET', attempts, element, (count + 1) .. '\n' .. run .. '\n0')
+  redis.call('SET', run_key, journal)
+  redis.call('ZADD', 'pc:later', ARGV[7], list .. '\n' .. element)
+elseif how == 'return' then
+  redis.call('HSET', attempts, element, count .. '\n' .. run .. '\n0')
+  if journal ~= '' then
+    redis.call('SET', run_key, journal)
+  end
+  redis.call('LPUSH', list, element)
+else
+  if past then
+    redis.call('HDEL', attempts, element)
+  end
+  local expiry = tonumber(ARGV[8])
+  local holds_out = 'pc:holds:' .. out
+  local at = 12
+  local n = tonumber(ARGV[at])
+  for i = at + 1, at + n do
+    redis.call('RPUSH', ARGV[i], out)
+    redis.call('SADD', 'pc:unread:' .. ARGV[i], out)
+    redis.call('SADD', holds_out, ARGV[i])
+  end
+  at = at + n + 1
+  local dead = tonumber(ARGV[at])
+  for i = at + 1, at + 2 * dead, 2 do
+    local letters = ARGV[i]
+    -- a storage's dead letters hold what the links made; an ingress list's, what came in
+    local who = string.sub(letters, 1, 12) == 'DLQ:storage:' and out or uuid
+    if redis.call('HSET', 'pc:dead:' .. letters, who, ARGV[i + 1]) == 1 then
+      redis.call('RPUSH', letters, who)
+    end
+    redis.call('SADD', 'pc:holds:' .. who, letters)
+  end
+  if dead > 0 then
+    redis.call('SET', run_key, journal) -- a replay goes on from it, however much later
+  else
+    redis.call('SET', run_key, journal, 'EX', ARGV[6])
+  end
+  redis.call('RPUSH', 'pc:history', journal)
+  redis.call('SREM', 'pc:holds:' .. uuid, is_run_list and (list .. '|' .. run) or list)
+  if ARGV[11] == '1' then
+    redis.call('HSET', 'pc:about:' .. out, 'saved', 1)
+    let_go(out, expiry)
+    if out ~= uuid then
+      let_go(uuid, expiry)
+    end
+  end
+  if is_run_list then
+    redis.call('PUBLISH', 'pc:finished', run)
+  end
+end
+
+local waiting = 'pc:waiting:' .. uuid
+local next_one = redis.call('RPOP', waiting)
+while next_one do
+  local waiting_list, waiting_element = string.match(next_one, '^(.-)\n(.*)$')
+  redis.call('LPUSH', waiting_list, waiting_element)
+  next_one = redis.call('RPOP', waiting)
+end
+return 1

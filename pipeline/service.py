@@ -1,0 +1,128 @@
+"""The chain wing as the actions see it: `core.ports.Pipeline`, made of the parts in this room."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.errors import InvalidError, UnknownNameError
+from pipeline.calls import GuestCalls
+from pipeline.config import Chain
+from pipeline.configuration import Configuration
+from pipeline.finder import VconFinder
+from pipeline.ingress import Ingress
+from pipeline.modules import LoadedStorage
+from pipeline.operations import PipelineOperations
+from pipeline.queues import Queues
+from pipeline.runs import Runs
+from schemas.chain import ChainSummary, ListDepth
+from schemas.ingested import Ingested
+from schemas.run import Run, Step
+
+
+class PipelineService:
+    """Ingest, run, find and save vCons."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        ingress: Ingress,
+        finder: VconFinder,
+        runs: Runs,
+        calls: GuestCalls,
+        queues: Queues,
+        operations: PipelineOperations,
+    ) -> None:
+        """Everything is given by the assembly."""
+        self.operations = operations
+        self._configuration = configuration
+        self._ingress = ingress
+        self._finder = finder
+        self._runs = runs
+        self._calls = calls
+        self._queues = queues
+
+    async def ingest(
+        self, vcon: Mapping[str, Any], ingress_lists: Sequence[str], api_key: str | None
+    ) -> Ingested:
+        """Take one vCon in; see `Ingress.take`."""
+        return await self._ingress.take(vcon, ingress_lists, api_key)
+
+    async def run_chain(self, chain: str, vcon: str | Mapping[str, Any], wait: float) -> Run:
+        """Run one chain on one vCon; the run when it is finished, or after `wait` seconds.
+
+        Raises:
+            UnknownNameError: for a chain or vCon that does not exist.
+            InvalidError: for a chain that is disabled, or a vCon that is not valid.
+        """
+        self._enabled(chain)
+        run_id = await self._runs.start(chain, await self._in_redis(vcon))
+        if wait <= 0:
+            return await self._runs.find(run_id)
+        return await self._runs.wait(run_id, wait)
+
+    def _enabled(self, name: str) -> Chain:
+        chain = self._configuration.config.chains.get(name)
+        if chain is None:
+            raise UnknownNameError("chain", name, list(self._configuration.config.chains))
+        if not chain.enabled:
+            msg = f"chain {name} is disabled in the configuration"
+            raise InvalidError(msg)
+        return chain
+
+    async def _in_redis(self, vcon: str | Mapping[str, Any]) -> str:
+        if isinstance(vcon, str):
+            return await self._finder.bring_back(vcon)
+        return (await self._ingress.take(vcon, (), None)).uuid
+
+    async def find_run(self, run_id: str) -> Run:
+        """A live, recent or remembered run."""
+        return await self._runs.find(run_id)
+
+    async def save(self, vcon: str | Mapping[str, Any], storages: Sequence[str]) -> list[Step]:
+        """Write one vCon to storages now, side by side; one step each.
+
+        Raises:
+            UnknownNameError: for a storage or vCon that does not exist.
+        """
+        names = list(dict.fromkeys(storages))
+        loaded = [await self._finder.storage(name) for name in names]
+        vcon_uuid = await self._in_redis(vcon)
+        return await asyncio.gather(*(self._save_one(each, vcon_uuid) for each in loaded))
+
+    async def _save_one(self, storage: LoadedStorage, vcon_uuid: str) -> Step:
+        began = time.perf_counter()
+        error = await self._calls.save(storage, vcon_uuid)
+        return Step(
+            name=storage.name,
+            kind="storage",
+            outcome="ok" if error is None else "failed",
+            seconds=round(time.perf_counter() - began, 6),
+            error=error,
+        )
+
+    async def find_vcon(self, vcon_uuid: str, storage: str | None) -> dict[str, Any]:
+        """A vCon from Redis or any storage, or from exactly the one named."""
+        if storage is None:
+            return await self._finder.find(vcon_uuid)
+        return await self._finder.find_in(storage, vcon_uuid)
+
+    async def chains(self) -> list[ChainSummary]:
+        """Every chain with its parts and the depth of its lists."""
+        return [await self._summary(chain) for chain in self._configuration.config.chains.values()]
+
+    async def _summary(self, chain: Chain) -> ChainSummary:
+        return ChainSummary(
+            name=chain.name,
+            enabled=chain.enabled,
+            links=[link.name for link in chain.links],
+            storages=[storage.name for storage in chain.storages],
+            ingress_lists=await self._depths(chain.ingress_lists),
+            egress_lists=await self._depths(chain.egress_lists),
+        )
+
+    async def _depths(self, lists: Sequence[str]) -> list[ListDepth]:
+        depths = await self._queues.depths(lists)
+        return [
+            ListDepth(name=name, depth=depth) for name, depth in zip(lists, depths, strict=True)
+        ]

@@ -1,0 +1,112 @@
+"""The vCon documents in Redis. A write made inside a run counts only while the run is held."""
+
+from typing import Any
+
+import orjson
+
+from core.errors import ConflictError
+from pipeline import keys
+from pipeline.connection import RedisConnection
+from pipeline.live_run import LiveRun, current_run, is_abandoned
+
+
+class VconStore:
+    """Read and write `vcon:{uuid}`, from the event loop or from a thread."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        """The store holds no state of its own."""
+        self._connection = connection
+
+    async def get(self, vcon_uuid: str) -> dict[str, Any] | None:
+        """The document, or None when there is none.
+
+        Raises:
+            UnavailableError: when Redis cannot be reached.
+        """
+        text = _recalled(vcon_uuid)
+        if text is None:
+            text = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
+        return _parsed(vcon_uuid, text)
+
+    def get_from_thread(self, vcon_uuid: str) -> dict[str, Any] | None:
+        """The same, from a thread."""
+        text = _recalled(vcon_uuid)
+        if text is None:
+            text = self._connection.command_from_thread("JSON.GET", keys.vcon(vcon_uuid))
+        return _parsed(vcon_uuid, text)
+
+    async def put(self, document: dict[str, Any], expiry: int = 0) -> None:
+        """Write a document under its uuid; with `expiry` > 0 it goes after so many seconds.
+
+        Raises:
+            ConflictError: inside a run that this worker no longer holds; nothing is written.
+            UnavailableError: when Redis cannot be reached.
+        """
+        run, text = current_run.get(), orjson.dumps(document)
+        if run is None:
+            await self._connection.command("JSON.SET", keys.vcon(document["uuid"]), ".", text)
+            if expiry > 0:
+                await self._connection.command("EXPIRE", keys.vcon(document["uuid"]), expiry)
+        elif _can_wait(run, document["uuid"], expiry):
+            run.memory.write(document["uuid"], text)
+        elif not await self._connection.script("journal", *_fenced(run, document, text, expiry)):
+            raise _not_held(run)
+
+    def put_from_thread(self, document: dict[str, Any], expiry: int = 0) -> None:
+        """The same, from a thread.
+
+        Raises:
+            ConflictError: also when nobody waits for this thread any more.
+        """
+        run, text = current_run.get(), orjson.dumps(document)
+        if is_abandoned():
+            raise ConflictError("this call took too long and was given up")
+        if run is None:
+            self._connection.command_from_thread("JSON.SET", keys.vcon(document["uuid"]), ".", text)
+            if expiry > 0:
+                self._connection.command_from_thread("EXPIRE", keys.vcon(document["uuid"]), expiry)
+        elif _can_wait(run, document["uuid"], expiry):
+            run.memory.write(document["uuid"], text)
+        elif not self._connection.script_from_thread(
+            "journal", *_fenced(run, document, text, expiry)
+        ):
+            raise _not_held(run)
+
+    async def restore(self, document: dict[str, Any], expiry: int) -> None:
+        """Write what a storage had, unless there is a document by now; both in one step.
+
+        With `expiry` > 0 it goes after so many seconds.
+        """
+        await self._connection.script("restore", document["uuid"], orjson.dumps(document), expiry)
+
+
+def _recalled(vcon_uuid: str) -> bytes | str | None:
+    run = None if is_abandoned() else current_run.get()
+    return None if run is None else run.memory.recall(vcon_uuid)
+
+
+def _parsed(vcon_uuid: str, text: bytes | str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    document = orjson.loads(text)
+    if not isinstance(document, dict):
+        return None
+    if (run := current_run.get()) and not is_abandoned():
+        run.memory.read(vcon_uuid, text)
+    return document
+
+
+def _can_wait(run: LiveRun, vcon_uuid: str, expiry: int) -> bool:
+    """Whether a write may be kept for the next guest: it is the run's own vCon, and no more."""
+    return run.memory.in_use and vcon_uuid == run.progress.vcon and expiry <= 0
+
+
+def _fenced(run: LiveRun, document: dict[str, Any], text: bytes, expiry: int) -> tuple[Any, ...]:
+    return (
+        *(run.worker, run.claim.vcon_uuid, run.claim.run_id, run.journal()),
+        *(document["uuid"], text, expiry),
+    )
+
+
+def _not_held(run: LiveRun) -> ConflictError:
+    return ConflictError(f"run {run.claim.run_id} was taken over by another worker")

@@ -1,0 +1,240 @@
+"""Claim, run, settle: the loop that moves vCons through chains.
+
+A worker claims only what it can start at once and blocks when there is nothing. Whatever it holds
+stands in its in-flight hash in Redis; when it dies, any other worker's housekeeping gives that
+back. Ending a run is one script that does nothing unless the run is still held.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from datetime import UTC, datetime
+
+import orjson
+
+from core.errors import UnavailableError
+from pipeline import chain as plan
+from pipeline import keys
+from pipeline.config import Chain
+from pipeline.configuration import Configuration
+from pipeline.connection import RedisConnection
+from pipeline.idle import ListWatch
+from pipeline.journal import Lost
+from pipeline.live_run import LiveRun, take_up
+from pipeline.queues import Claim, Queues, Settlement
+from pipeline.runner import ChainRunner
+
+log = logging.getLogger(__name__)
+
+LOG_LEVELS: dict[plan.Ending, int] = {
+    "done": logging.DEBUG,  # it is in the history; a line would cost as much as the run itself
+    "halted": logging.INFO,
+    "cancelled": logging.INFO,
+    "partial": logging.WARNING,
+    "failed": logging.WARNING,
+}
+IDLE_SECONDS = 5.0
+"""How long an idle worker trusts to be woken: a retry may have been left by one that died."""
+
+
+class Worker:
+    """One process's share of the chains."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        configuration: Configuration,
+        connection: RedisConnection,
+        queues: Queues,
+        runner: ChainRunner,
+        *,
+        concurrency: int,
+    ) -> None:
+        """`concurrency`: vCons at once."""
+        self._id = worker_id
+        self._configuration = configuration
+        self._connection = connection
+        self._queues = queues
+        self._runner = runner
+        self._concurrency = concurrency
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._freed = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._chains: dict[str, Chain] = {}
+        self._lists: list[str] = []
+        self._watch = ListWatch(connection)
+        self._turn = 0
+        self.reconfigure()
+
+    def reconfigure(self) -> None:
+        """Go by the configuration that is in force now; what runs goes on as it started."""
+        chains = self._configuration.config.enabled_chains
+        self._chains = {name: chain for chain in chains for name in _lists(chain)}
+        self._lists = list(self._chains)
+        self._watch.watch(self._lists)
+
+    async def run(self) -> None:
+        """Work until `stop`; then until what runs has ended or `release` is called."""
+        while not self._stopping.is_set():
+            try:
+                await self._step()
+            except UnavailableError:
+                await self._connection.wait_until_reachable()
+                await self._connection.insist(self._give_back_orphans)
+        self._watch.close()
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Until nothing runs."""
+        while self._running:
+            await asyncio.wait(self._running.values())
+
+    def stop(self) -> None:
+        """Claim nothing more."""
+        self._stopping.set()
+        self._freed.set()
+        self._watch.wake()
+
+    async def release(self) -> None:
+        """Break off what still runs and put it back to the heads of its lists."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _step(self) -> None:
+        free = self._concurrency - len(self._running)
+        if free == 0:
+            await self._slot_freed()
+            return
+        self._watch.forget()
+        lists = self._rotated()
+        now = int(time.time() * 1000)
+        claims = await self._queues.claim(self._id, now, free, len(self._running), lists)
+        for claim in claims.claims:
+            self._start(claim)
+        if claims.lease_lost:
+            await asyncio.sleep(0.1)
+        elif claims.alone:
+            await self._slot_freed()
+        elif not claims.claims:
+            await self._watch.wait(min(claims.retry_in or IDLE_SECONDS, IDLE_SECONDS))
+
+    async def _give_back_orphans(self) -> None:
+        """A claim may have been made and its reply lost: nobody runs what came with it."""
+        for run_id, vcon_uuid in (await self._queues.held(self._id)).items():
+            if run_id not in self._running:
+                await self._queues.give_back_orphan(self._id, vcon_uuid, run_id)
+
+    async def _slot_freed(self) -> None:
+        self._freed.clear()
+        if self._running:
+            await self._freed.wait()
+
+    def _rotated(self) -> list[str]:
+        """The lists, beginning elsewhere each time, so that a busy one does not starve another."""
+        self._turn = (self._turn + 1) % max(len(self._lists), 1)
+        return self._lists[self._turn :] + self._lists[: self._turn]
+
+    def _start(self, claim: Claim) -> None:
+        task = asyncio.get_running_loop().create_task(self._work_on(claim))
+        self._running[claim.run_id] = task
+        task.add_done_callback(lambda _: self._ended(claim.run_id))
+
+    def _ended(self, run_id: str) -> None:
+        del self._running[run_id]
+        self._freed.set()
+        self._watch.wake()  # it may have left a retry behind: ask when that is due
+
+    async def _work_on(self, claim: Claim) -> None:
+        live = self._live_run(claim)
+        try:
+            if claim.attempt > live.chain.max_attempts:
+                reason = f"the process running it died {claim.attempt - 1} times"
+                live.progress = plan.after_failure(live.progress, reason)
+                ending: plan.Ending = "failed"
+            else:
+                ending = await self._runner.run(live)
+            held = await self._connection.insist(lambda: self._settle(live, ending))
+        except Lost:
+            held = False
+        except asyncio.CancelledError:
+            await self._queues.give_back(self._id, claim, live.record("queued"))
+            raise
+        if not held:
+            log.warning("run was taken over", extra=_fields(live))
+
+    def _live_run(self, claim: Claim) -> LiveRun:
+        now = self._configuration
+        chain = self._chains[claim.list_name]
+        return take_up(claim, chain, now.guests, self._id, now.config.hash)
+
+    async def _settle(self, live: LiveRun, ending: plan.Ending) -> bool:
+        claim = live.claim
+        if ending == "failed" and claim.attempt < live.chain.max_attempts:
+            delay = plan.retry_delay(claim.attempt, random.random())  # noqa: S311 -- spreads retries
+            due = int((time.time() + delay) * 1000)
+            log.warning("attempt failed; will be repeated", extra=_fields(live))
+            return await self._queues.retry_later(self._id, claim, live.record("queued"), due)
+        if log.isEnabledFor(level := LOG_LEVELS[ending]):
+            log.log(level, "run ended", extra={"status": ending, **_fields(live)})
+        return await self._queues.finish(self._id, claim, _settlement(live, ending))
+
+
+def _lists(chain: Chain) -> list[str]:
+    return [*chain.ingress_lists, keys.run_list(chain.name)]
+
+
+def _settlement(live: LiveRun, ending: plan.Ending) -> Settlement:
+    return Settlement(
+        record=live.record(ending),
+        saved=bool(live.progress.saved),
+        egress_lists=live.chain.egress_lists if ending == "done" else (),
+        dead_letters=_dead_letters(live, ending),
+    )
+
+
+def _dead_letters(live: LiveRun, ending: plan.Ending) -> list[tuple[str, str]]:
+    if ending == "failed":
+        return [(keys.dead_letters(live.claim.list_name), _why(live, live.progress.error))]
+    return [
+        (keys.storage_dead_letters(step["name"]), _why(live, step["error"]))
+        for step in live.steps
+        if ending == "partial" and step["kind"] == "storage" and step["outcome"] == "failed"
+    ]
+
+
+def _why(live: LiveRun, error: str | None) -> str:
+    step = next((each for each in live.steps if each["error"] == error), {})
+    kind, name = step.get("kind"), step.get("name")
+    return orjson.dumps(
+        {
+            "error": error,
+            "cause": _cause(kind, name, error),
+            "step": name,
+            "kind": kind,
+            "attempts": live.claim.attempt,
+            "chain": live.chain.name,
+            "list_name": live.claim.list_name,
+            "run_id": live.claim.run_id,
+            "worker": live.worker,
+            "at": datetime.now(UTC).isoformat(),
+        }
+    ).decode()
+
+
+def _cause(kind: str | None, name: str | None, error: str | None) -> str:
+    """The same words for failures of one kind: where, and the type of the error."""
+    what = (error or "").partition(":")[0]
+    return f"{kind} {name}: {what}" if kind else (error or "unknown")
+
+
+def _fields(live: LiveRun) -> dict[str, object]:
+    return {
+        "run": live.claim.run_id,
+        "chain": live.chain.name,
+        "vcon": live.progress.vcon,
+        "attempt": live.claim.attempt,
+        "error": live.progress.error,
+    }

@@ -1,0 +1,88 @@
+"""One worker's process: a worker, its lease, and the connection they share."""
+
+import asyncio
+import logging
+
+from core.errors import ConfigurationError
+from core.settings import Settings, environment
+from pipeline import configuration as configurations
+from pipeline.assembly import build_queues, config_path, redis_connection
+from pipeline.calls import GuestCalls
+from pipeline.journal import RunJournal
+from pipeline.lease import Lease
+from pipeline.link_steps import LinkSteps
+from pipeline.runner import ChainRunner
+from pipeline.tracing import Tracers
+from pipeline.worker import Worker
+
+log = logging.getLogger(__name__)
+
+LAST_CLAIM = 1.0
+"""Seconds that the answer to a last claim is waited for, when Redis is slow or away."""
+
+
+class WorkerProcess:
+    """All that runs in one worker's process."""
+
+    def __init__(self, settings: Settings, worker_id: str) -> None:
+        """Read the configuration, load the guests, build the parts; connects to nothing.
+
+        Raises:
+            ConfigurationError: with every problem of the configuration and its guests.
+        """
+        self._path = config_path(settings)
+        self._configuration = configurations.load(self._path, environment())
+        self._reloading = asyncio.Lock()
+        self._connection = redis = redis_connection(settings)
+        queues = build_queues(settings, redis)
+        self._calls = GuestCalls(settings.conserver_vcon_concurrency * 2, redis)
+        self._lease = Lease(redis, worker_id, settings.lease_seconds)
+        journal = RunJournal(redis, queues)
+        links = LinkSteps(redis, self._calls, journal, self._lease, Tracers(self._calls))
+        runner = ChainRunner(redis, links, self._calls, journal, self._lease)
+        self._worker = Worker(
+            *(worker_id, self._configuration, redis, queues, runner),
+            concurrency=settings.conserver_vcon_concurrency,
+        )
+
+    async def run(self) -> None:
+        """Work until stopped; waits for Redis when it is away."""
+        await self._connection.insist(lambda: asyncio.to_thread(self._lease.start))
+        await self._worker.run()
+
+    async def reload(self) -> None:
+        """Go by the file as it is now; the service has found it good."""
+        async with self._reloading:  # else an older file might be through with later
+            try:
+                loaded = await asyncio.to_thread(configurations.load, self._path, environment())
+            except ConfigurationError as error:
+                log.error("configuration not changed", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
+                return
+            self._configuration.adopt(loaded)
+            self._worker.reconfigure()
+
+    async def stop(self, running: asyncio.Task[None], grace: float, hurry: asyncio.Event) -> None:
+        """Claim nothing more, finish what runs within `grace` seconds or until `hurry`.
+
+        What has not finished by then goes back to the heads of its lists, and so does what a claim
+        that was on its way still brings. `running` is the task of `run`.
+        """
+        self._worker.stop()
+        ends = [asyncio.create_task(self._worker.idle()), asyncio.create_task(_until(hurry))]
+        await asyncio.wait(ends, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        await self._worker.release()
+        await asyncio.wait([running], timeout=LAST_CLAIM)
+        await self._worker.release()
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        await asyncio.to_thread(self._lease.stop)
+        await self._calls.close_storages(self._configuration.guests.storages.values())
+        self._calls.close()
+        await self._connection.close()
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
