@@ -1,0 +1,30 @@
+FROM python:3.13-slim
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HEALTH_PORT=8080
+
+WORKDIR /app
+COPY requirements.txt .
+RUN pip install --no-cache-dir -r requirements.txt
+
+COPY alembic.ini entrypoint.py ./
+COPY core core
+COPY actions actions
+COPY events events
+COPY schemas schemas
+COPY pipeline pipeline
+COPY links links
+COPY storage storage
+COPY tracers tracers
+COPY lib lib
+COPY alembic alembic
+
+RUN useradd --system --create-home --uid 10001 patchcord
+USER patchcord
+
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/live', timeout=2)"]
+STOPSIGNAL SIGTERM
+CMD ["python", "entrypoint.py"]

@@ -1,0 +1,205 @@
+"""`make demo`: real vCons through the whole system, with what happens on the screen."""
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from devstack.deployment import DATABASE, Deployment
+from devstack.errors import StackError
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+CHAIN = "demo"
+INGRESS_LIST = "conversations"
+PARALLEL = 8
+STORED_SECONDS = 20.0
+POLL_SECONDS = 0.05
+
+console = Console(width=None if sys.stdout.isatty() else 120)
+
+
+class DemoError(Exception):
+    """Something did not go as it should; the message is for the newcomer."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request, and how it was answered."""
+
+    action: str
+    about: str
+    status: int
+    seconds: float
+
+
+class Demo:
+    """The requests of the demo, one method a scene."""
+
+    def __init__(self, system: Deployment) -> None:
+        self._system = system
+        self._asked: list[Asked] = []
+        self._uuids: dict[str, str] = {}
+
+    async def ask(self, action: str, about: str, expected: int, **fields: Any) -> Any:
+        """One request; what came back in `fields`.
+
+        Raises:
+            DemoError: it was answered with another status than expected.
+        """
+        began = time.perf_counter()
+        answer = await self._system.call(action, **fields)
+        seconds = time.perf_counter() - began
+        self._asked.append(Asked(action, about, answer.status_code, seconds))
+        if answer.status_code != expected:
+            raise DemoError(f"{action} was answered {answer.status_code}: {answer.text[:300]}")
+        return answer.json()["fields"]
+
+    async def play(self) -> None:
+        """Every scene in order."""
+        await self.ask("ListChains", "what can be done here", 200)
+        await self.ingest_samples()
+        await self.wait_until_stored()
+        await self.ask_about_one()
+        await self.show()
+
+    async def ingest_samples(self) -> None:
+        """Each sample, through the Plugboard, into the ingress list."""
+        samples = [(path.stem, json.loads(path.read_text())) for path in _samples()]
+        with _progress() as bar:
+            task = bar.add_task("ingest over RPC", total=len(samples))
+            for start in range(0, len(samples), PARALLEL):
+                batch = samples[start : start + PARALLEL]
+                await asyncio.gather(*(self._ingest(name, vcon) for name, vcon in batch))
+                bar.advance(task, len(batch))
+
+    async def _ingest(self, name: str, vcon: dict[str, Any]) -> None:
+        taken = await self.ask("IngestVcon", name, 201, vcon=vcon, ingress_lists=[INGRESS_LIST])
+        self._uuids[name] = taken["uuid"]
+
+    async def wait_until_stored(self) -> None:
+        """Until the chain has put every one of them into Postgres."""
+        deadline = time.monotonic() + STORED_SECONDS
+        with _progress() as bar:
+            task = bar.add_task("tag, store    ", total=len(self._uuids))
+            for name, uuid in self._uuids.items():
+                await self._wait_for(name, uuid, deadline)
+                bar.advance(task)
+
+    async def _wait_for(self, name: str, uuid: str, deadline: float) -> None:
+        while not await self._is_stored(uuid):
+            if time.monotonic() > deadline:
+                raise DemoError(f"{name} ({uuid}) was not stored in {STORED_SECONDS:.0f} s")
+            await asyncio.sleep(POLL_SECONDS)  # asks like any caller would: there is no event
+
+    async def _is_stored(self, uuid: str) -> bool:
+        answer = await self._system.call("GetVcon", vcon_uuid=uuid, storage="postgres")
+        return answer.status_code == httpx.codes.OK
+
+    async def ask_about_one(self) -> None:
+        """The other actions, on the first sample; one of them asks for what does not exist."""
+        name, uuid = next(iter(self._uuids.items()))
+        run = await self.ask("RunChain", f"{CHAIN} on {name}", 200, chain=CHAIN, vcon_uuid=uuid)
+        await self.ask("GetRun", run["run_id"], 200, run_id=run["run_id"])
+        await self.ask("StoreVcon", name, 200, vcon_uuid=uuid, storages=["postgres", "files"])
+        await self.ask("GetVcon", f"{name}, from the file", 200, vcon_uuid=uuid, storage="files")
+        await self.ask("RunChain", "no such chain: refused", 404, chain="dmo", vcon_uuid=uuid)
+
+    async def show(self) -> None:
+        """Two tables: what became of each vCon, and every other request."""
+        rows = await self._rows()
+        console.print(self._stored_table(rows))
+        console.print(self._asked_table())
+
+    async def _rows(self) -> dict[str, int]:
+        """What Postgres itself says: the bytes of each vCon's row, by uuid."""
+        url = self._system.stack.postgres.url(DATABASE)
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            cursor = await connection.execute(
+                "SELECT id::text, octet_length(vcon_json::text) FROM vcons"
+            )
+            return dict(await cursor.fetchall())
+
+    def _stored_table(self, rows: dict[str, int]) -> Table:
+        table = _table("What became of each vCon")
+        for heading in ("sample", "status", "time", "row in Postgres", "file"):
+            table.add_column(heading, overflow="fold")
+        ingests = {asked.about: asked for asked in self._asked if asked.action == "IngestVcon"}
+        for name, uuid in self._uuids.items():
+            asked = ingests[name]
+            files = list(self._system.data.rglob(f"{uuid}*")) or [self._system.data / "missing"]
+            where = f"{files[0].relative_to(self._system.data).parent}/{uuid[:8]}...json"
+            row = f"vcons, {rows[uuid]} bytes" if uuid in rows else "missing"
+            table.add_row(name, _status(asked), _milliseconds(asked), row, where)
+        return table
+
+    def _asked_table(self) -> Table:
+        table = _table("The other requests")
+        for heading in ("action", "status", "time", "about"):
+            table.add_column(heading, overflow="fold")
+        for asked in self._asked:
+            if asked.action != "IngestVcon":
+                table.add_row(asked.action, _status(asked), _milliseconds(asked), asked.about)
+        return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+
+
+def _status(asked: Asked) -> str:
+    style = "green" if asked.status < httpx.codes.BAD_REQUEST else "yellow"
+    return f"[{style}]{asked.status}[/]"
+
+
+def _milliseconds(asked: Asked) -> str:
+    return f"{asked.seconds * 1000:.0f} ms"
+
+
+def _samples() -> list[Path]:
+    return sorted(SAMPLES.glob("*.json"))
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
+    )
+
+
+async def play() -> None:
+    """Start everything, play the demo, stop everything."""
+    began = time.perf_counter()
+    console.print("Starting PostgreSQL, Valkey with JSON, a development Plugboard, the service ...")
+    async with Deployment(SAMPLES / "config.yml") as system:
+        console.print(f"Ready after {time.perf_counter() - began:.1f} s.")
+        await Demo(system).play()
+    console.print(
+        f"Everything is stopped again, {time.perf_counter() - began:.1f} s after the start. "
+        "`make up` keeps it running."
+    )
+
+
+def main() -> int:
+    """Play the demo; 0, or 1 after one line that says what failed."""
+    try:
+        asyncio.run(play())
+    except (StackError, DemoError) as error:
+        print(f"make demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("make demo: interrupted; everything is stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

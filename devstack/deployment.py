@@ -1,0 +1,127 @@
+"""The whole system on this machine: servers, a development Plugboard, the real service."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from devstack.plugboard.server import DevelopmentPlugboard
+from devstack.plugboard.settings import PlugboardSettings, Variant
+from devstack.service import ServiceProcess
+from devstack.stack import EmbeddedStack
+
+DATABASE = "patchcord"
+SERVICE = "patchcord"
+CALL_SECONDS = 35.0
+
+
+class Deployment:
+    """A context manager: inside it, `call` asks the running service through the Plugboard's door.
+
+    `service` is the first replica; `start_service` adds more.
+    """
+
+    stack: EmbeddedStack
+    board: DevelopmentPlugboard
+    service: ServiceProcess
+
+    def __init__(
+        self,
+        config: Path,
+        *,
+        folder: Path | None = None,
+        variant: Variant = Variant.BUGFIXES,
+        port: int = 0,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`config` is the pipeline's config.yml; `settings` are added to the service's own.
+
+        Without a `folder` everything lies in a temporary one. `${DATA_FOLDER}` in the
+        configuration is a folder for files, and the Postgres settings can be named there, too.
+        """
+        self._config = config
+        self._folder = folder
+        self._plugboard = PlugboardSettings(variant=variant, port=port)
+        self._settings = dict(settings or {})
+        self._exit = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start everything, and wait until the service is ready.
+
+        Raises:
+            StackError: in one line, what did not start; everything else has been stopped again.
+        """
+        async with AsyncExitStack() as started:
+            stack = EmbeddedStack(self._folder)
+            self.stack = await asyncio.to_thread(stack.__enter__)
+            started.push(stack.__exit__)
+            await asyncio.to_thread(self._prepare)
+            self.board = await started.enter_async_context(DevelopmentPlugboard(self._plugboard))
+            self._furnish()
+            self._callers = await started.enter_async_context(
+                httpx.AsyncClient(timeout=CALL_SECONDS, trust_env=False)
+            )
+            self._exit = started.pop_all()
+        try:
+            self.service = self.start_service("service")
+            await asyncio.to_thread(self.service.wait_until_ready)
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop everything, the services first."""
+        await self._exit.aclose()
+
+    def _prepare(self) -> None:
+        self.data.mkdir(exist_ok=True)
+        self.stack.postgres.create_database(DATABASE)
+
+    def _furnish(self) -> None:
+        self.plugboard_service = self.board.create_service(SERVICE)
+        self.token = self.board.create_token(self.plugboard_service)
+        self.account = self.board.create_account_token()
+
+    @property
+    def data(self) -> Path:
+        """The folder for files that storages write."""
+        return self.stack.folder / "data"
+
+    def environment(self) -> dict[str, str]:
+        """The settings of the service."""
+        return {
+            **self.stack.environment(DATABASE),
+            "ENVIRONMENT": "development",
+            "WEBSOCKET_URL": self.board.websocket_url,
+            "TOKEN": self.token.value,
+            "CONSERVER_CONFIG_FILE": str(self._config.resolve()),
+            "CONSERVER_VCON_CONCURRENCY": "8",
+            "DATA_FOLDER": str(self.data),
+            "REDIS_PORT": str(self.stack.valkey.port),
+            **self._settings,
+        }
+
+    def start_service(self, name: str, **settings: str) -> ServiceProcess:
+        """Start one replica; it is stopped with everything else."""
+        folder = self.stack.folder / "services"
+        service = ServiceProcess(folder, {**self.environment(), **settings}, name=name)
+        self._exit.push_async_callback(asyncio.to_thread, service.stop)
+        return service
+
+    async def call(self, action: str, **fields: Any) -> httpx.Response:
+        """POST one request to the Plugboard as a caller would."""
+        return await self._callers.post(
+            self.board.http_url,
+            headers={"Authorization": f"Bearer {self.account.value}"},
+            json={"service_id": self.plugboard_service.id, "action": action, "fields": fields},
+        )

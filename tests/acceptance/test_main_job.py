@@ -1,0 +1,137 @@
+"""The main job, through the Plugboard's HTTP door, with the real service and real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from devstack.deployment import DATABASE, Deployment
+from pipeline.document import normalised
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+TESTS = Path(__file__).parents[1]
+SAMPLES = {
+    path.stem: json.loads(path.read_text()) for path in (TESTS.parent / "samples").glob("*.json")
+}
+GUESTS = (TESTS / "guests" / "simple-link", TESTS / "guests" / "storages")
+DONE_SECONDS = 20.0
+POLL_SECONDS = 0.05
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system() -> AsyncIterator[Deployment]:
+    """One running system for the whole file."""
+    settings = {"PYTHONPATH": os.pathsep.join(map(str, GUESTS))}
+    async with Deployment(TESTS / "data" / "main_job.yml", settings=settings) as deployment:
+        yield deployment
+
+
+async def finished(system: Deployment, chain: str, uuids: set[str]) -> dict[str, dict[str, Any]]:
+    """The last run of every vCon in a chain, once all of them have ended."""
+    async with asyncio.timeout(DONE_SECONDS):
+        while True:
+            answer = await system.call("ListRuns", chain=chain, limit=500)
+            runs = {run["vcon_uuid"]: run for run in answer.json()["fields"]["runs"]}
+            if uuids <= runs.keys():
+                return runs
+            await asyncio.sleep(POLL_SECONDS)  # asks like any caller: the door has no events
+
+
+async def ingest_all(system: Deployment, ingress_list: str) -> set[str]:
+    """Put every sample into a list, as callers would; their uuids."""
+    answers = [
+        await system.call("IngestVcon", vcon=vcon, ingress_lists=[ingress_list])
+        for vcon in SAMPLES.values()
+    ]
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    return {answer.json()["fields"]["uuid"] for answer in answers}
+
+
+def test_there_are_enough_samples() -> None:
+    """Twenty vCons of different shapes, or more."""
+    assert len(SAMPLES) >= 20
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_every_sample_comes_back_as_normalisation_made_it(system: Deployment) -> None:
+    """From Postgres and from the file, equal to the canonical form of what went in."""
+    uuids = await ingest_all(system, "plain")
+    runs = await finished(system, "plain", uuids)
+    assert {runs[each]["status"] for each in uuids} == {"done"}
+    for name, vcon in SAMPLES.items():
+        expected = normalised(vcon)
+        for storage in ("postgres", "files"):
+            answer = await system.call("GetVcon", vcon_uuid=expected["uuid"], storage=storage)
+            assert answer.json()["fields"] == expected, (name, storage)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_rows_are_where_the_configuration_says(system: Deployment) -> None:
+    """One row a sample in the table `vcons`, in vcon-server's layout."""
+    uuids = await ingest_all(system, "plain")
+    await finished(system, "plain", uuids)
+    with psycopg.connect(system.stack.postgres.url(DATABASE)) as connection:
+        rows = connection.execute("SELECT id::text, vcon_json->>'uuid' FROM vcons").fetchall()
+    assert {(each, each) for each in uuids} <= set(rows)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_guests_of_the_documents_run_unchanged(system: Deployment) -> None:
+    """The minimal link and the basic storage of vcon-server's documents, in one chain with ours."""
+    uuids = await ingest_all(system, "guests")
+    runs = await finished(system, "guests", uuids)
+    assert {runs[each]["status"] for each in uuids} == {"done"}
+    for each in uuids:
+        saved = json.loads((system.data / "mine" / f"{each}.json").read_text())
+        tags = next(a["body"] for a in saved["attachments"] if a.get("purpose") == "tags")
+        assert {"seen:seen", "processed:true"} <= set(
+            json.loads(tags) if isinstance(tags, str) else tags
+        )
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_each_action_answers(system: Deployment) -> None:
+    """Run, look, store and list: the actions with the answers of their contract."""
+    vcon = next(iter(SAMPLES.values()))
+    run = await system.call("RunChain", chain="plain", vcon=vcon)
+    assert (run.status_code, run.json()["fields"]["status"]) == (200, "done")
+    same = await system.call("GetRun", run_id=run.json()["fields"]["run_id"])
+    assert same.json()["fields"] == run.json()["fields"]
+    started = await system.call("RunChain", chain="plain", vcon=vcon, wait=0)
+    assert started.status_code in {200, 202}
+    stored = await system.call("StoreVcon", vcon=vcon, storages=["files"])
+    assert stored.json()["fields"]["storages"][0]["outcome"] == "ok"
+    chains = await system.call("ListChains")
+    assert {each["name"] for each in chains.json()["fields"]["chains"]} == {"plain", "guests"}
+
+
+@pytest.mark.parametrize(
+    ("action", "fields", "status", "words"),
+    [
+        ("RunChain", {"chain": "plan", "vcon_uuid": "x"}, 404, "plain"),
+        ("GetRun", {"run_id": "none"}, 404, "Unknown run"),
+        ("GetVcon", {"vcon_uuid": "00000000-0000-4000-8000-000000000000"}, 404, "Unknown vCon"),
+        ("StoreVcon", {"vcon_uuid": "x", "storages": ["nowhere"]}, 404, "postgres"),
+        ("IngestVcon", {"vcon": {"uuid": "../x"}, "ingress_lists": ["plain"]}, 400, "uuid"),
+        ("IngestVcon", {"vcon": {}, "ingress_lists": ["planes"]}, 404, "plain"),
+        ("IngestVcon", {"vcn": {}}, 400, "vcn"),
+        ("Nope", {}, 404, "Nope"),
+    ],
+)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_mistakes_are_told(
+    system: Deployment, action: str, fields: dict[str, Any], status: int, words: str
+) -> None:
+    """A wrong name or vCon: the status of its kind, and words that help."""
+    answer = await system.call(action, **fields)
+    assert answer.status_code == status
+    assert words in answer.json()["message"]

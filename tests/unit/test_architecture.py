@@ -1,0 +1,182 @@
+"""The house rules that can be read off the source: who imports whom, how long things are."""
+
+import ast
+import re
+from functools import cache
+from statistics import median, quantiles
+
+import pytest
+
+from tests.unit.source_files import ROOMS, ROOT, SERVICE, Source, service, sources
+
+MAY_IMPORT: dict[str, str] = {
+    "core": r"core|schemas",
+    "pipeline": r"pipeline|schemas|core\.(settings|errors|logs|metrics|database|records|run_\w+)",
+    "actions": r"core\.(action_\w+|ports\w*)|schemas",
+    "events": r"core\.(action_\w+|ports\w*)|schemas",
+    "schemas": r"schemas|core\.action_schema",
+    "links": r"links|lib",
+    "storage": r"storage|lib",
+    "tracers": r"tracers|lib",
+    "lib": r"lib|pipeline\.(connection|store|document)|core\.(logs|metrics)",
+    "alembic": r"core\.(tables|settings|database\w*|migrations|errors)",
+}
+"""What a room's files may import of this project: a pattern for the beginning of the name."""
+
+MAY_IMPORT_MORE: dict[str, str] = {
+    "core/bootstrap.py": r"core|schemas|pipeline|lib",
+    "core/bootstrap_worker.py": r"core|schemas|pipeline|lib",
+    "entrypoint.py": r"core\.(bootstrap\w*|settings|logs|errors)",
+}
+"""The files with rules of their own."""
+
+ONLY_IMPORTERS: dict[str, str] = {
+    "websockets": r"core/plugboard_client\.py",
+    "sqlalchemy": r"(core/(tables|database\w*|migrations|record\w*|run_\w+)|alembic/.*)\.py",
+    "redis": r"pipeline/connection\.py",
+    "structlog": r"core/(logs|responder)\.py",
+    "uvloop": r"entrypoint\.py",
+    "pydantic_settings": r"core/settings\.py",
+}
+"""The service's files that may import a library; each outside thing has its own."""
+
+RANKS: tuple[tuple[str, ...], ...] = (
+    # words
+    (
+        *("errors", "frames", "backoff", "heartbeat", "channel_effects", "channel_states"),
+        *("action_fields", "action_schema", "action_response", "ports", "ports_operations"),
+    ),
+    # thinking
+    (
+        *("action_runner", "action_event", "channel", "channel_membership", "dispatch"),
+        *("handshake", "replies", "outbound", "request_desk", "responder", "event_router", "alarm"),
+    ),
+    # doing
+    (
+        *("settings", "logs", "metrics", "action_registry", "plugboard_client", "health"),
+        *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
+        *("migrations", "records", "record_rows", "run_history", "run_queries"),
+    ),
+    # assembly
+    ("bootstrap", "bootstrap_worker"),
+)
+"""The files of core/, lowest first: a file imports its own rank and those below."""
+
+LONGEST_FILE = 250
+LONGEST_FUNCTION = 35
+
+
+def imported_rooms(source: Source) -> list[str]:
+    """What a file imports of this project."""
+    return sorted(name for name in source.imports if name.split(".")[0] in ROOMS)
+
+
+def test_each_room_imports_only_what_it_may() -> None:
+    """No file reaches into a room that its own room has no door to."""
+    wrong = []
+    for source in service():
+        allowed = MAY_IMPORT_MORE.get(source.path) or MAY_IMPORT[source.room]
+        pattern = re.compile(rf"({allowed})(\.|$)")
+        modules = {module_of(name) for name in imported_rooms(source)}
+        wrong += [f"{source.path}: {name}" for name in modules if not pattern.match(name)]
+    assert sorted(wrong) == []
+
+
+def test_no_action_and_no_event_imports_another() -> None:
+    """Actions and events stand alone: one can be removed without another noticing."""
+    for source in service():
+        if source.room in ("actions", "events"):
+            assert not [name for name in imported_rooms(source) if name.startswith(source.room)]
+
+
+@pytest.mark.parametrize(("library", "files"), ONLY_IMPORTERS.items())
+def test_each_outside_thing_has_its_own_files(library: str, files: str) -> None:
+    """A library that talks to the outside is imported where the house keeps it, nowhere else."""
+    importers = {
+        source.path
+        for source in service()
+        if any(name.split(".")[0] == library for name in source.imports)
+    }
+    assert {path for path in importers if not re.fullmatch(files, path)} == set()
+    assert importers
+
+
+def test_core_imports_downwards_only() -> None:
+    """Words know nothing of thinking, thinking nothing of doing, and nothing of assembly."""
+    rank_of = {name: rank for rank, names in enumerate(RANKS) for name in names}
+    wrong = []
+    for source in service():
+        if source.room == "core" and source.module != "core":
+            rank = rank_of[source.module.removeprefix("core.")]
+            modules = {module_of(name) for name in imported_rooms(source)} - {"core"}
+            core = {name for name in modules if name.startswith("core.")}
+            wrong += [f"{source.path}: {n}" for n in core if rank_of[n[len("core.") :]] > rank]
+    assert wrong == []
+
+
+def module_of(name: str) -> str:
+    """The module that a name belongs to: the name itself, or what it was imported from."""
+    modules = module_names()
+    while name not in modules and "." in name:
+        name = name.rpartition(".")[0]
+    return name
+
+
+@cache
+def module_names() -> frozenset[str]:
+    """Every module of the project."""
+    return frozenset(source.module for source in sources() if source.room != "alembic")
+
+
+def edges(source: Source) -> set[str]:
+    """The modules that a file imports; `from package import module` imports but the latter."""
+    imported = {module_of(name) for name in imported_rooms(source)}
+    packages = {name for name in imported if any(n.startswith(f"{name}.") for n in imported)}
+    return imported - packages - {source.module}
+
+
+def test_imports_never_go_round() -> None:
+    """No module imports itself over others, not even for its types alone."""
+    graph = {source.module: edges(source) for source in sources() if source.room != "alembic"}
+    while graph:
+        leaves = {module for module, imported in graph.items() if not imported & graph.keys()}
+        assert leaves, f"a cycle among {sorted(graph)}"
+        graph = {module: imported for module, imported in graph.items() if module not in leaves}
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    """No other file of the service looks at `os.environ`."""
+    readers = {
+        source.path
+        for source in service()
+        for node in source.nodes
+        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv"))
+        or (isinstance(node, ast.ImportFrom) and node.module == "os" and _imports_environ(node))
+    }
+    assert readers == {"core/settings.py"}
+
+
+def _imports_environ(node: ast.ImportFrom) -> bool:
+    return any(alias.name in ("environ", "environb", "getenv") for alias in node.names)
+
+
+def test_every_room_but_alembic_is_a_package() -> None:
+    """Each room has an `__init__.py`; Alembic's would shadow Alembic itself."""
+    rooms = {room for room in (*SERVICE, "devstack") if (ROOT / room / "__init__.py").is_file()}
+    assert rooms == {room for room in (*SERVICE, "devstack") if (ROOT / room).is_dir()}
+    assert not (ROOT / "alembic" / "__init__.py").exists()
+
+
+def test_no_file_is_too_long() -> None:
+    """A file that needs more than 250 lines is two files."""
+    assert [source.path for source in sources() if len(source.lines) > LONGEST_FILE] == []
+    entrypoint = next(source for source in sources() if source.path == "entrypoint.py")
+    assert len(entrypoint.lines) <= 40
+
+
+def test_functions_are_short() -> None:
+    """Half of all functions have at most five code lines, nine of ten fifteen, all of them 35."""
+    lengths = dict(item for source in sources() for item in source.functions())
+    assert [name for name, length in lengths.items() if length > LONGEST_FUNCTION] == []
+    assert median(lengths.values()) <= 5
+    assert quantiles(lengths.values(), n=10)[-1] <= 15
