@@ -1,0 +1,233 @@
+"""How many vCons a second one worker takes through a chain, against a bare loop in the same run.
+
+    python -m benchmarks.chain [--rounds 5] [--count 2000] [--only NAME]
+
+The chain is tag, tag, egress list, with no storage, files, or Postgres; run records are on. The
+floor (`benchmarks.chain_floor`) is one loop over redis-py with nothing else in it. Rounds are
+interleaved; medians and the ratio to the floor of the same storage are printed.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from benchmarks.chain_names import EGRESS, INGRESS, STARTED
+from benchmarks.vcons import made_up_vcons
+from devstack.service import ServiceProcess
+from devstack.stack import EmbeddedStack
+
+ROOT = Path(__file__).parents[1]
+DATABASE = "bench"
+HOLD = "bench_hold"
+CONCURRENCY = 32
+POLL_SECONDS = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to measure."""
+
+    name: str
+    link: str
+    storage: str
+    lists: int = 1
+    padding: int = 0
+    concurrency: int = CONCURRENCY
+
+
+CASES = (
+    *(Case(f"tag, {each}", "links.tag", each) for each in ("none", "file", "postgres")),
+    *(
+        Case(f"sync link, {each}", "benchmarks.guests_like_vcon_server", each)
+        for each in ("none", "file", "postgres")
+    ),
+    Case("tag, none, ten lists", "links.tag", "none", lists=10),
+    Case("tag, none, 50 kB configuration", "links.tag", "none", padding=50_000),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One round."""
+
+    seconds: float
+    cpu: float
+
+
+class Bench:
+    """The servers and vCons of one run."""
+
+    def __init__(self, stack: EmbeddedStack, count: int) -> None:
+        self._stack = stack
+        self._count = count
+        self._client = redis.Redis.from_url(stack.valkey.url, decode_responses=True)
+        self._vcons = made_up_vcons(count)
+        self._files = stack.folder / "bench"
+        self._files.mkdir(exist_ok=True)
+        stack.postgres.create_database(DATABASE)
+
+    def floor(self, storage: str) -> Measured:
+        """One round of the bare loop."""
+        self._load(1)
+        target = {"postgres": self._stack.postgres.url(DATABASE)}.get(storage, str(self._files))
+        command = [sys.executable, "-m", "benchmarks.chain_floor", str(self._count), storage]
+        process = subprocess.Popen(
+            [*command, target],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "REDIS_URL": self._stack.valkey.url},
+            cwd=ROOT,
+        )
+        self._client.blpop([STARTED], 30)
+        self._client.rename(f"{HOLD}0", INGRESS)
+        output, _ = process.communicate()
+        return Measured(**json.loads(output))
+
+    def _load(self, lists: int) -> None:
+        self._client.flushall()
+        with self._client.pipeline(transaction=False) as pipe:
+            for index, vcon in enumerate(self._vcons):
+                pipe.execute_command("JSON.SET", f"vcon:{vcon['uuid']}", "$", json.dumps(vcon))
+                pipe.rpush(f"{HOLD}{index % lists}", vcon["uuid"])
+            pipe.execute()
+
+    def chain(self, case: Case) -> Measured:
+        """One round of the real service with one worker."""
+        self._load(case.lists)
+        with self._service(case) as worker:
+            cpu = _cpu_seconds(worker)
+            began = time.perf_counter()
+            self._release(case.lists)
+            while self._client.llen(EGRESS) < self._count:
+                time.sleep(POLL_SECONDS)
+            return Measured(time.perf_counter() - began, _cpu_seconds(worker) - cpu)
+
+    def _release(self, lists: int) -> None:
+        with self._client.pipeline(transaction=True) as pipe:
+            for index in range(lists):
+                pipe.rename(f"{HOLD}{index}", _ingress(index))
+            pipe.execute()
+
+    @contextmanager
+    def _service(self, case: Case) -> Iterator[int]:
+        config = self._stack.folder / "bench.yml"
+        config.write_text(json.dumps(_config(case, self._files, self._stack)))
+        service = ServiceProcess(self._stack.folder, self._environment(case, config))
+        try:
+            yield self._wait_for_worker(service)
+        finally:
+            service.stop()
+
+    def _environment(self, case: Case, config: Path) -> dict[str, str]:
+        return {
+            **self._stack.environment(DATABASE),
+            "PYTHONPATH": str(ROOT),
+            "WEBSOCKET_URL": "ws://127.0.0.1:9/websocket",
+            "TOKEN": "none",
+            "LOG_FORMAT": "json",
+            "ENVIRONMENT": "development",
+            "CONSERVER_CONFIG_FILE": str(config),
+            "CONSERVER_VCON_CONCURRENCY": str(case.concurrency),
+        }
+
+    def _wait_for_worker(self, service: ServiceProcess) -> int:
+        """Until one vCon has gone through: everything is imported and connected by then."""
+        warm = {**self._vcons[0], "uuid": "00000000-0000-4000-8000-000000000000"}
+        self._client.json().set(f"vcon:{warm['uuid']}", "$", warm)
+        self._client.rpush(_ingress(0), warm["uuid"])
+        while not self._client.llen(EGRESS):
+            if not service.running:
+                sys.exit(f"the service ended: {service.logged()[-2000:]}")
+            time.sleep(POLL_SECONDS)
+        self._client.delete(EGRESS)
+        children = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()
+        return int(children[0])
+
+
+def _ingress(index: int) -> str:
+    return INGRESS if index == 0 else f"{INGRESS}{index}"
+
+
+def _config(case: Case, files: Path, stack: EmbeddedStack) -> dict[str, Any]:
+    postgres = stack.postgres
+    storages: dict[str, Any] = {
+        "file": {"module": "storage.file", "options": {"path": str(files)}},
+        "postgres": {
+            "module": "storage.postgres",
+            "options": {
+                "host": postgres.host,
+                "port": postgres.port,
+                "user": postgres.user,
+                "password": postgres.password,
+                "database": DATABASE,
+            },
+        },
+    }
+    unused = {f"unused{n}": {"module": "links.tag"} for n in range(case.padding // 40)}
+    return {
+        "links": {
+            "one": {"module": case.link, "options": {"tags": ["one"]}},
+            "two": {"module": case.link, "options": {"tags": ["two"]}},
+            **unused,
+        },
+        "storages": storages,
+        "chains": {
+            "bench": {
+                "links": ["one", "two"],
+                "storages": [] if case.storage == "none" else [case.storage],
+                "ingress_lists": [_ingress(index) for index in range(case.lists)],
+                "egress_lists": [EGRESS],
+            }
+        },
+    }
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _median(rounds: list[Measured], count: int) -> tuple[float, float]:
+    rate = statistics.median(count / each.seconds for each in rounds)
+    cpu = statistics.median(each.cpu / count * 1e6 for each in rounds)
+    return rate, cpu
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--only", default="", help="part of a case's name")
+    options = parser.parse_args()
+    cases = [case for case in CASES if options.only in case.name]
+    floors: defaultdict[str, list[Measured]] = defaultdict(list)
+    ours: defaultdict[str, list[Measured]] = defaultdict(list)
+    with EmbeddedStack(fsync=False) as stack:
+        bench = Bench(stack, options.count)
+        for number in range(options.rounds):
+            for storage in dict.fromkeys(case.storage for case in cases):
+                floors[storage].append(bench.floor(storage))
+            for case in cases:
+                ours[case.name].append(bench.chain(case))
+            print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+    print(f"{'case':34}{'vCons/s':>9}{'floor':>9}{'ratio':>7}{'CPU us':>9}{'floor':>8}")
+    for case in cases:
+        rate, cpu = _median(ours[case.name], options.count)
+        base, base_cpu = _median(floors[case.storage], options.count)
+        print(f"{case.name:34}{rate:9.0f}{base:9.0f}{rate / base:7.2f}{cpu:9.0f}{base_cpu:8.0f}")
+
+
+if __name__ == "__main__":
+    main()
