@@ -22,6 +22,8 @@ SETTINGS = {
     "appendfsync": "everysec",
     "save": "",
     "maxmemory-policy": "noeviction",
+    # Otherwise it may refuse to end when it cannot write to its folder, and outlive its owner.
+    "shutdown-on-sigterm": "force",
 }
 
 
