@@ -1,6 +1,7 @@
 """The one place where everything is put together, started, and stopped in order."""
 
 import asyncio
+import contextvars
 import logging
 import random
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.action_registry import ActionRegistry
+from core.action_runner import ActionRunner
 from core.backoff import Backoff
 from core.channel import Channel
 from core.database import database
@@ -112,7 +114,9 @@ class Service:
         )
 
     async def _run_blocking(self, function: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+        context = contextvars.copy_context()  # so that log lines carry the request's fields
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, context.run, function)
 
     async def run(self, signals: StopSignals) -> int:
         """Serve until told to stop; the exit code."""
@@ -128,9 +132,7 @@ class Service:
             main.append(asyncio.create_task(self._workers.run()))
             main.append(asyncio.create_task(self._pipeline.run()))
         try:
-            done, _ = await asyncio.wait(main, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await _first_to_end(main, beside)
         finally:
             await self._stop(main + beside, signals.hurry)
         return EXIT_RETIRED if self._client.retired else EXIT_STOPPED
@@ -187,13 +189,29 @@ def offered_actions(settings: Settings) -> ActionRegistry:
         ConfigurationError: when ACTIONS names one that is not there.
     """
     everything = ActionRegistry.discover("actions")
-    able = ActionRegistry(
-        cls
-        for cls in everything.values()
-        if (settings.has_pipeline or not cls.needs_pipeline)
-        and (settings.admin_actions or not cls.administrative)
-    )
-    return able.select(settings.actions) if settings.actions else able
+    wanted = everything.select(settings.actions) if settings.actions else everything
+    withheld = {name: why for name, cls in wanted.items() if (why := _withheld(cls, settings))}
+    if settings.actions and withheld:
+        raise ConfigurationError([f"ACTIONS: {name} {why}" for name, why in withheld.items()])
+    return wanted.select(name for name in wanted if name not in withheld)
+
+
+def _withheld(cls: type[ActionRunner], settings: Settings) -> str | None:
+    """Why an action is not offered, if it is not."""
+    if cls.needs_pipeline and not settings.has_pipeline:
+        return "needs a pipeline: set CONSERVER_CONFIG_FILE and REDIS_URL"
+    if cls.administrative and not settings.admin_actions:
+        return "is administrative: set ADMIN_ACTIONS=true"
+    return None
+
+
+async def _first_to_end(main: list[asyncio.Task[None]], beside: list[asyncio.Task[None]]) -> None:
+    """Until one of the main tasks ends; an error in any task is raised."""
+    pending = {*main, *beside}
+    while not any(task.done() for task in main):
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
 
 
 def _workers(settings: Settings, front: PipelineFront) -> Supervisor:

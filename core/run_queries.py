@@ -40,7 +40,7 @@ def runs_statement(query: RunQuery) -> Select[Any]:
         statement = statement.where(or_(RunRecord.vcon_in == vcon, RunRecord.vcon_out == vcon))
     if query.since is not None:
         statement = statement.where(RunRecord.finished_at >= _with_zone(query.since))
-    if query.cursor is not None:
+    if query.cursor:
         place = tuple_(RunRecord.finished_at, RunRecord.run_id)
         statement = statement.where(place < _position(query.cursor))
     return statement

@@ -1,0 +1,91 @@
+"""`python -m devstack.settings_page` writes docs/settings.md from the settings class."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.settings import DatabaseSettings, Settings
+
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
+
+INTRODUCTION = """\
+# Settings
+
+Every setting is an environment variable. One that is set to nothing counts as unset. What is
+missing or wrong is told at the start, one line each, and the service ends with exit code 2.
+
+This page is written by `python -m devstack.settings_page` from `core/settings.py`.
+"""
+PARTS = (
+    ("Required", "Without these the service does not start."),
+    ("Optional", "The defaults are meant to be left alone."),
+)
+HEAD = "| variable | values | default | what it is |\n|---|---|---|---|"
+
+BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+}
+
+type Schema = Mapping[str, Any]
+
+
+def page() -> str:
+    """The whole page as it should be."""
+    schema = Settings.model_json_schema()
+    required = set(schema["required"])
+    properties: Mapping[str, Schema] = schema["properties"]
+    rows: tuple[list[str], list[str]] = ([], [])
+    for name in _in_reading_order(properties):
+        rows[name not in required].append(_row(name, properties[name]))
+    tables = (
+        f"\n## {title}\n{words}\n\n{HEAD}\n" + "\n".join(lines) + "\n"
+        for (title, words), lines in zip(PARTS, rows, strict=True)
+    )
+    return INTRODUCTION + "".join(tables)
+
+
+def _in_reading_order(names: Iterable[str]) -> list[str]:
+    """The Plugboard first, then the database, then the rest as the class has it."""
+    first = ("websocket_url", "token", *DatabaseSettings.model_fields)
+    return [*first, *(name for name in names if name not in first)]
+
+
+def _row(name: str, field: Schema) -> str:
+    default = field.get("default")
+    told = f"`{_plain(default)}`" if default not in (None, []) else ""
+    return f"| `{name.upper()}` | {_values(field)} | {told} | {field['description']} |"
+
+
+def _values(field: Schema) -> str:
+    """What may be written, in words."""
+    kind: Schema = next((each for each in field.get("anyOf", ()) if "type" in each), field)
+    if "enum" in kind:
+        return ", ".join(f"`{value}`" for value in kind["enum"])
+    if kind["type"] == "boolean":
+        return "`true`, `false`"
+    bounds = [words.format(_plain(kind[key])) for key, words in BOUNDS.items() if key in kind]
+    return " ".join([_kind(kind), " and ".join(bounds)]).strip()
+
+
+def _kind(kind: Schema) -> str:
+    if kind.get("format") == "password":
+        return "text, secret"
+    kinds = {"string": "text", "array": "names, comma-separated", "number": "number"}
+    return kinds.get(kind["type"], "integer")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The real client against a development Plugboard, for the tests of the client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+from core.action_registry import ActionRegistry
+from core.action_runner import ActionRunner
+from core.backoff import Backoff
+from core.channel import Channel
+from core.dispatch import Dispatcher
+from core.handshake import handshake_url
+from core.plugboard_client import TOPIC, PlugboardClient
+from core.replies import REPLY_FORMATS
+from core.request_desk import RequestDesk
+from devstack.plugboard import ConsumerConnection
+from tests.integration.plugboard_scene import PATIENCE, Scene, plugboard
+from tests.unit.recording_records import RecordingRecords
+
+SOON = Backoff(first=0.01, cap=0.05)
+
+
+class Consumer:
+    """A running client of a scene's service."""
+
+    def __init__(self, scene: Scene, client: PlugboardClient, records: RecordingRecords) -> None:
+        self.scene = scene
+        self.board = scene.board
+        self.client = client
+        self.records = records
+        self.running = asyncio.create_task(client.run())
+
+    async def joined(self) -> ConsumerConnection:
+        """The Plugboard's end of the client's connection, as soon as both ends have joined."""
+        [connection] = await self.board.wait_joined(self.scene.service)
+        await self.hears(connection)
+        return connection
+
+    async def hears(self, connection: ConsumerConnection) -> None:
+        """Return when the client has dealt with all that was sent to it so far."""
+        before = len(connection.received)
+        connection.push("request", {"action": "?", "fields": {}, "response_ref": "hears"})
+        await self.board.wait_for(
+            lambda: any("hears" in str(frame) for frame in connection.received[before:])
+        )
+
+    async def ask(self, action: object, **fields: Any) -> tuple[int, Any]:
+        """Status and body of a request through the Plugboard's HTTP door."""
+        answer = await self.scene.post(action=action, fields=fields)
+        return answer.status_code, answer.json()
+
+    async def fields(self, action: object, **fields: Any) -> Any:
+        """The fields that a request is answered with, without HTTP."""
+        async with asyncio.timeout(PATIENCE):
+            return (await self.board.request(self.scene.service, action, fields))["fields"]
+
+    async def ended(self) -> None:
+        """Return when the client has stopped by itself."""
+        async with asyncio.timeout(PATIENCE):
+            await self.running
+
+
+@asynccontextmanager
+async def consumer(
+    *actions: type[ActionRunner],
+    vsn: str = "2.0.0",
+    at_once: int = 64,
+    waiting: int = 256,
+    timeout: float = 25.0,
+    reply_format: str = "auto",
+    heartbeat: tuple[float, float] = (30.0, 10.0),
+    pool: ThreadPoolExecutor | None = None,
+    reconnect: Backoff = SOON,
+    **board: Any,
+) -> AsyncIterator[Consumer]:
+    """A board with these settings, and a client with these actions that has begun to run."""
+    async with plugboard(**board) as scene:
+        records = RecordingRecords()
+        client = PlugboardClient(
+            url=handshake_url(
+                scene.board.websocket_url, scene.token.value, published(actions), vsn
+            ),
+            channel=Channel(
+                TOPIC,
+                vsn=vsn,
+                heartbeat_interval=heartbeat[0],
+                heartbeat_timeout=heartbeat[1],
+                rejoin=SOON,
+            ),
+            dispatcher=Dispatcher(
+                {cls.discriminator(): cls for cls in actions},
+                timeout=timeout,
+                run_blocking=lambda function: asyncio.get_running_loop().run_in_executor(
+                    pool, function
+                ),
+            ),
+            desk=RequestDesk(at_once=at_once, waiting=waiting),
+            events=ActionRegistry.discover("events"),
+            reply_format=REPLY_FORMATS[reply_format],
+            reconnect=reconnect,
+            records=records,
+        )
+        running = Consumer(scene, client, records)
+        try:
+            yield running
+        finally:
+            await client.leave(0)
+            running.running.cancel()
+            await asyncio.gather(running.running, return_exceptions=True)
+
+
+def published(actions: Iterable[type[ActionRunner]]) -> dict[str, Any]:
+    """What the client offers."""
+    return ActionRegistry(actions).to_dict()

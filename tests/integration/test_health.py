@@ -1,0 +1,157 @@
+"""The health port, and what it says of the service."""
+
+import asyncio
+import http.client
+import json
+import socket
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from core import readiness
+from core.database import Database
+from core.health import HealthServer
+from core.readiness import Readiness
+from core.settings import DatabaseSettings
+
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def checks() -> dict[str, bool]:
+    """What the server is told; tests change it."""
+    return {"joined": True, "postgres": True}
+
+
+@pytest.fixture
+def server(checks: dict[str, bool]) -> Iterator[HealthServer]:
+    """A server on a free port."""
+    server = HealthServer("127.0.0.1", 0, lambda: checks)
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def get(server: HealthServer) -> Iterator[Callable[[str], httpx.Response]]:
+    """Asks the server on one connection."""
+    base = f"http://127.0.0.1:{server.port}"
+    with httpx.Client(base_url=base, trust_env=False, timeout=PATIENCE) as client:
+        yield client.get
+
+
+def test_a_process_that_runs_is_alive(get: Callable[[str], httpx.Response]) -> None:
+    """/live is 200 as long as anybody answers at all."""
+    answer = get("/live")
+    assert (answer.status_code, answer.json()) == (200, {"live": True})
+
+
+def test_ready_follows_the_checks(
+    get: Callable[[str], httpx.Response], checks: dict[str, bool]
+) -> None:
+    """/ready is 200 when every check holds, else 503, and names them all."""
+    answer = get("/ready")
+    assert (answer.status_code, answer.json()) == (200, {"joined": True, "postgres": True})
+    checks["postgres"] = False
+    answer = get("/ready")
+    assert (answer.status_code, answer.json()) == (503, {"joined": True, "postgres": False})
+
+
+@pytest.mark.parametrize("path", ["/", "/readyz", "/live/"])
+def test_there_is_nothing_else(path: str, get: Callable[[str], httpx.Response]) -> None:
+    """Any other path is 404."""
+    assert get(path).status_code == 404
+
+
+def test_a_slow_client_holds_up_nobody(server: HealthServer) -> None:
+    """While one connection says nothing, another is answered."""
+    with socket.create_connection(("127.0.0.1", server.port)):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+        connection.request("GET", "/live")
+        assert json.loads(connection.getresponse().read()) == {"live": True}
+        connection.close()
+
+
+def test_a_taken_port_is_told_at_once(server: HealthServer) -> None:
+    """Two servers cannot have one port; the second says so before it starts."""
+    with pytest.raises(OSError, match="Address already in use"):
+        HealthServer("127.0.0.1", server.port, dict)
+
+
+def test_after_close_nobody_answers(checks: dict[str, bool]) -> None:
+    """A closed server has given its port back."""
+    server = HealthServer("127.0.0.1", 0, lambda: checks)
+    server.start()
+    server.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port))
+
+
+class RedisForTests:
+    """Answers as it is told, or hangs when asked often enough."""
+
+    def __init__(self, *answers: bool) -> None:
+        self._answers = list(answers)
+        self.looked_at = asyncio.Event()
+
+    async def reachable(self) -> bool:
+        if not self._answers:
+            self.looked_at.set()
+            await asyncio.Event().wait()
+        return self._answers.pop(0)
+
+
+@pytest.fixture
+def database(
+    database_settings: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Database]:
+    """The database that the readiness looks at, and at short intervals."""
+    database = Database()
+    database.initialize(database_settings)
+    monkeypatch.setattr(readiness, "database", database)
+    monkeypatch.setattr(readiness, "INTERVAL", 0.001)
+    yield database
+    database.close()
+
+
+async def test_everything_must_hold(database: Database) -> None:
+    """Joined, serving, migrated, and both servers answering: then the service is ready."""
+    redis, state = RedisForTests(True), {"joined": False, "draining": True}
+    ready = Readiness(
+        joined=lambda: state["joined"],
+        draining=lambda: state["draining"],
+        redis=redis,
+        workers=None,
+    )
+    assert not any(ready.checks().values())
+    watching = asyncio.create_task(ready.watch())
+    async with asyncio.timeout(PATIENCE):
+        await redis.looked_at.wait()
+        ready.migrated = True
+        # The hanging Redis does not hold up the look at Postgres.
+        while not ready.checks()["postgres"]:  # noqa: ASYNC110 -- checks are asked, not told
+            await asyncio.sleep(0.001)
+    assert ready.checks() == {"joined": False, "postgres": True, "redis": True, "serving": False}
+    state |= {"joined": True, "draining": False}
+    assert all(ready.checks().values())
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_what_goes_away_is_noticed(database: Database) -> None:
+    """A server that stops answering makes the service unready."""
+    redis = RedisForTests(True, True, False)
+    ready = Readiness(joined=bool, draining=bool, redis=redis, workers=None)
+    watching = asyncio.create_task(ready.watch())
+    async with asyncio.timeout(PATIENCE):
+        await redis.looked_at.wait()
+    assert ready.checks()["redis"] is False
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+def test_a_service_without_a_pipeline_needs_no_redis() -> None:
+    """A pure RPC service is not asked for what it does not have."""
+    ready = Readiness(joined=lambda: True, draining=bool, redis=None, workers=None)
+    assert ready.checks() == {"joined": True, "postgres": False, "serving": True}

@@ -1,0 +1,244 @@
+"""The client comes back from whatever happens to its connection, and takes its answers along."""
+
+import asyncio
+import logging
+from typing import Any, ClassVar, override
+
+import pytest
+
+from core.backoff import Backoff
+from devstack.plugboard import ConsumerConnection
+from tests.integration.consumer import Consumer, consumer
+from tests.integration.plugboard_scene import PATIENCE
+from tests.unit.actions_for_tests import Echo
+
+each_version = pytest.mark.parametrize("vsn", ["1.0.0", "2.0.0"])
+
+
+async def serves(running: Consumer) -> None:
+    """Fails unless the client is joined, or joins soon, and answers."""
+    await running.joined()
+    assert await running.fields("Echo", text="x") == {"text": "x"}
+
+
+async def _crash(running: Consumer, connection: ConsumerConnection) -> None:
+    running.board.crash_channel(connection)
+
+
+async def _create_child(running: Consumer, connection: ConsumerConnection) -> None:
+    running.board.create_service("child", running.scene.service)
+
+
+async def _abort(running: Consumer, connection: ConsumerConnection) -> None:
+    connection.abort()
+
+
+async def _restart(running: Consumer, connection: ConsumerConnection) -> None:
+    await running.board.restart()
+
+
+async def _kill(running: Consumer, connection: ConsumerConnection) -> None:
+    await running.board.kill()
+    await running.board.start()
+
+
+def closed_with(code: int) -> Any:
+    """A close frame with that code."""
+
+    async def close(running: Consumer, connection: ConsumerConnection) -> None:
+        connection.close(code)
+
+    return close
+
+
+@each_version
+@pytest.mark.parametrize(
+    "accident",
+    [
+        _abort,
+        _restart,
+        _kill,
+        closed_with(1000),
+        closed_with(1002),
+        closed_with(1011),
+        closed_with(1012),
+    ],
+    ids=["1006", "restart", "kill", "1000", "1002", "1011", "1012"],
+)
+async def test_a_lost_connection_is_made_again(accident: Any, vsn: str) -> None:
+    """However the socket ended, the client connects, joins and answers again."""
+    async with consumer(Echo, vsn=vsn) as running:
+        first = await running.joined()
+        await accident(running, first)
+        await serves(running)
+        assert running.board.consumers[-1] is not first
+        assert not running.running.done()
+
+
+@each_version
+@pytest.mark.parametrize("accident", [_crash, _create_child])
+async def test_a_lost_channel_is_joined_again_on_the_same_socket(accident: Any, vsn: str) -> None:
+    """After phx_error the client is back in the rotation, twice if need be."""
+    async with consumer(Echo, vsn=vsn) as running:
+        first = await running.joined()
+        for _ in range(2):
+            await accident(running, first)
+            assert not first.joined
+            await serves(running)
+        assert running.board.consumers == [first]
+
+
+async def test_a_crashed_join_is_tried_again() -> None:
+    """A join that the Plugboard answers with an error is repeated until it is let in."""
+    async with consumer(Echo) as running:
+        running.board.faults.crash_joins = True
+        [connection] = await refused_joins(running, 2)
+        running.board.faults.crash_joins = False
+        await serves(running)
+        assert running.board.consumers == [connection]
+
+
+async def refused_joins(running: Consumer, count: int) -> list[ConsumerConnection]:
+    """The consumers, once that many joins have been heard."""
+
+    def joins() -> int:
+        heard = [frame for each in running.board.consumers for frame in each.received]
+        return sum(frame[3] == "phx_join" for frame in heard)
+
+    await running.board.wait_for(lambda: joins() >= count)
+    return running.board.consumers
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.0 502 Bad Gateway\r\n\r\n",
+        "",
+    ],
+)
+async def test_a_refused_connection_is_tried_again(
+    refusal: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever stands in for a handshake, the client goes on trying."""
+    async with consumer(Echo) as running:
+        await running.joined()
+        running.board.faults.refuse_connects = refusal
+        running.board.consumers[0].abort()
+        await logged_twice(caplog, "the Plugboard", but_not="lost")
+        running.board.faults.refuse_connects = None
+        await serves(running)
+
+
+async def logged_twice(caplog: pytest.LogCaptureFixture, words: str, but_not: str) -> None:
+    """Return when the log has such a line two times."""
+    loop, twice = asyncio.get_running_loop(), asyncio.Event()
+
+    class Watcher(logging.Handler):
+        seen = 0
+
+        @override
+        def emit(self, record: logging.LogRecord) -> None:
+            text = record.getMessage()
+            self.seen += words in text and but_not not in text
+            if self.seen >= 2:
+                loop.call_soon_threadsafe(twice.set)
+
+    logger, watcher = logging.getLogger("core.plugboard_client"), Watcher()
+    logger.addHandler(watcher)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await twice.wait()
+    finally:
+        logger.removeHandler(watcher)
+
+
+class NotedBackoff(Backoff):
+    """Notes the attempts it is asked about."""
+
+    asked: ClassVar[list[int]]
+
+    @override
+    def wait(self, attempt: int) -> float:
+        self.asked.append(attempt)
+        return super().wait(attempt)
+
+
+async def test_the_pauses_begin_with_the_shortest(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first attempt after a loss comes soonest, each further one later."""
+    monkeypatch.setattr(NotedBackoff, "asked", [], raising=False)
+    async with consumer(Echo, reconnect=NotedBackoff(first=0.001, cap=0.002)) as running:
+        first = await running.joined()
+        running.board.faults.refuse_connects = ""
+        first.abort()
+        await logged_twice(caplog, "no connection", but_not="lost")
+        assert NotedBackoff.asked[:3] == [0, 1, 2]
+
+
+async def test_other_actions_joined_mean_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    """While consumers with other actions are joined the client is refused; then it is let in."""
+    async with consumer(Echo) as running:
+        await running.joined()
+        running.board.faults.refuse_connects = ""
+        running.board.consumers[0].abort()
+        await running.board.wait_for(lambda: running.board.consumers == [])
+        running.board.faults.refuse_connects = None
+        other = await running.scene.join(actions='{"Other": {}}')
+        await logged_twice(caplog, "the Plugboard refused the connection (403)", but_not="lost")
+        await other.socket.close()
+        await serves(running)
+
+
+async def test_a_half_dead_connection_is_dropped() -> None:
+    """A server that pushes but answers no heartbeat is left for a new connection."""
+    async with consumer(Echo, heartbeat=(0.05, 0.05)) as running:
+        first = await running.joined()
+        running.board.faults.ignore_heartbeats = True
+        await running.board.wait_for(lambda: first.closed)
+        running.board.faults.ignore_heartbeats = False
+        await serves(running)
+
+
+@each_version
+async def test_heartbeats_keep_an_idle_connection(vsn: str) -> None:
+    """Heartbeats are answered and keep the Plugboard from closing an idle socket."""
+    async with consumer(Echo, vsn=vsn, heartbeat=(0.02, 5.0), idle_timeout=1.0) as running:
+        first = await running.joined()
+
+        def beats() -> int:
+            return sum("heartbeat" in frame for frame in map(str, first.received))
+
+        await running.board.wait_for(lambda: beats() >= 5)
+        assert first.joined
+
+
+async def test_what_makes_no_sense_is_survived() -> None:
+    """Text that is no JSON, no frame or no known event costs neither connection nor neighbours."""
+    async with consumer(Echo) as running:
+        connection = await running.joined()
+        for text in (b"", b"{", b"null", b"[1,2]", b'{"topic":"service"}', b'["a"]'):
+            connection.send(text)
+        connection.push("nonsense", {"a": 1})
+        connection.push("request", {})
+        connection.push("request", {"response_ref": 7})
+        connection.push("num_consumers", {"num_consumers": "many"})
+        connection.push("service_deleted", {"service": None})
+        await serves(running)
+        assert running.board.consumers == [connection]
+
+
+async def test_two_clients_share_the_requests() -> None:
+    """A second replica joins beside the first, and the first hears how many they are."""
+    async with consumer(Echo) as running:
+        connection = await running.joined()
+        await running.scene.join(actions=actions_of(connection))
+        await running.hears(connection)
+        assert running.client.num_consumers == 2
+
+
+def actions_of(connection: ConsumerConnection) -> str:
+    """What the consumer registered."""
+    return str(connection.socket.actions)

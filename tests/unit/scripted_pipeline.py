@@ -1,0 +1,35 @@
+"""A pipeline that answers as it is told, for tests that ask what an action makes of it."""
+
+from typing import Any
+
+
+class ScriptedPipeline:
+    """Answers every call with the same outcome and remembers what was asked."""
+
+    def __init__(self, outcome: Any = None) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self._outcome = outcome
+
+    def _did(self, *asked: Any) -> Any:
+        self.asked.append(asked)
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+    async def ingest(self, vcon: Any, ingress_lists: Any, api_key: Any) -> Any:
+        return self._did("ingest", vcon, ingress_lists, api_key)
+
+    async def run_chain(self, chain: Any, vcon: Any, wait: Any) -> Any:
+        return self._did("run_chain", chain, vcon, wait)
+
+    async def find_run(self, run_id: Any) -> Any:
+        return self._did("find_run", run_id)
+
+    async def save(self, vcon: Any, storages: Any) -> Any:
+        return self._did("save", vcon, storages)
+
+    async def find_vcon(self, vcon_uuid: Any, storage: Any) -> Any:
+        return self._did("find_vcon", vcon_uuid, storage)
+
+    async def chains(self) -> Any:
+        return self._did("chains")
