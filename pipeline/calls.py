@@ -78,7 +78,7 @@ class GuestCalls:
     async def _in_thread(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         call, context = ThreadCall(), contextvars.copy_context()
         context.run(current_call.set, call)
-        job = self._pool.submit(context.run, function, *arguments)
+        job = self._pool.submit(context.run, _carried, function, arguments)
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
@@ -159,6 +159,13 @@ class GuestCalls:
     def close(self) -> None:
         """Let no further guest start; those that run are not waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _carried(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    try:
+        return function(*arguments)
+    except StopIteration as error:  # no future can carry this one: its caller would wait for ever
+        raise RuntimeError("StopIteration") from error
 
 
 def _is_being_cancelled() -> bool:

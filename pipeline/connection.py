@@ -16,10 +16,10 @@ import redis.asyncio
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from core.errors import UnavailableError
+from pipeline.connection_threads import AWAY, ThreadConnections
 from pipeline.patience import Patience
 
 SCRIPTS = Path(__file__).parent / "scripts"
-_AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 # The driver takes the first word off those answers for which it has a class.
 _NOT_NOW = (
     redis.exceptions.OutOfMemoryError,
@@ -50,7 +50,8 @@ class RedisConnection:
             "encoding_errors": "replace",
             "max_connections": MAX_CONNECTIONS,
         }
-        self.sync = redis.Redis.from_url(url, **options)
+        self.sync = redis.Redis.from_url(url, socket_timeout=REPLY_SECONDS, **options)
+        self._threads = ThreadConnections(self.sync.connection_pool)
         self._aio = redis.asyncio.Redis.from_url(url, socket_timeout=None, **options)
         self._blocking = redis.asyncio.Redis.from_url(url, socket_timeout=None, **options)
         self._scripts = {path.stem: path.read_text() for path in SCRIPTS.glob("*.lua")}
@@ -109,24 +110,13 @@ class RedisConnection:
     def command_from_thread(self, *words: Any) -> Reply:
         """One command from a thread; waits for the reply.
 
-        The same short cut as `_replies`: past the driver's decorators, over its connection.
-
         Raises:
             UnavailableError: when Redis cannot be reached.
         """
-        pool = self.sync.connection_pool
-        connection = None
         try:
-            connection = pool.get_connection()
-            connection.send_packed_command([_packed(words)])  # type: ignore[no-untyped-call]
-            return connection.read_response()
-        except (*_AWAY, ResponseError) as error:
-            if connection is not None and isinstance(error, _AWAY):
-                connection.disconnect()  # type: ignore[no-untyped-call]
+            return self._threads.reply(_packed(words))
+        except (RedisError, OSError) as error:
             raise self._translated(error) from error
-        finally:
-            if connection is not None:
-                pool.release(connection)
 
     async def _load(self, name: str) -> str:
         sha = self._shas[name] = str(await self.command("SCRIPT", "LOAD", self._scripts[name]))
@@ -193,7 +183,7 @@ class RedisConnection:
 
     def _translated(self, error: Exception) -> Exception:
         """`UnavailableError` for what another try may cure, else the error itself."""
-        if isinstance(error, _AWAY):
+        if isinstance(error, AWAY):
             self.failures += 1
             return UnavailableError(f"Redis cannot be reached: {type(error).__name__}")
         if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):
@@ -221,6 +211,7 @@ class RedisConnection:
         await asyncio.gather(*self._flushes, return_exceptions=True)
         await self._aio.aclose()
         await self._blocking.aclose()
+        self._threads.close()
         self.sync.close()
 
 

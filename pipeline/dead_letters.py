@@ -155,7 +155,7 @@ class DeadLetters:
 
 
 def _position(cursor: str | None) -> int:
-    if cursor is None:
+    if not cursor:
         return 0
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
         msg = "cursor: use the cursor of an earlier page as it is"

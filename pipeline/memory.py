@@ -27,8 +27,8 @@ class RunMemory:
         return self._text if self.in_use and vcon_uuid == self._uuid else None
 
     def read(self, vcon_uuid: str, text: bytes | str) -> None:
-        """This is what Redis has."""
-        if self.in_use:
+        """This is what Redis has; what it shall get is newer, and is what must be remembered."""
+        if self.in_use and not self.unwritten:
             self._uuid, self._text = vcon_uuid, text
 
     def write(self, vcon_uuid: str, text: bytes) -> None:

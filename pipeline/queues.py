@@ -19,14 +19,20 @@ class Claim:
     run_id: str
     attempt: int = 1
     journal: str = ""
+    token: int = 0
+    """What this claim is told from every other by; later claims have higher ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a worker got. `alone`: the next vCon asks that nothing else runs beside it."""
+    """What a worker got.
+
+    `alone`: this vCon, or the next of `alone_list`, asks that nothing else runs beside it.
+    """
 
     claims: list[Claim] = field(default_factory=list)
     alone: bool = False
+    alone_list: str | None = None
     lease_lost: bool = False
     retry_in: float | None = None
 
@@ -67,12 +73,13 @@ class Queues:
     ) -> Claims:
         """Take up to `want` ids, in turn over the lists in the order given."""
         fresh = [str(uuid.uuid4()) for _ in range(want)]
-        state, wait_ms, *claims = await self._connection.script(
+        state, wait_ms, alone_list, *claims = await self._connection.script(
             "claim", worker, now_ms, want, running, len(lists), *lists, *fresh
         )
         return Claims(
-            claims=[_claim(*row) for row in claims],
+            claims=[Claim(*row) for row in claims],
             alone=state == "alone",
+            alone_list=alone_list or None,
             lease_lost=state == "dead",
             retry_in=None if wait_ms < 0 else wait_ms / 1000,
         )
@@ -94,9 +101,9 @@ class Queues:
         """Back to the head of its list, without using an attempt. False: no longer held."""
         return await self._settle(worker, claim, "return", record, 0)
 
-    async def give_back_orphan(self, worker: str, vcon_uuid: str, run_id: str) -> bool:
+    async def give_back_orphan(self, worker: str, vcon_uuid: str, token: int) -> bool:
         """The same for a claim whose reply never arrived: the worker does not know it holds it."""
-        orphan = Claim("", "", vcon_uuid, run_id)
+        orphan = Claim("", "", vcon_uuid, "", token=token)
         return await self._settle(worker, orphan, "return", Record(b"", vcon_uuid), 0)
 
     async def _settle(
@@ -104,7 +111,7 @@ class Queues:
     ) -> bool:
         reply = await self._connection.script(
             "settle",
-            *(worker, claim.vcon_uuid, claim.run_id, how),
+            *(worker, claim.vcon_uuid, claim.token, how),
             *(record.journal, self._run_expiry, due_ms, self._vcon_expiry),
             *(record.vcon_uuid, record.document, *rest),
         )
@@ -114,7 +121,7 @@ class Queues:
         """Write down how far a run has come; False when this worker no longer holds it."""
         reply = await self._connection.script(
             "journal",
-            *(worker, claim.vcon_uuid, claim.run_id, record.journal),
+            *(worker, claim.vcon_uuid, claim.token, record.journal),
             *(record.vcon_uuid, record.document, 0),
         )
         return bool(reply)
@@ -132,18 +139,12 @@ class Queues:
         """Every worker id that was ever alive and has not been cleared away."""
         return list(await self._connection.command("SMEMBERS", keys.WORKERS))
 
-    async def held(self, worker: str) -> dict[str, str]:
-        """What a worker holds: run id -> vCon uuid."""
+    async def held(self, worker: str) -> dict[int, str]:
+        """What a worker holds: token -> vCon uuid."""
         flat = await self._connection.command("HGETALL", keys.inflight(worker))
         rows = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
-        return {value.rsplit("\n", 1)[1]: vcon_uuid for vcon_uuid, value in rows}
+        return {int(value.partition("\n")[0]): vcon_uuid for vcon_uuid, value in rows}
 
     async def depths(self, lists: Sequence[str]) -> list[int]:
         """The length of each list."""
         return [int(await self._connection.command("LLEN", name)) for name in lists]
-
-
-def _claim(
-    list_name: str, element: str, vcon_uuid: str, run_id: str, attempt: int, journal: str
-) -> Claim:
-    return Claim(list_name, element, vcon_uuid, run_id, attempt, journal)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -40,7 +41,7 @@ class Runs:
         self._intake = intake
         self._history = history
         self._configuration = configuration
-        self._waiters: dict[str, asyncio.Event] = {}
+        self._waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._listening = asyncio.Event()
 
     async def listen(self) -> None:
@@ -49,10 +50,15 @@ class Runs:
             with contextlib.suppress(UnavailableError):
                 async for run_id in self._connection.messages(keys.FINISHED_CHANNEL):
                     self._listening.set()
-                    if waiter := self._waiters.get(run_id):
-                        waiter.set()
+                    self._wake(run_id)
             self._listening.clear()
             await self._connection.wait_until_reachable()
+
+    def _wake(self, run_id: str) -> None:
+        """Those who wait for this run look again; all do when we have just begun to listen."""
+        runs = [run_id] if run_id else list(self._waiters)
+        for waiter in [each for run in runs for each in self._waiters.get(run, ())]:
+            waiter.set()
 
     async def start(self, chain: str, vcon_uuid: str) -> str:
         """Request a run; its id. It is registered before anything of it runs.
@@ -77,7 +83,8 @@ class Runs:
 
     async def wait(self, run_id: str, seconds: float) -> Run:
         """The run as soon as it is finished, or as it stands after `seconds`."""
-        waiter = self._waiters.setdefault(run_id, asyncio.Event())
+        waiter = asyncio.Event()
+        self._waiters[run_id].add(waiter)
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -85,12 +92,15 @@ class Runs:
                     await self._until_finished(run_id, waiter)
             return await self.find(run_id)
         finally:
-            del self._waiters[run_id]
+            self._waiters[run_id].discard(waiter)
+            if not self._waiters[run_id]:
+                del self._waiters[run_id]
 
     async def _until_finished(self, run_id: str, waiter: asyncio.Event) -> None:
-        # it may have finished before anybody listened
-        if (await self.find(run_id)).status not in FINISHED:
+        # looked at first: it may have finished before anybody listened
+        while (await self._connection.insist(lambda: self.find(run_id))).status not in FINISHED:
             await waiter.wait()
+            waiter.clear()
 
     async def find(self, run_id: str) -> Run:
         """A live, recent or remembered run.

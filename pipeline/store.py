@@ -103,7 +103,7 @@ def _can_wait(run: LiveRun, vcon_uuid: str, expiry: int) -> bool:
 
 def _fenced(run: LiveRun, document: dict[str, Any], text: bytes, expiry: int) -> tuple[Any, ...]:
     return (
-        *(run.worker, run.claim.vcon_uuid, run.claim.run_id, run.journal()),
+        *(run.worker, run.claim.vcon_uuid, run.claim.token, run.journal()),
         *(document["uuid"], text, expiry),
     )
 

@@ -9,21 +9,19 @@ import asyncio
 import logging
 import random
 import time
-from datetime import UTC, datetime
-
-import orjson
 
 from core.errors import UnavailableError
 from pipeline import chain as plan
 from pipeline import keys
 from pipeline.config import Chain
 from pipeline.configuration import Configuration
-from pipeline.connection import RedisConnection
+from pipeline.connection import CommandRefused, RedisConnection
 from pipeline.idle import ListWatch
 from pipeline.journal import Lost
 from pipeline.live_run import LiveRun, take_up
-from pipeline.queues import Claim, Queues, Settlement
+from pipeline.queues import Claim, Queues
 from pipeline.runner import ChainRunner
+from pipeline.settlement import settlement_of
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +56,9 @@ class Worker:
         self._queues = queues
         self._runner = runner
         self._concurrency = concurrency
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._broken_off: list[LiveRun] = []
+        self._first_list: str | None = None
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._chains: dict[str, Chain] = {}
@@ -102,6 +102,9 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # the last one claimed first: each goes to the head of its list
+        for live in sorted(self._broken_off, key=lambda live: live.claim.token, reverse=True):
+            await self._queues.give_back(self._id, live.claim, live.record("queued"))
 
     async def _step(self) -> None:
         free = self._concurrency - len(self._running)
@@ -117,15 +120,16 @@ class Worker:
         if claims.lease_lost:
             await asyncio.sleep(0.1)
         elif claims.alone:
-            await self._slot_freed()
+            self._first_list = claims.alone_list
+            await self.idle()
         elif not claims.claims:
             await self._watch.wait(min(claims.retry_in or IDLE_SECONDS, IDLE_SECONDS))
 
     async def _give_back_orphans(self) -> None:
         """A claim may have been made and its reply lost: nobody runs what came with it."""
-        for run_id, vcon_uuid in (await self._queues.held(self._id)).items():
-            if run_id not in self._running:
-                await self._queues.give_back_orphan(self._id, vcon_uuid, run_id)
+        for token, vcon_uuid in (await self._queues.held(self._id)).items():
+            if token not in self._running:
+                await self._queues.give_back_orphan(self._id, vcon_uuid, token)
 
     async def _slot_freed(self) -> None:
         self._freed.clear()
@@ -134,20 +138,26 @@ class Worker:
 
     def _rotated(self) -> list[str]:
         """The lists, beginning elsewhere each time, so that a busy one does not starve another."""
+        first, self._first_list = self._first_list, None
+        if first in self._chains:
+            return [first, *(name for name in self._lists if name != first)]
         self._turn = (self._turn + 1) % max(len(self._lists), 1)
         return self._lists[self._turn :] + self._lists[: self._turn]
 
     def _start(self, claim: Claim) -> None:
         task = asyncio.get_running_loop().create_task(self._work_on(claim))
-        self._running[claim.run_id] = task
-        task.add_done_callback(lambda _: self._ended(claim.run_id))
+        self._running[claim.token] = task
+        task.add_done_callback(lambda _: self._ended(claim.token))
 
-    def _ended(self, run_id: str) -> None:
-        del self._running[run_id]
+    def _ended(self, token: int) -> None:
+        del self._running[token]
         self._freed.set()
         self._watch.wake()  # it may have left a retry behind: ask when that is due
 
     async def _work_on(self, claim: Claim) -> None:
+        if claim.list_name not in self._chains:  # the configuration has changed under the claim
+            await self._queues.give_back_orphan(self._id, claim.vcon_uuid, claim.token)
+            return
         live = self._live_run(claim)
         try:
             if claim.attempt > live.chain.max_attempts:
@@ -156,14 +166,27 @@ class Worker:
                 ending: plan.Ending = "failed"
             else:
                 ending = await self._runner.run(live)
-            held = await self._connection.insist(lambda: self._settle(live, ending))
+            held = await self._settle_somehow(live, ending)
         except Lost:
             held = False
         except asyncio.CancelledError:
-            await self._queues.give_back(self._id, claim, live.record("queued"))
+            self._broken_off.append(live)
             raise
         if not held:
             log.warning("run was taken over", extra=_fields(live))
+
+    async def _settle_somehow(self, live: LiveRun, ending: plan.Ending) -> bool:
+        """Settle; a vCon that cannot be forwarded as configured is a dead letter, not stuck."""
+        try:
+            return await self._connection.insist(lambda: self._settle(live, ending))
+        except CommandRefused as error:
+            log.exception("run cannot be settled", extra=_fields(live))
+            live.memory.unwritten = b""
+            live.progress = plan.after_failure(live.progress, f"cannot be settled: {error}")
+            settlement = settlement_of(live, "failed")
+            return await self._connection.insist(
+                lambda: self._queues.finish(self._id, live.claim, settlement)
+            )
 
     def _live_run(self, claim: Claim) -> LiveRun:
         now = self._configuration
@@ -179,55 +202,11 @@ class Worker:
             return await self._queues.retry_later(self._id, claim, live.record("queued"), due)
         if log.isEnabledFor(level := LOG_LEVELS[ending]):
             log.log(level, "run ended", extra={"status": ending, **_fields(live)})
-        return await self._queues.finish(self._id, claim, _settlement(live, ending))
+        return await self._queues.finish(self._id, claim, settlement_of(live, ending))
 
 
 def _lists(chain: Chain) -> list[str]:
     return [*chain.ingress_lists, keys.run_list(chain.name)]
-
-
-def _settlement(live: LiveRun, ending: plan.Ending) -> Settlement:
-    return Settlement(
-        record=live.record(ending),
-        saved=bool(live.progress.saved),
-        egress_lists=live.chain.egress_lists if ending == "done" else (),
-        dead_letters=_dead_letters(live, ending),
-    )
-
-
-def _dead_letters(live: LiveRun, ending: plan.Ending) -> list[tuple[str, str]]:
-    if ending == "failed":
-        return [(keys.dead_letters(live.claim.list_name), _why(live, live.progress.error))]
-    return [
-        (keys.storage_dead_letters(step["name"]), _why(live, step["error"]))
-        for step in live.steps
-        if ending == "partial" and step["kind"] == "storage" and step["outcome"] == "failed"
-    ]
-
-
-def _why(live: LiveRun, error: str | None) -> str:
-    step = next((each for each in live.steps if each["error"] == error), {})
-    kind, name = step.get("kind"), step.get("name")
-    return orjson.dumps(
-        {
-            "error": error,
-            "cause": _cause(kind, name, error),
-            "step": name,
-            "kind": kind,
-            "attempts": live.claim.attempt,
-            "chain": live.chain.name,
-            "list_name": live.claim.list_name,
-            "run_id": live.claim.run_id,
-            "worker": live.worker,
-            "at": datetime.now(UTC).isoformat(),
-        }
-    ).decode()
-
-
-def _cause(kind: str | None, name: str | None, error: str | None) -> str:
-    """The same words for failures of one kind: where, and the type of the error."""
-    what = (error or "").partition(":")[0]
-    return f"{kind} {name}: {what}" if kind else (error or "unknown")
 
 
 def _fields(live: LiveRun) -> dict[str, object]:

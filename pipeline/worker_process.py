@@ -17,7 +17,7 @@ from pipeline.worker import Worker
 
 log = logging.getLogger(__name__)
 
-LAST_CLAIM = 1.0
+LAST_CLAIM = 0.5
 """Seconds that the answer to a last claim is waited for, when Redis is slow or away."""
 
 

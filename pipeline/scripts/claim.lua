@@ -1,15 +1,17 @@
 -- Move ids from the heads of their lists into this worker's in-flight hash.
 -- ARGV: worker, now (ms), want, running, n lists, lists (rotated by the caller)..., fresh run ids...
--- Returns {state, ms until the next delayed retry or -1, claims...}; state is "ok", "alone" (the
--- next vCon wants the process to itself: finish what runs, then ask again) or "dead" (this worker
--- has no lease). A claim is {list, element, uuid, run, attempt, journal}.
+-- Returns {state, ms until the next delayed retry or -1, list, claims...}; state is "ok", "alone"
+-- (this vCon, or the next one of the list named, wants the process to itself: finish what runs, then
+-- ask again, that list first) or "dead" (this worker has no lease). A claim is
+-- {list, element, uuid, run, attempt, journal, token}; the token is the fence: no two claims share
+-- one, and later ones are higher. In flight: uuid -> token, run, list, element, a line each.
 --
 -- An element is a uuid, in a run list `uuid|run`. Only one run at a time works on a vCon: whoever
 -- comes second waits in pc:waiting:{uuid} and is put back by the settlement of the first.
 local worker, now, want, running = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local n = tonumber(ARGV[5])
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 0 then
-  return {'dead', -1}
+  return {'dead', -1, ''}
 end
 
 local due = redis.call('ZRANGE', 'pc:later', '-inf', now, 'BYSCORE', 'LIMIT', 0, want)
@@ -20,7 +22,7 @@ for _, member in ipairs(due) do
 end
 
 local inflight = 'pc:inflight:' .. worker
-local reply, state, fresh = {}, 'ok', 6 + n
+local reply, state, alone_list, fresh = {}, 'ok', '', 6 + n
 
 local function take(list)
   local element = redis.call('LPOP', list)
@@ -41,11 +43,11 @@ local function take(list)
     local count, past_run, alone = string.match(past, '^(%d+)\n(.-)\n(%d)$')
     if alone == '1' and running + #reply > 0 then
       redis.call('LPUSH', list, element)
-      state = 'alone'
+      state, alone_list = 'alone', list
       return false
     end
     if alone == '1' then
-      want = 1
+      state = 'alone' -- nor does anything start beside it later
     end
     attempt, run = tonumber(count) + 1, past_run
   end
@@ -55,9 +57,10 @@ local function take(list)
     run, fresh = ARGV[fresh], fresh + 1
   end
   redis.call('HSET', 'pc:locks', uuid, worker)
-  redis.call('HSET', inflight, uuid, list .. '\n' .. element .. '\n' .. run)
+  local token = redis.call('INCR', 'pc:tokens')
+  redis.call('HSET', inflight, uuid, token .. '\n' .. run .. '\n' .. list .. '\n' .. element)
   redis.call('PERSIST', 'vcon:' .. uuid)
-  reply[#reply + 1] = {list, element, uuid, run, attempt, journal}
+  reply[#reply + 1] = {list, element, uuid, run, attempt, journal, token}
   return true
 end
 
@@ -83,4 +86,4 @@ local first = redis.call('ZRANGE', 'pc:later', 0, 0, 'WITHSCORES')
 if first[2] then
   wait = math.max(0, tonumber(first[2]) - tonumber(now))
 end
-return {state, wait, unpack(reply)}
+return {state, wait, alone_list, unpack(reply)}

@@ -9,7 +9,8 @@ for i = #late, 1, -1 do
   redis.call('LPUSH', list, late[i])
 end
 local given = redis.call('LPOP', list, ARGV[2]) or {}
-for _, uuid in ipairs(given) do
-  redis.call('ZADD', leases, now + ARGV[3] * 1000, uuid)
+for i, uuid in ipairs(given) do
+  -- a trifle apart, so that they come back in this order
+  redis.call('ZADD', leases, now + ARGV[3] * 1000 - (#given - i) / 1000, uuid)
 end
 return given

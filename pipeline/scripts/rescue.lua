@@ -8,11 +8,16 @@ if redis.call('EXISTS', 'pc:worker:' .. worker) == 1 then
   return -1
 end
 local inflight = 'pc:inflight:' .. worker
-local held = redis.call('HGETALL', inflight)
-local blamed = #held == 2 and 1 or 0
-for i = 1, #held, 2 do
-  local uuid = held[i]
-  local list, element, run = string.match(held[i + 1], '^(.-)\n(.-)\n(.*)$')
+local flat, held = redis.call('HGETALL', inflight), {}
+for i = 1, #flat, 2 do
+  local token, run, list, element = string.match(flat[i + 1], '^(%d+)\n(.-)\n(.-)\n(.*)$')
+  held[#held + 1] = {tonumber(token), flat[i], run, list, element}
+end
+-- the last one claimed first: each goes to the head of its list
+table.sort(held, function(one, other) return one[1] > other[1] end)
+local blamed = #held == 1 and 1 or 0
+for _, each in ipairs(held) do
+  local _, uuid, run, list, element = unpack(each)
   local attempts = 'pc:attempts:' .. list
   local past = redis.call('HGET', attempts, element)
   local count = past and tonumber(string.match(past, '^(%d+)')) or 0
@@ -29,4 +34,4 @@ for i = 1, #held, 2 do
 end
 redis.call('DEL', inflight)
 redis.call('SREM', 'pc:workers', worker)
-return #held / 2
+return #held

@@ -1,29 +1,51 @@
 -- End one run, unless this worker no longer holds it: then nothing happens and 0 is returned.
--- ARGV: worker, uuid, run, how, run JSON ("" keeps what is journaled), run expiry (s),
+-- ARGV: worker, uuid, token, how, run JSON ("" keeps what is journaled), run expiry (s),
 --       due (ms, for "later"), vCon expiry (s), uuid out, its document ("" leaves it), saved (0/1),
 --       n egress, egress lists..., n dead, dead-letter list + reason...
 -- how: "finish"  the run is over; forward to egress and dead letters;
 --      "later"   this attempt failed: run it again when due;
 --      "return"  put it back to the head of its list, as if it had never been claimed.
-local worker, uuid, run, how, journal = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
 local held = redis.call('HGET', inflight, uuid)
 if not held then
   return 0
 end
-local list, element, held_run = string.match(held, '^(.-)\n(.-)\n(.*)$')
-if held_run ~= run then
+local token, run, list, element = string.match(held, '^(%d+)\n(.-)\n(.-)\n(.*)$')
+if token ~= ARGV[3] then
   return 0
 end
+
+-- A script that fails half way leaves half its writes: what could fail is looked at first.
+local function check_list(name)
+  local kind = redis.call('TYPE', name)['ok']
+  if kind ~= 'list' and kind ~= 'none' then
+    return name .. ' is no list but a ' .. kind
+  end
+end
+if how == 'finish' then
+  local at, objection = 12, nil
+  for i = at + 1, at + ARGV[at] do
+    objection = objection or check_list(ARGV[i])
+  end
+  at = at + ARGV[at] + 1
+  for i = at + 1, at + 2 * ARGV[at], 2 do
+    objection = objection or check_list(ARGV[i])
+  end
+  if objection then
+    return redis.error_reply('WRONGTYPE ' .. objection)
+  end
+end
+local out, document = ARGV[9], ARGV[10]
+if document ~= '' then -- first, since Redis may refuse it
+  redis.call('JSON.SET', 'vcon:' .. out, '.', document)
+end
+
 redis.call('HDEL', inflight, uuid)
 redis.call('HDEL', 'pc:locks', uuid)
 local attempts, run_key = 'pc:attempts:' .. list, 'pc:run:' .. run
 local past = redis.call('HGET', attempts, element)
 local count = past and tonumber(string.match(past, '^(%d+)')) or 0
-local out, document = ARGV[9], ARGV[10]
-if document ~= '' then
-  redis.call('JSON.SET', 'vcon:' .. out, '.', document)
-end
 local is_run_list = string.sub(list, 1, 4) == 'run:'
 
 -- Nobody needs the document any more and a storage has it: its time begins to run.

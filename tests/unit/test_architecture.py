@@ -33,7 +33,7 @@ MAY_IMPORT_MORE: dict[str, str] = {
 ONLY_IMPORTERS: dict[str, str] = {
     "websockets": r"core/plugboard_client\.py",
     "sqlalchemy": r"(core/(tables|database\w*|migrations|record\w*|run_\w+)|alembic/.*)\.py",
-    "redis": r"pipeline/connection\.py",
+    "redis": r"pipeline/connection(_threads)?\.py",
     "structlog": r"core/(logs|responder)\.py",
     "uvloop": r"entrypoint\.py",
     "pydantic_settings": r"core/settings\.py",

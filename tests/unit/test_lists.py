@@ -4,9 +4,7 @@ from pipeline.config import Chain, PipelineConfig, StorageSpec
 from pipeline.lists import lists_of
 
 SHELF, CELLAR = StorageSpec("shelf", "storage.file"), StorageSpec("cellar", "storage.file")
-FIRST = Chain(
-    "first", storages=(SHELF,), ingress_lists=("a", "b"), egress_lists=("passed", "out")
-)
+FIRST = Chain("first", storages=(SHELF,), ingress_lists=("a", "b"), egress_lists=("passed", "out"))
 SECOND = Chain("second", ingress_lists=("passed",), egress_lists=("out",), enabled=False)
 LISTS = lists_of(
     PipelineConfig(

@@ -32,9 +32,7 @@ def test_a_first_trial_is_one_vcon() -> None:
     ],
     ids=["one", "four", "most", "none", "none of four", "some"],
 )
-def test_outcomes_say_how_many_are_next(
-    outcomes: Sequence[Outcome], batch: int, skip: int
-) -> None:
+def test_outcomes_say_how_many_are_next(outcomes: Sequence[Outcome], batch: int, skip: int) -> None:
     """All taken: twice as many. Some: as many again. None: one, after a pause."""
     trial = tried(outcomes, batch=len(outcomes))
     assert (trial.batch, trial.skip, trial.runs) == (batch, skip, ())

@@ -1,0 +1,59 @@
+"""Redis for threads: one connection for each, and nothing between it and the wire.
+
+The driver's own way, through its pool and decorators, takes longer than the command does. A thread
+of the worker's pool lives long, so its connection does, too; one that has gone stale meanwhile is
+replaced, and the command sent again: every command of ours may be repeated.
+"""
+
+import threading
+from typing import Any
+
+import redis
+from redis.exceptions import ResponseError
+
+AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+
+
+class ThreadConnections:
+    """Sends packed commands over the calling thread's connection."""
+
+    def __init__(self, pool: redis.ConnectionPool) -> None:
+        """`pool` says where Redis is and how to speak with it."""
+        self._pool = pool
+        self._mine = threading.local()
+        self._all: list[Any] = []
+
+    def reply(self, packed: bytes) -> Any:
+        """What Redis answers.
+
+        Raises:
+            redis.exceptions.RedisError: the driver's own errors; the caller translates them.
+            OSError: when Redis cannot be reached.
+        """
+        connection = getattr(self._mine, "connection", None)
+        if connection is not None:
+            try:
+                return _exchange(connection, packed)
+            except AWAY:
+                connection.disconnect()
+        else:
+            connection = self._mine.connection = self._pool.make_connection()
+            self._all.append(connection)
+        try:
+            return _exchange(connection, packed)
+        except AWAY:
+            connection.disconnect()
+            raise
+
+    def close(self) -> None:
+        """Close every thread's connection; threads that go on get an error or a new one."""
+        for connection in self._all:
+            connection.disconnect()
+
+
+def _exchange(connection: Any, packed: bytes) -> Any:
+    connection.send_packed_command([packed], check_health=False)
+    reply = connection.read_response()
+    if isinstance(reply, ResponseError):
+        raise reply
+    return reply

@@ -1,0 +1,208 @@
+"""Finished runs on their way from Redis into Postgres, both of them real."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from redis import Redis
+from sqlalchemy import text
+
+from core.database import Database
+from core.errors import UnavailableError
+from core.run_history import RunHistory
+from pipeline import keys
+from pipeline import outbox as module
+from pipeline.connection import RedisConnection
+from pipeline.history import RunArchive
+from pipeline.outbox import RunOutbox
+from schemas.run import Run
+from tests.integration.pipeline_fixtures import PATIENCE, Scene, configured, link, storage
+
+
+def a_run(**changes: Any) -> Run:
+    """A finished run."""
+    values = {
+        "run_id": str(uuid4()),
+        "chain": "main",
+        "vcon_in": str(uuid4()),
+        "vcon_out": str(uuid4()),
+        "status": "done",
+        "started_at": "2026-11-21T12:00:00Z",
+        "finished_at": "2026-11-21T12:00:01Z",
+    }
+    return Run.model_validate(values | changes)
+
+
+@pytest.fixture
+def database(database_settings: Any):
+    """A database of the test's own, migrated."""
+    database = Database()
+    database.initialize(database_settings)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def archive(database: Database) -> RunArchive:
+    """The history in that database."""
+    return RunArchive(RunHistory(database))
+
+
+def put(client: Redis, *runs: Run) -> None:
+    """These runs wait to be written."""
+    client.rpush(keys.HISTORY, *(run.model_dump_json() for run in runs))
+
+
+def written(database: Database) -> int:
+    """How many runs Postgres has."""
+    with database.session() as session:
+        return session.scalar(text("SELECT count(*) FROM chain_runs"))
+
+
+async def test_what_a_worker_finishes_is_found_in_postgres(
+    scene: Scene, archive: RunArchive, database: Database
+):
+    """A run goes all the way, and says there what it said in Redis."""
+    await scene.start(
+        configured(links=[link(lambda vcon_uuid, *_: vcon_uuid, "tag")], storages=[storage()])
+    )
+    await scene.feed(count=3)
+    endings = [await scene.ended() for _ in range(3)]
+    assert await RunOutbox(scene.redis, archive.write_runs).drain() == 3
+    for ended in endings:
+        remembered = await archive.find_run(ended.claim.run_id)
+        assert remembered == Run.model_validate(scene.journal(ended.claim.run_id))
+    assert scene.elements(keys.HISTORY) == []
+    assert written(database) == 3
+
+
+async def test_there_is_nothing_to_drain(redis: RedisConnection):
+    """An empty list is no batch, and nothing is written."""
+
+    async def write(_runs: Sequence[dict[str, Any]]) -> None:
+        raise AssertionError
+
+    assert await RunOutbox(redis, write).drain() == 0
+
+
+async def test_batches_come_in_order_and_are_bounded(
+    redis: RedisConnection, client: Redis, monkeypatch: pytest.MonkeyPatch
+):
+    """Oldest first, so many at a time, until nothing is left."""
+    monkeypatch.setattr(module, "BATCH", 4)
+    runs = [a_run() for _ in range(10)]
+    put(client, *runs)
+    batches: list[list[str]] = []
+
+    async def write(batch: Sequence[dict[str, Any]]) -> None:
+        batches.append([run["run_id"] for run in batch])
+
+    outbox = RunOutbox(redis, write)
+    assert [await outbox.drain() for _ in range(4)] == [4, 4, 2, 0]
+    assert [run_id for batch in batches for run_id in batch] == [run.run_id for run in runs]
+
+
+async def test_postgres_being_away_loses_nothing(
+    redis: RedisConnection, client: Redis, archive: RunArchive, database: Database
+):
+    """While it cannot be written the runs stay in Redis, in order; then all are written."""
+    away, tried = True, asyncio.Event()
+
+    async def write(runs: Sequence[dict[str, Any]]) -> None:
+        if away:
+            tried.set()
+            raise UnavailableError
+        await archive.write_runs(runs)
+        done.set()
+
+    done = asyncio.Event()
+    runs = [a_run() for _ in range(5)]
+    put(client, *runs)
+    outbox = RunOutbox(redis, write)
+    with pytest.raises(UnavailableError):
+        await outbox.drain()
+    assert len(client.lrange(keys.HISTORY, 0, -1)) == 5
+    tried.clear()
+    draining = asyncio.create_task(outbox.run())
+    async with asyncio.timeout(PATIENCE):
+        await tried.wait()
+        away = False
+        await done.wait()
+    draining.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await draining
+    assert written(database) == 5
+
+
+async def test_a_real_postgres_that_is_gone_is_only_unavailable(
+    redis: RedisConnection, client: Redis, database_settings: Any
+):
+    """Nobody listens there: the runs stay where they are."""
+    nowhere = Database()
+    nowhere.initialize(database_settings.model_copy(update={"postgres_port": 1}))
+    put(client, a_run())
+    with pytest.raises(UnavailableError):
+        await RunOutbox(redis, RunArchive(RunHistory(nowhere)).write_runs).drain()
+    nowhere.close()
+    assert client.llen(keys.HISTORY) == 1
+
+
+async def test_two_drainers_at_once_write_each_run_once(
+    redis: RedisConnection,
+    client: Redis,
+    archive: RunArchive,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Replicas do not coordinate: in the end each run is there once, and none is left over."""
+    monkeypatch.setattr(module, "BATCH", 7)
+    runs = [a_run() for _ in range(60)]
+    put(client, *runs)
+    outboxes = [RunOutbox(redis, archive.write_runs) for _ in range(2)]
+
+    async def drain(outbox: RunOutbox) -> None:
+        while await outbox.drain():
+            pass
+
+    await asyncio.gather(*(drain(outbox) for outbox in outboxes))
+    assert client.llen(keys.HISTORY) == 0
+    assert written(database) == 60
+
+
+async def test_a_drainer_that_is_late_drops_nothing(redis: RedisConnection, client: Redis):
+    """When another replica has dropped the batch meanwhile, what has come since stays."""
+    put(client, a_run(), a_run())
+    newer = a_run()
+
+    async def write(runs: Sequence[dict[str, Any]]) -> None:
+        client.delete(keys.HISTORY)  # what the other replica did
+        put(client, newer)
+
+    await RunOutbox(redis, write).drain()
+    [left] = client.lrange(keys.HISTORY, 0, -1)
+    assert orjson.loads(left)["run_id"] == newer.run_id
+
+
+async def test_a_run_that_no_row_can_hold_is_left_out(
+    redis: RedisConnection,
+    client: Redis,
+    archive: RunArchive,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+):
+    """One bad run holds up neither its batch nor those after it, and is named in the log."""
+    good, bad = a_run(), a_run()
+    broken = bad.model_dump(mode="json") | {"attempts": 10**12}
+    put(client, good)
+    client.rpush(keys.HISTORY, orjson.dumps(broken))
+    put(client, a_run())
+    assert await RunOutbox(redis, archive.write_runs).drain() == 3
+    assert written(database) == 2
+    assert client.llen(keys.HISTORY) == 0
+    assert any(record.__dict__.get("run") == bad.run_id for record in caplog.records)

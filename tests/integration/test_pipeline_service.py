@@ -1,0 +1,189 @@
+"""The chain wing as actions use it, with a worker and storages behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from core.errors import InvalidError, UnknownNameError
+from core.ports import Pipeline
+from pipeline import finder as finders
+from pipeline import keys
+from pipeline.calls import GuestCalls
+from pipeline.configuration import Configuration
+from pipeline.finder import VconFinder
+from pipeline.ingress import Ingress, IngressLimits
+from pipeline.service import PipelineService
+from tests.integration.pipeline_fixtures import (
+    PATIENCE,
+    Scene,
+    a_vcon,
+    both,
+    configured,
+    link,
+    new_uuid,
+    storage,
+)
+
+kept: dict[str, Any] = {}
+
+
+def save(vcon_uuid: str, _options: Any) -> None:
+    """A storage that only notes what it was given."""
+    kept[vcon_uuid] = True
+
+
+def refuse(_uuid: str, _options: Any) -> None:
+    """A storage that is down."""
+    raise OSError("no disk")
+
+
+def get(vcon_uuid: str, _options: Any) -> dict[str, Any] | None:
+    """Only a vCon from long ago is in the storage."""
+    return a_vcon(vcon_uuid, subject="stored") if vcon_uuid == STORED else None
+
+
+STORED = new_uuid()
+
+
+@pytest.fixture
+def configuration() -> Configuration:
+    """Two chains, one of them disabled, and two storages, one of them down."""
+    kept.clear()
+    good, bad = storage(save, "good", get=get), storage(refuse, "bad")
+    main = configured(
+        links=[link(lambda vcon_uuid, *_: vcon_uuid, "tag")], storages=[good], ingress=("in", "in2")
+    )
+    off = configured(name="off", storages=[bad], ingress=("off",), enabled=False)
+    return both(main, off)
+
+
+@pytest.fixture
+async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pytest.MonkeyPatch):
+    """The service of that configuration."""
+    guests = {spec.name: loaded for spec, loaded in configuration.guests.storages.items()}
+    monkeypatch.setattr(finders, "load_storage", lambda spec: guests[spec.name])
+    calls = GuestCalls(2, scene.redis)
+    runs = scene.runs(configuration)
+    hearing = asyncio.create_task(runs.listen())
+    limits = IngressLimits(100_000, key_required=False)
+    operations: Any = None  # what operators do has tests of its own
+    yield PipelineService(
+        configuration,
+        Ingress(configuration, limits, scene.intake),
+        VconFinder(configuration, scene.store, calls, 100),
+        runs,
+        calls,
+        scene.queues,
+        operations,
+    )
+    hearing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await hearing
+    calls.close()
+
+
+async def test_ingest_and_process(scene: Scene, configuration: Configuration, pipeline: Pipeline):
+    """A vCon that is ingested comes out of the chain."""
+    await scene.start(configuration)
+    taken = await pipeline.ingest(a_vcon(), ["in"], None)
+    assert (await scene.ended()).claim.vcon_uuid == taken.uuid
+    assert taken.uuid in kept
+    assert scene.elements("out") == [taken.uuid]
+
+
+async def test_a_chain_runs_on_a_document(
+    scene: Scene, configuration: Configuration, pipeline: Pipeline
+):
+    """A vCon that comes with the request is taken in, run and answered."""
+    await scene.start(configuration)
+    vcon = a_vcon()
+    run = await pipeline.run_chain("main", vcon, PATIENCE)
+    assert (run.status, run.vcon_in, run.chain) == ("done", vcon["uuid"], "main")
+    assert [(step.name, step.kind, step.outcome) for step in run.steps] == [
+        ("tag", "link", "ok"),
+        ("good", "storage", "ok"),
+    ]
+    assert await pipeline.find_run(run.run_id) == run
+
+
+async def test_a_chain_runs_on_what_a_storage_has(
+    scene: Scene, configuration: Configuration, pipeline: Pipeline
+):
+    """A vCon that Redis has forgotten is brought back first."""
+    await scene.start(configuration)
+    run = await pipeline.run_chain("main", STORED.upper(), PATIENCE)
+    assert (run.status, run.vcon_in) == ("done", STORED)
+    assert (await pipeline.find_vcon(STORED, None))["subject"] == "stored"
+
+
+async def test_nobody_waits_when_told_not_to(scene: Scene, pipeline: Pipeline):
+    """With no time to wait the run is answered as it was registered."""
+    run = await pipeline.run_chain("main", a_vcon(), 0)
+    assert run.status == "queued"
+    assert scene.elements("run:main") == [f"{run.vcon_in}|{run.run_id}"]
+
+
+async def test_what_cannot_be_run_is_told(scene: Scene, pipeline: Pipeline):
+    """Unknown chain, disabled chain, unknown vCon, bad vCon: four answers, nothing queued."""
+    with pytest.raises(UnknownNameError, match="Unknown chain: mian; known: main, off"):
+        await pipeline.run_chain("mian", a_vcon(), 1)
+    with pytest.raises(InvalidError, match="off is disabled"):
+        await pipeline.run_chain("off", a_vcon(), 1)
+    missing = new_uuid()
+    with pytest.raises(UnknownNameError, match=missing):
+        await pipeline.run_chain("main", missing, 1)
+    with pytest.raises(InvalidError):
+        await pipeline.run_chain("main", {"vcon": "0.4.0"}, 1)
+    assert scene.elements("run:main") == []
+
+
+async def test_saving_writes_to_the_storages_named(pipeline: Pipeline):
+    """One step for each, in the order asked for, with the reason of a failure."""
+    vcon = a_vcon()
+    steps = await pipeline.save(vcon, ["bad", "good", "bad"])
+    assert [(step.name, step.outcome, step.error) for step in steps] == [
+        ("bad", "failed", "OSError: no disk"),
+        ("good", "ok", None),
+    ]
+    assert list(kept) == [vcon["uuid"]]
+
+
+async def test_saving_to_an_unknown_storage_saves_nowhere(scene: Scene, pipeline: Pipeline):
+    """The answer names what exists; neither storages nor Redis have got anything."""
+    with pytest.raises(UnknownNameError, match="Unknown storage: godo; known: bad, good"):
+        await pipeline.save(a_vcon(), ["good", "godo"])
+    assert not kept
+    assert scene.client.keys("vcon:*") == []
+
+
+async def test_a_vcon_is_found_where_asked(pipeline: Pipeline):
+    """Anywhere, or in exactly one storage."""
+    assert (await pipeline.find_vcon(STORED, None))["subject"] == "stored"
+    assert (await pipeline.find_vcon(STORED, "good"))["subject"] == "stored"
+    with pytest.raises(InvalidError, match="bad cannot be read from"):
+        await pipeline.find_vcon(STORED, "bad")
+
+
+async def test_chains_are_listed_with_their_depths(scene: Scene, pipeline: Pipeline):
+    """Every chain with its parts, and how much waits in each of its lists."""
+    await scene.feed("in", count=2)
+    scene.client.rpush("out", "x")
+    main, off = await pipeline.chains()
+    assert (main.name, main.enabled, main.links, main.storages) == ("main", True, ["tag"], ["good"])
+    assert [(each.name, each.depth) for each in main.ingress_lists] == [("in", 2), ("in2", 0)]
+    assert [(each.name, each.depth) for each in main.egress_lists] == [("out", 1)]
+    assert (off.name, off.enabled) == ("off", False)
+
+
+async def test_a_document_that_was_only_run_leaves_when_it_is_stored(
+    scene: Scene, configuration: Configuration, pipeline: Pipeline
+):
+    """After RunChain nothing holds the vCon but the egress list."""
+    await scene.start(configuration)
+    run = await pipeline.run_chain("main", a_vcon(), PATIENCE)
+    assert scene.client.smembers(f"pc:holds:{run.vcon_in}") == {"out"}
+    assert scene.client.ttl(keys.vcon(run.vcon_in)) == -1
