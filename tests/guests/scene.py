@@ -45,11 +45,5 @@ def canonical(name: str) -> dict[str, Any]:
 
 def tags(document: dict[str, Any]) -> list[str]:
     """The tags of a vCon, read without the code that writes them."""
-    bodies = [
-        entry["body"] for entry in document["attachments"] if entry["purpose"] == "tags"
-    ]
-    return [
-        tag
-        for body in bodies
-        for tag in (json.loads(body) if isinstance(body, str) else body)
-    ]
+    bodies = [entry["body"] for entry in document["attachments"] if entry["purpose"] == "tags"]
+    return [tag for body in bodies for tag in (json.loads(body) if isinstance(body, str) else body)]
