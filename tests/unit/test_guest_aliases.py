@@ -95,6 +95,8 @@ def test_a_package_called_server_that_is_there_keeps_its_own_modules(
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / "__init__.py").write_text("OWN = True\n")
     (tmp_path / "server" / "models.py").write_text("")
+    for name in [each for each in sys.modules if each.partition(".")[0] == "server"]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
     assert importlib.import_module("server").OWN
     importlib.import_module("server.models")
