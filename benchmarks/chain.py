@@ -45,6 +45,8 @@ class Case:
     lists: int = 1
     padding: int = 0
     concurrency: int = CONCURRENCY
+    waits: float = 0.0
+    """Seconds that the chain's one link waits: the floor is then what waiting alone allows."""
 
 
 CASES = (
@@ -55,6 +57,7 @@ CASES = (
     ),
     Case("tag, none, ten lists", "links.tag", "none", lists=10),
     Case("tag, none, 50 kB configuration", "links.tag", "none", padding=50_000),
+    Case("waits 50 ms, 64 at once", "benchmarks.waiting_link", "none", concurrency=64, waits=0.05),
 )
 
 
@@ -72,7 +75,7 @@ class Bench:
     def __init__(self, stack: EmbeddedStack, count: int) -> None:
         self._stack = stack
         self._count = count
-        self._client = redis.Redis.from_url(stack.valkey.url, decode_responses=True)
+        self._client: Any = redis.Redis.from_url(stack.valkey.url, decode_responses=True)
         self._vcons = made_up_vcons(count)
         self._files = stack.folder / "bench"
         self._files.mkdir(exist_ok=True)
@@ -184,7 +187,7 @@ def _config(case: Case, files: Path, stack: EmbeddedStack) -> dict[str, Any]:
         "storages": storages,
         "chains": {
             "bench": {
-                "links": ["one", "two"],
+                "links": ["one"] if case.waits else ["one", "two"],
                 "storages": [] if case.storage == "none" else [case.storage],
                 "ingress_lists": [_ingress(index) for index in range(case.lists)],
                 "egress_lists": [EGRESS],
@@ -226,6 +229,8 @@ def main() -> None:
     for case in cases:
         rate, cpu = _median(ours[case.name], options.count)
         base, base_cpu = _median(floors[case.storage], options.count)
+        if case.waits:
+            base, base_cpu = case.concurrency / case.waits, 0.0
         print(f"{case.name:34}{rate:9.0f}{base:9.0f}{rate / base:7.2f}{cpu:9.0f}{base_cpu:8.0f}")
 
 

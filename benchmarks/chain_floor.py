@@ -77,7 +77,7 @@ def main() -> None:
         "postgres": row_writer,
     }
     write = writers[storage](target)
-    client = redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
+    client: Any = redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
     client.rpush(STARTED, "floor")
     began = None
     for _ in range(count):
