@@ -61,9 +61,9 @@ class LinkSteps:
             live.progress = plan.after_failure(live.progress, objection)
             return
         step, link = _next(live)
-        await self._journal.make_way(live, only_through_lib=link.only_through_lib)
         live.step_began = time.perf_counter()
         try:
+            await self._journal.make_way(live, only_through_lib=link.only_through_lib)
             returned = await self._calls.insist(
                 lambda: self._attempt(live, step, link), step.retries
             )

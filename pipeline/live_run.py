@@ -52,6 +52,12 @@ class LiveRun:
             }
         )
 
+    def start_over(self) -> None:
+        """Forget what has been done: it is not in Redis and will not get there."""
+        self.memory = RunMemory()
+        self.steps = []
+        self.progress = Progress(vcon=self.claim.vcon_uuid)
+
     def record(self, status: RunStatus = "running") -> Record:
         """What Redis must have so that another worker could go on from here."""
         return Record(self.journal(status), self.progress.vcon, self.memory.unwritten)

@@ -1,6 +1,7 @@
 """Finished runs wait in a Redis list until Postgres has them: its being away loses no history."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -16,6 +17,9 @@ log = logging.getLogger(__name__)
 BATCH = 500
 PAUSE = 0.5
 PAUSE_MAX = 5.0
+
+KEPT = 200_000
+"""Runs that wait at most, about as many kilobytes; beyond that the oldest are given up."""
 
 type WriteRuns = Callable[[Sequence[dict[str, Any]]], Awaitable[None]]
 
@@ -42,8 +46,20 @@ class RunOutbox:
                 pause = PAUSE
             except PatchcordError as error:
                 log.debug("run history waits", extra={"cause": str(error)})
+                await self._bound()
                 pause = min(pause * 2, PAUSE_MAX)
             await asyncio.sleep(pause)
+
+    async def _bound(self) -> None:
+        """Postgres may be away for longer than Redis has room: chains go on, history does not."""
+        with contextlib.suppress(PatchcordError):
+            waiting = int(await self._connection.command("LLEN", keys.HISTORY))
+            if waiting > KEPT:
+                await self._connection.command("LTRIM", keys.HISTORY, -KEPT, -1)
+                log.warning(
+                    "run history is too long: the oldest runs are given up",
+                    extra={"runs": waiting - KEPT},
+                )
 
     async def drain(self) -> int:
         """Write one batch; how many runs it had.

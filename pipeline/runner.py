@@ -1,17 +1,20 @@
 """One run: ask `chain` what is next, do it, tell it what came of it, until nothing is left."""
 
 import asyncio
+import logging
 import time
 
-from core.errors import ConflictError
+from core.errors import ConflictError, UnavailableError
 from pipeline import chain as plan
-from pipeline.calls import GuestCalls
+from pipeline.calls import GuestCalls, describe
 from pipeline.connection import RedisConnection
 from pipeline.journal import SLOW_STEP, Lost, RunJournal
 from pipeline.lease import Lease
 from pipeline.link_steps import LinkSteps
 from pipeline.live_run import LiveRun, current_run
 from pipeline.tenure import Tenure
+
+log = logging.getLogger(__name__)
 
 
 class ChainRunner:
@@ -56,7 +59,7 @@ class ChainRunner:
             current_run.reset(token)
 
     async def _in_time(self, live: LiveRun) -> plan.Ending | None:
-        """How the run ended; None when Redis was away meanwhile, and its time is over."""
+        """How the run ended; None when it has to go on once Redis is back."""
         failures = self._connection.failures
         try:
             async with asyncio.timeout(live.chain.timeout):
@@ -65,6 +68,12 @@ class ChainRunner:
             return None if self._connection.failures != failures else _out_of_time(live)
         except ConflictError as error:  # a guest's write was refused
             raise Lost from error
+        except UnavailableError:
+            return None
+        except Exception as error:  # whatever it is, the vCon must not be stuck in our hands
+            log.exception("run could not go on", extra={"run": live.claim.run_id})
+            live.progress = plan.after_failure(live.progress, describe(error))
+            return "failed"
 
     async def _run_moves(self, live: LiveRun) -> plan.Ending:
         while True:

@@ -112,11 +112,11 @@ class Worker:
             await self._slot_freed()
             return
         self._watch.forget()
-        lists = self._rotated()
+        lists, lapses = self._rotated(), self._runner.lapses
         now = int(time.time() * 1000)
         claims = await self._queues.claim(self._id, now, free, len(self._running), lists)
         for claim in claims.claims:
-            self._start(claim)
+            self._start(claim, lapses)
         if claims.lease_lost:
             await asyncio.sleep(0.1)
         elif claims.alone:
@@ -144,8 +144,8 @@ class Worker:
         self._turn = (self._turn + 1) % max(len(self._lists), 1)
         return self._lists[self._turn :] + self._lists[: self._turn]
 
-    def _start(self, claim: Claim) -> None:
-        task = asyncio.get_running_loop().create_task(self._work_on(claim))
+    def _start(self, claim: Claim, lapses: int) -> None:
+        task = asyncio.get_running_loop().create_task(self._work_on(claim, lapses))
         self._running[claim.token] = task
         task.add_done_callback(lambda _: self._ended(claim.token))
 
@@ -154,7 +154,7 @@ class Worker:
         self._freed.set()
         self._watch.wake()  # it may have left a retry behind: ask when that is due
 
-    async def _work_on(self, claim: Claim) -> None:
+    async def _work_on(self, claim: Claim, lapses: int) -> None:
         if claim.list_name not in self._chains:  # the configuration has changed under the claim
             await self._queues.give_back_orphan(self._id, claim.vcon_uuid, claim.token)
             return
@@ -165,7 +165,7 @@ class Worker:
                 live.progress = plan.after_failure(live.progress, reason)
                 ending: plan.Ending = "failed"
             else:
-                ending = await self._runner.run(live)
+                ending = await self._runner.run(live, lapses)
             held = await self._settle_somehow(live, ending)
         except Lost:
             held = False
@@ -181,7 +181,7 @@ class Worker:
             return await self._connection.insist(lambda: self._settle(live, ending))
         except CommandRefused as error:
             log.exception("run cannot be settled", extra=_fields(live))
-            live.memory.unwritten = b""
+            live.start_over()
             live.progress = plan.after_failure(live.progress, f"cannot be settled: {error}")
             settlement = settlement_of(live, "failed")
             return await self._connection.insist(

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, UnavailableError
 from core.settings import Settings, environment
 from pipeline import configuration as configurations
 from pipeline.assembly import build_queues, config_path, redis_connection
@@ -72,9 +72,16 @@ class WorkerProcess:
         await asyncio.wait(ends, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
-        await self._worker.release()
+        await self._release()
         await asyncio.wait([running], timeout=LAST_CLAIM)
-        await self._worker.release()
+        await self._release()
+
+    async def _release(self) -> None:
+        await asyncio.sleep(0)  # what has just been claimed has begun: it can be broken off
+        try:
+            await self._worker.release()
+        except UnavailableError:
+            log.warning("Redis is away; others will give back what this worker holds")
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -109,9 +109,14 @@ async def test_batches_come_in_order_and_are_bounded(
 
 
 async def test_postgres_being_away_loses_nothing(
-    redis: RedisConnection, client: Redis, archive: RunArchive, database: Database
+    redis: RedisConnection,
+    client: Redis,
+    archive: RunArchive,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     """While it cannot be written the runs stay in Redis, in order; then all are written."""
+    monkeypatch.setattr(module, "PAUSE_MAX", 0.001)
     away, tried = True, asyncio.Event()
 
     async def write(runs: Sequence[dict[str, Any]]) -> None:
@@ -138,6 +143,31 @@ async def test_postgres_being_away_loses_nothing(
     with contextlib.suppress(asyncio.CancelledError):
         await draining
     assert written(database) == 5
+
+
+async def test_what_waits_is_bounded(
+    redis: RedisConnection, client: Redis, monkeypatch: pytest.MonkeyPatch
+):
+    """While Postgres is away for too long the oldest runs are given up, the newest kept."""
+    monkeypatch.setattr(module, "KEPT", 3)
+    monkeypatch.setattr(module, "PAUSE_MAX", 0.001)
+    again = asyncio.Semaphore(0)
+
+    async def write(_runs: Sequence[dict[str, Any]]) -> None:
+        again.release()
+        raise UnavailableError
+
+    runs = [a_run() for _ in range(5)]
+    put(client, *runs)
+    draining = asyncio.create_task(RunOutbox(redis, write).run())
+    async with asyncio.timeout(PATIENCE):
+        await again.acquire()
+        await again.acquire()
+    draining.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await draining
+    left = [orjson.loads(each)["run_id"] for each in client.lrange(keys.HISTORY, 0, -1)]
+    assert left == [run.run_id for run in runs[2:]]
 
 
 async def test_a_real_postgres_that_is_gone_is_only_unavailable(

@@ -173,9 +173,10 @@ async def test_an_end_that_cannot_be_written_down_is_a_failure(scene: Scene):
     assert "nolist" in scene.reason("DLQ:bad", stuck)["error"]
 
 
+@pytest.mark.parametrize("later", [[], [link(ok, "next")]], ids=["last", "not last"])
 @pytest.mark.parametrize("only_through_lib", [True, False])
 async def test_a_document_that_redis_does_not_take_is_a_failure(
-    scene: Scene, only_through_lib: bool
+    scene: Scene, only_through_lib: bool, later: list[Any]
 ):
     """Where something else stands in its place: a dead letter with the reason, nothing stuck."""
 
@@ -183,13 +184,16 @@ async def test_a_document_that_redis_does_not_take_is_a_failure(
         await AsyncVconRedis().store_vcon_dict(a_vcon(vcon_uuid))
         return vcon_uuid
 
-    links = [link(writes, only_through_lib=only_through_lib)]
+    links = [link(writes, only_through_lib=only_through_lib), *later]
     await scene.start(configured(links=links))
     [vcon_uuid] = await scene.feed(document=False)
     scene.client.set(keys.vcon(vcon_uuid), "a text")
     await scene.feed()
-    assert {(await scene.finished()).status for _ in range(2)} == {"failed", "done"}
+    endings = {(ended := await scene.finished()).status: ended for _ in range(2)}
+    assert endings.keys() == {"failed", "done"}
     assert scene.elements("DLQ:in") == [vcon_uuid]
+    # what a journal says is done stands in the document: a replay must run that link again
+    assert ("writes", "ok") not in endings["failed"].steps
 
 
 # --- stopping
@@ -368,6 +372,59 @@ async def test_nothing_starts_without_a_lease(scene: Scene):
         await crew.worker.idle()
     assert not later
     assert scene.elements("out") == [vcon_uuid]
+
+
+async def test_a_thread_starts_no_further_link_without_a_lease(scene: Scene):
+    """Sync links that follow each other in one go of a thread stop there, too."""
+    arrived, go_on, later = asyncio.Event(), threading.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def waits(vcon_uuid: str, _name: str, _options: Any) -> str:
+        loop.call_soon_threadsafe(arrived.set)
+        go_on.wait(PATIENCE)
+        return vcon_uuid
+
+    def notes(vcon_uuid: str, _name: str, _options: Any) -> str:
+        later.append(vcon_uuid)
+        return vcon_uuid
+
+    crew = await scene.start(configured(links=[link(waits), link(notes)]), "one")
+    await scene.feed()
+    async with asyncio.timeout(PATIENCE):
+        await arrived.wait()
+        crew.worker.stop()
+        lapse(crew.lease)
+        await scene.queues.bury("one")
+        crew.lease._renew()
+        go_on.set()
+        await crew.task
+    assert later == []
+
+
+async def test_a_lapse_during_the_claim_is_noticed(scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    """What was claimed before a lapse and arrives after it may be somebody else's by then."""
+    ran: list[str] = []
+    claim = scene.queues.claim
+
+    async def late(*arguments: Any) -> Any:
+        got = await claim(*arguments)
+        if got.claims and not crew.lease.lapses:
+            lapse(crew.lease)
+            await scene.queues.bury("one")
+            crew.lease._renew()
+        return got
+
+    async def notes(vcon_uuid: str, _name: str, _options: Any) -> str:
+        ran.append(vcon_uuid)
+        return vcon_uuid
+
+    monkeypatch.setattr(scene.queues, "claim", late)
+    crew = await scene.start(configured(links=[link(notes)]))
+    [vcon_uuid] = await scene.feed()
+    ended = await scene.ended()
+    assert (ended.held, ended.status) == (True, "done")
+    await crew.worker.idle()
+    assert ran == [vcon_uuid]
 
 
 async def test_a_lapse_that_nobody_noticed_does_no_harm(scene: Scene):

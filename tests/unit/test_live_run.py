@@ -129,6 +129,16 @@ def test_the_time_of_the_request_is_kept():
     assert orjson.loads(run.journal())["queued_at"] == "2026-11-21T12:00:00Z"
 
 
+def test_a_run_can_start_over():
+    """Nothing is done, nothing unwritten, and the vCon is the one that came in."""
+    run = a_run()
+    run.note("link", "a", "ok", 0.1)
+    run.progress = Progress(OTHER, 1)
+    run.memory.write(OTHER, b"{}")
+    run.start_over()
+    assert (run.progress, run.steps, run.record().document) == (Progress(VCON), [], b"")
+
+
 def test_what_redis_lacks_goes_into_the_record():
     """The record has the journal and the unwritten document of the current vCon."""
     run = a_run()
