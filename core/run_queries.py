@@ -5,7 +5,7 @@ that are added meanwhile neither shift a page nor slow it down. Only runs that h
 looked at, so that the index on their end gives the order.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ def runs_statement(query: RunQuery) -> Select[Any]:
     """Selects each run that has ended as one JSON object, newest first.
 
     A vCon's runs are those that it went into and those that it came out of. A time without a zone
-    is in UTC.
+    is in UTC, as everything is in the database's sessions.
 
     Raises:
         InvalidError: for a uuid or cursor that is none.
@@ -39,7 +39,7 @@ def runs_statement(query: RunQuery) -> Select[Any]:
         vcon = _uuid("vcon_uuid", query.vcon_uuid)
         statement = statement.where(or_(RunRecord.vcon_in == vcon, RunRecord.vcon_out == vcon))
     if query.since is not None:
-        statement = statement.where(RunRecord.finished_at >= _with_zone(query.since))
+        statement = statement.where(RunRecord.finished_at >= query.since)
     if query.cursor:
         place = tuple_(RunRecord.finished_at, RunRecord.run_id)
         statement = statement.where(place < _position(query.cursor))
@@ -55,14 +55,10 @@ def cursor_after(run: Run) -> str:
 def _position(cursor: str) -> Any:
     when, _, run_id = cursor.partition("~")
     try:
-        return tuple_(_with_zone(datetime.fromisoformat(when)), UUID(run_id))
+        return tuple_(datetime.fromisoformat(when), UUID(run_id))
     except ValueError:
         msg = "cursor: use the cursor of an earlier page as it is"
         raise InvalidError(msg) from None
-
-
-def _with_zone(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _uuid(field: str, text: str) -> UUID:

@@ -1,0 +1,192 @@
+"""What the tests of the operations half share: its real parts on one Redis, and workers for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from core.errors import UnavailableError
+from pipeline import connection, keys
+from pipeline.calls import GuestCalls
+from pipeline.catalogue import Catalogue
+from pipeline.config import PipelineConfig, StorageSpec
+from pipeline.configuration import Configuration
+from pipeline.connection import RedisConnection
+from pipeline.dead_letters import DeadLetters
+from pipeline.egress import Egress
+from pipeline.finder import VconFinder
+from pipeline.history import RunArchive
+from pipeline.housekeeping import Keeper
+from pipeline.ingress import Ingress, IngressLimits
+from pipeline.intake import Intake
+from pipeline.lists import lists_of
+from pipeline.operations import PipelineOperations
+from pipeline.store import VconStore
+from schemas.ingested import Ingested
+from tests.integration.pipeline_fixtures import Scene, a_vcon, both, configured
+
+EXPIRY, DEAD_EXPIRY, RUN_EXPIRY = 600, 900, 300
+MAX_DEPTH = 5
+FOR_EVER, GONE = -1, -2
+
+
+class NoPostgres:
+    """A history that is away."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise UnavailableError("no Postgres here")
+
+
+class Operations:
+    """Every part of the operations half, for one configuration, with workers beside it."""
+
+    def __init__(self, redis: RedisConnection, client: Redis) -> None:
+        self.redis, self.client = redis, client
+        self.workers = Scene(redis, client)
+        self.configuration = Configuration(None, None)  # type: ignore[arg-type]
+        self.calls = GuestCalls(4, redis)
+        self.catalogue = Catalogue(redis, "vcons", run_expiry=RUN_EXPIRY)
+        self.egress = Egress(redis, vcon_expiry=EXPIRY)
+        self.letters = DeadLetters(redis, run_expiry=RUN_EXPIRY)
+        self.intake = Intake(redis, sorted_set="vcons", max_depth=MAX_DEPTH)
+        self.keeper = Keeper(
+            *(redis, self.catalogue, self.egress),
+            vcon_expiry=EXPIRY,
+            dead_expiry=DEAD_EXPIRY,
+            run_expiry=RUN_EXPIRY,
+        )
+        limits = IngressLimits(max_vcon_bytes=100_000, key_required=False)
+        self.ingress = Ingress(self.configuration, limits, self.intake)
+        self.operations = self.operations_with(NoPostgres())
+
+    def operations_with(self, history: Any) -> PipelineOperations:
+        """The operations, with the runs of a history."""
+        return PipelineOperations(
+            self.configuration,
+            self.letters,
+            self.egress,
+            self.catalogue,
+            self.intake,
+            VconFinder(self.configuration, VconStore(self.redis), self.calls, EXPIRY),
+            self.calls,
+            RunArchive(history),
+        )
+
+    def configure(self, configuration: Configuration) -> None:
+        """Put a configuration into force."""
+        vars(configuration.config).setdefault("hash", "c0ffee")  # the real one is slow on purpose
+        self.configuration.adopt(configuration)
+
+    async def sweep(self) -> None:
+        """One round of the keeper."""
+        await self.keeper.sweep(lists_of(self.configuration.config))
+
+    async def work(self, count: int = 1, **options: Any) -> list[Any]:
+        """Let a worker of its own end so many runs, and send it home; how they ended."""
+        crew = await self.workers.start(self.configuration, **options)
+        ended = [await self.workers.finished() for _ in range(count)]
+        await crew.stop()
+        return ended
+
+    async def ingest(self, *lists: str, **changes: Any) -> str:
+        """Take a new vCon in, into these lists; its uuid."""
+        return (await self.take(a_vcon(**changes), *lists)).uuid
+
+    async def take(self, vcon: dict[str, Any], *lists: str) -> Ingested:
+        """Take a vCon in, into these lists."""
+        return await self.ingress.take(vcon, lists, None)
+
+    def list(self, name: str) -> list[str]:
+        """What is in a list."""
+        found: list[str] = self.client.lrange(name, 0, -1)
+        return found
+
+    def holders(self, vcon_uuid: str) -> set[str]:
+        """Who still needs a vCon."""
+        found: set[str] = self.client.smembers(f"pc:holds:{vcon_uuid}")
+        return found
+
+    def left(self, vcon_uuid: str) -> int:
+        """Seconds that a vCon has left; FOR_EVER or GONE."""
+        return int(self.client.ttl(keys.vcon(vcon_uuid)))
+
+    def forget_time(self, vcon_uuid: str) -> None:
+        """Let a vCon expire now."""
+        self.client.delete(keys.vcon(vcon_uuid))
+
+    def traces(self, vcon_uuid: str) -> list[str]:
+        """Every key of Redis that still knows of a vCon, runs and their history excepted."""
+        return [key for key in self.client.scan_iter() if self._knows(key, vcon_uuid)]
+
+    def _knows(self, key: str, vcon_uuid: str) -> bool:
+        if key.startswith(("pc:run:", keys.HISTORY)):
+            return False
+        return vcon_uuid in key or vcon_uuid in str(self._content(key))
+
+    def _content(self, key: str) -> Any:
+        readers: dict[str, Callable[..., Any]] = {
+            "string": self.client.get,
+            "list": lambda key: self.client.lrange(key, 0, -1),
+            "set": self.client.smembers,
+            "hash": self.client.hgetall,
+            "zset": lambda key: self.client.zrange(key, 0, -1),
+        }
+        return readers.get(str(self.client.type(key)), lambda key: "")(key)
+
+    @contextmanager
+    def held(self, vcon_uuid: str) -> Iterator[None]:
+        """While a run works on a vCon."""
+        self.client.hset(keys.LOCKS, vcon_uuid, "somebody")
+        yield
+        self.client.hdel(keys.LOCKS, vcon_uuid)
+
+
+@asynccontextmanager
+async def operations(redis_url: str) -> AsyncIterator[Operations]:
+    """The operations half on an empty Redis; guests of this process find it, too."""
+    redis = RedisConnection(redis_url)
+    connection.install(redis)
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        opened = Operations(redis, client)
+        yield opened
+        await opened.workers.close()
+        opened.calls.close()
+    connection._installed.clear()
+    await redis.close()
+
+
+FORGETFUL = "def save(vcon_uuid, opts):\n    pass\n"
+BROKEN = FORGETFUL + "def delete(vcon_uuid, opts):\n    raise OSError('no disk')\n"
+
+
+def two_chains(folder: Path) -> Configuration:
+    """Chains from `in` over `middle` to `out`, and storages that are only read and deleted from.
+
+    Modules of storages are written to the folder.
+    """
+    for name, source in (("forgetful_storage", FORGETFUL), ("broken_storage", BROKEN)):
+        (folder / f"{name}.py").write_text(source)
+    files = StorageSpec("files", "storage.file", options={"path": str(folder / "files")})
+    storages = {
+        "files": files,
+        "redis": replace(files, name="redis"),
+        "forgetful": StorageSpec("forgetful", "forgetful_storage"),
+        "broken": StorageSpec("broken", "broken_storage"),
+    }
+    chains = both(
+        configured(name="main", egress=("middle",)),
+        configured(name="next", ingress=("middle",), egress=("out",)),
+    )
+    config = PipelineConfig(chains=chains.config.chains, storages=storages)
+    return Configuration(config, chains.guests)
+
+
+async def filed(ops: Operations, vcon_uuid: str) -> None:
+    """The storage `files` has this vCon."""
+    storage = await ops.operations._finder.storage("files")
+    storage.save(vcon_uuid, storage.fresh_options())

@@ -1,0 +1,151 @@
+"""What a replica does beside its actions: everything is there, and goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from core.errors import ConfigurationError
+from core.settings import Settings
+from pipeline import configuration, connection, keys
+from pipeline.front import PipelineFront
+from pipeline.queues import Queues
+from tests.integration.pipeline_fixtures import a_vcon, new_uuid
+
+PATIENCE = 20.0  # seconds; a ceiling, reached only when something is broken
+GOOD = "chains: {main: {ingress_lists: [in], egress_lists: [out]}}\n"
+OTHER = "chains: {main: {ingress_lists: [other], egress_lists: [out]}}\n"
+
+
+class Pruned:
+    """A history of which only the pruning is of interest."""
+
+    def __init__(self) -> None:
+        self.days: list[int] = []
+
+    def prune_runs(self, days: int) -> int:
+        """Remember what was asked for."""
+        self.days.append(days)
+        return 0
+
+
+class Opened:
+    """A front at work."""
+
+    def __init__(self, settings: Settings, client: Redis) -> None:
+        self.history, self.client = Pruned(), client
+        self.changes = asyncio.Event()
+        self.front = PipelineFront(settings, self.history, self._changed)  # type: ignore[arg-type]
+        self.queues = Queues(self.front.connection, run_expiry=60, vcon_expiry=60)
+
+    async def _changed(self) -> None:
+        self.changes.set()
+
+    async def claimed(self, worker: str) -> str:
+        """A worker that has a lease holds a vCon; its uuid."""
+        self.client.rpush("in", vcon_uuid := new_uuid())
+        self.client.sadd(keys.WORKERS, worker)
+        self.client.set(keys.worker(worker), 1)
+        assert len((await self.queues.claim(worker, 0, 1, 0, ["in"])).claims) == 1
+        return vcon_uuid
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        """Until something holds in Redis, which nobody tells of."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():  # noqa: ASYNC110 -- Redis has no event for it
+                await asyncio.sleep(0.005)
+
+
+def settings(config: Path, redis_url: str) -> Settings:
+    """Settings with short intervals."""
+    postgres = {f"postgres_{each}": "x" for each in ("host", "user", "password")}
+    names = {f"postgres_db_{each}": "x" for each in ("development", "test", "production")}
+    return Settings(
+        **postgres,
+        **names,
+        postgres_port=1,
+        websocket_url="ws://plugboard",
+        token="x",
+        conserver_config_file=config,
+        redis_url=redis_url,
+        sweep_interval=0.01,
+        lease_seconds=0.03,
+        run_retention_days=7,
+    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration file."""
+    (path := tmp_path / "config.yml").write_text(GOOD)
+    return path
+
+
+@pytest.fixture
+async def opened(
+    config: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Opened]:
+    """A front at work on an empty Redis."""
+    monkeypatch.setattr(configuration, "LOOK_INTERVAL", 0.01)
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        opened = Opened(settings(config, redis_url), client)
+        running = asyncio.create_task(opened.front.run())
+        yield opened
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await opened.front.close()
+    connection._installed.clear()
+
+
+async def test_what_an_adapter_queues_is_kept(opened: Opened) -> None:
+    """A vCon with a time to live that waits in a list loses it, without anybody asking."""
+    vcon = a_vcon()
+    opened.client.json().set(keys.vcon(vcon["uuid"]), ".", vcon)
+    opened.client.expire(keys.vcon(vcon["uuid"]), 60)
+    opened.client.rpush("in", vcon["uuid"])
+    await opened.until(lambda: opened.client.ttl(keys.vcon(vcon["uuid"])) == -1)
+
+
+async def test_what_a_dead_worker_held_is_given_back(opened: Opened) -> None:
+    """A worker whose lease is over loses what it holds."""
+    vcon_uuid = await opened.claimed("dead")
+    opened.client.delete(keys.worker("dead"))
+    await opened.until(lambda: opened.client.lrange("in", 0, -1) == [vcon_uuid])
+
+
+async def test_our_own_dead_are_not_waited_for(opened: Opened) -> None:
+    """A worker known to be dead is buried although its lease still runs."""
+    vcon_uuid = await opened.claimed("ours")
+    opened.front.snapshot.path.unlink()
+    await opened.front.worker_died("ours")
+    assert opened.client.lrange("in", 0, -1) == [vcon_uuid]
+    assert opened.front.snapshot.path.exists()
+
+
+async def test_old_runs_are_pruned(opened: Opened) -> None:
+    """At once, and with the days of the settings."""
+    await opened.until(lambda: opened.history.days == [7])
+
+
+async def test_a_changed_configuration_is_that_of_the_actions(opened: Opened, config: Path) -> None:
+    """After a change the actions go by it, and the workers are to be told."""
+    await asyncio.to_thread(config.write_text, OTHER)
+    opened.front.reload()
+    async with asyncio.timeout(PATIENCE):
+        await opened.changes.wait()
+    [chain] = await opened.front.service.chains()
+    assert [depth.name for depth in chain.ingress_lists] == ["other"]
+    assert (await opened.front.service.operations.dead_letters("other", None, 1, None)).total == 0
+
+
+def test_a_bad_configuration_keeps_the_service_from_starting(config: Path, redis_url: str) -> None:
+    """Every problem is told."""
+    config.write_text("chains: {main: {links: [a, b], ingress_lists: [in]}}")
+    with pytest.raises(ConfigurationError) as refused:
+        Opened(settings(config, redis_url), None)  # type: ignore[arg-type]
+    assert len(refused.value.problems) == 2

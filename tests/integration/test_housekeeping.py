@@ -1,0 +1,96 @@
+"""Housekeeping: what every replica does now and then, whatever fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from core.errors import UnavailableError
+from pipeline import keys
+from pipeline.connection import CommandRefused
+from pipeline.housekeeping import every, rescue_the_dead, warn_of_eviction
+from tests.integration.operations_scene import (
+    Operations,
+    operations,
+)
+from tests.integration.pipeline_fixtures import (
+    configured,
+    storage,
+)
+
+CHAIN = configured(storages=[storage()])
+
+
+@pytest.fixture
+async def ops(redis_url: str) -> AsyncIterator[Operations]:
+    """A chain from `in` to `out`."""
+    async with operations(redis_url) as opened:
+        opened.configure(CHAIN)
+        yield opened
+
+
+async def test_what_a_dead_worker_held_goes_back(
+    ops: Operations, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Workers without a lease lose what they hold, those with one keep it."""
+    dead, alive = [await ops.ingest("in") for _ in range(2)]
+    for worker in ("dead", "alive"):
+        ops.client.sadd(keys.WORKERS, worker)
+        ops.client.set(keys.worker(worker), 1)
+        await ops.workers.queues.claim(worker, 0, 1, 0, ["in"])
+    ops.client.delete(keys.worker("dead"))
+    await rescue_the_dead(ops.workers.queues)
+    assert (ops.list("in"), ops.client.smembers(keys.WORKERS)) == ([dead], {"alive"})
+    assert ops.client.hkeys(keys.inflight("alive")) == [alive]
+    assert [record.getMessage() for record in caplog.records] == [
+        "gave back what a dead worker held"
+    ]
+
+
+@pytest.mark.parametrize("failure", [UnavailableError(), CommandRefused("OOM")])
+async def test_a_chore_that_fails_is_done_again(failure: Exception) -> None:
+    """Neither a Redis that is away nor one that refuses ends the housekeeping."""
+    done = asyncio.Event()
+    failures = [failure]
+
+    async def chore() -> None:
+        if failures:
+            raise failures.pop()
+        done.set()
+
+    task = asyncio.create_task(every(0.001, chore))
+    async with asyncio.timeout(20):
+        await done.wait()
+    task.cancel()
+
+
+async def test_a_redis_that_evicts_is_warned_of(
+    ops: Operations, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Any policy but noeviction may throw vCons away."""
+    await warn_of_eviction(ops.redis)
+    assert caplog.records == []
+    ops.client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        await warn_of_eviction(ops.redis)
+    finally:
+        ops.client.config_set("maxmemory-policy", "noeviction")
+    [record] = caplog.records
+    assert (record.levelno, record.policy) == (logging.WARNING, "allkeys-lru")
+
+
+async def test_a_redis_that_does_not_tell_is_believed(
+    ops: Operations, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where CONFIG is forbidden there is no warning and no failure."""
+
+    async def refused(*words: Any) -> Any:
+        raise CommandRefused("NOPERM")
+
+    monkeypatch.setattr(ops.redis, "command", refused)
+    await warn_of_eviction(ops.redis)
+    assert caplog.records == []

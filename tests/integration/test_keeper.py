@@ -1,0 +1,225 @@
+"""The keeper: vCons live as long as a list holds them, and not for ever after."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from pipeline import housekeeping, keys
+from tests.integration.operations_scene import (
+    DEAD_EXPIRY,
+    EXPIRY,
+    FOR_EVER,
+    RUN_EXPIRY,
+    Operations,
+    operations,
+)
+from tests.integration.pipeline_fixtures import (
+    VCON_EXPIRY,
+    both,
+    configured,
+    link,
+    new_uuid,
+    storage,
+)
+
+
+def broken(vcon_uuid: str, name: str, options: dict[str, Any]) -> None:
+    """A link that fails."""
+    raise ValueError("broken")
+
+
+CHAIN = configured(storages=[storage()])
+FAILING = configured(links=[link(broken)], max_attempts=1)
+
+
+@pytest.fixture
+async def ops(redis_url: str) -> AsyncIterator[Operations]:
+    """A chain from `in` to `out`."""
+    async with operations(redis_url) as opened:
+        opened.configure(CHAIN)
+        yield opened
+
+
+async def expiring(ops: Operations, *places: str) -> str:
+    """A vCon that another program has put into lists, with a minute to live."""
+    [vcon_uuid] = await ops.workers.feed(*places)
+    ops.client.expire(keys.vcon(vcon_uuid), 60)
+    return vcon_uuid
+
+
+async def dead_letter(ops: Operations) -> str:
+    """A vCon that has failed."""
+    vcon_uuid = await ops.ingest("in")
+    ops.configure(FAILING)
+    await ops.work()
+    assert ops.list("DLQ:in") == [vcon_uuid]
+    return vcon_uuid
+
+
+@pytest.mark.parametrize("place", ["in", "out", "DLQ:in", "DLQ:storage:shelf"])
+async def test_what_stands_in_a_list_stays(ops: Operations, place: str) -> None:
+    """Whoever put it there, and whatever time it had left: from now on the list holds it."""
+    vcon_uuid = await expiring(ops, place)
+    await ops.sweep()
+    assert (ops.left(vcon_uuid), ops.holders(vcon_uuid)) == (FOR_EVER, {place})
+
+
+async def test_what_waits_for_a_requested_run_stays(ops: Operations) -> None:
+    """The same in a run list, whose elements name the run, too."""
+    vcon_uuid = await expiring(ops, "elsewhere")
+    await ops.intake.enqueue_run(vcon_uuid, "r1", "main", b"{}")
+    ops.client.expire(keys.vcon(vcon_uuid), 60)
+    ops.client.delete(f"pc:holds:{vcon_uuid}")
+    await ops.sweep()
+    assert (ops.left(vcon_uuid), ops.holders(vcon_uuid)) == (FOR_EVER, {"run:main|r1"})
+
+
+async def test_a_disabled_chain_s_backlog_stays(ops: Operations) -> None:
+    """What is queued for a chain that does not consume is held like any other."""
+    ops.configure(configured(enabled=False))
+    vcon_uuid = await expiring(ops, "in")
+    await ops.sweep()
+    assert ops.left(vcon_uuid) == FOR_EVER
+
+
+async def test_a_long_list_is_kept_to_its_ends(
+    ops: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of several chunks is gone through whole, the last chunk a full one or not."""
+    monkeypatch.setattr(housekeeping, "CHUNK", 3)
+    uuids = [await expiring(ops, "in") for _ in range(6)]
+    uuids += [await expiring(ops, "out") for _ in range(7)]
+    await ops.sweep()
+    assert {ops.left(each) for each in uuids} == {FOR_EVER}
+
+
+async def test_a_vcon_kept_so_is_run_and_let_go(ops: Operations) -> None:
+    """An adapter's vCon is processed like any other: its time begins when a storage has it."""
+    ops.configure(configured(storages=[storage()], egress=()))
+    vcon_uuid = await expiring(ops, "in")
+    await ops.sweep()
+    [ended] = await ops.work()
+    assert (ended.status, ops.holders(vcon_uuid)) == ("done", set())
+    assert 60 < ops.left(vcon_uuid) <= VCON_EXPIRY
+
+
+async def test_reading_an_egress_list_by_hand_is_an_acknowledgement(ops: Operations) -> None:
+    """What another program has taken out counts as stored there: its time begins."""
+    ops.configure(configured())
+    vcon_uuid = await ops.ingest("in")
+    await ops.work()
+    ops.client.lpop("out")
+    await ops.sweep()
+    assert (ops.holders(vcon_uuid), ops.client.exists("pc:unread:out")) == (set(), 0)
+    assert 0 < ops.left(vcon_uuid) <= EXPIRY
+
+
+async def test_what_is_lent_out_has_not_been_taken(ops: Operations) -> None:
+    """A lease is no acknowledgement."""
+    vcon_uuid = await ops.ingest("in")
+    await ops.work()
+    await ops.egress.read("out", 1, 60)
+    await ops.sweep()
+    assert (ops.left(vcon_uuid), ops.holders(vcon_uuid)) == (FOR_EVER, {"out"})
+
+
+@pytest.mark.parametrize("at", ["head", "tail"])
+async def test_what_has_come_back_meanwhile_has_not_been_taken(ops: Operations, at: str) -> None:
+    """Between the look at a list and the release it may have been put there once more."""
+    vcon_uuid = await ops.ingest("in")
+    await ops.work()
+    push = ops.client.rpush if at == "head" else ops.client.lpush
+    push("out", *range(20_000))
+    times = (EXPIRY, RUN_EXPIRY, 1)
+    released = await ops.redis.script("release", "out", "pc:unread:out", *times, vcon_uuid)
+    assert (released, ops.holders(vcon_uuid)) == (0, {"out"})
+
+
+async def test_a_list_between_two_chains_is_nobody_else_s(ops: Operations) -> None:
+    """What the next chain has taken out is not given up: that chain holds it."""
+    ops.configure(both(CHAIN, configured(name="next", ingress=("out",), egress=("end",))))
+    vcon_uuid = await ops.ingest("in")
+    await ops.work(2)
+    assert ops.list("end") == [vcon_uuid]
+    vcon_uuid = await ops.ingest("in")
+    ops.configure(both(CHAIN, configured(name="next", ingress=("out",), enabled=False)))
+    await ops.work()
+    ops.client.lpop("out")  # as the other chain's worker does
+    await ops.sweep()
+    assert (ops.left(vcon_uuid), ops.holders(vcon_uuid)) == (FOR_EVER, {"out"})
+    assert ops.client.exists("pc:unread:out") == 0
+
+
+async def test_a_dead_letter_stays(ops: Operations) -> None:
+    """Dead letters have no time to live."""
+    vcon_uuid = await dead_letter(ops)
+    await ops.sweep()
+    assert (ops.left(vcon_uuid), ops.holders(vcon_uuid)) == (FOR_EVER, {"DLQ:in"})
+
+
+async def test_a_dead_letter_taken_out_by_hand_that_is_stored(ops: Operations) -> None:
+    """Its time begins, with the seconds of dead letters, and its reason and run go."""
+    vcon_uuid = await dead_letter(ops)
+    run = ops.workers.reason("DLQ:in", vcon_uuid)["run_id"]
+    assert ops.client.ttl(keys.run(run)) == FOR_EVER
+    ops.client.hset(f"pc:about:{vcon_uuid}", "saved", 1)
+    ops.client.lpop("DLQ:in")
+    await ops.sweep()
+    assert EXPIRY < ops.left(vcon_uuid) <= DEAD_EXPIRY
+    assert 0 < ops.client.ttl(keys.run(run)) <= RUN_EXPIRY
+    assert ops.client.exists("pc:dead:DLQ:in") == 0
+
+
+async def test_a_dead_letter_taken_out_by_hand_that_nobody_has(ops: Operations) -> None:
+    """It stays for ever: no storage and no reader has it."""
+    vcon_uuid = await dead_letter(ops)
+    ops.client.lpop("DLQ:in")
+    await ops.sweep()
+    assert (ops.left(vcon_uuid), ops.holders(vcon_uuid)) == (FOR_EVER, set())
+
+
+async def test_zero_keeps_for_ever(ops: Operations) -> None:
+    """With an expiry of 0 nothing is let go."""
+    vcon_uuid = await dead_letter(ops)
+    ops.client.hset(f"pc:about:{vcon_uuid}", "saved", 1)
+    ops.client.lpop("DLQ:in")
+    ops.keeper._dead_expiry = 0
+    await ops.sweep()
+    assert ops.left(vcon_uuid) == FOR_EVER
+
+
+async def test_a_foreign_dead_letter_is_let_go_when_it_is_taken_out(ops: Operations) -> None:
+    """One that came without a reason is held like ours, and given up like ours."""
+    vcon_uuid = await expiring(ops, "DLQ:in")
+    await ops.sweep()
+    ops.client.lpop("DLQ:in")
+    await ops.sweep()
+    assert (ops.holders(vcon_uuid), ops.client.exists("pc:dead:DLQ:in")) == (set(), 0)
+
+
+async def test_a_foreign_egress_entry_is_let_go_when_it_is_taken_out(ops: Operations) -> None:
+    """One that another program has forwarded is acknowledged by being taken, like ours."""
+    vcon_uuid = await expiring(ops, "out")
+    await ops.sweep()
+    ops.client.lpop("out")
+    await ops.sweep()
+    assert ops.holders(vcon_uuid) == set()
+    assert 60 < ops.left(vcon_uuid) <= EXPIRY
+
+
+async def test_the_index_is_reaped(ops: Operations) -> None:
+    """A sweep forgets what has expired."""
+    vcon_uuid = await ops.ingest(parties=[{"tel": "+1"}])
+    ops.forget_time(vcon_uuid)
+    await ops.sweep()
+    assert ops.traces(vcon_uuid) == []
+
+
+async def test_an_element_without_a_document_is_passed_over(ops: Operations) -> None:
+    """A uuid that nobody has is not held."""
+    ops.client.rpush("in", nobody := new_uuid())
+    await ops.sweep()
+    assert ops.holders(nobody) == set()
