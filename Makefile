@@ -13,7 +13,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-ind
 	--custom-compile-command "make requirements" $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint types check requirements clean
+.PHONY: help demo up test chaos lint types check requirements clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -29,6 +29,10 @@ up: ## Start the embedded stack and the service and keep them running
 test: ## Run the whole test suite (ARGS="tests/unit -k name" for a part)
 	$(BOOTSTRAP) test
 	@$(VENV) -m pytest $(ARGS)
+
+chaos: ## Kill and stop everything under load, for long, and count every vCon (ARGS="--short")
+	$(BOOTSTRAP) demo
+	@$(VENV) -m devstack.chaos $(ARGS)
 
 lint: ## Check style and formatting
 	$(BOOTSTRAP) lint

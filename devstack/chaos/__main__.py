@@ -1,0 +1,85 @@
+"""`make chaos`: every scenario for long, a table, and whether the checker sees a broken build."""
+
+import argparse
+import asyncio
+import json
+import sys
+
+from rich.console import Console
+
+from devstack.chaos import servers
+from devstack.chaos.broken import lost_in_broken_build
+from devstack.chaos.catalogue import SCENARIOS, Scenario, run
+from devstack.chaos.report import Report, table
+from devstack.chaos.waiting import ChaosError
+from devstack.errors import StackError
+
+console = Console(highlight=False)
+
+
+def parsed(words: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m devstack.chaos", description=__doc__)
+    parser.add_argument("--only", metavar="WORDS", default="", help="events that have these words")
+    parser.add_argument("--times", type=int, help="how often it happens, in every scenario")
+    parser.add_argument("--short", action="store_true", help="as often as in the tests")
+    parser.add_argument("--json", action="store_true", help="one report a line, no broken build")
+    return parser.parse_args(words)
+
+
+def times(scenario: Scenario, options: argparse.Namespace) -> int:
+    """How often the event shall happen."""
+    return options.times or (scenario.short if options.short else scenario.long)
+
+
+async def play(options: argparse.Namespace) -> list[Report]:
+    """Play the chosen scenarios one after another, and tell of each when it is over."""
+    reports = []
+    with servers.running() as both:
+        for scenario in SCENARIOS:
+            if options.only in scenario.event:
+                reports.append(await run(scenario, both, times(scenario, options)))
+                tell(reports[-1], as_json=options.json)
+    return reports
+
+
+def tell(report: Report, *, as_json: bool) -> None:
+    """One line on how a scenario went, and one for everything that is wrong."""
+    if as_json:
+        print(json.dumps({"event": report.event, **report.figures()}), flush=True)
+        return
+    outcome = "as promised" if report.good else "NOT as promised"
+    console.print(f"{report.event}, {report.times} times, {report.seconds:.0f} s: {outcome}")
+    for complaint in report.complaints():
+        console.print(f"  {complaint}", markup=False, style="red")
+
+
+async def show(options: argparse.Namespace) -> bool:
+    """Everything; whether all is well."""
+    reports = await play(options)
+    good = all(report.good for report in reports)
+    if options.json:
+        return good
+    console.print(table(reports))
+    lost = await lost_in_broken_build()
+    console.print(
+        f"broken build: lost {lost}, {'as it should' if lost else 'but should lose some'}"
+    )
+    return good and lost > 0
+
+
+def main() -> int:
+    """The exit code: 0 when nothing was lost except by the broken build, 1 otherwise."""
+    options = parsed(sys.argv[1:])
+    try:
+        return 0 if asyncio.run(show(options)) else 1
+    except (StackError, ChaosError) as error:
+        print(f"make chaos: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("make chaos: interrupted; everything is stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""Every scenario, by what happens in it."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from devstack.chaos import backlogs, deaths, freezes, outages, stops
+from devstack.chaos.report import Report
+from devstack.chaos.servers import Servers
+from devstack.chaos.waiting import ChaosError
+from devstack.errors import StackError
+
+type Play = Callable[[Servers, Report], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What happens, and how often in the short and in the long form."""
+
+    event: str
+    play: Play
+    short: int
+    long: int
+
+
+SCENARIOS = (
+    Scenario("one of two workers killed", deaths.one_of_two, 20, 300),
+    Scenario("the only worker or its service killed", deaths.the_only_one, 6, 60),
+    Scenario("a vCon that kills its process", deaths.poison, 1, 5),
+    Scenario("one of two workers stopped past its lease", freezes.of_two, 1, 20),
+    Scenario("the only worker stopped past its lease", freezes.the_only_one, 1, 20),
+    Scenario("Valkey killed", outages.valkey_killed, 3, 40),
+    Scenario("Postgres stopped", outages.postgres_stopped, 1, 10),
+    Scenario("a storage down", outages.storage_down, 1, 10),
+    Scenario("SIGTERM under load", stops.under_load, 2, 20),
+    Scenario("SIGTERM twice", stops.in_a_hurry, 1, 10),
+    Scenario("SIGTERM while Redis is away", stops.without_redis, 1, 10),
+    Scenario("a backlog older than every TTL", backlogs.older_than_every_ttl, 20, 200),
+    Scenario("eight services on a fresh database", backlogs.eight_at_once, 1, 5),
+)
+
+
+async def run(scenario: Scenario, servers: Servers, times: int) -> Report:
+    """Play one scenario; what it has to say. Both servers run afterwards."""
+    report = Report(scenario.event, times)
+    began = time.monotonic()
+    try:
+        await scenario.play(servers, report)
+    except (ChaosError, StackError) as error:
+        report.broken.append(str(error))
+    report.seconds = time.monotonic() - began
+    return report

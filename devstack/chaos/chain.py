@@ -1,0 +1,54 @@
+"""The chain that all scenarios run, as a configuration file, and the vCons that go through it."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+GUESTS = Path(__file__).parent / "guests"
+CHAIN = "chaos"
+INGRESS, EGRESS = "chaos_in", "chaos_out"
+LINKS = ("mark", "tag", "judge")
+STORAGES = ("first", "second")
+
+
+def write_config(folder: Path, *, seconds: float, ttl: int = 0) -> Path:
+    """Write config.yml, which is JSON and thus YAML, too; its path.
+
+    `seconds`: how long each guest takes at most. `ttl`: what the first link lets vCons live, s.
+    """
+    told = {"folder": str(folder), "seconds": seconds}
+    path = folder / "config.yml"
+    links = {
+        "mark": {"module": "chaos_guests.mark", "options": {**told, "ttl": ttl}},
+        "tag": {"module": "links.tag", "options": {"tags": ["chaos"]}},
+        "judge": {"module": "chaos_guests.judge", "options": told},
+    }
+    storages = {
+        name: {"module": "chaos_guests.shelf", "options": {**told, "name": name}}
+        for name in STORAGES
+    }
+    chain = {
+        "links": list(LINKS),
+        "storages": list(STORAGES),
+        "ingress_lists": [INGRESS],
+        "egress_lists": [EGRESS],
+    }
+    document = {"links": links, "storages": storages, "chains": {CHAIN: chain}}
+    path.write_text(json.dumps(document))
+    return path
+
+
+def vcon(subject: str) -> dict[str, Any]:
+    """A vCon; its subject tells the guests what to do with it."""
+    return {
+        "vcon": "0.4.0",
+        "uuid": str(uuid.uuid4()),
+        "created_at": datetime.now(UTC).isoformat(),
+        "subject": subject,
+        "parties": [{"name": "Ada"}],
+        "dialog": [],
+        "analysis": [],
+        "attachments": [],
+    }

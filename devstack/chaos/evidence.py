@@ -1,0 +1,82 @@
+"""Gathers what became of the vCons: out of Redis, Postgres and the ledger."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+import psycopg
+
+from devstack.chaos.chain import EGRESS, INGRESS, STORAGES
+from devstack.chaos.system import System
+from devstack.chaos.verdict import Evidence
+
+LETTERS = f"DLQ:{INGRESS}"
+_FINISHED = """
+SELECT vcon_in::text, status FROM chain_runs
+WHERE finished_at IS NOT NULL AND status IN ('done', 'halted', 'partial', 'failed')
+"""
+
+
+async def gather(system: System, fed: Mapping[str, str]) -> Evidence:
+    """All evidence as it is now; both servers run."""
+    runs = await asyncio.to_thread(_finished_runs, system)
+    egress: Counter[str] = Counter(await system.redis.lrange(EGRESS, 0, -1))
+    refused: dict[str, str] = {}
+    for storage in STORAGES:
+        refused |= await _letters(system, f"DLQ:storage:{storage}")
+    return Evidence(
+        fed=dict(fed),
+        storages=frozenset(STORAGES),
+        saved=system.ledger.saved(),
+        bare=frozenset().union(*(system.ledger.noted("bare", name) for name in STORAGES)),
+        egress=egress,
+        dead=await _letters(system, LETTERS),
+        refused=refused,
+        halted=frozenset(vcon for vcon, status in runs if status == "halted"),
+        queued=await _queued(system),
+        documents=await _documents(system, fed),
+        recorded=frozenset(vcon for vcon, _ in runs),
+    )
+
+
+def _finished_runs(system: System) -> list[tuple[str, str]]:
+    with psycopg.connect(system.servers.postgres.url(system.database)) as connection:
+        return connection.execute(_FINISHED).fetchall()
+
+
+async def _letters(system: System, name: str) -> dict[str, str]:
+    """The dead letters of one list with their reasons."""
+    vcons = await system.redis.lrange(name, 0, -1)
+    reasons = await system.redis.hgetall(f"pc:dead:{name}")
+    return {vcon: str(json.loads(reasons.get(vcon, "{}")).get("error") or "") for vcon in vcons}
+
+
+async def _queued(system: System) -> frozenset[str]:
+    """Everything that some worker will take up, or that one holds which is looked after."""
+    redis = system.redis
+    found = set(await redis.lrange(INGRESS, 0, -1))
+    found |= {member.partition("\n")[2] for member in await redis.zrange("pc:later", 0, -1)}
+    for worker in await redis.smembers("pc:workers"):
+        found |= set(await redis.hkeys(f"pc:inflight:{worker}"))
+    async for key in redis.scan_iter("pc:waiting:*"):
+        found |= {entry.partition("\n")[2] for entry in await redis.lrange(key, 0, -1)}
+    return frozenset(found)
+
+
+async def _documents(system: System, fed: Mapping[str, str]) -> frozenset[str]:
+    async with system.redis.pipeline(transaction=False) as together:
+        for vcon in fed:
+            together.exists(f"vcon:{vcon}")
+        present = await together.execute()
+    return frozenset(vcon for vcon, there in zip(fed, present, strict=True) if there)
+
+
+async def attempts(system: System) -> dict[str, int]:
+    """How many attempts the run of each vCon took, as Postgres has it."""
+    return dict(await asyncio.to_thread(_attempts, system))
+
+
+def _attempts(system: System) -> list[tuple[str, int]]:
+    with psycopg.connect(system.servers.postgres.url(system.database)) as connection:
+        return connection.execute("SELECT vcon_in::text, attempts FROM chain_runs").fetchall()

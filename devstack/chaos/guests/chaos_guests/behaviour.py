@@ -1,0 +1,57 @@
+"""What the guests have in common: the ledger they write, and what a subject makes them do."""
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+LEDGER = "ledger"
+GATE = "gate"
+POLL_SECONDS = 0.01
+DYING_SECONDS = 0.5
+"""Long enough for others to start beside the one that kills the process."""
+
+
+def note(folder: str, what: str, name: str, vcon_uuid: str) -> None:
+    """Append one line to the ledger, whole, whoever else writes at the same time."""
+    line = f"{what} {name} {vcon_uuid} {os.getpid()}\n".encode()
+    ledger = os.open(Path(folder) / LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(ledger, line)  # one write: a process killed now leaves all of it or nothing
+    finally:
+        os.close(ledger)
+
+
+def some_time(opts: dict[str, Any]) -> float:
+    """Seconds, at most as many as the options say."""
+    return random.uniform(0, opts["seconds"])  # noqa: S311 -- spreads work, guards nothing
+
+
+def suffer(subject: str, folder: str) -> None:
+    """Do what this vCon does to whoever works on it.
+
+    Raises:
+        RuntimeError: for one that fails.
+    """
+    match subject:
+        case "die":
+            time.sleep(DYING_SECONDS)
+            os._exit(9)
+        case "fail":
+            raise RuntimeError("this vCon fails")
+        case "hold":
+            while (Path(folder) / GATE).exists():
+                time.sleep(POLL_SECONDS)
+
+
+def present[Document](document: Document | None, vcon_uuid: str) -> Document:
+    """The document.
+
+    Raises:
+        LookupError: there is none: it has expired, or somebody lost it.
+    """
+    if document is None:
+        msg = f"vCon {vcon_uuid} is gone"
+        raise LookupError(msg)
+    return document

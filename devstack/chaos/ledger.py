@@ -1,0 +1,61 @@
+"""What the guests of the chaos chain saw, read back from the file they append to."""
+
+from collections import Counter, defaultdict
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.chaos.guests.chaos_guests.behaviour import LEDGER
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`what` happened to a vCon at the link or storage called `name`, in the process `pid`."""
+
+    what: str
+    name: str
+    vcon_uuid: str
+    pid: int
+
+
+class Ledger:
+    """The lines so far; every method reads the file anew."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is the one that the guests were told."""
+        self._file = folder / LEDGER
+
+    def lines(self) -> list[Line]:
+        """Everything, oldest first."""
+        text = self._file.read_text() if self._file.exists() else ""
+        return [_line(*words.split()) for words in text.splitlines()]
+
+    def calls(self, link: str) -> Counter[str]:
+        """How often a link began with each vCon."""
+        return Counter(
+            line.vcon_uuid for line in self.lines() if (line.what, line.name) == ("began", link)
+        )
+
+    def began_in(self, vcon_uuid: str) -> list[int]:
+        """The processes in which links began with a vCon, in order."""
+        return [
+            line.pid
+            for line in self.lines()
+            if line.what == "began" and line.vcon_uuid == vcon_uuid
+        ]
+
+    def noted(self, what: str, name: str) -> Set[str]:
+        """The vCons of which a guest has noted this."""
+        return {line.vcon_uuid for line in self.lines() if (line.what, line.name) == (what, name)}
+
+    def saved(self) -> dict[str, frozenset[str]]:
+        """The storages that have each vCon."""
+        storages: defaultdict[str, set[str]] = defaultdict(set)
+        for line in self.lines():
+            if line.what == "saved":
+                storages[line.vcon_uuid].add(line.name)
+        return {vcon_uuid: frozenset(names) for vcon_uuid, names in storages.items()}
+
+
+def _line(what: str, name: str, vcon_uuid: str, pid: str) -> Line:
+    return Line(what, name, vcon_uuid, int(pid))

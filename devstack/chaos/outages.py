@@ -1,0 +1,85 @@
+"""Scenarios in which something that a service needs goes away and comes back."""
+
+from devstack.chaos.feeding import Feeder
+from devstack.chaos.looks import as_long_as, empty
+from devstack.chaos.report import Report
+from devstack.chaos.scene import (
+    claim_single_attempts,
+    conclude,
+    innocent,
+    some_moment,
+    some_progress,
+)
+from devstack.chaos.servers import Servers
+from devstack.chaos.system import System
+from devstack.chaos.waiting import until
+
+SOME = 15
+"""How many vCons make sure that something goes on, or goes wrong, for a while."""
+LETTERS = "DLQ:storage:second"
+
+
+async def valkey_killed(servers: Servers, report: Report) -> None:
+    """`kill -9` Valkey at random moments, and start it again after random times."""
+    async with System(servers, CONSERVER_WORKERS=2) as system:
+        feeder = Feeder(system)
+        await system.launch()
+        async with feeder.flowing():
+            for _ in range(report.times):
+                await _write_before_answering(system)
+                await some_progress(system)
+                await some_moment(0.3)
+                servers.valkey.kill()
+                await some_moment(1.0)
+                await servers.restart_valkey()
+        await conclude(system, feeder, report)
+        await claim_single_attempts(system, feeder, report)
+
+
+async def _write_before_answering(system: System) -> None:
+    """With `everysec` Valkey answers before it writes whenever the disk is slow just then."""
+    await system.redis.config_set("appendfsync", "always")
+
+
+async def postgres_stopped(servers: Servers, report: Report) -> None:
+    """Postgres is stopped, and started again after chains have gone on without it for a while."""
+    async with System(servers, CONSERVER_WORKERS=2) as system:
+        feeder = Feeder(system)
+        await system.start()
+        async with feeder.flowing():
+            for _ in range(report.times):
+                servers.postgres.stop()
+                await some_progress(system, SOME)
+                await servers.restart_postgres()
+        await conclude(system, feeder, report)
+        await claim_single_attempts(system, feeder, report)
+
+
+async def storage_down(servers: Servers, report: Report) -> None:
+    """A storage refuses everything for a while; nobody asks for a replay."""
+    async with System(servers, CONSERVER_WORKERS=2) as system:
+        feeder = Feeder(system)
+        await system.launch()
+        async with feeder.flowing():
+            for _ in range(report.times):
+                await _take_down(system)
+        await until(empty(system, LETTERS), "the storage's replay")
+        await conclude(system, feeder, report)
+        _claim_single_calls(system, feeder, report)
+
+
+async def _take_down(system: System) -> None:
+    """The storage is down until some vCons are its dead letters; it is up until none is."""
+    switch = system.folder / "second.down"
+    switch.touch()
+    try:
+        await until(as_long_as(system, LETTERS, SOME), "dead letters of the storage")
+    finally:
+        switch.unlink()
+    await until(empty(system, LETTERS), "the storage's replay")
+
+
+def _claim_single_calls(system: System, feeder: Feeder, report: Report) -> None:
+    calls = system.ledger.calls("mark")
+    repeated = [vcon for vcon in innocent(feeder) if calls[vcon] != 1]
+    report.claim(not repeated, f"links ran again for {len(repeated)} vCons: {repeated[:5]}")

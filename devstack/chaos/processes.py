@@ -1,0 +1,72 @@
+"""The processes of a running service, found by asking the kernel."""
+
+import asyncio
+import os
+import select
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.chaos.waiting import CEILING_SECONDS, ChaosError
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """A worker: its process id, and its id in Redis."""
+
+    pid: int
+    worker_id: str
+
+    def kill(self) -> None:
+        """End it as a crash would; returns before it is gone."""
+        send(self.pid, signal.SIGKILL)
+
+
+def workers_of(service_pid: int) -> list[WorkerProcess]:
+    """The workers of a service that exist just now."""
+    try:
+        children = Path(f"/proc/{service_pid}/task/{service_pid}/children").read_text().split()
+    except OSError:
+        return []
+    found = ((int(child), _arguments(int(child))) for child in children)
+    return [WorkerProcess(pid, words[-1]) for pid, words in found if words[-2:-1] == ["worker"]]
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+    except OSError:
+        return []
+
+
+def send(pid: int, signum: signal.Signals) -> bool:
+    """Send a signal; False when the process is gone already."""
+    try:
+        os.kill(pid, signum)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def gone(*pids: int) -> None:
+    """Return when none of these processes exists any more.
+
+    Raises:
+        ChaosError: one of them does not end.
+    """
+    for pid in pids:
+        await asyncio.to_thread(_wait_for_end, pid)
+
+
+def _wait_for_end(pid: int) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        ended, _, _ = select.select([descriptor], [], [], CEILING_SECONDS)
+    finally:
+        os.close(descriptor)
+    if not ended:
+        msg = f"process {pid} to end: it goes on"
+        raise ChaosError(msg)

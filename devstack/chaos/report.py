@@ -1,0 +1,71 @@
+"""What a scenario has to say, and the table of all of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from rich.table import Table
+
+from devstack.chaos.verdict import Verdict
+
+COLUMNS = ("times", "fed", "stored", "halted", "dead-lettered", "queued", "lost", "doubled")
+SHOWN = 10
+"""How many vCons of a kind are named."""
+
+
+@dataclass(slots=True)
+class Report:
+    """How one scenario went. `broken` lists what was not as it should be, beside the verdict."""
+
+    event: str
+    times: int
+    verdict: Verdict | None = None
+    broken: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether everything was as promised."""
+        return bool(self.verdict and self.verdict.good and not self.broken)
+
+    def claim(self, holds: object, otherwise: str) -> None:
+        """Note that something is broken, unless it holds."""
+        if not holds:
+            self.broken.append(otherwise)
+
+    def complaints(self) -> list[str]:
+        """Everything that is wrong, a line each."""
+        if self.verdict is None:
+            return list(self.broken)
+        lost, doubled = self.verdict.lost.items(), self.verdict.doubled.items()
+        return [
+            *self.broken,
+            *_first(f"lost: {vcon}: {why}" for vcon, why in lost),
+            *_first(f"doubled: {vcon}: {why}" for vcon, why in doubled),
+            *_first(f"no run in Postgres: {vcon}" for vcon in self.verdict.unrecorded),
+        ]
+
+    def figures(self) -> dict[str, int]:
+        """The columns of the table; nothing but the times when there is no verdict."""
+        if self.verdict is None:
+            return {"times": self.times}
+        ends, lost, doubled = self.verdict.endings, self.verdict.lost, self.verdict.doubled
+        figures = (self.times, self.verdict.fed, ends["stored"], ends["halted"], ends["dead"])
+        return dict(zip(COLUMNS, (*figures, ends["queued"], len(lost), len(doubled)), strict=True))
+
+
+def _first(lines: Iterable[str]) -> Iterable[str]:
+    return islice(lines, SHOWN)
+
+
+def table(reports: Sequence[Report]) -> Table:
+    """One row for each scenario; red where something is wrong."""
+    made = Table(title="What became of every vCon", title_justify="left")
+    made.add_column("event", overflow="fold")
+    for name in COLUMNS:
+        made.add_column(name, justify="right")
+    for report in reports:
+        figures = report.figures()
+        cells = [str(figures.get(name, "?")) for name in COLUMNS]
+        made.add_row(report.event, *cells, style="" if report.good else "bold red")
+    return made

@@ -1,0 +1,74 @@
+"""What scenarios have in common: random moments, blows, and how each of them ends."""
+
+import asyncio
+import random
+
+from devstack.chaos.chain import EGRESS
+from devstack.chaos.evidence import attempts, gather
+from devstack.chaos.feeding import Feeder
+from devstack.chaos.looks import as_long_as, length
+from devstack.chaos.processes import WorkerProcess, gone
+from devstack.chaos.report import Report
+from devstack.chaos.system import System
+from devstack.chaos.verdict import Evidence, judge
+from devstack.chaos.waiting import ChaosError, until
+
+INNOCENT = ("pass", "halt", "hold")
+DIED = "the process running it died"
+
+
+async def some_moment(at_most: float) -> None:
+    """Let a random time pass: what happens next happens at a random moment of everything else."""
+    await asyncio.sleep(random.uniform(0, at_most))  # noqa: S311 -- guards nothing
+
+
+async def some_progress(system: System, count: int = 3) -> None:
+    """Return when so many more vCons have been forwarded, so that every blow hits work."""
+    wanted = await length(system, EGRESS) + count
+    await until(as_long_as(system, EGRESS, wanted), f"{count} more vCons in egress")
+
+
+async def kill_a_worker(system: System) -> int:
+    """`kill -9` one of the workers at a random moment; how many vCons it held just before."""
+    await some_progress(system)
+    await some_moment(0.2)
+    victim: WorkerProcess = random.choice(await until(system.working, "a worker"))  # noqa: S311 -- guards nothing
+    held = await system.held_by(victim)
+    victim.kill()
+    await gone(victim.pid)
+    return len(held)
+
+
+async def conclude(
+    system: System, feeder: Feeder, report: Report, *, deaths_count: bool = False
+) -> Evidence:
+    """Wait until every vCon has ended, and say what became of them.
+
+    `deaths_count`: a vCon may be a dead letter because its process died too often.
+    """
+    try:
+        await system.settled()
+    except ChaosError as error:
+        report.broken.append(f"{error}; {dict(await system.backlog())}")
+    evidence = await gather(system, feeder.fed)
+    report.verdict = judge(evidence)
+    letters = {**evidence.refused, **evidence.dead}
+    wronged = {
+        vcon: why
+        for vcon, why in letters.items()
+        if evidence.fed.get(vcon) in INNOCENT and not (deaths_count and why.startswith(DIED))
+    }
+    report.claim(not wronged, f"{len(wronged)} healthy vCons dead-lettered: {wronged}"[:500])
+    return evidence
+
+
+async def claim_single_attempts(system: System, feeder: Feeder, report: Report) -> None:
+    """Claim that no healthy vCon has used up more than its first attempt."""
+    counts = await attempts(system)
+    repeated = [vcon for vcon in innocent(feeder) if counts.get(vcon, 1) > 1]
+    report.claim(not repeated, f"{len(repeated)} healthy vCons used up attempts: {repeated[:5]}")
+
+
+def innocent(feeder: Feeder) -> list[str]:
+    """The vCons that no guest has a reason to fail with."""
+    return [vcon for vcon, subject in feeder.fed.items() if subject in INNOCENT]

@@ -1,0 +1,68 @@
+"""The two servers that scenarios share and hurt."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from devstack.postgres import Postgres
+from devstack.stack import EmbeddedStack
+from devstack.valkey import Valkey
+
+
+class Servers:
+    """Valkey and PostgreSQL, both running whenever no scenario says otherwise."""
+
+    def __init__(self, stack: EmbeddedStack) -> None:
+        """`stack` is running; see `running`."""
+        self._stack = stack
+        self._databases = 0
+
+    @property
+    def folder(self) -> Path:
+        """A folder for everything else, gone with the servers."""
+        return self._stack.folder
+
+    @property
+    def valkey(self) -> Valkey:
+        """The Valkey server."""
+        return self._stack.valkey
+
+    @property
+    def postgres(self) -> Postgres:
+        """The PostgreSQL server that was started last."""
+        return self._stack.postgres
+
+    def environment(self, database: str) -> dict[str, str]:
+        """The variables by which a service finds both servers and `database`."""
+        return self._stack.environment(database)
+
+    async def new_database(self) -> str:
+        """Make a database without tables; its name."""
+        self._databases += 1
+        name = f"chaos_{self._databases}"
+        await asyncio.to_thread(self.postgres.create_database, name)
+        return name
+
+    async def restart_valkey(self) -> None:
+        """Start Valkey again on the same port and data."""
+        await asyncio.to_thread(self.valkey.restart)
+
+    async def restart_postgres(self) -> None:
+        """Start PostgreSQL again on the same port and data; it has been stopped or killed."""
+        self._stack.postgres = await asyncio.to_thread(
+            Postgres.start, self.folder / "postgres", port=self.postgres.port, fsync=False
+        )
+
+
+@contextmanager
+def running() -> Iterator[Servers]:
+    """Both servers, in a temporary folder.
+
+    Raises:
+        StackError: one does not start, in one line.
+    """
+    with EmbeddedStack(fsync=False) as stack:
+        servers = Servers(stack)
+        yield servers
+        servers.postgres.stop()  # the stack knows only the one that it started

@@ -1,0 +1,170 @@
+"""What a scenario hurts: services that run the chaos chain, and a Plugboard in front of them."""
+
+import asyncio
+import signal
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import mkdtemp
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+
+from devstack.chaos.chain import GUESTS, INGRESS, write_config
+from devstack.chaos.ledger import Ledger
+from devstack.chaos.processes import WorkerProcess, gone, send, workers_of
+from devstack.chaos.servers import Servers
+from devstack.chaos.waiting import until
+from devstack.plugboard.server import DevelopmentPlugboard
+from devstack.service import ServiceProcess
+
+SCALED_DOWN = {
+    "CONSERVER_VCON_CONCURRENCY": "4",
+    "LEASE_SECONDS": "1.5",
+    "STORAGE_REPLAY_INTERVAL": "0.25",
+    "SWEEP_INTERVAL": "0.25",
+    "RECONNECT_MIN": "0.05",
+    "RECONNECT_MAX": "0.5",
+}
+
+# What a worker holds that is not registered counts for nothing: nobody will ever look for it.
+_BACKLOG = """
+local in_flight, waiting = 0, 0
+for _, worker in ipairs(redis.call('SMEMBERS', 'pc:workers')) do
+  in_flight = in_flight + redis.call('HLEN', 'pc:inflight:' .. worker)
+end
+for _, key in ipairs(redis.call('KEYS', 'pc:waiting:*')) do
+  waiting = waiting + redis.call('LLEN', key)
+end
+return {redis.call('LLEN', ARGV[1]), redis.call('ZCARD', 'pc:later'), in_flight, waiting}
+"""
+
+
+class System:
+    """A database and a Redis that hold nothing, and services; a context manager.
+
+    The services' log files, and `ledger`, lie in `folder`.
+    """
+
+    def __init__(
+        self, servers: Servers, *, seconds: float = 0.1, ttl: int = 0, **settings: object
+    ) -> None:
+        """`seconds`, `ttl`: see `write_config`; `settings` are those of the service, by name."""
+        self.servers = servers
+        self.folder = Path(mkdtemp(dir=servers.folder))
+        self.ledger = Ledger(self.folder)
+        self.redis: Any = None  # typed for bytes, too, which it never returns here
+        self.services: list[ServiceProcess] = []
+        self._config = write_config(self.folder, seconds=seconds, ttl=ttl)
+        self._settings = {name: str(value) for name, value in settings.items()}
+        self._exit = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Get everything ready but start no service."""
+        async with AsyncExitStack() as started:
+            patient = Retry(ExponentialBackoff(cap=0.25, base=0.01), 100)
+            url = self.servers.valkey.url
+            self.redis = Redis.from_url(url, decode_responses=True, retry=patient)
+            started.push_async_callback(self.redis.aclose)
+            await self.redis.flushall()
+            self.database = await self.servers.new_database()
+            self.board = await started.enter_async_context(DevelopmentPlugboard())
+            self.plugboard_service = self.board.create_service("chaos")
+            self._token = self.board.create_token(self.plugboard_service)
+            self._account = self.board.create_account_token()
+            self._callers = await started.enter_async_context(
+                httpx.AsyncClient(timeout=35.0, trust_env=False)
+            )
+            self._exit = started.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop every service, without waiting for what it does."""
+        await self.kill_services()
+        await self._exit.aclose()
+
+    def environment(self) -> dict[str, str]:
+        """The settings of the service."""
+        return {
+            **self.servers.environment(self.database),
+            "ENVIRONMENT": "development",
+            "WEBSOCKET_URL": self.board.websocket_url,
+            "TOKEN": self._token.value,
+            "CONSERVER_CONFIG_FILE": str(self._config),
+            "PYTHONPATH": str(GUESTS),
+            "TMPDIR": str(self.folder),
+            **SCALED_DOWN,
+            **self._settings,
+        }
+
+    async def launch(self, **settings: str) -> ServiceProcess:
+        """Start one more service, not waiting until it is ready."""
+        name = f"service-{len(self.services) + 1}"
+        service = await asyncio.to_thread(
+            ServiceProcess, self.folder, {**self.environment(), **settings}, name=name
+        )
+        self.services.append(service)
+        return service
+
+    async def start(self, **settings: str) -> ServiceProcess:
+        """Start one more service; it is ready and all its workers work."""
+        service = await self.launch(**settings)
+        await asyncio.to_thread(service.wait_until_ready)
+        await until(self.working, "a worker")
+        return service
+
+    async def kill_services(self) -> None:
+        """Kill every service as a crash would; it and its workers are gone afterwards."""
+        for service in self.services:
+            workers = workers_of(service.pid)
+            await asyncio.to_thread(service.kill)
+            for worker in workers:
+                send(worker.pid, signal.SIGCONT)  # one that is stopped would never end
+            await gone(*(worker.pid for worker in workers))
+
+    async def working(self) -> list[WorkerProcess]:
+        """The workers that exist and have a lease just now."""
+        existing = [each for service in self.services for each in workers_of(service.pid)]
+        alive = [await self.redis.exists(f"pc:worker:{each.worker_id}") for each in existing]
+        return [each for each, lives in zip(existing, alive, strict=True) if lives]
+
+    async def held_by(self, worker: WorkerProcess) -> set[str]:
+        """The vCons that a worker holds just now."""
+        return set(await self.redis.hkeys(f"pc:inflight:{worker.worker_id}"))
+
+    async def backlog(self) -> Counter[str]:
+        """How many ids are where at this very moment, of those that are not settled yet."""
+        counts = await self.redis.eval(_BACKLOG, 0, INGRESS)
+        return Counter(dict(zip(("queued", "later", "in flight", "waiting"), counts, strict=True)))
+
+    async def settled(self) -> None:
+        """Return once every vCon has ended and every ended run is in Postgres.
+
+        Raises:
+            ChaosError: something hangs.
+        """
+        await until(self._nothing_left, "the last vCon to be settled")
+        await until(self._history_written, "the history to be in Postgres")
+
+    async def _nothing_left(self) -> bool:
+        return (await self.backlog()).total() == 0
+
+    async def _history_written(self) -> bool:
+        return bool(await self.redis.llen("pc:history") == 0)
+
+    async def call(self, action: str, **fields: object) -> httpx.Response:
+        """POST one request to the Plugboard as a caller would."""
+        return await self._callers.post(
+            self.board.http_url,
+            headers={"Authorization": f"Bearer {self._account.value}"},
+            json={"service_id": self.plugboard_service.id, "action": action, "fields": fields},
+        )
