@@ -70,7 +70,8 @@ class System:
             url = self.servers.valkey.url
             self.redis = Redis.from_url(url, decode_responses=True, retry=patient)
             started.push_async_callback(self.redis.aclose)
-            await self.redis.flushall()
+            # By itself this Valkey frees them in a thread, which its JSON module does not survive.
+            await self.redis.execute_command("FLUSHALL", "SYNC")
             self.database = await self.servers.new_database()
             self.board = await started.enter_async_context(DevelopmentPlugboard())
             self.plugboard_service = self.board.create_service("chaos")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 POLL_SECONDS = 0.02
-CEILING_SECONDS = 45.0
+CEILING_SECONDS = 90.0
 
 
 class ChaosError(Exception):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from redis import Redis
 
+from core.action_registry import ActionRegistry
+from core.action_response import ActionResponse
+from core.dispatch import Dispatcher
 from core.errors import UnavailableError
 from pipeline import connection, keys
 from pipeline.calls import GuestCalls
@@ -33,6 +38,7 @@ from tests.integration.pipeline_fixtures import Scene, a_vcon, both, configured
 EXPIRY, DEAD_EXPIRY, RUN_EXPIRY = 600, 900, 300
 MAX_DEPTH = 5
 FOR_EVER, GONE = -1, -2
+ACTIONS = ActionRegistry.discover("actions")
 
 
 class NoPostgres:
@@ -190,3 +196,25 @@ async def filed(ops: Operations, vcon_uuid: str) -> None:
     """The storage `files` has this vCon."""
     storage = await ops.operations._finder.storage("files")
     storage.save(vcon_uuid, storage.fresh_options())
+
+
+async def ask(ops: Operations, action: str, **fields: Any) -> ActionResponse:
+    """The answer to one request."""
+    dispatcher = Dispatcher(ACTIONS, timeout=25, run_blocking=asyncio.to_thread)
+    client = SimpleNamespace(pipeline=SimpleNamespace(operations=ops.operations))
+    return await dispatcher.answer(action, fields, client, None)
+
+
+async def told(ops: Operations, action: str, **fields: Any) -> dict[str, Any]:
+    """The fields of an answer to a request that succeeds."""
+    response = await ask(ops, action, **fields)
+    assert (response.status_code, response.message) == (200, None)
+    answer: dict[str, Any] = response.fields
+    return answer
+
+
+async def refused(ops: Operations, action: str, **fields: Any) -> tuple[int, str]:
+    """Status and words of an answer to a request that fails."""
+    response = await ask(ops, action, **fields)
+    assert response.fields is None
+    return response.status_code, response.message

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
-from core.action_registry import ActionRegistry
-from core.action_response import ActionResponse
 from core.database import Database
-from core.dispatch import Dispatcher
 from core.run_history import RunHistory
 from core.settings import DatabaseSettings
 from pipeline import keys
 from pipeline.configuration import Configuration
-from tests.integration.operations_scene import GONE, MAX_DEPTH, Operations, operations
+from tests.integration.operations_scene import (
+    GONE,
+    MAX_DEPTH,
+    Operations,
+    operations,
+    refused,
+    told,
+)
 from tests.integration.pipeline_fixtures import configured, link, new_uuid, storage
-
-ACTIONS = ActionRegistry.discover("actions")
 
 
 def fragile(vcon_uuid: str, name: str, options: dict[str, Any]) -> str:
@@ -49,28 +49,6 @@ async def ops(redis_url: str) -> AsyncIterator[Operations]:
     async with operations(redis_url) as opened:
         opened.configure(Configuration(CHAIN.config, CHAIN.guests))
         yield opened
-
-
-async def ask(ops: Operations, action: str, **fields: Any) -> ActionResponse:
-    """The answer to one request."""
-    dispatcher = Dispatcher(ACTIONS, timeout=25, run_blocking=asyncio.to_thread)
-    client = SimpleNamespace(pipeline=SimpleNamespace(operations=ops.operations))
-    return await dispatcher.answer(action, fields, client, None)
-
-
-async def told(ops: Operations, action: str, **fields: Any) -> dict[str, Any]:
-    """The fields of an answer to a request that succeeds."""
-    response = await ask(ops, action, **fields)
-    assert (response.status_code, response.message) == (200, None)
-    answer: dict[str, Any] = response.fields
-    return answer
-
-
-async def refused(ops: Operations, action: str, **fields: Any) -> tuple[int, str]:
-    """Status and words of an answer to a request that fails."""
-    response = await ask(ops, action, **fields)
-    assert response.fields is None
-    return response.status_code, response.message
 
 
 async def dead_letter(ops: Operations) -> str:
@@ -183,7 +161,7 @@ async def test_list_vcons(ops: Operations) -> None:
     """Newest first, between two moments, in pages; a time without a zone is UTC."""
     moments = [f"2026-11-21T12:00:0{second}+00:00" for second in range(4)]
     uuids = [await ops.ingest(created_at=moment) for moment in moments]
-    answer = await told(ops, "ListVcons", since="2026-11-21T12:00:01", until=moments[2], limit=1)
+    answer = await told(ops, "ListVcons", since=moments[1], until="2026-11-21T12:00:02", limit=1)
     assert answer["vcon_uuids"] == [uuids[2]]
     answer = await told(ops, "ListVcons", since=moments[1], limit=5, cursor=answer["cursor"])
     assert answer == {"vcon_uuids": [uuids[1]], "cursor": None}
@@ -247,8 +225,7 @@ async def test_list_runs_without_postgres(ops: Operations) -> None:
 @pytest.mark.parametrize("limit", [0, 100_000])
 async def test_a_page_has_its_bounds(ops: Operations, action: str, limit: int) -> None:
     """Nobody gets everything at once, or nothing."""
-    code, words = await refused(ops, action, limit=limit)
-    assert (code, "limit:" in words) == (400, True)
+    assert "limit:" in (await refused(ops, action, limit=limit))[1]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from pipeline import keys
 from tests.integration.pipeline_fixtures import a_vcon
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0  # seconds; a ceiling, reached only when something is broken
+PATIENCE = 60.0  # seconds; a ceiling, reached only when something is broken
 CONFIG = """
 links: {{stuck: {{module: stuck_link}}}}
 chains:
@@ -51,7 +51,7 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def redis(redis_url: str) -> Iterator[Any]:
     """An empty Redis."""
-    with Redis.from_url(redis_url, decode_responses=True) as client:
+    with Redis.from_url(redis_url, decode_responses=True, socket_timeout=2 * PATIENCE) as client:
         yield client
 
 

@@ -17,7 +17,7 @@ from pipeline.front import PipelineFront
 from pipeline.queues import Queues
 from tests.integration.pipeline_fixtures import a_vcon, new_uuid
 
-PATIENCE = 20.0  # seconds; a ceiling, reached only when something is broken
+PATIENCE = 60.0  # seconds; a ceiling, reached only when something is broken
 GOOD = "chains: {main: {ingress_lists: [in], egress_lists: [out]}}\n"
 OTHER = "chains: {main: {ingress_lists: [other], egress_lists: [out]}}\n"
 

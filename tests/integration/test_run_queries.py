@@ -103,7 +103,8 @@ def test_newest_first(history: RunHistory) -> None:
 def test_pages_without_gap_or_repetition(history: RunHistory) -> None:
     """Also when several runs have ended in the same moment; the last page has no cursor."""
     runs = [a_run(second) for second in (1, *[2] * 9, 3)]
-    written(history, *runs)
+    for run in runs:
+        written(history, run)
     runs.sort(key=lambda run: (run.finished_at, run.run_id), reverse=True)
     result = pages(history, limit=3)
     assert [len(page) for page in result] == [3, 3, 3, 2]
