@@ -4,7 +4,6 @@ import asyncio
 import contextvars
 import logging
 import random
-import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -78,7 +77,7 @@ class Service:
 
     async def _configuration_changed(self) -> None:
         if self._workers:
-            self._workers.signal(signal.SIGHUP)
+            self._workers.reload()
 
     def _build_client(self, actions: ActionRegistry) -> PlugboardClient:
         settings = self._settings
