@@ -2,7 +2,7 @@
 
 import asyncio
 
-from devstack.chaos.evidence import LETTERS
+from devstack.chaos.evidence import LETTERS, first_migrations
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.guests.chaos_guests.behaviour import GATE
 from devstack.chaos.looks import gone_from_redis, length
@@ -63,5 +63,7 @@ async def eight_at_once(servers: Servers, report: Report) -> None:
                     *(asyncio.to_thread(service.wait_until_ready, 90.0) for service in services)
                 )
             await conclude(system, feeder, report)
+            migrated = await first_migrations(system)
+            report.claim(migrated == 1, f"the first migration was run {migrated} times")
             trouble = sum("not ready" in service.logged() for service in services)
             report.claim(not trouble, f"the migration failed in {trouble} services")

@@ -25,7 +25,7 @@ class Scenario:
 
 SCENARIOS = (
     Scenario("one of two workers killed", deaths.one_of_two, 20, 300),
-    Scenario("the only worker or its service killed", deaths.the_only_one, 6, 60),
+    Scenario("the only worker or its service killed", deaths.the_only_one, 3, 60),
     Scenario("a vCon that kills its process", deaths.poison, 1, 5),
     Scenario("one of two workers stopped past its lease", freezes.of_two, 1, 20),
     Scenario("the only worker stopped past its lease", freezes.the_only_one, 1, 20),

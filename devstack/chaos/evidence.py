@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -16,6 +17,9 @@ _FINISHED = """
 SELECT vcon_in::text, status FROM chain_runs
 WHERE finished_at IS NOT NULL AND status IN ('done', 'halted', 'partial', 'failed')
 """
+_ATTEMPTS = "SELECT vcon_in::text, attempts FROM chain_runs"
+# The first migration inserts its name, each later one replaces it.
+_FIRST_MIGRATIONS = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'alembic_version'"
 
 
 async def gather(system: System, fed: Mapping[str, str]) -> Evidence:
@@ -41,8 +45,12 @@ async def gather(system: System, fed: Mapping[str, str]) -> Evidence:
 
 
 def _finished_runs(system: System) -> list[tuple[str, str]]:
+    return _rows(system, _FINISHED)
+
+
+def _rows(system: System, query: LiteralString) -> list[Any]:
     with psycopg.connect(system.servers.postgres.url(system.database)) as connection:
-        return connection.execute(_FINISHED).fetchall()
+        return connection.execute(query).fetchall()
 
 
 async def _letters(system: System, name: str) -> dict[str, str]:
@@ -74,9 +82,10 @@ async def _documents(system: System, fed: Mapping[str, str]) -> frozenset[str]:
 
 async def attempts(system: System) -> dict[str, int]:
     """How many attempts the run of each vCon took, as Postgres has it."""
-    return dict(await asyncio.to_thread(_attempts, system))
+    return dict(await asyncio.to_thread(_rows, system, _ATTEMPTS))
 
 
-def _attempts(system: System) -> list[tuple[str, int]]:
-    with psycopg.connect(system.servers.postgres.url(system.database)) as connection:
-        return connection.execute("SELECT vcon_in::text, attempts FROM chain_runs").fetchall()
+async def first_migrations(system: System) -> int:
+    """How often the first migration was run, also where that was rolled back."""
+    [[times]] = await asyncio.to_thread(_rows, system, _FIRST_MIGRATIONS)
+    return int(times)
