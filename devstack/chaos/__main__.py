@@ -14,7 +14,10 @@ from devstack.chaos.report import Report, table
 from devstack.chaos.waiting import ChaosError
 from devstack.errors import StackError
 
-console = Console(highlight=False)
+PAPER = 120
+"""Columns, where there is no terminal to ask."""
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else PAPER)
 
 
 def parsed(words: list[str]) -> argparse.Namespace:

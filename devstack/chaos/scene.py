@@ -59,6 +59,7 @@ async def conclude(
         if evidence.fed.get(vcon) in INNOCENT and not (deaths_count and why.startswith(DIED))
     }
     report.claim(not wronged, f"{len(wronged)} healthy vCons dead-lettered: {wronged}"[:500])
+    report.broken.extend(f"unexpected: {each}" for each in system.tracebacks()[:3])
     return evidence
 
 

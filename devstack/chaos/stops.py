@@ -17,7 +17,7 @@ from devstack.chaos.waiting import until
 
 GRACE = 20
 """Far more than what runs needs; who takes as long has not stopped by itself."""
-SHORT_GRACE = 2
+SHORT_GRACE = 1
 SLOTS = 8
 """vCons at once in two workers."""
 

@@ -22,6 +22,8 @@ from devstack.chaos.waiting import until
 from devstack.plugboard.server import DevelopmentPlugboard
 from devstack.service import ServiceProcess
 
+TRACEBACK = "Traceback (most recent call last):"
+TRACEBACK_SHOWN = 1500
 SCALED_DOWN = {
     "CONSERVER_VCON_CONCURRENCY": "4",
     "LEASE_SECONDS": "1.5",
@@ -161,6 +163,12 @@ class System:
 
     async def _history_written(self) -> bool:
         return bool(await self.redis.llen("pc:history") == 0)
+
+    def tracebacks(self) -> list[str]:
+        """The first lines of everything that no service has expected so far."""
+        logs = sorted(self.folder.glob("*.log"))
+        parts = [part for log in logs for part in log.read_text().split(TRACEBACK)[1:]]
+        return [part[:TRACEBACK_SHOWN] for part in parts]
 
     async def call(self, action: str, **fields: object) -> httpx.Response:
         """POST one request to the Plugboard as a caller would."""

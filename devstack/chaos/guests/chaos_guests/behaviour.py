@@ -9,7 +9,7 @@ from typing import Any
 LEDGER = "ledger"
 GATE = "gate"
 POLL_SECONDS = 0.01
-DYING_SECONDS = 0.5
+DYING_SECONDS = 0.3
 """Long enough for others to start beside the one that kills the process."""
 
 
