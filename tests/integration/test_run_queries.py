@@ -19,6 +19,7 @@ from schemas.run import Run
 from schemas.run_page import RunQuery
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+A_RUN = "f6a1c9f0-6f7b-4c39-9d5e-2b1f0d6c7a10"
 
 
 def a_run(seconds: float = 0, **changes: object) -> Run:
@@ -172,7 +173,7 @@ def test_an_empty_cursor_is_none(history: RunHistory) -> None:
     assert found(history, cursor="") == [run_id]
 
 
-@pytest.mark.parametrize("cursor", ["x", "~", f"{NOON.isoformat()}~x", f"x~{uuid4()}", "1~2~3"])
+@pytest.mark.parametrize("cursor", ["x", "~", f"{NOON.isoformat()}~x", f"x~{A_RUN}", "1~2~3"])
 def test_a_cursor_of_ones_own(cursor: str) -> None:
     """A cursor that no page gave is a mistake of the request."""
     with pytest.raises(InvalidError, match="cursor: use the cursor of an earlier page"):
