@@ -11,6 +11,7 @@ import psycopg
 from devstack.chaos.chain import EGRESS, INGRESS, STORAGES
 from devstack.chaos.system import System
 from devstack.chaos.verdict import Evidence
+from devstack.chaos.waiting import until
 
 LETTERS = f"DLQ:{INGRESS}"
 _FINISHED = """
@@ -20,6 +21,11 @@ WHERE finished_at IS NOT NULL AND status IN ('done', 'halted', 'partial', 'faile
 _ATTEMPTS = "SELECT vcon_in::text, attempts FROM chain_runs"
 # The first migration inserts its name, each later one replaces it.
 _FIRST_MIGRATIONS = "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'alembic_version'"
+# A session tells what it has counted when it ends, if not before.
+_OTHER_SESSIONS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 async def gather(system: System, fed: Mapping[str, str]) -> Evidence:
@@ -86,6 +92,13 @@ async def attempts(system: System) -> dict[str, int]:
 
 
 async def first_migrations(system: System) -> int:
-    """How often the first migration was run, also where that was rolled back."""
+    """How often the first migration was run, also where that was rolled back; ends all services."""
+    await system.kill_services()
+
+    async def all_have_told() -> bool:
+        [[sessions]] = await asyncio.to_thread(_rows, system, _OTHER_SESSIONS)
+        return bool(sessions == 0)
+
+    await until(all_have_told, "the sessions of the services to end")
     [[times]] = await asyncio.to_thread(_rows, system, _FIRST_MIGRATIONS)
     return int(times)
