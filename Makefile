@@ -9,6 +9,8 @@ ROOMS := core actions events schemas pipeline links storage tracers lib devstack
 # mypy refuses a folder without a Python file.
 TYPED = $(foreach room,$(ROOMS),$(if $(wildcard $(room)/*.py $(room)/*/*.py),$(room))) \
 	$(wildcard entrypoint.py alembic/env.py)
+# Much of the whole suite is waiting for processes: each worker has servers of its own.
+SIDE_BY_SIDE = --numprocesses=auto --maxprocesses=4 --dist=worksteal
 COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-index-url \
 	--custom-compile-command "make requirements" $(UPGRADE)
 
@@ -28,7 +30,7 @@ up: ## Start the embedded stack and the service and keep them running
 
 test: ## Run the whole test suite (ARGS="tests/unit -k name" for a part)
 	$(BOOTSTRAP) test
-	@$(VENV) -m pytest $(ARGS)
+	@$(VENV) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 chaos: ## Kill and stop everything under load, for long, and count every vCon (ARGS="--short")
 	$(BOOTSTRAP) demo
