@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from core import metrics, readings
 from core.action_registry import ActionRegistry
 from core.action_runner import ActionRunner
 from core.backoff import Backoff
@@ -18,7 +19,8 @@ from core.database import database
 from core.dispatch import Dispatcher
 from core.errors import ConfigurationError, PatchcordError
 from core.handshake import check_request_line, handshake_url
-from core.health import HealthServer
+from core.health import health_server
+from core.metrics_page import MetricsPage
 from core.plugboard_client import TOPIC, PlugboardClient
 from core.readiness import Readiness
 from core.records import Records
@@ -62,15 +64,20 @@ class Service:
         self._records = Records(database)
         self._threads = ThreadPoolExecutor(settings.blocking_threads, thread_name_prefix="action")
         self._pipeline = self._build_pipeline() if settings.has_pipeline else None
-        self._workers = _workers(settings, self._pipeline) if self._pipeline else None
-        self._client = self._build_client(offered_actions(settings))
+        self._page = MetricsPage()
+        self._workers = _workers(settings, self._pipeline, self._page) if self._pipeline else None
+        actions = offered_actions(settings)
+        metrics.REQUESTS.offer(actions)
+        self._desk = RequestDesk(at_once=settings.max_concurrency, waiting=settings.max_queue)
+        self._client = self._build_client(actions)
         self._readiness = Readiness(
             joined=lambda: self._client.joined,
             draining=lambda: self._draining,
             redis=self._pipeline.connection if self._pipeline else None,
             workers=self._workers,
         )
-        self._health = _health(settings, self._readiness)
+        self._health = health_server(settings, self._readiness.checks, self._page.render)
+        readings.show(joined=lambda: self._client.joined, desk=self._desk, workers=self._workers)
 
     def _build_pipeline(self) -> PipelineFront:
         return PipelineFront(self._settings, RunHistory(database), self._configuration_changed)
@@ -103,7 +110,7 @@ class Service:
             dispatcher=Dispatcher(
                 actions, timeout=settings.action_timeout, run_blocking=self._run_blocking
             ),
-            desk=RequestDesk(at_once=settings.max_concurrency, waiting=settings.max_queue),
+            desk=self._desk,
             events=ActionRegistry.discover("events"),
             reply_format=REPLY_FORMATS[settings.reply_format],
             reconnect=backoff,
@@ -178,6 +185,7 @@ class Service:
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._health:
             await asyncio.to_thread(self._health.close)
+        self._page.close()
         await asyncio.to_thread(database.close)
 
 
@@ -213,23 +221,18 @@ async def _first_to_end(main: list[asyncio.Task[None]], beside: list[asyncio.Tas
             task.result()
 
 
-def _workers(settings: Settings, front: PipelineFront) -> Supervisor:
+def _workers(settings: Settings, front: PipelineFront, page: MetricsPage) -> Supervisor:
     return Supervisor(
         [sys.executable, str(ENTRYPOINT), "worker"],
         settings.conserver_workers,
         front.worker_died,
-        environment={**environment(), "CONSERVER_CONFIG_FILE": str(front.snapshot.path)},
+        environment={
+            **environment(),
+            **page.worker_environment,
+            "CONSERVER_CONFIG_FILE": str(front.snapshot.path),
+        },
+        process_ended=page.bury,
     )
-
-
-def _health(settings: Settings, readiness: Readiness) -> HealthServer | None:
-    if settings.health_port is None:
-        return None
-    try:
-        return HealthServer(settings.health_host, settings.health_port, readiness.checks)
-    except OSError as error:
-        msg = f"HEALTH_PORT: cannot listen on {settings.health_port}: {error.strerror}"
-        raise ConfigurationError(msg) from None
 
 
 def _backoff(settings: Settings) -> Backoff:

@@ -1,4 +1,4 @@
-"""GET /live and /ready for container health checks, in a thread of their own."""
+"""GET /live and /ready for health checks and /metrics for Prometheus, in a thread of their own."""
 
 import http.server
 import json
@@ -7,19 +7,44 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, override
 
+from core.errors import ConfigurationError
+from core.settings import Settings
+
 type Checks = Callable[[], Mapping[str, bool]]
+type Metrics = Callable[[str], tuple[bytes, str]]
+"""Given an Accept header: the page, and its content type."""
+
+
+def health_server(settings: Settings, checks: Checks, metrics: Metrics) -> "HealthServer | None":
+    """The server that the settings ask for, if any.
+
+    Raises:
+        ConfigurationError: when its port is taken.
+    """
+    port = settings.health_port
+    if port is None:
+        return None
+    try:
+        return HealthServer(settings.health_host, port, checks, metrics)
+    except OSError as error:
+        msg = f"HEALTH_PORT: cannot listen on {port}: {error.strerror}"
+        raise ConfigurationError(msg) from None
 
 
 class HealthServer:
-    """Answers `/live` with 200 while the process runs, `/ready` with 200 or 503 and the checks."""
+    """Answers `/live` with 200 while the process runs, `/ready` with 200 or 503 and the checks.
 
-    def __init__(self, host: str, port: int, checks: Checks) -> None:
+    `/metrics` is what the service counts.
+    """
+
+    def __init__(self, host: str, port: int, checks: Checks, metrics: Metrics) -> None:
         """`checks` is called in another thread for every request; it must not block.
 
         Raises:
             OSError: when the port is taken.
         """
-        handler = type("Handler", (_Handler,), {"checks": staticmethod(checks)})
+        sources = {"checks": staticmethod(checks), "metrics": staticmethod(metrics)}
+        handler = type("Handler", (_Handler,), sources)
         self._server = _Server((host, port), handler)
         self._thread = threading.Thread(target=self._serve, name="health", daemon=True)
 
@@ -51,6 +76,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     checks: Checks
+    metrics: Metrics
     protocol_version = "HTTP/1.1"
     timeout = 10  # seconds that a silent connection keeps its thread
 
@@ -60,13 +86,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif self.path == "/ready":
             checks = dict(self.checks())
             self._answer(200 if all(checks.values()) else 503, checks)
+        elif self.path.partition("?")[0] == "/metrics":
+            self._send(200, *self.metrics(self.headers.get("Accept", "")))
         else:
-            self._answer(404, {"error": "there are /live and /ready"})
+            self._answer(404, {"error": "there are /live, /ready and /metrics"})
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
-        content = json.dumps(body).encode()
+        self._send(status, json.dumps(body).encode(), "application/json")
+
+    def _send(self, status: int, content: bytes, content_type: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from core import metrics
 from core.channel import Channel
 
 WORTH_SENDING = 30.0
@@ -48,6 +49,7 @@ class UnsentAnswers:
                 yield answer
             else:
                 self.dropped += 1
+                metrics.LATE_ANSWERS.inc()
 
 
 class Outbox:

@@ -24,6 +24,16 @@ class RequestDesk:
         self._waiting: deque[Work] = deque()
         self._running: set[asyncio.Task[None]] = set()
 
+    @property
+    def running(self) -> int:
+        """How many pieces are worked on."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     def take(self, work: Work) -> bool:
         """Start it now, or when there is room; False when too many wait already."""
         if len(self._running) < self._at_once:

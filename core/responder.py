@@ -9,6 +9,7 @@ from typing import Any
 
 from structlog.contextvars import bind_contextvars
 
+from core import metrics
 from core.action_response import ActionResponse
 from core.dispatch import Dispatcher, incident
 from core.outbound import Answer, Outbox
@@ -35,7 +36,7 @@ class Responder:
         self._reply_format = reply_format
         self._outbox = outbox
         self._answered = answered
-        self._unanswered: dict[str, float] = {}
+        self._unanswered: dict[str, tuple[float, object]] = {}
         self._closed = False
 
     @property
@@ -48,13 +49,16 @@ class Responder:
     ) -> None:
         """Take on one request; its answer is sent when it is there, or a 503 at once."""
         if not isinstance(response_ref, str):
+            metrics.WITHOUT_REF.inc()
             log.warning("a request without a ref cannot be answered")
             return
-        self._unanswered[response_ref] = asyncio.get_running_loop().time()
+        self._unanswered[response_ref] = asyncio.get_running_loop().time(), action
         work = partial(self._work, action, fields, response_ref, client, websocket)
         if self._closed:
+            metrics.REFUSED_STOPPING.inc()
             self._answer(response_ref, _busy("this replica is stopping"))
         elif not self._desk.take(work):
+            metrics.REFUSED_FULL.inc()
             self._answer(response_ref, _busy("too many requests wait already"))
 
     async def close(self, grace: float) -> None:
@@ -77,11 +81,14 @@ class Responder:
         self._answer(ref, await self._dispatcher.answer(action, fields, client, websocket))
 
     def _answer(self, ref: str, response: ActionResponse) -> None:
-        received_at = self._unanswered.pop(ref, None)
-        if received_at is None:  # the ref came twice, or the request was given up
+        request = self._unanswered.pop(ref, None)
+        if request is None:  # the ref came twice, or the request was given up
             return
+        received_at, action = request
         self._outbox.send(Answer(ref, self._payload(response), received_at))
         self._answered()
+        took = asyncio.get_running_loop().time() - received_at
+        metrics.REQUESTS.answered(action, response.status_code, took)
 
     def _payload(self, response: ActionResponse) -> Any:
         try:

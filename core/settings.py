@@ -89,7 +89,7 @@ class Settings(DatabaseSettings):
     reconnect_max: float = Field(30.0, gt=0, description="Longest such pause, s.")
     shutdown_grace: float = Field(25.0, ge=0, description="Seconds that running work gets at stop.")
     health_port: int | None = Field(
-        None, ge=0, le=65535, description="Port of /live and /ready; unset means none."
+        None, ge=0, le=65535, description="Port of /live, /ready, /metrics; unset: none."
     )
     health_host: str = Field("0.0.0.0", description="Address the health port listens on.")  # noqa: S104 -- a container's probe comes from outside
 

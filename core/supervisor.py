@@ -10,6 +10,8 @@ import uuid
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
+from core import metrics
+
 log = logging.getLogger(__name__)
 
 RESTART_PAUSE = 1.0
@@ -35,12 +37,17 @@ class Supervisor:
         worker_died: Callable[[str], Awaitable[None]],
         *,
         environment: Mapping[str, str],
+        process_ended: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`worker_died` is told the id of a worker that is certainly gone."""
+        """`worker_died` is told the id of a worker that is certainly gone.
+
+        `process_ended` is told the pid of every process that has ended, however it did.
+        """
         self._command = command
         self._count = count
         self._worker_died = worker_died
         self._environment = dict(environment)
+        self._process_ended = process_ended
         self._processes: dict[str, Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -49,6 +56,11 @@ class Supervisor:
     def complete(self) -> bool:
         """Whether every worker runs."""
         return len(self._processes) == self._count
+
+    @property
+    def running(self) -> int:
+        """How many workers run."""
+        return len(self._processes)
 
     async def run(self) -> None:
         """Keep the workers running until `stop`."""
@@ -61,6 +73,7 @@ class Supervisor:
             code = await self._run_one(worker_id)
             if self._stopping.is_set() and code == 0:
                 return
+            metrics.WORKER_DEATHS.inc()
             log.error("worker died", extra={"worker": worker_id, "exit_code": code})
             await self._worker_died(worker_id)
             with contextlib.suppress(TimeoutError):
@@ -87,6 +100,7 @@ class Supervisor:
             return await process.wait()
         finally:
             del self._processes[worker_id]
+            self._process_ended(process.pid)
 
     def signal(self, signum: signal.Signals) -> None:
         """Send a signal to every worker."""

@@ -18,6 +18,11 @@ from core.settings import DatabaseSettings
 PATIENCE = 30.0
 
 
+def page(accept: str) -> tuple[bytes, str]:
+    """The metrics, which are text for whoever takes text."""
+    return f"asked for {accept}\n".encode(), "text/plain; version=9"
+
+
 @pytest.fixture
 def checks() -> dict[str, bool]:
     """What the server is told; tests change it."""
@@ -27,7 +32,7 @@ def checks() -> dict[str, bool]:
 @pytest.fixture
 def server(checks: dict[str, bool]) -> Iterator[HealthServer]:
     """A server on a free port."""
-    server = HealthServer("127.0.0.1", 0, lambda: checks)
+    server = HealthServer("127.0.0.1", 0, lambda: checks, page)
     server.start()
     yield server
     server.close()
@@ -58,6 +63,16 @@ def test_ready_follows_the_checks(
     assert (answer.status_code, answer.json()) == (503, {"joined": True, "postgres": False})
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/metrics?name[]=up"])
+def test_metrics_come_in_the_format_asked_for(
+    path: str, get: Callable[[str], httpx.Response]
+) -> None:
+    """/metrics is the page that fits the request's Accept header, with its own content type."""
+    answer = get(path)
+    assert (answer.status_code, answer.text) == (200, "asked for */*\n")
+    assert answer.headers["content-type"] == "text/plain; version=9"
+
+
 @pytest.mark.parametrize("path", ["/", "/readyz", "/live/"])
 def test_there_is_nothing_else(path: str, get: Callable[[str], httpx.Response]) -> None:
     """Any other path is 404."""
@@ -76,12 +91,12 @@ def test_a_slow_client_holds_up_nobody(server: HealthServer) -> None:
 def test_a_taken_port_is_told_at_once(server: HealthServer) -> None:
     """Two servers cannot have one port; the second says so before it starts."""
     with pytest.raises(OSError, match="Address already in use"):
-        HealthServer("127.0.0.1", server.port, dict)
+        HealthServer("127.0.0.1", server.port, dict, page)
 
 
 def test_after_close_nobody_answers(checks: dict[str, bool]) -> None:
     """A closed server has given its port back."""
-    server = HealthServer("127.0.0.1", 0, lambda: checks)
+    server = HealthServer("127.0.0.1", 0, lambda: checks, page)
     server.start()
     server.close()
     with pytest.raises(ConnectionRefusedError):

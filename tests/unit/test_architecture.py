@@ -34,6 +34,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "websockets": r"core/plugboard_client\.py",
     "sqlalchemy": r"(core/(tables|database\w*|migrations|record\w*|run_\w+)|alembic/.*)\.py",
     "redis": r"pipeline/connection(_threads)?\.py",
+    "prometheus_client": r"core/metrics(_\w+)?\.py",
     "structlog": r"core/(logs|responder)\.py",
     "uvloop": r"entrypoint\.py",
     "pydantic_settings": r"core/settings\.py",
@@ -44,7 +45,14 @@ RANKS: tuple[tuple[str, ...], ...] = (
     # words
     (
         *("errors", "frames", "backoff", "heartbeat", "channel_effects", "channel_states"),
-        *("action_fields", "action_schema", "action_response", "ports", "ports_operations"),
+        *(
+            "metrics",
+            "action_fields",
+            "action_schema",
+            "action_response",
+            "ports",
+            "ports_operations",
+        ),
     ),
     # thinking
     (
@@ -53,7 +61,15 @@ RANKS: tuple[tuple[str, ...], ...] = (
     ),
     # doing
     (
-        *("settings", "logs", "metrics", "action_registry", "plugboard_client", "health"),
+        *(
+            "settings",
+            "logs",
+            "metrics_page",
+            "readings",
+            "action_registry",
+            "plugboard_client",
+            "health",
+        ),
         *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
         *("migrations", "records", "record_rows", "run_history", "run_queries"),
     ),

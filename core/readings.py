@@ -1,0 +1,16 @@
+"""What `/metrics` reads when somebody asks, rather than being told whenever it changes."""
+
+from collections.abc import Callable
+
+from core import metrics
+from core.request_desk import RequestDesk
+from core.supervisor import Supervisor
+
+
+def show(*, joined: Callable[[], bool], desk: RequestDesk, workers: Supervisor | None) -> None:
+    """From now on the gauges say how it is with these."""
+    metrics.JOINED.set_function(joined)
+    metrics.IN_FLIGHT.set_function(lambda: desk.running)
+    metrics.WAITING.set_function(lambda: desk.waiting)
+    if workers is not None:
+        metrics.WORKERS.set_function(lambda: workers.running)
