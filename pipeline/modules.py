@@ -15,6 +15,7 @@ from pipeline.config import Chain, GuestSpec, LinkStep, PipelineConfig, StorageS
 from pipeline.config_model import STORAGE_RETRIES
 from pipeline.modules_contract import LINK, STORAGE, TRACER, Contract, Function, Guest, guest_in
 from pipeline.modules_missing import explain_missing
+from pipeline.modules_options import Options, fresh, laid_over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +23,13 @@ class Loaded:
     """A guest ready to be called, with its configured options over its default ones."""
 
     name: str
-    options: Mapping[str, Any] = field(repr=False)
+    options: Options = field(repr=False)
     is_async: bool
     only_through_lib: bool = False
 
-    def fresh_options(self) -> dict[str, Any]:
-        """The options for one call: a guest may change this dict, though not what lies deeper."""
-        return dict(self.options)
+    def fresh_options(self) -> Options:
+        """The options for one call: a guest may change them, though not what lies deeper."""
+        return fresh(self.options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,10 +184,9 @@ class _Loader:
 
 
 def _common(spec: GuestSpec, guest: Guest) -> dict[str, Any]:
-    options = {**guest.default_options, **spec.options}
     return {
         "name": spec.name,
-        "options": options,
+        "options": laid_over(guest.default_options, spec),
         "is_async": guest.is_async,
         "only_through_lib": guest.only_through_lib,
     }

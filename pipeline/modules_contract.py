@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from pydantic import BaseModel
+
 from core.errors import GuestError
+from pipeline.modules_options import options_model
 
 type Function = Callable[..., Any]
 
@@ -40,11 +43,13 @@ TRACER = Contract("run", {"run": _TRACED})
 class Guest:
     """A guest that keeps its contract: its functions by name, and its default options.
 
+    `default_options` is a mapping, or the guest's own model of its options.
+
     `only_through_lib`: it says of itself that it touches vCons through `lib` and in no other way.
     """
 
     functions: Mapping[str, Any]
-    default_options: Mapping[str, Any]
+    default_options: Mapping[str, Any] | type[BaseModel]
     is_async: bool
     only_through_lib: bool = False
 
@@ -57,11 +62,9 @@ def guest_in(module: ModuleType, contract: Contract) -> Guest:
     """
     holder = _holder(module, contract)
     functions = _functions(holder, contract)
-    defaults = getattr(holder, "default_options", getattr(module, "default_options", None))
-    if not isinstance(defaults, Mapping | None):
-        raise GuestError("default_options is not a mapping")
     through_lib = getattr(holder, "only_through_lib", False) is True
-    return Guest(functions, defaults or {}, is_async(functions[contract.needed]), through_lib)
+    defaults = options_model(holder, module) or _default_options(holder, module)
+    return Guest(functions, defaults, is_async(functions[contract.needed]), through_lib)
 
 
 def is_async(function: Function) -> bool:
@@ -69,6 +72,13 @@ def is_async(function: Function) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         type(function).__call__
     )
+
+
+def _default_options(holder: object, module: ModuleType) -> Mapping[str, Any]:
+    defaults = getattr(holder, "default_options", getattr(module, "default_options", None))
+    if not isinstance(defaults, Mapping | None):
+        raise GuestError("default_options is not a mapping")
+    return defaults or {}
 
 
 def _holder(module: ModuleType, contract: Contract) -> object:

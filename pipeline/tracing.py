@@ -7,6 +7,7 @@ from core.errors import ConflictError
 from pipeline.calls import GuestCalls, describe
 from pipeline.live_run import LiveRun
 from pipeline.modules import LoadedTracer
+from pipeline.modules_options import option
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Tracers:
         for tracer in run.guests.tracers_of(run.chain):
             links = [link.name for link in run.chain.links]
             failure = await self._call(tracer, vcon_in, vcon_out, links, index)
-            if failure is not None and tracer.options.get("dlq_vcon_on_error"):
+            if failure is not None and option(tracer.options, "dlq_vcon_on_error"):
                 return f"tracer {tracer.name}: {failure}"
         return None
 

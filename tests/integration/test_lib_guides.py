@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from core.errors import ConfigurationError
 from lib.vcon_library import prepare
 from pipeline.config import Chain, parse
 from pipeline.modules import Guests, Loaded, load
@@ -22,11 +23,12 @@ from tests.guests.scene import TAGGED, canonical, connected
 
 DOCS = Path(__file__).parents[2] / "docs"
 VCON = canonical(TAGGED) | {
+    "subject": "A bike to repair",
     "dialog": [
         {"type": "text", "body": "Can I bring the bike on Saturday?"},
         {"type": "recording", "url": "https://media.example.com/1.wav"},
         {"type": "text", "body": "Saturday at ten works."},
-    ]
+    ],
 }
 UUID = VCON["uuid"]
 
@@ -95,6 +97,23 @@ async def test_the_example_links_count_words_once(
             for entry in document["analysis"]
         ]
         assert counts == [("words", 0, {"words": 7}), ("words", 2, {"words": 4})]
+
+
+async def test_the_example_with_checked_options(store: VconStore, folder: Path) -> None:
+    """It gets them as an object, and a wrong one is told in the words of the page."""
+    shorten = {"links__words__module": "shorten"}
+    _, guests = configured(
+        "writing-links.md", folder, **shorten, links__words__options={"length": "4"}
+    )
+    [link] = guests.links.values()
+    assert await call(link, link.run, UUID, link.name, link.fresh_options()) == UUID
+    document = await store.get(UUID)
+    assert document is not None
+    assert document["subject"] == VCON["subject"][:4]
+    with pytest.raises(ConfigurationError) as error:
+        configured("writing-links.md", folder, **shorten, links__words__options={"length": "none"})
+    told = str(error.value).partition(" (")[0].replace("links.words", "links.shorten")
+    assert f"`{told}`" in (DOCS / "writing-links.md").read_text()
 
 
 async def test_the_example_storage_keeps_a_vcon(folder: Path) -> None:

@@ -1,0 +1,74 @@
+"""The options a guest is called with: its own defaults, and what the configuration says over them.
+
+A guest says what it takes in one of two ways: `default_options`, a dict, as vcon-server's guests
+do; or `Options`, a Pydantic model, which is checked at load and given to each call as an object.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from core.errors import GuestError
+from pipeline.config_model import GuestSpec
+
+log = logging.getLogger(__name__)
+
+type Options = Mapping[str, Any] | BaseModel
+
+FOR_THE_HOST = frozenset({"after_link"})
+"""Options that vcon-server's own machinery reads, whatever the guest."""
+
+
+def options_model(*holders: object) -> type[BaseModel] | None:
+    """The model `Options` of a guest, in the first of these places that has one.
+
+    Raises:
+        GuestError: for something of that name that is no Pydantic model.
+    """
+    found = next((each for h in holders if (each := getattr(h, "Options", None)) is not None), None)
+    if found is None or (isinstance(found, type) and issubclass(found, BaseModel)):
+        return found
+    raise GuestError("Options is not a Pydantic model")
+
+
+def laid_over(defaults: Mapping[str, Any] | type[BaseModel], spec: GuestSpec) -> Options:
+    """What the configuration says, over the guest's defaults.
+
+    Raises:
+        GuestError: with each option that its model does not take, by path, without its value.
+    """
+    if isinstance(defaults, Mapping):
+        return {**defaults, **spec.options}
+    try:
+        options = defaults.model_validate(dict(spec.options))
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        problems = [f"options.{_path(each['loc'])}: {each['msg']}" for each in details]
+        raise GuestError("; ".join(problems)) from None
+    _tell_unknown(defaults, spec)
+    return options
+
+
+def option(options: Options, name: str) -> Any:
+    """One option, or None for one that is not there."""
+    return getattr(options, name, None) if isinstance(options, BaseModel) else options.get(name)
+
+
+def fresh(options: Options) -> Options:
+    """The options for one call: the guest may change them, though not what lies deeper."""
+    return options.model_copy() if isinstance(options, BaseModel) else dict(options)
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _tell_unknown(model: type[BaseModel], spec: GuestSpec) -> None:
+    """A mistyped name would be ignored in silence; the value may be a secret and is not told."""
+    fields = model.model_fields.items()
+    known = FOR_THE_HOST | {str(name) for key, each in fields for name in (key, each.alias or key)}
+    unknown = sorted(set(spec.options) - known)
+    if unknown and model.model_config.get("extra", "ignore") == "ignore":
+        log.warning("options that nobody reads", extra={"guest": spec.name, "options": unknown})
