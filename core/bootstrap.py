@@ -135,6 +135,7 @@ class Service:
         ]
         if self._pipeline and self._workers:
             on_hangup(self._pipeline.reload)
+            self._page.look_first(self._pipeline.depths.look)
             main.append(asyncio.create_task(self._workers.run()))
             main.append(asyncio.create_task(self._pipeline.run()))
         try:
@@ -228,7 +229,7 @@ def _workers(settings: Settings, front: PipelineFront, page: MetricsPage) -> Sup
         front.worker_died,
         environment={
             **environment(),
-            **page.worker_environment,
+            "METRICS_FOLDER": str(page.folder),
             "CONSERVER_CONFIG_FILE": str(front.snapshot.path),
         },
         process_ended=page.bury,

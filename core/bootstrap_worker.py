@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 
+from core.metrics_file import MetricsFile
 from core.settings import Settings
 from core.signals import StopSignals, on_hangup, on_input, until
 from lib.host import receive_guests
@@ -24,7 +25,8 @@ async def work(settings: Settings, worker_id: str) -> int:
     """
     receive_guests(settings.vcon_redis_expiry)
     signals = StopSignals()
-    worker = WorkerProcess(settings, worker_id)
+    numbers = MetricsFile(settings.metrics_folder)
+    worker = WorkerProcess(settings, worker_id, numbers.changed)
     reloads: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
@@ -42,6 +44,7 @@ async def work(settings: Settings, worker_id: str) -> int:
         await _until_stopped(worker, signals, settings.shutdown_grace)
     finally:
         _end_within(LINGER)
+    numbers.write()
     await worker.close()
     return EXIT_STOPPED
 

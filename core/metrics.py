@@ -4,97 +4,62 @@ Count where it happens: `EXPIRED.inc()`. Every label takes its values from the c
 a list in this file, never from a caller, so the number of series is known. Finding a series by its
 labels costs more than counting in it: keep the child (`DROPPED.labels("expired")`), not the parent.
 
-One answer may cost a microsecond at most, so requests are counted in plain integers, on the event
-loop alone; `docs/metrics.md` names every metric.
+What happens thousands of times a second is an `Outcomes` or a `Tally`, fed on the event loop alone;
+`docs/metrics.md` names every metric.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Iterable
+from typing import override
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from core.metrics_outcomes import Outcomes, Tally
+
+REGISTRY = CollectorRegistry()
+"""What this process has counted."""
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Upper bounds of the buckets of every request's time."""
+"""Upper bounds of the buckets of a request's time."""
 LONG_SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """The same for what a guest does, which may take minutes."""
 UNKNOWN = "unknown"
 """The label of whatever has a name that this service does not know."""
 
-REGISTRY = CollectorRegistry()
-"""What this process has counted."""
 
-
-class Requests(Collector):
+class Requests(Outcomes[object]):
     """Answers by action and code, and how long they took."""
 
     def __init__(self) -> None:
         """Knows no action yet."""
+        super().__init__(
+            "patchcord_request",
+            ("Requests answered.", "From receipt to the answer."),
+            subject=("action",),
+            outcome="code",
+            bounds=SECONDS,
+        )
         self._actions: set[str] = set()
-        self._times: dict[tuple[object, int], _Times] = {}
 
     def offer(self, actions: Iterable[str]) -> None:
         """These actions get a label of their own."""
         self._actions.update(actions)
 
-    def answered(self, action: object, code: int, seconds: float) -> None:
-        """Count one answer; `action` is whatever the request said. Call on the event loop."""
-        try:
-            times = self._times[action, code]
-        except (KeyError, TypeError):  # the first of its kind, or a name that is no text
-            times = self._of(action, code)
-        times.counts[bisect_left(SECONDS, seconds)] += 1
-        times.total += seconds
-
-    def _of(self, action: object, code: int) -> "_Times":
+    @override
+    def ended(self, key: tuple[object, object], seconds: float) -> None:
+        """Count one answer: whatever the request called its action, and the code."""
+        action, code = key
         known = isinstance(action, str) and action in self._actions
-        code = code if 100 <= code < 600 else 0
-        return self._times.setdefault((action if known else UNKNOWN, code), _Times())
-
-    def collect(self) -> Iterator[Metric]:
-        """Both families as they are now."""
-        answers = CounterMetricFamily(
-            "patchcord_requests", "Requests answered.", labels=("action", "code")
-        )
-        by_action: dict[str, _Times] = {}
-        for (action, code), times in self._times.copy().items():
-            answers.add_metric((str(action), str(code)), sum(times.counts))
-            by_action.setdefault(str(action), _Times()).add(times)
-        yield answers
-        yield self._seconds(by_action)
-
-    @staticmethod
-    def _seconds(by_action: Mapping[str, "_Times"]) -> Metric:
-        family = HistogramMetricFamily(
-            "patchcord_request_seconds", "From receipt to the answer.", labels=("action",)
-        )
-        bounds = (*map(str, SECONDS), "+Inf")
-        for action, times in by_action.items():
-            running = accumulate(times.counts)
-            buckets = [(bound, float(n)) for bound, n in zip(bounds, running, strict=True)]
-            family.add_metric((action,), buckets, times.total)
-        return family
+        is_status = isinstance(code, int) and 100 <= code < 600
+        super().ended((action if known else UNKNOWN, code if is_status else 0), seconds)
 
 
-class _Times:
-    """How many answers there were in each bucket, and the sum of their seconds."""
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(SECONDS) + 1)
-        self.total = 0.0
-
-    def add(self, other: "_Times") -> None:
-        """What was counted elsewhere, too."""
-        self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
-        self.total += other.total
-
-
-REQUESTS = Requests()
-REGISTRY.register(REQUESTS)
+def _steps(kind: str) -> Outcomes[str, str]:
+    return Outcomes(
+        f"patchcord_{kind}",
+        (f"Times that a {kind} has run.", f"How long a {kind} takes, retries included."),
+        subject=("chain", kind),
+        outcome="outcome",
+        bounds=LONG_SECONDS,
+    )
 
 
 def _counter(name: str, what: str, *labels: str) -> Counter:
@@ -102,15 +67,13 @@ def _counter(name: str, what: str, *labels: str) -> Counter:
 
 
 def _gauge(name: str, what: str, *labels: str) -> Gauge:
-    return Gauge(f"patchcord_{name}", what, labels, registry=REGISTRY, multiprocess_mode="livesum")
-
-
-def _histogram(name: str, what: str, *labels: str) -> Histogram:
-    return Histogram(f"patchcord_{name}", what, labels, registry=REGISTRY, buckets=LONG_SECONDS)
+    return Gauge(f"patchcord_{name}", what, labels, registry=REGISTRY)
 
 
 # Requests
 
+REQUESTS = Requests()
+REGISTRY.register(REQUESTS)
 IN_FLIGHT = _gauge("requests_in_flight", "Requests that an action works on.")
 WAITING = _gauge("requests_waiting", "Requests that wait for room.")
 STUCK_THREADS = _gauge(
@@ -137,6 +100,26 @@ REFUSED_STOPPING = REFUSED.labels("stopping")
 
 WORKERS = _gauge("workers", "Worker processes that run.")
 WORKER_DEATHS = _counter("worker_deaths", "Worker processes that ended unasked.")
+
+# Chains
+
+RUNS: Outcomes[str] = Outcomes(
+    "patchcord_run",
+    ("Attempts at a run that have ended.", "How long an attempt takes."),
+    subject=("chain",),
+    outcome="status",
+    bounds=LONG_SECONDS,
+)
+LINKS, STORAGES = _steps("link"), _steps("storage")
+VCONS_RECEIVED = Tally(
+    "patchcord_vcons_received", "vCons put into an ingress list by an action.", "list", "outcome"
+)
+for _collector in (RUNS, LINKS, STORAGES, VCONS_RECEIVED):
+    REGISTRY.register(_collector)
+VCONS_IN_FLIGHT = _gauge("vcons_in_flight", "vCons that a run works on, on any replica.")
+INGRESS_DEPTH = _gauge("ingress_depth", "vCons that wait in an ingress list.", "list")
+EGRESS_DEPTH = _gauge("egress_depth", "vCons that wait in an egress list.", "list")
+DEAD_LETTERS = _gauge("dead_letters", "vCons in a dead-letter list.", "list")
 
 # The Plugboard
 

@@ -1,26 +1,30 @@
 """What `/metrics` says: this process's metrics and those of its workers, added up.
 
-A worker is told a folder (`PROMETHEUS_MULTIPROC_DIR`), and `prometheus_client` keeps the worker's
-values in files there, mapped into memory: so nothing that was counted is lost with a killed worker,
-and nobody has to ask a busy one. This process counts in plain memory, which is quicker. When a
-worker is gone, what it had counted is taken over here and its files go: counters do not fall, and
-files do not pile up.
+A worker leaves its numbers in a file of a folder made for this start of the service, so that nobody
+has to ask a busy one. When a worker is gone, what it had counted is taken over here and its file
+goes: counters do not fall, and files do not pile up.
 """
 
+import asyncio
+import logging
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from core.metrics import REGISTRY
+from core.metrics_file import file_of, read
 
-FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 3.0
+"""How long the event loop gets for a fresh look."""
 
 
 class MetricsPage(Collector):
@@ -33,26 +37,34 @@ class MetricsPage(Collector):
         self._lock = threading.Lock()
         self._registry = CollectorRegistry()
         self._registry.register(self)
+        self._look: Callable[[], object] = lambda: None
+
+    def look_first(self, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """From now on `look` is awaited on this event loop before the page is made."""
+        loop = asyncio.get_running_loop()
+        self._look = lambda: asyncio.run_coroutine_threadsafe(look(), loop).result(LOOK_SECONDS)
 
     @property
-    def worker_environment(self) -> dict[str, str]:
-        """The variable by which a worker's metrics end up here."""
-        return {FOLDER_VARIABLE: self._folder.name}
+    def folder(self) -> Path:
+        """Where workers are to leave their numbers."""
+        return Path(self._folder.name)
 
     def bury(self, pid: int) -> None:
         """A worker's process is gone: take over what it had counted."""
         with self._lock:
-            files = list(Path(self._folder.name).glob(f"*_{pid}.db"))
-            left = [file for file in files if not file.name.startswith("gauge_")]
-            self._of_the_dead = added_up(self._of_the_dead, _read(left))
-            for file in files:
-                file.unlink()
+            file = file_of(self.folder, pid)
+            counted = [family for family in read([file]) if family.type != "gauge"]
+            self._of_the_dead = added_up(self._of_the_dead, counted)
+            file.unlink(missing_ok=True)
 
     def collect(self) -> Iterable[Metric]:
         """Every family, once."""
+        try:
+            self._look()
+        except (RuntimeError, TimeoutError):  # the loop is closed, or busy with something long
+            log.debug("metrics without a fresh look")
         with self._lock:
-            living = _read(Path(self._folder.name).glob("*.db"))
-            return added_up(REGISTRY.collect(), self._of_the_dead, living)
+            return added_up(REGISTRY.collect(), self._of_the_dead, read(self.folder.glob("*.json")))
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The page in a format that the `Accept` header allows, and its content type."""
@@ -62,11 +74,6 @@ class MetricsPage(Collector):
     def close(self) -> None:
         """Remove the folder."""
         self._folder.cleanup()
-
-
-def _read(files: Iterable[Path]) -> Iterable[Metric]:
-    merged: Iterable[Metric] = MultiProcessCollector.merge([str(file) for file in files])  # type: ignore[no-untyped-call]
-    return merged
 
 
 def added_up(*sources: Iterable[Metric]) -> list[Metric]:

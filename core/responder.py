@@ -88,7 +88,7 @@ class Responder:
         self._outbox.send(Answer(ref, self._payload(response), received_at))
         self._answered()
         took = asyncio.get_running_loop().time() - received_at
-        metrics.REQUESTS.answered(action, response.status_code, took)
+        metrics.REQUESTS.ended((action, response.status_code), took)
 
     def _payload(self, response: ActionResponse) -> Any:
         try:

@@ -93,6 +93,10 @@ class Settings(DatabaseSettings):
     )
     health_host: str = Field("0.0.0.0", description="Address the health port listens on.")  # noqa: S104 -- a container's probe comes from outside
 
+    metrics_folder: Path | None = Field(
+        None, description="Where a worker leaves its numbers; the service sets it for its own."
+    )
+
     conserver_config_file: Path | None = Field(
         None, description="The pipeline's config.yml; without it this is a pure RPC service."
     )

@@ -11,6 +11,7 @@ from pipeline.calls import GuestCalls
 from pipeline.catalogue import Catalogue
 from pipeline.configuration import ConfigurationWatch, Snapshot
 from pipeline.dead_letters import DeadLetters
+from pipeline.depths import Depths
 from pipeline.egress import Egress
 from pipeline.finder import VconFinder
 from pipeline.history import RunArchive
@@ -31,7 +32,7 @@ PRUNE_SECONDS = 3600.0
 
 
 class PipelineFront:
-    """`service` is for the actions; `run` is what goes on beside them."""
+    """`service` is for the actions, `depths` for the metrics; `run` goes on beside them."""
 
     def __init__(
         self, settings: Settings, history: RunHistory, changed: Callable[[], Awaitable[None]]
@@ -51,6 +52,7 @@ class PipelineFront:
         self._queues = build_queues(settings, self.connection)
         self._calls = GuestCalls(THREADS, self.connection)
         self._archive = RunArchive(history)
+        self.depths = Depths(self.connection, self._configuration)
         self._build()
 
     def _build(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from core.errors import ForbiddenError, InvalidError, TooLargeError, UnknownNameError
+from core.metrics import VCONS_RECEIVED
 from pipeline.configuration import Configuration
 from pipeline.document import created_at_epoch, normalised, search_keys
 from pipeline.document_findings import findings
@@ -60,7 +61,10 @@ class Ingress:
             digest=hashlib.sha256(text).hexdigest(),
             index_keys=search_keys(document),
         )
-        outcome = await self._intake.ingest(entry, _once(lists))
+        names = _once(lists)
+        outcome = await self._intake.ingest(entry, names)
+        for name in names:
+            VCONS_RECEIVED.count(name, outcome)
         return Ingested(uuid=entry.vcon_uuid, outcome=outcome)
 
     def _check_lists(self, lists: Sequence[str]) -> None:

@@ -30,6 +30,8 @@ class LiveRun:
     queued_at: str | None = None
     memory: RunMemory = field(default_factory=RunMemory)
     step_began: float = 0.0
+    resumed: int = 0
+    """How many of the steps are an earlier attempt's."""
     lapses: int = 0
     """How often the lease had lapsed when the run was last known to be ours."""
 
@@ -55,7 +57,7 @@ class LiveRun:
     def start_over(self) -> None:
         """Forget what has been done: it is not in Redis and will not get there."""
         self.memory = RunMemory()
-        self.steps = []
+        self.steps, self.resumed = [], 0
         self.progress = Progress(vcon=self.claim.vcon_uuid)
 
     def record(self, status: RunStatus = "running") -> Record:
@@ -134,6 +136,7 @@ def _resume(live: LiveRun, earlier: dict[str, Any]) -> None:
     # what was stored before a link that is new in the chain will have to be stored again
     saved = _done(earlier, "storage") if len(links) == len(live.chain.links) else []
     live.steps = links + saved
+    live.resumed = len(live.steps)
     live.progress = Progress(
         vcon=earlier["vcon_out"],
         links_done=len(links),

@@ -19,6 +19,7 @@ from pipeline.connection import CommandRefused, RedisConnection
 from pipeline.idle import ListWatch
 from pipeline.journal import Lost
 from pipeline.live_run import LiveRun, take_up
+from pipeline.observers import RETRIED, RunMeter
 from pipeline.queues import Claim, Queues
 from pipeline.runner import ChainRunner
 from pipeline.settlement import settlement_of
@@ -46,6 +47,7 @@ class Worker:
         connection: RedisConnection,
         queues: Queues,
         runner: ChainRunner,
+        meter: RunMeter,
         *,
         concurrency: int,
     ) -> None:
@@ -55,6 +57,7 @@ class Worker:
         self._connection = connection
         self._queues = queues
         self._runner = runner
+        self._meter = meter
         self._concurrency = concurrency
         self._running: dict[int, asyncio.Task[None]] = {}
         self._broken_off: list[LiveRun] = []
@@ -183,10 +186,7 @@ class Worker:
             log.exception("run cannot be settled", extra=_fields(live))
             live.start_over()
             live.progress = plan.after_failure(live.progress, f"cannot be settled: {error}")
-            settlement = settlement_of(live, "failed")
-            return await self._connection.insist(
-                lambda: self._queues.finish(self._id, live.claim, settlement)
-            )
+            return await self._connection.insist(lambda: self._finish(live, "failed"))
 
     def _live_run(self, claim: Claim) -> LiveRun:
         now = self._configuration
@@ -199,10 +199,20 @@ class Worker:
             delay = plan.retry_delay(claim.attempt, random.random())  # noqa: S311 -- spreads retries
             due = int((time.time() + delay) * 1000)
             log.warning("attempt failed; will be repeated", extra=_fields(live))
-            return await self._queues.retry_later(self._id, claim, live.record("queued"), due)
+            held = await self._queues.retry_later(self._id, claim, live.record("queued"), due)
+            return self._counted(live, RETRIED, held=held)
         if log.isEnabledFor(level := LOG_LEVELS[ending]):
             log.log(level, "run ended", extra={"status": ending, **_fields(live)})
-        return await self._queues.finish(self._id, claim, settlement_of(live, ending))
+        return await self._finish(live, ending)
+
+    async def _finish(self, live: LiveRun, ending: plan.Ending) -> bool:
+        held = await self._queues.finish(self._id, live.claim, settlement_of(live, ending))
+        return self._counted(live, ending, held=held)
+
+    def _counted(self, live: LiveRun, status: str, *, held: bool) -> bool:
+        if held:
+            self._meter.settled(live, status)
+        return held
 
 
 def _lists(chain: Chain) -> list[str]:

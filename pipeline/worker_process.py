@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import Settings, environment
@@ -11,6 +12,7 @@ from pipeline.calls import GuestCalls
 from pipeline.journal import RunJournal
 from pipeline.lease import Lease
 from pipeline.link_steps import LinkSteps
+from pipeline.observers import RunMeter
 from pipeline.runner import ChainRunner
 from pipeline.tracing import Tracers
 from pipeline.worker import Worker
@@ -24,8 +26,10 @@ LAST_CLAIM = 0.5
 class WorkerProcess:
     """All that runs in one worker's process."""
 
-    def __init__(self, settings: Settings, worker_id: str) -> None:
+    def __init__(self, settings: Settings, worker_id: str, counted: Callable[[], None]) -> None:
         """Read the configuration, load the guests, build the parts; connects to nothing.
+
+        `counted` is called whenever something has been counted.
 
         Raises:
             ConfigurationError: with every problem of the configuration and its guests.
@@ -41,7 +45,7 @@ class WorkerProcess:
         links = LinkSteps(redis, self._calls, journal, self._lease, Tracers(self._calls))
         runner = ChainRunner(redis, links, self._calls, journal, self._lease)
         self._worker = Worker(
-            *(worker_id, self._configuration, redis, queues, runner),
+            *(worker_id, self._configuration, redis, queues, runner, RunMeter(counted)),
             concurrency=settings.conserver_vcon_concurrency,
         )
 

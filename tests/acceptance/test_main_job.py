@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import psycopg
 import pytest
 import pytest_asyncio
@@ -135,3 +136,23 @@ async def test_mistakes_are_told(
     answer = await system.call(action, **fields)
     assert answer.status_code == status
     assert words in answer.json()["message"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_work_of_the_workers_is_on_the_metrics_page(system: Deployment) -> None:
+    """What the service answered and what its workers ran are numbers of one page."""
+    uuids = await ingest_all(system, "plain")
+    await finished(system, "plain", uuids)
+    wanted = (
+        'patchcord_requests_total{action="IngestVcon",code="200"}',
+        'patchcord_runs_total{chain="plain",status="done"}',
+        'patchcord_storage_seconds_count{chain="plain",storage="postgres"}',
+        'patchcord_ingress_depth{list="plain"} 0.0',
+        "patchcord_joined 1.0",
+    )
+    async with asyncio.timeout(DONE_SECONDS), httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            page = await client.get(f"http://127.0.0.1:{system.service.health_port}/metrics")
+            if all(series in page.text for series in wanted):
+                return
+            await asyncio.sleep(POLL_SECONDS)  # a worker tells within a second

@@ -30,6 +30,7 @@ from pipeline.lease import Lease
 from pipeline.link_steps import LinkSteps
 from pipeline.modules import Guests, LoadedLink, LoadedStorage, LoadedTracer
 from pipeline.modules_contract import is_async
+from pipeline.observers import RunMeter
 from pipeline.queues import Claim, Queues, Record, Settlement
 from pipeline.runner import ChainRunner
 from pipeline.runs import Runs
@@ -286,7 +287,10 @@ class Scene:
         journal = RunJournal(redis, self.queues)
         links = LinkSteps(redis, calls, journal, lease, Tracers(calls))
         runner = ChainRunner(redis, links, calls, journal, lease)
-        worker = Worker(*(name, configuration, redis, self.queues, runner), concurrency=concurrency)
+        worker = Worker(
+            *(name, configuration, redis, self.queues, runner, RunMeter(lambda: None)),
+            concurrency=concurrency,
+        )
         crew = Crew(name, worker, lease, calls, asyncio.create_task(asyncio.sleep(0)))
         self.crews.append(crew)
         return crew

@@ -1,6 +1,6 @@
 """The metrics of several processes on one page, also of those that have died."""
 
-import os
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,17 +10,24 @@ from pathlib import Path
 import pytest
 
 from core import metrics
+from core.metrics_file import MetricsFile
 from core.metrics_page import MetricsPage
 
 COUNTING = """
 import sys
+from pathlib import Path
 from core import metrics
-metrics.WORKER_DEATHS.inc(int(sys.argv[1]))
-metrics.STUCK_THREADS.inc(int(sys.argv[1]))
+from core.metrics_file import MetricsFile
+metrics.WORKER_DEATHS.inc(int(sys.argv[2]))
+metrics.STUCK_THREADS.inc(int(sys.argv[2]))
+metrics.RUNS.ended(("main", "done"), 0.3)
+MetricsFile(Path(sys.argv[1])).write()
 print("counted", flush=True)
 sys.stdin.read()
 """
 ROOT = Path(__file__).parents[2]
+PATIENCE = 20.0
+DEATHS, STUCK = "patchcord_worker_deaths_total", "patchcord_stuck_threads"
 
 type Worker = subprocess.Popen[str]
 
@@ -40,9 +47,8 @@ def counting(page: MetricsPage) -> Iterator[Callable[[int], Worker]]:
 
         def start(number: int) -> Worker:
             worker = subprocess.Popen(
-                [sys.executable, "-c", COUNTING, str(number)],
+                [sys.executable, "-c", COUNTING, str(page.folder), str(number)],
                 cwd=ROOT,
-                env={**os.environ, **page.worker_environment},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -64,38 +70,102 @@ def values(page: MetricsPage) -> dict[str, float]:
     return {name: float(value) for name, _, value in rows}
 
 
-DEATHS, STUCK = "patchcord_worker_deaths_total", "patchcord_stuck_threads"
-
-
 def test_what_a_dead_worker_counted_stays(
     page: MetricsPage, counting: Callable[[int], Worker]
 ) -> None:
     """Workers' numbers are added to the service's own; of a killed one the counters stay."""
-    before = values(page)[DEATHS]
+    ran = 'patchcord_run_seconds_bucket{chain="main",le="0.5"}'
+    before = values(page)
     metrics.WORKER_DEATHS.inc()
     first, _ = counting(10), counting(100)
     seen = values(page)
-    assert (seen[DEATHS] - before, seen[STUCK]) == (111, 110)
+    assert seen[DEATHS] - before[DEATHS] == 111
+    assert seen[STUCK] - before[STUCK] == 110
+    assert seen[ran] - before.get(ran, 0) == 2
     first.kill()
     first.wait()
     page.bury(first.pid)
     seen = values(page)
-    assert (seen[DEATHS] - before, seen[STUCK]) == (111, 100)
+    assert seen[DEATHS] - before[DEATHS] == 111
+    assert seen[STUCK] - before[STUCK] == 100
+    assert seen[ran] - before.get(ran, 0) == 2
 
 
 def test_the_files_of_the_dead_are_removed(
     page: MetricsPage, counting: Callable[[int], Worker]
 ) -> None:
     """A worker that dies again and again does not fill the disk, nor is it counted twice."""
-    folder = Path(*page.worker_environment.values())
     worker = counting(1)
     before = values(page)[DEATHS]
     worker.kill()
     worker.wait()
     for _ in range(2):
         page.bury(worker.pid)
-    assert list(folder.iterdir()) == []
+    assert list(page.folder.iterdir()) == []
     assert values(page)[DEATHS] == before
+
+
+async def test_the_file_follows_what_is_counted(
+    page: MetricsPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some time after something was counted it is in the file, whatever came in between."""
+    monkeypatch.setattr("core.metrics_file.PAUSE", 0.001)
+    written = asyncio.Event()
+
+    class TellingFile(MetricsFile):
+        def write(self) -> None:
+            super().write()
+            written.set()
+
+    file = TellingFile(page.folder)
+    for number in (2, 3):
+        before = await asyncio.to_thread(values, page)
+        metrics.WORKER_DEATHS.inc(number)
+        file.changed()
+        file.changed()
+        async with asyncio.timeout(PATIENCE):
+            await written.wait()
+        written.clear()
+        # this process counts for the page, too, so what is added twice has been written
+        seen = await asyncio.to_thread(values, page)
+        assert seen[DEATHS] - before[DEATHS] >= 2 * number
+
+
+async def test_a_process_that_is_no_worker_writes_nothing() -> None:
+    """Without a folder, counting has no consequence."""
+    file = MetricsFile(None)
+    file.changed()
+    file.write()
+    assert file._due is None
+
+
+async def test_the_page_looks_before_it_speaks(page: MetricsPage) -> None:
+    """What only the event loop can find out is found out when the page is asked for."""
+    looks = 0
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+        metrics.INGRESS_DEPTH.labels("in").set(looks)
+
+    page.look_first(look)
+    for expected in (1, 2):
+        seen = await asyncio.to_thread(values, page)
+        assert seen['patchcord_ingress_depth{list="in"}'] == expected
+    metrics.INGRESS_DEPTH.clear()
+
+
+async def test_a_look_that_fails_costs_nothing_but_itself(
+    page: MetricsPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the event loop is too busy to look, the page comes without."""
+    monkeypatch.setattr("core.metrics_page.LOOK_SECONDS", 0.001)
+
+    async def look() -> None:
+        await asyncio.Event().wait()
+
+    page.look_first(look)
+    assert DEATHS in await asyncio.to_thread(values, page)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +184,6 @@ def test_the_format_is_the_one_asked_for(accept: str, content_type: str, page: M
 def test_close_leaves_nothing_behind() -> None:
     """The folder is made for one start of the service and goes with it."""
     page = MetricsPage()
-    folder = Path(*page.worker_environment.values())
-    assert folder.is_dir()
+    assert page.folder.is_dir()
     page.close()
-    assert not folder.exists()
+    assert not page.folder.exists()

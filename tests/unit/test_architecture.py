@@ -45,14 +45,8 @@ RANKS: tuple[tuple[str, ...], ...] = (
     # words
     (
         *("errors", "frames", "backoff", "heartbeat", "channel_effects", "channel_states"),
-        *(
-            "metrics",
-            "action_fields",
-            "action_schema",
-            "action_response",
-            "ports",
-            "ports_operations",
-        ),
+        *("metrics", "metrics_outcomes", "action_fields", "action_schema", "action_response"),
+        *("ports", "ports_operations"),
     ),
     # thinking
     (
@@ -61,15 +55,8 @@ RANKS: tuple[tuple[str, ...], ...] = (
     ),
     # doing
     (
-        *(
-            "settings",
-            "logs",
-            "metrics_page",
-            "readings",
-            "action_registry",
-            "plugboard_client",
-            "health",
-        ),
+        *("settings", "logs", "metrics_file", "metrics_page", "readings", "action_registry"),
+        *("plugboard_client", "health"),
         *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
         *("migrations", "records", "record_rows", "run_history", "run_queries"),
     ),

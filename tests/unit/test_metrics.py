@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.metrics import MetricWrapperBase
 
 from core import metrics
 from core.metrics import REGISTRY, Requests
+from core.metrics_outcomes import Outcomes, Tally
 from core.metrics_page import added_up
 
 PAGE = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
@@ -32,9 +34,9 @@ def series(requests: Requests) -> dict[str, float]:
 
 def test_an_answer_is_counted_by_action_and_code(requests: Requests) -> None:
     """Each action and code has its own number; the times are those of the action."""
-    requests.answered("Ping", 200, 0.002)
-    requests.answered("Ping", 200, 0.3)
-    requests.answered("Ping", 400, 100.0)
+    requests.ended(("Ping", 200), 0.002)
+    requests.ended(("Ping", 200), 0.3)
+    requests.ended(("Ping", 400), 100.0)
     found = series(requests)
     assert found['patchcord_requests_total{action="Ping",code="200"}'] == 2
     assert found['patchcord_requests_total{action="Ping",code="400"}'] == 1
@@ -45,7 +47,7 @@ def test_an_answer_is_counted_by_action_and_code(requests: Requests) -> None:
 def test_a_bucket_holds_what_took_no_longer(requests: Requests) -> None:
     """Buckets are cumulative, and a time equal to a bound is within it."""
     for seconds in (0.0, 0.001, 0.0011, 31.0):
-        requests.answered("Ping", 200, seconds)
+        requests.ended(("Ping", 200), seconds)
     found = series(requests)
     bucket = 'patchcord_request_seconds_bucket{{action="Ping",le="{}"}}'.format
     assert [found[bucket(le)] for le in ("0.001", "0.0025", "30.0", "+Inf")] == [2, 3, 3, 4]
@@ -54,20 +56,19 @@ def test_a_bucket_holds_what_took_no_longer(requests: Requests) -> None:
 @pytest.mark.parametrize("name", ["Pong", "", None, 7, ["Ping"], {"Ping": 1}])
 def test_callers_make_no_series(name: object, requests: Requests) -> None:
     """Whatever a request calls its action, an unknown one is counted as that."""
-    requests.answered(name, 404, 0.0)
+    requests.ended((name, 404), 0.0)
     assert series(requests)['patchcord_requests_total{action="unknown",code="404"}'] == 1
 
 
 @pytest.mark.parametrize("code", [0, -1, 99, 600, 10**9])
 def test_actions_make_few_series(code: int, requests: Requests) -> None:
     """An action may answer with any number; those that are no HTTP status are one series."""
-    requests.answered("Ping", code, 0.0)
+    requests.ended(("Ping", code), 0.0)
     assert series(requests)['patchcord_requests_total{action="Ping",code="0"}'] == 1
 
 
 def test_the_page_names_every_metric() -> None:
     """Its table has every family of the registry with type, labels and words, and no others."""
-    metrics.REQUESTS.offer(["Ping"])
     rows = re.findall(r"^\| `(patchcord_\w+)` \| (\w+) \| (.*?) ?\| (.*) \|$", PAGE, re.MULTILINE)
     told = {name: (kind, what) for name, kind, _, what in rows}
     assert told == {f.name: (f.type, f.documentation) for f in REGISTRY.collect()}
@@ -77,13 +78,16 @@ def test_the_page_names_every_label() -> None:
     """The labels in its table are those that the metrics were declared with."""
     rows = re.findall(r"^\| `(patchcord_\w+)` \| \w+ \| (.*?) ?\|", PAGE, re.MULTILINE)
     told = {name: tuple(re.findall(r"\w+", labels)) for name, labels in rows}
-    declared = {
-        metric._name: metric._labelnames
-        for metric in vars(metrics).values()
-        if hasattr(metric, "_labelnames") and not metric._labelvalues
-    }
-    assert declared
-    assert {name: told[name] for name in declared} == declared
+    declared: dict[str, tuple[str, ...]] = {}
+    for metric in vars(metrics).values():
+        if isinstance(metric, Outcomes):
+            declared[f"{metric._name}s"] = (*metric._subject, metric._outcome)
+            declared[f"{metric._name}_seconds"] = metric._subject
+        elif isinstance(metric, Tally):
+            declared[metric._name] = metric._labels
+        elif isinstance(metric, MetricWrapperBase) and not metric._labelvalues:
+            declared[metric._name] = metric._labelnames
+    assert declared == told
 
 
 def test_numbers_of_several_processes_are_added() -> None:

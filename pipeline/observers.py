@@ -1,0 +1,28 @@
+"""What is counted about runs, once they are over: nothing stands between a link and its call."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from core.metrics import LINKS, RUNS, STORAGES
+from pipeline.live_run import LiveRun
+
+RETRIED = "retried"
+"""The status of an attempt that failed and will be repeated."""
+
+
+class RunMeter:
+    """Counts attempts at runs, their links and their storages."""
+
+    def __init__(self, counted: Callable[[], None]) -> None:
+        """`counted` is called after each attempt."""
+        self._counted = counted
+
+    def settled(self, live: LiveRun, status: str) -> None:
+        """An attempt has ended and counts: nobody else has taken the run over."""
+        chain = live.chain.name
+        seconds = (datetime.now(UTC) - live.started_at).total_seconds()
+        RUNS.ended((chain, status), seconds)
+        for step in live.steps[live.resumed :]:
+            of_its_kind = LINKS if step["kind"] == "link" else STORAGES
+            of_its_kind.ended((chain, step["name"], step["outcome"]), step["seconds"])
+        self._counted()
