@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from core.settings import DatabaseSettings, Settings
+from devstack import schema_words
+from devstack.schema_words import Schema, plain, values
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
@@ -22,13 +23,7 @@ PARTS = (
 )
 HEAD = "| variable | values | default | what it is |\n|---|---|---|---|"
 
-BOUNDS = {
-    "minimum": "at least {}",
-    "exclusiveMinimum": "more than {}",
-    "maximum": "at most {}",
-}
-
-type Schema = Mapping[str, Any]
+KINDS = schema_words.KINDS | {"array": "names, comma-separated"}
 
 
 def page() -> str:
@@ -54,32 +49,8 @@ def _in_reading_order(names: Iterable[str]) -> list[str]:
 
 def _row(name: str, field: Schema) -> str:
     default = field.get("default")
-    told = f"`{_plain(default)}`" if default not in (None, []) else ""
-    return f"| `{name.upper()}` | {_values(field)} | {told} | {field['description']} |"
-
-
-def _values(field: Schema) -> str:
-    """What may be written, in words."""
-    kind: Schema = next((each for each in field.get("anyOf", ()) if "type" in each), field)
-    if "enum" in kind:
-        return ", ".join(f"`{value}`" for value in kind["enum"])
-    if kind["type"] == "boolean":
-        return "`true`, `false`"
-    bounds = [words.format(_plain(kind[key])) for key, words in BOUNDS.items() if key in kind]
-    return " ".join([_kind(kind), " and ".join(bounds)]).strip()
-
-
-def _kind(kind: Schema) -> str:
-    if kind.get("format") == "password":
-        return "text, secret"
-    kinds = {"string": "text", "array": "names, comma-separated", "number": "number"}
-    return kinds.get(kind["type"], "integer")
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    told = f"`{plain(default)}`" if default not in (None, []) else ""
+    return f"| `{name.upper()}` | {values(field, KINDS)} | {told} | {field['description']} |"
 
 
 def main() -> None:

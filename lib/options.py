@@ -14,11 +14,18 @@ class GuestOptions(BaseModel):
     """Options of a guest; declare `class Options(GuestOptions)` in its module.
 
     An option that is null counts as unset, so `headers:` with nothing behind it is no mistake. A
-    number or a switch may be a text, as a value that is filled from the environment is. Names that
-    are no Python names, such as `webhook-urls`, are aliases.
+    number or a switch may be a text, as a value that is filled from the environment is, and a text
+    may be a number, as YAML reads one. Names that are no Python names, such as `webhook-urls`, are
+    aliases. Objects are frozen, and may be keys of a dict if all their values may.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(
+        coerce_numbers_to_str=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # it may be a secret
+        populate_by_name=True,
+    )
 
     @model_validator(mode="before")
     @classmethod

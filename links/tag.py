@@ -1,48 +1,50 @@
 """Tags a vCon.
 
-Options: `tags`, a list of names (each becomes the tag `name:name`) or a mapping of names to values
-(each becomes `name:value`).
-
 Reads and writes the attachment with the purpose `tags`: a JSON text that lists `name:value`. Tags
 that the vCon has already are left alone, so a second run changes nothing. A vCon that is not there
-ends the run. Raises `ValueError` for `tags` that are neither a list nor a mapping.
+ends the run. Raises nothing.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import orjson
+from pydantic import Field
 
+from lib.options import GuestOptions
 from lib.vcon_redis import AsyncVconRedis
 
-default_options: dict[str, Any] = {"tags": ["iron", "maiden"]}
 only_through_lib = True
 
 
+class Options(GuestOptions):
+    """Which tags."""
+
+    tags: list[Any] | dict[str, Any] = Field(
+        ["iron", "maiden"],
+        description="a list of names, each of which is its own value too (`iron:iron`); "
+        "or + a mapping of names to values",
+    )
+
+    @cached_property
+    def wanted(self) -> list[str]:
+        """The tags as `name:value`, each once."""
+        named = self.tags if isinstance(self.tags, dict) else {name: name for name in self.tags}
+        return [f"{name}:{value}" for name, value in named.items()]
+
+
 async def run(
-    vcon_uuid: str, link_name: str, opts: Mapping[str, Any] = default_options
+    vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
     """Add the tags that are missing; the uuid, or None when there is no such vCon."""
-    options = default_options | dict(opts)
     redis = AsyncVconRedis()
     document = await redis.get_vcon_dict(vcon_uuid)
     if document is None:
         return None
-    if add_tags(document, wanted_tags(options["tags"])):
+    if add_tags(document, Options.of(opts).wanted):
         await redis.store_vcon_dict(document)
     return vcon_uuid
-
-
-def wanted_tags(tags: object) -> list[str]:
-    """What the option asks for, as `name:value`, each once."""
-    match tags:
-        case Mapping():
-            pairs: Iterable[tuple[object, object]] = tags.items()
-        case list() | tuple():
-            pairs = ((name, name) for name in tags)
-        case _:
-            raise ValueError("tags: expected a list of names, or a mapping of names to values")
-    return list(dict.fromkeys(f"{name}:{value}" for name, value in pairs))
 
 
 def add_tags(document: dict[str, Any], wanted: Iterable[str]) -> bool:

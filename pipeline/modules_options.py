@@ -58,7 +58,9 @@ def option(options: Options, name: str) -> Any:
 
 def fresh(options: Options) -> Options:
     """The options for one call: the guest may change them, though not what lies deeper."""
-    return options.model_copy() if isinstance(options, BaseModel) else dict(options)
+    if not isinstance(options, BaseModel):
+        return dict(options)
+    return options if options.model_config.get("frozen") else options.model_copy()
 
 
 def _path(location: tuple[str | int, ...]) -> str:

@@ -1,15 +1,12 @@
 """Keeps vCons as files.
 
-Options: `path`, the folder; `organize_by_date`, whether it has a folder YYYY/MM/DD for each day
-(UTC) on which vCons were made; `compression`, whether files are gzip; `max_file_size`, the most
-bytes of JSON that are taken; `file_permissions` and `dir_permissions`, a number such as 0o644 or
-that as text; `fsync`, whether each file is on the disk before `save` returns, which a process that
-dies does not need, but a power cut does.
+A file is `UUID.json` or `UUID.json.gz`. It is written beside its place and then renamed, so it is
+there whole or not at all; saving again replaces it. Folders that are missing are made; the
+permissions of others are left alone. A uuid that could be a path is refused.
 
-A file is `UUID.json` or `UUID.json.gz`; it is there whole or not at all, and saving again replaces
-it. Folders that are missing are made; the permissions of others are left alone. Raises
-`LookupError` for a vCon that is not in Redis, `ValueError` for one that is too large, a uuid that
-is no plain name or permissions that are none, and `OSError` when the disk does.
+Reads the vCon, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis,
+`ValueError` for one that is too large or a uuid that is no plain name, and `OSError` when the disk
+does.
 """
 
 import gzip
@@ -19,63 +16,20 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import orjson
+from pydantic import BeforeValidator, Field
 
+from lib.options import GuestOptions
 from lib.vcon_dates import created_at
 from lib.vcon_redis import VconRedis
 
-default_options: dict[str, Any] = {
-    "path": "/data/vcons",
-    "organize_by_date": True,
-    "compression": False,
-    "max_file_size": 10_485_760,
-    "file_permissions": 0o644,
-    "dir_permissions": 0o755,
-    "fsync": False,
-}
 only_through_lib = True
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _SUFFIXES = (".json", ".json.gz")
 _DAY = "[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
-
-
-def save(vcon_uuid: str, opts: Mapping[str, Any] = default_options) -> None:
-    """Write the vCon as it is now in Redis."""
-    options = default_options | dict(opts)
-    name = _plain(vcon_uuid)
-    document = VconRedis().get_vcon_dict(vcon_uuid)
-    if document is None:
-        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
-    content = _content(document, options)
-    folder = Path(options["path"], _day(document) if switch(options["organize_by_date"]) else "")
-    suffix, other = reversed(_SUFFIXES) if switch(options["compression"]) else _SUFFIXES
-    make_folder(folder, permissions(options["dir_permissions"]))
-    mode, sync = permissions(options["file_permissions"]), switch(options["fsync"])
-    with _replaced(folder / f"{name}{suffix}", mode, sync=sync) as file:
-        file.write(content)
-    (folder / f"{name}{other}").unlink(missing_ok=True)
-
-
-def get(vcon_uuid: str, opts: Mapping[str, Any] = default_options) -> dict[str, Any] | None:
-    """The vCon as it was saved last, or None."""
-    files = _files(vcon_uuid, opts)
-    if not files:
-        return None
-    newest = max(files, key=lambda file: file.stat().st_mtime_ns)
-    content = newest.read_bytes()
-    document = orjson.loads(gzip.decompress(content) if newest.suffix == ".gz" else content)
-    return document if isinstance(document, dict) else None
-
-
-def delete(vcon_uuid: str, opts: Mapping[str, Any] = default_options) -> bool:
-    """Remove the vCon; False when it was not there. Folders stay, even empty ones."""
-    files = _files(vcon_uuid, opts)
-    for file in files:
-        file.unlink(missing_ok=True)
-    return bool(files)
 
 
 def permissions(value: object) -> int:
@@ -89,13 +43,76 @@ def permissions(value: object) -> int:
     except ValueError:
         mode = None
     if not isinstance(mode, int) or isinstance(mode, bool) or not 0 <= mode <= 0o777:
-        raise ValueError(f'permissions: expected octal digits such as "0o644", got {value!r}')
+        raise ValueError('permissions: expected octal digits such as "0o644"')
     return mode
 
 
-def switch(value: object) -> bool:
-    """Whether an option is on; one that was filled from the environment is a text."""
-    return value.lower() in ("1", "true", "yes", "on") if isinstance(value, str) else bool(value)
+Permissions = Annotated[int, BeforeValidator(permissions)]
+
+
+class Options(GuestOptions):
+    """Where files lie, and what they are like."""
+
+    path: Path = Field(Path("/data/vcons"), description="the folder")
+    organize_by_date: bool = Field(
+        True, description="folders `YYYY/MM/DD` in it, by the day (UTC) on which a vCon was made"
+    )
+    compression: bool = Field(False, description="gzip")
+    max_file_size: int = Field(
+        10_485_760, description="the most bytes of JSON; a larger vCon is refused"
+    )
+    file_permissions: Permissions = Field(
+        0o644, description="of files; octal, as number or text", json_schema_extra={"octal": True}
+    )
+    dir_permissions: Permissions = Field(
+        0o755,
+        description="of the folders that are made; others keep theirs",
+        json_schema_extra={"octal": True},
+    )
+    fsync: bool = Field(
+        False,
+        description="+ whether each file is on the disk before the storage has it, which a process "
+        "that dies does not need, but a power cut does",
+    )
+
+
+type Given = Mapping[str, Any] | Options | None
+
+
+def save(vcon_uuid: str, opts: Given = None) -> None:
+    """Write the vCon as it is now in Redis."""
+    options = Options.of(opts)
+    name = _plain(vcon_uuid)
+    document = VconRedis().get_vcon_dict(vcon_uuid)
+    if document is None:
+        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    content = _content(document, options)
+    folder = options.path / (_day(document) if options.organize_by_date else "")
+    suffix, other = reversed(_SUFFIXES) if options.compression else _SUFFIXES
+    make_folder(folder, options.dir_permissions)
+    mode, sync = options.file_permissions, options.fsync
+    with _replaced(folder / f"{name}{suffix}", mode, sync=sync) as file:
+        file.write(content)
+    (folder / f"{name}{other}").unlink(missing_ok=True)
+
+
+def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
+    """The vCon as it was saved last, or None."""
+    files = _files(vcon_uuid, opts)
+    if not files:
+        return None
+    newest = max(files, key=lambda file: file.stat().st_mtime_ns)
+    content = newest.read_bytes()
+    document = orjson.loads(gzip.decompress(content) if newest.suffix == ".gz" else content)
+    return document if isinstance(document, dict) else None
+
+
+def delete(vcon_uuid: str, opts: Given = None) -> bool:
+    """Remove the vCon; False when it was not there. Folders stay, even empty ones."""
+    files = _files(vcon_uuid, opts)
+    for file in files:
+        file.unlink(missing_ok=True)
+    return bool(files)
 
 
 def make_folder(folder: Path, mode: int) -> None:
@@ -117,12 +134,12 @@ def _plain(vcon_uuid: str) -> str:
     return vcon_uuid
 
 
-def _content(document: dict[str, Any], options: Mapping[str, Any]) -> bytes:
+def _content(document: dict[str, Any], options: Options) -> bytes:
     text = orjson.dumps(document)
-    limit = int(options["max_file_size"])
+    limit = options.max_file_size
     if len(text) > limit:
         raise ValueError(f"the vCon has {len(text)} bytes, max_file_size allows {limit}")
-    return gzip.compress(text, mtime=0) if switch(options["compression"]) else text
+    return gzip.compress(text, mtime=0) if options.compression else text
 
 
 def _day(document: dict[str, Any]) -> str:
@@ -131,10 +148,10 @@ def _day(document: dict[str, Any]) -> str:
     return "" if made is None else f"{made:%Y/%m/%d}"
 
 
-def _files(vcon_uuid: str, opts: Mapping[str, Any]) -> list[Path]:
+def _files(vcon_uuid: str, opts: Given) -> list[Path]:
     """The files that hold a vCon, in the folder itself or in that of any day."""
     name = _plain(vcon_uuid)
-    path = Path((default_options | dict(opts))["path"])
+    path = Options.of(opts).path
     return [
         file
         for suffix in _SUFFIXES

@@ -16,22 +16,22 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from storage.postgres.options import Options
 from storage.postgres.table import Statements, statements
 
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a connection, be it a new one or one that others have in use."""
 
 type _Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
-type _Key = tuple[tuple[str, str], ...]
 
 TABLE_LOCK = 7_237_941_846_022_136_421
 """The advisory lock under which a table is made: any number that nobody else locks by."""
 
-_pools: WeakKeyDictionary[AbstractEventLoop, dict[_Key, Task[_Pool]]] = WeakKeyDictionary()
+_pools: WeakKeyDictionary[AbstractEventLoop, dict[Options, Task[_Pool]]] = WeakKeyDictionary()
 
 
 async def rows(
-    options: Mapping[str, Any], statement: bytes, values: Mapping[str, Any]
+    options: Options, statement: bytes, values: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
     """Carry out one statement; the rows it gives, none for one that gives none.
 
@@ -58,31 +58,30 @@ async def close() -> None:
             await outcome.close()
 
 
-async def _pool(options: Mapping[str, Any]) -> _Pool:
+async def _pool(options: Options) -> _Pool:
     loop = asyncio.get_running_loop()
     pools = _pools.setdefault(loop, {})
-    key = tuple((name, str(value)) for name, value in options.items())
-    if key not in pools:
+    if options not in pools:
         # A context of its own: the pool outlives the run that happens to be the first.
-        pools[key] = loop.create_task(_opened(options), context=Context())
-        pools[key].add_done_callback(lambda task: _forget_failed(pools, key, task))
-    return await asyncio.shield(pools[key])
+        pools[options] = loop.create_task(_opened(options), context=Context())
+        pools[options].add_done_callback(lambda task: _forget_failed(pools, options, task))
+    return await asyncio.shield(pools[options])
 
 
-def _forget_failed(pools: dict[_Key, Task[_Pool]], key: _Key, task: Task[_Pool]) -> None:
+def _forget_failed(pools: dict[Options, Task[_Pool]], options: Options, task: Task[_Pool]) -> None:
     if task.cancelled() or task.exception():
-        pools.pop(key, None)
+        pools.pop(options, None)
 
 
-async def _opened(options: Mapping[str, Any]) -> _Pool:
+async def _opened(options: Options) -> _Pool:
     settings = _connection_settings(options)
     # Not through the pool, which would keep trying and not say what is wrong.
     async with await AsyncConnection.connect(**settings) as connection:
-        await _make_table(connection, statements(options["table_name"]))
+        await _make_table(connection, statements(options.table_name))
     pool: _Pool = AsyncConnectionPool(
         kwargs=settings,
         min_size=1,
-        max_size=int(options["pool_size"]),
+        max_size=options.pool_size,
         timeout=CONNECT_TIMEOUT,
         open=False,
     )
@@ -100,13 +99,13 @@ async def _make_table(connection: AsyncConnection[tuple[Any, ...]], table: State
             await connection.execute(table.create)
 
 
-def _connection_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+def _connection_settings(options: Options) -> dict[str, Any]:
     return {
-        "dbname": options["database"],
-        "user": options["user"],
-        "password": options["password"],
-        "host": options["host"],
-        "port": options["port"],
+        "dbname": options.database,
+        "user": options.user,
+        "password": options.password.get_secret_value(),
+        "host": options.host,
+        "port": options.port,
         "connect_timeout": CONNECT_TIMEOUT,
         "application_name": "patchcord",
         "autocommit": True,

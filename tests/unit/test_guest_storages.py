@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lib.vcon_dates import created_at
-from storage.file import delete, get, permissions, switch
+from storage.file import delete, get, permissions
 from storage.postgres.table import row, statements
 
 VCON: dict[str, Any] = {
@@ -29,19 +29,6 @@ def test_permissions_that_are_none_are_refused(value: object) -> None:
     """Even the number 644, which is 0o1204 and not what was meant."""
     with pytest.raises(ValueError, match='such as "0o644"'):
         permissions(value)
-
-
-@pytest.mark.parametrize(
-    ("value", "on"),
-    [
-        *dict.fromkeys((1, "true", "Yes", "1", "on"), True).items(),
-        *dict.fromkeys((0, "false", "no", "0", "", None), False).items(),
-    ],
-)
-def test_a_switch_may_be_a_text(value: object, on: bool) -> None:
-    """Options that are filled from the environment are always texts."""
-    assert switch(value) is on
-    assert switch(on) is on
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_options_are_laid_over_the_defaults_as_one_object() -> None:
 
 def test_every_wrong_option_is_told_by_its_path_and_without_its_value() -> None:
     """The message ends in the operator's log."""
-    told = wrong(seconds=-1, password=["hidden-word"], **{"webhook-urls": ["http://a", 5]})
+    told = wrong(seconds=-1, password=["hidden-word"], **{"webhook-urls": ["http://a", []]})
     assert "options.seconds: Input should be greater than or equal to 0" in told
     assert "options.password: Input should be a valid string" in told
     assert "options.webhook-urls.1: Input should be a valid string" in told

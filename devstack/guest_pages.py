@@ -1,0 +1,95 @@
+"""`python -m devstack.guest_pages` writes docs/guests/ from the built-in guests themselves."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from devstack.schema_words import Schema, as_yaml, values
+from lib.options import GuestOptions
+
+FOLDER = Path(__file__).parents[1] / "docs" / "guests"
+ROOMS = {"links": "run", "storage": "save", "tracers": "run"}
+"""Where guests are, and the function that makes a module one."""
+
+INDEX = """\
+# Built-in guests
+
+Links, storages and tracers are guests: modules that the configuration names, with options that are
+laid over their defaults. The built-in ones use nothing that yours could not use, too; see
+[writing links](../writing-links.md) and [writing storages](../writing-storages.md).
+
+Option names, defaults and what is written are those of vcon-server; options that it does not have
+are marked +. A wrong option is told at the start, by its path. A number or a switch may be a text,
+as a value that is filled from the environment is.
+
+These pages are written by `python -m devstack.guest_pages`.
+
+| guest | what it does |
+|---|---|
+"""
+HEAD = "| option | values | default | what it is |\n|---|---|---|---|"
+
+
+def guests() -> Iterator[ModuleType]:
+    """Every built-in guest, by name."""
+    for room, function in ROOMS.items():
+        package = importlib.import_module(room)
+        for found in sorted(pkgutil.iter_modules(package.__path__), key=lambda each: each.name):
+            module = importlib.import_module(f"{room}.{found.name}")
+            if hasattr(module, function):
+                yield module
+
+
+def pages() -> dict[str, str]:
+    """All pages as they should be, by file name."""
+    modules = list(guests())
+    rows = [f"| [`{m.__name__}`]({m.__name__}.md) | {summary(m)} |" for m in modules]
+    written = {f"{module.__name__}.md": page(module) for module in modules}
+    return {"README.md": INDEX + "\n".join(rows) + "\n", **written}
+
+
+def summary(module: ModuleType) -> str:
+    """The first sentence that a guest says of itself."""
+    return inspect.cleandoc(module.__doc__ or "").partition("\n")[0]
+
+
+def page(module: ModuleType) -> str:
+    """What a guest says of itself, and its options."""
+    model: type[GuestOptions] | None = getattr(module, "Options", None)
+    words = f"# `{module.__name__}`\n\n{inspect.cleandoc(module.__doc__ or '')}\n"
+    if model is None or not model.model_fields:
+        return f"{words}\nIt has no options.\n"
+    schema = model.model_json_schema(by_alias=True)
+    required = schema.get("required", ())
+    rows = [
+        _row(name, field, required=name in required) for name, field in schema["properties"].items()
+    ]
+    return "\n".join([words, HEAD, *rows]) + "\n"
+
+
+def _row(name: str, field: Schema, *, required: bool) -> str:
+    default = "must be given" if required else f"`{_default(field)}`"
+    return f"| `{name}` | {values(field)} | {default} | {field.get('description', '')} |"
+
+
+def _default(field: Schema) -> str:
+    default = field.get("default")
+    return f"0o{default:o}" if field.get("octal") else as_yaml(default)
+
+
+def main() -> None:
+    """Write the pages, and remove those of guests that are gone."""
+    FOLDER.mkdir(exist_ok=True)
+    written = pages()
+    for name, text in written.items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+    for file in FOLDER.glob("*.md"):
+        if file.name not in written:
+            file.unlink()
+
+
+if __name__ == "__main__":
+    main()
