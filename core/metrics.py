@@ -13,7 +13,10 @@ from typing import override
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from core.metrics_guests import Attributes, GuestMetrics
 from core.metrics_outcomes import Outcomes, Tally
+
+__all__ = ["Attributes"]  # and every metric below
 
 REGISTRY = CollectorRegistry()
 """What this process has counted."""
@@ -117,6 +120,8 @@ VCONS_RECEIVED = Tally(
 for _collector in (RUNS, LINKS, STORAGES, VCONS_RECEIVED):
     REGISTRY.register(_collector)
 VCONS_IN_FLIGHT = _gauge("vcons_in_flight", "vCons that a run works on, on any replica.")
+GUESTS = GuestMetrics()
+REGISTRY.register(GUESTS)
 INGRESS_DEPTH = _gauge("ingress_depth", "vCons that wait in an ingress list.", "list")
 EGRESS_DEPTH = _gauge("egress_depth", "vCons that wait in an egress list.", "list")
 DEAD_LETTERS = _gauge("dead_letters", "vCons in a dead-letter list.", "list")

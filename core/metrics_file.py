@@ -1,7 +1,9 @@
 """A process's numbers as a file that another process reads: how a worker's reach `/metrics`."""
 
 import asyncio
+import contextlib
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import orjson
 from prometheus_client.core import Metric
 
 from core.metrics import REGISTRY
+from core.metrics_guests import Reading
 
 PAUSE = 1.0
 """Seconds from counting something to its being in the file; all that is counted meanwhile, too."""
@@ -20,19 +23,26 @@ class MetricsFile:
     def __init__(self, folder: Path | None) -> None:
         """The file will be in this folder and be named for this process; None means no file."""
         self._folder = folder
+        self._lock = threading.Lock()
         self._due: asyncio.TimerHandle | None = None
 
     def changed(self) -> None:
         """Something has been counted: write that soon. Costs next to nothing if that is due."""
         if self._due is None and self._folder is not None:
-            self._due = asyncio.get_running_loop().call_later(PAUSE, self.write)
+            self._due = asyncio.get_running_loop().call_later(PAUSE, self._write_beside)
+
+    def _write_beside(self) -> None:
+        self._due = None
+        asyncio.get_running_loop().run_in_executor(None, self.write)  # guests' gauges may block
 
     def write(self) -> None:
-        """Write all numbers as they are now; a reader sees the file whole or not at all."""
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
-        if self._folder is not None:
+        """Write all numbers as they are now; a reader sees the file whole or not at all.
+
+        If that is not possible just now, the next time does.
+        """
+        if self._folder is None:
+            return
+        with self._lock, contextlib.suppress(OSError):  # the service is gone, or the disk is full
             draft = self._folder / f"{os.getpid()}.new"
             draft.write_bytes(orjson.dumps([_told(family) for family in REGISTRY.collect()]))
             draft.replace(file_of(self._folder, os.getpid()))
@@ -45,7 +55,8 @@ def file_of(folder: Path, pid: int) -> Path:
 
 def _told(family: Metric) -> tuple[object, ...]:
     samples = [(s.name, s.labels, s.value) for s in family.samples]
-    return family.name, family.documentation, family.type, samples
+    is_reading = isinstance(family, Reading)
+    return is_reading, family.name, family.documentation, family.type, samples
 
 
 def read(files: Iterable[Path]) -> Iterator[Metric]:
@@ -55,8 +66,8 @@ def read(files: Iterable[Path]) -> Iterator[Metric]:
             content = file.read_bytes()
         except FileNotFoundError:
             continue
-        for name, documentation, kind, samples in orjson.loads(content):
-            family = Metric(name, documentation, kind)
+        for is_reading, *about, samples in orjson.loads(content):
+            family = (Reading if is_reading else Metric)(*about)
             for sample in samples:
                 family.add_sample(*sample)
             yield family

@@ -7,6 +7,7 @@ goes: counters do not fall, and files do not pile up.
 
 import asyncio
 import logging
+import operator
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -20,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from core.metrics import REGISTRY
 from core.metrics_file import file_of, read
+from core.metrics_guests import Reading
 
 log = logging.getLogger(__name__)
 
@@ -77,15 +79,16 @@ class MetricsPage(Collector):
 
 
 def added_up(*sources: Iterable[Metric]) -> list[Metric]:
-    """One family for each name; samples with the same labels are added."""
+    """One family for each name; samples with the same labels are added, or the largest taken."""
     families: dict[str, Metric] = {}
     values: dict[str, dict[tuple[str, frozenset[tuple[str, str]]], float]] = {}
     for family in (family for source in sources for family in source):
         sums = values.setdefault(family.name, {})
         families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+        together = max if isinstance(family, Reading) else operator.add
         for name, labels, value in _samples(family):
             key = name, frozenset(labels.items())
-            sums[key] = sums.get(key, 0.0) + value
+            sums[key] = together(sums[key], value) if key in sums else value
     for name, family in families.items():
         for (sample, pairs), value in values[name].items():
             family.add_sample(sample, dict(pairs), value)

@@ -1,19 +1,52 @@
-"""vcon-server's metrics, for guests that report some.
+"""vcon-server's metrics, for guests that report some; they stand on the service's `/metrics`.
 
-Nothing is counted yet: this service has no metrics of its own so far, and these functions do
-nothing. They are here so that guests that call them run.
+An attribute whose name ends in `uuid`, `id`, `guid` or `ref`, or whose value is a uuid, is left
+out: each value would be a series for ever. See docs/metrics.md. Nothing here raises or waits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
+from typing import Any
 
-type Attributes = Mapping[str, str | bool | int | float]
+from core.metrics import GUESTS, Attributes
 
 
 def increment_counter(
     metric_name: str, value: float = 1, attributes: Attributes | None = None
 ) -> None:
-    """Does nothing yet; meant to add `value` to a counter."""
+    """Add `value`, which must not be negative, to a counter."""
+    GUESTS.increment(metric_name, value, attributes)
 
 
 def record_histogram(metric_name: str, value: float, attributes: Attributes | None = None) -> None:
-    """Does nothing yet; meant to note one measured value."""
+    """Note one measured value."""
+    GUESTS.record(metric_name, value, attributes)
+
+
+def add_updown_counter(
+    metric_name: str, value: float, attributes: Attributes | None = None
+) -> None:
+    """Add `value`, which may be negative, to a number of things that are there now."""
+    GUESTS.add(metric_name, value, attributes)
+
+
+def register_observable_gauge(
+    metric_name: str, callback: Callable[..., Iterable[Any]], description: str | None = None
+) -> None:
+    """Ask `callback` for its observations now and then; it gets OpenTelemetry's options.
+
+    An observation has `value` and `attributes`, as `opentelemetry.metrics.Observation` does. Of
+    what several processes observe under the same labels, the largest value counts.
+    """
+    GUESTS.observe(metric_name, callback, description or metric_name)
+
+
+def init_metrics(*_: Any, **__: Any) -> None:
+    """Does nothing, as in vcon-server: there is nothing to prepare."""
+
+
+def stats_gauge(*_: Any, **__: Any) -> None:
+    """Does nothing, as in vcon-server: use `register_observable_gauge`."""
+
+
+def stats_count(*_: Any, **__: Any) -> None:
+    """Does nothing, as in vcon-server: use `increment_counter`."""

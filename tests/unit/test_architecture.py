@@ -45,8 +45,8 @@ RANKS: tuple[tuple[str, ...], ...] = (
     # words
     (
         *("errors", "frames", "backoff", "heartbeat", "channel_effects", "channel_states"),
-        *("metrics", "metrics_outcomes", "action_fields", "action_schema", "action_response"),
-        *("ports", "ports_operations"),
+        *("metrics", "metrics_guests", "metrics_outcomes", "action_fields", "action_schema"),
+        *("action_response", "ports", "ports_operations"),
     ),
     # thinking
     (
