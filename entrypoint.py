@@ -11,7 +11,7 @@ from collections.abc import Callable
 from core.bootstrap import EXIT_CONFIGURATION, serve
 from core.bootstrap_worker import work
 from core.errors import ConfigurationError
-from core.logs import configure_logging
+from core.logs import configure_logging, keep_secret
 from core.settings import load_settings
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
@@ -24,6 +24,7 @@ def main() -> int:
     try:
         settings = load_settings()
         configure_logging(settings.log_level, settings.log_format)
+        keep_secret(*settings.secrets)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             match sys.argv[1:]:
                 case ["worker", worker_id]:

@@ -4,10 +4,12 @@ import asyncio
 import os
 import threading
 
+from core import log_context
 from core.metrics_file import MetricsFile
 from core.settings import Settings
 from core.signals import StopSignals, on_hangup, on_input, until
 from lib.host import receive_guests
+from pipeline.observers import run_fields
 from pipeline.worker_process import WorkerProcess
 
 EXIT_STOPPED = 0
@@ -24,6 +26,7 @@ async def work(settings: Settings, worker_id: str) -> int:
         ConfigurationError: when it cannot start as configured.
     """
     receive_guests(settings.vcon_redis_expiry)
+    log_context.say_also(run_fields)
     signals = StopSignals()
     numbers = MetricsFile(settings.metrics_folder)
     worker = WorkerProcess(settings, worker_id, numbers.changed)

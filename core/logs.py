@@ -1,14 +1,21 @@
 """Logging is set up here, once, by the entrypoint. Everybody else just asks for a logger.
 
-Lines are structured: fields given as `extra={"run": ...}` and those bound to the context (the ref
-of a request, the run of a vCon) become fields of the JSON line or `key=value` pairs on a terminal.
+Lines are structured: fields given as `extra={"run": ...}` and those of the request or run that the
+line belongs to (`core.log_context`) become fields of the JSON line or `key=value` pairs on a
+terminal. No finished line leaves without having been searched for secrets (`core.redaction`).
 """
 
 import logging
 import sys
-from typing import Any, Literal
+import threading
+from types import TracebackType
+from typing import Any, Literal, override
 
 import structlog
+from structlog.typing import EventDict
+
+from core import log_context
+from core.redaction import Redactor
 
 _QUIET = {
     "websockets": logging.INFO,  # at DEBUG it logs the handshake line, and the token is in it
@@ -18,22 +25,45 @@ _QUIET = {
     "httpcore": logging.WARNING,
 }
 
+type Form = Literal["auto", "json", "text"]
 
-def configure_logging(level: str, form: Literal["auto", "json", "text"]) -> None:
-    """Send all log lines to stderr in one form. Call once, at start."""
+_redactor = Redactor()
+log = logging.getLogger(__name__)
+
+
+def configure_logging(level: str, form: Form) -> None:
+    """Send all log lines to stderr in one form. Call once, at start.
+
+    What Python would print by itself becomes a line, too: warnings, and errors that nobody caught.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(form))
+    handler.setFormatter(formatter(form))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name, floor in _QUIET.items():
         logging.getLogger(name).setLevel(max(floor, root.level))
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
 
 
-def _formatter(form: str) -> logging.Formatter:
+def keep_secret(*secrets: str) -> None:
+    """These are never written, whatever they stand in."""
+    _redactor.learn(secrets)
+
+
+def keep_secrets_of(options: object) -> None:
+    """The same for all that has a secret's name in a structure, and for passwords in its URLs."""
+    _redactor.learn_from(options)
+
+
+def formatter(form: Form) -> logging.Formatter:
+    """What makes a line of a record."""
     as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
-    return structlog.stdlib.ProcessorFormatter(
+    return _RedactingFormatter(
         foreign_pre_chain=[
+            _add_context,
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.ExtraAdder(),
             structlog.stdlib.add_log_level,
@@ -42,9 +72,25 @@ def _formatter(form: str) -> logging.Formatter:
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _hide_secret_fields,
             *(_text_processors() if as_text else _json_processors()),
         ],
     )
+
+
+class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        return _redactor.text(super().format(record))
+
+
+def _add_context(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    return {**log_context.fields(), **event}
+
+
+def _hide_secret_fields(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """By name, since the finished line of a terminal has colours between name and value."""
+    return _redactor.fields(event)
 
 
 # Both leave the local variables out of tracebacks, which either would show by default: tokens and
@@ -65,3 +111,19 @@ def _json_processors() -> list[Any]:
         structlog.processors.ExceptionRenderer(tracebacks),
         structlog.processors.JSONRenderer(default=str),
     ]
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        log.critical("uncaught error", exc_info=(kind, error, trace))
+
+
+def _log_uncaught_in_thread(told: threading.ExceptHookArgs) -> None:
+    if told.exc_value is not None and not issubclass(told.exc_type, SystemExit):
+        name = told.thread.name if told.thread else None
+        trace = (told.exc_type, told.exc_value, told.exc_traceback)
+        log.error("a thread ended with an error", exc_info=trace, extra={"thread_name": name})

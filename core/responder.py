@@ -7,11 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from structlog.contextvars import bind_contextvars
-
 from core import metrics
 from core.action_response import ActionResponse
 from core.dispatch import Dispatcher, incident
+from core.log_context import current_request
 from core.outbound import Answer, Outbox
 from core.replies import ReplyFormat, encoded
 from core.request_desk import RequestDesk
@@ -77,7 +76,7 @@ class Responder:
     async def _work(
         self, action: object, fields: object, ref: str, client: Any, websocket: Any
     ) -> None:
-        bind_contextvars(ref=ref)
+        current_request.set((ref, action))
         self._answer(ref, await self._dispatcher.answer(action, fields, client, websocket))
 
     def _answer(self, ref: str, response: ActionResponse) -> None:

@@ -6,7 +6,7 @@ A field's name in capitals is its environment variable. `docs/settings.md` is ge
 import os
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
@@ -163,6 +163,14 @@ class Settings(DatabaseSettings):
         if value is not None:
             _checked_url(value.get_secret_value(), "redis", "rediss", "unix")
         return value
+
+    @property
+    def secrets(self) -> list[str]:
+        """What must never be logged. A password that is no better than a name is not among it."""
+        redis = urlsplit(self.redis_url.get_secret_value() if self.redis_url else "").password
+        passwords = {self.postgres_password.get_secret_value(), unquote(redis or "")}
+        names = {self.postgres_user, self.postgres_host, self.postgres_database, ""}
+        return [self.token.get_secret_value(), *(passwords - names)]
 
     @property
     def has_pipeline(self) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ConfigurationError
+from core.logs import keep_secret, keep_secrets_of
 from pipeline import config_file, modules
 from pipeline.config import PipelineConfig
 from pipeline.modules import Guests
@@ -38,9 +39,20 @@ def load(path: Path, environ: Mapping[str, str]) -> Configuration:
         ConfigurationError: with every problem of the file and its guests.
     """
     config = config_file.read(path, environ)
+    _keep_secrets(config)
     guests = modules.load(config)
     log.info("configuration loaded", extra={"hash": config.hash, "chains": list(config.chains)})
     return Configuration(config, guests)
+
+
+def _keep_secrets(config: PipelineConfig) -> None:
+    """What guests are given to prove who they are is not for the log, whoever logs it."""
+    steps = [link for chain in config.chains.values() for link in chain.links]
+    guests = [step.guest for step in (*config.links.values(), *steps)]
+    for guest in (*guests, *config.storages.values(), *config.tracers.values()):
+        keep_secrets_of(guest.options)
+    for keys in config.ingress_auth.values():
+        keep_secret(*keys)
 
 
 class Snapshot:

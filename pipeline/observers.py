@@ -4,7 +4,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from core.metrics import LINKS, RUNS, STORAGES
-from pipeline.live_run import LiveRun
+from pipeline.live_run import LiveRun, current_run
+
+
+def run_fields() -> dict[str, object]:
+    """Of which run and vCon a log line speaks that is written here and now."""
+    live = current_run.get()
+    if live is None:
+        return {}
+    return {"run": live.claim.run_id, "chain": live.chain.name, "vcon": live.progress.vcon}
+
 
 RETRIED = "retried"
 """The status of an attempt that failed and will be repeated."""

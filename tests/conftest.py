@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.canaries import LogSearch
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 TEMPLATE = "patchcord_template"
 _numbers = count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No secret of a test may be in any log."""
+    config.pluginmanager.register(LogSearch())
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ POLL_SECONDS = 0.05
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system() -> AsyncIterator[Deployment]:
     """One running system for the whole file."""
-    settings = {"PYTHONPATH": os.pathsep.join(map(str, GUESTS))}
+    settings = {"PYTHONPATH": os.pathsep.join(map(str, GUESTS)), "LOG_LEVEL": "DEBUG"}
     async with Deployment(TESTS / "data" / "main_job.yml", settings=settings) as deployment:
         yield deployment
 

@@ -11,9 +11,10 @@ from core.backoff import Backoff
 from core.records import Records
 from schemas.service import Service
 from schemas.token import Token
+from tests.canaries import canary
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-SECRET = "1-iQ0kccX4R8VQNAC_YjKjLeN1fz81mhIVuQaTndNF0"
+SECRET = canary("1-iQ0kccX4R8VQNAC_YjKjLeN1fz81mhIVuQaTndNF0")
 PATIENCE = 30.0  # seconds; a ceiling, reached only when something is broken
 
 

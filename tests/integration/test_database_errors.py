@@ -11,6 +11,7 @@ from core.database import Database
 from core.errors import ConflictError, InvalidError, PatchcordError, UnavailableError
 from core.settings import DatabaseSettings
 from core.tables import ServiceRecord
+from tests.canaries import canary
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -98,7 +99,7 @@ def test_database_without_tables_is_unavailable(postgres_server, empty_database,
     "wrong",
     [
         lambda: {"postgres_port": a_closed_port()},
-        lambda: {"postgres_password": "open-sesame"},
+        lambda: {"postgres_password": canary("open-sesame")},
         lambda: {"postgres_db_test": "no_such_database"},
         lambda: {"postgres_host": "host.invalid"},
     ],
@@ -111,7 +112,7 @@ def test_unreachable(elsewhere, database_settings, wrong):
     with pytest.raises(UnavailableError) as caught:
         database.migrate()
     said = everything_said(caught.value)
-    assert "open-sesame" not in said
+    assert canary("open-sesame") not in said
     assert database_settings.postgres_password.get_secret_value() not in said
 
 

@@ -19,11 +19,13 @@ import pytest
 
 from links.webhook import DeliveryError, close, run
 from pipeline.store import VconStore
+from tests.canaries import canary
 from tests.guests.scene import TAGGED, canonical, connected
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
 OK = "200"
+HIDDEN = canary("hidden-word")
 CEILING_SECONDS = 15
 
 
@@ -43,7 +45,7 @@ class Receiver:
 
     def url(self, path: str = "/hook") -> str:
         """The address, with a user and a password in it."""
-        return f"http://user:hidden-word@127.0.0.1:{self.port}{path}?key=hidden-word"
+        return f"http://user:{HIDDEN}@127.0.0.1:{self.port}{path}?key={HIDDEN}"
 
     def handler(receiver) -> type[BaseHTTPRequestHandler]:  # noqa: N805 -- self is the handler
         """What the server does with a connection."""
@@ -112,7 +114,7 @@ async def test_a_receiver_gets_the_whole_vcon_as_json(receiver: Receiver) -> Non
     sent = await run(UUID, "hook", options(receiver.url("/in"), headers={"X-Key": 7}))
     assert sent == UUID
     [(path, headers, body)] = receiver.got
-    assert path == "/in?key=hidden-word"
+    assert path == f"/in?key={HIDDEN}"
     assert json.loads(body) == VCON
     assert headers["content-type"] == "application/json"
     assert headers["x-key"] == "7"
@@ -198,10 +200,10 @@ async def test_neither_errors_nor_log_lines_hold_the_url(
         await run(UUID, "hook", options(receiver.url(), retries=1))
     assert error.value.__cause__ is None
     assert error.value.__suppress_context__
-    assert "hidden-word" not in str(error.value)
+    assert HIDDEN not in str(error.value)
     ours = [record for record in caplog.records if record.name.startswith("links.")]
     assert ours  # what httpx logs by itself is silenced where logging is configured
-    assert not any("hidden-word" in str(vars(record)) for record in ours)
+    assert not any(HIDDEN in str(vars(record)) for record in ours)
 
 
 @pytest.mark.parametrize("url", ["ftp://x.example/", "no url", "http://[", "http://a b/"])
@@ -213,7 +215,7 @@ async def test_a_url_that_is_none_fails_the_link_at_once(url: str) -> None:
 
 async def test_a_message_is_signed_with_the_secret(receiver: Receiver) -> None:
     """The signature fits id, time and body as they arrive."""
-    await run(UUID, "hook", options(receiver.url(), secret="a shared secret"))
+    await run(UUID, "hook", options(receiver.url(), secret=canary("a shared secret")))
     [(_, headers, body)] = receiver.got
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     digest = hmac.new(b"a shared secret", signed, hashlib.sha256).digest()

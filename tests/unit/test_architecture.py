@@ -35,7 +35,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "sqlalchemy": r"(core/(tables|database\w*|migrations|record\w*|run_\w+)|alembic/.*)\.py",
     "redis": r"pipeline/connection(_threads)?\.py",
     "prometheus_client": r"core/metrics(_\w+)?\.py",
-    "structlog": r"core/(logs|responder)\.py",
+    "structlog": r"core/logs\.py",
     "uvloop": r"entrypoint\.py",
     "pydantic_settings": r"core/settings\.py",
 }
@@ -45,12 +45,19 @@ RANKS: tuple[tuple[str, ...], ...] = (
     # words
     (
         *("errors", "frames", "backoff", "heartbeat", "channel_effects", "channel_states"),
-        *("metrics", "metrics_guests", "metrics_outcomes", "action_fields", "action_schema"),
-        *("action_response", "ports", "ports_operations"),
+        *("metrics", "metrics_guests", "metrics_outcomes", "log_context"),
+        *("action_fields", "action_schema", "action_response", "ports", "ports_operations"),
     ),
     # thinking
     (
-        *("action_runner", "action_event", "channel", "channel_membership", "dispatch"),
+        *(
+            "action_runner",
+            "action_event",
+            "redaction",
+            "channel",
+            "channel_membership",
+            "dispatch",
+        ),
         *("handshake", "replies", "outbound", "request_desk", "responder", "event_router", "alarm"),
     ),
     # doing

@@ -4,15 +4,19 @@ import io
 import json
 import logging
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
 from structlog.contextvars import bound_contextvars
 
-from core.logs import configure_logging
+from core import log_context
+from core.logs import configure_logging, keep_secret
+from tests.canaries import canary
 
-SECRET = "s3cret-t0ken"
+SECRET = canary("s3cret-t0ken")
 
 
 class Terminal(io.StringIO):
@@ -27,10 +31,13 @@ def untouched_logging() -> Iterator[None]:
     """Logging is for the whole process; what a test does to it is undone."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    hooks = sys.excepthook, threading.excepthook
     quiet = {name: logging.getLogger(name).level for name in ("websockets", "httpx", "vcon")}
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    sys.excepthook, threading.excepthook = hooks
     for name, before in quiet.items():
         logging.getLogger(name).setLevel(before)
 
@@ -164,3 +171,94 @@ def test_configuring_twice_writes_once(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = logged(monkeypatch)
     logging.getLogger("x").warning("it happened")
     assert len(stream.getvalue().splitlines()) == 1
+
+
+def fail(why: str) -> None:
+    """Raises an error that says it."""
+    raise OSError(why)
+
+
+each_form = pytest.mark.parametrize("form", ["json", "text"])
+
+
+@each_form
+def test_secrets_are_hidden_wherever_they_are(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the words, in fields, in fields of fields, in URLs, and in the text of an error."""
+    stream = logged(monkeypatch, form=form)
+    extra = {"password": SECRET, "options": {"api_key": SECRET}, "url": f"redis://u:{SECRET}@h/0"}
+    try:
+        fail(f"cannot connect to postgresql://u:{SECRET}@host/db")
+    except OSError:
+        logging.getLogger("x").exception("GET /?token=%s", SECRET, extra=extra)
+    written = stream.getvalue()
+    assert "cannot connect" in written
+    assert SECRET not in written
+
+
+@each_form
+def test_a_terminals_colours_hide_no_secret(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Escape codes between a name and its value keep no pattern from seeing them."""
+    stream = logged(monkeypatch, form=form, stream=Terminal())
+    logging.getLogger("x").warning("it", extra={"token": SECRET, "nested": {"secret": SECRET}})
+    assert SECRET not in stream.getvalue()
+
+
+@each_form
+def test_a_known_secret_needs_no_name(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the settings say is secret is hidden in any words."""
+    stream = logged(monkeypatch, form=form)
+    keep_secret("correct horse")
+    logging.getLogger("x").warning("it says correct horse", extra={"a": ["correct horse"]})
+    assert "horse" not in stream.getvalue()
+
+
+def test_a_line_of_a_request_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ref and action; what the line itself says of them comes first."""
+    stream = logged(monkeypatch)
+    token = log_context.current_request.set(("r-1", "Ping"))
+    logging.getLogger("x").warning("one")
+    logging.getLogger("x").warning("two", extra={"action": "Pong"})
+    log_context.current_request.reset(token)
+    one, two = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert (one["ref"], one["action"]) == ("r-1", "Ping")
+    assert (two["ref"], two["action"]) == ("r-1", "Pong")
+
+
+@pytest.mark.parametrize(
+    ("action", "shown"), [("x" * 1000, {"action": "x" * 100}), (["x"], {}), (None, {})]
+)
+def test_a_callers_name_for_an_action_is_bounded(action: object, shown: dict[str, str]) -> None:
+    """A request may call its action anything; the log does not repeat it all."""
+    token = log_context.current_request.set(("r-1", action))
+    assert log_context.fields() == {"ref": "r-1"} | shown
+    log_context.current_request.reset(token)
+
+
+def test_what_python_prints_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warnings, and errors that nobody caught in any thread, are structured and searched, too."""
+    stream = logged(monkeypatch)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(f"token={SECRET}", stacklevel=1)
+    try:
+        fail(f"token={SECRET}")
+    except OSError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    thread = threading.Thread(target=int, args=[f"token={SECRET}"], name="guest-7")
+    thread.start()
+    thread.join()
+    warned, uncaught, in_thread = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert warned["logger"] == "py.warnings"
+    assert uncaught["level"] == "critical"
+    assert (in_thread["level"], in_thread["thread_name"]) == ("error", "guest-7")
+    assert SECRET not in stream.getvalue()
+
+
+def test_ctrl_c_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is left to Python."""
+    stream = logged(monkeypatch)
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert "KeyboardInterrupt" in stream.getvalue()
+    assert "{" not in stream.getvalue()

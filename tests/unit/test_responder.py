@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 import pytest
-from structlog.contextvars import get_contextvars
 
+from core import log_context
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.channel import Channel
@@ -121,20 +121,20 @@ async def test_what_is_not_finished_in_time_is_answered_503(hold: type[Hold]) ->
 
 
 async def test_the_log_of_a_request_knows_its_ref() -> None:
-    """While a request is worked on its ref is bound to the context, and to no other."""
-    seen: list[dict[str, Any]] = []
+    """While a request is worked on, lines carry its ref and action, and nobody else's."""
+    seen: list[dict[str, object]] = []
 
     class Seeing(Echo):
         async def run(self, client: Any, websocket: Any) -> ActionResponse:
-            seen.append(get_contextvars())
+            seen.append(log_context.fields())
             return await super().run(client, websocket)
 
     office = Office(more=Seeing)
     office.ask("Seeing", "r-1")
     office.ask("Seeing", "r-2")
     await office.responder.close(60)
-    assert seen == [{"ref": "r-1"}, {"ref": "r-2"}]
-    assert get_contextvars() == {}
+    assert seen == [{"ref": ref, "action": "Seeing"} for ref in ("r-1", "r-2")]
+    assert log_context.fields() == {}
 
 
 async def test_a_ref_that_comes_twice_is_answered_once() -> None:

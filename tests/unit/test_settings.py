@@ -202,6 +202,13 @@ def test_secrets_do_not_show(load: Load) -> None:
     assert not [secret for secret in ("t0ken", "passw0rd", "pa55") if secret in shown]
 
 
+def test_secrets_are_known_to_be_secret(load: Load) -> None:
+    """Token and passwords, decoded; a password that is a mere name would blot out that name."""
+    settings = load(REDIS_URL="redis://:p%40ss@h", CONSERVER_CONFIG_FILE="x")
+    assert sorted(settings.secrets) == ["p@ss", "passw0rd", "t0ken"]
+    assert load(POSTGRES_PASSWORD="service").secrets == ["t0ken"]
+
+
 def test_settings_cannot_be_changed(load: Load) -> None:
     """What was read at the start holds until the end."""
     settings = load()

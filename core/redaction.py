@@ -1,0 +1,106 @@
+"""Keeping secrets out of text that is logged: those we know, and what looks like one.
+
+The search is made in the finished line, so it does not matter whether a secret came in the
+message, in a field, in a URL or in a traceback. No pattern begins with a repetition, so the time a
+line takes grows with its length and no faster.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+REDACTED: Final = "[redacted]"
+SHORTEST = 6
+"""A known secret that is shorter would blot out innocent words, and is none."""
+DEEPEST = 6
+"""How far into nested fields names are looked at; the finished line is searched anyway."""
+
+_WORDS = (
+    r"(?:password|passwd|passphrase|pwd|secret|token|credentials?|authorization|cookie"
+    r"|(?:api|access|private|signing|secret|account|auth|ingress|app|application)[-_ ]?key)"
+)
+_NAME = re.compile(rf"{_WORDS}$", re.IGNORECASE)
+_QUOTE = r"\\{0,3}[\"']"
+_KEY_VALUE = re.compile(
+    rf"({_WORDS}(?:{_QUOTE})?\s{{0,3}}[:=]\s{{0,3}}(?:(?:bearer|basic|digest)\s)?)"
+    rf"(?:({_QUOTE})(?:bearer\s|basic\s)?(.{{0,4096}}?)(?:(?<!\\)\2|$)|([^\s\"'\\,;&)}}\]]+))",
+    re.IGNORECASE | re.DOTALL,
+)
+_NOTHING = re.compile(r"(?:none|null|true|false|\*+|\[redacted\]?|SecretStr\(|)", re.IGNORECASE)
+_SCHEME = re.compile(r"\b(bearer|basic)\s[\w.~+/=-]{8,}", re.IGNORECASE)
+_URL_USER = re.compile(r"(://[^:/?#\s@\"'\\]{0,200}):[^\s\"'/\\]{1,500}@")
+_URL_PASSWORD = re.compile(r"://[^:/?#\s@\"'\\]{0,200}:([^\s\"'/\\]{1,500})@")
+_URL_PART = re.compile(
+    r"([?&](?:[\w.-]{0,40}(?:token|key|secret|signature|password|credential)|sig|auth|code)=)"
+    r"[^&\s\"'\\]+",
+    re.IGNORECASE,
+)
+_PEM = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----).*?(-----END|$)", re.DOTALL)
+
+
+class Redactor:
+    """Replaces secrets by `[redacted]`."""
+
+    def __init__(self) -> None:
+        """Knows no secret yet, only what they look like."""
+        self._known: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """From now on these are replaced wherever they stand, also quoted as in a URL."""
+        fresh = {secret for secret in secrets if len(secret) >= SHORTEST}
+        fresh |= {form for secret in fresh for form in _written(secret)}
+        if not fresh <= self._known:
+            self._known |= fresh
+            longest_first = sorted(self._known, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def learn_from(self, value: Any, name: object = "", depth: int = DEEPEST) -> None:
+        """Learn what a structure has under names of secrets, and the passwords in its URLs."""
+        if isinstance(value, str):
+            is_secret = isinstance(name, str) and _NAME.search(name)
+            self.learn([value] if is_secret else _URL_PASSWORD.findall(value))
+        elif depth > 0 and isinstance(value, Mapping):
+            for key, each in value.items():
+                self.learn_from(each, key, depth - 1)
+        elif depth > 0 and isinstance(value, list | tuple):
+            for each in value:
+                self.learn_from(each, name, depth - 1)
+
+    def text(self, text: str) -> str:
+        """The text without secrets."""
+        if self._pattern is not None:
+            text = self._pattern.sub(REDACTED, text)
+        text = _PEM.sub(rf"\1{REDACTED}\2", text)
+        text = _URL_USER.sub(rf"\1:{REDACTED}@", text)
+        text = _URL_PART.sub(rf"\1{REDACTED}", text)
+        text = _KEY_VALUE.sub(_without_value, text)
+        return _SCHEME.sub(rf"\1 {REDACTED}", text)
+
+    def fields(self, fields: Mapping[str, Any], depth: int = DEEPEST) -> dict[str, Any]:
+        """The same fields, but for the values of those whose name says that they are secret."""
+        return {name: self._field(name, value, depth) for name, value in fields.items()}
+
+    def _field(self, name: object, value: Any, depth: int) -> Any:
+        if value is not None and isinstance(name, str) and _NAME.search(name):
+            return REDACTED
+        if depth > 0 and isinstance(value, Mapping):
+            return self.fields(value, depth - 1)
+        if depth > 0 and isinstance(value, list | tuple):
+            return [self._field("", each, depth - 1) for each in value]
+        return value
+
+
+def _written(secret: str) -> tuple[str, ...]:
+    """A secret as it may stand in a URL, in JSON and in Python's own notation."""
+    return quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]
+
+
+def _without_value(match: re.Match[str]) -> str:
+    before, mark, quoted, bare = match.groups()
+    value = bare if mark is None else quoted
+    if _NOTHING.fullmatch(value):
+        return match.group()
+    return f"{before}{mark or ''}{REDACTED}{mark or ''}"

@@ -1,0 +1,121 @@
+"""The secrets that the tests use, and the search for them in all that was logged meanwhile.
+
+A secret is known as soon as a test names it with `canary`, or anything in this process makes one
+with the standard library's `secrets`. Searched is what the service's own formatter makes of every
+line logged in this process, what processes wrote to this one's output, and the logs of all servers
+and services that the tests started. A secret found fails the session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+SHORTEST = 8
+"""What is shorter would be found by chance."""
+
+
+class Canaries:
+    """Secrets, and the texts that must not have them."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self._texts: dict[str, list[str]] = {}
+
+    def add(self, secret: str) -> str:
+        """The same secret; from now on it must be in no log."""
+        if len(secret) >= SHORTEST:
+            self._secrets.add(secret)
+        return secret
+
+    def keep(self, where: str, text: str) -> None:
+        """Search this text, too, when all secrets are known."""
+        self._texts.setdefault(where, []).append(text)
+
+    def found(self) -> Iterator[str]:
+        """Where secrets are, with the words around them and without them."""
+        for where, texts in self._texts.items():
+            text = "\n".join(texts)
+            for secret in self._secrets:
+                before, hit, after = text.partition(secret)
+                if hit:
+                    after = after.replace(secret, "<again>")
+                    yield f"{where}: ...{before[-200:]}<{len(secret)} letters>{after[:80]}..."
+
+
+CANARIES = Canaries()
+canary = CANARIES.add
+
+
+class LogSearch:
+    """A plugin of pytest: keeps what is logged and searches it at the end."""
+
+    def __init__(self) -> None:
+        self._leaks: list[str] = []
+        for name in ("token_urlsafe", "token_hex"):
+            setattr(secrets, name, _heard(getattr(secrets, name)))
+        _watch_servers()
+        logging.getLogger().addHandler(_FormattedLines())
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """What a test, and the processes it started, wrote to standard output and error."""
+        for title, text in report.sections:
+            if not title.startswith("Captured log"):  # those are not as the service writes them
+                CANARIES.keep(f"{report.nodeid}, {title}", text)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """One of several processes that run the tests has ended."""
+        self._leaks += getattr(node, "workeroutput", {}).get("leaks", [])
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Search; the process that others run tests for judges."""
+        self._leaks += CANARIES.found()
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput["leaks"] = self._leaks
+        elif self._leaks:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what was found."""
+        if self._leaks:
+            terminalreporter.section("secrets in the log", red=True)
+            for leak in sorted(set(self._leaks)):
+                terminalreporter.write_line(leak)
+
+
+class _FormattedLines(logging.Handler):
+    """Keeps each line as the service would write it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.formatter is None:  # not before something is logged: imports take time
+            from core.logs import formatter
+
+            self.setFormatter(formatter("json"))
+        CANARIES.keep("lines logged by the test process", self.format(record))
+
+
+def _heard(make: Callable[..., str]) -> Callable[..., str]:
+    def made(*arguments: Any) -> str:
+        return CANARIES.add(make(*arguments))
+
+    return made
+
+
+def _watch_servers() -> None:
+    from devstack.process import KeptProcess
+
+    end = KeptProcess._end
+
+    def ended(self: KeptProcess, word: bytes) -> None:
+        end(self, word)
+        with contextlib.suppress(OSError):  # its folder is gone already
+            CANARIES.keep(f"the log of {self.name}", self.log.read_text(errors="replace"))
+
+    KeptProcess._end = ended
