@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from core.action_registry import ActionRegistry
 from core.action_runner import ActionRunner
 from core.backoff import Backoff
 from core.channel import Channel
+from core.conversation import Limits
+from core.credentials import Credentials
 from core.database import database
 from core.dispatch import Dispatcher
 from core.errors import ConfigurationError, PatchcordError
@@ -75,9 +78,13 @@ class Service:
             draining=lambda: self._draining,
             redis=self._pipeline.connection if self._pipeline else None,
             workers=self._workers,
+            token=self._token_is_good if settings.strict_token else None,
         )
         self._health = health_server(settings, self._readiness.checks, self._page.render)
         readings.show(joined=lambda: self._client.joined, desk=self._desk, workers=self._workers)
+
+    def _token_is_good(self) -> bool:
+        return not self._client.credentials.present.deleted
 
     def _build_pipeline(self) -> PipelineFront:
         return PipelineFront(self._settings, RunHistory(database), self._configuration_changed)
@@ -88,17 +95,19 @@ class Service:
 
     def _build_client(self, actions: ActionRegistry) -> PlugboardClient:
         settings = self._settings
-        url = handshake_url(
+        url_for = partial(
+            handshake_url,
             settings.websocket_url,
-            settings.token.get_secret_value(),
-            actions.to_dict(),
-            settings.plugboard_vsn,
+            actions=actions.to_dict(),
+            vsn=settings.plugboard_vsn,
         )
+        url = url_for(settings.token.get_secret_value())
         size = check_request_line(url, settings.request_line_limit)
         log.info("offering actions", extra={"actions": list(actions), "handshake_bytes": size})
         backoff = _backoff(settings)
         return PlugboardClient(
-            url=url,
+            url_for=url_for,
+            credentials=Credentials(settings.token),
             channel=Channel(
                 TOPIC,
                 vsn=settings.plugboard_vsn,
@@ -116,7 +125,7 @@ class Service:
             reconnect=backoff,
             records=self._records,
             pipeline=self._pipeline.service if self._pipeline else None,
-            max_frame_bytes=settings.max_frame_bytes,
+            limits=Limits(settings.request_line_limit, settings.max_frame_bytes),
         )
 
     async def _run_blocking(self, function: Callable[[], Any]) -> Any:

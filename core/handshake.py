@@ -4,6 +4,7 @@ The Plugboard reads the request line up to a limit and answers a longer one with
 actions go as compact JSON with only those characters percent-encoded that must be.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
@@ -21,6 +22,15 @@ def handshake_url(websocket_url: str, token: str, actions: Mapping[str, Any], vs
     published = quote_plus(orjson.dumps(actions), safe=_SAFE)
     joint = "&" if urlsplit(websocket_url).query else "?"
     return f"{websocket_url}{joint}token={quote_plus(token)}&actions={published}&vsn={vsn}"
+
+
+def fingerprint(actions: Mapping[str, Any]) -> str:
+    """Twelve digits that are the same for every replica that publishes these actions.
+
+    The Plugboard compares decoded values, so the order of keys does not count.
+    """
+    text = orjson.dumps(actions, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()[:12]
 
 
 def request_line_bytes(url: str) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from core.credentials import Credentials
 from core.ports_operations import Operations
 from schemas.chain import ChainSummary
 from schemas.ingested import Ingested
@@ -72,6 +73,7 @@ class Client(Protocol):
     service: Service | None
     token: Token | None
     num_consumers: int
+    credentials: Credentials
 
     @property
     def action_timeout(self) -> float:

@@ -37,8 +37,13 @@ class Readiness:
         draining: Callable[[], bool],
         redis: Reachable | None,
         workers: Crew | None,
+        token: Callable[[], bool] | None = None,
     ) -> None:
-        """`redis` and `workers` are None in a service without a pipeline."""
+        """`redis` and `workers` are None in a service without a pipeline.
+
+        `token` says whether the token in use is still good; None where that does not matter.
+        """
+        self._token = token
         self._joined = joined
         self._draining = draining
         self._redis = redis
@@ -52,6 +57,7 @@ class Readiness:
         return {
             **({} if self._redis is None else {"redis": self._redis_answers}),
             **({} if self._workers is None else {"workers": self._workers.complete}),
+            **({} if self._token is None else {"token": self._token()}),
             "joined": self._joined(),
             "postgres": self._postgres_answers and self.migrated,
             "serving": not self._draining(),

@@ -85,6 +85,9 @@ class Settings(DatabaseSettings):
     heartbeat_interval: float = Field(30.0, gt=0, description="Seconds between heartbeats.")
     heartbeat_timeout: float = Field(10.0, gt=0, description="Seconds to wait for their replies.")
     join_timeout: float = Field(10.0, gt=0, description="Seconds to wait for the answer to a join.")
+    strict_token: bool = Field(
+        False, description="Not ready once the Plugboard says that the token in use was deleted."
+    )
     reconnect_min: float = Field(1.0, gt=0, description="First pause before connecting again, s.")
     reconnect_max: float = Field(30.0, gt=0, description="Longest such pause, s.")
     shutdown_grace: float = Field(25.0, ge=0, description="Seconds that running work gets at stop.")

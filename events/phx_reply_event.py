@@ -44,6 +44,7 @@ class PhxReplyEvent(PlugboardEvent):
             client.records.service_seen(response.service)
         if response.token is not None:
             client.token = response.token
+            client.credentials.joined(response.token)
             client.records.token_seen(response.token)
 
 

@@ -10,7 +10,7 @@ from schemas.token import Token
 
 
 class TokenCreatedEvent(PlugboardEvent):
-    """Recorded with a hash of the value."""
+    """Recorded with a hash of the value, which itself stays in memory, for the next connect."""
 
     secret_fields: ClassVar[frozenset[str]] = frozenset({"payload"})
 
@@ -29,7 +29,8 @@ class TokenCreatedEvent(PlugboardEvent):
 
     @override
     def run(self, client: Client, websocket: Any) -> None:
-        """Record it if it is of our service; the value only as a hash."""
+        """Record it if it is of our service, the value only as a hash, and keep it at hand."""
         token = self.payload.token
         if client.service is not None and client.service.id == token.service_id:
             client.records.token_seen(token)
+            client.credentials.created(token)

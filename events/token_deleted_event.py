@@ -34,5 +34,8 @@ class TokenDeletedEvent(PlugboardEvent):
         token = self.payload.token
         if client.service is not None and client.service.id == token.service_id:
             client.records.token_deleted(token)
-        if client.token is not None and client.token.id == token.id:
-            log.error("our own token was deleted; this consumer cannot connect again with it")
+            if client.credentials.deleted(token.id):
+                log.error(
+                    "our own token was deleted; this consumer cannot connect again with it",
+                    extra={"token_id": token.id},
+                )

@@ -6,10 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
+from pydantic import SecretStr
+
 from core.action_registry import ActionRegistry
 from core.action_runner import ActionRunner
 from core.backoff import Backoff
 from core.channel import Channel
+from core.conversation import Limits
+from core.credentials import Credentials
 from core.dispatch import Dispatcher
 from core.handshake import handshake_url
 from core.plugboard_client import TOPIC, PlugboardClient
@@ -20,6 +24,28 @@ from tests.integration.plugboard_scene import PATIENCE, Scene, plugboard
 from tests.unit.recording_records import RecordingRecords
 
 SOON = Backoff(first=0.01, cap=0.05)
+
+
+class Attempts:
+    """Counts the pauses of a client between two attempts to connect; given to it as a jitter."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._more = asyncio.Event()
+        self.backoff = Backoff(first=0.001, cap=0.01, jitter=self)
+
+    def __call__(self) -> float:
+        self.count += 1
+        self._more.set()
+        return 0.0
+
+    async def further(self, number: int) -> None:
+        """Return when so many more attempts have failed."""
+        wanted = self.count + number
+        async with asyncio.timeout(PATIENCE):
+            while self.count < wanted:
+                self._more.clear()
+                await self._more.wait()
 
 
 class Consumer:
@@ -56,6 +82,11 @@ class Consumer:
         async with asyncio.timeout(PATIENCE):
             return (await self.board.request(self.scene.service, action, fields))["fields"]
 
+    async def serves(self) -> None:
+        """Fails unless the client is joined, or joins soon, and answers."""
+        await self.joined()
+        assert await self.fields("Echo", text="x") == {"text": "x"}
+
     async def ended(self) -> None:
         """Return when the client has stopped by itself."""
         async with asyncio.timeout(PATIENCE):
@@ -73,15 +104,18 @@ async def consumer(
     heartbeat: tuple[float, float] = (30.0, 10.0),
     pool: ThreadPoolExecutor | None = None,
     reconnect: Backoff = SOON,
+    token: str | None = None,
+    websocket_url: str | None = None,
     **board: Any,
 ) -> AsyncIterator[Consumer]:
     """A board with these settings, and a client with these actions that has begun to run."""
     async with plugboard(**board) as scene:
         records = RecordingRecords()
         client = PlugboardClient(
-            url=handshake_url(
-                scene.board.websocket_url, scene.token.value, published(actions), vsn
+            url_for=lambda token: handshake_url(
+                websocket_url or scene.board.websocket_url, token, published(actions), vsn
             ),
+            credentials=Credentials(SecretStr(token or scene.token.value)),
             channel=Channel(
                 TOPIC,
                 vsn=vsn,
@@ -101,6 +135,7 @@ async def consumer(
             reply_format=REPLY_FORMATS[reply_format],
             reconnect=reconnect,
             records=records,
+            limits=Limits(),
         )
         running = Consumer(scene, client, records)
         try:

@@ -170,3 +170,12 @@ def test_a_service_without_a_pipeline_needs_no_redis() -> None:
     """A pure RPC service is not asked for what it does not have."""
     ready = Readiness(joined=lambda: True, draining=bool, redis=None, workers=None)
     assert ready.checks() == {"joined": True, "postgres": False, "serving": True}
+
+
+def test_a_deleted_token_counts_only_where_it_is_asked_for() -> None:
+    """With STRICT_TOKEN the service is not ready once the token in use is gone."""
+    good = [True, False]
+    ready = Readiness(
+        joined=lambda: True, draining=bool, redis=None, workers=None, token=lambda: good.pop(0)
+    )
+    assert [ready.checks()["token"], ready.checks()["token"]] == [True, False]

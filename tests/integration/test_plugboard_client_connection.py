@@ -1,24 +1,14 @@
 """The client comes back from whatever happens to its connection, and takes its answers along."""
 
-import asyncio
-import logging
-from typing import Any, ClassVar, override
+from typing import Any
 
 import pytest
 
-from core.backoff import Backoff
 from devstack.plugboard import ConsumerConnection
 from tests.integration.consumer import Consumer, consumer
-from tests.integration.plugboard_scene import PATIENCE
 from tests.unit.actions_for_tests import Echo
 
 each_version = pytest.mark.parametrize("vsn", ["1.0.0", "2.0.0"])
-
-
-async def serves(running: Consumer) -> None:
-    """Fails unless the client is joined, or joins soon, and answers."""
-    await running.joined()
-    assert await running.fields("Echo", text="x") == {"text": "x"}
 
 
 async def _crash(running: Consumer, connection: ConsumerConnection) -> None:
@@ -70,7 +60,7 @@ async def test_a_lost_connection_is_made_again(accident: Any, vsn: str) -> None:
     async with consumer(Echo, vsn=vsn) as running:
         first = await running.joined()
         await accident(running, first)
-        await serves(running)
+        await running.serves()
         assert running.board.consumers[-1] is not first
         assert not running.running.done()
 
@@ -84,7 +74,7 @@ async def test_a_lost_channel_is_joined_again_on_the_same_socket(accident: Any, 
         for _ in range(2):
             await accident(running, first)
             assert not first.joined
-            await serves(running)
+            await running.serves()
         assert running.board.consumers == [first]
 
 
@@ -94,7 +84,7 @@ async def test_a_crashed_join_is_tried_again() -> None:
         running.board.faults.crash_joins = True
         [connection] = await refused_joins(running, 2)
         running.board.faults.crash_joins = False
-        await serves(running)
+        await running.serves()
         assert running.board.consumers == [connection]
 
 
@@ -109,89 +99,6 @@ async def refused_joins(running: Consumer, count: int) -> list[ConsumerConnectio
     return running.board.consumers
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
-        "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n",
-        "HTTP/1.0 502 Bad Gateway\r\n\r\n",
-        "",
-    ],
-)
-async def test_a_refused_connection_is_tried_again(
-    refusal: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Whatever stands in for a handshake, the client goes on trying."""
-    async with consumer(Echo) as running:
-        await running.joined()
-        running.board.faults.refuse_connects = refusal
-        running.board.consumers[0].abort()
-        await logged_twice(caplog, "the Plugboard", but_not="lost")
-        running.board.faults.refuse_connects = None
-        await serves(running)
-
-
-async def logged_twice(caplog: pytest.LogCaptureFixture, words: str, but_not: str) -> None:
-    """Return when the log has such a line two times."""
-    loop, twice = asyncio.get_running_loop(), asyncio.Event()
-
-    class Watcher(logging.Handler):
-        seen = 0
-
-        @override
-        def emit(self, record: logging.LogRecord) -> None:
-            text = record.getMessage()
-            self.seen += words in text and but_not not in text
-            if self.seen >= 2:
-                loop.call_soon_threadsafe(twice.set)
-
-    logger, watcher = logging.getLogger("core.plugboard_client"), Watcher()
-    logger.addHandler(watcher)
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await twice.wait()
-    finally:
-        logger.removeHandler(watcher)
-
-
-class NotedBackoff(Backoff):
-    """Notes the attempts it is asked about."""
-
-    asked: ClassVar[list[int]]
-
-    @override
-    def wait(self, attempt: int) -> float:
-        self.asked.append(attempt)
-        return super().wait(attempt)
-
-
-async def test_the_pauses_begin_with_the_shortest(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The first attempt after a loss comes soonest, each further one later."""
-    monkeypatch.setattr(NotedBackoff, "asked", [], raising=False)
-    async with consumer(Echo, reconnect=NotedBackoff(first=0.001, cap=0.002)) as running:
-        first = await running.joined()
-        running.board.faults.refuse_connects = ""
-        first.abort()
-        await logged_twice(caplog, "no connection", but_not="lost")
-        assert NotedBackoff.asked[:3] == [0, 1, 2]
-
-
-async def test_other_actions_joined_mean_waiting(caplog: pytest.LogCaptureFixture) -> None:
-    """While consumers with other actions are joined the client is refused; then it is let in."""
-    async with consumer(Echo) as running:
-        await running.joined()
-        running.board.faults.refuse_connects = ""
-        running.board.consumers[0].abort()
-        await running.board.wait_for(lambda: running.board.consumers == [])
-        running.board.faults.refuse_connects = None
-        other = await running.scene.join(actions='{"Other": {}}')
-        await logged_twice(caplog, "the Plugboard refused the connection (403)", but_not="lost")
-        await other.socket.close()
-        await serves(running)
-
-
 async def test_a_half_dead_connection_is_dropped() -> None:
     """A server that pushes but answers no heartbeat is left for a new connection."""
     async with consumer(Echo, heartbeat=(0.05, 0.05)) as running:
@@ -199,7 +106,7 @@ async def test_a_half_dead_connection_is_dropped() -> None:
         running.board.faults.ignore_heartbeats = True
         await running.board.wait_for(lambda: first.closed)
         running.board.faults.ignore_heartbeats = False
-        await serves(running)
+        await running.serves()
 
 
 @each_version
@@ -226,7 +133,7 @@ async def test_what_makes_no_sense_is_survived() -> None:
         connection.push("request", {"response_ref": 7})
         connection.push("num_consumers", {"num_consumers": "many"})
         connection.push("service_deleted", {"service": None})
-        await serves(running)
+        await running.serves()
         assert running.board.consumers == [connection]
 
 

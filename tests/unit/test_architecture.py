@@ -31,7 +31,7 @@ MAY_IMPORT_MORE: dict[str, str] = {
 """The files with rules of their own."""
 
 ONLY_IMPORTERS: dict[str, str] = {
-    "websockets": r"core/plugboard_client\.py",
+    "websockets": r"core/(conversation|connection_loss)\.py",
     "sqlalchemy": r"(core/(tables|database\w*|migrations|record\w*|run_\w+)|alembic/.*)\.py",
     "redis": r"pipeline/connection(_threads)?\.py",
     "prometheus_client": r"core/metrics(_\w+)?\.py",
@@ -45,25 +45,19 @@ RANKS: tuple[tuple[str, ...], ...] = (
     # words
     (
         *("errors", "frames", "backoff", "heartbeat", "channel_effects", "channel_states"),
-        *("metrics", "metrics_guests", "metrics_outcomes", "log_context"),
+        *("metrics", "metrics_guests", "metrics_outcomes", "log_context", "credentials"),
         *("action_fields", "action_schema", "action_response", "ports", "ports_operations"),
     ),
     # thinking
     (
-        *(
-            "action_runner",
-            "action_event",
-            "redaction",
-            "channel",
-            "channel_membership",
-            "dispatch",
-        ),
-        *("handshake", "replies", "outbound", "request_desk", "responder", "event_router", "alarm"),
+        *("action_runner", "action_event", "redaction", "channel", "channel_membership"),
+        *("connection_loss", "reconnection", "dispatch", "handshake", "replies", "outbound"),
+        *("request_desk", "responder", "event_router", "alarm"),
     ),
     # doing
     (
         *("settings", "logs", "metrics_file", "metrics_page", "readings", "action_registry"),
-        *("plugboard_client", "health"),
+        *("conversation", "plugboard_client", "health"),
         *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
         *("migrations", "records", "record_rows", "run_history", "run_queries"),
     ),

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from core.action_registry import ActionRegistry
+from core.credentials import Credentials
 from core.event_router import EventRouter
 from schemas.service import Service
 from schemas.token import Token
@@ -39,6 +40,7 @@ class ClientForTests:
         self.service: Service | None = None
         self.token: Token | None = None
         self.num_consumers = 0
+        self.credentials = Credentials(SecretStr("configured"))
         self.records = RecordingRecords()
         self.accepted: list[tuple[object, ...]] = []
         self.retired: list[str] = []

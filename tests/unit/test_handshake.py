@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.action_registry import ActionRegistry
 from core.errors import ConfigurationError
-from core.handshake import check_request_line, handshake_url, request_line_bytes
+from core.handshake import check_request_line, fingerprint, handshake_url, request_line_bytes
 
 URL = "ws://plugboard:4000/websocket"
 TOKEN = "1-iQ0kccX4R8VQNAC_YjKjLeN1fz81mhIVuQaTndNF0"  # as long as real ones are
@@ -86,3 +86,13 @@ def test_all_built_in_actions_leave_room() -> None:
     actions = ActionRegistry.discover("actions").to_dict()
     size = request_line_bytes(handshake_url(URL, TOKEN, actions, "2.0.0"))
     assert size < MOST < LIMIT
+
+
+def test_a_fingerprint_is_that_of_the_published_values() -> None:
+    """The order of keys does not count, anything else does; it is short enough to read out."""
+    actions = {"A": {"description": "a", "fields": {"x": 1}}, "B": {}}
+    same = {"B": {}, "A": {"fields": {"x": 1}, "description": "a"}}
+    assert fingerprint(actions) == fingerprint(same)
+    assert len(fingerprint(actions)) == 12
+    others = ({"A": actions["A"]}, {**actions, "B": {"description": ""}}, {})
+    assert len({fingerprint(each) for each in (actions, *others)}) == 4

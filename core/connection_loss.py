@@ -1,0 +1,96 @@
+"""What an error of the connection means: whether to try again, and what to tell the operator.
+
+No text of the driver is repeated, because it may hold the URL, and so the token.
+"""
+
+import os
+import socket
+import ssl
+from enum import StrEnum
+from typing import NamedTuple
+
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
+
+ABNORMAL = 1006
+"""What stands for the close code when the other side sent none."""
+
+
+class LossKind(StrEnum):
+    """How a connection ended, or why there is none."""
+
+    CLOSED = "closed"
+    REFUSED = "refused"
+    ANSWERED = "answered otherwise"
+    UNREACHABLE = "unreachable"
+    UNTRUSTED = "not trusted"
+    TOO_LONG = "too long"
+
+
+class Loss(NamedTuple):
+    """One end of a connection; two that are equal are no news after each other."""
+
+    kind: LossKind
+    words: str
+    code: int | None = None
+    """The WebSocket's close code or the HTTP status, where there is one."""
+
+    @property
+    def fatal(self) -> bool:
+        """Whether another try cannot help, because this service asks for too much."""
+        return self.kind is LossKind.TOO_LONG
+
+
+def closed(code: int | None) -> Loss:
+    """An open connection has ended. 1012 is a restart, 1006 a cut line, 1002 too long a silence."""
+    return Loss(LossKind.CLOSED, "the connection to the Plugboard was lost", code or ABNORMAL)
+
+
+def judge(error: Exception, request_line: int, limit: int) -> Loss:
+    """What `error` means for a handshake of `request_line` bytes where `limit` are thought allowed.
+
+    The Plugboard's 414 comes as `HTTP/1.0 414`, which the driver does not take for an answer. So
+    do a proxy's `HTTP/1.0 502` and a server that hangs up because it is only starting.
+    """
+    if isinstance(error, ConnectionClosed):
+        return closed(error.rcvd.code if error.rcvd else None)
+    if isinstance(error, InvalidStatus):
+        return _answered(error.response.status_code, request_line)
+    if isinstance(error, InvalidMessage):
+        return _not_an_answer(error, request_line, limit)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Loss(LossKind.UNTRUSTED, _UNTRUSTED.format(error.verify_message))
+    return Loss(LossKind.UNREACHABLE, f"no connection to the Plugboard: {_cause(error)}")
+
+
+_UNTRUSTED = (
+    "the Plugboard's certificate is not trusted: {}; for a private CA set SSL_CERT_FILE to the "
+    "file with its certificate"
+)
+_TOO_LONG = (
+    "the handshake's request line has {} bytes, and that is too long for the Plugboard or a proxy "
+    "before it (414): set ACTIONS to the names this service shall offer"
+)
+
+
+def _answered(status: int, request_line: int) -> Loss:
+    if status == 414:
+        return Loss(LossKind.TOO_LONG, _TOO_LONG.format(request_line), status)
+    if status == 403:
+        return Loss(LossKind.REFUSED, "the Plugboard refused the connection (403)", status)
+    return Loss(LossKind.ANSWERED, f"the Plugboard answered HTTP {status}", status)
+
+
+def _not_an_answer(error: InvalidMessage, request_line: int, limit: int) -> Loss:
+    if request_line > limit or " 414 " in str(error.__cause__):
+        return Loss(LossKind.TOO_LONG, _TOO_LONG.format(request_line), 414)
+    return Loss(LossKind.ANSWERED, "no valid HTTP answer from the Plugboard")
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, socket.gaierror):
+        return str(error.strerror)
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)
+    return type(error).__name__

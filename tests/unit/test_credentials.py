@@ -1,0 +1,115 @@
+"""Which token is tried next, and what a refusal may mean."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from core.credentials import MOST_SPARE, Credential, Credentials, causes_of_refusal
+from schemas.token import Token
+
+NOW = datetime(2026, 11, 21, 9, 35, 13, tzinfo=UTC)
+LATER = NOW + timedelta(days=90)
+
+
+def token(number: int, value: str | None = None) -> Token:
+    """A token as the Plugboard tells of it; with its value only when it is made."""
+    return Token(
+        id=number,
+        context="api-token",
+        service_id=3,
+        inserted_at=NOW,
+        expires_at=LATER,
+        value=None if value is None else SecretStr(value),
+    )
+
+
+@pytest.fixture
+def credentials() -> Credentials:
+    """The configured token, joined with: it is number 1."""
+    made = Credentials(SecretStr("configured"))
+    made.joined(token(1))
+    return made
+
+
+def tried(credentials: Credentials, times: int) -> list[str]:
+    """The values that are tried one after another when each is refused."""
+    values = []
+    for _ in range(times):
+        values.append(credentials.present.value.get_secret_value())
+        credentials.refused()
+    return values
+
+
+def test_a_new_token_is_tried_only_when_the_present_one_is_refused(
+    credentials: Credentials,
+) -> None:
+    """The present one stays first; then they take turns, for the refusal may have other causes."""
+    credentials.created(token(2, "second"))
+    assert credentials.present.token_id == 1
+    assert tried(credentials, 4) == ["configured", "second", "configured", "second"]
+
+
+def test_the_newest_is_tried_first(credentials: Credentials) -> None:
+    """Of several new tokens the latest is the likeliest to be good."""
+    credentials.created(token(2, "second"))
+    credentials.created(token(3, "third"))
+    assert tried(credentials, 4) == ["configured", "third", "second", "configured"]
+
+
+def test_a_deleted_token_is_not_tried_again(credentials: Credentials) -> None:
+    """The present one stays until it is refused, a spare one is forgotten at once."""
+    credentials.created(token(2, "second"))
+    credentials.created(token(3, "third"))
+    assert credentials.deleted(1)
+    assert not credentials.deleted(2)
+    assert credentials.present.deleted
+    assert tried(credentials, 3) == ["configured", "third", "third"]
+
+
+def test_without_another_the_present_one_is_tried_for_ever(credentials: Credentials) -> None:
+    """Even a deleted one: nothing else is known."""
+    credentials.deleted(1)
+    assert not credentials.refused()
+    assert tried(credentials, 3) == ["configured"] * 3
+
+
+def test_a_token_told_twice_or_without_value_is_no_new_one(credentials: Credentials) -> None:
+    """Each token has one turn."""
+    for each in (token(2, "second"), token(2, "second"), token(3), token(1, "configured")):
+        credentials.created(each)
+    assert tried(credentials, 3) == ["configured", "second", "configured"]
+
+
+def test_only_so_many_are_remembered(credentials: Credentials) -> None:
+    """Tokens made by the hundred do not pile up; the present one is always kept."""
+    for number in range(2, 100):
+        credentials.created(token(number, f"value-{number}"))
+    newest = [f"value-{number}" for number in range(99, 99 - MOST_SPARE, -1)]
+    assert tried(credentials, MOST_SPARE + 1) == ["configured", *newest]
+
+
+def test_no_value_is_ever_shown(credentials: Credentials) -> None:
+    """However it is looked at, a credential hides its value."""
+    credentials.created(token(2, "second"))
+    shown = f"{vars(credentials)} {credentials.present!r} {credentials.present}"
+    assert "configured" not in shown
+    assert "second" not in shown
+
+
+@pytest.mark.parametrize(
+    ("credential", "causes"),
+    [
+        (Credential(SecretStr("x")), ["wrong, deleted or expired", "other actions"]),
+        (Credential(SecretStr("x"), 1, LATER), ["the token was deleted, or", "other actions"]),
+        (Credential(SecretStr("x"), 1, NOW), ["the token has expired"]),
+        (Credential(SecretStr("x"), 1, LATER, deleted=True), ["the token was deleted"]),
+    ],
+)
+def test_a_refusal_tells_which_causes_are_possible(
+    credential: Credential, causes: list[str]
+) -> None:
+    """What is known of the token rules causes out."""
+    told = causes_of_refusal(credential, NOW)
+    assert all(cause in told for cause in causes)
+    assert ("other actions" in told) == ("other actions" in " ".join(causes))

@@ -1,0 +1,71 @@
+"""The pauses between two connections, and which failures are news."""
+
+import pytest
+
+from core.backoff import Backoff
+from core.connection_loss import Loss, LossKind, closed
+from core.reconnection import HEALTHY_AFTER, Reconnection
+
+CLOSED = closed(1006)
+REFUSED = Loss(LossKind.REFUSED, "refused", 403)
+
+
+@pytest.fixture
+def reconnection() -> Reconnection:
+    """The default pauses without jitter."""
+    return Reconnection(Backoff())
+
+
+def test_pauses_grow_from_one_second_to_thirty(reconnection: Reconnection) -> None:
+    """While nothing helps each pause is twice as long as the last, up to the longest."""
+    pauses = [reconnection.pause(CLOSED, 0.0) for _ in range(8)]
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_a_refusal_is_tried_again_within_fifteen_seconds(reconnection: Reconnection) -> None:
+    """What was refused may be allowed any moment, however long it has been going on."""
+    pauses = [reconnection.pause(REFUSED, 0.0) for _ in range(100)]
+    assert pauses[:5] == [1, 2, 4, 8, 15]
+    assert max(pauses) == 15
+
+
+@pytest.mark.parametrize(
+    ("joined_for", "pause"), [(0.0, 8.0), (HEALTHY_AFTER - 0.1, 8.0), (HEALTHY_AFTER, 1.0)]
+)
+def test_a_minute_of_health_starts_over(
+    reconnection: Reconnection, joined_for: float, pause: float
+) -> None:
+    """Only a join that held for a minute makes the next pause the shortest again."""
+    for _ in range(3):
+        reconnection.pause(CLOSED, 0.0)
+    reconnection.joined(100.0)
+    assert reconnection.pause(CLOSED, 100.0 + joined_for) == pause
+
+
+def test_health_counts_from_the_first_join_of_a_connection(reconnection: Reconnection) -> None:
+    """A channel that was joined again on the same socket does not make the connection younger."""
+    reconnection.pause(CLOSED, 0.0)
+    reconnection.joined(0.0)
+    reconnection.joined(50.0)
+    assert reconnection.pause(CLOSED, HEALTHY_AFTER) == 1.0
+
+
+def test_a_connection_that_never_joined_is_no_health(reconnection: Reconnection) -> None:
+    """An hour in which nothing could be served does not count."""
+    reconnection.pause(CLOSED, 0.0)
+    assert reconnection.pause(CLOSED, 3600.0) == 2.0
+
+
+def test_jitter_only_shortens() -> None:
+    """Many clients come back at different times, none later than without it."""
+    shortened = Reconnection(Backoff(jitter=lambda: 1.0))
+    assert [shortened.pause(CLOSED, 0.0) for _ in range(7)] == [0.5, 1, 2, 4, 8, 15, 15]
+
+
+def test_only_changes_are_news(reconnection: Reconnection) -> None:
+    """The same thing again is no news, unless the client was joined between."""
+    assert [reconnection.is_news(each) for each in (CLOSED, CLOSED, REFUSED, REFUSED, CLOSED)] == [
+        *(True, False, True, False, True)
+    ]
+    reconnection.joined(0.0)
+    assert reconnection.is_news(CLOSED)
