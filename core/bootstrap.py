@@ -4,11 +4,9 @@ import asyncio
 import contextvars
 import logging
 import random
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from core import metrics, readings
@@ -19,7 +17,6 @@ from core.channel import Channel
 from core.conversation import Limits
 from core.credentials import Credentials
 from core.database import database
-from core.dispatch import Dispatcher
 from core.errors import ConfigurationError, PatchcordError
 from core.handshake import check_request_line, handshake_url
 from core.health import health_server
@@ -30,15 +27,16 @@ from core.records import Records
 from core.replies import REPLY_FORMATS
 from core.request_desk import RequestDesk
 from core.run_history import RunHistory
-from core.settings import Settings, environment
+from core.settings import Settings
 from core.signals import StopSignals, on_hangup, until
-from core.supervisor import Supervisor
+from core.supervisor import Supervisor, workers
+from core.telemetry import Telemetry
+from core.traced_dispatch import dispatcher
 from lib.host import receive_guests
 from pipeline.front import PipelineFront
 
 log = logging.getLogger(__name__)
 
-ENTRYPOINT = Path(__file__).parents[1] / "entrypoint.py"
 EXIT_STOPPED, EXIT_CONFIGURATION, EXIT_RETIRED = 0, 2, 3
 
 
@@ -61,14 +59,15 @@ class Service:
             ConfigurationError: with every problem found.
         """
         receive_guests(settings.vcon_redis_expiry)
+        self._page = MetricsPage()
+        self._telemetry = Telemetry(settings, self._page.collect)  # before guests are loaded
         database.initialize(settings)
         self._settings = settings
         self._draining = False
         self._records = Records(database)
         self._threads = ThreadPoolExecutor(settings.blocking_threads, thread_name_prefix="action")
         self._pipeline = self._build_pipeline() if settings.has_pipeline else None
-        self._page = MetricsPage()
-        self._workers = _workers(settings, self._pipeline, self._page) if self._pipeline else None
+        self._workers = self._build_workers(self._pipeline) if self._pipeline else None
         actions = offered_actions(settings)
         metrics.REQUESTS.offer(actions)
         self._desk = RequestDesk(at_once=settings.max_concurrency, waiting=settings.max_queue)
@@ -88,6 +87,15 @@ class Service:
 
     def _build_pipeline(self) -> PipelineFront:
         return PipelineFront(self._settings, RunHistory(database), self._configuration_changed)
+
+    def _build_workers(self, front: PipelineFront) -> Supervisor:
+        variables = {
+            "METRICS_FOLDER": self._page.folder,
+            "CONSERVER_CONFIG_FILE": front.snapshot.path,
+        }
+        return workers(
+            self._settings.conserver_workers, front.worker_died, self._page.bury, variables
+        )
 
     async def _configuration_changed(self) -> None:
         if self._workers:
@@ -116,7 +124,7 @@ class Service:
                 join_timeout=settings.join_timeout,
                 rejoin=backoff,
             ),
-            dispatcher=Dispatcher(
+            dispatcher=dispatcher(
                 actions, timeout=settings.action_timeout, run_blocking=self._run_blocking
             ),
             desk=self._desk,
@@ -195,6 +203,7 @@ class Service:
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._health:
             await asyncio.to_thread(self._health.close)
+        await asyncio.to_thread(self._telemetry.close)
         self._page.close()
         await asyncio.to_thread(database.close)
 
@@ -229,20 +238,6 @@ async def _first_to_end(main: list[asyncio.Task[None]], beside: list[asyncio.Tas
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-
-
-def _workers(settings: Settings, front: PipelineFront, page: MetricsPage) -> Supervisor:
-    return Supervisor(
-        [sys.executable, str(ENTRYPOINT), "worker"],
-        settings.conserver_workers,
-        front.worker_died,
-        environment={
-            **environment(),
-            "METRICS_FOLDER": str(page.folder),
-            "CONSERVER_CONFIG_FILE": str(front.snapshot.path),
-        },
-        process_ended=page.bury,
-    )
 
 
 def _backoff(settings: Settings) -> Backoff:

@@ -8,6 +8,7 @@ from core import log_context
 from core.metrics_file import MetricsFile
 from core.settings import Settings
 from core.signals import StopSignals, on_hangup, on_input, until
+from core.telemetry import Telemetry
 from lib.host import receive_guests
 from pipeline.observers import run_fields
 from pipeline.worker_process import WorkerProcess
@@ -29,6 +30,7 @@ async def work(settings: Settings, worker_id: str) -> int:
     log_context.say_also(run_fields)
     signals = StopSignals()
     numbers = MetricsFile(settings.metrics_folder)
+    telemetry = Telemetry(settings)  # before guests are loaded
     worker = WorkerProcess(settings, worker_id, numbers.changed)
     reloads: set[asyncio.Task[None]] = set()
 
@@ -49,6 +51,7 @@ async def work(settings: Settings, worker_id: str) -> int:
         _end_within(LINGER)
     numbers.write()
     await worker.close()
+    await asyncio.to_thread(telemetry.close)
     return EXIT_STOPPED
 
 

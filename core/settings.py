@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
+from core.settings_telemetry import TelemetrySettings
 
 MIB = 1024 * 1024
 
@@ -48,7 +49,7 @@ class DatabaseSettings(BaseSettings):
         }[self.environment]
 
 
-class Settings(DatabaseSettings):
+class Settings(DatabaseSettings, TelemetrySettings):
     """Everything the service can be told from outside."""
 
     websocket_url: str = Field(description="WebSocket URL of the Plugboard, ws:// or wss://.")
@@ -173,7 +174,7 @@ class Settings(DatabaseSettings):
         redis = urlsplit(self.redis_url.get_secret_value() if self.redis_url else "").password
         passwords = {self.postgres_password.get_secret_value(), unquote(redis or "")}
         names = {self.postgres_user, self.postgres_host, self.postgres_database, ""}
-        return [self.token.get_secret_value(), *(passwords - names)]
+        return [self.token.get_secret_value(), *(passwords - names), *self.otlp_header_values]
 
     @property
     def has_pipeline(self) -> bool:

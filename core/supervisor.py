@@ -6,14 +6,18 @@ import logging
 import os
 import signal
 import socket
+import sys
 import uuid
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from core import metrics
+from core.settings import environment
 
 log = logging.getLogger(__name__)
 
+ENTRYPOINT = Path(__file__).parents[1] / "entrypoint.py"
 RESTART_PAUSE = 1.0
 """Seconds before a worker that died is started again, so that a crash loop does not spin."""
 KILL_AFTER = 5.0
@@ -144,6 +148,22 @@ class Supervisor:
         self.signal(signal.SIGTERM)
         await asyncio.sleep(KILL_AFTER)
         self.signal(signal.SIGKILL)
+
+
+def workers(
+    count: int,
+    worker_died: Callable[[str], Awaitable[None]],
+    process_ended: Callable[[int], None],
+    variables: Mapping[str, Path],
+) -> Supervisor:
+    """A supervisor of this service's own workers; `variables` are added to the environment."""
+    return Supervisor(
+        [sys.executable, str(ENTRYPOINT), "worker"],
+        count,
+        worker_died,
+        environment=environment() | {name: str(path) for name, path in variables.items()},
+        process_ended=process_ended,
+    )
 
 
 def _send(process: Process, signum: signal.Signals) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from core.errors import ConfigurationError
 from core.logs import keep_secret, keep_secrets_of
+from core.spans import installed
 from pipeline import config_file, modules
 from pipeline.config import PipelineConfig
 from pipeline.modules import Guests
+from pipeline.spans import with_spans
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ def load(path: Path, environ: Mapping[str, str]) -> Configuration:
     config = config_file.read(path, environ)
     _keep_secrets(config)
     guests = modules.load(config)
+    if (spans := installed()) is not None:
+        guests = with_spans(guests, spans)
     log.info("configuration loaded", extra={"hash": config.hash, "chains": list(config.chains)})
     return Configuration(config, guests)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import ConflictError, UnavailableError
+from core.spans import context as trace_context
 from pipeline.connection import RedisConnection
 from schemas.ingested import Outcome
 
@@ -40,7 +41,8 @@ class Intake:
         state, *names = await self._connection.script(
             "ingest",
             *(entry.vcon_uuid, entry.document, entry.created_at, entry.digest),
-            *(self._sorted_set, self._max_depth, len(lists), *lists, *entry.index_keys),
+            *(self._sorted_set, self._max_depth, trace_context(), len(lists), *lists),
+            *entry.index_keys,
         )
         if state == "busy":
             msg = f"vCon {entry.vcon_uuid} is being processed with other content; try again later"
@@ -56,14 +58,18 @@ class Intake:
         Raises:
             UnavailableError: the list has no room for all of them: none is put there.
         """
-        missing = await self._connection.script("enqueue", name, self._max_depth, *vcon_uuids)
+        missing = await self._connection.script(
+            "enqueue", name, self._max_depth, trace_context(), *vcon_uuids
+        )
         if missing == ["full"]:
             raise self._full(name)
         return list(missing)
 
     async def enqueue_run(self, vcon_uuid: str, run_id: str, chain: str, journal: bytes) -> bool:
         """Register a requested run; False when there is no such vCon."""
-        reply = await self._connection.script("enqueue_run", vcon_uuid, run_id, chain, journal)
+        reply = await self._connection.script(
+            "enqueue_run", vcon_uuid, run_id, chain, journal, trace_context()
+        )
         return bool(reply)
 
     def _full(self, name: str) -> UnavailableError:

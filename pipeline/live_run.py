@@ -30,6 +30,8 @@ class LiveRun:
     queued_at: str | None = None
     memory: RunMemory = field(default_factory=RunMemory)
     step_began: float = 0.0
+    context: str = ""
+    """What its own trace is found by, once it is over."""
     resumed: int = 0
     """How many of the steps are an earlier attempt's."""
     lapses: int = 0

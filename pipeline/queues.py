@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.spans import installed
 from pipeline import keys
 from pipeline.connection import RedisConnection
 
@@ -21,6 +22,8 @@ class Claim:
     journal: str = ""
     token: int = 0
     """What this claim is told from every other by; later claims have higher ones."""
+    context: str = ""
+    """The trace context that the producer left for whoever goes on, JSON; mostly none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a run ends. `dead_letters` are pairs of list and reason (JSON)."""
+    """How a run ends. `dead_letters` are pairs of list and reason (JSON).
+
+    `context` is what the readers of the egress lists link their traces with, JSON or empty.
+    """
 
     record: Record
     saved: bool = False
     egress_lists: Sequence[str] = ()
     dead_letters: Sequence[tuple[str, str]] = ()
+    context: str = ""
 
 
 class Queues:
@@ -72,9 +79,10 @@ class Queues:
         self, worker: str, now_ms: int, want: int, running: int, lists: Sequence[str]
     ) -> Claims:
         """Take up to `want` ids, in turn over the lists in the order given."""
+        traced = int(installed() is not None)
         fresh = [str(uuid.uuid4()) for _ in range(want)]
         state, wait_ms, alone_list, *claims = await self._connection.script(
-            "claim", worker, now_ms, want, running, len(lists), *lists, *fresh
+            "claim", worker, now_ms, want, running, traced, len(lists), *lists, *fresh
         )
         return Claims(
             claims=[Claim(*row) for row in claims],
@@ -88,23 +96,23 @@ class Queues:
         """End a run; False when this worker no longer held it, and nothing happened."""
         letters = [word for letter in settlement.dead_letters for word in letter]
         return await self._settle(
-            *(worker, claim, "finish", settlement.record, 0, int(settlement.saved)),
-            *(len(settlement.egress_lists), *settlement.egress_lists),
+            *(worker, claim, "finish", settlement.record, 0, settlement.context),
+            *(int(settlement.saved), len(settlement.egress_lists), *settlement.egress_lists),
             *(len(settlement.dead_letters), *letters),
         )
 
     async def retry_later(self, worker: str, claim: Claim, record: Record, due_ms: int) -> bool:
         """This attempt failed; run it again when due (epoch ms). False: no longer held."""
-        return await self._settle(worker, claim, "later", record, due_ms)
+        return await self._settle(worker, claim, "later", record, due_ms, claim.context)
 
     async def give_back(self, worker: str, claim: Claim, record: Record) -> bool:
         """Back to the head of its list, without using an attempt. False: no longer held."""
-        return await self._settle(worker, claim, "return", record, 0)
+        return await self._settle(worker, claim, "return", record, 0, claim.context)
 
     async def give_back_orphan(self, worker: str, vcon_uuid: str, token: int) -> bool:
         """The same for a claim whose reply never arrived: the worker does not know it holds it."""
         orphan = Claim("", "", vcon_uuid, "", token=token)
-        return await self._settle(worker, orphan, "return", Record(b"", vcon_uuid), 0)
+        return await self._settle(worker, orphan, "return", Record(b"", vcon_uuid), 0, "")
 
     async def _settle(
         self, worker: str, claim: Claim, how: str, record: Record, due_ms: int, *rest: Any

@@ -19,6 +19,7 @@ def settlement_of(live: LiveRun, ending: plan.Ending) -> Settlement:
         saved=bool(live.progress.saved),
         egress_lists=live.chain.egress_lists if ending == "done" else (),
         dead_letters=_dead_letters(live, ending),
+        context=live.context,
     )
 
 

@@ -13,7 +13,7 @@ from pipeline.journal import RunJournal
 from pipeline.lease import Lease
 from pipeline.link_steps import LinkSteps
 from pipeline.observers import RunMeter
-from pipeline.runner import ChainRunner
+from pipeline.spans import chain_runner
 from pipeline.tracing import Tracers
 from pipeline.worker import Worker
 
@@ -43,7 +43,7 @@ class WorkerProcess:
         self._lease = Lease(redis, worker_id, settings.lease_seconds)
         journal = RunJournal(redis, queues)
         links = LinkSteps(redis, self._calls, journal, self._lease, Tracers(self._calls))
-        runner = ChainRunner(redis, links, self._calls, journal, self._lease)
+        runner = chain_runner(redis, links, self._calls, journal, self._lease)
         self._worker = Worker(
             *(worker_id, self._configuration, redis, queues, runner, RunMeter(counted)),
             concurrency=settings.conserver_vcon_concurrency,

@@ -1,15 +1,16 @@
 -- Move ids from the heads of their lists into this worker's in-flight hash.
--- ARGV: worker, now (ms), want, running, n lists, lists (rotated by the caller)..., fresh run ids...
+-- ARGV: worker, now (ms), want, running, traced (0/1), n lists, lists (rotated by the caller)...,
+--       fresh run ids...
 -- Returns {state, ms until the next delayed retry or -1, list, claims...}; state is "ok", "alone"
 -- (this vCon, or the next one of the list named, wants the process to itself: finish what runs, then
 -- ask again, that list first) or "dead" (this worker has no lease). A claim is
--- {list, element, uuid, run, attempt, journal, token}; the token is the fence: no two claims share
+-- {list, element, uuid, run, attempt, journal, token, the producer's trace context or ""}; the token is the fence: no two claims share
 -- one, and later ones are higher. In flight: uuid -> token, run, list, element, a line each.
 --
 -- An element is a uuid, in a run list `uuid|run`. Only one run at a time works on a vCon: whoever
 -- comes second waits in pc:waiting:{uuid} and is put back by the settlement of the first.
 local worker, now, want, running = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local n = tonumber(ARGV[5])
+local traced, n = ARGV[5] == '1', tonumber(ARGV[6])
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 0 then
   return {'dead', -1, ''}
 end
@@ -22,7 +23,7 @@ for _, member in ipairs(due) do
 end
 
 local inflight = 'pc:inflight:' .. worker
-local reply, state, alone_list, fresh = {}, 'ok', '', 6 + n
+local reply, state, alone_list, fresh = {}, 'ok', '', 7 + n
 
 local function take(list)
   local element = redis.call('LPOP', list)
@@ -60,12 +61,13 @@ local function take(list)
   local token = redis.call('INCR', 'pc:tokens')
   redis.call('HSET', inflight, uuid, token .. '\n' .. run .. '\n' .. list .. '\n' .. element)
   redis.call('PERSIST', 'vcon:' .. uuid)
-  reply[#reply + 1] = {list, element, uuid, run, attempt, journal, token}
+  local context = traced and redis.call('LPOP', 'context:' .. list .. ':' .. element) or ''
+  reply[#reply + 1] = {list, element, uuid, run, attempt, journal, token, context}
   return true
 end
 
 local open = {}
-for i = 6, 5 + n do
+for i = 7, 6 + n do
   open[#open + 1] = ARGV[i]
 end
 while #open > 0 and #reply < want and state == 'ok' do

@@ -1,15 +1,19 @@
 -- Queue vCons that are in Redis already.
--- ARGV: list, max depth, uuids... Returns the uuids that are not here, or {"full"} and no change.
-local list, max_depth, missing = ARGV[1], tonumber(ARGV[2]), {}
-if redis.call('LLEN', list) + #ARGV - 2 > max_depth then
+-- ARGV: list, max depth, trace context or "", uuids... Returns the uuids that are not here, or {"full"} and no change.
+local list, max_depth, context, missing = ARGV[1], tonumber(ARGV[2]), ARGV[3], {}
+if redis.call('LLEN', list) + #ARGV - 3 > max_depth then
   return {'full'}
 end
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   local uuid = ARGV[i]
   if redis.call('EXISTS', 'vcon:' .. uuid) == 1 then
     redis.call('PERSIST', 'vcon:' .. uuid)
     redis.call('SADD', 'pc:holds:' .. uuid, list)
     redis.call('RPUSH', list, uuid)
+    if context ~= '' then
+      redis.call('RPUSH', 'context:' .. list .. ':' .. uuid, context)
+      redis.call('EXPIRE', 'context:' .. list .. ':' .. uuid, 86400)
+    end
   else
     missing[#missing + 1] = uuid
   end

@@ -1,11 +1,11 @@
 -- Store, index and enqueue one vCon, all or nothing.
--- ARGV: uuid, document, created_at (epoch s), digest, sorted set, max depth,
+-- ARGV: uuid, document, created_at (epoch s), digest, sorted set, max depth, trace context or "",
 --       n lists, lists..., index keys...
 -- Returns {"new" | "duplicate" | "replaced"}, {"busy"} or {"full", list}.
 -- Repeating it is harmless: the digest tells that this very document is here already, and each
 -- list that got the uuid is remembered beside the digest.
 local uuid, document, created, digest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local sorted_set, max_depth, n = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local sorted_set, max_depth, context, n = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 local key, about, holds = 'vcon:' .. uuid, 'pc:about:' .. uuid, 'pc:holds:' .. uuid
 
 local here = redis.call('EXISTS', key) == 1
@@ -29,7 +29,7 @@ if not same and is_processed() then
   return {'busy'}
 end
 local wanted = {}
-for i = 8, 7 + n do
+for i = 9, 8 + n do
   local list = ARGV[i]
   if not (same and redis.call('HEXISTS', about, 'in:' .. list) == 1) then
     if redis.call('LLEN', list) >= max_depth then
@@ -56,7 +56,7 @@ if not same then
   redis.call('DEL', about)
   redis.call('ZADD', sorted_set, created, uuid)
   local index = {}
-  for i = 8 + n, #ARGV do
+  for i = 9 + n, #ARGV do
     index[#index + 1] = ARGV[i]
     redis.call('SADD', ARGV[i], uuid)
     redis.call('PERSIST', ARGV[i]) -- other writers let the index go after a day
@@ -67,6 +67,10 @@ for _, list in ipairs(wanted) do
   redis.call('HSET', about, 'in:' .. list, 1)
   redis.call('SADD', holds, list)
   redis.call('RPUSH', list, uuid)
+  if context ~= '' then
+    redis.call('RPUSH', 'context:' .. list .. ':' .. uuid, context)
+    redis.call('EXPIRE', 'context:' .. list .. ':' .. uuid, 86400)
+  end
 end
 if #wanted > 0 then
   redis.call('PERSIST', key)

@@ -1,7 +1,7 @@
 -- End one run, unless this worker no longer holds it: then nothing happens and 0 is returned.
 -- ARGV: worker, uuid, token, how, run JSON ("" keeps what is journaled), run expiry (s),
---       due (ms, for "later"), vCon expiry (s), uuid out, its document ("" leaves it), saved (0/1),
---       n egress, egress lists..., n dead, dead-letter list + reason...
+--       due (ms, for "later"), vCon expiry (s), uuid out, its document ("" leaves it),
+--       trace context or "" (for egress, or to be found again), saved (0/1), n egress, egress lists..., n dead, dead-letter list + reason...
 -- how: "finish"  the run is over; forward to egress and dead letters;
 --      "later"   this attempt failed: run it again when due;
 --      "return"  put it back to the head of its list, as if it had never been claimed.
@@ -24,7 +24,7 @@ local function check_list(name)
   end
 end
 if how == 'finish' then
-  local at, objection = 12, nil
+  local at, objection = 13, nil
   for i = at + 1, at + ARGV[at] do
     objection = objection or check_list(ARGV[i])
   end
@@ -36,7 +36,7 @@ if how == 'finish' then
     return redis.error_reply('WRONGTYPE ' .. objection)
   end
 end
-local out, document = ARGV[9], ARGV[10]
+local out, document, context = ARGV[9], ARGV[10], ARGV[11]
 if document ~= '' then -- first, since Redis may refuse it
   redis.call('JSON.SET', 'vcon:' .. out, '.', document)
 end
@@ -57,6 +57,17 @@ local function let_go(who, expiry)
   end
 end
 
+-- The oldest is popped first; what goes back to its place goes before those that came since.
+local function leave_context(push, key)
+  if context ~= '' then
+    redis.call(push, key, context)
+    redis.call('EXPIRE', key, 86400)
+  end
+end
+
+if how ~= 'finish' then
+  leave_context('LPUSH', 'context:' .. list .. ':' .. element)
+end
 if how == 'later' then
   redis.call('HSET', attempts, element, (count + 1) .. '\n' .. run .. '\n0')
   redis.call('SET', run_key, journal)
@@ -73,10 +84,11 @@ else
   end
   local expiry = tonumber(ARGV[8])
   local holds_out = 'pc:holds:' .. out
-  local at = 12
+  local at = 13
   local n = tonumber(ARGV[at])
   for i = at + 1, at + n do
     redis.call('RPUSH', ARGV[i], out)
+    leave_context('RPUSH', 'context:' .. ARGV[i] .. ':' .. out)
     redis.call('SADD', 'pc:unread:' .. ARGV[i], out)
     redis.call('SADD', holds_out, ARGV[i])
   end
@@ -98,7 +110,7 @@ else
   end
   redis.call('RPUSH', 'pc:history', journal)
   redis.call('SREM', 'pc:holds:' .. uuid, is_run_list and (list .. '|' .. run) or list)
-  if ARGV[11] == '1' then
+  if ARGV[12] == '1' then
     redis.call('HSET', 'pc:about:' .. out, 'saved', 1)
     let_go(out, expiry)
     if out ~= uuid then

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,15 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
+from redis import Redis
 
 from devstack.deployment import DATABASE, Deployment
 from pipeline.document import normalised
+from tests.canaries import canary
+from tests.integration.otlp_collector import Collector, collector
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 TESTS = Path(__file__).parents[1]
 SAMPLES = {
@@ -28,10 +32,24 @@ DONE_SECONDS = 20.0
 POLL_SECONDS = 0.05
 
 
+@pytest.fixture(scope="module")
+def traces() -> Iterator[Collector]:
+    """Where the system sends its traces and metrics."""
+    with collector() as got:
+        yield got
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def system() -> AsyncIterator[Deployment]:
+async def system(traces: Collector) -> AsyncIterator[Deployment]:
     """One running system for the whole file."""
-    settings = {"PYTHONPATH": os.pathsep.join(map(str, GUESTS)), "LOG_LEVEL": "DEBUG"}
+    settings = {
+        "PYTHONPATH": os.pathsep.join(map(str, GUESTS)),
+        "LOG_LEVEL": "DEBUG",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
+        "OTEL_EXPORTER_OTLP_HEADERS": f"dd-api-key={canary('key-of-the-collector')}",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_METRIC_EXPORT_INTERVAL": "200",
+    }
     async with Deployment(TESTS / "data" / "main_job.yml", settings=settings) as deployment:
         yield deployment
 
@@ -156,3 +174,58 @@ async def test_the_work_of_the_workers_is_on_the_metrics_page(system: Deployment
             if all(series in page.text for series in wanted):
                 return
             await asyncio.sleep(POLL_SECONDS)  # a worker tells within a second
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_trace_goes_from_the_request_to_the_storage(
+    system: Deployment, traces: Collector
+) -> None:
+    """The request's span is linked with by the run's, whose parts are links and storages."""
+    vcon = {**SAMPLES[next(iter(SAMPLES))], "uuid": str(uuid.uuid4())}
+    await system.call("IngestVcon", vcon=vcon, ingress_lists=["guests"])
+    uuids = {normalised(vcon)["uuid"]}
+    await finished(system, "guests", uuids)
+    [vcon_uuid] = uuids
+    run = await asyncio.to_thread(
+        traces.wait_for_span, "vcon_processing.guests", vcon_id=vcon_uuid, outcome="done"
+    )
+    asked = await asyncio.to_thread(traces.wait_for_id, *run.links)
+    assert (asked.name, asked.parent, asked.attributes["code"]) == ("request.IngestVcon", "", 201)
+    assert asked.trace != run.trace
+    runs_parts = {
+        span.name
+        for span in traces.spans
+        if span.parent == run.id and (span.trace, span.service) == (run.trace, "patchcord")
+    }
+    assert {name.partition(".")[0] for name in runs_parts} == {"link", "storage"}
+    assert traces.headers["dd-api-key"] == "key-of-the-collector"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_producer_of_vcon_server_is_linked_with(
+    system: Deployment, traces: Collector
+) -> None:
+    """What another program left in `context:{list}:{uuid}` is where the run comes from."""
+    vcon = next(iter(SAMPLES.values()))
+    await system.call("StoreVcon", vcon=vcon, storages=["files"])
+    vcon_uuid = normalised(vcon)["uuid"]
+    context = {"trace_id": "ab" * 16, "span_id": "cd" * 8, "trace_flags": 1, "is_sampled": True}
+    with Redis.from_url(system.stack.valkey.url) as redis:
+        redis.rpush(f"context:guests:{vcon_uuid}", json.dumps(context))
+    await system.call("EnqueueVcons", vcon_uuids=[vcon_uuid], ingress_list="guests")
+    run = await asyncio.to_thread(traces.wait_for_link, "cd" * 8)
+    assert run.name == "vcon_processing.guests"
+    assert run.attributes["vcon_id"] == vcon_uuid
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_same_numbers_are_sent_over_otlp(system: Deployment, traces: Collector) -> None:
+    """What is on the metrics page reaches the collector, workers' numbers included."""
+    uuids = await ingest_all(system, "plain")
+    await finished(system, "plain", uuids)
+    answers = await asyncio.to_thread(
+        traces.wait_for_metric, "patchcord_requests", action="IngestVcon", code="200"
+    )
+    assert answers.as_double >= len(SAMPLES)
+    runs = await asyncio.to_thread(traces.wait_for_metric, "patchcord_run_seconds", chain="plain")
+    assert runs.count == sum(runs.bucket_counts) > 0

@@ -32,8 +32,8 @@ from pipeline.modules import Guests, LoadedLink, LoadedStorage, LoadedTracer
 from pipeline.modules_contract import is_async
 from pipeline.observers import RunMeter
 from pipeline.queues import Claim, Queues, Record, Settlement
-from pipeline.runner import ChainRunner
 from pipeline.runs import Runs
+from pipeline.spans import chain_runner
 from pipeline.store import VconStore
 from pipeline.tracing import Tracers
 from pipeline.worker import Worker
@@ -286,7 +286,7 @@ class Scene:
         lease = Lease(redis, name, lease_seconds)
         journal = RunJournal(redis, self.queues)
         links = LinkSteps(redis, calls, journal, lease, Tracers(calls))
-        runner = ChainRunner(redis, links, calls, journal, lease)
+        runner = chain_runner(redis, links, calls, journal, lease)
         worker = Worker(
             *(name, configuration, redis, self.queues, runner, RunMeter(lambda: None)),
             concurrency=concurrency,

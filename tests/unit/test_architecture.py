@@ -11,7 +11,7 @@ from tests.unit.source_files import ROOMS, ROOT, SERVICE, Source, service, sourc
 
 MAY_IMPORT: dict[str, str] = {
     "core": r"core|schemas",
-    "pipeline": r"pipeline|schemas|core\.(settings|errors|logs|metrics|database|records|run_\w+)",
+    "pipeline": r"pipeline|schemas|core\.(settings|errors|logs|metrics|spans|records|run_\w+)",
     "actions": r"core\.(action_\w+|ports\w*)|schemas",
     "events": r"core\.(action_\w+|ports\w*)|schemas",
     "schemas": r"schemas|core\.action_schema",
@@ -34,7 +34,8 @@ ONLY_IMPORTERS: dict[str, str] = {
     "websockets": r"core/(conversation|connection_loss)\.py",
     "sqlalchemy": r"(core/(tables|database\w*|migrations|record\w*|run_\w+)|alembic/.*)\.py",
     "redis": r"pipeline/connection(_threads)?\.py",
-    "prometheus_client": r"core/metrics(_\w+)?\.py",
+    "prometheus_client": r"core/(metrics(_\w+)?|otlp(_metrics)?|telemetry)\.py",
+    "opentelemetry": r"core/otlp(_metrics)?\.py",
     "structlog": r"core/logs\.py",
     "uvloop": r"entrypoint\.py",
     "pydantic_settings": r"core/settings\.py",
@@ -45,19 +46,20 @@ RANKS: tuple[tuple[str, ...], ...] = (
     # words
     (
         *("errors", "frames", "backoff", "heartbeat", "channel_effects", "channel_states"),
-        *("metrics", "metrics_guests", "metrics_outcomes", "log_context", "credentials"),
+        *("metrics", "metrics_guests", "metrics_outcomes", "log_context", "spans", "credentials"),
         *("action_fields", "action_schema", "action_response", "ports", "ports_operations"),
     ),
     # thinking
     (
         *("action_runner", "action_event", "redaction", "channel", "channel_membership"),
-        *("connection_loss", "reconnection", "dispatch", "handshake", "replies", "outbound"),
-        *("request_desk", "responder", "event_router", "alarm"),
+        *("connection_loss", "reconnection", "dispatch", "traced_dispatch", "handshake"),
+        *("replies", "outbound", "request_desk", "responder", "event_router", "alarm"),
     ),
     # doing
     (
-        *("settings", "logs", "metrics_file", "metrics_page", "readings", "action_registry"),
-        *("conversation", "plugboard_client", "health"),
+        *("settings", "settings_telemetry", "logs", "metrics_file", "metrics_page", "readings"),
+        *("telemetry", "otlp", "otlp_metrics", "action_registry", "conversation"),
+        *("plugboard_client", "health"),
         *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
         *("migrations", "records", "record_rows", "run_history", "run_queries"),
     ),

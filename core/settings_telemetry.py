@@ -1,0 +1,31 @@
+"""The settings of OpenTelemetry that this service reads itself; its exporters read the others."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field, SecretStr
+
+
+class TelemetrySettings(BaseModel):
+    """Where traces and metrics are sent, besides `/metrics`."""
+
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None, description="OTLP over HTTP, such as http://collector:4318; unset: nothing is sent."
+    )
+    otel_exporter_otlp_headers: SecretStr | None = Field(
+        None, description="Headers for it, `name=value,...`; keys in them are never logged."
+    )
+    otel_traces_exporter: Literal["otlp", "none"] = Field("otlp", description="Whether to trace.")
+    otel_metrics_exporter: Literal["otlp", "none"] = Field(
+        "otlp", description="Whether to send metrics."
+    )
+    otel_metric_export_interval: int = Field(
+        60_000, gt=0, description="Milliseconds between two sendings of metrics."
+    )
+    otel_service_name: str = Field("patchcord", description="What traces and metrics are from.")
+
+    @property
+    def otlp_header_values(self) -> list[str]:
+        """What must never be logged of the headers."""
+        pairs = self.otel_exporter_otlp_headers
+        items = pairs.get_secret_value().split(",") if pairs else []
+        return [value.strip() for _, _, value in (item.partition("=") for item in items)]
