@@ -11,16 +11,22 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import override
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics, ScopeMetrics
+from opentelemetry.sdk.metrics.export import (
+    MetricExportResult,
+    MetricsData,
+    ResourceMetrics,
+    ScopeMetrics,
+)
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client.core import Metric as Family
 
@@ -30,8 +36,41 @@ from core.spans import Attributes
 log = logging.getLogger(__name__)
 
 SCOPE = "patchcord"
-CLOSE_MILLISECONDS = 2000
+CLOSE_SECONDS = 2.0
 """How long a process that ends waits until its last spans are sent."""
+
+
+class Delivery:
+    """Says once that the collector takes nothing, and once that it does again."""
+
+    def __init__(self, what: str) -> None:
+        """`what` is sent; the exporters would say for each try that it failed."""
+        self._what = what
+        self._fine = True
+        logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
+
+    def went(self, *, well: bool) -> None:
+        """A batch has been sent, or given up."""
+        if well != self._fine:
+            self._fine = well
+            if well:
+                log.warning("%s are sent over OTLP again", self._what)
+            else:
+                log.warning("%s cannot be sent over OTLP; what is not taken is lost", self._what)
+
+
+class _TellingExporter(OTLPSpanExporter):
+    """Sends spans, and says when that begins or ceases to fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._delivery = Delivery("traces")
+
+    @override
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = super().export(spans)
+        self._delivery.went(well=result is SpanExportResult.SUCCESS)
+        return result
 
 
 class OtlpSpan:
@@ -55,8 +94,8 @@ class OtlpSpans:
 
     def __init__(self, resource: Resource) -> None:
         """Guests that trace something themselves find the same provider."""
-        self._provider = TracerProvider(resource=resource)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(_TellingExporter()))
         trace.set_tracer_provider(self._provider)
         self._tracer = self._provider.get_tracer(SCOPE)
 
@@ -92,9 +131,10 @@ class OtlpSpans:
         )
 
     def close(self) -> None:
-        """Send what there is, for a short time."""
-        self._provider.force_flush(CLOSE_MILLISECONDS)
-        self._provider.shutdown()
+        """Send what there is, for a short time; an exporter alone would try for ten seconds."""
+        sending = threading.Thread(target=self._provider.shutdown, name="otlp-close", daemon=True)
+        sending.start()
+        sending.join(CLOSE_SECONDS)
 
 
 def _links(producer: str) -> Iterator[trace.Link]:
@@ -122,6 +162,7 @@ class OtlpMetrics:
         self._seconds = seconds
         self._began = time.time_ns()
         self._exporter = OTLPMetricExporter()
+        self._delivery = Delivery("metrics")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="otlp-metrics", daemon=True)
         self._thread.start()
@@ -130,15 +171,16 @@ class OtlpMetrics:
         while not self._ended.wait(self._seconds):
             try:
                 self.send()
-            except Exception as error:  # noqa: BLE001 -- the next time may go better
-                log.warning("metrics were not sent", extra={"cause": type(error).__name__})
+            except Exception:  # the next time may go better
+                log.exception("metrics cannot be put together")
 
     def send(self) -> None:
         """Send them now."""
         now = time.time_ns()
         metrics = [metric_of(family, self._began, now) for family in self._collect()]
         scope = ScopeMetrics(InstrumentationScope(SCOPE), [m for m in metrics if m], "")
-        self._exporter.export(MetricsData([ResourceMetrics(self._resource, [scope], "")]))
+        data = MetricsData([ResourceMetrics(self._resource, [scope], "")])
+        self._delivery.went(well=self._exporter.export(data) is MetricExportResult.SUCCESS)
 
     def close(self) -> None:
         """Send nothing more."""

@@ -22,6 +22,7 @@ from core.credentials import Credentials, causes_of_refusal
 from core.dispatch import Dispatcher
 from core.errors import ConfigurationError, UnavailableError
 from core.event_router import EventRouter
+from core.logs import keep_secret
 from core.outbound import Outbox
 from core.ports import Client, Pipeline, Records
 from core.reconnection import Reconnection
@@ -143,7 +144,9 @@ class PlugboardClient(Client):
             metrics.RECONNECTS.inc()
 
     def _token_value(self) -> str:
-        return self.credentials.present.value.get_secret_value()
+        value = self.credentials.present.value.get_secret_value()
+        keep_secret(value)  # it may be newer than the settings
+        return value
 
     def _lost(self, loss: Loss) -> None:
         if loss.fatal:

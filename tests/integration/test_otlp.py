@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from core import otlp
 from core.metrics import REGISTRY
-from core.otlp import OtlpMetrics, OtlpSpans
+from core.otlp import Delivery, OtlpMetrics, OtlpSpans
 from core.settings import Settings
 from core.spans import installed
 from core.telemetry import Telemetry
@@ -134,6 +135,47 @@ def test_metrics_are_sent_again_and_again(got: Collector) -> None:
     metrics = OtlpMetrics(otlp.resource("tests"), collect, 0.01)
     assert got.wait_for_metric("patchcord_joined").as_double in {0, 1}
     metrics.close()
+
+
+def test_a_collector_that_is_away_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line, however often something is sent and fails."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.01")
+    with collector() as here:
+        pass
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", here.url)
+    metrics = OtlpMetrics(otlp.resource("tests"), REGISTRY.collect, 3600)
+    for _ in range(3):
+        metrics.send()
+    metrics.close()
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["metrics cannot be sent over OTLP; what is not taken is lost"]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+def test_delivery_tells_when_it_is_well_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is said as long as nothing changes."""
+    delivery = Delivery("traces")
+    for well in (True, False, False, True, True):
+        delivery.went(well=well)
+    assert [record.getMessage().partition(" over")[0] for record in caplog.records] == [
+        "traces cannot be sent",
+        "traces are sent",
+    ]
+
+
+def test_nobody_waits_long_for_a_collector_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends gives it its time, and then ends."""
+    monkeypatch.setattr(otlp, "CLOSE_SECONDS", 0.01)
+    with collector() as here:
+        pass
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", here.url)
+    spans = OtlpSpans(otlp.resource("tests"))
+    with spans.span("lost", {}):
+        pass
+    spans.close()
+    assert "otlp-close" in {thread.name for thread in threading.enumerate() if thread.daemon}
 
 
 @pytest.mark.parametrize("off", ["traces", "metrics"])

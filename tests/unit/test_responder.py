@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from core import log_context
+from core import log_context, metrics
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.channel import Channel
@@ -157,3 +157,32 @@ async def test_fields_that_are_not_json_are_an_incident(
     [(ref, payload)] = office.payloads()
     assert (ref, payload["status_code"]) == ("r-1", 500)
     assert caplog.records[-1].incident in payload["message"]
+
+
+async def test_a_request_that_goes_well_makes_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    """At INFO: what is answered is counted, and a line would cost as much as the answer."""
+    caplog.set_level("INFO")
+    office = Office()
+    for number in range(3):
+        office.ask("Echo", f"r-{number}")
+    await office.responder.close(60)
+    assert set(office.answers().values()) == {200}
+    assert caplog.records == []
+
+
+async def test_each_answer_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By action and code, also what was refused; a name that is not offered is `unknown`."""
+    requests = metrics.Requests()
+    requests.offer(["Echo", "Hold"])
+    monkeypatch.setattr(metrics, "REQUESTS", requests)
+    office = Office()
+    for action in ("Echo", "Nope", ["Echo"]):
+        office.ask(action, f"r-{action}")
+    await office.responder.close(60)
+    office.ask("Echo", "r-late")
+    answers, _ = requests.collect()
+    assert {
+        (sample.labels["action"], sample.labels["code"]): sample.value
+        for sample in answers.samples
+        if sample.name.endswith("_total")
+    } == {("Echo", "200"): 1, ("unknown", "404"): 2, ("Echo", "503"): 1}
