@@ -2,8 +2,9 @@
 
 A secret is known as soon as a test names it with `canary`, or anything in this process makes one
 with the standard library's `secrets`. Searched is what the service's own formatter makes of every
-line logged in this process, what processes wrote to this one's output, and the logs of all servers
-and services that the tests started. A secret found fails the session.
+line logged in this process, what processes wrote to this one's output or to a pipe of standard
+error, and the logs of all servers and services that the tests started. A secret found fails the
+session.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
+from asyncio.subprocess import Process
 from collections.abc import Callable, Iterator
+from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -44,8 +47,13 @@ class Canaries:
             for secret in self._secrets:
                 before, hit, after = text.partition(secret)
                 if hit:
-                    after = after.replace(secret, "<again>")
-                    yield f"{where}: ...{before[-200:]}<{len(secret)} letters>{after[:80]}..."
+                    around = f"{before[-200:]}<{len(secret)} letters>{after[:200]}"
+                    yield f"{where}: ...{self._hidden(around)}..."
+
+    def _hidden(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "<another>")
+        return text
 
 
 CANARIES = Canaries()
@@ -60,6 +68,7 @@ class LogSearch:
         for name in ("token_urlsafe", "token_hex"):
             setattr(secrets, name, _heard(getattr(secrets, name)))
         _watch_servers()
+        _watch_pipes()
         logging.getLogger().addHandler(_FormattedLines())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -119,3 +128,27 @@ def _watch_servers() -> None:
             CANARIES.keep(f"the log of {self.name}", self.log.read_text(errors="replace"))
 
     KeptProcess._end = ended
+
+
+def _watch_pipes() -> None:
+    """Standard error of whatever a test runs and reads to its end."""
+    communicate, awaited = Popen.communicate, Process.communicate
+
+    def heard(self: Popen[Any], *arguments: Any, **more: Any) -> tuple[Any, Any]:
+        output, errors = communicate(self, *arguments, **more)
+        _keep_errors(errors)
+        return output, errors
+
+    async def heard_awaited(self: Process, *arguments: Any) -> tuple[bytes, bytes]:
+        output, errors = await awaited(self, *arguments)
+        _keep_errors(errors)
+        return output, errors
+
+    Popen.communicate = heard
+    Process.communicate = heard_awaited
+
+
+def _keep_errors(errors: str | bytes | None) -> None:
+    if errors:
+        text = errors if isinstance(errors, str) else errors.decode(errors="replace")
+        CANARIES.keep("standard error of a process", text)
