@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from core.errors import InvalidError
+from core.spans import context as trace_context
 from pipeline import keys
 from pipeline.connection import RedisConnection
 from pipeline.replay import Destination, prepared
@@ -138,7 +139,8 @@ class DeadLetters:
                 name, letter, destination, run, from_start=selection.from_start
             ).words()
         ]
-        return list(await self._connection.script("replay", self._run_expiry, len(chosen), *words))
+        about = self._run_expiry, trace_context(), len(chosen)
+        return list(await self._connection.script("replay", *about, *words))
 
     async def _failed_runs(self, letters: Sequence[DeadLetter]) -> list[dict[str, Any] | None]:
         """The journal of each; without the vCon that came in, when that is here no more."""

@@ -1,9 +1,9 @@
 -- Take vCons out of dead-letter lists and queue them again, each one or not at all.
--- ARGV: run expiry (s), n, then n times: uuid, uuid to queue, target list, element, run, journal,
---       run that failed (""), n letters, dead-letter lists...
+-- ARGV: run expiry (s), trace context or "", n, then n times: uuid, uuid to queue, target list,
+--       element, run, journal, run that failed (""), n letters, dead-letter lists...
 -- The first dead-letter list is the one asked for: a vCon that is no longer in it stays as it is.
 -- Returns the runs that were queued.
-local replayed, at = {}, 3
+local context, replayed, at = ARGV[2], {}, 4
 
 -- Something else goes on with this vCon just now, or what was read about it is no longer so.
 local function must_wait(uuid, list, element, failed)
@@ -12,7 +12,7 @@ local function must_wait(uuid, list, element, failed)
     or (failed ~= '' and redis.call('EXISTS', 'pc:run:' .. failed) == 0)
 end
 
-for _ = 1, tonumber(ARGV[2]) do
+for _ = 1, tonumber(ARGV[3]) do
   local uuid, queued, list, element, run, journal, failed = unpack(ARGV, at, at + 6)
   local n, first = tonumber(ARGV[at + 7]), at + 8
   if not must_wait(queued, list, element, failed) and redis.call('LREM', ARGV[first], 1, uuid) > 0 then
@@ -32,6 +32,10 @@ for _ = 1, tonumber(ARGV[2]) do
     redis.call('SADD', 'pc:holds:' .. queued, is_run_list and (list .. '|' .. run) or list)
     redis.call('PERSIST', 'vcon:' .. queued)
     redis.call('RPUSH', list, element)
+    if context ~= '' then
+      redis.call('RPUSH', 'context:' .. list .. ':' .. element, context)
+      redis.call('EXPIRE', 'context:' .. list .. ':' .. element, 86400)
+    end
     replayed[#replayed + 1] = run
   end
   at = first + n

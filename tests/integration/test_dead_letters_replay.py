@@ -137,7 +137,7 @@ async def test_content_replaced_during_the_replay(ops: Operations, guests: Guest
     """A journal that is gone by the time of the script is not gone on from."""
     [vcon_uuid] = await failed(ops, guests, "second")
     words = (vcon_uuid, vcon_uuid, "in", vcon_uuid, "new-run", b"{}", "gone-run", 1, "DLQ:in")
-    assert await ops.redis.script("replay", RUN_EXPIRY, 1, *words) == []
+    assert await ops.redis.script("replay", RUN_EXPIRY, "", 1, *words) == []
     assert (ops.list("DLQ:in"), ops.list("in")) == ([vcon_uuid], [])
 
 

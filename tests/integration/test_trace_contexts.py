@@ -16,6 +16,8 @@ from core.spans import Attributes, Spans
 from pipeline.configuration import Configuration
 from pipeline.intake import Entry
 from pipeline.spans import with_spans
+from tests.integration.dead_letters_scene import Guests, failed, replay
+from tests.integration.operations_scene import operations
 from tests.integration.pipeline_fixtures import Scene, a_vcon, configured, link, new_uuid, storage
 
 DAY = 86_400
@@ -182,6 +184,19 @@ async def test_what_is_queued_again_is_linked_with_who_did_it(
         assert await scene.intake.enqueue([vcon_uuid, missing := new_uuid()], "in") == [missing]
     assert scene.elements(f"context:in:{vcon_uuid}") == ["request#1"]
     assert scene.client.keys(f"context:*:{missing}") == []
+
+
+async def test_a_replay_is_linked_with_who_asked_for_it(redis_url: str, notebook: Notebook) -> None:
+    """What once produced the dead letter is long over; the replay is why it runs now."""
+    guests = Guests()
+    async with operations(redis_url) as ops:
+        ops.configure(guests.configuration())
+        await failed(ops, guests, "second")
+        with notebook.span("request", {}):
+            assert await replay(ops) == 1
+        await ops.work()
+    *_, run = notebook.named("vcon_processing.main")
+    assert run.producer.startswith("request#")
 
 
 async def test_nobody_traces_nothing_is_left(scene: Scene) -> None:
