@@ -133,6 +133,7 @@ class Service:
             reconnect=backoff,
             records=self._records,
             pipeline=self._pipeline.service if self._pipeline else None,
+            relay=self._pipeline.answers if self._pipeline else None,
             limits=Limits(settings.request_line_limit, settings.max_frame_bytes),
         )
 

@@ -5,10 +5,12 @@ is still worth sending after the next join. Sending one twice does no harm: the 
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from core import metrics
 from core.channel import Channel
@@ -28,6 +30,27 @@ class Answer:
     payload: Any
     received_at: float
 
+    def worth_sending(self, now: float) -> bool:
+        """Whether the request is still waited for."""
+        return now - self.received_at < WORTH_SENDING
+
+    def to_text(self, now: float) -> bytes:
+        """The answer for another process, whose clock is another: two lines of JSON."""
+        head = orjson.dumps([self.ref, now - self.received_at])
+        return b"%b\n%b" % (head, orjson.dumps(self.payload))
+
+    @classmethod
+    def from_text(cls, text: str, now: float) -> "Answer | None":
+        """The answer of another process; None for what is none. Its payload is sent as it came."""
+        head, _, payload = text.partition("\n")
+        try:
+            ref, age = orjson.loads(head)
+            if isinstance(orjson.loads(payload), dict) and isinstance(ref, str):
+                return cls(ref, orjson.Fragment(payload), now - float(age))
+        except (ValueError, TypeError):
+            pass
+        return None
+
 
 class UnsentAnswers:
     """Keeps answers that were finished while there was no channel to send them on."""
@@ -41,11 +64,17 @@ class UnsentAnswers:
         """Send them after the next join."""
         self._answers.extend(answers)
 
+    def take(self) -> list[Answer]:
+        """All of them, to be kept elsewhere."""
+        answers = list(self._answers)
+        self._answers.clear()
+        return answers
+
     def worth_sending(self, now: float) -> Iterator[Answer]:
         """Every kept answer whose request is still waited for, each once."""
         while self._answers:
             answer = self._answers.popleft()
-            if now - answer.received_at < WORTH_SENDING:
+            if answer.worth_sending(now):
                 yield answer
             else:
                 self.dropped += 1
@@ -60,13 +89,26 @@ class Outbox:
         self.unsent = UnsentAnswers()
         self._channel = channel
         self._pushed: list[Answer] = []
+        self._divert: Callable[[Answer], None] | None = None
 
     def send(self, answer: Answer) -> None:
         """Push it, or keep it until the channel is joined again."""
         if self._channel.push("response", answer.payload, answer.ref):
             self._pushed.append(answer)
         else:
-            self.unsent.keep(answer)
+            self._keep(answer)
+
+    def _keep(self, *answers: Answer) -> None:
+        if self._divert is None:
+            self.unsent.keep(*answers)
+            return
+        for answer in answers:
+            self._divert(answer)
+
+    def divert(self, to: Callable[[Answer], None]) -> None:
+        """From now on `to` gets what cannot be pushed, and what was kept so far."""
+        self._divert = to
+        self._keep(*self.unsent.take())
 
     def joined(self, now: float) -> None:
         """The channel takes answers again: push those that are still worth it."""
@@ -80,10 +122,10 @@ class Outbox:
         try:
             yield self._channel.outgoing()
         except BaseException:  # a cancelled writer has not written them either
-            self.unsent.keep(*answers)
+            self._keep(*answers)
             raise
 
     def disconnected(self) -> None:
         """The channel has lost its socket, and with it what was pushed and not drained."""
         answers, self._pushed = self._pushed, []
-        self.unsent.keep(*answers)
+        self._keep(*answers)

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from core import channel_effects as effects
@@ -16,15 +15,16 @@ from core.action_runner import ActionRunner
 from core.backoff import Backoff
 from core.channel import Channel
 from core.channel_states import State
-from core.connection_loss import Loss, LossKind
 from core.conversation import Conversation, Limits
-from core.credentials import Credentials, causes_of_refusal
+from core.credentials import Credentials
 from core.dispatch import Dispatcher
-from core.errors import ConfigurationError, UnavailableError
+from core.errors import UnavailableError
 from core.event_router import EventRouter
+from core.handover import Handover
 from core.logs import keep_secret
 from core.outbound import Outbox
 from core.ports import Client, Pipeline, Records
+from core.ports_relay import AnswerRelay
 from core.reconnection import Reconnection
 from core.replies import ReplyFormat
 from core.request_desk import RequestDesk
@@ -46,6 +46,11 @@ class PlugboardClient(Client):
     client has left for good, if it has.
     """
 
+    service: Service | None = None
+    token: Token | None = None
+    num_consumers = 0
+    retired: str | None = None
+
     def __init__(
         self,
         *,
@@ -60,27 +65,25 @@ class PlugboardClient(Client):
         records: Records,
         limits: Limits,
         pipeline: Pipeline | None = None,
+        relay: AnswerRelay | None = None,
     ) -> None:
         """Everything is given by the assembly; nothing connects before `run`.
 
         `url_for` gives the URL to connect to with a token's value.
         """
-        self.service: Service | None = None
-        self.token: Token | None = None
-        self.num_consumers = 0
-        self.retired: str | None = None
         self.credentials = credentials
         self._records = records
         self._pipeline = pipeline
         self._url_for = url_for
         self._channel = channel
-        self._reconnection = Reconnection(reconnect)
+        self._reconnection = Reconnection(reconnect, credentials)
         self._outbox = Outbox(channel)
         self._events = EventRouter(events, channel.topic)
         self._conversation = Conversation(channel, self._outbox, self._handle, limits)
         self._responder = Responder(
             dispatcher, desk, reply_format, self._outbox, self._conversation.wake
         )
+        self._handover = Handover(relay, self._outbox, self._conversation.wake)
         self._leaving = asyncio.Event()
         self._left = asyncio.Event()
         self._retirement: asyncio.Task[None] | None = None
@@ -133,11 +136,18 @@ class PlugboardClient(Client):
         Raises:
             ConfigurationError: when no other try can help, because the handshake is too long.
         """
+        serving = asyncio.create_task(self._handover.serve())
+        try:
+            await self._stay_connected()
+        finally:
+            serving.cancel()
+
+    async def _stay_connected(self) -> None:
         while True:
             loss = await self._conversation.hold(self._url_for(self._token_value()))
             if self._leaving.is_set():
                 return
-            self._lost(loss)
+            self._reconnection.report(loss)
             await _at_most(self._reconnection.pause(loss, _now()), self._leaving.wait())
             if self._leaving.is_set():
                 return
@@ -148,41 +158,32 @@ class PlugboardClient(Client):
         keep_secret(value)  # it may be newer than the settings
         return value
 
-    def _lost(self, loss: Loss) -> None:
-        if loss.fatal:
-            raise ConfigurationError(loss.words)
-        if loss.kind is LossKind.REFUSED:
-            self._refused()
-        elif self._reconnection.is_news(loss):
-            log.warning(loss.words, extra={} if loss.code is None else {"code": loss.code})
-
-    def _refused(self) -> None:
-        """The Plugboard tells no reason: say once which there may be, and try another token."""
-        metrics.CONNECTIONS_REFUSED.inc()
-        credential = self.credentials.present
-        causes = causes_of_refusal(credential, datetime.now(UTC))
-        known = {"token_id": credential.token_id, "token_expires": credential.expires_at}
-        another = self.credentials.refused()
-        if self._reconnection.is_news((causes, credential.token_id)):
-            more = {"next_token_id": self.credentials.present.token_id} if another else {}
-            told = {name: value for name, value in {**known, **more}.items() if value is not None}
-            log.error("the Plugboard refused the connection (403): %s", causes, extra=told)
-
     async def leave(self, grace: float) -> None:
         """Take on nothing more, finish within `grace` seconds what was taken on, and close.
 
-        Requests that come in meanwhile, and those that are not finished, are answered with 503.
+        With peers that can send our answers the first thing is to leave. Without, requests that
+        come in meanwhile are answered with 503, and so are in any case those not finished in time.
         """
         self._leaving.set()
-        await self._responder.close(grace)
+        ends = _now() + grace
+        if peers := await self._handover.begin(self.num_consumers, grace):
+            await self._leave_topic()
+        await self._responder.close(ends - _now())
+        await self._handover.finish(ends - _now())
+        if not peers:
+            await self._leave_topic()
+        await self._conversation.close()
+
+    async def _leave_topic(self) -> None:
         if self._conversation.websocket is not None:
             self._conversation.leave()
             await _at_most(LEAVE_TIMEOUT, self._left.wait())
-            await self._conversation.close()
 
     # What the channel says
 
     def _handle(self, effect: effects.Effect) -> None:
+        if isinstance(effect, _PARTED):
+            self._handover.parted()
         match effect:
             case effects.EventReceived(event, payload, ref):
                 self._events.route(event, payload, ref, self, self._conversation.websocket)
@@ -204,6 +205,11 @@ class PlugboardClient(Client):
         service = self.service.name if self.service else None
         log.info("joined", extra={"service": service, "consumers": self.num_consumers})
         self._outbox.joined(_now())
+        self._handover.joined(self.service.id if self.service else None)
+
+
+_PARTED = (effects.ChannelCrashed, effects.ChannelClosed, effects.Disconnected, effects.Left)
+"""What ends the time in which answers can be sent."""
 
 
 def _count(effect: effects.Effect) -> None:

@@ -1,7 +1,15 @@
 """When to connect again, and what of it is worth a line in the log."""
 
+import logging
+from datetime import UTC, datetime
+
+from core import metrics
 from core.backoff import Backoff
 from core.connection_loss import Loss, LossKind
+from core.credentials import Credentials, causes_of_refusal
+from core.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
 
 HEALTHY_AFTER = 60.0
 """Seconds of being joined after which the next pause is the shortest again."""
@@ -12,8 +20,9 @@ REFUSED_AGAIN = 15.0
 class Reconnection:
     """Counts what went wrong since the last healthy connection."""
 
-    def __init__(self, backoff: Backoff) -> None:
-        """`backoff` gives the pauses."""
+    def __init__(self, backoff: Backoff, credentials: Credentials) -> None:
+        """`backoff` gives the pauses; a refusal makes `credentials` try another token."""
+        self._credentials = credentials
         self._backoff = backoff
         self._failures = 0
         self._joined_at: float | None = None
@@ -38,3 +47,27 @@ class Reconnection:
         """Whether the last thing told since the last join was anything else."""
         is_new, self._told = told != self._told, told
         return is_new
+
+    def report(self, loss: Loss) -> None:
+        """Tell the operator, if it is news.
+
+        Raises:
+            ConfigurationError: when no other try can help.
+        """
+        if loss.fatal:
+            raise ConfigurationError(loss.words)
+        if loss.kind is LossKind.REFUSED:
+            self._report_refusal(loss)
+        elif self.is_news(loss):
+            log.warning(loss.words, extra={} if loss.code is None else {"code": loss.code})
+
+    def _report_refusal(self, loss: Loss) -> None:
+        metrics.CONNECTIONS_REFUSED.inc()
+        credential = self._credentials.present
+        causes = causes_of_refusal(credential, datetime.now(UTC))
+        known = {"token_id": credential.token_id, "token_expires": credential.expires_at}
+        if self._credentials.refused():
+            known["next_token_id"] = self._credentials.present.token_id
+        if self.is_news((causes, credential.token_id)):
+            told = {name: value for name, value in known.items() if value is not None}
+            log.error("%s: %s", loss.words, causes, extra=told)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from core.run_history import RunHistory
 from core.settings import Settings, environment
 from pipeline import housekeeping
+from pipeline.answers import RedisAnswers
 from pipeline.assembly import build_queues, config_path, redis_connection
 from pipeline.calls import GuestCalls
 from pipeline.catalogue import Catalogue
@@ -49,6 +50,7 @@ class PipelineFront:
         self._configuration = self.snapshot.load()
         self._watch = ConfigurationWatch(self.snapshot, self._configuration, changed)
         self.connection = redis_connection(settings)
+        self.answers = RedisAnswers(self.connection)
         self._queues = build_queues(settings, self.connection)
         self._calls = GuestCalls(THREADS, self.connection)
         self._archive = RunArchive(history)

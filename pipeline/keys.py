@@ -61,3 +61,13 @@ def unread(egress_list: str) -> str:
 def replayer(storage: str) -> str:
     """Says that some replica is trying this storage again just now."""
     return f"pc:replayer:{storage}"
+
+
+def answers(service_id: int) -> str:
+    """Answers that replicas which have left the Plugboard hand over to their peers."""
+    return f"pc:answers:{service_id}"
+
+
+def replicas(service_id: int) -> str:
+    """Which replicas serve the list of answers, and which are leaving."""
+    return f"pc:replicas:{service_id}"

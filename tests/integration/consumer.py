@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from typing import Any
 
 from pydantic import SecretStr
@@ -17,9 +18,10 @@ from core.credentials import Credentials
 from core.dispatch import Dispatcher
 from core.handshake import handshake_url
 from core.plugboard_client import TOPIC, PlugboardClient
+from core.ports_relay import AnswerRelay
 from core.replies import REPLY_FORMATS
 from core.request_desk import RequestDesk
-from devstack.plugboard import ConsumerConnection
+from devstack.plugboard import ConsumerConnection, PlugboardSettings, Variant
 from tests.integration.plugboard_scene import PATIENCE, Scene, plugboard
 from tests.unit.recording_records import RecordingRecords
 
@@ -95,6 +97,24 @@ class Consumer:
 
 @asynccontextmanager
 async def consumer(
+    *actions: type[ActionRunner], variant: Variant = Variant.MAIN, **options: Any
+) -> AsyncIterator[Consumer]:
+    """A board, and a client with these actions that has begun to run.
+
+    Options that are fields of `PlugboardSettings` are for the board, the others for `replica`.
+    """
+    names = {field.name for field in fields(PlugboardSettings)}
+    board = {name: options.pop(name) for name in names & options.keys()}
+    async with (
+        plugboard(variant=variant, **board) as scene,
+        replica(scene, *actions, **options) as running,
+    ):
+        yield running
+
+
+@asynccontextmanager
+async def replica(
+    scene: Scene,
     *actions: type[ActionRunner],
     vsn: str = "2.0.0",
     at_once: int = 64,
@@ -106,44 +126,44 @@ async def consumer(
     reconnect: Backoff = SOON,
     token: str | None = None,
     websocket_url: str | None = None,
-    **board: Any,
+    relay: AnswerRelay | None = None,
 ) -> AsyncIterator[Consumer]:
-    """A board with these settings, and a client with these actions that has begun to run."""
-    async with plugboard(**board) as scene:
-        records = RecordingRecords()
-        client = PlugboardClient(
-            url_for=lambda token: handshake_url(
-                websocket_url or scene.board.websocket_url, token, published(actions), vsn
+    """A client with these actions that has begun to run at the scene's board."""
+    records = RecordingRecords()
+    client = PlugboardClient(
+        url_for=lambda value: handshake_url(
+            websocket_url or scene.board.websocket_url, value, published(actions), vsn
+        ),
+        credentials=Credentials(SecretStr(token or scene.token.value)),
+        channel=Channel(
+            TOPIC,
+            vsn=vsn,
+            heartbeat_interval=heartbeat[0],
+            heartbeat_timeout=heartbeat[1],
+            rejoin=SOON,
+        ),
+        dispatcher=Dispatcher(
+            {cls.discriminator(): cls for cls in actions},
+            timeout=timeout,
+            run_blocking=lambda function: asyncio.get_running_loop().run_in_executor(
+                pool, function
             ),
-            credentials=Credentials(SecretStr(token or scene.token.value)),
-            channel=Channel(
-                TOPIC,
-                vsn=vsn,
-                heartbeat_interval=heartbeat[0],
-                heartbeat_timeout=heartbeat[1],
-                rejoin=SOON,
-            ),
-            dispatcher=Dispatcher(
-                {cls.discriminator(): cls for cls in actions},
-                timeout=timeout,
-                run_blocking=lambda function: asyncio.get_running_loop().run_in_executor(
-                    pool, function
-                ),
-            ),
-            desk=RequestDesk(at_once=at_once, waiting=waiting),
-            events=ActionRegistry.discover("events"),
-            reply_format=REPLY_FORMATS[reply_format],
-            reconnect=reconnect,
-            records=records,
-            limits=Limits(),
-        )
-        running = Consumer(scene, client, records)
-        try:
-            yield running
-        finally:
-            await client.leave(0)
-            running.running.cancel()
-            await asyncio.gather(running.running, return_exceptions=True)
+        ),
+        desk=RequestDesk(at_once=at_once, waiting=waiting),
+        events=ActionRegistry.discover("events"),
+        reply_format=REPLY_FORMATS[reply_format],
+        reconnect=reconnect,
+        records=records,
+        limits=Limits(),
+        relay=relay,
+    )
+    running = Consumer(scene, client, records)
+    try:
+        yield running
+    finally:
+        await client.leave(0)
+        running.running.cancel()
+        await asyncio.gather(running.running, return_exceptions=True)
 
 
 def published(actions: Iterable[type[ActionRunner]]) -> dict[str, Any]:

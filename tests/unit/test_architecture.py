@@ -11,7 +11,8 @@ from tests.unit.source_files import ROOMS, ROOT, SERVICE, Source, service, sourc
 
 MAY_IMPORT: dict[str, str] = {
     "core": r"core|schemas",
-    "pipeline": r"pipeline|schemas|core\.(settings|errors|logs|metrics|spans|records|run_\w+)",
+    "pipeline": r"pipeline|schemas"
+    r"|core\.(settings|errors|logs|metrics|spans|records|run_\w+|ports_relay)",
     "actions": r"core\.(action_\w+|ports\w*)|schemas",
     "events": r"core\.(action_\w+|ports\w*)|schemas",
     "schemas": r"schemas|core\.action_schema",
@@ -48,12 +49,13 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *("errors", "frames", "backoff", "heartbeat", "channel_effects", "channel_states"),
         *("metrics", "metrics_guests", "metrics_outcomes", "log_context", "spans", "credentials"),
         *("action_fields", "action_schema", "action_response", "ports", "ports_operations"),
+        "ports_relay",
     ),
     # thinking
     (
         *("action_runner", "action_event", "redaction", "channel", "channel_membership"),
         *("connection_loss", "reconnection", "dispatch", "traced_dispatch", "handshake"),
-        *("replies", "outbound", "request_desk", "responder", "event_router", "alarm"),
+        *("replies", "outbound", "request_desk", "responder", "event_router", "alarm", "handover"),
     ),
     # doing
     (

@@ -1,11 +1,14 @@
 """The pauses between two connections, and which failures are news."""
 
 import pytest
+from pydantic import SecretStr
 
 from core.backoff import Backoff
 from core.connection_loss import Loss, LossKind, closed
+from core.credentials import Credentials
 from core.reconnection import HEALTHY_AFTER, Reconnection
 
+TOKEN = Credentials(SecretStr("configured"))
 CLOSED = closed(1006)
 REFUSED = Loss(LossKind.REFUSED, "refused", 403)
 
@@ -13,7 +16,7 @@ REFUSED = Loss(LossKind.REFUSED, "refused", 403)
 @pytest.fixture
 def reconnection() -> Reconnection:
     """The default pauses without jitter."""
-    return Reconnection(Backoff())
+    return Reconnection(Backoff(), TOKEN)
 
 
 def test_pauses_grow_from_one_second_to_thirty(reconnection: Reconnection) -> None:
@@ -58,7 +61,7 @@ def test_a_connection_that_never_joined_is_no_health(reconnection: Reconnection)
 
 def test_jitter_only_shortens() -> None:
     """Many clients come back at different times, none later than without it."""
-    shortened = Reconnection(Backoff(jitter=lambda: 1.0))
+    shortened = Reconnection(Backoff(jitter=lambda: 1.0), TOKEN)
     assert [shortened.pause(CLOSED, 0.0) for _ in range(7)] == [0.5, 1, 2, 4, 8, 15, 15]
 
 

@@ -1,0 +1,22 @@
+-- A replica shows the others of its service what it does, or that it is gone.
+-- ARGV: register, replica, role ('serving', 'leaving' or 'gone'), seconds until it counts as dead.
+-- Returns how many others are serving, and how many leaving.
+local register, replica, role, seconds = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+redis.call('ZREMRANGEBYSCORE', register, '-inf', now)
+redis.call('ZREM', register, 'serving:' .. replica, 'leaving:' .. replica)
+local serving, leaving = 0, 0
+for _, other in ipairs(redis.call('ZRANGE', register, 0, -1)) do
+  if string.sub(other, 1, 8) == 'serving:' then
+    serving = serving + 1
+  else
+    leaving = leaving + 1
+  end
+end
+if role ~= 'gone' then
+  redis.call('ZADD', register, now + seconds, role .. ':' .. replica)
+  local last = redis.call('ZRANGE', register, -1, -1, 'WITHSCORES')
+  redis.call('EXPIRE', register, math.ceil(last[2] - now) + 1)
+end
+return {serving, leaving}
