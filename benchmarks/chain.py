@@ -24,6 +24,7 @@ from typing import Any
 import redis
 
 from benchmarks.chain_names import EGRESS, INGRESS, STARTED
+from benchmarks.processes import children, cpu_seconds
 from benchmarks.vcons import made_up_vcons
 from devstack.service import ServiceProcess
 from devstack.stack import EmbeddedStack
@@ -109,12 +110,12 @@ class Bench:
         """One round of the real service with one worker."""
         self._load(case.lists)
         with self._service(case) as worker:
-            cpu = _cpu_seconds(worker)
+            cpu = cpu_seconds(worker)
             began = time.perf_counter()
             self._release(case.lists)
             while self._client.llen(EGRESS) < self._count:
                 time.sleep(POLL_SECONDS)
-            return Measured(time.perf_counter() - began, _cpu_seconds(worker) - cpu)
+            return Measured(time.perf_counter() - began, cpu_seconds(worker) - cpu)
 
     def _release(self, lists: int) -> None:
         with self._client.pipeline(transaction=True) as pipe:
@@ -154,8 +155,7 @@ class Bench:
                 sys.exit(f"the service ended: {service.logged()[-2000:]}")
             time.sleep(POLL_SECONDS)
         self._client.delete(EGRESS)
-        children = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()
-        return int(children[0])
+        return children(service.pid)[0]
 
 
 def _ingress(index: int) -> str:
@@ -194,11 +194,6 @@ def _config(case: Case, files: Path, stack: EmbeddedStack) -> dict[str, Any]:
             }
         },
     }
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _median(rounds: list[Measured], count: int) -> tuple[float, float]:

@@ -6,10 +6,13 @@ import uuid
 from typing import Any
 
 
-def made_up_vcons(count: int, seed: int = 7) -> list[dict[str, Any]]:
-    """So many distinct vCons, evenly spread over 1 to 20 kB of JSON."""
-    rng = random.Random(seed)
-    return [_vcon(rng, 1_000 + 19_000 * index // max(count - 1, 1)) for index in range(count)]
+def made_up_vcons(
+    count: int, seed: int = 7, sizes: tuple[int, int] = (1_000, 20_000)
+) -> list[dict[str, Any]]:
+    """So many distinct vCons, evenly spread over 1 to 20 kB of JSON, or over other sizes."""
+    rng, (least, most) = random.Random(seed), sizes
+    span = most - least
+    return [_vcon(rng, least + span * index // max(count - 1, 1)) for index in range(count)]
 
 
 def _vcon(rng: random.Random, size: int) -> dict[str, Any]:

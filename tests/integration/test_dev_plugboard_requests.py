@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from itertools import count
 
 import pytest
 
@@ -166,13 +167,14 @@ async def test_a_dead_consumers_requests_are_not_pushed_again() -> None:
 
 
 async def test_a_closed_loop_of_requests_keeps_its_depth() -> None:
-    """As many are under way as asked for, each is timed, and what times out is counted apart."""
+    """As many are under way as asked for, each with its own fields; time-outs count apart."""
     async with plugboard() as scene:
         client = await scene.join()
         driving = asyncio.create_task(
-            drive(scene.board, scene.service, action="A", fields={}, requests=20, in_flight=8)
+            drive(scene.board, scene.service, action="A", fields=count(), requests=20, in_flight=8)
         )
         first = [await client.hear("request") for _ in range(8)]
+        assert [request["payload"]["fields"] for request in first] == list(range(8))
         await client.alive()
         assert scene.board.counters.pushed == 8
         for request in first[:7]:

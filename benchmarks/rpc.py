@@ -1,0 +1,189 @@
+"""How many requests a second the service answers, against bare clients in the same run.
+
+    python -m benchmarks.rpc [--rounds 5] [--only NAME]
+
+The development Plugboard and the load are on one core, the clients on the other. The floors
+(`benchmarks.rpc_floor`) only parse and answer. Rounds are interleaved: in each of them every client
+has its turn at every case. Printed are medians, and how our client does in comparison with each
+floor: its rate, and the floor's CPU time an answer over its own, which tells more on busy machines.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass
+from itertools import repeat
+
+import orjson
+import uvloop
+
+from benchmarks.processes import cpu_seconds
+from benchmarks.rpc_clients import OURS, client, stop_workers
+from benchmarks.rpc_names import INGRESS
+from benchmarks.vcons import made_up_vcons
+from devstack.plugboard import DevelopmentPlugboard, Load, PlugboardSettings, Service, drive
+from devstack.stack import EmbeddedStack
+
+BOARD_CORE = 0
+JOIN_SECONDS = 60.0
+WARM_UP = 200
+VCON_BYTES = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to measure; each of `floors` and our client have a go at it."""
+
+    name: str
+    action: str
+    fields: Callable[[], Iterator[object]]
+    requests: int
+    in_flight: int
+    floors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One round of one client: answers a second, milliseconds, microseconds of CPU an answer."""
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+
+
+type Rounds = defaultdict[tuple[str, str], list[Measured]]
+"""By case and client."""
+
+
+def _texts() -> Iterator[object]:
+    return repeat({"text": "The quick brown fox jumps over the lazy dog"})
+
+
+def _pauses() -> Iterator[object]:
+    return repeat({"text": "The quick brown fox", "seconds": 0.05})
+
+
+def _vcons() -> Callable[[], Iterator[object]]:
+    """Never the same one twice: each is a template with another end of its uuid."""
+    (vcon,) = made_up_vcons(1, sizes=(VCON_BYTES, VCON_BYTES))
+    text = orjson.dumps({"vcon": vcon, "ingress_lists": [INGRESS]})
+    before, after = text.split(vcon["uuid"].encode(), 1)
+    given = (b"%b%b%012x%b" % (before, vcon["uuid"][:-12].encode(), n, after) for n in range(2**40))
+    return lambda: map(orjson.Fragment, given)
+
+
+CASES = (
+    *(
+        Case(f"echo, {n} in flight", "Echo", _texts, count, n, ("echo", "echo_fast"))
+        for n, count in ((1, 3_000), (16, 10_000), (64, 10_000))
+    ),
+    Case("50 ms, 64 in flight", "Pause", _pauses, 64 * 40, 64, ("echo_later",)),
+    *(
+        Case(f"ingest, {n} in flight", "IngestVcon", _vcons(), 2_000, n, ("ingest",))
+        for n in (1, 16, 64)
+    ),
+)
+
+
+class Bench:
+    """A board with the clients that have joined it."""
+
+    def __init__(self, board: DevelopmentPlugboard, stack: EmbeddedStack) -> None:
+        self._board, self._stack = board, stack
+        self._clients: dict[str, tuple[Service, int]] = {}
+
+    async def add(self, kind: str, until: contextlib.ExitStack) -> None:
+        """Start a client, which runs until then, and wait for it to join."""
+        service = self._board.create_service(kind)
+        pid = until.enter_context(client(self._board, service, self._stack))
+        self._clients[kind] = service, pid
+        await self._board.wait_joined(service, within=JOIN_SECONDS)
+        if kind == OURS:
+            stop_workers(pid)
+
+    async def measure(self, case: Case, kind: str) -> Measured:
+        """One round, after a short one that does not count."""
+        _, pid = self._clients[kind]
+        await self._drive(case, kind, WARM_UP)
+        before = cpu_seconds(pid)
+        load = await self._drive(case, kind, case.requests)
+        cpu = cpu_seconds(pid) - before
+        times = statistics.quantiles(load.latencies, n=100)
+        return Measured(
+            rate=load.answers_per_second,
+            p50=times[49] * 1e3,
+            p99=times[98] * 1e3,
+            cpu=cpu / case.requests * 1e6,
+        )
+
+    async def _drive(self, case: Case, kind: str, requests: int) -> Load:
+        service, _ = self._clients[kind]
+        load = await drive(
+            self._board,
+            service,
+            action=case.action,
+            fields=case.fields(),
+            requests=requests,
+            in_flight=case.in_flight,
+        )
+        if load.timed_out:
+            sys.exit(f"{kind} left {load.timed_out} requests of {case.name} without an answer")
+        return load
+
+
+async def measure(cases: Sequence[Case], rounds: int) -> Rounds:
+    """What each client reached at each case, in every round."""
+    measured: Rounds = defaultdict(list)
+    settings = PlugboardSettings(recorded_frames=0)
+    with EmbeddedStack(fsync=False) as stack, contextlib.ExitStack() as clients:
+        async with DevelopmentPlugboard(settings) as board:
+            bench = Bench(board, stack)
+            for kind in dict.fromkeys((OURS, *(name for case in cases for name in case.floors))):
+                await bench.add(kind, clients)
+            for number in range(rounds):
+                for case in cases:
+                    for kind in (OURS, *case.floors):
+                        measured[case.name, kind].append(await bench.measure(case, kind))
+                print(f"round {number + 1} of {rounds}", file=sys.stderr)
+            clients.close()  # while there is a board to leave
+    return measured
+
+
+def _median(rounds: Sequence[Measured]) -> Measured:
+    return Measured(*map(statistics.median, zip(*map(astuple, rounds), strict=True)))
+
+
+def show(cases: Sequence[Case], measured: Rounds) -> None:
+    """Print a line for each client of each case; the ratio is ours to the floor's."""
+    print(
+        f"{'case':22}{'client':12}{'answers/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>8}  ours is"
+    )
+    for case in cases:
+        ours = _median(measured[case.name, OURS])
+        for kind in (OURS, *case.floors):
+            it = _median(measured[case.name, kind])
+            ratios = "" if kind == OURS else f"{ours.rate / it.rate:8.2f}{it.cpu / ours.cpu:7.2f}"
+            figures = f"{it.rate:10.0f}{it.p50:9.2f}{it.p99:9.2f}{it.cpu:8.1f}"
+            print(f"{case.name:22}{kind:12}{figures}{ratios}")
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="part of a case's name")
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {BOARD_CORE})
+    cases = [case for case in CASES if options.only in case.name]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        show(cases, runner.run(measure(cases, options.rounds)))
+
+
+if __name__ == "__main__":
+    main()

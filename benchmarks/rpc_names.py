@@ -1,0 +1,3 @@
+"""Names that the RPC benchmark's parts share."""
+
+INGRESS = "bench_in"
