@@ -229,3 +229,17 @@ async def test_the_same_numbers_are_sent_over_otlp(system: Deployment, traces: C
     assert answers.as_double >= len(SAMPLES)
     runs = await asyncio.to_thread(traces.wait_for_metric, "patchcord_run_seconds", chain="plain")
     assert runs.count == sum(runs.bucket_counts) > 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_guests_lines_in_the_workers_log_say_which_vcon(system: Deployment) -> None:
+    """A link of the documents logs as it likes; its run and vCon stand beside its words."""
+    [vcon_uuid, *_] = uuids = list(await ingest_all(system, "guests"))
+    runs = await finished(system, "guests", set(uuids))
+    [line, *_] = [
+        line
+        for line in system.service.logged().splitlines()
+        if f"Processing {vcon_uuid}" in line and runs[vcon_uuid]["run_id"] in line
+    ]
+    assert f"vcon={vcon_uuid}" in line
+    assert "chain=guests" in line

@@ -30,6 +30,7 @@ class GotSpan:
     attributes: dict[str, Any]
     failed: bool
     service: str
+    raw: str
 
 
 @dataclass
@@ -98,6 +99,7 @@ def _spans(request: ExportTraceServiceRequest) -> Iterator[GotSpan]:
                     links=tuple(link.span_id.hex() for link in span.links),
                     attributes=_plain(span.attributes),
                     failed=span.status.code == span.status.STATUS_CODE_ERROR,
+                    raw=str(span),
                     service=_plain(resource.resource.attributes)["service.name"],
                 )
 

@@ -48,6 +48,7 @@ class Office:
         self.stubs: asyncio.Queue[Stub] = asyncio.Queue()
         self.dead: asyncio.Queue[str] = asyncio.Queue()
         self.hurry = asyncio.Event()
+        self.ended: list[int] = []
         self.keeping: list[asyncio.Task[None]] = []
         self.port = 0
 
@@ -71,7 +72,11 @@ class Office:
 
     def keep(self, count: int = 1, ends_after: str = "1") -> Supervisor:
         """Keep so many workers running."""
-        kept = Supervisor(self.command(ends_after), count, self.died, environment={})
+        kept = Supervisor(
+            *(self.command(ends_after), count, self.died),
+            environment={},
+            process_ended=self.ended.append,
+        )
         self.keeping.append(asyncio.create_task(kept.run()))
         return kept
 
@@ -101,14 +106,16 @@ async def office(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
 
 
 async def test_a_worker_that_dies_is_replaced(office: Office) -> None:
-    """Its death is told, and another one with an id of its own is started."""
+    """Its death is told, and another one with an id of its own is started; each end is told."""
     kept = office.keep()
     first = await office.stub()
     os.kill(first.pid, signal.SIGKILL)
     assert await office.told() == first.worker_id
     second = await office.stub()
     assert second.worker_id != first.worker_id
+    assert office.ended == [first.pid]
     await kept.stop(PATIENCE, office.hurry)
+    assert office.ended == [first.pid, second.pid]
 
 
 async def test_a_worker_that_ends_by_itself_is_replaced(office: Office) -> None:
