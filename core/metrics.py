@@ -47,12 +47,12 @@ class Requests(Outcomes[object]):
         self._actions.update(actions)
 
     @override
-    def ended(self, key: tuple[object, object], seconds: float) -> None:
-        """Count one answer: whatever the request called its action, and the code."""
+    def bounded(self, key: tuple[object, object]) -> tuple[object, object]:
+        """Whatever the request called its action and the action its outcome."""
         action, code = key
         known = isinstance(action, str) and action in self._actions
         is_status = isinstance(code, int) and 100 <= code < 600
-        super().ended((action if known else UNKNOWN, code if is_status else 0), seconds)
+        return action if known else UNKNOWN, code if is_status else 0
 
 
 def _steps(kind: str) -> Outcomes[str, str]:

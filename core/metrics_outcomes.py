@@ -49,11 +49,16 @@ class Outcomes[*Subject](Collector):
 
     def ended(self, key: tuple[*Subject, object], seconds: float) -> None:
         """One more; the key is the subject's labels and the outcome. Call from one thread only."""
-        times = self._times.get(key)
-        if times is None:
-            times = self._times[key] = Durations(len(self._bounds))
+        try:
+            times = self._times[key]
+        except (KeyError, TypeError):  # the first of its kind, or something that is no label
+            times = self._times.setdefault(self.bounded(key), Durations(len(self._bounds)))
         times.counts[bisect_left(self._bounds, seconds)] += 1
         times.total += seconds
+
+    def bounded(self, key: tuple[*Subject, object]) -> tuple[*Subject, object]:
+        """The labels to count a key under that has not been counted yet: itself, if it may be."""
+        return key
 
     def collect(self) -> Iterator[Metric]:
         """Both families as they are now."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -39,6 +39,7 @@ class MetricsPage(Collector):
         self._lock = threading.Lock()
         self._registry = CollectorRegistry()
         self._registry.register(self)
+        ProcessCollector(registry=self._registry)  # memory and file descriptors of this process
         self._look: Callable[[], object] = lambda: None
 
     def look_first(self, look: Callable[[], Coroutine[Any, Any, None]]) -> None:

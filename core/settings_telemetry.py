@@ -1,8 +1,9 @@
 """The settings of OpenTelemetry that this service reads itself; its exporters read the others."""
 
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
 
 
 class TelemetrySettings(BaseModel):
@@ -14,6 +15,9 @@ class TelemetrySettings(BaseModel):
     otel_exporter_otlp_headers: SecretStr | None = Field(
         None, description="Headers for it, `name=value,...`; keys in them are never logged."
     )
+    otel_exporter_otlp_protocol: str = Field(
+        "http/protobuf", description="With an endpoint, only `http/protobuf`."
+    )
     otel_traces_exporter: Literal["otlp", "none"] = Field("otlp", description="Whether to trace.")
     otel_metrics_exporter: Literal["otlp", "none"] = Field(
         "otlp", description="Whether to send metrics."
@@ -22,6 +26,23 @@ class TelemetrySettings(BaseModel):
         60_000, gt=0, description="Milliseconds between two sendings of metrics."
     )
     otel_service_name: str = Field("patchcord", description="What traces and metrics are from.")
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        if value is not None and not (parts.scheme in ("http", "https") and parts.hostname):
+            msg = "must begin with http:// or https:// and name a host"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("otel_exporter_otlp_protocol")
+    @classmethod
+    def _is_spoken(cls, value: str, info: ValidationInfo) -> str:
+        if value != "http/protobuf" and info.data.get("otel_exporter_otlp_endpoint") is not None:
+            msg = "must be http/protobuf: gRPC is not spoken; a collector's port for HTTP is 4318"
+            raise ValueError(msg)
+        return value
 
     @property
     def otlp_header_values(self) -> list[str]:

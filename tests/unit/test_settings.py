@@ -99,6 +99,11 @@ def test_all_that_is_missing_is_told_at_once(load: Load) -> None:
             "ws://localhost/websocket#top",
             "must not hold a #; in a password write %23",
         ),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "collector:4318",
+            "must begin with http:// or https:// and name a host",
+        ),
         ("REPLY_FORMAT", "json", "Input should be 'auto', 'vera' or 'message'"),
         ("MAX_CONCURRENCY", "0", "Input should be greater than or equal to 1"),
         ("ACTION_TIMEOUT", "0", "Input should be greater than 0"),
@@ -207,6 +212,22 @@ def test_secrets_are_known_to_be_secret(load: Load) -> None:
     settings = load(REDIS_URL="redis://:p%40ss@h", CONSERVER_CONFIG_FILE="x")
     assert sorted(settings.secrets) == ["p@ss", "passw0rd", "t0ken"]
     assert load(POSTGRES_PASSWORD="service").secrets == ["t0ken"]
+
+
+def test_otlp_is_sent_over_http_only(load: Load) -> None:
+    """Asked for another way, the service says so at the start; without an endpoint it is no use."""
+    grpc = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    assert load(**grpc).otel_exporter_otlp_endpoint is None
+    [line] = problems(load, OTEL_EXPORTER_OTLP_ENDPOINT="http://c:4317", **grpc)
+    assert line.startswith("OTEL_EXPORTER_OTLP_PROTOCOL: must be http/protobuf")
+
+
+def test_keys_in_otlp_headers_are_secret(load: Load) -> None:
+    """Their values, not their names."""
+    assert load(OTEL_EXPORTER_OTLP_HEADERS="dd-api-key=abcdef, x = y").otlp_header_values == [
+        "abcdef",
+        "y",
+    ]
 
 
 def test_settings_cannot_be_changed(load: Load) -> None:
