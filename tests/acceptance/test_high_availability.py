@@ -1,0 +1,178 @@
+"""Three replicas of the real service, all callers in front of them, and what may happen to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from devstack.callers import Callers
+from devstack.chaos.chain import CHAIN, vcon
+from devstack.chaos.evidence import gather
+from devstack.chaos.feeding import Feeder
+from devstack.chaos.servers import running
+from devstack.chaos.system import System
+from devstack.chaos.verdict import judge
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from devstack.plugboard import ConsumerConnection
+    from devstack.service import ServiceProcess
+
+REPLICAS = 3
+CALLERS = 12
+"""At most 32: beyond some fifty the real Plugboard loses requests by itself."""
+CEILING = 60.0
+BACK_WITHIN = 35.0
+"""What is promised with unscaled pauses; these are sixty times shorter."""
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Replicas:
+    """The replicas, and every vCon that a caller was told has been through the chain."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.board = system.board
+        self.feeder = Feeder(system)
+        self.asked: set[str] = set()
+        self.by_connection: dict[ConsumerConnection, ServiceProcess] = {}
+
+    async def start(self) -> ServiceProcess:
+        """One more replica, ready."""
+        before = set(self.joined())
+        service = await self.system.start()
+        [connection] = set(self.joined()) - before
+        self.by_connection[connection] = service
+        return service
+
+    def joined(self) -> list[ConsumerConnection]:
+        """The connections of those that take requests."""
+        return self.board.joined(self.system.plugboard_service)
+
+    async def all_joined(self) -> list[ConsumerConnection]:
+        """The same, when all are there."""
+        return await self.board.wait_joined(self.system.plugboard_service, REPLICAS, BACK_WITHIN)
+
+    async def ask(self) -> int | str:
+        """Have a vCon of its own run through the chain; the status, or what broke."""
+        document = vcon("pass")
+        self.asked.add(document["uuid"])
+        try:
+            answer = await self.system.call("RunChain", chain=CHAIN, vcon=document)
+        except httpx.TransportError as error:
+            return type(error).__name__
+        if answer.status_code == httpx.codes.OK:
+            run = answer.json()["message"]
+            assert run["status"] == "done", run
+            self.feeder.fed[document["uuid"]] = "pass"
+        return answer.status_code
+
+    async def conclude(self, *, deaths: bool = False) -> None:
+        """Fails unless every vCon has been through the chain once, as its caller was told.
+
+        `deaths`: a process has died, so a link may have begun twice; but no vCon ended twice.
+        """
+        async with asyncio.timeout(CEILING):
+            await self.system.settled()
+        verdict = judge(await gather(self.system, self.feeder.fed))
+        assert verdict.good, (verdict.lost, verdict.doubled, verdict.unrecorded)
+        assert verdict.endings == Counter(stored=len(self.feeder.fed))
+        calls = self.system.ledger.calls("mark")
+        assert deaths or {calls[each] for each in self.asked & calls.keys()} == {1}
+        assert self.system.tracebacks() == []
+        self.feeder, self.asked = Feeder(self.system), set()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def replicas() -> AsyncIterator[Replicas]:
+    """Three replicas of one worker each; they share one Postgres and one Valkey."""
+    with running() as servers:
+        async with System(servers, seconds=0.05, SHUTDOWN_GRACE=8) as system:
+            started = Replicas(system)
+            for _ in range(REPLICAS):
+                await started.start()
+            yield started
+
+
+def requests(connection: ConsumerConnection) -> set[str]:
+    """The refs of the requests that a replica was sent."""
+    return {frame[4]["response_ref"] for frame in parsed(connection.sent) if frame[3] == "request"}
+
+
+def answered(connection: ConsumerConnection) -> set[str]:
+    """The refs that it has answered."""
+    return {frame[1] for frame in parsed(connection.received) if frame[3] == "response"}
+
+
+def parsed(frames: Any) -> list[Any]:
+    """The recorded frames as version 2 arrays."""
+    return [frame for frame in frames if isinstance(frame, list)]
+
+
+async def test_a_killed_replica_takes_only_its_own_requests_along(replicas: Replicas) -> None:
+    """Requests are spread; after a kill -9 its callers get 408, all others an answer."""
+    callers = Callers(replicas.ask, CALLERS)
+    async with callers.calling():
+        await callers.further(3 * CALLERS)
+        connections = await replicas.all_joined()
+        shares = [len(requests(each)) for each in connections]
+        assert max(shares) - min(shares) <= 1 + REPLICAS
+        victim = connections[0]
+        await replicas.board.wait_for(lambda: bool(requests(victim) - answered(victim)), CEILING)
+        await asyncio.to_thread(replicas.by_connection[victim].kill)
+        await replicas.board.wait_for(lambda: victim.closed, CEILING)
+        await callers.further(3 * CALLERS)
+        lost = requests(victim) - answered(victim)
+        callers.stop()
+        async with asyncio.timeout(CEILING):
+            await callers.only_waiting(len(lost))
+        assert set(callers.outcomes) == {200}
+        replicas.board.expire_requests()
+    assert callers.outcomes[408] == len(lost) > 0
+    assert set(callers.outcomes) == {200, 408}
+    await replicas.conclude(deaths=True)
+    await replicas.start()
+
+
+async def test_a_rolling_restart_fails_no_request(replicas: Replicas) -> None:
+    """Each replica is stopped with SIGTERM and replaced, under load: every answer is 200."""
+    callers = Callers(replicas.ask, CALLERS)
+    before = replicas.board.counters.timed_out
+    async with callers.calling():
+        for connection in await replicas.all_joined():
+            await callers.further(CALLERS)
+            code = await asyncio.to_thread(replicas.by_connection[connection].stop)
+            assert code == 0
+            await replicas.start()
+        await callers.further(CALLERS)
+    assert set(callers.outcomes) == {200}
+    assert replicas.board.counters.timed_out == before
+    await replicas.conclude()
+
+
+async def test_all_come_back_after_a_restart_of_the_plugboard(replicas: Replicas) -> None:
+    """Killed under load and started again: chains go on meanwhile, and all replicas are back."""
+    callers = Callers(replicas.ask, CALLERS)
+    async with callers.calling():
+        await callers.further(CALLERS)
+        await replicas.board.kill()
+        callers.stop()
+    assert set(callers.outcomes) - {200} <= {"ReadError", "RemoteProtocolError", "ConnectError"}
+    await replicas.feeder.push_many(10)
+    async with asyncio.timeout(CEILING):
+        await replicas.system.settled()
+    await replicas.board.start()
+    connections = await replicas.all_joined()
+    callers = Callers(replicas.ask, CALLERS)
+    async with callers.calling():
+        await callers.further(2 * CALLERS)
+    assert set(callers.outcomes) == {200}
+    assert all(requests(each) for each in connections)
+    await replicas.conclude()
