@@ -58,7 +58,8 @@ class MetricsPage(Collector):
             file = file_of(self.folder, pid)
             counted = [family for family in read([file]) if family.type != "gauge"]
             self._of_the_dead = added_up(self._of_the_dead, counted)
-            file.unlink(missing_ok=True)
+            for left in self.folder.glob(f"{pid}.*"):  # it may have died while writing
+                left.unlink(missing_ok=True)
 
     def collect(self) -> Iterable[Metric]:
         """Every family, once."""
@@ -67,6 +68,7 @@ class MetricsPage(Collector):
         except (RuntimeError, TimeoutError):  # the loop is closed, or busy with something long
             log.debug("metrics without a fresh look")
         with self._lock:
+            self.folder.mkdir(mode=0o700, exist_ok=True)  # somebody may have cleared /tmp
             return added_up(REGISTRY.collect(), self._of_the_dead, read(self.folder.glob("*.json")))
 
     def render(self, accept: str) -> tuple[bytes, str]:

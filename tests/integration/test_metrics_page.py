@@ -99,6 +99,7 @@ def test_the_files_of_the_dead_are_removed(
     before = values(page)[DEATHS]
     worker.kill()
     worker.wait()
+    (page.folder / f"{worker.pid}.new").touch()  # it was just about to write
     for _ in range(2):
         page.bury(worker.pid)
     assert list(page.folder.iterdir()) == []
@@ -179,6 +180,13 @@ async def test_a_look_that_fails_costs_nothing_but_itself(
 def test_the_format_is_the_one_asked_for(accept: str, content_type: str, page: MetricsPage) -> None:
     """Prometheus's own text unless OpenMetrics is asked for."""
     assert page.render(accept)[1].startswith(content_type)
+
+
+def test_a_folder_that_was_cleared_away_comes_back(page: MetricsPage) -> None:
+    """Folders like /tmp are tidied up; workers find theirs again when somebody has asked."""
+    page.folder.rmdir()
+    assert DEATHS in values(page)
+    assert page.folder.stat().st_mode & 0o077 == 0
 
 
 def test_close_leaves_nothing_behind() -> None:
