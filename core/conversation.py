@@ -1,16 +1,15 @@
 """One connection after another, and what goes over each: the only file that opens WebSockets.
 
-The read loop hands every text to the channel and waits for nothing else; one task writes what the
-channel has to send.
+Every text goes to the channel as it comes in, and what the channel has to send then goes out in one
+write. Nothing here waits for an action.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
 
 from core.alarm import Alarm
 from core.channel import Channel
@@ -18,6 +17,7 @@ from core.channel_effects import Effect, Effects, HeartbeatMissed
 from core.connection_loss import Loss, closed, judge
 from core.handshake import request_line_bytes
 from core.outbound import Outbox
+from core.plugboard_transport import TextConnection
 
 CLOSE_TIMEOUT = 2.0
 """Seconds the Plugboard gets to close the socket."""
@@ -43,12 +43,12 @@ class Conversation:
         limits: Limits,
     ) -> None:
         """`handle` is given everything that the channel reports."""
-        self.websocket: ClientConnection | None = None
+        self.websocket: TextConnection | None = None
         self._channel = channel
         self._outbox = outbox
         self._handle = handle
         self._limits = limits
-        self._to_write = asyncio.Event()
+        self._flush_is_near = False
         self._alarm = Alarm(self._tick)
 
     async def hold(self, url: str) -> Loss:
@@ -63,37 +63,49 @@ class Conversation:
                 max_size=self._limits.frame_bytes,
                 max_queue=None,
                 close_timeout=CLOSE_TIMEOUT,
+                create_connection=TextConnection,
             ) as websocket:
+                assert isinstance(websocket, TextConnection)
                 await self._converse(websocket)
         except (OSError, WebSocketException) as error:
             return judge(error, request_line_bytes(url), self._limits.request_line)
         return closed(websocket.close_code)
 
-    async def _converse(self, websocket: ClientConnection) -> None:
+    async def _converse(self, websocket: TextConnection) -> None:
         self.websocket = websocket
         self._after(self._channel.opened(_now()))
-        writer = asyncio.create_task(self._write(websocket))
+        websocket.listen(self._heard, self._flush)
         try:
-            async for text in websocket:
-                self._after(self._channel.received(text, _now()))
+            await websocket.wait_closed()
         finally:
             self.websocket = None
-            writer.cancel()
             self._after(self._channel.closed("socket closed"))
             self._outbox.disconnected()
 
-    async def _write(self, websocket: ClientConnection) -> None:
-        with contextlib.suppress(ConnectionClosed):  # the read loop notices and says so
-            while True:
-                await self._to_write.wait()
-                self._to_write.clear()
-                with self._outbox.draining() as texts:
-                    for text in texts:
-                        await websocket.send(text, text=True)
+    def _heard(self, texts: list[bytes]) -> None:
+        """Everything that one read has brought; what comes of it at once is one write."""
+        now = _now()
+        self._flush_is_near = True
+        for text in texts:
+            for effect in self._channel.received(text, now):
+                self._handle(effect)
+        self._after(())
 
     def wake(self) -> None:
         """There is something new in the outbox."""
-        self._to_write.set()
+        if not self._flush_is_near:
+            self._flush_is_near = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_is_near = False
+        websocket = self.websocket
+        if websocket is None or not websocket.may_write():
+            return
+        if texts := self._outbox.drain():
+            websocket.write_texts(texts)
+        if not websocket.paused:
+            self._outbox.written()
 
     def leave(self) -> None:
         """Leave the topic; the channel reports `Left` when that is done."""
@@ -110,7 +122,7 @@ class Conversation:
             self._handle(effect)
             if isinstance(effect, HeartbeatMissed) and self.websocket is not None:
                 self.websocket.transport.abort()
-        self._to_write.set()
+        self._flush()
         self._alarm.set(self._channel.next_deadline())
 
     def _tick(self) -> None:

@@ -6,7 +6,6 @@ is still worth sending after the next join. Sending one twice does no harm: the 
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +88,7 @@ class Outbox:
         self.unsent = UnsentAnswers()
         self._channel = channel
         self._pushed: list[Answer] = []
+        self._in_doubt: list[Answer] = []
         self._divert: Callable[[Answer], None] | None = None
 
     def send(self, answer: Answer) -> None:
@@ -115,17 +115,18 @@ class Outbox:
         for answer in list(self.unsent.worth_sending(now)):
             self.send(answer)
 
-    @contextmanager
-    def draining(self) -> Iterator[list[bytes]]:
-        """The texts to write now. If writing them raises, the answers among them are kept."""
-        answers, self._pushed = self._pushed, []
-        try:
-            yield self._channel.outgoing()
-        except BaseException:  # a cancelled writer has not written them either
-            self._keep(*answers)
-            raise
+    def drain(self) -> list[bytes]:
+        """The texts to write now. The answers among them are in doubt until `written` is called."""
+        self._in_doubt += self._pushed
+        self._pushed = []
+        return self._channel.outgoing()
+
+    def written(self) -> None:
+        """What was drained has left this process."""
+        self._in_doubt = []
 
     def disconnected(self) -> None:
-        """The channel has lost its socket, and with it what was pushed and not drained."""
-        answers, self._pushed = self._pushed, []
+        """The channel has lost its socket, and with it what was pushed and has not left."""
+        answers = self._in_doubt + self._pushed
+        self._in_doubt, self._pushed = [], []
         self._keep(*answers)

@@ -32,7 +32,7 @@ MAY_IMPORT_MORE: dict[str, str] = {
 """The files with rules of their own."""
 
 ONLY_IMPORTERS: dict[str, str] = {
-    "websockets": r"core/(conversation|connection_loss)\.py",
+    "websockets": r"core/(conversation|plugboard_transport|websocket_frames|connection_loss)\.py",
     "sqlalchemy": r"(core/(tables|database\w*|migrations|record\w*|run_\w+)|alembic/.*)\.py",
     "redis": r"pipeline/connection(_threads)?\.py",
     "prometheus_client": r"core/(metrics(_\w+)?|otlp(_metrics)?|telemetry)\.py",
@@ -54,13 +54,27 @@ RANKS: tuple[tuple[str, ...], ...] = (
     # thinking
     (
         *("action_runner", "action_event", "redaction", "channel", "channel_membership"),
-        *("connection_loss", "reconnection", "dispatch", "traced_dispatch", "handshake"),
+        *(
+            "connection_loss",
+            "websocket_frames",
+            "reconnection",
+            "dispatch",
+            "traced_dispatch",
+            "handshake",
+        ),
         *("replies", "outbound", "request_desk", "responder", "event_router", "alarm", "handover"),
     ),
     # doing
     (
         *("settings", "settings_telemetry", "logs", "metrics_file", "metrics_page", "readings"),
-        *("telemetry", "otlp", "otlp_metrics", "action_registry", "conversation"),
+        *(
+            "telemetry",
+            "otlp",
+            "otlp_metrics",
+            "action_registry",
+            "plugboard_transport",
+            "conversation",
+        ),
         *("plugboard_client", "health"),
         *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
         *("migrations", "records", "record_rows", "run_history", "run_queries"),

@@ -1,0 +1,123 @@
+"""The driver's connection, with a short way in and out for whole text messages."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, override
+
+from websockets.asyncio.client import ClientConnection
+from websockets.frames import DATA_OPCODES, Frame
+from websockets.protocol import Event, State
+
+from core.websocket_frames import LONGEST_HEADER, frame_size, masked_texts, whole_texts
+
+type Hear = Callable[[list[bytes]], None]
+
+_END_OF_HEAD = b"\r\n\r\n"
+
+
+class TextConnection(ClientConnection):
+    """Hands over all messages of one read at once, and writes all of one turn at once.
+
+    `recv` and iteration find nothing: `listen` does. The driver gets every other frame, one
+    at a time and only when it is complete, so it always stands between two frames.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """All arguments are the driver's."""
+        super().__init__(*arguments, **options)
+        self._largest = self.protocol.max_message_size or sys.maxsize
+        self._head = b""
+        self._unread, self._awaited = bytearray(), 0
+        self._fragments: list[bytes] = []
+        self._texts: list[bytes] = []
+        self._hear: Hear | None = None
+        self._writable: Callable[[], None] | None = None
+
+    def listen(self, hear: Hear, writable: Callable[[], None]) -> None:
+        """`hear` gets the messages from now on, and those that have come already.
+
+        `writable` is called when writing is possible again.
+        """
+        self._hear, self._writable = hear, writable
+        self._hand_over()
+
+    def may_write(self) -> bool:
+        """Whether this is the moment to write; if not, `writable` says when, if ever."""
+        if self.send_in_progress is not None:  # somebody else's message is on its way in fragments
+            self.send_in_progress.add_done_callback(lambda _: self._writable_again())
+            return False
+        is_open = self.protocol.state is State.OPEN and not self.transport.is_closing()
+        return is_open and not self.paused
+
+    def write_texts(self, texts: Sequence[bytes]) -> None:
+        """Write UTF-8 texts, one message each; to be called only if `may_write`."""
+        self.transport.write(masked_texts(texts))
+
+    @override
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._writable_again()
+
+    def _writable_again(self) -> None:
+        if self._writable is not None:
+            self._writable()
+
+    # What comes in
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self.response is None:
+            data = self._head_received(data)
+        elif self._unread:
+            self._unread += data
+            if len(self._unread) < self._awaited:
+                return
+            data = bytes(self._unread)
+            self._unread.clear()
+        if data:
+            self._frames_received(data)
+        self._hand_over()
+
+    def _head_received(self, data: bytes) -> bytes:
+        """Let the driver have the answer to the handshake; what came behind it."""
+        seen = len(self._head)
+        self._head += data
+        end = self._head.find(_END_OF_HEAD)
+        if end < 0:
+            super().data_received(data)
+            return b""
+        end += len(_END_OF_HEAD) - seen
+        super().data_received(data[:end])
+        self._head = b""
+        return data[end:]
+
+    def _frames_received(self, data: bytes) -> None:
+        while data and self.protocol.state is State.OPEN:
+            if self.protocol.current_size is None:
+                texts, used = whole_texts(data, self._largest)
+                self._texts += texts
+                data = data[used:]
+            size = frame_size(data)
+            if size is None or len(data) < size <= self._largest + LONGEST_HEADER:
+                self._unread += data
+                self._awaited = size or 0
+                return
+            super().data_received(data[:size])
+            data = data[size:]
+        if data:  # closing
+            super().data_received(data)
+
+    @override
+    def process_event(self, event: Event) -> None:
+        if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+            return
+        self._fragments.append(bytes(event.data))
+        if event.fin:
+            self._texts.append(b"".join(self._fragments))
+            self._fragments = []
+
+    def _hand_over(self) -> None:
+        if self._texts and self._hear is not None:
+            texts, self._texts = self._texts, []
+            self._hear(texts)
