@@ -171,12 +171,13 @@ async def test_a_request_that_goes_well_makes_no_line(caplog: pytest.LogCaptureF
 
 
 async def test_each_answer_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By action and code, also what was refused; a name that is not offered is `unknown`."""
+    """By action and the code that was sent, also what was refused; others' names are `unknown`."""
     requests = metrics.Requests()
-    requests.offer(["Echo", "Hold"])
+    requests.offer(["Echo", "Returning"])
     monkeypatch.setattr(metrics, "REQUESTS", requests)
-    office = Office()
-    for action in ("Echo", "Nope", ["Echo"]):
+    monkeypatch.setattr(Returning, "outcome", ActionResponse(status_code=200, fields=object()))
+    office = Office(waiting=9)
+    for action in ("Echo", "Nope", ["Echo"], "Returning"):
         office.ask(action, f"r-{action}")
     await office.responder.close(60)
     office.ask("Echo", "r-late")
@@ -185,4 +186,9 @@ async def test_each_answer_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> N
         (sample.labels["action"], sample.labels["code"]): sample.value
         for sample in answers.samples
         if sample.name.endswith("_total")
-    } == {("Echo", "200"): 1, ("unknown", "404"): 2, ("Echo", "503"): 1}
+    } == {
+        ("Echo", "200"): 1,
+        ("unknown", "404"): 2,
+        ("Returning", "500"): 1,  # what it returned could not be sent
+        ("Echo", "503"): 1,
+    }
