@@ -15,7 +15,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-ind
 	--custom-compile-command "make requirements" $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos lint types check requirements clean
+.PHONY: help demo up test chaos soak lint types check requirements clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -35,6 +35,10 @@ test: ## Run the whole test suite (ARGS="tests/unit -k name" for a part)
 chaos: ## Kill and stop everything under load, for long, and count every vCon (ARGS="--short")
 	$(BOOTSTRAP) demo
 	@$(VENV) -m devstack.chaos $(ARGS)
+
+soak: ## Load one service for an hour and see that it does not grow (ARGS="--seconds 60")
+	$(BOOTSTRAP) soak
+	@$(VENV) -m devstack.soak $(ARGS)
 
 lint: ## Check style and formatting
 	$(BOOTSTRAP) lint

@@ -102,6 +102,7 @@ REFUSED_STOPPING = REFUSED.labels("stopping")
 # Processes
 
 WORKERS = _gauge("workers", "Worker processes that run.")
+TASKS = _gauge("asyncio_tasks", "Tasks of the service's event loop, the idle ones included.")
 WORKER_DEATHS = _counter("worker_deaths", "Worker processes that ended unasked.")
 
 # Chains

@@ -1,5 +1,6 @@
 """What `/metrics` reads when somebody asks, rather than being told whenever it changes."""
 
+import asyncio
 from collections.abc import Callable
 
 from core import metrics
@@ -9,6 +10,8 @@ from core.supervisor import Supervisor
 
 def show(*, joined: Callable[[], bool], desk: RequestDesk, workers: Supervisor | None) -> None:
     """From now on the gauges say how it is with these."""
+    loop = asyncio.get_running_loop()
+    metrics.TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
     metrics.JOINED.set_function(joined)
     metrics.IN_FLIGHT.set_function(lambda: desk.running)
     metrics.WAITING.set_function(lambda: desk.waiting)

@@ -46,6 +46,7 @@ TARGETS = {
     "requirements": (),
     "demo": (SERVICE, DEVSTACK),
     "up": (SERVICE, DEVSTACK),
+    "soak": (SERVICE, DEVSTACK),
     "lint": FILES,
     "types": FILES,
     "test": FILES,

@@ -1,0 +1,69 @@
+"""Whether a process grows: what it holds between two bursts of load, round after round."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+PAGE_BYTES = 4096
+MOST_DRIFT = 0.02
+"""Part of its memory by which a process may have grown since it was warm."""
+SLACK = 3
+"""File descriptors and tasks more than before that are no growth: pools breathe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a process holds while nobody asks it for anything; `tasks` is None where unknown."""
+
+    rss_bytes: int
+    descriptors: int
+    tasks: int | None = None
+
+
+def look(pid: int, tasks: int | None = None) -> Sample:
+    """A process as it is now.
+
+    Raises:
+        OSError: there is none.
+    """
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return Sample(pages * PAGE_BYTES, len(list(Path(f"/proc/{pid}/fd").iterdir())), tasks)
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """One measure of one process: the medians of its first and its last warm rounds."""
+
+    process: str
+    what: str
+    before: float
+    after: float
+
+    @property
+    def drift(self) -> float:
+        """How much more, as a part of what it was."""
+        return self.after / self.before - 1 if self.before else 0.0
+
+    @property
+    def flat(self) -> bool:
+        """Whether it is within what is no growth."""
+        if self.what == "memory":
+            return self.drift < MOST_DRIFT
+        return self.after <= self.before + SLACK
+
+
+def growth(process: str, samples: Sequence[Sample], warm_up: int) -> list[Growth]:
+    """Every measure; the first `warm_up` samples do not count, and at least two must remain."""
+    warm = samples[warm_up:]
+    third = max(1, len(warm) // 3)
+    measures: dict[str, list[float]] = {
+        "memory": [each.rss_bytes for each in warm],
+        "descriptors": [each.descriptors for each in warm],
+        "tasks": [each.tasks for each in warm if each.tasks is not None],
+    }
+    return [
+        Growth(process, what, median(values[:third]), median(values[-third:]))
+        for what, values in measures.items()
+        if values
+    ]

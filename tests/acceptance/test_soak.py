@@ -1,0 +1,29 @@
+"""The soak for a few seconds: every part of it works, and nothing leaks fast."""
+
+from __future__ import annotations
+
+import pytest
+
+from devstack import soak
+
+FAST_LEAK = 0.1
+"""Part of its memory; the limit of the whole soak is for an hour."""
+
+
+async def test_under_load_and_cuts_a_service_holds_what_it_held(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Descriptors and tasks are flat between bursts of 32 callers whose connection is cut."""
+    monkeypatch.setattr(soak, "PATIENCE", 0.5)
+    done = await soak.soak(seconds=3.2, callers=32, rounds=8)
+    assert done.unexpected() == {}
+    assert done.outcomes[200] > 32
+    grown = {(each.process, each.what): each for each in done.grown()}
+    assert set(grown) == {
+        *(("service", what) for what in ("memory", "descriptors", "tasks")),
+        *(("worker 1", what) for what in ("memory", "descriptors")),
+    }
+    soak.Console(width=100).print(soak.table(done.grown()))
+    assert "in the end" in capsys.readouterr().out
+    for each in grown.values():
+        assert each.drift < FAST_LEAK if each.what == "memory" else each.flat, each
