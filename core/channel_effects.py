@@ -21,20 +21,32 @@ class JoinRefused:
 
     reason: str
 
+    def __str__(self) -> str:
+        return f"the join was refused: {self.reason}; joining again on the same connection"
+
 
 @dataclass(frozen=True, slots=True)
 class JoinTimedOut:
     """No answer to the join in time; the channel tries again after a wait."""
+
+    def __str__(self) -> str:
+        return "the join was not answered in time; joining again on the same connection"
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelCrashed:
     """phx_error: our channel died on the server; the channel joins again after a wait."""
 
+    def __str__(self) -> str:
+        return "the channel has crashed at the other end; joining again on the same connection"
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelClosed:
     """phx_close without our asking; the channel joins again after a wait."""
+
+    def __str__(self) -> str:
+        return "the channel was closed by the other end; joining again on the same connection"
 
 
 class EventReceived(NamedTuple):
@@ -63,6 +75,9 @@ class ReplyReceived:
 @dataclass(frozen=True, slots=True)
 class HeartbeatMissed:
     """No reply to a heartbeat in time: the socket is half dead and should be dropped."""
+
+    def __str__(self) -> str:
+        return "a heartbeat was not answered in time; the connection is dropped and made again"
 
 
 @dataclass(frozen=True, slots=True)

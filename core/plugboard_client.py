@@ -192,11 +192,12 @@ class PlugboardClient(Client):
             case effects.Dropped() | effects.ReplyReceived() | effects.Disconnected():
                 log.debug("nothing to do: %s", effect)
             case effects.Left():
-                log.info("channel: %s", effect)
+                log.info("left the service's channel", extra={"confirmed": effect.acknowledged})
                 self._left.set()
-            case _:
-                _count(effect)
-                log.warning("channel: %s", effect)
+            case trouble:
+                _count(trouble)
+                if self._reconnection.is_news(trouble):
+                    log.warning("%s", trouble)
 
     def _on_joined(self, response: Mapping[str, Any]) -> None:
         told = {"status": "ok", "response": response}

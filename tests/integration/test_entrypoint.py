@@ -141,6 +141,24 @@ async def test_postgres_may_come_later(scene: Scene, tmp_path: Path) -> None:
             postgres.stop()
 
 
+async def test_while_it_is_refused_and_without_its_token_it_is_not_ready(
+    start: Start, scene: Scene
+) -> None:
+    """While others with other actions are joined; and without its token, though it serves."""
+    other = await scene.join(actions='{"Other": {}}')
+    service = start(STRICT_TOKEN="true")
+    await until(service, postgres=True)
+    async with asyncio.timeout(CEILING):
+        while "consumers that offer other actions are joined" not in service.logged():  # noqa: ASYNC110 -- a log file offers no event
+            await asyncio.sleep(0.02)
+    assert (await until(service, token=True))["joined"] is False
+    await other.socket.close()
+    await until(service, joined=True, token=True)
+    scene.board.delete_token(scene.token)
+    await until(service, joined=True, token=False)
+    assert (await scene.post(action="Nope", fields={})).status_code == 400
+
+
 async def test_a_deleted_service_ends_the_process(start: Start, scene: Scene) -> None:
     """When its service is deleted on the Plugboard the process ends, with a code of its own."""
     service = start()

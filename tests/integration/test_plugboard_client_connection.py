@@ -15,6 +15,10 @@ async def _crash(running: Consumer, connection: ConsumerConnection) -> None:
     running.board.crash_channel(connection)
 
 
+async def _close_channel(running: Consumer, connection: ConsumerConnection) -> None:
+    running.board.close_channel(connection)
+
+
 async def _create_child(running: Consumer, connection: ConsumerConnection) -> None:
     running.board.create_service("child", running.scene.service)
 
@@ -66,7 +70,7 @@ async def test_a_lost_connection_is_made_again(accident: Any, vsn: str) -> None:
 
 
 @each_version
-@pytest.mark.parametrize("accident", [_crash, _create_child])
+@pytest.mark.parametrize("accident", [_crash, _close_channel, _create_child])
 async def test_a_lost_channel_is_joined_again_on_the_same_socket(accident: Any, vsn: str) -> None:
     """After phx_error the client is back in the rotation, twice if need be."""
     async with consumer(Echo, vsn=vsn) as running:
@@ -78,14 +82,15 @@ async def test_a_lost_channel_is_joined_again_on_the_same_socket(accident: Any, 
         assert running.board.consumers == [first]
 
 
-async def test_a_crashed_join_is_tried_again() -> None:
-    """A join that the Plugboard answers with an error is repeated until it is let in."""
+async def test_a_crashed_join_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A join that is answered with an error is repeated until it is let in; why is told once."""
     async with consumer(Echo) as running:
         running.board.faults.crash_joins = True
-        [connection] = await refused_joins(running, 2)
+        [connection] = await refused_joins(running, 3)
         running.board.faults.crash_joins = False
         await running.serves()
         assert running.board.consumers == [connection]
+    assert caplog.text.count("the join was refused: join crashed") == 1
 
 
 async def refused_joins(running: Consumer, count: int) -> list[ConsumerConnection]:
