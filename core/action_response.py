@@ -5,13 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-_NOT_RELAYED = {
-    HTTPStatus.CONTINUE,
-    HTTPStatus.SWITCHING_PROTOCOLS,
-    HTTPStatus.PROCESSING,
-    HTTPStatus.EARLY_HINTS,
-}
-"""The Plugboard makes a broken HTTP answer of an informational status."""
+_INFORMATIONAL = frozenset({100, 101, 102, 103})
+"""The Plugboard makes a broken HTTP answer of one of these."""
+_RELAYED = frozenset(map(int, HTTPStatus)) - _INFORMATIONAL
 
 
 class ActionResponse(BaseModel):
@@ -30,15 +26,13 @@ class ActionResponse(BaseModel):
     @field_validator("status_code")
     @classmethod
     def _is_relayable(cls, value: int) -> int:
-        try:
-            status = HTTPStatus(value)
-        except ValueError:
-            msg = f"{value} is not an HTTP status code that the Plugboard can relay"
-            raise ValueError(msg) from None
-        if status in _NOT_RELAYED:
+        if value in _RELAYED:
+            return value
+        if value in _INFORMATIONAL:
             msg = f"{value} is informational; an answer needs a final status code"
-            raise ValueError(msg)
-        return value
+        else:
+            msg = f"{value} is not an HTTP status code that the Plugboard can relay"
+        raise ValueError(msg)
 
     @property
     def status(self) -> str:

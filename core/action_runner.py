@@ -1,7 +1,7 @@
 """The base class of everything that runs when the Plugboard says so."""
 
 from abc import abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any, ClassVar
 
 from core.action_response import ActionResponse
@@ -18,6 +18,15 @@ class ActionRunner(ActionSchema):
     """Published only where chains run."""
     administrative: ClassVar[bool] = False
     """Destroys or replays: published only with ADMIN_ACTIONS=true."""
+
+    @classmethod
+    def received(cls, fields: Mapping[str, Any], client: Any, websocket: Any) -> object:
+        """Validate what came in and run on it; what `run` returns.
+
+        Raises:
+            ValidationError: when the fields are not those of this class.
+        """
+        return cls.model_validate(fields).run(client, websocket)
 
     @abstractmethod
     def run(

@@ -57,8 +57,8 @@ class Membership:
 
     def happened(self, effect: Effect, now: float) -> Effects:
         """Let something happen: its effect comes back, or a drop if it cannot happen now."""
-        if self._moved(type(effect), now):
-            return (effect,)
+        if self._row.get(type(effect)) is self.state or self._moved(type(effect), now):
+            return (effect,)  # nothing to move is the rule, and quick
         return dropped(DropReason.UNEXPECTED, f"{type(effect).__name__} while {self.state}")
 
     def _moved(self, key: type[Effect] | Move, now: float) -> bool:

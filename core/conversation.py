@@ -1,7 +1,7 @@
 """One connection after another, and what goes over each: the only file that opens WebSockets.
 
-Every text goes to the channel as it comes in, and what the channel has to send then goes out in one
-write. Nothing here waits for an action.
+Every text goes to the channel as it comes in, and what the channel has to send goes out in as few
+writes as make sense. Nothing here waits for an action.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from core.plugboard_transport import TextConnection
 
 CLOSE_TIMEOUT = 2.0
 """Seconds the Plugboard gets to close the socket."""
+HEARD_AT_ONCE = 8
+"""Messages whose answers share a write: the Plugboard goes on with them while more are made."""
 
 
 class Limits(NamedTuple):
@@ -64,6 +66,7 @@ class Conversation:
                 max_queue=None,
                 close_timeout=CLOSE_TIMEOUT,
                 create_connection=TextConnection,
+                write_limit=1,  # write at once, not at the end of the loop's turn
             ) as websocket:
                 assert isinstance(websocket, TextConnection)
                 await self._converse(websocket)
@@ -83,12 +86,15 @@ class Conversation:
             self._outbox.disconnected()
 
     def _heard(self, texts: list[bytes]) -> None:
-        """Everything that one read has brought; what comes of it at once is one write."""
+        """Everything that one read has brought; what comes of it at once shares a few writes."""
         now = _now()
         self._flush_is_near = True
-        for text in texts:
+        for number, text in enumerate(texts, 1):
             for effect in self._channel.received(text, now):
                 self._handle(effect)
+            if number % HEARD_AT_ONCE == 0:
+                self._flush()
+                self._flush_is_near = True
         self._after(())
 
     def wake(self) -> None:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
+from core.deadlines import Deadlines
 from core.errors import (
     ConflictError,
     ForbiddenError,
@@ -63,8 +64,12 @@ class Dispatcher:
     ) -> None:
         """`run_blocking` awaits a function that it runs in a thread."""
         self.timeout = timeout
-        self._actions = actions
+        self._actions = dict(actions)  # whatever mapping it is, this one is quick
+        self._blocking = frozenset(
+            action for action in actions.values() if not inspect.iscoroutinefunction(action.run)
+        )
         self._run_blocking = run_blocking
+        self._deadlines = Deadlines()
 
     async def answer(
         self, name: object, fields: object, client: Any, websocket: Any
@@ -87,24 +92,34 @@ class Dispatcher:
             request = action.model_validate(fields)
         except ValidationError as error:
             raise InvalidError(explain(action, error)) from None
+        return await self._in_time(action, request, client, websocket)
+
+    async def _in_time(
+        self, action: type[ActionRunner], request: ActionRunner, client: Any, websocket: Any
+    ) -> ActionResponse:
+        limit, is_late = self._deadlines.begin(self.timeout), False
         try:
-            async with asyncio.timeout(self.timeout) as limit:
-                return await self._run(request, client, websocket)
-        except TimeoutError:
-            if not limit.expired():  # the action's own, of something it waited for
+            try:
+                outcome = await self._run(action, request, client, websocket)
+            finally:
+                is_late = self._deadlines.end(limit)
+        except asyncio.CancelledError:
+            if not is_late:
                 raise
             return _too_slow(action.discriminator(), self.timeout)
-
-    async def _run(self, request: ActionRunner, client: Any, websocket: Any) -> ActionResponse:
-        run: Callable[[Any, Any], Any] = request.run
-        if inspect.iscoroutinefunction(run):
-            outcome = await run(client, websocket)
-        else:
-            outcome = await self._run_blocking(partial(run, client, websocket))
         if not isinstance(outcome, ActionResponse):
             msg = f"run() returned {type(outcome).__name__} instead of an ActionResponse"
             raise TypeError(msg)
         return outcome
+
+    def _run(
+        self, action: type[ActionRunner], request: ActionRunner, client: Any, websocket: Any
+    ) -> Awaitable[Any]:
+        run: Callable[[Any, Any], Any] = request.run
+        if action in self._blocking:
+            return self._run_blocking(partial(run, client, websocket))
+        awaitable: Awaitable[Any] = run(client, websocket)
+        return awaitable
 
 
 def explain(action: type[ActionRunner], error: ValidationError) -> str:

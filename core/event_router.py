@@ -18,7 +18,7 @@ class EventRouter:
 
     def __init__(self, events: Mapping[str, type[ActionRunner]], topic: str) -> None:
         """`events` by their names on the wire; `topic` is where they were received."""
-        self._events = events
+        self._events = dict(events)
         self._topic = topic
         self._beside: set[asyncio.Task[None]] = set()
 
@@ -44,8 +44,8 @@ class EventRouter:
             log.info("unknown event from the Plugboard", extra={"event_name": event[:100]})
             return
         message = {"topic": self._topic, "event": event, "payload": payload, "ref": ref}
-        outcome: object = kind.model_validate(message).run(client, websocket)
-        if inspect.isawaitable(outcome):
+        outcome: object = kind.received(message, client, websocket)
+        if outcome is not None and inspect.isawaitable(outcome):
             task = asyncio.get_running_loop().create_task(_finish(event, outcome))
             self._beside.add(task)
             task.add_done_callback(self._beside.discard)

@@ -23,10 +23,6 @@ _QUIET = {
     "alembic": logging.WARNING,
     "httpx": logging.WARNING,  # logs each URL, which may hold credentials
     "httpcore": logging.WARNING,
-    # at DEBUG these log what they send: signatures, prompts, whole documents
-    "botocore": logging.INFO,
-    "openai": logging.INFO,
-    "urllib3": logging.INFO,
 }
 
 type Form = Literal["auto", "json", "text"]

@@ -6,7 +6,6 @@ is left out, and each metric has only so many series: what comes later is counte
 """
 
 import logging
-import math
 import re
 import threading
 from bisect import bisect_left
@@ -29,8 +28,6 @@ MOST_METRICS = 500
 """How many names all guests together may make up."""
 MOST_SERIES = 100
 """How many sets of label values one metric may have."""
-MOST_COMPLAINTS = 20
-"""How many of them the log hears about."""
 LONGEST_VALUE = 100
 OVERFLOW: Labels = (("overflow", "true"),)
 """The labels of all series beyond those."""
@@ -48,6 +45,7 @@ class Reading(Metric):
 
 @dataclass(slots=True)
 class _Series:
+    name: str
     kind: Kind
     values: dict[Labels, list[float]] = field(default_factory=dict)
 
@@ -62,55 +60,57 @@ class GuestMetrics(Collector):
         """No guest has counted anything yet."""
         self._metrics: dict[str, _Series] = {}
         self._callbacks: dict[str, tuple[Callable[..., Iterable[Any]], str]] = {}
-        self._told: set[object] = set()
+        self._told: set[str] = set()
         self._lock = threading.Lock()
 
     def increment(self, name: str, value: float, attributes: Attributes | None) -> None:
         """Add to a counter."""
-        self._note(name, "counter", value, attributes)
+        if value < 0:
+            self._tell_once(name, "a counter cannot fall")
+            return
+        with self._lock:
+            if cell := self._cell(name, "counter", attributes, 1):
+                cell[0] += value
 
     def add(self, name: str, value: float, attributes: Attributes | None) -> None:
         """Add to a gauge, or take away from it."""
-        self._note(name, "gauge", value, attributes)
+        with self._lock:
+            if cell := self._cell(name, "gauge", attributes, 1):
+                cell[0] += value
 
     def record(self, name: str, value: float, attributes: Attributes | None) -> None:
         """Note one measured value in a histogram."""
-        self._note(name, "histogram", value, attributes)
+        with self._lock:
+            if cell := self._cell(name, "histogram", attributes, len(BOUNDS) + 2):
+                cell[bisect_left(BOUNDS, value)] += 1
+                cell[-1] += value
 
     def observe(self, name: str, callback: Callable[..., Iterable[Any]], what: str) -> None:
         """Ask `callback` for observations, with `value` and `attributes`, whenever it is time."""
+        self._callbacks[exposed_name(name)] = callback, what
+
+    def _cell(
+        self, name: str, kind: Kind, attributes: Attributes | None, size: int
+    ) -> list[float] | None:
         exposed = exposed_name(name)
-        if exposed in self._callbacks or len(self._callbacks) < MOST_METRICS:
-            self._callbacks[exposed] = callback, what
-
-    def _note(self, name: str, kind: Kind, value: float, attributes: Attributes | None) -> None:
-        try:
-            number, labels = _number(value, kind), labels_of(attributes)
-            with self._lock:
-                cell = self._cell(exposed_name(name), kind, labels)
-                if kind == "histogram":
-                    cell[bisect_left(BOUNDS, number)] += 1
-                cell[-1] += number
-        except Exception as error:  # noqa: BLE001 -- a guest may pass anything
-            self._tell_once(name, f"{type(error).__name__}: {error}")
-
-    def _cell(self, name: str, kind: Kind, labels: Labels) -> list[float]:
-        series = self._metrics.get(name)
+        series = self._metrics.get(exposed)
         if series is None:
             if len(self._metrics) >= MOST_METRICS:
-                raise ValueError(f"guests have made up {MOST_METRICS} metrics; no more are kept")
-            series = self._metrics[name] = _Series(kind)
+                self._tell_once("", f"guests have made up {MOST_METRICS} metrics; no more are kept")
+                return None
+            series = self._metrics[exposed] = _Series(name, kind)
         if series.kind != kind:
-            raise ValueError(f"it is a {series.kind} already and cannot be a {kind}, too")
+            self._tell_once(name, f"is a {series.kind} already and cannot be a {kind}, too")
+            return None
+        labels = labels_of(attributes)
         if labels not in series.values and len(series.values) >= MOST_SERIES:
             labels = OVERFLOW
-        size = len(BOUNDS) + 2 if kind == "histogram" else 1
         return series.values.setdefault(labels, [0.0] * size)
 
-    def _tell_once(self, name: object, why: str) -> None:
-        if name not in self._told and len(self._told) < MOST_COMPLAINTS:
+    def _tell_once(self, name: str, what: str) -> None:
+        if name not in self._told:
             self._told.add(name)
-            log.warning("guest metric not counted", extra={"metric": name, "why": why})
+            log.warning("guest metric not counted", extra={"metric": name, "why": what})
 
     def collect(self) -> Iterator[Metric]:
         """Every family, with a name that Prometheus accepts."""
@@ -124,7 +124,7 @@ class GuestMetrics(Collector):
         family = Reading(name, what, "gauge")
         try:
             for seen in list(callback(SimpleNamespace(timeout_millis=10_000)))[:MOST_SERIES]:
-                family.add_sample(name, dict(labels_of(seen.attributes)), _number(seen.value))
+                family.add_sample(name, dict(labels_of(seen.attributes)), float(seen.value))
         except Exception as error:  # noqa: BLE001 -- whatever a guest raises, the page comes
             self._tell_once(name, f"{type(error).__name__}: {error}")
         return family
@@ -133,7 +133,7 @@ class GuestMetrics(Collector):
 def _family(exposed: str, series: _Series) -> Metric:
     if series.kind == "counter":
         exposed = exposed.removesuffix("_total")
-    family = Metric(exposed, "Counted by guests.", series.kind)
+    family = Metric(exposed, f"{series.name}, counted by guests.", series.kind)
     for labels, cell in series.values.items():
         if series.kind == "histogram":
             _add_buckets(family, dict(labels), cell)
@@ -151,15 +151,6 @@ def _add_buckets(family: Metric, labels: dict[str, str], cell: list[float]) -> N
     family.add_sample(f"{family.name}_sum", labels, cell[-1])
 
 
-def _number(value: Any, kind: Kind = "gauge") -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{number} is no number that could be counted")
-    if kind == "counter" and number < 0:
-        raise ValueError("a counter cannot fall")
-    return number
-
-
 def exposed_name(name: str) -> str:
     """A guest's name as Prometheus allows it; none of them looks like one of our own."""
     plain = _NOT_IN_A_NAME.sub("_", name)
@@ -170,7 +161,7 @@ def labels_of(attributes: Attributes | None) -> Labels:
     """What of a guest's attributes becomes labels: no ids, nothing long."""
     labels = {}
     for key, value in (attributes or {}).items():
-        text = str(value).encode(errors="replace").decode()
+        text = str(value)
         if not _IDENTIFIES.search(key) and not _UUID.fullmatch(text):
             labels[exposed_label(key)] = text[:LONGEST_VALUE]
     return tuple(sorted(labels.items()))

@@ -6,8 +6,7 @@ is still worth sending after the next join. Sending one twice does no harm: the 
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,11 +17,10 @@ WORTH_SENDING = 30.0
 """Seconds after which the Plugboard has forgotten a request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One answer, a JSON object or a fragment of it, and when its request came in.
 
-    The time is in seconds of a monotonic clock.
+    The time is in seconds of a monotonic clock. A tuple because every request makes one.
     """
 
     ref: str

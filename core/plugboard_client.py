@@ -182,11 +182,12 @@ class PlugboardClient(Client):
     # What the channel says
 
     def _handle(self, effect: effects.Effect) -> None:
+        if isinstance(effect, effects.EventReceived):  # first, because every request comes here
+            self._events.route(*effect, self, self._conversation.websocket)
+            return
         if isinstance(effect, _PARTED):
             self._handover.parted()
         match effect:
-            case effects.EventReceived(event, payload, ref):
-                self._events.route(event, payload, ref, self, self._conversation.websocket)
             case effects.Joined(response):
                 self._on_joined(response)
             case effects.Dropped() | effects.ReplyReceived() | effects.Disconnected():

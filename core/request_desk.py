@@ -35,7 +35,10 @@ class RequestDesk:
         return len(self._waiting)
 
     def take(self, work: Work) -> bool:
-        """Start it now, or when there is room; False when too many wait already."""
+        """Start it now, or when there is room; False when too many wait already.
+
+        What is started now runs until it first has to wait before this returns.
+        """
         if len(self._running) < self._at_once:
             self._start(work)
             return True
@@ -45,15 +48,18 @@ class RequestDesk:
         return False
 
     def _start(self, work: Work) -> None:
-        task = asyncio.get_running_loop().create_task(work())
-        self._running.add(task)
-        task.add_done_callback(self._ended)
+        # Eagerly: what need not wait for anything is done by then, without a turn of the loop.
+        task = asyncio.Task(work(), loop=asyncio.get_running_loop(), eager_start=True)
+        if task.done():
+            _judge(task)
+        else:
+            self._running.add(task)
+            task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("a request's work failed", exc_info=error)
-        if self._waiting:
+        _judge(task)
+        while self._waiting and len(self._running) < self._at_once:
             self._start(self._waiting.popleft())
 
     async def idle(self) -> None:
@@ -66,3 +72,8 @@ class RequestDesk:
         self._waiting.clear()
         for task in self._running:
             task.cancel()
+
+
+def _judge(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("a request's work failed", exc_info=error)

@@ -84,19 +84,16 @@ class Responder:
         if request is None:  # the ref came twice, or the request was given up
             return
         received_at, action = request
-        payload, code = self._payload(response)
-        self._outbox.send(Answer(ref, payload, received_at))
+        self._outbox.send(Answer(ref, self._payload(response), received_at))
         self._answered()
         took = asyncio.get_running_loop().time() - received_at
-        metrics.REQUESTS.ended((action, code), took)
+        metrics.REQUESTS.ended((action, response.status_code), took)
 
-    def _payload(self, response: ActionResponse) -> tuple[Any, int]:
-        """What is sent, and the code that the caller sees in it."""
+    def _payload(self, response: ActionResponse) -> Any:
         try:
-            return encoded(self._reply_format(response)), response.status_code
+            return encoded(self._reply_format(response))
         except ValueError:
-            response = incident("an answer that is not JSON")
-            return encoded(self._reply_format(response)), response.status_code
+            return encoded(self._reply_format(incident("an answer that is not JSON")))
 
 
 def _busy(why: str) -> ActionResponse:

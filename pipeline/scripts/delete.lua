@@ -24,7 +24,6 @@ end
 local function take_out(list, element)
   removed = removed + redis.call('LREM', list, 0, element)
   removed = removed + redis.call('ZREM', 'pc:later', list .. '\n' .. element)
-  redis.call('DEL', 'context:' .. list .. ':' .. element)
   local past = redis.call('HGET', 'pc:attempts:' .. list, element)
   if past then
     redis.call('HDEL', 'pc:attempts:' .. list, element)

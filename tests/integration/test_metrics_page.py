@@ -8,11 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from prometheus_client.core import Metric
-from prometheus_client.openmetrics.parser import (
-    text_string_to_metric_families as openmetrics_to_metric_families,
-)
-from prometheus_client.parser import text_string_to_metric_families
 
 from core import metrics
 from core.metrics_file import MetricsFile
@@ -200,32 +195,3 @@ def test_close_leaves_nothing_behind() -> None:
     assert page.folder.is_dir()
     page.close()
     assert not page.folder.exists()
-
-
-@pytest.mark.parametrize(
-    ("accept", "parse"),
-    [
-        ("text/plain", text_string_to_metric_families),
-        ("application/openmetrics-text; version=1.0.0", openmetrics_to_metric_families),
-    ],
-)
-def test_what_is_rendered_can_be_read(
-    accept: str,
-    parse: Callable[[str], Iterator[Metric]],
-    page: MetricsPage,
-    counting: Callable[[int], Worker],
-) -> None:
-    """Prometheus's own readers, the strict one included, take all of it, from several processes."""
-    metrics.REQUESTS.ended(("Ping", 200), 0.1)
-    metrics.RUNS.ended(("other", "failed"), 3.0)
-    metrics.GUESTS.record("a.guests.seconds", 0.3, {"model": 'odd "one"\n'})
-    metrics.GUESTS.increment("a.guests.count", 1, {"model": "x"})
-    counting(1)
-    read = {family.name: family for family in parse(page.render(accept)[0].decode())}
-    assert read["patchcord_runs"].type == "counter"
-    assert {sample.labels["chain"] for sample in read["patchcord_runs"].samples} >= {
-        "main",
-        "other",
-    }
-    assert read["a_guests_seconds"].type == "histogram"
-    assert read["process_open_fds"].samples[0].value > 0

@@ -45,8 +45,6 @@ async def test_a_deleted_vcon_leaves_no_trace(ops: Operations) -> None:
     await ops.intake.enqueue([vcon_uuid], "no longer configured")
     for name in ("DLQ:in", "DLQ:storage:files", "out"):
         ops.client.rpush(name, vcon_uuid)
-    for name in ("in", "out"):
-        ops.client.rpush(f"context:{name}:{vcon_uuid}", "{}")
     ops.client.hset("pc:dead:DLQ:in", vcon_uuid, '{"run_id": null}')
     ops.client.hset("pc:dead:DLQ:storage:files", vcon_uuid, '{"run_id": "r"}')
     ops.client.sadd("pc:unread:out", vcon_uuid)

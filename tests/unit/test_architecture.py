@@ -62,7 +62,16 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "traced_dispatch",
             "handshake",
         ),
-        *("replies", "outbound", "request_desk", "responder", "event_router", "alarm", "handover"),
+        *(
+            "replies",
+            "outbound",
+            "deadlines",
+            "request_desk",
+            "responder",
+            "event_router",
+            "alarm",
+            "handover",
+        ),
     ),
     # doing
     (

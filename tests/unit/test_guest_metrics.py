@@ -137,15 +137,12 @@ def test_series_are_bounded(guests: GuestMetrics, monkeypatch: pytest.MonkeyPatc
 def test_names_are_bounded(
     guests: GuestMetrics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A guest that puts the vCon into the name gets so many metrics, and the log some lines."""
+    """A guest that puts the vCon into the name gets so many metrics; the log says so, once."""
     monkeypatch.setattr(metrics_guests, "MOST_METRICS", 1)
-    monkeypatch.setattr(metrics_guests, "MOST_COMPLAINTS", 2)
-    for name in ("a", "b", "c", "d"):
+    for name in ("a", "b", "c"):
         metrics.increment_counter(name)
-        metrics.register_observable_gauge(name, lambda _: [])
     assert series(guests) == {"a_total": 1}
-    assert len(guests._callbacks) == 1
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize(
@@ -179,42 +176,6 @@ def test_odd_numbers_hurt_nobody(guests: GuestMetrics, caplog: pytest.LogCapture
     assert {record.metric for record in caplog.records} == {"gauge", "down", "twice"}
     assert len(caplog.records) == 3
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
-
-
-@pytest.mark.parametrize(
-    ("value", "attributes"),
-    [
-        (float("nan"), None),
-        (float("inf"), None),
-        ("many", None),
-        (None, None),
-        (1, ["model"]),
-        (1, {5: "x"}),
-        (1, "model"),
-    ],
-)
-@pytest.mark.parametrize(
-    "count",
-    [metrics.increment_counter, metrics.record_histogram, metrics.add_updown_counter],
-)
-def test_what_cannot_be_counted_harms_nobody(
-    value: Any,
-    attributes: Any,
-    count: Any,
-    guests: GuestMetrics,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """The guest goes on, the log says which metric and why, and the page stays readable."""
-    count("odd", value, attributes)
-    assert series(guests) == {}
-    [record] = caplog.records
-    assert record.metric == "odd"
-
-
-def test_any_text_can_be_a_label(guests: GuestMetrics) -> None:
-    """What is no valid text is replaced: the workers' numbers travel as JSON."""
-    metrics.increment_counter("a", 1, {"model": "half a \ud800"})
-    assert list(series(guests)) == ["a_total{'model': 'half a ?'}"]
 
 
 def test_the_old_names_do_nothing(guests: GuestMetrics) -> None:

@@ -42,12 +42,22 @@ def begun(work: list[Job]) -> list[bool]:
 
 
 async def test_taking_on_waits_for_nothing() -> None:
-    """`take` returns before the work has begun."""
+    """`take` returns as soon as the work has to wait for something."""
     [job] = work = jobs(1)
-    assert RequestDesk(at_once=1, waiting=0).take(job)
-    assert begun(work) == [False]
-    await job.begun.wait()
+    desk = RequestDesk(at_once=1, waiting=0)
+    assert desk.take(job)
+    assert (begun(work), desk.running) == ([True], 1)
     job.end.set()
+    await desk.idle()
+
+
+async def test_what_waits_for_nothing_is_done_at_once() -> None:
+    """It has ended when `take` returns, and takes up no room."""
+    desk, [job] = RequestDesk(at_once=1, waiting=0), jobs(1)
+    job.end.set()
+    assert desk.take(job)
+    assert (job.begun.is_set(), desk.running) == (True, 0)
+    assert desk.take(job)
 
 
 async def test_the_bounds_hold() -> None:
