@@ -192,8 +192,11 @@ class Service:
         await self._close()
 
     async def _leave(self, grace: float, hurry: asyncio.Event) -> None:
-        ends = [asyncio.create_task(self._client.leave(grace)), asyncio.create_task(until(hurry))]
+        leaving = asyncio.create_task(self._client.leave(grace))
+        ends = [leaving, asyncio.create_task(until(hurry))]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not leaving.done():
+            await self._client.leave(0)  # whoever still waits for an answer gets 503
         for end in ends:
             end.cancel()
 

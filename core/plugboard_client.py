@@ -162,9 +162,10 @@ class PlugboardClient(Client):
         """Take on nothing more, finish within `grace` seconds what was taken on, and close.
 
         With peers that can send our answers the first thing is to leave. Without, requests that
-        come in meanwhile are answered with 503, and so are in any case those not finished in time.
+        come in meanwhile are answered with 503, and so are in any case those not finished in time;
+        a connection that is lost before they have their answers is made again. May be called twice;
+        the shorter grace counts.
         """
-        self._leaving.set()
         ends = _now() + grace
         if peers := await self._handover.begin(self.num_consumers, grace):
             await self._leave_topic()
@@ -175,6 +176,7 @@ class PlugboardClient(Client):
         await self._conversation.close()
 
     async def _leave_topic(self) -> None:
+        self._leaving.set()
         if self._conversation.websocket is not None:
             self._conversation.leave()
             await _at_most(LEAVE_TIMEOUT, self._left.wait())

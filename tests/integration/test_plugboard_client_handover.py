@@ -11,7 +11,7 @@ from devstack.plugboard import Variant
 from pipeline import answers
 from pipeline.answers import RedisAnswers
 from pipeline.connection import RedisConnection
-from tests.integration.consumer import Consumer, replica
+from tests.integration.consumer import Consumer, consumer, replica
 from tests.integration.plugboard_scene import PATIENCE, Scene, plugboard
 from tests.unit.actions_for_tests import Echo, Hold
 
@@ -130,3 +130,36 @@ async def test_alone_a_replica_stays_and_answers(redis_url: str, hold: type[Hold
             await leaving
             assert await connection.command("KEYS", "pc:*") == []
         await connection.close()
+
+
+async def test_alone_a_replica_connects_again_to_send_what_it_still_answers(
+    hold: type[Hold],
+) -> None:
+    """A connection that breaks while it is stopping costs no answer."""
+    async with consumer(Hold, Echo, variant=Variant.BUGFIXES) as running:
+        connection = await running.joined()
+        held = running.scene.calling(action="Hold", fields={})
+        await hold.begun.wait()
+        leaving = asyncio.create_task(running.client.leave(PATIENCE))
+        await asyncio.sleep(0)
+        connection.abort()
+        await running.joined()
+        hold.go.set()
+        assert (await held).status_code == 200
+        async with asyncio.timeout(PATIENCE):
+            await leaving
+        await running.ended()
+
+
+async def test_a_second_stop_answers_everybody_at_once(hold: type[Hold]) -> None:
+    """Who stops in a hurry does not leave its callers waiting for the Plugboard's 408."""
+    async with consumer(Hold, variant=Variant.BUGFIXES) as running:
+        await running.joined()
+        held = running.scene.calling(action="Hold", fields={})
+        await hold.begun.wait()
+        leaving = asyncio.create_task(running.client.leave(1_000))
+        await asyncio.sleep(0)
+        await running.client.leave(0)
+        assert (await held).status_code == 503
+        await leaving
+        await running.ended()
