@@ -132,6 +132,9 @@ DEAD_LETTERS = _gauge("dead_letters", "vCons in a dead-letter list.", "list")
 ANSWERS_HANDED_OVER = _counter("answers_handed_over", "Answers given to a peer after leaving.")
 ANSWERS_OF_PEERS = _counter("answers_of_peers", "Answers sent for replicas that have left.")
 JOINED = _gauge("joined", "1 while requests can come in.")
+TOKEN_EXPIRES = _gauge(
+    "token_expires_timestamp_seconds", "When the token in use expires, as Unix time; 0: not known."
+)
 RECONNECTS = _counter("reconnects", "Connections to the Plugboard tried after the first.")
 HEARTBEATS_MISSED = _counter("heartbeats_missed", "Heartbeats the Plugboard did not answer.")
 JOINS_REFUSED = _counter("joins_refused", "Joins the Plugboard refused.")

@@ -208,6 +208,8 @@ class PlugboardClient(Client):
         self._reconnection.joined(_now())
         service = self.service.name if self.service else None
         log.info("joined", extra={"service": service, "consumers": self.num_consumers})
+        if self.token is not None:
+            metrics.TOKEN_EXPIRES.set(self.token.expires_at.timestamp())
         self._outbox.joined(_now())
         self._handover.joined(self.service.id if self.service else None)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, override
 import pytest
 
 from actions.list_chains import ListChains
-from core import plugboard_client
+from core import metrics, plugboard_client
 from core.action_response import ActionResponse
 from devstack.plugboard import Variant
 from tests.integration.consumer import consumer
@@ -60,6 +60,11 @@ class Block(TestAction):
         return ActionResponse(status_code=200, fields={"thread": threading.current_thread().name})
 
 
+def expiry_told() -> float | None:
+    """When the token expires, as `/metrics` has it."""
+    return metrics.REGISTRY.get_sample_value("patchcord_token_expires_timestamp_seconds")
+
+
 @each_version
 async def test_a_join_tells_the_client_who_it_is(vsn: str) -> None:
     """After the join the client knows service, token and count, and has had them recorded."""
@@ -72,6 +77,7 @@ async def test_a_join_tells_the_client_who_it_is(vsn: str) -> None:
         assert (client.service.id, client.service.name) == (scene.service.id, "basic")
         assert (client.token.id, client.token.value) == (scene.token.id, None)
         assert client.num_consumers == 1
+        assert expiry_told() == client.token.expires_at.timestamp()
         assert running.records.written == [
             ("service_seen", client.service),
             ("token_seen", client.token),
