@@ -132,6 +132,9 @@ class Settings(DatabaseSettings, TelemetrySettings):
         9.0, gt=0, description="Seconds without a sign of life until a worker counts as dead."
     )
     require_ingress_key: bool = Field(False, description="IngestVcon asks for an ingress key too.")
+    allow_private_urls: bool = Field(
+        False, description="Guests may fetch URLs inside vCons from private addresses, too."
+    )
 
     @field_validator("actions", mode="before")
     @classmethod

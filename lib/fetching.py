@@ -1,0 +1,178 @@
+"""The one way in which guests fetch what a URL inside a vCon points to.
+
+Whoever wrote the vCon chose the URL, so it must not lead into the operator's own network: only
+`http` and `https`, only to public addresses (unless ALLOW_PRIVATE_URLS). A name is resolved once
+and the connection goes to the address that was looked at, so that a name server cannot give one
+address to the check and another to the connection. Every redirect is looked at in the same way.
+URLs from the configuration are the operator's own business and need none of this.
+"""
+
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import httpx
+
+MIB = 1024 * 1024
+MOST_BYTES = 200 * MIB
+MOST_REDIRECTS = 5
+
+type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+type Resolve = Callable[[str, int], list[str]]
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_private_allowed = False
+
+
+class FetchError(RuntimeError):
+    """What a URL points to was not fetched; the text says why and names no more than the host."""
+
+
+class FetchRefusedError(FetchError):
+    """The URL leads where nobody may be sent; trying again will not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came: the whole content, and its media type in lower case without parameters."""
+
+    content: bytes
+    media_type: str
+
+
+def allow_private_urls(*, allowed: bool) -> None:
+    """Whether `fetch` may connect to private addresses in this process (ALLOW_PRIVATE_URLS)."""
+    global _private_allowed  # noqa: PLW0603 -- set once at start, before any guest is loaded
+    _private_allowed = allowed
+
+
+def fetch(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = 60.0,
+    most_bytes: int = MOST_BYTES,
+    permits: Callable[[Address], bool] | None = None,
+    resolve: Resolve | None = None,
+) -> Fetched:
+    """Fetch what a URL inside a vCon points to; blocks, so an `async` guest calls it in a thread.
+
+    `headers` go to the origin of `url` only, not to where it redirects. `seconds` is the time for
+    all of it. `permits` and `resolve` take the place of the rule and the name server in tests.
+
+    Raises:
+        FetchRefusedError: for another scheme, an address that is not public, or more than
+            `most_bytes`.
+        FetchError: when the server cannot be reached, is too slow, or answers with an error.
+    """
+    allowed = permits or (lambda address: _private_allowed or is_public(address))
+    deadline = time.monotonic() + seconds
+    origin, given = _origin(_parsed(url)), dict(headers or {})
+    for _ in range(MOST_REDIRECTS + 1):
+        target = _parsed(url)
+        sent = given if _origin(target) == origin else {}
+        addresses = _addresses(target, allowed, resolve or _resolved)
+        outcome = _get(target, addresses, sent, deadline, most_bytes)
+        if isinstance(outcome, Fetched):
+            return outcome
+        url = str(target.join(outcome))
+    raise FetchError(f"{target.host} redirects more than {MOST_REDIRECTS} times")
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is one of the internet's, also when it only wraps one of another kind."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inside = address.ipv4_mapped or address.sixtofour
+        if address in _NAT64:
+            inside = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inside is not None:
+            return is_public(inside)
+        if address.teredo or address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast
+
+
+def _parsed(url: str) -> httpx.URL:
+    try:
+        target = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError):
+        raise FetchRefusedError("the URL cannot be read") from None
+    if target.scheme not in ("http", "https") or not target.host:
+        raise FetchRefusedError("only http:// and https:// URLs with a host are fetched")
+    return target
+
+
+def _origin(target: httpx.URL) -> tuple[str, str, int | None]:
+    return target.scheme, target.host, target.port
+
+
+def _addresses(
+    target: httpx.URL, permits: Callable[[Address], bool], resolve: Resolve
+) -> list[str]:
+    port = target.port or (443 if target.scheme == "https" else 80)
+    try:
+        found = list(dict.fromkeys(resolve(target.host, port)))
+    except (OSError, UnicodeError):
+        raise FetchError(f"{target.host} cannot be resolved") from None
+    if not found or not all(
+        permits(ipaddress.ip_address(each.partition("%")[0])) for each in found
+    ):
+        msg = f"{target.host} is not a public address; ALLOW_PRIVATE_URLS lifts this"
+        raise FetchRefusedError(msg)
+    return found
+
+
+def _resolved(host: str, port: int) -> list[str]:
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(info[4][0]) for info in infos]
+
+
+def _get(
+    target: httpx.URL, addresses: list[str], headers: dict[str, str], deadline: float, most: int
+) -> Fetched | str:
+    """What one URL has, or where it redirects to; the first address that answers counts."""
+    for address in addresses:
+        try:
+            return _get_from(address, target, headers, deadline, most)
+        except httpx.ConnectError:
+            continue
+        except httpx.HTTPError as error:
+            raise FetchError(f"{target.host}: {type(error).__name__}") from None
+    raise FetchError(f"{target.host} cannot be reached")
+
+
+def _get_from(
+    address: str, target: httpx.URL, headers: dict[str, str], deadline: float, most: int
+) -> Fetched | str:
+    asked = {**headers, "Host": target.netloc.decode("ascii"), "Accept-Encoding": "identity"}
+    left = max(deadline - time.monotonic(), 0.001)
+    # trust_env: a proxy or .netrc of the environment would go round the check or give away secrets
+    with (
+        httpx.Client(trust_env=False, timeout=min(left, 30.0)) as client,
+        client.stream(
+            "GET",
+            target.copy_with(host=address, userinfo=b""),
+            headers=asked,
+            extensions={"sni_hostname": target.host},
+        ) as response,
+    ):
+        if response.has_redirect_location:
+            return response.headers["location"]
+        if not response.is_success:
+            raise FetchError(f"{target.host} answers {response.status_code}")
+        content = b"".join(_at_most(response, most, deadline, target.host))
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return Fetched(content, kind)
+
+
+def _at_most(response: httpx.Response, most: int, deadline: float, host: str) -> Iterator[bytes]:
+    seen = 0
+    for chunk in response.iter_bytes():
+        seen += len(chunk)
+        if seen > most:
+            raise FetchRefusedError(f"{host} sends more than {most} bytes")
+        if time.monotonic() > deadline:
+            raise FetchError(f"{host} is too slow")
+        yield chunk
