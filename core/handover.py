@@ -9,6 +9,7 @@ the others: the last one finds nobody and stays joined until all have finished.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 
 from core import metrics
@@ -16,10 +17,14 @@ from core.errors import UnavailableError
 from core.outbound import Answer, Outbox
 from core.ports_relay import AnswerRelay
 
+log = logging.getLogger(__name__)
+
 DECIDE_WITHIN = 2.0
 """Seconds until a Redis that does not answer counts as away, when there is little time."""
 AGAIN = 0.2
 """Seconds between two tries, and between two looks at the peers."""
+SERVE_AGAIN = 5.0
+"""Seconds until the list is looked at again after something nobody expected."""
 SHOWN_LONGER = 5.0
 """Seconds beyond its grace that a leaving replica may take until it counts as dead."""
 
@@ -55,13 +60,19 @@ class Handover:
         while self._relay is not None:
             await self._joined.wait()
             assert self._service_id is not None, "known since the join"
-            serving = self._decision is None
-            text = await self._relay.next_answer(self._service_id, serving=serving)
-            answer = None if text is None else Answer.from_text(text, _now())
-            if answer is not None:
-                metrics.ANSWERS_OF_PEERS.inc()
-                self._outbox.send(answer)
-                self._wake()
+            try:
+                await self._serve_one(self._relay, self._service_id)
+            except Exception:  # peers rely on this for as long as the process lives
+                log.exception("the answers of peers cannot be served just now")
+                await asyncio.sleep(SERVE_AGAIN)
+
+    async def _serve_one(self, relay: AnswerRelay, service_id: int) -> None:
+        text = await relay.next_answer(service_id, serving=self._decision is None)
+        answer = None if text is None else Answer.from_text(text, _now())
+        if answer is not None:
+            metrics.ANSWERS_OF_PEERS.inc()
+            self._outbox.send(answer)
+            self._wake()
 
     # When it leaves
 

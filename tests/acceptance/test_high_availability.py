@@ -43,22 +43,16 @@ class Replicas:
         self.feeder = Feeder(system)
         self.asked: set[str] = set()
         self.run_ids: list[str] = []
-        self.by_connection: dict[ConsumerConnection, ServiceProcess] = {}
+        self.running: list[ServiceProcess] = []
 
-    async def start(self) -> ServiceProcess:
-        """One more replica, ready."""
-        before = set(self.joined())
-        service = await self.system.start()
-        [connection] = set(self.joined()) - before
-        self.by_connection[connection] = service
-        return service
-
-    def joined(self) -> list[ConsumerConnection]:
-        """The connections of those that take requests."""
-        return self.board.joined(self.system.plugboard_service)
+    async def start(self, count: int = 1) -> None:
+        """So many more, ready."""
+        started = [await self.system.launch() for _ in range(count)]
+        await asyncio.gather(*(asyncio.to_thread(each.wait_until_ready) for each in started))
+        self.running += started
 
     async def all_joined(self) -> list[ConsumerConnection]:
-        """The same, when all are there."""
+        """The connections of all, when they take requests."""
         return await self.board.wait_joined(self.system.plugboard_service, REPLICAS, BACK_WITHIN)
 
     async def ask(self) -> int | str:
@@ -96,10 +90,9 @@ class Replicas:
 async def replicas() -> AsyncIterator[Replicas]:
     """Three replicas of one worker each; they share one Postgres and one Valkey."""
     with running() as servers:
-        async with System(servers, seconds=0.05, SHUTDOWN_GRACE=8) as system:
+        async with System(servers, seconds=0.05, SHUTDOWN_GRACE=8, LEASE_SECONDS=5) as system:
             started = Replicas(system)
-            for _ in range(REPLICAS):
-                await started.start()
+            await started.start(REPLICAS)
             yield started
 
 
@@ -126,10 +119,12 @@ async def test_a_killed_replica_takes_only_its_own_requests_along(replicas: Repl
         connections = await replicas.all_joined()
         shares = [len(requests(each)) for each in connections]
         assert max(shares) - min(shares) <= 1 + REPLICAS
-        victim = connections[0]
-        await replicas.board.wait_for(lambda: bool(requests(victim) - answered(victim)), CEILING)
-        await asyncio.to_thread(replicas.by_connection[victim].kill)
-        await replicas.board.wait_for(lambda: victim.closed, CEILING)
+        await replicas.board.wait_for(
+            lambda: all(len(requests(each) - answered(each)) > 2 for each in connections), CEILING
+        )
+        await asyncio.to_thread(replicas.running.pop(0).kill)
+        await replicas.board.wait_for(lambda: any(each.closed for each in connections), CEILING)
+        [victim] = [each for each in connections if each.closed]
         await callers.further(3 * CALLERS)
         lost = requests(victim) - answered(victim)
         callers.stop()
@@ -148,10 +143,9 @@ async def test_a_rolling_restart_fails_no_request(replicas: Replicas) -> None:
     callers = Callers(replicas.ask, CALLERS)
     before = replicas.board.counters.timed_out
     async with callers.calling():
-        for connection in await replicas.all_joined():
+        for _ in range(REPLICAS):
             await callers.further(CALLERS)
-            code = await asyncio.to_thread(replicas.by_connection[connection].stop)
-            assert code == 0
+            assert await asyncio.to_thread(replicas.running.pop(0).stop) == 0
             await replicas.start()
         await callers.further(CALLERS)
     assert set(callers.outcomes) == {200}

@@ -226,3 +226,20 @@ async def test_what_is_no_answer_is_passed_over() -> None:
     await replica.woken.wait()
     assert [ref for ref, _ in replica.kept()] == ["good"]
     serving.cancel()
+
+
+async def test_nothing_ends_the_serving(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After an error that nobody expected the list is served again, and the log tells of it."""
+    monkeypatch.setattr(handover, "SERVE_AGAIN", 0.001)
+    shared = Shared()
+    replica = Replica("a", shared)
+    shared.there.set()  # with nothing there: the relay of these tests then raises
+    serving = asyncio.create_task(replica.handover.serve())
+    while "cannot be served" not in caplog.text:  # noqa: ASYNC110 -- a log offers no event
+        await asyncio.sleep(0.001)
+    shared.texts.append(answer("good").to_text(asyncio.get_running_loop().time()))
+    await replica.woken.wait()
+    assert [ref for ref, _ in replica.kept()] == ["good"]
+    serving.cancel()
