@@ -64,6 +64,7 @@ class RunRecord(Base):
     __table_args__ = (
         Index("ix_chain_runs_chain_finished_at", "chain", "finished_at"),
         Index("ix_chain_runs_vcon_in", "vcon_in"),
+        Index("ix_chain_runs_vcon_out", "vcon_out"),
         Index("ix_chain_runs_unsettled", "status", postgresql_where=text("status <> 'done'")),
         Index("ix_chain_runs_finished_at", "finished_at"),
     )

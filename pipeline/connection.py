@@ -7,7 +7,6 @@ difference between 6 round trips per vCon and a fraction of one.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import hiredis
@@ -16,10 +15,11 @@ import redis.asyncio
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from core.errors import UnavailableError
+from pipeline import keys
 from pipeline.connection_threads import AWAY, ThreadConnections
 from pipeline.patience import Patience
+from pipeline.script_texts import script_texts
 
-SCRIPTS = Path(__file__).parent / "scripts"
 # The driver takes the first word off those answers for which it has a class.
 _NOT_NOW = (
     redis.exceptions.OutOfMemoryError,
@@ -54,7 +54,7 @@ class RedisConnection:
         self._threads = ThreadConnections(self.sync.connection_pool)
         self._aio = redis.asyncio.Redis.from_url(url, socket_timeout=None, **options)
         self._blocking = redis.asyncio.Redis.from_url(url, socket_timeout=None, **options)
-        self._scripts = {path.stem: path.read_text() for path in SCRIPTS.glob("*.lua")}
+        self._scripts = script_texts()
         self._shas: dict[str, str] = {}
         self._pending: list[tuple[bytes, asyncio.Future[Reply]]] = []
         self._flushes: set[asyncio.Task[None]] = set()
@@ -187,6 +187,7 @@ class RedisConnection:
             self.failures += 1
             return UnavailableError(f"Redis cannot be reached: {type(error).__name__}")
         if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):
+            self.failures += 1
             return UnavailableError(f"Redis takes no commands just now: {error}"[:200])
         return error
 
@@ -195,16 +196,19 @@ class RedisConnection:
         return await self._patience.insist(operation)
 
     async def reachable(self) -> bool:
-        """Whether Redis answers just now."""
+        """Whether Redis answers just now, and takes writes: without memory it would not."""
         try:
-            await self.command("PING")
+            await self._probe()
         except UnavailableError:
             return False
         return True
 
     async def wait_until_reachable(self) -> None:
-        """Until Redis answers."""
-        await self.insist(lambda: self.command("PING"))
+        """Until Redis takes writes."""
+        await self.insist(self._probe)
+
+    async def _probe(self) -> None:
+        await self.command("SET", keys.PROBE, 1, "EX", 60)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -8,6 +8,7 @@ WORKERS = "pc:workers"
 LOCKS = "pc:locks"
 LATER = "pc:later"
 HISTORY = "pc:history"
+PROBE = "pc:probe"
 FINISHED_CHANNEL = "pc:finished"
 
 RESERVED_PREFIXES = ("pc:", RUN_LIST, DEAD_LETTERS, "vcon:", "context:", "tel:", "mailto:", "name:")

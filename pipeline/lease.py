@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 class Lease:
     """Says `worker is alive` to Redis three times per lease.
 
+    What the worker holds does not expire meanwhile, whatever time a link has given it.
     `lapses` counts how often the lease has run out: a run that was claimed under an earlier count
     may have been given to somebody else since.
     """
@@ -65,9 +66,5 @@ class Lease:
         if self._valid_until and asked_at >= self._valid_until:
             self.lapses += 1
         milliseconds = int(self._seconds * 1000)
-        # first the register: a worker that is alive but unknown would never be looked for
-        self._connection.command_from_thread("SADD", keys.WORKERS, self._worker)
-        self._connection.command_from_thread(
-            "SET", keys.worker(self._worker), 1, "PX", milliseconds
-        )
+        self._connection.script_from_thread("renew", self._worker, milliseconds)
         self._valid_until = asked_at + self._seconds

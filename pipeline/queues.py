@@ -134,6 +134,10 @@ class Queues:
         )
         return bool(reply)
 
+    async def note_saved(self, vcon_uuid: str) -> None:
+        """A storage has this vCon, though no run put it there: once nobody needs it, it may go."""
+        await self._connection.script("saved", vcon_uuid, self._vcon_expiry)
+
     async def rescue(self, worker: str) -> int:
         """Give back what a dead worker held; how many ids, -1 when it is alive."""
         return int(await self._connection.script("rescue", worker))

@@ -93,6 +93,8 @@ class PipelineService:
     async def _save_one(self, storage: LoadedStorage, vcon_uuid: str) -> Step:
         began = time.perf_counter()
         error = await self._calls.save(storage, vcon_uuid)
+        if error is None:
+            await self._queues.note_saved(vcon_uuid)
         return Step(
             name=storage.name,
             kind="storage",

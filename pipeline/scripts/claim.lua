@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Move ids from the heads of their lists into this worker's in-flight hash.
 -- ARGV: worker, now (ms), want, running, traced (0/1), n lists, lists (rotated by the caller)...,
 --       fresh run ids...
@@ -34,8 +35,11 @@ local function take(list)
   if string.sub(list, 1, 4) == 'run:' then
     uuid, run = string.match(element, '^(.-)|(.*)$')
   end
+  -- Other programs queue vCons, too, and then nobody has written down that this list needs it.
+  local hold = run and (list .. '|' .. run) or list
   if redis.call('HEXISTS', 'pc:locks', uuid) == 1 then
     redis.call('RPUSH', 'pc:waiting:' .. uuid, list .. '\n' .. element)
+    redis.call('SADD', 'pc:holds:' .. uuid, hold)
     return true
   end
   local attempt, journal = 1, ''
@@ -61,6 +65,7 @@ local function take(list)
   local token = redis.call('INCR', 'pc:tokens')
   redis.call('HSET', inflight, uuid, token .. '\n' .. run .. '\n' .. list .. '\n' .. element)
   redis.call('PERSIST', 'vcon:' .. uuid)
+  redis.call('SADD', 'pc:holds:' .. uuid, hold)
   local context = traced and redis.call('LPOP', 'context:' .. list .. ':' .. element) or ''
   reply[#reply + 1] = {list, element, uuid, run, attempt, journal, token, context}
   return true

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Remove a vCon and every trace of it; runs that wait for it are cancelled.
 -- ARGV: uuid, sorted set, now (ISO 8601), run expiry (s), lists...
 -- Returns 1, 0 when nothing was there, or -1 while it is being processed.

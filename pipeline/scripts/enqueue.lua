@@ -1,3 +1,4 @@
+#!lua
 -- Queue vCons that are in Redis already.
 -- ARGV: list, max depth, trace context or "", uuids... Returns the uuids that are not here, or {"full"} and no change.
 local list, max_depth, context, missing = ARGV[1], tonumber(ARGV[2]), ARGV[3], {}

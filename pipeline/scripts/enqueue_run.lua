@@ -1,3 +1,4 @@
+#!lua
 -- Register one RunChain request before anything of it runs.
 -- ARGV: uuid, run id, chain, run JSON, trace context or "". Returns 1, or 0 when there is no such vCon.
 local uuid, run, list = ARGV[1], ARGV[2], 'run:' .. ARGV[3]

@@ -1,3 +1,4 @@
+#!lua
 -- Store, index and enqueue one vCon, all or nothing.
 -- ARGV: uuid, document, created_at (epoch s), digest, sorted set, max depth, trace context or "",
 --       n lists, lists..., index keys...

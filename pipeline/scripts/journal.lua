@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Write down how far a run has come, and the vCon as it is then, if this worker still holds the run.
 -- ARGV: worker, held uuid, token, run JSON, uuid of the document, document ("" leaves it as it is),
 --       expiry (s, 0 leaves it as it is). Returns 1, or 0 when the run is no longer held.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- What stands in a list must not expire, whoever put it there or gave it a time to live.
 -- ARGV: list, register of what we put there ("" for an ingress list), first, last.
 -- Returns how many entries were looked at.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Hand out uuids from the head of an egress list; what is not acknowledged in time comes back.
 -- ARGV: list, limit (0: only take back what is late), lease (s). Returns the uuids.
 local list, leases = ARGV[1], 'pc:lease:' .. ARGV[1]

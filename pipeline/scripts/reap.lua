@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Forget the index entries of vCons that are gone.
 -- ARGV: sorted set, how many of those due to look at, uuids of others to look at...
 -- Returns how many were due.

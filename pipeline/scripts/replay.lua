@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take vCons out of dead-letter lists and queue them again, each one or not at all.
 -- ARGV: run expiry (s), trace context or "", n, then n times: uuid, uuid to queue, target list,
 --       element, run, journal, run that failed (""), n letters, dead-letter lists...

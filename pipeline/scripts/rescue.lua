@@ -1,8 +1,10 @@
+#!lua flags=allow-oom
 -- Give back what a dead worker held: each id to the head of its list, once.
 -- ARGV: worker. Returns how many went back, -1 when that worker is alive after all.
 --
 -- Which of several vCons killed the process cannot be known, so none of them is blamed: they are
 -- marked to run alone next time. Only a vCon that dies alone has used up an attempt.
+-- uses: wake_waiting
 local worker = ARGV[1]
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 1 then
   return -1
@@ -24,13 +26,7 @@ for _, each in ipairs(held) do
   redis.call('HSET', attempts, element, (count + blamed) .. '\n' .. run .. '\n1')
   redis.call('HDEL', 'pc:locks', uuid)
   redis.call('LPUSH', list, element)
-  local waiting = 'pc:waiting:' .. uuid
-  local next_one = redis.call('RPOP', waiting)
-  while next_one do
-    local waiting_list, waiting_element = string.match(next_one, '^(.-)\n(.*)$')
-    redis.call('LPUSH', waiting_list, waiting_element)
-    next_one = redis.call('RPOP', waiting)
-  end
+  wake_waiting(uuid)
 end
 redis.call('DEL', inflight)
 redis.call('SREM', 'pc:workers', worker)

@@ -1,3 +1,4 @@
+#!lua
 -- Bring a vCon back from a storage, unless there is one already.
 -- ARGV: uuid, document, expiry (s, 0 keeps it). Returns 1, or 0 when there was one.
 local key = 'vcon:' .. ARGV[1]

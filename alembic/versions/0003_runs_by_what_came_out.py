@@ -1,0 +1,26 @@
+"""An index for looking up the runs that a vCon came out of."""
+
+from collections.abc import Sequence
+
+from alembic import op
+
+revision: str = "0003"
+down_revision: str | Sequence[str] | None = "0002"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+_NAME = "ix_chain_runs_vcon_out"
+
+
+def upgrade() -> None:
+    """Create it while others go on writing runs."""
+    with op.get_context().autocommit_block():
+        # an earlier try that was interrupted leaves an index that is not valid
+        op.drop_index(_NAME, "chain_runs", if_exists=True, postgresql_concurrently=True)
+        op.create_index(_NAME, "chain_runs", ["vcon_out"], postgresql_concurrently=True)
+
+
+def downgrade() -> None:
+    """Drop it, in the same way."""
+    with op.get_context().autocommit_block():
+        op.drop_index(_NAME, "chain_runs", if_exists=True, postgresql_concurrently=True)
