@@ -16,18 +16,11 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from core.errors import UnavailableError
 from pipeline import keys
-from pipeline.connection_threads import AWAY, ThreadConnections
+from pipeline.connection_errors import translated
+from pipeline.connection_threads import ThreadConnections
 from pipeline.patience import Patience
 from pipeline.script_texts import script_texts
 
-# The driver takes the first word off those answers for which it has a class.
-_NOT_NOW = (
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.TryAgainError,
-)
-_NOT_NOW_WORDS = ("MISCONF ", "BUSY ", "NOREPLICAS ", "UNBLOCKED ")
 MAX_CONNECTIONS = 10_000
 """Nobody waits for a connection: what runs at once is bounded elsewhere."""
 REPLY_SECONDS = 10.0
@@ -182,21 +175,17 @@ class RedisConnection:
                 raise self._translated(error) from error
 
     def _translated(self, error: Exception) -> Exception:
-        """`UnavailableError` for what another try may cure, else the error itself."""
-        if isinstance(error, AWAY):
-            self.failures += 1
-            return UnavailableError(f"Redis cannot be reached: {type(error).__name__}")
-        if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):
-            self.failures += 1
-            return UnavailableError(f"Redis takes no commands just now: {error}"[:200])
-        return error
+        """The same in our terms; what finds Redis away is counted."""
+        known = translated(error)
+        self.failures += isinstance(known, UnavailableError)
+        return known
 
     async def insist[T](self, operation: Callable[[], Awaitable[T]]) -> T:
         """Repeat an operation until Redis answers it; one log line when it goes, one when back."""
         return await self._patience.insist(operation)
 
     async def reachable(self) -> bool:
-        """Whether Redis answers just now, and takes writes: without memory it would not."""
+        """Whether Redis answers just now and takes writes, for which it may lack the memory."""
         try:
             await self._probe()
         except UnavailableError:
@@ -248,6 +237,5 @@ def installed() -> RedisConnection:
         UnavailableError: when no pipeline runs in this process.
     """
     if not _installed:
-        msg = "no Redis connection is installed in this process"
-        raise UnavailableError(msg)
+        raise UnavailableError("no Redis connection is installed in this process")
     return _installed[0]

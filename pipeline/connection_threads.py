@@ -11,7 +11,7 @@ from typing import Any
 import redis
 from redis.exceptions import ResponseError
 
-AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+from pipeline.connection_errors import AWAY
 
 
 class ThreadConnections:

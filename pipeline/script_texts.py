@@ -1,8 +1,9 @@
 """The Lua scripts as Redis gets them.
 
-A script may begin with `#!lua`: Redis then refuses it whole when it has no memory left, instead of
-failing somewhere in its middle; with `flags=allow-oom` it runs all the same. What several scripts
-do stands in `parts/`, and a comment `-- uses: NAME, NAME` says which of them a script needs.
+One that begins with `#!lua` is refused before it does anything when Redis has no memory left: what
+brings vCons in. One with `flags=allow-oom` runs all the same: what ends a run, since only what has
+been settled can expire and make room. What several scripts do stands in `parts/`, and a comment
+`-- uses: NAME, NAME` says which of them a script needs.
 """
 
 import re

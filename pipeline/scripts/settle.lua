@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- End one run, unless this worker no longer holds it: then nothing happens and 0 is returned.
 -- ARGV: worker, uuid, token, how, run JSON ("" keeps what is journaled), run expiry (s),
 --       due (ms, for "later"), vCon expiry (s), uuid out, its document ("" leaves it),
@@ -5,6 +6,7 @@
 -- how: "finish"  the run is over; forward to egress and dead letters;
 --      "later"   this attempt failed: run it again when due;
 --      "return"  put it back to the head of its list, as if it had never been claimed.
+-- uses: let_go, hold_back, wake_waiting
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
 local held = redis.call('HGET', inflight, uuid)
@@ -48,13 +50,9 @@ local past = redis.call('HGET', attempts, element)
 local count = past and tonumber(string.match(past, '^(%d+)')) or 0
 local is_run_list = string.sub(list, 1, 4) == 'run:'
 
--- Nobody needs the document any more and a storage has it: its time begins to run.
-local function let_go(who, expiry)
-  if expiry > 0 and redis.call('EXISTS', 'pc:holds:' .. who) == 0 then
-    if redis.call('EXPIRE', 'vcon:' .. who, expiry) == 1 then
-      redis.call('ZADD', 'pc:expiring', redis.call('TIME')[1] + expiry, who)
-    end
-  end
+hold_back(uuid)
+if out ~= uuid then
+  hold_back(out)
 end
 
 -- The oldest is popped first; what goes back to its place goes before those that came since.
@@ -82,7 +80,6 @@ else
   if past then
     redis.call('HDEL', attempts, element)
   end
-  local expiry = tonumber(ARGV[8])
   local holds_out = 'pc:holds:' .. out
   local at = 13
   local n = tonumber(ARGV[at])
@@ -112,21 +109,15 @@ else
   redis.call('SREM', 'pc:holds:' .. uuid, is_run_list and (list .. '|' .. run) or list)
   if ARGV[12] == '1' then
     redis.call('HSET', 'pc:about:' .. out, 'saved', 1)
-    let_go(out, expiry)
-    if out ~= uuid then
-      let_go(uuid, expiry)
-    end
+  end
+  let_go(out, ARGV[8])
+  if out ~= uuid then
+    let_go(uuid, ARGV[8])
   end
   if is_run_list then
     redis.call('PUBLISH', 'pc:finished', run)
   end
 end
 
-local waiting = 'pc:waiting:' .. uuid
-local next_one = redis.call('RPOP', waiting)
-while next_one do
-  local waiting_list, waiting_element = string.match(next_one, '^(.-)\n(.*)$')
-  redis.call('LPUSH', waiting_list, waiting_element)
-  next_one = redis.call('RPOP', waiting)
-end
+wake_waiting(uuid)
 return 1

@@ -13,6 +13,7 @@ from core.errors import UnavailableError
 from devstack.valkey import Valkey
 from pipeline import connection as connections
 from pipeline.connection import CommandRefused, RedisConnection
+from pipeline.script_texts import script_texts
 
 NOWHERE = "redis://127.0.0.1:1/0"
 
@@ -93,8 +94,8 @@ async def test_a_script_is_loaded_again_when_the_server_forgot_it(
 
 async def test_every_script_is_one_that_the_server_can_read(redis: RedisConnection):
     """No file of `pipeline/scripts/` has a mistake that only its use would show."""
-    for path in sorted(connections.SCRIPTS.glob("*.lua")):
-        assert await redis.command("SCRIPT", "LOAD", path.read_text()), path
+    for name, text in script_texts().items():
+        assert await redis.command("SCRIPT", "LOAD", text), name
 
 
 async def test_a_server_that_is_not_there_is_unavailable(lonely: RedisConnection):
@@ -132,11 +133,13 @@ async def test_a_full_server_is_one_to_wait_for(redis: RedisConnection, client: 
             await redis.command("SET", "a", 1)
         with pytest.raises(UnavailableError, match="takes no commands"):
             await redis.script("restore", "a", "{}", 0)
+        assert not await redis.reachable()
         with pytest.raises(UnavailableError, match="takes no commands"):
             await asyncio.to_thread(redis.command_from_thread, "SET", "a", 1)
     finally:
         client.config_set("maxmemory", 0)
-    assert redis.failures == 0
+    assert redis.failures == 4
+    assert await redis.reachable()
 
 
 async def test_waiting_for_an_element_takes_nothing(redis: RedisConnection, client: Redis):

@@ -34,7 +34,7 @@ class CountingRedis(RedisConnection):
         except Exception:
             self.failed.release()
             raise
-        if words[0] == "SET":
+        if words[0] == "EVALSHA":
             self.renewed.release()
         return reply
 
@@ -102,6 +102,18 @@ async def test_a_worker_that_was_cleared_away_registers_again(
     wait(counting.renewed)
     wait(counting.renewed)
     assert client.smembers(keys.WORKERS) == {"one"}
+    await asyncio.to_thread(lease.stop)
+
+
+async def test_what_a_worker_holds_does_not_expire(redis: RedisConnection, client: Redis):
+    """A link lets its vCon go after a minute: that begins when the run has ended."""
+    client.json().set("vcon:a", ".", {})
+    client.expire("vcon:a", 60)
+    client.hset(keys.inflight("one"), "a", "1\nrun\nin\na")
+    lease = Lease(redis, "one", 60)
+    lease.start()
+    assert client.ttl("vcon:a") == -1
+    assert 0 < int(client.hget("pc:about:a", "expiry") or 0) <= 60
     await asyncio.to_thread(lease.stop)
 
 

@@ -1,0 +1,25 @@
+"""What the driver raises, in the service's own terms."""
+
+import redis
+
+from core.errors import UnavailableError
+
+AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
+"""Redis cannot be reached."""
+# The driver takes the first word off those answers for which it has a class.
+_NOT_NOW = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+)
+_NOT_NOW_WORDS = ("MISCONF ", "BUSY ", "NOREPLICAS ", "UNBLOCKED ")
+
+
+def translated(error: Exception) -> Exception:
+    """`UnavailableError` for what another try may cure, else the error itself."""
+    if isinstance(error, AWAY):
+        return UnavailableError(f"Redis cannot be reached: {type(error).__name__}")
+    if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):
+        return UnavailableError(f"Redis takes no commands just now: {error}"[:200])
+    return error
