@@ -22,6 +22,9 @@ class RunChain(ActionRunner):
     chain: str = Field(description="Chain name")
     vcon_uuid: str | None = Field(None, description="A vCon that is here")
     vcon: dict[str, Any] | None = Field(None, description="Or the vCon itself")
+    idempotency_key: str | None = Field(
+        None, max_length=200, description="Again: the same run, for a day"
+    )
     wait: float = Field(20, ge=0, description="Seconds to wait for the end")
 
     @model_validator(mode="after")
@@ -38,7 +41,7 @@ class RunChain(ActionRunner):
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
         vcon = one_of(self.vcon_uuid, self.vcon)
         wait = min(self.wait, LONGEST_WAIT * client.action_timeout)
-        run = await client.pipeline.run_chain(self.chain, vcon, wait)
+        run = await client.pipeline.run_chain(self.chain, vcon, wait, self.idempotency_key)
         if run.status in FINISHED:
             return ActionResponse(status_code=200, fields=run.summary())
         # Whether a worker has begun or is about to makes no difference to the caller.

@@ -26,8 +26,18 @@ class Pipeline(Protocol):
         """Validate, normalise, store, index and enqueue one vCon."""
         ...
 
-    async def run_chain(self, chain: str, vcon: str | Mapping[str, Any], wait: float) -> Run:
+    async def run_chain(
+        self,
+        chain: str,
+        vcon: str | Mapping[str, Any],
+        wait: float,
+        idempotency_key: str | None = None,
+    ) -> Run:
         """Run one chain on one vCon (a uuid or a document); the run after at most `wait` s."""
+        ...
+
+    async def cancel_run(self, run_id: str) -> Run:
+        """Stop a run before its next link; the run after that."""
         ...
 
     async def find_run(self, run_id: str) -> Run:

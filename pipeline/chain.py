@@ -86,6 +86,11 @@ def after_failure(progress: Progress, reason: str) -> Progress:
     return replace(progress, ended="failed", error=reason)
 
 
+def after_cancellation(progress: Progress) -> Progress:
+    """Somebody has cancelled the run: no further link, no storage, no egress."""
+    return replace(progress, ended="cancelled")
+
+
 def after_save(progress: Progress, saved: frozenset[str], refused: frozenset[str]) -> Progress:
     """Some storages have it, some would not take it."""
     return replace(progress, saved=progress.saved | saved, refused=progress.refused | refused)

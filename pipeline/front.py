@@ -63,7 +63,7 @@ class PipelineFront:
         intake = Intake(redis, sorted_set=sorted_set, max_depth=settings.max_queue_depth)
         limits = IngressLimits(settings.max_vcon_bytes, settings.require_ingress_key)
         finder = VconFinder(self._configuration, VconStore(redis), self._calls, expiry)
-        self._runs = Runs(redis, intake, self._archive, self._configuration)
+        self._runs = Runs(redis, intake, self._queues, self._archive, self._configuration)
         kept = settings.run_expiry
         catalogue = Catalogue(redis, sorted_set, run_expiry=kept)
         egress = Egress(redis, vcon_expiry=expiry)

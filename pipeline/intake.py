@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from core.errors import ConflictError, UnavailableError
 from core.spans import context as trace_context
+from pipeline import keys
 from pipeline.connection import RedisConnection
 from schemas.ingested import Outcome
 
@@ -65,12 +66,19 @@ class Intake:
             raise self._full(name)
         return list(missing)
 
-    async def enqueue_run(self, vcon_uuid: str, run_id: str, chain: str, journal: bytes) -> bool:
-        """Register a requested run; False when there is no such vCon."""
+    async def enqueue_run(
+        self, vcon_uuid: str, run_id: str, chain: str, journal: bytes, key: str | None = None
+    ) -> str | None:
+        """Register a requested run; None when there is no such vCon.
+
+        Returns the run's id, its chain and its vCon, a line each: those of an earlier request if
+        that had the same `key`.
+        """
         reply = await self._connection.script(
-            "enqueue_run", vcon_uuid, run_id, chain, journal, trace_context()
+            *("enqueue_run", vcon_uuid, run_id, chain, journal, trace_context()),
+            "" if key is None else keys.idempotency(key),
         )
-        return bool(reply)
+        return reply or None
 
     def _full(self, name: str) -> UnavailableError:
         return UnavailableError(f"list {name} is full ({self._max_depth} vCons); try again later")

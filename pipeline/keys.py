@@ -10,6 +10,7 @@ LATER = "pc:later"
 HISTORY = "pc:history"
 PROBE = "pc:probe"
 FINISHED_CHANNEL = "pc:finished"
+CANCEL_CHANNEL = "pc:cancel"
 
 RESERVED_PREFIXES = ("pc:", RUN_LIST, DEAD_LETTERS, "vcon:", "context:", "tel:", "mailto:", "name:")
 
@@ -22,6 +23,16 @@ def vcon(uuid: str) -> str:
 def run(run_id: str) -> str:
     """One live or recent run, as JSON."""
     return f"pc:run:{run_id}"
+
+
+def cancel(run_id: str) -> str:
+    """Somebody wants this run to end before its next link."""
+    return f"pc:cancel:{run_id}"
+
+
+def idempotency(key: str) -> str:
+    """The run that was requested with this key, with its chain and vCon, a line each."""
+    return f"pc:idem:{key}"
 
 
 def run_list(chain: str) -> str:

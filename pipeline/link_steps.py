@@ -109,7 +109,7 @@ class LinkSteps:
 
     def _next_is_alike(self, live: LiveRun, link: LoadedLink) -> bool:
         following = live.progress.links_done + 1
-        if following == len(live.chain.links) or not self._tenure.is_sure(live):
+        if following == len(live.chain.links) or live.cancelled or not self._tenure.is_sure(live):
             return False
         step = live.chain.links[following]
         other = live.guests.link(step)

@@ -36,6 +36,8 @@ class LiveRun:
     """How many of the steps are an earlier attempt's."""
     lapses: int = 0
     """How often the lease had lapsed when the run was last known to be ours."""
+    cancelled: bool = False
+    """Somebody wants it to end before its next link."""
 
     def note(
         self,

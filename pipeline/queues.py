@@ -24,6 +24,8 @@ class Claim:
     """What this claim is told from every other by; later claims have higher ones."""
     context: str = ""
     """The trace context that the producer left for whoever goes on, JSON; mostly none."""
+    cancelled: int = 0
+    """1 when somebody wants this run to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,11 @@ class Queues:
             *(record.vcon_uuid, record.document, 0),
         )
         return bool(reply)
+
+    async def cancel(self, run_id: str, now: str) -> str:
+        """Cancel a run; its status before, empty when it is not here. `now` is ISO 8601."""
+        expiry = (self._run_expiry, self._vcon_expiry)
+        return str(await self._connection.script("cancel", run_id, now, *expiry))
 
     async def note_saved(self, vcon_uuid: str) -> None:
         """A storage has this vCon, though no run put it there: once nobody needs it, it may go."""

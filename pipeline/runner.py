@@ -80,6 +80,8 @@ class ChainRunner:
             match plan.next_move(live.chain, live.progress):
                 case plan.Settle(ending):
                     return ending
+                case plan.RunLink() if live.cancelled:
+                    live.progress = plan.after_cancellation(live.progress)
                 case plan.RunLink():
                     await self._tenure.confirm(live)
                     await self._links.run(live)

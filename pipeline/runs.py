@@ -8,11 +8,12 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Protocol
 
-from core.errors import UnavailableError, UnknownNameError
+from core.errors import ConflictError, UnavailableError, UnknownNameError
 from pipeline import keys
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.intake import Intake
+from pipeline.queues import Queues
 from schemas.run import FINISHED, Run
 
 log = logging.getLogger(__name__)
@@ -33,11 +34,13 @@ class Runs:
         self,
         connection: RedisConnection,
         intake: Intake,
+        queues: Queues,
         history: RunHistory,
         configuration: Configuration,
     ) -> None:
         """The hash of the configuration is recorded with each run that is requested here."""
         self._connection = connection
+        self._queues = queues
         self._intake = intake
         self._history = history
         self._configuration = configuration
@@ -60,11 +63,23 @@ class Runs:
         for waiter in [each for run in runs for each in self._waiters.get(run, ())]:
             waiter.set()
 
-    async def start(self, chain: str, vcon_uuid: str) -> str:
+    async def requested(self, key: str, chain: str, vcon_uuid: str) -> str | None:
+        """The run that was requested with this key within a day, if any.
+
+        Raises:
+            ConflictError: it was another chain's, or another vCon's.
+        """
+        known = await self._connection.command("GET", keys.idempotency(key))
+        return None if known is None else _same_request(known, chain, vcon_uuid)
+
+    async def start(self, chain: str, vcon_uuid: str, key: str | None = None) -> str:
         """Request a run; its id. It is registered before anything of it runs.
+
+        The same `key` again, on any replica, gives the run that was requested first.
 
         Raises:
             UnknownNameError: when there is no such vCon.
+            ConflictError: the key was used for another chain or vCon.
         """
         run_id = str(uuid.uuid4())
         queued = Run(
@@ -77,9 +92,23 @@ class Runs:
             queued_at=datetime.now(UTC),
         )
         journal = queued.model_dump_json().encode()
-        if not await self._intake.enqueue_run(vcon_uuid, run_id, chain, journal):
+        registered = await self._intake.enqueue_run(vcon_uuid, run_id, chain, journal, key)
+        if registered is None:
             raise UnknownNameError("vCon", vcon_uuid)
-        return run_id
+        return _same_request(registered, chain, vcon_uuid)
+
+    async def cancel(self, run_id: str) -> Run:
+        """End a run that is queued; let one that runs end before its next link. The run after that.
+
+        Raises:
+            UnknownNameError: when nobody knows it.
+            ConflictError: when it has ended already.
+        """
+        status = await self._queues.cancel(run_id, datetime.now(UTC).isoformat())
+        run = await self.find(run_id)
+        if status not in ("queued", "running"):
+            raise ConflictError(f"run {run_id} has ended already: it is {run.status}")
+        return run
 
     async def wait(self, run_id: str, seconds: float) -> Run:
         """The run as soon as it is finished, or as it stands after `seconds`."""
@@ -115,3 +144,11 @@ class Runs:
         if run is None:
             raise UnknownNameError("run", run_id)
         return run
+
+
+def _same_request(registered: str, chain: str, vcon_uuid: str) -> str:
+    """The run that stands behind a key, if it is one of this chain on this vCon."""
+    run_id, *request = registered.split("\n")
+    if request != [chain, vcon_uuid]:
+        raise ConflictError("this idempotency_key was used for another chain or another vCon")
+    return run_id

@@ -9,6 +9,7 @@ from core.errors import InvalidError, UnknownNameError
 from pipeline.calls import GuestCalls
 from pipeline.config import Chain
 from pipeline.configuration import Configuration
+from pipeline.document_fields import canonical_uuid
 from pipeline.finder import VconFinder
 from pipeline.ingress import Ingress
 from pipeline.modules import LoadedStorage
@@ -48,18 +49,39 @@ class PipelineService:
         """Take one vCon in; see `Ingress.take`."""
         return await self._ingress.take(vcon, ingress_lists, api_key)
 
-    async def run_chain(self, chain: str, vcon: str | Mapping[str, Any], wait: float) -> Run:
+    async def run_chain(
+        self,
+        chain: str,
+        vcon: str | Mapping[str, Any],
+        wait: float,
+        idempotency_key: str | None = None,
+    ) -> Run:
         """Run one chain on one vCon; the run when it is finished, or after `wait` seconds.
+
+        The same key again within a day, on any replica, gives the run that was requested first.
 
         Raises:
             UnknownNameError: for a chain or vCon that does not exist.
             InvalidError: for a chain that is disabled, or a vCon that is not valid.
+            ConflictError: the key was used for another chain or vCon.
         """
         self._enabled(chain)
-        run_id = await self._runs.start(chain, await self._in_redis(vcon))
+        run_id = await self._requested(chain, vcon, idempotency_key)
         if wait <= 0:
             return await self._runs.find(run_id)
         return await self._runs.wait(run_id, wait)
+
+    async def _requested(self, chain: str, vcon: str | Mapping[str, Any], key: str | None) -> str:
+        if key is not None:  # before the vCon is touched: a document would be taken in once more
+            named = vcon if isinstance(vcon, str) else vcon.get("uuid")
+            known = await self._runs.requested(key, chain, canonical_uuid(named) or str(named))
+            if known is not None:
+                return known
+        return await self._runs.start(chain, await self._in_redis(vcon), key)
+
+    async def cancel_run(self, run_id: str) -> Run:
+        """Stop a run before its next link; see `Runs.cancel`."""
+        return await self._runs.cancel(run_id)
 
     def _enabled(self, name: str) -> Chain:
         chain = self._configuration.config.chains.get(name)

@@ -13,6 +13,7 @@ import time
 from core.errors import UnavailableError
 from pipeline import chain as plan
 from pipeline import keys
+from pipeline.cancellation import Cancellations
 from pipeline.config import Chain
 from pipeline.configuration import Configuration
 from pipeline.connection import CommandRefused, RedisConnection
@@ -67,6 +68,7 @@ class Worker:
         self._chains: dict[str, Chain] = {}
         self._lists: list[str] = []
         self._watch = ListWatch(connection)
+        self._cancellations = Cancellations(connection)
         self._turn = 0
         self.reconfigure()
 
@@ -79,6 +81,14 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`; then until what runs has ended or `release` is called."""
+        listening = asyncio.create_task(self._cancellations.listen())
+        try:
+            await self._work()
+            await self.idle()
+        finally:
+            listening.cancel()
+
+    async def _work(self) -> None:
         while not self._stopping.is_set():
             try:
                 await self._step()
@@ -86,7 +96,6 @@ class Worker:
                 await self._connection.wait_until_reachable()
                 await self._connection.insist(self._give_back_orphans)
         self._watch.close()
-        await self.idle()
 
     async def idle(self) -> None:
         """Until nothing runs."""
@@ -162,6 +171,7 @@ class Worker:
             await self._queues.give_back_orphan(self._id, claim.vcon_uuid, claim.token)
             return
         live = self._live_run(claim)
+        self._cancellations.enter(live)
         try:
             if claim.attempt > live.chain.max_attempts:
                 reason = f"the process running it died {claim.attempt - 1} times"
@@ -175,6 +185,8 @@ class Worker:
         except asyncio.CancelledError:
             self._broken_off.append(live)
             raise
+        finally:
+            self._cancellations.leave(live)
         if not held:
             log.warning("run was taken over", extra=_fields(live))
 

@@ -56,7 +56,8 @@ local function take(list)
     end
     attempt, run = tonumber(count) + 1, past_run
   end
-  if run then
+  local known = run
+  if known then
     journal = redis.call('GET', 'pc:run:' .. run) or ''
   else
     run, fresh = ARGV[fresh], fresh + 1
@@ -66,8 +67,9 @@ local function take(list)
   redis.call('HSET', inflight, uuid, token .. '\n' .. run .. '\n' .. list .. '\n' .. element)
   redis.call('PERSIST', 'vcon:' .. uuid)
   redis.call('SADD', 'pc:holds:' .. uuid, hold)
+  local cancelled = known and redis.call('EXISTS', 'pc:cancel:' .. run) or 0
   local context = traced and redis.call('LPOP', 'context:' .. list .. ':' .. element) or ''
-  reply[#reply + 1] = {list, element, uuid, run, attempt, journal, token, context}
+  reply[#reply + 1] = {list, element, uuid, run, attempt, journal, token, context, cancelled}
   return true
 end
 

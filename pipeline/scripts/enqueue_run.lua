@@ -1,9 +1,20 @@
 #!lua
 -- Register one RunChain request before anything of it runs.
--- ARGV: uuid, run id, chain, run JSON, trace context or "". Returns 1, or 0 when there is no such vCon.
+-- ARGV: uuid, run id, chain, run JSON, trace context or "", where to remember the request for a day
+--       or "".
+-- Returns run id, chain and uuid, a line each, of an earlier request if one is remembered there; ""
+-- when there is no such vCon.
 local uuid, run, list = ARGV[1], ARGV[2], 'run:' .. ARGV[3]
+local request = run .. '\n' .. ARGV[3] .. '\n' .. uuid
+local earlier = ARGV[6] ~= '' and redis.call('GET', ARGV[6])
+if earlier then
+  return earlier
+end
 if redis.call('EXISTS', 'vcon:' .. uuid) == 0 then
-  return 0
+  return ''
+end
+if ARGV[6] ~= '' then
+  redis.call('SET', ARGV[6], request, 'EX', 86400)
 end
 redis.call('SET', 'pc:run:' .. run, ARGV[4])
 redis.call('SADD', 'pc:holds:' .. uuid, list .. '|' .. run)
@@ -14,4 +25,4 @@ if ARGV[5] ~= '' then
   redis.call('RPUSH', context, ARGV[5])
   redis.call('EXPIRE', context, 86400)
 end
-return 1
+return request

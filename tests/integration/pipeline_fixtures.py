@@ -297,7 +297,7 @@ class Scene:
 
     def runs(self, configuration: Configuration) -> Runs:
         """Runs as a replica's actions see them."""
-        return Runs(self.redis, self.intake, NoHistory(), configuration)
+        return Runs(self.redis, self.intake, self.queues, NoHistory(), configuration)
 
     async def feed(self, *names: str, count: int = 1, document: bool = True) -> list[str]:
         """Put new vCons into lists as an adapter does; their uuids."""

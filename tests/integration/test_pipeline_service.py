@@ -19,6 +19,7 @@ from pipeline.ingress import Ingress, IngressLimits
 from pipeline.service import PipelineService
 from tests.integration.pipeline_fixtures import (
     PATIENCE,
+    VCON_EXPIRY,
     Scene,
     a_vcon,
     both,
@@ -127,6 +128,17 @@ async def test_nobody_waits_when_told_not_to(scene: Scene, pipeline: Pipeline):
     assert scene.elements("run:main") == [f"{run.vcon_in}|{run.run_id}"]
 
 
+async def test_the_same_request_again_is_the_same_run(scene: Scene, pipeline: Pipeline):
+    """By its key, also with the document in it, which then is not taken in once more."""
+    vcon = a_vcon()
+    first = await pipeline.run_chain("main", vcon, 0, "once")
+    scene.client.delete(f"vcon:{vcon['uuid']}")
+    again = await pipeline.run_chain("main", vcon | {"uuid": vcon["uuid"].upper()}, 0, "once")
+    assert again.run_id == first.run_id
+    assert not scene.client.exists(f"vcon:{vcon['uuid']}")
+    assert (await pipeline.cancel_run(first.run_id)).status == "cancelled"
+
+
 async def test_what_cannot_be_run_is_told(scene: Scene, pipeline: Pipeline):
     """Unknown chain, disabled chain, unknown vCon, bad vCon: four answers, nothing queued."""
     with pytest.raises(UnknownNameError, match="Unknown chain: mian; known: main, off"):
@@ -141,8 +153,8 @@ async def test_what_cannot_be_run_is_told(scene: Scene, pipeline: Pipeline):
     assert scene.elements("run:main") == []
 
 
-async def test_saving_writes_to_the_storages_named(pipeline: Pipeline):
-    """One step for each, in the order asked for, with the reason of a failure."""
+async def test_saving_writes_to_the_storages_named(scene: Scene, pipeline: Pipeline):
+    """One step for each, in the order asked for; a vCon that nobody needs else may then go."""
     vcon = a_vcon()
     steps = await pipeline.save(vcon, ["bad", "good", "bad"])
     assert [(step.name, step.outcome, step.error) for step in steps] == [
@@ -150,6 +162,7 @@ async def test_saving_writes_to_the_storages_named(pipeline: Pipeline):
         ("good", "ok", None),
     ]
     assert list(kept) == [vcon["uuid"]]
+    assert 0 < int(scene.client.ttl(f"vcon:{vcon['uuid']}")) <= VCON_EXPIRY
 
 
 async def test_saving_to_an_unknown_storage_saves_nowhere(scene: Scene, pipeline: Pipeline):

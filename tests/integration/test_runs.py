@@ -142,7 +142,7 @@ async def test_any_replica_finds_a_run(scene: Scene, redis_url: str):
     run_id = await scene.runs(configuration).start("main", await a_stored_vcon(scene))
     await scene.ended()
     other = RedisConnection(redis_url)
-    elsewhere = Runs(other, scene.intake, Memory(), configuration)
+    elsewhere = Runs(other, scene.intake, scene.queues, Memory(), configuration)
     assert (await elsewhere.find(run_id)).status == "done"
     await other.close()
 
@@ -154,7 +154,9 @@ async def test_another_replica_hears_the_end_too(scene: Scene, redis_url: str, g
     await scene.start(configuration)
     run_id = await scene.runs(configuration).start("main", await a_stored_vcon(scene))
     other = RedisConnection(redis_url)
-    async with listening(Runs(other, scene.intake, Memory(), configuration)) as elsewhere:
+    async with listening(
+        Runs(other, scene.intake, scene.queues, Memory(), configuration)
+    ) as elsewhere:
         waiting = asyncio.create_task(elsewhere.wait(run_id, PATIENCE))
         opened.set()
         assert (await waiting).status == "done"
@@ -188,7 +190,7 @@ class Memory:
 async def test_an_old_run_is_found_in_the_history(scene: Scene):
     """What Redis has forgotten is answered from the long memory."""
     old = Run(run_id="old", chain="main", vcon_in="a", vcon_out="a", status="done")
-    runs = Runs(scene.redis, scene.intake, Memory(old), configured())
+    runs = Runs(scene.redis, scene.intake, scene.queues, Memory(old), configured())
     assert await runs.find("old") == old
 
 

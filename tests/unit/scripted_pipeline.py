@@ -19,8 +19,11 @@ class ScriptedPipeline:
     async def ingest(self, vcon: Any, ingress_lists: Any, api_key: Any) -> Any:
         return self._did("ingest", vcon, ingress_lists, api_key)
 
-    async def run_chain(self, chain: Any, vcon: Any, wait: Any) -> Any:
-        return self._did("run_chain", chain, vcon, wait)
+    async def run_chain(self, chain: Any, vcon: Any, wait: Any, key: Any) -> Any:
+        return self._did("run_chain", chain, vcon, wait, key)
+
+    async def cancel_run(self, run_id: Any) -> Any:
+        return self._did("cancel_run", run_id)
 
     async def find_run(self, run_id: Any) -> Any:
         return self._did("find_run", run_id)

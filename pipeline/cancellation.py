@@ -1,0 +1,57 @@
+"""Hearing that a run shall be cancelled, in the process that carries it out.
+
+The wish stands in Redis (`pc:cancel:{run}`), where the next claim of the run finds it, and is told
+on a channel to whoever runs it now. A message may come before the run it is about, since a claim's
+reply takes its time; so what was heard last is remembered.
+"""
+
+import contextlib
+from collections import deque
+
+from core.errors import UnavailableError
+from pipeline import keys
+from pipeline.connection import RedisConnection
+from pipeline.live_run import LiveRun
+
+REMEMBERED = 1000
+"""Far more cancellations than are told while one claim is on its way."""
+
+
+class Cancellations:
+    """Marks the runs of this process that somebody has cancelled."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        """Nothing is heard before `listen`."""
+        self._connection = connection
+        self._live: dict[str, LiveRun] = {}
+        self._heard: deque[str] = deque(maxlen=REMEMBERED)
+
+    async def listen(self) -> None:
+        """Hear of cancelled runs, until this itself is cancelled."""
+        while True:
+            with contextlib.suppress(UnavailableError):
+                async for run_id in self._connection.messages(keys.CANCEL_CHANNEL):
+                    await self._hear(run_id)
+            await self._connection.wait_until_reachable()
+
+    def enter(self, live: LiveRun) -> None:
+        """This process carries out this run from now on."""
+        self._live[live.claim.run_id] = live
+        live.cancelled = live.claim.cancelled == 1 or live.claim.run_id in self._heard
+
+    def leave(self, live: LiveRun) -> None:
+        """It does so no longer."""
+        self._live.pop(live.claim.run_id, None)
+
+    async def _hear(self, run_id: str) -> None:
+        if run_id:
+            self._heard.append(run_id)
+            self._mark(run_id)
+            return
+        for each in list(self._live):  # we have just begun to listen, perhaps not in time
+            if await self._connection.command("EXISTS", keys.cancel(each)):
+                self._mark(each)
+
+    def _mark(self, run_id: str) -> None:
+        if live := self._live.get(run_id):
+            live.cancelled = True

@@ -1,0 +1,47 @@
+#!lua flags=allow-oom
+-- Cancel a run: one that is queued ends here, one that runs is told to end before its next link.
+-- ARGV: run id, now (ISO 8601), run expiry (s), vCon expiry (s).
+-- Returns its status before: "queued", "running", one of those that have ended, or "" when there is
+-- no such run here.
+-- uses: let_go
+local run, key = ARGV[1], 'pc:run:' .. ARGV[1]
+local journal = redis.call('GET', key)
+if not journal then
+  return ''
+end
+local known = cjson.decode(journal)
+if known.status ~= 'queued' and known.status ~= 'running' then
+  return known.status
+end
+local uuid, list, element = known.vcon_in, known.ingress_list, known.vcon_in
+if type(list) ~= 'string' then
+  list, element = 'run:' .. known.chain, uuid .. '|' .. run
+end
+
+local function take_out()
+  local attempts, place = 'pc:attempts:' .. list, list .. '\n' .. element
+  local past = redis.call('HGET', attempts, element)
+  if list == known.ingress_list and not (past and string.find(past, run, 1, true)) then
+    return false -- what stands in the list is queued for another run
+  end
+  local removed = redis.call('LREM', list, 1, element) + redis.call('ZREM', 'pc:later', place)
+    + redis.call('LREM', 'pc:waiting:' .. uuid, 1, place)
+  if removed > 0 then
+    redis.call('HDEL', attempts, element)
+    redis.call('SREM', 'pc:holds:' .. uuid, list == known.ingress_list and list or (list .. '|' .. run))
+  end
+  return removed > 0
+end
+
+if take_out() then
+  journal = string.gsub(journal, '"status":"%a+"', '"status":"cancelled"', 1)
+  journal = string.gsub(journal, '"finished_at":null', '"finished_at":"' .. ARGV[2] .. '"', 1)
+  redis.call('SET', key, journal, 'EX', ARGV[3])
+  redis.call('RPUSH', 'pc:history', journal)
+  redis.call('PUBLISH', 'pc:finished', run)
+  let_go(uuid, ARGV[4])
+  return 'queued'
+end
+redis.call('SET', 'pc:cancel:' .. run, 1, 'EX', 86400)
+redis.call('PUBLISH', 'pc:cancel', run)
+return 'running'
