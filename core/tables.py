@@ -4,7 +4,7 @@ There are no foreign keys: what the Plugboard says and what workers report arriv
 sometimes late, and a row must never wait for another.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -83,3 +83,63 @@ class RunRecord(Base):
     queued_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+
+
+class IngressKeyRecord(Base):
+    """A key that opens one ingress list; of the secret only its SHA-256 in hex.
+
+    Keys of one `lineage` follow each other by rotation and are the same owner.
+    """
+
+    __tablename__ = "ingress_keys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    ingress_list: Mapped[str] = mapped_column(index=True)
+    label: Mapped[str]
+    secret_sha256: Mapped[str] = mapped_column(unique=True)
+    source: Mapped[str]
+    lineage: Mapped[UUID]
+    requests_per_minute: Mapped[int | None]
+    max_vcon_bytes: Mapped[int | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    use_count: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+
+
+class OwnerRecord(Base):
+    """The lineage of keys that brought a vCon in from outside."""
+
+    __tablename__ = "vcon_owners"
+
+    vcon_uuid: Mapped[UUID] = mapped_column(primary_key=True)
+    lineage: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class UsageRecord(Base):
+    """What one key was used for on one day (UTC); `refused` counts by reason."""
+
+    __tablename__ = "ingress_usage"
+    __table_args__ = (Index("ix_ingress_usage_day", "day"),)
+
+    key_id: Mapped[UUID] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    accepted: Mapped[int] = mapped_column(BigInteger)
+    refused: Mapped[dict[str, int]] = mapped_column(JSONB)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class AuditRecord(Base):
+    """Who did what. A trigger refuses every change, and every deletion but pruning."""
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    action: Mapped[str]
+    ref: Mapped[str | None]
+    actor: Mapped[str]
+    target: Mapped[str]
+    detail: Mapped[dict[str, Any]] = mapped_column(JSONB)

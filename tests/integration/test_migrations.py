@@ -33,6 +33,18 @@ INSERT INTO chain_runs (run_id, chain, config_hash, vcon_in, vcon_out, status, a
      FROM generate_series(1, 1000);
 """
 
+# Once the newest revision is there.
+FILL_MORE = """
+INSERT INTO ingress_keys
+       (id, ingress_list, label, secret_sha256, source, lineage, created_at)
+     SELECT gen_random_uuid(), 'in', '', i::text, 'action', gen_random_uuid(), now()
+     FROM generate_series(1, 10) AS i;
+INSERT INTO vcon_owners SELECT gen_random_uuid(), lineage, now() FROM ingress_keys;
+INSERT INTO ingress_usage SELECT id, current_date, 1, '{"409": 1}', 10 FROM ingress_keys;
+INSERT INTO audit_events (at, action, actor, target, detail)
+     SELECT now(), 'CreateIngressKey', 'service:1', id::text, '{}' FROM ingress_keys;
+"""
+
 SCHEMA = """
 SELECT table_name, column_name, data_type, is_nullable, column_default
   FROM information_schema.columns WHERE table_schema = 'public'
@@ -122,7 +134,7 @@ def test_round_trip_of_a_filled_database(database):
     """Down to nothing and up again works on a filled database and gives the same schema."""
     database.migrate()
     schema = execute(database, SCHEMA)
-    execute(database, FILL)
+    execute(database, FILL + FILL_MORE)
     database.teardown()
     assert tables(database) == set()
     database.migrate()

@@ -12,7 +12,7 @@ from tests.unit.source_files import ROOMS, ROOT, SERVICE, Source, service, sourc
 MAY_IMPORT: dict[str, str] = {
     "core": r"core|schemas",
     "pipeline": r"pipeline|schemas"
-    r"|core\.(settings|errors|logs|metrics|spans|records|run_\w+|ports_relay)",
+    r"|core\.(settings|errors|logs|metrics|spans|records|(run|ingress)_\w+|ports_relay)",
     "actions": r"core\.(action_\w+|ports\w*)|schemas",
     "events": r"core\.(action_\w+|ports\w*)|schemas",
     "schemas": r"schemas|core\.action_schema",
@@ -33,7 +33,7 @@ MAY_IMPORT_MORE: dict[str, str] = {
 
 ONLY_IMPORTERS: dict[str, str] = {
     "websockets": r"core/(conversation|plugboard_transport|websocket_frames|connection_loss)\.py",
-    "sqlalchemy": r"(core/(tables|database\w*|migrations|record\w*|run_\w+)|alembic/.*)\.py",
+    "sqlalchemy": r"core/(tables|database\w*|migrations|(record|run_|ingress_)\w+)\.py|alembic/.*",
     "redis": r"pipeline/connection(_threads|_errors)?\.py",
     "prometheus_client": r"core/(metrics(_\w+)?|otlp(_metrics)?|telemetry)\.py",
     "opentelemetry": r"core/otlp(_metrics)?\.py",
@@ -87,6 +87,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *("plugboard_client", "health"),
         *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
         *("migrations", "records", "record_rows", "run_history", "run_queries"),
+        *("ingress_keys", "ingress_ledger"),
     ),
     # assembly
     ("bootstrap", "bootstrap_worker"),

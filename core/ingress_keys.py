@@ -1,0 +1,192 @@
+"""Ingress keys in Postgres. A change and its audit event are one transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from core.database import Database
+from core.errors import ConflictError, InvalidError, UnknownNameError
+from core.tables import AuditRecord, IngressKeyRecord
+from schemas.ingress_key import Author, IngressKey, NewKey
+
+CONFIGURATION = Author(actor="config.yml")
+_SYNC_LOCK = 0x70635F6B657973
+
+
+def hashed(secret: str) -> str:
+    """What is kept of a secret: its SHA-256 in hex. Any text has one."""
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class IngressKeys:
+    """Keys as rows; every method blocks and belongs in a thread.
+
+    Every method raises `UnavailableError` when Postgres cannot be reached or is not migrated.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, secret_sha256: str) -> IngressKey | None:
+        """The key with this hash, valid or not."""
+        with self._database.session() as session:
+            row = session.scalar(select(_Key).where(_Key.secret_sha256 == secret_sha256))
+        return None if row is None else _shown(row)
+
+    def all(self, ingress_list: str | None) -> list[IngressKey]:
+        """Every key, or every key of one list, the newest first."""
+        statement = select(_Key).order_by(_Key.created_at.desc(), _Key.id)
+        if ingress_list is not None:
+            statement = statement.where(_Key.ingress_list == ingress_list)
+        with self._database.session() as session:
+            return [_shown(row) for row in session.scalars(statement)]
+
+    def create(self, new: NewKey, secret_sha256: str, author: Author) -> IngressKey:
+        """A key of a lineage of its own."""
+        now = datetime.now(UTC)
+        row = _Key(
+            **new.model_dump(exclude={"expires_in_days"}),
+            expires_at=_later(now, days=new.expires_in_days),
+            **_fresh(secret_sha256, now, lineage=uuid4()),
+        )
+        with self._database.transaction() as session:
+            session.add(row)
+            session.add(_event("CreateIngressKey", author, row))
+        return _shown(row)
+
+    def rotate(
+        self, key_id: UUID, secret_sha256: str, grace_hours: float, author: Author
+    ) -> IngressKey:
+        """A new key in the place of another, which works for `grace_hours` more at most.
+
+        Raises:
+            UnknownNameError: there is no such key.
+            ConflictError: the key was revoked, or has expired.
+        """
+        now = datetime.now(UTC)
+        with self._database.transaction() as session:
+            old = _locked(session, key_id)
+            if old.revoked_at or (old.expires_at and old.expires_at <= now):
+                raise ConflictError(f"key {key_id} no longer works; make a new one")
+            row = _Key(
+                ingress_list=old.ingress_list,
+                label=old.label,
+                requests_per_minute=old.requests_per_minute,
+                max_vcon_bytes=old.max_vcon_bytes,
+                expires_at=old.expires_at and now + (old.expires_at - old.created_at),
+                **_fresh(secret_sha256, now, lineage=old.lineage),
+            )
+            end = now + timedelta(hours=grace_hours)
+            old.expires_at = min(old.expires_at or end, end)
+            old.source = "action"  # config.yml no longer decides about it
+            session.add(row)
+            session.add(_event("RotateIngressKey", author, old, new_key=str(row.id)))
+        return _shown(row)
+
+    def revoke(self, key_id: UUID, author: Author) -> IngressKey:
+        """The key, which no longer works; config.yml does not bring it back.
+
+        Raises:
+            UnknownNameError: there is no such key.
+        """
+        with self._database.transaction() as session:
+            row = _locked(session, key_id)
+            row.revoked_at = row.revoked_at or datetime.now(UTC)
+            row.source = "action"
+            session.add(_event("RevokeIngressKey", author, row))
+        return _shown(row)
+
+    def sync(self, configured: Mapping[str, Sequence[str]]) -> None:
+        """Let the keys of config.yml, given as hashes by list, be those of source `config`.
+
+        Those that are gone from the file are revoked, those that are back work again. One that was
+        revoked or rotated by an action stays as the action left it.
+        """
+        wanted = {each: name for name, hashes in configured.items() for each in hashes}
+        with self._database.transaction() as session:
+            session.execute(select(func.pg_advisory_xact_lock(_SYNC_LOCK)))
+            known = {row.secret_sha256: row for row in session.scalars(_relevant(wanted))}
+            for each, name in wanted.items():
+                _take_in(session, known.get(each), each, name)
+            for each, row in known.items():
+                if each not in wanted and row.revoked_at is None:
+                    row.revoked_at = datetime.now(UTC)
+                    session.add(_event("RevokeIngressKey", CONFIGURATION, row))
+
+
+_Key = IngressKeyRecord
+
+
+def _relevant(wanted: Iterable[str]) -> Any:
+    return select(_Key).where(or_(_Key.source == "config", _Key.secret_sha256.in_(list(wanted))))
+
+
+def _take_in(session: Session, row: IngressKeyRecord | None, sha: str, name: str) -> None:
+    """One key that stands in config.yml."""
+    if row is None:
+        fresh = {**_fresh(sha, datetime.now(UTC), lineage=uuid4()), "source": "config"}
+        row = _Key(ingress_list=name, label="config.yml", **fresh)
+        session.add(row)
+    elif row.source == "config" and (row.revoked_at or row.ingress_list != name):
+        row.ingress_list, row.revoked_at = name, None
+    else:
+        return
+    session.add(_event("CreateIngressKey", CONFIGURATION, row))
+
+
+def _fresh(secret_sha256: str, now: datetime, *, lineage: UUID) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "secret_sha256": secret_sha256,
+        "source": "action",
+        "lineage": lineage,
+        "created_at": now,
+        "use_count": 0,
+    }
+
+
+def _later(now: datetime, *, days: float | None) -> datetime | None:
+    try:
+        return None if days is None else now + timedelta(days=days)
+    except OverflowError:
+        raise InvalidError("expires_in_days: too far away") from None
+
+
+def _locked(session: Session, key_id: UUID) -> IngressKeyRecord:
+    row = session.scalar(select(_Key).where(_Key.id == key_id).with_for_update())
+    if row is None:
+        raise UnknownNameError("ingress key", str(key_id))
+    return row
+
+
+def _shown(row: IngressKeyRecord) -> IngressKey:
+    return IngressKey.model_validate(row, from_attributes=True)
+
+
+def _event(action: str, author: Author, row: IngressKeyRecord, **detail: Any) -> AuditRecord:
+    return AuditRecord(
+        at=datetime.now(UTC),
+        action=action,
+        ref=author.ref,
+        actor=author.actor,
+        target=f"ingress_key:{row.id}",
+        detail={"ingress_list": row.ingress_list, "label": row.label, **detail},
+    )
+
+
+def count_uses(session: Session, uses: Mapping[UUID, tuple[int, datetime]]) -> None:
+    """Add to the use counts of keys, and move their last use on."""
+    for key_id, (count, last) in sorted(uses.items()):
+        session.execute(
+            update(_Key)
+            .where(_Key.id == key_id)
+            .values(
+                use_count=_Key.use_count + count,
+                last_used_at=func.greatest(_Key.last_used_at, last),
+            )
+        )

@@ -1,0 +1,163 @@
+"""What partners did, in Postgres: whose a vCon is, what keys were used for, the audit, pruning."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from uuid import UUID
+
+from sqlalchemy import exists, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from core.database import Database
+from core.ingress_keys import count_uses
+from core.tables import AuditRecord, IngressKeyRecord, OwnerRecord, RunRecord, UsageRecord
+from schemas.ingress_key import AuditEvent, Usage
+
+
+@dataclass(slots=True)
+class Used:
+    """What a key was used for since it was last written down; `refused` counts by status."""
+
+    accepted: int = 0
+    bytes: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    last: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+_ADD_USAGE = text("""
+INSERT INTO ingress_usage AS known (key_id, day, accepted, refused, bytes)
+VALUES (:key_id, :day, :accepted, CAST(:refused AS jsonb), :bytes)
+ON CONFLICT (key_id, day) DO UPDATE SET
+    accepted = known.accepted + excluded.accepted,
+    bytes = known.bytes + excluded.bytes,
+    refused = (
+        SELECT coalesce(jsonb_object_agg(reason, total), '{}') FROM (
+            SELECT reason, sum(count::bigint) AS total
+            FROM (SELECT * FROM jsonb_each_text(known.refused)
+                  UNION ALL SELECT * FROM jsonb_each_text(excluded.refused)) AS each (reason, count)
+            GROUP BY reason
+        ) AS sums
+    )
+""")
+
+_PRUNE = {
+    "vcon_owners": "vcon_uuid IN (SELECT vcon_uuid FROM vcon_owners WHERE created_at < {limit} "
+    "LIMIT :batch FOR UPDATE SKIP LOCKED)",
+    "ingress_usage": "(key_id, day) IN (SELECT key_id, day FROM ingress_usage "
+    "WHERE day < {limit} LIMIT :batch FOR UPDATE SKIP LOCKED)",
+    "audit_events": "id IN (SELECT id FROM audit_events WHERE at < {limit} "
+    "LIMIT :batch FOR UPDATE SKIP LOCKED)",
+    "ingress_keys": "id IN (SELECT id FROM ingress_keys WHERE source = 'action' AND "
+    "(revoked_at < {limit} OR expires_at < {limit}) LIMIT :batch FOR UPDATE SKIP LOCKED)",
+    "tokens": "id IN (SELECT id FROM tokens WHERE deleted_at < {limit} OR expires_at < {limit} "
+    "LIMIT :batch FOR UPDATE SKIP LOCKED)",
+    "services": "id IN (SELECT id FROM services WHERE deleted_at < {limit} "
+    "LIMIT :batch FOR UPDATE SKIP LOCKED)",
+}
+_LIMIT = "now() - make_interval(days => :days)"
+
+
+class IngressLedger:
+    """Rows about what partners did; every method blocks and belongs in a thread.
+
+    Every method raises `UnavailableError` when Postgres cannot be reached or is not migrated.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, vcon_uuid: UUID, lineage: UUID) -> str:
+        """Whose a vCon is from now on: `new` if it was nobody's, `mine`, or `foreign`.
+
+        One that runs have worked on without an owner came in by another door, and is foreign.
+        """
+        row = {"vcon_uuid": vcon_uuid, "lineage": lineage, "created_at": datetime.now(UTC)}
+        statement = insert(OwnerRecord).values(row).on_conflict_do_nothing()
+        with self._database.transaction() as session:
+            if session.execute(statement.returning(OwnerRecord.vcon_uuid)).all():
+                if not session.scalar(select(exists().where(RunRecord.vcon_in == vcon_uuid))):
+                    return "new"
+                session.rollback()
+                return "foreign"
+            owner = session.scalar(
+                select(OwnerRecord.lineage).where(OwnerRecord.vcon_uuid == vcon_uuid)
+            )
+        return "mine" if owner == lineage else "foreign"
+
+    def release(self, vcon_uuid: UUID, lineage: UUID) -> None:
+        """Undo a claim whose vCon was not taken in."""
+        with self._database.transaction() as session:
+            row = session.get(OwnerRecord, vcon_uuid)
+            if row is not None and row.lineage == lineage:
+                session.delete(row)
+
+    def add_usage(self, day: date, used: Mapping[UUID, Used]) -> None:
+        """Add what keys were used for, all of it or nothing."""
+        with self._database.transaction() as session:
+            for key_id, each in sorted(used.items()):
+                row = {"key_id": key_id, "day": day, "accepted": each.accepted}
+                row |= {"bytes": each.bytes, "refused": json.dumps(each.refused)}
+                session.execute(_ADD_USAGE, row)
+            uses = {
+                key_id: (each.accepted + sum(each.refused.values()), each.last)
+                for key_id, each in used.items()
+            }
+            count_uses(session, uses)
+
+    def usage(
+        self, key_id: UUID | None, ingress_list: str | None, since: date | None
+    ) -> list[Usage]:
+        """Usage of one key, of the keys of a list, or of all; the latest day first."""
+        key = IngressKeyRecord
+        statement = select(UsageRecord, key.ingress_list).outerjoin(
+            key, key.id == UsageRecord.key_id
+        )
+        if key_id is not None:
+            statement = statement.where(UsageRecord.key_id == key_id)
+        if ingress_list is not None:
+            statement = statement.where(key.ingress_list == ingress_list)
+        if since is not None:
+            statement = statement.where(UsageRecord.day >= since)
+        statement = statement.order_by(UsageRecord.day.desc(), UsageRecord.key_id).limit(1000)
+        with self._database.session() as session:
+            return [
+                Usage(
+                    key_id=row.key_id,
+                    ingress_list=name,
+                    day=row.day,
+                    accepted=row.accepted,
+                    refused=row.refused,
+                    bytes=row.bytes,
+                )
+                for row, name in session.execute(statement)
+            ]
+
+    def events(self, since: datetime | None, before: int | None, limit: int) -> list[AuditEvent]:
+        """Audit events, the newest first; `before` is the id of the last one already seen."""
+        statement = select(AuditRecord).order_by(AuditRecord.id.desc()).limit(limit)
+        if since is not None:
+            statement = statement.where(AuditRecord.at >= since)
+        if before is not None:
+            statement = statement.where(AuditRecord.id < before)
+        with self._database.session() as session:
+            rows = session.scalars(statement)
+            return [AuditEvent.model_validate(row, from_attributes=True) for row in rows]
+
+    def prune(self, days: Mapping[str, int], batch: int = 1000) -> int:
+        """Delete what is older than so many days, by table; 0 keeps everything. How many rows.
+
+        Each batch is a transaction of its own and waits for no other writer.
+        """
+        return sum(self._prune(table, kept, batch) for table, kept in days.items() if kept > 0)
+
+    def _prune(self, table: str, days: int, batch: int) -> int:
+        which = _PRUNE[table].format(limit=_LIMIT)
+        statement = text(f"DELETE FROM {table} WHERE {which} RETURNING 1")  # noqa: S608 -- names of our own
+        total, pruned = 0, batch
+        while pruned == batch:
+            with self._database.transaction() as session:
+                session.execute(text("SET LOCAL patchcord.pruning = 'on'"))
+                pruned = len(session.execute(statement, {"days": days, "batch": batch}).all())
+            total += pruned
+        return total

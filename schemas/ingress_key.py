@@ -1,0 +1,74 @@
+"""A key that opens one ingress list, as administrators see it: everything but the secret."""
+
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel
+
+
+class IngressKey(BaseModel):
+    """One key. `source` is `config` for those of config.yml, `action` for those made at run time.
+
+    Keys of one `lineage` follow each other by rotation and are the same owner of vCons.
+    """
+
+    id: UUID
+    ingress_list: str
+    label: str
+    source: Literal["config", "action"]
+    lineage: UUID
+    requests_per_minute: int | None
+    max_vcon_bytes: int | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    use_count: int
+
+
+class NewKey(BaseModel):
+    """What is asked of a key to be made; a limit that is None is the service's own."""
+
+    ingress_list: str
+    label: str
+    expires_in_days: float | None = None
+    requests_per_minute: int | None = None
+    max_vcon_bytes: int | None = None
+
+
+class MadeKey(BaseModel):
+    """A key with its secret, which is told this once."""
+
+    secret: str
+    key: IngressKey
+
+
+class Author(BaseModel):
+    """On whose behalf something is done: `actor` for the audit, and the request's `ref`."""
+
+    actor: str
+    ref: str | None = None
+
+
+class Usage(BaseModel):
+    """What one key was used for on one day (UTC); `refused` counts by HTTP status."""
+
+    key_id: UUID
+    ingress_list: str | None
+    day: date
+    accepted: int
+    refused: dict[str, int]
+    bytes: int
+
+
+class AuditEvent(BaseModel):
+    """Who did what to which target."""
+
+    id: int
+    at: datetime
+    action: str
+    ref: str | None
+    actor: str
+    target: str
+    detail: dict[str, Any]

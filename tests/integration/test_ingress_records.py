@@ -1,0 +1,211 @@
+"""Ingress keys, owners, usage and audit as rows of a real PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from core.database import Database
+from core.errors import ConflictError, UnknownNameError
+from core.ingress_keys import IngressKeys, hashed
+from core.ingress_ledger import IngressLedger, Used
+from core.settings import DatabaseSettings
+from schemas.ingress_key import Author, IngressKey, NewKey
+
+ADMIN = Author(actor="service:7", ref="ref-1")
+
+
+@pytest.fixture
+def database(database_settings: DatabaseSettings) -> Iterator[Database]:
+    """A database of the test's own, migrated."""
+    database = Database()
+    database.initialize(database_settings)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def keys(database: Database) -> IngressKeys:
+    """The keys in that database."""
+    return IngressKeys(database)
+
+
+@pytest.fixture
+def ledger(database: Database) -> IngressLedger:
+    """Owners, usage and audit in that database."""
+    return IngressLedger(database)
+
+
+def made(keys: IngressKeys, secret: str = "s", days: float | None = None) -> IngressKey:
+    """A key for the list `in`."""
+    new = NewKey(ingress_list="in", label="partner", expires_in_days=days, requests_per_minute=9)
+    return keys.create(new, hashed(secret), ADMIN)
+
+
+def found(keys: IngressKeys, secret: str) -> IngressKey:
+    """The key with this secret."""
+    key = keys.find(hashed(secret))
+    assert key is not None
+    return key
+
+
+def execute(database: Database, statement: str) -> None:
+    """Run SQL in a transaction of its own."""
+    with database.transaction() as session:
+        session.execute(text(statement))
+
+
+def test_a_key_is_found_by_its_hash(keys: IngressKeys):
+    """With everything it was given, and only by its own."""
+    key = made(keys, days=2)
+    assert found(keys, "s") == key
+    assert key.expires_at == key.created_at + timedelta(days=2)
+    assert (keys.find(hashed("t")), keys.all("in"), keys.all("other")) == (None, [key], [])
+
+
+def test_a_rotated_key_works_on_for_a_while(keys: IngressKeys):
+    """The new one has the same lineage, list and limits; the old one ends with the grace."""
+    old = made(keys, "old")
+    new = keys.rotate(old.id, hashed("new"), 2, ADMIN)
+    assert (new.lineage, new.requests_per_minute) == (old.lineage, 9)
+    assert found(keys, "old").expires_at == new.created_at + timedelta(hours=2)
+    assert new.expires_at is None
+
+
+def test_what_no_longer_works_is_not_rotated(keys: IngressKeys):
+    """A revoked key would otherwise come back to life."""
+    key = made(keys)
+    assert keys.revoke(key.id, ADMIN).revoked_at is not None
+    with pytest.raises(ConflictError, match="no longer works"):
+        keys.rotate(key.id, hashed("new"), 2, ADMIN)
+    with pytest.raises(UnknownNameError):
+        keys.revoke(uuid4(), ADMIN)
+
+
+def test_keys_of_the_file_come_and_go_with_it(keys: IngressKeys):
+    """They are added once, revoked when they are gone, and work again when they are back."""
+    a, b = hashed("a"), hashed("b")
+    keys.sync({"in": [a, b]})
+    before = keys.all(None)
+    keys.sync({"in": [a, b]})
+    assert keys.all(None) == before
+    keys.sync({"in": [a]})
+    assert (found(keys, "a").revoked_at, found(keys, "b").revoked_at is None) == (None, False)
+    keys.sync({"other": [b]})
+    assert (found(keys, "b").revoked_at, found(keys, "b").ingress_list) == (None, "other")
+    assert {key.source for key in keys.all(None)} == {"config"}
+
+
+def test_the_file_leaves_other_keys_alone(keys: IngressKeys):
+    """Keys made by an action stay, and one that an action revoked stays revoked."""
+    made(keys, "mine")
+    keys.sync({"in": [hashed("a")]})
+    keys.revoke(found(keys, "a").id, ADMIN)
+    keys.sync({"in": [hashed("a")]})
+    assert found(keys, "a").revoked_at is not None
+    assert found(keys, "mine").revoked_at is None
+
+
+def test_every_change_of_a_key_is_audited(keys: IngressKeys, ledger: IngressLedger):
+    """Who, what, with which request, and to which key; never the hash."""
+    key = made(keys)
+    new = keys.rotate(key.id, hashed("new"), 1, ADMIN)
+    keys.revoke(new.id, ADMIN)
+    keys.sync({"in": [hashed("a")]})
+    keys.sync({})
+    events = ledger.events(None, None, 100)
+    assert [(each.actor, each.action) for each in events] == [
+        ("config.yml", "RevokeIngressKey"),
+        ("config.yml", "CreateIngressKey"),
+        ("service:7", "RevokeIngressKey"),
+        ("service:7", "RotateIngressKey"),
+        ("service:7", "CreateIngressKey"),
+    ]
+    assert (events[-1].ref, events[-1].target) == ("ref-1", f"ingress_key:{key.id}")
+    assert ledger.events(None, events[-2].id, 100) == events[-1:]
+    assert hashed("new") not in str(events)
+
+
+@pytest.mark.parametrize(
+    "deed", ["UPDATE audit_events SET actor = 'x'", "DELETE FROM audit_events"]
+)
+def test_the_audit_cannot_be_changed(keys: IngressKeys, database: Database, deed: str):
+    """Postgres itself refuses it."""
+    made(keys)
+    with pytest.raises(ConflictError, match="append-only"):
+        execute(database, deed)
+
+
+def test_of_many_claims_at_once_one_counts(ledger: IngressLedger):
+    """Ten lineages want the same uuid: it is new to one and foreign to nine."""
+    vcon = uuid4()
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda _: ledger.claim(vcon, uuid4()), range(10)))
+    assert sorted(outcomes) == ["foreign"] * 9 + ["new"]
+
+
+def test_a_claim_lasts_until_it_is_released_by_its_owner(ledger: IngressLedger):
+    """Nobody else can let go of it."""
+    vcon, mine, other = uuid4(), uuid4(), uuid4()
+    assert [ledger.claim(vcon, mine), ledger.claim(vcon, mine)] == ["new", "mine"]
+    ledger.release(vcon, other)
+    assert ledger.claim(vcon, other) == "foreign"
+    ledger.release(vcon, mine)
+    assert ledger.claim(vcon, other) == "new"
+
+
+def test_what_came_in_by_another_door_is_foreign(ledger: IngressLedger, database: Database):
+    """A vCon that runs remember is not free because Redis has forgotten it."""
+    vcon = uuid4()
+    execute(
+        database,
+        "INSERT INTO chain_runs (run_id, chain, config_hash, vcon_in, vcon_out, status, attempts)"
+        f" VALUES (gen_random_uuid(), 'main', '', '{vcon}', '{vcon}', 'done', 1)",
+    )
+    assert [ledger.claim(vcon, uuid4()) for _ in range(2)] == ["foreign"] * 2
+
+
+def test_usage_adds_up_by_key_and_day(keys: IngressKeys, ledger: IngressLedger):
+    """Also what was refused, by its reason; the key knows its last use."""
+    key, today = made(keys), date(2026, 11, 21)
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    ledger.add_usage(today, {key.id: Used(2, 100, {"409": 1}, noon)})
+    ledger.add_usage(today, {key.id: Used(1, 50, {"409": 2, "429": 1}, noon - timedelta(hours=1))})
+    ledger.add_usage(today + timedelta(days=1), {key.id: Used(1, 1, {}, noon)})
+    later, first = ledger.usage(key.id, None, None)
+    assert (first.accepted, first.bytes, first.refused) == (3, 150, {"409": 3, "429": 1})
+    assert ledger.usage(None, "in", today + timedelta(days=1)) == [later]
+    assert ledger.usage(uuid4(), None, None) == ledger.usage(None, "other", None) == []
+    assert (found(keys, "s").use_count, found(keys, "s").last_used_at) == (8, noon)
+
+
+def test_old_rows_are_pruned_in_batches(
+    keys: IngressKeys, ledger: IngressLedger, database: Database
+):
+    """Of each table only what is older goes; 0 days keep everything."""
+    kept, old = made(keys, "kept"), made(keys, "old")
+    keys.revoke(old.id, ADMIN)
+    ledger.add_usage(date(2020, 1, 1), {kept.id: Used(1)})
+    ledger.add_usage(datetime.now(UTC).date(), {kept.id: Used(1)})
+    for _ in range(5):
+        ledger.claim(uuid4(), uuid4())
+    execute(database, "UPDATE vcon_owners SET created_at = '2020-01-01'")
+    execute(
+        database,
+        "UPDATE ingress_keys SET revoked_at = '2020-01-01' WHERE revoked_at < now()",
+    )
+    execute(
+        database,
+        "INSERT INTO audit_events (at, action, actor, target, detail)"
+        " VALUES ('2020-01-01', 'x', 'x', 'x', '{}')",
+    )
+    tables = ("vcon_owners", "ingress_usage", "audit_events", "ingress_keys", "tokens", "services")
+    assert ledger.prune(dict.fromkeys(tables, 0)) == 0
+    assert ledger.prune(dict.fromkeys(tables, 30), batch=2) == 5 + 1 + 1 + 1
+    assert keys.all(None) == [found(keys, "kept")]
+    assert len(ledger.usage(None, None, None)) == 1
