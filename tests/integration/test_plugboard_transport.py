@@ -113,6 +113,7 @@ async def test_the_driver_answers_pings_and_hears_pongs() -> None:
         (frames((Opcode.CONT, b"of nothing", True)), 1002),
         (frames((Opcode.TEXT, b"begun", False), (Opcode.TEXT, b"another", True)), 1002),
     ],
+    ids=["too large", "too large in pieces", "masked", "goes on with nothing", "interrupted"],
 )
 async def test_a_mistake_of_the_server_closes_the_connection(mistake: bytes, code: int) -> None:
     """With the driver's code; what came before it was handed over, what comes after is not."""
