@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -54,7 +55,8 @@ def file_of(folder: Path, pid: int) -> Path:
 
 
 def _told(family: Metric) -> tuple[object, ...]:
-    samples = [(s.name, s.labels, s.value) for s in family.samples]
+    # what is no number cannot be told in JSON, nor added up
+    samples = [(s.name, s.labels, s.value) for s in family.samples if math.isfinite(s.value)]
     is_reading = isinstance(family, Reading)
     return is_reading, family.name, family.documentation, family.type, samples
 

@@ -6,6 +6,7 @@ is left out, and each metric has only so many series: what comes later is counte
 """
 
 import logging
+import math
 import re
 import threading
 from bisect import bisect_left
@@ -65,8 +66,8 @@ class GuestMetrics(Collector):
 
     def increment(self, name: str, value: float, attributes: Attributes | None) -> None:
         """Add to a counter."""
-        if value < 0:
-            self._tell_once(name, "a counter cannot fall")
+        if not 0 <= value < math.inf:
+            self._tell_once(name, "a counter rises, by a number")
             return
         with self._lock:
             if cell := self._cell(name, "counter", attributes, 1):
@@ -74,12 +75,18 @@ class GuestMetrics(Collector):
 
     def add(self, name: str, value: float, attributes: Attributes | None) -> None:
         """Add to a gauge, or take away from it."""
+        if not math.isfinite(value):
+            self._tell_once(name, "what is added to a gauge is a number")
+            return
         with self._lock:
             if cell := self._cell(name, "gauge", attributes, 1):
                 cell[0] += value
 
     def record(self, name: str, value: float, attributes: Attributes | None) -> None:
         """Note one measured value in a histogram."""
+        if not math.isfinite(value):
+            self._tell_once(name, "what is measured is a number")
+            return
         with self._lock:
             if cell := self._cell(name, "histogram", attributes, len(BOUNDS) + 2):
                 cell[bisect_left(BOUNDS, value)] += 1

@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from lib.vcon_library import prepare
+
 SHORTEST = 8
 """What is shorter would be found by chance."""
 
@@ -69,6 +71,7 @@ class LogSearch:
             setattr(secrets, name, _heard(getattr(secrets, name)))
         _watch_servers()
         _watch_pipes()
+        prepare()  # else whatever imports the library of vCons turns the session's logging over
         logging.getLogger().addHandler(_FormattedLines())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -162,7 +162,7 @@ async def test_the_work_of_the_workers_is_on_the_metrics_page(system: Deployment
     uuids = await ingest_all(system, "plain")
     await finished(system, "plain", uuids)
     wanted = (
-        'patchcord_requests_total{action="IngestVcon",code="200"}',
+        'patchcord_requests_total{action="IngestVcon",code="20',  # 201, or 200 if not the first
         'patchcord_runs_total{chain="plain",status="done"}',
         'patchcord_storage_seconds_count{chain="plain",storage="postgres"}',
         'patchcord_ingress_depth{list="plain"} 0.0',
@@ -221,12 +221,14 @@ async def test_a_producer_of_vcon_server_is_linked_with(
 @pytest.mark.asyncio(loop_scope="module")
 async def test_the_same_numbers_are_sent_over_otlp(system: Deployment, traces: Collector) -> None:
     """What is on the metrics page reaches the collector, workers' numbers included."""
-    uuids = await ingest_all(system, "plain")
+    for _ in range(2):  # the second time, if not the first, they are duplicates: 200
+        uuids = await ingest_all(system, "plain")
     await finished(system, "plain", uuids)
-    answers = await asyncio.to_thread(
-        traces.wait_for_metric, "patchcord_requests", action="IngestVcon", code="200"
+    await asyncio.to_thread(
+        *(traces.wait_for_metric, "patchcord_requests", len(SAMPLES)),
+        action="IngestVcon",
+        code="200",
     )
-    assert answers.as_double >= len(SAMPLES)
     runs = await asyncio.to_thread(traces.wait_for_metric, "patchcord_run_seconds", chain="plain")
     assert runs.count == sum(runs.bucket_counts) > 0
 

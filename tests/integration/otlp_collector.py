@@ -62,10 +62,15 @@ class Collector:
             assert self.news.wait_for(lambda: any(map(wanted, self.spans)), PATIENCE)
             return next(filter(wanted, self.spans))
 
-    def wait_for_metric(self, name: str, **labels: str) -> Any:
-        """The newest data point of a metric with these labels, as soon as there is one."""
+    def wait_for_metric(self, name: str, at_least: float = 0, **labels: str) -> Any:
+        """The newest data point of a metric with these labels, once it has counted so much."""
+
+        def there() -> bool:
+            point = self._point(name, labels)
+            return point is not None and getattr(point, "as_double", at_least) >= at_least
+
         with self.news:
-            assert self.news.wait_for(lambda: self._point(name, labels), PATIENCE), self.metrics
+            assert self.news.wait_for(there, PATIENCE), self.metrics
             return self._point(name, labels)
 
     def _point(self, name: str, labels: dict[str, str]) -> Any:

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from math import nan
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +17,9 @@ from core.metrics_page import MetricsPage
 
 COUNTING = """
 import sys
+from math import nan
 from pathlib import Path
+from types import SimpleNamespace
 from core import metrics
 from core.metrics_file import MetricsFile
 metrics.WORKER_DEATHS.inc(int(sys.argv[2]))
@@ -195,3 +199,13 @@ def test_close_leaves_nothing_behind() -> None:
     assert page.folder.is_dir()
     page.close()
     assert not page.folder.exists()
+
+
+def test_a_reading_that_is_no_number_hurts_nothing(page: MetricsPage) -> None:
+    """A worker's gauge may say NaN; the page comes with all other numbers."""
+    metrics.GUESTS.observe("odd", lambda _: [SimpleNamespace(value=nan, attributes={})], "")
+    try:
+        MetricsFile(page.folder).write()
+        assert "patchcord_worker_deaths_total" in page.render("text/plain")[0].decode()
+    finally:
+        del metrics.GUESTS._callbacks["odd"]

@@ -1,6 +1,7 @@
 """What guests count through `lib.metrics`, and what they cannot do to the page."""
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,6 +84,15 @@ def test_a_gauge_is_read_when_somebody_asks(guests: GuestMetrics) -> None:
     metrics.register_observable_gauge("list.length", look, "How long it is.")
     assert series(guests) == {"list_length{'kind': 'dlq'}": 3}
     assert series(guests) == {"list_length{'kind': 'dlq'}": 4}
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_not_counted(guests: GuestMetrics, odd: float) -> None:
+    """Once added it would be all that the series says, for ever; and JSON has no word for it."""
+    guests.increment("count", odd, None)
+    guests.add("level", odd, None)
+    guests.record("seconds", odd, None)
+    assert series(guests) == {}
 
 
 def test_the_same_gauge_in_two_processes_is_one_number() -> None:
