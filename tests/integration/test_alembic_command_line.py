@@ -55,12 +55,13 @@ def alembic(environment, cwd, *arguments):
 def test_command_line_downgrade_refuses_production(database, environment, revisions):
     """`alembic downgrade` fails with one clear line in production, also when it only prints."""
     database.migrate()
+    before = tables(database)
     ran = alembic(environment | {"ENVIRONMENT": "production"}, CHECKOUT, "downgrade", *revisions)
     assert ran.returncode != 0
     assert "FAILED: A downgrade is refused: ENVIRONMENT is production" in ran.stdout
     assert "Traceback" not in ran.stderr
     assert "DROP" not in ran.stdout
-    assert tables(database) == {"services", "tokens", "chain_runs"}
+    assert tables(database) == before
 
 
 def test_command_line_both_ways(database, environment, tmp_path):
