@@ -20,6 +20,7 @@ from core.database import database
 from core.errors import ConfigurationError, PatchcordError
 from core.handshake import check_request_line, handshake_url
 from core.health import health_server
+from core.ingress_ledger import PartnerRecords
 from core.metrics_page import MetricsPage
 from core.plugboard_client import TOPIC, PlugboardClient
 from core.readiness import Readiness
@@ -86,7 +87,8 @@ class Service:
         return not self._client.credentials.present.deleted
 
     def _build_pipeline(self) -> PipelineFront:
-        return PipelineFront(self._settings, RunHistory(database), self._configuration_changed)
+        records = RunHistory(database), PartnerRecords(database)
+        return PipelineFront(self._settings, *records, self._configuration_changed)
 
     def _build_workers(self, front: PipelineFront) -> Supervisor:
         variables = {

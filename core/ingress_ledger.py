@@ -4,20 +4,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, select, text
+from sqlalchemy import Select, exists, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from core.database import Database
-from core.ingress_keys import count_uses
+from core.ingress_keys import IngressKeys, count_uses
 from core.tables import AuditRecord, IngressKeyRecord, OwnerRecord, RunRecord, UsageRecord
 from schemas.ingress_key import AuditEvent, Usage
 
 
 @dataclass(slots=True)
 class Used:
-    """What a key was used for since it was last written down; `refused` counts by status."""
+    """What a key was used for since it was last written down; `refused` counts by reason."""
 
     accepted: int = 0
     bytes: int = 0
@@ -58,6 +59,11 @@ _PRUNE = {
 _LIMIT = "now() - make_interval(days => :days)"
 
 
+def _seen_in_runs(vcon_uuid: UUID) -> Select[Any]:
+    came_in, came_out = RunRecord.vcon_in == vcon_uuid, RunRecord.vcon_out == vcon_uuid
+    return select(or_(exists().where(came_in), exists().where(came_out)))
+
+
 class IngressLedger:
     """Rows about what partners did; every method blocks and belongs in a thread.
 
@@ -76,7 +82,7 @@ class IngressLedger:
         statement = insert(OwnerRecord).values(row).on_conflict_do_nothing()
         with self._database.transaction() as session:
             if session.execute(statement.returning(OwnerRecord.vcon_uuid)).all():
-                if not session.scalar(select(exists().where(RunRecord.vcon_in == vcon_uuid))):
+                if not session.scalar(_seen_in_runs(vcon_uuid)):
                     return "new"
                 session.rollback()
                 return "foreign"
@@ -161,3 +167,11 @@ class IngressLedger:
                 pruned = len(session.execute(statement, {"days": days, "batch": batch}).all())
             total += pruned
         return total
+
+
+class PartnerRecords:
+    """All that Postgres has of partners: their `keys`, and the `ledger` of what they did."""
+
+    def __init__(self, database: Database) -> None:
+        self.keys = IngressKeys(database)
+        self.ledger = IngressLedger(database)

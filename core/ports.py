@@ -26,6 +26,10 @@ class Pipeline(Protocol):
         """Validate, normalise, store, index and enqueue one vCon."""
         ...
 
+    async def ingest_external(self, vcon: object, ingress_list: str, api_key: str) -> Ingested:
+        """Take one vCon in from a partner: the key is checked before anything else."""
+        ...
+
     async def run_chain(
         self,
         chain: str,

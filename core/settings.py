@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
+from core.settings_retention import RetentionSettings
 from core.settings_telemetry import TelemetrySettings
 
 MIB = 1024 * 1024
@@ -49,7 +50,7 @@ class DatabaseSettings(BaseSettings):
         }[self.environment]
 
 
-class Settings(DatabaseSettings, TelemetrySettings):
+class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings):
     """Everything the service can be told from outside."""
 
     websocket_url: str = Field(description="WebSocket URL of the Plugboard, ws:// or wss://.")

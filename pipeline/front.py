@@ -1,8 +1,11 @@
 """The front of the pipeline: what the actions reach, and what is done once a replica."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
+from core.errors import UnavailableError
+from core.ingress_ledger import PartnerRecords
 from core.run_history import RunHistory
 from core.settings import Settings, environment
 from pipeline import housekeeping
@@ -22,6 +25,7 @@ from pipeline.intake import Intake
 from pipeline.lists import lists_of
 from pipeline.operations import PipelineOperations
 from pipeline.outbox import RunOutbox
+from pipeline.partners import USAGE_SECONDS, Partners
 from pipeline.replayer import StorageReplayer
 from pipeline.runs import Runs
 from pipeline.service import PipelineService
@@ -36,7 +40,11 @@ class PipelineFront:
     """`service` is for the actions, `depths` for the metrics; `run` goes on beside them."""
 
     def __init__(
-        self, settings: Settings, history: RunHistory, changed: Callable[[], Awaitable[None]]
+        self,
+        settings: Settings,
+        history: RunHistory,
+        records: PartnerRecords,
+        changed: Callable[[], Awaitable[None]],
     ) -> None:
         """Read the configuration, check every guest, build the parts; connects to nothing.
 
@@ -48,14 +56,20 @@ class PipelineFront:
         self._settings = settings
         self.snapshot = Snapshot(config_path(settings), environment())
         self._configuration = self.snapshot.load()
-        self._watch = ConfigurationWatch(self.snapshot, self._configuration, changed)
+        self._watch = ConfigurationWatch(self.snapshot, self._configuration, self._adopted)
         self.connection = redis_connection(settings)
         self.answers = RedisAnswers(self.connection)
         self._queues = build_queues(settings, self.connection)
         self._calls = GuestCalls(THREADS, self.connection)
         self._archive = RunArchive(history)
         self.depths = Depths(self.connection, self._configuration)
+        self._changed = changed
+        self._partners = Partners(self._configuration, self.connection, records)
         self._build()
+
+    async def _adopted(self) -> None:
+        self._partners.configuration_changed()
+        await self._changed()
 
     def _build(self) -> None:
         settings, redis = self._settings, self.connection
@@ -74,18 +88,13 @@ class PipelineFront:
             run_expiry=kept,
         )
         self._operations = PipelineOperations(
-            self._configuration,
-            DeadLetters(redis, run_expiry=kept),
-            egress,
-            catalogue,
-            intake,
-            finder,
-            self._calls,
-            self._archive,
+            *(self._configuration, DeadLetters(redis, run_expiry=kept), egress, catalogue),
+            *(intake, finder, self._calls, self._archive),
         )
         self.service = PipelineService(
             self._configuration,
-            Ingress(self._configuration, limits, intake),
+            Ingress(self._configuration, limits, intake, self._partners.ring),
+            self._partners.open_door(settings.max_vcon_bytes, intake),
             finder,
             self._runs,
             self._calls,
@@ -107,6 +116,8 @@ class PipelineFront:
             every(settings.sweep_interval, self._sweep),
             every(interval, replayer.round),
             every(PRUNE_SECONDS, self._prune),
+            self._partners.keep_up(),
+            every(USAGE_SECONDS, self._partners.door.usage.write),
         )
 
     def reload(self) -> None:
@@ -120,7 +131,9 @@ class PipelineFront:
         await self._keeper.sweep(lists_of(self._configuration.config))
 
     async def _prune(self) -> None:
-        await self._archive.prune(self._settings.run_retention_days)
+        settings, ledger = self._settings, self._partners.records.ledger
+        await self._archive.prune(settings.run_retention_days)
+        await asyncio.to_thread(ledger.prune, settings.retention_days)
 
     async def worker_died(self, worker_id: str) -> None:
         """One of our own is certainly dead: nobody needs to wait for its lease.
@@ -132,6 +145,8 @@ class PipelineFront:
 
     async def close(self) -> None:
         """Let go of everything."""
+        with contextlib.suppress(UnavailableError):
+            await self._partners.door.usage.write()
         self._calls.close()
         self.snapshot.close()
         await self.connection.close()

@@ -1,19 +1,19 @@
-"""Who may push where, and what is taken in: one vCon, checked, normalised, stored and enqueued."""
+"""What is taken in through our own door: one vCon, checked, normalised, stored and enqueued."""
 
 import hashlib
-import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from core.errors import ForbiddenError, InvalidError, TooLargeError, UnknownNameError
+from core.errors import InvalidError, TooLargeError, UnknownNameError
 from core.metrics import VCONS_RECEIVED
 from pipeline.configuration import Configuration
 from pipeline.document import created_at_epoch, normalised, search_keys
 from pipeline.document_findings import findings
 from pipeline.intake import Entry, Intake
+from pipeline.key_ring import KeyRing
 from schemas.ingested import Ingested
 
 
@@ -28,8 +28,11 @@ class IngressLimits:
 class Ingress:
     """The door through which vCons come in over RPC."""
 
-    def __init__(self, configuration: Configuration, limits: IngressLimits, intake: Intake) -> None:
-        """Keys and lists are those of the configuration."""
+    def __init__(
+        self, configuration: Configuration, limits: IngressLimits, intake: Intake, keys: KeyRing
+    ) -> None:
+        """Lists are those of the configuration."""
+        self._keys = keys
         self._configuration = configuration
         self._limits = limits
         self._intake = intake
@@ -48,19 +51,9 @@ class Ingress:
             UnavailableError: when a list is full or Redis is away.
         """
         self._check_lists(lists)
-        self._check_key(lists, api_key)
-        document = checked(vcon)
-        text = orjson.dumps(document)
-        if len(text) > self._limits.max_vcon_bytes:
-            msg = f"the vCon is {len(text)} bytes; at most {self._limits.max_vcon_bytes} are taken"
-            raise TooLargeError(msg)
-        entry = Entry(
-            vcon_uuid=document["uuid"],
-            document=text,
-            created_at=created_at_epoch(document) or 0.0,
-            digest=hashlib.sha256(text).hexdigest(),
-            index_keys=search_keys(document),
-        )
+        if api_key is not None or self._limits.key_required:
+            await self._keys.check(api_key, lists)
+        entry = entry_of(vcon, self._limits.max_vcon_bytes)
         names = _once(lists)
         outcome = await self._intake.ingest(entry, names)
         for name in names:
@@ -74,27 +67,25 @@ class Ingress:
                     "ingress list", name, self._configuration.config.ingress_lists
                 )
 
-    def _check_key(self, lists: Sequence[str], api_key: str | None) -> None:
-        if api_key is None and not self._limits.key_required:
-            return
-        if not lists and not any(
-            opens(keys, api_key) for keys in self._configuration.config.ingress_auth.values()
-        ):
-            msg = "Invalid API Key"
-            raise ForbiddenError(msg)
-        for name in lists:
-            if not opens(self._configuration.config.ingress_auth.get(name, ()), api_key):
-                msg = f"Invalid API Key for ingress list '{name}'"
-                raise ForbiddenError(msg)
 
+def entry_of(vcon: Mapping[str, Any], most_bytes: int) -> Entry:
+    """The vCon as it goes in, in canonical form.
 
-def opens(keys: Iterable[str], api_key: str | None) -> bool:
-    """Whether this key is among the list's keys, in time that tells nothing about them."""
-    given = (api_key or "").encode()
-    return any(
-        [  # noqa: C419 -- a generator would stop at the first match
-            hmac.compare_digest(key.encode(), given) for key in keys
-        ]
+    Raises:
+        InvalidError: with everything that is wrong with it, and where.
+        TooLargeError: when it has more than `most_bytes`.
+    """
+    document = checked(vcon)
+    text = orjson.dumps(document)
+    if len(text) > most_bytes:
+        msg = f"the vCon is {len(text)} bytes; at most {most_bytes} are taken"
+        raise TooLargeError(msg)
+    return Entry(
+        vcon_uuid=document["uuid"],
+        document=text,
+        created_at=created_at_epoch(document) or 0.0,
+        digest=hashlib.sha256(text).hexdigest(),
+        index_keys=search_keys(document),
     )
 
 

@@ -21,6 +21,25 @@ class Entry:
     index_keys: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """On whose behalf a vCon goes in: the lineage of a partner's key; empty for our own side.
+
+    `brought_it`: it is known that this lineage brought the uuid in before.
+    """
+
+    lineage: str = ""
+    brought_it: bool = False
+
+
+ANYBODY = Owner()
+
+
+def foreign(vcon_uuid: str) -> ConflictError:
+    """What a partner is told of a uuid that is not its own."""
+    return ConflictError(f"vCon {vcon_uuid} was not brought in with this key; use another uuid")
+
+
 class Intake:
     """The only way into the ingress lists and the run lists."""
 
@@ -30,24 +49,27 @@ class Intake:
         self._sorted_set = sorted_set
         self._max_depth = max_depth
 
-    async def ingest(self, entry: Entry, lists: Sequence[str]) -> Outcome:
+    async def ingest(self, entry: Entry, lists: Sequence[str], owner: Owner = ANYBODY) -> Outcome:
         """Store, index and enqueue, all or nothing.
 
         The same content again is a `duplicate`: nothing changes but for lists not served before.
 
         Raises:
-            ConflictError: other content under this uuid is being processed.
+            ConflictError: other content under this uuid is being processed, or the uuid is not
+                this owner's.
             UnavailableError: a list is full, or Redis is away.
         """
         state, *names = await self._connection.script(
             "ingest",
             *(entry.vcon_uuid, entry.document, entry.created_at, entry.digest),
-            *(self._sorted_set, self._max_depth, trace_context(), len(lists), *lists),
-            *entry.index_keys,
+            *(self._sorted_set, self._max_depth, trace_context(), owner.lineage),
+            *("1" if owner.brought_it else "", len(lists), *lists, *entry.index_keys),
         )
         if state == "busy":
             msg = f"vCon {entry.vcon_uuid} is being processed with other content; try again later"
             raise ConflictError(msg)
+        if state == "foreign":
+            raise foreign(entry.vcon_uuid)
         if state == "full":
             raise self._full(names[0])
         outcome: Outcome = state

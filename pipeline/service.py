@@ -10,6 +10,7 @@ from pipeline.calls import GuestCalls
 from pipeline.config import Chain
 from pipeline.configuration import Configuration
 from pipeline.document_fields import canonical_uuid
+from pipeline.external import ExternalDoor
 from pipeline.finder import VconFinder
 from pipeline.ingress import Ingress
 from pipeline.modules import LoadedStorage
@@ -28,6 +29,7 @@ class PipelineService:
         self,
         configuration: Configuration,
         ingress: Ingress,
+        external: ExternalDoor,
         finder: VconFinder,
         runs: Runs,
         calls: GuestCalls,
@@ -38,6 +40,7 @@ class PipelineService:
         self.operations = operations
         self._configuration = configuration
         self._ingress = ingress
+        self._external = external
         self._finder = finder
         self._runs = runs
         self._calls = calls
@@ -48,6 +51,10 @@ class PipelineService:
     ) -> Ingested:
         """Take one vCon in; see `Ingress.take`."""
         return await self._ingress.take(vcon, ingress_lists, api_key)
+
+    async def ingest_external(self, vcon: object, ingress_list: str, api_key: str) -> Ingested:
+        """Take one vCon in from a partner; see `ExternalDoor.take`."""
+        return await self._external.take(vcon, ingress_list, api_key)
 
     async def run_chain(
         self,

@@ -52,7 +52,7 @@ class Author(BaseModel):
 
 
 class Usage(BaseModel):
-    """What one key was used for on one day (UTC); `refused` counts by HTTP status."""
+    """What one key was used for on one day (UTC); `refused` counts by reason."""
 
     key_id: UUID
     ingress_list: str | None

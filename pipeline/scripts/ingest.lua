@@ -1,16 +1,31 @@
 #!lua
 -- Store, index and enqueue one vCon, all or nothing.
 -- ARGV: uuid, document, created_at (epoch s), digest, sorted set, max depth, trace context or "",
---       n lists, lists..., index keys...
--- Returns {"new" | "duplicate" | "replaced"}, {"busy"} or {"full", list}.
+--       owner (the lineage of a partner's key, or "" for whoever may replace everything),
+--       "1" if the owner brought it in before, n lists, lists..., index keys...
+-- Returns {"new" | "duplicate" | "replaced"}, {"busy"}, {"foreign"} or {"full", list}.
 -- Repeating it is harmless: the digest tells that this very document is here already, and each
 -- list that got the uuid is remembered beside the digest.
 local uuid, document, created, digest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local sorted_set, max_depth, context, n = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
+local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
+local owner, owned, n = ARGV[8], ARGV[9] == '1', tonumber(ARGV[10])
 local key, about, holds = 'vcon:' .. uuid, 'pc:about:' .. uuid, 'pc:holds:' .. uuid
 
 local here = redis.call('EXISTS', key) == 1
 local same = here and redis.call('HGET', about, 'digest') == digest
+
+local known_owner = redis.call('HGET', about, 'owner')
+if owner ~= '' then
+  if known_owner and known_owner ~= owner then
+    return {'foreign'}
+  end
+  -- without an owner it came in by our own door, or is a copy that was brought back for a while
+  local ours = here and not known_owner and redis.call('HEXISTS', about, 'digest') == 1
+  if ours or here and not known_owner and not owned then
+    return {'foreign'}
+  end
+  known_owner = owner
+end
 
 -- A run is at work on it, or has begun and waits for its next attempt.
 local function is_processed()
@@ -30,7 +45,7 @@ if not same and is_processed() then
   return {'busy'}
 end
 local wanted = {}
-for i = 9, 8 + n do
+for i = 11, 10 + n do
   local list = ARGV[i]
   if not (same and redis.call('HEXISTS', about, 'in:' .. list) == 1) then
     if redis.call('LLEN', list) >= max_depth then
@@ -57,12 +72,15 @@ if not same then
   redis.call('DEL', about)
   redis.call('ZADD', sorted_set, created, uuid)
   local index = {}
-  for i = 9 + n, #ARGV do
+  for i = 11 + n, #ARGV do
     index[#index + 1] = ARGV[i]
     redis.call('SADD', ARGV[i], uuid)
     redis.call('PERSIST', ARGV[i]) -- other writers let the index go after a day
   end
   redis.call('HSET', about, 'digest', digest, 'index', cjson.encode(index))
+  if known_owner then
+    redis.call('HSET', about, 'owner', known_owner)
+  end
 end
 for _, list in ipairs(wanted) do
   redis.call('HSET', about, 'in:' .. list, 1)

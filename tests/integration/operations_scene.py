@@ -33,7 +33,7 @@ from pipeline.lists import lists_of
 from pipeline.operations import PipelineOperations
 from pipeline.store import VconStore
 from schemas.ingested import Ingested
-from tests.integration.pipeline_fixtures import Scene, a_vcon, both, configured
+from tests.integration.pipeline_fixtures import Scene, a_vcon, both, configured, key_ring
 
 EXPIRY, DEAD_EXPIRY, RUN_EXPIRY = 600, 900, 300
 MAX_DEPTH = 5
@@ -67,7 +67,7 @@ class Operations:
             run_expiry=RUN_EXPIRY,
         )
         limits = IngressLimits(max_vcon_bytes=100_000, key_required=False)
-        self.ingress = Ingress(self.configuration, limits, self.intake)
+        self.ingress = Ingress(self.configuration, limits, self.intake, key_ring())
         self.operations = self.operations_with(NoPostgres())
 
     def operations_with(self, history: Any) -> PipelineOperations:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from core.database import Database
 from core.errors import ConfigurationError
+from core.ingress_ledger import PartnerRecords
 from core.settings import Settings
 from pipeline import configuration, connection, keys
 from pipeline.front import PipelineFront
@@ -34,13 +36,20 @@ class Pruned:
         return 0
 
 
+def partner_records(settings: Settings) -> PartnerRecords:
+    """Records in a Postgres that nobody can reach."""
+    database = Database()
+    database.initialize(settings)
+    return PartnerRecords(database)
+
+
 class Opened:
     """A front at work."""
 
     def __init__(self, settings: Settings, client: Redis) -> None:
         self.history, self.client = Pruned(), client
         self.changes = asyncio.Event()
-        self.front = PipelineFront(settings, self.history, self._changed)  # type: ignore[arg-type]
+        self.front = PipelineFront(settings, self.history, partner_records(settings), self._changed)  # type: ignore[arg-type]
         self.queues = Queues(self.front.connection, run_expiry=60, vcon_expiry=60)
 
     async def _changed(self) -> None:

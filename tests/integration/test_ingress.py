@@ -24,7 +24,7 @@ from pipeline.connection import RedisConnection
 from pipeline.ingress import Ingress, IngressLimits
 from pipeline.intake import Intake
 from pipeline.modules import Guests
-from tests.integration.pipeline_fixtures import VCON_EXPIRY, Scene, a_vcon, new_uuid
+from tests.integration.pipeline_fixtures import VCON_EXPIRY, Scene, a_vcon, key_ring, new_uuid
 
 type Door = Callable[..., Ingress]
 
@@ -33,7 +33,6 @@ CONFIG = PipelineConfig(
         "main": Chain("main", ingress_lists=("in", "also")),
         "off": Chain("off", ingress_lists=("off",), enabled=False),
     },
-    ingress_auth={"in": ("key-1", "key-2"), "also": ("key-3",)},
 )
 
 
@@ -48,6 +47,7 @@ def door(redis: RedisConnection) -> Door:
             Configuration(CONFIG, Guests()),
             IngressLimits(max_vcon_bytes, key_required),
             Intake(redis, sorted_set="vcons", max_depth=max_depth),
+            key_ring(**{"in": ("key-1", "key-2"), "also": ("key-3",)}),
         )
 
     return make
@@ -259,6 +259,7 @@ async def test_redis_being_away_is_said(redis_url: str):
         Configuration(CONFIG, Guests()),
         IngressLimits(10_000, key_required=False),
         Intake(nowhere, sorted_set="vcons", max_depth=5),
+        key_ring(),
     )
     with pytest.raises(UnavailableError):
         await ingress.take(a_vcon(), ["in"], None)

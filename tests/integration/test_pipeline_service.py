@@ -24,6 +24,7 @@ from tests.integration.pipeline_fixtures import (
     a_vcon,
     both,
     configured,
+    key_ring,
     link,
     new_uuid,
     storage,
@@ -71,10 +72,12 @@ async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pyte
     runs = scene.runs(configuration)
     hearing = asyncio.create_task(runs.listen())
     limits = IngressLimits(100_000, key_required=False)
+    external: Any = None  # partners have a door with tests of its own
     operations: Any = None  # what operators do has tests of its own
     yield PipelineService(
         configuration,
-        Ingress(configuration, limits, scene.intake),
+        Ingress(configuration, limits, scene.intake, key_ring()),
+        external,
         VconFinder(configuration, scene.store, calls, 100),
         runs,
         calls,

@@ -19,6 +19,9 @@ class ScriptedPipeline:
     async def ingest(self, vcon: Any, ingress_lists: Any, api_key: Any) -> Any:
         return self._did("ingest", vcon, ingress_lists, api_key)
 
+    async def ingest_external(self, vcon: Any, ingress_list: Any, api_key: Any) -> Any:
+        return self._did("ingest_external", vcon, ingress_list, api_key)
+
     async def run_chain(self, chain: Any, vcon: Any, wait: Any, key: Any) -> Any:
         return self._did("run_chain", chain, vcon, wait, key)
 

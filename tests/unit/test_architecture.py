@@ -87,7 +87,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *("plugboard_client", "health"),
         *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
         *("migrations", "records", "record_rows", "run_history", "run_queries"),
-        *("ingress_keys", "ingress_ledger"),
+        *("ingress_keys", "ingress_ledger", "settings_retention"),
     ),
     # assembly
     ("bootstrap", "bootstrap_worker"),

@@ -1,0 +1,30 @@
+"""The partner's door for vCons."""
+
+from typing import Any, ClassVar, override
+
+from pydantic import Field, SkipValidation
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+
+
+class ExternalIngress(ActionRunner):
+    """200 `{uuid}`, for new and for equal content. The key is checked before the vCon is."""
+
+    needs_pipeline: ClassVar[bool] = True
+    secret_fields: ClassVar[frozenset[str]] = frozenset({"api_key"})
+
+    vcon: SkipValidation[dict[str, Any]] = Field(description="The vCon")
+    ingress_list: str = Field(description="The key's list")
+    api_key: str = Field(description="Ingress key")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Take a vCon from a partner"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        taken = await client.pipeline.ingest_external(self.vcon, self.ingress_list, self.api_key)
+        return ActionResponse(status_code=200, fields={"uuid": taken.uuid})

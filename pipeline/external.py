@@ -1,0 +1,166 @@
+"""The partner's door: key first, body second, one list, and only what is the partner's own."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from uuid import UUID
+
+from core.errors import (
+    ConflictError,
+    InvalidError,
+    PatchcordError,
+    RateLimitedError,
+    TooLargeError,
+    UnavailableError,
+)
+from core.ingress_ledger import IngressLedger, Used
+from core.metrics import VCONS_RECEIVED
+from pipeline.configuration import Configuration
+from pipeline.connection import RedisConnection
+from pipeline.ingress import entry_of
+from pipeline.intake import Entry, Intake, Owner, foreign
+from pipeline.key_ring import KeyRing
+from schemas.ingested import Ingested
+from schemas.ingress_key import IngressKey
+
+WINDOW_MS = 60_000
+REASONS: dict[type[PatchcordError], str] = {
+    InvalidError: "invalid",
+    ConflictError: "conflict",
+    TooLargeError: "too_large",
+    RateLimitedError: "rate_limited",
+    UnavailableError: "unavailable",
+}
+
+log = logging.getLogger(__name__)
+
+
+class ExternalDoor:
+    """Takes vCons in from partners, each with a key to one list."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        max_vcon_bytes: int,
+        intake: Intake,
+        keys: KeyRing,
+        ledger: IngressLedger,
+        redis: RedisConnection,
+    ) -> None:
+        """`ledger` is called in threads; `usage` is what was not yet written down there."""
+        self._configuration = configuration
+        self._max_vcon_bytes = max_vcon_bytes
+        self._intake = intake
+        self._keys = keys
+        self._ledger = ledger
+        self._redis = redis
+        self.usage = UsageMeter(ledger)
+
+    async def take(self, vcon: object, ingress_list: str, api_key: str) -> Ingested:
+        """The vCon's canonical uuid and what came of it.
+
+        Raises:
+            ForbiddenError: the key does not open this list; nothing else has been looked at.
+            RateLimitedError: with the seconds to wait.
+            InvalidError: with everything that is wrong with the vCon, and where.
+            TooLargeError: when it is larger than accepted.
+            ConflictError: the uuid is not this key's, or is being processed with other content.
+            UnavailableError: the list is full or read by nobody, or Redis or Postgres is away.
+        """
+        key = await self._keys.check(api_key, [ingress_list])
+        try:
+            await self._within_limit(key)
+            entry = self._entry(vcon, key)
+            taken = await self._take(entry, key)
+        except PatchcordError as error:
+            self.usage.refused(key.id, REASONS.get(type(error), "other"))
+            raise
+        self.usage.accepted(key.id, len(entry.document))
+        VCONS_RECEIVED.count(ingress_list, taken.outcome)
+        return taken
+
+    async def _within_limit(self, key: IngressKey) -> None:
+        if key.requests_per_minute is None:
+            return
+        wait = await self._redis.script(
+            "rate", str(key.lineage), key.requests_per_minute, WINDOW_MS
+        )
+        if wait:
+            seconds = math.ceil(wait / 1000)
+            raise RateLimitedError(
+                f"{key.requests_per_minute} requests a minute are let in; try again in {seconds} s"
+            )
+
+    def _entry(self, vcon: object, key: IngressKey) -> Entry:
+        if self._configuration.config.chain_reading(key.ingress_list) is None:
+            raise UnavailableError(f"list {key.ingress_list} is read by no chain at present")
+        if not isinstance(vcon, Mapping):
+            raise InvalidError("vcon: must be an object")
+        limits = (self._max_vcon_bytes, key.max_vcon_bytes or self._max_vcon_bytes)
+        return entry_of(vcon, min(limits))
+
+    async def _take(self, entry: Entry, key: IngressKey) -> Ingested:
+        uuid = UUID(entry.vcon_uuid)
+        claim = await asyncio.to_thread(self._ledger.claim, uuid, key.lineage)
+        if claim == "foreign":
+            raise foreign(entry.vcon_uuid)
+        owner = Owner(str(key.lineage), brought_it=claim == "mine")
+        try:
+            outcome = await self._intake.ingest(entry, [key.ingress_list], owner)
+        except ConflictError:  # Redis has said that nothing was written
+            if claim == "new":
+                await asyncio.to_thread(self._ledger.release, uuid, key.lineage)
+            raise
+        return Ingested(uuid=entry.vcon_uuid, outcome=outcome)
+
+
+class UsageMeter:
+    """Counts in memory, and writes down now and then: a crash may lose a few seconds of counts."""
+
+    def __init__(self, ledger: IngressLedger) -> None:
+        """Nothing is counted yet."""
+        self._ledger = ledger
+        self._used: dict[UUID, Used] = {}
+
+    def accepted(self, key_id: UUID, size: int) -> None:
+        """One vCon of so many bytes was taken in."""
+        used = self._of(key_id)
+        used.accepted += 1
+        used.bytes += size
+
+    def refused(self, key_id: UUID, reason: str) -> None:
+        """One was turned away."""
+        used = self._of(key_id)
+        used.refused[reason] = used.refused.get(reason, 0) + 1
+
+    async def write(self) -> None:
+        """Write down what was counted; while Postgres is away it stays here.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached.
+        """
+        used, self._used = self._used, {}
+        if not used:
+            return
+        try:
+            await asyncio.to_thread(self._ledger.add_usage, datetime.now(UTC).date(), used)
+        except PatchcordError:
+            for key_id, each in used.items():
+                self._add(key_id, each)
+            raise
+
+    def _of(self, key_id: UUID) -> Used:
+        used = self._used.setdefault(key_id, Used())
+        used.last = datetime.now(UTC)
+        return used
+
+    def _add(self, key_id: UUID, more: Used) -> None:
+        used = self._used.setdefault(key_id, more)
+        if used is more:
+            return
+        used.accepted += more.accepted
+        used.bytes += more.bytes
+        for reason, count in more.refused.items():
+            used.refused[reason] = used.refused.get(reason, 0) + count

@@ -1,0 +1,112 @@
+"""Whether a key opens a list: looked up in Postgres, remembered for seconds, never assumed."""
+
+import asyncio
+import hmac
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from core.errors import ForbiddenError, UnavailableError
+from core.ingress_keys import hashed
+from schemas.ingress_key import IngressKey
+
+FRESH = 3.0
+"""Seconds that a key is not looked up again: a revoked one works no longer than this."""
+STALE = 60.0
+"""Seconds that a key still works while Postgres is away, since it was last found valid there."""
+MOST = 10_000
+"""Keys that are remembered at once."""
+
+type Verdict = Literal["valid", "expired", "revoked", "other list"]
+type FindKey = Callable[[str], Awaitable[IngressKey | None]]
+
+
+def verdict(key: IngressKey, ingress_list: str | None, now: datetime) -> Verdict:
+    """What a known key is worth at this time for a list (None: for any)."""
+    if key.revoked_at is not None and key.revoked_at <= now:
+        return "revoked"
+    if key.expires_at is not None and key.expires_at <= now:
+        return "expired"
+    if ingress_list is not None and not hmac.compare_digest(
+        key.ingress_list.encode("utf-8", "replace"), ingress_list.encode("utf-8", "replace")
+    ):
+        return "other list"
+    return "valid"
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    key: IngressKey
+    at: float
+
+
+class KeyRing:
+    """The keys that this process has seen lately."""
+
+    def __init__(self, find: FindKey, clock: Callable[[], float]) -> None:
+        """`find` looks a key up by its hash; `clock` counts seconds and never goes back."""
+        self._find = find
+        self._clock = clock
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+
+    async def check(self, api_key: str | None, lists: Sequence[str]) -> IngressKey:
+        """The key, if it opens every list named.
+
+        Raises:
+            ForbiddenError: when it does not; each reason, an unknown list too, in the same words.
+            UnavailableError: when Postgres is away and the key was not verified just before.
+        """
+        key = await self._known(api_key or "")
+        now = datetime.now(UTC)
+        names: Sequence[str | None] = lists or [None]
+        for name in names:
+            if key is None or verdict(key, name, now) != "valid":
+                raise ForbiddenError(refusal(name))
+        assert key is not None
+        return key
+
+    def forget(self) -> None:
+        """Look every key up again: some were changed by this very process."""
+        self._seen.clear()
+
+    async def _known(self, api_key: str) -> IngressKey | None:
+        if not api_key:
+            return None
+        digest = hashed(api_key)
+        seen = self._seen.get(digest)
+        if seen is not None and self._clock() - seen.at < FRESH:
+            return seen.key
+        asked = self._clock()
+        try:
+            key = await self._find(digest)
+        except UnavailableError:
+            if seen is not None and self._clock() - seen.at < STALE:
+                return seen.key
+            raise UnavailableError("ingress keys cannot be verified just now; try again") from None
+        self._remember(digest, key, asked)
+        return key
+
+    def _remember(self, digest: str, key: IngressKey | None, asked: float) -> None:
+        self._seen.pop(digest, None)
+        if key is not None and verdict(key, None, datetime.now(UTC)) == "valid":
+            self._seen[digest] = _Seen(key, asked)
+            if len(self._seen) > MOST:
+                self._seen.popitem(last=False)
+
+
+def refusal(ingress_list: str | None) -> str:
+    """What whoever has no key for a list is told, as vcon-server words it."""
+    if ingress_list is None:
+        return "Invalid API Key"
+    return f"Invalid API Key for ingress list '{ingress_list[:200]}'"
+
+
+def in_thread(find: Callable[[str], IngressKey | None]) -> FindKey:
+    """A blocking look-up, done in a thread."""
+
+    async def find_in_thread(digest: str) -> IngressKey | None:
+        return await asyncio.to_thread(find, digest)
+
+    return find_in_thread

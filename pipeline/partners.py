@@ -1,0 +1,63 @@
+"""All that partners need: their door, their keys, and what is written down of them."""
+
+import asyncio
+import logging
+import time
+
+from core.errors import UnavailableError
+from core.ingress_keys import hashed
+from core.ingress_ledger import PartnerRecords
+from pipeline.configuration import Configuration
+from pipeline.connection import RedisConnection
+from pipeline.external import ExternalDoor
+from pipeline.intake import Intake
+from pipeline.key_ring import KeyRing, in_thread
+
+USAGE_SECONDS = 5.0
+RETRY_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Partners:
+    """`ring` verifies keys, `door` takes vCons in, `records` is what administrators work on."""
+
+    def __init__(
+        self, configuration: Configuration, redis: RedisConnection, records: PartnerRecords
+    ) -> None:
+        """Connects to nothing."""
+        self._configuration = configuration
+        self._redis = redis
+        self.records = records
+        self.ring = KeyRing(in_thread(records.keys.find), time.monotonic)
+        self._outdated = asyncio.Event()
+        self._outdated.set()
+
+    def open_door(self, max_vcon_bytes: int, intake: Intake) -> ExternalDoor:
+        """The door for partners."""
+        parts = (self._configuration, max_vcon_bytes, intake)
+        self.door = ExternalDoor(*parts, self.ring, self.records.ledger, self._redis)
+        return self.door
+
+    def configuration_changed(self) -> None:
+        """Take the keys of the configuration over again, soon."""
+        self._outdated.set()
+
+    async def keep_up(self) -> None:
+        """Bring the keys of every new configuration into Postgres, however long it is away."""
+        while True:
+            await self._outdated.wait()
+            self._outdated.clear()
+            while not await self._synced():  # noqa: ASYNC110 -- Postgres has no event for it
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _synced(self) -> bool:
+        auth = self._configuration.config.ingress_auth
+        configured = {name: [hashed(key) for key in keys] for name, keys in auth.items()}
+        try:
+            await asyncio.to_thread(self.records.keys.sync, configured)
+        except UnavailableError as error:
+            log.debug("ingress keys wait for Postgres", extra={"cause": str(error)})
+            return False
+        self.ring.forget()
+        return True

@@ -1,0 +1,262 @@
+"""The partner's door, with real Redis and Postgres, through the action that offers it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from core.action_registry import ActionRegistry
+from core.action_response import ActionResponse
+from core.database import Database
+from core.dispatch import Dispatcher
+from core.ingress_keys import hashed
+from core.ingress_ledger import PartnerRecords
+from core.settings import DatabaseSettings
+from pipeline import keys as names
+from pipeline.config import Chain, PipelineConfig
+from pipeline.configuration import Configuration
+from pipeline.connection import RedisConnection
+from pipeline.ingress import Ingress, IngressLimits
+from pipeline.intake import Intake
+from pipeline.modules import Guests
+from pipeline.partners import Partners
+from schemas.ingress_key import Author, IngressKey, NewKey
+from tests.integration.pipeline_fixtures import a_vcon, new_uuid
+
+ACTIONS = ActionRegistry.discover("actions")
+ADMIN = Author(actor="service:1")
+LISTS = ("customer_data", "support_calls")
+MOST = 4_000
+
+
+class Street:
+    """Both doors, and a partner's way to them."""
+
+    def __init__(self, redis: RedisConnection, client: Redis, database: Database) -> None:
+        self.client, self.database = client, database
+        chains = {"main": Chain("main", ingress_lists=LISTS)}
+        self.configuration = Configuration(PipelineConfig(chains=chains), Guests())
+        records = PartnerRecords(database)
+        self.keys, self.ledger = records.keys, records.ledger
+        self.partners = Partners(self.configuration, redis, records)
+        intake = Intake(redis, sorted_set="vcons", max_depth=100)
+        door = self.partners.open_door(MOST, intake)
+        limits = IngressLimits(MOST, key_required=False)
+        self.own = Ingress(self.configuration, limits, intake, self.partners.ring)
+        self._pipeline = SimpleNamespace(ingest_external=door.take, ingest=self.own.take)
+        self._dispatcher = Dispatcher(ACTIONS, timeout=25, run_blocking=asyncio.to_thread)
+
+    def key(self, secret: str, name: str = "customer_data", **limits: Any) -> IngressKey:
+        """A new key for a list."""
+        new = NewKey(ingress_list=name, label="partner", **limits)
+        return self.keys.create(new, hashed(secret), ADMIN)
+
+    async def push(
+        self, vcon: object, api_key: object = "secret-1", ingress_list: object = "customer_data"
+    ) -> ActionResponse:
+        """The answer to a partner."""
+        fields = {"vcon": vcon, "ingress_list": ingress_list, "api_key": api_key}
+        client = SimpleNamespace(pipeline=self._pipeline)
+        return await self._dispatcher.answer("ExternalIngress", fields, client, None)
+
+    async def code(self, vcon: object, *place: object) -> int:
+        """The code of that answer."""
+        return (await self.push(vcon, *place)).status_code
+
+    def stored(self, vcon_uuid: str) -> Any:
+        """What Redis has of a vCon."""
+        return self.client.json().get(names.vcon(vcon_uuid))
+
+
+@pytest.fixture
+async def street(
+    redis: RedisConnection, client: Redis, database_settings: DatabaseSettings
+) -> AsyncIterator[Street]:
+    """Doors without any key."""
+    database = Database()
+    database.initialize(database_settings)
+    yield Street(redis, client, database)
+    database.close()
+
+
+async def test_a_partner_pushes_to_its_list(street: Street):
+    """200 with the uuid; the vCon is stored and queued there and nowhere else."""
+    await asyncio.to_thread(street.key, "secret-1")
+    vcon = a_vcon()
+    answer = await street.push(vcon)
+    assert (answer.status_code, answer.fields) == (200, {"uuid": vcon["uuid"]})
+    assert street.client.lrange("customer_data", 0, -1) == [vcon["uuid"]]
+    assert street.client.llen("support_calls") == 0
+    assert await street.code(vcon) == 200
+    assert street.client.llen("customer_data") == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["support_calls", "nowhere", "DLQ:customer_data", "pc:workers", ""]
+)
+@pytest.mark.parametrize("vcon", [{}, [], None, "x"])
+async def test_a_key_opens_no_other_list(street: Street, name: str, vcon: object):
+    """403 in the same words whether the list exists or not, before the body is looked at."""
+    await asyncio.to_thread(street.key, "secret-1")
+    answer = await street.push(vcon, "secret-1", name)
+    assert (answer.status_code, answer.message) == (
+        403,
+        f"Invalid API Key for ingress list '{name}'",
+    )
+    assert street.client.keys("*") == []
+
+
+async def test_what_is_no_key_opens_nothing(street: Street):
+    """Unknown, empty, revoked and expired keys: one answer for all."""
+    revoked = await asyncio.to_thread(street.key, "revoked")
+    await asyncio.to_thread(street.keys.revoke, revoked.id, ADMIN)
+    await asyncio.to_thread(street.key, "expired", expires_in_days=-1)
+    for secret in ("unknown", "", "revoked", "expired", "\ud800", "x" * 10_000):
+        assert await street.code(a_vcon(), secret) == 403
+    assert street.client.keys("*") == []
+
+
+async def test_what_is_wrong_with_a_vcon_is_told(street: Street):
+    """400 with every problem and its place; 413 beyond the size of the service or of the key."""
+    await asyncio.to_thread(street.key, "secret-1")
+    await asyncio.to_thread(lambda: street.key("small", max_vcon_bytes=300))
+    answer = await street.push({"vcon": "0.4.0", "uuid": "../../x", "parties": "nobody"})
+    assert answer.status_code == 400
+    assert all(word in answer.message for word in ("uuid", "created_at", "parties"))
+    assert [await street.code(vcon) for vcon in (None, [], "x", {})] == [400] * 4
+    assert await street.code(a_vcon(subject="x" * MOST)) == 413
+    assert await street.code(a_vcon(subject="x" * 300), "small") == 413
+    assert street.client.keys("vcon:*") == []
+
+
+async def test_a_partner_replaces_only_what_its_own_lineage_brought(street: Street):
+    """A rotated key is the same owner; another key of the same list is not."""
+    first = await asyncio.to_thread(street.key, "secret-1")
+    await asyncio.to_thread(street.key, "secret-2")
+    await asyncio.to_thread(street.keys.rotate, first.id, hashed("rotated"), 1, ADMIN)
+    vcon = a_vcon()
+    assert await street.code(vcon) == 200
+    other = a_vcon(vcon["uuid"], subject="other")
+    assert await street.code(other, "secret-2") == 409
+    assert "subject" not in street.stored(vcon["uuid"])
+    assert await street.code(other, "rotated") == 200
+    assert street.stored(vcon["uuid"])["subject"] == "other"
+
+
+async def test_redis_forgetting_frees_no_uuid(street: Street):
+    """The owner may bring the vCon again, somebody else may not."""
+    await asyncio.to_thread(street.key, "secret-1")
+    await asyncio.to_thread(street.key, "secret-2")
+    vcon = a_vcon()
+    assert await street.code(vcon) == 200
+    street.client.flushall()
+    assert await street.code(vcon, "secret-2") == 409
+    assert street.client.keys("vcon:*") == []
+    assert await street.code(vcon) == 200
+
+
+async def test_what_came_in_by_our_own_door_is_not_for_partners(street: Street):
+    """Not even after they have tried; our own door may replace what is theirs."""
+    await asyncio.to_thread(street.key, "secret-1")
+    ours, theirs = a_vcon(), a_vcon()
+    await street.own.take(ours, ["customer_data"], None)
+    for _ in range(2):
+        assert await street.code(a_vcon(ours["uuid"], subject="mine")) == 409
+    assert "subject" not in street.stored(ours["uuid"])
+    assert await street.code(theirs) == 200
+    await street.own.take(a_vcon(theirs["uuid"], subject="ours"), [], None)
+    assert await street.code(a_vcon(theirs["uuid"], subject="theirs again")) == 200
+
+
+async def test_of_many_partners_at_once_one_gets_the_uuid(street: Street):
+    """Eight keys push the same uuid: one is let in, and its content is what is stored."""
+    secrets = [f"secret-{number}" for number in range(8)]
+    for secret in secrets:
+        await asyncio.to_thread(street.key, secret)
+    vcon_uuid = new_uuid()
+    codes = await asyncio.gather(
+        *(street.code(a_vcon(vcon_uuid, subject=secret), secret) for secret in secrets)
+    )
+    assert sorted(codes) == [200] + [409] * 7
+    assert street.stored(vcon_uuid)["subject"] == secrets[codes.index(200)]
+
+
+async def test_too_many_requests_are_told_how_long_to_wait(street: Street):
+    """The limit holds for a lineage, over all its keys; another key is not touched by it."""
+    key = await asyncio.to_thread(lambda: street.key("secret-1", requests_per_minute=3))
+    await asyncio.to_thread(street.key, "secret-2")
+    await asyncio.to_thread(street.keys.rotate, key.id, hashed("rotated"), 1, ADMIN)
+    secrets = ("secret-1", "rotated", "secret-1", "rotated")
+    answers = [await street.push(a_vcon(), secret) for secret in secrets]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    seconds = int(answers[-1].message.rpartition(" in ")[2].removesuffix(" s"))
+    assert 1 <= seconds <= 60
+    assert await street.code(a_vcon(), "secret-2") == 200
+    [window] = [name for name in street.client.keys("pc:rate:*") if not name.endswith(":n")]
+    for number in street.client.zrange(window, 0, -1):
+        street.client.zincrby(window, -60_000, number)
+    assert await street.code(a_vcon()) == 200
+
+
+async def test_what_a_key_was_used_for_is_counted(street: Street):
+    """Accepted, bytes, and what was refused by reason."""
+    key = await asyncio.to_thread(lambda: street.key("secret-1", requests_per_minute=2))
+    for vcon in (a_vcon(), {}, a_vcon()):
+        await street.push(vcon)
+    meter = street.partners.door.usage
+    await meter.write()
+    [usage] = await asyncio.to_thread(street.ledger.usage, key.id, None, None)
+    assert (usage.accepted, usage.refused) == (1, {"invalid": 1, "rate_limited": 1})
+    assert usage.bytes > 100
+    await meter.write()
+    assert await asyncio.to_thread(street.ledger.usage, key.id, None, None) == [usage]
+
+
+async def test_keys_of_the_file_are_taken_over(street: Street):
+    """At the start and after a change; what is gone from the file works no more."""
+    for secret, code in (("file-key-1", 200), ("file-key-2", 200)):
+        auth = {"customer_data": (secret,)}
+        config = PipelineConfig(chains=street.configuration.config.chains, ingress_auth=auth)
+        street.configuration.adopt(Configuration(config, Guests()))
+        assert await street.partners._synced()
+        assert await street.code(a_vcon(), secret) == code
+    assert await street.code(a_vcon(), "file-key-1") == 403
+
+
+async def test_without_postgres_no_door_is_open(street: Street, database_settings):
+    """A key verified just before works on; any other is 503, right or wrong."""
+    await asyncio.to_thread(street.key, "secret-1")
+    await asyncio.to_thread(street.key, "secret-2")
+    ring = street.partners.ring
+    await ring.check("secret-1", ["customer_data"])
+    nowhere = database_settings.model_copy(update={"postgres_port": 1})
+    street.database.initialize(nowhere)
+    began = ring._clock()
+    ring._clock = lambda: began + 50
+    assert (await ring.check("secret-1", ["customer_data"])).ingress_list == "customer_data"
+    assert await street.code(a_vcon(), "secret-2") == 503
+    assert await street.code(a_vcon(), "wrong") == 503
+    ring._clock = lambda: began + 70
+    assert await street.code(a_vcon()) == 503
+    assert street.client.keys("*") == []
+
+
+async def test_nothing_secret_is_written_down(street: Street, redis_url: str):
+    """Neither Redis nor Postgres has the key itself, nor has an answer."""
+    key = await asyncio.to_thread(street.key, "canary-api-key-123456")
+    answer = await street.push({"uuid": "x"}, "canary-api-key-123456")
+    assert await street.code(a_vcon(), "canary-api-key-123456") == 200
+    outsider = Redis.from_url(redis_url)
+    held = [str(outsider.dump(name)) for name in outsider.keys("*")]
+    outsider.close()
+    with street.database.session() as session:
+        tables = ("ingress_keys", "audit_events", "ingress_usage", "vcon_owners")
+        for table in tables:
+            held += map(str, session.connection().exec_driver_sql(f"SELECT * FROM {table}").all())
+    assert str(key.id) in "".join(held)
+    assert "canary-api-key-123456" not in "".join([*held, str(answer)])
