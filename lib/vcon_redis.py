@@ -109,6 +109,10 @@ class AsyncVconRedis:
         """Write a vCon; with a `ttl` it goes after so many seconds, else that stays as it is."""
         await _store().put(normalised(vcon_dict), ttl or 0)
 
+    async def set_expiry(self, vcon_id: str, ttl: int) -> bool:
+        """Let the vCon go after so many seconds; False when there is none."""
+        return bool(await installed().command("EXPIRE", _key(vcon_id), ttl))
+
 
 def _store() -> VconStore:
     # Asked for each time: a guest may construct its VconRedis before there is a connection.

@@ -45,7 +45,7 @@ def laid_over(defaults: Mapping[str, Any] | type[BaseModel], spec: GuestSpec) ->
         options = defaults.model_validate(dict(spec.options))
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
-        problems = [f"options.{_path(each['loc'])}: {each['msg']}" for each in details]
+        problems = [f"{_path(each['loc'])}: {each['msg']}" for each in details]
         raise GuestError("; ".join(problems)) from None
     _tell_unknown(defaults, spec)
     return options
@@ -64,7 +64,7 @@ def fresh(options: Options) -> Options:
 
 
 def _path(location: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in location)
+    return ".".join(["options", *(str(part) for part in location)])
 
 
 def _tell_unknown(model: type[BaseModel], spec: GuestSpec) -> None:

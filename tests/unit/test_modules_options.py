@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from core.errors import GuestError
 from lib.options import GuestOptions
+from links import sampler
 from pipeline.config import GuestSpec
 from pipeline.modules_contract import LINK, guest_in
 from pipeline.modules_options import fresh, laid_over, option
@@ -59,6 +60,13 @@ def test_every_wrong_option_is_told_by_its_path_and_without_its_value() -> None:
     assert "options.password: Input should be a valid string" in told
     assert "options.webhook-urls.1: Input should be a valid string" in told
     assert "hidden-word" not in told
+
+
+def test_options_that_do_not_go_together_are_told_as_such() -> None:
+    """No single one of them is wrong."""
+    spec = GuestSpec("mine", "links.sampler", options={"method": "modulo", "value": 0})
+    with pytest.raises(GuestError, match=r"^options: Value error, value: modulo needs a whole"):
+        laid_over(sampler.Options, spec)
 
 
 def test_an_option_that_is_null_is_unset() -> None:
