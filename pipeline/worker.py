@@ -34,6 +34,8 @@ LOG_LEVELS: dict[plan.Ending, int] = {
     "partial": logging.WARNING,
     "failed": logging.WARNING,
 }
+CLAIMED_AT_ONCE = 16
+"""vCons in one claim: those that wait equally long drift apart instead of ending in one go."""
 IDLE_SECONDS = 5.0
 """How long an idle worker trusts to be woken: a retry may have been left by one that died."""
 
@@ -61,6 +63,7 @@ class Worker:
         self._meter = meter
         self._concurrency = concurrency
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._settling: set[int] = set()
         self._broken_off: list[LiveRun] = []
         self._first_list: str | None = None
         self._freed = asyncio.Event()
@@ -119,9 +122,9 @@ class Worker:
             await self._queues.give_back(self._id, live.claim, live.record("queued"))
 
     async def _step(self) -> None:
-        free = self._concurrency - len(self._running)
-        if free == 0:
-            await self._slot_freed()
+        if (free := self._free_slots()) <= 0:
+            self._freed.clear()
+            await self._freed.wait()
             return
         self._watch.forget()
         lists, lapses = self._rotated(), self._runner.lapses
@@ -143,10 +146,11 @@ class Worker:
             if token not in self._running:
                 await self._queues.give_back_orphan(self._id, vcon_uuid, token)
 
-    async def _slot_freed(self) -> None:
-        self._freed.clear()
-        if self._running:
-            await self._freed.wait()
+    def _free_slots(self) -> int:
+        """How many may be claimed: a run whose end is only to be written needs no slot any more."""
+        working = len(self._running) - len(self._settling)
+        most = 2 * self._concurrency - len(self._running)
+        return min(self._concurrency - working, most, CLAIMED_AT_ONCE)
 
     def _rotated(self) -> list[str]:
         """The lists, beginning elsewhere each time, so that a busy one does not starve another."""
@@ -163,6 +167,7 @@ class Worker:
 
     def _ended(self, token: int) -> None:
         del self._running[token]
+        self._settling.discard(token)
         self._freed.set()
         self._watch.wake()  # it may have left a retry behind: ask when that is due
 
@@ -192,6 +197,8 @@ class Worker:
 
     async def _settle_somehow(self, live: LiveRun, ending: plan.Ending) -> bool:
         """Settle; a vCon that cannot be forwarded as configured is a dead letter, not stuck."""
+        self._settling.add(live.claim.token)
+        self._freed.set()  # first, so that the next claim travels with this settlement
         try:
             return await self._connection.insist(lambda: self._settle(live, ending))
         except CommandRefused as error:
