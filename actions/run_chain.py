@@ -11,7 +11,7 @@ from schemas.run import FINISHED
 from schemas.selection import one_of
 
 LONGEST_WAIT = 0.9
-"""Part of an action's time that may be spent waiting; the rest is for the answer."""
+"""Part of the time left that may be spent waiting; the rest is for the answer."""
 
 
 class RunChain(ActionRunner):
@@ -40,8 +40,10 @@ class RunChain(ActionRunner):
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
         vcon = one_of(self.vcon_uuid, self.vcon)
-        wait = min(self.wait, LONGEST_WAIT * client.action_timeout)
-        run = await client.pipeline.run_chain(self.chain, vcon, wait, self.idempotency_key)
+        wait = min(self.wait, LONGEST_WAIT * client.seconds_left())
+        run = await client.pipeline.run_chain(
+            *(self.chain, vcon, wait, self.idempotency_key), waiting=client.giving_way()
+        )
         if run.status in FINISHED:
             return ActionResponse(status_code=200, fields=run.summary())
         # Whether a worker has begun or is about to makes no difference to the caller.

@@ -1,35 +1,33 @@
 """The one place where everything is put together, started, and stopped in order."""
 
 import asyncio
-import contextvars
 import logging
 import random
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 from core import metrics, readings
 from core.action_registry import ActionRegistry
-from core.action_runner import ActionRunner
 from core.backoff import Backoff
+from core.blocking_pool import BlockingPool
 from core.channel import Channel
 from core.conversation import Limits
 from core.credentials import Credentials
 from core.database import database
-from core.errors import ConfigurationError, PatchcordError
+from core.errors import PatchcordError
 from core.handshake import check_request_line, handshake_url
 from core.health import health_server
 from core.ingress_ledger import PartnerRecords
 from core.metrics_page import MetricsPage
+from core.offer import offered_actions
 from core.plugboard_client import TOPIC, PlugboardClient
 from core.readiness import Readiness
 from core.records import Records
 from core.replies import REPLY_FORMATS
 from core.request_desk import RequestDesk
+from core.responder import RequestLimits
 from core.run_history import RunHistory
 from core.settings import Settings
-from core.signals import StopSignals, on_hangup, until
+from core.signals import LINGER, StopSignals, end_within, on_hangup, until
 from core.supervisor import Supervisor, workers
 from core.telemetry import Telemetry
 from core.traced_dispatch import dispatcher
@@ -44,10 +42,14 @@ EXIT_STOPPED, EXIT_CONFIGURATION, EXIT_RETIRED = 0, 2, 3
 async def serve(settings: Settings) -> int:
     """Run the service until SIGTERM or SIGINT; the exit code.
 
+    The process ends `LINGER` s after that even if a thread, which nobody can stop, runs on.
+
     Raises:
         ConfigurationError: when it cannot start as configured.
     """
-    return await Service(settings).run(StopSignals())
+    exit_code = await Service(settings).run(StopSignals())
+    end_within(LINGER, exit_code)
+    return exit_code
 
 
 class Service:
@@ -66,7 +68,7 @@ class Service:
         self._settings = settings
         self._draining = False
         self._records = Records(database)
-        self._threads = ThreadPoolExecutor(settings.blocking_threads, thread_name_prefix="action")
+        self._threads = BlockingPool(settings.blocking_threads)
         self._pipeline = self._build_pipeline() if settings.has_pipeline else None
         self._workers = self._build_workers(self._pipeline) if self._pipeline else None
         actions = offered_actions(settings)
@@ -81,7 +83,12 @@ class Service:
             token=self._token_is_good if settings.strict_token else None,
         )
         self._health = health_server(settings, self._readiness.checks, self._page.render)
-        readings.show(joined=lambda: self._client.joined, desk=self._desk, workers=self._workers)
+        readings.show(
+            joined=lambda: self._client.joined,
+            desk=self._desk,
+            threads=self._threads,
+            workers=self._workers,
+        )
 
     def _token_is_good(self) -> bool:
         return not self._client.credentials.present.deleted
@@ -126,9 +133,7 @@ class Service:
                 join_timeout=settings.join_timeout,
                 rejoin=backoff,
             ),
-            dispatcher=dispatcher(
-                actions, timeout=settings.action_timeout, run_blocking=self._run_blocking
-            ),
+            dispatcher=dispatcher(actions, run_blocking=self._threads.run),
             desk=self._desk,
             events=ActionRegistry.discover("events"),
             reply_format=REPLY_FORMATS[settings.reply_format],
@@ -137,12 +142,8 @@ class Service:
             pipeline=self._pipeline.service if self._pipeline else None,
             relay=self._pipeline.answers if self._pipeline else None,
             limits=Limits(settings.request_line_limit, settings.max_frame_bytes),
+            request_limits=RequestLimits(settings.action_timeout, settings.max_vcon_bytes),
         )
-
-    async def _run_blocking(self, function: Callable[[], Any]) -> Any:
-        context = contextvars.copy_context()  # so that log lines carry the request's fields
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, context.run, function)
 
     async def run(self, signals: StopSignals) -> int:
         """Serve until told to stop; the exit code."""
@@ -206,35 +207,12 @@ class Service:
         if self._pipeline:
             await self._pipeline.close()
         await asyncio.to_thread(self._records.close, 5.0)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         if self._health:
             await asyncio.to_thread(self._health.close)
         await asyncio.to_thread(self._telemetry.close)
         self._page.close()
         await asyncio.to_thread(database.close)
-
-
-def offered_actions(settings: Settings) -> ActionRegistry:
-    """The actions that are published and run, as the settings want it.
-
-    Raises:
-        ConfigurationError: when ACTIONS names one that is not there.
-    """
-    everything = ActionRegistry.discover("actions")
-    wanted = everything.select(settings.actions) if settings.actions else everything
-    withheld = {name: why for name, cls in wanted.items() if (why := _withheld(cls, settings))}
-    if settings.actions and withheld:
-        raise ConfigurationError([f"ACTIONS: {name} {why}" for name, why in withheld.items()])
-    return wanted.select(name for name in wanted if name not in withheld)
-
-
-def _withheld(cls: type[ActionRunner], settings: Settings) -> str | None:
-    """Why an action is not offered, if it is not."""
-    if cls.needs_pipeline and not settings.has_pipeline:
-        return "needs a pipeline: set CONSERVER_CONFIG_FILE and REDIS_URL"
-    if cls.administrative and not settings.admin_actions:
-        return "is administrative: set ADMIN_ACTIONS=true"
-    return None
 
 
 async def _first_to_end(main: list[asyncio.Task[None]], beside: list[asyncio.Task[None]]) -> None:

@@ -1,21 +1,17 @@
 """Puts one worker process together; the service starts as many as CONSERVER_WORKERS says."""
 
 import asyncio
-import os
-import threading
 
 from core import log_context
 from core.metrics_file import MetricsFile
 from core.settings import Settings
-from core.signals import StopSignals, on_hangup, on_input, until
+from core.signals import LINGER, StopSignals, end_within, on_hangup, on_input, until
 from core.telemetry import Telemetry
 from lib.host import receive_guests
 from pipeline.observers import run_fields
 from pipeline.worker_process import WorkerProcess
 
 EXIT_STOPPED = 0
-LINGER = 1.0
-"""Seconds that letting go may take, once everything has been given back."""
 
 
 async def work(settings: Settings, worker_id: str) -> int:
@@ -48,7 +44,7 @@ async def work(settings: Settings, worker_id: str) -> int:
     try:
         await _until_stopped(worker, signals, settings.shutdown_grace)
     finally:
-        _end_within(LINGER)
+        end_within(LINGER, EXIT_STOPPED)
     numbers.write()
     await worker.close()
     await asyncio.to_thread(telemetry.close)
@@ -64,9 +60,3 @@ async def _until_stopped(worker: WorkerProcess, signals: StopSignals, grace: flo
     if running.done():
         running.result()
     running.cancel()  # it may be waiting for Redis
-
-
-def _end_within(seconds: float) -> None:
-    timer = threading.Timer(seconds, os._exit, [EXIT_STOPPED])
-    timer.daemon = True
-    timer.start()

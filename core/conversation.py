@@ -35,7 +35,11 @@ class Limits(NamedTuple):
 
 
 class Conversation:
-    """Carries out what the channel decides; `websocket` is the open connection, if there is one."""
+    """Carries out what the channel decides.
+
+    `websocket` is the open connection, if there is one; `heard_bytes` the length of the message
+    that is being dealt with.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Conversation:
     ) -> None:
         """`handle` is given everything that the channel reports."""
         self.websocket: TextConnection | None = None
+        self.heard_bytes = 0
         self._channel = channel
         self._outbox = outbox
         self._handle = handle
@@ -90,6 +95,7 @@ class Conversation:
         now = _now()
         self._flush_is_near = True
         for number, text in enumerate(texts, 1):
+            self.heard_bytes = len(text)
             for effect in self._channel.received(text, now):
                 self._handle(effect)
             if number % HEARD_AT_ONCE == 0:

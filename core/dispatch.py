@@ -1,6 +1,6 @@
 """A request becomes an answer: find the action, validate the fields, run it, name what went wrong.
 
-`Dispatcher.answer` never raises: every outcome is a response.
+`Dispatcher.answer` raises nothing but what its own cancellation does: every outcome is a response.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from pydantic import ValidationError
 
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
-from core.deadlines import Deadlines
 from core.errors import (
     ConflictError,
     ForbiddenError,
@@ -53,23 +52,17 @@ type RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 class Dispatcher:
-    """Turns requests into answers with one set of actions; `timeout` is the seconds each gets."""
+    """Turns requests into answers with one set of actions."""
 
     def __init__(
-        self,
-        actions: Mapping[str, type[ActionRunner]],
-        *,
-        timeout: float,
-        run_blocking: RunBlocking,
+        self, actions: Mapping[str, type[ActionRunner]], *, run_blocking: RunBlocking
     ) -> None:
         """`run_blocking` awaits a function that it runs in a thread."""
-        self.timeout = timeout
         self._actions = dict(actions)  # whatever mapping it is, this one is quick
         self._blocking = frozenset(
             action for action in actions.values() if not inspect.iscoroutinefunction(action.run)
         )
         self._run_blocking = run_blocking
-        self._deadlines = Deadlines()
 
     async def answer(
         self, name: object, fields: object, client: Any, websocket: Any
@@ -82,7 +75,11 @@ class Dispatcher:
             return await self._outcome(action, fields, client, websocket)
         except PatchcordError as error:
             return _expected(action.discriminator(), error)
-        except Exception:  # noqa: BLE001 -- the caller gets an id, the log gets the traceback
+        except (Exception, SystemExit, GeneratorExit):  # noqa: BLE001 -- the log gets the traceback
+            return incident(action.discriminator())
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
             return incident(action.discriminator())
 
     async def _outcome(
@@ -92,21 +89,7 @@ class Dispatcher:
             request = action.model_validate(fields)
         except ValidationError as error:
             raise InvalidError(explain(action, error)) from None
-        return await self._in_time(action, request, client, websocket)
-
-    async def _in_time(
-        self, action: type[ActionRunner], request: ActionRunner, client: Any, websocket: Any
-    ) -> ActionResponse:
-        limit, is_late = self._deadlines.begin(self.timeout), False
-        try:
-            try:
-                outcome = await self._run(action, request, client, websocket)
-            finally:
-                is_late = self._deadlines.end(limit)
-        except asyncio.CancelledError:
-            if not is_late:
-                raise
-            return _too_slow(action.discriminator(), self.timeout)
+        outcome = await self._run(action, request, client, websocket)
         if not isinstance(outcome, ActionResponse):
             msg = f"run() returned {type(outcome).__name__} instead of an ActionResponse"
             raise TypeError(msg)
@@ -120,6 +103,11 @@ class Dispatcher:
             return self._run_blocking(partial(run, client, websocket))
         awaitable: Awaitable[Any] = run(client, websocket)
         return awaitable
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def explain(action: type[ActionRunner], error: ValidationError) -> str:
@@ -149,11 +137,6 @@ def _wrong_field(detail: Mapping[str, Any], secret: frozenset[str]) -> str:
         told = detail["msg"].removeprefix("Value error, ")
         words = "is not valid" if where[0] in secret else told[:LONGEST_WORDS]
     return f"{path}: {words}"
-
-
-def _too_slow(name: str, seconds: float) -> ActionResponse:
-    log.warning("action took too long", extra={"action": name, "seconds": seconds})
-    return ActionResponse(status_code=504, message=f"{name} took longer than {seconds:g} s")
 
 
 def _expected(name: str, error: PatchcordError) -> ActionResponse:

@@ -79,15 +79,18 @@ REQUESTS = Requests()
 REGISTRY.register(REQUESTS)
 IN_FLIGHT = _gauge("requests_in_flight", "Requests that an action works on.")
 WAITING = _gauge("requests_waiting", "Requests that wait for room.")
+GIVING_WAY = _gauge("requests_giving_way", "Requests that take up no room: they wait for a run.")
 STUCK_THREADS = _gauge(
     "stuck_threads", "Threads of blocking actions that outlived their deadline and still run."
 )
 
-DROPPED = _counter("dropped", "Requests and answers dropped unsent.", "reason")
+DROPPED = _counter("dropped", "Requests not run and answers not sent.", "reason")
 EXPIRED = DROPPED.labels("expired")
-"""Requests that waited until the Plugboard had given them up; they were not run."""
+"""Requests whose time was over before their turn came; answered with 504, not run."""
 DUPLICATE_REFS = DROPPED.labels("duplicate_ref")
 """Requests whose ref was taken on already."""
+MALFORMED = DROPPED.labels("malformed")
+"""Messages that are none."""
 WITHOUT_REF = DROPPED.labels("no_ref")
 """Requests that nobody could be answered to."""
 LATE_ANSWERS = DROPPED.labels("late_answer")

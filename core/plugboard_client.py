@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from core import channel_effects as effects
@@ -14,6 +15,7 @@ from core import metrics
 from core.action_runner import ActionRunner
 from core.backoff import Backoff
 from core.channel import Channel
+from core.channel_counts import count
 from core.channel_states import State
 from core.conversation import Conversation, Limits
 from core.credentials import Credentials
@@ -28,7 +30,7 @@ from core.ports_relay import AnswerRelay
 from core.reconnection import Reconnection
 from core.replies import ReplyFormat
 from core.request_desk import RequestDesk
-from core.responder import Responder
+from core.responder import RequestLimits, Responder
 from schemas.service import Service
 from schemas.token import Token
 
@@ -64,6 +66,7 @@ class PlugboardClient(Client):
         reconnect: Backoff,
         records: Records,
         limits: Limits,
+        request_limits: RequestLimits,
         pipeline: Pipeline | None = None,
         relay: AnswerRelay | None = None,
     ) -> None:
@@ -81,7 +84,8 @@ class PlugboardClient(Client):
         self._events = EventRouter(events, channel.topic)
         self._conversation = Conversation(channel, self._outbox, self._handle, limits)
         self._responder = Responder(
-            dispatcher, desk, reply_format, self._outbox, self._conversation.wake
+            *(dispatcher, desk, request_limits, reply_format),
+            *(self._outbox, self._conversation.wake),
         )
         self._handover = Handover(relay, self._outbox, self._conversation.wake)
         self._leaving = asyncio.Event()
@@ -97,8 +101,16 @@ class PlugboardClient(Client):
 
     @property
     def action_timeout(self) -> float:
-        """Seconds that an action gets."""
-        return self._responder.action_timeout
+        """Seconds that a request gets, from its receipt to its answer."""
+        return self._responder.seconds
+
+    def seconds_left(self) -> float:
+        """Of those, what is left to the present request."""
+        return self._responder.seconds_left()
+
+    def giving_way(self) -> AbstractContextManager[None]:
+        """Inside, the present request takes up no room among those that run."""
+        return self._responder.giving_way()
 
     @property
     def records(self) -> Records:
@@ -119,7 +131,10 @@ class PlugboardClient(Client):
 
     def accept(self, action: object, fields: object, response_ref: object) -> None:
         """Take on one request; its answer is sent when it is there, or a 503 at once."""
-        self._responder.accept(action, fields, response_ref, self, self._conversation.websocket)
+        conversation = self._conversation
+        self._responder.accept(
+            *(action, fields, response_ref, self, conversation.websocket, conversation.heard_bytes)
+        )
 
     def retire(self, why: str) -> None:
         """The service is no more: `retired` says why, and `run` ends when all have their answer."""
@@ -193,12 +208,13 @@ class PlugboardClient(Client):
             case effects.Joined(response):
                 self._on_joined(response)
             case effects.Dropped() | effects.ReplyReceived() | effects.Disconnected():
+                count(effect)
                 log.debug("nothing to do: %s", effect)
             case effects.Left():
                 log.info("left the service's channel", extra={"confirmed": effect.acknowledged})
                 self._left.set()
             case trouble:
-                _count(trouble)
+                count(trouble)
                 if self._reconnection.is_news(trouble):
                     log.warning("%s", trouble)
 
@@ -216,13 +232,6 @@ class PlugboardClient(Client):
 
 _PARTED = (effects.ChannelCrashed, effects.ChannelClosed, effects.Disconnected, effects.Left)
 """What ends the time in which answers can be sent."""
-
-
-def _count(effect: effects.Effect) -> None:
-    if isinstance(effect, effects.HeartbeatMissed):
-        metrics.HEARTBEATS_MISSED.inc()
-    elif isinstance(effect, effects.JoinRefused):
-        metrics.JOINS_REFUSED.inc()
 
 
 def _now() -> float:

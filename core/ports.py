@@ -1,6 +1,7 @@
 """What an action may see of the service, as typing Protocols: no action imports the pipeline."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from core.credentials import Credentials
@@ -36,8 +37,12 @@ class Pipeline(Protocol):
         vcon: str | Mapping[str, Any],
         wait: float,
         idempotency_key: str | None = None,
+        waiting: AbstractContextManager[None] | None = None,
     ) -> Run:
-        """Run one chain on one vCon (a uuid or a document); the run after at most `wait` s."""
+        """Run one chain on one vCon (a uuid or a document); the run after at most `wait` s.
+
+        `waiting` is entered for that time.
+        """
         ...
 
     async def cancel_run(self, run_id: str) -> Run:
@@ -91,7 +96,18 @@ class Client(Protocol):
 
     @property
     def action_timeout(self) -> float:
-        """Seconds that an action gets; an answer after that is a 504."""
+        """Seconds that a request gets, from its receipt; then it is answered with 504."""
+        ...
+
+    def seconds_left(self) -> float:
+        """Of those, what is left to the present request."""
+        ...
+
+    def giving_way(self) -> AbstractContextManager[None]:
+        """For an action that only waits for something: `with client.giving_way(): await ...`.
+
+        Inside, its request does not count among the MAX_CONCURRENCY that run.
+        """
         ...
 
     @property

@@ -7,11 +7,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any
 
 log = logging.getLogger(__name__)
 
 type Work = Callable[[], Coroutine[Any, Any, None]]
+
+MOST_ASIDE = 1024
+"""How many pieces may go on without taking up room: each still takes up memory."""
 
 
 class RequestDesk:
@@ -23,11 +27,17 @@ class RequestDesk:
         self._most_waiting = waiting
         self._waiting: deque[Work] = deque()
         self._running: set[asyncio.Task[None]] = set()
+        self._taken = self._aside = 0
 
     @property
     def running(self) -> int:
-        """How many pieces are worked on."""
-        return len(self._running)
+        """How many pieces are worked on and take up room."""
+        return self._taken
+
+    @property
+    def aside(self) -> int:
+        """How many have stepped aside."""
+        return self._aside
 
     @property
     def waiting(self) -> int:
@@ -39,7 +49,7 @@ class RequestDesk:
 
         What is started now runs until it first has to wait before this returns.
         """
-        if len(self._running) < self._at_once:
+        if self._taken < self._at_once:
             self._start(work)
             return True
         if len(self._waiting) < self._most_waiting:
@@ -48,9 +58,11 @@ class RequestDesk:
         return False
 
     def _start(self, work: Work) -> None:
+        self._taken += 1
         # Eagerly: what need not wait for anything is done by then, without a turn of the loop.
         task = asyncio.Task(work(), loop=asyncio.get_running_loop(), eager_start=True)
         if task.done():
+            self._taken -= 1
             _judge(task)
         else:
             self._running.add(task)
@@ -58,9 +70,31 @@ class RequestDesk:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        self._taken -= 1
         _judge(task)
-        while self._waiting and len(self._running) < self._at_once:
+        self._fill()
+
+    def _fill(self) -> None:
+        while self._waiting and self._taken < self._at_once:
             self._start(self._waiting.popleft())
+
+    def step_aside(self) -> bool:
+        """The piece that runs now only waits until `come_back`: its room is for others.
+
+        False when too many have done so already; then it keeps its room.
+        """
+        if self._aside >= MOST_ASIDE:
+            return False
+        self._aside += 1
+        self._taken -= 1
+        # In a context of its own: what begins there has nothing to do with this piece.
+        asyncio.get_running_loop().call_soon(self._fill, context=Context())
+        return True
+
+    def come_back(self) -> None:
+        """It goes on, at once; so for a moment there may be one too many."""
+        self._aside -= 1
+        self._taken += 1
 
     async def idle(self) -> None:
         """Until nothing runs and nothing waits."""

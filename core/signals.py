@@ -1,10 +1,15 @@
 """What ends a process, as events."""
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import override
+
+LINGER = 1.0
+"""Seconds that letting go may take, once everything has been given back."""
 
 
 class StopSignals:
@@ -53,3 +58,10 @@ async def on_input(*, said: Callable[[], None], closed: Callable[[], None]) -> N
     """
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: _Input(said, closed), sys.stdin)
+
+
+def end_within(seconds: float, exit_code: int) -> None:
+    """End this process by then, even if a guest's thread, which nobody can stop, runs on."""
+    timer = threading.Timer(seconds, os._exit, [exit_code])
+    timer.daemon = True
+    timer.start()

@@ -1,5 +1,6 @@
 """A span around each request, put there from outside and only where traces are sent."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, override
 
@@ -19,11 +20,10 @@ class TracedDispatcher(Dispatcher):
         actions: Mapping[str, type[ActionRunner]],
         spans: Spans,
         *,
-        timeout: float,
         run_blocking: RunBlocking,
     ) -> None:
         """`spans` is what to trace with."""
-        super().__init__(actions, timeout=timeout, run_blocking=run_blocking)
+        super().__init__(actions, run_blocking=run_blocking)
         self._names = frozenset(actions)
         self._spans = spans
 
@@ -35,7 +35,11 @@ class TracedDispatcher(Dispatcher):
         action = name if isinstance(name, str) and name in self._names else UNKNOWN
         about = {"action": action, "ref": str(log_context.fields().get("ref", ""))}
         with self._spans.span(f"request.{action}", about) as span:
-            response = await super().answer(name, fields, client, websocket)
+            try:
+                response = await super().answer(name, fields, client, websocket)
+            except asyncio.CancelledError:  # its time was over, or this replica stops
+                span.failed("cancelled")
+                raise
             span.say("code", response.status_code)
             if response.status_code >= 500:
                 span.failed(str(response.status_code))
@@ -43,9 +47,9 @@ class TracedDispatcher(Dispatcher):
 
 
 def dispatcher(
-    actions: Mapping[str, type[ActionRunner]], *, timeout: float, run_blocking: RunBlocking
+    actions: Mapping[str, type[ActionRunner]], *, run_blocking: RunBlocking
 ) -> Dispatcher:
     """A dispatcher, traced if anything is."""
     if (spans := installed()) is None:
-        return Dispatcher(actions, timeout=timeout, run_blocking=run_blocking)
-    return TracedDispatcher(actions, spans, timeout=timeout, run_blocking=run_blocking)
+        return Dispatcher(actions, run_blocking=run_blocking)
+    return TracedDispatcher(actions, spans, run_blocking=run_blocking)

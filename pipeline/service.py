@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from core.errors import InvalidError, UnknownNameError
@@ -62,8 +63,11 @@ class PipelineService:
         vcon: str | Mapping[str, Any],
         wait: float,
         idempotency_key: str | None = None,
+        waiting: AbstractContextManager[None] | None = None,
     ) -> Run:
         """Run one chain on one vCon; the run when it is finished, or after `wait` seconds.
+
+        While it does nothing but wait it is inside `waiting`.
 
         The same key again within a day, on any replica, gives the run that was requested first.
 
@@ -76,7 +80,8 @@ class PipelineService:
         run_id = await self._requested(chain, vcon, idempotency_key)
         if wait <= 0:
             return await self._runs.find(run_id)
-        return await self._runs.wait(run_id, wait)
+        with waiting or nullcontext():
+            return await self._runs.wait(run_id, wait)
 
     async def _requested(self, chain: str, vcon: str | Mapping[str, Any], key: str | None) -> str:
         if key is not None:  # before the vCon is touched: a document would be taken in once more

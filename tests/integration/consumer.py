@@ -1,8 +1,8 @@
 """The real client against a development Plugboard, for the tests of the client."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from typing import Any
@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from core.action_registry import ActionRegistry
 from core.action_runner import ActionRunner
 from core.backoff import Backoff
+from core.blocking_pool import BlockingPool
 from core.channel import Channel
 from core.conversation import Limits
 from core.credentials import Credentials
@@ -21,6 +22,7 @@ from core.plugboard_client import TOPIC, PlugboardClient
 from core.ports_relay import AnswerRelay
 from core.replies import REPLY_FORMATS
 from core.request_desk import RequestDesk
+from core.responder import RequestLimits
 from devstack.plugboard import ConsumerConnection, PlugboardSettings, Variant
 from tests.integration.plugboard_scene import PATIENCE, Scene, plugboard
 from tests.unit.recording_records import RecordingRecords
@@ -68,10 +70,10 @@ class Consumer:
 
     async def hears(self, connection: ConsumerConnection) -> None:
         """Return when the client has dealt with all that was sent to it so far."""
-        before = len(connection.received)
-        connection.push("request", {"action": "?", "fields": {}, "response_ref": "hears"})
+        before, ref = len(connection.received), f"hears-{uuid.uuid4()}"
+        connection.push("request", {"action": "?", "fields": {}, "response_ref": ref})
         await self.board.wait_for(
-            lambda: any("hears" in str(frame) for frame in connection.received[before:])
+            lambda: any(ref in str(frame) for frame in connection.received[before:])
         )
 
     async def ask(self, action: object, **fields: Any) -> tuple[int, Any]:
@@ -122,14 +124,15 @@ async def replica(
     timeout: float = 25.0,
     reply_format: str = "auto",
     heartbeat: tuple[float, float] = (30.0, 10.0),
-    pool: ThreadPoolExecutor | None = None,
+    fields_bytes: int = 8_000_000,
+    threads: int = 2,
     reconnect: Backoff = SOON,
     token: str | None = None,
     websocket_url: str | None = None,
     relay: AnswerRelay | None = None,
 ) -> AsyncIterator[Consumer]:
     """A client with these actions that has begun to run at the scene's board."""
-    records = RecordingRecords()
+    records, pool = RecordingRecords(), BlockingPool(threads)
     client = PlugboardClient(
         url_for=lambda value: handshake_url(
             websocket_url or scene.board.websocket_url, value, published(actions), vsn
@@ -144,10 +147,7 @@ async def replica(
         ),
         dispatcher=Dispatcher(
             {cls.discriminator(): cls for cls in actions},
-            timeout=timeout,
-            run_blocking=lambda function: asyncio.get_running_loop().run_in_executor(
-                pool, function
-            ),
+            run_blocking=pool.run,
         ),
         desk=RequestDesk(at_once=at_once, waiting=waiting),
         events=ActionRegistry.discover("events"),
@@ -155,6 +155,7 @@ async def replica(
         reconnect=reconnect,
         records=records,
         limits=Limits(),
+        request_limits=RequestLimits(timeout, fields_bytes),
         relay=relay,
     )
     running = Consumer(scene, client, records)
@@ -164,6 +165,7 @@ async def replica(
         await client.leave(0)
         running.running.cancel()
         await asyncio.gather(running.running, return_exceptions=True)
+        pool.close()
 
 
 def published(actions: Iterable[type[ActionRunner]]) -> dict[str, Any]:

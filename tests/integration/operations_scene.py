@@ -200,7 +200,7 @@ async def filed(ops: Operations, vcon_uuid: str) -> None:
 
 async def ask(ops: Operations, action: str, **fields: Any) -> ActionResponse:
     """The answer to one request."""
-    dispatcher = Dispatcher(ACTIONS, timeout=25, run_blocking=asyncio.to_thread)
+    dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread)
     client = SimpleNamespace(pipeline=SimpleNamespace(operations=ops.operations))
     return await dispatcher.answer(action, fields, client, None)
 

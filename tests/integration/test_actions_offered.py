@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.action_registry import ActionRegistry
-from core.bootstrap import offered_actions
+from core.offer import offered_actions
 from core.settings import Settings
 
 ACTIONS = ActionRegistry.discover("actions")

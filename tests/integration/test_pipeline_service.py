@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -112,6 +113,30 @@ async def test_a_chain_runs_on_a_document(
         ("good", "storage", "ok"),
     ]
     assert await pipeline.find_run(run.run_id) == run
+
+
+async def test_who_only_waits_says_so(
+    scene: Scene, configuration: Configuration, pipeline: Pipeline
+):
+    """From the run's registration to its end `waiting` is entered, and not before or after."""
+
+    @contextlib.contextmanager
+    def waiting() -> Iterator[None]:
+        entered.append(len(scene.elements("run:main")))
+        begun.set()
+        yield
+        entered.append(len(scene.elements("run:main")))
+
+    entered: list[int] = []
+    begun = asyncio.Event()
+    run_chain = pipeline.run_chain("main", a_vcon(), PATIENCE, waiting=waiting())
+    waits = asyncio.create_task(run_chain)
+    await begun.wait()
+    await scene.start(configuration)
+    assert (await waits).status == "done"
+    assert entered == [1, 0]
+    await pipeline.run_chain("main", a_vcon(), 0, waiting=waiting())
+    assert entered == [1, 0]
 
 
 async def test_a_chain_runs_on_what_a_storage_has(

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, override
 
 import pytest
@@ -160,15 +159,14 @@ async def test_blocking_actions_leave_the_loop_free(monkeypatch: pytest.MonkeyPa
     """While two plain `def run` block their threads, an async action is answered."""
     blocked = threading.Barrier(3)
     monkeypatch.setattr(Block, "blocked", blocked, raising=False)
-    with ThreadPoolExecutor(2, thread_name_prefix="pool") as pool:
-        async with consumer(Block, Echo, pool=pool) as running:
-            await running.joined()
-            blocking = [asyncio.create_task(running.fields("Block")) for _ in range(2)]
-            assert await running.fields("Echo", text="x") == {"text": "x"}
-            assert not any(task.done() for task in blocking)
-            await asyncio.to_thread(blocked.wait, PATIENCE)
-            threads = {answer["thread"] for answer in await asyncio.gather(*blocking)}
-            assert threads == {"pool_0", "pool_1"}
+    async with consumer(Block, Echo, threads=2) as running:
+        await running.joined()
+        blocking = [asyncio.create_task(running.fields("Block")) for _ in range(2)]
+        assert await running.fields("Echo", text="x") == {"text": "x"}
+        assert not any(task.done() for task in blocking)
+        await asyncio.to_thread(blocked.wait, PATIENCE)
+        threads = {answer["thread"] for answer in await asyncio.gather(*blocking)}
+        assert threads == {"action_0", "action_1"}
 
 
 @each_version
@@ -252,3 +250,22 @@ async def test_leaving_does_not_wait_longer_than_its_grace(hold: type[Hold]) -> 
         await running.client.leave(0.01)
         await running.ended()
         assert (await held).status_code == 503
+
+
+async def test_what_no_one_should_send_harms_no_neighbour(hold: type[Hold]) -> None:
+    """No JSON, no ref, a ref twice, fields that are too large: each is answered or counted."""
+    counted = (metrics.MALFORMED, metrics.WITHOUT_REF, metrics.DUPLICATE_REFS)
+    before = [each._value.get() for each in counted]
+    async with consumer(Hold, Echo, fields_bytes=1_000, variant=Variant.BUGFIXES) as running:
+        connection = await running.joined()
+        neighbour = running.scene.calling(action="Hold", fields={})
+        await hold.begun.wait()
+        connection.send(b"no JSON")
+        connection.push("request", {"action": "Echo", "fields": {}})
+        for _ in range(2):
+            connection.push("request", {"action": "Echo", "fields": {}, "response_ref": "twice"})
+        assert (await running.ask("Echo", text="x" * 1_000))[0] == 413
+        hold.go.set()
+        assert (await neighbour).status_code == 200
+        assert sum("twice" in str(frame) for frame in connection.received) == 1
+    assert [each._value.get() for each in counted] == [number + 1 for number in before]

@@ -22,8 +22,8 @@ class ScriptedPipeline:
     async def ingest_external(self, vcon: Any, ingress_list: Any, api_key: Any) -> Any:
         return self._did("ingest_external", vcon, ingress_list, api_key)
 
-    async def run_chain(self, chain: Any, vcon: Any, wait: Any, key: Any) -> Any:
-        return self._did("run_chain", chain, vcon, wait, key)
+    async def run_chain(self, chain: Any, vcon: Any, wait: Any, key: Any, waiting: Any) -> Any:
+        return self._did("run_chain", chain, vcon, wait, key, waiting)
 
     async def cancel_run(self, run_id: Any) -> Any:
         return self._did("cancel_run", run_id)

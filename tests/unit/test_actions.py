@@ -1,6 +1,7 @@
 """What each built-in action asks of the pipeline, and how it answers."""
 
 import asyncio
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from schemas.run import FINISHED, Run, Step
 from tests.unit.scripted_pipeline import ScriptedPipeline
 
 ACTIONS = ActionRegistry.discover("actions")
+GIVEN_WAY = nullcontext()
 UUID = "01928e10-0000-8000-8000-000000000001"
 VCON = {"vcon": "0.4.0", "uuid": UUID}
 TAGGED = Step(name="tag", kind="link", outcome="ok", seconds=0.25)
@@ -38,8 +40,10 @@ def a_run(status: str = "done") -> Run:
 
 async def ask(pipeline: ScriptedPipeline, action: str, **fields: Any) -> ActionResponse:
     """The answer to one request."""
-    dispatcher = Dispatcher(ACTIONS, timeout=25, run_blocking=asyncio.to_thread)
-    client = SimpleNamespace(pipeline=pipeline, action_timeout=25.0)
+    dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread)
+    client = SimpleNamespace(
+        pipeline=pipeline, seconds_left=lambda: 25.0, giving_way=lambda: GIVEN_WAY
+    )
     return await dispatcher.answer(action, fields, client, None)
 
 
@@ -54,19 +58,19 @@ CALLS: list[tuple[str, dict[str, Any], tuple[Any, ...], Any]] = [
     (
         "RunChain",
         {"chain": "main", "vcon_uuid": UUID},
-        ("run_chain", "main", UUID, 20, None),
+        ("run_chain", "main", UUID, 20, None, GIVEN_WAY),
         a_run(),
     ),
     (
         "RunChain",
         {"chain": "main", "vcon": VCON, "wait": 0},
-        ("run_chain", "main", VCON, 0, None),
+        ("run_chain", "main", VCON, 0, None, GIVEN_WAY),
         a_run(),
     ),
     (
         "RunChain",
         {"chain": "main", "vcon": VCON, "wait": 1e9, "idempotency_key": "once"},
-        ("run_chain", "main", VCON, 22.5, "once"),
+        ("run_chain", "main", VCON, 22.5, "once", GIVEN_WAY),
         a_run(),
     ),
     ("GetRun", {"run_id": "r-1"}, ("find_run", "r-1"), a_run()),

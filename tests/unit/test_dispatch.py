@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, ClassVar, override
 
 import pytest
 from pydantic import ValidationError
@@ -20,9 +20,9 @@ async def in_thread(function: Any) -> Any:
     return await asyncio.to_thread(function)
 
 
-async def answer(name: object, fields: object = None, timeout: float = 60.0) -> ActionResponse:
+async def answer(name: object, fields: object = None) -> ActionResponse:
     """The answer to one request."""
-    dispatcher = Dispatcher(ACTIONS, timeout=timeout, run_blocking=in_thread)
+    dispatcher = Dispatcher(ACTIONS, run_blocking=in_thread)
     return await dispatcher.answer(name, {} if fields is None else fields, None, None)
 
 
@@ -41,7 +41,7 @@ async def test_an_action_gets_client_and_websocket() -> None:
             seen.extend((client, websocket))
             return ActionResponse(status_code=200)
 
-    dispatcher = Dispatcher({"Seeing": Seeing}, timeout=60, run_blocking=in_thread)
+    dispatcher = Dispatcher({"Seeing": Seeing}, run_blocking=in_thread)
     await dispatcher.answer("Seeing", {}, "client", "websocket")
     assert seen == ["client", "websocket"]
 
@@ -83,7 +83,7 @@ async def test_fields_that_are_no_object_are_400(fields: object) -> None:
 
 async def test_fields_that_are_null_are_400() -> None:
     """`fields: null` is no empty object."""
-    dispatcher = Dispatcher(ACTIONS, timeout=60, run_blocking=in_thread)
+    dispatcher = Dispatcher(ACTIONS, run_blocking=in_thread)
     response = await dispatcher.answer("Echo", None, None, None)
     assert (response.status_code, response.message) == (
         400,
@@ -213,14 +213,34 @@ async def test_an_action_must_return_a_response(
     assert f"run() returned {type(outcome).__name__}" in caplog.text
 
 
-async def test_a_slow_action_is_cancelled_and_answered_504(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+class Ending(Echo):
+    """Ends in a way that an action should not."""
+
+    how: ClassVar[type[BaseException]]
+
+    @override
+    async def run(self, client: Any, websocket: Any) -> ActionResponse:
+        raise type(self).how
+
+
+@pytest.mark.parametrize("how", [SystemExit, GeneratorExit, asyncio.CancelledError, StopIteration])
+async def test_an_action_that_ends_oddly_is_an_incident(
+    how: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After `timeout` seconds the caller is told so."""
+    """Neither does the process end with it, nor is the caller left without an answer."""
+    monkeypatch.setattr(Ending, "how", how, raising=False)
+    dispatcher = Dispatcher({"Ending": Ending}, run_blocking=in_thread)
+    assert (await dispatcher.answer("Ending", {}, None, None)).status_code == 500
+
+
+async def test_who_is_cancelled_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cancellation from outside is no incident: whoever cancelled knows what to answer."""
     Hold.prepare(monkeypatch)
-    response = await answer("Hold", timeout=0.001)
-    assert (response.status_code, response.message) == (504, "Hold took longer than 0.001 s")
-    assert [record.action for record in caplog.records] == ["Hold"]
+    answering = asyncio.create_task(answer("Hold"))
+    await Hold.begun.wait()
+    answering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answering
 
 
 async def test_failures_are_logged_and_mistakes_of_callers_are_not(

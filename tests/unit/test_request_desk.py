@@ -129,3 +129,37 @@ async def test_work_that_fails_makes_room_and_is_logged(
     [record] = caplog.records
     assert (record.levelno, str(record.exc_info[1])) == (logging.ERROR, "broken")
     await desk.idle()
+
+
+async def test_who_steps_aside_makes_room() -> None:
+    """While one only waits another runs in its place; when it comes back it goes on at once."""
+    desk, others = RequestDesk(at_once=1, waiting=2), jobs(2)
+    aside, back = Job(), Job()
+
+    async def patient() -> None:
+        assert desk.step_aside()
+        await aside()
+        desk.come_back()
+        await back()
+
+    for work in (patient, *others):
+        assert desk.take(work)
+    await others[0].begun.wait()
+    assert (desk.running, desk.aside, desk.waiting) == (1, 1, 1)
+    aside.end.set()
+    await back.begun.wait()
+    assert (desk.running, desk.aside) == (2, 0)
+    others[0].end.set()
+    await turns()
+    assert (desk.running, begun(others)) == (1, [True, False])
+    for job in (back, others[1]):
+        job.end.set()
+    await desk.idle()
+    assert (desk.running, begun(others)) == (0, [True, True])
+
+
+async def test_not_all_may_step_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits takes up memory; beyond a number it keeps its room."""
+    monkeypatch.setattr("core.request_desk.MOST_ASIDE", 1)
+    desk = RequestDesk(at_once=2, waiting=0)
+    assert [desk.step_aside(), desk.step_aside()] == [True, False]

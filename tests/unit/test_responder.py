@@ -1,7 +1,8 @@
 """Every request taken on is answered once, whatever becomes of it."""
 
 import asyncio
-from typing import Any
+import contextlib
+from typing import Any, ClassVar
 
 import orjson
 import pytest
@@ -14,22 +15,44 @@ from core.dispatch import Dispatcher
 from core.outbound import WORTH_SENDING, Outbox
 from core.replies import REPLY_FORMATS
 from core.request_desk import RequestDesk
-from core.responder import Responder
+from core.responder import RequestLimits, Responder
 from tests.unit.actions_for_tests import Echo, Hold, Returning
+
+FIELDS_BYTES = 1_000
+
+
+SOON = 0.005
+
+
+class Stubborn(Hold):
+    """Like `Hold`, but no cancellation ends it."""
+
+    async def run(self, client: Any, websocket: Any) -> ActionResponse:
+        while not self.go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.go.wait()
+        return ActionResponse(status_code=200)
 
 
 class Office:
     """A responder whose answers, kept for want of a channel, can be read."""
 
     def __init__(
-        self, *, at_once: int = 2, waiting: int = 1, more: type[ActionRunner] = Returning
+        self,
+        *,
+        at_once: int = 2,
+        waiting: int = 1,
+        more: type[ActionRunner] = Returning,
+        seconds: float = 60.0,
     ) -> None:
-        actions = {cls.__name__: cls for cls in (Echo, Hold, more)}
+        actions = {cls.__name__: cls for cls in (Echo, Hold, Stubborn, more)}
+        self.desk = RequestDesk(at_once=at_once, waiting=waiting)
         self._outbox = Outbox(Channel("service"))
         self._news = asyncio.Event()
         self.responder = Responder(
-            Dispatcher(actions, timeout=60, run_blocking=asyncio.to_thread),
-            RequestDesk(at_once=at_once, waiting=waiting),
+            Dispatcher(actions, run_blocking=asyncio.to_thread),
+            self.desk,
+            RequestLimits(seconds, FIELDS_BYTES),
             REPLY_FORMATS["vera"],
             self._outbox,
             self._news.set,
@@ -37,7 +60,9 @@ class Office:
 
     def ask(self, action: object, ref: object, fields: object = None) -> None:
         """Hand over one request."""
-        self.responder.accept(action, {} if fields is None else fields, ref, None, None)
+        fields = {} if fields is None else fields
+        size = len(orjson.dumps(fields)) + 100
+        self.responder.accept(action, fields, ref, self.responder, None, size)
 
     def answers(self) -> dict[str, int]:
         """The status codes given since the last look, by ref."""
@@ -137,15 +162,137 @@ async def test_the_log_of_a_request_knows_its_ref() -> None:
     assert log_context.fields() == {}
 
 
-async def test_a_ref_that_comes_twice_is_answered_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Plugboard takes the first answer; a second one is not sent."""
-    Hold.prepare(monkeypatch)
-    office = Office(at_once=1, waiting=1)
-    office.ask("Hold", "twice", {})
-    office.ask("Hold", "twice", {})
-    Hold.go.set()
-    await office.responder.close(60)
-    assert [ref for ref, _ in office.payloads()] == ["twice"]
+async def test_a_ref_that_comes_twice_is_answered_once(hold: type[Hold]) -> None:
+    """The second one is dropped and counted, whether the first one runs, waits or is answered."""
+    office, before = Office(at_once=1, waiting=1), metrics.DUPLICATE_REFS._value.get()
+    for ref in ("runs", "waits", "runs", "waits"):
+        office.ask("Hold", ref)
+    hold.go.set()
+    await office.next_answers()
+    await office.desk.idle()
+    office.answers()
+    office.ask("Echo", "runs")
+    office.ask("Echo", "new")
+    assert office.answers() == {"new": 200}
+    assert metrics.DUPLICATE_REFS._value.get() - before == 3
+
+
+async def test_refs_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those answered the latest are known, and the room for them has an end."""
+    monkeypatch.setattr("core.responder.REMEMBERED", 2)
+    office = Office()
+    for ref in ("a", "b", "c", "d", "e"):
+        office.ask("Echo", ref)
+    office.answers()
+    for ref in ("a", "d", "e"):
+        office.ask("Echo", ref)
+    assert office.answers() == {"a": 200}
+
+
+async def test_a_slow_action_is_cancelled_and_answered_504(
+    hold: type[Hold], caplog: pytest.LogCaptureFixture
+) -> None:
+    """When its time is over the caller is told so, and the action ends."""
+    office = Office(seconds=SOON)
+    office.ask("Hold", "slow")
+    await office._news.wait()
+    [(ref, payload)] = office.payloads()
+    assert (ref, payload["status_code"]) == ("slow", 504)
+    assert payload["message"] == "Hold took longer than 0.005 s"
+    assert [(record.action, record.ref) for record in caplog.records] == [("Hold", "slow")]
+    await hold.ended.wait()
+    await office.desk.idle()
+
+
+async def test_what_ignores_its_end_is_answered_all_the_same(hold: type[Hold]) -> None:
+    """An action that will not be cancelled keeps its room, but not its caller waiting."""
+    office = Office(seconds=SOON)
+    office.ask("Stubborn", "r-1")
+    assert await office.next_answers() == {"r-1": 504}
+    assert office.desk.running == 1
+    hold.go.set()
+    await office.desk.idle()
+    assert office.answers() == {}
+
+
+async def test_what_waits_too_long_is_not_run(hold: type[Hold]) -> None:
+    """Its time counts from its receipt; when that is over it is answered with 504 and counted."""
+
+    class Late(Echo):
+        ran: ClassVar[list[str]] = []
+
+        async def run(self, client: Any, websocket: Any) -> ActionResponse:
+            self.ran.append(self.text)
+            return await super().run(client, websocket)
+
+    office, before = Office(at_once=1, seconds=SOON, more=Late), metrics.EXPIRED._value.get()
+    office.ask("Stubborn", "runs")
+    office.ask("Late", "waits", {"text": "too late"})
+    answers: dict[str, int] = {}
+    while len(answers) < 2:
+        answers |= await office.next_answers()
+    assert answers == {"runs": 504, "waits": 504}
+    assert metrics.EXPIRED._value.get() - before == 1
+    hold.go.set()
+    await office.desk.idle()
+    office.ask("Late", "new", {"text": "in time"})
+    assert office.answers() == {"new": 200}
+    assert Late.ran == ["in time"]
+
+
+async def test_an_action_may_ask_what_time_is_left(hold: type[Hold]) -> None:
+    """It is counted from the receipt, so waiting has used some of it up."""
+    left: list[float] = []
+
+    class Asking(Echo):
+        async def run(self, client: Any, websocket: Any) -> ActionResponse:
+            left.append(client.seconds_left())
+            return await super().run(client, websocket)
+
+    office = Office(at_once=1, more=Asking)
+    assert office.responder.seconds_left() == 60.0
+    office.ask("Hold", "runs")
+    office.ask("Asking", "waits")
+    [received_at] = [r.received_at for r in office.responder._unanswered.values() if not r.task]
+    hold.go.set()
+    await office.desk.idle()
+    now = asyncio.get_running_loop().time()
+    assert 60.0 - (now - received_at) <= left[0] < 60.0
+
+
+async def test_a_request_that_only_waits_gives_way(hold: type[Hold]) -> None:
+    """Another runs in its place; asking for it twice gives up one place only."""
+
+    class Patient(Echo):
+        async def run(self, client: Any, websocket: Any) -> ActionResponse:
+            with client.giving_way(), client.giving_way():
+                await hold.go.wait()
+            return await super().run(client, websocket)
+
+    office = Office(at_once=1, waiting=2, more=Patient)
+    for ref in ("p-1", "p-2"):
+        office.ask("Patient", ref)
+    office.ask("Echo", "e-1")
+    answers: dict[str, int] = {}
+    while "e-1" not in answers:
+        answers |= await office.next_answers()
+    assert answers == {"e-1": 200}
+    assert (office.desk.running, office.desk.aside) == (0, 2)
+    hold.go.set()
+    await office.desk.idle()
+    assert office.answers() == {"p-1": 200, "p-2": 200}
+    assert (office.desk.running, office.desk.aside) == (0, 0)
+
+
+@pytest.mark.parametrize(("length", "status"), [(989, 200), (990, 413)])
+async def test_fields_that_are_too_large_are_413(length: int, status: int) -> None:
+    """The fields alone count, as compact JSON, whatever the message around them adds."""
+    office = Office()
+    office.ask("Echo", "r-1", {"text": "x" * length})
+    [(_, payload)] = office.payloads()
+    assert payload["status_code"] == status
+    if status == 413:
+        assert payload["message"] == "the fields are 1001 bytes; at most 1000 are taken"
 
 
 async def test_fields_that_are_not_json_are_an_incident(
