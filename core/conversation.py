@@ -143,3 +143,12 @@ class Conversation:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+async def knock(url: str, limits: Limits) -> Loss | None:
+    """Connect and hang up, without joining: None if that worked, else why it did not."""
+    try:
+        async with connect(url, compression=None, close_timeout=CLOSE_TIMEOUT):
+            return None
+    except (OSError, WebSocketException) as error:
+        return judge(error, request_line_bytes(url), limits.request_line)

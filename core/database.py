@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from core.database_errors import driver_errors_translated
 from core.errors import ConfigurationError
-from core.migrations import refuse_in_production, run_alembic
+from core.migrations import refuse_in_production, revisions, run_alembic
 from core.settings import DatabaseSettings
 from core.tables import Base
 
@@ -128,6 +128,15 @@ class Database:
         except SQLAlchemyError:
             return False
         return True
+
+    def revisions(self) -> tuple[str, str]:
+        """The revision that the database is at (`none` before the first), and the newest one.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached within about two seconds.
+        """
+        with driver_errors_translated(), _initialized(self._probe).connect() as connection:
+            return revisions(connection)
 
     def _alembic(self, deed: Callable[[Config, str], None], revision: str) -> None:
         settings = _initialized(self._settings)

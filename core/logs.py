@@ -58,6 +58,11 @@ def keep_secrets_of(options: object) -> None:
     _redactor.learn_from(options)
 
 
+def without_secrets(text: str) -> str:
+    """A sentence for people that is no log line, without what is known to be secret."""
+    return _redactor.sentence(text)
+
+
 def formatter(form: Form) -> logging.Formatter:
     """What makes a line of a record."""
     as_text = form == "text" or (form == "auto" and sys.stderr.isatty())

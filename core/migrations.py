@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,13 +31,25 @@ def run_alembic(
     Raises:
         ConfigurationError: when the database is at a revision that this version does not know.
     """
-    config = Config(_ALEMBIC_INI)
-    config.set_main_option("prepend_sys_path", "")
+    config = _config()
     config.attributes.update(connection=connection, settings=settings)
     try:
         command(config, revision)
     except CommandError as error:
         raise ConfigurationError(f"The database cannot be migrated: {error}") from error
+
+
+def _config() -> Config:
+    config = Config(_ALEMBIC_INI)
+    config.set_main_option("prepend_sys_path", "")
+    return config
+
+
+def revisions(connection: Connection) -> tuple[str, str]:
+    """The revision that the database is at, and the newest one of this version; or `none`."""
+    present = MigrationContext.configure(connection).get_current_revision()
+    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    return present or "none", newest or "none"
 
 
 @contextmanager

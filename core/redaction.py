@@ -71,13 +71,16 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text without secrets."""
+        text = _KEY_VALUE.sub(_without_value, self.sentence(text))
+        return _SCHEME.sub(rf"\1 {REDACTED}", text)
+
+    def sentence(self, text: str) -> str:
+        """The same for one that may say `TOKEN: must be set`, and is known to quote no values."""
         if self._pattern is not None:
             text = self._pattern.sub(REDACTED, text)
         text = _PEM.sub(rf"\1{REDACTED}\2", text)
         text = _URL_USER.sub(rf"\1:{REDACTED}@", text)
-        text = _URL_PART.sub(rf"\1{REDACTED}", text)
-        text = _KEY_VALUE.sub(_without_value, text)
-        return _SCHEME.sub(rf"\1 {REDACTED}", text)
+        return _URL_PART.sub(rf"\1{REDACTED}", text)
 
     def fields(self, fields: Mapping[str, Any], depth: int = DEEPEST) -> dict[str, Any]:
         """The same fields, but for the values of those whose name says that they are secret."""

@@ -41,7 +41,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Configuration:
         ConfigurationError: with every problem of the file and its guests.
     """
     config = config_file.read(path, environ)
-    _keep_secrets(config)
+    keep_secrets(config)
     guests = modules.load(config)
     if (spans := installed()) is not None:
         guests = with_spans(guests, spans)
@@ -49,7 +49,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Configuration:
     return Configuration(config, guests)
 
 
-def _keep_secrets(config: PipelineConfig) -> None:
+def keep_secrets(config: PipelineConfig) -> None:
     """What guests are given to prove who they are is not for the log, whoever logs it."""
     steps = [link for chain in config.chains.values() for link in chain.links]
     guests = [step.guest for step in (*config.links.values(), *steps)]

@@ -170,10 +170,10 @@ async def test_a_deleted_service_ends_the_process(start: Start, scene: Scene) ->
     assert scene.board.consumers == []
 
 
-def run(settings: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def run(settings: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the entrypoint to its end."""
     return subprocess.run(
-        [sys.executable, ENTRYPOINT],
+        [sys.executable, ENTRYPOINT, *arguments],
         env=dict(settings),
         capture_output=True,
         text=True,
@@ -233,6 +233,22 @@ def test_what_is_wrong_is_told_and_nothing_starts(
         *(f"  {line}" for line in lines),
     ]
     assert "Traceback" not in ran.stderr
+
+
+async def test_a_check_joins_nothing(scene: Scene, database_environment: dict[str, str]) -> None:
+    """`check` tells what works and what does not, with exit code 0 or 1, and has not joined."""
+    settings = environment(scene) | database_environment
+    well = await asyncio.to_thread(run, settings, "check")
+    assert (well.returncode, well.stderr) == (0, "")
+    wrong = await asyncio.to_thread(run, settings | {"POSTGRES_PORT": "1"}, "check")
+    assert wrong.returncode == 1
+    assert [line.split()[:2] for line in wrong.stdout.splitlines()[1:]] == [
+        ["settings", "ok"],
+        ["actions", "ok"],
+        ["postgres", "failed"],
+        ["plugboard", "ok"],
+    ]
+    assert scene.board.consumers == []
 
 
 async def test_a_taken_health_port_is_told(scene: Scene) -> None:

@@ -27,7 +27,8 @@ MAY_IMPORT: dict[str, str] = {
 MAY_IMPORT_MORE: dict[str, str] = {
     "core/bootstrap.py": r"core|schemas|pipeline|lib",
     "core/bootstrap_worker.py": r"core|schemas|pipeline|lib",
-    "entrypoint.py": r"core\.(bootstrap\w*|settings|logs|errors)",
+    "core/checkup.py": r"core|schemas|pipeline|lib",
+    "entrypoint.py": r"core\.command\w*",
 }
 """The files with rules of their own."""
 
@@ -46,7 +47,15 @@ ONLY_IMPORTERS: dict[str, str] = {
 RANKS: tuple[tuple[str, ...], ...] = (
     # words
     (
-        *("errors", "frames", "backoff", "heartbeat", "channel_effects", "channel_states"),
+        *(
+            "errors",
+            "frames",
+            "backoff",
+            "findings",
+            "heartbeat",
+            "channel_effects",
+            "channel_states",
+        ),
         *("metrics", "metrics_guests", "metrics_outcomes", "log_context", "spans", "credentials"),
         *("action_fields", "action_schema", "action_response", "ports", "ports_operations"),
         "ports_relay",
@@ -83,6 +92,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "otlp_metrics",
             "action_registry",
             "offer",
+            "publication",
             "plugboard_transport",
             "conversation",
         ),
@@ -92,7 +102,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *("ingress_keys", "ingress_ledger", "settings_retention"),
     ),
     # assembly
-    ("bootstrap", "bootstrap_worker"),
+    ("bootstrap", "bootstrap_worker", "checkup", "commands", "command_line"),
 )
 """The files of core/, lowest first: a file imports its own rank and those below."""
 

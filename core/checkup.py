@@ -1,0 +1,184 @@
+"""Looks whether a service could run as it is configured, without becoming one.
+
+Each check is a function that says in one line what it found, or raises. What it raises says what is
+wrong, where, and what to do. Nothing is written, joined or migrated.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from core.connection_loss import LossKind
+from core.conversation import Limits, knock
+from core.credentials import Credential, causes_of_refusal
+from core.database import database
+from core.errors import ConfigurationError, PatchcordError, UnavailableError
+from core.findings import Finding
+from core.handshake import check_request_line, request_line_bytes
+from core.logs import keep_secret
+from core.publication import published, publishing_url
+from core.settings import Settings, environment, load_settings
+from lib.host import receive_guests
+from pipeline import config_file, modules
+from pipeline.assembly import config_path, redis_connection
+from pipeline.config import PipelineConfig
+from pipeline.configuration import keep_secrets
+from pipeline.connection import CommandRefused
+
+type Look = Callable[[], Awaitable[str]]
+
+SECONDS = 15.0
+"""How long one check may take."""
+
+
+async def check_up() -> list[Finding]:
+    """Every check in turn; one that fails keeps only those back that need what it looked at."""
+    settings: list[Settings] = []
+
+    async def look_at_settings() -> str:
+        settings.append(load_settings())
+        keep_secret(*settings[0].secrets)
+        return f"environment {settings[0].environment}"
+
+    findings = [await _finding("settings", look_at_settings)]
+    if not settings:
+        names = ("actions", "postgres", "plugboard")
+        return findings + [Finding(each, "skipped", 0.0, ["needs the settings"]) for each in names]
+    for name, look in looks(settings[0]).items():
+        findings.append(await _finding(name, look))
+    return findings
+
+
+def looks(settings: Settings) -> dict[str, Look]:
+    """The checks of a service with these settings, by name."""
+    receive_guests(settings.vcon_redis_expiry, allow_private_urls=settings.allow_private_urls)
+    return {
+        "actions": partial(_actions, settings),
+        **(_pipeline_looks(settings) if settings.has_pipeline else {}),
+        "postgres": partial(_postgres, settings),
+        "plugboard": partial(_plugboard, settings),
+    }
+
+
+def _pipeline_looks(settings: Settings) -> dict[str, Look]:
+    file = _File(config_path(settings))
+    return {
+        "configuration": file.read,
+        "guests": file.import_guests,
+        "redis": partial(_redis, settings),
+    }
+
+
+async def _finding(name: str, look: Look) -> Finding:
+    began = time.perf_counter()
+    try:
+        async with asyncio.timeout(SECONDS):
+            detail, is_well = [await look()], True
+    except Exception as error:  # noqa: BLE001 -- a guest or a driver may raise anything
+        detail, is_well = _problems(error), False
+    seconds = round(time.perf_counter() - began, 3)
+    return Finding(name, "ok" if is_well else "failed", seconds, detail)
+
+
+def _problems(error: Exception) -> list[str]:
+    if isinstance(error, ConfigurationError):
+        return error.problems
+    if isinstance(error, PatchcordError):
+        return [str(error)]
+    if isinstance(error, TimeoutError):
+        return [f"no outcome within {SECONDS:g} s"]
+    return [f"{type(error).__name__}: {error}"]
+
+
+async def _actions(settings: Settings) -> str:
+    told = published(settings)
+    check_request_line(publishing_url(settings, told.actions), settings.request_line_limit)
+    return told.summary
+
+
+class _File:
+    """The configuration file, which is read once for both of its checks."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._config: PipelineConfig | None = None
+
+    async def read(self) -> str:
+        self._config = config_file.read(self._path, environment())
+        keep_secrets(self._config)
+        enabled = [name for name, chain in self._config.chains.items() if chain.enabled]
+        return f"{self._path}: enabled chains: {', '.join(enabled) or 'none'}"
+
+    async def import_guests(self) -> str:
+        if self._config is None:
+            raise ConfigurationError("not looked at: the configuration must be right first")
+        guests = await asyncio.to_thread(modules.load, self._config)
+        return (
+            f"imported: links {len(guests.links)}, storages {len(guests.storages)}, "
+            f"tracers {len(guests.tracers)}"
+        )
+
+
+async def _redis(settings: Settings) -> str:
+    assert settings.redis_url is not None
+    where = f"REDIS_URL, {_server(settings.redis_url.get_secret_value())}"
+    redis = redis_connection(settings)
+    try:
+        await redis.command("PING")
+        await redis.command("JSON.GET", "pc:no-such-key")
+    except UnavailableError as error:
+        msg = f"{where}: {error}; does it run there, and does it let this user in?"
+        raise UnavailableError(msg) from None
+    except CommandRefused as error:
+        lacks_json = "unknown command" in str(error)
+        why = "it has no JSON: use Redis 8, or its module" if lacks_json else str(error)
+        raise UnavailableError(f"{where}: {why}") from None
+    finally:
+        await redis.close()
+    return f"{_server(settings.redis_url.get_secret_value())} answers, and has JSON"
+
+
+def _server(url: str) -> str:
+    """Host and port of a URL, or the path of a socket; nothing else of it."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
+
+
+async def _postgres(settings: Settings) -> str:
+    where = (
+        f"{settings.postgres_database} on {settings.postgres_host}:{settings.postgres_port} "
+        f"as {settings.postgres_user}"
+    )
+    database.initialize(settings)
+    try:
+        present, newest = await asyncio.to_thread(database.revisions)
+    except PatchcordError as error:
+        raise UnavailableError(f"POSTGRES_*, {where}: {error}") from None
+    finally:
+        database.close()
+    if present == newest:
+        return f"{where}, at the newest revision ({newest})"
+    if not settings.migrate_on_start:
+        remedy = "run `alembic upgrade head`, or set MIGRATE_ON_START=true"
+        raise UnavailableError(f"{where}: at revision {present}, not {newest}; {remedy}")
+    return f"{where}, at revision {present}; the start brings it to {newest}"
+
+
+async def _plugboard(settings: Settings) -> str:
+    url = publishing_url(settings, published(settings).actions)
+    limits = Limits(settings.request_line_limit, settings.max_frame_bytes)
+    server = urlsplit(settings.websocket_url).netloc.rpartition("@")[2]
+    loss = await knock(url, limits)
+    if loss is None:
+        size = request_line_bytes(url)
+        return f"{server} takes token and actions ({size} bytes); not joined"
+    if loss.kind is LossKind.REFUSED:
+        causes = causes_of_refusal(Credential(settings.token), datetime.now(UTC))
+        remedy = "look at TOKEN, and compare `actions --fingerprint` with theirs"
+        raise UnavailableError(f"{server}: {loss.words}: {causes}; {remedy}")
+    remedy = "" if loss.fatal or loss.kind is LossKind.UNTRUSTED else "; is WEBSOCKET_URL right?"
+    raise UnavailableError(f"WEBSOCKET_URL, {server}: {loss.words}{remedy}")

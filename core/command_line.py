@@ -1,0 +1,35 @@
+"""What `python entrypoint.py` can be told to do."""
+
+import argparse
+from collections.abc import Sequence
+
+
+class Command(argparse.Namespace):
+    """One command with its options."""
+
+    name: str
+    worker_id: str
+    as_json: bool
+    fingerprint: bool
+
+
+def read(arguments: Sequence[str]) -> Command:
+    """The command; without one it is `serve`. Ends the process for `--help` and for mistakes."""
+    parser = argparse.ArgumentParser(
+        prog="entrypoint.py", description="A Plugboard service that runs vCons through chains."
+    )
+    parser.set_defaults(name="serve")
+    commands = parser.add_subparsers(title="commands", dest="name", metavar="")
+    commands.add_parser("serve", help="run the service; what happens without a command")
+    check = commands.add_parser("check", help="look whether it could run; exit code 0 or 1")
+    actions = commands.add_parser("actions", help="show what is published to the Plugboard")
+    for each in (check, actions):
+        each.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+    actions.add_argument(
+        "--fingerprint", action="store_true", help="only a hash, the same for the same actions"
+    )
+    worker = commands.add_parser("worker", help="run chains; the service starts these itself")
+    worker.add_argument("worker_id", metavar="ID")
+    command = parser.parse_args(arguments, Command())
+    command.name = command.name or "serve"
+    return command

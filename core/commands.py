@@ -1,0 +1,61 @@
+"""Does what the command line says."""
+
+import sys
+
+import orjson
+
+from core.bootstrap import EXIT_CONFIGURATION, serve
+from core.bootstrap_worker import work
+from core.checkup import check_up
+from core.command_line import Command
+from core.errors import ConfigurationError
+from core.findings import all_well, as_json, as_table
+from core.logs import configure_logging, keep_secret, without_secrets
+from core.publication import published
+from core.settings import Settings, load_settings
+
+EXIT_WELL, EXIT_NOT_WELL = 0, 1
+
+
+async def carry_out(command: Command) -> int:
+    """Do it, however long that takes; the exit code."""
+    if command.name == "check":
+        return await _check(as_json_text=command.as_json)
+    try:
+        settings = load_settings()
+        keep_secret(*settings.secrets)
+        if command.name == "actions":
+            return _show_actions(settings, command)
+        configure_logging(settings.log_level, settings.log_format)
+        if command.name == "worker":
+            return await work(settings, command.worker_id)
+        return await serve(settings)
+    except ConfigurationError as error:
+        lines = "".join(f"  {problem}\n" for problem in error.problems)
+        sys.stderr.write(f"Cannot start:\n{lines}")  # logging may not be set up
+        return EXIT_CONFIGURATION
+
+
+async def _check(*, as_json_text: bool) -> int:
+    configure_logging("WARNING", "auto")  # to standard error, beside the table
+    findings = await check_up()
+    sys.stdout.write((as_json if as_json_text else as_table)(findings, without_secrets))
+    return EXIT_WELL if all_well(findings) else EXIT_NOT_WELL
+
+
+def _show_actions(settings: Settings, command: Command) -> int:
+    told = published(settings)
+    if command.fingerprint and not command.as_json:
+        text = f"{told.fingerprint}\n"
+    elif command.fingerprint:
+        text = _json({"fingerprint": told.fingerprint})
+    elif command.as_json:
+        text = _json(told._asdict() | {"fits": told.fits})
+    else:
+        text = f"{_json(told.actions)}\n{told.summary}\n"
+    sys.stdout.write(text)
+    return EXIT_WELL if told.fits else EXIT_NOT_WELL
+
+
+def _json(told: object) -> str:
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2).decode() + "\n"
