@@ -27,6 +27,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 OWNER = """
 import json, pathlib, signal, sys
 from devstack.stack import EmbeddedStack
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in the background
 with EmbeddedStack(pathlib.Path(sys.argv[1]), fsync=False) as stack:
     print(json.dumps([stack.postgres.pid, stack.valkey.pid]), flush=True)
     signal.pause()
