@@ -12,11 +12,11 @@ does.
 import gzip
 import os
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
+from uuid import uuid4
 
 import orjson
 from pydantic import BeforeValidator, Field
@@ -26,6 +26,12 @@ from lib.vcon_dates import created_at
 from lib.vcon_redis import VconRedis
 
 only_through_lib = True
+
+# Every system call lets go of the interpreter, and with many threads it may take long until it is
+# had again. So a save makes six, on names that are made up here, and no more.
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_PROCESS = uuid4().hex[:8]
+_drafts = count()
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _SUFFIXES = (".json", ".json.gz")
@@ -89,10 +95,7 @@ def save(vcon_uuid: str, opts: Given = None) -> None:
     content = _content(document, options)
     folder = options.path / (_day(document) if options.organize_by_date else "")
     suffix, other = reversed(_SUFFIXES) if options.compression else _SUFFIXES
-    make_folder(folder, options.dir_permissions)
-    mode, sync = options.file_permissions, options.fsync
-    with _replaced(folder / f"{name}{suffix}", mode, sync=sync) as file:
-        file.write(content)
+    _write(folder, f"{name}{suffix}", content, options)
     (folder / f"{name}{other}").unlink(missing_ok=True)
 
 
@@ -160,26 +163,35 @@ def _files(vcon_uuid: str, opts: Given) -> list[Path]:
     ]
 
 
-@contextmanager
-def _replaced(target: Path, mode: int, *, sync: bool) -> Iterator[BinaryIO]:
-    """A file to write to, which then takes the place of the target in one step.
-
-    `sync`: not before it is on the disk, so that not even a power cut leaves half a file.
-    """
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+def _write(folder: Path, name: str, content: bytes, options: Options) -> None:
+    """Write a file beside its place and put it there in one step; missing folders are made."""
+    draft = folder / f".{name}.{_PROCESS}.{os.getpid()}.{next(_drafts)}.tmp"
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fchmod(descriptor, mode)
-            if sync:
-                os.fsync(descriptor)
-        Path(name).replace(target)
+        descriptor = os.open(draft, _NEW, options.file_permissions)
+    except FileNotFoundError:
+        make_folder(folder, options.dir_permissions)
+        descriptor = os.open(draft, _NEW, options.file_permissions)
+    try:
+        try:
+            _fill(descriptor, content, options)
+        finally:
+            os.close(descriptor)
+        draft.replace(folder / name)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
-    if sync:
-        _sync_folder(target.parent)
+    if options.fsync:
+        _sync_folder(folder)
+
+
+def _fill(descriptor: int, content: bytes, options: Options) -> None:
+    """Write it all, as one system call if the disk takes it so."""
+    written = os.write(descriptor, content)
+    while written < len(content):
+        written += os.write(descriptor, content[written:])
+    os.fchmod(descriptor, options.file_permissions)  # open() has been subject to the umask
+    if options.fsync:  # so that not even a power cut leaves half a file
+        os.fsync(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:
