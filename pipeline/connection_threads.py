@@ -3,8 +3,14 @@
 The driver's own way, through its pool and decorators, takes longer than the command does. A thread
 of the worker's pool lives long, so its connection does, too; one that has gone stale meanwhile is
 replaced, and the command sent again: every command of ours may be repeated.
+
+A thread waits in the kernel, for as long as the kernel is told. Python's own time-outs ask before
+each call whether it would wait, and each time the thread lets go of the interpreter and must get it
+back: with many threads that costs more than all the rest.
 """
 
+import socket
+import struct
 import threading
 from typing import Any
 
@@ -38,12 +44,21 @@ class ThreadConnections:
                 connection.disconnect()
         else:
             connection = self._mine.connection = self._pool.make_connection()
+            connection.register_connect_callback(self._connected)  # type: ignore[no-untyped-call]
             self._all.append(connection)
         try:
             return _exchange(connection, packed)
         except AWAY:
             connection.disconnect()
             raise
+
+    def _connected(self, connection: Any) -> None:
+        opened = connection._sock
+        if type(opened) is socket.socket and (seconds := opened.gettimeout()):  # not TLS
+            waiting = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+            opened.settimeout(None)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, waiting)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, waiting)
 
     def close(self) -> None:
         """Close every thread's connection; threads that go on get an error or a new one."""
