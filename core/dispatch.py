@@ -7,7 +7,7 @@ import asyncio
 import inspect
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -88,7 +88,7 @@ class Dispatcher:
         try:
             request = action.model_validate(fields)
         except ValidationError as error:
-            raise InvalidError(explain(action, error)) from None
+            raise InvalidError(explain(action, error, fields)) from None
         outcome = await self._run(action, request, client, websocket)
         if not isinstance(outcome, ActionResponse):
             msg = f"run() returned {type(outcome).__name__} instead of an ActionResponse"
@@ -110,11 +110,12 @@ def _is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def explain(action: type[ActionRunner], error: ValidationError) -> str:
+def explain(action: type[ActionRunner], error: ValidationError, fields: object = None) -> str:
     """Each wrong field and what was expected; of a secret field nothing but that it is wrong."""
     secret = action.secret_names()
+    values = _values(fields, secret)
     details = error.errors(include_url=False, include_context=False, include_input=False)
-    problems = [_wrong_field(detail, secret) for detail in details[:MOST_PROBLEMS]]
+    problems = [_wrong_field(detail, secret, values) for detail in details[:MOST_PROBLEMS]]
     if (more := len(details) - MOST_PROBLEMS) > 0:
         problems.append(f"and {more} more")
     return f"Invalid fields for {action.discriminator()}: {'; '.join(problems)}"
@@ -129,13 +130,21 @@ _PLAIN_WORDS = {
 """What Pydantic says in terms of Python, by its type of error."""
 
 
-def _wrong_field(detail: Mapping[str, Any], secret: frozenset[str]) -> str:
+def _values(fields: object, secret: frozenset[str]) -> list[str]:
+    """What was given for the secret fields, as a validator might quote it."""
+    if not isinstance(fields, dict):
+        return []
+    return [text for name in secret if (text := str(fields.get(name) or ""))]
+
+
+def _wrong_field(detail: Mapping[str, Any], secret: frozenset[str], values: Sequence[str]) -> str:
     where: tuple[str | int, ...] = detail["loc"] or ("fields",)
     path = ".".join(str(part) for part in where)[:LONGEST_NAME]
     words = _PLAIN_WORDS.get(detail["type"])
     if words is None:
         told = detail["msg"].removeprefix("Value error, ")
-        words = "is not valid" if where[0] in secret else told[:LONGEST_WORDS]
+        tells = where[0] in secret or any(value in told for value in values)
+        words = "is not valid" if tells else told[:LONGEST_WORDS]
     return f"{path}: {words}"
 
 

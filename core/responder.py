@@ -112,7 +112,11 @@ class Responder:
             self._timer = loop.call_at(now + self._limits.seconds, self._sweep)
 
     def _excess(self, fields: object) -> ActionResponse | None:
-        size, most = len(orjson.dumps(fields)), self._limits.fields_bytes
+        most = self._limits.fields_bytes
+        try:
+            size = len(orjson.dumps(fields))
+        except TypeError:  # it reads what is nested deeper than it writes
+            return ActionResponse(status_code=413, message="the fields are nested too deeply")
         if size <= most:
             return None
         return ActionResponse(

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from typing import Any, ClassVar, override
+from typing import Any, ClassVar, Self, override
 
 import pytest
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from core import errors
 from core.action_response import ActionResponse
@@ -120,6 +120,23 @@ async def test_a_secret_value_is_not_echoed() -> None:
         "Invalid fields for Strict: number: Input should be a valid integer, unable to parse "
         "string as an integer; key: is not valid"
     )
+
+
+class Paired(Strict):
+    """Judges its fields together, and quotes one that is secret."""
+
+    @model_validator(mode="after")
+    def _judged_together(self) -> Self:
+        raise ValueError(f"{self.key} does not open {self.kind}")
+
+
+async def test_a_secret_value_is_not_echoed_by_others() -> None:
+    """Neither by a validator of the whole request, which may quote any field."""
+    dispatcher = Dispatcher({"Paired": Paired}, run_blocking=in_thread)
+    response = await dispatcher.answer("Paired", {"number": 1, "key": 4711}, None, None)
+    assert response.message == "Invalid fields for Paired: fields: is not valid"
+    response = await dispatcher.answer("Paired", {"number": 1}, None, None)
+    assert response.message == "Invalid fields for Paired: fields: None does not open a"
 
 
 async def test_an_endless_list_of_mistakes_is_cut() -> None:
