@@ -17,7 +17,7 @@ from core.conversation import Limits, knock
 from core.credentials import Credential, causes_of_refusal
 from core.database import database
 from core.errors import ConfigurationError, PatchcordError, UnavailableError
-from core.findings import Finding
+from core.findings import Finding, Outcome
 from core.handshake import check_request_line, request_line_bytes
 from core.logs import keep_secret
 from core.publication import published, publishing_url
@@ -33,6 +33,10 @@ type Look = Callable[[], Awaitable[str]]
 
 SECONDS = 15.0
 """How long one check may take."""
+
+
+class _NotTriedError(Exception):
+    """Something that this check needs was not well."""
 
 
 async def check_up() -> list[Finding]:
@@ -75,13 +79,15 @@ def _pipeline_looks(settings: Settings) -> dict[str, Look]:
 
 async def _finding(name: str, look: Look) -> Finding:
     began = time.perf_counter()
+    outcome: Outcome
     try:
         async with asyncio.timeout(SECONDS):
-            detail, is_well = [await look()], True
+            outcome, detail = "ok", [await look()]
+    except _NotTriedError as error:
+        outcome, detail = "skipped", [str(error)]
     except Exception as error:  # noqa: BLE001 -- a guest or a driver may raise anything
-        detail, is_well = _problems(error), False
-    seconds = round(time.perf_counter() - began, 3)
-    return Finding(name, "ok" if is_well else "failed", seconds, detail)
+        outcome, detail = "failed", _problems(error)
+    return Finding(name, outcome, round(time.perf_counter() - began, 3), detail)
 
 
 def _problems(error: Exception) -> list[str]:
@@ -108,14 +114,21 @@ class _File:
         self._config: PipelineConfig | None = None
 
     async def read(self) -> str:
-        self._config = config_file.read(self._path, environment())
+        try:
+            self._config = config_file.read(self._path, environment())
+        except ConfigurationError as error:
+            raise ConfigurationError([self._placed(each) for each in error.problems]) from None
         keep_secrets(self._config)
         enabled = [name for name, chain in self._config.chains.items() if chain.enabled]
         return f"{self._path}: enabled chains: {', '.join(enabled) or 'none'}"
 
+    def _placed(self, problem: str) -> str:
+        path = str(self._path)
+        return problem if problem.startswith(path) else f"{path}: {problem}"
+
     async def import_guests(self) -> str:
         if self._config is None:
-            raise ConfigurationError("not looked at: the configuration must be right first")
+            raise _NotTriedError("needs the configuration")
         guests = await asyncio.to_thread(modules.load, self._config)
         return (
             f"imported: links {len(guests.links)}, storages {len(guests.storages)}, "

@@ -19,7 +19,7 @@ def read(arguments: Sequence[str]) -> Command:
         prog="entrypoint.py", description="A Plugboard service that runs vCons through chains."
     )
     parser.set_defaults(name="serve")
-    commands = parser.add_subparsers(title="commands", dest="name", metavar="")
+    commands = parser.add_subparsers(title="commands", dest="name", metavar="COMMAND")
     commands.add_parser("serve", help="run the service; what happens without a command")
     check = commands.add_parser("check", help="look whether it could run; exit code 0 or 1")
     actions = commands.add_parser("actions", help="show what is published to the Plugboard")

@@ -138,8 +138,8 @@ async def test_a_field_that_is_wrong(configured: Path) -> None:
         configured.write_text, CONFIGURATION.replace("links: [tag]", "links: 7")
     )
     found = await failures()
-    assert found["configuration"] == ["chains.main.links: must be a list"]
-    assert found["guests"] == ["not looked at: the configuration must be right first"]
+    assert found["configuration"] == [f"{configured}: chains.main.links: must be a list"]
+    assert found["guests"] == ["needs the configuration"]
 
 
 async def test_a_guest_that_cannot_be_imported(configured: Path) -> None:

@@ -206,7 +206,7 @@ async def test_a_slow_action_is_cancelled_and_answered_504(
 
 
 async def test_what_ignores_its_end_is_answered_all_the_same(hold: type[Hold]) -> None:
-    """An action that goes on although it was cancelled keeps its room, but not its caller waiting."""
+    """An action that goes on when cancelled keeps its room, but not its caller waiting."""
     office = Office(seconds=SOON)
     office.ask("Stubborn", "r-1")
     assert await office.next_answers() == {"r-1": 504}
