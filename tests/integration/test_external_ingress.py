@@ -49,7 +49,7 @@ class Street:
         limits = IngressLimits(MOST, key_required=False)
         self.own = Ingress(self.configuration, limits, intake, self.partners.ring)
         self._pipeline = SimpleNamespace(ingest_external=door.take, ingest=self.own.take)
-        self._dispatcher = Dispatcher(ACTIONS, timeout=25, run_blocking=asyncio.to_thread)
+        self._dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread)
 
     def key(self, secret: str, name: str = "customer_data", **limits: Any) -> IngressKey:
         """A new key for a list."""
