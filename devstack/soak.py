@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from itertools import count
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from devstack.errors import StackError
 from devstack.growth import Growth, Sample, growth, look
 from devstack.ports import HOST
 
+MIB = 1024 * 1024
 SAMPLES = Path(__file__).parents[1] / "samples"
 CHAIN, EGRESS = "demo", "finished"
 EXPECTED = {200, 202, 400, 404}
@@ -113,6 +114,13 @@ class Soak:
         for number, worker in enumerate(workers_of(service.pid), 1):
             self.samples.setdefault(f"worker {number}", []).append(look(worker.pid))
 
+    def last(self) -> str:
+        """The latest look at each process, in words."""
+        return "; ".join(
+            f"{process} {latest.rss_bytes / MIB:.2f} MiB, {latest.descriptors} descriptors"
+            for process, (*_, latest) in self.samples.items()
+        )
+
     def grown(self) -> list[Growth]:
         """What each process holds in the end, compared with when it was warm."""
         return [
@@ -128,24 +136,32 @@ class Soak:
         )
 
 
-async def soak(seconds: float, callers: int, rounds: int) -> Soak:
-    """A finished soak.
+async def soak(
+    seconds: float, callers: int, rounds: int, tell: Callable[[str], None] = lambda _: None
+) -> Soak:
+    """A finished soak; `tell` is given a line after each round.
 
     Raises:
         StackError: in one line, what did not start.
     """
     async with Deployment(SAMPLES / "config.yml", settings=SETTINGS) as system:
         soaking = Soak(system)
-        for _ in range(rounds):
+        for number in range(1, rounds + 1):
             await soaking.round(callers, seconds / rounds)
+            tell(f"round {number} of {rounds}: {soaking.last()}")
         return soaking
+
+
+def say(line: str) -> None:
+    """Print it at once: an hour is long."""
+    print(line, flush=True)
 
 
 def table(grown: list[Growth]) -> Table:
     """What was compared, a line each."""
     lines = Table("process", "what", "warm", "in the end", "drift", "")
     for each in grown:
-        unit, shown = (" MiB", 1024 * 1024) if each.what == "memory" else ("", 1)
+        unit, shown = (" MiB", MIB) if each.what == "memory" else ("", 1)
         lines.add_row(
             each.process,
             each.what,
@@ -166,7 +182,7 @@ def main(words: list[str]) -> int:
     options = parser.parse_args(words)
     began = time.monotonic()
     try:
-        done = asyncio.run(soak(options.seconds, options.callers, options.rounds))
+        done = asyncio.run(soak(options.seconds, options.callers, options.rounds, say))
     except StackError as error:
         print(f"make soak: {error}", file=sys.stderr)
         return 1
