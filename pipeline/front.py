@@ -19,7 +19,7 @@ from pipeline.depths import Depths
 from pipeline.egress import Egress
 from pipeline.finder import VconFinder
 from pipeline.history import RunArchive
-from pipeline.housekeeping import Keeper, every
+from pipeline.housekeeping import Keeper, Rescuer, every
 from pipeline.ingress import Ingress, IngressLimits
 from pipeline.intake import Intake
 from pipeline.lists import lists_of
@@ -32,6 +32,8 @@ from pipeline.service import PipelineService
 from pipeline.store import VconStore
 
 THREADS = 8
+RESCUES = 3
+"""How often in a lease the dead are looked for."""
 """How many sync storages are read from or written to at once on behalf of actions."""
 PRUNE_SECONDS = 3600.0
 
@@ -106,13 +108,14 @@ class PipelineFront:
         """Everything that goes on beside the actions; until cancelled."""
         settings, redis = self._settings, self.connection
         interval = settings.storage_replay_interval
+        rescuer = Rescuer(redis, self._queues, RESCUES)
         replayer = StorageReplayer(redis, self._configuration, self._operations, interval)
         await asyncio.gather(
             redis.insist(lambda: housekeeping.warn_of_eviction(redis)),
             self._watch.run(),
             self._runs.listen(),
             RunOutbox(redis, self._archive.write_runs).run(),
-            every(settings.lease_seconds / 3, self._rescue),
+            every(settings.lease_seconds / RESCUES, rescuer.round),
             every(settings.sweep_interval, self._sweep),
             every(interval, replayer.round),
             every(PRUNE_SECONDS, self._prune),
@@ -123,9 +126,6 @@ class PipelineFront:
     def reload(self) -> None:
         """Read the configuration file now, changed or not."""
         self._watch.ask()
-
-    async def _rescue(self) -> None:
-        await housekeeping.rescue_the_dead(self._queues)
 
     async def _sweep(self) -> None:
         await self._keeper.sweep(lists_of(self._configuration.config))

@@ -39,6 +39,31 @@ async def rescue_the_dead(queues: Queues) -> None:
             )
 
 
+class Rescuer:
+    """Gives back what dead workers hold, but nothing right after an outage of Redis.
+
+    While Redis was away no worker could say that it is alive, and a lease that ran out meanwhile
+    says nothing: a vCon whose worker is taken for dead may have used up an attempt by that.
+    """
+
+    def __init__(self, connection: RedisConnection, queues: Queues, rounds: int) -> None:
+        """`rounds`: how many of them last as long as a lease."""
+        self._connection = connection
+        self._queues = queues
+        self._rounds = rounds
+        self._failures = 0
+        self._waiting = 0
+
+    async def round(self) -> None:
+        """Rescue, unless Redis was away within the last lease."""
+        if self._connection.failures != self._failures:
+            self._failures, self._waiting = self._connection.failures, self._rounds
+        if self._waiting:
+            self._waiting -= 1
+            return
+        await rescue_the_dead(self._queues)
+
+
 class Keeper:
     """Sees to it that vCons live as long as a list holds them, and not for ever after."""
 

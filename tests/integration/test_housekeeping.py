@@ -12,7 +12,7 @@ import pytest
 from core.errors import UnavailableError
 from pipeline import keys
 from pipeline.connection import CommandRefused
-from pipeline.housekeeping import every, rescue_the_dead, warn_of_eviction
+from pipeline.housekeeping import Rescuer, every, rescue_the_dead, warn_of_eviction
 from tests.integration.operations_scene import (
     Operations,
     operations,
@@ -49,6 +49,22 @@ async def test_what_a_dead_worker_held_goes_back(
     assert [record.getMessage() for record in caplog.records] == [
         "gave back what a dead worker held"
     ]
+
+
+async def test_right_after_an_outage_nobody_is_taken_for_dead(ops: Operations) -> None:
+    """A worker could not say that it is alive; a lease later it has, or is dead."""
+    vcon_uuid = await ops.ingest("in")
+    ops.client.sadd(keys.WORKERS, "one")
+    ops.client.set(keys.worker("one"), 1)
+    await ops.workers.queues.claim("one", 0, 1, 0, ["in"])
+    ops.client.delete(keys.worker("one"))
+    rescuer = Rescuer(ops.workers.redis, ops.workers.queues, rounds=3)
+    ops.workers.redis.failures += 1
+    for _ in range(3):
+        await rescuer.round()
+        assert ops.list("in") == []
+    await rescuer.round()
+    assert ops.list("in") == [vcon_uuid]
 
 
 @pytest.mark.parametrize("failure", [UnavailableError(), CommandRefused("OOM")])
