@@ -40,8 +40,9 @@ class Cancellations:
         live.cancelled = live.claim.cancelled == 1 or live.claim.run_id in self._heard
 
     def leave(self, live: LiveRun) -> None:
-        """It does so no longer."""
-        self._live.pop(live.claim.run_id, None)
+        """It does so no longer; it may have claimed the same run anew meanwhile."""
+        if self._live.get(live.claim.run_id) is live:
+            del self._live[live.claim.run_id]
 
     async def _hear(self, run_id: str) -> None:
         if run_id:

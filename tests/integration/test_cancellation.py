@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -178,6 +179,21 @@ async def test_whoever_begins_to_listen_looks_what_has_been_missed(scene: Scene,
     client.set(keys.cancel(run_id), 1)
     await crew.worker._cancellations._hear("")
     await heard(crew, run_id)
+
+
+async def test_a_run_that_was_claimed_anew_can_be_cancelled(scene: Scene):
+    """The earlier claim of the same worker ends later, and takes the new one not with it."""
+    gate = Gate()
+    crew = await scene.start(configured(links=gate.links))
+    run_id = await scene.runs(configured()).start("main", await a_stored_vcon(scene))
+    await gate.begun.wait()
+    cancellations = crew.worker._cancellations
+    earlier = cancellations._live[run_id]
+    anew = replace(earlier)
+    cancellations.enter(anew)
+    cancellations.leave(earlier)
+    await cancellations._hear(run_id)
+    assert anew.cancelled
 
 
 async def test_what_is_over_cannot_be_cancelled(scene: Scene):
