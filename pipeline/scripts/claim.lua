@@ -5,8 +5,9 @@
 -- Returns {state, ms until the next delayed retry or -1, list, claims...}; state is "ok", "alone"
 -- (this vCon, or the next one of the list named, wants the process to itself: finish what runs, then
 -- ask again, that list first) or "dead" (this worker has no lease). A claim is
--- {list, element, uuid, run, attempt, journal, token, the producer's trace context or ""}; the token is the fence: no two claims share
--- one, and later ones are higher. In flight: uuid -> token, run, list, element, a line each.
+-- {list, element, uuid, run, attempt, journal, token, the producer's trace context or "", cancelled
+-- (0/1)}; the token is the fence: no two claims share one, and later ones are higher. In flight:
+-- uuid -> token, run, list, element, a line each.
 --
 -- An element is a uuid, in a run list `uuid|run`. Only one run at a time works on a vCon: whoever
 -- comes second waits in pc:waiting:{uuid} and is put back by the settlement of the first.
