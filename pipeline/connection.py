@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from core.errors import UnavailableError
 from pipeline import keys
-from pipeline.connection_errors import translated
+from pipeline.connection_errors import stops_leases, translated
 from pipeline.connection_threads import ThreadConnections
 from pipeline.patience import Patience
 from pipeline.script_texts import script_texts
@@ -54,6 +54,8 @@ class RedisConnection:
         self._patience = Patience()
         self.failures = 0
         """How often a command has found Redis away, on whosever behalf."""
+        self.outages = 0
+        """How often that was so that no lease could be renewed either."""
 
     async def command(self, *words: Any) -> Reply:
         """One command, batched with its neighbours.
@@ -178,6 +180,7 @@ class RedisConnection:
         """The same in our terms; what finds Redis away is counted."""
         known = translated(error)
         self.failures += isinstance(known, UnavailableError)
+        self.outages += stops_leases(error)
         return known
 
     async def insist[T](self, operation: Callable[[], Awaitable[T]]) -> T:

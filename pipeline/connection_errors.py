@@ -16,6 +16,12 @@ _NOT_NOW = (
 _NOT_NOW_WORDS = ("MISCONF ", "BUSY ", "NOREPLICAS ", "UNBLOCKED ")
 
 
+def stops_leases(error: Exception) -> bool:
+    """Whether no worker can say that it is alive meanwhile; without memory it still can."""
+    no_memory = isinstance(error, redis.exceptions.OutOfMemoryError)
+    return isinstance(translated(error), UnavailableError) and not no_memory
+
+
 def translated(error: Exception) -> Exception:
     """`UnavailableError` for what another try may cure, else the error itself."""
     if isinstance(error, AWAY):

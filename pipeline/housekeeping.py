@@ -51,13 +51,13 @@ class Rescuer:
         self._connection = connection
         self._queues = queues
         self._rounds = rounds
-        self._failures = 0
+        self._outages = 0
         self._waiting = 0
 
     async def round(self) -> None:
         """Rescue, unless Redis was away within the last lease."""
-        if self._connection.failures != self._failures:
-            self._failures, self._waiting = self._connection.failures, self._rounds
+        if self._connection.outages != self._outages:
+            self._outages, self._waiting = self._connection.outages, self._rounds
         if self._waiting:
             self._waiting -= 1
             return

@@ -59,11 +59,27 @@ async def test_right_after_an_outage_nobody_is_taken_for_dead(ops: Operations) -
     await ops.workers.queues.claim("one", 0, 1, 0, ["in"])
     ops.client.delete(keys.worker("one"))
     rescuer = Rescuer(ops.workers.redis, ops.workers.queues, rounds=3)
-    ops.workers.redis.failures += 1
+    ops.workers.redis._translated(ConnectionError())
     for _ in range(3):
         await rescuer.round()
         assert ops.list("in") == []
     await rescuer.round()
+    assert ops.list("in") == [vcon_uuid]
+
+
+async def test_without_memory_the_dead_are_looked_for_all_the_same(ops: Operations) -> None:
+    """Leases are renewed then, and finishing work is how memory becomes free."""
+    vcon_uuid = await ops.ingest("in")
+    ops.client.sadd(keys.WORKERS, "one")
+    ops.client.set(keys.worker("one"), 1)
+    await ops.workers.queues.claim("one", 0, 1, 0, ["in"])
+    ops.client.delete(keys.worker("one"))
+    ops.client.config_set("maxmemory", 1)
+    try:
+        assert not await ops.workers.redis.reachable()
+        await Rescuer(ops.workers.redis, ops.workers.queues, rounds=3).round()
+    finally:
+        ops.client.config_set("maxmemory", 0)
     assert ops.list("in") == [vcon_uuid]
 
 
