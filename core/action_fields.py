@@ -12,8 +12,10 @@ _REFERENCE = "#/$defs/"
 def describe_fields(schema: Schema, secret: Collection[str] = ()) -> dict[str, Any]:
     """Each field's type in words, its description, and its default where it has one.
 
-    A field that may be left out without its default being told (the default is secret, or made
-    anew for each request) is marked `"optional": true`. Nested models list their fields likewise.
+    A type that allows null says by itself that the field may be left out, and is then null; where
+    it must be given it is marked `"required": true`. A field that may be left out without its
+    default being told (the default is secret, or made anew for each request) is marked
+    `"optional": true`. Nested models list their fields likewise.
     """
     return _Describer(schema.get("$defs", {})).fields(schema, secret)
 
@@ -37,9 +39,13 @@ class _Describer:
         described: dict[str, Any] = {"type": self.words(field)}
         if "description" in field:
             described["description"] = field["description"]
-        if not required:
-            told = "default" in field and not secret and not _is_secret(field)
-            described |= {"default": field["default"]} if told else {"optional": True}
+        nullable = "null" in described["type"].split(" | ")
+        if required:
+            described |= {"required": True} if nullable else {}
+        elif "default" not in field or secret or _is_secret(field):
+            described["optional"] = True
+        elif not (nullable and field["default"] is None):
+            described["default"] = field["default"]
         if models := list(self._models(field)):
             described["fields"] = models[0] if len(models) == 1 else models
         return described

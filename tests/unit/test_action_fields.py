@@ -67,7 +67,7 @@ def test_a_nested_model_lists_its_fields(around: Callable[[Any], Any]) -> None:
             "type": "object",
             "fields": {
                 "street": {"type": "string", "description": "Street and number"},
-                "floor": {"type": "integer | null", "default": None},
+                "floor": {"type": "integer | null"},
             },
         },
     }

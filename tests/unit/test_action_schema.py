@@ -124,7 +124,8 @@ def test_a_required_field_has_neither_default_nor_mark() -> None:
     ("annotation", "default", "told"),
     [
         (int, 2, 2),
-        (str | None, None, None),
+        (str | None, "x", "x"),
+        (int, None, None),
         (list[str], [], []),
         (Color, Color.RED, "red"),
         (datetime, datetime(2026, 1, 2), "2026-01-02T00:00:00"),  # noqa: DTZ001
@@ -135,6 +136,13 @@ def test_a_default_is_told_as_json(annotation: Any, default: Any, told: Any) -> 
     """A default is published as the JSON a caller would send."""
     field = published(annotation, default)
     assert json.loads(json.dumps(field))["default"] == told
+
+
+def test_a_type_that_allows_null_says_that_the_field_may_be_left_out() -> None:
+    """Null is not told as its default; where the field must be given, that is told."""
+    assert published(str | None, None) == {"type": "string | null"}
+    assert published(str | None) == {"type": "string | null", "required": True}
+    assert published(list[str | None], []) == {"type": "list of (string | null)", "default": []}
 
 
 def test_a_default_made_anew_is_not_told() -> None:
