@@ -4,6 +4,7 @@ from typing import Any, ClassVar, override
 
 from pydantic import Field
 
+from core.action_author import author_of
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.ports import Client
@@ -25,5 +26,8 @@ class DeleteVcon(ActionRunner):
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        await client.pipeline.desk.audit(
+            "DeleteVcon", author_of(client), f"vcon:{self.vcon_uuid}", {"storages": self.storages}
+        )
         deleted = await client.pipeline.operations.delete(self.vcon_uuid, self.storages)
         return ActionResponse(status_code=200, fields={"deleted": deleted})

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Self, override
 
 from pydantic import Field, model_validator
 
+from core.action_author import author_of
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.ports import Client
@@ -36,6 +37,7 @@ class ReplayDeadLetters(ActionRunner):
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        await self._audit(client)
         replayed = await client.pipeline.operations.replay(
             self.list,
             self.storage,
@@ -45,3 +47,9 @@ class ReplayDeadLetters(ActionRunner):
             from_start=self.from_start,
         )
         return ActionResponse(status_code=200, fields={"replayed": replayed})
+
+    async def _audit(self, client: Client) -> None:
+        kind, name = ("storage", self.storage) if self.list is None else ("list", self.list)
+        detail = self.model_dump(exclude={"list", "storage"}, exclude_defaults=True)
+        author = author_of(client)
+        await client.pipeline.desk.audit("ReplayDeadLetters", author, f"{kind}:{name}", detail)

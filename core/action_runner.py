@@ -17,7 +17,7 @@ class ActionRunner(ActionSchema):
     needs_pipeline: ClassVar[bool] = False
     """Published only where chains run."""
     administrative: ClassVar[bool] = False
-    """Destroys or replays: published only with ADMIN_ACTIONS=true."""
+    """Destroys, replays, or is about keys: published only with ADMIN_ACTIONS=true."""
 
     @classmethod
     def received(cls, fields: Mapping[str, Any], client: Any, websocket: Any) -> object:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from core.database import Database
 from core.ingress_keys import IngressKeys, count_uses
 from core.tables import AuditRecord, IngressKeyRecord, OwnerRecord, RunRecord, UsageRecord
-from schemas.ingress_key import AuditEvent, Usage
+from schemas.ingress_key import AuditEvent, Author, Usage
 
 
 @dataclass(slots=True)
@@ -138,6 +138,19 @@ class IngressLedger:
                 )
                 for row, name in session.execute(statement)
             ]
+
+    def audit(self, action: str, author: Author, target: str, detail: Mapping[str, Any]) -> None:
+        """Write one event down."""
+        event = AuditRecord(
+            at=datetime.now(UTC),
+            action=action,
+            ref=author.ref,
+            actor=author.actor,
+            target=target,
+            detail=dict(detail),
+        )
+        with self._database.transaction() as session:
+            session.add(event)
 
     def events(self, since: datetime | None, before: int | None, limit: int) -> list[AuditEvent]:
         """Audit events, the newest first; `before` is the id of the last one already seen."""

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from core.credentials import Credentials
 from core.ports_operations import Operations
+from core.ports_partners import PartnerDesk
 from schemas.chain import ChainSummary
 from schemas.ingested import Ingested
 from schemas.run import Run, Step
@@ -19,6 +20,11 @@ class Pipeline(Protocol):
     @property
     def operations(self) -> Operations:
         """Dead letters, egress, the catalogue and the history."""
+        ...
+
+    @property
+    def desk(self) -> PartnerDesk:
+        """Partners' keys, their usage, and the audit."""
         ...
 
     async def ingest(

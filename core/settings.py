@@ -68,7 +68,8 @@ class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings):
         description="Comma-separated names of the actions to publish and to run; empty means all.",
     )
     admin_actions: bool = Field(
-        False, description="Publish the actions that destroy or replay, too."
+        False,
+        description="Publish the administrative actions, too: keys, audit, deleting, replaying.",
     )
     reply_format: Literal["auto", "vera", "message"] = Field(
         "auto", description="What an answer looks like on the wire; see docs/plugboard.md."

@@ -102,6 +102,7 @@ class PipelineFront:
             self._calls,
             self._queues,
             self._operations,
+            self._partners.desk,
         )
 
     async def run(self) -> None:

@@ -12,6 +12,7 @@ from pipeline.connection import RedisConnection
 from pipeline.external import ExternalDoor
 from pipeline.intake import Intake
 from pipeline.key_ring import KeyRing, in_thread
+from pipeline.partner_desk import Desk
 
 USAGE_SECONDS = 5.0
 RETRY_SECONDS = 1.0
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Partners:
-    """`ring` verifies keys, `door` takes vCons in, `records` is what administrators work on."""
+    """`ring` verifies keys, `door` takes vCons in, `desk` is for administrators."""
 
     def __init__(
         self, configuration: Configuration, redis: RedisConnection, records: PartnerRecords
@@ -30,6 +31,7 @@ class Partners:
         self._redis = redis
         self.records = records
         self.ring = KeyRing(in_thread(records.keys.find), time.monotonic)
+        self.desk = Desk(configuration, records, self.ring)
         self._outdated = asyncio.Event()
         self._outdated.set()
 

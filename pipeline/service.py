@@ -16,6 +16,7 @@ from pipeline.finder import VconFinder
 from pipeline.ingress import Ingress
 from pipeline.modules import LoadedStorage
 from pipeline.operations import PipelineOperations
+from pipeline.partner_desk import Desk
 from pipeline.queues import Queues
 from pipeline.runs import Runs
 from schemas.chain import ChainSummary, ListDepth
@@ -36,9 +37,11 @@ class PipelineService:
         calls: GuestCalls,
         queues: Queues,
         operations: PipelineOperations,
+        desk: Desk,
     ) -> None:
         """Everything is given by the assembly."""
         self.operations = operations
+        self.desk = desk
         self._configuration = configuration
         self._ingress = ingress
         self._external = external

@@ -48,6 +48,16 @@ class NoPostgres:
         raise UnavailableError("no Postgres here")
 
 
+class Notebook:
+    """An audit that is remembered here."""
+
+    def __init__(self) -> None:
+        self.audited: list[tuple[Any, ...]] = []
+
+    async def audit(self, *event: Any) -> None:
+        self.audited.append(event)
+
+
 class Operations:
     """Every part of the operations half, for one configuration, with workers beside it."""
 
@@ -201,7 +211,8 @@ async def filed(ops: Operations, vcon_uuid: str) -> None:
 async def ask(ops: Operations, action: str, **fields: Any) -> ActionResponse:
     """The answer to one request."""
     dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread)
-    client = SimpleNamespace(pipeline=SimpleNamespace(operations=ops.operations))
+    pipeline = SimpleNamespace(operations=ops.operations, desk=Notebook())
+    client = SimpleNamespace(pipeline=pipeline, service=None)
     return await dispatcher.answer(action, fields, client, None)
 
 

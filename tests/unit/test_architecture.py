@@ -58,11 +58,18 @@ RANKS: tuple[tuple[str, ...], ...] = (
         ),
         *("metrics", "metrics_guests", "metrics_outcomes", "log_context", "spans", "credentials"),
         *("action_fields", "action_schema", "action_response", "ports", "ports_operations"),
-        "ports_relay",
+        *("ports_relay", "ports_partners"),
     ),
     # thinking
     (
-        *("action_runner", "action_event", "redaction", "channel", "channel_membership"),
+        *(
+            "action_runner",
+            "action_event",
+            "action_author",
+            "redaction",
+            "channel",
+            "channel_membership",
+        ),
         *(
             "connection_loss",
             "websocket_frames",

@@ -1,0 +1,40 @@
+"""Let a partner push."""
+
+from typing import Annotated, Any, ClassVar, override
+
+from annotated_types import Ge, Gt, Le
+from pydantic import Field
+
+from core.action_author import author_of
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+from schemas.ingress_key import NewKey
+
+type Label = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]
+type Days = Annotated[float, Gt(0), Le(36_500)]
+type Rate = Annotated[int, Ge(1), Le(100_000)]
+type Bytes = Annotated[int, Ge(1), Le(1_000_000_000)]
+
+
+class CreateIngressKey(ActionRunner):
+    """201 `{secret, key}`. The secret is told this once; only its hash is kept."""
+
+    needs_pipeline: ClassVar[bool] = True
+    administrative: ClassVar[bool] = True
+
+    ingress_list: str = Field(description="The list it opens")
+    label: Label = Field(description="Whose it is")
+    expires_in_days: Days | None = Field(None, description="Days it works")
+    requests_per_minute: Rate | None = Field(None, description="At most so many")
+    max_vcon_bytes: Bytes | None = Field(None, description="Largest vCon")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Make a partner's key; its secret is told once"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        made = await client.pipeline.desk.create_key(NewKey(**self.model_dump()), author_of(client))
+        return ActionResponse(status_code=201, fields=made.model_dump(mode="json"))

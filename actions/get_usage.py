@@ -1,0 +1,33 @@
+"""What partners' keys were used for."""
+
+from datetime import date
+from typing import Any, ClassVar, override
+from uuid import UUID
+
+from pydantic import Field
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+
+
+class GetUsage(ActionRunner):
+    """200 `{usage}`: a row for each key and day (UTC), the latest day first, 1,000 at most."""
+
+    needs_pipeline: ClassVar[bool] = True
+    administrative: ClassVar[bool] = True
+
+    key_id: UUID | None = Field(None, description="Only of this key")
+    ingress_list: str | None = Field(None, description="Only of this list")
+    since: date | None = Field(None, description="First day")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "What partners pushed, by key and day"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        rows = await client.pipeline.desk.usage(self.key_id, self.ingress_list, self.since)
+        usage = [row.model_dump(mode="json") for row in rows]
+        return ActionResponse(status_code=200, fields={"usage": usage})

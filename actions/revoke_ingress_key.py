@@ -1,0 +1,30 @@
+"""Let a partner push no more."""
+
+from typing import Any, ClassVar, override
+from uuid import UUID
+
+from pydantic import Field
+
+from core.action_author import author_of
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+
+
+class RevokeIngressKey(ActionRunner):
+    """200 `{key}`, which works no more; revoked again, nothing changes."""
+
+    needs_pipeline: ClassVar[bool] = True
+    administrative: ClassVar[bool] = True
+
+    key_id: UUID = Field(description="Key id")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "End a partner's key"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        key = await client.pipeline.desk.revoke_key(self.key_id, author_of(client))
+        return ActionResponse(status_code=200, fields={"key": key.model_dump(mode="json")})

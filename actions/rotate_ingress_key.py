@@ -1,0 +1,33 @@
+"""Give a partner another secret."""
+
+from typing import Any, ClassVar, override
+from uuid import UUID
+
+from pydantic import Field
+
+from core.action_author import author_of
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+
+
+class RotateIngressKey(ActionRunner):
+    """201 `{secret, key}`: a new key of the same owner. The old one works on for a while."""
+
+    needs_pipeline: ClassVar[bool] = True
+    administrative: ClassVar[bool] = True
+
+    key_id: UUID = Field(description="Key id")
+    grace_hours: float = Field(24, ge=0, le=8760, description="Hours the old one works on")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Replace a key's secret, told once"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        made = await client.pipeline.desk.rotate_key(
+            self.key_id, self.grace_hours, author_of(client)
+        )
+        return ActionResponse(status_code=201, fields=made.model_dump(mode="json"))
