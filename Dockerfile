@@ -18,6 +18,7 @@ COPY links links
 COPY storage storage
 COPY tracers tracers
 COPY lib lib
+COPY flowlang flowlang
 COPY alembic alembic
 
 RUN useradd --system --create-home --uid 10001 patchcord

@@ -5,7 +5,7 @@ UPGRADE ?=
 
 VENV := .venv/bin/python
 BOOTSTRAP := @$(PYTHON) -m devstack.bootstrap
-ROOMS := core actions events schemas pipeline links storage tracers lib devstack benchmarks
+ROOMS := core actions events schemas pipeline links storage tracers lib flowlang devstack benchmarks
 # mypy refuses a folder without a Python file.
 TYPED = $(foreach room,$(ROOMS),$(if $(wildcard $(room)/*.py $(room)/*/*.py),$(room))) \
 	$(wildcard entrypoint.py alembic/env.py)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-SERVICE = ("core", "pipeline", "actions", "events", "schemas", "links", "storage", "tracers", "lib")
+SERVICE = (
+    *("core", "pipeline", "actions", "events", "schemas", "links", "storage", "tracers", "lib"),
+    "flowlang",
+)
 """The rooms of the running service. `alembic` is one too, but cannot be imported by that name."""
 ROOMS = (*SERVICE, "devstack", "benchmarks", "tests")
 

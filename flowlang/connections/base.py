@@ -1,0 +1,111 @@
+"""What a connection plugin is: one class that knows one kind of service."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from flowlang.connections.dependencies import missing
+
+
+class ConnectionPlugin(ABC):
+    """Opens connections of one type, and brings the tasks that use them.
+
+    The class is called without arguments. Each connection that is configured has an object of its
+    own, so an object may keep its client or its pool in itself.
+    """
+
+    name: ClassVar[str] = "base"
+    """The `type` of the connections that this plugin opens; its tasks' names begin with it."""
+    description: ClassVar[str] = ""
+    version: ClassVar[str] = "1.0.0"
+    category: ClassVar[str] = "other"
+    """A word to group plugins by: database, caching, messaging, data_services, api, other."""
+
+    def __init__(self) -> None:
+        self._connection: Any = None
+        self._config: dict[str, Any] | None = None
+
+    @abstractmethod
+    def get_config_schema(self) -> dict[str, Any]:
+        """The JSON schema of a connection's configuration, without its `type`.
+
+        A property with `format: password` or `writeOnly: true` is a secret: no message shows it.
+        """
+
+    def validate_config(self, config: dict[str, Any]) -> tuple[bool, str | None]:
+        """Whether a configuration can be used, and if not, what is wrong with it.
+
+        Called before `connect` and before the schema is held against the configuration, which has
+        its `type` and every `${env.NAME}` replaced.
+        """
+        return True, None
+
+    @abstractmethod
+    async def connect(self, config: dict[str, Any]) -> Any:
+        """Open the connection; called once in the life of this object.
+
+        `config` has its `type`; what the schema has defaults for may be missing from it. Raises
+        anything where it fails, and `disconnect` is called then, too.
+        """
+
+    @abstractmethod
+    async def disconnect(self) -> None:
+        """Close the connection and let go of everything, also when it was only half opened."""
+
+    @abstractmethod
+    async def get_connection(self) -> Any:
+        """What a task is given as its `connection`: one of the pool's, or the only one."""
+
+    async def release_connection(self, connection: Any) -> None:
+        """Take back what `get_connection` gave, whether the task succeeded or not."""
+        return
+
+    def get_builtin_tasks(self) -> dict[str, Callable[..., Any]]:
+        """The tasks by name: functions that return a dict of outputs, async or not.
+
+        A parameter named `connection` is filled in; the others are the step's.
+        """
+        return {}
+
+    def get_dependencies(self) -> list[str]:
+        """What must be installed to connect, as pip takes it: `["myservice-client>=1.0.0"]`."""
+        return []
+
+    def check_dependencies(self) -> tuple[bool, list[str]]:
+        """Whether everything of `get_dependencies` is there, and those that are not."""
+        lacking = missing(self.get_dependencies())
+        return not lacking, lacking
+
+    def scaffold_connection_config(self, name: str = "conn", **kwargs: Any) -> str:
+        """A connection as it stands in YAML under `connections:`, two blanks in."""
+        return f"\n  {name}:\n    type: {self.name}\n"
+
+    def scaffold_task_helpers(
+        self, output_dir: str, connection_name: str = "conn", **kwargs: Any
+    ) -> None:
+        """Write a Python file of helper functions into a folder, and print its path."""
+        return
+
+    def scaffold_example_flow(
+        self, output_dir: str, connection_name: str = "conn", **kwargs: Any
+    ) -> None:
+        """Write an example flow into a folder, and print its path."""
+        return
+
+    def get_info(self) -> dict[str, Any]:
+        """Everything that can be told about the plugin without connecting."""
+        installed, lacking = self.check_dependencies()
+        return {
+            "name": self.name,
+            "description": self.description,
+            "version": self.version,
+            "category": self.category,
+            "dependencies": list(self.get_dependencies()),
+            "dependencies_installed": installed,
+            "missing_dependencies": lacking,
+            "builtin_tasks": sorted(self.get_builtin_tasks()),
+            "config_schema": self.get_config_schema(),
+        }
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r}, version={self.version!r})"

@@ -1,0 +1,91 @@
+"""What goes wrong with a flow, by whose fault it is.
+
+The names are those that plugins import (`from ...exceptions import ConnectionError`), so two of
+them are also names of Python's own. A plugin may raise anything; what it raises is wrapped.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+class FlowLangError(Exception):
+    """Something about a flow, a connection or a plugin is not as it should be."""
+
+
+class FlowValidationError(FlowLangError):
+    """The flow's YAML, or an input, is not what it must be."""
+
+
+class FlowExecutionError(FlowLangError):
+    """A task failed."""
+
+
+class TaskNotFoundError(FlowLangError):
+    """No connection in reach of the step has a task of this name."""
+
+    def __init__(self, task_name: str, hint: str = "") -> None:
+        super().__init__(f"Task '{task_name}' not found{hint and f'. {hint}'}")
+        self.task_name = task_name
+
+
+class MaxRetriesExceededError(FlowExecutionError):
+    """A task failed at each of its attempts; the last failure is the cause."""
+
+    def __init__(self, task_name: str, attempts: int, cause: str = "") -> None:
+        said = cause and f": {cause}"
+        super().__init__(f"Task '{task_name}' failed after {attempts} retry attempts{said}")
+        self.task_name = task_name
+        self.attempts = attempts
+
+
+class TimeoutError(FlowExecutionError):
+    """A task took longer than its step allows."""
+
+    def __init__(self, task_name: str, timeout: float) -> None:
+        super().__init__(f"Task '{task_name}' timed out after {timeout:g} s")
+        self.task_name = task_name
+        self.timeout = timeout
+
+
+class NotImplementedTaskError(FlowExecutionError):
+    """For a plugin: this task is announced and not written yet."""
+
+
+class FlowTerminationException(FlowLangError):
+    """A step `exit` ended the flow: no failure."""
+
+    def __init__(self, reason: str, outputs: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.outputs = dict(outputs or {})
+
+
+class ConnectionError(FlowLangError):
+    """A connection cannot be opened, or is not open."""
+
+
+class ConnectionNotFoundError(ConnectionError):
+    """No connection has this name, or no plugin this type."""
+
+
+class ConnectionConfigError(ConnectionError):
+    """What a connection is configured with is not what its plugin accepts."""
+
+
+class ConnectionTimeoutError(ConnectionError):
+    """Opening, lending or closing a connection took too long."""
+
+    def __init__(self, connection_name: str, timeout: float, doing: str = "open") -> None:
+        super().__init__(f"Connection '{connection_name}' did not {doing} within {timeout:g} s")
+        self.connection_name = connection_name
+        self.timeout = timeout
+
+
+class PluginNotFoundError(FlowLangError):
+    """No plugin has this name."""
+
+    def __init__(self, plugin_name: str, available: Iterable[str] = ()) -> None:
+        names = ", ".join(available) or "none"
+        super().__init__(f"Plugin '{plugin_name}' not found. Available plugins: {names}")
+        self.plugin_name = plugin_name
+        self.available = list(available)
