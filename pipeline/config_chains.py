@@ -49,6 +49,7 @@ def _chain(name: str, entry: Section, registry: Registry) -> Chain:
         enabled=entry.value("enabled", SWITCH, default=True),
         timeout=entry.value("timeout", SECONDS, None),
         max_attempts=entry.value("max_attempts", ATTEMPTS, MAX_ATTEMPTS),
+        allow_envelopes=entry.value("allow_envelopes", SWITCH, default=False),
     )
     _check_loop(chain, entry)
     entry.note_unread()

@@ -63,6 +63,8 @@ class Chain:
     enabled: bool = True
     timeout: float | None = None
     max_attempts: int = MAX_ATTEMPTS
+    allow_envelopes: bool = False
+    """Whether it takes signed and encrypted vCons, which nobody opens here."""
 
 
 # Without slots, because the two cached properties need somewhere to live.

@@ -12,6 +12,7 @@ from itertools import chain
 from pipeline.document_entries import CHECKS, Counts, kind
 from pipeline.document_fields import canonical_uuid, epoch_seconds
 from pipeline.document_values import storable, value_findings
+from pipeline.envelope import addressed, envelope_findings, is_envelope
 from schemas.vcon import (
     CANONICAL_VERSION,
     CONTAINERS,
@@ -37,14 +38,8 @@ def findings(document: object) -> list[Finding]:
     """
     if not isinstance(document, dict):
         return [Finding("error", "", f"a vCon is an object, not {kind(document)}")]
-    if _is_envelope(document):
-        return [Finding("error", "", "signed or encrypted vCons are not opened here; send it open")]
-    return _shortened(_all_findings(document))
-
-
-def _is_envelope(document: Document) -> bool:
-    signed = "payload" in document and ("signatures" in document or "signature" in document)
-    return signed or "ciphertext" in document
+    sealed = envelope_findings(document) if is_envelope(document) else ()
+    return _shortened(chain(sealed, _all_findings(addressed(document))))
 
 
 def _shortened(found: Iterable[Finding]) -> list[Finding]:

@@ -94,12 +94,13 @@ class ExternalDoor:
             )
 
     def _entry(self, vcon: object, key: IngressKey) -> Entry:
-        if self._configuration.config.chain_reading(key.ingress_list) is None:
+        chain = self._configuration.config.chain_reading(key.ingress_list)
+        if chain is None:
             raise UnavailableError(f"list {key.ingress_list} is read by no chain at present")
         if not isinstance(vcon, Mapping):
             raise InvalidError("vcon: must be an object")
         limits = (self._max_vcon_bytes, key.max_vcon_bytes or self._max_vcon_bytes)
-        return entry_of(vcon, min(limits))
+        return entry_of(vcon, min(limits), [chain])
 
     async def _take(self, entry: Entry, key: IngressKey) -> Ingested:
         uuid = UUID(entry.vcon_uuid)

@@ -1,7 +1,7 @@
 """What is taken in through our own door: one vCon, checked, normalised, stored and enqueued."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,11 @@ import orjson
 
 from core.errors import InvalidError, TooLargeError, UnknownNameError
 from core.metrics import VCONS_RECEIVED
+from pipeline.config import Chain
 from pipeline.configuration import Configuration
 from pipeline.document import created_at_epoch, normalised, search_keys
 from pipeline.document_findings import findings
+from pipeline.envelope import addressed, is_envelope
 from pipeline.intake import Entry, Intake
 from pipeline.key_ring import KeyRing
 from schemas.ingested import Ingested
@@ -38,9 +40,15 @@ class Ingress:
         self._intake = intake
 
     async def take(
-        self, vcon: Mapping[str, Any], lists: Sequence[str], api_key: str | None
+        self,
+        vcon: Mapping[str, Any],
+        lists: Sequence[str],
+        api_key: str | None,
+        chains: Sequence[Chain] = (),
     ) -> Ingested:
         """The vCon's canonical uuid and what came of it; it is stored and in every list named.
+
+        `chains` are those that it will go through besides the readers of its lists.
 
         Raises:
             ForbiddenError: when a key is given, or required, and does not open every list.
@@ -50,32 +58,32 @@ class Ingress:
             ConflictError: when other content under its uuid is being processed.
             UnavailableError: when a list is full or Redis is away.
         """
-        self._check_lists(lists)
+        readers = [self._reader(name) for name in lists]
         if api_key is not None or self._limits.key_required:
             await self._keys.check(api_key, lists)
-        entry = entry_of(vcon, self._limits.max_vcon_bytes)
+        entry = entry_of(vcon, self._limits.max_vcon_bytes, [*readers, *chains])
         names = _once(lists)
         outcome = await self._intake.ingest(entry, names)
         for name in names:
             VCONS_RECEIVED.count(name, outcome)
         return Ingested(uuid=entry.vcon_uuid, outcome=outcome)
 
-    def _check_lists(self, lists: Sequence[str]) -> None:
-        for name in lists:
-            if self._configuration.config.chain_reading(name) is None:
-                raise UnknownNameError(
-                    "ingress list", name, self._configuration.config.ingress_lists
-                )
+    def _reader(self, name: str) -> Chain:
+        config = self._configuration.config
+        chain = config.chain_reading(name)
+        if chain is None:
+            raise UnknownNameError("ingress list", name, config.ingress_lists)
+        return chain
 
 
-def entry_of(vcon: Mapping[str, Any], most_bytes: int) -> Entry:
-    """The vCon as it goes in, in canonical form.
+def entry_of(vcon: Mapping[str, Any], most_bytes: int, chains: Iterable[Chain] = ()) -> Entry:
+    """The vCon as it goes into these chains, in canonical form.
 
     Raises:
         InvalidError: with everything that is wrong with it, and where.
         TooLargeError: when it has more than `most_bytes`.
     """
-    document = checked(vcon)
+    document = checked(vcon, chains)
     text = orjson.dumps(document)
     if len(text) > most_bytes:
         msg = f"the vCon is {len(text)} bytes; at most {most_bytes} are taken"
@@ -89,18 +97,32 @@ def entry_of(vcon: Mapping[str, Any], most_bytes: int) -> Entry:
     )
 
 
-def checked(vcon: Mapping[str, Any]) -> dict[str, Any]:
+def checked(vcon: Mapping[str, Any], chains: Iterable[Chain] = ()) -> dict[str, Any]:
     """The vCon in canonical form.
 
     Raises:
-        InvalidError: with every problem found and where.
+        InvalidError: with every problem found and where; or it is signed or encrypted, and one of
+            the chains does not take such.
     """
     problems = [str(finding) for finding in findings(vcon) if finding.refuses]
     if problems:
         listed = "; ".join(problems)
         msg = f"The vCon is not valid: {listed}"
         raise InvalidError(msg, problems)
-    return normalised(dict(vcon))
+    document = dict(vcon)
+    if is_envelope(document):
+        _check_envelope(chains)
+    return normalised(addressed(document))
+
+
+def _check_envelope(chains: Iterable[Chain]) -> None:
+    for chain in chains:
+        if not chain.allow_envelopes:
+            msg = (
+                f"The vCon is signed or encrypted and is not opened here; chain {chain.name} takes "
+                "open ones only (allow_envelopes is not set for it)"
+            )
+            raise InvalidError(msg)
 
 
 def _once(lists: Sequence[str]) -> list[str]:

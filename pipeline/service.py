@@ -11,6 +11,7 @@ from pipeline.calls import GuestCalls
 from pipeline.config import Chain
 from pipeline.configuration import Configuration
 from pipeline.document_fields import canonical_uuid
+from pipeline.envelope import addressed
 from pipeline.external import ExternalDoor
 from pipeline.finder import VconFinder
 from pipeline.ingress import Ingress
@@ -79,20 +80,19 @@ class PipelineService:
             InvalidError: for a chain that is disabled, or a vCon that is not valid.
             ConflictError: the key was used for another chain or vCon.
         """
-        self._enabled(chain)
-        run_id = await self._requested(chain, vcon, idempotency_key)
+        run_id = await self._requested(self._enabled(chain), vcon, idempotency_key)
         if wait <= 0:
             return await self._runs.find(run_id)
         with waiting or nullcontext():
             return await self._runs.wait(run_id, wait)
 
-    async def _requested(self, chain: str, vcon: str | Mapping[str, Any], key: str | None) -> str:
+    async def _requested(self, chain: Chain, vcon: str | Mapping[str, Any], key: str | None) -> str:
         if key is not None:  # before the vCon is touched: a document would be taken in once more
-            named = vcon if isinstance(vcon, str) else vcon.get("uuid")
-            known = await self._runs.requested(key, chain, canonical_uuid(named) or str(named))
+            named = vcon if isinstance(vcon, str) else addressed(dict(vcon)).get("uuid")
+            known = await self._runs.requested(key, chain.name, canonical_uuid(named) or str(named))
             if known is not None:
                 return known
-        return await self._runs.start(chain, await self._in_redis(vcon), key)
+        return await self._runs.start(chain.name, await self._in_redis(vcon, chain), key)
 
     async def cancel_run(self, run_id: str) -> Run:
         """Stop a run before its next link; see `Runs.cancel`."""
@@ -107,10 +107,10 @@ class PipelineService:
             raise InvalidError(msg)
         return chain
 
-    async def _in_redis(self, vcon: str | Mapping[str, Any]) -> str:
+    async def _in_redis(self, vcon: str | Mapping[str, Any], *chains: Chain) -> str:
         if isinstance(vcon, str):
             return await self._finder.bring_back(vcon)
-        return (await self._ingress.take(vcon, (), None)).uuid
+        return (await self._ingress.take(vcon, (), None, chains)).uuid
 
     async def find_run(self, run_id: str) -> Run:
         """A live, recent or remembered run."""

@@ -75,6 +75,7 @@ async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pyte
     limits = IngressLimits(100_000, key_required=False)
     external: Any = None  # partners have a door with tests of its own
     operations: Any = None  # what operators do has tests of its own
+    desk: Any = None  # as has what they do for partners
     yield PipelineService(
         configuration,
         Ingress(configuration, limits, scene.intake, key_ring()),
@@ -84,6 +85,7 @@ async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pyte
         calls,
         scene.queues,
         operations,
+        desk,
     )
     hearing.cancel()
     with contextlib.suppress(asyncio.CancelledError):

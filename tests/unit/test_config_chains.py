@@ -40,6 +40,7 @@ def test_a_chain_with_everything() -> None:
         "enabled": 1,
         "timeout": 300,
         "max_attempts": 5,
+        "allow_envelopes": 1,
     }
     tag = GuestSpec("tag", "links.tag", options={"tags": ["a"], "kept": 1})
     assert parsed(main=chain).chains["main"] == Chain(
@@ -55,6 +56,7 @@ def test_a_chain_with_everything() -> None:
         enabled=True,
         timeout=300.0,
         max_attempts=5,
+        allow_envelopes=True,
     )
 
 
@@ -64,6 +66,7 @@ def test_a_chain_without_anything(content: dict[str, Any]) -> None:
     chain = parsed(main=content).chains["main"]
     assert chain.links == chain.storages == chain.ingress_lists == chain.egress_lists == ()
     assert (chain.enabled, chain.timeout, chain.max_attempts) == (True, None, 3)
+    assert not chain.allow_envelopes
 
 
 def test_inline_options_go_over_those_of_the_link() -> None:

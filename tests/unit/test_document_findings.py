@@ -1,8 +1,12 @@
+from base64 import urlsafe_b64encode
+
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.document_findings import MOST_SHOWN, findings
+from pipeline.envelope import addressed
 from schemas.vcon import Finding
 
 UUID = "0190163d-8694-739b-aea5-966c26f8ad91"
@@ -93,11 +97,37 @@ FINE = [
     vcon(dialog=[{"original": -1}], analysis=[{"dialog": 0}, {"dialog": None}]),
 ]
 
+
+def encoded(value: object) -> str:
+    """JSON in base64url without padding, as RFC 7515 has it."""
+    return urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
+
+
+SIGNATURES = [{"protected": "e30", "signature": "x"}]
+ADDRESS = {"uuid": vcon()["uuid"], "created_at": vcon()["created_at"]}
+JWE = {"ciphertext": "x", "recipients": [], "iv": "x", "tag": "x"}
+
 ENVELOPES = [
-    {"payload": "eyJ1", "signatures": [{"protected": "e30", "signature": "x"}]},
-    {"payload": "eyJ1", "protected": "e30", "signature": "x"},
-    {"ciphertext": "x", "recipients": [], "iv": "x", "tag": "x", "unprotected": {}},
-    vcon(payload="eyJ1", signatures=[]),
+    {"payload": encoded(vcon()), "signatures": SIGNATURES},
+    {"payload": encoded(vcon()), "protected": "e30", "signature": "x"},
+    vcon(payload=encoded(vcon()), signatures=SIGNATURES),
+    vcon(payload=encoded(vcon(uuid=vcon()["uuid"].upper())), signatures=SIGNATURES),
+    JWE | ADDRESS,
+    JWE | {"unprotected": ADDRESS},
+    JWE | {"protected": encoded(ADDRESS)},
+]
+
+BROKEN_ENVELOPES = [
+    ({"payload": "eyJ1", "signatures": SIGNATURES} | ADDRESS, "payload: expected a vCon in base64"),
+    ({"payload": "*", "signatures": SIGNATURES} | ADDRESS, "payload: expected a vCon in base64url"),
+    ({"payload": 1, "signature": "x"} | ADDRESS, "payload: expected a vCon in base64url"),
+    ({"payload": encoded([1]), "signature": "x"} | ADDRESS, "payload: expected a vCon in base64"),
+    ({"payload": encoded(vcon()), "signatures": []}, "signatures: expected a list with at least"),
+    (vcon(payload=encoded(ADDRESS | {"uuid": "x"}), signature="x"), "uuid: is not the uuid inside"),
+    (JWE | ADDRESS | {"ciphertext": 7}, "ciphertext: expected a text in base64url"),
+    (JWE | ADDRESS | {"unprotected": {"uuid": "x"}}, "uuid: is not the uuid inside the envelope"),
+    (JWE | {"uuid": ADDRESS["uuid"]}, "created_at: a date and time is needed; got null"),
+    (JWE | {"created_at": ADDRESS["created_at"]}, "uuid: a UUID is needed; got null"),
 ]
 
 
@@ -124,11 +154,20 @@ def test_what_the_vcon_world_writes_is_fine(document):
 
 
 @pytest.mark.parametrize("envelope", ENVELOPES)
-def test_a_signed_or_encrypted_vcon_has_an_error_of_its_own(envelope):
-    """An envelope is called one, rather than blamed for the fields it hides."""
+def test_a_signed_or_encrypted_vcon_is_found_by_what_it_tells(envelope):
+    """Uuid and time may stand beside it, in the payload, or in an encrypted one's headers."""
+    assert findings(envelope) == []
+    outer = addressed(envelope)
+    assert {name: outer[name] for name in ADDRESS} == ADDRESS
+    assert envelope.items() <= outer.items()
+
+
+@pytest.mark.parametrize(("envelope", "expected"), BROKEN_ENVELOPES)
+def test_an_envelope_that_is_none_is_refused(envelope, expected):
+    """What nobody could open or find, or what claims another vCon's uuid."""
     (finding,) = findings(envelope)
     assert finding.refuses
-    assert "signed or encrypted" in finding.message
+    assert str(finding).startswith(expected)
 
 
 def test_every_problem_is_told_at_once_and_errors_come_first():

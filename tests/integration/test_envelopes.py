@@ -1,0 +1,83 @@
+"""Signed and encrypted vCons: through the door, a chain and a storage, and still what they were."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from core.errors import InvalidError
+from lib.vcon_library import vcon_class
+from lib.vcon_redis import VconRedis
+from links import tag
+from pipeline.configuration import Configuration
+from tests.integration.operations_scene import Operations, operations
+from tests.integration.pipeline_fixtures import a_vcon, both, configured, link, storage
+
+SHELF: dict[str, dict[str, Any]] = {}
+JWE = {"ciphertext": "AAAA", "iv": "AAAA", "tag": "AAAA", "recipients": [{"encrypted_key": "AA"}]}
+
+
+def put(vcon_uuid: str, _options: Any) -> None:
+    """A storage that reads as vcon-server's do."""
+    document = VconRedis().get_vcon(vcon_uuid)
+    assert document is not None
+    SHELF[vcon_uuid] = document.to_dict()
+
+
+@pytest.fixture
+async def ops(redis_url: str) -> AsyncIterator[Operations]:
+    """A chain over `tag` and a storage that takes envelopes, and one that does not."""
+    SHELF.clear()
+    chains = both(
+        configured(
+            links=[link(tag.run, "tag", options={"tags": ["a"]})],
+            storages=[storage(put)],
+            allow_envelopes=True,
+        ),
+        configured(name="open", ingress=("open",), egress=()),
+    )
+    async with operations(redis_url) as opened:
+        opened.configure(Configuration(chains.config, chains.guests))
+        yield opened
+
+
+def signed() -> tuple[dict[str, Any], Any]:
+    """A JWS made by the vCon library, without what stands beside it, and the public key."""
+    private, public = vcon_class().generate_key_pair()
+    vcon = vcon_class()(a_vcon())
+    vcon.sign(private)
+    return {name: vcon.vcon_dict[name] for name in ("payload", "signatures")}, public
+
+
+async def test_a_signed_vcon_can_still_be_verified(ops: Operations) -> None:
+    """Links run on what stands outside; payload and signatures come out as they came in."""
+    envelope, public = signed()
+    taken = await ops.take(envelope, "in")
+    await ops.work()
+    kept = SHELF[taken.uuid]
+    assert envelope.items() <= kept.items()
+    assert (kept["parties"], len(kept["attachments"])) == ([], 1)
+    assert vcon_class()({name: kept[name] for name in envelope}).verify(public)
+    assert ops.list("out") == [taken.uuid]
+
+
+async def test_an_encrypted_vcon_is_stored_and_forwarded(ops: Operations) -> None:
+    """Found by the uuid in its header; sent again it is the same vCon."""
+    about = {name: a_vcon()[name] for name in ("uuid", "created_at")}
+    envelope = JWE | {"unprotected": about}
+    assert (await ops.take(envelope, "in")).uuid == about["uuid"]
+    await ops.work()
+    assert (JWE | about).items() <= SHELF[about["uuid"]].items()
+    assert ops.list("out") == [about["uuid"]]
+    assert (await ops.take(envelope, "in")).outcome == "duplicate"
+
+
+async def test_a_chain_that_does_not_allow_it_gets_none(ops: Operations) -> None:
+    """The refusal names the chain and the setting; nothing is stored."""
+    envelope, _ = signed()
+    for lists in (["open"], ["in", "open"]):
+        with pytest.raises(InvalidError, match="chain open takes open ones only"):
+            await ops.take(envelope, *lists)
+    assert ops.client.keys("vcon:*") == []
