@@ -61,7 +61,7 @@ class Service:
         Raises:
             ConfigurationError: with every problem found.
         """
-        receive_guests(settings.vcon_redis_expiry, allow_private_urls=settings.allow_private_urls)
+        receive_guests(settings)
         self._page = MetricsPage()
         self._telemetry = Telemetry(settings, self._page.collect)  # before guests are loaded
         database.initialize(settings)

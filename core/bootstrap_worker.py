@@ -22,7 +22,7 @@ async def work(settings: Settings, worker_id: str) -> int:
     Raises:
         ConfigurationError: when it cannot start as configured.
     """
-    receive_guests(settings.vcon_redis_expiry, allow_private_urls=settings.allow_private_urls)
+    receive_guests(settings)
     log_context.say_also(run_fields)
     signals = StopSignals()
     numbers = MetricsFile(settings.metrics_folder)

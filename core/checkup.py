@@ -59,7 +59,7 @@ async def check_up() -> list[Finding]:
 
 def looks(settings: Settings) -> dict[str, Look]:
     """The checks of a service with these settings, by name."""
-    receive_guests(settings.vcon_redis_expiry, allow_private_urls=settings.allow_private_urls)
+    receive_guests(settings)
     return {
         "actions": partial(_actions, settings),
         **(_pipeline_looks(settings) if settings.has_pipeline else {}),

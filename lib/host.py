@@ -1,17 +1,32 @@
 """Making a process fit for guests written for vcon-server; called once, before any is loaded."""
 
-from lib import aliases
-from lib.fetching import allow_private_urls as allow
+from typing import Protocol
+
+from lib import aliases, fetching, vcon_egress_compat
 from lib.vcon_library import prepare
 from lib.vcon_redis import VconRedis
 
 
-def receive_guests(vcon_ttl: int, *, allow_private_urls: bool = False) -> None:
-    """`server.*` import paths, a harmless `vcon` library, and the default time to live in s.
+class GuestSettings(Protocol):
+    """What guests are told of the service's settings, through `lib`."""
 
-    `allow_private_urls`: `lib.fetching` may connect to private addresses.
-    """
+    @property
+    def vcon_redis_expiry(self) -> int:
+        """Seconds: the default time to live of `VconRedis`."""
+
+    @property
+    def allow_private_urls(self) -> bool:
+        """Whether `lib.fetching` may connect to private addresses."""
+
+    @property
+    def egress_format_version(self) -> str:
+        """The form of vCons that leave, for `lib.vcon_egress_compat`."""
+
+
+def receive_guests(settings: GuestSettings) -> None:
+    """`server.*` import paths, a harmless `vcon` library, and what guests are told."""
     aliases.install()
     prepare()
-    VconRedis.DEFAULT_TTL = vcon_ttl
-    allow(allowed=allow_private_urls)
+    VconRedis.DEFAULT_TTL = settings.vcon_redis_expiry
+    fetching.allow_private_urls(allowed=settings.allow_private_urls)
+    vcon_egress_compat.configure(settings.egress_format_version)

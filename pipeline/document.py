@@ -66,6 +66,17 @@ def to_legacy(document: Document, version: str) -> Document:
     return {"group": [], "redacted": {}, "appended": None, **legacy, "vcon": version}
 
 
+def outgoing(document: Document, version: str) -> Document:
+    """A vCon in the form in which it shall leave: as it is for 0.4.0, else as `to_legacy` has it.
+
+    Raises:
+        ValueError: there is no way to this version.
+    """
+    if version == CANONICAL_VERSION:
+        return document
+    return to_legacy(normalised(document), version)
+
+
 def search_keys(document: Document) -> list[str]:
     """`tel:...`, `mailto:...` and `name:...` of every party, each once, values as they stand."""
     listed = document.get("parties")

@@ -103,6 +103,7 @@ class PipelineFront:
             self._queues,
             self._operations,
             self._partners.desk,
+            settings.egress_format_version,
         )
 
     async def run(self) -> None:

@@ -10,6 +10,7 @@ from core.errors import InvalidError, UnknownNameError
 from pipeline.calls import GuestCalls
 from pipeline.config import Chain
 from pipeline.configuration import Configuration
+from pipeline.document import outgoing
 from pipeline.document_fields import canonical_uuid
 from pipeline.envelope import addressed
 from pipeline.external import ExternalDoor
@@ -39,8 +40,10 @@ class PipelineService:
         queues: Queues,
         operations: PipelineOperations,
         desk: Desk,
+        egress_format: str,
     ) -> None:
-        """Everything is given by the assembly."""
+        """Everything is given by the assembly; `egress_format` is the form of vCons that leave."""
+        self._egress_format = egress_format
         self.operations = operations
         self.desk = desk
         self._configuration = configuration
@@ -141,10 +144,10 @@ class PipelineService:
         )
 
     async def find_vcon(self, vcon_uuid: str, storage: str | None) -> dict[str, Any]:
-        """A vCon from Redis or any storage, or from exactly the one named."""
+        """A vCon from Redis or any storage, or from exactly the one named, as it shall leave."""
         if storage is None:
-            return await self._finder.find(vcon_uuid)
-        return await self._finder.find_in(storage, vcon_uuid)
+            return outgoing(await self._finder.find(vcon_uuid), self._egress_format)
+        return outgoing(await self._finder.find_in(storage, vcon_uuid), self._egress_format)
 
     async def chains(self) -> list[ChainSummary]:
         """Every chain with its parts and the depth of its lists."""

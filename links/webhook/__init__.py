@@ -1,6 +1,7 @@
 """Sends a vCon to receivers on the web.
 
-Reads the vCon, which is sent whole as JSON in a POST to every URL; writes nothing. All receivers
+Reads the vCon, which is sent whole as JSON in a POST to every URL, in the form of
+EGRESS_FORMAT_VERSION; writes nothing. All receivers
 get it even if one fails, and get it again when the run is repeated. A vCon that is not there ends
 the run. Raises `DeliveryError` when a receiver did not answer 2xx in the end; errors and log lines
 name the host of a receiver, never its URL.
@@ -24,6 +25,7 @@ import orjson
 from pydantic import BeforeValidator, Field, SecretStr
 
 from lib.options import GuestOptions
+from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
 from links.webhook.delivery import DeliveryError, Patience, close, deliver
 from links.webhook.signature import message_id, signed_headers
@@ -75,7 +77,7 @@ async def run(
     if document is None:
         return None
     options = Options.of(opts)
-    body = orjson.dumps(document)
+    body = orjson.dumps(to_configured_legacy(document))
     headers = _headers(options, message_id(link_name, vcon_uuid, body), body)
     patience = Patience(options.timeout, options.retries, options.backoff)
     await _send(options.webhook_urls, body, headers, patience)

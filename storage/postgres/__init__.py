@@ -11,7 +11,7 @@ vcon-server's table, so an existing one can be used further:
 | `created_at` | `timestamp` | when it was made, in UTC |
 | `updated_at` | `timestamp` | when the row was written, in UTC |
 | `subject` | `text` | its subject |
-| `vcon_json` | `jsonb` | the whole |
+| `vcon_json` | `jsonb` | the whole, in the form of EGRESS_FORMAT_VERSION |
 
 NUL characters, which PostgreSQL cannot hold, are saved as U+FFFD. Each process keeps a pool of
 connections for each set of options. When the server restarts, a save that finds its connection dead
@@ -25,6 +25,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
 from storage.postgres.options import Options
 from storage.postgres.pools import close, rows
@@ -43,7 +44,8 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
-    await rows(options, statements(options.table_name).upsert, row(document))
+    leaving = to_configured_legacy(document)
+    await rows(options, statements(options.table_name).upsert, row(leaving))
 
 
 async def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:

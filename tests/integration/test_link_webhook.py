@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from lib import vcon_egress_compat
+from lib.vcon_redis import AsyncVconRedis
 from links.webhook import DeliveryError, close, run
 from pipeline.store import VconStore
 from tests.canaries import canary
@@ -120,6 +122,17 @@ async def test_a_receiver_gets_the_whole_vcon_as_json(receiver: Receiver) -> Non
     assert headers["x-key"] == "7"
     assert headers["authorization"].startswith("Basic ")
     assert "webhook-signature" not in headers
+
+
+async def test_old_receivers_get_the_old_form(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With EGRESS_FORMAT_VERSION=0.0.1; in Redis the vCon stays as it is."""
+    monkeypatch.setattr(vcon_egress_compat, "_version", "0.0.1")
+    await run(UUID, "hook", options(receiver.url()))
+    [(_, _, body)] = receiver.got
+    assert json.loads(body) == vcon_egress_compat.to_legacy(VCON, "0.0.1") != VCON
+    assert await AsyncVconRedis().get_vcon_dict(UUID) == VCON
 
 
 async def test_configured_headers_replace_ours(receiver: Receiver) -> None:

@@ -86,6 +86,7 @@ async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pyte
         scene.queues,
         operations,
         desk,
+        "0.4.0",
     )
     hearing.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -209,6 +210,14 @@ async def test_a_vcon_is_found_where_asked(pipeline: Pipeline):
     assert (await pipeline.find_vcon(STORED, "good"))["subject"] == "stored"
     with pytest.raises(InvalidError, match="bad cannot be read from"):
         await pipeline.find_vcon(STORED, "bad")
+
+
+async def test_old_consumers_get_the_old_form(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    """With EGRESS_FORMAT_VERSION=0.0.1, from Redis and from a storage."""
+    monkeypatch.setattr(pipeline, "_egress_format", "0.0.1")
+    for name in (None, "good"):
+        found = await pipeline.find_vcon(STORED, name)
+        assert (found["vcon"], found["group"]) == ("0.0.1", [])
 
 
 async def test_chains_are_listed_with_their_depths(scene: Scene, pipeline: Pipeline):

@@ -12,6 +12,7 @@ import pytest
 
 from devstack.folders import temporary_folder
 from devstack.postgres import Postgres
+from lib import vcon_egress_compat
 from lib.vcon_redis import AsyncVconRedis
 from pipeline.store import VconStore
 from storage import postgres
@@ -85,6 +86,22 @@ async def test_every_sample_comes_back_equal(store: VconStore, options: dict[str
     await asyncio.gather(*(postgres.save(document["uuid"], options) for document in documents))
     for document in documents:
         assert await postgres.get(document["uuid"], options) == document
+
+
+async def test_old_readers_of_the_table_get_the_old_form(
+    store: VconStore,
+    options: dict[str, Any],
+    database: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With EGRESS_FORMAT_VERSION=0.0.1 the row has that version and that document."""
+    monkeypatch.setattr(vcon_egress_compat, "_version", "0.0.1")
+    document = canonical("tags-as-list-0.0.1")
+    await store.put(document)
+    await postgres.save(document["uuid"], options)
+    [(_, version, *_, written)] = rows(database)
+    assert version == "0.0.1"
+    assert written == vcon_egress_compat.to_legacy(document, "0.0.1") != document
 
 
 async def test_the_table_is_laid_out_as_vcon_servers(

@@ -1,0 +1,28 @@
+"""vCons as they leave: in today's form, or in an old one for consumers that know no other.
+
+Under vcon-server's names. A guest that hands a vCon to somebody else (a webhook, a database that
+others read) passes it through `to_configured_legacy` first.
+"""
+
+from typing import Any
+
+from pipeline.document import LEGACY_VERSIONS, outgoing, to_legacy
+from schemas.vcon import CANONICAL_VERSION
+
+__all__ = ["SUPPORTED_VERSIONS", "configure", "to_configured_legacy", "to_legacy"]
+
+SUPPORTED_VERSIONS = set(LEGACY_VERSIONS)
+"""The old forms there is a way back to."""
+
+_version = CANONICAL_VERSION
+
+
+def configure(version: str) -> None:
+    """The form of vCons that leave this process (EGRESS_FORMAT_VERSION)."""
+    global _version  # noqa: PLW0603 -- set once at start, before any guest is loaded
+    _version = version
+
+
+def to_configured_legacy(vcon_dict: dict[str, Any]) -> dict[str, Any]:
+    """The vCon in the form of EGRESS_FORMAT_VERSION: the same object where that is today's."""
+    return outgoing(vcon_dict, _version)
