@@ -1,7 +1,13 @@
-"""The environment, which nothing else in this package reads."""
+"""The environment, which nothing else in this package reads.
+
+A text may hold `${env.NAME}`, or `${env.NAME:-default}` for when the variable is not set or empty.
+"""
 
 import os
+import re
 from pathlib import Path
+
+_REFERENCE = re.compile(r"\$\{env\.([^}:]+)(?::-([^}]*))?\}")
 
 
 def variable(name: str) -> str | None:
@@ -13,3 +19,23 @@ def plugin_folders() -> list[Path]:
     """The folders of `FLOWLANG_PLUGIN_PATH`, separated as in `PATH`."""
     folders = (variable("FLOWLANG_PLUGIN_PATH") or "").split(os.pathsep)
     return [Path(folder) for folder in folders if folder]
+
+
+def is_reference(text: str) -> bool:
+    """Whether the text is one reference and nothing else."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def substitute(text: str) -> str:
+    """The text with every reference replaced. Raises LookupError with a sentence to show."""
+    return _REFERENCE.sub(_value, text)
+
+
+def _value(match: re.Match[str]) -> str:
+    name, default = match.groups()
+    value = variable(name)
+    if default is not None:
+        return value or default
+    if value is None:
+        raise LookupError(f"Environment variable '{name}' not found")
+    return value

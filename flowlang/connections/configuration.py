@@ -1,0 +1,172 @@
+"""From what stands in YAML to what a plugin's `connect` is given.
+
+Type, plugin, what it needs, environment, the plugin's own opinion, its schema: in this order, so
+the first thing that is wrong is told in words that fit it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import Draft202012Validator, validator_for
+
+from flowlang.connections.base import ConnectionPlugin
+from flowlang.connections.registry import ConnectionPluginRegistry
+from flowlang.environment import is_reference, substitute
+from flowlang.exceptions import (
+    ConnectionConfigError,
+    ConnectionError,
+    ConnectionNotFoundError,
+    PluginNotFoundError,
+)
+from flowlang.redaction import Secrets, is_secret, subschema
+
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plugin's new object, and the configuration it may connect with."""
+
+    type: str
+    plugin: ConnectionPlugin
+    config: dict[str, Any]
+    secrets: Secrets
+
+
+def prepare(name: str, given: object, registry: ConnectionPluginRegistry) -> Prepared:
+    """Everything that comes before `connect`, for one connection.
+
+    Raises ConnectionConfigError for the configuration, ConnectionNotFoundError for the type,
+    ConnectionError for what is not installed.
+    """
+    if not isinstance(given, Mapping) or not given.get("type"):
+        raise ConnectionConfigError(f"Connection '{name}' missing required field 'type'")
+    kind = str(_resolved(name, given["type"], {}))
+    plugin = _new_plugin(name, kind, registry)
+    _require_dependencies(kind, plugin)
+    schema = _schema(name, plugin)
+    config = {**_resolved(name, dict(given), schema), "type": kind}
+    secrets = Secrets()
+    secrets.learn_from(config, schema)
+    problem = _own_opinion(plugin, config) or "; ".join(_against_schema(config, schema))
+    if problem:
+        raise ConnectionConfigError(
+            f"Invalid config for connection '{name}': {secrets.text(problem)}"
+        )
+    return Prepared(kind, plugin, config, secrets)
+
+
+def _new_plugin(name: str, kind: str, registry: ConnectionPluginRegistry) -> ConnectionPlugin:
+    try:
+        return registry.new(kind)
+    except PluginNotFoundError as error:
+        known = ", ".join(error.available)
+        raise ConnectionNotFoundError(
+            f"Unknown connection type '{kind}' for connection '{name}'. Available types: {known}"
+        ) from error
+
+
+def _require_dependencies(kind: str, plugin: ConnectionPlugin) -> None:
+    met, missing = plugin.check_dependencies()
+    if not met:
+        raise ConnectionError(
+            f"Connection plugin '{kind}' requires packages: {', '.join(missing)}."
+            f" Install with: pip install {' '.join(missing)}"
+        )
+
+
+def _schema(name: str, plugin: ConnectionPlugin) -> dict[str, Any]:
+    try:
+        schema = plugin.get_config_schema()
+        validator_for(schema, default=Draft202012Validator).check_schema(schema)
+    except SchemaError as error:
+        raise ConnectionConfigError(
+            f"Plugin '{plugin.name}' of connection '{name}' has a wrong schema: {error.message}"
+        ) from error
+    return schema
+
+
+def _resolved(name: str, value: Any, schema: Mapping[str, Any]) -> Any:
+    """The value with its references to the environment replaced, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: _resolved(name, each, subschema(schema, key)) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_resolved(name, each, subschema(schema, 0)) for each in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        text = substitute(value)
+    except LookupError as error:
+        raise ConnectionConfigError(f"{error.args[0]}, which connection '{name}' needs") from error
+    return coerced(text, _types(schema)) if is_reference(value) else text
+
+
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    declared = schema.get("type", "string")
+    return list(declared) if isinstance(declared, list) else [declared]
+
+
+def coerced(text: str, types: Iterable[str]) -> Any:
+    """A text as the first of the types that it can be, or as it is."""
+    for kind in types:
+        try:
+            return _as_type(text, kind)
+        except (ValueError, KeyError, yaml.YAMLError):
+            continue
+    return text
+
+
+def _as_type(text: str, kind: str) -> Any:
+    match kind:
+        case "integer":
+            return int(text)
+        case "number":
+            return float(text)
+        case "boolean":
+            return _BOOLEANS[text.strip().lower()]
+        case "null":
+            return {"": None, "null": None}[text]
+        case "object" | "array":
+            return _structure(text, kind)
+        case _:
+            return text
+
+
+def _structure(text: str, kind: str) -> Any:
+    value = yaml.safe_load(text)
+    if not isinstance(value, dict if kind == "object" else list):
+        raise ValueError(text)  # noqa: TRY004 - the text is of the right type, its content is not
+    return value
+
+
+def _own_opinion(plugin: ConnectionPlugin, config: dict[str, Any]) -> str | None:
+    try:
+        valid, message = plugin.validate_config(dict(config))
+    except Exception as error:  # noqa: BLE001 - a plugin that trips over it cannot use it
+        return f"{type(error).__name__}: {error}"
+    return None if valid else message or "the plugin does not accept it"
+
+
+def _against_schema(config: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
+    known = schema.get("properties", {})
+    fields = {key: value for key, value in config.items() if key != "type" or key in known}
+    validator = validator_for(schema, default=Draft202012Validator)(schema)
+    for error in sorted(validator.iter_errors(fields), key=lambda each: list(map(str, each.path))):
+        yield _sentence(error, schema)
+
+
+def _sentence(error: ValidationError, schema: Mapping[str, Any]) -> str:
+    """What is wrong where, without repeating the value of a secret property."""
+    place, inner, hidden = "", schema, False
+    for key in error.path:
+        inner = subschema(inner, key)
+        hidden = hidden or is_secret(key, inner)
+        place += f"[{key}]" if isinstance(key, int) else f".{key}" if place else str(key)
+    said = f"does not meet {error.validator!r} of its schema" if hidden else error.message
+    return f"{place}: {said}" if place else said

@@ -1,0 +1,95 @@
+"""Keeping what a connection is configured with out of texts that somebody reads."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+REDACTED: Final = "[redacted]"
+SHORTEST_IN_ERRORS: Final = 4
+SHORTEST_IN_OUTPUTS: Final = 8
+"""Outputs are data: a short secret is a word that may stand in them for another reason."""
+
+_NAME = re.compile(
+    r"(password|passwd|passphrase|pwd|secret|token|credentials?|authorization|cookie|dsn"
+    r"|(api|access|private|signing|account|auth)[-_ ]?key)$",
+    re.IGNORECASE,
+)
+_USER_INFO = re.compile(r"(://)[^/?#\s\"']*@")
+_USER_PASSWORD = re.compile(r"://([^/?#\s\"':@]*):([^/?#\s\"']*)@")
+
+
+def names_a_secret(name: object) -> bool:
+    """Whether a key, by its name, stands before a secret."""
+    return isinstance(name, str) and _NAME.search(name) is not None
+
+
+def is_secret(name: object, schema: Mapping[str, Any]) -> bool:
+    """Whether a property is one, by its schema or its name."""
+    declared = schema.get("format") == "password" or schema.get("writeOnly") is True
+    return declared or names_a_secret(name)
+
+
+class Secrets:
+    """The secrets of one run, or of one connection, and how to leave them out."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def learn(self, value: Any) -> None:
+        """From now on this text, or number, is left out, also quoted as in a URL."""
+        if isinstance(value, Mapping | list):
+            each = value.values() if isinstance(value, Mapping) else value
+            for inner in each:
+                self.learn(inner)
+        elif value is not None and not isinstance(value, bool):
+            text = str(value)
+            self._known |= {text, quote(text, safe=""), unquote(text), repr(text)[1:-1]}
+
+    def learn_from(self, config: Any, schema: Mapping[str, Any], name: object = "") -> None:
+        """Learn what a configuration has in secret properties, and the passwords in its URLs."""
+        if is_secret(name, schema):
+            self.learn(config)
+        elif isinstance(config, str):
+            for _, password in _USER_PASSWORD.findall(config):
+                self.learn(password)
+        else:
+            for key, value in _items(config):
+                self.learn_from(value, subschema(schema, key), key)
+
+    def include(self, others: "Secrets") -> None:
+        """Know also what others know."""
+        self._known |= others._known
+
+    def text(self, text: str) -> str:
+        """A message without secrets and without the user in any URL."""
+        return _USER_INFO.sub(rf"\1{REDACTED}@", self._without(text, SHORTEST_IN_ERRORS))
+
+    def output(self, text: str) -> str:
+        """A text of a flow's outputs without the secrets that can be told from words."""
+        return self._without(text, SHORTEST_IN_OUTPUTS)
+
+    def _without(self, text: str, shortest: int) -> str:
+        for secret in sorted(self._known, key=len, reverse=True):
+            if len(secret) >= shortest:
+                text = text.replace(secret, REDACTED)
+        return text
+
+
+def subschema(schema: Mapping[str, Any], key: object) -> Mapping[str, Any]:
+    """The schema of a property, or of an item where the key is a number."""
+    found: Any = None
+    if isinstance(key, int):
+        found = schema.get("items")
+    elif isinstance(properties := schema.get("properties"), Mapping) and key in properties:
+        found = properties[key]
+    else:
+        found = schema.get("additionalProperties")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _items(config: Any) -> Iterator[tuple[object, Any]]:
+    if isinstance(config, Mapping):
+        yield from config.items()
+    elif isinstance(config, list):
+        yield from enumerate(config)
