@@ -15,7 +15,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-ind
 	--custom-compile-command "make requirements" $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos soak lint types check requirements clean
+.PHONY: help demo up test chaos soak fuzz lint types check requirements clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,6 +39,10 @@ chaos: ## Kill and stop everything under load, for long, and count every vCon (A
 soak: ## Load one service for an hour and see that it does not grow (ARGS="--seconds 60")
 	$(BOOTSTRAP) soak
 	@$(VENV) -m devstack.soak $(ARGS)
+
+fuzz: ## Push 10,000 made-up vCons at each door and see them taken whole or refused in words
+	$(BOOTSTRAP) test
+	@$(VENV) -m pytest --hypothesis-profile=long $(or $(ARGS),tests/integration/test_doors_fuzz.py)
 
 lint: ## Check style and formatting
 	$(BOOTSTRAP) lint

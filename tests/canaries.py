@@ -1,14 +1,15 @@
-"""The secrets that the tests use, and the search for them in all that was logged meanwhile.
+"""The secrets that the tests use, and the search for them in all that was written meanwhile.
 
 A secret is known as soon as a test names it with `canary`, or anything in this process makes one
 with the standard library's `secrets`. Searched is what the service's own formatter makes of every
 line logged in this process, what processes wrote to this one's output or to a pipe of standard
-error, and the logs of all servers and services that the tests started. A secret found fails the
-session.
+error, the logs of all servers and services that the tests started, and what a test, or a system
+that it ran, left in Redis and in Postgres. A secret found fails the session.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import secrets
@@ -70,6 +71,7 @@ class LogSearch:
         for name in ("token_urlsafe", "token_hex"):
             setattr(secrets, name, _heard(getattr(secrets, name)))
         _watch_servers()
+        _watch_deployments()
         _watch_pipes()
         prepare()  # else whatever imports the library of vCons turns the session's logging over
         logging.getLogger().addHandler(_FormattedLines())
@@ -131,6 +133,54 @@ def _watch_servers() -> None:
             CANARIES.keep(f"the log of {self.name}", self.log.read_text(errors="replace"))
 
     KeptProcess._end = ended
+
+
+def _watch_deployments() -> None:
+    from devstack.deployment import DATABASE, Deployment
+
+    leave = Deployment.__aexit__
+
+    async def left(self: Deployment, *error: Any) -> None:
+        with contextlib.suppress(Exception):  # a server that a test has stopped is not asked
+            await asyncio.to_thread(keep_redis, self.stack.valkey.url)
+            await asyncio.to_thread(keep_postgres, self.stack.postgres.url(DATABASE))
+        await leave(self, *error)
+
+    Deployment.__aexit__ = left
+
+
+def keep_redis(url: str) -> None:
+    """Search what a Redis holds, too."""
+    from redis import Redis
+
+    with Redis.from_url(url, encoding_errors="replace", decode_responses=True) as client:
+        for key in client.scan_iter():
+            read = _READERS.get(str(client.type(key)), _READERS["ReJSON-RL"])
+            CANARIES.keep("what a test left in Redis", f"{key} {read(client, key)}")
+
+
+_READERS: dict[str, Callable[[Any, Any], Any]] = {
+    "string": lambda client, key: client.get(key),
+    "list": lambda client, key: client.lrange(key, 0, -1),
+    "set": lambda client, key: client.smembers(key),
+    "hash": lambda client, key: client.hgetall(key),
+    "zset": lambda client, key: client.zrange(key, 0, -1),
+    "stream": lambda client, key: client.xrange(key),
+    "ReJSON-RL": lambda client, key: client.execute_command("JSON.GET", key),
+}
+
+
+def keep_postgres(url: str) -> None:
+    """Search the rows of every table of a database, too."""
+    import psycopg
+    from psycopg import sql
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        for (table,) in tables.fetchall():
+            rows = sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table))
+            text = "\n".join(row for (row,) in connection.execute(rows).fetchall())
+            CANARIES.keep(f"the table {table} of a test", text)
 
 
 def _watch_pipes() -> None:

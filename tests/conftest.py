@@ -12,8 +12,9 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
-from tests.canaries import LogSearch
+from tests.canaries import LogSearch, keep_postgres, keep_redis
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from devstack.postgres import Postgres
     from devstack.valkey import Valkey
 
+settings.register_profile("long", max_examples=10_000)  # --hypothesis-profile=long
 TEMPLATE = "patchcord_template"
 _numbers = count(1)
 
@@ -76,13 +78,14 @@ def used_stack_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def redis_url(valkey_server: Valkey) -> str:
-    """The address of a Redis with JSON that holds nothing."""
+def redis_url(valkey_server: Valkey) -> Iterator[str]:
+    """The address of a Redis with JSON that holds nothing; what is left in it is searched."""
     from redis import Redis
 
     with Redis.from_url(valkey_server.url) as client:
         client.flushall()
-    return valkey_server.url
+    yield valkey_server.url
+    keep_redis(valkey_server.url)
 
 
 @pytest.fixture
@@ -132,6 +135,8 @@ def _database(server: Postgres, template: str | None) -> Iterator[str]:
     name = f"patchcord_{next(_numbers)}"
     server.create_database(name, template)
     yield name
+    if template:
+        keep_postgres(server.url(name))
     server.drop_database(name)
 
 

@@ -4,73 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from redis import Redis
 
-from core.action_registry import ActionRegistry
-from core.action_response import ActionResponse
-from core.database import Database
-from core.dispatch import Dispatcher
 from core.ingress_keys import hashed
-from core.ingress_ledger import PartnerRecords
 from core.settings import DatabaseSettings
-from pipeline import keys as names
-from pipeline.config import Chain, PipelineConfig
+from pipeline.config import PipelineConfig
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
-from pipeline.ingress import Ingress, IngressLimits
-from pipeline.intake import Intake
 from pipeline.modules import Guests
-from pipeline.partners import Partners
-from schemas.ingress_key import Author, IngressKey, NewKey
+from tests.integration.partner_scene import ADMIN, MOST, Street
+from tests.integration.partner_scene import street as doors
 from tests.integration.pipeline_fixtures import a_vcon, new_uuid
-
-ACTIONS = ActionRegistry.discover("actions")
-ADMIN = Author(actor="service:1")
-LISTS = ("customer_data", "support_calls")
-MOST = 4_000
-
-
-class Street:
-    """Both doors, and a partner's way to them."""
-
-    def __init__(self, redis: RedisConnection, client: Redis, database: Database) -> None:
-        self.client, self.database = client, database
-        chains = {"main": Chain("main", ingress_lists=LISTS)}
-        self.configuration = Configuration(PipelineConfig(chains=chains), Guests())
-        records = PartnerRecords(database)
-        self.keys, self.ledger = records.keys, records.ledger
-        self.partners = Partners(self.configuration, redis, records)
-        intake = Intake(redis, sorted_set="vcons", max_depth=100)
-        door = self.partners.open_door(MOST, intake)
-        limits = IngressLimits(MOST, key_required=False)
-        self.own = Ingress(self.configuration, limits, intake, self.partners.ring)
-        self._pipeline = SimpleNamespace(ingest_external=door.take, ingest=self.own.take)
-        self._dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread)
-
-    def key(self, secret: str, name: str = "customer_data", **limits: Any) -> IngressKey:
-        """A new key for a list."""
-        new = NewKey(ingress_list=name, label="partner", **limits)
-        return self.keys.create(new, hashed(secret), ADMIN)
-
-    async def push(
-        self, vcon: object, api_key: object = "secret-1", ingress_list: object = "customer_data"
-    ) -> ActionResponse:
-        """The answer to a partner."""
-        fields = {"vcon": vcon, "ingress_list": ingress_list, "api_key": api_key}
-        client = SimpleNamespace(pipeline=self._pipeline)
-        return await self._dispatcher.answer("ExternalIngress", fields, client, None)
-
-    async def code(self, vcon: object, *place: object) -> int:
-        """The code of that answer."""
-        return (await self.push(vcon, *place)).status_code
-
-    def stored(self, vcon_uuid: str) -> Any:
-        """What Redis has of a vCon."""
-        return self.client.json().get(names.vcon(vcon_uuid))
 
 
 @pytest.fixture
@@ -78,10 +24,8 @@ async def street(
     redis: RedisConnection, client: Redis, database_settings: DatabaseSettings
 ) -> AsyncIterator[Street]:
     """Doors without any key."""
-    database = Database()
-    database.initialize(database_settings)
-    yield Street(redis, client, database)
-    database.close()
+    async with doors(redis, client, database_settings) as opened:
+        yield opened
 
 
 async def test_a_partner_pushes_to_its_list(street: Street):
