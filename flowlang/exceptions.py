@@ -11,6 +11,9 @@ from typing import Any
 class FlowLangError(Exception):
     """Something about a flow, a connection or a plugin is not as it should be."""
 
+    step: str | None = None
+    """The step that failed, by its id or its place."""
+
 
 class FlowValidationError(FlowLangError):
     """The flow's YAML, or an input, is not what it must be."""

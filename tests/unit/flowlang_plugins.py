@@ -23,6 +23,8 @@ class Parcel(ConnectionPlugin):
     log: ClassVar[list[str]] = []
     """`open depot`, `lend`, `take back`, `close depot`, in the order they happened."""
     opened: ClassVar[list["Parcel"]] = []
+    waiting: ClassVar[asyncio.Event]
+    """Set when the task `parcel_wait` has begun."""
     hanging: ClassVar[str] = ""
     """What never comes to an end: open, lend or close."""
 
@@ -108,6 +110,7 @@ class Parcel(ConnectionPlugin):
         return {"value": value}
 
     async def _wait(self, connection: Any = None) -> None:
+        self.waiting.set()
         await asyncio.Event().wait()
 
 
@@ -116,6 +119,7 @@ def parcels(folder: Path) -> ConnectionPluginRegistry:
     Parcel.log.clear()
     Parcel.opened.clear()
     Parcel.hanging = ""
+    Parcel.waiting = asyncio.Event()
     registry = ConnectionPluginRegistry("nothing", [str(folder)])
     registry.register(Parcel())
     return registry

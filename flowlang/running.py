@@ -1,0 +1,97 @@
+"""Running a flow from its beginning to its result."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from flowlang.connections import plugin_registry
+from flowlang.connections.connection import Patience
+from flowlang.connections.manager import ConnectionManager
+from flowlang.connections.registry import ConnectionPluginRegistry
+from flowlang.connections.scope import Connections
+from flowlang.engine import Engine, Scope, within
+from flowlang.environment import variable
+from flowlang.exceptions import FlowExecutionError, FlowTerminationException
+from flowlang.flow import Flow
+from flowlang.redaction import Secrets, names_a_secret
+from flowlang.references import variables_in
+from flowlang.results import failed, succeeded, terminated
+from flowlang.subflows import load_subflow
+from flowlang.tasks import Function
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a run has besides its flow."""
+
+    connections: Connections | None = None
+    """Connections that the flow may use and never closes."""
+    tasks: Mapping[str, Function] = field(default_factory=dict)
+    """Functions that steps may name besides the tasks of plugins."""
+    registry: ConnectionPluginRegistry = plugin_registry
+    patience: Patience = field(default_factory=Patience)
+    above: tuple[Path, ...] = ()
+    """The files of the flows that called this one."""
+
+
+async def run_flow(
+    flow: Flow, inputs: Mapping[str, Any] | None = None, around: Surroundings | None = None
+) -> dict[str, Any]:
+    """What came of a flow: it never raises but when it is cancelled.
+
+    `success` and `outputs`, with `terminated` and `reason` after an `exit`; or `success`, `error`,
+    `error_type`, and where they are known `step` and `cause`. All of it is fit for JSON, and the
+    secrets of its connections are left out.
+    """
+    around = around or Surroundings()
+    secrets = Secrets()
+    secrets.learn_from(dict(inputs or {}), {})
+    for name in variables_in(flow.document):
+        if names_a_secret(name):
+            secrets.learn(variable(name))
+    try:
+        return succeeded(await _outputs(flow, inputs or {}, around, secrets), secrets)
+    except FlowTerminationException as end:
+        return terminated(end, secrets)
+    except Exception as error:
+        logger.debug("Flow %s failed", flow.name, exc_info=True)
+        return failed(error, secrets)
+
+
+async def _outputs(
+    flow: Flow, inputs: Mapping[str, Any], around: Surroundings, secrets: Secrets
+) -> dict[str, Any]:
+    scope = Scope(flow.checked_inputs(inputs))
+    manager = ConnectionManager(
+        flow.connections,
+        outer=around.connections,
+        registry=around.registry,
+        patience=around.patience,
+    )
+    try:
+        async with manager:
+            inner = replace(around, connections=manager)
+            engine = Engine(manager, around.registry, around.tasks, _subflows(flow, inner, secrets))
+            await within(flow.timeout, flow.name, engine.run(flow.steps, scope))
+            return flow.results(scope.roots)
+    finally:
+        secrets.include(manager.secrets())
+
+
+def _subflows(flow: Flow, around: Surroundings, secrets: Secrets) -> Any:
+    async def run(name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        inner, path = load_subflow(name, flow, around.above)
+        try:
+            return await _outputs(
+                inner, inputs, replace(around, above=(*around.above, path)), secrets
+            )
+        except FlowTerminationException as end:
+            return end.outputs
+        except Exception as error:
+            raise FlowExecutionError(f"Subflow '{name}' failed: {error}") from error
+
+    return run

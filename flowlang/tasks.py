@@ -1,0 +1,110 @@
+"""Which function a step means, and calling it."""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flowlang.connections.base import ConnectionPlugin
+from flowlang.connections.registry import ConnectionPluginRegistry
+from flowlang.connections.scope import Connections
+from flowlang.exceptions import FlowExecutionError, FlowValidationError, TaskNotFoundError
+
+type Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A function under its name, and the connection it is called with."""
+
+    name: str
+    function: Function
+    connection: str | None
+
+    async def call(self, arguments: Mapping[str, Any], connections: Connections) -> dict[str, Any]:
+        """One attempt: borrow, call, give back. What is no dict is given under `result`."""
+        if self.connection is None:
+            return await self._called(arguments)
+        async with connections.lent(self.connection) as lent:
+            return await self._called({**arguments, "connection": lent})
+
+    async def _called(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        if inspect.iscoroutinefunction(self.function):
+            outputs = await self.function(**arguments)
+        else:
+            outputs = await asyncio.to_thread(self.function, **arguments)
+            outputs = await outputs if inspect.isawaitable(outputs) else outputs
+        if outputs is None:
+            return {}
+        return dict(outputs) if isinstance(outputs, Mapping) else {"result": outputs}
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Whether it takes these. Raises FlowValidationError with what it does take."""
+        given = {**arguments, **({} if self.connection is None else {"connection": None})}
+        try:
+            inspect.signature(self.function).bind(**given)
+        except TypeError as error:
+            known = ", ".join(_parameters(self.function)) or "none"
+            raise FlowValidationError(
+                f"Task '{self.name}': {error}; its parameters are: {known}"
+            ) from None
+
+
+async def find_task(
+    name: str,
+    connection: str | None,
+    connections: Connections,
+    registry: ConnectionPluginRegistry,
+    own: Mapping[str, Function],
+) -> Task:
+    """The function that a step means: one of the run's own, or of its connection's plugin.
+
+    Raises TaskNotFoundError, FlowValidationError without a needed connection, ConnectionError.
+    """
+    if connection is not None:
+        function = own.get(name) or _of_plugin(name, await connections.get_plugin(connection))
+        return Task(name, function, connection if _borrows(function) else None)
+    found = own.get(name) or _anywhere(name, registry)
+    if _borrows(found):
+        raise FlowValidationError(
+            f"Task '{name}' requires a connection but none specified."
+            " Add 'connection: connection_name' to the step."
+        )
+    return Task(name, found, None)
+
+
+def tasks_of(plugin: ConnectionPlugin) -> dict[str, Function]:
+    """A plugin's tasks. Raises FlowExecutionError if it cannot tell."""
+    try:
+        return dict(plugin.get_builtin_tasks())
+    except Exception as error:
+        raise FlowExecutionError(f"Plugin '{plugin.name}' has no list of tasks: {error}") from error
+
+
+def _of_plugin(name: str, plugin: ConnectionPlugin) -> Function:
+    tasks = tasks_of(plugin)
+    if name not in tasks:
+        known = ", ".join(sorted(tasks)) or "none"
+        raise TaskNotFoundError(name, f"Tasks of '{plugin.name}': {known}")
+    return tasks[name]
+
+
+def _anywhere(name: str, registry: ConnectionPluginRegistry) -> Function:
+    for plugin in registry.get_all().values():
+        if name in (tasks := tasks_of(plugin)):
+            return tasks[name]
+    raise TaskNotFoundError(name, "No connection plugin has a task of this name")
+
+
+def _borrows(function: Function) -> bool:
+    return "connection" in inspect.signature(function).parameters
+
+
+def _parameters(function: Function) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [
+        each.name if each.default is each.empty else f"{each.name} (optional)"
+        for each in parameters
+        if each.name != "connection"
+    ]
