@@ -61,7 +61,9 @@ requirements: ## Compile the pinned requirement files (UPGRADE=--upgrade for new
 	$(COMPILE) pyproject.toml -o requirements.txt && \
 	$(COMPILE) requirements/devstack.in -c requirements.txt -o requirements-devstack.txt && \
 	$(COMPILE) requirements/test.in -c requirements.txt -c requirements-devstack.txt \
-		-o requirements-test.txt
+		-o requirements-test.txt && \
+	$(COMPILE) pyproject.toml --all-extras requirements/counterparts.in -c requirements.txt \
+		-c requirements-devstack.txt -c requirements-test.txt -o requirements-counterparts.txt
 
 clean: ## Remove everything the targets made
 	@rm -rf .venv .uv .devstack .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -41,13 +41,14 @@ STAMP = VENV / "bootstrap.json"
 SERVICE = "requirements.txt"
 DEVSTACK = "requirements-devstack.txt"
 TEST = "requirements-test.txt"
-FILES = (SERVICE, DEVSTACK, TEST)
+COUNTERPARTS = "requirements-counterparts.txt"
+FILES = (SERVICE, DEVSTACK, TEST, COUNTERPARTS)
 TARGETS = {
     "requirements": (),
     "demo": (SERVICE, DEVSTACK),
     "up": (SERVICE, DEVSTACK),
     "soak": (SERVICE, DEVSTACK),
-    "lint": FILES,
+    "lint": (SERVICE, DEVSTACK, TEST),
     "types": FILES,
     "test": FILES,
 }

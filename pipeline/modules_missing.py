@@ -10,6 +10,20 @@ from pipeline.config import GuestSpec
 ROOMS = ("links", "storage", "tracers")
 """The packages that built-in guests are in."""
 
+EXTRAS = {
+    "boto3": "s3",
+    "botocore": "s3",
+    "deepgram": "deepgram",
+    "elasticsearch": "elasticsearch",
+    "groq": "groq",
+    "imageio_ffmpeg": "openai",
+    "jq": "jq",
+    "openai": "openai",
+    "pymilvus": "milvus",
+    "pymongo": "mongo",
+}
+"""The libraries that only some built-in guests need: by import name, the extra that has it."""
+
 
 def explain_missing(spec: GuestSpec, error: ModuleNotFoundError) -> str:
     """Either the guest's own module is not there, or something that it imports."""
@@ -17,7 +31,9 @@ def explain_missing(spec: GuestSpec, error: ModuleNotFoundError) -> str:
         return f"no module named {spec.module!r}; {_advice(spec, error.name)}"
     package = f" (its package: {shown(spec.pip_name)})" if spec.pip_name else ""
     what = repr(error.name) if error.name else f"something missing ({error})"
-    return f"{spec.module} is there, but it imports {what}, which is not installed{package}"
+    text = f"{spec.module} is there, but it imports {what}, which is not installed{package}"
+    extra = EXTRAS.get((error.name or "").partition(".")[0])
+    return f"{text}; install the extra {extra!r}: pip install '.[{extra}]'" if extra else text
 
 
 def shown(pip_name: str) -> str:

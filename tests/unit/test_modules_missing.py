@@ -1,9 +1,12 @@
 """What the operator is told about a module that is not there."""
 
+import tomllib
+
 import pytest
 
 from pipeline.config import GuestSpec
-from pipeline.modules_missing import explain_missing, shown
+from pipeline.modules_missing import EXTRAS, explain_missing, shown
+from tests.unit.source_files import ROOT
 
 
 def explained(module: str, missing: str | None, pip_name: str | None = None) -> str:
@@ -48,6 +51,20 @@ def test_a_missing_import_of_a_module_that_is_there(missing: str) -> None:
     assert explained("links.scitt", missing) == (
         f"links.scitt is there, but it imports {missing!r}, which is not installed"
     )
+
+
+@pytest.mark.parametrize("missing", ["boto3", "boto3.session"])
+def test_the_missing_library_of_a_built_in_guest(missing: str) -> None:
+    """The extra that has it is named, and how to install that."""
+    assert explained("storage.s3", missing).endswith(
+        f"imports {missing!r}, which is not installed; install the extra 's3': pip install '.[s3]'"
+    )
+
+
+def test_every_extra_is_one_of_the_projects() -> None:
+    """What is told can be typed."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        assert set(EXTRAS.values()) == set(tomllib.load(file)["project"]["optional-dependencies"])
 
 
 def test_a_missing_import_with_a_pip_name() -> None:
