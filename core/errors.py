@@ -59,5 +59,9 @@ class UnavailableError(PatchcordError):
     """Something this service depends on cannot be reached just now; try again later."""
 
 
+class FullError(UnavailableError):
+    """There is no room for more just now; nothing was written."""
+
+
 class GuestError(PatchcordError):
     """A link, storage or tracer could not be loaded or has failed."""

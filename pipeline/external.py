@@ -9,6 +9,7 @@ from uuid import UUID
 
 from core.errors import (
     ConflictError,
+    FullError,
     InvalidError,
     PatchcordError,
     RateLimitedError,
@@ -31,6 +32,7 @@ REASONS: dict[type[PatchcordError], str] = {
     ConflictError: "conflict",
     TooLargeError: "too_large",
     RateLimitedError: "rate_limited",
+    FullError: "full",
     UnavailableError: "unavailable",
 }
 
@@ -110,7 +112,7 @@ class ExternalDoor:
         owner = Owner(str(key.lineage), brought_it=claim == "mine")
         try:
             outcome = await self._intake.ingest(entry, [key.ingress_list], owner)
-        except ConflictError:  # Redis has said that nothing was written
+        except (ConflictError, FullError):  # Redis has said that nothing was written
             if claim == "new":
                 await asyncio.to_thread(self._ledger.release, uuid, key.lineage)
             raise

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.errors import ConflictError, UnavailableError
+from core.errors import ConflictError, FullError
 from core.spans import context as trace_context
 from pipeline import keys
 from pipeline.connection import RedisConnection
@@ -57,7 +57,8 @@ class Intake:
         Raises:
             ConflictError: other content under this uuid is being processed, or the uuid is not
                 this owner's.
-            UnavailableError: a list is full, or Redis is away.
+            FullError: a list is full.
+            UnavailableError: Redis is away.
         """
         state, *names = await self._connection.script(
             "ingest",
@@ -79,7 +80,7 @@ class Intake:
         """Put vCons that are in Redis into a list; the uuids of those that are not.
 
         Raises:
-            UnavailableError: the list has no room for all of them: none is put there.
+            FullError: the list has no room for all of them: none is put there.
         """
         missing = await self._connection.script(
             "enqueue", name, self._max_depth, trace_context(), *vcon_uuids
@@ -102,5 +103,5 @@ class Intake:
         )
         return reply or None
 
-    def _full(self, name: str) -> UnavailableError:
-        return UnavailableError(f"list {name} is full ({self._max_depth} vCons); try again later")
+    def _full(self, name: str) -> FullError:
+        return FullError(f"list {name} is full ({self._max_depth} vCons); try again later")

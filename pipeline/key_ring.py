@@ -1,6 +1,5 @@
 """Whether a key opens a list: looked up in Postgres, remembered for seconds, never assumed."""
 
-import asyncio
 import hmac
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -101,12 +100,3 @@ def refusal(ingress_list: str | None) -> str:
     if ingress_list is None:
         return "Invalid API Key"
     return f"Invalid API Key for ingress list '{ingress_list[:200]}'"
-
-
-def in_thread(find: Callable[[str], IngressKey | None]) -> FindKey:
-    """A blocking look-up, done in a thread."""
-
-    async def find_in_thread(digest: str) -> IngressKey | None:
-        return await asyncio.to_thread(find, digest)
-
-    return find_in_thread

@@ -1,6 +1,7 @@
 """All that partners need: their door, their keys, and what is written down of them."""
 
 import asyncio
+import contextlib
 import logging
 import time
 
@@ -11,11 +12,14 @@ from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.external import ExternalDoor
 from pipeline.intake import Intake
-from pipeline.key_ring import KeyRing, in_thread
+from pipeline.key_ring import KeyRing
 from pipeline.partner_desk import Desk
+from schemas.ingress_key import IngressKey
 
 USAGE_SECONDS = 5.0
 RETRY_SECONDS = 1.0
+PATIENCE = 2.0
+"""Seconds that a request with a key waits at most for the keys of a new configuration."""
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +34,11 @@ class Partners:
         self._configuration = configuration
         self._redis = redis
         self.records = records
-        self.ring = KeyRing(in_thread(records.keys.find), time.monotonic)
+        self.ring = KeyRing(self._find, time.monotonic)
         self.desk = Desk(configuration, records, self.ring)
         self._outdated = asyncio.Event()
         self._outdated.set()
+        self._current = asyncio.Event()
 
     def open_door(self, max_vcon_bytes: int, intake: Intake) -> ExternalDoor:
         """The door for partners."""
@@ -43,15 +48,29 @@ class Partners:
 
     def configuration_changed(self) -> None:
         """Take the keys of the configuration over again, soon."""
+        self._current.clear()
         self._outdated.set()
 
     async def keep_up(self) -> None:
         """Bring the keys of every new configuration into Postgres, however long it is away."""
         while True:
             await self._outdated.wait()
-            self._outdated.clear()
-            while not await self._synced():  # noqa: ASYNC110 -- Postgres has no event for it
-                await asyncio.sleep(RETRY_SECONDS)
+            await self.take_over()
+
+    async def take_over(self) -> None:
+        """Bring the keys of the configuration into Postgres, however long it is away."""
+        self._outdated.clear()
+        while not await self._synced():  # noqa: ASYNC110 -- Postgres has no event for it
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _find(self, digest: str) -> IngressKey | None:
+        """Look a key up once those of the configuration are there: none is called wrong before."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self._current.wait()
+        if not self._current.is_set():
+            raise UnavailableError("the keys of the configuration are not taken over yet")
+        return await asyncio.to_thread(self.records.keys.find, digest)
 
     async def _synced(self) -> bool:
         auth = self._configuration.config.ingress_auth
@@ -62,4 +81,6 @@ class Partners:
             log.debug("ingress keys wait for Postgres", extra={"cause": str(error)})
             return False
         self.ring.forget()
+        if not self._outdated.is_set():
+            self._current.set()
         return True

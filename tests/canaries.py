@@ -154,9 +154,14 @@ def keep_redis(url: str) -> None:
     from redis import Redis
 
     with Redis.from_url(url, encoding_errors="replace", decode_responses=True) as client:
-        for key in client.scan_iter():
-            read = _READERS.get(str(client.type(key)), _READERS["ReJSON-RL"])
-            CANARIES.keep("what a test left in Redis", f"{key} {read(client, key)}")
+        keys = list(client.scan_iter(count=10_000))
+        pipeline = client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.type(key)
+        for key, kind in zip(keys, pipeline.execute(), strict=True):
+            _READERS.get(kind, _READERS["ReJSON-RL"])(pipeline, key)
+        values = pipeline.execute(raise_on_error=False)  # a key may have expired meanwhile
+        CANARIES.keep("what a test left in Redis", f"{keys} {values}")
 
 
 _READERS: dict[str, Callable[[Any, Any], Any]] = {

@@ -87,5 +87,7 @@ async def street(
     """Doors without any key."""
     database = Database()
     database.initialize(settings)
-    yield Street(redis, client, database, most_bytes)
+    opened = Street(redis, client, database, most_bytes)
+    await opened.partners.take_over()
+    yield opened
     database.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -93,11 +93,13 @@ class Office:
 
 
 @pytest.fixture
-def office(database_settings: DatabaseSettings) -> Iterator[Office]:
+async def office(database_settings: DatabaseSettings) -> AsyncIterator[Office]:
     """An office without any key; its Redis is never asked."""
     database = Database()
     database.initialize(database_settings)
-    yield Office(database, RedisConnection("redis://127.0.0.1:1"))
+    opened = Office(database, RedisConnection("redis://127.0.0.1:1"))
+    await opened.partners.take_over()
+    yield opened
     database.close()
 
 

@@ -10,6 +10,7 @@ from redis import Redis
 
 from core.ingress_keys import hashed
 from core.settings import DatabaseSettings
+from pipeline import partners
 from pipeline.config import PipelineConfig
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
@@ -104,6 +105,17 @@ async def test_redis_forgetting_frees_no_uuid(street: Street):
     assert await street.code(vcon) == 200
 
 
+async def test_a_full_list_leaves_the_uuid_to_others(street: Street):
+    """503 takes nothing: whoever comes first when there is room again owns it."""
+    await asyncio.to_thread(street.key, "secret-1")
+    await asyncio.to_thread(street.key, "secret-2")
+    street.client.rpush("customer_data", *range(100))
+    vcon = a_vcon()
+    assert await street.code(vcon) == 503
+    street.client.delete("customer_data")
+    assert await street.code(vcon, "secret-2") == 200
+
+
 async def test_what_came_in_by_our_own_door_is_not_for_partners(street: Street):
     """Not even after they have tried; our own door may replace what is theirs."""
     await asyncio.to_thread(street.key, "secret-1")
@@ -170,6 +182,23 @@ async def test_keys_of_the_file_are_taken_over(street: Street):
         assert await street.partners._synced()
         assert await street.code(a_vcon(), secret) == code
     assert await street.code(a_vcon(), "file-key-1") == 403
+
+
+async def test_until_the_keys_of_the_file_are_there_none_is_called_wrong(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+):
+    """503 right after the start and after a change; then the key opens its list."""
+    config = PipelineConfig(
+        chains=street.configuration.config.chains, ingress_auth={"customer_data": ("file-key-1",)}
+    )
+    street.configuration.adopt(Configuration(config, Guests()))
+    street.partners.configuration_changed()
+    monkeypatch.setattr(partners, "PATIENCE", 0.01)
+    assert await street.code(a_vcon(), "file-key-1") == 503
+    monkeypatch.setattr(partners, "PATIENCE", 20)
+    waiting = asyncio.create_task(street.code(a_vcon(), "file-key-1"))
+    await street.partners.take_over()
+    assert await waiting == 200
 
 
 async def test_without_postgres_no_door_is_open(street: Street, database_settings):
