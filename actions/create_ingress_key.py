@@ -37,4 +37,5 @@ class CreateIngressKey(ActionRunner):
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
         made = await client.pipeline.desk.create_key(NewKey(**self.model_dump()), author_of(client))
-        return ActionResponse(status_code=201, fields=made.model_dump(mode="json"))
+        fields = made.model_dump(mode="json")
+        return ActionResponse(status_code=201, fields=fields, has_secret=True)

@@ -30,4 +30,5 @@ class RotateIngressKey(ActionRunner):
         made = await client.pipeline.desk.rotate_key(
             self.key_id, self.grace_hours, author_of(client)
         )
-        return ActionResponse(status_code=201, fields=made.model_dump(mode="json"))
+        fields = made.model_dump(mode="json")
+        return ActionResponse(status_code=201, fields=fields, has_secret=True)

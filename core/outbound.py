@@ -20,12 +20,18 @@ WORTH_SENDING = 30.0
 class Answer(NamedTuple):
     """One answer, a JSON object or a fragment of it, and when its request came in.
 
-    The time is in seconds of a monotonic clock. A tuple because every request makes one.
+    The time is in seconds of a monotonic clock. `instead` is what peers may send, for an answer
+    with a secret, which must not reach them over Redis. A tuple because every request makes one.
     """
 
     ref: str
     payload: Any
     received_at: float
+    instead: Any = None
+
+    def for_peers(self) -> "Answer":
+        """The answer as it may go to another process."""
+        return self if self.instead is None else self._replace(payload=self.instead, instead=None)
 
     def worth_sending(self, now: float) -> bool:
         """Whether the request is still waited for."""
@@ -101,7 +107,7 @@ class Outbox:
             self.unsent.keep(*answers)
             return
         for answer in answers:
-            self._divert(answer)
+            self._divert(answer.for_peers())
 
     def divert(self, to: Callable[[Answer], None]) -> None:
         """From now on `to` gets what cannot be pushed, and what was kept so far."""

@@ -153,7 +153,8 @@ class Responder:
         if request is None:  # it was answered when its time was over
             return
         self._remember(ref)
-        self._outbox.send(Answer(ref, self._payload(response), request.received_at))
+        instead = self._payload(_UNTOLD) if response.has_secret else None
+        self._outbox.send(Answer(ref, self._payload(response), request.received_at, instead))
         self._answered()
         took = asyncio.get_running_loop().time() - request.received_at
         metrics.REQUESTS.ended((request.action, response.status_code), took)
@@ -235,3 +236,9 @@ def _busy(why: str) -> ActionResponse:
 
 def _too_late(why: str) -> ActionResponse:
     return ActionResponse(status_code=504, message=why)
+
+
+_UNTOLD = ActionResponse(
+    status_code=503,
+    message="it was done, but this replica left before it told the secret; revoke the new key",
+)

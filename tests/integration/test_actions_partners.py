@@ -118,6 +118,16 @@ async def test_a_key_is_made_and_opens_its_list(office: Office) -> None:
     assert made["secret"] not in kept.model_dump_json()
 
 
+async def test_a_secret_stays_out_of_redis(office: Office) -> None:
+    """Answers of a leaving replica go to its peers over Redis; those with a secret do not."""
+    fields = {"ingress_list": "customer_data", "label": "ACME"}
+    answer = await office.ask("CreateIngressKey", **fields)
+    assert answer.has_secret
+    rotated = await office.ask("RotateIngressKey", key_id=answer.fields["key"]["id"])
+    assert rotated.has_secret
+    assert not (await office.ask("ListIngressKeys")).has_secret
+
+
 async def test_keys_are_listed_by_list(office: Office) -> None:
     """All of them, or those of one list."""
     await office.made()

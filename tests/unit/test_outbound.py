@@ -100,3 +100,16 @@ def test_what_has_not_left_is_sent_again(channel: Channel) -> None:
     join(channel, 1.0)
     outbox.joined(1.0)
     assert refs(outbox.drain()) == ["ref-2", "ref-3"]
+
+
+def test_peers_do_not_get_an_answer_with_a_secret(channel: Channel) -> None:
+    """They get what is said instead, also for one that was kept before; our own socket gets it."""
+    secret = Answer("ref-1", {"secret": "vk_1"}, 0.0, instead={"message": "untold"})
+    outbox, diverted = Outbox(channel), list[Answer]()
+    outbox.send(secret)
+    outbox.divert(diverted.append)
+    outbox.send(secret)
+    assert diverted == [Answer("ref-1", {"message": "untold"}, 0.0)] * 2
+    join(channel)
+    outbox.send(secret)
+    assert b"vk_1" in outbox.drain()[-1]

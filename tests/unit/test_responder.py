@@ -34,6 +34,13 @@ class Stubborn(Hold):
         return ActionResponse(status_code=200)
 
 
+class Secretive(Echo):
+    """Answers with a secret."""
+
+    async def run(self, client: Any, websocket: Any) -> ActionResponse:
+        return ActionResponse(status_code=201, fields={"secret": "vk_1"}, has_secret=True)
+
+
 class Office:
     """A responder whose answers, kept for want of a channel, can be read."""
 
@@ -343,3 +350,16 @@ async def test_each_answer_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> N
         for sample in answers.samples
         if sample.name.endswith("_total")
     } == {("Echo", "200"): 1, ("unknown", "404"): 2, ("Echo", "503"): 1}
+
+
+async def test_a_secret_is_not_for_peers() -> None:
+    """Where the answer has to go through Redis, a 503 says what to do instead."""
+    office = Office(more=Secretive)
+    office.ask("Secretive", "r-1")
+    await office.responder.close(1.0)
+    given: list[Any] = []
+    office._outbox.divert(given.append)
+    [answer] = given
+    told = orjson.loads(answer.to_text(0.0).partition(b"\n")[2])
+    assert (told["status_code"], told["fields"]) == (503, None)
+    assert "revoke the new key" in told["message"]
