@@ -15,11 +15,19 @@ def missing(specifications: Iterable[str]) -> list[str]:
     return [each for each in specifications if not _is_met(each)]
 
 
-def _is_met(specification: str) -> bool:
+def is_specification(text: str) -> bool:
+    """Whether pip would take it for a package, and not for an option, say."""
     try:
-        requirement = Requirement(specification)
+        Requirement(text)
     except InvalidRequirement:
         return False
+    return True
+
+
+def _is_met(specification: str) -> bool:
+    if not is_specification(specification):
+        return False
+    requirement = Requirement(specification)
     if requirement.marker is not None and not requirement.marker.evaluate():
         return True
     try:

@@ -6,16 +6,14 @@ import logging
 import pkgutil
 from collections.abc import Iterable, Iterator, MutableSequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from threading import RLock
-from typing import Any
 
 from flowlang.connections.base import ConnectionPlugin
+from flowlang.connections.installed import installed, load, source
 from flowlang.environment import plugin_folders
 from flowlang.exceptions import PluginNotFoundError
 
-ENTRY_POINTS = "flowlang.connections"
 logger = logging.getLogger(__name__)
 
 
@@ -90,15 +88,15 @@ class ConnectionPluginRegistry:
     def _load_packages(self) -> None:
         seen: dict[str, str] = {}
         for folder, name in _packages(self._path):
-            source = str(Path(folder) / name)
+            place = str(Path(folder) / name)
             if name in seen:
-                self._report(source, ValueError(f"{seen[name]} has the same name and is used"))
+                self._report(place, ValueError(f"{seen[name]} has the same name and is used"))
                 continue
-            seen[name] = source
+            seen[name] = place
             try:
                 importlib.import_module(f"{self._package}.{name}")
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a guest may raise anything
-                self._report(source, error)
+                self._report(place, error)
         self._look_for_missing_folders()
 
     def _look_for_missing_folders(self) -> None:
@@ -107,11 +105,11 @@ class ConnectionPluginRegistry:
                 self._report(folder, FileNotFoundError("there is no such plugin folder"))
 
     def _load_entry_points(self) -> None:
-        for entry in entry_points(group=ENTRY_POINTS):
+        for entry in installed():
             try:
-                self.register(entry.load()())
+                self.register(load(entry, self._package)())
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a guest may raise anything
-                self._report(_source(entry), error)
+                self._report(source(entry), error)
 
     def _report(self, source: str, error: BaseException) -> None:
         problem = Problem(source, f"{type(error).__name__}: {error}")
@@ -160,9 +158,3 @@ def _packages(path: Iterable[str]) -> Iterator[tuple[str, str]]:
         for found in pkgutil.iter_modules([folder]):
             if found.ispkg and not found.name.startswith("_"):
                 yield folder, found.name
-
-
-def _source(entry: EntryPoint) -> str:
-    distribution: Any = entry.dist
-    name = distribution.name if distribution is not None else "unknown distribution"
-    return f"{name} ({entry.name} = {entry.value})"

@@ -43,6 +43,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "uvloop": r"entrypoint\.py",
     "pydantic_settings": r"core/settings\.py",
     "jsonschema": r"flowlang/connections/configuration\.py",
+    "setuptools": r"flowlang/setup\.py",
     "packaging": r"flowlang/connections/dependencies\.py",
 }
 """The service's files that may import a library; each outside thing has its own."""

@@ -1,0 +1,209 @@
+"""The command line of `flowlang`: what it says, what it writes, and its exit codes."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import flowlang.cli_plugins
+from flowlang.cli import main
+from flowlang.connections import ConnectionPlugin, plugin_registry
+from flowlang.flow import Flow
+from tests.unit.flowlang_plugins import Parcel
+
+pytestmark = pytest.mark.usefixtures("parcel")
+CONFIG = {"connections": {"depot": {"type": "parcel", "depot": "north"}, "bad": {"type": "zzz"}}}
+
+
+@pytest.fixture
+def parcel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The real registry knows parcels besides, and the current folder is empty."""
+    plugin_registry.discover_plugins()
+    monkeypatch.setitem(plugin_registry._plugins, "parcel", Parcel())
+    monkeypatch.chdir(tmp_path)
+
+
+def test_list_tells_of_every_plugin(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose methods raise is told as broken, and hides no other."""
+
+    class Broken(Parcel):
+        name = "broken"
+
+        def get_builtin_tasks(self) -> dict[str, Any]:
+            raise RuntimeError("no tasks today")
+
+    monkeypatch.setitem(plugin_registry._plugins, "broken", Broken())
+    assert main(["connection", "list"]) == 0
+    said = capsys.readouterr().out
+    assert "parcel (v1.0.0)\n    Parcels by number\n    Built-in tasks: parcel_echo" in said
+    assert "Broken: RuntimeError: no tasks today" in said
+    assert main(["connection", "list", "--format", "json"]) == 0
+    told = {each["name"]: each for each in json.loads(capsys.readouterr().out)["plugins"]}
+    assert told["parcel"]["dependencies_installed"] is True
+    assert list(told) == plugin_registry.list_plugins()
+
+
+def test_info_tells_what_a_connection_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    """For people, and as JSON."""
+    assert main(["connection", "info", "parcel"]) == 0
+    said = capsys.readouterr().out
+    assert "Dependencies: None" in said
+    assert "  * depot: string\n    size: integer\n    ratio: number or null" in said
+    assert main(["connection", "info", "parcel", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == Parcel().get_info()
+
+
+def test_missing_dependencies_are_told_and_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`deps --check` ends with 1; `install` calls pip for what is missing, and for nothing else."""
+    monkeypatch.setattr(Parcel, "get_dependencies", lambda _: ["pyyaml>=5", "nosuch-thing>=1"])
+    assert main(["connection", "deps", "parcel"]) == 0
+    assert capsys.readouterr().out == "- pyyaml>=5\n- nosuch-thing>=1\n"
+    assert main(["connection", "deps", "parcel", "--check"]) == 1
+    said = capsys.readouterr().out
+    assert "pyyaml>=5: installed\n  nosuch-thing>=1: NOT INSTALLED\nMissing: 1/2" in said
+    assert main(["connection", "install", "parcel", "--dry-run"]) == 0
+    assert capsys.readouterr().out == f"{sys.executable} -m pip install 'nosuch-thing>=1'\n"
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert main(["connection", "install", "parcel"]) == 1
+    monkeypatch.setattr(Parcel, "get_dependencies", lambda _: ["--index-url=http://evil"])
+    assert main(["connection", "install", "parcel", "--dry-run"]) == 1
+    assert "nothing that pip could install" in capsys.readouterr().err
+    monkeypatch.setattr(Parcel, "get_dependencies", lambda _: ["pyyaml>=5"])
+    assert main(["connection", "deps", "parcel", "--check"]) == 0
+    assert main(["connection", "install", "parcel"]) == 0
+
+
+@pytest.mark.parametrize("command", ["info", "deps", "install", "scaffold", "helpers", "example"])
+def test_an_unknown_plugin_ends_with_1(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """And tells those there are."""
+    assert main(["connection", command, "pracel"]) == 1
+    assert "Plugin 'pracel' not found. Available plugins: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["", "connection", "connection zzz", "connection info", "run"])
+def test_what_is_not_understood_ends_with_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the usage."""
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 2
+    assert "usage: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", plugin_registry.list_plugins())
+def test_what_a_plugin_generates_can_be_read(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its connection is YAML of its type; its example is a flow; its helpers are Python."""
+    assert main(["connection", "scaffold", name, "-n", "mine", "-o", "c.yaml"]) == 0
+    assert yaml.safe_load(Path("c.yaml").read_text())["connections"]["mine"]["type"] == name
+    assert main(["connection", "example", name, "-o", "flows", "--connection", "mine"]) == 0
+    for path in Path("flows").glob("*"):
+        assert Flow.read(path).connections.keys() == {"mine"}
+    assert main(["connection", "helpers", name, "-o", "code"]) == 0
+    for path in Path("code").glob("*"):
+        compile(path.read_text(), str(path), "exec")
+
+
+class Scribbler(Parcel):
+    """Generates what cannot be read."""
+
+    name = "scribbler"
+
+    def scaffold_connection_config(self, name: str = "c", **kwargs: Any) -> str:
+        return f"\n  {name}: [${{env.X}}"
+
+    def scaffold_example_flow(
+        self, output_dir: str, connection_name: str = "c", **kwargs: Any
+    ) -> None:
+        Path(output_dir, "flow.yaml").write_text("flow: F\nsteps: [3]")
+
+    def scaffold_task_helpers(
+        self, output_dir: str, connection_name: str = "c", **kwargs: Any
+    ) -> None:
+        Path(output_dir, "helpers.py").write_text("def")
+
+
+@pytest.mark.parametrize("command", ["scaffold", "example", "helpers"])
+def test_what_cannot_be_read_is_not_called_generated(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A plugin that generates nonsense ends the command with 1."""
+    monkeypatch.setitem(plugin_registry._plugins, "scribbler", Scribbler())
+    assert main(["connection", command, "scribbler"]) == 1
+    assert capsys.readouterr().err
+
+
+def test_a_plugin_without_files_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is claimed to be generated."""
+    assert main(["connection", "example", "parcel"]) == 0
+    assert main(["connection", "helpers", "parcel"]) == 0
+    assert capsys.readouterr().out == (
+        "Plugin 'parcel' has no example flow.\nPlugin 'parcel' has no helpers.\n"
+    )
+
+
+def test_a_connection_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    """How long it took to open; 1 for one that is unknown or does not open."""
+    Path("config.yml").write_text(yaml.safe_dump(CONFIG))
+    assert main(["connection", "test", "depot"]) == 0
+    assert "Connection 'depot' (parcel): opened in " in capsys.readouterr().out
+    assert main(["connection", "test", "bad"]) == 1
+    assert "Unknown connection type 'zzz'" in capsys.readouterr().err
+    assert main(["connection", "test", "dept"]) == 1
+    assert "There is: bad, depot" in capsys.readouterr().err
+    assert main(["connection", "test", "depot", "--config", "nowhere.yml"]) == 1
+    Path("list.yml").write_text("[1]")
+    assert main(["connection", "test", "depot", "--config", "list.yml"]) == 1
+
+
+def test_a_flow_is_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its result is JSON; 1 if it failed."""
+    Path("f.yaml").write_text("""
+flow: F
+inputs: [a, b]
+steps: [{parcel_echo: {id: e, value: "${inputs.a} ${inputs.b}"}}]
+outputs: [e.value]
+""")
+    assert main(["run", "f.yaml", "--inputs", '{"a": 1}', "--input", "b=x=y"]) == 0
+    assert json.loads(capsys.readouterr().out)["outputs"] == {"e.value": "1 x=y"}
+    assert main(["run", "f.yaml"]) == 1
+    assert json.loads(capsys.readouterr().out)["error_type"] == "FlowValidationError"
+    for wrong in (["--inputs", "{"], ["--inputs", "[]"]):
+        assert main(["run", "f.yaml", *wrong]) == 1
+    assert main(["run", "nowhere.yaml"]) == 1
+
+
+def test_new_writes_a_plugin_that_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three files, and everything that the new plugin generates can be read."""
+    assert main(["connection", "new", "acme_mail", "-o", "plugins"]) == 0
+    files = sorted(path.name for path in Path("plugins/acme_mail").iterdir())
+    assert files == ["__init__.py", "provider.py", "requirements.txt"]
+    path = list(flowlang.connections.__path__)
+    plugin_registry.add_folder(tmp_path / "plugins")
+    try:
+        test_what_a_plugin_generates_can_be_read("acme_mail", tmp_path, capsys)
+        plugin = plugin_registry.require("acme_mail")
+        assert sorted(plugin.get_builtin_tasks()) == ["acme_mail_create", "acme_mail_get"]
+        needed = Path("plugins/acme_mail/requirements.txt").read_text().split()
+        assert plugin.get_dependencies() == needed
+        assert isinstance(plugin, ConnectionPlugin)
+    finally:
+        flowlang.connections.__path__[:] = path
+        del plugin_registry._plugins["acme_mail"]
+
+
+@pytest.mark.parametrize("name", ["parcel", "Acme", "1a", "class", "a-b", "../x"])
+def test_new_refuses_names(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Taken ones, and those that no package can have."""
+    assert main(["connection", "new", name]) == 1
+    assert capsys.readouterr().err
+    assert list(Path().iterdir()) == []
