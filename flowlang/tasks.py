@@ -21,23 +21,17 @@ class Task:
     name: str
     function: Function
     connection: str | None
+    owner: ConnectionPlugin | None = None
 
     async def call(self, arguments: Mapping[str, Any], connections: Connections) -> dict[str, Any]:
         """One attempt: borrow, call, give back. What is no dict is given under `result`."""
         if self.connection is None:
-            return await self._called(arguments)
-        async with connections.lent(self.connection) as lent:
-            return await self._called({**arguments, "connection": lent})
-
-    async def _called(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        if inspect.iscoroutinefunction(self.function):
-            outputs = await self.function(**arguments)
-        else:
-            outputs = await asyncio.to_thread(self.function, **arguments)
-            outputs = await outputs if inspect.isawaitable(outputs) else outputs
-        if outputs is None:
-            return {}
-        return dict(outputs) if isinstance(outputs, Mapping) else {"result": outputs}
+            return await _called(self.function, arguments)
+        async with connections.borrowed(self.connection) as loan:
+            # It may have been reconnected since the function was found: the object is another then.
+            moved = self.owner is not None and loan.plugin is not self.owner
+            function = _of_plugin(self.name, loan.plugin) if moved else self.function
+            return await _called(function, {**arguments, "connection": loan.connection})
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Whether it takes these. Raises FlowValidationError with what it does take."""
@@ -63,8 +57,11 @@ async def find_task(
     Raises TaskNotFoundError, FlowValidationError without a needed connection, ConnectionError.
     """
     if connection is not None:
-        function = own.get(name) or _of_plugin(name, await connections.get_plugin(connection))
-        return Task(name, function, connection if _borrows(function) else None)
+        if name in own:
+            return Task(name, own[name], connection if _borrows(own[name]) else None)
+        plugin = await connections.get_plugin(connection)
+        function = _of_plugin(name, plugin)
+        return Task(name, function, connection if _borrows(function) else None, plugin)
     found = own.get(name) or _anywhere(name, registry)
     if _borrows(found):
         raise FlowValidationError(
@@ -72,6 +69,17 @@ async def find_task(
             " Add 'connection: connection_name' to the step."
         )
     return Task(name, found, None)
+
+
+async def _called(function: Function, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    if inspect.iscoroutinefunction(function):
+        outputs = await function(**arguments)
+    else:
+        outputs = await asyncio.to_thread(function, **arguments)
+        outputs = await outputs if inspect.isawaitable(outputs) else outputs
+    if outputs is None:
+        return {}
+    return dict(outputs) if isinstance(outputs, Mapping) else {"result": outputs}
 
 
 def tasks_of(plugin: ConnectionPlugin) -> dict[str, Function]:

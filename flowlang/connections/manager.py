@@ -10,7 +10,7 @@ from flowlang.connections.base import ConnectionPlugin
 from flowlang.connections.configuration import prepare
 from flowlang.connections.connection import Connection, Patience, uninterrupted
 from flowlang.connections.registry import ConnectionPluginRegistry
-from flowlang.connections.scope import Connections
+from flowlang.connections.scope import Connections, Loan
 from flowlang.exceptions import ConnectionConfigError, ConnectionError, ConnectionNotFoundError
 from flowlang.redaction import Secrets
 
@@ -92,19 +92,24 @@ class ConnectionManager:
         return self._own(name).plugin
 
     @asynccontextmanager
-    async def lent(self, name: str) -> AsyncIterator[Any]:
-        """What a task of that connection works with, taken back at the end.
+    async def borrowed(self, name: str) -> AsyncIterator[Loan]:
+        """What a task of that connection works with, given back at the end.
 
         Raises ConnectionNotFoundError, ConnectionError.
         """
-        inner = self._outer is None or name in self._given
-        source = self._own(name).lent() if inner else self._outer_lent(name)
-        async with source as each:
-            yield each
+        if self._outer is not None and name not in self._given:
+            async with self._outer.borrowed(name) as loan:
+                yield loan
+            return
+        connection = self._own(name)
+        async with connection.lent() as lent:
+            yield Loan(connection.plugin, lent)
 
-    def _outer_lent(self, name: str) -> Any:
-        assert self._outer is not None
-        return self._outer.lent(name)
+    @asynccontextmanager
+    async def lent(self, name: str) -> AsyncIterator[Any]:
+        """The same without the plugin's object."""
+        async with self.borrowed(name) as loan:
+            yield loan.connection
 
     def _own(self, name: str) -> Connection:
         if not self._ready:

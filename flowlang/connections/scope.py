@@ -1,10 +1,17 @@
 """What a flow's steps see of connections, wherever these come from."""
 
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from flowlang.connections.base import ConnectionPlugin
 from flowlang.redaction import Secrets
+
+
+class Loan(NamedTuple):
+    """What a task borrows: the plugin's object, and what that object has lent."""
+
+    plugin: ConnectionPlugin
+    connection: Any
 
 
 class Connections(Protocol):
@@ -16,8 +23,11 @@ class Connections(Protocol):
     async def get_plugin(self, name: str) -> ConnectionPlugin:
         """The connected plugin's object. Raises ConnectionNotFoundError, ConnectionError."""
 
-    def lent(self, name: str) -> AbstractAsyncContextManager[Any]:
-        """What a task of that connection works with, taken back at the end."""
+    def borrowed(self, name: str) -> AbstractAsyncContextManager[Loan]:
+        """What a task of that connection works with, given back at the end.
+
+        Raises ConnectionNotFoundError, ConnectionError.
+        """
 
     def secrets(self) -> Secrets:
         """What no message about these connections may show."""
