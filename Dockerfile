@@ -2,7 +2,12 @@ FROM python:3.13-slim
 
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    HEALTH_PORT=8080
+    HEALTH_PORT=8080 \
+    MODULES_DIR=/modules
+
+# git is for guests that a configuration names by their repository.
+RUN apt-get update && apt-get install -y --no-install-recommends git \
+    && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /app
 COPY requirements.txt .
@@ -21,8 +26,10 @@ COPY lib lib
 COPY flowlang flowlang
 COPY alembic alembic
 
-RUN useradd --system --create-home --uid 10001 patchcord
+RUN useradd --system --create-home --uid 10001 patchcord \
+    && mkdir /modules && chown patchcord /modules
 USER patchcord
+VOLUME /modules
 
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \

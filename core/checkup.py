@@ -24,10 +24,11 @@ from core.publication import published, publishing_url
 from core.settings import Settings, environment, load_settings
 from lib.host import receive_guests
 from pipeline import config_file, modules
-from pipeline.assembly import config_path, redis_connection
+from pipeline.assembly import config_path, installer, redis_connection
 from pipeline.config import PipelineConfig
 from pipeline.configuration import keep_secrets
 from pipeline.connection import CommandRefused
+from pipeline.installer import Installer
 
 type Look = Callable[[], Awaitable[str]]
 
@@ -69,7 +70,7 @@ def looks(settings: Settings) -> dict[str, Look]:
 
 
 def _pipeline_looks(settings: Settings) -> dict[str, Look]:
-    file = _File(config_path(settings))
+    file = _File(config_path(settings), installer(settings))
     return {
         "configuration": file.read,
         "guests": file.import_guests,
@@ -109,8 +110,9 @@ async def _actions(settings: Settings) -> str:
 class _File:
     """The configuration file, which is read once for both of its checks."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, installer: Installer) -> None:
         self._path = path
+        self._installer = installer
         self._config: PipelineConfig | None = None
 
     async def read(self) -> str:
@@ -129,7 +131,7 @@ class _File:
     async def import_guests(self) -> str:
         if self._config is None:
             raise _NotTriedError("needs the configuration")
-        guests = await asyncio.to_thread(modules.load, self._config)
+        guests = await asyncio.to_thread(modules.load, self._config, self._installer)
         return (
             f"imported: links {len(guests.links)}, storages {len(guests.storages)}, "
             f"tracers {len(guests.tracers)}"

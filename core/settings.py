@@ -106,6 +106,10 @@ class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings):
     conserver_config_file: Path | None = Field(
         None, description="The pipeline's config.yml; without it this is a pure RPC service."
     )
+    dynamic_install: bool = Field(
+        True, description="Install missing modules of config.yml (`pip_name`) when it is loaded."
+    )
+    modules_dir: Path = Field(Path(".modules"), description="Where they are installed.")
     redis_url: SecretStr | None = Field(
         None, description="Redis with JSON: redis://[user:password@]host:port/db."
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from core.settings import Settings
 from pipeline import connection
 from pipeline.connection import RedisConnection
+from pipeline.installer import Installer
 from pipeline.queues import Queues
 
 
@@ -12,6 +13,11 @@ def config_path(settings: Settings) -> Path:
     """Where config.yml is, in a service that has a pipeline."""
     assert settings.conserver_config_file is not None
     return settings.conserver_config_file
+
+
+def installer(settings: Settings) -> Installer:
+    """What installs missing modules, if it may."""
+    return Installer(settings.modules_dir if settings.dynamic_install else None)
 
 
 def redis_connection(settings: Settings) -> RedisConnection:

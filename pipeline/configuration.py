@@ -13,6 +13,7 @@ from core.logs import keep_secret, keep_secrets_of
 from core.spans import installed
 from pipeline import config_file, modules
 from pipeline.config import PipelineConfig
+from pipeline.installer import Installer
 from pipeline.modules import Guests
 from pipeline.spans import with_spans
 
@@ -34,15 +35,17 @@ class Configuration:
         self.config, self.guests = other.config, other.guests
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Configuration:
-    """Read a file and load its guests; blocks for as long as the imports do.
+def load(
+    path: Path, environ: Mapping[str, str], installer: Installer = modules.NOTHING
+) -> Configuration:
+    """Read a file and load its guests; blocks for as long as imports and installations do.
 
     Raises:
         ConfigurationError: with every problem of the file and its guests.
     """
     config = config_file.read(path, environ)
     keep_secrets(config)
-    guests = modules.load(config)
+    guests = modules.load(config, installer)
     if (spans := installed()) is not None:
         guests = with_spans(guests, spans)
     log.info("configuration loaded", extra={"hash": config.hash, "chains": list(config.chains)})
@@ -65,9 +68,12 @@ class Snapshot:
     So a worker that is started while the file is broken starts all the same.
     """
 
-    def __init__(self, original: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, original: Path, environ: Mapping[str, str], installer: Installer = modules.NOTHING
+    ) -> None:
         """Nothing is read or copied before `load`."""
         self._original = original
+        self._installer = installer
         self._environ = environ
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._content = b""
@@ -93,7 +99,7 @@ class Snapshot:
         while True:
             self._seen = self._state()
             content = self._read()
-            loaded = load(self._original, self._environ)
+            loaded = load(self._original, self._environ, self._installer)
             if content is not None and content == self._read():  # else it was changed meanwhile
                 self._take(content)
                 return loaded

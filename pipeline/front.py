@@ -10,7 +10,7 @@ from core.run_history import RunHistory
 from core.settings import Settings, environment
 from pipeline import housekeeping
 from pipeline.answers import RedisAnswers
-from pipeline.assembly import build_queues, config_path, redis_connection
+from pipeline.assembly import build_queues, config_path, installer, redis_connection
 from pipeline.calls import GuestCalls
 from pipeline.catalogue import Catalogue
 from pipeline.configuration import ConfigurationWatch, Snapshot
@@ -56,7 +56,7 @@ class PipelineFront:
             ConfigurationError: with every problem of the configuration and its guests.
         """
         self._settings = settings
-        self.snapshot = Snapshot(config_path(settings), environment())
+        self.snapshot = Snapshot(config_path(settings), environment(), installer(settings))
         self._configuration = self.snapshot.load()
         self._watch = ConfigurationWatch(self.snapshot, self._configuration, self._adopted)
         self.connection = redis_connection(settings)

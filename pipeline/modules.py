@@ -7,14 +7,14 @@ import importlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any
 
 from core.errors import ConfigurationError, GuestError
 from pipeline.config import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
 from pipeline.config_model import STORAGE_RETRIES
+from pipeline.installer import Installer
 from pipeline.modules_contract import LINK, STORAGE, TRACER, Contract, Function, Guest, guest_in
-from pipeline.modules_missing import explain_missing
+from pipeline.modules_import import Modules
 from pipeline.modules_options import Options, fresh, laid_over
 
 
@@ -82,14 +82,20 @@ class Guests:
         return tuple(self.tracers[spec] for spec in chain.tracers)
 
 
-def load(config: PipelineConfig) -> Guests:
-    """Import and check what the enabled chains need. It blocks for as long as the imports do.
+NOTHING = Installer(None)
+"""Installs nothing: what is missing is an error."""
+
+
+def load(config: PipelineConfig, installer: Installer = NOTHING) -> Guests:
+    """Import and check what the enabled chains need; `installer` brings what is missing.
+
+    It blocks for as long as that takes.
 
     Raises:
         ConfigurationError: with every problem, its path, and the chains that want the guest.
     """
     importlib.invalidate_caches()
-    loader = _Loader()
+    loader = _Loader(installer)
     loaded: dict[str, dict[GuestSpec, Any]] = {section: {} for section in loader.sections}
     problems: defaultdict[str, list[str]] = defaultdict(list)
     for (section, spec), chains in _wanted(config).items():
@@ -112,7 +118,7 @@ def load_storage(spec: StorageSpec) -> LoadedStorage:
         raise GuestError(f"storage {spec.name}: the environment has no {', '.join(spec.unset)}")
     importlib.invalidate_caches()
     try:
-        return _Loader().storage(spec)
+        return _Loader(NOTHING).storage(spec)
     except GuestError as error:
         raise GuestError(f"storage {spec.name}: {error}") from error
 
@@ -143,14 +149,14 @@ def _with_chains(text: str, chains: list[str]) -> str:
 class _Loader:
     """Loads guests; within one load a module is imported once and a class constructed once."""
 
-    def __init__(self) -> None:
+    def __init__(self, installer: Installer) -> None:
+        self._modules = Modules(installer)
         self.sections: dict[str, Callable[[Any], Any]] = {
-            "imports": self.module,
+            "imports": self._modules.get,
             "links": self.link,
             "storages": self.storage,
             "tracers": self.tracer,
         }
-        self._modules: dict[str, ModuleType | GuestError] = {}
         self._guests: dict[tuple[str, int], Guest] = {}
 
     def link(self, spec: GuestSpec) -> LoadedLink:
@@ -168,18 +174,10 @@ class _Loader:
         guest = self._guest(spec, TRACER)
         return LoadedTracer(**_common(spec, guest), **guest.functions)
 
-    def module(self, spec: GuestSpec) -> ModuleType:
-        # The place to install what is missing, before giving up on it.
-        outcome = self._modules.get(spec.module) or _imported(spec)
-        self._modules[spec.module] = outcome
-        if isinstance(outcome, GuestError):
-            raise outcome
-        return outcome
-
     def _guest(self, spec: GuestSpec, contract: Contract) -> Guest:
         key = (spec.module, id(contract))
         if key not in self._guests:
-            self._guests[key] = guest_in(self.module(spec), contract)
+            self._guests[key] = guest_in(self._modules.get(spec), contract)
         return self._guests[key]
 
 
@@ -190,14 +188,3 @@ def _common(spec: GuestSpec, guest: Guest) -> dict[str, Any]:
         "is_async": guest.is_async,
         "only_through_lib": guest.only_through_lib,
     }
-
-
-def _imported(spec: GuestSpec) -> ModuleType | GuestError:
-    """The module, or why there is none."""
-    try:
-        return importlib.import_module(spec.module)
-    except ModuleNotFoundError as error:
-        return GuestError(explain_missing(spec, error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001 -- a guest's module may do anything
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        return GuestError(f"importing {spec.module} fails: {reason}")

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import Settings, environment
 from pipeline import configuration as configurations
-from pipeline.assembly import build_queues, config_path, redis_connection
+from pipeline.assembly import build_queues, config_path, installer, redis_connection
 from pipeline.calls import GuestCalls
+from pipeline.configuration import Configuration
 from pipeline.journal import RunJournal
 from pipeline.lease import Lease
 from pipeline.link_steps import LinkSteps
@@ -35,7 +36,8 @@ class WorkerProcess:
             ConfigurationError: with every problem of the configuration and its guests.
         """
         self._path = config_path(settings)
-        self._configuration = configurations.load(self._path, environment())
+        self._installer = installer(settings)
+        self._configuration = self._load()
         self._reloading = asyncio.Lock()
         self._connection = redis = redis_connection(settings)
         queues = build_queues(settings, redis)
@@ -49,6 +51,9 @@ class WorkerProcess:
             concurrency=settings.conserver_vcon_concurrency,
         )
 
+    def _load(self) -> Configuration:
+        return configurations.load(self._path, environment(), self._installer)
+
     async def run(self) -> None:
         """Work until stopped; waits for Redis when it is away."""
         await self._connection.insist(lambda: asyncio.to_thread(self._lease.start))
@@ -58,7 +63,7 @@ class WorkerProcess:
         """Go by the file as it is now; the service has found it good."""
         async with self._reloading:  # else an older file might be through with later
             try:
-                loaded = await asyncio.to_thread(configurations.load, self._path, environment())
+                loaded = await asyncio.to_thread(self._load)
             except ConfigurationError as error:
                 log.error("configuration not changed", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
                 return

@@ -44,7 +44,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "pydantic_settings": r"core/settings\.py",
     "jsonschema": r"flowlang/connections/configuration\.py",
     "setuptools": r"flowlang/setup\.py",
-    "packaging": r"flowlang/connections/dependencies\.py",
+    "packaging": r"flowlang/connections/dependencies\.py|pipeline/requirement\.py",
 }
 """The service's files that may import a library; each outside thing has its own."""
 

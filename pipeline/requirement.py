@@ -1,0 +1,99 @@
+"""What `pip_name` may say, and what follows from it. Nothing here runs pip."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from packaging.requirements import InvalidRequirement
+from packaging.requirements import Requirement as NamedRequirement
+from packaging.specifiers import SpecifierSet
+
+from core.errors import GuestError
+from pipeline.config_model import GuestSpec
+from pipeline.modules_missing import ROOMS, shown
+
+OURS = (*ROOMS, "lib", "core", "pipeline", "actions", "events", "schemas", "flowlang", "server")
+"""Packages of the service: nothing on an index is called for by a name in one of them."""
+
+_URL = re.compile(r"(?:git\+(?:https?|ssh|file)|https?|file)://\S+")
+_REVISION = re.compile(r"@([^/@#]+)(?:#.*)?$")
+_PRE = "--pre"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One package to install: `text` as pip takes it, which may hold a token.
+
+    `name` is None for a bare URL; `revision` is the tag, branch or commit of a repository.
+    """
+
+    text: str = field(repr=False)
+    pre: bool = False
+    name: str | None = None
+    url: str | None = field(default=None, repr=False)
+    specifier: SpecifierSet = field(default_factory=SpecifierSet)
+
+    @property
+    def revision(self) -> str | None:
+        """The tag, branch or commit that a repository's URL names."""
+        if self.url is None or not self.url.startswith("git+"):
+            return None
+        found = _REVISION.search(self.url.partition("://")[2].partition("/")[2])
+        return found and found.group(1)
+
+
+def read(pip_name: str) -> Requirement:
+    """A requirement, a URL or a repository, with or without `--pre`.
+
+    Raises:
+        GuestError: it is something else, or has other options of pip.
+    """
+    words = pip_name.split()
+    options = sorted({word.partition("=")[0] for word in words if word.startswith("-")} - {_PRE})
+    if options:
+        raise GuestError(f"pip_name: of pip's options only --pre may stand there, not {options[0]}")
+    text = " ".join(word for word in words if word != _PRE)
+    pre = _PRE in words
+    if _URL.fullmatch(text):
+        return Requirement(text, pre, url=text)
+    try:
+        named = NamedRequirement(text)
+    except InvalidRequirement:
+        msg = f"pip_name: {shown(text)!r} is neither a package nor a git+https:// address"
+        raise GuestError(msg) from None
+    return Requirement(text, pre, named.name, named.url, named.specifier)
+
+
+def to_install(spec: GuestSpec, missing: str | None) -> str | None:
+    """The pip name that may bring a guest's module, if something may.
+
+    `missing` is what the import did not find. If that is something which the module imports, or is
+    inside a package that is there, the package is broken or the name is wrong: pip cannot help.
+    """
+    root, _, inside = spec.module.partition(".")
+    if spec.pip_name is not None:
+        above = f"{spec.module}.".startswith(f"{missing}.")
+        return spec.pip_name if missing == root or (root in OURS and above) else None
+    mistyped = bool(inside and difflib.get_close_matches(root, OURS, n=1, cutoff=0.75))
+    return spec.module if missing == root and root not in OURS and not mistyped else None
+
+
+def difference(wanted: Requirement, version: str, origin: Mapping[str, Any]) -> str | None:
+    """How what is installed differs from what is asked for, if it does.
+
+    `origin` is its `direct_url.json` (PEP 610), empty for a package from an index.
+    """
+    if wanted.specifier and not wanted.specifier.contains(version, prereleases=True):
+        return f"{wanted.specifier} is asked for, {version} is installed"
+    if wanted.url is not None and not origin:
+        return f"{shown(wanted.url)} is asked for, {version} from an index is installed"
+    revision, source = wanted.revision, origin.get("vcs_info", {})
+    if revision is None or not origin:
+        return None
+    commit = str(source.get("commit_id", ""))
+    if source.get("requested_revision") == revision or commit.startswith(revision):
+        return None
+    there = source.get("requested_revision") or commit[:12] or version
+    return f"revision {revision} is asked for, {there} is installed"

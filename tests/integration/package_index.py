@@ -1,0 +1,97 @@
+"""Real packages made for a test: wheels on an index over HTTP, and a git repository."""
+
+from __future__ import annotations
+
+import subprocess
+import zipfile
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+LINK = "VERSION = {version!r}\ndef run(vcon_uuid, link_name, opts):\n    return vcon_uuid\n"
+BACKEND = '''
+import zipfile
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    """A wheel with one module, without any tool for it."""
+    name = "repo_link-1.0-py3-none-any.whl"
+    about = "repo_link-1.0.dist-info"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
+        wheel.write("repo_link.py")
+        head = "Metadata-Version: 2.1\\nName: repo-link\\nVersion: 1.0\\n"
+        wheel.writestr(f"{about}/METADATA", head)
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\\nGenerator: x\\nTag: py3-none-any\\n")
+        wheel.writestr(f"{about}/RECORD", "")
+    return name
+'''
+PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+
+
+def wheel(index: Path, name: str, version: str, *needs: str, **modules: str) -> None:
+    """Put a wheel onto the index; modules are given as `package__module="source"`."""
+    distribution = name.replace("-", "_")
+    about = f"{distribution}-{version}.dist-info"
+    head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    files = {f"{path.replace('__', '/')}.py": text for path, text in modules.items()}
+    files[f"{about}/METADATA"] = head + "".join(f"Requires-Dist: {each}\n" for each in needs)
+    files[f"{about}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: x\nTag: py3-none-any\n"
+    lines = [f"{path},sha256={_digest(text)},{len(text)}" for path, text in files.items()]
+    files[f"{about}/RECORD"] = "\n".join([*lines, f"{about}/RECORD,,", ""])
+    folder = index / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(folder / f"{distribution}-{version}-py3-none-any.whl", "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+
+
+def _digest(text: str) -> str:
+    return urlsafe_b64encode(sha256(text.encode()).digest()).decode().rstrip("=")
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+@contextmanager
+def serving(index: Path) -> Iterator[str]:
+    """Serve a folder of packages as an index; its URL."""
+    index.mkdir(exist_ok=True)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(index)))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def repository(folder: Path) -> str:
+    """A git repository with a link in versions `v1` and `v2`; its URL for pip."""
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "backend.py").write_text(BACKEND)
+    _git(folder, "init", "-q", "-b", "main")
+    for tag in ("v1", "v2"):
+        (folder / "repo_link.py").write_text(LINK.format(version=tag))
+        _git(folder, "add", ".")
+        _git(folder, "commit", "-q", "-m", tag)
+        _git(folder, "tag", tag)
+    return f"git+file://{folder}"
+
+
+def _git(folder: Path, *words: str) -> None:
+    who = (
+        "-c",
+        "user.name=test",
+        "-c",
+        "user.email=test@example.com",
+        "-c",
+        "commit.gpgsign=false",
+    )
+    subprocess.run(["git", *who, *words], cwd=folder, check=True)

@@ -1,0 +1,179 @@
+"""Modules that a configuration names and that are not there: real packages, installed by pip."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import ConfigurationError
+from pipeline.config import parse
+from pipeline.installer import Installer
+from pipeline.modules import Guests, load
+from tests.canaries import canary
+from tests.integration.package_index import LINK, repository, serving, wheel
+
+ROOT = Path(__file__).parents[2]
+TOKEN = canary("ghp-token-of-a-test")
+LOADS = """
+import sys
+from pathlib import Path
+from pipeline.config import parse
+from pipeline.installer import Installer
+from pipeline.modules import load
+print("ready", flush=True)
+sys.stdin.readline()
+installer = Installer(Path(sys.argv[1]))
+real, count = installer._install, []
+installer._install = lambda *parts: (count.append(1), real(*parts))
+load(parse({"imports": {"x": "made_up_link"}, "chains": {}}, {}), installer)
+print(len(count))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """MODULES_DIR."""
+    return tmp_path / "modules"
+
+
+@pytest.fixture(autouse=True)
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An index of our own, and no traces of what was installed from it."""
+    packages = tmp_path / "index"
+    before, path = set(sys.modules), sys.path.copy()
+    with serving(packages) as url:
+        monkeypatch.setenv("PIP_INDEX_URL", url)
+        monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+        monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+        yield packages
+    sys.path[:] = path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def loaded(folder: Path | None, module: str, pip_name: str | None = None, **more: Any) -> Guests:
+    """Load a configuration whose only chain has one link."""
+    link = {"module": module} | ({"pip_name": pip_name} if pip_name else {})
+    chains = {"main": {"links": ["x"]}}
+    return load(parse({"links": {"x": link}, "chains": chains, **more}, {}), Installer(folder))
+
+
+def refused(folder: Path | None, module: str, pip_name: str | None = None) -> str:
+    """The one problem of loading it."""
+    with pytest.raises(ConfigurationError) as problems:
+        loaded(folder, module, pip_name)
+    [problem] = problems.value.problems
+    return problem
+
+
+def version(guests: Guests) -> Any:
+    """Which version of the made-up link was loaded."""
+    [link] = guests.links.values()
+    return sys.modules[link.run.__module__].VERSION
+
+
+def test_a_range_of_versions_is_installed_with_what_it_needs(
+    folder: Path, index: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The newest that fits, with its needs; once, also when another load wants it again."""
+    wheel(index, "needed-by-it", "1.0", needed_by_it="WORD = 'there'\n")
+    needs = "from needed_by_it import WORD\n"
+    for number in ("1.0", "1.5", "2.0"):
+        source = needs + LINK.format(version=number)
+        wheel(index, "made-up", number, "needed-by-it", made_up_link=source)
+    caplog.set_level(logging.INFO)
+    assert version(loaded(folder, "made_up_link", "made-up>=1.0,<2.0")) == "1.5"
+    assert version(loaded(folder, "made_up_link", "made-up>=1.0,<2.0")) == "1.5"
+    events = [record.message for record in caplog.records]
+    assert events.count("installing a module") == events.count("module installed") == 1
+    told = next(record for record in caplog.records if record.message == "module imported")
+    assert (vars(told)["package"], vars(told)["version"]) == ("made-up", "1.5")
+    assert str(folder / sys.implementation.cache_tag) == sys.path[-1]
+    loaded(folder, "made_up_link", "made-up==2.0")
+    [warning] = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert vars(warning)["reason"] == "==2.0 is asked for, 1.5 is installed"
+
+
+def test_a_package_like_its_module_needs_no_pip_name(folder: Path, index: Path) -> None:
+    """A pre-release only with `--pre`; an entry of `imports` may be just the name."""
+    wheel(index, "made-up-link", "1.0b1", made_up_link=LINK.format(version="beta"))
+    assert version(loaded(folder, "made_up_link", "made-up-link --pre")) == "beta"
+    wheel(index, "tool-of-it", "1.0", tool_of_it="")
+    loaded(folder, "made_up_link", imports={"tool": "tool_of_it"})
+    assert "tool_of_it" in sys.modules
+
+
+def test_a_repository_at_a_tag(folder: Path, tmp_path: Path) -> None:
+    """The revision that is named, built without an index."""
+    url = repository(tmp_path / "repo")
+    assert version(loaded(folder, "repo_link", f"{url}@v1")) == "v1"
+
+
+def test_a_package_may_add_to_the_built_in_ones(folder: Path, index: Path) -> None:
+    """A module in `links` of a package that was installed while the process runs."""
+    wheel(index, "fancy-link", "1.0", links__fancy=LINK.format(version="fancy"))
+    assert version(loaded(folder, "links.fancy", "fancy-link")) == "fancy"
+
+
+def test_nobody_brings_a_second_redis(folder: Path, index: Path) -> None:
+    """A package that is content with ours gets ours; one that is not is refused by name."""
+    here = metadata.version("redis")
+    wheel(index, "redis", "99.0", redis="")
+    wheel(index, "content", "1.0", "redis", content=LINK.format(version="1"))
+    wheel(index, "choosy", "1.0", "redis>=99", choosy=LINK.format(version="1"))
+    loaded(folder, "content")
+    assert not list(folder.glob("*/redis*"))
+    problem = refused(folder, "choosy")
+    assert "links.x: installing choosy failed: " in problem
+    assert f"redis=={here}" in problem or "conflicting dependencies" in problem
+    assert problem.endswith("(wanted by chains.main)")
+
+
+def test_what_cannot_be_installed_is_told_with_pips_words(folder: Path) -> None:
+    """Nothing of that name, and a private repository whose token is wrong or unreachable."""
+    assert "No matching distribution found for nowhere-to-be-found" in refused(
+        folder, "nowhere_to_be_found", "nowhere-to-be-found"
+    )
+    problem = refused(folder, "private_link", f"git+http://x:{TOKEN}@127.0.0.1:1/u/r.git")
+    assert "installing git+http://***@127.0.0.1:1/u/r.git failed: " in problem
+    assert TOKEN not in problem
+    assert problem.endswith("(wanted by chains.main)")
+
+
+@pytest.mark.parametrize("module", ["links.tga", "link.tag", "made_up_link"])
+def test_nothing_is_installed_where_it_is_forbidden_or_mistyped(module: str, folder: Path) -> None:
+    """A typo never reaches the index; nor does anything with DYNAMIC_INSTALL=false."""
+    problem = refused(None if module == "made_up_link" else folder, module)
+    assert f"no module named '{module}'" in problem
+    assert not folder.exists()
+    forbidden = "nothing is installed here (DYNAMIC_INSTALL)" in problem
+    assert forbidden == (module == "made_up_link")
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    """The setting is named."""
+    (tmp_path / "file").touch()
+    assert "MODULES_DIR: Not a directory" in refused(tmp_path / "file", "made_up_link")
+
+
+def test_eight_processes_install_once(folder: Path, index: Path) -> None:
+    """All can import it, and one has installed it."""
+    wheel(index, "made-up-link", "1.0", made_up_link=LINK.format(version="1"))
+    command = [sys.executable, "-c", LOADS, str(folder)]
+    pipe = subprocess.PIPE
+    racers = [
+        subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        for _ in range(8)
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    outputs = [racer.communicate("go\n", timeout=60) for racer in racers]
+    assert sorted(out.strip() for out, _ in outputs) == ["0"] * 7 + ["1"], outputs

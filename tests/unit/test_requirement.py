@@ -1,0 +1,117 @@
+"""What `pip_name` may say, and when something is installed at all."""
+
+import pytest
+
+from core.errors import GuestError
+from pipeline.config import GuestSpec
+from pipeline.requirement import difference, read, to_install
+
+REPOSITORY = "git+https://github.com/username/repo.git"
+
+
+@pytest.mark.parametrize(
+    ("pip_name", "name", "specifier", "pre", "revision"),
+    [
+        ("custom-utils-package", "custom-utils-package", "", False, None),
+        ("my-package==1.2.3", "my-package", "==1.2.3", False, None),
+        ("flexible-package>=1.0.0,<2.0.0", "flexible-package", "<2.0.0,>=1.0.0", False, None),
+        ("flexible-package >= 1.0.0", "flexible-package", ">=1.0.0", False, None),
+        ("beta-package --pre", "beta-package", "", True, None),
+        ("--pre beta-package[extra]", "beta-package", "", True, None),
+        (REPOSITORY, None, "", False, None),
+        (f"{REPOSITORY}@v1.2.3", None, "", False, "v1.2.3"),
+        (f"{REPOSITORY}@abc123def456#subdirectory=x", None, "", False, "abc123def456"),
+        (f"link @ {REPOSITORY}@develop", "link", "", False, "develop"),
+        ("git+https://token:secret@github.com/u/r.git", None, "", False, None),
+        ("git+https://token:secret@github.com/u/r.git@main", None, "", False, "main"),
+        ("git+file:///srv/link.git@v1", None, "", False, "v1"),
+        ("git+ssh://git@github.com/u/r.git@v1", None, "", False, "v1"),
+        ("https://example.com/a-1.0-py3-none-any.whl", None, "", False, None),
+    ],
+)
+def test_every_form_of_the_documents_is_read(
+    pip_name: str, name: str | None, specifier: str, pre: bool, revision: str | None
+) -> None:
+    """Names, versions, ranges, pre-releases and repositories."""
+    wanted = read(pip_name)
+    assert (wanted.name, str(wanted.specifier)) == (name, specifier)
+    assert (wanted.pre, wanted.revision) == (pre, revision)
+    assert "--pre" not in wanted.text
+
+
+@pytest.mark.parametrize(
+    ("pip_name", "words"),
+    [
+        ("pkg --index-url https://example.com", "only --pre may stand there, not --index-url"),
+        ("--target=/etc pkg", "only --pre may stand there, not --target"),
+        ("-r requirements.txt", "not -r"),
+        ("pkg; rm -rf /", "not -rf"),
+        ("a b", "'a b' is neither a package nor a git"),
+        ("--pre", "'' is neither"),
+        ("ftp://t:secret@host/x", "'ftp://***@host/x' is neither"),
+    ],
+)
+def test_anything_else_is_refused(pip_name: str, words: str) -> None:
+    """The message says what is wrong, and no token."""
+    with pytest.raises(GuestError) as refused:
+        read(pip_name)
+    assert words in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_token_is_not_shown() -> None:
+    """Whoever prints a requirement prints no token."""
+    assert "secret" not in repr(read("git+https://token:secret@github.com/u/r.git"))
+
+
+@pytest.mark.parametrize(
+    ("module", "pip_name", "missing", "installed"),
+    [
+        ("requests", None, "requests", "requests"),
+        ("some.legacy.module", None, "some", "some.legacy.module"),
+        ("my_module", "custom-name", "my_module", "custom-name"),
+        ("my_module.sub", "custom-name", "my_module", "custom-name"),
+        ("links.fancy", "fancy-link", "links.fancy", "fancy-link"),
+        # mistyped names of built-in guests
+        ("links.tga", None, "links.tga", None),
+        ("link.tag", None, "link", None),
+        ("storages.file", None, "storages", None),
+        ("tracer.jlinc", None, "tracer", None),
+        # something inside a package that is there, or that it imports
+        ("my_module.sub", None, "my_module.sub", None),
+        ("my_module.sub", "custom-name", "my_module.sub", None),
+        ("my_module", "custom-name", "boto3", None),
+        ("my_module", None, "boto3", None),
+        ("links.fancy", "fancy-link", "links.fancy.deeper", None),
+        ("my_module", "custom-name", None, None),
+    ],
+)
+def test_what_is_installed_for_a_missing_module(
+    module: str, pip_name: str | None, missing: str | None, installed: str | None
+) -> None:
+    """Only what the configuration names, and only if it is that which is missing."""
+    assert to_install(GuestSpec("x", module, pip_name), missing) == installed
+
+
+FROM_V1 = {"url": "x", "vcs_info": {"requested_revision": "v1", "commit_id": "abc123def456789"}}
+
+
+@pytest.mark.parametrize(
+    ("pip_name", "version", "origin", "told"),
+    [
+        ("p", "1.0", {}, None),
+        ("p>=1,<2", "1.5", {}, None),
+        ("p --pre", "2.0b1", {}, None),
+        ("p==2.0", "1.5", {}, "==2.0 is asked for, 1.5 is installed"),
+        (f"{REPOSITORY}@v1", "1.0", FROM_V1, None),
+        (f"{REPOSITORY}@abc123d", "1.0", FROM_V1, None),
+        (REPOSITORY, "1.0", FROM_V1, None),
+        (f"{REPOSITORY}@v2", "1.0", FROM_V1, "revision v2 is asked for, v1 is installed"),
+        (REPOSITORY, "1.0", {}, f"{REPOSITORY} is asked for, 1.0 from an index is installed"),
+    ],
+)
+def test_another_version_than_asked_for_is_noticed(
+    pip_name: str, version: str, origin: dict[str, object], told: str | None
+) -> None:
+    """By number, or by the tag, branch or commit."""
+    assert difference(read(pip_name), version, origin) == told
