@@ -65,9 +65,15 @@ def page(module: ModuleType) -> str:
     schema = model.model_json_schema(by_alias=True)
     required = schema.get("required", ())
     rows = [
-        _row(name, field, required=name in required) for name, field in schema["properties"].items()
+        _row(name, field, required=name in required)
+        for name, field in sorted(schema["properties"].items(), key=_is_ours)
     ]
     return "\n".join([words, HEAD, *rows]) + "\n"
+
+
+def _is_ours(option: tuple[str, Schema]) -> bool:
+    """Whether vcon-server has no such option; those come last."""
+    return str(option[1].get("description", "")).startswith("+")
 
 
 def _row(name: str, field: Schema, *, required: bool) -> str:

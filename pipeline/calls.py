@@ -10,6 +10,7 @@ from typing import Any
 
 from core.errors import ConflictError, GuestError
 from pipeline.connection import RedisConnection
+from pipeline.deadline import time_limit
 from pipeline.live_run import ThreadCall, current_call
 from pipeline.modules import LoadedStorage
 
@@ -54,7 +55,7 @@ class GuestCalls:
         if timeout is None:
             return await self._call(function, arguments, is_async)
         try:
-            async with asyncio.timeout(timeout) as limit:
+            async with time_limit(timeout) as limit:
                 return await self._call(function, arguments, is_async)
         except TimeoutError as error:
             if not limit.expired():  # it is the guest's own

@@ -8,6 +8,7 @@ from core.errors import ConflictError, UnavailableError
 from pipeline import chain as plan
 from pipeline.calls import GuestCalls, describe
 from pipeline.connection import RedisConnection
+from pipeline.deadline import time_limit
 from pipeline.journal import SLOW_STEP, Lost, RunJournal
 from pipeline.lease import Lease
 from pipeline.link_steps import LinkSteps
@@ -62,7 +63,7 @@ class ChainRunner:
         """How the run ended; None when it has to go on once Redis is back."""
         failures = self._connection.failures
         try:
-            async with asyncio.timeout(live.chain.timeout):
+            async with time_limit(live.chain.timeout):
                 return await self._run_moves(live)
         except TimeoutError:
             return None if self._connection.failures != failures else _out_of_time(live)

@@ -14,58 +14,25 @@ specification, for which receivers find a library in most languages. A secret th
 `whsec_` is base64 after that; any other is used as it is.
 """
 
-import asyncio
-import logging
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-import httpx
 import orjson
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import Field, SecretStr
 
-from lib.options import GuestOptions
+from lib.http_client import close
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
-from links.webhook.delivery import DeliveryError, Patience, close, deliver
+from lib.webhooks import DeliveryError, ReceiverOptions, deliver_to_all
 from links.webhook.signature import message_id, signed_headers
 
 __all__ = ["DeliveryError", "Options", "close", "run"]
 
-log = logging.getLogger(__name__)
 
+class Options(ReceiverOptions):
+    """Where to, how, and how signed."""
 
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) and value else value or []
-
-
-class Options(GuestOptions):
-    """Where to, and how."""
-
-    webhook_urls: Annotated[list[str], BeforeValidator(_as_list)] = Field(
-        [],
-        alias="webhook-urls",
-        description="the receivers; a text is taken for the only one; with none, the run goes on "
-        "and the log says so",
-    )
-    headers: dict[str, str] = Field(
-        {},
-        description="sent with every request; `content-type` is `application/json` unless it is "
-        "given here",
-    )
-    timeout: float = Field(30, gt=0, description="+ seconds for one attempt")
-    retries: int = Field(
-        3,
-        ge=0,
-        description="+ how often an attempt is repeated that met a broken connection, a time-out, "
-        "429 or 5xx; a `Retry-After` of up to 60 seconds is honoured, one of more fails at once",
-    )
-    backoff: float = Field(
-        0.5,
-        ge=0,
-        description="+ seconds before the first repeat; each further pause is twice as long, up to "
-        "60",
-    )
     secret: SecretStr = Field(SecretStr(""), description="+ signs every message")
 
 
@@ -79,28 +46,12 @@ async def run(
     options = Options.of(opts)
     body = orjson.dumps(to_configured_legacy(document))
     headers = _headers(options, message_id(link_name, vcon_uuid, body), body)
-    patience = Patience(options.timeout, options.retries, options.backoff)
-    await _send(options.webhook_urls, body, headers, patience)
+    await deliver_to_all(options.webhook_urls, body, headers, options.patience)
     return vcon_uuid
 
 
-async def _send(
-    urls: list[str], body: bytes, headers: Mapping[str, str], patience: Patience
-) -> None:
-    if not urls:
-        log.warning("webhook has no webhook-urls to send to")
-    sent = [deliver(url, body, headers, patience) for url in urls]
-    outcomes = await asyncio.gather(*sent, return_exceptions=True)
-    failures = [outcome for outcome in outcomes if outcome is not None]
-    if len(failures) == 1:
-        raise failures[0]
-    if failures:
-        raise DeliveryError("; ".join(map(str, failures)))
-
-
-def _headers(options: Options, message: str, body: bytes) -> httpx.Headers:
-    headers = httpx.Headers({"content-type": "application/json"})
-    headers.update(options.headers)
+def _headers(options: Options, message: str, body: bytes) -> Mapping[str, str]:
+    headers = options.headers_of_json()
     headers["webhook-id"] = message
     if secret := options.secret.get_secret_value():
         headers.update(signed_headers(secret, message, int(time.time()), body))

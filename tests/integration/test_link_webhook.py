@@ -10,9 +10,6 @@ import json
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -23,78 +20,27 @@ from links.webhook import DeliveryError, close, run
 from pipeline.store import VconStore
 from tests.canaries import canary
 from tests.guests.scene import TAGGED, canonical, connected
+from tests.integration.http_stand_in import StandIn, stand_in
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
-OK = "200"
 HIDDEN = canary("hidden-word")
 CEILING_SECONDS = 15
 
 
-@dataclass
-class Receiver:
-    """A server that answers what it is told, in turn, then 200; it keeps what it got.
-
-    An answer is a status with headers (`503 Retry-After: 0`), `drop` to break the connection off
-    or `hang` to keep silent until the test is over.
-    """
-
-    answers: list[str] = field(default_factory=list)
-    got: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-    connections: int = 0
-    over: Event = field(default_factory=Event)
-    port: int = 0
+class Receiver(StandIn):
+    """A receiver of webhooks."""
 
     def url(self, path: str = "/hook") -> str:
         """The address, with a user and a password in it."""
         return f"http://user:{HIDDEN}@127.0.0.1:{self.port}{path}?key={HIDDEN}"
 
-    def handler(receiver) -> type[BaseHTTPRequestHandler]:  # noqa: N805 -- self is the handler
-        """What the server does with a connection."""
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def setup(self) -> None:
-                receiver.connections += 1
-                super().setup()
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                receiver.got.append((self.path, headers, body))
-                answer = receiver.answers.pop(0) if receiver.answers else OK
-                if answer == "hang":
-                    receiver.over.wait(60)
-                if answer in ("hang", "drop"):
-                    self.close_connection = True
-                    return
-                status, _, header = answer.partition(" ")
-                self.send_response(int(status))
-                if header:
-                    self.send_header(*header.split(": "))
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *arguments: Any) -> None:
-                """Nothing on the terminal."""
-
-        return Handler
-
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """A server on a free port."""
-    receiver = Receiver()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), receiver.handler())
-    receiver.port = server.server_port
-    thread = Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield receiver
-    receiver.over.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with stand_in(Receiver()) as receiver:
+        yield receiver
 
 
 @pytest.fixture(autouse=True)
@@ -207,14 +153,14 @@ async def test_neither_errors_nor_log_lines_hold_the_url(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It may hold a password or a key, and errors are kept with the run."""
-    caplog.set_level(logging.DEBUG, "links")
+    caplog.set_level(logging.DEBUG, "lib")
     receiver.answers = ["500", "500"]
     with pytest.raises(DeliveryError) as error:
         await run(UUID, "hook", options(receiver.url(), retries=1))
     assert error.value.__cause__ is None
     assert error.value.__suppress_context__
     assert HIDDEN not in str(error.value)
-    ours = [record for record in caplog.records if record.name.startswith("links.")]
+    ours = [record for record in caplog.records if record.name.startswith("lib.")]
     assert ours  # what httpx logs by itself is silenced where logging is configured
     assert not any(HIDDEN in str(vars(record)) for record in ours)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from links.webhook.delivery import asked_pause, may_pass
+from lib.patience import asked_pause, may_pass
 from links.webhook.signature import message_id, signed_headers
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)

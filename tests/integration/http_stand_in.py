@@ -1,0 +1,132 @@
+"""A local HTTP server in the place of receivers and vendors: it keeps what it is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+MORE_THAN_SENT = 1000
+
+
+@dataclass
+class StandIn:
+    """Answers first what `answers` says, in turn, then what `replies` has for the path.
+
+    An answer is a status with headers (`503 Retry-After: 0`), `drop` to break the connection off,
+    `hang` to keep silent until the test is over, `cut` to break off in the middle of the reply,
+    `half` for a reply of which only the half was written, or `ok`. A reply is a value to send as
+    JSON, or a function that makes it from the body; a path without one gets an empty 200.
+    """
+
+    answers: list[str] = field(default_factory=list)
+    replies: dict[str, Any] = field(default_factory=dict)
+    got: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
+    connections: int = 0
+    over: Event = field(default_factory=Event)
+    port: int = 0
+
+    @property
+    def base(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def asked(self, path: str) -> list[Any]:
+        """The JSON of each request to a path."""
+        return [json.loads(body) for each, _, body in self.got if urlsplit(each).path == path]
+
+    def reset(self) -> None:
+        """As new, but on the same port."""
+        self.answers.clear()
+        self.replies.clear()
+        self.got.clear()
+        self.methods.clear()
+        self.connections = 0
+
+    def reply(self, path: str, body: bytes) -> bytes:
+        """What a path is answered with."""
+        found = self.replies.get(urlsplit(path).path, b"")
+        found = found(body) if callable(found) else found
+        return found if isinstance(found, bytes) else json.dumps(found).encode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """What the server does with a connection."""
+
+    protocol_version = "HTTP/1.1"
+    stand_in: StandIn
+
+    def setup(self) -> None:
+        self.stand_in.connections += 1
+        super().setup()
+
+    def handle_request(self) -> None:
+        body = self._body()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.stand_in.methods.append(self.command)
+        self.stand_in.got.append((self.path, headers, body))
+        answer = self.stand_in.answers.pop(0) if self.stand_in.answers else "ok"
+        if answer == "hang":
+            self.stand_in.over.wait(60)
+        if answer in ("hang", "drop"):
+            self.close_connection = True
+            return
+        self._answer(answer, self.stand_in.reply(self.path, body))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):
+            return self.handle_request
+        raise AttributeError(name)
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("transfer-encoding", ""):
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _answer(self, answer: str, reply: bytes) -> None:
+        status, _, header = answer.partition(" ")
+        known = status in ("ok", "cut", "half")
+        self.send_response(200 if known else int(status))
+        if header:
+            self.send_header(*header.split(": "))
+        content = reply if known else b""
+        if answer == "half":
+            content = content[: len(content) // 2]
+        self.send_header("content-type", "application/json")
+        extra = MORE_THAN_SENT if answer == "cut" else 0
+        self.send_header("content-length", str(len(content) + extra))
+        self.end_headers()
+        self.wfile.write(content)
+        self.close_connection = self.close_connection or answer == "cut"
+
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing on the terminal."""
+
+
+@contextmanager
+def stand_in[T: StandIn](found: T) -> Iterator[T]:
+    """A server on a free port, for whoever wants a stand-in of this kind."""
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Handler", (_Handler,), {"stand_in": found})
+    )
+    found.port = server.server_port
+    thread = Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield found
+    finally:
+        found.over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
