@@ -47,3 +47,8 @@ def tags(document: dict[str, Any]) -> list[str]:
     """The tags of a vCon, read without the code that writes them."""
     bodies = [entry["body"] for entry in document["attachments"] if entry["purpose"] == "tags"]
     return [tag for body in bodies for tag in (json.loads(body) if isinstance(body, str) else body)]
+
+
+def sample_names() -> list[str]:
+    """The names of all samples."""
+    return sorted(path.stem for path in SAMPLES.glob("*.json"))

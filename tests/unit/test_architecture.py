@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, str] = {
     "links": r"links|lib",
     "storage": r"storage|lib",
     "tracers": r"tracers|lib",
-    "lib": r"lib|pipeline\.(connection|store|document)|core\.(logs|metrics)|schemas\.vcon",
+    "lib": r"lib|pipeline\.(connection|deadline|store|document)|core\.(logs|metrics)|schemas\.vcon",
     "flowlang": r"flowlang",
     "alembic": r"core\.(tables|settings|database\w*|migrations|errors)",
 }
@@ -42,6 +42,9 @@ ONLY_IMPORTERS: dict[str, str] = {
     "structlog": r"core/logs\.py",
     "uvloop": r"entrypoint\.py",
     "pydantic_settings": r"core/settings\.py",
+    "openai": r"lib/openai_client\.py",
+    "deepgram": r"links/deepgram_link\.py",
+    "boto3": r"storage/s3\.py",
     "jsonschema": r"flowlang/connections/configuration\.py",
     "setuptools": r"flowlang/setup\.py",
     "packaging": r"flowlang/connections/dependencies\.py|pipeline/requirement\.py",

@@ -1,0 +1,171 @@
+"""Dialogs and analyses of a vCon in canonical form, as the guests read and write them."""
+
+import base64
+import binascii
+import hashlib
+import io
+import wave
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from lib.fetching import FetchError, fetch
+
+type Document = dict[str, Any]
+type Entry = dict[str, Any]
+
+_HASHES = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
+
+
+class MediaError(RuntimeError):
+    """A dialog's recording cannot be had; the text says why."""
+
+
+def dialogs(document: Document) -> Iterator[tuple[int, Entry]]:
+    """Each dialog that can be read, with its index."""
+    for index, dialog in enumerate(document.get("dialog") or ()):
+        if isinstance(dialog, dict):
+            yield index, dialog
+
+
+def recordings(document: Document) -> Iterator[tuple[int, Entry]]:
+    """Each dialog that is a recording and has its content or a URL, with its index."""
+    for index, dialog in dialogs(document):
+        if dialog.get("type") == "recording" and (dialog.get("body") or dialog.get("url")):
+            yield index, dialog
+
+
+def analysis_of(document: Document, index: int, kind: str) -> Entry | None:
+    """The first analysis of a type that is about a dialog, alone or with others."""
+    for analysis in document.get("analysis") or ():
+        if isinstance(analysis, dict) and analysis.get("type") == kind:
+            about = analysis.get("dialog")
+            if about == index or (isinstance(about, list) and index in about):
+                return analysis
+    return None
+
+
+def add_analysis(
+    document: Document,
+    *,
+    kind: str,
+    dialog: int,
+    vendor: str,
+    body: object,
+    vendor_schema: Mapping[str, Any],
+) -> None:
+    """Add an analysis in place; a `body` that is no text becomes JSON."""
+    is_text = isinstance(body, str)
+    document.setdefault("analysis", []).append(
+        {
+            "type": kind,
+            "dialog": dialog,
+            "vendor": vendor,
+            "body": body if is_text else orjson.dumps(body).decode(),
+            "encoding": "none" if is_text else "json",
+            "vendor_schema": dict(vendor_schema),
+        }
+    )
+
+
+def text_at(entry: Entry, path: str) -> str:
+    """The text at a dotted path such as `body.paragraphs.transcript`; empty for none.
+
+    A JSON text on the way is read, so it does not matter in which form a body was stored.
+    """
+    found: object = entry
+    for name in path.split("."):
+        if isinstance(found, str):
+            found = _parsed(found)
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def media(dialog: Entry, seconds: float = 60.0) -> bytes:
+    """The content of a dialog, out of the vCon or from its URL; blocks as long as that takes.
+
+    What does not fit its `content_hash`, or its older `signature` by SHA-512, is refused.
+
+    Raises:
+        MediaError: when it cannot be read or is not what the vCon says.
+        lib.fetching.FetchError: when its URL gives nothing.
+    """
+    body = dialog.get("body")
+    content = _decoded(body, dialog.get("encoding")) if body else fetch_media(dialog, seconds)
+    _check(content, dialog)
+    return content
+
+
+def fetch_media(dialog: Entry, seconds: float) -> bytes:
+    """What the dialog's URL points to, unchecked."""
+    url = dialog.get("url")
+    if not isinstance(url, str):
+        raise MediaError("the dialog has neither a body nor a url")
+    return fetch(url, seconds=seconds).content
+
+
+def wav_seconds(content: bytes) -> float | None:
+    """How long a WAV recording is; None for what is none."""
+    try:
+        with wave.open(io.BytesIO(content), "rb") as recording:
+            return recording.getnframes() / recording.getframerate()
+    except (wave.Error, EOFError, ZeroDivisionError):
+        return None
+
+
+def duration_of(dialog: Entry) -> float | None:
+    """How long a dialog was, in seconds; None where it does not say."""
+    try:
+        return float(dialog["duration"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def measured_duration(dialog: Entry) -> float | None:
+    """The same, and where it does not say, as long as its WAV is; may fetch it."""
+    duration = duration_of(dialog)
+    url = str(dialog.get("url") or "").partition("?")[0]
+    if duration is not None or not (dialog.get("body") or url.lower().endswith(".wav")):
+        return duration
+    try:
+        return wav_seconds(media(dialog))
+    except (MediaError, FetchError):
+        return None  # the vendor may have better luck
+
+
+def _parsed(text: str) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _decoded(body: object, encoding: object) -> bytes:
+    if not isinstance(body, str) or encoding not in ("base64url", "base64", None):
+        raise MediaError(f"the dialog's body is no recording: its encoding is {encoding!r:.40}")
+    # Both alphabets are met, with padding and without.
+    text = "".join(body.split()).replace("+", "-").replace("/", "_").rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except binascii.Error:
+        raise MediaError("the dialog's body is no base64") from None
+
+
+def _check(content: bytes, dialog: Entry) -> None:
+    for name, expected in _expected(dialog):
+        digest = _HASHES[name](content).digest()
+        if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != expected:
+            raise MediaError(f"the dialog's recording does not have the {name} that the vCon says")
+
+
+def _expected(dialog: Entry) -> Iterator[tuple[str, str]]:
+    """Each hash that the vCon gives of a recording, in the new form and the old."""
+    hashes = dialog.get("content_hash") or ()
+    for each in [hashes] if isinstance(hashes, str) else hashes:
+        name, _, value = str(each).partition("-")
+        if name in _HASHES:
+            yield name, value.rstrip("=")
+    name = str(dialog.get("alg") or "").replace("-", "").lower()
+    if name in _HASHES and isinstance(dialog.get("signature"), str):
+        yield name, dialog["signature"].rstrip("=")

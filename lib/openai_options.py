@@ -1,0 +1,147 @@
+"""The options by which guests reach OpenAI, Azure or a LiteLLM proxy, with vcon-server's names."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from lib.patience import PatientOptions
+
+AZURE_VERSION = "2024-10-21"
+UNSET = SecretStr("")
+
+_PROVIDERS = (
+    {"vertex_ai": "google"}
+    | {
+        name: name
+        for name in ("openai", "azure", "anthropic", "google", "mistral", "meta", "cohere", "groq")
+    }
+    | {"bedrock": "bedrock"}
+)
+_FAMILIES = {
+    "claude": "anthropic",
+    "gpt-": "openai",
+    "chatgpt": "openai",
+    "o1": "openai",
+    "o3": "openai",
+    "gemini": "google",
+    "mistral": "mistral",
+    "mixtral": "mistral",
+    "llama": "meta",
+    "meta-llama": "meta",
+    "command": "cohere",
+}
+
+_MISSING = (
+    "credentials are missing: set OPENAI_API_KEY (or api_key), or AZURE_OPENAI_ENDPOINT with "
+    "AZURE_OPENAI_API_KEY, or LITELLM_PROXY_URL with LITELLM_MASTER_KEY"
+)
+
+
+class UsageOptions(PatientOptions):
+    """Where a guest reports what a vendor will charge for."""
+
+    send_ai_usage_data_to_url: str = Field(
+        "", description="who is told, in a POST, how many tokens or seconds each call used"
+    )
+    ai_usage_api_token: SecretStr = Field(UNSET, description="the bearer token for that")
+
+
+class ProxyOptions(UsageOptions):
+    """A LiteLLM proxy in the vendor's place."""
+
+    litellm_proxy_url: str = Field(
+        "", alias="LITELLM_PROXY_URL", description="a LiteLLM proxy, which comes before all else"
+    )
+    litellm_master_key: SecretStr = Field(
+        UNSET, alias="LITELLM_MASTER_KEY", description="the key for it"
+    )
+
+    @property
+    def has_proxy(self) -> bool:
+        """Whether a proxy is configured, with its key."""
+        return bool(self.litellm_proxy_url.strip() and _shown(self.litellm_master_key))
+
+
+class OpenAIOptions(ProxyOptions):
+    """Who is asked, and with which key."""
+
+    azure_endpoint: str = Field(
+        "", alias="AZURE_OPENAI_ENDPOINT", description="a resource of Azure OpenAI"
+    )
+    azure_key: SecretStr = Field(UNSET, alias="AZURE_OPENAI_API_KEY", description="its key")
+    azure_version: str = Field(
+        AZURE_VERSION, alias="AZURE_OPENAI_API_VERSION", description="the version of its API"
+    )
+    key: SecretStr = Field(UNSET, alias="OPENAI_API_KEY", description="OpenAI's key")
+    openai_api_key: SecretStr = Field(UNSET, description="the same under another name")
+    api_key: SecretStr = Field(UNSET, description="and another")
+    organization: str = Field("", description="OpenAI's organization")
+    organization_key: str = Field("", description="the same under another name")
+    project: str = Field("", description="OpenAI's project")
+    project_key: str = Field("", description="the same under another name")
+
+    @model_validator(mode="after")
+    def _has_credentials(self) -> Self:
+        credentials(self.access)
+        return self
+
+    @property
+    def access(self) -> dict[str, Any]:
+        """What `lib.openai_client` takes: these options by name, with their keys readable."""
+        shown = self.model_dump(by_alias=True, include=set(OpenAIOptions.model_fields))
+        return {name: _shown(value) for name, value in shown.items()} | {
+            "model": getattr(self, "model", "")
+        }
+
+
+def credentials(opts: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Whom the options mean (`litellm`, `azure` or `openai`), and a client's arguments for it.
+
+    Raises:
+        ValueError: when they have no complete credentials.
+    """
+    account = {
+        "organization": _first(opts, "organization", "organization_key") or None,
+        "project": _first(opts, "project", "project_key") or None,
+    }
+    proxy, proxy_key = _first(opts, "LITELLM_PROXY_URL"), _first(opts, "LITELLM_MASTER_KEY")
+    if proxy and proxy_key:
+        return "litellm", {"base_url": proxy.rstrip("/"), "api_key": proxy_key, **account}
+    endpoint, azure_key = (
+        _first(opts, "AZURE_OPENAI_ENDPOINT"),
+        _first(opts, "AZURE_OPENAI_API_KEY"),
+    )
+    if endpoint and azure_key:
+        version = _first(opts, "AZURE_OPENAI_API_VERSION") or AZURE_VERSION
+        return "azure", {
+            "azure_endpoint": endpoint,
+            "api_key": azure_key,
+            "api_version": version,
+        }
+    if key := _first(opts, "OPENAI_API_KEY", "openai_api_key", "api_key"):
+        return "openai", {"api_key": key, **account}
+    raise ValueError(_MISSING)
+
+
+def infer_vendor(opts: Mapping[str, Any]) -> str:
+    """Whose model it is; see `lib.openai_client.get_vendor_from_opts`."""
+    try:
+        kind, _ = credentials(opts)
+    except ValueError:
+        return "openai"
+    if kind != "litellm":
+        return kind
+    provider, _, name = str(opts.get("model") or "").lower().rpartition("/")
+    known = _PROVIDERS.get(provider.partition("/")[0])
+    families = (vendor for start, vendor in _FAMILIES.items() if name.startswith(start))
+    return known or next(families, kind)
+
+
+def _first(opts: Mapping[str, Any], *names: str) -> str:
+    """The first of several options that is set, without the space around it."""
+    return next((text for name in names if (text := str(opts.get(name) or "").strip())), "")
+
+
+def _shown(value: object) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

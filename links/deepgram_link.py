@@ -1,0 +1,178 @@
+"""Transcribes recordings with Deepgram.
+
+Reads each dialog of the type `recording`: Deepgram is given its URL, or its content where that is
+in the vCon. Writes an analysis of the type `transcript`: the first alternative that Deepgram gives,
+with `detected_language`, as JSON. Recordings that are shorter than `minimum_duration` or have a
+transcript are left alone, so a second run asks nobody; a WAV that does not say how long it is, is
+measured. Nothing is written of an answer below `minimum_confidence`, so that is asked for again.
+Each transcript is stored as it comes. A vCon that is not there ends the run.
+
+With a LiteLLM proxy, that is asked for `model` in Deepgram's place; it is sent the recording, and
+tells no confidence. Raises `VendorError` when there is no answer in the end, `MediaError` and
+`FetchError` when a recording cannot be had.
+"""
+
+import asyncio
+import logging
+import time
+import warnings
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Self
+
+from deepgram import AsyncDeepgramClient, DeepgramClientEnvironment
+from pydantic import Field, SecretStr, model_validator
+
+from lib.ai_usage import report_usage
+from lib.dialogs import (
+    Entry,
+    add_analysis,
+    analysis_of,
+    measured_duration,
+    media,
+    recordings,
+)
+from lib.http_client import shared_client
+from lib.metrics import increment_counter, record_histogram
+from lib.openai_options import UNSET, ProxyOptions
+from lib.patience import VendorError, ask
+from lib.transcription import transcribe_by_proxy
+from lib.vcon_redis import AsyncVconRedis
+
+with warnings.catch_warnings():
+    # It imports itself when it is first used, in the middle of a vCon, and uses old names then.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import_module("deepgram.listen.v1.client")
+    import_module("deepgram.listen.v1.media.client")
+
+only_through_lib = True
+
+log = logging.getLogger(__name__)
+
+HOST = "https://api.deepgram.com"
+METRIC = "conserver.link.deepgram"
+
+
+class Options(ProxyOptions):
+    """What to transcribe, and how."""
+
+    deepgram_key: SecretStr = Field(UNSET, alias="DEEPGRAM_KEY", description="Deepgram's key")
+    minimum_duration: float = Field(60, description="seconds; shorter recordings are left alone")
+    minimum_confidence: float = Field(
+        0.5, description="the least confidence, from 0 to 1, of a transcript that is kept"
+    )
+    api: dict[str, Any] = Field(
+        {}, description="Deepgram's own options, such as `model` or `detect_language`"
+    )
+    model: str = Field("nova-3", description="the model that a LiteLLM proxy is asked for")
+    base_url: str = Field(HOST, description="+ where Deepgram is, such as a server of your own")
+
+    @model_validator(mode="after")
+    def _has_credentials(self) -> Self:
+        if not (self.has_proxy or self.deepgram_key.get_secret_value()):
+            raise ValueError("set DEEPGRAM_KEY, or LITELLM_PROXY_URL with LITELLM_MASTER_KEY")
+        return self
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What a vCon may tell of these options."""
+        api = {name: value for name, value in self.api.items() if "callback" not in name}
+        told = self.model_dump(include={"minimum_duration", "minimum_confidence"})
+        return {**told, "model": self.model} if self.has_proxy else {**told, "api": api}
+
+
+async def run(
+    vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
+) -> str | None:
+    """Add the transcripts that are missing; the uuid, or None when there is no such vCon."""
+    options, redis = Options.of(opts), AsyncVconRedis()
+    document = await redis.get_vcon_dict(vcon_uuid)
+    if document is None:
+        return None
+    for index, dialog in recordings(document):
+        if analysis_of(document, index, "transcript") or not await _is_long(dialog, options):
+            continue
+        transcript = await _measured(dialog, vcon_uuid, options)
+        if transcript is None:
+            continue
+        add_analysis(
+            document,
+            kind="transcript",
+            dialog=index,
+            vendor="deepgram",
+            body=transcript,
+            vendor_schema={"opts": options.kept},
+        )
+        await redis.store_vcon_dict(document)
+    return vcon_uuid
+
+
+async def _is_long(dialog: Entry, options: Options) -> bool:
+    duration = await asyncio.to_thread(measured_duration, dialog)
+    return duration is None or duration >= options.minimum_duration
+
+
+async def _measured(dialog: Entry, vcon_uuid: str, options: Options) -> dict[str, Any] | None:
+    """A transcript that is good enough, or None."""
+    began = time.perf_counter()
+    try:
+        if options.has_proxy:
+            text = await transcribe_by_proxy(options, options.model, dialog)
+            transcript: dict[str, Any] = {"transcript": text}
+        else:
+            transcript = await _transcribed(dialog, vcon_uuid, options)
+    except VendorError:
+        increment_counter(f"{METRIC}.transcription_failures")
+        raise
+    record_histogram(f"{METRIC}.transcription_time", time.perf_counter() - began)
+    confidence = transcript.get("confidence")
+    if confidence is not None:
+        record_histogram(f"{METRIC}.confidence", confidence)
+    if confidence is not None and confidence < options.minimum_confidence:
+        log.warning("transcript is too uncertain", extra={"vcon": vcon_uuid})
+        increment_counter(f"{METRIC}.transcription_failures")
+        return None
+    return transcript
+
+
+async def _transcribed(dialog: Entry, vcon_uuid: str, options: Options) -> dict[str, Any]:
+    listen = _client(options).listen.v1.media
+    # As query parameters: the library's own arguments would be those of one version only.
+    asked: Any = {"additional_query_parameters": options.api, "max_retries": 0}
+    if dialog.get("body"):
+        content = await asyncio.to_thread(media, dialog)
+        answer = await ask(
+            lambda: listen.transcribe_file(request=content, request_options=asked),
+            *(options.patience, "Deepgram"),
+        )
+    else:
+        answer = await ask(
+            lambda: listen.transcribe_url(url=dialog["url"], request_options=asked),
+            *(options.patience, "Deepgram"),
+        )
+    said = answer.model_dump(mode="json", exclude_none=True)
+    seconds = round((said.get("metadata") or {}).get("duration") or 0)
+    model = str(options.api.get("model", ""))
+    await report_usage(options, vcon_uuid, "DEEPGRAM_TRANSCRIBE", model, "seconds", seconds)
+    return _best(said)
+
+
+def _best(said: dict[str, Any]) -> dict[str, Any]:
+    channels = (said.get("results") or {}).get("channels") or [{}]
+    alternatives = channels[0].get("alternatives")
+    if not alternatives:
+        raise VendorError("Deepgram answered without a transcript")
+    language = channels[0].get("detected_language", "en")
+    return {**alternatives[0], "detected_language": language}
+
+
+def _client(options: Options) -> AsyncDeepgramClient:
+    base = options.base_url.rstrip("/")
+    return AsyncDeepgramClient(
+        api_key=options.deepgram_key.get_secret_value(),
+        environment=DeepgramClientEnvironment(
+            base=base, production=base, agent=base, agent_rest=base
+        ),
+        timeout=options.timeout,
+        httpx_client=shared_client(),
+    )

@@ -1,0 +1,104 @@
+"""What the tests of guests that call vendors share: the vendors' stand-in, and what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lib import fetching
+from tests.guests.scene import canonical
+from tests.integration.http_stand_in import StandIn, stand_in
+
+INLINE = "recording-inline-wav-0.4.0"
+BY_URL = "recording-by-url-0.4.0"
+FAULTS = ("500", "503", "429 Retry-After: 0", "429", "drop", "hang", "cut", "half")
+"""What a vendor does once, and then not again."""
+QUICK = {"backoff": 0.001, "timeout": 30}
+"""Options with which no pause is waited for."""
+SHORT = {"timeout": 0.5}
+"""And with which nobody waits for a vendor that hangs."""
+HEARD = "Hello, my bike is broken."
+
+DEEPGRAM = {
+    "metadata": {"request_id": "r", "duration": 25.4, "channels": 1, "models": []},
+    "results": {
+        "channels": [
+            {
+                "detected_language": "de",
+                "alternatives": [
+                    {
+                        "transcript": HEARD,
+                        "confidence": 0.98,
+                        "words": [{"word": "hello", "start": 0.1, "end": 0.4, "confidence": 0.99}],
+                        "paragraphs": {"transcript": HEARD, "paragraphs": []},
+                    },
+                    {"transcript": "Another one", "confidence": 0.2},
+                ],
+            }
+        ]
+    },
+}
+
+
+def chat(content: str = "A broken bike.") -> dict[str, Any]:
+    """What OpenAI answers to a chat."""
+    message = {"role": "assistant", "content": content}
+    return {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4-0613",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15},
+    }
+
+
+@pytest.fixture(scope="session")
+def _vendors_server() -> Iterator[StandIn]:
+    with stand_in(StandIn()) as server:
+        yield server
+
+
+@pytest.fixture
+def vendors(_vendors_server: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """One server in the place of all vendors, that has nothing to say yet."""
+    _vendors_server.reset()
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{_vendors_server.base}/v1")
+    monkeypatch.setattr(fetching, "_private_allowed", True)
+    return _vendors_server
+
+
+def transcribed(name: str = BY_URL, text: str = HEARD) -> dict[str, Any]:
+    """A sample with a transcript by Deepgram."""
+    body = json.dumps({"transcript": text, "paragraphs": {"transcript": text}})
+    entry = {
+        "type": "transcript",
+        "dialog": 0,
+        "vendor": "deepgram",
+        "body": body,
+        "encoding": "json",
+    }
+    return canonical(name) | {"analysis": [entry]}
+
+
+def written(document: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    """The analyses of a type."""
+    return [each for each in document["analysis"] if each["type"] == kind]
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """The address of a server that speaks S3, started when the first test asks."""
+    import logging
+
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
