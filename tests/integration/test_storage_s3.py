@@ -1,0 +1,156 @@
+"""The S3 storage on a server that speaks it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lib import vcon_egress_compat
+from pipeline.config import parse
+from pipeline.modules import load
+from pipeline.store import VconStore
+from storage import s3
+from tests.canaries import canary
+from tests.guests.scene import TAGGED, canonical, connected, sample_names
+
+VCON = canonical(TAGGED) | {"created_at": "2025-02-28T23:30:00-05:00"}
+UUID = VCON["uuid"]
+KEY = f"2025/02/28/{UUID}.vcon"
+BUCKET = "conversations"
+MISSING = "00000000-0000-8000-8000-000000000000"
+SECRETS = {"aws_access_key_id": "who", "aws_secret_access_key": canary("secret-of-the-bucket")}
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[VconStore]:
+    """A store with one vCon behind the connection that guests find."""
+    async with connected(redis_url) as store:
+        await store.put(VCON)
+        yield store
+
+
+@pytest.fixture(scope="module")
+def options(s3_url: str) -> Iterator[dict[str, Any]]:
+    """Options of the storage; the tests share its client, since one takes half a second."""
+    yield {**SECRETS, "aws_bucket": BUCKET, "endpoint_url": s3_url, "aws_region": "us-east-1"}
+    s3.close()
+
+
+@pytest.fixture(scope="module")
+def s3_resource(s3_url: str) -> Iterator[Any]:
+    """A client of the tests' own."""
+    resource = boto3.resource("s3", endpoint_url=s3_url, region_name="us-east-1", **SECRETS)
+    yield resource
+    resource.meta.client.close()
+
+
+@pytest.fixture
+def bucket(s3_resource: Any) -> Iterator[Any]:
+    """The bucket, through a client of the test's own; emptied afterwards."""
+    bucket = s3_resource.create_bucket(Bucket=BUCKET)
+    yield bucket
+    bucket.objects.all().delete()
+    bucket.delete()
+
+
+def objects(bucket: Any) -> dict[str, bytes]:
+    """What is in the bucket."""
+    return {each.key: each.get()["Body"].read() for each in bucket.objects.all()}
+
+
+async def save(options: dict[str, Any], vcon_uuid: str = UUID) -> None:
+    """Save as the worker does, in a thread."""
+    await asyncio.to_thread(s3.save, vcon_uuid, options)
+
+
+@pytest.mark.usefixtures("store")
+async def test_the_layout_is_vcon_servers(options: dict[str, Any], bucket: Any) -> None:
+    """The vCon by the day it says it was made, and beside it where to look; again, the same."""
+    for _ in range(2):
+        await save(options)
+        assert sorted(objects(bucket)) == [KEY, f"lookup/{UUID}.txt"]
+    assert json.loads(objects(bucket)[KEY]) == VCON
+    assert objects(bucket)[f"lookup/{UUID}.txt"] == b"2025/02/28"
+
+
+@pytest.mark.usefixtures("store")
+async def test_a_path_comes_before_all_keys(options: dict[str, Any], bucket: Any) -> None:
+    """With or without a slash at its end."""
+    await save(options | {"s3_path": "a/b/"})
+    assert sorted(objects(bucket)) == [f"a/b/{KEY}", f"a/b/lookup/{UUID}.txt"]
+    assert await asyncio.to_thread(s3.get, UUID, options | {"s3_path": "a/b"}) == VCON
+
+
+@pytest.mark.usefixtures("bucket")
+async def test_every_sample_comes_back(store: VconStore, options: dict[str, Any]) -> None:
+    """As it was in Redis."""
+    for before in map(canonical, sample_names()):
+        await store.put(before)
+        await save(options, before["uuid"])
+        assert await asyncio.to_thread(s3.get, before["uuid"], options) == before
+
+
+@pytest.mark.usefixtures("store", "bucket")
+async def test_delete_and_get_say_whether_there_was_anything(options: dict[str, Any]) -> None:
+    """True once, then False; a vCon, then None."""
+    await save(options)
+    found = [await asyncio.to_thread(s3.delete, UUID, options) for _ in range(2)]
+    assert found == [True, False]
+    assert await asyncio.to_thread(s3.get, UUID, options) is None
+
+
+@pytest.mark.usefixtures("store")
+async def test_others_read_the_old_form(
+    options: dict[str, Any], bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With EGRESS_FORMAT_VERSION=0.0.1."""
+    monkeypatch.setattr(vcon_egress_compat, "_version", "0.0.1")
+    await save(options)
+    assert json.loads(objects(bucket)[KEY]) == vcon_egress_compat.to_legacy(VCON, "0.0.1")
+
+
+@pytest.mark.usefixtures("store")
+async def test_errors_are_told_and_not_taken_for_an_empty_bucket(options: dict[str, Any]) -> None:
+    """A bucket or a server that is not there is an error for every function."""
+    nowhere = options | {"endpoint_url": "http://127.0.0.1:9", "timeout": 1}
+    for function in (s3.save, s3.get, s3.delete):
+        with pytest.raises(ClientError, match="NoSuchBucket"):
+            await asyncio.to_thread(function, UUID, options)
+    with pytest.raises(BotoCoreError, match="Could not connect"):
+        await asyncio.to_thread(s3.get, UUID, nowhere)
+
+
+@pytest.mark.usefixtures("store", "bucket")
+async def test_a_vcon_that_is_not_in_redis_is_an_error(options: dict[str, Any]) -> None:
+    """Which a chain takes for a failed save."""
+    with pytest.raises(LookupError, match=MISSING):
+        await save(options, MISSING)
+
+
+@pytest.mark.usefixtures("store", "bucket")
+async def test_one_client_serves_all_threads(options: dict[str, Any]) -> None:
+    """It is made once for the same options, whoever asks first."""
+    s3.close()
+    await asyncio.gather(*(save(options) for _ in range(8)))
+    assert len(s3._clients) == 1
+
+
+def test_options_are_checked_at_the_start() -> None:
+    """The bucket must be named; those of the document are taken."""
+    given = {"aws_access_key_id": "k", "aws_secret_access_key": "s", "aws_bucket": "b"}
+    config = parse(
+        {
+            "storages": {"s3": {"module": "storage.s3", "options": given}},
+            "chains": {"c": {"links": [], "storages": ["s3"]}},
+        },
+        {},
+    )
+    assert load(config).storage(config.chains["c"], "s3").fresh_options().aws_bucket == "b"
+    with pytest.raises(ValueError, match="aws_bucket"):
+        s3.Options.of({})
