@@ -2,23 +2,64 @@
 
 It warns that a part of authlib is going to move, which nobody who reads our log can change. Worse,
 it needs a package `logger`, which on import replaces the process's logging by plain lines on
-standard output: URLs, keys and all that was meant to stay out of the log come with them.
+standard output: URLs, keys and all that was meant to stay out of the log come with them. And its
+`Vcon` lacks what guests written for vcon-server call (`lib.vcon_additions`); that is added right
+after whoever imports it first has done so.
 """
 
 import contextlib
 import logging.config
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from lib import vcon_additions
 
 if TYPE_CHECKING:
     from vcon import Vcon
 
+LIBRARY = "vcon"
+
+
+class _Adding(Loader):
+    """Runs the library as its own loader would, and adds to it what it lacks."""
+
+    def __init__(self, own: Loader) -> None:
+        self._own = own
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._own.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._own.exec_module(module)
+        _add(module)
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target) if name == LIBRARY else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Adding(spec.loader)
+        return spec
+
+
+_FINDER = _Finder()
+
+
+def _add(library: Any) -> None:
+    vcon_additions.add_to(library.Vcon, import_module(f"{LIBRARY}.dialog").Dialog)
+
 
 def prepare() -> None:
-    """Make `import vcon` harmless in this process; call it before guests are loaded.
+    """Make `import vcon` harmless, and its class fit for guests; call it before any is loaded.
 
     It costs little: the library itself, which takes half a second, is not imported by this.
     """
@@ -28,6 +69,10 @@ def prepare() -> None:
         import_module("authlib.deprecate")  # puts a filter of its own before all others: be later
     moving = r"authlib\.jose module is deprecated"
     warnings.filterwarnings("ignore", moving, DeprecationWarning)
+    if (library := sys.modules.get(LIBRARY)) is not None:
+        _add(library)
+    elif _FINDER not in sys.meta_path:
+        sys.meta_path.insert(0, _FINDER)
 
 
 @cache

@@ -55,12 +55,3 @@ def test_every_sample_can_be_tagged_and_stored_again(vcon_class, name):
     earlier = vcon_class(copy.deepcopy(canonical)).get_tag("queue")
     again = vcon_class(copy.deepcopy(stored))
     assert (again.get_tag("seen"), again.get_tag("queue")) == ("yes", earlier)
-
-
-def test_without_normalising_the_old_name_of_a_purpose_breaks_add_tag(vcon_class):
-    """The reason for normalising first: the library asks every attachment for its `purpose`."""
-    document = with_attachments({"type": "tags", "body": ["a:b"], "encoding": "json"})
-    with pytest.raises(KeyError, match="purpose"):
-        tagged(vcon_class, document)
-    tags = normalised(tagged(vcon_class, normalised(document)))["attachments"][0]
-    assert (tags["body"], tags["encoding"]) == ('["a:b","seen:yes"]', "json")
