@@ -1,6 +1,7 @@
 """`server.lib`, `server.links`, `server.storage` and `server.tracers`: older guests say it so.
 
-Each is the very module that is found without `server.`, not a second copy of it: there is one
+And `redis_mgr`, which in vcon-server stands beside `lib` and is in it here. Each is the very module
+that is found under its real name, not a second copy of it: there is one
 logger, one pool, one class, whichever way it was imported. The import system takes what stands in
 `sys.modules` after a loader has run for the module, so the loader only has to put it there; the
 module never learns of its other name.
@@ -16,6 +17,7 @@ from types import ModuleType
 
 PREFIX = "server"
 ROOMS = ("lib", "links", "storage", "tracers")
+BESIDE = "redis_mgr"
 
 
 class _Alias(Loader):
@@ -62,8 +64,8 @@ def install() -> None:
 
 def _is_alias(name: str) -> bool:
     prefix, _, real_name = name.partition(".")
-    return prefix == PREFIX and real_name.partition(".")[0] in ROOMS
+    return name == BESIDE or (prefix == PREFIX and real_name.partition(".")[0] in ROOMS)
 
 
 def _real_name(name: str) -> str:
-    return name.removeprefix(f"{PREFIX}.")
+    return f"lib.{name}" if name == BESIDE else name.removeprefix(f"{PREFIX}.")

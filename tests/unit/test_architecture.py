@@ -19,7 +19,8 @@ MAY_IMPORT: dict[str, str] = {
     "links": r"links|lib",
     "storage": r"storage|lib",
     "tracers": r"tracers|lib",
-    "lib": r"lib|pipeline\.(connection|deadline|store|document)|core\.(logs|metrics)|schemas\.vcon",
+    "lib": r"lib|pipeline\.(connection|deadline|store|document)"
+    r"|core\.(logs|metrics|spans)|schemas\.vcon",
     "flowlang": r"flowlang",
     "alembic": r"core\.(tables|settings|database\w*|migrations|errors)",
 }

@@ -32,6 +32,13 @@ def test_a_module_is_the_same_under_both_names(name: str) -> None:
     assert real.__name__ == name
 
 
+def test_what_stands_beside_lib_in_vcon_server_is_found() -> None:
+    """`redis_mgr` is a module of `lib` here; importing it asks for no connection."""
+    real = importlib.import_module("lib.redis_mgr")
+    assert importlib.import_module("redis_mgr") is real
+    del sys.modules["redis_mgr"]
+
+
 def test_from_import_works_under_the_alias() -> None:
     """The form that guests use."""
     from server.lib.logging_utils import init_logger as same
