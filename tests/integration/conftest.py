@@ -1,6 +1,6 @@
 """Fixtures that several files of integration tests share."""
 
 from tests.integration.pipeline_fixtures import at_once, client, news, redis, scene
-from tests.integration.vendors_scene import _vendors_server, s3_url, vendors
+from tests.integration.vendors_scene import s3_url, vendors, vendors_server
 
-__all__ = ["_vendors_server", "at_once", "client", "news", "redis", "s3_url", "scene", "vendors"]
+__all__ = ["at_once", "client", "news", "redis", "s3_url", "scene", "vendors", "vendors_server"]

@@ -57,18 +57,19 @@ def chat(content: str = "A broken bike.") -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def _vendors_server() -> Iterator[StandIn]:
+def vendors_server() -> Iterator[StandIn]:
+    """The server in the place of all vendors, started when the first test asks."""
     with stand_in(StandIn()) as server:
         yield server
 
 
 @pytest.fixture
-def vendors(_vendors_server: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+def vendors(vendors_server: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """One server in the place of all vendors, that has nothing to say yet."""
-    _vendors_server.reset()
-    monkeypatch.setenv("OPENAI_BASE_URL", f"{_vendors_server.base}/v1")
+    vendors_server.reset()
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{vendors_server.base}/v1")
     monkeypatch.setattr(fetching, "_private_allowed", True)
-    return _vendors_server
+    return vendors_server
 
 
 def transcribed(name: str = BY_URL, text: str = HEARD) -> dict[str, Any]:
