@@ -2,9 +2,12 @@
 
 `VconRedis` is vcon-server's class of that name: synchronous and safe from any thread, for guests
 that run in one. `AsyncVconRedis` is for guests that run on the event loop. Both find the process's
-connection by themselves. What they write is a vCon in the form of 0.4.0, and so is what they read;
-only where a guest has written to Redis directly, a `body` may be a list or an object instead of
-its JSON text. A write made inside a run that another worker has taken over is refused.
+connection by themselves. A vCon that is no longer in Redis is brought back from the first storage
+of the configuration that has it, for as long as vCons stay there.
+
+What they write is a vCon in the form of 0.4.0, and so is what they read; only where a guest has
+written to Redis directly, a `body` may be a list or an object instead of its JSON text. A write
+made inside a run that another worker has taken over is refused.
 """
 
 import asyncio
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lib.vcon_library import document_of, open_vcon
 from pipeline.connection import installed
 from pipeline.document import normalised
+from pipeline.elsewhere import installed as installed_elsewhere
 from pipeline.store import VconStore
 
 if TYPE_CHECKING:
@@ -40,7 +44,11 @@ class VconRedis:
 
     def get_vcon_dict(self, vcon_id: str) -> Document | None:
         """The vCon as a fresh dict, or None; changes to it are seen once it is stored."""
-        return _canonical(_store().get_from_thread(vcon_id))
+        store, elsewhere = _store(), installed_elsewhere()
+        document = store.get_from_thread(vcon_id)
+        if document is None and elsewhere and elsewhere.bring_back_from_thread(vcon_id):
+            document = store.get_from_thread(vcon_id)
+        return _canonical(document)
 
     def store_vcon(self, vcon: "Vcon", ttl: int | None = None) -> None:
         """Write a vCon; with a `ttl` it goes after so many seconds, else that stays as it is.
@@ -103,7 +111,11 @@ class AsyncVconRedis:
 
     async def get_vcon_dict(self, vcon_id: str) -> Document | None:
         """The vCon as a fresh dict, or None; changes to it are seen once it is stored."""
-        return _canonical(await _store().get(vcon_id))
+        store, elsewhere = _store(), installed_elsewhere()
+        document = await store.get(vcon_id)
+        if document is None and elsewhere and await elsewhere.bring_back(vcon_id):
+            document = await store.get(vcon_id)
+        return _canonical(document)
 
     async def store_vcon_dict(self, vcon_dict: Document, ttl: int | None = None) -> None:
         """Write a vCon; with a `ttl` it goes after so many seconds, else that stays as it is."""

@@ -7,19 +7,25 @@ from collections.abc import Callable
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import Settings, environment
 from pipeline import configuration as configurations
+from pipeline import elsewhere
 from pipeline.assembly import build_queues, config_path, installer, redis_connection
 from pipeline.calls import GuestCalls
 from pipeline.configuration import Configuration
+from pipeline.elsewhere import Elsewhere
+from pipeline.finder import VconFinder
 from pipeline.journal import RunJournal
 from pipeline.lease import Lease
 from pipeline.link_steps import LinkSteps
 from pipeline.observers import RunMeter
 from pipeline.spans import chain_runner
+from pipeline.store import VconStore
 from pipeline.tracing import Tracers
 from pipeline.worker import Worker
 
 log = logging.getLogger(__name__)
 
+READERS = 2
+"""How many sync storages are read from at once for guests that miss a vCon."""
 LAST_CLAIM = 0.5
 """Seconds that the answer to a last claim is waited for, when Redis is slow or away."""
 
@@ -42,6 +48,11 @@ class WorkerProcess:
         self._connection = redis = redis_connection(settings)
         queues = build_queues(settings, redis)
         self._calls = GuestCalls(settings.conserver_vcon_concurrency * 2, redis)
+        self._readers = GuestCalls(READERS, redis)
+        finder = VconFinder(
+            *(self._configuration, VconStore(redis), self._readers, settings.vcon_redis_expiry)
+        )
+        elsewhere.install(Elsewhere(finder, asyncio.get_running_loop()))
         self._lease = Lease(redis, worker_id, settings.lease_seconds)
         journal = RunJournal(redis, queues)
         links = LinkSteps(redis, self._calls, journal, self._lease, Tracers(self._calls))
@@ -97,6 +108,7 @@ class WorkerProcess:
         await asyncio.to_thread(self._lease.stop)
         await self._calls.close_storages(self._configuration.guests.storages.values())
         self._calls.close()
+        self._readers.close()
         await self._connection.close()
 
 

@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, str] = {
     "links": r"links|lib",
     "storage": r"storage|lib",
     "tracers": r"tracers|lib",
-    "lib": r"lib|pipeline\.(connection|deadline|store|document)"
+    "lib": r"lib|pipeline\.(connection|deadline|store|document|elsewhere)"
     r"|core\.(logs|metrics|spans)|schemas\.vcon",
     "flowlang": r"flowlang",
     "alembic": r"core\.(tables|settings|database\w*|migrations|errors)",

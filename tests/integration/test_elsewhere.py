@@ -1,0 +1,94 @@
+"""A guest that asks for a vCon which Redis no longer has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from lib.vcon_redis import AsyncVconRedis, VconRedis
+from pipeline import connection, elsewhere, keys
+from pipeline.calls import GuestCalls
+from pipeline.chain import Progress
+from pipeline.config import Chain, PipelineConfig, StorageSpec
+from pipeline.configuration import Configuration
+from pipeline.connection import RedisConnection
+from pipeline.elsewhere import Elsewhere
+from pipeline.finder import VconFinder
+from pipeline.live_run import LiveRun, current_run
+from pipeline.modules import Guests
+from pipeline.queues import Claim
+from pipeline.store import VconStore
+from storage import file
+from tests.integration.pipeline_fixtures import a_vcon, new_uuid
+
+EXPIRY = 600
+
+
+@pytest.fixture
+async def stored(
+    redis: RedisConnection, client: Redis, tmp_path: Path
+) -> AsyncIterator[dict[str, Any]]:
+    """A vCon that only the second of two storages has."""
+    options = {"path": str(tmp_path / "files")}
+    storages = {
+        "empty": StorageSpec("empty", "storage.file", options={"path": str(tmp_path / "empty")}),
+        "files": StorageSpec("files", "storage.file", options=options),
+    }
+    connection.install(redis)
+    configuration = Configuration(PipelineConfig(chains={}, storages=storages), Guests())
+    calls = GuestCalls(2, redis)
+    finder = VconFinder(configuration, VconStore(redis), calls, EXPIRY)
+    elsewhere.install(Elsewhere(finder, asyncio.get_running_loop()))
+    vcon = a_vcon()
+    await VconStore(redis).put(vcon)
+    await asyncio.to_thread(file.save, vcon["uuid"], options)
+    client.flushall()
+    yield vcon
+    calls.close()
+    elsewhere._installed.clear()
+    connection._installed.clear()
+
+
+def read_in_thread(vcon_uuid: str) -> Any:
+    """What a sync link gets."""
+    return asyncio.to_thread(VconRedis().get_vcon_dict, vcon_uuid)
+
+
+def read_on_the_loop(vcon_uuid: str) -> Any:
+    """What an async link gets."""
+    return AsyncVconRedis().get_vcon_dict(vcon_uuid)
+
+
+@pytest.mark.parametrize("read", [read_in_thread, read_on_the_loop])
+async def test_it_comes_from_the_storage_that_has_it(
+    read: Any, stored: dict[str, Any], client: Redis
+) -> None:
+    """And is in Redis again, for a while; what nobody has is None."""
+    assert await read(stored["uuid"]) == stored
+    assert 0 < client.ttl(keys.vcon(stored["uuid"])) <= EXPIRY
+    assert await read(new_uuid()) is None
+
+
+@pytest.mark.parametrize("read", [read_in_thread, read_on_the_loop])
+async def test_the_vcon_of_the_guests_own_run_does_not(read: Any, stored: dict[str, Any]) -> None:
+    """An older copy would undo what the links before have added: a miss stays a miss."""
+    uuid = stored["uuid"]
+    run = LiveRun(
+        claim=Claim("in", uuid, uuid, "run-1"),
+        chain=Chain("main"),
+        guests=Guests(),
+        worker="w-1",
+        config_hash="",
+        started_at=datetime.now(UTC),
+        progress=Progress(uuid),
+    )
+    token = current_run.set(run)
+    assert await read(uuid) is None
+    current_run.reset(token)
+    assert await read(uuid) == stored
