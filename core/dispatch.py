@@ -23,6 +23,7 @@ from core.errors import (
     PatchcordError,
     RateLimitedError,
     TooLargeError,
+    TooLateError,
     UnavailableError,
     UnknownNameError,
 )
@@ -38,6 +39,7 @@ STATUS_OF: dict[type[Exception], int] = {
     RateLimitedError: 429,
     GuestError: 502,
     UnavailableError: 503,
+    TooLateError: 504,
 }
 """Whose fault it is, as an HTTP status. Anything else is ours: 500."""
 

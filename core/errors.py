@@ -63,5 +63,9 @@ class FullError(UnavailableError):
     """There is no room for more just now; nothing was written."""
 
 
+class TooLateError(PatchcordError):
+    """It took longer than the caller allowed."""
+
+
 class GuestError(PatchcordError):
     """A link, storage or tracer could not be loaded or has failed."""

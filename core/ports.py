@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from core.credentials import Credentials
+from core.ports_connections import ConnectionDesk
 from core.ports_operations import Operations
 from core.ports_partners import PartnerDesk
 from schemas.chain import ChainSummary
@@ -25,6 +26,11 @@ class Pipeline(Protocol):
     @property
     def desk(self) -> PartnerDesk:
         """Partners' keys, their usage, and the audit."""
+        ...
+
+    @property
+    def connections(self) -> ConnectionDesk:
+        """Tasks and flows over the service's connections."""
         ...
 
     async def ingest(

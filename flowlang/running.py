@@ -19,7 +19,7 @@ from flowlang.redaction import Secrets, names_a_secret
 from flowlang.references import variables_in
 from flowlang.results import failed, succeeded, terminated
 from flowlang.subflows import load_subflow
-from flowlang.tasks import Function
+from flowlang.tasks import Function, find_task
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,21 @@ async def run_flow(
     except Exception as error:
         logger.debug("Flow %s failed", flow.name, exc_info=True)
         return failed(error, secrets)
+
+
+async def run_task(
+    task: str, connection: str, params: Mapping[str, Any], around: Surroundings
+) -> dict[str, Any]:
+    """What came of one task over one connection, told as `run_flow` does."""
+    assert around.connections is not None
+    try:
+        found = await find_task(task, connection, around.connections, around.registry, around.tasks)
+        found.check(params)
+        outputs = await found.call(params, around.connections)
+        return succeeded(outputs, around.connections.secrets())
+    except Exception as error:
+        logger.debug("Task %s failed", task, exc_info=True)
+        return failed(error, around.connections.secrets())
 
 
 async def _outputs(

@@ -10,6 +10,12 @@ from dataclasses import replace
 
 from core.errors import ConfigurationError
 from pipeline.config_chains import Registry, read_chains
+from pipeline.config_connections import (
+    read_connections,
+    read_flows,
+    read_plugin_folders,
+    written_for_plugins,
+)
 from pipeline.config_environment import Environment, Missing, Where
 from pipeline.config_guests import read_imports, read_links, read_storages, read_tracers
 from pipeline.config_ingress import read_ingress_auth
@@ -18,6 +24,7 @@ from pipeline.config_section import Findings, Section
 
 __all__ = ["Chain", "GuestSpec", "LinkStep", "PipelineConfig", "StorageSpec", "parse"]
 
+CONNECTIONS = "connections"
 _SECTIONS = ("ingress_auth", "imports", "links", "storages", "tracers", "chains")
 
 
@@ -41,11 +48,19 @@ def parse(document: object, environ: Mapping[str, str]) -> PipelineConfig:
 
 def _filled(document: object, environment: Environment) -> object:
     try:
+        if isinstance(document, Mapping):
+            return {key: _filled_section(key, document[key], environment) for key in document}
         return environment.fill(document)
     except RecursionError:
         raise ConfigurationError(
             "the configuration contains itself: an alias (*name) inside its own anchor (&name)"
         ) from None
+
+
+def _filled_section(key: str, section: object, environment: Environment) -> object:
+    if key == CONNECTIONS:
+        return written_for_plugins(section)
+    return environment.fill(section, (key,))
 
 
 def _read(root: Section, missing: Sequence[Missing]) -> PipelineConfig:
@@ -61,6 +76,9 @@ def _read(root: Section, missing: Sequence[Missing]) -> PipelineConfig:
         tracers=registry.tracers,
         imports=read_imports(root.section("imports")),
         ingress_auth=read_ingress_auth(root.section("ingress_auth")),
+        connections=read_connections(root.section(CONNECTIONS)),
+        connection_plugins=read_plugin_folders(root),
+        flows=read_flows(root.section("flows")),
     )
 
 

@@ -15,6 +15,7 @@ type Where = tuple[str | int, ...]
 _VARIABLE = re.compile(
     r"""
       \$\$\{                                  # escaped
+    | (?P<later> \$\{ (?:vcon|result|link) (?=[.\[]) )  # filled with each vCon, by its link
     | \$\{ (?:env\.)? (?P<name> [A-Za-z_][A-Za-z0-9_]* ) (?: :- (?P<default> [^}]* ) )? \}
     | (?P<stray> \$\{ )                       # opens something that is no variable
     """,
@@ -64,6 +65,8 @@ class Environment:
         return filled if len(self.missing) == before else Unfilled(filled)
 
     def _variable(self, match: re.Match[str], where: Where) -> str:
+        if match["later"]:
+            return match[0]
         if match["stray"]:
             self.strays.append(where)
             return match[0]

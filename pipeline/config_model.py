@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pipeline.config_connections import ConnectionSpec, FlowsSpec
 from pipeline.config_hash import canonical, slow_digest
 
 LINK_RETRIES = 0
@@ -82,6 +83,9 @@ class PipelineConfig:
     tracers: Mapping[str, GuestSpec] = field(default_factory=dict)
     imports: Mapping[str, GuestSpec] = field(default_factory=dict)
     ingress_auth: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    connections: Mapping[str, ConnectionSpec] = field(default_factory=dict)
+    connection_plugins: tuple[str, ...] = ()
+    flows: FlowsSpec = field(default_factory=FlowsSpec)
     notes: tuple[str, ...] = ()
 
     @property
@@ -108,7 +112,9 @@ class PipelineConfig:
 
         Ingress keys, notes, and links and tracers that no chain names do not affect a run.
         """
-        return canonical([self.chains, *self.storages.values(), *self.imports.values()])
+        guests = [*self.storages.values(), *self.imports.values()]
+        connected = [*self.connections.values()]  # none: as if there were no such thing
+        return canonical([self.chains, *guests, *connected])
 
     @cached_property
     def hash(self) -> str:

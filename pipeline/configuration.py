@@ -13,8 +13,10 @@ from core.logs import keep_secret, keep_secrets_of
 from core.spans import installed
 from pipeline import config_file, modules
 from pipeline.config import PipelineConfig
+from pipeline.config_environment import Environment
 from pipeline.installer import Installer
 from pipeline.modules import Guests
+from pipeline.service_connections import problems_of
 from pipeline.spans import with_spans
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,11 @@ def load(
     """
     config = config_file.read(path, environ)
     keep_secrets(config)
+    for connection in config.connections.values():
+        keep_secrets_of(Environment(environ).fill(connection.given))
     guests = modules.load(config, installer)
+    if problems := problems_of(config):
+        raise ConfigurationError(problems)
     if (spans := installed()) is not None:
         guests = with_spans(guests, spans)
     log.info("configuration loaded", extra={"hash": config.hash, "chains": list(config.chains)})

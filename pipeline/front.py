@@ -8,12 +8,13 @@ from core.errors import UnavailableError
 from core.ingress_ledger import PartnerRecords
 from core.run_history import RunHistory
 from core.settings import Settings, environment
-from pipeline import housekeeping
+from pipeline import housekeeping, service_connections
 from pipeline.answers import RedisAnswers
 from pipeline.assembly import build_queues, config_path, installer, redis_connection
 from pipeline.calls import GuestCalls
 from pipeline.catalogue import Catalogue
 from pipeline.configuration import ConfigurationWatch, Snapshot
+from pipeline.connection_desk import ConnectionDesk
 from pipeline.dead_letters import DeadLetters
 from pipeline.depths import Depths
 from pipeline.egress import Egress
@@ -58,6 +59,7 @@ class PipelineFront:
         self._settings = settings
         self.snapshot = Snapshot(config_path(settings), environment(), installer(settings))
         self._configuration = self.snapshot.load()
+        self._connections = service_connections.install(self._configuration.config)
         self._watch = ConfigurationWatch(self.snapshot, self._configuration, self._adopted)
         self.connection = redis_connection(settings)
         self.answers = RedisAnswers(self.connection)
@@ -71,6 +73,7 @@ class PipelineFront:
 
     async def _adopted(self) -> None:
         self._partners.configuration_changed()
+        self._connections.take(self._configuration.config)
         await self._changed()
 
     def _build(self) -> None:
@@ -103,6 +106,7 @@ class PipelineFront:
             self._queues,
             self._operations,
             self._partners.desk,
+            ConnectionDesk(self._configuration, self._connections),
             settings.egress_format_version,
         )
 
@@ -115,6 +119,7 @@ class PipelineFront:
         await asyncio.gather(
             redis.insist(lambda: housekeeping.warn_of_eviction(redis)),
             self._watch.run(),
+            self._connections.look_after(),
             self._runs.listen(),
             RunOutbox(redis, self._archive.write_runs).run(),
             every(settings.lease_seconds / RESCUES, rescuer.round),
@@ -149,6 +154,7 @@ class PipelineFront:
         """Let go of everything."""
         with contextlib.suppress(UnavailableError):
             await self._partners.door.usage.write()
+        await self._connections.close()
         self._calls.close()
         self.snapshot.close()
         await self.connection.close()

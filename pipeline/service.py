@@ -10,6 +10,7 @@ from core.errors import InvalidError, UnknownNameError
 from pipeline.calls import GuestCalls
 from pipeline.config import Chain
 from pipeline.configuration import Configuration
+from pipeline.connection_desk import ConnectionDesk
 from pipeline.document import outgoing
 from pipeline.document_fields import canonical_uuid
 from pipeline.envelope import addressed
@@ -40,12 +41,14 @@ class PipelineService:
         queues: Queues,
         operations: PipelineOperations,
         desk: Desk,
+        connections: ConnectionDesk,
         egress_format: str,
     ) -> None:
         """Everything is given by the assembly; `egress_format` is the form of vCons that leave."""
         self._egress_format = egress_format
         self.operations = operations
         self.desk = desk
+        self.connections = connections
         self._configuration = configuration
         self._ingress = ingress
         self._external = external

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from core.errors import ConfigurationError, UnavailableError
 from core.settings import Settings, environment
 from pipeline import configuration as configurations
-from pipeline import elsewhere
+from pipeline import elsewhere, service_connections
 from pipeline.assembly import build_queues, config_path, installer, redis_connection
 from pipeline.calls import GuestCalls
 from pipeline.configuration import Configuration
@@ -44,6 +44,7 @@ class WorkerProcess:
         self._path = config_path(settings)
         self._installer = installer(settings)
         self._configuration = self._load()
+        self._connections = service_connections.install(self._configuration.config)
         self._reloading = asyncio.Lock()
         self._connection = redis = redis_connection(settings)
         queues = build_queues(settings, redis)
@@ -68,7 +69,11 @@ class WorkerProcess:
     async def run(self) -> None:
         """Work until stopped; waits for Redis when it is away."""
         await self._connection.insist(lambda: asyncio.to_thread(self._lease.start))
-        await self._worker.run()
+        looking = asyncio.create_task(self._connections.look_after())
+        try:
+            await self._worker.run()
+        finally:
+            looking.cancel()
 
     async def reload(self) -> None:
         """Go by the file as it is now; the service has found it good."""
@@ -79,6 +84,7 @@ class WorkerProcess:
                 log.error("configuration not changed", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
                 return
             self._configuration.adopt(loaded)
+            self._connections.take(loaded.config)
             self._worker.reconfigure()
 
     async def stop(self, running: asyncio.Task[None], grace: float, hurry: asyncio.Event) -> None:
@@ -107,6 +113,7 @@ class WorkerProcess:
         """Let go of everything."""
         await asyncio.to_thread(self._lease.stop)
         await self._calls.close_storages(self._configuration.guests.storages.values())
+        await self._connections.close()
         self._calls.close()
         self._readers.close()
         await self._connection.close()

@@ -76,6 +76,7 @@ async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pyte
     external: Any = None  # partners have a door with tests of its own
     operations: Any = None  # what operators do has tests of its own
     desk: Any = None  # as has what they do for partners
+    connections: Any = None  # and what callers may do with connections
     yield PipelineService(
         configuration,
         Ingress(configuration, limits, scene.intake, key_ring()),
@@ -86,6 +87,7 @@ async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pyte
         scene.queues,
         operations,
         desk,
+        connections,
         "0.4.0",
     )
     hearing.cancel()

@@ -11,7 +11,7 @@ from tests.unit.source_files import ROOMS, ROOT, SERVICE, Source, service, sourc
 
 MAY_IMPORT: dict[str, str] = {
     "core": r"core|schemas",
-    "pipeline": r"pipeline|schemas"
+    "pipeline": r"pipeline|schemas|flowlang"
     r"|core\.(settings|errors|logs|metrics|spans|records|(run|ingress)_\w+|ports_relay)",
     "actions": r"core\.(action_\w+|ports\w*)|schemas",
     "events": r"core\.(action_\w+|ports\w*)|schemas",
@@ -19,7 +19,8 @@ MAY_IMPORT: dict[str, str] = {
     "links": r"links|lib",
     "storage": r"storage|lib",
     "tracers": r"tracers|lib",
-    "lib": r"lib|pipeline\.(connection|deadline|store|document|elsewhere)"
+    "lib": r"lib|flowlang"
+    r"|pipeline\.(connection|service_connections|deadline|store|document|elsewhere)"
     r"|core\.(logs|metrics|spans)|schemas\.vcon",
     "flowlang": r"flowlang",
     "alembic": r"core\.(tables|settings|database\w*|migrations|errors)",
@@ -66,7 +67,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         ),
         *("metrics", "metrics_guests", "metrics_outcomes", "log_context", "spans", "credentials"),
         *("action_fields", "action_schema", "action_response", "ports", "ports_operations"),
-        *("ports_relay", "ports_partners"),
+        *("ports_relay", "ports_partners", "ports_connections"),
     ),
     # thinking
     (

@@ -154,6 +154,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (errors.TooLargeError("big"), 413, "big"),
     (errors.RateLimitedError("slow down"), 429, "slow down"),
     (errors.GuestError("guest"), 502, "guest"),
+    (errors.TooLateError("late"), 504, "late"),
     (errors.UnavailableError("away"), 503, "away"),
     (
         errors.UnavailableError(),

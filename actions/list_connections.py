@@ -1,0 +1,25 @@
+"""What connections there are."""
+
+from typing import Any, ClassVar, override
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+
+
+class ListConnections(ActionRunner):
+    """200 with each connection's type, health and exposed tasks; never what it is given."""
+
+    needs_pipeline: ClassVar[bool] = True
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Connections and their health"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        found = await client.pipeline.connections.connections()
+        return ActionResponse(
+            status_code=200, fields={"connections": [each.model_dump() for each in found]}
+        )

@@ -1,0 +1,30 @@
+"""Run a flow."""
+
+from typing import Any, ClassVar, override
+
+from pydantic import Field
+
+from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
+from core.ports import Client
+
+
+class RunFlow(ActionRunner):
+    """200 with the flow's outputs, and with `terminated` and `reason` if it ended itself."""
+
+    needs_pipeline: ClassVar[bool] = True
+
+    flow: str = Field(description="An exposed flow")
+    inputs: dict[str, Any] = Field({}, description="Its inputs")
+
+    @classmethod
+    @override
+    def description(cls) -> str:
+        return "Run a flow"
+
+    @override
+    async def run(self, client: Client, websocket: Any) -> ActionResponse:
+        desk = client.pipeline.connections
+        with client.giving_way():
+            fields = await desk.run_flow(self.flow, self.inputs, client.seconds_left())
+        return ActionResponse(status_code=200, fields=fields)

@@ -1,0 +1,81 @@
+"""The sections `connections`, `connection_plugins` and `flows`.
+
+What a connection is given stands there as it was written: its variables are filled when it is
+opened, because what its plugin wants may be a number where the environment has a text.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.config_section import TEXT, Section
+
+FOLDER = "flows"
+_VARIABLE = re.compile(r"\$\{(?!env\.)([A-Za-z_]\w*(?::-[^}]*)?)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSpec:
+    """A connection: its plugin's `type`, what it is given, and the tasks that callers may run."""
+
+    name: str
+    type: str
+    given: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    expose: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FlowsSpec:
+    """Where flows lie, and which of them callers may run."""
+
+    folder: str = FOLDER
+    expose: tuple[str, ...] = ()
+
+
+def read_connections(connections: Section) -> dict[str, ConnectionSpec]:
+    """Every connection by name."""
+    return {
+        name: ConnectionSpec(
+            name,
+            entry.required("type", TEXT, ""),
+            {key: entry.raw(key) for key in entry if key != "expose"},
+            _texts(entry, "expose"),
+        )
+        for name, entry in connections.sections()
+    }
+
+
+def read_plugin_folders(root: Section) -> tuple[str, ...]:
+    """The folders that plugins are looked for in."""
+    return _texts(root, "connection_plugins")
+
+
+def read_flows(flows: Section) -> FlowsSpec:
+    """Where flows are."""
+    spec = FlowsSpec(flows.value("folder", TEXT, FOLDER), _texts(flows, "expose"))
+    flows.note_unread()
+    return spec
+
+
+def _texts(section: Section, key: str) -> tuple[str, ...]:
+    texts = []
+    for where, entry in section.entries(key):
+        if isinstance(entry, str) and entry:
+            texts.append(entry)
+        else:
+            section.findings.problem(where, "must be a text, not empty")
+    return tuple(texts)
+
+
+def written_for_plugins(value: object) -> object:
+    """A copy with `${NAME}` as plugins know it: `${env.NAME}`."""
+    match value:
+        case str():
+            return _VARIABLE.sub(r"${env.\1}", value)
+        case Mapping():
+            return {key: written_for_plugins(item) for key, item in value.items()}
+        case list():
+            return [written_for_plugins(item) for item in value]
+        case _:
+            return value

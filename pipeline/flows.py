@@ -1,0 +1,112 @@
+"""The only file of the pipeline that knows `flowlang`."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flowlang.connections import plugin_registry
+from flowlang.connections.kept import KeptConnections
+from flowlang.exceptions import ConnectionNotFoundError, FlowLangError, FlowValidationError
+from flowlang.flow import Flow
+from flowlang.running import Surroundings, run_flow, run_task
+from flowlang.subflows import find_flow
+from flowlang.tasks import tasks_of
+from pipeline.config_connections import ConnectionSpec
+from pipeline.config_model import PipelineConfig
+
+__all__ = ["Flows", "problems_of"]
+
+
+class Flows:
+    """Runs tasks and flows over the service's own connections."""
+
+    def __init__(self) -> None:
+        self._kept = KeptConnections()
+        self._around = Surroundings(self._kept)
+
+    async def adopt(self, config: PipelineConfig) -> None:
+        """Have the connections of a configuration."""
+        await asyncio.to_thread(_find_plugins, config)
+        given = {name: spec.given for name, spec in config.connections.items()}
+        await self._kept.configure(given)
+
+    async def task(self, connection: str, task: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """What came of one task."""
+        return await run_task(task, connection, params, self._around)
+
+    async def flow(self, folder: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """What came of a flow."""
+        try:
+            path = await asyncio.to_thread(find_flow, name, Path(folder))
+            flow = await asyncio.to_thread(_read, path, path.stat().st_mtime_ns)
+        except FlowValidationError as error:
+            return {"success": False, "error": str(error), "error_type": type(error).__name__}
+        return await run_flow(flow, inputs, self._around)
+
+    def has_flow(self, folder: str, name: str) -> bool:
+        """Whether there is a file of this name."""
+        try:
+            return find_flow(name, Path(folder)).is_file()
+        except FlowValidationError:
+            return False
+
+    def has_task(self, kind: str, task: str) -> bool:
+        """Whether a plugin has such a task."""
+        plugin = plugin_registry.get(kind)
+        return plugin is not None and task in tasks_of(plugin)
+
+    async def check(self, connection: str) -> str | None:
+        """What is wrong with a connection, in words without secrets; None for nothing."""
+        try:
+            return await self._kept.check(connection)
+        except ConnectionNotFoundError as error:
+            return str(error)
+
+    async def check_open(self) -> None:
+        """Look after those that are open."""
+        await self._kept.check_open()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._kept.close()
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _changed: int) -> Flow:
+    return Flow.read(path)
+
+
+def _find_plugins(config: PipelineConfig) -> None:
+    for folder in config.connection_plugins:
+        plugin_registry.add_folder(folder)
+    plugin_registry.discover_plugins()
+
+
+def problems_of(config: PipelineConfig) -> list[str]:
+    """What is wrong with the connections, as far as that can be told without connecting."""
+    _find_plugins(config)
+    return [text for spec in config.connections.values() for text in _problems(spec)]
+
+
+def _problems(spec: ConnectionSpec) -> Iterator[str]:
+    plugin = None if "${" in spec.type else plugin_registry.get(spec.type)
+    if plugin is None:
+        if "${" not in spec.type:
+            known = ", ".join(plugin_registry.list_plugins())
+            why = "; ".join(str(problem) for problem in plugin_registry.problems)
+            yield (
+                f"connections.{spec.name}.type: no plugin is called {spec.type!r}; known: {known}"
+                + (why and f"; not loaded: {why}")
+            )
+        return
+    try:
+        tasks = tasks_of(plugin)
+    except FlowLangError as error:
+        yield f"connections.{spec.name}: {error}"
+        return
+    for task in spec.expose:
+        if task not in tasks:
+            known = ", ".join(sorted(tasks))
+            yield f"connections.{spec.name}.expose: there is no task {task!r}; known: {known}"

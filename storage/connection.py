@@ -1,0 +1,105 @@
+"""Keeps vCons with tasks or flows of a connection.
+
+`save`, `get` and `delete` are each a task with `params` or a flow with `inputs`. Reads the vCon for
+`save`, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis and
+`RuntimeError` for a task or flow that fails, or for a `get` that gives no vCon.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import orjson
+from pydantic import Field, model_validator
+
+from lib.connections import filled, run_flow, run_task
+from lib.options import GuestOptions
+from lib.vcon_redis import AsyncVconRedis
+
+only_through_lib = True
+
+
+class Call(GuestOptions):
+    """A task with its parameters, or a flow with its inputs."""
+
+    task: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    flow: str | None = None
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    value: Any = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.task is None) == (self.flow is None):
+            raise ValueError("needs either a task or a flow")
+        return self
+
+
+class Options(GuestOptions):
+    """Where vCons are kept, and how."""
+
+    connection: str | None = Field(
+        None, description="a name of the section `connections`; flows may do without"
+    )
+    save: Call = Field(
+        description="`task` and `params`, or `flow` and `inputs`. Texts may hold `${vcon.uuid}` "
+        "and any other part of the vCon, `${vcon.json}` the whole of it as JSON text"
+    )
+    get: Call | None = Field(
+        None,
+        description="the same, with `${vcon.uuid}` alone; `value` is the vCon in what it gives, "
+        "such as `${result.rows[0].vcon_json}`: an object, JSON text, or nothing",
+    )
+    delete: Call | None = Field(None, description="the same, without `value`")
+
+    @model_validator(mode="after")
+    def _a_connection_for_tasks(self) -> Self:
+        calls = (self.save, self.get, self.delete)
+        if self.connection is None and any(call and call.task for call in calls):
+            raise ValueError("connection: a task needs one")
+        return self
+
+
+type Given = Mapping[str, Any] | Options | None
+
+
+async def save(vcon_uuid: str, opts: Given = None) -> None:
+    """Keep the vCon as it is now in Redis."""
+    options = Options.of(opts)
+    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
+    if document is None:
+        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    await _outputs(options, options.save, {**document, "json": orjson.dumps(document).decode()})
+
+
+async def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
+    """The vCon as it was kept last, or None; also without `get`."""
+    options = Options.of(opts)
+    if options.get is None:
+        return None
+    outputs = await _outputs(options, options.get, {"uuid": vcon_uuid})
+    wanted = "${result.value:-}" if options.get.value is None else options.get.value
+    try:
+        found = filled(wanted, result=outputs)
+    except LookupError:  # no row, no such key: it is not there
+        return None
+    document = orjson.loads(found) if isinstance(found, str) and found else found
+    if document and not isinstance(document, dict):
+        raise RuntimeError(f"get gave {type(document).__name__} for {vcon_uuid}, not a vCon")
+    return document or None
+
+
+async def delete(vcon_uuid: str, opts: Given = None) -> bool:
+    """Remove the vCon; False without `delete`."""
+    options = Options.of(opts)
+    if options.delete is None:
+        return False
+    await _outputs(options, options.delete, {"uuid": vcon_uuid})
+    return True
+
+
+async def _outputs(options: Options, call: Call, vcon: Mapping[str, Any]) -> dict[str, Any]:
+    if call.flow is not None:
+        return await run_flow(call.flow, **filled(call.inputs, vcon=vcon))
+    assert options.connection is not None
+    assert call.task is not None
+    return await run_task(options.connection, call.task, **filled(call.params, vcon=vcon))

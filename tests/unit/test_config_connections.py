@@ -1,0 +1,111 @@
+"""The sections `connections`, `connection_plugins` and `flows` of a configuration."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import ConfigurationError
+from flowlang.connections import plugin_registry
+from pipeline.config import PipelineConfig, parse
+from pipeline.config_connections import ConnectionSpec, FlowsSpec
+from pipeline.flows import problems_of
+from tests.unit.flowlang_plugins import Parcel
+
+DOCUMENT = {
+    "connections": {
+        "depot": {
+            "type": "parcel",
+            "depot": "${NORTH:-n} ${env.X}",
+            "nested": [{"deep": "${Y}"}],
+            "expose": ["parcel_get"],
+        }
+    },
+    "connection_plugins": ["/opt/plugins"],
+    "flows": {"folder": "f", "expose": ["lookup"]},
+}
+
+
+def test_connections_stand_as_they_were_written() -> None:
+    """Their variables are left to be filled when they are opened, in the form plugins know."""
+    config = parse(DOCUMENT, {})
+    given = {
+        "type": "parcel",
+        "depot": "${env.NORTH:-n} ${env.X}",
+        "nested": [{"deep": "${env.Y}"}],
+    }
+    assert config.connections == {
+        "depot": ConnectionSpec("depot", "parcel", given, ("parcel_get",))
+    }
+    assert config.connection_plugins == ("/opt/plugins",)
+    assert config.flows == FlowsSpec("f", ("lookup",))
+    assert config.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({"connections": []}, "connections: must be a mapping (keys with values)"),
+        ({"connections": {"a": 3}}, "connections.a: must be a mapping (keys with values)"),
+        (
+            {"connections": {"a": {}}},
+            "connections.a.type: is missing; it must be a text, not empty",
+        ),
+        (
+            {"connections": {"a": {"type": "x", "expose": "all"}}},
+            "connections.a.expose: must be a list",
+        ),
+        (
+            {"connections": {"a": {"type": "x", "expose": ["y", 3]}}},
+            "connections.a.expose[1]: must be a text, not empty",
+        ),
+        ({"connection_plugins": "here"}, "connection_plugins: must be a list"),
+        ({"flows": {"folder": 3}}, "flows.folder: must be a text, not empty"),
+    ],
+)
+def test_wrong_sections_are_told(document: object, problem: str) -> None:
+    """Each with its place."""
+    with pytest.raises(ConfigurationError) as refused:
+        parse(document, {})
+    assert refused.value.problems == [problem]
+
+
+def test_a_changed_connection_is_another_configuration() -> None:
+    """The hash tells, and a configuration without any has the hash it always had."""
+    with_one = parse(DOCUMENT, {})
+    assert with_one.content != PipelineConfig().content
+    assert parse({"flows": {"folder": "f"}}, {}).content == PipelineConfig().content
+
+
+def test_what_links_fill_themselves_is_left_without_a_note() -> None:
+    """`${vcon.subject}` is no variable of the environment."""
+    options = {"params": {"a": "${vcon.parties[0].tel} ${result.x} ${link.name}"}}
+    document = {
+        "links": {"ask": {"module": "links.connection_task", "options": options}},
+        "chains": {"main": {"links": ["ask"], "ingress_lists": ["in"]}},
+    }
+    config = parse(document, {})
+    assert config.notes == ()
+    assert config.links["ask"].guest.options == options
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"type": "parcel"}, None),
+        ({"type": "${env.LATER}"}, None),
+        ({"type": "pracel"}, "connections.c.type: no plugin is called 'pracel'; known: "),
+        (
+            {"type": "parcel", "expose": ["parcel_gat"]},
+            "connections.c.expose: there is no task 'parcel_gat'; known: parcel_echo, ",
+        ),
+    ],
+)
+def test_a_start_tells_what_could_never_work(
+    changes: dict[str, Any], problem: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Unknown types and tasks; nothing is connected for it."""
+    plugin_registry.discover_plugins()
+    monkeypatch.setitem(plugin_registry._plugins, "parcel", Parcel())
+    problems = problems_of(parse({"connections": {"c": changes}}, {}))
+    assert [text.startswith(problem or "") for text in problems] == ([True] if problem else [])

@@ -1,0 +1,158 @@
+"""What callers may do with connections, through the real actions: default deny, and whose fault."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from core.action_registry import ActionRegistry
+from core.action_response import ActionResponse
+from core.dispatch import Dispatcher
+from flowlang.connections import plugin_registry
+from pipeline import connection_desk
+from pipeline.config_connections import ConnectionSpec, FlowsSpec
+from pipeline.config_model import PipelineConfig
+from pipeline.configuration import Configuration
+from pipeline.connection_desk import ConnectionDesk
+from pipeline.modules import Guests
+from pipeline.service_connections import ServiceConnections
+from tests.unit.flowlang_plugins import Parcel, parcels
+
+ACTIONS = ActionRegistry.discover("actions")
+EXPOSED = ("parcel_where", "parcel_echo", "parcel_fail", "parcel_wait")
+
+type Ask = Callable[..., Any]
+
+
+def connection(name: str, **given: Any) -> ConnectionSpec:
+    """One with a secret."""
+    return ConnectionSpec(
+        name, "parcel", {"type": "parcel", "api_key": "sk_verysecret", **given}, EXPOSED
+    )
+
+
+@pytest.fixture
+async def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ask]:
+    """Asks an action of a service with two connections and three flows."""
+    parcels(tmp_path)
+    plugin_registry.discover_plugins()
+    monkeypatch.setitem(plugin_registry._plugins, "parcel", Parcel())
+    for name, steps in {
+        "where": "[{parcel_where: {id: w, connection: north}}]\noutputs: [w.depot]",
+        "hidden": "[]",
+        "ends": "[{exit: {reason: enough, outputs: {a: 1}}}]",
+        "fails": "[{parcel_fail: {id: bad, connection: north, message: wet}}]",
+        "wants": "[]\ninputs: [{name: n, type: integer}]",
+    }.items():
+        (tmp_path / f"{name}.yaml").write_text(f"flow: F\nsteps: {steps}\n")
+    config = PipelineConfig(
+        connections={
+            "north": connection("north", depot="north"),
+            "burnt": connection("burnt", depot="burnt"),
+        },
+        flows=FlowsSpec(str(tmp_path), ("where", "ends", "fails", "wants", "gone")),
+    )
+    service = ServiceConnections(config)
+    desk = ConnectionDesk(Configuration(config, Guests()), service)
+    client = SimpleNamespace(
+        pipeline=SimpleNamespace(connections=desk),
+        seconds_left=lambda: 25.0,
+        giving_way=nullcontext,
+    )
+    dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread)
+
+    async def asked(action: str, **fields: Any) -> ActionResponse:
+        return await dispatcher.answer(action, fields, client, None)
+
+    yield asked
+    await service.close()
+
+
+async def test_connections_are_told_with_health_and_no_secret(ask: Ask) -> None:
+    """A broken one says why."""
+    answer = await ask("ListConnections")
+    assert answer.fields == {
+        "connections": [
+            {"name": "north", "type": "parcel", "health": "ok", "tasks": list(EXPOSED)},
+            {
+                "name": "burnt",
+                "type": "parcel",
+                "health": "Failed to connect 'burnt' (parcel): no way to None with [redacted]",
+                "tasks": list(EXPOSED),
+            },
+        ]
+    }
+
+
+async def test_one_that_does_not_answer_is_told_in_time(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for the slowest."""
+    monkeypatch.setattr(connection_desk, "CHECK_SECONDS", 0.02)
+    Parcel.hanging = "lend"
+    answer = await ask("ListConnections")
+    assert answer.fields["connections"][0]["health"] == "no answer within 0.02 s"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "said"),
+    [
+        ({"connection": "north", "task": "parcel_where"}, 200, None),
+        ({"connection": "south", "task": "parcel_where"}, 404, "Unknown connection: south"),
+        ({"connection": "north", "task": "parcel_nosuch"}, 404, "Unknown task: parcel_nosuch"),
+        ({"connection": "north", "task": "parcel_put"}, 403, "north does not expose parcel_put"),
+        (
+            {"connection": "north", "task": "parcel_where", "params": {"x": 1}},
+            400,
+            "Task 'parcel_where': got an unexpected keyword argument 'x'",
+        ),
+        (
+            {"connection": "north", "task": "parcel_fail", "params": {"message": "sk_verysecret!"}},
+            502,
+            "[redacted]!",
+        ),
+        ({"connection": "burnt", "task": "parcel_where"}, 502, "Failed to connect 'burnt'"),
+        (
+            {"connection": "north", "task": "parcel_wait", "timeout": 0.02},
+            504,
+            "did not end within 0.02 s",
+        ),
+        ({"connection": "north", "task": "parcel_where", "timeout": 0}, 400, "timeout"),
+    ],
+)
+async def test_a_task_is_run_if_it_is_exposed(
+    ask: Ask, fields: dict[str, Any], code: int, said: str | None
+) -> None:
+    """The code tells whose fault it is, the message why."""
+    answer = await ask("RunTask", **fields)
+    assert answer.status_code == code
+    if said is None:
+        assert answer.fields == {"outputs": {"depot": "north"}}
+    else:
+        assert said in answer.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "said"),
+    [
+        ({"flow": "where"}, 200, {"outputs": {"w.depot": "north"}}),
+        ({"flow": "ends"}, 200, {"terminated": True, "reason": "enough", "outputs": {"a": 1}}),
+        ({"flow": "hidden"}, 403, "the flow hidden is not exposed"),
+        ({"flow": "nosuch"}, 404, "Unknown flow: nosuch; known: ends, "),
+        ({"flow": "../hidden"}, 404, "Unknown flow"),
+        ({"flow": "wants"}, 400, "Required input 'n' not provided"),
+        ({"flow": "gone"}, 404, "Unknown flow: gone"),
+        ({"flow": "fails"}, 502, "step bad: Task 'parcel_fail' failed after 1 retry attempts: wet"),
+    ],
+)
+async def test_a_flow_is_run_if_it_is_exposed(
+    ask: Ask, fields: dict[str, Any], code: int, said: Any
+) -> None:
+    """With its outputs, or the step that failed."""
+    answer = await ask("RunFlow", **fields)
+    assert answer.status_code == code
+    assert said == answer.fields if code == 200 else said in answer.message
