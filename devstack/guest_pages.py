@@ -19,7 +19,8 @@ INDEX = """\
 
 Links, storages and tracers are guests: modules that the configuration names, with options that are
 laid over their defaults. The built-in ones use nothing that yours could not use, too; see
-[writing links](../writing-links.md) and [writing storages](../writing-storages.md).
+[writing links](../writing-links.md), [storages](../writing-storages.md) and
+[tracers](../writing-tracers.md).
 
 Option names, defaults and what is written are those of vcon-server; options that it does not have
 are marked +. A wrong option is told at the start, by its path. A number or a switch may be a text,

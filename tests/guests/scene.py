@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline import connection
-from pipeline.connection import RedisConnection
+from devstack.testing import connected
 from pipeline.document import normalised
-from pipeline.store import VconStore
+
+__all__ = ["GUESTS", "SAMPLES", "TAGGED", "canonical", "connected", "sample", "tags"]
 
 GUESTS = Path(__file__).parent
 SAMPLES = GUESTS.parents[1] / "samples"
 TAGGED = "tags-as-list-0.0.1"
 """A sample in the oldest form, with tags."""
-
-
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator[VconStore]:
-    """The store behind the connection that guests of this process find meanwhile."""
-    redis = RedisConnection(url)
-    before = list(connection._installed)
-    connection.install(redis)
-    try:
-        yield VconStore(redis)
-    finally:
-        connection._installed[:] = before
-        await redis.close()
 
 
 def sample(name: str) -> dict[str, Any]:

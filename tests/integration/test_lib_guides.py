@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import json
 import re
 import sys
@@ -133,3 +134,29 @@ async def test_the_example_storage_keeps_a_vcon(folder: Path) -> None:
         (storage.get, None),
     ]:
         assert await call(storage, function, UUID, opts) == answer
+
+
+async def test_the_example_tracer_writes_its_lines(folder: Path) -> None:
+    """One before the first link and one after it, in the way that the page configures it."""
+    trail = folder / "trail.jsonl"
+    chain, guests = configured(
+        "writing-tracers.md", folder, tracers__trail__options={"path": str(trail)}
+    )
+    [tracer] = guests.tracers_of(chain)
+    links = [step.name for step in chain.links]
+    for index in (-1, 0):
+        arguments = (UUID, UUID, tracer.name, links, index, tracer.fresh_options())
+        await call(tracer, tracer.run, *arguments)
+    lines = [json.loads(line) for line in trail.read_text().splitlines()]
+    assert [(line["link"], line["out"]) for line in lines] == [(None, UUID), ("tag", UUID)]
+    assert lines[0]["hash"] == lines[1]["hash"] != ""
+
+
+@pytest.mark.parametrize("page", ["writing-links.md", "writing-storages.md", "writing-tracers.md"])
+def test_the_example_test_of_each_page(page: str, folder: Path) -> None:
+    """It passes as it is printed."""
+    for source in blocks(page, "python"):
+        (folder / re.findall(r"\w+\.py", source)[0]).write_text(source)
+    [file] = folder.glob("test_*.py")
+    [test] = [v for k, v in vars(importlib.import_module(file.stem)).items() if k[:5] == "test_"]
+    test(*[folder] * len(inspect.signature(test).parameters))

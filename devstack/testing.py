@@ -1,0 +1,227 @@
+"""Runs single guests on single vCons, for the tests of those who write links, storages and tracers.
+
+Redis is real; the service is not needed. A guest is loaded as a chain loads it: a wrong signature
+or option is told here as it would be at the start, and it is called as a worker calls it: `async
+def` on an event loop, anything else in a thread. What it raises, the call raises.
+
+    with GuestBench() as bench:
+        outcome = bench.run_link("my_links.word_count", sample_vcon(), {"analysis_type": "words"})
+    assert outcome.returned and outcome.vcon["analysis"]
+
+With pytest, `pytest_plugins = ["devstack.pytest_plugin"]` in a `conftest.py` gives the fixture
+`guest_bench`, whose server lives as long as the session.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from devstack.folders import temporary_folder
+from devstack.valkey import Valkey
+from lib import aliases
+from lib.vcon_library import prepare
+from pipeline import connection
+from pipeline.calls import GuestCalls
+from pipeline.config import parse
+from pipeline.connection import RedisConnection
+from pipeline.document import normalised
+from pipeline.modules import Guests, Loaded, LoadedStorage, load
+from pipeline.store import VconStore
+
+type Document = dict[str, Any]
+type Options = Mapping[str, Any]
+
+NAME = "on_the_bench"
+"""What a guest is called in the configuration that it is loaded with."""
+
+
+def sample_vcon(**changes: Any) -> Document:
+    """A vCon of 0.4.0 with two parties and a short text between them, under a new uuid."""
+    start = "2024-05-01T10:00:00+00:00"
+    text = {"type": "text", "start": start, "parties": [0, 1], "mediatype": "text/plain"}
+    return {
+        "vcon": "0.4.0",
+        "uuid": str(uuid4()),
+        "created_at": start,
+        "parties": [{"name": "Ada", "tel": "+15550100"}, {"name": "Support", "role": "agent"}],
+        "dialog": [{**text, "body": "Can I bring the bike on Saturday?", "encoding": "none"}],
+        "analysis": [],
+        "attachments": [],
+        **changes,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a link gave back, and the vCon that it was given as it is in Redis now, if it is."""
+
+    returned: Any
+    vcon: Document | None
+
+
+class GuestBench:
+    """A context manager; inside it guests find a Redis with JSON."""
+
+    def __init__(self, redis_url: str | None = None) -> None:
+        """Without a `redis_url` an embedded server is started, empty, and goes away at the end."""
+        self._given = redis_url
+        self._running = ExitStack()
+        self.redis_url = redis_url or ""
+
+    def __enter__(self) -> Self:
+        """Start what is needed.
+
+        Raises:
+            StackError: when the embedded server does not start.
+        """
+        aliases.install()
+        prepare()
+        if self._given is None:
+            with ExitStack() as started:
+                server = Valkey.start(started.enter_context(temporary_folder()))
+                started.callback(server.stop)
+                self.redis_url = server.url
+                self._running = started.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop what was started."""
+        self._running.close()
+
+    @property
+    def redis_host(self) -> str:
+        """For guests that connect by themselves."""
+        return urlsplit(self.redis_url).hostname or ""
+
+    @property
+    def redis_port(self) -> int:
+        """For guests that connect by themselves."""
+        return urlsplit(self.redis_url).port or 6379
+
+    def put(self, vcon: Mapping[str, Any]) -> None:
+        """Put a vCon into Redis, in the form in which it would come in."""
+        document = normalised(dict(vcon))
+        self._work(lambda store, _: store.put(document))
+
+    def read(self, vcon_uuid: str) -> Document | None:
+        """The vCon as it is in Redis, or None."""
+        return self._work(lambda store, _: store.get(vcon_uuid))
+
+    def run_link(
+        self, module: str, vcon: Mapping[str, Any], options: Options | None = None
+    ) -> Outcome:
+        """Put a vCon into Redis and run one link on it.
+
+        Raises:
+            ConfigurationError: when the link cannot be loaded or does not take the options.
+        """
+        guests = _loaded("links", module, options)
+        [link] = guests.links.values()
+        returned = self._on(vcon, link, link.run, vcon["uuid"], NAME)
+        return Outcome(returned, self.read(vcon["uuid"]))
+
+    def trace(
+        self,
+        module: str,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        options: Options | None = None,
+        *,
+        links: tuple[str, ...] = ("a_link",),
+        link_index: int = 0,
+    ) -> None:
+        """Put two vCons into Redis and call a tracer as after a link that made one of the other.
+
+        Raises:
+            ConfigurationError: when the tracer cannot be loaded or does not take the options.
+        """
+        [tracer] = _loaded("tracers", module, options).tracers.values()
+        self.put(before)
+        uuids = (before["uuid"], after["uuid"])
+        self._on(after, tracer, tracer.run, *uuids, NAME, list(links), link_index)
+
+    def save(self, module: str, vcon: Mapping[str, Any], options: Options | None = None) -> None:
+        """Put a vCon into Redis and let a storage save it.
+
+        Raises:
+            ConfigurationError: when the storage cannot be loaded or does not take the options.
+        """
+        storage = _storage(module, options)
+        self._on(vcon, storage, storage.save, vcon["uuid"])
+
+    def get(self, module: str, vcon_uuid: str, options: Options | None = None) -> Any:
+        """What a storage has of a vCon."""
+        storage = _storage(module, options)
+        return self._call(storage, storage.get, vcon_uuid)
+
+    def delete(self, module: str, vcon_uuid: str, options: Options | None = None) -> Any:
+        """What a storage says to removing a vCon."""
+        storage = _storage(module, options)
+        return self._call(storage, storage.delete, vcon_uuid)
+
+    def _on(
+        self, vcon: Mapping[str, Any], guest: Loaded, function: Callable[..., Any], *words: Any
+    ) -> Any:
+        self.put(vcon)
+        return self._call(guest, function, *words)
+
+    def _call(self, guest: Loaded, function: Callable[..., Any] | None, *words: Any) -> Any:
+        if function is None:
+            raise NotImplementedError("the storage has no such function")
+
+        async def called(_: VconStore, calls: GuestCalls) -> Any:
+            arguments = (*words, guest.fresh_options())
+            try:
+                return await calls.call(function, *arguments, is_async=guest.is_async)
+            finally:
+                if isinstance(guest, LoadedStorage):
+                    await calls.close_storages([guest])
+
+        return self._work(called)
+
+    def _work[T](self, work: Callable[[VconStore, GuestCalls], Awaitable[T]]) -> T:
+        async def working() -> T:
+            async with connected(self.redis_url) as store:
+                calls = GuestCalls(1, connection.installed())
+                try:
+                    return await work(store, calls)
+                finally:
+                    calls.close()
+
+        with ThreadPoolExecutor(1) as apart:  # the caller may have a loop of its own
+            return apart.submit(asyncio.run, working()).result()
+
+
+@asynccontextmanager
+async def connected(redis_url: str) -> AsyncIterator[VconStore]:
+    """The store behind the connection that guests of this process find meanwhile."""
+    redis = RedisConnection(redis_url)
+    before = list(connection._installed)
+    connection.install(redis)
+    try:
+        yield VconStore(redis)
+    finally:
+        connection._installed[:] = before
+        await redis.close()
+
+
+def _storage(module: str, options: Options | None) -> LoadedStorage:
+    [storage] = _loaded("storages", module, options).storages.values()
+    return storage
+
+
+def _loaded(section: str, module: str, options: Options | None) -> Guests:
+    chain: dict[str, list[str]] = {"links": [], "storages": [], "tracers": [], section: [NAME]}
+    guest = {NAME: {"module": module, "options": dict(options or {})}}
+    return load(parse({section: guest, "chains": {"main": chain}}, {}))
