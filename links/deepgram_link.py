@@ -14,7 +14,6 @@ tells no confidence. Raises `VendorError` when there is no answer in the end, `M
 
 import asyncio
 import logging
-import time
 import warnings
 from collections.abc import Mapping
 from importlib import import_module
@@ -24,20 +23,12 @@ from deepgram import AsyncDeepgramClient, DeepgramClientEnvironment
 from pydantic import Field, SecretStr, model_validator
 
 from lib.ai_usage import report_usage
-from lib.dialogs import (
-    Entry,
-    add_analysis,
-    analysis_of,
-    measured_duration,
-    media,
-    recordings,
-)
+from lib.dialogs import Entry, media
 from lib.http_client import shared_client
-from lib.metrics import increment_counter, record_histogram
+from lib.metrics import record_histogram
 from lib.openai_options import UNSET, ProxyOptions
 from lib.patience import VendorError, ask
-from lib.transcription import transcribe_by_proxy
-from lib.vcon_redis import AsyncVconRedis
+from lib.transcription import Transcript, Vendor, add_transcripts, transcribe_by_proxy
 
 with warnings.catch_warnings():
     # It imports itself when it is first used, in the middle of a vCon, and uses old names then.
@@ -50,7 +41,6 @@ only_through_lib = True
 log = logging.getLogger(__name__)
 
 HOST = "https://api.deepgram.com"
-METRIC = "conserver.link.deepgram"
 
 
 class Options(ProxyOptions):
@@ -85,54 +75,28 @@ async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
     """Add the transcripts that are missing; the uuid, or None when there is no such vCon."""
-    options, redis = Options.of(opts), AsyncVconRedis()
-    document = await redis.get_vcon_dict(vcon_uuid)
-    if document is None:
-        return None
-    for index, dialog in recordings(document):
-        if analysis_of(document, index, "transcript") or not await _is_long(dialog, options):
-            continue
-        transcript = await _measured(dialog, vcon_uuid, options)
-        if transcript is None:
-            continue
-        add_analysis(
-            document,
-            kind="transcript",
-            dialog=index,
-            vendor="deepgram",
-            body=transcript,
-            vendor_schema={"opts": options.kept},
-        )
-        await redis.store_vcon_dict(document)
-    return vcon_uuid
+    options = Options.of(opts)
 
-
-async def _is_long(dialog: Entry, options: Options) -> bool:
-    duration = await asyncio.to_thread(measured_duration, dialog)
-    return duration is None or duration >= options.minimum_duration
-
-
-async def _measured(dialog: Entry, vcon_uuid: str, options: Options) -> dict[str, Any] | None:
-    """A transcript that is good enough, or None."""
-    began = time.perf_counter()
-    try:
+    async def transcribe(dialog: Entry) -> Transcript | None:
         if options.has_proxy:
-            text = await transcribe_by_proxy(options, options.model, dialog)
-            transcript: dict[str, Any] = {"transcript": text}
-        else:
-            transcript = await _transcribed(dialog, vcon_uuid, options)
-    except VendorError:
-        increment_counter(f"{METRIC}.transcription_failures")
-        raise
-    record_histogram(f"{METRIC}.transcription_time", time.perf_counter() - began)
+            return {"transcript": await transcribe_by_proxy(options, options.model, dialog)}
+        return _certain(await _transcribed(dialog, vcon_uuid, options), vcon_uuid, options)
+
+    schema = {"opts": options.kept}
+    vendor = Vendor("deepgram", "deepgram", transcribe, options.minimum_duration, schema)
+    return await add_transcripts(vcon_uuid, vendor)
+
+
+def _certain(transcript: Transcript, vcon_uuid: str, options: Options) -> Transcript | None:
+    """The transcript if it is good enough."""
     confidence = transcript.get("confidence")
-    if confidence is not None:
-        record_histogram(f"{METRIC}.confidence", confidence)
-    if confidence is not None and confidence < options.minimum_confidence:
-        log.warning("transcript is too uncertain", extra={"vcon": vcon_uuid})
-        increment_counter(f"{METRIC}.transcription_failures")
-        return None
-    return transcript
+    if confidence is None:
+        return transcript
+    record_histogram("conserver.link.deepgram.confidence", confidence)
+    if confidence >= options.minimum_confidence:
+        return transcript
+    log.warning("transcript is too uncertain", extra={"vcon": vcon_uuid})
+    return None
 
 
 async def _transcribed(dialog: Entry, vcon_uuid: str, options: Options) -> dict[str, Any]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import array
+import base64
+import io
 import json
+import math
+import wave
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +27,11 @@ SHORT = {"timeout": 0.5}
 """And with which nobody waits for a vendor that hangs."""
 HEARD = "Hello, my bike is broken."
 
+ANSWER = {
+    "text": HEARD,
+    "usage": {"type": "tokens", "input_tokens": 14, "output_tokens": 45, "total_tokens": 59},
+}
+"""What OpenAI answers to a recording."""
 DEEPGRAM = {
     "metadata": {"request_id": "r", "duration": 25.4, "channels": 1, "models": []},
     "results": {
@@ -68,6 +78,8 @@ def vendors(vendors_server: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn
     """One server in the place of all vendors, that has nothing to say yet."""
     vendors_server.reset()
     monkeypatch.setenv("OPENAI_BASE_URL", f"{vendors_server.base}/v1")
+    monkeypatch.setenv("GROQ_BASE_URL", vendors_server.base)
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
     monkeypatch.setattr(fetching, "_private_allowed", True)
     return vendors_server
 
@@ -103,3 +115,32 @@ def s3_url() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+def tone(seconds: float, loudness: float = 0.5) -> list[int]:
+    """Samples of a tone, 8000 a second; with a loudness of 0, of silence."""
+    return [
+        int(32000 * loudness * math.sin(number / 8000 * 440 * 2 * math.pi))
+        for number in range(int(seconds * 8000))
+    ]
+
+
+def wav(samples: list[int]) -> bytes:
+    """A recording of them."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as recording:
+        recording.setnchannels(1)
+        recording.setsampwidth(2)
+        recording.setframerate(8000)
+        recording.writeframes(array.array("h", samples).tobytes())
+    return file.getvalue()
+
+
+def with_recording(samples: list[int]) -> dict[str, Any]:
+    """A vCon with such a recording in it."""
+    document = canonical(INLINE)
+    dialog = document["dialog"][0]
+    dialog["body"] = base64.urlsafe_b64encode(wav(samples)).decode().rstrip("=")
+    del dialog["content_hash"]
+    dialog["duration"] = len(samples) / 8000
+    return document

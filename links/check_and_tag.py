@@ -1,0 +1,102 @@
+"""Asks a language model a question about each dialog, and tags the vCon where the answer is yes.
+
+Reads the text of each dialog from an analysis, a transcript unless told otherwise. Writes an
+analysis of the type `analysis_type` for each, with `link_name`, `tag` and whether it `applies` as
+JSON, and the tag `tag_name:tag_value` if that applies to any. A dialog that was asked about for the
+same tag, or has no text, is left alone, so a second run asks nobody and tags nothing twice. Each
+answer is stored as it comes. A vCon that is not there ends the run.
+
+OpenAI is asked, or Azure, or a LiteLLM proxy, as the options say; where OpenAI is, its own variable
+`OPENAI_BASE_URL` may say. Raises `VendorError` when there is no answer in the end, or one that is
+neither yes nor no.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from pydantic import Field
+
+from lib.chat import ChatOptions, SourceOptions, complete
+from lib.dialogs import add_analysis
+from lib.metrics import increment_counter
+from lib.patience import VendorError
+from lib.vcon_redis import AsyncVconRedis
+from links.tag import add_tags
+
+only_through_lib = True
+
+ROLE = "You judge texts. You are asked one question about a text and answer with yes or no."
+FORM = (
+    "Answer with a JSON object that has one key, `applies`: true if the answer is yes, false if it "
+    "is no."
+)
+
+
+class Options(ChatOptions):
+    """What to ask, and which tag the answer is for."""
+
+    tag_name: str = Field(min_length=1, description="the name of the tag")
+    tag_value: str = Field(min_length=1, description="its value")
+    evaluation_question: str = Field(
+        min_length=1, description="the question, to be answered by yes"
+    )
+    analysis_type: str = Field(
+        "tag_evaluation", description="the type of the analysis that is written"
+    )
+    model: str = Field("gpt-5", description="the model")
+    source: SourceOptions = Field(
+        SourceOptions(text_location="body"),
+        description="the type of the analysis that has the text, and the path of the text in it",
+    )
+    response_format: dict[str, Any] = Field(
+        {"type": "json_object"}, description="the form of the answer, as OpenAI is told of it"
+    )
+    verbosity: str = Field("low", description="not sent, as with vcon-server")
+    minimal_reasoning: bool = Field(True, description="not sent, as with vcon-server")
+
+    @property
+    def tag(self) -> str:
+        """The tag as it is written."""
+        return f"{self.tag_name}:{self.tag_value}"
+
+
+async def run(
+    vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
+) -> str | None:
+    """Ask what has not been asked; the uuid, or None when there is no such vCon."""
+    options, redis = Options.of(opts), AsyncVconRedis()
+    document = await redis.get_vcon_dict(vcon_uuid)
+    if document is None:
+        return None
+    if not options.wants(document, link_name):
+        return vcon_uuid
+    asked = {"tag": options.tag}
+    for index, text in options.open_dialogs(document, options.analysis_type, asked):
+        applies = await _applies(text, vcon_uuid, options)
+        add_analysis(
+            document,
+            kind=options.analysis_type,
+            dialog=index,
+            vendor="openai",
+            body={"link_name": link_name, **asked, "applies": applies},
+            vendor_schema=options.model_dump(include={"model", "evaluation_question"}),
+        )
+        if applies and add_tags(document, [options.tag]):
+            increment_counter("conserver.link.openai.tags_applied")
+        await redis.store_vcon_dict(document)
+    return vcon_uuid
+
+
+async def _applies(text: str, vcon_uuid: str, options: Options) -> bool:
+    question = f"Question: {options.evaluation_question}\n\nText:\n{text}\n\n{FORM}"
+    messages = [{"role": "system", "content": ROLE}, {"role": "user", "content": question}]
+    request = {"messages": messages, "response_format": options.response_format}
+    answer = await complete(options, vcon_uuid, "evaluation", "CHECK_AND_TAG", **request)
+    try:
+        applies = orjson.loads(answer)["applies"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        applies = None
+    if not isinstance(applies, bool):
+        raise VendorError("the language model's server answered neither yes nor no")
+    return applies

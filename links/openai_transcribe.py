@@ -1,0 +1,111 @@
+"""Transcribes recordings with OpenAI, Azure or a LiteLLM proxy.
+
+Reads each dialog of the type `recording`, from the vCon or from its URL. Writes an analysis of the
+type `transcript`: what the vendor answers (`text`, `usage`) as JSON. A recording of more than
+`max_chunk_duration` is cut, in a silence near each mark if there is one, and sent in parts; then
+there is also `chunked_transcription` with each part's answer. Recordings that are shorter than
+`minimum_duration` or have a transcript are left alone, so a second run asks nobody. Each transcript
+is stored as it comes. A vCon that is not there ends the run.
+
+Where OpenAI is, its own variable `OPENAI_BASE_URL` may say. Raises `VendorError` when there is no
+answer in the end, `MediaError` and `FetchError` when a recording cannot be had, and `AudioError`
+for one that cannot be cut.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from lib.ai_usage import report_usage
+from lib.audio import chunks
+from lib.dialogs import Entry, media
+from lib.openai_client import get_async_openai_client
+from lib.openai_options import OpenAIOptions
+from lib.patience import ask
+from lib.transcription import Transcript, Vendor, add_transcripts, file_name, text_of
+
+only_through_lib = True
+
+SERVER = "the transcription server"
+
+
+class Options(OpenAIOptions):
+    """What to transcribe, and how."""
+
+    model: str = Field("gpt-4o-transcribe", description="the model")
+    minimum_duration: float = Field(3, description="seconds; shorter recordings are left alone")
+    max_chunk_duration: float = Field(
+        480, gt=0, description="seconds of a part; longer recordings are cut"
+    )
+    use_silence_chunking: bool = Field(
+        True, description="whether to cut where nobody speaks, rather than right at the marks"
+    )
+    silence_thresh: float = Field(-40, le=0, description="dBFS; what is quieter is silence")
+    silence_len: float = Field(2000, gt=0, description="milliseconds that it has to last")
+    language: str = Field(
+        "", description="+ the language spoken, in ISO 639-1; left to the vendor where not given"
+    )
+
+    @property
+    def silence(self) -> tuple[float, float] | None:
+        """How quiet, in dBFS, for how many seconds; None for cuts at the marks."""
+        return (self.silence_thresh, self.silence_len / 1000) if self.use_silence_chunking else None
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What a vCon may tell of these options."""
+        cut = {"max_chunk_duration", "use_silence_chunking", "silence_thresh", "silence_len"}
+        return self.model_dump(include={"model", "language", "minimum_duration"} | cut)
+
+
+async def run(
+    vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
+) -> str | None:
+    """Add the transcripts that are missing; the uuid, or None when there is no such vCon."""
+    options = Options.of(opts)
+
+    async def transcribe(dialog: Entry) -> Transcript:
+        parts = await asyncio.to_thread(_parts, dialog, options)
+        transcript = combined([await _heard(part, options) for part in parts])
+        used = transcript.get("usage") or {}
+        tokens = (used.get("input_tokens", 0), used.get("output_tokens", 0))
+        what = (vcon_uuid, "OPENAI_TRANSCRIBE", options.model, "tokens")
+        await report_usage(options, *what, *tokens)
+        return transcript
+
+    schema = {"opts": options.kept}
+    vendor = Vendor("openai", "openai", transcribe, options.minimum_duration, schema)
+    return await add_transcripts(vcon_uuid, vendor)
+
+
+def combined(answers: Sequence[Transcript]) -> Transcript:
+    """The answers to all parts of a recording in one."""
+    if len(answers) == 1:
+        return answers[0]
+    used = [each.get("usage") or {} for each in answers]
+    names = ("input_tokens", "output_tokens", "total_tokens")
+    sums = {name: sum(each.get(name) or 0 for each in used) for name in names}
+    return {
+        **answers[0],
+        "text": " ".join(each["text"] for each in answers if each["text"]),
+        "usage": {"type": "tokens", **sums},
+        "chunked_transcription": {"total_chunks": len(answers), "chunk_results": list(answers)},
+    }
+
+
+def _parts(dialog: Entry, options: Options) -> list[tuple[str, bytes]]:
+    most = options.max_chunk_duration
+    return chunks(media(dialog), file_name(dialog), most, silence=options.silence)
+
+
+async def _heard(part: tuple[str, bytes], options: Options) -> Transcript:
+    client = get_async_openai_client(options.access, timeout=options.timeout)
+    request: dict[str, Any] = {"language": options.language} if options.language else {}
+    answer: Any = await ask(
+        lambda: client.audio.transcriptions.create(model=options.model, file=part, **request),
+        *(options.patience, SERVER),
+    )
+    text = text_of(answer, SERVER)
+    return {**answer.model_dump(mode="json", exclude_none=True), "text": text}

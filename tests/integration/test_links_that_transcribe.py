@@ -1,0 +1,109 @@
+"""The links that transcribe with OpenAI, Groq or whom one likes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from lib.http_client import close
+from links import groq_whisper, openai_transcribe
+from pipeline.store import VconStore
+from tests.guests.scene import canonical, connected
+from tests.integration.http_stand_in import StandIn
+from tests.integration.vendor_links_scene import (
+    CEILING_SECONDS,
+    KEY,
+    after,
+    groq_hearing,
+    hearing,
+    problem,
+)
+from tests.integration.vendors_scene import (
+    ANSWER,
+    HEARD,
+    INLINE,
+    tone,
+    with_recording,
+    written,
+)
+
+
+@pytest.fixture(autouse=True)
+async def store(redis_url: str) -> AsyncIterator[VconStore]:
+    """A store behind the connection that guests find."""
+    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
+        yield store
+        await close()
+
+
+async def test_openai_is_sent_the_recording_and_its_answer_is_kept(
+    store: VconStore, vendors: StandIn
+) -> None:
+    """With text and usage; no key is in the vCon."""
+    found = await after(openai_transcribe, store, canonical(INLINE), hearing(vendors))
+    [(_, headers, body)] = vendors.got
+    assert headers["authorization"] == f"Bearer {KEY}"
+    assert b'name="model"\r\n\r\ngpt-4o-transcribe' in body
+    assert b'filename="beep.wav"' in body
+    assert b"language" not in body
+    [entry] = written(found, "transcript")
+    assert json.loads(entry["body"]) == ANSWER
+    assert entry["vendor"] == "openai"
+    assert KEY not in json.dumps(found)
+
+
+async def test_a_long_recording_is_sent_in_parts(store: VconStore, vendors: StandIn) -> None:
+    """In their order, and the answers become one."""
+    document = with_recording(tone(1.0) + tone(1.0, 0) + tone(1.0) + tone(1.0, 0) + tone(0.5))
+    options = hearing(vendors, max_chunk_duration=1.5, silence_len=500)
+    found = await after(openai_transcribe, store, document, options)
+    assert len(vendors.got) == 3
+    names = [body.partition(b'filename="')[2].partition(b'"')[0] for _, _, body in vendors.got]
+    assert names == [b"beep_chunk_000.mp3", b"beep_chunk_001.mp3", b"beep_chunk_002.mp3"]
+    body = json.loads(written(found, "transcript")[0]["body"])
+    assert body["text"] == f"{HEARD} {HEARD} {HEARD}"
+    assert body["usage"]["input_tokens"] == 3 * ANSWER["usage"]["input_tokens"]
+    assert body["chunked_transcription"]["total_chunks"] == 3
+
+
+async def test_groq_is_sent_the_recording_and_its_answer_is_kept(
+    store: VconStore, vendors: StandIn
+) -> None:
+    """Under the name `groq_whisper`; no key is in the vCon."""
+    found = await after(groq_whisper, store, canonical(INLINE), groq_hearing(vendors))
+    [(path, headers, body)] = vendors.got
+    assert (path, headers["authorization"]) == ("/openai/v1/audio/transcriptions", f"Bearer {KEY}")
+    assert b'name="model"\r\n\r\nwhisper-large-v3-turbo' in body
+    [entry] = written(found, "transcript")
+    assert json.loads(entry["body"])["text"] == HEARD
+    assert entry["vendor"] == "groq_whisper"
+    assert KEY not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"vendor": "whisper_builtin"}, "vendor: Input should be 'openai', 'groq' or 'deepgram'"),
+        ({"vendor": "openai"}, "vendor_options: Value error, credentials are missing"),
+        ({"vendor": "deepgram", "vendor_options": {"minimum_duration": "x"}}, "minimum_duration"),
+    ],
+)
+def test_a_wrong_vendor_or_option_is_told_at_the_start(options: dict[str, Any], words: str) -> None:
+    """By its path."""
+    assert words in problem("links.transcribe", options)
+
+
+def test_a_vendor_whose_library_is_missing_is_told_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Through `transcribe` too."""
+    monkeypatch.setitem(sys.modules, "deepgram", None)
+    monkeypatch.delitem(sys.modules, "links.deepgram_link")
+    monkeypatch.delattr("links.deepgram_link")
+    assert "pip install '.[deepgram]'" in problem("links.deepgram_link", {"DEEPGRAM_KEY": "k"})
+    assert "pip install '.[deepgram]'" in problem("links.transcribe", {"vendor": "deepgram"})
