@@ -20,7 +20,8 @@ from pipeline.config_environment import Environment, Missing, Where
 from pipeline.config_guests import read_imports, read_links, read_storages, read_tracers
 from pipeline.config_ingress import read_ingress_auth
 from pipeline.config_model import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
-from pipeline.config_section import Findings, Section
+from pipeline.config_section import Findings, Section, suggestion
+from pipeline.connection_options import NEEDING, OPTION, lendable
 
 __all__ = ["Chain", "GuestSpec", "LinkStep", "PipelineConfig", "StorageSpec", "parse"]
 
@@ -36,8 +37,9 @@ def parse(document: object, environ: Mapping[str, str]) -> PipelineConfig:
     """
     environment, findings = Environment(environ), Findings()
     root = Section(_filled(document, environment), (), findings)
-    config = _read(root, environment.missing)
+    config = _read(root, environment)
     used = _used(config)
+    _report_unknown_connections(config, findings)
     _report_missing(environment.missing, used, findings)
     _note_unread(root, environment.strays)
     _note_unused(config, used, findings)
@@ -63,11 +65,13 @@ def _filled_section(key: str, section: object, environment: Environment) -> obje
     return environment.fill(section, (key,))
 
 
-def _read(root: Section, missing: Sequence[Missing]) -> PipelineConfig:
+def _read(root: Section, environment: Environment) -> PipelineConfig:
+    connections = read_connections(root.section(CONNECTIONS))
+    lent = lendable(connections, environment.variables)
     registry = Registry(
-        links=read_links(root.section("links")),
-        storages=read_storages(root.section("storages"), missing),
-        tracers=read_tracers(root.section("tracers")),
+        links=read_links(root.section("links"), lent),
+        storages=read_storages(root.section("storages"), environment.missing, lent),
+        tracers=read_tracers(root.section("tracers"), lent),
     )
     return PipelineConfig(
         chains=read_chains(root.section("chains"), registry),
@@ -76,7 +80,7 @@ def _read(root: Section, missing: Sequence[Missing]) -> PipelineConfig:
         tracers=registry.tracers,
         imports=read_imports(root.section("imports")),
         ingress_auth=read_ingress_auth(root.section("ingress_auth")),
-        connections=read_connections(root.section(CONNECTIONS)),
+        connections=connections,
         connection_plugins=read_plugin_folders(root),
         flows=read_flows(root.section("flows")),
     )
@@ -104,6 +108,19 @@ def _report_missing(missing: Sequence[Missing], used: Set[Where], findings: Find
             findings.problem(where, text)
         else:
             findings.note(where, f"{text}; nothing enabled needs it")
+
+
+def _report_unknown_connections(config: PipelineConfig, findings: Findings) -> None:
+    for section, specs in (
+        ("links", [link.guest for link in config.links.values()]),
+        ("storages", config.storages.values()),
+    ):
+        for spec in specs:
+            name = spec.options.get(OPTION)
+            if spec.module in NEEDING and isinstance(name, str) and name not in config.connections:
+                where = (section, spec.name, "options", OPTION)
+                near = suggestion(name, config.connections)
+                findings.problem(where, f"no connection named {name!r}; {near}")
 
 
 def _note_unread(root: Section, strays: Sequence[Where]) -> None:

@@ -1,6 +1,6 @@
 """The sections that name modules (`links`, `storages`, `tracers`, `imports`)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config_environment import Missing
@@ -13,20 +13,25 @@ from pipeline.config_model import (
 )
 from pipeline.config_section import RETRIES, SECONDS, TEXT, Section
 
+type Lent = Mapping[str, Mapping[str, Any]]
+"""What each connection can lend to guests."""
 
-def read_links(links: Section) -> dict[str, LinkStep]:
+
+def read_links(links: Section, lent: Lent) -> dict[str, LinkStep]:
     """Every link as defined, by name."""
-    return {name: _link(name, entry) for name, entry in links.sections()}
+    return {name: _link(name, entry, lent) for name, entry in links.sections()}
 
 
-def read_storages(storages: Section, missing: Sequence[Missing]) -> dict[str, StorageSpec]:
+def read_storages(
+    storages: Section, missing: Sequence[Missing], lent: Lent
+) -> dict[str, StorageSpec]:
     """Every storage by name; each knows which of its variables are `missing`."""
-    return {name: _storage(name, entry, missing) for name, entry in storages.sections()}
+    return {name: _storage(name, entry, missing, lent) for name, entry in storages.sections()}
 
 
-def read_tracers(tracers: Section) -> dict[str, GuestSpec]:
+def read_tracers(tracers: Section, lent: Lent) -> dict[str, GuestSpec]:
     """Every tracer by name."""
-    return {name: _guest(name, entry) for name, entry in tracers.sections()}
+    return {name: _guest(name, entry, lent) for name, entry in tracers.sections()}
 
 
 def read_imports(imports: Section) -> dict[str, GuestSpec]:
@@ -34,29 +39,32 @@ def read_imports(imports: Section) -> dict[str, GuestSpec]:
     return {name: _import(name, imports) for name in imports}
 
 
-def _link(name: str, entry: Section) -> LinkStep:
+def _link(name: str, entry: Section, lent: Lent) -> LinkStep:
     timeout = entry.value("timeout", SECONDS, None)
     retries = entry.value("retries", RETRIES, LINK_RETRIES)
-    return LinkStep(name, _guest(name, entry), timeout, retries)
+    return LinkStep(name, _guest(name, entry, lent), timeout, retries)
 
 
-def _storage(name: str, entry: Section, missing: Sequence[Missing]) -> StorageSpec:
+def _storage(name: str, entry: Section, missing: Sequence[Missing], lent: Lent) -> StorageSpec:
     timeout = entry.value("timeout", SECONDS, None)
     retries = entry.value("retries", RETRIES, STORAGE_RETRIES)
     unset = tuple(dict.fromkeys(m.name for m in missing if m.where[:2] == entry.where))
-    return StorageSpec(**_guest_parts(name, entry), timeout=timeout, retries=retries, unset=unset)
+    return StorageSpec(
+        **_guest_parts(name, entry, lent), timeout=timeout, retries=retries, unset=unset
+    )
 
 
-def _guest(name: str, entry: Section) -> GuestSpec:
-    return GuestSpec(**_guest_parts(name, entry))
+def _guest(name: str, entry: Section, lent: Lent) -> GuestSpec:
+    return GuestSpec(**_guest_parts(name, entry, lent))
 
 
-def _guest_parts(name: str, entry: Section) -> dict[str, Any]:
+def _guest_parts(name: str, entry: Section, lent: Lent) -> dict[str, Any]:
     parts = {
         "name": name,
         "module": entry.required("module", TEXT, ""),
         "pip_name": entry.value("pip_name", TEXT, "") or None,
         "options": entry.options("options"),
+        "connections": lent,
     }
     entry.note_unread()
     return parts
@@ -65,4 +73,4 @@ def _guest_parts(name: str, entry: Section) -> dict[str, Any]:
 def _import(name: str, imports: Section) -> GuestSpec:
     if isinstance(imports.raw(name), str):
         return GuestSpec(name, imports.value(name, TEXT, ""))
-    return _guest(name, imports.section(name))
+    return _guest(name, imports.section(name), {})

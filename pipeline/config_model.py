@@ -26,6 +26,10 @@ class GuestSpec:
     # A pip name may carry an access token and options carry keys: neither is ever printed.
     pip_name: str | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+    connections: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict, hash=False, repr=False
+    )
+    """What each connection can lend to a guest that names it in its options."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,14 @@ from pydantic import BaseModel, ValidationError
 
 from core.errors import GuestError
 from pipeline.config_model import GuestSpec
+from pipeline.connection_options import OPTION, borrowed
 
 log = logging.getLogger(__name__)
 
 type Options = Mapping[str, Any] | BaseModel
 
-FOR_THE_HOST = frozenset({"after_link"})
-"""Options that vcon-server's own machinery reads, whatever the guest."""
+FOR_THE_HOST = frozenset({"after_link", OPTION})
+"""Options that the machinery reads, whatever the guest: vcon-server's, and a connection's name."""
 
 
 def options_model(*holders: object) -> type[BaseModel] | None:
@@ -40,9 +41,11 @@ def laid_over(defaults: Mapping[str, Any] | type[BaseModel], spec: GuestSpec) ->
         GuestError: with each option that its model does not take, by path, without its value.
     """
     if isinstance(defaults, Mapping):
-        return {**defaults, **spec.options}
+        lent = borrowed(spec.options, spec.connections, defaults)
+        return {**defaults, **lent, **spec.options}
+    lent = borrowed(spec.options, spec.connections, _names(defaults))
     try:
-        options = defaults.model_validate(dict(spec.options))
+        options = defaults.model_validate({**lent, **spec.options})
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
         problems = [f"{_path(each['loc'])}: {each['msg']}" for each in details]
@@ -67,10 +70,14 @@ def _path(location: tuple[str | int, ...]) -> str:
     return ".".join(["options", *(str(part) for part in location)])
 
 
+def _names(model: type[BaseModel]) -> set[str]:
+    fields = model.model_fields.items()
+    return {str(name) for key, each in fields for name in (key, each.alias or key)}
+
+
 def _tell_unknown(model: type[BaseModel], spec: GuestSpec) -> None:
     """A mistyped name would be ignored in silence; the value may be a secret and is not told."""
-    fields = model.model_fields.items()
-    known = FOR_THE_HOST | {str(name) for key, each in fields for name in (key, each.alias or key)}
+    known = FOR_THE_HOST | _names(model)
     unknown = sorted(set(spec.options) - known)
     if unknown and model.model_config.get("extra", "ignore") == "ignore":
         log.warning("options that nobody reads", extra={"guest": spec.name, "options": unknown})

@@ -10,6 +10,8 @@ from flowlang.connections import plugin_registry
 from pipeline.config import PipelineConfig, parse
 from pipeline.config_connections import ConnectionSpec, FlowsSpec
 from pipeline.flows import problems_of
+from pipeline.modules_options import laid_over
+from storage import postgres
 from tests.unit.flowlang_plugins import Parcel
 
 DOCUMENT = {
@@ -109,3 +111,61 @@ def test_a_start_tells_what_could_never_work(
     monkeypatch.setitem(plugin_registry._plugins, "parcel", Parcel())
     problems = problems_of(parse({"connections": {"c": changes}}, {}))
     assert [text.startswith(problem or "") for text in problems] == ([True] if problem else [])
+
+
+CRM = {"type": "postgres", "url": "postgresql://ann:p%40ss@db.example:5433/crm", "pool_size": 9}
+
+
+def test_a_guest_has_from_its_connection_what_it_is_not_given() -> None:
+    """Parts of the URL under their usual names; what the file says is stronger."""
+    document = {
+        "connections": {"crm": CRM},
+        "storages": {
+            "kept": {"module": "storage.postgres", "options": {"connection": "crm", "port": 1}}
+        },
+    }
+    spec = parse(document, {}).storages["kept"]
+    options = laid_over(postgres.Options, spec)
+    assert isinstance(options, postgres.Options)
+    assert options.password.get_secret_value() == "p@ss"
+    told = options.model_dump(include={"host", "port", "user", "database", "pool_size"})
+    assert told == {
+        "host": "db.example",
+        "port": 1,
+        "user": "ann",
+        "database": "crm",
+        "pool_size": 9,
+    }
+    assert laid_over({"user": "x", "other": 2}, spec) == {
+        "user": "ann",
+        "other": 2,
+        "connection": "crm",
+        "port": 1,
+    }
+
+
+@pytest.mark.parametrize("url", ["postgresql://[::1", "${NOT_THERE}", 3])
+def test_what_cannot_be_lent_is_left_out(url: object) -> None:
+    """An address that is none, a missing variable: the guest has its own defaults."""
+    config = parse(
+        {
+            "connections": {"crm": {"type": "postgres", "url": url}},
+            "storages": {"kept": {"module": "m", "options": {"connection": "crm"}}},
+        },
+        {},
+    )
+    assert laid_over({"host": "localhost"}, config.storages["kept"])["host"] == "localhost"
+
+
+def test_an_unknown_connection_is_told_at_the_start() -> None:
+    """For the guests that cannot do without."""
+    options = {"connection": "cmr", "task": "pg_query"}
+    document = {
+        "connections": {"crm": CRM},
+        "links": {"ask": {"module": "links.connection_task", "options": options}},
+    }
+    with pytest.raises(ConfigurationError) as refused:
+        parse(document, {})
+    assert refused.value.problems == [
+        "links.ask.options.connection: no connection named 'cmr'; did you mean 'crm'?"
+    ]

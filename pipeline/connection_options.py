@@ -1,0 +1,56 @@
+"""Options that a guest has from a connection: `connection: crm` in the place of credentials."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pipeline.config_connections import ConnectionSpec
+from pipeline.config_environment import Environment, Unfilled
+
+OPTION = "connection"
+NEEDING = ("links.connection_task", "storage.connection")
+"""The modules whose option is a connection's name and nothing else."""
+
+
+def lendable(
+    connections: Mapping[str, ConnectionSpec], environ: Mapping[str, str]
+) -> dict[str, Mapping[str, Any]]:
+    """What each connection can lend: all it is given, and the parts of its `url`.
+
+    What needs a variable that is not there is left out.
+    """
+    return {name: _parts(Environment(environ), spec) for name, spec in connections.items()}
+
+
+def _parts(environment: Environment, spec: ConnectionSpec) -> dict[str, Any]:
+    given = {key: environment.fill(value) for key, value in spec.given.items() if key != "type"}
+    there = {key: value for key, value in given.items() if not isinstance(value, Unfilled)}
+    return {**_of_url(there.get("url")), **there}
+
+
+def _of_url(url: object) -> dict[str, Any]:
+    if not isinstance(url, str):
+        return {}
+    try:
+        parts = urlsplit(url)
+        found = {
+            "host": parts.hostname,
+            "port": parts.port,
+            "user": parts.username and unquote(parts.username),
+            "password": parts.password and unquote(parts.password),
+            "database": unquote(parts.path.strip("/")),
+        }
+    except ValueError:  # no URL as others have it
+        return {}
+    return {key: value for key, value in found.items() if value not in (None, "")}
+
+
+def borrowed(
+    options: Mapping[str, Any],
+    connections: Mapping[str, Mapping[str, Any]],
+    known: Collection[str],
+) -> dict[str, Any]:
+    """What a guest that knows these options has from the connection it names, if it names one."""
+    name = options.get(OPTION)
+    lent = connections.get(name, {}) if isinstance(name, str) else {}
+    return {key: value for key, value in lent.items() if key in known and key not in options}
