@@ -15,10 +15,10 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-ind
 	--custom-compile-command "make requirements" $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos soak fuzz lint types check requirements clean
+.PHONY: help demo up test chaos soak fuzz new-link new-storage new-action lint types check requirements clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: ## Run real vCons through the whole system, show what happens, stop
 	$(BOOTSTRAP) demo
@@ -43,6 +43,18 @@ soak: ## Load one service for an hour and see that it does not grow (ARGS="--sec
 fuzz: ## Push 10,000 made-up vCons at each door and see them taken whole or refused in words
 	$(BOOTSTRAP) test
 	@$(VENV) -m pytest --hypothesis-profile=long $(or $(ARGS),tests/integration/test_doors_fuzz.py)
+
+new-link: ## Make a link with a passing test (NAME=word_count; EXTERNAL=1: a package of its own)
+	$(BOOTSTRAP) test
+	@$(VENV) -m devstack.scaffold $(if $(EXTERNAL),external,link) "$(NAME)" $(if $(INTO),--into "$(INTO)")
+
+new-storage: ## Make a storage with a passing test (NAME=lines)
+	$(BOOTSTRAP) test
+	@$(VENV) -m devstack.scaffold storage "$(NAME)"
+
+new-action: ## Make an action with a passing test (NAME=GetSubject)
+	$(BOOTSTRAP) test
+	@$(VENV) -m devstack.scaffold action "$(NAME)"
 
 lint: ## Check style and formatting
 	$(BOOTSTRAP) lint

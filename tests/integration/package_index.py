@@ -76,13 +76,18 @@ def repository(folder: Path) -> str:
     folder.mkdir()
     (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "backend.py").write_text(BACKEND)
-    _git(folder, "init", "-q", "-b", "main")
     for tag in ("v1", "v2"):
         (folder / "repo_link.py").write_text(LINK.format(version=tag))
-        _git(folder, "add", ".")
-        _git(folder, "commit", "-q", "-m", tag)
-        _git(folder, "tag", tag)
+        release(folder, tag)
     return f"git+file://{folder}"
+
+
+def release(folder: Path, tag: str) -> None:
+    """Commit all of a folder and tag it, as authors do."""
+    _git(folder, "init", "-q", "-b", "main")
+    _git(folder, "add", ".")
+    _git(folder, "commit", "-q", "-m", tag)
+    _git(folder, "tag", tag)
 
 
 def _git(folder: Path, *words: str) -> None:

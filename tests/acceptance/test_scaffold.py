@@ -1,0 +1,99 @@
+"""What `make new-link` and its like make works, and keeps to the rules of the house."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devstack.scaffold import FILES, Name, ScaffoldError, describe, main, scaffold
+from devstack.testing import GuestBench, sample_vcon
+from pipeline.config import parse
+from pipeline.installer import Installer
+from pipeline.modules import load
+from tests.guests.scene import tags
+from tests.integration.package_index import release
+
+ROOT = Path(__file__).parents[2]
+NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__")
+MADE = {"link": "WordCount", "storage": "line-file", "action": "get_subject"}
+RULES = [
+    *("tests/unit/test_guest_docs.py", "tests/unit/test_operations_docs.py"),
+    *("tests/unit/test_architecture.py", "tests/unit/test_actions_published.py"),
+]
+CEILING = 180
+
+
+def run(folder: Path, *command: str) -> None:
+    """Run a module of Python's in a folder; fails with what it wrote."""
+    ran = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=CEILING,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_a_link_a_storage_and_an_action(tmp_path: Path) -> None:
+    """In a checkout, their tests pass, and so do the linter, the types and the rules."""
+    checkout = tmp_path / "checkout"
+    shutil.copytree(ROOT, checkout, ignore=NOT_COPIED)
+    written = [p for kind, name in MADE.items() for p in scaffold(kind, Name.of(name), checkout)]
+    describe("action", Name.of(MADE["action"]), checkout)
+    describe("link", Name.of(MADE["link"]), checkout)
+    paths = [str(path.relative_to(checkout)) for path in written]
+    modules = [path for path in paths if not path.startswith("tests")]
+    assert modules == ["links/word_count.py", "storage/line_file.py", "actions/get_subject.py"]
+    run(checkout, "ruff", "check", *paths)
+    run(checkout, "ruff", "format", "--check", *paths)
+    run(checkout, "mypy", "--cache-dir", str(ROOT / ".mypy_cache"), *modules)
+    run(checkout, "pytest", "-p", "no:cacheprovider", *set(paths).difference(modules), *RULES)
+
+
+def test_a_package_of_its_own(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tests pass where it stands; released in git, it is installed by `pip_name` and runs."""
+    monkeypatch.setenv("PIP_NO_BUILD_ISOLATION", "0")  # pip reads this as: without isolation
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    assert main(["external", "shiny-link", "--into", str(tmp_path)]) == 0
+    package = tmp_path / "shiny-link"
+    run(package, "pytest", "-p", "no:cacheprovider")
+    release(package, "v0.1.0")
+    link = {"module": "shiny_link", "pip_name": f"git+file://{package}@v0.1.0"}
+    config = parse({"links": {"x": link}, "chains": {"main": {"links": ["x"]}}}, {})
+    load(config, Installer(tmp_path / "modules"))
+    with GuestBench(redis_url) as bench:
+        outcome = bench.run_link("shiny_link", sample_vcon(), {"tag": "x"})
+    assert outcome.vcon is not None
+    assert tags(outcome.vcon) == ["x:x"]
+    del sys.modules["shiny_link"]
+
+
+@pytest.mark.parametrize("name", ["", "2nd", "a.b", "../x", "class", "ä"])
+def test_what_is_no_name_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line, with an example."""
+    assert main(["link", name]) == 2
+    assert capsys.readouterr().err == (
+        f"NAME={name!r}: letters, digits and underscores, such as NAME=word_count\n"
+    )
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_nothing_is_overwritten(kind: str, tmp_path: Path) -> None:
+    """All files or none: what is there stays."""
+    first, *others = scaffold(kind, Name.of("mine"), tmp_path)
+    for path in others:
+        path.unlink()
+    first.write_text("precious")
+    with pytest.raises(ScaffoldError, match="is there already"):
+        scaffold(kind, Name.of("mine"), tmp_path)
+    assert first.read_text() == "precious"
+    assert not any(path.exists() for path in others)
