@@ -186,12 +186,14 @@ class Engine:
 
 async def within(seconds: float | None, name: str, work: Awaitable[Any]) -> Any:
     """What the work gives, if it gives it in time. Raises `flowlang.exceptions.TimeoutError`."""
+    if seconds is None:
+        return await work
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
             return await work
     except builtins.TimeoutError:
-        if seconds is None or not limit.expired():
+        if not limit.expired():
             raise
         raise TimeoutError(name, seconds) from None
 

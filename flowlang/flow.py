@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 
 from flowlang.exceptions import FlowValidationError
 from flowlang.parsing import parse_steps
-from flowlang.references import resolved
+from flowlang.references import resolved, variables_in
 from flowlang.shapes import items, mapping, name, only, seconds, text
 from flowlang.steps import Step
 
@@ -65,6 +66,11 @@ class Flow:
     folder: Path | None = None
     """Where it looks for subflows."""
     document: Any = None
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """The environment's variables that it refers to."""
+        return frozenset(variables_in(self.document))
 
     @classmethod
     def parse(cls, document: str | Mapping[str, Any], folder: Path | None = None) -> "Flow":

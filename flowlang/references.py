@@ -9,6 +9,7 @@ literal `${`.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from flowlang.environment import variable
@@ -21,7 +22,7 @@ _PART = re.compile(
     r"|\.?\[(?P<mark>[\"'])(?P<quoted>.*?)(?P=mark)\]"
 )
 
-type Path = list[str | int]
+type Path = tuple[str | int, ...]
 
 
 def resolved(value: Any, roots: Mapping[str, Any]) -> Any:
@@ -32,14 +33,16 @@ def resolved(value: Any, roots: Mapping[str, Any]) -> Any:
     """
     if isinstance(value, str):
         return _text(value, roots)
-    if isinstance(value, Mapping):
-        return {key: resolved(each, roots) for key, each in value.items()}
     if isinstance(value, list):
         return [resolved(each, roots) for each in value]
+    if isinstance(value, dict | Mapping):  # a dict is told from others sooner
+        return {key: resolved(each, roots) for key, each in value.items()}
     return value
 
 
 def _text(text: str, roots: Mapping[str, Any]) -> Any:
+    if "${" not in text:
+        return text
     whole = _REFERENCE.fullmatch(text)
     if whole is not None and not whole[1]:
         return _looked_up(whole[2], roots)
@@ -64,8 +67,9 @@ def _looked_up(reference: str, roots: Mapping[str, Any]) -> Any:
     return default if separator and value in (None, "") else value
 
 
+@lru_cache(maxsize=4096)
 def _path(text: str) -> Path:
-    parts: Path = []
+    parts: list[str | int] = []
     position = 0
     while position < len(text):
         match = _PART.match(text, position)
@@ -74,11 +78,11 @@ def _path(text: str) -> Path:
         number = match["number"]
         parts.append(match["name"] or match["quoted"] or "" if number is None else int(number))
         position = match.end()
-    return parts
+    return tuple(parts)
 
 
 def _walk(path: Path, roots: Mapping[str, Any]) -> Any:
-    if path[:1] == ["env"]:
+    if path[:1] == ("env",):
         return _from_environment(path)
     value: Any = roots
     gone = "the flow"
@@ -96,7 +100,7 @@ def _from_environment(path: Path) -> str:
 
 
 def _inside(value: Any, part: str | int, name: str) -> Any:
-    if isinstance(value, Mapping) and part in value:
+    if isinstance(value, dict | Mapping) and part in value:
         return value[part]
     if isinstance(value, list | tuple) and isinstance(part, int):
         if -len(value) <= part < len(value):

@@ -50,9 +50,11 @@ def json_safe(value: Any, secrets: Secrets, depth: int = 0) -> Any:
     """The value as JSON can have it: times in ISO 8601, decimals as text, bytes in base64."""
     if depth > DEEPEST:
         return "..."
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):  # a dict is told from others sooner
         return {
-            str(json_safe(key, secrets)): json_safe(each, secrets, depth + 1)
+            key if type(key) is str else str(json_safe(key, secrets)): json_safe(
+                each, secrets, depth + 1
+            )
             for key, each in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):

@@ -11,12 +11,11 @@ from flowlang.connections.connection import Patience
 from flowlang.connections.manager import ConnectionManager
 from flowlang.connections.registry import ConnectionPluginRegistry
 from flowlang.connections.scope import Connections
-from flowlang.engine import Engine, Scope, within
+from flowlang.engine import Engine, Scope, Subflow, within
 from flowlang.environment import variable
 from flowlang.exceptions import FlowExecutionError, FlowTerminationException
 from flowlang.flow import Flow
 from flowlang.redaction import Secrets, names_a_secret
-from flowlang.references import variables_in
 from flowlang.results import failed, succeeded, terminated
 from flowlang.subflows import load_subflow
 from flowlang.tasks import Function, find_task
@@ -50,7 +49,7 @@ async def run_flow(
     around = around or Surroundings()
     secrets = Secrets()
     secrets.learn_from(dict(inputs or {}), {})
-    for name in variables_in(flow.document):
+    for name in flow.variables:
         if names_a_secret(name):
             secrets.learn(variable(name))
     try:
@@ -89,21 +88,22 @@ async def _outputs(
     )
     try:
         async with manager:
-            inner = replace(around, connections=manager)
-            engine = Engine(manager, around.registry, around.tasks, _subflows(flow, inner, secrets))
+            subflows = _subflows(flow, manager, around, secrets)
+            engine = Engine(manager, around.registry, around.tasks, subflows)
             await within(flow.timeout, flow.name, engine.run(flow.steps, scope))
             return flow.results(scope.roots)
     finally:
         secrets.include(manager.secrets())
 
 
-def _subflows(flow: Flow, around: Surroundings, secrets: Secrets) -> Any:
+def _subflows(
+    flow: Flow, connections: Connections, around: Surroundings, secrets: Secrets
+) -> Subflow:
     async def run(name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         inner, path = load_subflow(name, flow, around.above)
+        inside = replace(around, connections=connections, above=(*around.above, path))
         try:
-            return await _outputs(
-                inner, inputs, replace(around, above=(*around.above, path)), secrets
-            )
+            return await _outputs(inner, inputs, inside, secrets)
         except FlowTerminationException as end:
             return end.outputs
         except Exception as error:

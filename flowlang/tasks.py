@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from flowlang.connections.base import ConnectionPlugin
@@ -36,8 +37,10 @@ class Task:
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Whether it takes these. Raises FlowValidationError with what it does take."""
         given = {**arguments, **({} if self.connection is None else {"connection": None})}
+        if _fits(self.function, given):
+            return
         try:
-            inspect.signature(self.function).bind(**given)
+            signature(self.function).bind(**given)
         except TypeError as error:
             known = ", ".join(_parameters(self.function)) or "none"
             raise FlowValidationError(
@@ -82,6 +85,38 @@ async def _called(function: Function, arguments: Mapping[str, Any]) -> dict[str,
     return dict(outputs) if isinstance(outputs, Mapping) else {"result": outputs}
 
 
+def signature(function: Function) -> inspect.Signature:
+    """A function's parameters; those of a plugin's methods are looked at once."""
+    if inspect.ismethod(function) and inspect.isfunction(function.__func__):
+        return _of_method(function.__func__)
+    return inspect.signature(function)
+
+
+def _fits(function: Function, given: Mapping[str, Any]) -> bool:
+    """Whether a plugin's method certainly takes these; what is not certain is looked at closely."""
+    if not inspect.ismethod(function):
+        return False
+    names, needed = _names(function.__func__)
+    return needed <= given.keys() <= names
+
+
+@lru_cache(maxsize=1024)
+def _names(function: Function) -> tuple[frozenset[str], frozenset[str]]:
+    parameters = [
+        each
+        for each in _of_method(function).parameters.values()
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    ]
+    needed = frozenset(each.name for each in parameters if each.default is each.empty)
+    return frozenset(each.name for each in parameters), needed
+
+
+@lru_cache(maxsize=1024)
+def _of_method(function: Function) -> inspect.Signature:
+    _, *others = (whole := inspect.signature(function)).parameters.values()
+    return whole.replace(parameters=others)
+
+
 def tasks_of(plugin: ConnectionPlugin) -> dict[str, Function]:
     """A plugin's tasks. Raises FlowExecutionError if it cannot tell."""
     try:
@@ -106,11 +141,11 @@ def _anywhere(name: str, registry: ConnectionPluginRegistry) -> Function:
 
 
 def _borrows(function: Function) -> bool:
-    return "connection" in inspect.signature(function).parameters
+    return "connection" in signature(function).parameters
 
 
 def _parameters(function: Function) -> list[str]:
-    parameters = inspect.signature(function).parameters.values()
+    parameters = signature(function).parameters.values()
     return [
         each.name if each.default is each.empty else f"{each.name} (optional)"
         for each in parameters

@@ -97,12 +97,14 @@ def said(error: BaseException) -> str:
 
 async def uninterrupted(work: Coroutine[Any, Any, None]) -> None:
     """Carry something out to its end, and only then be cancelled."""
-    task = asyncio.ensure_future(work)
+    # Begun at once: most have nothing to wait for, and are over before the loop turns again.
+    task = asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError as error:
             cancelled = error
+    task.result()
     if cancelled is not None:
         raise cancelled

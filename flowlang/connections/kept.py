@@ -85,7 +85,8 @@ class KeptConnections:
                 slot.forget(connection)
             raise
         finally:
-            await uninterrupted(slot.left(connection))
+            if slot.left(connection):
+                await uninterrupted(connection.close())
 
     async def check(self, name: str) -> str | None:
         """What is wrong with a connection, without secrets; None when it can be borrowed."""
@@ -176,12 +177,13 @@ class _Slot:
         if self._connection is connection:
             self._connection = None
 
-    async def left(self, connection: Connection) -> None:
+    def left(self, connection: Connection) -> bool:
+        """Count one borrower less; whether the connection is of no more use."""
         self.users[connection] -= 1
-        if not self.users[connection]:
-            del self.users[connection]
-            if self._connection is not connection:
-                await connection.close()
+        if self.users[connection]:
+            return False
+        del self.users[connection]
+        return self._connection is not connection
 
     async def give_up(self) -> None:
         connection, self._connection = self._connection, None
