@@ -27,7 +27,7 @@ COPY flowlang flowlang
 COPY alembic alembic
 
 RUN useradd --system --create-home --uid 10001 patchcord \
-    && mkdir /modules && chown patchcord /modules
+    && mkdir /modules /data && chown patchcord /modules /data
 USER patchcord
 VOLUME /modules
 

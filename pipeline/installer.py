@@ -1,39 +1,42 @@
 """Installs the packages that a configuration names: pip in a process of its own, into one folder.
 
 The folder is the last place where modules are looked for, and everything that is there already,
-ours and the folder's, is pinned: a guest's package never brings a second `redis` or `vcon`. So
-pip is asked first what it would install beside what is there, and then installs exactly that.
+ours and the folder's, is pinned: a guest's package never brings a second `redis` or `vcon`. pip
+installs what is missing beside the folder, and it is moved in when it is whole, metadata last: a
+process that dies meanwhile leaves nothing that could be taken for a package.
 """
 
 import fcntl
 import importlib
-import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from pkgutil import extend_path
-from typing import Any
 from urllib.parse import urlsplit
 
 from core.errors import GuestError
 from core.logs import keep_secret, without_secrets
 from core.settings import environment
 from pipeline.modules_missing import ROOMS, shown
-from pipeline.requirement import Requirement
+from pipeline.requirement import Requirement, git_variables
 
 log = logging.getLogger(__name__)
 
 SECONDS = 300
 """What one call of pip may take."""
-_LAST_LINES = 3
+_LAST_LINES = 12  # what pip says of versions that conflict
+_NEW = ".new-"
 _QUIET = ("--no-input", "--disable-pip-version-check", "--retries", "2", "--timeout", "15")
+_PLAIN = ("--progress-bar", "off", "--no-compile", "--no-warn-script-location")
 
 
 class Installer:
@@ -89,25 +92,28 @@ class Installer:
         began = time.monotonic()
         about = {"package": shown(wanted.text), "folder": str(folder)}
         log.info("installing a module", extra=about)
-        with tempfile.TemporaryDirectory() as work:
-            pins = Path(work) / "pins.txt"
+        for left in folder.glob(f"{_NEW}*"):  # by a process that died
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_NEW, dir=folder) as new:
+            pins = Path(new) / "pins.txt"
             pins.write_text("\n".join(_pins()))
             pre = ("--pre",) if wanted.pre else ()
-            plan = Path(work) / "plan.json"
-            asked = ("--constraint", str(pins), *pre, wanted.text)
-            self._pip(wanted, "--dry-run", "--quiet", "--report", str(plan), *asked)
-            parts = _parts(json.loads(plan.read_text())["install"], wanted)
-            if parts:
-                self._pip(wanted, "--no-deps", "--quiet", "--target", str(folder), *pre, *parts)
+            asked = ("--constraint", str(pins), *pre, wanted.without_credentials)
+            self._pip(wanted, "--prefix", new, *asked)
+            made = _site_packages(Path(new))
+            packages = [each.stem for one in made for each in one.glob("*.dist-info")]
+            for one in made:
+                _move_into(one, folder)
         seconds = round(time.monotonic() - began, 1)
-        log.info("module installed", extra={**about, "packages": len(parts), "seconds": seconds})
+        log.info("module installed", extra={**about, "packages": packages, "seconds": seconds})
 
     def _pip(self, wanted: Requirement, *arguments: str) -> None:
-        command = [sys.executable, "-m", "pip", "install", *_QUIET, *arguments]
+        command = [sys.executable, "-P", "-m", "pip", "install", *_QUIET, *_PLAIN, *arguments]
         environ = environment()
         # a repository that wants a password must fail, and what is in the folder counts as there
         path = [str(self._folder), *environ.get("PYTHONPATH", "").split(os.pathsep)]
         more = {"GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": os.pathsep.join(filter(None, path))}
+        more |= git_variables(wanted, environ)
         try:
             done = subprocess.run(  # noqa: S603 -- one requirement, checked; no shell
                 command,
@@ -133,18 +139,22 @@ def _pins() -> list[str]:
     return [f"{name}=={version}" for name, version in sorted(found.items())]
 
 
-def _parts(plan: Sequence[dict[str, Any]], wanted: Requirement) -> list[str]:
-    """What to install, as pip takes it: the package as it was asked for, the others by version."""
-    return [wanted.text if each["requested"] else _part(each) for each in plan]
+def _site_packages(prefix: Path) -> set[Path]:
+    """Where pip puts modules below a prefix: one folder, on some systems two."""
+    scheme = sysconfig.get_preferred_scheme("prefix")
+    bases = {"base": str(prefix), "platbase": str(prefix)}
+    folders = {Path(sysconfig.get_path(kind, scheme, bases)) for kind in ("purelib", "platlib")}
+    return {folder for folder in folders if folder.is_dir()}
 
 
-def _part(planned: dict[str, Any]) -> str:
-    about, source = planned["metadata"], planned["download_info"]
-    if not planned["is_direct"]:
-        return f"{about['name']}=={about['version']}"
-    vcs = source.get("vcs_info")
-    url = f"{vcs['vcs']}+{source['url']}@{vcs['commit_id']}" if vcs else source["url"]
-    return f"{about['name']} @ {url}"
+def _move_into(source: Path, target: Path) -> None:
+    """Move what is in one folder into another: folders are merged, files replaced."""
+    for entry in sorted(source.iterdir(), key=lambda each: each.suffix == ".dist-info"):
+        there = target / entry.name
+        if entry.is_dir() and there.is_dir():
+            _move_into(entry, there)
+        else:
+            entry.replace(there)
 
 
 def _learn_secrets(wanted: Requirement) -> None:

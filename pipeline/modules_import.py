@@ -21,7 +21,7 @@ class Modules:
     def __init__(self, installer: Installer) -> None:
         """`installer` brings what is missing, if it may."""
         self._installer = installer
-        self._known: dict[str, ModuleType | GuestError] = {}
+        self._known: dict[tuple[str, str | None], ModuleType | GuestError] = {}
 
     def get(self, spec: GuestSpec) -> ModuleType:
         """The module of a guest.
@@ -29,9 +29,10 @@ class Modules:
         Raises:
             GuestError: why there is none.
         """
-        if spec.module not in self._known:
-            self._known[spec.module] = self._found(spec)
-        outcome = self._known[spec.module]
+        key = (spec.module, spec.pip_name)  # two may want one module in different versions
+        if key not in self._known:
+            self._known[key] = self._found(spec)
+        outcome = self._known[key]
         if isinstance(outcome, GuestError):
             raise outcome
         return outcome

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as NamedRequirement
@@ -19,6 +20,7 @@ OURS = (*ROOMS, "lib", "core", "pipeline", "actions", "events", "schemas", "flow
 
 _URL = re.compile(r"(?:git\+(?:https?|ssh|file)|https?|file)://\S+")
 _REVISION = re.compile(r"@([^/@#]+)(?:#.*)?$")
+_WEB = ("git+https", "git+http")
 _PRE = "--pre"
 
 
@@ -34,6 +36,19 @@ class Requirement:
     name: str | None = None
     url: str | None = field(default=None, repr=False)
     specifier: SpecifierSet = field(default_factory=SpecifierSet)
+
+    @property
+    def credentials(self) -> str:
+        """What stands before the @ of a repository's host on the web; git alone is told."""
+        parts = urlsplit(self.url or "")
+        return parts.netloc.rpartition("@")[0] if parts.scheme in _WEB else ""
+
+    @property
+    def without_credentials(self) -> str:
+        """The package as pip takes it from a command line, which others may read."""
+        return (
+            self.text.replace(f"//{self.credentials}@", "//", 1) if self.credentials else self.text
+        )
 
     @property
     def revision(self) -> str | None:
@@ -97,3 +112,17 @@ def difference(wanted: Requirement, version: str, origin: Mapping[str, Any]) -> 
         return None
     there = source.get("requested_revision") or commit[:12] or version
     return f"revision {revision} is asked for, {there} is installed"
+
+
+def git_variables(wanted: Requirement, environ: Mapping[str, str]) -> dict[str, str]:
+    """What git must find in its environment to open a private repository."""
+    if not wanted.credentials:
+        return {}
+    parts = urlsplit((wanted.url or "").removeprefix("git+"))
+    host = parts.netloc.rpartition("@")[2]
+    count = int(environ.get("GIT_CONFIG_COUNT") or 0)  # the operator's own come first
+    return {
+        "GIT_CONFIG_COUNT": str(count + 1),
+        f"GIT_CONFIG_KEY_{count}": f"url.{parts.scheme}://{parts.netloc}/.insteadOf",
+        f"GIT_CONFIG_VALUE_{count}": f"{parts.scheme}://{host}/",
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import zipfile
-from base64 import urlsafe_b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,7 +12,12 @@ from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
+from tests.canaries import canary
+
+OPENS = "Basic " + b64encode(f"token:{canary('ghp-token-of-a-test')}".encode()).decode()
+"""What a private repository wants to hear."""
 LINK = "VERSION = {version!r}\ndef run(vcon_uuid, link_name, opts):\n    return vcon_uuid\n"
 BACKEND = '''
 import zipfile
@@ -54,16 +59,31 @@ def _digest(text: str) -> str:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
+    def __init__(self, asked: list[str], *arguments: Any, **more: Any) -> None:
+        self._asked = asked
+        super().__init__(*arguments, **more)
+
+    def do_GET(self) -> None:
+        """Files, of which those of a private repository want a token."""
+        self._asked.append(self.path)
+        if self.path.startswith("/private") and self.headers.get("Authorization") != OPENS:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", "Basic")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        else:
+            super().do_GET()
+
     def log_message(self, *_: object) -> None:
         """Nobody reads it."""
 
 
 @contextmanager
-def serving(index: Path) -> Iterator[str]:
-    """Serve a folder of packages as an index; its URL."""
+def serving(index: Path, asked: list[str]) -> Iterator[str]:
+    """Serve a folder of packages as an index; its URL. What it is asked for is added to `asked`."""
     index.mkdir(exist_ok=True)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(index)))
-    thread = Thread(target=server.serve_forever)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, asked, directory=str(index)))
+    thread = Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
@@ -88,6 +108,7 @@ def release(folder: Path, tag: str) -> None:
     _git(folder, "add", ".")
     _git(folder, "commit", "-q", "-m", tag)
     _git(folder, "tag", tag)
+    _git(folder, "update-server-info")  # it may be served as files
 
 
 def _git(folder: Path, *words: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from core.errors import GuestError
 from pipeline.config import GuestSpec
-from pipeline.requirement import difference, read, to_install
+from pipeline.requirement import difference, git_variables, read, to_install
 
 REPOSITORY = "git+https://github.com/username/repo.git"
 
@@ -115,3 +115,28 @@ def test_another_version_than_asked_for_is_noticed(
 ) -> None:
     """By number, or by the tag, branch or commit."""
     assert difference(read(pip_name), version, origin) == told
+
+
+@pytest.mark.parametrize(
+    ("pip_name", "told"),
+    [
+        ("git+https://token:pw@h.example/x.git@v1", "git+https://h.example/x.git@v1"),
+        ("x @ git+http://token@h.example/x.git", "x @ git+http://h.example/x.git"),
+        ("git+ssh://git@h.example/x.git@v1", "git+ssh://git@h.example/x.git@v1"),
+        ("x>=1,<2", "x>=1,<2"),
+    ],
+)
+def test_a_command_line_has_no_credentials(pip_name: str, told: str) -> None:
+    """Only the user of an SSH address stays: it is no secret, and git needs it there."""
+    assert read(pip_name).without_credentials == told
+
+
+def test_git_is_told_the_credentials() -> None:
+    """After what the operator tells it anyway."""
+    wanted = read("git+https://token:pa%24t@h.example/x/r.git@v1")
+    assert git_variables(wanted, {"GIT_CONFIG_COUNT": "2"}) == {
+        "GIT_CONFIG_COUNT": "3",
+        "GIT_CONFIG_KEY_2": "url.https://token:pa%24t@h.example/.insteadOf",
+        "GIT_CONFIG_VALUE_2": "https://h.example/",
+    }
+    assert git_variables(read("git+https://h.example/x.git"), {}) == {}
