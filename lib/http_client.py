@@ -29,7 +29,16 @@ def kept[T](key: Hashable, make: Callable[[], T]) -> T:
     return found
 
 
-async def close() -> None:
-    """Close the connections of this event loop; they are made anew when they are wanted again."""
-    for client in _clients.pop(asyncio.get_running_loop(), {}).values():
+async def close(kind: str | None = None) -> None:
+    """Close clients of this event loop; they are made anew when they are wanted again.
+
+    All of them, or those whose key is a tuple that begins with `kind`.
+    """
+    clients = _clients.get(asyncio.get_running_loop(), {})
+    for key in [key for key in clients if kind is None or _is_of(key, kind)]:
+        client = clients.pop(key)
         await (client.aclose() if hasattr(client, "aclose") else client.close())
+
+
+def _is_of(key: Hashable, kind: str) -> bool:
+    return isinstance(key, tuple) and key[0] == kind

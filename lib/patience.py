@@ -41,7 +41,7 @@ _PASSING = frozenset(
     {
         *("NetworkError", "TimeoutException", "RemoteProtocolError"),  # httpx, and what is like it
         *("APIConnectionError", "ConnectionError", "ConnectionTimeout", "TimeoutError"),
-        "JSONDecodeError",  # the rest of the answer was lost
+        *("JSONDecodeError", "SerializationError"),  # the rest of the answer was lost
     }
 )
 """Classes of errors that may pass. By name: each vendor's library has its own of the same."""

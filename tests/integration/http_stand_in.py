@@ -28,6 +28,7 @@ class StandIn:
     replies: dict[str, Any] = field(default_factory=dict)
     got: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
     connections: int = 0
     over: Event = field(default_factory=Event)
     port: int = 0
@@ -47,6 +48,7 @@ class StandIn:
         self.replies.clear()
         self.got.clear()
         self.methods.clear()
+        self.headers.clear()
         self.connections = 0
 
     def reply(self, path: str, body: bytes) -> bytes:
@@ -103,7 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
         content = reply if known else b""
         if answer == "half":
             content = content[: len(content) // 2]
-        self.send_header("content-type", "application/json")
+        for name, value in {"content-type": "application/json", **self.stand_in.headers}.items():
+            self.send_header(name, value)
         extra = MORE_THAN_SENT if answer == "cut" else 0
         self.send_header("content-length", str(len(content) + extra))
         self.end_headers()

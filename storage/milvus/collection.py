@@ -1,0 +1,109 @@
+"""The collection, through Milvus's own client, which waits: call these in threads."""
+
+import os
+import re
+import threading
+from typing import Any
+
+from pymilvus import DataType, MilvusClient
+
+from storage.milvus.options import Options
+from storage.milvus.texts import LONGEST
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+
+_lock = threading.Lock()
+_clients: dict[tuple[int, str, str], MilvusClient] = {}
+_ready: set[tuple[int, str, str, str]] = set()
+
+
+def has(options: Options, vcon_uuid: str) -> bool:
+    """Whether a vCon is there.
+
+    Raises:
+        LookupError: when the collection is not, and must not be made.
+    """
+    client = _client(options)
+    found = client.query(
+        options.collection_name,
+        filter=_where(vcon_uuid),
+        output_fields=["vcon_uuid"],
+        timeout=options.timeout,
+    )
+    return bool(found)
+
+
+def insert(options: Options, row: dict[str, Any]) -> None:
+    """Add a row."""
+    _client(options).insert(options.collection_name, [row], timeout=options.timeout)
+
+
+def remove(options: Options, vcon_uuid: str) -> None:
+    """Remove the rows of a vCon."""
+    _client(options).delete(
+        options.collection_name, filter=_where(vcon_uuid), timeout=options.timeout
+    )
+
+
+def close() -> None:
+    """Close the connections of this process."""
+    with _lock:
+        for client in _clients.values():
+            client.close()
+        _clients.clear()
+        _ready.clear()
+
+
+def _where(vcon_uuid: str) -> str:
+    # The server takes one text, not a text and its values.
+    if not _PLAIN.fullmatch(vcon_uuid):
+        raise ValueError(f"not a plain uuid: {vcon_uuid!r:.80}")
+    return f'vcon_uuid == "{vcon_uuid}"'
+
+
+def _client(options: Options) -> MilvusClient:
+    """The client for a server, with the collection there; made by who asks first in a process."""
+    key = (os.getpid(), options.server, options.token.get_secret_value())
+    with _lock:
+        if key not in _clients:
+            _clients[key] = MilvusClient(
+                options.server, token=options.token.get_secret_value(), timeout=options.timeout
+            )
+        client = _clients[key]
+        if (*key, options.collection_name) not in _ready:
+            _make_ready(client, options)
+            _ready.add((*key, options.collection_name))
+    return client
+
+
+def _make_ready(client: MilvusClient, options: Options) -> None:
+    name = options.collection_name
+    if client.has_collection(name, timeout=options.timeout):
+        client.load_collection(name, timeout=options.timeout)
+    elif options.create_collection_if_missing:
+        _make(client, options)
+    else:
+        raise LookupError(
+            f"Milvus has no collection {name!r}; make it, or set create_collection_if_missing"
+        )
+
+
+def _make(client: MilvusClient, options: Options) -> None:
+    schema = client.create_schema(auto_id=True, description="vCons for search by meaning")
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    for name, longest in LONGEST.items():
+        schema.add_field(name, DataType.VARCHAR, max_length=longest)
+    schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=options.embedding_dim)
+    for name in ("has_transcript", "has_summary"):
+        schema.add_field(name, DataType.BOOL)
+    schema.add_field("party_count", DataType.INT16)
+    index = client.prepare_index_params()
+    index.add_index(
+        "embedding",
+        index_type=options.index_type,
+        metric_type=options.metric_type,
+        params=options.index_params(),
+    )
+    client.create_collection(
+        options.collection_name, schema=schema, index_params=index, timeout=options.timeout
+    )

@@ -1,0 +1,116 @@
+"""Keeps vCons in a collection of a MongoDB.
+
+A vCon is a document with its uuid as `_id`; saving again replaces it. As in vcon-server's documents
+`created_at` and each dialog's `start` are dates, so that they can be searched by; MongoDB keeps
+milliseconds of them and no time zone, and read back they are the same moments in UTC. A date that
+cannot be read stays the text it was. Each process keeps one client for each set of options.
+
+Reads the vCon, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis, and
+`pymongo.errors.PyMongoError` when the database does; errors and log lines do not have the URL.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field, SecretStr
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
+
+from lib import http_client
+from lib.options import GuestOptions
+from lib.vcon_redis import AsyncVconRedis
+
+__all__ = ["Options", "close", "delete", "get", "only_through_lib", "save"]
+
+only_through_lib = True
+
+type Document = dict[str, Any]
+
+
+class Options(GuestOptions):
+    """Which collection of which database."""
+
+    url: SecretStr = Field(
+        SecretStr("mongodb://localhost:27017/"), description="where the server is, and who asks"
+    )
+    database: str = Field("conserver", description="name of the database")
+    collection: str = Field("vcons", description="name of the collection")
+    timeout: float = Field(30, gt=0, description="+ seconds to wait for the server")
+
+
+type Given = Mapping[str, Any] | Options | None
+
+
+async def save(vcon_uuid: str, opts: Given = None) -> None:
+    """Write the vCon as it is now in Redis."""
+    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
+    if document is None:
+        raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
+    # Replaced and not updated: what the vCon has lost must not stay.
+    kept_document = {**with_dates(document, as_date), "_id": vcon_uuid}
+    await _collection(Options.of(opts)).replace_one({"_id": vcon_uuid}, kept_document, upsert=True)
+
+
+async def get(vcon_uuid: str, opts: Given = None) -> Document | None:
+    """The vCon as it was saved last, or None."""
+    found = await _collection(Options.of(opts)).find_one({"_id": vcon_uuid})
+    if found is None:
+        return None
+    found.pop("_id")
+    return with_dates(found, as_text)
+
+
+async def delete(vcon_uuid: str, opts: Given = None) -> bool:
+    """Remove the vCon; False when it was not there."""
+    outcome = await _collection(Options.of(opts)).delete_one({"_id": vcon_uuid})
+    return outcome.deleted_count > 0
+
+
+async def close() -> None:
+    """Close the connections; they are made anew when they are wanted again."""
+    await http_client.close("mongo")
+
+
+def with_dates(document: Document, converted: Callable[[object], object]) -> Document:
+    """The vCon with its dates in another form; the one given stays as it is."""
+    dialogs = document.get("dialog")
+    changed: Document = {
+        name: converted(document[name]) for name in ("created_at",) if name in document
+    }
+    if isinstance(dialogs, list):
+        changed["dialog"] = [
+            {**each, "start": converted(each["start"])}
+            if isinstance(each, dict) and "start" in each
+            else each
+            for each in dialogs
+        ]
+    return {**document, **changed}
+
+
+def as_date(value: object) -> object:
+    """The moment that a text says, in UTC where it does not say where; else the value itself."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        return value
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def as_text(value: object) -> object:
+    """The other way round."""
+    return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+
+
+def _collection(options: Options) -> AsyncCollection[Document]:
+    url, wait = options.url.get_secret_value(), int(options.timeout * 1000)
+
+    def make() -> AsyncMongoClient[Document]:
+        names = ("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS")
+        waits: Any = dict.fromkeys(names, wait)
+        return AsyncMongoClient(url, tz_aware=True, appname="patchcord", **waits)
+
+    client = http_client.kept(("mongo", url, wait), make)
+    return client[options.database][options.collection]

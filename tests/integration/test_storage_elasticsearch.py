@@ -1,0 +1,156 @@
+"""The Elasticsearch storage, with its own library and a server that answers as it does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from lib import vcon_egress_compat
+from lib.patience import VendorError
+from pipeline.store import VconStore
+from storage import elasticsearch
+from tests.canaries import canary
+from tests.guests.scene import canonical, connected
+from tests.integration.http_stand_in import StandIn
+from tests.integration.vendors_scene import FAULTS, QUICK, SHORT, transcribed
+
+TENANT = {"purpose": "tenant", "body": '{"id": 7}', "encoding": "json"}
+VCON = transcribed() | {"attachments": [TENANT]}
+UUID = VCON["uuid"]
+PASSWORD = canary("password-of-elasticsearch")
+CEILING_SECONDS = 20
+
+
+@pytest.fixture(autouse=True)
+async def store(redis_url: str) -> AsyncIterator[VconStore]:
+    """A store with one vCon behind the connection that guests find."""
+    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
+        await store.put(VCON)
+        yield store
+        await elasticsearch.close()
+
+
+@pytest.fixture
+def options(vendors: StandIn) -> dict[str, Any]:
+    """Options for a server of one's own, which takes everything."""
+    vendors.headers = {"x-elastic-product": "Elasticsearch"}
+    vendors.replies = {"/_bulk": {"errors": False, "items": [], "took": 1}}
+    return {"url": vendors.base, "username": "elastic", "password": PASSWORD, **QUICK}
+
+
+def indexed(vendors: StandIn) -> dict[tuple[str, str], dict[str, Any]]:
+    """The documents of the last bulk request, by index and id."""
+    lines = [json.loads(line) for line in vendors.got[-1][2].splitlines()]
+    heads = [head["index"] for head in lines[::2]]
+    return {(h["_index"], h["_id"]): part for h, part in zip(heads, lines[1::2], strict=True)}
+
+
+async def test_each_part_is_a_document(vendors: StandIn, options: dict[str, Any]) -> None:
+    """In vcon-server's indexes and under its ids, with what is shared, in one request."""
+    await elasticsearch.save(UUID, options | {"index_prefix": "test_"})
+    assert [urlsplit(path).path for path, _, _ in vendors.got] == ["/_bulk"]
+    documents = indexed(vendors)
+    assert list(documents) == [
+        ("test_vcon_parties_customer", f"{UUID}_0"),
+        ("test_vcon_parties_agent", f"{UUID}_1"),
+        ("test_vcon_attachments_tenant", f"{UUID}_0"),
+        ("test_vcon_analysis_transcript", f"{UUID}_0"),
+        ("test_vcon_dialog", f"{UUID}_0"),
+    ]
+    start = VCON["dialog"][0]["start"]
+    shared = {"vcon_id": UUID, "started_at": start, "tenant_id": 7}
+    assert all(shared.items() <= document.items() for document in documents.values())
+    assert documents["test_vcon_dialog", f"{UUID}_0"] == VCON["dialog"][0] | shared
+    analysis = documents["test_vcon_analysis_transcript", f"{UUID}_0"]
+    assert analysis["body"] == json.loads(VCON["analysis"][0]["body"])
+
+
+async def test_a_server_is_asked_as_its_options_say(
+    vendors: StandIn, options: dict[str, Any]
+) -> None:
+    """By name and password, or by key."""
+    await elasticsearch.save(UUID, options)
+    await elasticsearch.save(UUID, options | {"api_key": PASSWORD})
+    kinds = [headers["authorization"].split()[0] for _, headers, _ in vendors.got]
+    assert kinds == ["Basic", "ApiKey"]
+
+
+async def test_a_vcon_without_dialogs_is_findable_too(
+    store: VconStore, vendors: StandIn, options: dict[str, Any]
+) -> None:
+    """By when it was made; names that an index cannot have are made fit."""
+    document = canonical("no-dialog-0.2.0")
+    document["parties"][0]["role"] = "VIP/Caller"
+    await store.put(document)
+    await elasticsearch.save(document["uuid"], options)
+    documents = indexed(vendors)
+    assert ("vcon_parties_vip_caller", f"{document['uuid']}_0") in documents
+    assert {part["started_at"] for part in documents.values()} == {document["created_at"]}
+
+
+async def test_a_refused_part_is_an_error(vendors: StandIn, options: dict[str, Any]) -> None:
+    """Told by its index and the kind of error, without what is in it."""
+    error = {"type": "mapper_parsing_exception", "reason": "value of [body]: secret words"}
+    items = [{"index": {"_index": "vcon_dialog", "status": 400, "error": error}}]
+    vendors.replies["/_bulk"] = {"errors": True, "items": items, "took": 1}
+    with pytest.raises(VendorError, match="refused 1 of 1 parts") as failure:
+        await elasticsearch.save(UUID, options)
+    assert "vcon_dialog" in str(failure.value)
+    assert "secret" not in str(failure.value)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_may_pass_is_asked_again(
+    vendors: StandIn, options: dict[str, Any], fault: str
+) -> None:
+    """Until it is there."""
+    vendors.answers = [fault]
+    await elasticsearch.save(UUID, options | (SHORT if fault == "hang" else {}))
+    assert len(vendors.got) >= 2
+
+
+@pytest.mark.parametrize("answer", ["401", "404"])
+async def test_a_refusal_is_an_error(
+    vendors: StandIn, options: dict[str, Any], answer: str
+) -> None:
+    """At once."""
+    vendors.answers = [answer]
+    with pytest.raises(VendorError, match=f"Elasticsearch answered {answer}"):
+        await elasticsearch.save(UUID, options)
+    assert len(vendors.got) == 1
+
+
+@pytest.mark.parametrize("deleted", [5, 0])
+async def test_delete_asks_for_the_whole_uuid(
+    vendors: StandIn, options: dict[str, Any], deleted: int
+) -> None:
+    """In all indexes, not for vCons that share a part of it; it says whether any were there."""
+    path = "/test_vcon*/_delete_by_query"
+    vendors.replies[path] = {"deleted": deleted}
+    there = await elasticsearch.delete(UUID, options | {"index_prefix": "test_"})
+    assert there is (deleted > 0)
+    assert vendors.asked(path) == [{"query": {"match_phrase": {"vcon_id": UUID}}}]
+    query = parse_qs(urlsplit(vendors.got[0][0]).query)
+    assert query == {"ignore_unavailable": ["true"], "refresh": ["true"]}
+
+
+async def test_others_find_the_old_form(
+    vendors: StandIn, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With EGRESS_FORMAT_VERSION=0.0.1: attachments have a type."""
+    monkeypatch.setattr(vcon_egress_compat, "_version", "0.0.1")
+    await elasticsearch.save(UUID, options)
+    assert indexed(vendors)["vcon_attachments_tenant", f"{UUID}_0"]["type"] == "tenant"
+
+
+def test_options_say_where() -> None:
+    """Those of the document are taken."""
+    options = elasticsearch.Options.of({"cloud_id": "a:b", "api_key": "k", "index": "vcon_index"})
+    assert options.access() == {"cloud_id": "a:b", "api_key": "k"}
+    with pytest.raises(ValueError, match="cloud_id"):
+        elasticsearch.Options.of({})

@@ -1,0 +1,173 @@
+"""The Milvus storage on Milvus in a file, with OpenAI's own library and a server in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymilvus import MilvusClient
+
+from lib.http_client import close
+from lib.patience import VendorError
+from storage import milvus
+from storage.milvus import collection
+from storage.milvus.texts import party_id, text_of
+from tests.canaries import canary
+from tests.guests.scene import canonical, connected
+from tests.integration.http_stand_in import StandIn
+from tests.integration.vendors_scene import HEARD, QUICK, transcribed
+
+VCON = transcribed()
+UUID = VCON["uuid"]
+KEY = canary("key-for-vectors")
+VECTOR = [0.5, 0.25, 0.0, 1.0]
+EMBEDDINGS = "/v1/embeddings"
+CEILING_SECONDS = 60
+
+
+def answer(vector: list[float]) -> dict[str, Any]:
+    """What OpenAI answers when it is asked for a vector."""
+    data = [{"object": "embedding", "index": 0, "embedding": vector}]
+    usage = {"prompt_tokens": 1, "total_tokens": 1}
+    return {"object": "list", "data": data, "model": "m", "usage": usage}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where Milvus is, for the whole file: opening it takes half a second."""
+    yield tmp_path_factory.mktemp("milvus") / "milvus.db"
+    collection.close()
+
+
+@pytest.fixture
+async def options(server: Path, vendors: StandIn, redis_url: str) -> AsyncIterator[dict[str, Any]]:
+    """Options of the storage, with an empty collection."""
+    vendors.replies[EMBEDDINGS] = answer(VECTOR)
+    options = {
+        "uri": str(server),
+        "api_key": KEY,
+        "embedding_dim": len(VECTOR),
+        "create_collection_if_missing": True,
+        **QUICK,
+    }
+    async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
+        await store.put(VCON)
+        yield options
+        await asyncio.to_thread(empty)
+        await close()
+
+
+def empty() -> None:
+    """Leave nothing in the collection."""
+    for client in collection._clients.values():
+        if client.has_collection("vcons"):
+            client.delete("vcons", filter='vcon_uuid != ""')
+
+
+def rows(client: MilvusClient | None = None) -> list[dict[str, Any]]:
+    """What is in the collection."""
+    [client] = collection._clients.values()
+    return list(client.query("vcons", filter='vcon_uuid != ""', output_fields=["*"]))
+
+
+async def test_a_vcon_is_kept_with_its_vector_and_facts(
+    options: dict[str, Any], vendors: StandIn
+) -> None:
+    """Once, however often it is saved; OpenAI is asked once."""
+    for _ in range(2):
+        await milvus.save(UUID, options)
+    [row] = await asyncio.to_thread(rows)
+    assert row.pop("id")
+    assert row.pop("embedding") == VECTOR
+    text = text_of(VCON)
+    assert HEARD in text
+    assert row == {
+        "vcon_uuid": UUID,
+        "party_id": "tel:+12025550101",
+        "text": text,
+        "created_at": VCON["created_at"],
+        "updated_at": "",
+        "subject": VCON["subject"],
+        "metadata_title": "",
+        "has_transcript": True,
+        "has_summary": False,
+        "party_count": 2,
+        "embedding_model": "text-embedding-3-small",
+        "embedding_version": "1.0",
+    }
+    [asked] = vendors.asked(EMBEDDINGS)
+    assert (asked["input"], asked["model"]) == (text, "text-embedding-3-small")
+
+
+async def test_a_vcon_that_is_there_is_replaced_where_that_is_wanted(
+    options: dict[str, Any], vendors: StandIn
+) -> None:
+    """And is not there twice."""
+    await milvus.save(UUID, options)
+    vendors.replies[EMBEDDINGS] = answer([1.0, 0.0, 0.0, 0.0])
+    await milvus.save(UUID, options | {"skip_if_exists": False})
+    [row] = await asyncio.to_thread(rows)
+    assert row["embedding"] == [1.0, 0.0, 0.0, 0.0]
+
+
+async def test_without_a_vector_nothing_is_kept(options: dict[str, Any], vendors: StandIn) -> None:
+    """No zeros are stored in its place."""
+    vendors.answers = ["400"]
+    with pytest.raises(VendorError, match="answered 400"):
+        await milvus.save(UUID, options)
+    vendors.replies[EMBEDDINGS] = answer([1.0])
+    with pytest.raises(ValueError, match="gives 1 numbers, and embedding_dim says 4"):
+        await milvus.save(UUID, options)
+    assert await asyncio.to_thread(rows) == []
+
+
+async def test_delete_says_whether_there_was_anything(options: dict[str, Any]) -> None:
+    """True once, then False."""
+    await milvus.save(UUID, options)
+    assert [await milvus.delete(UUID, options) for _ in range(2)] == [True, False]
+
+
+async def test_a_missing_collection_is_an_error(options: dict[str, Any]) -> None:
+    """Unless it may be made."""
+    other = {"collection_name": "others", "create_collection_if_missing": False}
+    with pytest.raises(LookupError, match="create_collection_if_missing"):
+        await milvus.save(UUID, options | other)
+
+
+async def test_a_uuid_cannot_be_a_query(options: dict[str, Any]) -> None:
+    """What is no plain name is not asked for."""
+    with pytest.raises(ValueError, match="not a plain uuid"):
+        await milvus.delete('x" or vcon_uuid != "', options)
+
+
+def test_what_a_vcon_says() -> None:
+    """Transcripts of any vendor, summaries, parties and texts; nothing is an empty text."""
+    document = canonical("analysis-transcript-summary-sentiment-0.4.0")
+    document["analysis"][0]["body"] = json.dumps({"transcript": "Words."})
+    document["dialog"].append({"type": "text", "body": "A text."})
+    assert text_of(document) == (
+        "Words. Beatriz renews the service plan for a year, tyres included. "
+        "Party: Beatriz Lowell. Party: Tomasz Wrona. A text."
+    )
+    assert text_of({"uuid": UUID}) == ""
+
+
+@pytest.mark.parametrize(
+    ("parties", "expected"),
+    [
+        ([{"uuid": "u", "tel": "1"}], "u"),
+        ([{}, {"mailto": "a@b.example"}], "mailto:a@b.example"),
+        ([{"name": "Ann", "role": "agent"}], "agent:Ann"),
+        ([{"name": "Ann"}], "Ann"),
+        ([{"role": "agent"}], "agent"),
+        ([{}], "party_index:0"),
+        ([], "no_party_info"),
+    ],
+)
+def test_who_a_vcon_is_with(parties: list[dict[str, Any]], expected: str) -> None:
+    """The best name of the first party that has one."""
+    assert party_id({"parties": parties}) == expected
