@@ -69,6 +69,7 @@ def _about_running(areas: Commands, commands: Commands) -> None:
     run = _command(areas, "run", cli_run.run, "run a flow and print its result")
     run.add_argument("flow", metavar="FILE")
     run.add_argument("--inputs", metavar="JSON", default="{}", help="all inputs at once")
+    run.add_argument("--config", metavar="FILE", help="connections that the flow may use")
     run.add_argument("--input", metavar="NAME=VALUE", action="append", default=[])
 
 

@@ -5,9 +5,11 @@ A text may hold `${env.NAME}`, or `${env.NAME:-default}` for when the variable i
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 _REFERENCE = re.compile(r"\$\{env\.([^}:]+)(?::-([^}]*))?\}")
+_SHORT = re.compile(r"\$\{(?!env\.)([A-Za-z_]\w*(?::-[^}]*)?)\}")
 
 
 def variable(name: str) -> str | None:
@@ -39,3 +41,16 @@ def _value(match: re.Match[str]) -> str:
     if value is None:
         raise LookupError(f"Environment variable '{name}' not found")
     return value
+
+
+def as_references(value: object) -> object:
+    """A copy of what stands in `config.yml`, where `${NAME}` means `${env.NAME}`."""
+    match value:
+        case str():
+            return _SHORT.sub(r"${env.\1}", value)
+        case Mapping():
+            return {key: as_references(item) for key, item in value.items()}
+        case list():
+            return [as_references(item) for item in value]
+        case _:
+            return value

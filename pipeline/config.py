@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 from core.errors import ConfigurationError
+from flowlang.environment import as_references
 from pipeline.config_chains import Registry, read_chains
 from pipeline.config_connections import (
     read_connections,
     read_flows,
     read_plugin_folders,
-    written_for_plugins,
 )
 from pipeline.config_environment import Environment, Missing, Where
 from pipeline.config_guests import read_imports, read_links, read_storages, read_tracers
@@ -61,7 +61,7 @@ def _filled(document: object, environment: Environment) -> object:
 
 def _filled_section(key: str, section: object, environment: Environment) -> object:
     if key == CONNECTIONS:
-        return written_for_plugins(section)
+        return as_references(section)
     return environment.fill(section, (key,))
 
 

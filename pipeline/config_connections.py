@@ -4,7 +4,6 @@ What a connection is given stands there as it was written: its variables are fil
 opened, because what its plugin wants may be a number where the environment has a text.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 from pipeline.config_section import TEXT, Section
 
 FOLDER = "flows"
-_VARIABLE = re.compile(r"\$\{(?!env\.)([A-Za-z_]\w*(?::-[^}]*)?)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +64,3 @@ def _texts(section: Section, key: str) -> tuple[str, ...]:
         else:
             section.findings.problem(where, "must be a text, not empty")
     return tuple(texts)
-
-
-def written_for_plugins(value: object) -> object:
-    """A copy with `${NAME}` as plugins know it: `${env.NAME}`."""
-    match value:
-        case str():
-            return _VARIABLE.sub(r"${env.\1}", value)
-        case Mapping():
-            return {key: written_for_plugins(item) for key, item in value.items()}
-        case list():
-            return [written_for_plugins(item) for item in value]
-        case _:
-            return value

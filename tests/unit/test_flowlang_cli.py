@@ -15,7 +15,12 @@ from flowlang.flow import Flow
 from tests.unit.flowlang_plugins import Parcel
 
 pytestmark = pytest.mark.usefixtures("parcel")
-CONFIG = {"connections": {"depot": {"type": "parcel", "depot": "north"}, "bad": {"type": "zzz"}}}
+CONFIG = {
+    "connections": {
+        "depot": {"type": "parcel", "depot": "${DEPOT:-north}", "expose": ["parcel_get"]},
+        "bad": {"type": "zzz"},
+    }
+}
 
 
 @pytest.fixture
@@ -178,6 +183,23 @@ outputs: [e.value]
     for wrong in (["--inputs", "{"], ["--inputs", "[]"]):
         assert main(["run", "f.yaml", *wrong]) == 1
     assert main(["run", "nowhere.yaml"]) == 1
+
+
+def test_a_flow_is_run_with_the_connections_of_a_configuration(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As the service would; an input becomes what the flow declares."""
+    Path("config.yml").write_text(yaml.safe_dump(CONFIG))
+    Path("f.yaml").write_text("""
+flow: F
+inputs: [{name: n, type: integer}, {name: ok, type: boolean}]
+steps: [{parcel_where: {id: w, connection: depot}}]
+outputs: [w.depot, inputs.n, inputs.ok]
+""")
+    told = ["run", "f.yaml", "--config", "config.yml", "--input", "n=3", "--input", "ok=no"]
+    assert main(told) == 0
+    outputs = {"w.depot": "north", "inputs.n": 3, "inputs.ok": False}
+    assert json.loads(capsys.readouterr().out)["outputs"] == outputs
 
 
 def test_new_writes_a_plugin_that_is_found(
