@@ -13,6 +13,11 @@ WORKDIR /app
 COPY requirements.txt .
 RUN pip install --no-cache-dir -r requirements.txt
 
+# Libraries of single guests: docker build --build-arg EXTRAS=openai,s3 .
+ARG EXTRAS=
+COPY pyproject.toml README.md LICENSE requirements-counterparts.txt ./
+RUN test -z "$EXTRAS" || pip install --no-cache-dir -c requirements-counterparts.txt ".[$EXTRAS]"
+
 COPY alembic.ini entrypoint.py ./
 COPY core core
 COPY actions actions

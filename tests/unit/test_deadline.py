@@ -1,0 +1,40 @@
+"""How much time is left, as guests are told."""
+
+import asyncio
+import math
+
+import pytest
+
+from pipeline.deadline import remaining, time_limit
+
+
+async def test_the_nearest_end_counts() -> None:
+    """Within limits of chain and link, and no longer after them; there is none outside."""
+    assert remaining() == math.inf
+    async with time_limit(100):
+        async with time_limit(1000):
+            assert 90 < remaining() <= 100
+        async with time_limit(10):
+            assert 5 < remaining() <= 10
+        async with time_limit(None):
+            assert 90 < remaining() <= 100
+    assert remaining() == math.inf
+
+
+async def test_tasks_and_threads_know_it_too() -> None:
+    """Those that are started inside."""
+
+    async def ask() -> float:
+        return remaining()
+
+    async with time_limit(100):
+        assert 90 < await asyncio.create_task(ask()) <= 100
+        assert 90 < await asyncio.to_thread(remaining) <= 100
+
+
+async def test_it_ends_what_takes_too_long() -> None:
+    """As `asyncio.timeout` does, which can be asked."""
+    with pytest.raises(TimeoutError):
+        async with time_limit(0) as limit:
+            await asyncio.Event().wait()
+    assert limit.expired()
