@@ -9,9 +9,27 @@ from typing import Any
 from pipeline.connection import installed
 
 
+class _Client:
+    """Whatever the process's client is when something is asked of it.
+
+    A guest imports `redis` when there is no connection yet, and one outlives that it has.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(installed().sync, name)
+
+
+redis: Any = _Client()
+
+
 def get_client() -> Any:
-    """The client that `redis` is."""
+    """The client that `redis` stands for."""
     return installed().sync
+
+
+async def get_async_client() -> Any:
+    """A `redis.asyncio.Redis` for the event loop that links run on, texts decoded."""
+    return installed().asynchronous
 
 
 def set_key(key: str, value: Any) -> None:
@@ -32,10 +50,3 @@ def delete_key(key: str) -> int:
 def show_keys(pattern: str) -> list[str]:
     """Every key of this pattern; looks through the whole of Redis, in steps."""
     return list(get_client().scan_iter(match=pattern, count=1000))
-
-
-def __getattr__(name: str) -> Any:
-    # Not a plain name: a guest may import it before there is a connection.
-    if name == "redis":
-        return get_client()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

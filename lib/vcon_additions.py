@@ -20,6 +20,7 @@ def add_to(vcon: Any, dialog: Any) -> None:
     """Add what is missing to the classes `Vcon` and `Dialog`; doing it again changes nothing."""
     if hasattr(vcon, "with_decoded_body"):
         return
+    vcon.__init__ = _takes_text(vcon.__init__)
     vcon.with_decoded_body = staticmethod(_with_decoded_body(vcon.decoded_body))
     vcon.find_attachment_by_purpose = _find_attachment_by_purpose
     vcon.find_attachment_by_type = _find_attachment_by_purpose
@@ -35,6 +36,16 @@ def add_to(vcon: Any, dialog: Any) -> None:
         setattr(vcon, name, getattr(vcon, name).setter(_setter(name)))
     dialog.__getitem__ = _item
     dialog.get = _item_or
+
+
+def _takes_text(init: Callable[..., None]) -> Callable[..., None]:
+    @wraps(init)
+    def initialised(self: Any, vcon_dict: Any = None, *words: Any, **more: Any) -> None:
+        # vcon-server takes text that is no JSON for an empty vCon; that hides what went wrong.
+        parsed = json.loads(vcon_dict) if isinstance(vcon_dict, str) else vcon_dict
+        init(self, parsed, *words, **more)
+
+    return initialised
 
 
 def _with_decoded_body(decoded_body: Callable[[Entry], Any]) -> Callable[[Entry], Entry]:

@@ -145,12 +145,11 @@ class GuestCalls:
         return None
 
     async def close_storages(self, storages: Iterable[LoadedStorage]) -> None:
-        """Let every storage that wants to give back its connections."""
-        for storage in storages:
-            if storage.close is None:
-                continue
+        """Let every storage that wants to give back its connections, each module once."""
+        closing = {storage.close: storage for storage in storages if storage.close is not None}
+        for close, storage in closing.items():
             try:
-                await self.call(storage.close, is_async=storage.is_async, timeout=CLOSE_SECONDS)
+                await self.call(close, is_async=storage.is_async, timeout=CLOSE_SECONDS)
             except Exception as error:  # noqa: BLE001 -- nothing depends on it any more
                 log.warning(
                     "storage was not closed",

@@ -46,7 +46,8 @@ class RedisConnection:
         self.sync = redis.Redis.from_url(url, socket_timeout=REPLY_SECONDS, **options)
         self._threads = ThreadConnections(self.sync.connection_pool)
         self._aio = redis.asyncio.Redis.from_url(url, socket_timeout=None, **options)
-        self._blocking = redis.asyncio.Redis.from_url(url, socket_timeout=None, **options)
+        self.asynchronous = redis.asyncio.Redis.from_url(url, socket_timeout=None, **options)
+        """For what waits in Redis, and for guests that bring commands of their own."""
         self._scripts = script_texts()
         self._shas: dict[str, str] = {}
         self._pending: list[tuple[bytes, asyncio.Future[Reply]]] = []
@@ -161,14 +162,14 @@ class RedisConnection:
         """
         try:
             async with asyncio.timeout(seconds + REPLY_SECONDS):
-                moved = await self._blocking.blmove(name, name, seconds, "LEFT", "LEFT")  # type: ignore[arg-type]
+                moved = await self.asynchronous.blmove(name, name, seconds, "LEFT", "LEFT")  # type: ignore[arg-type]
         except (RedisError, OSError) as error:
             raise self._translated(error) from error
         return moved is not None
 
     async def messages(self, channel: str) -> AsyncIterator[str]:
         """Everything published on a channel from now on. The first item, empty, says: listening."""
-        async with self._blocking.pubsub() as subscription:
+        async with self.asynchronous.pubsub() as subscription:
             try:
                 await subscription.subscribe(channel)
                 async for message in subscription.listen():
@@ -206,7 +207,7 @@ class RedisConnection:
         """Close every connection."""
         await asyncio.gather(*self._flushes, return_exceptions=True)
         await self._aio.aclose()
-        await self._blocking.aclose()
+        await self.asynchronous.aclose()
         self._threads.close()
         self.sync.close()
 

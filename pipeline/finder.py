@@ -95,6 +95,11 @@ class VconFinder:
             self._loaded[name] = spec, await asyncio.to_thread(load_storage, spec)
         return self._loaded[name][1]
 
+    @property
+    def loaded(self) -> tuple[LoadedStorage, ...]:
+        """The storages that have been asked for anything, and may hold connections."""
+        return tuple(storage for _, storage in self._loaded.values())
+
     async def _quietly_read(self, name: str, vcon_uuid: str) -> dict[str, Any] | None:
         try:
             storage = await self.storage(name)

@@ -81,7 +81,9 @@ class PipelineFront:
         sorted_set, expiry = settings.vcon_sorted_set_name, settings.vcon_redis_expiry
         intake = Intake(redis, sorted_set=sorted_set, max_depth=settings.max_queue_depth)
         limits = IngressLimits(settings.max_vcon_bytes, settings.require_ingress_key)
-        finder = VconFinder(self._configuration, VconStore(redis), self._calls, expiry)
+        self._finder = finder = VconFinder(
+            self._configuration, VconStore(redis), self._calls, expiry
+        )
         self._runs = Runs(redis, intake, self._queues, self._archive, self._configuration)
         kept = settings.run_expiry
         catalogue = Catalogue(redis, sorted_set, run_expiry=kept)
@@ -154,6 +156,7 @@ class PipelineFront:
         """Let go of everything."""
         with contextlib.suppress(UnavailableError):
             await self._partners.door.usage.write()
+        await self._calls.close_storages(self._finder.loaded)
         await self._connections.close()
         self._calls.close()
         self.snapshot.close()

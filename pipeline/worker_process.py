@@ -50,10 +50,10 @@ class WorkerProcess:
         queues = build_queues(settings, redis)
         self._calls = GuestCalls(settings.conserver_vcon_concurrency * 2, redis)
         self._readers = GuestCalls(READERS, redis)
-        finder = VconFinder(
+        self._finder = VconFinder(
             *(self._configuration, VconStore(redis), self._readers, settings.vcon_redis_expiry)
         )
-        elsewhere.install(Elsewhere(finder, asyncio.get_running_loop()))
+        elsewhere.install(Elsewhere(self._finder, asyncio.get_running_loop()))
         self._lease = Lease(redis, worker_id, settings.lease_seconds)
         journal = RunJournal(redis, queues)
         links = LinkSteps(redis, self._calls, journal, self._lease, Tracers(self._calls))
@@ -112,7 +112,8 @@ class WorkerProcess:
     async def close(self) -> None:
         """Let go of everything."""
         await asyncio.to_thread(self._lease.stop)
-        await self._calls.close_storages(self._configuration.guests.storages.values())
+        written = self._configuration.guests.storages.values()
+        await self._calls.close_storages([*written, *self._finder.loaded])
         await self._connections.close()
         self._calls.close()
         self._readers.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from redis import Redis
 
 from core.database import Database
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, UnknownNameError
 from core.ingress_ledger import PartnerRecords
 from core.settings import Settings
 from pipeline import configuration, connection, keys
@@ -158,3 +159,37 @@ def test_a_bad_configuration_keeps_the_service_from_starting(config: Path, redis
     with pytest.raises(ConfigurationError) as refused:
         Opened(settings(config, redis_url), None)  # type: ignore[arg-type]
     assert len(refused.value.problems) == 2
+
+
+async def nothing() -> None:
+    """Nobody needs to know of changes."""
+
+
+SHELF = """
+asked, closed = [], []
+def save(vcon_uuid, opts): ...
+def get(vcon_uuid, opts): asked.append(opts["name"])
+def close(): closed.append(list(asked))
+"""
+
+
+@pytest.fixture
+def shelves(tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration with two storages of one module."""
+    (tmp_path / "shelf_of_the_front.py").write_text(SHELF)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = "{module: shelf_of_the_front, options: {name: NAME}}"
+    storages = ", ".join(f"{name}: {module.replace('NAME', name)}" for name in "ab")
+    config.write_text(f"storages: {{{storages}}}\n{GOOD}")
+    return config
+
+
+async def test_storages_that_were_read_from_are_closed(shelves: Path, redis_url: str) -> None:
+    """At the end, and each module once, however many storages it is."""
+    given = settings(shelves, redis_url)
+    front = PipelineFront(given, Pruned(), partner_records(given), nothing)  # type: ignore[arg-type]
+    with pytest.raises(UnknownNameError):
+        await front.service.find_vcon(new_uuid(), None)
+    await front.close()
+    connection._installed.clear()
+    assert sys.modules.pop("shelf_of_the_front").closed == [["a", "b"]]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from lib import context_utils, error_tracking, redis_mgr
+from core.errors import UnavailableError
+from lib import aliases, context_utils, error_tracking, redis_mgr
 from pipeline import connection
 from pipeline.connection import RedisConnection
 
@@ -30,10 +33,24 @@ def test_keys_are_written_read_listed_and_removed() -> None:
     assert (redis_mgr.get_key("a:1"), redis_mgr.get_key("a:2")) == ({"x": [1]}, "text")
     assert sorted(redis_mgr.show_keys("a:*")) == ["a:1", "a:2"]
     assert (redis_mgr.delete_key("a:1"), redis_mgr.delete_key("a:1")) == (1, 0)
-    assert redis_mgr.redis is redis_mgr.get_client()
-    assert redis_mgr.redis.json().get("a:2") == "text"
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = redis_mgr.nothing
+    assert redis_mgr.redis.json().get("a:2") == redis_mgr.get_client().json().get("a:2") == "text"
+
+
+async def test_guests_import_the_client_before_there_is_a_connection(redis_url: str) -> None:
+    """As they do when they are loaded; it is the one that the process has when it is used."""
+    ours = connection._installed.pop()
+    sys.modules.pop("lib.redis_mgr")
+    aliases.install()
+    namespace: dict[str, Any] = {}
+    exec("from redis_mgr import redis, get_async_client", namespace)
+    redis, later = namespace["redis"], RedisConnection(redis_url)
+    with pytest.raises(UnavailableError):
+        redis.get("a:3")
+    connection.install(later)
+    assert redis.set("a:3", "text") is True
+    assert await (await namespace["get_async_client"]()).get("a:3") == "text"
+    await later.close()
+    await ours.close()
 
 
 def test_a_context_travels_with_a_uuid(redis_url: str) -> None:

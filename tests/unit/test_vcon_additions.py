@@ -34,6 +34,13 @@ def test_whoever_imports_the_class_gets_it_with_the_additions() -> None:
     assert hasattr(Vcon, "with_decoded_body")
 
 
+def test_a_vcon_may_be_made_of_its_text() -> None:
+    """As it comes from Redis or a queue; what is no JSON is said to be none."""
+    assert vcon_class()(f'{{"uuid": "{UUID}", "vcon": "0.4.0"}}').uuid == UUID
+    with pytest.raises(json.JSONDecodeError):
+        vcon_class()("{")
+
+
 @pytest.mark.parametrize("name", ["purpose", "type"])
 def test_a_tag_is_added_to_tags_of_any_form(name: str) -> None:
     """Beside attachments without purpose, and under the older name."""
