@@ -2,9 +2,12 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -202,25 +205,60 @@ outputs: [w.depot, inputs.n, inputs.ok]
     assert json.loads(capsys.readouterr().out)["outputs"] == outputs
 
 
-def test_new_writes_a_plugin_that_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Three files, and everything that the new plugin generates can be read."""
+@pytest.fixture
+def acme(parcel: None, tmp_path: Path) -> Iterator[Path]:
+    """The folder of a new plugin, which is found."""
     assert main(["connection", "new", "acme_mail", "-o", "plugins"]) == 0
-    files = sorted(path.name for path in Path("plugins/acme_mail").iterdir())
-    assert files == ["__init__.py", "provider.py", "requirements.txt"]
     path = list(flowlang.connections.__path__)
     plugin_registry.add_folder(tmp_path / "plugins")
-    try:
-        test_what_a_plugin_generates_can_be_read("acme_mail", tmp_path, capsys)
-        plugin = plugin_registry.require("acme_mail")
-        assert sorted(plugin.get_builtin_tasks()) == ["acme_mail_create", "acme_mail_get"]
-        needed = Path("plugins/acme_mail/requirements.txt").read_text().split()
-        assert plugin.get_dependencies() == needed
-        assert isinstance(plugin, ConnectionPlugin)
-    finally:
-        flowlang.connections.__path__[:] = path
-        del plugin_registry._plugins["acme_mail"]
+    yield tmp_path / "plugins" / "acme_mail"
+    flowlang.connections.__path__[:] = path
+    del plugin_registry._plugins["acme_mail"]
+    for name in [name for name in sys.modules if "acme_mail" in name]:
+        del sys.modules[name]
+
+
+def test_new_writes_a_plugin_that_is_found(
+    acme: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three files, and everything that the new plugin generates can be read."""
+    files = sorted(path.name for path in acme.iterdir() if path.is_file())
+    assert files == ["__init__.py", "provider.py", "requirements.txt"]
+    test_what_a_plugin_generates_can_be_read("acme_mail", tmp_path, capsys)
+    plugin = plugin_registry.require("acme_mail")
+    assert sorted(plugin.get_builtin_tasks()) == ["acme_mail_create", "acme_mail_get"]
+    assert plugin.get_dependencies() == (acme / "requirements.txt").read_text().split()
+    assert isinstance(plugin, ConnectionPlugin)
+
+
+@pytest.mark.usefixtures("acme")
+def test_a_new_plugin_runs_its_own_example(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Against a partner who keeps what it is given; a refusal is told without the key."""
+    kept: dict[str, Any] = {}
+
+    def partner(request: httpx.Request) -> httpx.Response:
+        if request.headers["authorization"] != "Bearer key-of-acme":
+            return httpx.Response(401, text="who are you, key-wrong?")
+        if request.method == "POST":
+            kept["7"] = json.loads(request.content)
+            return httpx.Response(201, json={"id": "7"})
+        return httpx.Response(200, json=kept[request.url.path.removeprefix("/resources/")])
+
+    client = partial(httpx.AsyncClient, transport=httpx.MockTransport(partner))
+    monkeypatch.setattr(httpx, "AsyncClient", client)
+    monkeypatch.setenv("ACME_MAIL_API_KEY", "key-of-acme")
+    assert main(["connection", "example", "acme_mail"]) == 0
+    capsys.readouterr()
+    run = ["run", "acme_mail_example.yaml", "--input", "item=hat"]
+    assert main(run) == 0
+    assert json.loads(capsys.readouterr().out)["outputs"] == {"data": {"name": "hat"}}
+    monkeypatch.setenv("ACME_MAIL_API_KEY", "key-wrong")
+    assert main(run) == 1
+    said = capsys.readouterr().out
+    assert "401" in said
+    assert "key-wrong" not in said
 
 
 @pytest.mark.parametrize("name", ["parcel", "Acme", "1a", "class", "a-b", "../x"])
