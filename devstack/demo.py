@@ -25,6 +25,14 @@ PARALLEL = 8
 STORED_SECONDS = 20.0
 POLL_SECONDS = 0.05
 
+ROWS = """
+SELECT id::text, octet_length(vcon_json::text),
+       (SELECT string_agg(each ->> 'body', '')
+        FROM jsonb_array_elements(vcon_json::jsonb -> 'attachments') AS each
+        WHERE each ->> 'purpose' = 'tags')
+FROM vcons
+"""
+
 console = Console(width=None if sys.stdout.isatty() else 120)
 
 
@@ -112,6 +120,16 @@ class Demo:
         await self.ask("GetRun", run["run_id"], 200, run_id=run["run_id"])
         await self.ask("StoreVcon", name, 200, vcon_uuid=uuid, storages=["postgres", "files"])
         await self.ask("GetVcon", f"{name}, from the file", 200, vcon_uuid=uuid, storage="files")
+        await self.ask("ListConnections", "what the chain talks to", 200)
+        query = {"query": "SELECT count(*) AS vcons FROM vcons"}
+        await self.ask(
+            "RunTask",
+            "pg_query: how many vCons there are",
+            200,
+            connection="customers",
+            task="pg_query",
+            params=query,
+        )
         await self.ask("RunChain", "no such chain: refused", 404, chain="dmo", vcon_uuid=uuid)
 
     async def show(self) -> None:
@@ -120,26 +138,25 @@ class Demo:
         console.print(self._stored_table(rows))
         console.print(self._asked_table())
 
-    async def _rows(self) -> dict[str, int]:
-        """What Postgres itself says: the bytes of each vCon's row, by uuid."""
+    async def _rows(self) -> dict[str, tuple[int, str]]:
+        """What Postgres itself says: the bytes of each vCon's row and its tags, by uuid."""
         url = self._system.stack.postgres.url(DATABASE)
         async with await psycopg.AsyncConnection.connect(url) as connection:
-            cursor = await connection.execute(
-                "SELECT id::text, octet_length(vcon_json::text) FROM vcons"
-            )
-            return dict(await cursor.fetchall())
+            cursor = await connection.execute(ROWS)
+            return {uuid: (size, _tier(tags)) for uuid, size, tags in await cursor.fetchall()}
 
-    def _stored_table(self, rows: dict[str, int]) -> Table:
+    def _stored_table(self, rows: dict[str, tuple[int, str]]) -> Table:
         table = _table("What became of each vCon")
-        for heading in ("sample", "status", "time", "row in Postgres", "file"):
+        for heading in ("sample", "status", "time", "customer", "row in Postgres", "file"):
             table.add_column(heading, overflow="fold")
         ingests = {asked.about: asked for asked in self._asked if asked.action == "IngestVcon"}
         for name, uuid in self._uuids.items():
             asked = ingests[name]
             files = list(self._system.data.rglob(f"{uuid}*")) or [self._system.data / "missing"]
             where = f"{files[0].relative_to(self._system.data).parent}/{uuid[:8]}...json"
-            row = f"vcons, {rows[uuid]} bytes" if uuid in rows else "missing"
-            table.add_row(name, _status(asked), _milliseconds(asked), row, where)
+            size, tier = rows.get(uuid, (0, "missing"))
+            row = f"vcons, {size} bytes" if uuid in rows else "missing"
+            table.add_row(name, _status(asked), _milliseconds(asked), tier, row, where)
         return table
 
     def _asked_table(self) -> Table:
@@ -150,6 +167,12 @@ class Demo:
             if asked.action != "IngestVcon":
                 table.add_row(asked.action, _status(asked), _milliseconds(asked), asked.about)
         return table
+
+
+def _tier(tags: str | None) -> str:
+    """What the link `tier` has had from the connection `customers`."""
+    found = [tag for tag in json.loads(tags or "[]") if tag.startswith("tier:")]
+    return found[-1].removeprefix("tier:") if found else "missing"
 
 
 def _table(title: str) -> Table:

@@ -30,6 +30,10 @@ class SqlPlugin(ConnectionPlugin):
     def _within(self, connection: Any) -> AbstractAsyncContextManager[None]:
         """A transaction: committed at the end, rolled back if anything is raised."""
 
+    def _alone(self, connection: Any) -> AbstractAsyncContextManager[None]:
+        """The same for one statement, which some databases carry out whole by itself."""
+        return self._within(connection)
+
     @abstractmethod
     async def _rows(self, connection: Any, query: str, params: Sequence[Any]) -> list[Outcome]:
         """The rows of a query."""
@@ -47,13 +51,13 @@ class SqlPlugin(ConnectionPlugin):
 
     async def query(self, connection: Any, query: str, params: Parameters = None) -> Outcome:
         """Rows as dicts: `rows`, `count`."""
-        async with self._told("query"), self._within(connection):
+        async with self._told("query"), self._alone(connection):
             rows = await self._rows(connection, query, params or ())
         return {"rows": rows, "count": len(rows)}
 
     async def execute(self, connection: Any, query: str, params: Parameters = None) -> Outcome:
         """Change rows: `rows_affected`, 0 for what changes none."""
-        async with self._told("execute"), self._within(connection):
+        async with self._told("execute"), self._alone(connection):
             return {"rows_affected": await self._affected(connection, query, params or ())}
 
     async def transaction(self, connection: Any, queries: Sequence[Mapping[str, Any]]) -> Outcome:

@@ -130,7 +130,8 @@ async def test_each_action_answers(system: Deployment) -> None:
     stored = await system.call("StoreVcon", vcon=vcon, storages=["files"])
     assert stored.json()["fields"]["storages"][0]["outcome"] == "ok"
     chains = await system.call("ListChains")
-    assert {each["name"] for each in chains.json()["fields"]["chains"]} == {"plain", "guests"}
+    names = {each["name"] for each in chains.json()["fields"]["chains"]}
+    assert names == {"plain", "guests", "asked"}
 
 
 @pytest.mark.parametrize(
@@ -245,3 +246,24 @@ async def test_a_guests_lines_in_the_workers_log_say_which_vcon(system: Deployme
     ]
     assert f"vcon={vcon_uuid}" in line
     assert "chain=guests" in line
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_chain_tags_from_a_query(system: Deployment) -> None:
+    """Over the connection that a storage and a caller use as well."""
+    vcon = SAMPLES["minimal-0.0.1"] | {"uuid": str(uuid.uuid4())}
+    answer = await system.call("IngestVcon", vcon=vcon, ingress_lists=["asked"])
+    runs = await finished(system, "asked", {vcon["uuid"]})
+    assert runs[vcon["uuid"]]["status"] == "done", (answer.text, runs)
+    answer = await system.call("GetVcon", vcon_uuid=vcon["uuid"], storage="lent")
+    [tags] = answer.json()["fields"]["attachments"]
+    assert json.loads(tags["body"]) == ["tier:gold", f"asked:{vcon['uuid']}"]
+    params = {"query": "SELECT count(*) AS n FROM vcons WHERE id = $1", "params": [vcon["uuid"]]}
+    asked = {"connection": "customers", "task": "pg_query", "params": params}
+    answer = await system.call("RunTask", **asked)
+    assert answer.json()["fields"]["outputs"] == {"rows": [{"n": 1}], "count": 1}
+    answer = await system.call("RunTask", **asked | {"task": "pg_execute"})
+    assert answer.status_code == httpx.codes.FORBIDDEN
+    answer = await system.call("ListConnections")
+    [told] = answer.json()["fields"]["connections"]
+    assert (told["health"], told["tasks"]) == ("ok", ["pg_query"])

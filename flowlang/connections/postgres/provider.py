@@ -1,7 +1,7 @@
 """Connects flows to PostgreSQL."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -106,6 +106,10 @@ class PostgresPlugin(SqlPlugin):
     async def _within(self, connection: Any) -> AsyncIterator[None]:
         async with connection.transaction():
             yield
+
+    def _alone(self, connection: Any) -> AbstractAsyncContextManager[None]:
+        """Nothing: each statement is a transaction, and BEGIN and COMMIT would be round trips."""
+        return nullcontext()
 
     async def _rows(
         self, connection: Any, query: str, params: Sequence[Any]
