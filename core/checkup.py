@@ -1,7 +1,8 @@
 """Looks whether a service could run as it is configured, without becoming one.
 
 Each check is a function that says in one line what it found, or raises. What it raises says what is
-wrong, where, and what to do. Nothing is written, joined or migrated.
+wrong, where, and what to do. Nothing is written, joined or migrated; only modules that are missing
+are installed, as at the start.
 """
 
 import asyncio

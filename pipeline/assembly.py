@@ -17,7 +17,7 @@ def config_path(settings: Settings) -> Path:
 
 def installer(settings: Settings) -> Installer:
     """What installs missing modules, if it may."""
-    return Installer(settings.modules_dir if settings.dynamic_install else None)
+    return Installer(settings.modules_dir, allowed=settings.dynamic_install)
 
 
 def redis_connection(settings: Settings) -> RedisConnection:

@@ -40,18 +40,14 @@ _PLAIN = ("--progress-bar", "off", "--no-compile", "--no-warn-script-location")
 
 
 class Installer:
-    """Installs into a folder of this Python's own below `folder`; with None, installs nothing."""
+    """Installs into a folder of this Python's own below `folder`, if there is one and it may."""
 
-    def __init__(self, folder: Path | None) -> None:
-        """What was installed there before can be imported from now on."""
+    def __init__(self, folder: Path | None, *, allowed: bool = True) -> None:
+        """What was installed there before can be imported from now on, also where that is all."""
         self._folder = folder and folder.absolute() / str(sys.implementation.cache_tag)
+        self.allowed = allowed and self._folder is not None
         if self._folder is not None and self._folder.is_dir():
             self._open(self._folder)
-
-    @property
-    def allowed(self) -> bool:
-        """Whether it installs anything."""
-        return self._folder is not None
 
     def install(self, wanted: Requirement, is_there: Callable[[], bool]) -> None:
         """Install a package and what it needs, once for all processes that want it now.

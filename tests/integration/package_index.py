@@ -111,6 +111,14 @@ def release(folder: Path, tag: str) -> None:
     _git(folder, "update-server-info")  # it may be served as files
 
 
+def commit(folder: Path, tag: str) -> str:
+    """The beginning of the commit that a tag stands for."""
+    command = ["git", "rev-parse", "--short=12", f"{tag}^{{commit}}"]
+    return subprocess.run(
+        command, cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
 def _git(folder: Path, *words: str) -> None:
     who = (
         "-c",

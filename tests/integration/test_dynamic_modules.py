@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import subprocess
@@ -13,19 +14,21 @@ from typing import Any
 
 import pytest
 
-from core.errors import ConfigurationError
-from pipeline.config import parse
+from core.errors import ConfigurationError, GuestError
+from lib import aliases
+from pipeline.config import StorageSpec, parse
 from pipeline.installer import Installer
-from pipeline.modules import Guests, load
+from pipeline.modules import Guests, load, load_storage
 from tests.canaries import canary
-from tests.integration.package_index import LINK, repository, serving, wheel
+from tests.integration.package_index import LINK, commit, repository, serving, wheel
 
+ROOMS = ("lib", "links", "storage", "tracers")
 ROOT = Path(__file__).parents[2]
 TOKEN = canary("ghp-token-of-a-test")
 EIGHT = """
 import os, sys
 from pathlib import Path
-from pipeline.config import parse
+from pipeline.config import StorageSpec, parse
 from pipeline.installer import Installer
 from pipeline.modules import load
 
@@ -34,7 +37,7 @@ children = []
 for _ in range(8):
     children.append(os.fork())
     if not children[-1]:
-        load(config, Installer(Path(sys.argv[1])))
+        load(config, Installer(Path(sys.argv[1]), allowed=bool(sys.argv[2])))
         os._exit(0 if sys.modules["made_up_link"].VERSION == "1" else 1)
 sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
 """
@@ -44,6 +47,20 @@ sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
 def folder(tmp_path: Path) -> Path:
     """MODULES_DIR."""
     return tmp_path / "modules"
+
+
+@pytest.fixture
+def rooms() -> Iterator[None]:
+    """The packages of guests and their aliases as they are, and after the test as they were."""
+    paths = {room: list(importlib.import_module(room).__path__) for room in ROOMS}
+    finders = sys.meta_path.copy()
+    aliases.install()
+    yield
+    sys.meta_path[:] = finders
+    for room, path in paths.items():
+        package = importlib.import_module(room)
+        package.__path__ = path
+        package.__dict__.pop("fancy", None)
 
 
 @pytest.fixture
@@ -123,10 +140,16 @@ def test_a_package_like_its_module_needs_no_pip_name(folder: Path, index: Path) 
     assert "tool_of_it" in sys.modules
 
 
-def test_a_repository_at_a_tag(folder: Path, tmp_path: Path) -> None:
-    """The revision that is named, built without an index."""
+def test_a_repository_at_a_tag(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The revision that is named, built without an index; another one later is told of."""
     url = repository(tmp_path / "repo")
     assert version(loaded(folder, "repo_link", f"{url}@v1")) == "v1"
+    for revision in ("v1", commit(tmp_path / "repo", "v1"), "main"):
+        assert version(loaded(folder, "repo_link", f"{url}@{revision}")) == "v1"
+    [warning] = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert vars(warning)["reason"] == "revision main is asked for, v1 is installed"
 
 
 def test_a_private_repository(
@@ -158,10 +181,29 @@ def test_one_that_died_in_the_middle(folder: Path, index: Path) -> None:
     assert names == {".lock", "made_up_link.py", "made_up_link-1.0.dist-info"}
 
 
+@pytest.mark.usefixtures("rooms")
 def test_a_package_may_add_to_the_built_in_ones(folder: Path, index: Path) -> None:
-    """A module in `links` of a package that was installed while the process runs."""
-    wheel(index, "fancy-link", "1.0", links__fancy=LINK.format(version="fancy"))
-    assert version(loaded(folder, "links.fancy", "fancy-link")) == "fancy"
+    """Modules of a package that was installed while the process runs, by both of their names."""
+    modules = {f"{room}__fancy": LINK.format(version=room) for room in ROOMS}
+    wheel(index, "fancy-link", "1.0", **modules)
+    assert version(loaded(folder, "server.links.fancy", "fancy-link")) == "links"
+    for room in ROOMS:
+        module = importlib.import_module(f"{room}.fancy")
+        assert room == module.VERSION
+        assert importlib.import_module(f"server.{room}.fancy") is module
+    assert importlib.import_module("links.tag").run
+
+
+def test_a_storage_that_is_only_read_from_is_not_installed(folder: Path, index: Path) -> None:
+    """Somebody waits for what it may have: nothing is installed in the middle of a vCon."""
+    wheel(index, "made-up-storage", "1.0", made_up_storage="def save(vcon_uuid, opts): ...\n")
+    with pytest.raises(GuestError, match="no module named 'made_up_storage'"):
+        load_storage(StorageSpec("x", "made_up_storage", "made-up-storage"))
+    storages = {"x": {"module": "made_up_storage", "pip_name": "made-up-storage"}}
+    chains = {"main": {"storages": ["x"]}}
+    config = parse({"storages": storages, "chains": chains}, {})
+    assert load(config, Installer(folder)).storages
+    assert load_storage(config.storages["x"]).save
 
 
 def test_nobody_brings_a_second_redis(folder: Path, index: Path) -> None:
@@ -210,7 +252,8 @@ def test_eight_processes_install_once(folder: Path, index: Path, asked: list[str
     """All can import it, and the index was asked for it once."""
     wheel(index, "made-up-link", "1.0", made_up_link=LINK.format(version="1"))
     command = [sys.executable, "-c", EIGHT, str(folder)]
-    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    for allowed in ("yes", ""):  # a restart finds it, also where nothing may be installed any more
+        assert subprocess.run([*command, allowed], cwd=ROOT, check=False).returncode == 0
     assert [each for each in asked if each.endswith(".whl")] == [
         "/made-up-link/made_up_link-1.0-py3-none-any.whl"
     ]
