@@ -3,7 +3,7 @@
 import keyword
 import re
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import yaml
@@ -41,30 +41,35 @@ def scaffold(given: Namespace) -> int:
 
 def helpers(given: Namespace) -> int:
     """Python helpers, if the plugin has any."""
-    plugin = plugin_registry.require(given.plugin)
-    if type(plugin).scaffold_task_helpers is ConnectionPlugin.scaffold_task_helpers:
-        print(f"Plugin '{plugin.name}' has no helpers.")
-        return 0
-    folder = _folder(given.output)
-    before = _times(folder)
-    plugin.scaffold_task_helpers(str(folder), **_named(given))
-    for path in _written(folder, before, ".py"):
-        compile(path.read_text(encoding="utf-8"), str(path), "exec")
-    return 0
+    return _generate(given, "scaffold_task_helpers", "helpers", _compile, (".py",))
 
 
 def example(given: Namespace) -> int:
     """An example flow, if the plugin has one."""
+    return _generate(given, "scaffold_example_flow", "example flow", Flow.read, (".yaml", ".yml"))
+
+
+def _generate(
+    given: Namespace,
+    method: str,
+    what: str,
+    read: Callable[[Path], object],
+    endings: tuple[str, ...],
+) -> int:
     plugin = plugin_registry.require(given.plugin)
-    if type(plugin).scaffold_example_flow is ConnectionPlugin.scaffold_example_flow:
-        print(f"Plugin '{plugin.name}' has no example flow.")
+    if getattr(type(plugin), method) is getattr(ConnectionPlugin, method):
+        print(f"Plugin '{plugin.name}' has no {what}.")
         return 0
     folder = _folder(given.output)
     before = _times(folder)
-    plugin.scaffold_example_flow(str(folder), **_named(given))
-    for path in _written(folder, before, ".yaml", ".yml"):
-        Flow.read(path)
+    getattr(plugin, method)(str(folder), **_named(given))
+    for path in _written(folder, before, endings):
+        read(path)
     return 0
+
+
+def _compile(path: Path) -> None:
+    compile(path.read_text(encoding="utf-8"), str(path), "exec")
 
 
 def _named(given: Namespace) -> dict[str, str]:
@@ -81,7 +86,7 @@ def _times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def _written(folder: Path, before: dict[Path, int], *endings: str) -> Iterator[Path]:
+def _written(folder: Path, before: dict[Path, int], endings: tuple[str, ...]) -> Iterator[Path]:
     for path, time in _times(folder).items():
         if path.suffix in endings and before.get(path) != time:
             yield path

@@ -1,10 +1,13 @@
 """Where a flow's name leads: to a file in its folder, and never out of it."""
 
+import re
 from pathlib import Path
 
 from flowlang.exceptions import FlowValidationError
 from flowlang.flow import Flow
 
+_NAME = re.compile(r"[\w-]+([./][\w-]+)*")
+_LONGEST = 200
 _FORMS = ("{}", "{}.yaml", "{}.yml", "{}/flow.yaml", "{}/flow.yml")
 
 
@@ -13,13 +16,13 @@ def find_flow(name: str, folder: Path | None) -> Path:
     if folder is None:
         raise FlowValidationError(f"Subflow '{name}' cannot be found: the flow is in no folder")
     home = folder.resolve()
-    for form in _FORMS:
+    for form in _FORMS if len(name) <= _LONGEST and _NAME.fullmatch(name) else ():
         path = (home / form.format(name)).resolve()
         if path.is_file() and path.is_relative_to(home) and path.suffix in (".yaml", ".yml"):
             return path
     there = sorted(path.stem for path in home.glob("*.y*ml")) if home.is_dir() else []
     raise FlowValidationError(
-        f"There is no flow '{name}' in {folder}. There is: {', '.join(there) or 'none'}"
+        f"There is no flow '{name:.{_LONGEST}}' in {folder}. There is: {', '.join(there) or 'none'}"
     )
 
 

@@ -5,33 +5,38 @@ the event loop use `run_task` and `run_flow`; those that run in a thread use `ru
 and `run_flow_from_thread`.
 """
 
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flowlang.exceptions import FlowLangError
 from flowlang.references import resolved
 from pipeline.service_connections import Result, installed
 
+_STATEMENTS = ("query", "queries")
+_OF_THE_VCON = re.compile(r"\$\{\s*(vcon|link)\b")
+
 
 class ConnectionFailedError(RuntimeError):
     """A task or a flow failed; the text says why and tells no secret."""
 
 
-async def run_task(connection: str, task: str, **params: Any) -> dict[str, Any]:
+async def run_task(connection: str, task: str, /, **params: Any) -> dict[str, Any]:
     """The outputs of one task, fit for JSON. Raises `ConnectionFailedError`."""
     return _outputs(f"{task} of {connection}", await installed().run_task(connection, task, params))
 
 
-async def run_flow(flow: str, **inputs: Any) -> dict[str, Any]:
+async def run_flow(flow: str, /, **inputs: Any) -> dict[str, Any]:
     """The outputs of a flow, a file in the folder of flows. Raises `ConnectionFailedError`."""
     return _outputs(f"flow {flow}", await installed().run_flow(flow, inputs))
 
 
-def run_task_from_thread(connection: str, task: str, **params: Any) -> dict[str, Any]:
+def run_task_from_thread(connection: str, task: str, /, **params: Any) -> dict[str, Any]:
     """`run_task` for a guest that runs in a thread."""
     return installed().from_thread(run_task(connection, task, **params))
 
 
-def run_flow_from_thread(flow: str, **inputs: Any) -> dict[str, Any]:
+def run_flow_from_thread(flow: str, /, **inputs: Any) -> dict[str, Any]:
     """`run_flow` for a guest that runs in a thread."""
     return installed().from_thread(run_flow(flow, **inputs))
 
@@ -45,6 +50,26 @@ def filled(value: Any, **roots: Any) -> Any:
         return resolved(value, roots)
     except FlowLangError as error:
         raise LookupError(str(error)) from None
+
+
+def require_fixed_statements(params: Mapping[str, Any]) -> None:
+    """Refuse parameters of a task whose statement would be made of what a vCon says.
+
+    Raises `ValueError`; to be asked when options are checked.
+    """
+    if any(_OF_THE_VCON.search(text) for text in _statements(params)):
+        raise ValueError(
+            "params.query: whoever wrote the vCon could change the statement; write a placeholder,"
+            " and the value into params.params"
+        )
+
+
+def _statements(params: Mapping[str, Any]) -> Iterator[str]:
+    for key in _STATEMENTS:
+        for each in params[key] if isinstance(params.get(key), list) else [params.get(key)]:
+            text = each.get("query") if isinstance(each, Mapping) else each
+            if isinstance(text, str):
+                yield text
 
 
 def _outputs(what: str, result: Result) -> dict[str, Any]:

@@ -6,19 +6,15 @@ it wrote there before, or nowhere without `store_as`. A vCon that is not there e
 unless `on_error` is `continue`.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from lib.connections import filled, run_task
+from lib.connections import filled, require_fixed_statements, run_task
 from lib.vcon_results import ResultOptions, ask_and_keep
 
 only_through_lib = True
-
-_STATEMENTS = ("query", "queries")
-_OF_THE_VCON = re.compile(r"\$\{\s*(vcon|link)\b")
 
 
 class Options(ResultOptions):
@@ -35,20 +31,8 @@ class Options(ResultOptions):
 
     @model_validator(mode="after")
     def _no_vcon_in_statements(self) -> Self:
-        if any(_OF_THE_VCON.search(text) for text in _statements(self.params)):
-            raise ValueError(
-                "params.query: whoever wrote the vCon could change the statement; write a "
-                "placeholder, and the value into params.params"
-            )
+        require_fixed_statements(self.params)
         return self
-
-
-def _statements(params: Mapping[str, Any]) -> Iterator[str]:
-    for key in _STATEMENTS:
-        for each in params[key] if isinstance(params.get(key), list) else [params.get(key)]:
-            text = each.get("query") if isinstance(each, Mapping) else each
-            if isinstance(text, str):
-                yield text
 
 
 async def run(

@@ -11,7 +11,7 @@ from typing import Any, Self
 import orjson
 from pydantic import Field, model_validator
 
-from lib.connections import filled, run_flow, run_task
+from lib.connections import filled, require_fixed_statements, run_flow, run_task
 from lib.options import GuestOptions
 from lib.vcon_redis import AsyncVconRedis
 
@@ -31,6 +31,7 @@ class Call(GuestOptions):
     def _one(self) -> Self:
         if (self.task is None) == (self.flow is None):
             raise ValueError("needs either a task or a flow")
+        require_fixed_statements(self.params)
         return self
 
 

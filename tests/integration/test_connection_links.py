@@ -182,6 +182,10 @@ async def test_a_storage_keeps_vcons_with_tasks(scene: Scene, service: ServiceCo
         ({"save": {"task": "t"}}, "connection: a task needs one"),
         ({"connection": "c", "save": {}}, "needs either a task or a flow"),
         ({"connection": "c", "save": {"task": "t", "flow": "f"}}, "needs either a task or a flow"),
+        (
+            {"connection": "c", "save": {"task": "t", "params": {"query": "'${vcon.subject}'"}}},
+            "could change the statement",
+        ),
     ],
 )
 def test_a_storage_needs_to_know_how(options: dict[str, Any], said: str):

@@ -144,6 +144,8 @@ async def test_a_task_is_run_if_it_is_exposed(
         ({"flow": "hidden"}, 403, "the flow hidden is not exposed"),
         ({"flow": "nosuch"}, 404, "Unknown flow: nosuch; known: ends, "),
         ({"flow": "../hidden"}, 404, "Unknown flow"),
+        ({"flow": "x" * 5000}, 404, "Unknown flow"),
+        ({"flow": "\0"}, 404, "Unknown flow"),
         ({"flow": "wants"}, 400, "Required input 'n' not provided"),
         ({"flow": "gone"}, 404, "Unknown flow: gone"),
         ({"flow": "fails"}, 502, "step bad: Task 'parcel_fail' failed after 1 retry attempts: wet"),
