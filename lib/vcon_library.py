@@ -16,6 +16,7 @@ from functools import cache
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from threading import Lock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from vcon import Vcon
 
 LIBRARY = "vcon"
+_PREPARING = Lock()
 
 
 class _Adding(Loader):
@@ -63,21 +65,26 @@ def prepare() -> None:
 
     It costs little: the library itself, which takes half a second, is not imported by this.
     """
+    with _PREPARING:
+        _prepare()
+
+
+def _prepare() -> None:
     with contextlib.suppress(ImportError), _logging_stays():  # a later version may do without
         import_module("logger")
     with contextlib.suppress(ImportError):
         import_module("authlib.deprecate")  # puts a filter of its own before all others: be later
     moving = r"authlib\.jose module is deprecated"
     warnings.filterwarnings("ignore", moving, DeprecationWarning)
-    if (library := sys.modules.get(LIBRARY)) is not None:
-        _add(library)
+    if LIBRARY in sys.modules:
+        _add(import_module(LIBRARY))  # which waits, if another thread is just importing it
     elif _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
 
 
 @cache
 def vcon_class() -> "type[Vcon]":
-    """`vcon.Vcon`, imported when it is first wanted."""
+    """`vcon.Vcon`, imported when it is first wanted, be it by many threads at once."""
     prepare()
     found: type[Vcon] = import_module("vcon").Vcon
     return found

@@ -240,3 +240,28 @@ def test_the_vcon_class_is_the_librarys_own() -> None:
     from vcon import Vcon
 
     assert klass is Vcon
+
+
+AT_ONCE = """
+import logging.config
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from lib.vcon_library import vcon_class
+
+configure, together = logging.config.fileConfig, Barrier(8)
+
+def first(_):
+    together.wait()
+    return vcon_class()({"uuid": "x", "created_at": "2024-05-01T10:00:00Z"}).hash
+
+with ThreadPoolExecutor(8) as threads:
+    assert len(set(threads.map(first, range(8)))) == 1
+assert logging.config.fileConfig is configure
+"""
+
+
+def test_many_threads_may_be_the_first_to_want_the_class() -> None:
+    """As when a worker begins with several vCons: all wait until it is whole."""
+    command = [sys.executable, "-c", AT_ONCE]
+    done = subprocess.run(command, cwd=SAMPLES.parent, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
