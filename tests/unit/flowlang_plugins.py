@@ -1,11 +1,14 @@
 """A small plugin that notes what is done with it, and a registry that knows it alone."""
 
 import asyncio
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from flowlang.connections import ConnectionPlugin, ConnectionPluginRegistry
+import flowlang.connections
+from flowlang.connections import ConnectionPlugin, ConnectionPluginRegistry, plugin_registry
 
 
 class Lent:
@@ -123,3 +126,20 @@ def parcels(folder: Path) -> ConnectionPluginRegistry:
     registry = ConnectionPluginRegistry("nothing", [str(folder)])
     registry.register(Parcel())
     return registry
+
+
+@contextmanager
+def forgotten(*names: str) -> Iterator[None]:
+    """What the real registry learns of plugins in folders is gone at the end."""
+    path = list(flowlang.connections.__path__)
+    plugin_registry.discover_plugins()
+    try:
+        yield
+    finally:
+        flowlang.connections.__path__[:] = path
+        plugin_registry._problems.clear()
+        for name in names:
+            plugin_registry._plugins.pop(name, None)
+            home = f"{flowlang.connections.__name__}.{name}"
+            for module in [each for each in sys.modules if f"{each}.".startswith(f"{home}.")]:
+                del sys.modules[module]

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-import flowlang.connections
 from core.errors import ConfigurationError
 from flowlang.connections import plugin_registry
 from pipeline.config import PipelineConfig, parse
@@ -13,7 +12,7 @@ from pipeline.config_connections import ConnectionSpec, FlowsSpec
 from pipeline.flows import problems_of
 from pipeline.modules_options import laid_over
 from storage import postgres
-from tests.unit.flowlang_plugins import Parcel
+from tests.unit.flowlang_plugins import Parcel, forgotten
 from tests.unit.test_flowlang_registry import plugin_folder
 
 DOCUMENT = {
@@ -177,15 +176,10 @@ def test_plugin_folders_of_the_configuration_are_looked_at(tmp_path: Path) -> No
     """A type is known from there; a broken plugin is told beside a type that is not."""
     plugin_folder(tmp_path, "fromconfig")
     plugin_folder(tmp_path, "brokenone", "1 / 0")
-    path = list(flowlang.connections.__path__)
     document = {"connection_plugins": [str(tmp_path)]}
     known = {"connections": {"c": {"type": "fromconfig"}}}
     broken = {"connections": {"c": {"type": "brokenone"}}}
-    try:
+    with forgotten("fromconfig", "brokenone"):
         assert problems_of(parse(document | known, {})) == []
         [problem] = problems_of(parse(document | broken, {}))
         assert "ZeroDivisionError" in problem
-    finally:
-        flowlang.connections.__path__[:] = path
-        del plugin_registry._plugins["fromconfig"]
-        plugin_registry._problems.clear()

@@ -11,11 +11,10 @@ import httpx
 import pytest
 import yaml
 
-import flowlang.cli_plugins
 from flowlang.cli import main
 from flowlang.connections import ConnectionPlugin, plugin_registry
 from flowlang.flow import Flow
-from tests.unit.flowlang_plugins import Parcel
+from tests.unit.flowlang_plugins import Parcel, forgotten
 
 pytestmark = pytest.mark.usefixtures("parcel")
 CONFIG = {
@@ -78,8 +77,9 @@ def test_missing_dependencies_are_told_and_installed(
     assert "pyyaml>=5: installed\n  nosuch-thing>=1: NOT INSTALLED\nMissing: 1/2" in said
     assert main(["connection", "install", "parcel", "--dry-run"]) == 0
     assert capsys.readouterr().out == f"{sys.executable} -m pip install 'nosuch-thing>=1'\n"
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    assert main(["connection", "install", "parcel"]) == 1
+    for python, code in (("false", 1), ("true", 0)):  # in the place of one that runs pip
+        monkeypatch.setattr(sys, "executable", python)
+        assert main(["connection", "install", "parcel"]) == code
     monkeypatch.setattr(Parcel, "get_dependencies", lambda _: ["--index-url=http://evil"])
     assert main(["connection", "install", "parcel", "--dry-run"]) == 1
     assert "nothing that pip could install" in capsys.readouterr().err
@@ -209,13 +209,9 @@ outputs: [w.depot, inputs.n, inputs.ok]
 def acme(parcel: None, tmp_path: Path) -> Iterator[Path]:
     """The folder of a new plugin, which is found."""
     assert main(["connection", "new", "acme_mail", "-o", "plugins"]) == 0
-    path = list(flowlang.connections.__path__)
-    plugin_registry.add_folder(tmp_path / "plugins")
-    yield tmp_path / "plugins" / "acme_mail"
-    flowlang.connections.__path__[:] = path
-    del plugin_registry._plugins["acme_mail"]
-    for name in [name for name in sys.modules if "acme_mail" in name]:
-        del sys.modules[name]
+    with forgotten("acme_mail"):
+        plugin_registry.add_folder(tmp_path / "plugins")
+        yield tmp_path / "plugins" / "acme_mail"
 
 
 def test_new_writes_a_plugin_that_is_found(
