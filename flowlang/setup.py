@@ -10,7 +10,7 @@ setup(
     python_requires=">=3.12",
     package_dir={"flowlang": "."},
     packages=["flowlang", *(f"flowlang.{name}" for name in find_packages())],
-    package_data={"flowlang": ["templates/*"], "": ["requirements.txt"]},
+    package_data={"flowlang": ["templates/*"], "": ["requirements.txt", "example.yaml"]},
     install_requires=["jsonschema", "packaging", "PyYAML"],
     entry_points={"console_scripts": ["flowlang = flowlang.cli:main"]},
 )

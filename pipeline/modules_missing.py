@@ -11,6 +11,7 @@ ROOMS = ("links", "storage", "tracers")
 """The packages that built-in guests are in."""
 
 EXTRAS = {
+    "asyncmy": "mysql",
     "boto3": "s3",
     "botocore": "s3",
     "deepgram": "deepgram",

@@ -1,79 +1,144 @@
-"""SQL that is put together: names quoted and rows grouped, never a value written into a text."""
+"""Statements made of names and records, for each dialect of SQL.
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+Values are always parameters. Names cannot be, so they are checked and quoted: what is quoted is
+taken as it is written, capitals included.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, groupby
 from typing import Any
 
+type Parameters = Sequence[Any] | Mapping[str, Any] | None
 type Record = Mapping[str, Any]
-type Batch = tuple[tuple[str, ...], list[Record]]
+
+_NAME = re.compile(r"[\w$](?:[\w$ -]*[\w$])?")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one database writes names and the places of values."""
+    """How a database wants names and placeholders written."""
 
-    product: str
     quote: str
     placeholder: Callable[[int], str]
-    """The place of the n-th value, counted from 1."""
+    """The placeholder of the nth parameter, the first being 1."""
+    longest: int | None = None
+    """How long a name may be, as `length` measures it; PostgreSQL cuts longer ones in silence."""
+    length: Callable[[str], int] = len
 
-    def name(self, text: object) -> str:
-        """A column's name, quoted. Raises ValueError for what can be none."""
-        if not isinstance(text, str) or not text or "\0" in text or len(text) > 128:
-            raise ValueError(f"{text!r:.80} is no name of a column or table")
-        return self.quote + text.replace(self.quote, self.quote * 2) + self.quote
+    def name(self, text: object, what: str = "column") -> str:
+        """A name, quoted. Raises ValueError for what is none."""
+        if not isinstance(text, str) or not _NAME.fullmatch(text):
+            raise ValueError(
+                f"{text!r} is no name of a {what}: letters, digits, _ and $ are allowed,"
+                " and blanks and hyphens between them"
+            )
+        if self.longest is not None and self.length(text) > self.longest:
+            raise ValueError(f"'{text}' is too long for the name of a {what}")
+        return f"{self.quote}{text}{self.quote}"
 
     def table(self, text: object) -> str:
-        """A table's name, with or without its schema before a dot, quoted."""
-        parts = text.split(".", 1) if isinstance(text, str) else [text]
-        return ".".join(self.name(part) for part in parts)
+        """A table's name, or `schema.table`, quoted. Raises ValueError."""
+        if not isinstance(text, str) or text.count(".") > 1:
+            raise ValueError(f"{text!r} is no name of a table: name it `table` or `schema.table`")
+        return ".".join(self.name(part, "table") for part in text.split("."))
 
-    def insert(self, table: str, columns: Sequence[str]) -> str:
-        """One row with these columns."""
-        names = ", ".join(map(self.name, columns))
-        places = ", ".join(self.placeholder(n) for n in range(1, len(columns) + 1))
-        return f"INSERT INTO {self.table(table)} ({names}) VALUES ({places})"  # noqa: S608 - quoted
-
-    def update(self, table: str, columns: Sequence[str], key: str) -> str:
-        """These columns of the rows with a key, whose value comes last."""
-        sets = [f"{self.name(c)} = {self.placeholder(n)}" for n, c in enumerate(columns, 1)]
-        where = f"{self.name(key)} = {self.placeholder(len(columns) + 1)}"
-        return f"UPDATE {self.table(table)} SET {', '.join(sets)} WHERE {where}"  # noqa: S608 - quoted
+    def names(self, columns: Sequence[str]) -> str:
+        """Columns, as they stand in an INSERT."""
+        return ", ".join(map(self.name, columns))
 
 
-def batches(records: Iterable[Record], size: int) -> Iterator[list[Batch]]:
-    """So many records at a time, those with the same columns in a row together.
+POSTGRES = Dialect('"', lambda n: f"${n}", 63, lambda text: len(text.encode()))
+MYSQL = Dialect("`", lambda _: "%s", 64)
+SQLITE = Dialect('"', lambda _: "?")
 
-    Each record counts with its own columns: one that the first does not have is not lost.
-    Raises ValueError for what is no record, and for a size below 1.
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL and what stands at its placeholders."""
+
+    sql: str
+    parameters: Parameters = None
+    rows: list[list[Any]] | None = None
+    """Parameters for as many executions as there are lists."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a statement: the rows it returned, and how many it touched."""
+
+    rows: list[dict[str, Any]]
+    affected: int
+    status: str = ""
+    """How the server names it: `UPDATE 2`."""
+
+
+def insertions(dialect: Dialect, table: str, records: Sequence[Record]) -> Iterator[Statement]:
+    """INSERTs of all records in their order; a column that one lacks gets the column's default.
+
+    Raises ValueError for a wrong name and a record without fields.
     """
-    if size < 1:
-        raise ValueError(f"batch_size: must be 1 or more, not {size}")
-    remaining = iter(_checked(records))
-    while batch := list(islice(remaining, size)):
-        yield _grouped(batch)
+    into = dialect.table(table)
+    for columns, alike in _by_columns(records):
+        marks = ", ".join(dialect.placeholder(n) for n in range(1, len(columns) + 1))
+        sql = f"INSERT INTO {into} ({dialect.names(columns)}) VALUES ({marks})"  # noqa: S608 - quoted
+        yield Statement(sql, rows=[[record[name] for name in columns] for record in alike])
 
 
-def _checked(records: Iterable[Record]) -> Iterator[Record]:
-    for place, record in enumerate(records):
-        if not isinstance(record, Mapping) or not record:
-            raise ValueError(f"record {place}: expected columns with values, got {record!r:.80}")
-        yield record
+def updates(
+    dialect: Dialect, table: str, records: Sequence[Record], key: str
+) -> Iterator[Statement]:
+    """UPDATEs that set what each record has besides its key, in the rows with that key.
+
+    Raises ValueError for a wrong name, a record without the key and one with nothing but the key.
+    """
+    into, where = dialect.table(table), dialect.name(key)
+    for columns, alike in _by_columns(records):
+        changed = [name for name in columns if name != key]
+        if key not in columns or not changed:
+            raise ValueError(f"every record needs '{key}' and a field to set, {alike[0]} has not")
+        numbers = count(1)
+        to = ", ".join(
+            f"{dialect.name(name)} = {dialect.placeholder(next(numbers))}" for name in changed
+        )
+        sql = f"UPDATE {into} SET {to} WHERE {where} = {dialect.placeholder(next(numbers))}"  # noqa: S608 - quoted
+        yield Statement(sql, rows=[[record[each] for each in (*changed, key)] for record in alike])
 
 
-def _grouped(records: list[Record]) -> list[Batch]:
-    groups: list[Batch] = []
+def _by_columns(records: Sequence[Record]) -> Iterator[tuple[list[str], list[Record]]]:
+    """Neighbours that have the same fields, in whatever order, and these fields."""
     for record in records:
-        columns = tuple(record)
-        if not groups or set(groups[-1][0]) != set(columns):
-            groups.append((columns, []))
-        groups[-1][1].append(record)
-    return groups
+        if not isinstance(record, Mapping) or not record:
+            raise ValueError(f"{record!r} is no record: it must be a mapping of fields to values")
+    for columns, alike in groupby(records, key=lambda record: sorted(record, key=str)):
+        yield columns, list(alike)
 
 
-def key_of(record: Record, key_field: str) -> Any:
-    """The value by which a record's row is found. Raises ValueError when it has none."""
-    if record.get(key_field) is None:
-        raise ValueError(f"an update has no '{key_field}': {sorted(record)}")
-    return record[key_field]
+def batches[Each](given: object, size: int, what: str) -> list[list[Each]]:
+    """The records of a list, `size` at a time. Raises ValueError."""
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"{what} must be a list of records")  # noqa: TRY004 - a user's input
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"batch_size must be a whole number above 0, not {size!r}")
+    return [list(given[at : at + size]) for at in range(0, len(given), size)]
+
+
+def statements(queries: object) -> list[Statement]:
+    """Those of a transaction, given as `{query, params}` each. Raises ValueError."""
+    if not isinstance(queries, list | tuple) or not queries:
+        raise ValueError("queries must be a list of {query, params}")
+    for each in queries:
+        if not isinstance(each, Mapping) or not each.get("query") or each.keys() - _QUERY:
+            raise ValueError(f"a query is given as {{query, params}}, not as {each!r}")
+    return [Statement(each["query"], parameters(each.get("params"))) for each in queries]
+
+
+_QUERY = {"query", "params"}
+
+
+def parameters(given: object) -> Parameters:
+    """The values for placeholders; none where the list is empty. Raises ValueError."""
+    if given is not None and not isinstance(given, list | tuple | Mapping):
+        raise ValueError(f"params must be a list, not {given!r}")
+    return given or None

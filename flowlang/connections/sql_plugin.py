@@ -1,125 +1,128 @@
-"""The five tasks that every SQL database has, over what a plugin says of its own."""
+"""The five tasks that every SQL database has."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import chain
+from pathlib import Path
+from string import Template
 from typing import Any, ClassVar
 
-from flowlang.connections.base import ConnectionPlugin
-from flowlang.connections.sql import Dialect, Record, batches, key_of
-from flowlang.exceptions import FlowExecutionError
+from flowlang.connections.built_in import BuiltInPlugin, Operation, generate
+from flowlang.connections.sql import (
+    Dialect,
+    Done,
+    Parameters,
+    Record,
+    Statement,
+    batches,
+    insertions,
+    parameters,
+    statements,
+    updates,
+)
 
-TASKS = ("query", "execute", "transaction", "batch_insert", "batch_update")
-
-type Parameters = Sequence[Any] | None
-type Outcome = dict[str, Any]
+HELPERS = Path(__file__).parent.parent / "templates" / "db_helpers.py.txt"
 
 
-class SqlPlugin(ConnectionPlugin):
-    """A plugin for a SQL database: its tasks are `PREFIX_query`, `PREFIX_execute` and so on."""
+class SqlPlugin(BuiltInPlugin):
+    """Makes statements of what the tasks are given; a database's own plugin runs them."""
 
-    prefix: ClassVar[str]
-    dialect: ClassVar[Dialect]
     category = "database"
-
-    def get_builtin_tasks(self) -> dict[str, Callable[..., Any]]:
-        """Each with the plugin's prefix in front."""
-        return {f"{self.prefix}_{name}": getattr(self, name) for name in TASKS}
+    dialect: ClassVar[Dialect]
 
     @abstractmethod
-    def _within(self, connection: Any) -> AbstractAsyncContextManager[None]:
-        """A transaction: committed at the end, rolled back if anything is raised."""
+    async def run(
+        self, connection: Any, plan: Sequence[Statement], *, atomic: bool = False
+    ) -> list[Done]:
+        """Run statements one after another; all or none of them where `atomic`."""
 
-    def _alone(self, connection: Any) -> AbstractAsyncContextManager[None]:
-        """The same for one statement, which some databases carry out whole by itself."""
-        return self._within(connection)
+    def operations(self) -> Mapping[str, Operation]:
+        """Query, execute, transaction, batch insert, batch update."""
+        return {
+            "query": self._query,
+            "execute": self._execute,
+            "transaction": self._transaction,
+            "batch_insert": self._batch_insert,
+            "batch_update": self._batch_update,
+        }
 
-    @abstractmethod
-    async def _rows(self, connection: Any, query: str, params: Sequence[Any]) -> list[Outcome]:
-        """The rows of a query."""
+    async def _query(
+        self, query: str, params: Parameters = None, connection: Any = None
+    ) -> dict[str, Any]:
+        """Run a statement: `rows`, each a dict, and their `count`."""
+        [done] = await self.run(connection, [Statement(query, parameters(params))])
+        return {"rows": done.rows, "count": len(done.rows)}
 
-    @abstractmethod
-    async def _affected(self, connection: Any, query: str, params: Sequence[Any]) -> int:
-        """How many rows a statement has changed."""
+    async def _execute(
+        self, query: str, params: Parameters = None, connection: Any = None
+    ) -> dict[str, Any]:
+        """Run a statement: `rows_affected`."""
+        [done] = await self.run(connection, [Statement(query, parameters(params))])
+        return {"rows_affected": done.affected}
 
-    @abstractmethod
-    async def _many(self, connection: Any, query: str, rows: list[Sequence[Any]]) -> int:
-        """How many rows a statement has changed, carried out once for each row of parameters."""
+    async def _transaction(
+        self, queries: list[dict[str, Any]], connection: Any = None
+    ) -> dict[str, Any]:
+        """Run all of `{query, params}` or none: `results`, one for each, and their `count`."""
+        done = await self.run(connection, statements(queries), atomic=True)
+        return {"results": [self.told(each) for each in done], "count": len(done)}
 
-    async def _outcome(self, connection: Any, query: str, params: Sequence[Any]) -> Any:
-        return {"rows_affected": await self._affected(connection, query, params)}
+    def told(self, done: Done) -> Any:
+        """What a transaction tells of one statement."""
+        return {"rows_affected": done.affected}
 
-    async def query(self, connection: Any, query: str, params: Parameters = None) -> Outcome:
-        """Rows as dicts: `rows`, `count`."""
-        async with self._told("query"), self._alone(connection):
-            rows = await self._rows(connection, query, params or ())
-        return {"rows": rows, "count": len(rows)}
+    async def _batch_insert(
+        self, table: str, records: list[Record], batch_size: int = 1000, connection: Any = None
+    ) -> dict[str, Any]:
+        """Insert all records or none: `inserted_count`, `batches`, `table`."""
 
-    async def execute(self, connection: Any, query: str, params: Parameters = None) -> Outcome:
-        """Change rows: `rows_affected`, 0 for what changes none."""
-        async with self._told("execute"), self._alone(connection):
-            return {"rows_affected": await self._affected(connection, query, params or ())}
+        def plan(batch: list[Record]) -> Iterable[Statement]:
+            return insertions(self.dialect, table, batch)
 
-    async def transaction(self, connection: Any, queries: Sequence[Mapping[str, Any]]) -> Outcome:
-        """Several statements (`query`, `params`), all or none: `results`, `count`."""
-        async with self._told("transaction"), self._within(connection):
-            results = [
-                await self._outcome(connection, each["query"], each.get("params") or ())
-                for each in queries
-            ]
-        return {"results": results, "count": len(results)}
+        given: list[list[Record]] = batches(records, batch_size, "records")
+        return await self._in_batches(connection, given, plan, "inserted_count", table)
 
-    async def batch_insert(
-        self, connection: Any, table: str, records: Iterable[Record], batch_size: int = 1000
-    ) -> Outcome:
-        """Add rows, all or none: `inserted_count`, `batches`, `table`."""
-        count = number = 0
-        async with self._told("batch insert"), self._within(connection):
-            for batch in batches(records, batch_size):
-                number += 1
-                for columns, group in batch:
-                    rows: list[Sequence[Any]] = [[each[c] for c in columns] for each in group]
-                    insert = self.dialect.insert(table, columns)
-                    count += await self._many(connection, insert, rows)
-        return _counted("inserted_count", count, number, table)
-
-    async def batch_update(
+    async def _batch_update(
         self,
-        connection: Any,
         table: str,
-        updates: Iterable[Record],
+        updates: list[Record],
         key_field: str = "id",
         batch_size: int = 1000,
-    ) -> Outcome:
-        """Change rows by their key, all or none: `updated_count`, `batches`, `table`."""
-        count = number = 0
-        async with self._told("batch update"), self._within(connection):
-            for batch in batches(updates, batch_size):
-                number += 1
-                for names, group in batch:
-                    columns = [each for each in names if each != key_field]
-                    rows: list[Sequence[Any]] = [
-                        [*(each[c] for c in columns), key_of(each, key_field)] for each in group
-                    ]
-                    if columns:
-                        update = self.dialect.update(table, columns, key_field)
-                        count += await self._many(connection, update, rows)
-        return _counted("updated_count", count, number, table)
+        connection: Any = None,
+    ) -> dict[str, Any]:
+        """Update rows by their key, all or none: `updated_count` (rows), `batches`, `table`."""
 
-    @asynccontextmanager
-    async def _told(self, doing: str) -> Any:
-        try:
-            yield
-        except FlowExecutionError:
-            raise
-        except KeyError as error:
-            msg = f"{self.dialect.product} {doing} failed: a statement has no {error}"
-            raise FlowExecutionError(msg) from error
-        except Exception as error:
-            said = str(error).strip() or type(error).__name__
-            raise FlowExecutionError(f"{self.dialect.product} {doing} failed: {said}") from error
+        def plan(batch: list[Record]) -> Iterable[Statement]:
+            return _updates(self.dialect, table, batch, key_field)
+
+        given: list[list[Record]] = batches(updates, batch_size, "updates")
+        return await self._in_batches(connection, given, plan, "updated_count", table)
+
+    async def _in_batches(
+        self,
+        connection: Any,
+        given: list[list[Record]],
+        plan: Callable[[list[Record]], Iterable[Statement]],
+        counted: str,
+        table: str,
+    ) -> dict[str, Any]:
+        if not given:
+            return {counted: 0, "batches": 0}
+        whole = list(chain.from_iterable(map(plan, given)))
+        done = await self.run(connection, whole, atomic=True)
+        return {counted: sum(each.affected for each in done), "batches": len(given), "table": table}
+
+    def scaffold_task_helpers(
+        self, output_dir: str, connection_name: str | None = None, **kwargs: Any
+    ) -> None:
+        """Write `db_helpers.py`: functions for single rows, over this plugin's tasks."""
+        text = Template(HELPERS.read_text(encoding="utf-8")).substitute(
+            plugin=self.name,
+            cls=type(self).__name__,
+            prefix=self.prefix,
+            connection=connection_name or self.scaffold_name,
+        )
+        generate(Path(output_dir) / "db_helpers.py", text)
 
 
-def _counted(what: str, count: int, number: int, table: str) -> Outcome:
-    counted: Outcome = {what: count, "batches": number}
-    return counted | {"table": table} if number else counted
+_updates = updates  # a task's parameter has the same name

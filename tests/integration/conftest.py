@@ -1,6 +1,19 @@
 """Fixtures that several files of integration tests share."""
 
+from tests.integration.flowlang_fixtures import database, database_config, mariadb_server
 from tests.integration.pipeline_fixtures import at_once, client, news, redis, scene
 from tests.integration.vendors_scene import s3_url, vendors, vendors_server
 
-__all__ = ["at_once", "client", "news", "redis", "s3_url", "scene", "vendors", "vendors_server"]
+__all__ = [
+    "at_once",
+    "client",
+    "database",
+    "database_config",
+    "mariadb_server",
+    "news",
+    "redis",
+    "s3_url",
+    "scene",
+    "vendors",
+    "vendors_server",
+]

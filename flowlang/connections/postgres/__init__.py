@@ -1,4 +1,4 @@
-"""PostgreSQL, over psycopg 3 and a pool."""
+"""PostgreSQL, over psycopg 3 and its pool."""
 
 from flowlang.connections import plugin_registry
 from flowlang.connections.postgres.provider import PostgresPlugin

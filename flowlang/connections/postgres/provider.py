@@ -1,179 +1,160 @@
-"""Connects flows to PostgreSQL."""
+"""PostgreSQL, over a pool of psycopg 3."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from pathlib import Path
-from typing import Any, ClassVar
+import asyncio
+import select
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
-from flowlang.connections.generated import connection_yaml, generate
-from flowlang.connections.sql import Dialect
+from flowlang.connections.sql import POSTGRES, Done, Statement
 from flowlang.connections.sql_plugin import SqlPlugin
 from flowlang.exceptions import ConnectionError
 
-SCHEMES = ("postgres://", "postgresql://")
-TEMPLATES = Path(__file__).parent
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection, AsyncCursor
+    from psycopg_pool import AsyncConnectionPool
+
+    type Rows = AsyncConnection[dict[str, Any]]
 
 
 class PostgresPlugin(SqlPlugin):
-    """Queries and changes tables; values stand in a text as `$1`, `$2`."""
+    """Queries with `$1`, `$2`; JSON columns take and give mappings."""
 
     name = "postgres"
-    description = "PostgreSQL"
-    prefix: ClassVar[str] = "pg"
-    dialect: ClassVar[Dialect] = Dialect("PostgreSQL", '"', "${}".format)
+    description = "PostgreSQL database"
+    product = "PostgreSQL"
+    prefix = "pg"
+    dialect = POSTGRES
+    dependencies = ("psycopg[pool]>=3.2",)
+    required = ("url",)
+    properties = {
+        "url": {
+            "type": "string",
+            "description": "postgresql://user:password@host:5432/database",
+        },
+        "pool_size": {
+            "type": "integer",
+            "default": 10,
+            "minimum": 1,
+            "maximum": 100,
+            "description": "How many connections there may be at once",
+        },
+        "min_pool_size": {
+            "type": "integer",
+            "default": 1,
+            "minimum": 0,
+            "description": "How many are kept open",
+        },
+        "timeout": {
+            "type": "number",
+            "default": 30,
+            "exclusiveMinimum": 0,
+            "description": "Seconds that a statement may take",
+        },
+    }
+    schemes = ("postgres://", "postgresql://")
+    scaffold = {"url": "${env.DATABASE_URL}", "pool_size": 10, "timeout": 30}
 
     def __init__(self) -> None:
         super().__init__()
-        self._pool: Any = None
-        self._timeout = 30.0
-
-    def get_config_schema(self) -> dict[str, Any]:
-        """A URL, and how many connections at most."""
-        return {
-            "type": "object",
-            "required": ["url"],
-            "properties": {
-                "url": {"type": "string", "description": "postgresql://user:password@host/name"},
-                "pool_size": {"type": "integer", "default": 10, "minimum": 1, "maximum": 100},
-                "min_pool_size": {"type": "integer", "default": 1, "minimum": 0},
-                "timeout": {
-                    "type": "integer",
-                    "default": 30,
-                    "minimum": 1,
-                    "description": "seconds for one statement, and to wait for a connection",
-                },
-            },
-        }
-
-    def get_dependencies(self) -> list[str]:
-        """The driver with its pool."""
-        return ["psycopg[pool]>=3.2"]
+        self._pool: AsyncConnectionPool[Rows] | None = None
+        self._timeout: float | None = None
 
     def validate_config(self, config: dict[str, Any]) -> tuple[bool, str | None]:
-        """The URL's scheme, and sizes that fit one another."""
-        if not str(config.get("url", "")).startswith(SCHEMES):
-            return False, f"url must begin with {' or '.join(SCHEMES)}"
-        if config.get("min_pool_size", 1) > config.get("pool_size", 10):
-            return False, "min_pool_size must not be above pool_size"
-        return True, None
+        """Whether it is a PostgreSQL URL, and the pool's sizes fit together."""
+        sizes = [self.setting(config, name) for name in ("min_pool_size", "pool_size")]
+        if all(isinstance(size, int) for size in sizes) and sizes[0] > sizes[1]:
+            return False, f"min_pool_size {sizes[0]} is more than pool_size {sizes[1]}"
+        return super().validate_config(config)
 
     async def connect(self, config: dict[str, Any]) -> Any:
-        """Open the pool; the first connection is made by hand, since it tells what is wrong."""
+        """Open the pool, after one connection has shown that the server lets us in."""
         import psycopg
-        from psycopg_pool import AsyncConnectionPool
+        import psycopg.rows
+        import psycopg_pool
 
-        self._timeout = config.get("timeout", 30)
-        options: dict[str, Any] = {
-            "autocommit": True,
-            "connect_timeout": self._timeout,
-            "cursor_factory": psycopg.AsyncRawCursor,
-            "row_factory": psycopg.rows.dict_row,
-            "options": f"-c statement_timeout={int(self._timeout * 1000)}",
-        }
-        first = await psycopg.AsyncConnection.connect(config["url"], **options)
-        await first.close()
-        self._pool = AsyncConnectionPool(
-            config["url"],
-            kwargs=options,
-            min_size=config.get("min_pool_size", 1),
-            max_size=config.get("pool_size", 10),
-            timeout=self._timeout,
+        url, self._timeout = config["url"], self.setting(config, "timeout")
+        await (await psycopg.AsyncConnection.connect(url)).close()
+        self._pool = psycopg_pool.AsyncConnectionPool(
+            url,
             open=False,
+            min_size=self.setting(config, "min_pool_size"),
+            max_size=self.setting(config, "pool_size"),
+            kwargs={
+                "autocommit": True,
+                "row_factory": psycopg.rows.dict_row,
+                "cursor_factory": psycopg.AsyncRawCursor,
+            },
+            check=_check,
         )
         await self._pool.open()
         return self._pool
 
     async def disconnect(self) -> None:
-        """Close the pool with all its connections."""
-        if self._pool is not None:
-            pool, self._pool = self._pool, None
+        """Close the pool."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
             await pool.close()
 
-    async def get_connection(self) -> Any:
-        """One of the pool's."""
+    async def get_connection(self) -> "Rows":
+        """One of the pool: in autocommit, with rows as dicts and placeholders `$1`."""
         if self._pool is None:
-            raise ConnectionError("the pool is not open")
+            raise ConnectionError("PostgreSQL is not connected")
         return await self._pool.getconn()
 
-    async def release_connection(self, connection: Any) -> None:
-        """Back into the pool; one that is broken is replaced."""
+    async def release_connection(self, connection: "Rows") -> None:
+        """Give it back; a transaction left open is rolled back."""
         if self._pool is None:
             await connection.close()
         else:
             await self._pool.putconn(connection)
 
-    @asynccontextmanager
-    async def _within(self, connection: Any) -> AsyncIterator[None]:
-        async with connection.transaction():
-            yield
+    async def run(
+        self, connection: "Rows", plan: Sequence[Statement], *, atomic: bool = False
+    ) -> list[Done]:
+        """Run statements; a single one is a transaction by itself."""
+        async with connection.transaction() if atomic else nullcontext():
+            return [await self._done(connection, each) for each in plan]
 
-    def _alone(self, connection: Any) -> AbstractAsyncContextManager[None]:
-        """Nothing: each statement is a transaction, and BEGIN and COMMIT would be round trips."""
-        return nullcontext()
-
-    async def _rows(
-        self, connection: Any, query: str, params: Sequence[Any]
-    ) -> list[dict[str, Any]]:
-        cursor = await connection.execute(query, _adapted(params))
-        return list(await cursor.fetchall()) if cursor.description else []
-
-    async def _affected(self, connection: Any, query: str, params: Sequence[Any]) -> int:
-        cursor = await connection.execute(query, _adapted(params))
-        return max(0, int(cursor.rowcount))
-
-    async def _outcome(self, connection: Any, query: str, params: Sequence[Any]) -> Any:
-        cursor = await connection.execute(query, _adapted(params))
-        return str(cursor.statusmessage)
-
-    async def _many(self, connection: Any, query: str, rows: list[Sequence[Any]]) -> int:
+    async def _done(self, connection: "Rows", statement: Statement) -> Done:
         async with connection.cursor() as cursor:
-            await cursor.executemany(query, [_adapted(row) for row in rows])
-            return max(0, int(cursor.rowcount))
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await _execute(cursor, statement)
+                    rows = await cursor.fetchall() if cursor.description else []
+            except TimeoutError:
+                raise TimeoutError(f"no answer within {self._timeout} s") from None
+            return Done(rows, max(cursor.rowcount, 0), cursor.statusmessage or "")
 
-    def scaffold_connection_config(self, name: str = "db", **kwargs: Any) -> str:
-        """A connection by the URL in `DATABASE_URL`."""
-        size = kwargs.get("pool_size", 10)
-        return connection_yaml(name, self.name, url="${env.DATABASE_URL}", pool_size=size)
-
-    def scaffold_task_helpers(
-        self, output_dir: str, connection_name: str = "db", **kwargs: Any
-    ) -> None:
-        """`db_helpers.py`: the queries that every table needs."""
-        text = (TEMPLATES / "db_helpers.py.txt").read_text(encoding="utf-8")
-        generate(output_dir, "db_helpers.py", text)
-
-    def scaffold_example_flow(
-        self, output_dir: str, connection_name: str = "db", **kwargs: Any
-    ) -> None:
-        """`postgres_example.yaml`: asks the database what it is."""
-        text = f"""flow: PostgresExample
-description: Asks the database for its version
-
-connections:{self.scaffold_connection_config(connection_name)}
-steps:
-  - pg_query:
-      id: asked
-      connection: {connection_name}
-      query: "SELECT version() AS version, $1::text AS said"
-      params: ["hello"]
-      outputs:
-        - rows
-
-outputs:
-  - name: version
-    value: ${{asked.rows[0].version}}
-"""
-        generate(output_dir, "postgres_example.yaml", text)
+    def told(self, done: Done) -> Any:
+        """The server's own words, such as `UPDATE 2`."""
+        return done.status
 
 
-def _adapted(params: Sequence[Any]) -> list[Any]:
-    """Objects as JSON: the driver itself takes no dict."""
+async def _execute(cursor: "AsyncCursor[Any]", statement: Statement) -> None:
+    sql: Any = statement.sql
+    if statement.rows is not None:
+        await cursor.executemany(sql, [list(map(_adapted, row)) for row in statement.rows])
+    elif isinstance(statement.parameters, Mapping):
+        raise ValueError("params must be a list, for $1, $2 and so on")
+    else:
+        given = statement.parameters
+        await cursor.execute(sql, None if given is None else list(map(_adapted, given)))
+
+
+def _adapted(value: Any) -> Any:
+    """Mappings, and lists of them, are JSON; a list of anything else is an array."""
     from psycopg.types.json import Jsonb
 
-    return [Jsonb(each) if _is_json(each) else each for each in params]
+    listed = isinstance(value, list) and any(isinstance(each, Mapping) for each in value)
+    return Jsonb(value) if listed or isinstance(value, Mapping) else value
 
 
-def _is_json(value: Any) -> bool:
-    return isinstance(value, dict) or (
-        isinstance(value, list) and any(isinstance(each, dict) for each in value)
-    )
+async def _check(connection: "Rows") -> None:
+    """Ask the server only if it has sent something unasked: its goodbye, as a rule."""
+    from psycopg_pool import AsyncConnectionPool
+
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        await AsyncConnectionPool.check_connection(connection)

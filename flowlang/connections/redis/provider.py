@@ -1,72 +1,57 @@
 """Connects flows to Redis."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from flowlang.connections.base import ConnectionPlugin
-from flowlang.connections.generated import connection_yaml, generate
-from flowlang.exceptions import ConnectionError, FlowExecutionError
+from flowlang.connections.built_in import BuiltInPlugin, Operation
+from flowlang.exceptions import ConnectionError
 
-SCHEMES = ("redis://", "rediss://")
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
-type Outcome = dict[str, Any]
+SECONDS = {"type": "number", "default": 5.0, "minimum": 0.1}
+
+type Outputs = dict[str, Any]
 
 
-class RedisPlugin(ConnectionPlugin):
+class RedisPlugin(BuiltInPlugin):
     """Reads and writes keys. A value that is no text or number is kept as JSON text."""
 
     name = "redis"
     description = "Redis"
     category = "caching"
+    product = "Redis"
+    prefix = "redis"
+    dependencies = ("redis>=5.0.0",)
+    required = ("url",)
+    properties = {
+        "url": {"type": "string", "description": "redis://user:password@host:port/number"},
+        "max_connections": {"type": "integer", "default": 50, "minimum": 1, "maximum": 500},
+        "decode_responses": {
+            "type": "boolean",
+            "default": True,
+            "description": "Whether values are texts; otherwise bytes",
+        },
+        "socket_timeout": SECONDS,
+        "socket_connect_timeout": SECONDS,
+    }
+    schemes = ("redis://", "rediss://")
+    scaffold = {"url": "${env.REDIS_URL}"}
+    scaffold_name = "cache"
 
     def __init__(self) -> None:
         super().__init__()
-        self._client: Any = None
-
-    def get_config_schema(self) -> dict[str, Any]:
-        """A URL, how many connections at most, and how long to wait."""
-        seconds = {"type": "number", "default": 5.0, "minimum": 0.1}
-        return {
-            "type": "object",
-            "required": ["url"],
-            "properties": {
-                "url": {"type": "string", "description": "redis://user:password@host:port/number"},
-                "max_connections": {
-                    "type": "integer",
-                    "default": 50,
-                    "minimum": 1,
-                    "maximum": 500,
-                },
-                "decode_responses": {"type": "boolean", "default": True},
-                "socket_timeout": seconds,
-                "socket_connect_timeout": seconds,
-            },
-        }
-
-    def get_dependencies(self) -> list[str]:
-        """The driver."""
-        return ["redis>=5.0.0"]
-
-    def validate_config(self, config: dict[str, Any]) -> tuple[bool, str | None]:
-        """The URL's scheme."""
-        if not str(config.get("url", "")).startswith(SCHEMES):
-            return False, f"url must begin with {' or '.join(SCHEMES)}"
-        return True, None
+        self._client: Redis | None = None
 
     async def connect(self, config: dict[str, Any]) -> Any:
         """Open the client, and see that the server answers."""
         from redis.asyncio import BlockingConnectionPool, Redis
 
-        seconds = config.get("socket_timeout", 5.0)
+        names = ("max_connections", "decode_responses", "socket_timeout", "socket_connect_timeout")
+        settings = {name: self.setting(config, name) for name in names}
         pool = BlockingConnectionPool.from_url(
-            config["url"],
-            max_connections=config.get("max_connections", 50),
-            decode_responses=config.get("decode_responses", True),
-            socket_timeout=seconds,
-            socket_connect_timeout=config.get("socket_connect_timeout", 5.0),
-            timeout=seconds,
+            config["url"], timeout=settings["socket_timeout"], **settings
         )
         self._client = Redis.from_pool(pool)
         await self._client.ping()
@@ -74,98 +59,67 @@ class RedisPlugin(ConnectionPlugin):
 
     async def disconnect(self) -> None:
         """Close the client with all its connections."""
-        if self._client is not None:
-            client, self._client = self._client, None
+        client, self._client = self._client, None
+        if client is not None:
             await client.aclose()
 
-    async def get_connection(self) -> Any:
+    async def get_connection(self) -> "Redis":
         """The one client: it takes a connection of its pool for each command."""
         if self._client is None:
-            raise ConnectionError("the client is not open")
+            raise ConnectionError("Redis is not connected")
         return self._client
 
-    def get_builtin_tasks(self) -> dict[str, Callable[..., Any]]:
+    def operations(self) -> Mapping[str, Operation]:
         """One for each command."""
-        names = ("get", "set", "delete", "exists", "expire", "incr", "hgetall", "hset")
-        return {f"redis_{name}": getattr(self, name) for name in names}
+        return {
+            "get": self._get,
+            "set": self._set,
+            "delete": self._delete,
+            "exists": self._exists,
+            "expire": self._expire,
+            "incr": self._incr,
+            "hgetall": self._hgetall,
+            "hset": self._hset,
+        }
 
-    async def get(self, connection: Any, key: str) -> Outcome:
+    async def _get(self, key: str, connection: Any = None) -> Outputs:
         """A text: `value`, None when there is none; `exists`."""
-        async with _told("get"):
-            value = await connection.get(key)
+        value = await connection.get(key)
         return {"value": value, "exists": value is not None}
 
-    async def set(self, connection: Any, key: str, value: Any, ex: int | None = None) -> Outcome:
+    async def _set(
+        self, key: str, value: Any, ex: int | None = None, connection: Any = None
+    ) -> Outputs:
         """Write a text, for `ex` seconds if that is given: `success`."""
-        async with _told("set"):
-            return {"success": bool(await connection.set(key, _text(value), ex=ex))}
+        return {"success": bool(await connection.set(key, _text(value), ex=ex))}
 
-    async def delete(self, connection: Any, keys: str | list[str]) -> Outcome:
+    async def _delete(self, keys: str | list[str], connection: Any = None) -> Outputs:
         """Remove keys: `deleted_count`."""
-        async with _told("delete"):
-            named = _listed(keys)
-            return {"deleted_count": await connection.delete(*named) if named else 0}
+        named = _listed(keys)
+        return {"deleted_count": await connection.delete(*named) if named else 0}
 
-    async def exists(self, connection: Any, keys: str | list[str]) -> Outcome:
+    async def _exists(self, keys: str | list[str], connection: Any = None) -> Outputs:
         """How many of these keys are there: `count`; `exists` when all are."""
-        async with _told("exists"):
-            named = _listed(keys)
-            count = await connection.exists(*named) if named else 0
+        named = _listed(keys)
+        count = await connection.exists(*named) if named else 0
         return {"count": count, "exists": count == len(named) > 0}
 
-    async def expire(self, connection: Any, key: str, seconds: int) -> Outcome:
+    async def _expire(self, key: str, seconds: int, connection: Any = None) -> Outputs:
         """Let a key go after so many seconds: `success`, False when there is none."""
-        async with _told("expire"):
-            return {"success": bool(await connection.expire(key, seconds))}
+        return {"success": bool(await connection.expire(key, seconds))}
 
-    async def incr(self, connection: Any, key: str, amount: int = 1) -> Outcome:
+    async def _incr(self, key: str, amount: int = 1, connection: Any = None) -> Outputs:
         """Add to a number: `value` after that."""
-        async with _told("incr"):
-            return {"value": await connection.incrby(key, amount)}
+        return {"value": await connection.incrby(key, amount)}
 
-    async def hgetall(self, connection: Any, key: str) -> Outcome:
+    async def _hgetall(self, key: str, connection: Any = None) -> Outputs:
         """All fields of a hash: `hash`, empty when there is none."""
-        async with _told("hgetall"):
-            return {"hash": dict(await connection.hgetall(key))}
+        return {"hash": dict(await connection.hgetall(key))}
 
-    async def hset(self, connection: Any, key: str, mapping: Mapping[str, Any]) -> Outcome:
+    async def _hset(self, key: str, mapping: Mapping[str, Any], connection: Any = None) -> Outputs:
         """Write fields of a hash: `fields_set`, how many are new."""
-        async with _told("hset"):
-            texts = {name: _text(value) for name, value in mapping.items()}
-            return {"fields_set": await connection.hset(key, mapping=texts) if texts else 0}
-
-    def scaffold_connection_config(self, name: str = "cache", **kwargs: Any) -> str:
-        """A connection by the URL in `REDIS_URL`."""
-        return connection_yaml(name, self.name, url="${env.REDIS_URL}")
-
-    def scaffold_example_flow(
-        self, output_dir: str, connection_name: str = "cache", **kwargs: Any
-    ) -> None:
-        """`redis_example.yaml`: writes a key and reads it again."""
-        text = f"""flow: RedisExample
-description: Writes a key and reads it again
-
-connections:{self.scaffold_connection_config(connection_name)}
-steps:
-  - redis_set:
-      id: written
-      connection: {connection_name}
-      key: "flowlang:example"
-      value: hello
-      ex: 60
-
-  - redis_get:
-      id: read
-      connection: {connection_name}
-      key: "flowlang:example"
-      outputs:
-        - value
-
-outputs:
-  - name: value
-    value: ${{read.value}}
-"""
-        generate(output_dir, "redis_example.yaml", text)
+        texts = {name: _text(value) for name, value in mapping.items()}
+        return {"fields_set": await connection.hset(key, mapping=texts) if texts else 0}
 
 
 def _listed(keys: str | list[str]) -> list[str]:
@@ -178,12 +132,3 @@ def _text(value: Any) -> Any:
     if isinstance(value, str | bytes | int | float) and not isinstance(value, bool):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-@asynccontextmanager
-async def _told(doing: str) -> AsyncIterator[None]:
-    try:
-        yield
-    except Exception as error:
-        said = str(error) or type(error).__name__
-        raise FlowExecutionError(f"Redis {doing} failed: {said}") from error

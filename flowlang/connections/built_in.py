@@ -1,0 +1,101 @@
+"""What the built-in plugins share: tasks that say what failed, and files to begin with."""
+
+import functools
+import sys
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from flowlang.connections.base import ConnectionPlugin
+from flowlang.connections.connection import said
+from flowlang.exceptions import FlowExecutionError
+
+type Operation = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
+
+
+class BuiltInPlugin(ConnectionPlugin):
+    """A plugin most of which is said in tables."""
+
+    product: ClassVar[str]
+    """The service's own name, for messages."""
+    prefix: ClassVar[str]
+    """What the names of its tasks begin with: `pg` for `pg_query`."""
+    required: ClassVar[tuple[str, ...]]
+    properties: ClassVar[Mapping[str, Mapping[str, Any]]]
+    """The JSON schema of each field of a connection's configuration."""
+    dependencies: ClassVar[tuple[str, ...]] = ()
+    schemes: ClassVar[tuple[str, ...]] = ()
+    """What the field `url`, if there is one, begins with."""
+    scaffold: ClassVar[Mapping[str, Any]]
+    """A configuration to begin with."""
+    scaffold_name: ClassVar[str] = "db"
+
+    @abstractmethod
+    def operations(self) -> Mapping[str, Operation]:
+        """The tasks, by their names without the prefix."""
+
+    def get_builtin_tasks(self) -> dict[str, Callable[..., Any]]:
+        """The tasks; whatever one raises is told as FlowExecutionError."""
+        return {
+            f"{self.prefix}_{name}": _telling(f"{self.product} {name.replace('_', ' ')}", operation)
+            for name, operation in self.operations().items()
+        }
+
+    def get_config_schema(self) -> dict[str, Any]:
+        """Every field with its type, limits and default; no other is accepted."""
+        return {
+            "type": "object",
+            "required": list(self.required),
+            "additionalProperties": False,
+            "properties": {name: dict(each) for name, each in self.properties.items()},
+        }
+
+    def validate_config(self, config: dict[str, Any]) -> tuple[bool, str | None]:
+        """Whether the URL is one of this service."""
+        if self.schemes and not str(config.get("url", "")).startswith(self.schemes):
+            return False, f"url must start with {' or '.join(self.schemes)}"
+        return True, None
+
+    def get_dependencies(self) -> list[str]:
+        """The driver."""
+        return list(self.dependencies)
+
+    def setting(self, config: Mapping[str, Any], name: str) -> Any:
+        """A field of the configuration, or its default."""
+        return config.get(name, self.properties[name].get("default"))
+
+    def scaffold_connection_config(self, name: str | None = None, **kwargs: Any) -> str:
+        """A connection as it stands in YAML, secrets left to the environment."""
+        fields = {"type": self.name, **self.scaffold, **kwargs}
+        lines = (f"    {key}: {value}\n" for key, value in fields.items())
+        return f"\n  {name or self.scaffold_name}:\n{''.join(lines)}"
+
+    def scaffold_example_flow(
+        self, output_dir: str, connection_name: str | None = None, **kwargs: Any
+    ) -> None:
+        """Write `<plugin>_example.yaml`, which runs as it is."""
+        name = connection_name or self.scaffold_name
+        home = Path(str(sys.modules[type(self).__module__].__file__)).parent
+        text = (home / "example.yaml").read_text(encoding="utf-8")
+        configuration = self.scaffold_connection_config(name, **kwargs).strip("\n")
+        text = text.replace("@configuration@", configuration).replace("@connection@", name)
+        generate(Path(output_dir) / f"{self.name}_example.yaml", text)
+
+
+def generate(path: Path, text: str) -> None:
+    """Write a file, and print where it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(f"Generated: {path}")  # noqa: T201 - a plugin tells so on the command line
+
+
+def _telling(what: str, operation: Operation) -> Operation:
+    @functools.wraps(operation)
+    async def task(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            return await operation(*args, **kwargs)
+        except Exception as error:
+            raise FlowExecutionError(f"{what} failed: {said(error)}") from error
+
+    return task
