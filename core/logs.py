@@ -23,6 +23,11 @@ _QUIET = {
     "alembic": logging.WARNING,
     "httpx": logging.WARNING,  # logs each URL, which may hold credentials
     "httpcore": logging.WARNING,
+    # Libraries of vendors, of which chains use some: at INFO the first ones log URLs, at DEBUG all
+    # log headers or some of what they send.
+    **dict.fromkeys(("httpx2", "httpcore2", "elastic_transport"), logging.WARNING),
+    **dict.fromkeys(("openai", "groq", "deepgram", "pymongo", "pymilvus"), logging.INFO),
+    **dict.fromkeys(("botocore", "boto3", "urllib3", "elasticsearch"), logging.INFO),
 }
 
 type Form = Literal["auto", "json", "text"]

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
 
-import boto3
 import psycopg
 import pytest
 import pytest_asyncio
@@ -82,7 +81,11 @@ async def system(
         f"{JLINC}/event/produce": {"created": {"eventId": "e"}},
     }
     file.write_text(config(vendors.base))
-    settings = {"OPENAI_BASE_URL": f"{vendors.base}/v1", "AWS_ENDPOINT_URL": s3_url}
+    settings = {
+        "OPENAI_BASE_URL": f"{vendors.base}/v1",
+        "AWS_ENDPOINT_URL": s3_url,
+        "LOG_LEVEL": "DEBUG",
+    }
     async with Deployment(file, settings=settings) as deployment:
         await asyncio.to_thread(make_user, deployment)
         yield deployment
@@ -108,6 +111,8 @@ async def test_the_documents_configuration_runs_a_vcon_with_audio(
     names = [f"vcontest-{name}@jlinc.example" for name in ("system", *LINKS, "system")]
     ends = [(event["senderShortName"], event["recipientShortName"]) for event in events]
     assert ends == list(pairwise(names))
+    for what in (HEARD, "[botocore", "[httpcore2", "[openai"):
+        assert what not in system.service.logged()
 
 
 def make_user(system: Deployment) -> None:
@@ -120,6 +125,8 @@ def make_user(system: Deployment) -> None:
 
 def made_bucket(url: str) -> Any:
     """The bucket, which is there before the service is."""
+    import boto3
+
     keys = {"aws_access_key_id": KEYS["your_key"], "aws_secret_access_key": KEYS["your_secret"]}
     resource = boto3.resource("s3", endpoint_url=url, region_name="us-east-1", **keys)
     return resource.create_bucket(Bucket=BUCKET)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -37,3 +38,16 @@ def tags(document: dict[str, Any]) -> list[str]:
 def sample_names() -> list[str]:
     """The names of all samples."""
     return sorted(path.stem for path in SAMPLES.glob("*.json"))
+
+
+class Later:
+    """A module that is imported when it is first used.
+
+    Vendors' libraries take seconds, which every process would spend that only collects the tests.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._name), name)

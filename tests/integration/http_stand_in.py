@@ -62,6 +62,8 @@ class _Handler(BaseHTTPRequestHandler):
     """What the server does with a connection."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = 65536  # an answer in pieces is waited for, 40 ms each
+    disable_nagle_algorithm = True
     stand_in: StandIn
 
     def setup(self) -> None:

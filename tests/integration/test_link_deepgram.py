@@ -11,9 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from lib.http_client import close
-from links import deepgram_link
 from pipeline.store import VconStore
-from tests.guests.scene import canonical, connected
+from tests.guests.scene import Later, canonical, connected
 from tests.integration.http_stand_in import StandIn
 from tests.integration.vendor_links_scene import (
     CEILING_SECONDS,
@@ -30,6 +29,8 @@ from tests.integration.vendors_scene import (
     QUICK,
     written,
 )
+
+deepgram_link = Later("links.deepgram_link")
 
 
 @pytest.fixture(autouse=True)

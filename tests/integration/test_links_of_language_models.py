@@ -11,9 +11,8 @@ import pytest
 
 from lib.http_client import close
 from lib.patience import VendorError
-from links import analyze, check_and_tag
 from pipeline.store import VconStore
-from tests.guests.scene import connected, tags
+from tests.guests.scene import Later, connected, tags
 from tests.integration.http_stand_in import StandIn
 from tests.integration.vendor_links_scene import (
     CEILING_SECONDS,
@@ -30,6 +29,8 @@ from tests.integration.vendors_scene import (
     transcribed,
     written,
 )
+
+analyze, check_and_tag = Later("links.analyze"), Later("links.check_and_tag")
 
 
 @pytest.fixture(autouse=True)

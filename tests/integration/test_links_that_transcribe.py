@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from lib.http_client import close
-from links import groq_whisper, openai_transcribe
 from pipeline.store import VconStore
-from tests.guests.scene import canonical, connected
+from tests.guests.scene import Later, canonical, connected
 from tests.integration.http_stand_in import StandIn
 from tests.integration.vendor_links_scene import (
     CEILING_SECONDS,
@@ -31,6 +30,8 @@ from tests.integration.vendors_scene import (
     with_recording,
     written,
 )
+
+groq_whisper, openai_transcribe = Later("links.groq_whisper"), Later("links.openai_transcribe")
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +104,7 @@ def test_a_vendor_whose_library_is_missing_is_told_with_its_extra(
 ) -> None:
     """Through `transcribe` too."""
     monkeypatch.setitem(sys.modules, "deepgram", None)
-    monkeypatch.delitem(sys.modules, "links.deepgram_link")
-    monkeypatch.delattr("links.deepgram_link")
+    monkeypatch.delitem(sys.modules, "links.deepgram_link", raising=False)
+    monkeypatch.delattr("links.deepgram_link", raising=False)
     assert "pip install '.[deepgram]'" in problem("links.deepgram_link", {"DEEPGRAM_KEY": "k"})
     assert "pip install '.[deepgram]'" in problem("links.transcribe", {"vendor": "deepgram"})

@@ -13,12 +13,12 @@ import pytest
 from lib import vcon_egress_compat
 from lib.patience import VendorError
 from pipeline.store import VconStore
-from storage import elasticsearch
 from tests.canaries import canary
-from tests.guests.scene import canonical, connected
+from tests.guests.scene import Later, canonical, connected
 from tests.integration.http_stand_in import StandIn
 from tests.integration.vendors_scene import FAULTS, QUICK, SHORT, transcribed
 
+elasticsearch = Later("storage.elasticsearch")
 TENANT = {"purpose": "tenant", "body": '{"id": 7}', "encoding": "json"}
 VCON = transcribed() | {"attachments": [TENANT]}
 UUID = VCON["uuid"]

@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymilvus import MilvusClient
 
 from lib.http_client import close
 from lib.patience import VendorError
-from storage import milvus
-from storage.milvus import collection
-from storage.milvus.texts import party_id, text_of
 from tests.canaries import canary
-from tests.guests.scene import canonical, connected
+from tests.guests.scene import Later, canonical, connected
 from tests.integration.http_stand_in import StandIn
 from tests.integration.vendors_scene import HEARD, QUICK, transcribed
 
+milvus = Later("storage.milvus")
+collection = Later("storage.milvus.collection")
+texts = Later("storage.milvus.texts")
 VCON = transcribed()
 UUID = VCON["uuid"]
 KEY = canary("key-for-vectors")
@@ -68,7 +67,7 @@ def empty() -> None:
             client.delete("vcons", filter='vcon_uuid != ""')
 
 
-def rows(client: MilvusClient | None = None) -> list[dict[str, Any]]:
+def rows() -> list[dict[str, Any]]:
     """What is in the collection."""
     [client] = collection._clients.values()
     return list(client.query("vcons", filter='vcon_uuid != ""', output_fields=["*"]))
@@ -83,7 +82,7 @@ async def test_a_vcon_is_kept_with_its_vector_and_facts(
     [row] = await asyncio.to_thread(rows)
     assert row.pop("id")
     assert row.pop("embedding") == VECTOR
-    text = text_of(VCON)
+    text = texts.text_of(VCON)
     assert HEARD in text
     assert row == {
         "vcon_uuid": UUID,
@@ -149,11 +148,11 @@ def test_what_a_vcon_says() -> None:
     document = canonical("analysis-transcript-summary-sentiment-0.4.0")
     document["analysis"][0]["body"] = json.dumps({"transcript": "Words."})
     document["dialog"].append({"type": "text", "body": "A text."})
-    assert text_of(document) == (
+    assert texts.text_of(document) == (
         "Words. Beatriz renews the service plan for a year, tyres included. "
         "Party: Beatriz Lowell. Party: Tomasz Wrona. A text."
     )
-    assert text_of({"uuid": UUID}) == ""
+    assert texts.text_of({"uuid": UUID}) == ""
 
 
 @pytest.mark.parametrize(
@@ -170,4 +169,4 @@ def test_what_a_vcon_says() -> None:
 )
 def test_who_a_vcon_is_with(parties: list[dict[str, Any]], expected: str) -> None:
     """The best name of the first party that has one."""
-    assert party_id({"parties": parties}) == expected
+    assert texts.party_id({"parties": parties}) == expected

@@ -8,16 +8,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from nx_27017.handler import NeoSQLiteHandler
-from nx_27017.server import handle_client
-from pymongo import AsyncMongoClient
-from pymongo.errors import PyMongoError
 
 from pipeline.store import VconStore
-from storage import mongo
 from tests.canaries import canary
-from tests.guests.scene import TAGGED, canonical, connected, sample_names
+from tests.guests.scene import TAGGED, Later, canonical, connected, sample_names
 
+nx_handler = Later("nx_27017.handler")
+nx_server = Later("nx_27017.server")
+pymongo = Later("pymongo")
+
+mongo = Later("storage.mongo")
 VCON = canonical(TAGGED) | {"created_at": "2025-02-28T23:30:00.123456-05:00"}
 UUID = VCON["uuid"]
 MISSING = "00000000-0000-8000-8000-000000000000"
@@ -35,9 +35,9 @@ async def store(redis_url: str) -> AsyncIterator[VconStore]:
 @pytest.fixture
 async def options() -> AsyncIterator[dict[str, Any]]:
     """Options of the storage in a database without anything."""
-    handler = NeoSQLiteHandler(":memory:")
+    handler = nx_handler.NeoSQLiteHandler(":memory:")
     server = await asyncio.start_server(
-        lambda reader, writer: handle_client(reader, writer, handler), "127.0.0.1", 0
+        lambda reader, writer: nx_server.handle_client(reader, writer, handler), "127.0.0.1", 0
     )
     port = server.sockets[0].getsockname()[1]
     yield {"url": f"mongodb://127.0.0.1:{port}/", "database": "conserver", "collection": "vcons"}
@@ -48,7 +48,7 @@ async def options() -> AsyncIterator[dict[str, Any]]:
 
 async def found(options: dict[str, Any]) -> list[dict[str, Any]]:
     """What is in the collection, through a client of the test's own."""
-    async with AsyncMongoClient(options["url"], tz_aware=True) as client:
+    async with pymongo.AsyncMongoClient(options["url"], tz_aware=True) as client:
         return await client["conserver"]["vcons"].find().to_list()
 
 
@@ -121,7 +121,7 @@ async def test_a_server_that_is_not_there_is_an_error_without_the_url() -> None:
     """After the time-out; no password is in it."""
     secret = canary("password-of-the-mongo")
     options = {"url": f"mongodb://me:{secret}@127.0.0.1:9/", "timeout": 0.05}
-    with pytest.raises(PyMongoError) as error:
+    with pytest.raises(pymongo.errors.PyMongoError) as error:
         await mongo.get(UUID, options)
     assert secret not in str(error.value)
     await mongo.close()

@@ -7,18 +7,18 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
 
 from lib import vcon_egress_compat
 from pipeline.config import parse
 from pipeline.modules import load
 from pipeline.store import VconStore
-from storage import s3
 from tests.canaries import canary
-from tests.guests.scene import TAGGED, canonical, connected, sample_names
+from tests.guests.scene import TAGGED, Later, canonical, connected, sample_names
 
+boto3 = Later("boto3")
+botocore = Later("botocore.exceptions")
+s3 = Later("storage.s3")
 VCON = canonical(TAGGED) | {"created_at": "2025-02-28T23:30:00-05:00"}
 UUID = VCON["uuid"]
 KEY = f"2025/02/28/{UUID}.vcon"
@@ -88,9 +88,9 @@ async def test_a_path_comes_before_all_keys(options: dict[str, Any], bucket: Any
 
 
 @pytest.mark.usefixtures("bucket")
-async def test_every_sample_comes_back(store: VconStore, options: dict[str, Any]) -> None:
-    """As it was in Redis."""
-    for before in map(canonical, sample_names()):
+async def test_samples_of_all_kinds_come_back(store: VconStore, options: dict[str, Any]) -> None:
+    """As they were in Redis."""
+    for before in map(canonical, sample_names()[::3]):
         await store.put(before)
         await save(options, before["uuid"])
         assert await asyncio.to_thread(s3.get, before["uuid"], options) == before
@@ -120,9 +120,9 @@ async def test_errors_are_told_and_not_taken_for_an_empty_bucket(options: dict[s
     """A bucket or a server that is not there is an error for every function."""
     nowhere = options | {"endpoint_url": "http://127.0.0.1:9", "timeout": 1}
     for function in (s3.save, s3.get, s3.delete):
-        with pytest.raises(ClientError, match="NoSuchBucket"):
+        with pytest.raises(botocore.ClientError, match="NoSuchBucket"):
             await asyncio.to_thread(function, UUID, options)
-    with pytest.raises(BotoCoreError, match="Could not connect"):
+    with pytest.raises(botocore.BotoCoreError, match="Could not connect"):
         await asyncio.to_thread(s3.get, UUID, nowhere)
 
 

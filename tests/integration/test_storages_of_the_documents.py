@@ -9,7 +9,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-import boto3
 import psycopg
 import pytest
 
@@ -20,9 +19,10 @@ from pipeline.config import parse
 from pipeline.modules import LoadedStorage, load
 from pipeline.store import VconStore
 from tests.canaries import canary
-from tests.guests.scene import GUESTS, canonical, connected
+from tests.guests.scene import GUESTS, Later, canonical, connected
 from tests.integration.http_stand_in import StandIn
 
+boto3 = Later("boto3")
 NAMES = ("my_database", "api_storage", "cloud_storage")
 TABLE = "CREATE TABLE vcons (uuid text PRIMARY KEY, data text, created_at timestamptz)"
 SECRET = canary("secret-of-a-documents-storage")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from lib.http_client import close
-from links import analyze
 from tests.integration.http_stand_in import StandIn
 from tests.integration.pipeline_fixtures import Scene, configured, link
 from tests.integration.vendor_links_scene import summing_up
@@ -16,7 +17,7 @@ async def test_a_link_gives_up_before_its_chain_is_out_of_time(
     """The run says what the vendor answered, and not that time was up."""
     vendors.answers = ["503 Retry-After: 50"]
     options = summing_up(vendors)
-    step = link(analyze.run, "summarize", options=options)
+    step = link(import_module("links.analyze").run, "summarize", options=options)
     await scene.start(configured(links=[step], timeout=40.0, max_attempts=1))
     document = transcribed()
     await scene.store.put(document)
