@@ -97,7 +97,8 @@ class Engine:
             error.step = error.step or step.label
             if step.on_error is None:
                 raise
-            context = {"last_error": str(error), "failed_step": error.step}
+            told = self._connections.secrets().text(str(error))
+            context = {"last_error": told, "failed_step": error.step}
             context["last_error_type"] = type(error).__name__
             await self.run(step.on_error, replace(scope, context=context))
 

@@ -75,11 +75,14 @@ async def find_task(
 
 
 async def _called(function: Function, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    if inspect.iscoroutinefunction(function):
-        outputs = await function(**arguments)
-    else:
-        outputs = await asyncio.to_thread(function, **arguments)
-        outputs = await outputs if inspect.isawaitable(outputs) else outputs
+    try:
+        if inspect.iscoroutinefunction(function):
+            outputs = await function(**arguments)
+        else:
+            outputs = await asyncio.to_thread(function, **arguments)
+            outputs = await outputs if inspect.isawaitable(outputs) else outputs
+    except SystemExit as error:  # it would end the event loop, and everybody on it
+        raise FlowExecutionError(f"called sys.exit({error.code!r})") from error
     if outputs is None:
         return {}
     return dict(outputs) if isinstance(outputs, Mapping) else {"result": outputs}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -22,7 +23,10 @@ from flowlang.retry import Retry
 from flowlang.running import Surroundings, run_flow
 from tests.unit.flowlang_plugins import Parcel, parcels
 
-HEAD = "flow: Test\nconnections: {depot: {type: parcel, depot: north, api_key: sk_verysecret}}\n"
+HEAD = """flow: Test
+connections:
+  depot: {type: parcel, depot: north, api_key: sk_verysecret, code: code-77}
+"""
 
 type Run = Callable[..., Any]
 
@@ -128,6 +132,18 @@ steps:
     assert Parcel.log == ["open north", "lend", "take back", "close north"]
 
 
+async def test_a_task_cannot_end_the_process(run: Run) -> None:
+    """Neither alone nor beside others."""
+
+    async def leave() -> None:
+        sys.exit(3)
+
+    told = await run(
+        "steps: [{parallel: [{task: leave}, {parcel_wait: {connection: depot}}]}]", leave=leave
+    )
+    assert told["error"] == "Task 'leave' failed after 1 retry attempts: called sys.exit(3)"
+
+
 async def test_steps_end_after_their_time(run: Run) -> None:
     """A task's timeout counts for each attempt; a block and the flow have theirs."""
     told = await run("steps: [{parcel_wait: {id: w, connection: depot, timeout: 0.01}}]")
@@ -149,7 +165,7 @@ steps:
   - parcel_fail:
       id: bad
       connection: depot
-      message: wet
+      message: wet code-77
       on_error:
         - parcel_echo: {id: seen, value: "${context.failed_step}: ${context.last_error}"}
   - task: nosuch_task
@@ -158,7 +174,7 @@ steps:
 outputs: [seen.value, after.value]
 """)
     assert told["outputs"] == {
-        "seen.value": "bad: Task 'parcel_fail' failed after 1 retry attempts: wet",
+        "seen.value": "bad: Task 'parcel_fail' failed after 1 retry attempts: wet [redacted]",
         "after.value": 1,
     }
 
