@@ -1,9 +1,9 @@
 """Telling the operator which module is missing, and what to do about it."""
 
 import difflib
+import importlib.util
 import pkgutil
 import re
-import sys
 
 from pipeline.config import GuestSpec
 
@@ -42,9 +42,22 @@ def shown(pip_name: str) -> str:
     return re.sub(r"//[^/@\s]+@", "//***@", pip_name)
 
 
+def guest_called(name: str) -> str | None:
+    """The guest that is meant by its name alone: `links.tag` for `tag`."""
+    return next((f"{room}.{name}" for room in ROOMS if name in _modules_in(room)), None)
+
+
+def _modules_in(package: str) -> list[str]:
+    spec = importlib.util.find_spec(package)
+    path = (spec and spec.submodule_search_locations) or []
+    return [module.name for module in pkgutil.iter_modules(path)]
+
+
 def _advice(spec: GuestSpec, missing: str) -> str:
     if spec.pip_name:
         return f"install it: pip install {shown(spec.pip_name)!r}"
+    if guest := guest_called(spec.module):
+        return f"did you mean {guest!r}? If not, name its package as pip_name"
     if near := difflib.get_close_matches(missing, _neighbours(missing), n=1):
         return f"did you mean {spec.module.replace(missing, near[0], 1)!r}?"
     return "check the spelling, or install the package that has it and name that as pip_name"
@@ -55,5 +68,4 @@ def _neighbours(missing: str) -> list[str]:
     parent, _, _ = missing.rpartition(".")
     if not parent:
         return list(ROOMS)
-    path = getattr(sys.modules.get(parent), "__path__", [])
-    return [f"{parent}.{module.name}" for module in pkgutil.iter_modules(path)]
+    return [f"{parent}.{name}" for name in _modules_in(parent)]

@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 
 from core.errors import GuestError
 from pipeline.config_model import GuestSpec
-from pipeline.modules_missing import ROOMS, shown
+from pipeline.modules_missing import ROOMS, guest_called, shown
 
 OURS = (*ROOMS, "lib", "core", "pipeline", "actions", "events", "schemas", "flowlang", "server")
 """Packages of the service: nothing on an index is called for by a name in one of them."""
@@ -92,6 +92,7 @@ def to_install(spec: GuestSpec, missing: str | None) -> str | None:
         above = f"{spec.module}.".startswith(f"{missing}.")
         return spec.pip_name if missing == root or (root in OURS and above) else None
     mistyped = bool(inside and difflib.get_close_matches(root, OURS, n=1, cutoff=0.75))
+    mistyped = mistyped or guest_called(spec.module) is not None
     return spec.module if missing == root and root not in OURS and not mistyped else None
 
 

@@ -30,6 +30,16 @@ def test_a_mistaken_room(module: str) -> None:
     assert explained(module, room).endswith(f"did you mean '{right}.{name}'?")
 
 
+@pytest.mark.parametrize(
+    ("name", "guest"), [("tag", "links.tag"), ("file", "storage.file"), ("jlinc", "tracers.jlinc")]
+)
+def test_a_guest_without_its_package(name: str, guest: str) -> None:
+    """Whoever forgets `links.` is told so."""
+    assert explained(name, name) == (
+        f"no module named {name!r}; did you mean {guest!r}? If not, name its package as pip_name"
+    )
+
+
 def test_nothing_near() -> None:
     """A missing module that resembles none is answered with what could be done."""
     assert explained("xyzzy.plugh", "xyzzy") == (

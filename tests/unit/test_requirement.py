@@ -79,6 +79,8 @@ def test_a_token_is_not_shown() -> None:
         ("tracer.jlinc", None, "tracer", None),
         # something inside a package that is there, or that it imports
         ("my_module.sub", None, "my_module.sub", None),
+        ("webhook", None, "webhook", None),
+        ("webhook", "their-webhook", "webhook", "their-webhook"),
         ("my_module.sub", "custom-name", "my_module.sub", None),
         ("my_module", "custom-name", "boto3", None),
         ("my_module", None, "boto3", None),
