@@ -25,9 +25,9 @@ _QUIET = {
     "httpcore": logging.WARNING,
     # Libraries of vendors, of which chains use some: at INFO the first ones log URLs, at DEBUG all
     # log headers or some of what they send.
-    **dict.fromkeys(("httpx2", "httpcore2", "elastic_transport"), logging.WARNING),
+    **dict.fromkeys(("httpx2", "httpcore2", "elastic_transport", "botocore"), logging.WARNING),
     **dict.fromkeys(("openai", "groq", "deepgram", "pymongo", "pymilvus"), logging.INFO),
-    **dict.fromkeys(("botocore", "boto3", "urllib3", "elasticsearch"), logging.INFO),
+    **dict.fromkeys(("boto3", "urllib3", "elasticsearch"), logging.INFO),
 }
 
 type Form = Literal["auto", "json", "text"]
