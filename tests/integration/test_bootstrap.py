@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from devstack import machine
+from devstack.bootstrap import FILES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PARTS = ("__init__", "bootstrap", "machine")
@@ -26,7 +27,7 @@ def checkout(tmp_path: Path) -> Path:
     (checkout / "devstack").mkdir(parents=True)
     for part in PARTS:
         shutil.copy(CHECKOUT / "devstack" / f"{part}.py", checkout / "devstack")
-    for name in ("requirements.txt", "requirements-devstack.txt", "requirements-test.txt"):
+    for name in FILES:
         (checkout / name).write_text(f"{PINNED}\n")
     return checkout
 
