@@ -5,6 +5,8 @@ from a storage would lack what the links before have added to it.
 """
 
 import asyncio
+import logging
+from contextvars import ContextVar
 
 from core.errors import UnknownNameError
 from pipeline.finder import VconFinder
@@ -12,6 +14,11 @@ from pipeline.live_run import current_run
 
 SECONDS = 30.0
 """How long a guest in a thread waits for the storages."""
+
+log = logging.getLogger(__name__)
+
+_asking: ContextVar[bool] = ContextVar("asking", default=False)
+"""Set while storages are asked on somebody's behalf: what they ask for themselves is not."""
 
 _installed: list["Elsewhere"] = []
 
@@ -27,20 +34,27 @@ class Elsewhere:
     async def bring_back(self, vcon_uuid: str) -> bool:
         """Whether the vCon is in Redis now, on the finder's own loop."""
         run = current_run.get()
-        if run is not None and vcon_uuid in (run.claim.vcon_uuid, run.progress.vcon):
+        own = run is not None and vcon_uuid in (run.claim.vcon_uuid, run.progress.vcon)
+        if own or _asking.get():
             return False
+        token = _asking.set(True)
         try:
             await self._finder.bring_back(vcon_uuid)
         except UnknownNameError:
             return False
+        finally:
+            _asking.reset(token)
         return True
 
     def bring_back_from_thread(self, vcon_uuid: str) -> bool:
-        """The same from a thread, which waits.
+        """The same from a thread, which waits. On the loop itself nobody could wait: False.
 
         Raises:
             TimeoutError: when the storages take too long.
         """
+        if _running_loop() is self._loop:
+            log.warning("VconRedis waits, which blocks an event loop: use AsyncVconRedis")
+            return False
         return asyncio.run_coroutine_threadsafe(self.bring_back(vcon_uuid), self._loop).result(
             SECONDS
         )
@@ -54,3 +68,10 @@ def install(elsewhere: Elsewhere) -> None:
 def installed() -> Elsewhere | None:
     """What brings vCons back here, if something does."""
     return _installed[0] if _installed else None
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -92,3 +92,24 @@ async def test_the_vcon_of_the_guests_own_run_does_not(read: Any, stored: dict[s
     assert await read(uuid) is None
     current_run.reset(token)
     assert await read(uuid) == stored
+
+
+async def test_a_guest_that_waits_on_the_event_loop_gets_nothing(stored: dict[str, Any]) -> None:
+    """Rather than holding up everybody until it gives up; the other class is for it."""
+    assert VconRedis().get_vcon_dict(stored["uuid"]) is None
+    assert await AsyncVconRedis().get_vcon_dict(stored["uuid"]) == stored
+
+
+async def test_a_storage_that_looks_into_redis_itself_is_not_asked_again(
+    stored: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for itself."""
+    asked: list[str] = []
+
+    def get(vcon_uuid: str, opts: Any) -> Any:
+        asked.append(vcon_uuid)
+        return VconRedis().get_vcon_dict(vcon_uuid)
+
+    monkeypatch.setattr(file, "get", get)
+    assert await read_in_thread(stored["uuid"]) is None
+    assert asked == [stored["uuid"]] * 2
