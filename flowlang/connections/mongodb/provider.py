@@ -1,0 +1,189 @@
+"""Connects flows to MongoDB."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from flowlang.connections.built_in import BuiltInPlugin, Operation
+from flowlang.connections.mongodb.values import read, selection, stored, upserted
+from flowlang.exceptions import ConnectionError
+
+if TYPE_CHECKING:
+    from pymongo import AsyncMongoClient
+
+type Document = Mapping[str, Any]
+type Outputs = dict[str, Any]
+
+_DIRECTIONS = {"asc": 1, "ascending": 1, "1": 1, "desc": -1, "descending": -1, "-1": -1}
+
+
+class MongodbPlugin(BuiltInPlugin):
+    """Finds and changes documents, whose ids are texts in a flow."""
+
+    name = "mongodb"
+    description = "MongoDB"
+    category = "database"
+    product = "MongoDB"
+    prefix = "mongo"
+    dependencies = ("pymongo>=4.13",)
+    required = ("url", "database")
+    properties = {
+        "url": {"type": "string", "description": "mongodb://user:password@host:27017"},
+        "database": {"type": "string", "minLength": 1},
+        "max_pool_size": {"type": "integer", "default": 100, "minimum": 1, "maximum": 1000},
+        "min_pool_size": {"type": "integer", "default": 0, "minimum": 0},
+        "server_selection_timeout_ms": {
+            "type": "integer",
+            "default": 30000,
+            "minimum": 1000,
+            "description": "How long to look for a server that answers",
+        },
+        "connect_timeout_ms": {"type": "integer", "default": 20000, "minimum": 1000},
+    }
+    schemes = ("mongodb://", "mongodb+srv://")
+    scaffold = {"url": "${env.MONGODB_URL}", "database": "${env.MONGODB_DATABASE}"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._client: AsyncMongoClient[dict[str, Any]] | None = None
+        self._database: Any = None
+
+    async def connect(self, config: dict[str, Any]) -> Any:
+        """Open the client, and see that a server answers."""
+        from pymongo import AsyncMongoClient
+
+        self._client = AsyncMongoClient(
+            config["url"],
+            tz_aware=True,
+            uuidRepresentation="standard",
+            maxPoolSize=self.setting(config, "max_pool_size"),
+            minPoolSize=self.setting(config, "min_pool_size"),
+            serverSelectionTimeoutMS=self.setting(config, "server_selection_timeout_ms"),
+            connectTimeoutMS=self.setting(config, "connect_timeout_ms"),
+        )
+        await self._client.admin.command("ping")
+        self._database = self._client[config["database"]]
+        return self._database
+
+    async def disconnect(self) -> None:
+        """Close the client with all its connections."""
+        client, self._client, self._database = self._client, None, None
+        if client is not None:
+            await client.close()
+
+    async def get_connection(self) -> Any:
+        """The database; its client takes a connection of its pool for each operation."""
+        if self._database is None:
+            raise ConnectionError("MongoDB is not connected")
+        return self._database
+
+    def operations(self) -> Mapping[str, Operation]:
+        """One for each operation on a collection."""
+        return {
+            "find": self._find,
+            "find_one": self._find_one,
+            "insert": self._insert,
+            "update": self._update,
+            "delete": self._delete,
+            "count": self._count,
+            "aggregate": self._aggregate,
+        }
+
+    async def _find(
+        self,
+        collection: str,
+        filter: Document | None = None,
+        projection: Any = None,
+        sort: Any = None,
+        limit: int = 0,
+        skip: int = 0,
+        connection: Any = None,
+    ) -> Outputs:
+        """All documents, or `limit` of them: `documents`, `count`."""
+        found = connection[collection].find(
+            selection(filter), projection, sort=_order(sort), limit=limit, skip=skip
+        )
+        documents = [read(each) async for each in found]
+        return {"documents": documents, "count": len(documents)}
+
+    async def _find_one(
+        self,
+        collection: str,
+        filter: Document | None = None,
+        projection: Any = None,
+        connection: Any = None,
+    ) -> Outputs:
+        """The first document: `document`, None when there is none; `found`."""
+        document = await connection[collection].find_one(selection(filter), projection)
+        return {"document": read(document), "found": document is not None}
+
+    async def _insert(
+        self, collection: str, documents: Document | list[Document], connection: Any = None
+    ) -> Outputs:
+        """Add one or several documents, in their order: `inserted_ids`, `count`."""
+        listed = [documents] if isinstance(documents, Mapping) else documents
+        if not isinstance(listed, list) or not all(isinstance(each, Mapping) for each in listed):
+            raise ValueError("documents must be a mapping, or a list of mappings")
+        if not listed:
+            return {"inserted_ids": [], "count": 0}
+        told = await connection[collection].insert_many([stored(each) for each in listed])
+        ids = [str(each) for each in told.inserted_ids]
+        return {"inserted_ids": ids, "count": len(ids)}
+
+    async def _update(
+        self,
+        collection: str,
+        filter: Document,
+        update: Document,
+        many: bool = False,
+        upsert: bool = False,
+        connection: Any = None,
+    ) -> Outputs:
+        """Change the first document, or all: `matched_count`, `modified_count`, `upserted_id`."""
+        into = connection[collection]
+        change = into.update_many if many else into.update_one
+        chosen = upserted(filter) if upsert else selection(filter)
+        told = await change(chosen, stored(update), upsert=upsert)
+        new = told.upserted_id
+        return {
+            "matched_count": told.matched_count,
+            "modified_count": told.modified_count,
+            "upserted_id": None if new is None else str(new),
+        }
+
+    async def _delete(
+        self, collection: str, filter: Document, many: bool = False, connection: Any = None
+    ) -> Outputs:
+        """Remove the first document, or all: `deleted_count`."""
+        out_of = connection[collection]
+        told = await (out_of.delete_many if many else out_of.delete_one)(selection(filter))
+        return {"deleted_count": told.deleted_count}
+
+    async def _count(
+        self, collection: str, filter: Document | None = None, connection: Any = None
+    ) -> Outputs:
+        """How many documents there are: `count`."""
+        return {"count": await connection[collection].count_documents(selection(filter))}
+
+    async def _aggregate(
+        self, collection: str, pipeline: list[Document], connection: Any = None
+    ) -> Outputs:
+        """What comes out of a pipeline of stages: `documents`, `count`."""
+        found = await connection[collection].aggregate([_stage(each) for each in pipeline])
+        documents = [read(each) async for each in found]
+        return {"documents": documents, "count": len(documents)}
+
+
+def _stage(given: Document) -> dict[str, Any]:
+    return {
+        key: selection(value) if key == "$match" else stored(value) for key, value in given.items()
+    }
+
+
+def _order(given: Any) -> list[tuple[str, Any]] | None:
+    """`field`, `{field: -1}` or `[[field, desc]]`, as the driver takes it. Raises ValueError."""
+    pairs: list[Any] = [[given, 1]] if isinstance(given, str) else given or []
+    pairs = list(given.items()) if isinstance(given, Mapping) else pairs
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise ValueError(f"sort is given as [[field, direction]], not as {given!r}")
+    return [(field, _DIRECTIONS.get(str(way).lower(), way)) for field, way in pairs] or None
