@@ -7,6 +7,7 @@ not installed.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Literal, Self
@@ -30,7 +31,7 @@ class Options(GuestOptions):
     @model_validator(mode="after")
     def _fit_the_vendor(self) -> Self:
         try:
-            self.link.Options.of(self.vendor_options)
+            _ = self.given
         except ModuleNotFoundError as error:
             raise ValueError(
                 f"{error.name!r} is not installed; install the extra {self.vendor!r}: "
@@ -41,6 +42,11 @@ class Options(GuestOptions):
             told = (f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in wrong)
             raise ValueError(f"vendor_options: {'; '.join(told)}") from None
         return self
+
+    @cached_property
+    def given(self) -> Any:
+        """The options of the vendor's own link, checked."""
+        return self.link.Options.of(self.vendor_options)
 
     @property
     def link(self) -> ModuleType:
@@ -53,5 +59,5 @@ async def run(
 ) -> str | None:
     """Run the vendor's link; what that returns."""
     options = Options.of(opts)
-    outcome: str | None = await options.link.run(vcon_uuid, link_name, options.vendor_options)
+    outcome: str | None = await options.link.run(vcon_uuid, link_name, options.given)
     return outcome

@@ -25,6 +25,7 @@ from tests.integration.vendor_links_scene import (
 )
 from tests.integration.vendors_scene import (
     HEARD,
+    QUICK,
     chat,
     transcribed,
     written,
@@ -148,3 +149,36 @@ async def test_an_answer_that_is_neither_yes_nor_no_is_an_error(
     await store.put(document)
     with pytest.raises(VendorError, match="neither yes nor no"):
         await check_and_tag.run(document["uuid"], "a_link", options)
+
+
+async def test_azure_is_asked_by_its_endpoint_and_key(store: VconStore, vendors: StandIn) -> None:
+    """With the version of its API; the analysis names it as the vendor."""
+    path = "/openai/deployments/gpt-4/chat/completions"
+    vendors.replies[path] = chat()
+    azure = {"AZURE_OPENAI_ENDPOINT": vendors.base, "AZURE_OPENAI_API_KEY": KEY, "model": "gpt-4"}
+    found = await after(analyze, store, transcribed(), QUICK | azure)
+    [(asked, headers, _)] = vendors.got
+    assert (asked, headers["api-key"]) == (f"{path}?api-version=2024-10-21", KEY)
+    assert written(found, "summary")[0]["vendor"] == "azure"
+
+
+async def test_a_proxy_is_asked_in_everybodys_place(store: VconStore, vendors: StandIn) -> None:
+    """The model's name tells the vendor."""
+    vendors.replies["/chat/completions"] = chat()
+    proxy = {"LITELLM_PROXY_URL": vendors.base, "LITELLM_MASTER_KEY": KEY, "model": "claude-3"}
+    found = await after(analyze, store, transcribed(), QUICK | proxy)
+    assert vendors.got[0][1]["authorization"] == f"Bearer {KEY}"
+    assert written(found, "summary")[0]["vendor"] == "anthropic"
+
+
+async def test_guests_of_vcon_server_get_a_client_that_waits(vendors: StandIn) -> None:
+    """With the names they know."""
+    client = Later("lib.openai_client").get_openai_client({"api_key": KEY}, max_retries=3)
+    vendors.replies[CHAT] = chat("Hello.")
+    vendors.answers = ["503 Retry-After: 0"]
+    with client:
+        answer = await asyncio.to_thread(
+            client.chat.completions.create, model="m", messages=[{"role": "user", "content": "x"}]
+        )
+    assert answer.choices[0].message.content == "Hello."
+    assert len(vendors.got) == 2
