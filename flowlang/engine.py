@@ -9,6 +9,7 @@ import builtins
 from collections import ChainMap
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from flowlang.conditions import equal, holds
@@ -45,7 +46,7 @@ class Scope:
     variables: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def roots(self) -> Mapping[str, Any]:
         """Everything by its first name; a loop's variable is also one of the inputs."""
         inputs = {**self.inputs, **self.variables}

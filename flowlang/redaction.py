@@ -89,7 +89,7 @@ def subschema(schema: Mapping[str, Any], key: object) -> Mapping[str, Any]:
 
 
 def _items(config: Any) -> Iterator[tuple[object, Any]]:
-    if isinstance(config, Mapping):
+    if isinstance(config, dict | Mapping):
         yield from config.items()
     elif isinstance(config, list):
         yield from enumerate(config)

@@ -90,16 +90,22 @@ async def _called(function: Function, arguments: Mapping[str, Any]) -> dict[str,
 
 def signature(function: Function) -> inspect.Signature:
     """A function's parameters; those of a plugin's methods are looked at once."""
-    if inspect.ismethod(function) and inspect.isfunction(function.__func__):
-        return _of_method(function.__func__)
-    return inspect.signature(function)
+    method = _method(function)
+    return inspect.signature(function) if method is None else _of_method(method)
+
+
+def _method(function: Function) -> Function | None:
+    """The function of a plugin's class behind a method, or behind a wrapper of one."""
+    inner = function if inspect.ismethod(function) else inspect.unwrap(function)
+    return inner.__func__ if inspect.ismethod(inner) else None
 
 
 def _fits(function: Function, given: Mapping[str, Any]) -> bool:
     """Whether a plugin's method certainly takes these; what is not certain is looked at closely."""
-    if not inspect.ismethod(function):
+    method = _method(function)
+    if method is None:
         return False
-    names, needed = _names(function.__func__)
+    names, needed = _names(method)
     return needed <= given.keys() <= names
 
 

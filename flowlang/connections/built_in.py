@@ -37,7 +37,11 @@ class BuiltInPlugin(ConnectionPlugin):
 
     def get_builtin_tasks(self) -> dict[str, Callable[..., Any]]:
         """The tasks; whatever one raises is told as FlowExecutionError."""
-        return {
+        return self._tasks
+
+    @functools.cached_property
+    def _tasks(self) -> dict[str, Callable[..., Any]]:
+        return {  # made once: they are asked for with every step
             f"{self.prefix}_{name}": _telling(f"{self.product} {name.replace('_', ' ')}", operation)
             for name, operation in self.operations().items()
         }
