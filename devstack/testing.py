@@ -13,10 +13,10 @@ With pytest, `pytest_plugins = ["devstack.pytest_plugin"]` in a `conftest.py` gi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -82,12 +82,13 @@ class GuestBench:
         """
         aliases.install()
         prepare()
-        if self._given is None:
-            with ExitStack() as started:
+        with ExitStack() as started:
+            if self._given is None:
                 server = Valkey.start(started.enter_context(temporary_folder()))
                 started.callback(server.stop)
                 self.redis_url = server.url
-                self._running = started.pop_all()
+            self._loop = started.enter_context(_loop_of_its_own())
+            self._running = started.pop_all()
         return self
 
     def __exit__(
@@ -199,8 +200,19 @@ class GuestBench:
                 finally:
                     calls.close()
 
-        with ThreadPoolExecutor(1) as apart:  # the caller may have a loop of its own
-            return apart.submit(asyncio.run, working()).result()
+        return asyncio.run_coroutine_threadsafe(working(), self._loop).result()
+
+
+@contextmanager
+def _loop_of_its_own() -> Iterator[asyncio.AbstractEventLoop]:
+    """One loop for all calls, as in a worker: what a guest keeps on it can be used again."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, name="guest bench", daemon=True)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 @asynccontextmanager

@@ -147,7 +147,7 @@ def _with_chains(text: str, chains: list[str]) -> str:
 
 
 class _Loader:
-    """Loads guests; within one load a module is imported once and a class constructed once."""
+    """Loads guests; within one load a module that is missing or fails is tried once."""
 
     def __init__(self, installer: Installer) -> None:
         self._modules = Modules(installer)
@@ -157,7 +157,6 @@ class _Loader:
             "storages": self.storage,
             "tracers": self.tracer,
         }
-        self._guests: dict[tuple[str, int], Guest] = {}
 
     def link(self, spec: GuestSpec) -> LoadedLink:
         # The place to rewrite links that have been renamed: module and options change together.
@@ -175,10 +174,7 @@ class _Loader:
         return LoadedTracer(**_common(spec, guest), **guest.functions)
 
     def _guest(self, spec: GuestSpec, contract: Contract) -> Guest:
-        key = (spec.module, id(contract))
-        if key not in self._guests:
-            self._guests[key] = guest_in(self._modules.get(spec), contract)
-        return self._guests[key]
+        return guest_in(self._modules.get(spec), contract)
 
 
 def _common(spec: GuestSpec, guest: Guest) -> dict[str, Any]:

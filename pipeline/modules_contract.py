@@ -6,8 +6,10 @@ A guest is a module with those functions, or one with a single class that has th
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from threading import Lock
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
@@ -21,12 +23,14 @@ type Function = Callable[..., Any]
 class Contract:
     """The arguments of every function a guest may have, and the one function it must have."""
 
+    name: str
     needed: str
     functions: Mapping[str, tuple[str, ...]]
 
 
-LINK = Contract("run", {"run": ("vcon_uuid", "link_name", "opts")})
+LINK = Contract("link", "run", {"run": ("vcon_uuid", "link_name", "opts")})
 STORAGE = Contract(
+    "storage",
     "save",
     {
         "save": ("vcon_uuid", "opts"),
@@ -36,7 +40,7 @@ STORAGE = Contract(
     },
 )
 _TRACED = ("in_vcon_uuid", "out_vcon_uuid", "tracer_name", "links", "link_index", "options")
-TRACER = Contract("run", {"run": _TRACED})
+TRACER = Contract("tracer", "run", {"run": _TRACED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,25 @@ class Guest:
 
 
 def guest_in(module: ModuleType, contract: Contract) -> Guest:
-    """The guest a module holds; a class is constructed, without arguments.
+    """The guest a module holds; a class is constructed, without arguments, once in this process.
+
+    So whatever its object keeps, such as connections, outlives a change of the configuration.
 
     Raises:
         GuestError: with everything that keeps it from being one.
     """
+    with _looking:
+        known = _known.setdefault(module, {})
+        if contract.name not in known:
+            known[contract.name] = _looked_at(module, contract)
+        return known[contract.name]
+
+
+_looking = Lock()
+_known: WeakKeyDictionary[ModuleType, dict[str, Guest]] = WeakKeyDictionary()
+
+
+def _looked_at(module: ModuleType, contract: Contract) -> Guest:
     holder = _holder(module, contract)
     functions = _functions(holder, contract)
     through_lib = getattr(holder, "only_through_lib", False) is True

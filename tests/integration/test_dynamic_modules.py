@@ -122,11 +122,9 @@ def test_a_range_of_versions_is_installed_with_what_it_needs(
     told = next(record for record in caplog.records if record.message == "module imported")
     assert (vars(told)["package"], vars(told)["version"]) == ("made-up", "1.5")
     assert str(folder / sys.implementation.cache_tag) == sys.path[-1]
-    twice = {
-        "a": {"module": "made_up_link"},
-        "b": {"module": "made_up_link", "pip_name": "made-up==2"},
-    }
-    loaded(folder, "made_up_link", imports=twice)
+    pinned = {"module": "made_up_link", "pip_name": "made-up==2"}
+    links = {"a": {"module": "made_up_link"}, "b": pinned}
+    load(parse({"links": links, "chains": {"main": {"links": ["a", "b"]}}}, {}), Installer(folder))
     [warning] = [each for each in caplog.records if each.levelname == "WARNING"]
     assert vars(warning)["reason"] == "==2 is asked for, 1.5 is installed"
 

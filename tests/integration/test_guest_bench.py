@@ -98,3 +98,16 @@ def test_a_storage_is_closed_and_may_lack_functions(bench: GuestBench, folder: P
 async def test_it_works_inside_an_event_loop(bench: GuestBench) -> None:
     """Authors whose tests are async need not care."""
     assert bench.run_link("links.tag", sample_vcon(), {"tags": ["a"]}).vcon
+
+
+def test_what_a_guest_keeps_on_its_loop_can_be_used_again(bench: GuestBench, folder: Path) -> None:
+    """A worker has one loop, and so has the bench."""
+    (folder / "bench_guest.py").write_text(
+        "import asyncio\n"
+        "class Waiter:\n"
+        "    loops = set()\n"
+        "    async def run(self, vcon_uuid, link_name, opts):\n"
+        "        self.loops.add(asyncio.get_running_loop())\n"
+        "        return len(self.loops)\n"
+    )
+    assert [bench.run_link("bench_guest", sample_vcon()).returned for _ in range(2)] == [1, 1]

@@ -120,7 +120,7 @@ def test_a_storage_has_its_terms() -> None:
 
 
 def test_an_async_class(write: Write) -> None:
-    """A class with async methods is a guest, constructed once for all places it is used in."""
+    """A class with async methods is a guest, constructed once for all places and all loads."""
     write(
         rooms_storage__file=STORAGE,
         rooms_links__tag="""
@@ -134,6 +134,8 @@ class Tagger:
     one, other = (guests.link(step) for step in chain.links)
     assert one.is_async
     assert one.run.__self__ is other.run.__self__
+    again = load(configuration).link(chain.links[0])
+    assert again.run == one.run  # nothing that its object keeps is lost, or kept twice
 
 
 @pytest.mark.usefixtures("rooms")
