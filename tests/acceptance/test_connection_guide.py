@@ -142,6 +142,8 @@ def test_a_distribution_with_an_entry_point_is_installed_and_found(tmp_path: Pat
         *("--find-links", str(wheels), "flowlang-myservice"),
     )
     reader.follows_the_five_test_sections()
+    assert "Generated: " in reader.runs("flowlang", "connection", "example", "sqlite")
+    reader.runs("flowlang", "connection", "new", "acme")
 
 
 def _build(folder: Path, wheels: Path) -> None:
