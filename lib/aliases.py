@@ -1,10 +1,10 @@
 """`server.lib`, `server.links`, `server.storage` and `server.tracers`: older guests say it so.
 
 And `redis_mgr`, which in vcon-server stands beside `lib` and is in it here. Each is the very module
-that is found under its real name, not a second copy of it: there is one
-logger, one pool, one class, whichever way it was imported. The import system takes what stands in
-`sys.modules` after a loader has run for the module, so the loader only has to put it there; the
-module never learns of its other name.
+that is found under its real name, not a second copy of it: there is one logger, one pool, one
+class, whichever way it was imported. The import system takes what stands in `sys.modules` after a
+loader has run for the module, so the loader only has to put it there; the module never learns of
+its other name.
 """
 
 import sys
@@ -64,7 +64,7 @@ def install() -> None:
 
 def _is_alias(name: str) -> bool:
     prefix, _, real_name = name.partition(".")
-    return name == BESIDE or (prefix == PREFIX and real_name.partition(".")[0] in ROOMS)
+    return name == BESIDE or (prefix == PREFIX and real_name.partition(".")[0] in (*ROOMS, BESIDE))
 
 
 def _real_name(name: str) -> str:

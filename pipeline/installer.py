@@ -36,6 +36,7 @@ SECONDS = 300
 _LAST_LINES = 12  # what pip says of versions that conflict
 _NEW = ".new-"
 _QUIET = ("--no-input", "--disable-pip-version-check", "--retries", "2", "--timeout", "15")
+_OURS_TO_SAY = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}  # whatever pip.conf says of them
 _PLAIN = ("--progress-bar", "off", "--no-compile", "--no-warn-script-location")
 
 
@@ -109,7 +110,7 @@ class Installer:
         # a repository that wants a password must fail, and what is in the folder counts as there
         path = [str(self._folder), *environ.get("PYTHONPATH", "").split(os.pathsep)]
         more = {"GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": os.pathsep.join(filter(None, path))}
-        more |= git_variables(wanted, environ)
+        more |= _OURS_TO_SAY | git_variables(wanted, environ)
         try:
             done = subprocess.run(  # noqa: S603 -- one requirement, checked; no shell
                 command,

@@ -129,8 +129,14 @@ def test_a_range_of_versions_is_installed_with_what_it_needs(
     assert vars(warning)["reason"] == "==2 is asked for, 1.5 is installed"
 
 
-def test_a_package_like_its_module_needs_no_pip_name(folder: Path, index: Path) -> None:
-    """A pre-release only with `--pre`; an entry of `imports` may be just the name."""
+def test_a_package_like_its_module_needs_no_pip_name(
+    folder: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pre-release only with `--pre`; an entry of `imports` may be just the name.
+
+    What an operator's pip does for people (`--user`, only in environments) does not matter.
+    """
+    monkeypatch.setenv("PIP_USER", "1")
     wheel(index, "made-up-link", "1.0b1", made_up_link=LINK.format(version="beta"))
     assert version(loaded(folder, "made_up_link", "made-up-link --pre")) == "beta"
     wheel(index, "tool-of-it", "1.0", tool_of_it="")

@@ -68,7 +68,8 @@ def test_redis_by_hand() -> None:
     """It stands beside `lib`; importing it needs no connection."""
     found = importlib.import_module("redis_mgr")
     assert [name for name in BY_HAND if not hasattr(found, name)] == []
-    assert importlib.import_module("lib.redis_mgr") is found
+    for other in ("lib.redis_mgr", "server.redis_mgr", "server.lib.redis_mgr"):
+        assert importlib.import_module(other) is found
 
 
 @pytest.mark.parametrize(("module", "name"), CALLS)
