@@ -15,6 +15,7 @@ EXTRAS = {
     "boto3": "s3",
     "botocore": "s3",
     "deepgram": "deepgram",
+    "elastic_transport": "elasticsearch",
     "elasticsearch": "elasticsearch",
     "groq": "groq",
     "imageio_ffmpeg": "openai",
