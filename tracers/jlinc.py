@@ -71,14 +71,25 @@ async def run(
     document = await AsyncVconRedis().get_vcon_dict(out_vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {out_vcon_uuid} in Redis")
-    sender, recipient = [await _entity(given, name) for name in ends(links, link_index)]
+    try:
+        await _produce(given, document, in_vcon_uuid, ends(links, link_index))
+    except VendorError:
+        _forget(given)  # the server may have lost what it had
+        raise
+    return True
+
+
+async def _produce(
+    given: Options, document: dict[str, Any], in_vcon_uuid: str, names: tuple[str, str]
+) -> None:
+    sender, recipient = [await _entity(given, name) for name in names]
     event = {
         "type": "data",
         "senderShortName": sender,
         "recipientShortName": recipient,
         "agreementId": given.agreement_id,
         "data": {"hash": digest(document)} if given.hash_event_data else document,
-        "meta": {"in_vcon_uuid": in_vcon_uuid, "out_vcon_uuid": out_vcon_uuid},
+        "meta": {"in_vcon_uuid": in_vcon_uuid, "out_vcon_uuid": document["uuid"]},
         "archive": {
             "url": given.archive_api_url,
             "key": given.archive_api_key.get_secret_value(),
@@ -87,7 +98,6 @@ async def run(
     answer = await _post(given, "event/produce", event)
     if not (isinstance(answer, dict) and (answer.get("created") or {}).get("eventId")):
         raise VendorError("JLINC did not say that it made the event")
-    return True
 
 
 def ends(links: Sequence[str], index: int) -> tuple[str, str]:
@@ -103,7 +113,7 @@ def digest(document: dict[str, Any]) -> str:
 
 async def _entity(options: Options, name: str) -> str:
     """The entity's name at the server, which has it afterwards."""
-    server = (options.data_store_api_url, options.data_store_api_key.get_secret_value())
+    server = _server(options)
     if server not in _domains:
         _domains[server] = _first_domain(await _post(options, "entity/domains/get", {}))
     entity = {"shortName": options.entity(name, _domains[server])}
@@ -115,6 +125,16 @@ async def _entity(options: Options, name: str) -> str:
             raise VendorError(f"JLINC has no entity {entity['shortName']} and made none")
         _known.add(known)
     return entity["shortName"]
+
+
+def _server(options: Options) -> tuple[str, str]:
+    return options.data_store_api_url, options.data_store_api_key.get_secret_value()
+
+
+def _forget(options: Options) -> None:
+    server = _server(options)
+    _domains.pop(server, None)
+    _known.difference_update({known for known in _known if known[:2] == server})
 
 
 def _first_domain(answer: object) -> str:

@@ -115,6 +115,18 @@ async def test_entities_are_made_once(vendors: StandIn, options: dict[str, Any])
     assert len(vendors.asked(f"{API}/entity/domains/get")) == 1
 
 
+async def test_a_server_that_lost_its_entities_gets_them_again(
+    vendors: StandIn, options: dict[str, Any]
+) -> None:
+    """A refused event is reason to ask anew."""
+    await trace(options, -1)
+    vendors.answers = ["400"]
+    with pytest.raises(VendorError):
+        await trace(options, -1)
+    await trace(options, -1)
+    assert len(vendors.asked(f"{API}/entity/get")) == 4
+
+
 async def test_other_options_are_another_server(vendors: StandIn, options: dict[str, Any]) -> None:
     """What one server has said is not held against the next."""
     await trace(options, -1)
