@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from flowlang.connections.base import ConnectionPlugin
 from flowlang.connections.configuration import Prepared
 from flowlang.exceptions import ConnectionError, ConnectionTimeoutError
 
@@ -67,7 +68,8 @@ class Connection:
         try:
             yield each
         finally:
-            await uninterrupted(self._take_back(each))
+            if type(self.plugin).release_connection is not ConnectionPlugin.release_connection:
+                await uninterrupted(self._take_back(each))
 
     async def _take_back(self, each: Any) -> None:
         try:

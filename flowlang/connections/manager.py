@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from flowlang.connections import plugin_registry
@@ -91,16 +91,17 @@ class ConnectionManager:
             return await self._outer.get_plugin(name)
         return self._own(name).plugin
 
-    @asynccontextmanager
-    async def borrowed(self, name: str) -> AsyncIterator[Loan]:
+    def borrowed(self, name: str) -> AbstractAsyncContextManager[Loan]:
         """What a task of that connection works with, given back at the end.
 
         Raises ConnectionNotFoundError, ConnectionError.
         """
         if self._outer is not None and name not in self._given:
-            async with self._outer.borrowed(name) as loan:
-                yield loan
-            return
+            return self._outer.borrowed(name)
+        return self._borrowed(name)
+
+    @asynccontextmanager
+    async def _borrowed(self, name: str) -> AsyncIterator[Loan]:
         connection = self._own(name)
         async with connection.lent() as lent:
             yield Loan(connection.plugin, lent)
