@@ -50,6 +50,7 @@ class RedisConnection:
         """For what waits in Redis, and for guests that bring commands of their own."""
         self._scripts = script_texts()
         self._shas: dict[str, str] = {}
+        self._home: asyncio.AbstractEventLoop | None = None
         self._pending: list[tuple[bytes, asyncio.Future[Reply]]] = []
         self._flushes: set[asyncio.Task[None]] = set()
         self._patience = Patience()
@@ -66,6 +67,9 @@ class RedisConnection:
         """
         packed = _packed(words)  # here, so that words that cannot be sent hurt nobody else
         loop = asyncio.get_running_loop()
+        if loop is not (self._home or loop):  # a guest's own, in a thread: no neighbours of ours
+            return await asyncio.to_thread(self.command_from_thread, *words)
+        self._home = loop
         reply: asyncio.Future[Reply] = loop.create_future()
         if not self._pending:
             loop.call_soon(self._start_flush)

@@ -40,6 +40,20 @@ def client(redis_url: str):
         yield client
 
 
+async def test_a_guest_in_a_thread_may_have_an_event_loop_of_its_own(store: VconStore) -> None:
+    """What it asks for there, and what others ask for meanwhile, is answered to whoever asked."""
+    document = canonical(TAGGED)
+    await store.put(document)
+
+    async def reads() -> None:
+        for _ in range(50):
+            assert await AsyncVconRedis().get_vcon_dict(document["uuid"]) == document
+
+    guests = [asyncio.to_thread(asyncio.run, reads()) for _ in range(4)]
+    async with asyncio.timeout(20):
+        await asyncio.gather(reads(), reads(), *guests)
+
+
 @contextmanager
 def taken_over(vcon_uuid: str):
     """Everything inside belongs to a run that this worker no longer holds."""
