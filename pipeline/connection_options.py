@@ -4,8 +4,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from core.errors import GuestError
 from pipeline.config_connections import ConnectionSpec
 from pipeline.config_environment import Environment, Unfilled
+from pipeline.config_section import suggestion
 
 OPTION = "connection"
 NEEDING = ("links.connection_task", "storage.connection")
@@ -50,7 +52,15 @@ def borrowed(
     connections: Mapping[str, Mapping[str, Any]],
     known: Collection[str],
 ) -> dict[str, Any]:
-    """What a guest that knows these options has from the connection it names, if it names one."""
+    """What a guest that knows these options has from the connection it names, if it names one.
+
+    Raises:
+        GuestError: when there are connections, none has this name, and the option is not the
+            guest's own either: it would go where its defaults lead, such as to localhost.
+    """
     name = options.get(OPTION)
+    if isinstance(name, str) and connections and name not in connections and OPTION not in known:
+        near = suggestion(name, connections)
+        raise GuestError(f"options.{OPTION}: no connection named {name!r}; {near}")
     lent = connections.get(name, {}) if isinstance(name, str) else {}
     return {key: value for key, value in lent.items() if key in known and key not in options}

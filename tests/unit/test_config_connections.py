@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, GuestError
 from flowlang.connections import plugin_registry
 from pipeline.config import PipelineConfig, parse
 from pipeline.config_connections import ConnectionSpec, FlowsSpec
@@ -156,6 +156,21 @@ def test_what_cannot_be_lent_is_left_out(url: object) -> None:
         {},
     )
     assert laid_over({"host": "localhost"}, config.storages["kept"])["host"] == "localhost"
+
+
+def test_a_guest_does_not_go_elsewhere_when_its_connection_is_mistyped() -> None:
+    """Unless the option is its own, or there are no connections at all."""
+    document = {
+        "connections": {"crm": CRM},
+        "storages": {"kept": {"module": "m", "options": {"connection": "cmr"}}},
+    }
+    spec = parse(document, {}).storages["kept"]
+    for defaults in ({"host": "localhost"}, postgres.Options):
+        with pytest.raises(GuestError, match="no connection named 'cmr'; did you mean 'crm'"):
+            laid_over(defaults, spec)
+    assert laid_over({"connection": "tcp"}, spec) == {"connection": "cmr"}
+    alone = parse({"storages": document["storages"]}, {}).storages["kept"]
+    assert laid_over({"host": "h"}, alone) == {"host": "h", "connection": "cmr"}
 
 
 def test_an_unknown_connection_is_told_at_the_start() -> None:
