@@ -6,6 +6,7 @@ from a storage would lack what the links before have added to it.
 
 import asyncio
 import logging
+from concurrent.futures import Future
 from contextvars import ContextVar
 
 from core.errors import UnknownNameError
@@ -32,7 +33,9 @@ class Elsewhere:
         self._loop = loop
 
     async def bring_back(self, vcon_uuid: str) -> bool:
-        """Whether the vCon is in Redis now, on the finder's own loop."""
+        """Whether the vCon is in Redis now; the storages are asked on the finder's own loop."""
+        if _running_loop() is not self._loop:
+            return await asyncio.wrap_future(self._on_its_loop(vcon_uuid))
         run = current_run.get()
         own = run is not None and vcon_uuid in (run.claim.vcon_uuid, run.progress.vcon)
         if own or _asking.get():
@@ -55,9 +58,10 @@ class Elsewhere:
         if _running_loop() is self._loop:
             log.warning("VconRedis waits, which blocks an event loop: use AsyncVconRedis")
             return False
-        return asyncio.run_coroutine_threadsafe(self.bring_back(vcon_uuid), self._loop).result(
-            SECONDS
-        )
+        return self._on_its_loop(vcon_uuid).result(SECONDS)
+
+    def _on_its_loop(self, vcon_uuid: str) -> Future[bool]:
+        return asyncio.run_coroutine_threadsafe(self.bring_back(vcon_uuid), self._loop)
 
 
 def install(elsewhere: Elsewhere) -> None:

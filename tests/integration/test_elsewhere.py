@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -65,7 +67,12 @@ def read_on_the_loop(vcon_uuid: str) -> Any:
     return AsyncVconRedis().get_vcon_dict(vcon_uuid)
 
 
-@pytest.mark.parametrize("read", [read_in_thread, read_on_the_loop])
+def read_on_a_loop_of_its_own(vcon_uuid: str) -> Any:
+    """What a sync link gets that calls `asyncio.run`."""
+    return asyncio.to_thread(lambda: asyncio.run(AsyncVconRedis().get_vcon_dict(vcon_uuid)))
+
+
+@pytest.mark.parametrize("read", [read_in_thread, read_on_the_loop, read_on_a_loop_of_its_own])
 async def test_it_comes_from_the_storage_that_has_it(
     read: Any, stored: dict[str, Any], client: Redis
 ) -> None:
@@ -75,7 +82,7 @@ async def test_it_comes_from_the_storage_that_has_it(
     assert await read(new_uuid()) is None
 
 
-@pytest.mark.parametrize("read", [read_in_thread, read_on_the_loop])
+@pytest.mark.parametrize("read", [read_in_thread, read_on_the_loop, read_on_a_loop_of_its_own])
 async def test_the_vcon_of_the_guests_own_run_does_not(read: Any, stored: dict[str, Any]) -> None:
     """An older copy would undo what the links before have added: a miss stays a miss."""
     uuid = stored["uuid"]
@@ -100,9 +107,19 @@ async def test_a_guest_that_waits_on_the_event_loop_gets_nothing(stored: dict[st
     assert await AsyncVconRedis().get_vcon_dict(stored["uuid"]) == stored
 
 
-async def test_a_storage_that_looks_into_redis_itself_is_not_asked_again(
-    stored: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def shelf(stored: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The only storage of the configuration, with a `get` of the test's."""
+    module = ModuleType("shelf_elsewhere")
+    monkeypatch.setattr(module, "save", lambda vcon_uuid, opts: None, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    storages = {"shelf": StorageSpec("shelf", module.__name__)}
+    configuration = elsewhere._installed[0]._finder._configuration
+    monkeypatch.setattr(configuration, "config", PipelineConfig(chains={}, storages=storages))
+    return module
+
+
+async def test_a_storage_that_looks_into_redis_itself_is_not_asked_again(shelf: Any) -> None:
     """It would wait for itself."""
     asked: list[str] = []
 
@@ -110,6 +127,21 @@ async def test_a_storage_that_looks_into_redis_itself_is_not_asked_again(
         asked.append(vcon_uuid)
         return VconRedis().get_vcon_dict(vcon_uuid)
 
-    monkeypatch.setattr(file, "get", get)
-    assert await read_in_thread(stored["uuid"]) is None
-    assert asked == [stored["uuid"]] * 2
+    shelf.get, uuid = get, new_uuid()
+    assert await read_in_thread(uuid) is None
+    assert asked == [uuid]
+
+
+async def test_an_async_storage_is_asked_on_the_workers_loop(shelf: Any) -> None:
+    """Whichever loop the guest is on: the storage's connections belong to that one."""
+    loops = []
+
+    async def get(vcon_uuid: str, opts: Any) -> Any:
+        loops.append(asyncio.get_running_loop())
+
+    async def save(vcon_uuid: str, opts: Any) -> None:
+        """Nobody saves."""
+
+    shelf.get, shelf.save = get, save
+    assert await read_on_a_loop_of_its_own(new_uuid()) is None
+    assert loops == [asyncio.get_running_loop()]
