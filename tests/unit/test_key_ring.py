@@ -1,0 +1,126 @@
+"""How long a process relies on what Postgres has said of a key."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from core.errors import ForbiddenError, UnavailableError
+from core.ingress_keys import hashed
+from pipeline import key_ring
+from pipeline.key_ring import FRESH, MOST, STALE, KeyRing
+from schemas.ingress_key import IngressKey
+
+NOW = datetime.now(UTC)
+
+
+def a_key(**changes: Any) -> IngressKey:
+    """A valid key to the list `in`."""
+    known: dict[str, Any] = dict.fromkeys(IngressKey.model_fields)
+    known |= {"id": uuid4(), "ingress_list": "in", "label": "x", "source": "action", "use_count": 0}
+    return IngressKey(**known | {"lineage": uuid4(), "created_at": NOW} | changes)
+
+
+class Ring:
+    """A ring with a clock and a Postgres of the test's own."""
+
+    def __init__(self) -> None:
+        self.keys = {hashed("secret"): a_key()}
+        self.now, self.asked, self.away = 100.0, 0, False
+        self._ring = KeyRing(self._find, lambda: self.now)
+
+    async def _find(self, digest: str) -> IngressKey | None:
+        self.asked += 1
+        if self.away:
+            raise UnavailableError("Postgres is away")
+        return self.keys.get(digest)
+
+    async def opens(self, secret: str = "secret", *lists: str) -> bool:
+        """Whether the key is let in."""
+        try:
+            await self._ring.check(secret, lists or ["in"])
+        except ForbiddenError:
+            return False
+        return True
+
+    def revoke(self) -> None:
+        """Revoke the key, by another process."""
+        self.keys[hashed("secret")] = a_key(revoked_at=NOW)
+
+
+@pytest.fixture
+def ring() -> Ring:
+    """One key, which opens `in`."""
+    return Ring()
+
+
+async def test_a_revoked_key_works_no_longer_than_it_is_fresh(ring: Ring) -> None:
+    """Which is less than the five seconds that are promised."""
+    assert FRESH < 5
+    assert await ring.opens()
+    ring.revoke()
+    ring.now += FRESH - 0.1
+    assert await ring.opens()
+    ring.now += 0.2
+    assert not await ring.opens()
+    assert ring.asked == 2
+
+
+async def test_a_key_that_expires_meanwhile_ends_at_once(
+    ring: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end is known, so nothing has to be looked up for it."""
+    ring.keys[hashed("secret")] = a_key(expires_at=NOW + timedelta(hours=1))
+    assert await ring.opens()
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return NOW + timedelta(hours=2)
+
+    monkeypatch.setattr(key_ring, "datetime", Later)
+    assert not await ring.opens()
+    assert ring.asked == 1
+
+
+async def test_while_postgres_is_away_a_verified_key_works_for_a_minute(ring: Ring) -> None:
+    """Since it was last found valid; every other is not known to be right or wrong."""
+    assert await ring.opens()
+    ring.away = True
+    ring.now += STALE - 0.1
+    assert await ring.opens()
+    with pytest.raises(UnavailableError):
+        await ring.opens("another")
+    ring.now += 0.2
+    with pytest.raises(UnavailableError):
+        await ring.opens()
+
+
+async def test_what_was_wrong_is_looked_up_again(ring: Ring) -> None:
+    """A key that was made just now works just now, and a wrong one fills no memory."""
+    assert not await ring.opens("new")
+    ring.keys[hashed("new")] = a_key()
+    assert await ring.opens("new")
+    assert not await ring.opens("")
+    assert ring.asked == 2
+
+
+async def test_every_list_must_be_opened(ring: Ring) -> None:
+    """One that is not refuses the whole request."""
+    assert not await ring.opens("secret", "in", "out")
+    assert not await ring.opens("secret", "ín")
+
+
+async def test_only_so_many_keys_are_remembered(ring: Ring) -> None:
+    """The one that was not used for longest is looked up again."""
+    for number in range(MOST + 1):
+        ring.keys[hashed(str(number))] = a_key()
+        assert await ring.opens(str(number))
+    asked = ring.asked
+    assert await ring.opens(str(MOST))
+    assert ring.asked == asked
+    assert await ring.opens("0")
+    assert ring.asked == asked + 1
