@@ -26,6 +26,7 @@ from devstack.ports import HOST, on_free_port
 from devstack.process import ENVIRONMENT, KeptProcess
 
 PACKAGES = ("mariadb-server-core", "libaio1", "libnuma1", "liburing2")
+APT = ("apt-get", "-qq", "-o", "Acquire::http::Timeout=20", "-o", "Acquire::Retries=1")
 UNPACKED = CHECKOUT / ".devstack" / "mariadb"
 READY = "ready for connections"
 USER = "patchcord"
@@ -74,10 +75,10 @@ def fetch() -> None:
             return
         folder = Path(name)
         try:
-            _run("apt-get", "download", "-qq", *PACKAGES, folder=folder)
+            _run(*APT, "download", *PACKAGES, folder=folder)
         except StackError:  # apt's lists are missing or old
-            _run("apt-get", "update", "-qq", folder=folder)
-            _run("apt-get", "download", "-qq", *PACKAGES, folder=folder)
+            _run(*APT, "update", folder=folder)
+            _run(*APT, "download", *PACKAGES, folder=folder)
         for package in folder.glob("*.deb"):
             _run("dpkg-deb", "-x", package, folder / "root", folder=folder)
         (folder / "root").rename(UNPACKED)

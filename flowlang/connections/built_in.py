@@ -2,7 +2,6 @@
 
 import functools
 import sys
-from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +10,26 @@ from flowlang.connections.base import ConnectionPlugin
 from flowlang.connections.connection import said
 from flowlang.exceptions import FlowExecutionError
 
-type Operation = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
+type Outputs = Coroutine[Any, Any, dict[str, Any]]
+
+
+def task[**P](operation: Callable[P, Outputs]) -> Callable[P, Outputs]:
+    """Make a method `_name` the task `prefix_name`; whatever it raises is a FlowExecutionError."""
+    doing = operation.__name__.strip("_").replace("_", " ")
+
+    @functools.wraps(operation)
+    async def telling(*args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+        try:
+            return await operation(*args, **kwargs)
+        except Exception as error:
+            plugin: Any = args[0]
+            raise FlowExecutionError(f"{plugin.product} {doing} failed: {said(error)}") from error
+
+    vars(telling)[_MARK] = True
+    return telling
+
+
+_MARK = "is_task"
 
 
 class BuiltInPlugin(ConnectionPlugin):
@@ -31,20 +49,16 @@ class BuiltInPlugin(ConnectionPlugin):
     """A configuration to begin with."""
     scaffold_name: ClassVar[str] = "db"
 
-    @abstractmethod
-    def operations(self) -> Mapping[str, Operation]:
-        """The tasks, by their names without the prefix."""
+    _methods: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        """Take note of the methods that are tasks, in the order they stand in."""
+        own = (name for name, each in vars(cls).items() if _MARK in getattr(each, "__dict__", ()))
+        cls._methods = (*cls._methods, *own)
 
     def get_builtin_tasks(self) -> dict[str, Callable[..., Any]]:
-        """The tasks; whatever one raises is told as FlowExecutionError."""
-        return self._tasks
-
-    @functools.cached_property
-    def _tasks(self) -> dict[str, Callable[..., Any]]:
-        return {  # made once: they are asked for with every step
-            f"{self.prefix}_{name}": _telling(f"{self.product} {name.replace('_', ' ')}", operation)
-            for name, operation in self.operations().items()
-        }
+        """Every method that is a task."""
+        return {f"{self.prefix}{name}": getattr(self, name) for name in self._methods}
 
     def get_config_schema(self) -> dict[str, Any]:
         """Every field with its type, limits and default; no other is accepted."""
@@ -92,14 +106,3 @@ def generate(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     print(f"Generated: {path}")  # noqa: T201 - a plugin tells so on the command line
-
-
-def _telling(what: str, operation: Operation) -> Operation:
-    @functools.wraps(operation)
-    async def task(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        try:
-            return await operation(*args, **kwargs)
-        except Exception as error:
-            raise FlowExecutionError(f"{what} failed: {said(error)}") from error
-
-    return task

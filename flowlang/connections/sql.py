@@ -96,8 +96,9 @@ def updates(
     into, where = dialect.table(table), dialect.name(key)
     for columns, alike in _by_columns(records):
         changed = [name for name in columns if name != key]
-        if key not in columns or not changed:
-            raise ValueError(f"every record needs '{key}' and a field to set, {alike[0]} has not")
+        for record in alike:
+            if record.get(key) is None or not changed:
+                raise ValueError(f"every record needs '{key}' and a field to set, {record} has not")
         numbers = count(1)
         to = ", ".join(
             f"{dialect.name(name)} = {dialect.placeholder(next(numbers))}" for name in changed
@@ -119,7 +120,7 @@ def batches[Each](given: object, size: int, what: str) -> list[list[Each]]:
     """The records of a list, `size` at a time. Raises ValueError."""
     if not isinstance(given, list | tuple):
         raise ValueError(f"{what} must be a list of records")  # noqa: TRY004 - a user's input
-    if not isinstance(size, int) or size < 1:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
         raise ValueError(f"batch_size must be a whole number above 0, not {size!r}")
     return [list(given[at : at + size]) for at in range(0, len(given), size)]
 

@@ -1,13 +1,13 @@
 """The five tasks that every SQL database has."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from string import Template
 from typing import Any, ClassVar
 
-from flowlang.connections.built_in import BuiltInPlugin, Operation, generate
+from flowlang.connections.built_in import BuiltInPlugin, generate, task
 from flowlang.connections.sql import (
     Dialect,
     Done,
@@ -36,16 +36,7 @@ class SqlPlugin(BuiltInPlugin):
     ) -> list[Done]:
         """Run statements one after another; all or none of them where `atomic`."""
 
-    def operations(self) -> Mapping[str, Operation]:
-        """Query, execute, transaction, batch insert, batch update."""
-        return {
-            "query": self._query,
-            "execute": self._execute,
-            "transaction": self._transaction,
-            "batch_insert": self._batch_insert,
-            "batch_update": self._batch_update,
-        }
-
+    @task
     async def _query(
         self, query: str, params: Parameters = None, connection: Any = None
     ) -> dict[str, Any]:
@@ -53,6 +44,7 @@ class SqlPlugin(BuiltInPlugin):
         [done] = await self.run(connection, [Statement(query, parameters(params))])
         return {"rows": done.rows, "count": len(done.rows)}
 
+    @task
     async def _execute(
         self, query: str, params: Parameters = None, connection: Any = None
     ) -> dict[str, Any]:
@@ -60,6 +52,7 @@ class SqlPlugin(BuiltInPlugin):
         [done] = await self.run(connection, [Statement(query, parameters(params))])
         return {"rows_affected": done.affected}
 
+    @task
     async def _transaction(
         self, queries: list[dict[str, Any]], connection: Any = None
     ) -> dict[str, Any]:
@@ -71,6 +64,7 @@ class SqlPlugin(BuiltInPlugin):
         """What a transaction tells of one statement."""
         return {"rows_affected": done.affected}
 
+    @task
     async def _batch_insert(
         self, table: str, records: list[Record], batch_size: int = 1000, connection: Any = None
     ) -> dict[str, Any]:
@@ -82,6 +76,7 @@ class SqlPlugin(BuiltInPlugin):
         given: list[list[Record]] = batches(records, batch_size, "records")
         return await self._in_batches(connection, given, plan, "inserted_count", table)
 
+    @task
     async def _batch_update(
         self,
         table: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from flowlang.connections.connection import Patience
@@ -56,13 +57,14 @@ async def test_a_statement_may_take_only_so_long(database: Opened) -> None:
 @ONLY_POSTGRES
 async def test_an_ended_connection_is_not_lent(database: Opened) -> None:
     """When the server has closed what lay in the pool, the next task gets a new one."""
-    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-    mine = f"{others} AND datname = current_database()"
-    async with manager({**database.config, "pool_size": 1}) as connections:
-        waiting = Opened(database.kind, connections)
-        [before] = await waiting.rows("SELECT pg_backend_pid() AS pid")
-        await database.rows(mine)
-        [after] = await waiting.rows("SELECT pg_backend_pid() AS pid")
+    others = "pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    url = database.config["url"]
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as killer:
+        [before] = await database.rows("SELECT pg_backend_pid() AS pid")
+        await killer.execute(f"SELECT pg_terminate_backend(pid) FROM {others}")
+        while await (await killer.execute(f"SELECT 1 FROM {others}")).fetchone():  # noqa: ASYNC110 - a server's event
+            await asyncio.sleep(0)
+        [after] = await database.rows("SELECT pg_backend_pid() AS pid")
         assert before != after
 
 

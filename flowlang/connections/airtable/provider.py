@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowlang.connections.airtable.client import AirtableError, ask
 from flowlang.connections.airtable.requests import at_once, changes, formula, listing, path
-from flowlang.connections.built_in import BuiltInPlugin, Operation
+from flowlang.connections.built_in import BuiltInPlugin, task
 from flowlang.exceptions import ConnectionError
 
 if TYPE_CHECKING:
@@ -80,32 +80,19 @@ class AirtablePlugin(BuiltInPlugin):
             raise ConnectionError("Airtable is not connected")
         return self._client
 
-    def operations(self) -> Mapping[str, Operation]:
-        """Three that tell of bases and tables, seven for records."""
-        return {
-            "list_bases": self._list_bases,
-            "list_tables": self._list_tables,
-            "get_table_schema": self._get_table_schema,
-            "list": self._list,
-            "get": self._get,
-            "create": self._create,
-            "update": self._update,
-            "delete": self._delete,
-            "find": self._find,
-            "batch": self._batch,
-        }
-
     def _path(self, base_id: str | None, *parts: str) -> str:
         base = base_id or self._base
         if base is None:
             raise ValueError("neither the task nor its connection has a base_id")
         return path(base, *parts)
 
+    @task
     async def _list_bases(self, base_id: str | None = None, connection: Any = None) -> Outputs:
         """The bases that the key may use: `bases`, `count`."""
         bases = await _all(connection, path("meta", "bases"), [], "bases")
         return {"bases": bases, "count": len(bases)}
 
+    @task
     async def _list_tables(self, base_id: str | None = None, connection: Any = None) -> Outputs:
         """A base's tables with their fields: `tables`, `count`."""
         tables = await self._tables(base_id, connection)
@@ -116,6 +103,7 @@ class AirtablePlugin(BuiltInPlugin):
         tables: list[Any] = (await ask(connection, "GET", f"/v0/meta/bases{base}/tables"))["tables"]
         return tables
 
+    @task
     async def _get_table_schema(
         self, table: str, base_id: str | None = None, connection: Any = None
     ) -> Outputs:
@@ -133,6 +121,7 @@ class AirtablePlugin(BuiltInPlugin):
         }
         return {"schema": schema, "field_count": len(found["fields"])}
 
+    @task
     async def _list(
         self,
         table: str,
@@ -150,9 +139,9 @@ class AirtablePlugin(BuiltInPlugin):
         chosen = formula(filter_by_formula, params)
         query = listing(chosen, sort, max_records, page_size, view, fields)
         records = await _all(connection, self._path(base_id, table), query, "records")
-        records = records[:max_records]
-        return {"records": records, "count": len(records)}
+        return {"records": records[:max_records], "count": len(records[:max_records])}
 
+    @task
     async def _get(
         self, table: str, record_id: str, base_id: str | None = None, connection: Any = None
     ) -> Outputs:
@@ -165,6 +154,7 @@ class AirtablePlugin(BuiltInPlugin):
             return {"record": None, "found": False}
         return {"record": record, "found": True}
 
+    @task
     async def _create(
         self,
         table: str,
@@ -177,6 +167,7 @@ class AirtablePlugin(BuiltInPlugin):
         record = await ask(connection, "POST", self._path(base_id, table), json=content)
         return {"record": record, "record_id": record["id"]}
 
+    @task
     async def _update(
         self,
         table: str,
@@ -189,6 +180,7 @@ class AirtablePlugin(BuiltInPlugin):
         place, content = self._path(base_id, table, record_id), {"fields": fields}
         return {"record": await ask(connection, "PATCH", place, json=content)}
 
+    @task
     async def _delete(
         self,
         table: str,
@@ -202,6 +194,7 @@ class AirtablePlugin(BuiltInPlugin):
         ids = [each["id"] for each in told["records"] if each.get("deleted")]
         return {"deleted_ids": ids, "deleted_count": len(ids)}
 
+    @task
     async def _find(
         self,
         table: str,
@@ -212,11 +205,11 @@ class AirtablePlugin(BuiltInPlugin):
         connection: Any = None,
     ) -> Outputs:
         """The first record that a formula is true for: `record`, None when none is; `found`."""
-        told = await self._list(
-            table, filter_by_formula, sort, 1, 1, None, None, params, base_id, connection
-        )
-        return {"record": next(iter(told["records"]), None), "found": told["count"] > 0}
+        query = listing(formula(filter_by_formula, params), sort, 1, 1, None, None)
+        records = await _all(connection, self._path(base_id, table), query, "records")
+        return {"record": next(iter(records), None), "found": bool(records)}
 
+    @task
     async def _batch(
         self,
         table: str,

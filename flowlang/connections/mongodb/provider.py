@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flowlang.connections.built_in import BuiltInPlugin, Operation
+from flowlang.connections.built_in import BuiltInPlugin, task
 from flowlang.connections.mongodb.values import read, selection, stored, upserted
 from flowlang.exceptions import ConnectionError
 
@@ -76,18 +76,7 @@ class MongodbPlugin(BuiltInPlugin):
             raise ConnectionError("MongoDB is not connected")
         return self._database
 
-    def operations(self) -> Mapping[str, Operation]:
-        """One for each operation on a collection."""
-        return {
-            "find": self._find,
-            "find_one": self._find_one,
-            "insert": self._insert,
-            "update": self._update,
-            "delete": self._delete,
-            "count": self._count,
-            "aggregate": self._aggregate,
-        }
-
+    @task
     async def _find(
         self,
         collection: str,
@@ -105,6 +94,7 @@ class MongodbPlugin(BuiltInPlugin):
         documents = [read(each) async for each in found]
         return {"documents": documents, "count": len(documents)}
 
+    @task
     async def _find_one(
         self,
         collection: str,
@@ -116,6 +106,7 @@ class MongodbPlugin(BuiltInPlugin):
         document = await connection[collection].find_one(selection(filter), projection)
         return {"document": read(document), "found": document is not None}
 
+    @task
     async def _insert(
         self, collection: str, documents: Document | list[Document], connection: Any = None
     ) -> Outputs:
@@ -129,6 +120,7 @@ class MongodbPlugin(BuiltInPlugin):
         ids = [str(each) for each in told.inserted_ids]
         return {"inserted_ids": ids, "count": len(ids)}
 
+    @task
     async def _update(
         self,
         collection: str,
@@ -150,6 +142,7 @@ class MongodbPlugin(BuiltInPlugin):
             "upserted_id": None if new is None else str(new),
         }
 
+    @task
     async def _delete(
         self, collection: str, filter: Document, many: bool = False, connection: Any = None
     ) -> Outputs:
@@ -158,12 +151,14 @@ class MongodbPlugin(BuiltInPlugin):
         told = await (out_of.delete_many if many else out_of.delete_one)(selection(filter))
         return {"deleted_count": told.deleted_count}
 
+    @task
     async def _count(
         self, collection: str, filter: Document | None = None, connection: Any = None
     ) -> Outputs:
         """How many documents there are: `count`."""
         return {"count": await connection[collection].count_documents(selection(filter))}
 
+    @task
     async def _aggregate(
         self, collection: str, pipeline: list[Document], connection: Any = None
     ) -> Outputs:

@@ -3,7 +3,6 @@
 import asyncio
 import select
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from flowlang.connections.sql import POSTGRES, Done, Statement
@@ -113,18 +112,20 @@ class PostgresPlugin(SqlPlugin):
         self, connection: "Rows", plan: Sequence[Statement], *, atomic: bool = False
     ) -> list[Done]:
         """Run statements; a single one is a transaction by itself."""
-        async with connection.transaction() if atomic else nullcontext():
+        if not atomic:  # BEGIN and COMMIT would be round trips
+            return [await self._done(connection, each) for each in plan]
+        async with connection.transaction():
             return [await self._done(connection, each) for each in plan]
 
     async def _done(self, connection: "Rows", statement: Statement) -> Done:
-        async with connection.cursor() as cursor:
-            try:
-                async with asyncio.timeout(self._timeout):
-                    await _execute(cursor, statement)
-                    rows = await cursor.fetchall() if cursor.description else []
-            except TimeoutError:
-                raise TimeoutError(f"no answer within {self._timeout} s") from None
-            return Done(rows, max(cursor.rowcount, 0), cursor.statusmessage or "")
+        cursor = connection.cursor()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await _execute(cursor, statement)
+        except TimeoutError:
+            raise TimeoutError(f"no answer within {self._timeout} s") from None
+        rows = await cursor.fetchall() if cursor.description else []
+        return Done(rows, max(cursor.rowcount, 0), cursor.statusmessage or "")
 
     def told(self, done: Done) -> Any:
         """The server's own words, such as `UPDATE 2`."""
@@ -144,10 +145,13 @@ async def _execute(cursor: "AsyncCursor[Any]", statement: Statement) -> None:
 
 def _adapted(value: Any) -> Any:
     """Mappings, and lists of them, are JSON; a list of anything else is an array."""
-    from psycopg.types.json import Jsonb
+    if isinstance(value, Mapping) or (
+        isinstance(value, list) and any(isinstance(each, Mapping) for each in value)
+    ):
+        from psycopg.types.json import Jsonb
 
-    listed = isinstance(value, list) and any(isinstance(each, Mapping) for each in value)
-    return Jsonb(value) if listed or isinstance(value, Mapping) else value
+        return Jsonb(value)
+    return value
 
 
 async def _check(connection: "Rows") -> None:

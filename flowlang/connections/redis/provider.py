@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flowlang.connections.built_in import BuiltInPlugin, Operation
+from flowlang.connections.built_in import BuiltInPlugin, task
 from flowlang.exceptions import ConnectionError
 
 if TYPE_CHECKING:
@@ -69,53 +69,48 @@ class RedisPlugin(BuiltInPlugin):
             raise ConnectionError("Redis is not connected")
         return self._client
 
-    def operations(self) -> Mapping[str, Operation]:
-        """One for each command."""
-        return {
-            "get": self._get,
-            "set": self._set,
-            "delete": self._delete,
-            "exists": self._exists,
-            "expire": self._expire,
-            "incr": self._incr,
-            "hgetall": self._hgetall,
-            "hset": self._hset,
-        }
-
+    @task
     async def _get(self, key: str, connection: Any = None) -> Outputs:
         """A text: `value`, None when there is none; `exists`."""
         value = await connection.get(key)
         return {"value": value, "exists": value is not None}
 
+    @task
     async def _set(
         self, key: str, value: Any, ex: int | None = None, connection: Any = None
     ) -> Outputs:
         """Write a text, for `ex` seconds if that is given: `success`."""
         return {"success": bool(await connection.set(key, _text(value), ex=ex))}
 
+    @task
     async def _delete(self, keys: str | list[str], connection: Any = None) -> Outputs:
         """Remove keys: `deleted_count`."""
         named = _listed(keys)
         return {"deleted_count": await connection.delete(*named) if named else 0}
 
+    @task
     async def _exists(self, keys: str | list[str], connection: Any = None) -> Outputs:
         """How many of these keys are there: `count`; `exists` when all are."""
         named = _listed(keys)
         count = await connection.exists(*named) if named else 0
         return {"count": count, "exists": count == len(named) > 0}
 
+    @task
     async def _expire(self, key: str, seconds: int, connection: Any = None) -> Outputs:
         """Let a key go after so many seconds: `success`, False when there is none."""
         return {"success": bool(await connection.expire(key, seconds))}
 
+    @task
     async def _incr(self, key: str, amount: int = 1, connection: Any = None) -> Outputs:
         """Add to a number: `value` after that."""
         return {"value": await connection.incrby(key, amount)}
 
+    @task
     async def _hgetall(self, key: str, connection: Any = None) -> Outputs:
         """All fields of a hash: `hash`, empty when there is none."""
         return {"hash": dict(await connection.hgetall(key))}
 
+    @task
     async def _hset(self, key: str, mapping: Mapping[str, Any], connection: Any = None) -> Outputs:
         """Write fields of a hash: `fields_set`, how many are new."""
         texts = {name: _text(value) for name, value in mapping.items()}
