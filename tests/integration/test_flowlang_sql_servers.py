@@ -208,3 +208,16 @@ async def test_lists_are_arrays_in_postgres(database: Opened) -> None:
     assert await database.rows(query, ["x", "y"], [{"a": None}]) == [
         {"names": ["x", "y"], "more": [{"a": None}]}
     ]
+
+
+@pytest.mark.parametrize("database_config", ["mysql"], indirect=True)
+async def test_a_transaction_is_one_also_in_autocommit(database: Opened) -> None:
+    """What the server would commit by itself is undone with the rest."""
+    async with manager({**database.config, "autocommit": True}) as connections:
+        opened = Opened(database.kind, connections)
+        records = [{"name": "Ada"}, {"name": None}]
+        with pytest.raises(FlowExecutionError, match="MySQL batch insert failed: "):
+            await opened.do("batch_insert", table="people", records=records, batch_size=1)
+        assert await opened.rows("SELECT name FROM people") == []
+        await opened.do("execute", query="INSERT INTO people (name) VALUES ('Bo')")
+    assert await database.rows("SELECT name FROM people") == [{"name": "Bo"}]
