@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from devstack.postgres import Postgres
     from devstack.valkey import Valkey
 
-settings.register_profile("long", max_examples=10_000)  # --hypothesis-profile=long
+settings.register_profile("house", deadline=None)  # a busy machine must not fail a test
+settings.register_profile("long", deadline=None, max_examples=10_000)  # --hypothesis-profile=long
+settings.load_profile("house")
 TEMPLATE = "patchcord_template"
 _numbers = count(1)
 
