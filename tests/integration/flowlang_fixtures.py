@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +18,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDB]:
-    """The session's MariaDB; without one the test is skipped, and fails in CI."""
+    """The session's MariaDB; without one the test is skipped."""
     from devstack.folders import temporary_folder
     from devstack.mariadb import MariaDB, installed
 
     programs = installed()
     if programs is None:
-        tell = pytest.fail if os.environ.get("CI") else pytest.skip
-        tell("there is no MariaDB here; `python -m devstack.mariadb` says why")
+        pytest.skip("there is no MariaDB here; `python -m devstack.mariadb` says why")
     with temporary_folder() as folder:
         server = MariaDB.start(programs, folder / "mariadb")
         yield server
