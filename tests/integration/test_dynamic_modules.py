@@ -169,7 +169,7 @@ def test_a_private_repository(
     assert "Authentication failed" in problem or "terminal prompts disabled" in problem
     assert "wrong-one" not in problem
     assert version(loaded(folder, "repo_link", f"git+http://token:{TOKEN}@{where}")) == "v2"
-    kept = [each.read_text() for each in folder.rglob("*") if each.is_file()]
+    kept = [each.read_bytes() for each in folder.rglob("*") if each.is_file()]
     assert len(commands) == 2
     assert TOKEN not in f"{commands}{kept}{[vars(record) for record in caplog.records]}"
 
