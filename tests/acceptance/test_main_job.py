@@ -31,6 +31,17 @@ GUESTS = (TESTS / "guests" / "simple-link", TESTS / "guests" / "storages")
 DONE_SECONDS = 20.0
 POLL_SECONDS = 0.05
 
+MISTAKES: list[tuple[str, dict[str, Any], int, str]] = [
+    ("RunChain", {"chain": "plan", "vcon_uuid": "x"}, 404, "plain"),
+    ("GetRun", {"run_id": "none"}, 404, "Unknown run"),
+    ("GetVcon", {"vcon_uuid": "00000000-0000-4000-8000-000000000000"}, 404, "Unknown vCon"),
+    ("StoreVcon", {"vcon_uuid": "x", "storages": ["nowhere"]}, 404, "postgres"),
+    ("IngestVcon", {"vcon": {"uuid": "../x"}, "ingress_lists": ["plain"]}, 400, "uuid"),
+    ("IngestVcon", {"vcon": {}, "ingress_lists": ["planes"]}, 404, "plain"),
+    ("IngestVcon", {"vcn": {}}, 400, "vcn"),
+    ("Nope", {}, 404, "Nope"),
+]
+
 
 @pytest.fixture(scope="module")
 def traces() -> Iterator[Collector]:
@@ -134,27 +145,13 @@ async def test_each_action_answers(system: Deployment) -> None:
     assert names == {"plain", "guests", "asked"}
 
 
-@pytest.mark.parametrize(
-    ("action", "fields", "status", "words"),
-    [
-        ("RunChain", {"chain": "plan", "vcon_uuid": "x"}, 404, "plain"),
-        ("GetRun", {"run_id": "none"}, 404, "Unknown run"),
-        ("GetVcon", {"vcon_uuid": "00000000-0000-4000-8000-000000000000"}, 404, "Unknown vCon"),
-        ("StoreVcon", {"vcon_uuid": "x", "storages": ["nowhere"]}, 404, "postgres"),
-        ("IngestVcon", {"vcon": {"uuid": "../x"}, "ingress_lists": ["plain"]}, 400, "uuid"),
-        ("IngestVcon", {"vcon": {}, "ingress_lists": ["planes"]}, 404, "plain"),
-        ("IngestVcon", {"vcn": {}}, 400, "vcn"),
-        ("Nope", {}, 404, "Nope"),
-    ],
-)
 @pytest.mark.asyncio(loop_scope="module")
-async def test_mistakes_are_told(
-    system: Deployment, action: str, fields: dict[str, Any], status: int, words: str
-) -> None:
+async def test_mistakes_are_told(system: Deployment) -> None:
     """A wrong name or vCon: the status of its kind, and words that help."""
-    answer = await system.call(action, **fields)
-    assert answer.status_code == status
-    assert words in answer.json()["message"]
+    for action, fields, status, words in MISTAKES:
+        answer = await system.call(action, **fields)
+        assert answer.status_code == status
+        assert words in answer.json()["message"]
 
 
 @pytest.mark.asyncio(loop_scope="module")

