@@ -17,6 +17,9 @@ from devstack.ports import HOST, on_free_port
 from devstack.process import KeptProcess
 
 READY = "Ready to accept connections"
+# Valkey frees values in a second thread unless told otherwise, and this JSON module's texts may be
+# freed in the main one only: now and then the server crashed in the next JSON.GET.
+_FREED_AT_ONCE = ("eviction", "expire", "server-del", "user-del", "user-flush")
 SETTINGS = {
     "bind": HOST,
     "appendonly": "yes",
@@ -25,6 +28,7 @@ SETTINGS = {
     "maxmemory-policy": "noeviction",
     # Otherwise it may refuse to end when it cannot write to its folder, and outlive its owner.
     "shutdown-on-sigterm": "force",
+    **{f"lazyfree-lazy-{what}": "no" for what in _FREED_AT_ONCE},
 }
 FORGETFUL_SETTINGS = {"appendonly": "no"}
 
