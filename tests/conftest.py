@@ -15,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from tests.canaries import LogSearch, keep_postgres, keep_redis
+from tests.emptying import empty
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,7 +86,7 @@ def redis_url(valkey_server: Valkey) -> Iterator[str]:
     from redis import Redis
 
     with Redis.from_url(valkey_server.url) as client:
-        client.flushall()
+        empty(client)
     yield valkey_server.url
     keep_redis(valkey_server.url)
 

@@ -5,6 +5,7 @@ import pytest
 from redis import Redis
 
 from tests.canaries import CANARIES, keep_postgres, keep_redis
+from tests.emptying import empty
 
 WORD = "left-behind"
 
@@ -29,7 +30,7 @@ def test_every_kind_of_key_is_searched(redis_url: str, kept: list[str]) -> None:
         client.xadd("stream", {f"{WORD}-8": f"{WORD}-9"})
         client.json().set("json", ".", {f"{WORD}-a": [f"{WORD}-b"]})
         keep_redis(redis_url)
-        client.flushall()
+        empty(client)
     text = "\n".join(kept)
     assert [digit for digit in "123456789ab" if f"{WORD}-{digit}" not in text] == []
 

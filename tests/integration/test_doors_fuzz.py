@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from core.settings import DatabaseSettings
 from pipeline.connection import RedisConnection
 from pipeline.document import normalised, search_keys
+from tests.emptying import empty
 from tests.integration.partner_scene import Street
 from tests.integration.partner_scene import street as doors
 
@@ -136,7 +137,7 @@ def test_whatever_comes_is_taken_whole_or_refused_in_words(
     street: Street, partner: bool, vcon: Any
 ) -> None:
     """A 2xx with all of the vCon in its place, or a 4xx in words and nothing anywhere."""
-    street.client.flushall()
+    empty(street.client)
     asked = street.push(vcon, SECRET) if partner else street.ingest(vcon, LIST)
     answer = street.run(asked)  # type: ignore[attr-defined]
     event(f"answered {answer.status_code}")

@@ -27,6 +27,7 @@ from pipeline.modules import Guests
 from pipeline.queues import Claim
 from pipeline.store import VconStore
 from storage import file
+from tests.emptying import empty
 from tests.integration.pipeline_fixtures import a_vcon, new_uuid
 
 EXPIRY = 600
@@ -50,7 +51,7 @@ async def stored(
     vcon = a_vcon()
     await VconStore(redis).put(vcon)
     await asyncio.to_thread(file.save, vcon["uuid"], options)
-    client.flushall()
+    empty(client)
     yield vcon
     calls.close()
     elsewhere._installed.clear()

@@ -15,6 +15,7 @@ from pipeline.config import PipelineConfig
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.modules import Guests
+from tests.emptying import empty
 from tests.integration.partner_scene import ADMIN, MOST, Street
 from tests.integration.partner_scene import street as doors
 from tests.integration.pipeline_fixtures import a_vcon, new_uuid
@@ -99,7 +100,7 @@ async def test_redis_forgetting_frees_no_uuid(street: Street):
     await asyncio.to_thread(street.key, "secret-2")
     vcon = a_vcon()
     assert await street.code(vcon) == 200
-    street.client.flushall()
+    empty(street.client)
     assert await street.code(vcon, "secret-2") == 409
     assert street.client.keys("vcon:*") == []
     assert await street.code(vcon) == 200
