@@ -3,10 +3,11 @@
     python -m benchmarks.connections [--rounds 100] [--count 50]
 
 Each query borrows a connection from a psycopg pool, selects one row by a parameter and gives the
-connection back. The flow does the same through the plugin `postgres`: over a connection of the
-service, which is kept, and once with a connection of its own, which is opened for each run. Rounds
-are short and interleaved, since what else the machine does changes quickly; printed are medians of
-a call, and of its ratio to the driver's in the same round.
+connection back: as psycopg comes, with BEGIN and COMMIT around it, and in autocommit, which is as
+little as a driver can do. The flow does the same through the plugin `postgres`, in autocommit: over
+a connection of the service, which is kept, and once with a connection of its own, which is opened
+for each run. Rounds are short and interleaved, since what else the machine does changes quickly;
+printed are medians of a call, and of its ratios to either driver's in the same round.
 """
 
 import argparse
@@ -16,6 +17,8 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from functools import partial
+from operator import truediv
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,8 @@ from flowlang.running import Surroundings, run_flow
 WORST_RATIO = 1.5
 """What a flow over a kept connection may cost in terms of the driver's query."""
 
+DRIVER, AUTOCOMMIT = "driver, as it comes", "driver, autocommit"
+
 STEPS = """
 steps:
   - pg_query: {id: found, connection: db, query: "SELECT $1::int AS n", params: ["${inputs.n}"]}
@@ -40,6 +45,7 @@ outputs:
 """
 
 type Once = Callable[[int], Awaitable[object]]
+type Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 
 async def compare(url: str, rounds: int, count: int) -> dict[str, list[float]]:
@@ -51,26 +57,12 @@ async def compare(url: str, rounds: int, count: int) -> dict[str, list[float]]:
     flow = Flow.parse(f"flow: Kept\n{STEPS}")
     own = Flow.parse({**flow.document, "connections": {"db": given}})
     seconds: dict[str, list[float]] = defaultdict(list)
-    pool: AsyncConnectionPool[AsyncConnection[Any]]
-    async with AsyncConnectionPool(url, min_size=1, max_size=4, open=False) as pool:
-
-        async def driver(number: int) -> int:
-            async with pool.connection() as connection:
-                cursor = connection.cursor(row_factory=dict_row)
-                await cursor.execute("SELECT %s::int AS n", [number])
-                [row] = await cursor.fetchall()
-                return int(row["n"])
-
-        async def kept_flow(number: int) -> int:
-            return await _result(flow, number, around)
-
-        async def own_flow(number: int) -> int:
-            return await _result(own, number, Surroundings())
-
+    async with _pool(url, autocommit=False) as pool, _pool(url, autocommit=True) as autocommit:
         ways: list[tuple[str, Once, int]] = [
-            ("driver", driver, count),
-            ("flow, kept connection", kept_flow, count),
-            ("flow, connection of its own", own_flow, 1),
+            (DRIVER, partial(_query, pool), count),
+            (AUTOCOMMIT, partial(_query, autocommit), count),
+            ("flow, kept connection", partial(_flow, flow, around), count),
+            ("flow, connection of its own", partial(_flow, own, Surroundings()), 1),
         ]
         for _ in range(rounds):
             for name, once, times in ways:
@@ -79,10 +71,21 @@ async def compare(url: str, rounds: int, count: int) -> dict[str, list[float]]:
     return seconds
 
 
-async def _result(flow: Flow, number: int, around: Surroundings) -> int:
+def _pool(url: str, *, autocommit: bool) -> Pool:
+    kwargs = {"autocommit": autocommit}
+    return AsyncConnectionPool(url, kwargs=kwargs, min_size=1, max_size=4, open=False)
+
+
+async def _query(pool: Pool, number: int) -> None:
+    async with pool.connection() as connection:
+        cursor = connection.cursor(row_factory=dict_row)
+        await cursor.execute("SELECT %s::int AS n", [number])
+        assert await cursor.fetchall() == [{"n": number}]
+
+
+async def _flow(flow: Flow, around: Surroundings, number: int) -> None:
     told = await run_flow(flow, {"n": number}, around)
     assert told == {"success": True, "outputs": {"n": number}}, told
-    return number
 
 
 async def _timed(once: Once, times: int) -> float:
@@ -106,11 +109,16 @@ def main() -> None:
             seconds = asyncio.run(work, loop_factory=uvloop.new_event_loop)  # as the service
         finally:
             server.stop()
+    print(f"{'':45}{DRIVER:>20}{AUTOCOMMIT:>20}")
     for name, each in seconds.items():
-        ratios = [mine / floor for mine, floor in zip(each, seconds["driver"], strict=True)]
+        ratios = [_ratio(each, seconds[floor]) for floor in (DRIVER, AUTOCOMMIT)]
         middle = statistics.median(each) * 1e6
-        print(f"{name:30} {middle:8.0f} us  {statistics.median(ratios):6.2f}")
+        print(f"{name:30}{middle:12.0f} us{ratios[0]:20.2f}{ratios[1]:20.2f}")
     print(f"a flow over a kept connection may cost {WORST_RATIO}")
+
+
+def _ratio(ours: list[float], floor: list[float]) -> float:
+    return float(statistics.median(map(truediv, ours, floor)))
 
 
 if __name__ == "__main__":
