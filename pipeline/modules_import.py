@@ -10,7 +10,7 @@ from core.errors import GuestError
 from pipeline.config import GuestSpec
 from pipeline.installer import Installer
 from pipeline.modules_missing import explain_missing
-from pipeline.requirement import Requirement, difference, read, to_install
+from pipeline.requirement import Requirement, difference, is_ours, read, to_install
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +39,14 @@ class Modules:
 
     def _found(self, spec: GuestSpec) -> ModuleType | GuestError:
         try:
-            wanted = spec.pip_name and read(spec.pip_name)
+            wanted = read(spec.pip_name) if spec.pip_name else None
             module = self._imported(spec)
         except GuestError as error:
             return error
         except (Exception, SystemExit) as error:  # noqa: BLE001 -- a guest's module may do anything
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             return GuestError(f"importing {spec.module} fails: {reason}")
-        if wanted:
+        if wanted or not is_ours(spec.module):
             _tell_version(spec.module, wanted)
         return module
 
@@ -74,7 +74,7 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def _tell_version(module: str, wanted: Requirement) -> None:
+def _tell_version(module: str, wanted: Requirement | None) -> None:
     dist = _distribution(module, wanted)
     if dist is None:
         log.info("module imported", extra={"guest_module": module})
@@ -82,14 +82,15 @@ def _tell_version(module: str, wanted: Requirement) -> None:
     about = {"guest_module": module, "package": dist.name, "version": dist.version}
     log.info("module imported", extra=about)
     origin = json.loads(dist.read_text("direct_url.json") or "{}")
-    if other := difference(wanted, dist.version, origin):
+    if wanted and (other := difference(wanted, dist.name, dist.version, origin)):
         hint = "remove it, or empty MODULES_DIR, to have it installed anew"
         log.warning("module in another version", extra={**about, "reason": other, "hint": hint})
 
 
-def _distribution(module: str, wanted: Requirement) -> metadata.Distribution | None:
-    root = module.partition(".")[0]
-    names = [wanted.name] if wanted.name else metadata.packages_distributions().get(root, [])
+def _distribution(module: str, wanted: Requirement | None) -> metadata.Distribution | None:
+    names = [wanted.name] if wanted and wanted.name else []
+    if not is_ours(module):  # many have a part of a room of ours
+        names += metadata.packages_distributions().get(module.partition(".")[0], [])
     for name in names:
         try:
             return metadata.distribution(name)

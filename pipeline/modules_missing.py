@@ -10,6 +10,8 @@ from pipeline.config import GuestSpec
 ROOMS = ("links", "storage", "tracers")
 """The packages that built-in guests are in."""
 
+_ROOM_BEFORE = re.compile(rf"^({'|'.join(ROOMS)})[_-]")
+
 EXTRAS = {
     "asyncmy": "mysql",
     "boto3": "s3",
@@ -43,9 +45,12 @@ def shown(pip_name: str) -> str:
     return re.sub(r"//[^/@\s]+@", "//***@", pip_name)
 
 
-def guest_called(name: str) -> str | None:
-    """The guest that is meant by its name alone: `links.tag` for `tag`."""
-    return next((f"{room}.{name}" for room in ROOMS if name in _modules_in(room)), None)
+def guest_meant(name: str) -> str | None:
+    """The guest that is meant by its name alone, spelt nearly right: `links.tag` for `taag`."""
+    places = {called: room for room in reversed(ROOMS) for called in _modules_in(room)}
+    alone = _ROOM_BEFORE.sub("", name)
+    near = difflib.get_close_matches(alone, places, n=1, cutoff=0.8)
+    return f"{places[near[0]]}.{near[0]}" if near else None
 
 
 def _modules_in(package: str) -> list[str]:
@@ -57,7 +62,7 @@ def _modules_in(package: str) -> list[str]:
 def _advice(spec: GuestSpec, missing: str) -> str:
     if spec.pip_name:
         return f"install it: pip install {shown(spec.pip_name)!r}"
-    if guest := guest_called(spec.module):
+    if guest := guest_meant(spec.module):
         return f"did you mean {guest!r}? If not, name its package as pip_name"
     if near := difflib.get_close_matches(missing, _neighbours(missing), n=1):
         return f"did you mean {spec.module.replace(missing, near[0], 1)!r}?"

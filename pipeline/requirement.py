@@ -10,16 +10,17 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as NamedRequirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from core.errors import GuestError
 from pipeline.config_model import GuestSpec
-from pipeline.modules_missing import ROOMS, guest_called, shown
+from pipeline.modules_missing import ROOMS, guest_meant, shown
 
 OURS = (*ROOMS, "lib", "core", "pipeline", "actions", "events", "schemas", "flowlang", "server")
 """Packages of the service: nothing on an index is called for by a name in one of them."""
 
 _URL = re.compile(r"(?:git\+(?:https?|ssh|file)|https?|file)://\S+")
-_REVISION = re.compile(r"@([^/@#]+)(?:#.*)?$")
+_REVISION = re.compile(r"@([^@#]+)(?:#.*)?$")
 _WEB = ("git+https", "git+http")
 _PRE = "--pre"
 
@@ -81,6 +82,11 @@ def read(pip_name: str) -> Requirement:
     return Requirement(text, pre, named.name, named.url, named.specifier)
 
 
+def is_ours(module: str) -> bool:
+    """Whether a module is in a package of the service, where others may have put it, too."""
+    return module.partition(".")[0] in OURS
+
+
 def to_install(spec: GuestSpec, missing: str | None) -> str | None:
     """The pip name that may bring a guest's module, if something may.
 
@@ -90,29 +96,47 @@ def to_install(spec: GuestSpec, missing: str | None) -> str | None:
     root, _, inside = spec.module.partition(".")
     if spec.pip_name is not None:
         above = f"{spec.module}.".startswith(f"{missing}.")
-        return spec.pip_name if missing == root or (root in OURS and above) else None
+        return spec.pip_name if missing == root or (is_ours(root) and above) else None
     mistyped = bool(inside and difflib.get_close_matches(root, OURS, n=1, cutoff=0.75))
-    mistyped = mistyped or guest_called(spec.module) is not None
-    return spec.module if missing == root and root not in OURS and not mistyped else None
+    mistyped = mistyped or guest_meant(spec.module) is not None
+    return spec.module if missing == root and not is_ours(root) and not mistyped else None
 
 
-def difference(wanted: Requirement, version: str, origin: Mapping[str, Any]) -> str | None:
+def difference(
+    wanted: Requirement, name: str, version: str, origin: Mapping[str, Any]
+) -> str | None:
     """How what is installed differs from what is asked for, if it does.
 
     `origin` is its `direct_url.json` (PEP 610), empty for a package from an index.
     """
+    if wanted.name and canonicalize_name(wanted.name) != canonicalize_name(name):
+        return f"{wanted.name} is asked for, {name} is installed and has the module"
     if wanted.specifier and not wanted.specifier.contains(version, prereleases=True):
         return f"{wanted.specifier} is asked for, {version} is installed"
-    if wanted.url is not None and not origin:
+    if wanted.url is None:
+        return None
+    if not origin:
         return f"{shown(wanted.url)} is asked for, {version} from an index is installed"
-    revision, source = wanted.revision, origin.get("vcs_info", {})
-    if revision is None or not origin:
-        return None
+    return _another_source(wanted, origin)
+
+
+def _another_source(wanted: Requirement, origin: Mapping[str, Any]) -> str | None:
+    there = str(origin.get("url", ""))
+    if _place(wanted.url or "") != _place(there):
+        return f"{shown(wanted.url or '')} is asked for, {shown(there)} is installed"
+    source = origin.get("vcs_info", {})
+    asked, got = wanted.revision, source.get("requested_revision")
     commit = str(source.get("commit_id", ""))
-    if source.get("requested_revision") == revision or commit.startswith(revision):
+    if asked == got or (asked and commit.startswith(asked)):
         return None
-    there = source.get("requested_revision") or commit[:12] or version
-    return f"revision {revision} is asked for, {there} is installed"
+    asked, got = asked or "its main branch", got or commit[:12]
+    return f"revision {asked} is asked for, {got} is installed"
+
+
+def _place(url: str) -> str:
+    """A URL without what pip and its records write in different ways."""
+    plain = re.sub(r"//[^/@]+@", "//", url.removeprefix("git+").partition("#")[0])
+    return _REVISION.sub("", plain).removesuffix("/").removesuffix(".git")
 
 
 def git_variables(wanted: Requirement, environ: Mapping[str, str]) -> dict[str, str]:

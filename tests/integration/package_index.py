@@ -111,6 +111,11 @@ def release(folder: Path, tag: str) -> None:
     _git(folder, "update-server-info")  # it may be served as files
 
 
+def branch(folder: Path, name: str, tag: str) -> None:
+    """Begin a branch where a tag is."""
+    _git(folder, "branch", name, tag)
+
+
 def commit(folder: Path, tag: str) -> str:
     """The beginning of the commit that a tag stands for."""
     command = ["git", "rev-parse", "--short=12", f"{tag}^{{commit}}"]

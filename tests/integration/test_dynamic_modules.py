@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 
 from core.errors import ConfigurationError, GuestError
+from core.settings import Settings
 from lib import aliases
+from pipeline.assembly import installer
 from pipeline.config import StorageSpec, parse
 from pipeline.installer import Installer
 from pipeline.modules import Guests, load, load_storage
 from tests.canaries import canary
-from tests.integration.package_index import LINK, commit, repository, serving, wheel
+from tests.integration.package_index import LINK, branch, commit, repository, serving, wheel
 
 ROOMS = ("lib", "links", "storage", "tracers")
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,7 @@ EIGHT = """
 import os, sys
 from pathlib import Path
 from pipeline.config import StorageSpec, parse
+from pipeline.assembly import installer
 from pipeline.installer import Installer
 from pipeline.modules import load
 
@@ -130,18 +133,25 @@ def test_a_range_of_versions_is_installed_with_what_it_needs(
 
 
 def test_a_package_like_its_module_needs_no_pip_name(
-    folder: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    index: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A pre-release only with `--pre`; an entry of `imports` may be just the name.
 
-    What an operator's pip does for people (`--user`, only in environments) does not matter.
+    Its version is told, too. What an operator's pip does for people (`--user`, only in
+    environments) does not matter.
     """
+    caplog.set_level(logging.INFO)
     monkeypatch.setenv("PIP_USER", "1")
     wheel(index, "made-up-link", "1.0b1", made_up_link=LINK.format(version="beta"))
     assert version(loaded(folder, "made_up_link", "made-up-link --pre")) == "beta"
     wheel(index, "tool-of-it", "1.0", tool_of_it="")
     loaded(folder, "made_up_link", imports={"tool": "tool_of_it"})
     assert "tool_of_it" in sys.modules
+    told = [vars(each) for each in caplog.records if each.message == "module imported"]
+    assert ("tool-of-it", "1.0") in [(each["package"], each["version"]) for each in told]
 
 
 def test_a_repository_at_a_tag(
@@ -154,6 +164,18 @@ def test_a_repository_at_a_tag(
         assert version(loaded(folder, "repo_link", f"{url}@{revision}")) == "v1"
     [warning] = [each for each in caplog.records if each.levelname == "WARNING"]
     assert vars(warning)["reason"] == "revision main is asked for, v1 is installed"
+
+
+@pytest.mark.parametrize("revision", ["a branch", "a commit", ""])
+def test_a_repository_at_something_else(folder: Path, tmp_path: Path, revision: str) -> None:
+    """The end of a branch, a commit, and without either the end of the main branch."""
+    url, at = repository(tmp_path / "repo"), ""
+    if revision == "a branch":
+        branch(tmp_path / "repo", "feature/x", "v1")
+        at = "@feature/x"
+    elif revision == "a commit":
+        at = f"@{commit(tmp_path / 'repo', 'v1')}"
+    assert version(loaded(folder, "repo_link", url + at)) == ("v1" if at else "v2")
 
 
 def test_a_private_repository(
@@ -236,7 +258,7 @@ def test_what_cannot_be_installed_is_told_with_pips_words(folder: Path) -> None:
     assert problem.endswith("(wanted by chains.main)")
 
 
-@pytest.mark.parametrize("module", ["links.tga", "link.tag", "made_up_link"])
+@pytest.mark.parametrize("module", ["links.tga", "link.tag", "postgress", "made_up_link"])
 def test_nothing_is_installed_where_it_is_forbidden_or_mistyped(module: str, folder: Path) -> None:
     """A typo never reaches the index; nor does anything with DYNAMIC_INSTALL=false."""
     problem = refused(None if module == "made_up_link" else folder, module)
@@ -244,6 +266,13 @@ def test_nothing_is_installed_where_it_is_forbidden_or_mistyped(module: str, fol
     assert not folder.exists()
     forbidden = "nothing is installed here (DYNAMIC_INSTALL)" in problem
     assert forbidden == (module == "made_up_link")
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_the_setting_decides_whether_anything_is_installed(tmp_path: Path, allowed: bool) -> None:
+    """DYNAMIC_INSTALL reaches what installs."""
+    settings = Settings.model_construct(modules_dir=tmp_path, dynamic_install=allowed)
+    assert installer(settings).allowed == allowed
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:

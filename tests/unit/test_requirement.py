@@ -22,6 +22,7 @@ REPOSITORY = "git+https://github.com/username/repo.git"
         (f"{REPOSITORY}@v1.2.3", None, "", False, "v1.2.3"),
         (f"{REPOSITORY}@abc123def456#subdirectory=x", None, "", False, "abc123def456"),
         (f"link @ {REPOSITORY}@develop", "link", "", False, "develop"),
+        (f"{REPOSITORY}@feature/x", None, "", False, "feature/x"),
         ("git+https://token:secret@github.com/u/r.git", None, "", False, None),
         ("git+https://token:secret@github.com/u/r.git@main", None, "", False, "main"),
         ("git+file:///srv/link.git@v1", None, "", False, "v1"),
@@ -77,6 +78,10 @@ def test_a_token_is_not_shown() -> None:
         ("link.tag", None, "link", None),
         ("storages.file", None, "storages", None),
         ("tracer.jlinc", None, "tracer", None),
+        ("taag", None, "taag", None),
+        ("postgress", None, "postgress", None),
+        ("links_tag", None, "links_tag", None),
+        ("taag", "taag", "taag", "taag"),
         # something inside a package that is there, or that it imports
         ("my_module.sub", None, "my_module.sub", None),
         ("webhook", None, "webhook", None),
@@ -95,28 +100,60 @@ def test_what_is_installed_for_a_missing_module(
     assert to_install(GuestSpec("x", module, pip_name), missing) == installed
 
 
-FROM_V1 = {"url": "x", "vcs_info": {"requested_revision": "v1", "commit_id": "abc123def456789"}}
+def recorded(revision: str | None = "v1") -> dict[str, object]:
+    """What pip records of a repository."""
+    requested = {} if revision is None else {"requested_revision": revision}
+    return {
+        "url": "https://github.com/username/repo.git",
+        "vcs_info": {"vcs": "git", "commit_id": "abc123def456789", **requested},
+    }
+
+
+WHEEL = "https://example.com/p-2.0-py3-none-any.whl"
 
 
 @pytest.mark.parametrize(
     ("pip_name", "version", "origin", "told"),
     [
         ("p", "1.0", {}, None),
-        ("p>=1,<2", "1.5", {}, None),
+        ("P>=1,<2", "1.5", {}, None),
         ("p --pre", "2.0b1", {}, None),
         ("p==2.0", "1.5", {}, "==2.0 is asked for, 1.5 is installed"),
-        (f"{REPOSITORY}@v1", "1.0", FROM_V1, None),
-        (f"{REPOSITORY}@abc123d", "1.0", FROM_V1, None),
-        (REPOSITORY, "1.0", FROM_V1, None),
-        (f"{REPOSITORY}@v2", "1.0", FROM_V1, "revision v2 is asked for, v1 is installed"),
+        ("q", "1.5", {}, "q is asked for, p is installed and has the module"),
+        (f"{REPOSITORY}@v1", "1.0", recorded(), None),
+        (f"git+https://token:secret@{REPOSITORY[12:]}@v1#egg=p", "1.0", recorded(), None),
+        (f"{REPOSITORY}@abc123d", "1.0", recorded(), None),
+        (REPOSITORY, "1.0", recorded(None), None),
+        (REPOSITORY, "1.0", recorded(), "revision its main branch is asked for, v1 is installed"),
+        (f"{REPOSITORY}@v2", "1.0", recorded(), "revision v2 is asked for, v1 is installed"),
+        (
+            f"{REPOSITORY}@v2",
+            "1.0",
+            recorded(None),
+            "revision v2 is asked for, abc123def456 is installed",
+        ),
         (REPOSITORY, "1.0", {}, f"{REPOSITORY} is asked for, 1.0 from an index is installed"),
+        (
+            "git+https://github.com/other/repo.git@v1",
+            "1.0",
+            recorded(),
+            "git+https://github.com/other/repo.git@v1 is asked for,"
+            " https://github.com/username/repo.git is installed",
+        ),
+        (WHEEL, "2.0", {"url": WHEEL, "archive_info": {}}, None),
+        (
+            WHEEL,
+            "1.0",
+            {"url": WHEEL.replace("2.0", "1.0"), "archive_info": {}},
+            f"{WHEEL} is asked for, {WHEEL.replace('2.0', '1.0')} is installed",
+        ),
     ],
 )
 def test_another_version_than_asked_for_is_noticed(
     pip_name: str, version: str, origin: dict[str, object], told: str | None
 ) -> None:
-    """By number, or by the tag, branch or commit."""
-    assert difference(read(pip_name), version, origin) == told
+    """By name, by number, by address, or by the tag, branch or commit."""
+    assert difference(read(pip_name), "p", version, origin) == told
 
 
 @pytest.mark.parametrize(
