@@ -4,12 +4,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
 from lib.dialogs import Entry, add_analysis, analysis_of, measured_duration, media, recordings
 from lib.metrics import increment_counter, record_histogram
-from lib.openai_client import get_async_openai_client
 from lib.openai_options import ProxyOptions
 from lib.patience import VendorError, ask
 from lib.vcon_redis import AsyncVconRedis
@@ -87,7 +87,9 @@ async def transcribe_by_proxy(options: ProxyOptions, model: str, dialog: Entry) 
         "LITELLM_PROXY_URL": options.litellm_proxy_url,
         "LITELLM_MASTER_KEY": options.litellm_master_key.get_secret_value(),
     }
-    client = get_async_openai_client(access, timeout=options.timeout)
+    # Only here: who transcribes without a proxy needs no library of OpenAI's.
+    openai_client = import_module("lib.openai_client")
+    client = openai_client.get_async_openai_client(access, timeout=options.timeout)
     file = (file_name(dialog), content)
     answer: Any = await ask(
         lambda: client.audio.transcriptions.create(model=model, file=file),

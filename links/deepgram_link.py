@@ -7,9 +7,9 @@ transcript are left alone, so a second run asks nobody; a WAV that does not say 
 measured. Nothing is written of an answer below `minimum_confidence`, so that is asked for again.
 Each transcript is stored as it comes. A vCon that is not there ends the run.
 
-With a LiteLLM proxy, that is asked for `model` in Deepgram's place; it is sent the recording, and
-tells no confidence. Raises `VendorError` when there is no answer in the end, `MediaError` and
-`FetchError` when a recording cannot be had.
+With a LiteLLM proxy, that is asked for `model` in Deepgram's place, through OpenAI's library (extra
+`openai`); it is sent the recording, and tells no confidence. Raises `VendorError` when there is no
+answer in the end, `MediaError` and `FetchError` when a recording cannot be had.
 """
 
 import asyncio
@@ -61,6 +61,9 @@ class Options(ProxyOptions):
     def _has_credentials(self) -> Self:
         if not (self.has_proxy or self.deepgram_key.get_secret_value()):
             raise ValueError("set DEEPGRAM_KEY, or LITELLM_PROXY_URL with LITELLM_MASTER_KEY")
+        if self.has_proxy:
+            # OpenAI's library asks a proxy: that it is missing is told now, not by the first vCon.
+            import_module("lib.openai_client")
         return self
 
     @property

@@ -19,7 +19,7 @@ from lib.options import GuestOptions
 only_through_lib = True
 
 LINKS = {"openai": "openai_transcribe", "groq": "groq_whisper", "deepgram": "deepgram_link"}
-"""The link of each vendor; the vendor's name is also that of the extra with its library."""
+"""The link of each vendor."""
 
 
 class Options(GuestOptions):
@@ -32,11 +32,6 @@ class Options(GuestOptions):
     def _fit_the_vendor(self) -> Self:
         try:
             _ = self.given
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"{error.name!r} is not installed; install the extra {self.vendor!r}: "
-                f"pip install '.[{self.vendor}]'"
-            ) from None
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_context=False, include_input=False)
             told = (f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in wrong)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from core.errors import GuestError
 from pipeline.config_model import GuestSpec
 from pipeline.connection_options import OPTION, borrowed
+from pipeline.modules_missing import explain_missing
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ def laid_over(defaults: Mapping[str, Any] | type[BaseModel], spec: GuestSpec) ->
     """What the configuration says, over the guest's defaults.
 
     Raises:
-        GuestError: with each option that its model does not take, by path, without its value.
+        GuestError: with each option that its model does not take, by path, without its value; or
+            with the library that the guest needs for these options, where that is missing.
     """
     if isinstance(defaults, Mapping):
         lent = borrowed(spec.options, spec.connections, defaults)
@@ -46,6 +48,8 @@ def laid_over(defaults: Mapping[str, Any] | type[BaseModel], spec: GuestSpec) ->
     lent = borrowed(spec.options, spec.connections, _names(defaults))
     try:
         options = defaults.model_validate({**lent, **spec.options})
+    except ModuleNotFoundError as error:  # what a guest imports only where its options ask for it
+        raise GuestError(explain_missing(spec, error)) from None
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
         problems = [f"{_path(each['loc'])}: {each['msg']}" for each in details]

@@ -32,6 +32,8 @@ from tests.integration.vendors_scene import (
 )
 
 groq_whisper, openai_transcribe = Later("links.groq_whisper"), Later("links.openai_transcribe")
+transcribe = Later("links.transcribe")
+PROXY = {"LITELLM_PROXY_URL": "http://proxy.example", "LITELLM_MASTER_KEY": "k"}
 
 
 @pytest.fixture(autouse=True)
@@ -99,12 +101,29 @@ def test_a_wrong_vendor_or_option_is_told_at_the_start(options: dict[str, Any], 
     assert words in problem("links.transcribe", options)
 
 
-def test_a_vendor_whose_library_is_missing_is_told_with_its_extra(
+@pytest.mark.parametrize(
+    ("library", "vendor", "options", "extra"),
+    [
+        ("deepgram", "deepgram", {"DEEPGRAM_KEY": "k"}, "deepgram"),
+        ("openai", "deepgram", PROXY, "openai"),
+        ("imageio_ffmpeg", "openai", {"OPENAI_API_KEY": "k"}, "openai"),
+        ("groq", "groq", {"API_KEY": "k"}, "groq"),
+    ],
+)
+def test_a_library_that_is_missing_is_told_with_the_extra_that_has_it(
     monkeypatch: pytest.MonkeyPatch,
+    library: str,
+    vendor: str,
+    options: dict[str, Any],
+    extra: str,
 ) -> None:
-    """Through `transcribe` too."""
-    monkeypatch.setitem(sys.modules, "deepgram", None)
-    monkeypatch.delitem(sys.modules, "links.deepgram_link", raising=False)
-    monkeypatch.delattr("links.deepgram_link", raising=False)
-    assert "pip install '.[deepgram]'" in problem("links.deepgram_link", {"DEEPGRAM_KEY": "k"})
-    assert "pip install '.[deepgram]'" in problem("links.transcribe", {"vendor": "deepgram"})
+    """By the vendor's own link and through `transcribe`, also where only a proxy needs it."""
+    link = f"links.{transcribe.LINKS[vendor]}"
+    for module in (link, "lib.audio", "lib.openai_client"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        monkeypatch.delattr(module, raising=False)
+    monkeypatch.setitem(sys.modules, library, None)
+    advice = f"{library!r}, which is not installed; install the extra {extra!r}: pip install"
+    assert advice in problem(link, options)
+    chosen = {"vendor": vendor, "vendor_options": options}
+    assert advice in problem("links.transcribe", chosen)
