@@ -1,5 +1,6 @@
 """A flow as it is read from YAML, and what it takes and gives."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,11 +97,13 @@ class Flow:
 
     @classmethod
     def read(cls, path: Path) -> "Flow":
-        """From a file. Raises FlowValidationError, with the file's name."""
+        """From a file. Raises FlowValidationError, with the file's name and not its folder."""
         try:
             return cls.parse(path.read_text(encoding="utf-8"), path.parent)
-        except (OSError, UnicodeDecodeError, FlowValidationError) as error:
-            raise FlowValidationError(f"{path}: {error}") from error
+        except OSError as error:
+            raise FlowValidationError(f"{path.name}: {error.strerror}") from None
+        except (UnicodeDecodeError, FlowValidationError) as error:
+            raise FlowValidationError(f"{path.name}: {error}") from error
 
     def checked_inputs(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs with defaults; a flow that declares none takes any.
@@ -123,8 +126,17 @@ class Flow:
 def _loaded(document: str) -> Any:
     try:
         return yaml.safe_load(document)
-    except yaml.YAMLError as error:
-        raise FlowValidationError(f"This is no YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise FlowValidationError(f"This is no YAML: {_problem(error)}") from None
+
+
+def _problem(error: Exception) -> str:
+    # Neither the line, which str(error) quotes, nor a word of it: it may be a password.
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return type(error).__name__
+    mark = error.problem_mark or error.context_mark
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return place + re.sub(r"'[^'<]{2,}'", "'...'", error.problem or error.context or "")
 
 
 def _input(given: Any) -> Input:

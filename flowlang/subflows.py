@@ -21,8 +21,9 @@ def find_flow(name: str, folder: Path | None) -> Path:
         if path.is_file() and path.is_relative_to(home) and path.suffix in (".yaml", ".yml"):
             return path
     there = sorted(path.stem for path in home.glob("*.y*ml")) if home.is_dir() else []
+    known = ", ".join(there) or "none"
     raise FlowValidationError(
-        f"There is no flow '{name:.{_LONGEST}}' in {folder}. There is: {', '.join(there) or 'none'}"
+        f"There is no flow '{name:.{_LONGEST}}' in {home.name}. There is: {known}"
     )
 
 

@@ -8,7 +8,12 @@ from typing import Any
 
 from flowlang.connections import plugin_registry
 from flowlang.connections.kept import KeptConnections
-from flowlang.exceptions import ConnectionNotFoundError, FlowLangError, FlowValidationError
+from flowlang.exceptions import (
+    ConnectionNotFoundError,
+    FlowExecutionError,
+    FlowLangError,
+    FlowValidationError,
+)
 from flowlang.flow import Flow
 from flowlang.running import Surroundings, run_flow, run_task
 from flowlang.subflows import find_flow
@@ -41,8 +46,9 @@ class Flows:
         try:
             path = await asyncio.to_thread(find_flow, name, Path(folder))
             flow = await asyncio.to_thread(_read, path, path.stat().st_mtime_ns)
-        except FlowValidationError as error:
-            return {"success": False, "error": str(error), "error_type": type(error).__name__}
+        except FlowValidationError as error:  # the file's own: nobody who runs it can mend it
+            told = f"Flow '{name}' cannot be read: {error}"
+            return {"success": False, "error": told, "error_type": FlowExecutionError.__name__}
         return await run_flow(flow, inputs, self._around)
 
     def has_flow(self, folder: str, name: str) -> bool:

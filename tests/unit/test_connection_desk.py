@@ -47,6 +47,7 @@ async def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         "ends": "[{exit: {reason: enough, outputs: {a: 1}}}]",
         "fails": "[{parcel_fail: {id: bad, connection: north, message: wet}}]",
         "wants": "[]\ninputs: [{name: n, type: integer}]",
+        "broken": "[{parcel_echo: {value: 'hunter2222}}]",
     }.items():
         (tmp_path / f"{name}.yaml").write_text(f"flow: F\nsteps: {steps}\n")
     config = PipelineConfig(
@@ -54,7 +55,7 @@ async def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
             "north": connection("north", depot="north"),
             "burnt": connection("burnt", depot="burnt"),
         },
-        flows=FlowsSpec(str(tmp_path), ("where", "ends", "fails", "wants", "gone")),
+        flows=FlowsSpec(str(tmp_path), ("where", "ends", "fails", "wants", "gone", "broken")),
     )
     service = ServiceConnections(config)
     desk = ConnectionDesk(Configuration(config, Guests()), service)
@@ -142,19 +143,22 @@ async def test_a_task_is_run_if_it_is_exposed(
         ({"flow": "where"}, 200, {"outputs": {"w.depot": "north"}}),
         ({"flow": "ends"}, 200, {"terminated": True, "reason": "enough", "outputs": {"a": 1}}),
         ({"flow": "hidden"}, 403, "the flow hidden is not exposed"),
-        ({"flow": "nosuch"}, 404, "Unknown flow: nosuch; known: ends, "),
+        ({"flow": "nosuch"}, 404, "Unknown flow: nosuch; known: broken, ends, "),
         ({"flow": "../hidden"}, 404, "Unknown flow"),
         ({"flow": "x" * 5000}, 404, "Unknown flow"),
         ({"flow": "\0"}, 404, "Unknown flow"),
         ({"flow": "wants"}, 400, "Required input 'n' not provided"),
         ({"flow": "gone"}, 404, "Unknown flow: gone"),
+        ({"flow": "broken"}, 502, "Flow 'broken' cannot be read: broken.yaml: This is no"),
         ({"flow": "fails"}, 502, "step bad: Task 'parcel_fail' failed after 1 retry attempts: wet"),
     ],
 )
 async def test_a_flow_is_run_if_it_is_exposed(
-    ask: Ask, fields: dict[str, Any], code: int, said: Any
+    ask: Ask, fields: dict[str, Any], code: int, said: Any, tmp_path: Path
 ) -> None:
-    """With its outputs, or the step that failed."""
+    """With its outputs, or the step that failed; a file's content and place are never told."""
     answer = await ask("RunFlow", **fields)
     assert answer.status_code == code
     assert said == answer.fields if code == 200 else said in answer.message
+    assert str(tmp_path) not in str(answer.message)
+    assert "hunter" not in str(answer.message)

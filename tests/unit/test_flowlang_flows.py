@@ -352,6 +352,31 @@ def test_mistakes_are_told_with_their_place(text: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("key: 'hunter2222", "line 1, column 17: found unexpected end of stream"),
+        ("key: *hunter2222", "line 1, column 6: found undefined alias '...'"),
+        (
+            "key: !hunter2222 x",
+            "line 1, column 6: could not determine a constructor for the tag '...'",
+        ),
+        ("key: 2222-22-22", "ValueError"),
+        ("key: \0hunter2222", "ReaderError"),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_told_without_a_word_of_it(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    """The place is enough; what stands there may be a secret. The folder is nobody's business."""
+    (tmp_path / "f.yaml").write_text(text)
+    with pytest.raises(FlowValidationError) as caught:
+        Flow.read(tmp_path / "f.yaml")
+    assert str(caught.value) == f"f.yaml: This is no YAML: {problem}"
+    with pytest.raises(FlowValidationError, match=r"^gone\.yaml: No such file"):
+        Flow.read(tmp_path / "gone.yaml")
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         ({}, "Required input 'n' not provided"),
