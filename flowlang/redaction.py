@@ -11,12 +11,18 @@ SHORTEST_IN_OUTPUTS: Final = 8
 """Outputs are data: a short secret is a word that may stand in them for another reason."""
 
 _NAME = re.compile(
-    r"(password|passwd|passphrase|pwd|secret|token|credentials?|authorization|cookie|dsn"
-    r"|(api|access|private|signing|account|auth)[-_ ]?key)$",
+    r"(password|passwd|passphrase|pwd|secret|token|credential|authorization|cookie|dsn"
+    r"|(api|access|private|signing|secret|account|auth|app|application)[-_ ]?key)(?P<many>s?)$",
     re.IGNORECASE,
 )
-_USER_INFO = re.compile(r"(://)[^/?#\s\"']*@")
-_USER_PASSWORD = re.compile(r"://([^/?#\s\"':@]*):([^/?#\s\"']*)@")
+_USER_INFO = re.compile(r"(://)[^\s\"']{0,2000}@")
+_USER_PASSWORD = re.compile(r"://[^/?#\s:@]*:(\S+)@")
+_SECRET_PARAMETER = re.compile(
+    r"([?&](?:[\w.-]{0,40}(?:token|key|secret|signature|passw(?:or)?d|credential)|sig|auth|code)=)"
+    r"([^&#\s\"']+)",
+    re.IGNORECASE,
+)
+_DELIMITER = re.compile(r"[/?#]")
 
 
 def names_a_secret(name: object) -> bool:
@@ -28,6 +34,12 @@ def is_secret(name: object, schema: Mapping[str, Any]) -> bool:
     """Whether a property is one, by its schema or its name."""
     declared = schema.get("format") == "password" or schema.get("writeOnly") is True
     return declared or names_a_secret(name)
+
+
+def _is_count(name: object, value: object) -> bool:
+    """Whether it is how many there are: `max_tokens: 4096`."""
+    found = _NAME.search(name) if isinstance(name, str) else None
+    return bool(found and found["many"]) and isinstance(value, int | float)
 
 
 class Secrets:
@@ -48,11 +60,10 @@ class Secrets:
 
     def learn_from(self, config: Any, schema: Mapping[str, Any], name: object = "") -> None:
         """Learn what a configuration has in secret properties, and the passwords in its URLs."""
-        if is_secret(name, schema):
+        if is_secret(name, schema) and not _is_count(name, config):
             self.learn(config)
         elif isinstance(config, str):
-            for _, password in _USER_PASSWORD.findall(config):
-                self.learn(password)
+            self.learn(list(_in_url(config)))
         else:
             for key, value in _items(config):
                 self.learn_from(value, subschema(schema, key), key)
@@ -62,8 +73,10 @@ class Secrets:
         self._known |= others._known
 
     def text(self, text: str) -> str:
-        """A message without secrets and without the user in any URL."""
-        return _USER_INFO.sub(rf"\1{REDACTED}@", self._without(text, SHORTEST_IN_ERRORS))
+        """A message without secrets, and without users and secret parameters in any URL."""
+        text = self._without(text, SHORTEST_IN_ERRORS)
+        text = _USER_INFO.sub(rf"\1{REDACTED}@", text)
+        return _SECRET_PARAMETER.sub(rf"\1{REDACTED}", text)
 
     def output(self, text: str) -> str:
         """A text of a flow's outputs without the secrets that can be told from words."""
@@ -74,6 +87,17 @@ class Secrets:
             if len(secret) >= shortest:
                 text = text.replace(secret, REDACTED)
         return text
+
+
+def _in_url(text: str) -> Iterator[str]:
+    """The passwords in URLs, also in one that should have been quoted, and secret parameters."""
+    for password in _USER_PASSWORD.findall(text):
+        yield password
+        host, *others = _DELIMITER.split(password)
+        if not host.isdigit():  # a port is no secret; else drivers tell such parts as host or port
+            yield from (host, *others)
+    for _, value in _SECRET_PARAMETER.findall(text):
+        yield value
 
 
 def subschema(schema: Mapping[str, Any], key: object) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from flowlang.engine import Engine, Scope, Subflow, within
 from flowlang.environment import variable
 from flowlang.exceptions import FlowExecutionError, FlowTerminationException
 from flowlang.flow import Flow
-from flowlang.redaction import Secrets, names_a_secret
+from flowlang.redaction import Secrets
 from flowlang.results import failed, succeeded, terminated
 from flowlang.subflows import load_subflow
 from flowlang.tasks import Function, find_task
@@ -48,10 +48,6 @@ async def run_flow(
     """
     around = around or Surroundings()
     secrets = Secrets()
-    secrets.learn_from(dict(inputs or {}), {})
-    for name in flow.variables:
-        if names_a_secret(name):
-            secrets.learn(variable(name))
     try:
         return succeeded(await _outputs(flow, inputs or {}, around, secrets), secrets)
     except FlowTerminationException as end:
@@ -79,6 +75,8 @@ async def run_task(
 async def _outputs(
     flow: Flow, inputs: Mapping[str, Any], around: Surroundings, secrets: Secrets
 ) -> dict[str, Any]:
+    secrets.learn_from(dict(inputs), {})
+    secrets.learn_from({name: variable(name) for name in flow.variables}, {})
     scope = Scope(flow.checked_inputs(inputs))
     manager = ConnectionManager(
         flow.connections,

@@ -16,7 +16,6 @@ from flowlang.exceptions import (
     ConnectionNotFoundError,
     ConnectionTimeoutError,
 )
-from flowlang.redaction import Secrets
 from tests.unit.flowlang_plugins import Lent, Parcel, parcels
 
 DEPOT = {"type": "parcel", "depot": "north"}
@@ -237,20 +236,3 @@ async def test_what_is_not_there_is_told_with_what_is(registry: ConnectionPlugin
             await connections.get_plugin("z")
     with pytest.raises(ConnectionConfigError, match="must be a mapping"):
         ConnectionManager(["a"])
-
-
-def test_secrets_are_known_by_schema_name_and_url() -> None:
-    """Also quoted as in a URL; what is no secret stays."""
-    secrets = Secrets()
-    schema = {"properties": {"pin": {"format": "password"}, "deep": {"properties": {}}}}
-    config = {
-        "pin": 774411,
-        "host": "db.example",
-        "deep": {"db_password": "p@ss word"},
-        "list": ["amqp://u:fl%40wers@h"],
-    }
-    secrets.learn_from(config, schema)
-    text = "774411 at db.example, p@ss word, p%40ss%20word, fl@wers, x://who:ever@db.example/y"
-    assert secrets.text(text) == (
-        "[redacted] at db.example, [redacted], [redacted], [redacted], x://[redacted]@db.example/y"
-    )

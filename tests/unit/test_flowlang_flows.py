@@ -298,6 +298,27 @@ outputs: [one.number, got.content]
     assert [entry for entry in Parcel.log if "north" in entry] == ["open north", "close north"]
 
 
+async def test_a_subflows_secrets_are_left_out_as_well(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of its variables, and what it is given under the name of one."""
+    monkeypatch.setenv("PARTNER_TOKEN", "tok-99887766")
+    monkeypatch.setenv("PARTNER_URL", "https://me:opensesame@h")
+    (tmp_path / "sub.yaml").write_text("""
+flow: Sub
+inputs: [password, {name: fail, type: boolean}]
+steps:
+  - parcel_echo: {id: seen, value: "${env.PARTNER_TOKEN} ${env.PARTNER_URL} ${inputs.password}"}
+  - parcel_fail: {if: "${inputs.fail}", connection: depot, message: "${seen.value}"}
+outputs: [seen.value]
+""")
+    call = "steps: [{id: s, subflow: sub, inputs: {password: pass-word, fail: %s}}]\noutputs: [s]"
+    for fail in ("true", "false"):
+        told = str(await run(call % fail))
+        assert "[redacted] https://me:[redacted]@h [redacted]" in told or fail == "true"
+        assert not any(secret in told for secret in ("tok-", "opensesame", "pass-word"))
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
