@@ -12,7 +12,9 @@ from imageio_ffmpeg import get_ffmpeg_exe
 SECONDS = 600
 """The most that one look at a recording may take."""
 
-_DURATION = re.compile(r"Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_CLOCK = r"(\d+):(\d\d):(\d\d(?:\.\d+)?)"
+_DURATION = re.compile(f"Duration: {_CLOCK}")
+_DECODED = re.compile(f"time={_CLOCK}")
 _SILENCE = re.compile(r"silence_(start|end): (-?\d+(?:\.\d+)?)")
 
 type Span = tuple[float, float]
@@ -23,21 +25,27 @@ class AudioError(RuntimeError):
 
 
 def chunks(
-    content: bytes, name: str, most: float, *, silence: tuple[float, float] | None
+    content: bytes,
+    name: str,
+    most: float,
+    *,
+    silence: tuple[float, float] | None,
+    told: float | None = None,
 ) -> list[tuple[str, bytes]]:
     """A recording in parts of about `most` seconds, each with a file name; blocks.
 
-    One that is not longer is left as it is. `silence` is how quiet it has to be, in dBFS, for how
-    many seconds, to be cut there rather than right at a mark.
+    One that is not longer is left as it is, and so is one that nobody knows the length of: `told`
+    is what others say of it, for one that ffmpeg cannot measure. `silence` is how quiet it has to
+    be, in dBFS, for how many seconds, to be cut there rather than right at a mark.
 
     Raises:
-        AudioError: when ffmpeg cannot read it.
+        AudioError: when it is longer and ffmpeg cannot read it.
     """
     with TemporaryDirectory() as folder:
         source = Path(folder) / f"whole{Path(name).suffix}"
         source.write_bytes(content)
-        duration = _duration(_said("-i", str(source)))
-        if duration <= most:
+        duration = _duration(source) or told
+        if duration is None or duration <= most:
             return [(name, content)]
         silences = _silences(source, *silence) if silence else []
         ends = [0.0, *split_points(duration, silences, most), duration]
@@ -78,10 +86,18 @@ def _silences(source: Path, threshold: float, seconds: float) -> list[Span]:
     return found
 
 
-def _duration(said: str) -> float:
-    if not (found := _DURATION.search(said)):
-        raise AudioError("the recording cannot be read as one")
-    hours, minutes, seconds = map(float, found.groups())
+def _duration(source: Path) -> float | None:
+    """The length as the file says, or else as it turns out when all of it is decoded."""
+    if (said := _last(_DURATION, _said("-i", str(source)))) is not None:
+        return said
+    # What was streamed says nothing: nobody knew at its beginning.
+    return _last(_DECODED, _said("-i", str(source), "-vn", "-f", "null", "-"))
+
+
+def _last(clock: re.Pattern[str], said: str) -> float | None:
+    if not (found := clock.findall(said)):
+        return None
+    hours, minutes, seconds = map(float, found[-1])
     return hours * 3600 + minutes * 60 + seconds
 
 

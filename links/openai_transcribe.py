@@ -3,13 +3,14 @@
 Reads each dialog of the type `recording`, from the vCon or from its URL. Writes an analysis of the
 type `transcript`: what the vendor answers (`text`, `usage`) as JSON. A recording of more than
 `max_chunk_duration` is cut, in a silence near each mark if there is one, and sent in parts; then
-there is also `chunked_transcription` with each part's answer. Recordings that are shorter than
-`minimum_duration` or have a transcript are left alone, so a second run asks nobody. Each transcript
-is stored as it comes. A vCon that is not there ends the run.
+there is also `chunked_transcription` with each part's answer. One that does not say how long it is,
+is measured; where that fails and the vCon does not say either, it is sent whole. Recordings that
+are shorter than `minimum_duration` or have a transcript are left alone, so a second run asks
+nobody. Each transcript is stored as it comes. A vCon that is not there ends the run.
 
 Where OpenAI is, its own variable `OPENAI_BASE_URL` may say. Raises `VendorError` when there is no
 answer in the end, `MediaError` and `FetchError` when a recording cannot be had, and `AudioError`
-for one that cannot be cut.
+for a long one that cannot be cut.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from pydantic import Field
 
 from lib.ai_usage import report_usage
 from lib.audio import chunks
-from lib.dialogs import Entry, media
+from lib.dialogs import Entry, duration_of, media
 from lib.openai_client import get_async_openai_client
 from lib.openai_options import OpenAIOptions
 from lib.patience import ask
@@ -97,7 +98,8 @@ def combined(answers: Sequence[Transcript]) -> Transcript:
 
 def _parts(dialog: Entry, options: Options) -> list[tuple[str, bytes]]:
     most = options.max_chunk_duration
-    return chunks(media(dialog), file_name(dialog), most, silence=options.silence)
+    told = duration_of(dialog)
+    return chunks(media(dialog), file_name(dialog), most, silence=options.silence, told=told)
 
 
 async def _heard(part: tuple[str, bytes], options: Options) -> Transcript:
