@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.vcon_library import document_of, open_vcon
 from pipeline.connection import installed
-from pipeline.document import normalised
+from pipeline.document import normalised, with_todays_names
 from pipeline.elsewhere import installed as installed_elsewhere
 from pipeline.store import VconStore
 
@@ -132,10 +132,9 @@ def _store() -> VconStore:
 
 
 def _canonical(document: Document | None) -> Document | None:
-    # Whatever came in through the service is in this form already, and the look costs nothing.
-    if document is None or document.get("vcon") == CANONICAL_VERSION:
-        return document
-    return normalised(document)
+    if document is None or document.get("vcon") != CANONICAL_VERSION:
+        return document and normalised(document)
+    return with_todays_names(document)  # the version is no promise of whoever wrote it
 
 
 def _key(vcon_id: str) -> str:

@@ -15,8 +15,6 @@ from lib.options import GuestOptions
 from lib.queue import AsyncVconQueue
 from lib.vcon_redis import AsyncVconRedis
 
-only_through_lib = True
-
 
 class Options(GuestOptions):
     """Which tag leads where."""

@@ -20,6 +20,7 @@ LEGACY_VERSIONS = frozenset({"0.0.1"})
 _TOP = {"appended": "amended", "must_support": "critical"}
 _ENTRY = {"schema_version": "schema", "mimetype": "mediatype", "must_support": "critical"}
 _ATTACHMENT = {**_ENTRY, "type": "purpose"}
+_NAMES = {"dialog": _ENTRY, "analysis": _ENTRY, "attachments": _ATTACHMENT}
 _PLACEHOLDERS: dict[str, list[object]] = {
     "group": [None, []],
     "redacted": [None, {}],
@@ -47,6 +48,20 @@ def normalised(document: Document) -> Document:
     for name in CONTAINERS:
         canonical[name] = _each(canonical.get(name), _TO_CANONICAL[name])
     return canonical
+
+
+def with_todays_names(document: Document) -> Document:
+    """The same vCon with no old name in it; bodies and everything else stay as they are.
+
+    For one that says it is in the form of 0.4.0 and was written by somebody else.
+    """
+    renamed = _renamed(document, _TOP)
+    changed = {
+        name: [_renamed(entry, names) if isinstance(entry, dict) else entry for entry in entries]
+        for name, names in _NAMES.items()
+        if isinstance(entries := document.get(name), list) and _any_old(entries, names)
+    }
+    return {**renamed, **changed} if changed else renamed
 
 
 def to_legacy(document: Document, version: str) -> Document:
@@ -103,6 +118,10 @@ def _each(entries: object, change: Callable[[Entry], Entry]) -> object:
     if not isinstance(entries, list):
         return entries
     return [change(entry) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def _any_old(entries: list[object], names: Mapping[str, str]) -> bool:
+    return any(isinstance(each, dict) and not names.keys().isdisjoint(each) for each in entries)
 
 
 def _renamed(entry: Entry, names: Mapping[str, str]) -> Entry:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from redis import Redis
 
 from lib.queue import VconQueue
-from links import delay, expire_vcon, sampler, tag_router
+from links import delay, expire_vcon, sampler, tag, tag_router
 from pipeline.connection import RedisConnection
 from tests.integration.pipeline_fixtures import Scene, a_vcon, configured, link, new_uuid, storage
 from tests.unit.test_guest_tag import tags_attachment
+
+
+def guest(module: Any, options: dict[str, Any]) -> Any:
+    """A built-in link as it says it is."""
+    through_lib = getattr(module, "only_through_lib", False)
+    name = module.__name__.rpartition(".")[2]
+    return link(module.run, name, options=options, only_through_lib=through_lib)
 
 
 async def test_a_vcon_with_a_routed_tag_goes_to_its_list(scene: Scene):
@@ -28,6 +36,28 @@ async def test_a_vcon_with_a_routed_tag_goes_to_its_list(scene: Scene):
     assert await tag_router.run(other["uuid"], "route", only) == other["uuid"]
     assert scene.elements("vips") == [vcon["uuid"]] * 2
     assert await tag_router.run(new_uuid(), "route", options) is None
+
+
+async def test_whoever_reads_the_list_finds_what_the_links_before_wrote(
+    scene: Scene, client: Redis
+):
+    """Also where they share one write for all of them."""
+    seen: list[bool] = []
+
+    async def look(vcon_uuid: str, _name: str, _options: object) -> str:
+        text = client.execute_command("JSON.GET", f"vcon:{vcon_uuid}")
+        seen.append("vip:yes" in str(text) and client.lrange("vips", 0, -1) == [vcon_uuid])
+        return vcon_uuid
+
+    links = [
+        guest(tag, options={"tags": {"vip": "yes"}}),
+        guest(tag_router, options={"tag_routes": {"vip": "vips"}}),
+        link(look, only_through_lib=True),
+    ]
+    await scene.start(configured(links=links))
+    await scene.feed()
+    assert (await scene.ended()).status == "done"
+    assert seen == [True]
 
 
 async def test_an_expiry_begins_when_the_run_is_over(scene: Scene, client: Redis):

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.document import created_at_epoch, normalised, search_keys, to_legacy
+from pipeline.document import (
+    created_at_epoch,
+    normalised,
+    search_keys,
+    to_legacy,
+    with_todays_names,
+)
 from pipeline.document_findings import findings
 
 UUID = "0190163d-8694-739b-aea5-966c26f8ad91"
@@ -69,6 +75,17 @@ OLD_AND_NEW = [
 def test_old_forms_become_those_of_0_4_0(old, new):
     """Each old name, placeholder and body gets its canonical form; the rest stays as it is."""
     assert normalised(vcon(**old)) == vcon(**new)
+
+
+def test_old_names_are_replaced_and_nothing_else():
+    """In every list and at the top; a body that is an object stays one."""
+    entry = {"must_support": ["x"], "body": {"a": 1}, "mimetype": "text/plain"}
+    old = vcon(appended=[{"uuid": "x"}], attachments=[{**entry, "type": "tags"}], dialog=[entry, 7])
+    todays = {"critical": ["x"], "body": {"a": 1}, "mediatype": "text/plain"}
+    new = vcon(amended=[{"uuid": "x"}], attachments=[{**todays, "purpose": "tags"}])
+    assert with_todays_names(old) == {**new, "dialog": [todays, 7]}
+    odd = vcon(analysis="odd", dialog=None)
+    assert with_todays_names(odd) is odd
 
 
 def test_the_document_given_is_left_alone():
