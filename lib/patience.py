@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE = 60.0
 """Seconds. A server that asks for more is not waited for: the attempt fails instead."""
 
+LAST_MOMENT = 0.25
+"""Seconds of the chain's time in which no attempt is begun, so that what went wrong is told."""
+
 RETRIES = (
     "+ how often an attempt is repeated that met a broken connection, a time-out, 429 or 5xx; a "
     "`Retry-After` of up to 60 seconds is honoured, one of more fails at once"
@@ -144,7 +147,8 @@ def complaint(error: BaseException | None) -> str:
 
 
 async def _within[T](attempt: Callable[[], Awaitable[T]], seconds: float) -> T:
-    async with asyncio.timeout(seconds):
+    left = remaining()
+    async with asyncio.timeout(min(seconds, left - min(LAST_MOMENT, left / 10))):
         return await attempt()
 
 
@@ -195,7 +199,7 @@ class _OutOfTime(stop_base):
     """Stops where the pause would outlast the time that is left."""
 
     def __call__(self, retry_state: RetryCallState) -> bool:
-        return retry_state.upcoming_sleep >= remaining()
+        return retry_state.upcoming_sleep + LAST_MOMENT >= remaining()
 
 
 def _failure(state: RetryCallState) -> BaseException | None:

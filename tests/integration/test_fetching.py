@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ class Pages(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[str, str, str | None]] = []
         self.redirect = ""
+        self.over = threading.Event()
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         """The URL of a page."""
@@ -34,6 +36,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer by the path."""
         self.server.asked.append((self.path, self.headers["Host"], self.headers["Authorization"]))
+        if self.path == "/trickle":
+            return self._trickle()
         self.send_response({"/moved": 302, "/missing": 404}.get(self.path, 200))
         if self.path == "/moved":
             self.send_header("Location", self.server.redirect)
@@ -41,6 +45,13 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "5")
         self.end_headers()
         self.wfile.write(b"RIFF!")
+
+    def _trickle(self) -> None:
+        """Headers without end, each of them soon, until nobody listens any more."""
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+            while not self.server.over.wait(0.02):
+                self.wfile.write(b"X: y\r\n")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
         """Nothing."""
@@ -53,6 +64,7 @@ def pages() -> Iterator[Pages]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
+        server.over.set()
         server.shutdown()
         thread.join()
 
@@ -70,6 +82,13 @@ def test_what_is_there_comes_with_its_type(pages: Pages):
     """The content, and the media type without what follows it."""
     fetched = fetch(pages.url("/a.wav"))
     assert (fetched.content, fetched.media_type) == (b"RIFF!", "audio/wav")
+
+
+@pytest.mark.usefixtures("private_allowed")
+def test_a_server_that_never_ends_is_given_up(pages: Pages):
+    """However little it keeps one waiting each time."""
+    with pytest.raises(FetchError, match="127.0.0.1 is too slow"):
+        fetch(pages.url("/trickle"), seconds=0.3)
 
 
 def test_loopback_is_refused_without_being_asked(pages: Pages):

@@ -118,6 +118,20 @@ async def test_nobody_waits_beyond_the_time_that_is_left(
             await guest.run(before["uuid"], "a_link", options(vendors))
 
 
+@pytest.mark.parametrize("answers", [["hang"], ["503", "hang"]])
+async def test_an_attempt_ends_before_the_time_that_is_left(
+    store: VconStore, vendors: StandIn, answers: list[str]
+) -> None:
+    """So that the vendor is named, and not that time was up; also in a repeat."""
+    guest, document, options = GUESTS["analyze"]
+    vendors.answers = answers
+    before = document()
+    await store.put(before)
+    with pytest.raises(VendorError, match=r"could not be reached: \w*Time"):
+        async with time_limit(1):
+            await guest.run(before["uuid"], "a_link", options(vendors))
+
+
 @pytest.mark.parametrize("name", GUESTS)
 async def test_a_vcon_that_is_not_there_ends_the_run(vendors: StandIn, name: str) -> None:
     """Nobody is asked."""
