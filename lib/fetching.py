@@ -63,7 +63,8 @@ def fetch(
     """Fetch what a URL inside a vCon points to; blocks, so an `async` guest calls it in a thread.
 
     `headers` go to the origin of `url` only, not to where it redirects. `seconds` is the time for
-    all of it but the name server's part. `permits` and `resolve` take the place of the rule and the name server in tests.
+    all of it but the name server's part. `permits` and `resolve` take the place of the rule and the
+    name server in tests.
 
     Raises:
         FetchRefusedError: for another scheme, an address that is not public, or more than

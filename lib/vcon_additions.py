@@ -34,8 +34,11 @@ def add_to(vcon: Any, dialog: Any) -> None:
     vcon.appended = property(_appended)
     for name in ("parties", "dialog", "attachments", "analysis"):
         setattr(vcon, name, getattr(vcon, name).setter(_setter(name)))
-    dialog.__getitem__ = _item
-    dialog.get = _item_or
+    dialog.__getitem__ = lambda self, name: self.to_dict()[name]
+    dialog.__iter__ = lambda self: iter(self.to_dict())
+    dialog.__len__ = lambda self: len(self.to_dict())
+    for name in ("__contains__", "get", "keys", "items", "values"):
+        setattr(dialog, name, getattr(Mapping, name))
 
 
 def _takes_text(init: Callable[..., None]) -> Callable[..., None]:
@@ -126,13 +129,3 @@ def _setter(name: str) -> Callable[[Any, list[Entry]], None]:
         self.vcon_dict[name] = entries
 
     return set_list
-
-
-def _item(self: Any, name: str) -> Any:
-    """A field of a dialog that `find_dialog` gave, as of a dict."""
-    return self.to_dict()[name]
-
-
-def _item_or(self: Any, name: str, default: Any = None) -> Any:
-    """The same, or the default."""
-    return self.to_dict().get(name, default)

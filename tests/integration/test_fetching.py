@@ -36,8 +36,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer by the path."""
         self.server.asked.append((self.path, self.headers["Host"], self.headers["Authorization"]))
-        if self.path == "/trickle":
-            return self._trickle()
+        (self._trickle if self.path == "/trickle" else self._page)()
+
+    def _page(self) -> None:
         self.send_response({"/moved": 302, "/missing": 404}.get(self.path, 200))
         if self.path == "/moved":
             self.send_header("Location", self.server.redirect)
@@ -87,7 +88,7 @@ def test_what_is_there_comes_with_its_type(pages: Pages):
 @pytest.mark.usefixtures("private_allowed")
 def test_a_server_that_never_ends_is_given_up(pages: Pages):
     """However little it keeps one waiting each time."""
-    with pytest.raises(FetchError, match="127.0.0.1 is too slow"):
+    with pytest.raises(FetchError, match=r"127\.0\.0\.1 is too slow"):
         fetch(pages.url("/trickle"), seconds=0.3)
 
 

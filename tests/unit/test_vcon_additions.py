@@ -113,6 +113,8 @@ def test_parties_and_dialogs_may_be_added_as_dicts() -> None:
     assert [each["type"] for each in vcon.dialog] == ["text", "recording"]
     found = vcon.find_dialog("type", "recording")
     assert (found["parties"], found.get("parties"), found.get("nothing", 7)) == ([1], [1], 7)
+    assert ("type" in found, "body" in found) == (True, False)
+    assert dict(found) == {key: found[key] for key in found} == vcon.dialog[1]
 
 
 def test_bodies_are_decoded_in_a_copy() -> None:
