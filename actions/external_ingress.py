@@ -13,6 +13,7 @@ class ExternalIngress(ActionRunner):
     """200 `{uuid}`, for new and for equal content. The key is checked before the vCon is."""
 
     needs_pipeline: ClassVar[bool] = True
+    limits_size: ClassVar[bool] = True
     secret_fields: ClassVar[frozenset[str]] = frozenset({"api_key"})
 
     vcon: SkipValidation[dict[str, Any]] = Field(description="The vCon")

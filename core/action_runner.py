@@ -16,6 +16,8 @@ class ActionRunner(ActionSchema):
 
     needs_pipeline: ClassVar[bool] = False
     """Published only where chains run."""
+    limits_size: ClassVar[bool] = False
+    """Refuses by itself what is too large, after something that has to come first."""
     administrative: ClassVar[bool] = False
     """Destroys, replays, or is about keys: published only with ADMIN_ACTIONS=true."""
 

@@ -27,6 +27,7 @@ from core.errors import (
     UnavailableError,
     UnknownNameError,
 )
+from core.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,11 @@ class Dispatcher:
         )
         self._run_blocking = run_blocking
 
+    def limits_size(self, name: object) -> bool:
+        """Whether the action of this name sees to the size of its fields itself."""
+        action = self._actions.get(name) if isinstance(name, str) else None
+        return action is not None and action.limits_size
+
     async def answer(
         self, name: object, fields: object, client: Any, websocket: Any
     ) -> ActionResponse:
@@ -87,6 +93,8 @@ class Dispatcher:
     async def _outcome(
         self, action: type[ActionRunner], fields: object, client: Any, websocket: Any
     ) -> ActionResponse:
+        if isinstance(fields, Unreadable):
+            raise InvalidError(f"The request cannot be read: {fields.why}")
         try:
             request = action.model_validate(fields)
         except ValidationError as error:

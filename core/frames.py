@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from core.unreadable import loads
+
 
 class Frame(NamedTuple):
     """One Phoenix message. A tuple because it is built for every request and every answer."""
@@ -16,7 +18,10 @@ class Frame(NamedTuple):
     topic: str
     event: str
     payload: Any
-    """A JSON object. In a frame to be sent `orjson.Fragment` does too (JSON made elsewhere)."""
+    """A JSON object; a member that not every reader takes is an `Unreadable`.
+
+    In a frame to be sent `orjson.Fragment` does too (JSON made elsewhere).
+    """
     ref: str | None = None
     join_ref: str | None = None
 
@@ -34,7 +39,7 @@ class Malformed(NamedTuple):
 def decode_v1(text: str | bytes) -> Frame | Malformed:
     """Read a V1 message: an object with topic, event, payload and ref; more keys are ignored."""
     try:
-        message = orjson.loads(text)
+        message = loads(text)
     except orjson.JSONDecodeError as error:
         return Malformed(f"not JSON: {error.msg}")
     if type(message) is not dict:
@@ -48,7 +53,7 @@ def decode_v1(text: str | bytes) -> Frame | Malformed:
 def decode_v2(text: str | bytes) -> Frame | Malformed:
     """Read a V2 message: the array [join_ref, ref, topic, event, payload]."""
     try:
-        message = orjson.loads(text)
+        message = loads(text)
     except orjson.JSONDecodeError as error:
         return Malformed(f"not JSON: {error.msg}")
     if type(message) is not list or len(message) != 5:

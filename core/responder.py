@@ -16,6 +16,7 @@ from core.log_context import LONGEST_ACTION, current_request
 from core.outbound import Answer, Outbox
 from core.replies import ReplyFormat, encoded
 from core.request_desk import RequestDesk
+from core.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class Responder:
         if self._closed:
             metrics.REFUSED_STOPPING.inc()
             self._answer(response_ref, _busy("this replica is stopping"))
-        elif frame_bytes > self._limits.fields_bytes and (excess := self._excess(fields)):
+        elif frame_bytes > self._limits.fields_bytes and (excess := self._excess(action, fields)):
             self._answer(response_ref, excess)
         elif not self._desk.take(
             partial(self._work, action, fields, response_ref, client, websocket)
@@ -111,7 +112,9 @@ class Responder:
         if self._timer is None:
             self._timer = loop.call_at(now + self._limits.seconds, self._sweep)
 
-    def _excess(self, fields: object) -> ActionResponse | None:
+    def _excess(self, action: object, fields: object) -> ActionResponse | None:
+        if isinstance(fields, Unreadable) or self._dispatcher.limits_size(action):
+            return None
         most = self._limits.fields_bytes
         try:
             size = len(orjson.dumps(fields))

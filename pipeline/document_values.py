@@ -76,7 +76,8 @@ def _keepable(texts: list[str]) -> bool:
 def _holds(number: object) -> bool:
     if isinstance(number, int):
         return _SMALLEST <= number <= _LARGEST
-    return isinstance(number, float) and isfinite(number)
+    # beyond 64 bits it may have been an integer, which its reader has rounded
+    return isinstance(number, float) and isfinite(number) and _SMALLEST <= number <= _LARGEST
 
 
 def value_findings(document: Any) -> Iterator[Finding]:

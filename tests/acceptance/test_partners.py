@@ -33,6 +33,9 @@ OUT = {"customer_data": "customers_out", "support_calls": "support_out", "sales_
 LISTS = ("customer_data", "support_calls", "sales_leads", "ours", "customers_out")
 NO_LISTS = ("nowhere", "", "DLQ:customer_data", "vcons", "pc:workers", "customer_data ")
 PATIENCE = 20.0
+MOST_BYTES = 20_000
+
+TOO_LARGE = a_vcon(subject="x" * MOST_BYTES)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -70,6 +73,7 @@ class Partners:
 async def partners(request: pytest.FixtureRequest) -> AsyncIterator[Partners]:
     """Each Plugboard in turn, with the service for partners behind it."""
     settings = {"ACTIONS": "ExternalIngress", "REQUIRE_INGRESS_KEY": "true"}
+    settings["MAX_VCON_BYTES"] = str(MOST_BYTES)
     async with Deployment(CONFIG, variant=request.param, settings=settings) as system:
         yield Partners(system, request.param)
 
@@ -86,7 +90,7 @@ async def test_each_partner_pushes_to_its_list(partners: Partners) -> None:
 
 async def test_a_wrong_key_is_told_in_the_words_of_the_document(partners: Partners) -> None:
     """403, also for a body that is none: who has no key learns nothing of the body's form."""
-    for vcon in (a_vcon(), {}, None):
+    for vcon in (a_vcon(), {}, None, TOO_LARGE):
         told = "Invalid API Key for ingress list 'customer_data'"
         answer = await partners.push(vcon, "customer_data", "wrong-api-key")
         assert answer == (partners.relayed(403), told)
@@ -97,6 +101,22 @@ async def test_what_is_not_valid_is_told_with_its_place(partners: Partners) -> N
     code, words = await partners.push({"vcon": "0.0.1", "parties": 7}, *CUSTOMER)
     assert code == partners.relayed(400)
     assert all(f"{field}: " in words for field in ("uuid", "created_at", "parties"))
+
+
+async def test_what_is_too_large_is_told_to_who_has_a_key(partners: Partners) -> None:
+    """413; that of the others above comes first."""
+    code, words = await partners.push(TOO_LARGE, *CUSTOMER)
+    assert (code, f"at most {MOST_BYTES}" in words) == (partners.relayed(413), True)
+
+
+async def test_a_number_that_nobody_keeps_is_answered(partners: Partners) -> None:
+    """400 that says where: it is not dropped on the way, and not rounded either."""
+    for number in (10**400, 2**64 + 1):
+        code, words = await partners.push(a_vcon(meta={"id": number}), *CUSTOMER)
+        assert (code, "meta.id: not a finite number of at most 64 bits" in words) == (
+            partners.relayed(400),
+            True,
+        )
 
 
 async def test_a_request_without_a_key_names_the_field(partners: Partners) -> None:

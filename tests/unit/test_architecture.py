@@ -67,6 +67,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *(
             "errors",
             "frames",
+            "unreadable",
             "backoff",
             "findings",
             "heartbeat",

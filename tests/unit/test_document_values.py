@@ -47,6 +47,7 @@ UNKEEPABLE = [
     ({"dialog": [{"duration": float("-inf")}]}, "dialog[0].duration", "finite"),
     ({"meta": {"id": 2**64}}, "meta.id", "64 bits"),
     ({"meta": {"id": -(2**63) - 1}}, "meta.id", "64 bits"),
+    ({"meta": {"id": float(2**64 + 1)}}, "meta.id", "64 bits"),
     ({"meta": {"a\0": 1}}, "meta['a\\x00']", "NUL"),
     ({"meta": {"a b": ["\0"]}}, "meta['a b'][0]", "NUL"),
     ({"meta": {7: 1}}, "meta['int']", "must be a text"),

@@ -49,7 +49,7 @@ V2_MESSAGES = [
 V1_NOT_MESSAGES = [
     ("", "not JSON"),
     ("{", "not JSON"),
-    ("NaN", "not JSON"),
+    ("NaN", "not an object"),
     (b"\xff\xfe", "not JSON"),
     ("\ud800", "not JSON"),
     ("[" * 5000, "not JSON"),

@@ -303,6 +303,14 @@ async def test_fields_that_are_too_large_are_413(length: int, status: int) -> No
         assert payload["message"] == "the fields are 1001 bytes; at most 1000 are taken"
 
 
+async def test_an_action_may_see_to_the_size_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets the fields, whatever their size."""
+    monkeypatch.setattr(Echo, "limits_size", True)
+    office = Office()
+    office.ask("Echo", "r-1", {"text": "x" * FIELDS_BYTES})
+    assert office.answers() == {"r-1": 200}
+
+
 async def test_fields_that_are_nested_too_deeply_are_413() -> None:
     """What is too large to be taken unseen must be measured, and this cannot be."""
     office = Office()
