@@ -17,6 +17,7 @@ from core.errors import PatchcordError
 from core.handshake import check_request_line, handshake_url
 from core.health import health_server
 from core.ingress_ledger import PartnerRecords
+from core.logs import keep_names
 from core.metrics_page import MetricsPage
 from core.offer import offered_actions
 from core.plugboard_client import TOPIC, PlugboardClient
@@ -73,6 +74,7 @@ class Service:
         self._workers = self._build_workers(self._pipeline) if self._pipeline else None
         actions = offered_actions(settings)
         metrics.REQUESTS.offer(actions)
+        keep_names(name for action in actions.values() for name in action.secret_names())
         self._desk = RequestDesk(at_once=settings.max_concurrency, waiting=settings.max_queue)
         self._client = self._build_client(actions)
         self._readiness = Readiness(

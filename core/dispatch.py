@@ -27,6 +27,7 @@ from core.errors import (
     UnavailableError,
     UnknownNameError,
 )
+from core.log_context import request_secrets
 from core.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Dispatcher:
         self._blocking = frozenset(
             action for action in actions.values() if not inspect.iscoroutinefunction(action.run)
         )
+        self._secret = {each: names for each in actions.values() if (names := each.secret_names())}
         self._run_blocking = run_blocking
 
     def limits_size(self, name: object) -> bool:
@@ -95,6 +97,8 @@ class Dispatcher:
     ) -> ActionResponse:
         if isinstance(fields, Unreadable):
             raise InvalidError(f"The request cannot be read: {fields.why}")
+        if secret := self._secret.get(action):
+            request_secrets.set(tuple(_values(fields, secret)))
         try:
             request = action.model_validate(fields)
         except ValidationError as error:

@@ -11,6 +11,8 @@ type Fields = Mapping[str, object]
 
 current_request: ContextVar[tuple[str, object] | None] = ContextVar("current_request", default=None)
 """Ref and action of the request on whose behalf this code runs."""
+request_secrets: ContextVar[tuple[str, ...]] = ContextVar("request_secrets", default=())
+"""What that request has in fields that its action marks secret."""
 LONGEST_ACTION = 100
 """How much of a name that the caller made up is repeated."""
 

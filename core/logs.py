@@ -8,6 +8,7 @@ terminal. No finished line leaves without having been searched for secrets (`cor
 import logging
 import sys
 import threading
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal, override
 
@@ -58,6 +59,11 @@ def keep_secret(*secrets: str) -> None:
     _redactor.learn(secrets)
 
 
+def keep_names(names: Iterable[str]) -> None:
+    """Fields that are called so are secret, whatever they have."""
+    _redactor.learn_names(names)
+
+
 def keep_secrets_of(options: object) -> None:
     """The same for all that has a secret's name in a structure, and for passwords in its URLs."""
     _redactor.learn_from(options)
@@ -91,7 +97,7 @@ def formatter(form: Form) -> logging.Formatter:
 class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
     @override
     def format(self, record: logging.LogRecord) -> str:
-        return _redactor.text(super().format(record))
+        return _redactor.text(super().format(record), log_context.request_secrets.get())
 
 
 def _add_context(_logger: Any, _method: str, event: EventDict) -> EventDict:

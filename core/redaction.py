@@ -14,6 +14,8 @@ from urllib.parse import quote
 REDACTED: Final = "[redacted]"
 SHORTEST = 6
 """A known secret that is shorter would blot out innocent words, and is none."""
+SHORTEST_PASSING = 4
+"""The same for one that is secret for the time of a request only."""
 DEEPEST = 6
 """How far into nested fields names are looked at; the finished line is searched anyway."""
 
@@ -46,6 +48,7 @@ class Redactor:
     def __init__(self) -> None:
         """Knows no secret yet, only what they look like."""
         self._known: set[str] = set()
+        self._names: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
 
     def learn(self, secrets: Iterable[str]) -> None:
@@ -56,6 +59,10 @@ class Redactor:
             self._known |= fresh
             longest_first = sorted(self._known, key=len, reverse=True)
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def learn_names(self, names: Iterable[str]) -> None:
+        """From now on fields that are called so are secret, too."""
+        self._names |= set(names)
 
     def learn_from(self, value: Any, name: object = "", depth: int = DEEPEST) -> None:
         """Learn what a structure has under names of secrets, and the passwords in its URLs."""
@@ -69,8 +76,11 @@ class Redactor:
             for each in value:
                 self.learn_from(each, name, depth - 1)
 
-    def text(self, text: str) -> str:
-        """The text without secrets."""
+    def text(self, text: str, passing: Iterable[str] = ()) -> str:
+        """The text without secrets; `passing` are such as are secret just now."""
+        for secret in passing:
+            for form in (secret, *_written(secret)) if len(secret) >= SHORTEST_PASSING else ():
+                text = text.replace(form, REDACTED)
         text = _KEY_VALUE.sub(_without_value, self.sentence(text))
         return _SCHEME.sub(rf"\1 {REDACTED}", text)
 
@@ -86,8 +96,11 @@ class Redactor:
         """The same fields, but for the values of those whose name says that they are secret."""
         return {name: self._field(name, value, depth) for name, value in fields.items()}
 
+    def _is_secret(self, name: str) -> bool:
+        return name in self._names or _NAME.search(name) is not None
+
     def _field(self, name: object, value: Any, depth: int) -> Any:
-        if value is not None and isinstance(name, str) and _NAME.search(name):
+        if value is not None and isinstance(name, str) and self._is_secret(name):
             return REDACTED
         if depth > 0 and isinstance(value, Mapping):
             return self.fields(value, depth - 1)

@@ -1,5 +1,6 @@
 """What a log line looks like, and what is never in one."""
 
+import asyncio
 import io
 import json
 import logging
@@ -7,14 +8,17 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, override
 
 import pytest
 from structlog.contextvars import bound_contextvars
 
 from core import log_context
+from core.action_response import ActionResponse
+from core.dispatch import Dispatcher
 from core.logs import configure_logging, keep_secret
 from tests.canaries import canary
+from tests.unit.actions_for_tests import TestAction
 
 SECRET = canary("s3cret-t0ken")
 
@@ -210,6 +214,32 @@ def test_a_known_secret_needs_no_name(form: Any, monkeypatch: pytest.MonkeyPatch
     keep_secret("correct horse")
     logging.getLogger("x").warning("it says correct horse", extra={"a": ["correct horse"]})
     assert "horse" not in stream.getvalue()
+
+
+class Failing(TestAction):
+    """Fails, and says what it was given."""
+
+    secret_fields: ClassVar[frozenset[str]] = frozenset({"pin"})
+
+    pin: str
+
+    @override
+    async def run(self, client: Any, websocket: Any) -> ActionResponse:
+        logging.getLogger("guest").warning("tried %s", self.pin)
+        raise RuntimeError(f"{self.pin} opens nothing")
+
+
+async def test_a_secret_value_is_not_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words, in the traceback of what goes wrong, and as the text of another value."""
+    stream = logged(monkeypatch)
+    dispatcher = Dispatcher({"Failing": Failing}, run_blocking=asyncio.to_thread)
+    requests = [{"pin": "4711"}, {"pin": 'quo"ted-42'}]
+    for fields in requests:  # each in a context of its own, as requests are
+        answer = dispatcher.answer("Failing", fields, None, None)
+        assert (await asyncio.create_task(answer)).status_code == 500
+    assert stream.getvalue().count("opens nothing") >= 2
+    assert "4711" not in stream.getvalue()
+    assert "ted-42" not in stream.getvalue()
 
 
 def test_a_line_of_a_request_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

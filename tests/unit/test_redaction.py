@@ -118,6 +118,13 @@ def test_a_fields_name_tells_whether_it_is_secret(
     assert redactor.fields(fields) == hidden
 
 
+def test_a_fields_name_may_be_made_secret(redactor: Redactor) -> None:
+    """Wherever it stands, and under no other name."""
+    redactor.learn_names(["pin"])
+    fields = {"pin": "1", "a": [{"pin": 2, "pins": 3}]}
+    assert redactor.fields(fields) == {"pin": REDACTED, "a": [{"pin": REDACTED, "pins": 3}]}
+
+
 def test_fields_without_end_are_followed_for_a_while(redactor: Redactor) -> None:
     """A structure that contains itself stops nobody."""
     endless: dict[str, Any] = {"token": SECRET}
