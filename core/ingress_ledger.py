@@ -1,4 +1,4 @@
-"""What partners did, in Postgres: whose a vCon is, what keys were used for, the audit, pruning."""
+"""What partners did, in Postgres: what keys were used for, the audit, pruning."""
 
 import json
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, exists, or_, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select, text
 
 from core.database import Database
 from core.ingress_keys import IngressKeys, count_uses
-from core.tables import AuditRecord, IngressKeyRecord, OwnerRecord, RunRecord, UsageRecord
+from core.ingress_owners import VconOwners
+from core.tables import AuditRecord, IngressKeyRecord, UsageRecord
 from schemas.ingress_key import AuditEvent, Author, Usage
 
 
@@ -59,11 +59,6 @@ _PRUNE = {
 _LIMIT = "now() - make_interval(days => :days)"
 
 
-def _seen_in_runs(vcon_uuid: UUID) -> Select[Any]:
-    came_in, came_out = RunRecord.vcon_in == vcon_uuid, RunRecord.vcon_out == vcon_uuid
-    return select(or_(exists().where(came_in), exists().where(came_out)))
-
-
 class IngressLedger:
     """Rows about what partners did; every method blocks and belongs in a thread.
 
@@ -72,31 +67,6 @@ class IngressLedger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def claim(self, vcon_uuid: UUID, lineage: UUID) -> str:
-        """Whose a vCon is from now on: `new` if it was nobody's, `mine`, or `foreign`.
-
-        One that runs have worked on without an owner came in by another door, and is foreign.
-        """
-        row = {"vcon_uuid": vcon_uuid, "lineage": lineage, "created_at": datetime.now(UTC)}
-        statement = insert(OwnerRecord).values(row).on_conflict_do_nothing()
-        with self._database.transaction() as session:
-            if session.execute(statement.returning(OwnerRecord.vcon_uuid)).all():
-                if not session.scalar(_seen_in_runs(vcon_uuid)):
-                    return "new"
-                session.rollback()
-                return "foreign"
-            owner = session.scalar(
-                select(OwnerRecord.lineage).where(OwnerRecord.vcon_uuid == vcon_uuid)
-            )
-        return "mine" if owner == lineage else "foreign"
-
-    def release(self, vcon_uuid: UUID, lineage: UUID) -> None:
-        """Undo a claim whose vCon was not taken in."""
-        with self._database.transaction() as session:
-            row = session.get(OwnerRecord, vcon_uuid)
-            if row is not None and row.lineage == lineage:
-                session.delete(row)
 
     def add_usage(self, day: date, used: Mapping[UUID, Used]) -> None:
         """Add what keys were used for, all of it or nothing."""
@@ -183,8 +153,9 @@ class IngressLedger:
 
 
 class PartnerRecords:
-    """All that Postgres has of partners: their `keys`, and the `ledger` of what they did."""
+    """All that Postgres has of partners: their `keys`, what is theirs, and what they did."""
 
     def __init__(self, database: Database) -> None:
         self.keys = IngressKeys(database)
+        self.owners = VconOwners(database)
         self.ledger = IngressLedger(database)

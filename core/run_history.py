@@ -9,6 +9,7 @@ from sqlalchemy import TextClause, make_url, text
 
 from core.database import Database
 from core.errors import ConflictError, InvalidError
+from core.ingress_owners import OURS
 from core.run_queries import cursor_after, runs_statement
 from core.tables import RunRecord
 from schemas.run import Run
@@ -32,14 +33,23 @@ WHERE (excluded.attempts, coalesce(excluded.finished_at, '-infinity'))
 
 _FIND = text("SELECT to_jsonb(run) FROM chain_runs AS run WHERE run_id = :run_id")
 
+# What a run had to do with and nobody owns is ours; that is not forgotten together with the run.
 _PRUNE = text("""
-DELETE FROM chain_runs WHERE run_id IN (
-    SELECT run_id FROM chain_runs
-    WHERE finished_at < now() - make_interval(days => :days)
-       OR (finished_at IS NULL AND queued_at < now() - make_interval(days => :days))
-    LIMIT :batch
-    FOR UPDATE SKIP LOCKED
-) RETURNING run_id
+WITH pruned AS (
+    DELETE FROM chain_runs WHERE run_id IN (
+        SELECT run_id FROM chain_runs
+        WHERE finished_at < now() - make_interval(days => :days)
+           OR (finished_at IS NULL AND queued_at < now() - make_interval(days => :days))
+        LIMIT :batch
+        FOR UPDATE SKIP LOCKED
+    ) RETURNING run_id, vcon_in, vcon_out
+), kept AS (
+    INSERT INTO vcon_owners (vcon_uuid, lineage, created_at)
+    SELECT vcon_in, CAST(:ours AS uuid), now() FROM pruned
+    UNION SELECT vcon_out, CAST(:ours AS uuid), now() FROM pruned ORDER BY 1
+    ON CONFLICT DO NOTHING
+)
+SELECT run_id FROM pruned
 """)
 
 
@@ -105,7 +115,7 @@ class RunHistory:
 
     def _prune_batch(self, days: int, batch: int) -> int:
         with self._database.transaction() as session:
-            return len(session.execute(_PRUNE, {"days": days, "batch": batch}).all())
+            return len(session.execute(_PRUNE, {"days": days, "batch": batch, "ours": OURS}).all())
 
 
 def _write_statement() -> TextClause:

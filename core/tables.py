@@ -109,13 +109,17 @@ class IngressKeyRecord(Base):
 
 
 class OwnerRecord(Base):
-    """The lineage of keys that brought a vCon in from outside."""
+    """The lineage of keys that brought a vCon in from outside; nil for what is our own.
+
+    A row that is not confirmed is a claim that Redis has yet to decide about.
+    """
 
     __tablename__ = "vcon_owners"
 
     vcon_uuid: Mapped[UUID] = mapped_column(primary_key=True)
     lineage: Mapped[UUID]
     created_at: Mapped[datetime] = mapped_column(index=True)
+    confirmed: Mapped[bool] = mapped_column(server_default=text("true"))
 
 
 class UsageRecord(Base):

@@ -16,7 +16,7 @@ from core.errors import (
     TooLargeError,
     UnavailableError,
 )
-from core.ingress_ledger import IngressLedger, Used
+from core.ingress_ledger import IngressLedger, PartnerRecords, Used
 from core.metrics import VCONS_RECEIVED
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
@@ -48,17 +48,17 @@ class ExternalDoor:
         max_vcon_bytes: int,
         intake: Intake,
         keys: KeyRing,
-        ledger: IngressLedger,
+        records: PartnerRecords,
         redis: RedisConnection,
     ) -> None:
-        """`ledger` is called in threads; `usage` is what was not yet written down there."""
+        """`records` are called in threads; `usage` is what was not yet written down there."""
         self._configuration = configuration
         self._max_vcon_bytes = max_vcon_bytes
         self._intake = intake
         self._keys = keys
-        self._ledger = ledger
+        self._owners = records.owners
         self._redis = redis
-        self.usage = UsageMeter(ledger)
+        self.usage = UsageMeter(records.ledger)
 
     async def take(self, vcon: object, ingress_list: str, api_key: str) -> Ingested:
         """The vCon's canonical uuid and what came of it.
@@ -106,15 +106,15 @@ class ExternalDoor:
 
     async def _take(self, entry: Entry, key: IngressKey) -> Ingested:
         uuid = UUID(entry.vcon_uuid)
-        claim = await asyncio.to_thread(self._ledger.claim, uuid, key.lineage)
+        claim = await asyncio.to_thread(self._owners.claim, uuid, key.lineage)
         if claim == "foreign":
             raise foreign(entry.vcon_uuid)
-        owner = Owner(str(key.lineage), brought_it=claim == "mine")
+        owner = Owner(str(key.lineage), claim)
         try:
             outcome = await self._intake.ingest(entry, [key.ingress_list], owner)
         except (ConflictError, FullError):  # Redis has said that nothing was written
             if claim == "new":
-                await asyncio.to_thread(self._ledger.release, uuid, key.lineage)
+                await asyncio.to_thread(self._owners.release, uuid, key.lineage)
             raise
         return Ingested(uuid=entry.vcon_uuid, outcome=outcome)
 

@@ -26,7 +26,7 @@ from pipeline.intake import Intake
 from pipeline.lists import lists_of
 from pipeline.operations import PipelineOperations
 from pipeline.outbox import RunOutbox
-from pipeline.partners import USAGE_SECONDS, Partners
+from pipeline.partners import OWNERS_SECONDS, USAGE_SECONDS, Partners
 from pipeline.replayer import StorageReplayer
 from pipeline.runs import Runs
 from pipeline.service import PipelineService
@@ -130,6 +130,7 @@ class PipelineFront:
             every(PRUNE_SECONDS, self._prune),
             self._partners.keep_up(),
             every(USAGE_SECONDS, self._partners.door.usage.write),
+            every(OWNERS_SECONDS, self._partners.owners.drain),
         )
 
     def reload(self) -> None:

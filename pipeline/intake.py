@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import ConflictError, FullError
+from core.ingress_owners import Claim
 from core.spans import context as trace_context
 from pipeline import keys
 from pipeline.connection import RedisConnection
@@ -25,11 +26,11 @@ class Entry:
 class Owner:
     """On whose behalf a vCon goes in: the lineage of a partner's key; empty for our own side.
 
-    `brought_it`: it is known that this lineage brought the uuid in before.
+    `claim`: what Postgres says of its claim to the uuid.
     """
 
     lineage: str = ""
-    brought_it: bool = False
+    claim: Claim = "new"
 
 
 ANYBODY = Owner()
@@ -64,7 +65,7 @@ class Intake:
             "ingest",
             *(entry.vcon_uuid, entry.document, entry.created_at, entry.digest),
             *(self._sorted_set, self._max_depth, trace_context(), owner.lineage),
-            *("1" if owner.brought_it else "", len(lists), *lists, *entry.index_keys),
+            *(owner.claim, len(lists), *lists, *entry.index_keys),
         )
         if state == "busy":
             msg = f"vCon {entry.vcon_uuid} is being processed with other content; try again later"

@@ -13,10 +13,12 @@ from pipeline.connection import RedisConnection
 from pipeline.external import ExternalDoor
 from pipeline.intake import Intake
 from pipeline.key_ring import KeyRing
+from pipeline.owner_outbox import OwnerOutbox
 from pipeline.partner_desk import Desk
 from schemas.ingress_key import IngressKey
 
 USAGE_SECONDS = 5.0
+OWNERS_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 PATIENCE = 2.0
 """Seconds that a request with a key waits at most for the keys of a new configuration."""
@@ -25,7 +27,10 @@ log = logging.getLogger(__name__)
 
 
 class Partners:
-    """`ring` verifies keys, `door` takes vCons in, `desk` is for administrators."""
+    """`ring` verifies keys, `door` takes vCons in, `desk` is for administrators.
+
+    `owners` are on their way to Postgres.
+    """
 
     def __init__(
         self, configuration: Configuration, redis: RedisConnection, records: PartnerRecords
@@ -36,6 +41,7 @@ class Partners:
         self.records = records
         self.ring = KeyRing(self._find, time.monotonic)
         self.desk = Desk(configuration, records, self.ring)
+        self.owners = OwnerOutbox(redis, records.owners.confirm)
         self._outdated = asyncio.Event()
         self._outdated.set()
         self._current = asyncio.Event()
@@ -43,7 +49,7 @@ class Partners:
     def open_door(self, max_vcon_bytes: int, intake: Intake) -> ExternalDoor:
         """The door for partners."""
         parts = (self._configuration, max_vcon_bytes, intake)
-        self.door = ExternalDoor(*parts, self.ring, self.records.ledger, self._redis)
+        self.door = ExternalDoor(*parts, self.ring, self.records, self._redis)
         return self.door
 
     def configuration_changed(self) -> None:

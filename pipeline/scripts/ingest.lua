@@ -2,29 +2,22 @@
 -- Store, index and enqueue one vCon, all or nothing.
 -- ARGV: uuid, document, created_at (epoch s), digest, sorted set, max depth, trace context or "",
 --       owner (the lineage of a partner's key, or "" for whoever may replace everything),
---       "1" if the owner brought it in before, n lists, lists..., index keys...
+--       what Postgres says of the owner's claim ("mine" or "new"), n lists, lists..., index keys...
 -- Returns {"new" | "duplicate" | "replaced"}, {"busy"}, {"foreign"} or {"full", list}.
 -- Repeating it is harmless: the digest tells that this very document is here already, and each
 -- list that got the uuid is remembered beside the digest.
 local uuid, document, created, digest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
-local owner, owned, n = ARGV[8], ARGV[9] == '1', tonumber(ARGV[10])
+local owner, claim, n = ARGV[8], ARGV[9], tonumber(ARGV[10])
 local key, about, holds = 'vcon:' .. uuid, 'pc:about:' .. uuid, 'pc:holds:' .. uuid
 
 local here = redis.call('EXISTS', key) == 1
 local same = here and redis.call('HGET', about, 'digest') == digest
 
-local known_owner = redis.call('HGET', about, 'owner')
-if owner ~= '' then
-  if known_owner and known_owner ~= owner then
-    return {'foreign'}
-  end
-  -- without an owner it came in by our own door, or is a copy that was brought back for a while
-  local ours = here and not known_owner and redis.call('HEXISTS', about, 'digest') == 1
-  if ours or here and not known_owner and not owned then
-    return {'foreign'}
-  end
-  known_owner = owner
+-- Ours is ''. Without any it came in by no door, or is a copy that was brought back for a while.
+local known = redis.call('HGET', about, 'owner') or redis.call('HGET', 'pc:owners', uuid)
+if owner ~= '' and claim ~= 'mine' and known ~= owner and (known or here) then
+  return {'foreign'}
 end
 
 -- A run is at work on it, or has begun and waits for its next attempt.
@@ -77,9 +70,10 @@ if not same then
     redis.call('SADD', ARGV[i], uuid)
     redis.call('PERSIST', ARGV[i]) -- other writers let the index go after a day
   end
-  redis.call('HSET', about, 'digest', digest, 'index', cjson.encode(index))
-  if known_owner then
-    redis.call('HSET', about, 'owner', known_owner)
+  local its = owner ~= '' and owner or known or ''
+  redis.call('HSET', about, 'digest', digest, 'index', cjson.encode(index), 'owner', its)
+  if not known then
+    redis.call('HSET', 'pc:owners', uuid, its)
   end
 end
 for _, list in ipairs(wanted) do

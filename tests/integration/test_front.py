@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from redis import Redis
@@ -14,6 +16,7 @@ from redis import Redis
 from core.database import Database
 from core.errors import ConfigurationError, UnknownNameError
 from core.ingress_ledger import PartnerRecords
+from core.ingress_owners import OURS, VconOwners
 from core.settings import Settings
 from pipeline import configuration, connection, keys
 from pipeline.front import PipelineFront
@@ -102,6 +105,13 @@ async def opened(
 ) -> AsyncIterator[Opened]:
     """A front at work on an empty Redis."""
     monkeypatch.setattr(configuration, "LOOK_INTERVAL", 0.01)
+    async with at_work(config, redis_url) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def at_work(config: Path, redis_url: str) -> AsyncIterator[Opened]:
+    """A front at work, until it is closed."""
     with Redis.from_url(redis_url, decode_responses=True) as client:
         opened = Opened(settings(config, redis_url), client)
         running = asyncio.create_task(opened.front.run())
@@ -140,6 +150,18 @@ async def test_our_own_dead_are_not_waited_for(opened: Opened) -> None:
 async def test_old_runs_are_pruned(opened: Opened) -> None:
     """At once, and with the days of the settings."""
     await opened.until(lambda: opened.history.days == [7])
+
+
+async def test_who_brought_vcons_in_is_written_down(
+    config: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself, and beside everything else."""
+    written: list[dict[str, UUID]] = []
+    monkeypatch.setattr(VconOwners, "confirm", lambda _, owners: written.append(owners))
+    async with at_work(config, redis_url) as opened:
+        taken = await opened.front.service.ingest(a_vcon(), [], None)
+        await opened.until(lambda: written)
+        assert written == [{taken.uuid: OURS}]
 
 
 async def test_a_changed_configuration_is_that_of_the_actions(opened: Opened, config: Path) -> None:

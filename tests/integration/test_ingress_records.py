@@ -1,9 +1,8 @@
-"""Ingress keys, owners, usage and audit as rows of a real PostgreSQL."""
+"""Ingress keys, usage and audit as rows of a real PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
@@ -14,6 +13,7 @@ from core.database import Database
 from core.errors import ConflictError, UnknownNameError
 from core.ingress_keys import IngressKeys, hashed
 from core.ingress_ledger import IngressLedger, Used
+from core.ingress_owners import OURS, VconOwners
 from core.settings import DatabaseSettings
 from schemas.ingress_key import Author, IngressKey, NewKey
 
@@ -37,7 +37,7 @@ def keys(database: Database) -> IngressKeys:
 
 @pytest.fixture
 def ledger(database: Database) -> IngressLedger:
-    """Owners, usage and audit in that database."""
+    """Usage and audit in that database."""
     return IngressLedger(database)
 
 
@@ -141,35 +141,6 @@ def test_the_audit_cannot_be_changed(keys: IngressKeys, database: Database, deed
         execute(database, deed)
 
 
-def test_of_many_claims_at_once_one_counts(ledger: IngressLedger):
-    """Ten lineages want the same uuid: it is new to one and foreign to nine."""
-    vcon = uuid4()
-    with ThreadPoolExecutor(8) as pool:
-        outcomes = list(pool.map(lambda _: ledger.claim(vcon, uuid4()), range(10)))
-    assert sorted(outcomes) == ["foreign"] * 9 + ["new"]
-
-
-def test_a_claim_lasts_until_it_is_released_by_its_owner(ledger: IngressLedger):
-    """Nobody else can let go of it."""
-    vcon, mine, other = uuid4(), uuid4(), uuid4()
-    assert [ledger.claim(vcon, mine), ledger.claim(vcon, mine)] == ["new", "mine"]
-    ledger.release(vcon, other)
-    assert ledger.claim(vcon, other) == "foreign"
-    ledger.release(vcon, mine)
-    assert ledger.claim(vcon, other) == "new"
-
-
-def test_what_came_in_by_another_door_is_foreign(ledger: IngressLedger, database: Database):
-    """A vCon that runs remember is not free because Redis has forgotten it."""
-    vcon = uuid4()
-    execute(
-        database,
-        "INSERT INTO chain_runs (run_id, chain, config_hash, vcon_in, vcon_out, status, attempts)"
-        f" VALUES (gen_random_uuid(), 'main', '', '{vcon}', '{vcon}', 'done', 1)",
-    )
-    assert [ledger.claim(vcon, uuid4()) for _ in range(2)] == ["foreign"] * 2
-
-
 def test_usage_adds_up_by_key_and_day(keys: IngressKeys, ledger: IngressLedger):
     """Also what was refused, by its reason; the key knows its last use."""
     key, today = made(keys), date(2026, 11, 21)
@@ -192,8 +163,7 @@ def test_old_rows_are_pruned_in_batches(
     keys.revoke(old.id, ADMIN)
     ledger.add_usage(date(2020, 1, 1), {kept.id: Used(1)})
     ledger.add_usage(datetime.now(UTC).date(), {kept.id: Used(1)})
-    for _ in range(5):
-        ledger.claim(uuid4(), uuid4())
+    VconOwners(database).confirm({str(uuid4()): OURS for _ in range(5)})
     execute(database, "UPDATE vcon_owners SET created_at = '2020-01-01'")
     execute(
         database,

@@ -124,7 +124,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *("plugboard_client", "health"),
         *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
         *("migrations", "records", "record_rows", "run_history", "run_queries"),
-        *("ingress_keys", "ingress_ledger", "settings_retention"),
+        *("ingress_keys", "ingress_ledger", "ingress_owners", "settings_retention"),
     ),
     # assembly
     ("bootstrap", "bootstrap_worker", "checkup", "commands", "command_line"),

@@ -1,0 +1,113 @@
+"""Whose a vCon is, as rows of a real PostgreSQL, and how Redis' word reaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID, uuid4
+
+import pytest
+from redis import Redis
+from sqlalchemy import text
+
+from core.database import Database
+from core.errors import UnavailableError
+from core.ingress_owners import OURS, VconOwners
+from core.run_history import RunHistory
+from core.settings import DatabaseSettings
+from pipeline import keys
+from pipeline import owner_outbox as module
+from pipeline.connection import RedisConnection
+from pipeline.owner_outbox import OwnerOutbox
+
+
+@pytest.fixture
+def database(database_settings: DatabaseSettings) -> Iterator[Database]:
+    """A database of the test's own, migrated."""
+    database = Database()
+    database.initialize(database_settings)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def owners(database: Database) -> VconOwners:
+    """The owners in that database."""
+    return VconOwners(database)
+
+
+def a_run_on(database: Database, vcon_in: UUID, vcon_out: UUID) -> None:
+    """A run that has ended long ago."""
+    with database.transaction() as session:
+        columns = "run_id, chain, config_hash, vcon_in, vcon_out, status, attempts, finished_at"
+        values = (
+            f"gen_random_uuid(), 'main', '', '{vcon_in}', '{vcon_out}', 'done', 1, '2020-01-01'"
+        )
+        session.execute(text(f"INSERT INTO chain_runs ({columns}) VALUES ({values})"))
+
+
+def test_of_many_claims_at_once_one_counts(owners: VconOwners):
+    """Ten lineages want the same uuid: it is new to one and foreign to nine."""
+    vcon = uuid4()
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda _: owners.claim(vcon, uuid4()), range(10)))
+    assert sorted(outcomes) == ["foreign"] * 9 + ["new"]
+
+
+def test_a_claim_lasts_until_it_is_released_by_its_owner(owners: VconOwners):
+    """Nobody else can let go of it; what is not confirmed is still Redis' to decide."""
+    vcon, mine, other = uuid4(), uuid4(), uuid4()
+    assert [owners.claim(vcon, mine), owners.claim(vcon, mine)] == ["new", "new"]
+    owners.release(vcon, other)
+    assert owners.claim(vcon, other) == "foreign"
+    owners.release(vcon, mine)
+    assert owners.claim(vcon, other) == "new"
+
+
+def test_what_is_confirmed_stays(owners: VconOwners):
+    """Redis' first word replaces a claim; neither a release nor a second word changes it."""
+    vcon, mine, other = uuid4(), uuid4(), uuid4()
+    owners.claim(vcon, other)
+    owners.confirm({str(vcon): mine})
+    owners.confirm({str(vcon): OURS, str(uuid4()): OURS})
+    owners.release(vcon, mine)
+    assert [owners.claim(vcon, mine), owners.claim(vcon, other)] == ["mine", "foreign"]
+
+
+def test_what_came_in_by_another_door_is_foreign(owners: VconOwners, database: Database):
+    """Of which runs tell, also when these have been pruned."""
+    came_in, came_out, theirs, lineage = (uuid4() for _ in range(4))
+    owners.confirm({str(theirs): lineage})
+    a_run_on(database, came_in, came_out)
+    a_run_on(database, theirs, theirs)
+    for _ in range(2):
+        assert [owners.claim(each, lineage) for each in (came_in, came_out)] == ["foreign"] * 2
+        assert owners.claim(theirs, lineage) == "mine"
+        RunHistory(database).prune_runs(30)
+
+
+async def test_owners_go_from_redis_to_postgres(
+    redis: RedisConnection, client: Redis, monkeypatch: pytest.MonkeyPatch
+):
+    """In batches; while Postgres is away, and when another replica was quicker, nothing is lost."""
+    monkeypatch.setattr(module, "BATCH", 2)
+    lineage = uuid4()
+    waiting = {str(uuid4()): OURS for _ in range(4)} | {str(uuid4()): lineage}
+    for vcon, owner in waiting.items():
+        client.hset(keys.OWNERS, vcon, "" if owner == OURS else str(owner))
+    written: dict[str, UUID] = {}
+    away = [UnavailableError()]
+
+    def write(owners: dict[str, UUID]) -> None:
+        if away:
+            raise away.pop()
+        assert len(owners) <= 2
+        written.update(owners)
+
+    outbox = OwnerOutbox(redis, write)  # type: ignore[arg-type]
+    with pytest.raises(UnavailableError):
+        await outbox.drain()
+    assert client.hlen(keys.OWNERS) == 5
+    await outbox.drain()
+    assert written == waiting
+    assert client.keys("*") == []
