@@ -66,6 +66,9 @@ class FlowTerminationException(FlowLangError):
 class ConnectionError(FlowLangError):
     """A connection cannot be opened, or is not open."""
 
+    busy = False
+    """Whether it lends nothing because others have it all: no sign that anything is wrong."""
+
 
 class ConnectionNotFoundError(ConnectionError):
     """No connection has this name, or no plugin this type."""
@@ -78,8 +81,11 @@ class ConnectionConfigError(ConnectionError):
 class ConnectionTimeoutError(ConnectionError):
     """Opening, lending or closing a connection took too long."""
 
-    def __init__(self, connection_name: str, timeout: float, doing: str = "open") -> None:
-        super().__init__(f"Connection '{connection_name}' did not {doing} within {timeout:g} s")
+    def __init__(
+        self, connection_name: str, timeout: float, doing: str = "open", kind: str = ""
+    ) -> None:
+        of = kind and f" ({kind})"
+        super().__init__(f"Connection '{connection_name}'{of} did not {doing} within {timeout:g} s")
         self.connection_name = connection_name
         self.timeout = timeout
 

@@ -60,6 +60,14 @@ class ConnectionPlugin(ABC):
         """Take back what `get_connection` gave, whether the task succeeded or not."""
         return
 
+    async def check_connection(self, connection: Any) -> None:
+        """Ask the service something cheap over what `get_connection` gave; raise if it is lost.
+
+        Called every 30 s for connections that are kept, and after a task failed with an error of
+        its client's own. Without it a connection is well as long as `get_connection` gives one.
+        """
+        return
+
     def get_builtin_tasks(self) -> dict[str, Callable[..., Any]]:
         """The tasks by name: functions that return a dict of outputs, async or not.
 

@@ -4,8 +4,9 @@ Type, plugin, what it needs, environment, the plugin's own opinion, its schema: 
 the first thing that is wrong is told in words that fit it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import yaml
@@ -47,24 +48,25 @@ def prepare(name: str, given: object, registry: ConnectionPluginRegistry) -> Pre
     """
     if not isinstance(given, Mapping) or not given.get("type"):
         raise ConnectionConfigError(f"Connection '{name}' missing required field 'type'")
-    kind = str(_resolved(name, given["type"], {}))
+    kind = str(_resolved(f"'{name}'", given["type"], {}))
     plugin = _new_plugin(name, kind, registry)
-    _require_dependencies(kind, plugin)
-    schema = _schema(name, plugin)
-    config = {**_resolved(name, dict(given), schema), "type": kind}
+    whole = f"'{name}' ({kind})"
+    _require_dependencies(whole, plugin)
+    schema = schema_of(whole, plugin)
+    config = {**_resolved(whole, dict(given), schema), "type": kind}
     secrets = Secrets()
     secrets.learn_from(config, schema)
-    problem = _own_opinion(plugin, config) or "; ".join(_against_schema(config, schema))
+    problem = _own_opinion(plugin, config) or _told(whole, lambda: _held_against(config, schema))
     if problem:
         raise ConnectionConfigError(
-            f"Invalid config for connection '{name}': {secrets.text(problem)}"
+            f"Invalid config for connection {whole}: {secrets.text(problem)}"
         )
     return Prepared(kind, plugin, config, secrets)
 
 
 def _new_plugin(name: str, kind: str, registry: ConnectionPluginRegistry) -> ConnectionPlugin:
     try:
-        return registry.new(kind)
+        return _told(f"'{name}' ({kind})", partial(registry.new, kind))
     except PluginNotFoundError as error:
         known = ", ".join(error.available)
         raise ConnectionNotFoundError(
@@ -72,38 +74,56 @@ def _new_plugin(name: str, kind: str, registry: ConnectionPluginRegistry) -> Con
         ) from error
 
 
-def _require_dependencies(kind: str, plugin: ConnectionPlugin) -> None:
-    met, missing = plugin.check_dependencies()
-    if not met:
+def _told[T](whole: str, ask: Callable[[], T]) -> T:
+    """What a plugin tells of itself. Raises ConnectionConfigError, whatever it raises."""
+    try:
+        return ask()
+    except PluginNotFoundError:
+        raise
+    except Exception as error:
+        raise ConnectionConfigError(
+            f"The plugin of connection {whole} is broken: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _require_dependencies(whole: str, plugin: ConnectionPlugin) -> None:
+    missing = _told(whole, partial(_missing, plugin))
+    if missing:
         raise ConnectionError(
-            f"Connection plugin '{kind}' requires packages: {', '.join(missing)}."
+            f"The plugin of connection {whole} requires packages: {', '.join(missing)}."
             f" Install with: pip install {' '.join(missing)}"
         )
 
 
-def _schema(name: str, plugin: ConnectionPlugin) -> dict[str, Any]:
+def _missing(plugin: ConnectionPlugin) -> list[str]:
+    met, missing = plugin.check_dependencies()
+    return [] if met else list(missing)
+
+
+def schema_of(whole: str, plugin: ConnectionPlugin) -> dict[str, Any]:
+    """The schema of a connection, which is told by name and type. Raises ConnectionConfigError."""
+    schema = _told(whole, lambda: dict(plugin.get_config_schema()))
     try:
-        schema = plugin.get_config_schema()
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
     except SchemaError as error:
         raise ConnectionConfigError(
-            f"Plugin '{plugin.name}' of connection '{name}' has a wrong schema: {error.message}"
+            f"The plugin of connection {whole} has a wrong schema: {error.message}"
         ) from error
     return schema
 
 
-def _resolved(name: str, value: Any, schema: Mapping[str, Any]) -> Any:
+def _resolved(whole: str, value: Any, schema: Mapping[str, Any]) -> Any:
     """The value with its references to the environment replaced, at any depth."""
     if isinstance(value, Mapping):
-        return {key: _resolved(name, each, subschema(schema, key)) for key, each in value.items()}
+        return {key: _resolved(whole, each, subschema(schema, key)) for key, each in value.items()}
     if isinstance(value, list):
-        return [_resolved(name, each, subschema(schema, 0)) for each in value]
+        return [_resolved(whole, each, subschema(schema, 0)) for each in value]
     if not isinstance(value, str):
         return value
     try:
         text = substitute(value)
     except LookupError as error:
-        raise ConnectionConfigError(f"{error.args[0]}, which connection '{name}' needs") from error
+        raise ConnectionConfigError(f"{error.args[0]}, which connection {whole} needs") from error
     return coerced(text, _types(schema)) if is_reference(value) else text
 
 
@@ -153,7 +173,11 @@ def _own_opinion(plugin: ConnectionPlugin, config: dict[str, Any]) -> str | None
     return None if valid else message or "the plugin does not accept it"
 
 
-def _against_schema(config: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
+def _held_against(config: dict[str, Any], schema: dict[str, Any]) -> str:
+    return "; ".join(_problems(config, schema))
+
+
+def _problems(config: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
     known = schema.get("properties", {})
     fields = {key: value for key, value in config.items() if key != "type" or key in known}
     validator = validator_for(schema, default=Draft202012Validator)(schema)

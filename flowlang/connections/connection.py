@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flowlang.connections.base import ConnectionPlugin
@@ -12,6 +13,8 @@ from flowlang.connections.configuration import Prepared
 from flowlang.exceptions import ConnectionError, ConnectionTimeoutError
 
 logger = logging.getLogger(__name__)
+
+type Work = Callable[[], Awaitable[Any]]
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Patience:
     acquire: float = 30.0
     release: float = 10.0
     disconnect: float = 10.0
+    check: float = 5.0
 
 
 class Connection:
@@ -35,61 +39,71 @@ class Connection:
         self.secrets = prepared.secrets
         self._config = prepared.config
         self._patience = patience
+        self._lent = 0
 
     async def open(self) -> None:
         """Connect; what was half opened is closed again. Raises ConnectionError."""
         try:
-            await self._timed(self.plugin.connect(self._config), self._patience.connect, "open")
-        except Exception as error:
-            await uninterrupted(self.close())
-            if isinstance(error, ConnectionTimeoutError):
-                raise
-            raise ConnectionError(self._failed("connect", error)) from error
-        except asyncio.CancelledError:
+            connect = partial(self.plugin.connect, self._config)
+            await self._asked(connect, self._patience.connect, "open", "connect")
+        except BaseException:
             await uninterrupted(self.close())
             raise
 
     async def close(self) -> None:
         """Disconnect; a failure is logged, as nobody could do anything about it."""
-        try:
-            await self._timed(self.plugin.disconnect(), self._patience.disconnect, "close")
-        except Exception as error:  # noqa: BLE001 - the others must be closed as well
-            logger.warning("%s", self._failed("disconnect", error))
+        await self._tried(self.plugin.disconnect, self._patience.disconnect, "close", "disconnect")
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[Any]:
-        """What a task works with, taken back whatever happens. Raises ConnectionError."""
+        """What a task works with, taken back whatever happens.
+
+        Raises ConnectionError, which is `busy` when others have something of this connection.
+        """
+        lend = self.plugin.get_connection
         try:
-            each = await self._timed(self.plugin.get_connection(), self._patience.acquire, "lend")
-        except ConnectionTimeoutError:
+            each = await self._asked(lend, self._patience.acquire, "lend", "acquire")
+        except ConnectionError as error:
+            error.busy = self._lent > 0
             raise
-        except Exception as error:
-            raise ConnectionError(self._failed("acquire", error)) from error
+        self._lent += 1
         try:
             yield each
         finally:
-            if type(self.plugin).release_connection is not ConnectionPlugin.release_connection:
-                await uninterrupted(self._take_back(each))
+            try:
+                if type(self.plugin).release_connection is not ConnectionPlugin.release_connection:
+                    await uninterrupted(self._take_back(each))
+            finally:
+                self._lent -= 1
 
     async def _take_back(self, each: Any) -> None:
-        try:
-            await self._timed(
-                self.plugin.release_connection(each), self._patience.release, "take back"
-            )
-        except Exception as error:  # noqa: BLE001 - the task's own outcome is what counts
-            logger.warning("%s", self._failed("release", error))
+        release = partial(self.plugin.release_connection, each)
+        await self._tried(release, self._patience.release, "take back", "release")
 
-    async def _timed(self, work: Awaitable[Any], seconds: float, doing: str) -> Any:
+    async def check(self) -> None:
+        """Borrow, and have the plugin find out whether that is of use. Raises ConnectionError."""
+        async with self.lent() as each:
+            check = partial(self.plugin.check_connection, each)
+            await self._asked(check, self._patience.check, "answer", "check")
+
+    async def _tried(self, work: Work, seconds: float, doing: str, failing: str) -> None:
+        try:
+            await self._asked(work, seconds, doing, failing)
+        except ConnectionError as error:
+            logger.warning("%s", error)
+
+    async def _asked(self, work: Work, seconds: float, doing: str, failing: str) -> Any:
+        """What the plugin gives, in time. Raises ConnectionError with name, type and cause."""
         try:
             async with asyncio.timeout(seconds) as limit:
-                return await work
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise ConnectionTimeoutError(self.name, seconds, doing) from None
-
-    def _failed(self, doing: str, error: Exception) -> str:
-        return f"Failed to {doing} '{self.name}' ({self.type}): {self.secrets.text(said(error))}"
+                return await work()
+        except Exception as error:
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise ConnectionTimeoutError(self.name, seconds, doing, self.type) from None
+            why = self.secrets.text(said(error))
+            raise ConnectionError(
+                f"Failed to {failing} '{self.name}' ({self.type}): {why}"
+            ) from error
 
 
 def said(error: BaseException) -> str:

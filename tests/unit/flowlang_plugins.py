@@ -18,6 +18,10 @@ class Lent:
         return False
 
 
+class GoneError(Exception):
+    """A client's own way to say that there is no connection."""
+
+
 class Parcel(ConnectionPlugin):
     """Keeps parcels by number, and a log of all its objects' doings."""
 
@@ -29,7 +33,12 @@ class Parcel(ConnectionPlugin):
     waiting: ClassVar[asyncio.Event]
     """Set when the task `parcel_wait` has begun."""
     hanging: ClassVar[str] = ""
-    """What never comes to an end: open, lend or close."""
+    """What waits for `go_on`: open, lend, take back or close."""
+    hangs: ClassVar[asyncio.Event]
+    """Set when something waits."""
+    go_on: ClassVar[asyncio.Event]
+    sick: ClassVar[str] = ""
+    """What a check says."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +88,15 @@ class Parcel(ConnectionPlugin):
     async def _note(self, what: str, doing: str) -> None:
         self.log.append(what)
         if self.hanging == doing:
-            await asyncio.Event().wait()
+            self.hangs.set()
+            await self.go_on.wait()
+            self.log.append(f"{doing}: through")
+
+    async def check_connection(self, connection: Any) -> None:
+        assert isinstance(connection, Lent)
+        self.log.append("check")
+        if self.sick:
+            raise GoneError(self.sick)
 
     def get_builtin_tasks(self) -> dict[str, Callable[..., Any]]:
         return {
@@ -121,7 +138,8 @@ def parcels(folder: Path) -> ConnectionPluginRegistry:
     """A registry that knows parcels and nothing else; the plugin's log is empty."""
     Parcel.log.clear()
     Parcel.opened.clear()
-    Parcel.hanging = ""
+    Parcel.hanging = Parcel.sick = ""
+    Parcel.hangs, Parcel.go_on = asyncio.Event(), asyncio.Event()
     Parcel.waiting = asyncio.Event()
     registry = ConnectionPluginRegistry("nothing", [str(folder)])
     registry.register(Parcel())

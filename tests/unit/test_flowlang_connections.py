@@ -46,39 +46,41 @@ def manager(registry: ConnectionPluginRegistry, **connections: Any) -> Connectio
         (
             {"type": "parcel"},
             ConnectionConfigError,
-            "Invalid config for connection 'c': 'depot' is a required property",
+            "Invalid config for connection 'c' (parcel): 'depot' is a required property",
         ),
         (
             DEPOT | {"depot": "closed"},
             ConnectionConfigError,
-            "Invalid config for connection 'c': the depot is closed",
+            "Invalid config for connection 'c' (parcel): the depot is closed",
         ),
         (
             DEPOT | {"depot": "crash"},
             ConnectionConfigError,
-            "Invalid config for connection 'c': KeyError: 'depot'",
+            "Invalid config for connection 'c' (parcel): KeyError: 'depot'",
         ),
         (
             DEPOT | {"size": 0, "labels": ["a", 3]},
             ConnectionConfigError,
-            "Invalid config for connection 'c': labels[1]: 3 is not of type 'string';"
+            "Invalid config for connection 'c' (parcel): labels[1]: 3 is not of type 'string';"
             " size: 0 is less than the minimum of 1",
         ),
         (
             DEPOT | {"dept": 1},
             ConnectionConfigError,
-            "Invalid config for connection 'c': Additional properties are not allowed"
+            "Invalid config for connection 'c' (parcel): Additional properties are not allowed"
             " ('dept' was unexpected)",
         ),
         (
             DEPOT | {"code": "12345"},
             ConnectionConfigError,
-            "Invalid config for connection 'c': code: does not meet 'minLength' of its schema",
+            "Invalid config for connection 'c' (parcel): code: does not meet 'minLength'"
+            " of its schema",
         ),
         (
             DEPOT | {"depot": "${env.NO_SUCH_VARIABLE}"},
             ConnectionConfigError,
-            "Environment variable 'NO_SUCH_VARIABLE' not found, which connection 'c' needs",
+            "Environment variable 'NO_SUCH_VARIABLE' not found,"
+            " which connection 'c' (parcel) needs",
         ),
     ],
 )
@@ -99,9 +101,47 @@ def test_what_is_not_installed_is_told_with_the_command(
     with pytest.raises(ConnectionError) as caught:
         prepare("c", DEPOT, registry)
     assert str(caught.value) == (
-        "Connection plugin 'parcel' requires packages: nosuch-a>=1, nosuch-b."
+        "The plugin of connection 'c' (parcel) requires packages: nosuch-a>=1, nosuch-b."
         " Install with: pip install nosuch-a>=1 nosuch-b"
     )
+
+
+def test_what_is_wrong_is_told_in_one_order(
+    registry: ConnectionPluginRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dependencies, environment, the plugin's own opinion, schema: each hides what comes after."""
+    given: dict[str, Any] = {
+        "type": "parcel",
+        "depot": "${env.PARCEL_DEPOT}",
+        "size": "${env.PARCEL_SIZE:-0}",
+    }
+
+    def said() -> str:
+        with pytest.raises(ConnectionError) as caught:
+            prepare("c", given, registry)
+        assert "'c' (parcel)" in str(caught.value)
+        return str(caught.value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parcel, "get_dependencies", lambda _: ["nosuch-a>=1"])
+        assert "requires packages: nosuch-a" in said()
+    assert "'PARCEL_DEPOT' not found" in said()
+    monkeypatch.setenv("PARCEL_DEPOT", "closed")
+    assert "the depot is closed" in said()
+    monkeypatch.setenv("PARCEL_DEPOT", "north")
+    assert "size: 0 is less than" in said()
+    monkeypatch.setenv("PARCEL_SIZE", "2")
+    assert prepare("c", given, registry).config["size"] == 2
+
+
+@pytest.mark.parametrize("schema", [None, {"type": 3}, {"properties": {"depot": {"$ref": "#/x"}}}])
+def test_a_schema_that_is_none_is_told_as_the_plugins_mistake(
+    registry: ConnectionPluginRegistry, monkeypatch: pytest.MonkeyPatch, schema: Any
+) -> None:
+    """By the connection and its type."""
+    monkeypatch.setattr(Parcel, "get_config_schema", lambda _: schema)
+    with pytest.raises(ConnectionConfigError, match=r"The plugin of connection 'c' \(parcel\) "):
+        prepare("c", DEPOT, registry)
 
 
 def test_the_environment_stands_in_at_any_depth_and_takes_the_schemas_type(
@@ -116,7 +156,7 @@ def test_the_environment_stands_in_at_any_depth_and_takes_the_schemas_type(
         "size": "${env.PARCEL_N}",
         "ratio": "${env.PARCEL_E}",
         "cold": "${env.PARCEL_Y}",
-        "labels": "${env.PARCEL_L}",
+        "labels": ["${env.PARCEL_T}", "${env.PARCEL_E:-none}", "${env.PARCEL_N}"],
         "nested": {"deep": "${env.PARCEL_NONE:-12}"},
         "url": "${env.PARCEL_N}",
     }
@@ -126,10 +166,13 @@ def test_the_environment_stands_in_at_any_depth_and_takes_the_schemas_type(
         "size": 7,
         "ratio": None,
         "cold": True,
-        "labels": ["a", "b"],
+        "labels": ["parcel", "none", "7"],
         "nested": {"deep": 12},
         "url": "7",
     }
+
+    listed = {"type": "parcel", "depot": "d", "labels": "${env.PARCEL_L}"}
+    assert prepare("c", listed, registry).config["labels"] == ["a", "b"]
 
 
 def test_a_value_of_the_wrong_type_is_told_as_it_is(
@@ -173,7 +216,7 @@ async def test_nothing_is_waited_for_without_end(
 ) -> None:
     """Connecting and lending have a time limit, after which everything is closed."""
     Parcel.hanging = hanging
-    with pytest.raises(ConnectionTimeoutError, match=f"Connection 'a' did not {said} within 0.05"):
+    with pytest.raises(ConnectionTimeoutError, match=rf"'a' \(parcel\) did not {said} within 0.05"):
         async with manager(registry, a=DEPOT) as connections, connections.lent("a"):
             pass
     assert Parcel.log[-1] == "close north"
@@ -208,6 +251,49 @@ async def test_a_cancelled_run_still_takes_back_and_closes(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert Parcel.log == ["open north", "lend", "take back", "close north"]
+
+
+async def test_cancelling_again_does_not_stop_what_gives_back_and_closes(
+    registry: ConnectionPluginRegistry,
+) -> None:
+    """However often the run is cancelled while the plugin takes its time."""
+    working = asyncio.Event()
+
+    async def work() -> None:
+        connections = ConnectionManager({"a": DEPOT}, registry=registry)
+        async with connections, connections.lent("a"):
+            working.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await working.wait()
+    for doing in ("take back", "close"):
+        Parcel.hanging = doing
+        Parcel.hangs.clear()
+        task.cancel()
+        await Parcel.hangs.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        Parcel.go_on.set()
+        Parcel.go_on = asyncio.Event()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert Parcel.log[2:] == ["take back", "take back: through", "close north", "close: through"]
+
+
+async def test_what_was_half_opened_when_cancelled_is_closed(
+    registry: ConnectionPluginRegistry,
+) -> None:
+    """The plugin is asked to disconnect, as after a failure."""
+    connections = ConnectionManager({"a": DEPOT}, registry=registry)
+    Parcel.hanging = "open"
+    task = asyncio.create_task(connections.initialize())
+    await Parcel.hangs.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert Parcel.log == ["open north", "close north"]
 
 
 async def test_an_inner_run_uses_the_outer_ones_and_does_not_close_them(
