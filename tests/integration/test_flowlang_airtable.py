@@ -12,6 +12,7 @@ import pytest
 
 from flowlang.__main__ import main
 from flowlang.connections.airtable import client
+from flowlang.connections.airtable.client import AirtableError
 from flowlang.connections.manager import ConnectionManager
 from flowlang.exceptions import ConnectionError, FlowExecutionError
 from flowlang.flow import Flow
@@ -301,6 +302,10 @@ async def test_a_key_is_tried_when_the_connection_is_opened(server: Airtable) ->
     server.answers[:] = ["403"]
     async with ConnectionManager(config(server)) as manager:
         assert (await Tasks(manager).on_table("list"))["count"] == 0
+        plugin = await manager.get_plugin("a")
+        server.answers[:] = ["401"]
+        with pytest.raises(AirtableError, match="HTTP 401"):  # a key may be taken back
+            await plugin.check_connection(await plugin.get_connection())
     with pytest.raises(ConnectionError, match="base_id"):
         await ConnectionManager(config(server, base_id="tblX")).initialize()
 

@@ -13,6 +13,7 @@ from nx_27017.handler import NeoSQLiteHandler
 from nx_27017.server import handle_client
 
 from flowlang.__main__ import main
+from flowlang.connections.kept import KeptConnections
 from flowlang.connections.manager import ConnectionManager
 from flowlang.connections.mongodb.values import selection, upserted
 from flowlang.exceptions import ConnectionError, FlowExecutionError
@@ -202,3 +203,25 @@ async def test_the_example_runs(url: str, tmp_path: Path, monkeypatch: Any) -> N
     assert main(["connection", "example", "mongodb", "--output", str(tmp_path)]) == 0
     told = await run_flow(Flow.read(tmp_path / "mongodb_example.yaml"))
     assert told == {"success": True, "outputs": {"text": "hello", "seen": True, "deleted": 1}}
+
+
+async def test_a_server_that_went_away_is_noticed() -> None:
+    """A check asks it, as the client does nothing by itself."""
+    writers: list[asyncio.StreamWriter] = []
+    handler = NeoSQLiteHandler(":memory:")
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await handle_client(reader, writer, handler)
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    url = f"mongodb://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    config = {"url": url, "database": "test", "server_selection_timeout_ms": 1000}
+    kept = KeptConnections()
+    await kept.configure({"db": {"type": "mongodb", **config}})
+    assert await kept.check("db") is None
+    server.close()
+    for writer in writers:
+        writer.transport.abort()
+    assert "Failed to check 'db' (mongodb): " in str(await kept.check("db"))
+    await kept.close()

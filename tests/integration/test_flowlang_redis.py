@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devstack.valkey import Valkey
 from flowlang import exceptions
+from flowlang.connections.kept import KeptConnections
 from flowlang.connections.redis import RedisPlugin
 from flowlang.exceptions import FlowExecutionError
 
@@ -89,3 +93,19 @@ async def test_a_server_that_is_not_there_is_told_at_once() -> None:
     await plugin.disconnect()
     with pytest.raises(exceptions.ConnectionError):
         await plugin.get_connection()
+
+
+async def test_a_server_that_went_away_is_noticed(reachable_folder: Path) -> None:
+    """A check asks it; what does not answer is opened anew as soon as the server is back."""
+    now, server = [0.0], Valkey.start(reachable_folder)
+    kept = KeptConnections(clock=lambda: now[0])
+    await kept.configure({"cache": {"type": "redis", "url": server.url}})
+    assert await kept.check("cache") is None
+    server.kill()
+    assert "Failed to check 'cache' (redis): " in str(await kept.check("cache"))
+    assert "Failed to connect 'cache' (redis): " in str(await kept.check("cache"))
+    await asyncio.to_thread(server.restart)
+    now[0] += 1.0
+    assert await kept.check("cache") is None
+    await kept.close()
+    server.stop()

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 SERVERS = pytest.mark.parametrize("database_config", ["postgres", "mysql"], indirect=True)
 ONLY_POSTGRES = pytest.mark.parametrize("database_config", ["postgres"], indirect=True)
 SLEEP = {"postgres": "SELECT pg_sleep(60)", "mysql": "SELECT SLEEP(60)"}
+END_OF_ONESELF = {
+    "postgres": "SELECT pg_terminate_backend(pg_backend_pid())",
+    "mysql": "KILL CONNECTION_ID()",
+}
 BUSY = {
     "postgres": "SELECT COUNT(*) AS n FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%'"
     " AND state = 'active' AND pid <> pg_backend_pid()",
@@ -69,6 +73,19 @@ async def test_an_ended_connection_is_not_lent(database: Opened) -> None:
 
 
 @SERVERS
+async def test_a_check_asks_the_server(database: Opened) -> None:
+    """One that has ended the connection does not answer."""
+    plugin = await database.manager.get_plugin(NAME)
+    query = plugin.get_builtin_tasks()[f"{database.kind.prefix}_query"]
+    async with database.manager.lent(NAME) as lent:
+        await plugin.check_connection(lent)
+        with pytest.raises(FlowExecutionError):
+            await query(query=END_OF_ONESELF[database.kind.plugin], connection=lent)
+        with pytest.raises(Exception, match=r"closed|Lost|Not connected|gone away"):
+            await plugin.check_connection(lent)
+
+
+@SERVERS
 async def test_who_waits_too_long_for_a_connection_is_told(database: Opened) -> None:
     """All of the pool are lent: the wait has an end, and a later task gets one."""
     connections = ConnectionManager(
@@ -77,7 +94,7 @@ async def test_who_waits_too_long_for_a_connection_is_told(database: Opened) -> 
     async with connections:
         opened = Opened(database.kind, connections)
         async with connections.lent(NAME):
-            with pytest.raises(ConnectionTimeoutError, match="'db' did not lend within"):
+            with pytest.raises(ConnectionTimeoutError, match=r"'db' \(\w+\) did not lend within"):
                 await opened.rows("SELECT 1")
         assert await opened.rows("SELECT 1 AS one") == [{"one": 1}]
 
@@ -142,7 +159,7 @@ async def test_a_wrong_configuration_is_refused_before_connecting(
     wrong: dict[str, Any], said: str
 ) -> None:
     """The message names the field."""
-    with pytest.raises(ConnectionError, match=f"Invalid config for connection 'db': .*{said}"):
+    with pytest.raises(ConnectionError, match=f"Invalid config for connection 'db' .*{said}"):
         await manager(wrong).initialize()
 
 

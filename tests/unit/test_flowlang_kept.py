@@ -1,4 +1,4 @@
-"""Connections that outlive runs: one opening, reconnection with backoff, changes, health."""
+"""Connections that outlive runs: one opening, backoff, changes, health."""
 
 import asyncio
 from pathlib import Path
@@ -6,31 +6,9 @@ from typing import Any
 
 import pytest
 
-from flowlang.connections.connection import Patience
-from flowlang.connections.kept import KeptConnections
 from flowlang.exceptions import ConnectionError, ConnectionNotFoundError
-from flowlang.flow import Flow
-from flowlang.running import Surroundings, run_flow
-from tests.unit.flowlang_plugins import Parcel, parcels
-
-NORTH = {"type": "parcel", "depot": "north"}
-SOUTH = {"type": "parcel", "depot": "south"}
-
-
-class Kept:
-    """Kept connections with a clock that is set by hand."""
-
-    def __init__(self, folder: Path) -> None:
-        self.now = 0.0
-        self.registry = parcels(folder)
-        self.connections = KeptConnections(
-            registry=self.registry, patience=Patience(0.05, 0.05), clock=lambda: self.now
-        )
-
-    async def run(self, text: str) -> dict[str, Any]:
-        """What comes of a flow with these around it."""
-        around = Surroundings(self.connections, registry=self.registry)
-        return await run_flow(Flow.parse(f"flow: F\n{text}"), around=around)
+from tests.unit.flowlang_kept import NORTH, SOUTH, Kept
+from tests.unit.flowlang_plugins import Parcel
 
 
 @pytest.fixture
@@ -65,47 +43,62 @@ async def test_after_a_failure_nobody_tries_for_a_while(kept: Kept) -> None:
         assert Parcel.log.count("open burnt") == tries
 
 
-async def test_what_was_lost_is_opened_anew(kept: Kept) -> None:
-    """A task that finds its connection broken costs its own run, the next one has a new one."""
-    await kept.run(WHERE)
-    Parcel.hanging = "lend"
-    told = await kept.run(WHERE)
-    assert "Connection 'depot' did not lend within" in told["error"]
-    Parcel.hanging = ""
-    assert Parcel.log[-1] == "close north"
-    assert (await kept.run(WHERE))["success"] is True
-    assert Parcel.log.count("open north") == 2
+async def test_nobody_waits_longer_than_a_minute_to_try_again(kept: Kept) -> None:
+    """However often it has failed."""
+    await kept.connections.configure({"depot": NORTH | {"depot": "burnt"}})
+    for _ in range(12):
+        kept.now += 60.0
+        assert "Failed to connect" in str(await kept.connections.check("depot"))
+    assert Parcel.log.count("open burnt") == 12
+    assert str(await kept.connections.check("depot")).endswith("(tried again in 60 s)")
 
 
-@pytest.mark.parametrize(
-    ("error", "lost"),
-    [
-        (OSError("broken pipe"), True),
-        (EOFError(), True),
-        (ValueError(), False),
-        (TimeoutError(), False),
-    ],
-)
-async def test_an_error_of_a_task_tells_whether_the_connection_is_gone(
-    kept: Kept, error: Exception, lost: bool
+async def test_what_is_being_opened_while_the_configuration_changes_is_closed(kept: Kept) -> None:
+    """Who waited for it gets the one that has its name now."""
+    Parcel.hanging = "open"
+    waiting = [asyncio.create_task(kept.connections.get_plugin("depot")) for _ in range(3)]
+    await Parcel.hangs.wait()
+    await kept.connections.configure({"depot": SOUTH})
+    Parcel.go_on.set()
+    plugins = await asyncio.gather(*waiting)
+    assert [each for each in Parcel.log if "through" not in each] == [
+        "open north",
+        "close north",
+        "open south",
+    ]
+    assert len(set(plugins)) == 1
+    await kept.connections.close()
+
+
+async def test_closing_waits_for_what_is_being_opened(kept: Kept) -> None:
+    """And closes it; nothing is opened any more."""
+    Parcel.hanging = "open"
+    waiting = asyncio.create_task(kept.connections.get_plugin("depot"))
+    await Parcel.hangs.wait()
+    closing = asyncio.create_task(kept.connections.close())
+    await asyncio.sleep(0)
+    Parcel.go_on.set()
+    await closing
+    assert Parcel.log == ["open north", "open: through", "close north"]
+    with pytest.raises(ConnectionNotFoundError):
+        await waiting
+
+
+async def test_a_check_survives_whatever_a_plugin_raises(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also when the plugin has wrapped it; what is only slow or wrong stays."""
-    plugin = await kept.connections.get_plugin("depot")
-    with pytest.raises(RuntimeError):
-        async with kept.connections.borrowed("depot"):
-            raise RuntimeError("failed") from error
-    assert (await kept.connections.get_plugin("depot") is not plugin) is lost
+    """One that is broken in any way is told beside the others."""
 
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("division by zero")
 
-async def test_a_lost_one_is_closed_when_its_last_borrower_has_left(kept: Kept) -> None:
-    """Nobody has it closed under their hands."""
-    async with kept.connections.borrowed("depot"):
-        with pytest.raises(OSError, match="gone"):
-            async with kept.connections.borrowed("depot"):
-                raise OSError("gone")
-        await kept.connections.get_plugin("depot")
-        assert "close north" not in Parcel.log
-    assert Parcel.log.count("close north") == 1
+    for method in ("get_config_schema", "check_dependencies", "validate_config", "connect"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Parcel, method, broken)
+            kept.now += 60.0
+            said = str(await kept.connections.check("depot"))
+        assert "'depot' (parcel)" in said
+        assert "division by zero" in said
 
 
 async def test_a_task_goes_with_the_object_that_lends(kept: Kept) -> None:
@@ -153,5 +146,5 @@ async def test_health_is_tried_and_told_without_secrets(
     )
     Parcel.hanging = "lend"
     await kept.connections.check_open()
-    assert "Connection lost: Connection 'depot' did not lend" in caplog.text
+    assert "Connection in trouble: Connection 'depot' (parcel) did not lend" in caplog.text
     assert Parcel.log.count("open burnt") == 1

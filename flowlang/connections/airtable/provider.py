@@ -61,11 +61,7 @@ class AirtablePlugin(BuiltInPlugin):
             headers={"Authorization": f"Bearer {config['api_key']}"},
             timeout=self.setting(config, "timeout"),
         )
-        try:
-            await ask(self._client, "GET", path("meta", "bases"))
-        except AirtableError as error:
-            if error.status != 403:  # a key that may not list bases is a key all the same
-                raise
+        await self.check_connection(self._client)
         return self._client
 
     async def disconnect(self) -> None:
@@ -79,6 +75,14 @@ class AirtablePlugin(BuiltInPlugin):
         if self._client is None:
             raise ConnectionError("Airtable is not connected")
         return self._client
+
+    async def check_connection(self, connection: "AsyncClient") -> None:
+        """See that Airtable knows the key; one that may not list bases is a key all the same."""
+        try:
+            await ask(connection, "GET", path("meta", "bases"))
+        except AirtableError as error:
+            if error.status != 403:
+                raise
 
     def _path(self, base_id: str | None, *parts: str) -> str:
         base = base_id or self._base

@@ -76,6 +76,10 @@ class MongodbPlugin(BuiltInPlugin):
             raise ConnectionError("MongoDB is not connected")
         return self._database
 
+    async def check_connection(self, connection: Any) -> None:
+        """See that a server answers."""
+        await connection.client.admin.command("ping")
+
     @task
     async def _find(
         self,

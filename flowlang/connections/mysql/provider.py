@@ -104,6 +104,10 @@ class MysqlPlugin(SqlPlugin):
         else:
             await self._pool.release(connection)
 
+    async def check_connection(self, connection: "Connection") -> None:
+        """See that the server answers."""
+        await connection.ping(reconnect=False)
+
     async def run(
         self, connection: "Connection", plan: Sequence[Statement], *, atomic: bool = False
     ) -> list[Done]:

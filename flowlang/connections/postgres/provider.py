@@ -108,6 +108,10 @@ class PostgresPlugin(SqlPlugin):
         else:
             await self._pool.putconn(connection)
 
+    async def check_connection(self, connection: "Rows") -> None:
+        """See that the server answers."""
+        await connection.execute("")
+
     async def run(
         self, connection: "Rows", plan: Sequence[Statement], *, atomic: bool = False
     ) -> list[Done]:

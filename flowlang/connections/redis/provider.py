@@ -69,6 +69,10 @@ class RedisPlugin(BuiltInPlugin):
             raise ConnectionError("Redis is not connected")
         return self._client
 
+    async def check_connection(self, connection: "Redis") -> None:
+        """See that the server answers."""
+        await connection.ping()
+
     @task
     async def _get(self, key: str, connection: Any = None) -> Outputs:
         """A text: `value`, None when there is none; `exists`."""

@@ -1,0 +1,43 @@
+"""Whether a failure means that a connection is gone, or that somebody used it wrongly."""
+
+import builtins
+
+from flowlang.exceptions import ConnectionError, FlowExecutionError, FlowLangError
+
+_MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+)
+
+
+def was_lost(error: BaseException) -> bool | None:
+    """Whether an error, or what it came from, tells so; None when the connection must be asked.
+
+    That is for errors of a client's own, which may be anything, and for what took too long.
+    """
+    while True:
+        if isinstance(error, ConnectionError):
+            return not error.busy
+        if isinstance(error, EOFError) or _of_the_system(error):
+            return True
+        if error.__cause__ is None:
+            return False if _is_mistake(error) else None
+        error = error.__cause__
+
+
+def _of_the_system(error: BaseException) -> bool:
+    # Without a number a TimeoutError is somebody's patience: slow is not gone.
+    slow = isinstance(error, builtins.TimeoutError) and error.errno is None
+    return isinstance(error, OSError) and not slow
+
+
+def _is_mistake(error: BaseException) -> bool:
+    of_the_flow = isinstance(error, FlowLangError) and not isinstance(error, FlowExecutionError)
+    return of_the_flow or isinstance(error, _MISTAKES)

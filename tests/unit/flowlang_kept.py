@@ -1,0 +1,29 @@
+"""Kept connections over the small plugin, with a clock that is set by hand."""
+
+from pathlib import Path
+from typing import Any
+
+from flowlang.connections.connection import Patience
+from flowlang.connections.kept import KeptConnections
+from flowlang.flow import Flow
+from flowlang.running import Surroundings, run_flow
+from tests.unit.flowlang_plugins import parcels
+
+NORTH = {"type": "parcel", "depot": "north"}
+SOUTH = {"type": "parcel", "depot": "south"}
+
+
+class Kept:
+    """Kept connections with a clock that is set by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 0.0
+        self.registry = parcels(folder)
+        self.connections = KeptConnections(
+            registry=self.registry, patience=Patience(acquire=0.05), clock=lambda: self.now
+        )
+
+    async def run(self, text: str) -> dict[str, Any]:
+        """What comes of a flow with these around it."""
+        around = Surroundings(self.connections, registry=self.registry)
+        return await run_flow(Flow.parse(f"flow: F\n{text}"), around=around)
