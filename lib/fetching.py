@@ -8,6 +8,7 @@ URLs from the configuration are the operator's own business and need none of thi
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import time
@@ -31,6 +32,10 @@ _private_allowed = False
 
 class FetchError(RuntimeError):
     """What a URL points to was not fetched; the text says why and names no more than the host."""
+
+
+class NotResolvedError(FetchError):
+    """No name server knows the host."""
 
 
 class FetchRefusedError(FetchError):
@@ -71,7 +76,7 @@ def fetch(
             `most_bytes`.
         FetchError: when the server cannot be reached, is too slow, or answers with an error.
     """
-    allowed = permits or (lambda address: _private_allowed or is_public(address))
+    allowed = permits or _permitted
     deadline = time.monotonic() + seconds
     origin, given = _origin(_parsed(url)), dict(headers or {})
     for _ in range(MOST_REDIRECTS + 1):
@@ -85,6 +90,18 @@ def fetch(
     raise FetchError(f"{target.host} redirects more than {MOST_REDIRECTS} times")
 
 
+def refuse_private(url: str) -> None:
+    """Look at a URL that somebody else will fetch, such as a vendor; blocks like `fetch`.
+
+    A name that cannot be resolved here may be one there, and is let through.
+
+    Raises:
+        FetchRefusedError: where `fetch` would raise it before it connects.
+    """
+    with contextlib.suppress(NotResolvedError):
+        _addresses(_parsed(url), _permitted, _resolved)
+
+
 def is_public(address: Address) -> bool:
     """Whether an address is one of the internet's, also when it only wraps one of another kind."""
     if isinstance(address, ipaddress.IPv6Address):
@@ -93,9 +110,13 @@ def is_public(address: Address) -> bool:
             inside = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inside is not None:
             return is_public(inside)
-        if address.teredo or address.is_site_local:
+        if address.teredo or address.is_site_local or address.is_reserved:
             return False
     return address.is_global and not address.is_multicast
+
+
+def _permitted(address: Address) -> bool:
+    return _private_allowed or is_public(address)
 
 
 def _parsed(url: str) -> httpx.URL:
@@ -119,7 +140,7 @@ def _addresses(
     try:
         found = list(dict.fromkeys(resolve(target.host, port)))
     except (OSError, UnicodeError):
-        raise FetchError(f"{target.host} cannot be resolved") from None
+        raise NotResolvedError(f"{target.host} cannot be resolved") from None
     if not found or not all(
         permits(ipaddress.ip_address(each.partition("%")[0])) for each in found
     ):

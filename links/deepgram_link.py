@@ -24,6 +24,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from lib.ai_usage import report_usage
 from lib.dialogs import Entry, media
+from lib.fetching import refuse_private
 from lib.http_client import shared_client
 from lib.metrics import record_histogram
 from lib.openai_options import UNSET, ProxyOptions
@@ -113,6 +114,7 @@ async def _transcribed(dialog: Entry, vcon_uuid: str, options: Options) -> dict[
             *(options.patience, "Deepgram"),
         )
     else:
+        await asyncio.to_thread(refuse_private, dialog["url"])  # a Deepgram may be the operator's
         answer = await ask(
             lambda: listen.transcribe_url(url=dialog["url"], request_options=asked),
             *(options.patience, "Deepgram"),

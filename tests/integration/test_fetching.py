@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,8 +11,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from lib import fetching
+from core.settings import Settings
 from lib.fetching import FetchError, FetchRefusedError, fetch, is_public
+from lib.host import receive_guests
 
 
 class Pages(ThreadingHTTPServer):
@@ -70,12 +72,19 @@ def pages() -> Iterator[Pages]:
         thread.join()
 
 
+def configured(*, private: bool) -> None:
+    """As at the start of a process, with or without ALLOW_PRIVATE_URLS."""
+    told = {"allow_private_urls": private, "vcon_redis_expiry": 3600}
+    receive_guests(Settings.model_construct(**told, egress_format_version="0.4.0"))
+
+
 @pytest.fixture
-def private_allowed() -> Iterator[None]:
-    """As with ALLOW_PRIVATE_URLS."""
-    fetching.allow_private_urls(allowed=True)
+def private_allowed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """With ALLOW_PRIVATE_URLS."""
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    configured(private=True)
     yield
-    fetching.allow_private_urls(allowed=False)
+    configured(private=False)
 
 
 @pytest.mark.usefixtures("private_allowed")
@@ -186,6 +195,8 @@ def test_what_goes_wrong_is_told_without_the_url(pages: Pages):
         ("ff02::1", False),
         ("::ffff:169.254.169.254", False),
         ("64:ff9b::a9fe:a9fe", False),
+        ("64:ff9b:1::a9fe:a9fe", False),
+        ("::7f00:1", False),
         ("2002:7f00:1::", False),
     ],
 )

@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from lib import fetching
+from lib.fetching import FetchRefusedError
 from lib.http_client import close
 from pipeline.store import VconStore
 from tests.guests.scene import Later, canonical, connected
@@ -39,6 +41,19 @@ async def store(redis_url: str) -> AsyncIterator[VconStore]:
     async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
         yield store
         await close()
+
+
+async def test_nobody_sends_deepgram_into_the_operators_network(
+    store: VconStore, vendors: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be one of the operator's own."""
+    monkeypatch.setattr(fetching, "_private_allowed", False)
+    document = canonical(BY_URL)
+    document["dialog"][0]["url"] = "http://169.254.169.254/latest/meta-data/a.wav"
+    await store.put(document)
+    with pytest.raises(FetchRefusedError, match="not a public address"):
+        await deepgram_link.run(document["uuid"], "a_link", listening(vendors))
+    assert vendors.got == []
 
 
 async def test_deepgram_is_given_the_url_and_its_transcript_is_kept(
