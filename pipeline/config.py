@@ -66,7 +66,7 @@ def _filled_section(key: str, section: object, environment: Environment) -> obje
 
 
 def _read(root: Section, environment: Environment) -> PipelineConfig:
-    connections = read_connections(root.section(CONNECTIONS))
+    connections = read_connections(root.section(CONNECTIONS), environment.variables)
     lent = lendable(connections, environment.variables)
     registry = Registry(
         links=read_links(root.section("links"), lent),

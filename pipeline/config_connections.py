@@ -1,13 +1,14 @@
 """The sections `connections`, `connection_plugins` and `flows`.
 
-What a connection is given stands there as it was written: its variables are filled when it is
-opened, because what its plugin wants may be a number where the environment has a text.
+What a connection is given stands there as it was written: its variables, but for those of its type,
+are filled when it is opened, because its plugin may want a number where the environment has a text.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.config_environment import Environment
 from pipeline.config_section import TEXT, Section
 
 FOLDER = "flows"
@@ -31,17 +32,27 @@ class FlowsSpec:
     expose: tuple[str, ...] = ()
 
 
-def read_connections(connections: Section) -> dict[str, ConnectionSpec]:
+def read_connections(connections: Section, environ: Mapping[str, str]) -> dict[str, ConnectionSpec]:
     """Every connection by name."""
     return {
         name: ConnectionSpec(
             name,
-            entry.required("type", TEXT, ""),
+            _type(entry, environ),
             {key: entry.raw(key) for key in entry if key != "expose"},
             _texts(entry, "expose"),
         )
         for name, entry in connections.sections()
     }
+
+
+def _type(entry: Section, environ: Mapping[str, str]) -> str:
+    """Which tasks there are depends on it, so it must be known before anything is opened."""
+    environment = Environment(environ)
+    kind = environment.fill(entry.required("type", TEXT, ""))
+    for missing in environment.missing:
+        where = (*entry.where, "type")
+        entry.findings.problem(where, f"the environment has no {missing.name}")
+    return str(kind)
 
 
 def read_plugin_folders(root: Section) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ def _of_url(url: object) -> dict[str, Any]:
             "host": parts.hostname,
             "port": parts.port,
             "user": parts.username and unquote(parts.username),
+            "username": parts.username and unquote(parts.username),
             "password": parts.password and unquote(parts.password),
             "database": unquote(parts.path.strip("/")),
         }
@@ -51,16 +52,32 @@ def borrowed(
     options: Mapping[str, Any],
     connections: Mapping[str, Mapping[str, Any]],
     known: Collection[str],
+    *,
+    by_itself: bool,
 ) -> dict[str, Any]:
     """What a guest that knows these options has from the connection it names, if it names one.
 
+    `by_itself`: it uses connections by their names, and need not have anything from one.
+
     Raises:
-        GuestError: when there are connections, none has this name, and the option is not the
-            guest's own either: it would go where its defaults lead, such as to localhost.
+        GuestError: when there are connections and none has this name, or it has nothing for this
+            guest, and the option is not the guest's own either: it would go where its defaults
+            lead, such as to localhost.
     """
     name = options.get(OPTION)
-    if isinstance(name, str) and connections and name not in connections and OPTION not in known:
+    if not isinstance(name, str) or not connections:
+        return {}
+    own = OPTION in known
+    if name not in connections:
+        if own:
+            return {}
         near = suggestion(name, connections)
         raise GuestError(f"options.{OPTION}: no connection named {name!r}; {near}")
-    lent = connections.get(name, {}) if isinstance(name, str) else {}
-    return {key: value for key, value in lent.items() if key in known and key not in options}
+    lent = {key: value for key, value in connections[name].items() if key in known}
+    # Numbers and switches, such as a timeout, are no way to anywhere.
+    if not (own or by_itself or any(isinstance(value, str) for value in lent.values())):
+        raise GuestError(
+            f"options.{OPTION}: {name!r} has nothing that this module takes, or the environment"
+            f" not what it needs; a module that uses it by itself has {OPTION!r} among its defaults"
+        )
+    return {key: value for key, value in lent.items() if key not in options}

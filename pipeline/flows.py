@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flowlang.connections import plugin_registry
+from flowlang.connections.configuration import require_sound
 from flowlang.connections.kept import KeptConnections
 from flowlang.exceptions import (
     ConnectionNotFoundError,
@@ -97,17 +98,17 @@ def problems_of(config: PipelineConfig) -> list[str]:
 
 
 def _problems(spec: ConnectionSpec) -> Iterator[str]:
-    plugin = None if "${" in spec.type else plugin_registry.get(spec.type)
+    plugin = plugin_registry.get(spec.type)
     if plugin is None:
-        if "${" not in spec.type:
-            known = ", ".join(plugin_registry.list_plugins())
-            why = "; ".join(str(problem) for problem in plugin_registry.problems)
-            yield (
-                f"connections.{spec.name}.type: no plugin is called {spec.type!r}; known: {known}"
-                + (why and f"; not loaded: {why}")
-            )
+        known = ", ".join(plugin_registry.list_plugins())
+        why = "; ".join(str(problem) for problem in plugin_registry.problems)
+        yield (
+            f"connections.{spec.name}.type: no plugin is called {spec.type!r}; known: {known}"
+            + (why and f"; not loaded: {why}")
+        )
         return
     try:
+        require_sound(spec.name, spec.type, plugin)
         tasks = tasks_of(plugin)
     except FlowLangError as error:
         yield f"connections.{spec.name}: {error}"

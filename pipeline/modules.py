@@ -180,7 +180,7 @@ class _Loader:
 def _common(spec: GuestSpec, guest: Guest) -> dict[str, Any]:
     return {
         "name": spec.name,
-        "options": laid_over(guest.default_options, spec),
+        "options": laid_over(guest.default_options, spec, by_itself=guest.uses_connections),
         "is_async": guest.is_async,
         "only_through_lib": guest.only_through_lib,
     }

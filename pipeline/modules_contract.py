@@ -4,6 +4,7 @@ A guest is a module with those functions, or one with a single class that has th
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
@@ -17,6 +18,8 @@ from core.errors import GuestError
 from pipeline.modules_options import options_model
 
 type Function = Callable[..., Any]
+
+CONNECTIONS = "lib.connections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,15 @@ class Guest:
     `default_options` is a mapping, or the guest's own model of its options.
 
     `only_through_lib`: it says of itself that it touches vCons through `lib` and in no other way.
+
+    `uses_connections`: it has imported something of `lib.connections`.
     """
 
     functions: Mapping[str, Any]
     default_options: Mapping[str, Any] | type[BaseModel]
     is_async: bool
     only_through_lib: bool = False
+    uses_connections: bool = False
 
 
 def guest_in(module: ModuleType, contract: Contract) -> Guest:
@@ -82,7 +88,25 @@ def _looked_at(module: ModuleType, contract: Contract) -> Guest:
     functions = _functions(holder, contract)
     through_lib = getattr(holder, "only_through_lib", False) is True
     defaults = options_model(holder, module) or _default_options(holder, module)
-    return Guest(functions, defaults, is_async(functions[contract.needed]), through_lib)
+    asynchronous = is_async(functions[contract.needed])
+    return Guest(functions, defaults, asynchronous, through_lib, _uses_connections(module))
+
+
+def _uses_connections(module: ModuleType) -> bool:
+    """Whether the module, or one below it, has something of `lib.connections` among its names."""
+    below = f"{module.__name__}."
+    loaded = [part for name, part in list(sys.modules.items()) if f"{name}.".startswith(below)]
+    parts = [part for part in loaded if isinstance(part, ModuleType)]
+    names = [thing for part in parts for thing in vars(part).values()]
+    homes = [_text(thing, each) for thing in names for each in ("__name__", "__module__")]
+    return CONNECTIONS in homes
+
+
+def _text(thing: object, attribute: str) -> object:
+    try:
+        return getattr(thing, attribute, None)
+    except Exception:  # noqa: BLE001 -- a lazy thing of a library may raise anything when it is touched
+        return None
 
 
 def is_async(function: Function) -> bool:

@@ -35,17 +35,21 @@ def options_model(*holders: object) -> type[BaseModel] | None:
     raise GuestError("Options is not a Pydantic model")
 
 
-def laid_over(defaults: Mapping[str, Any] | type[BaseModel], spec: GuestSpec) -> Options:
+def laid_over(
+    defaults: Mapping[str, Any] | type[BaseModel], spec: GuestSpec, *, by_itself: bool = False
+) -> Options:
     """What the configuration says, over the guest's defaults.
+
+    `by_itself`: the guest uses connections by their names.
 
     Raises:
         GuestError: with each option that its model does not take, by path, without its value; or
             with the library that the guest needs for these options, where that is missing.
     """
+    known = defaults if isinstance(defaults, Mapping) else _names(defaults)
+    lent = borrowed(spec.options, spec.connections, known, by_itself=by_itself)
     if isinstance(defaults, Mapping):
-        lent = borrowed(spec.options, spec.connections, defaults)
         return {**defaults, **lent, **spec.options}
-    lent = borrowed(spec.options, spec.connections, _names(defaults))
     try:
         options = defaults.model_validate({**lent, **spec.options})
     except ModuleNotFoundError as error:  # what a guest imports only where its options ask for it

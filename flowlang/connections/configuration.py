@@ -52,7 +52,7 @@ def prepare(name: str, given: object, registry: ConnectionPluginRegistry) -> Pre
     plugin = _new_plugin(name, kind, registry)
     whole = f"'{name}' ({kind})"
     _require_dependencies(whole, plugin)
-    schema = schema_of(whole, plugin)
+    schema = _schema(whole, plugin)
     config = {**_resolved(whole, dict(given), schema), "type": kind}
     secrets = Secrets()
     secrets.learn_from(config, schema)
@@ -100,8 +100,17 @@ def _missing(plugin: ConnectionPlugin) -> list[str]:
     return [] if met else list(missing)
 
 
-def schema_of(whole: str, plugin: ConnectionPlugin) -> dict[str, Any]:
-    """The schema of a connection, which is told by name and type. Raises ConnectionConfigError."""
+def require_sound(name: str, kind: str, plugin: ConnectionPlugin) -> None:
+    """See that a plugin can say what it needs and takes. Raises ConnectionConfigError.
+
+    What is not installed, or not configured, is no fault of the plugin's.
+    """
+    whole = f"'{name}' ({kind})"
+    _told(whole, partial(_missing, plugin))
+    _schema(whole, plugin)
+
+
+def _schema(whole: str, plugin: ConnectionPlugin) -> dict[str, Any]:
     schema = _told(whole, lambda: dict(plugin.get_config_schema()))
     try:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)

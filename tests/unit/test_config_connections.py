@@ -1,5 +1,6 @@
 """The sections `connections`, `connection_plugins` and `flows` of a configuration."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from core.errors import ConfigurationError, GuestError
 from flowlang.connections import plugin_registry
 from pipeline.config import PipelineConfig, parse
 from pipeline.config_connections import ConnectionSpec, FlowsSpec
+from pipeline.config_model import StorageSpec
 from pipeline.flows import problems_of
+from pipeline.modules_contract import STORAGE, guest_in
 from pipeline.modules_options import laid_over
-from storage import postgres
+from storage import elasticsearch, postgres
 from tests.unit.flowlang_plugins import Parcel, forgotten
 from tests.unit.test_flowlang_registry import plugin_folder
 
@@ -62,6 +65,10 @@ def test_connections_stand_as_they_were_written() -> None:
             {"connections": {"a": {"type": "x", "expose": ["y", 3]}}},
             "connections.a.expose[1]: must be a text, not empty",
         ),
+        (
+            {"connections": {"a": {"type": "${KIND}"}}},
+            "connections.a.type: the environment has no KIND",
+        ),
         ({"connection_plugins": "here"}, "connection_plugins: must be a list"),
         ({"flows": {"folder": 3}}, "flows.folder: must be a text, not empty"),
     ],
@@ -96,7 +103,6 @@ def test_what_links_fill_themselves_is_left_without_a_note() -> None:
     ("changes", "problem"),
     [
         ({"type": "parcel"}, None),
-        ({"type": "${env.LATER}"}, None),
         ({"type": "pracel"}, "connections.c.type: no plugin is called 'pracel'; known: "),
         (
             {"type": "parcel", "expose": ["parcel_gat"]},
@@ -145,17 +151,61 @@ def test_a_guest_has_from_its_connection_what_it_is_not_given() -> None:
     }
 
 
+def kept_in(connection: dict[str, Any]) -> StorageSpec:
+    """A storage that has its options from a connection."""
+    document = {
+        "connections": {"crm": connection},
+        "storages": {"kept": {"module": "m", "options": {"connection": "crm"}}},
+    }
+    return parse(document, {}).storages["kept"]
+
+
 @pytest.mark.parametrize("url", ["postgresql://[::1", "${NOT_THERE}", 3])
-def test_what_cannot_be_lent_is_left_out(url: object) -> None:
-    """An address that is none, a missing variable: the guest has its own defaults."""
-    config = parse(
-        {
-            "connections": {"crm": {"type": "postgres", "url": url}},
-            "storages": {"kept": {"module": "m", "options": {"connection": "crm"}}},
-        },
-        {},
-    )
-    assert laid_over({"host": "localhost"}, config.storages["kept"])["host"] == "localhost"
+def test_a_guest_does_not_go_elsewhere_when_its_connection_has_no_address(url: object) -> None:
+    """An address that is none, a missing variable: its own defaults lead somewhere else."""
+    spec = kept_in({"type": "postgres", "url": url, "timeout": 3})
+    with pytest.raises(GuestError, match="'crm' has nothing that this module takes"):
+        laid_over({"host": "localhost", "timeout": 1}, spec)
+
+
+@pytest.mark.parametrize("module", ["file", "redis_storage"])
+def test_a_guest_that_can_have_nothing_from_a_connection_is_refused(module: str) -> None:
+    """Unless it uses connections by itself, which its imports tell, or its own defaults."""
+    spec = kept_in(CRM)
+    found = guest_in(import_module(f"storage.{module}"), STORAGE)
+    with pytest.raises(GuestError, match="'crm' has nothing that this module takes"):
+        laid_over(found.default_options, spec, by_itself=found.uses_connections)
+    assert laid_over({"connection": ""}, spec) == {"connection": "crm"}
+    using = guest_in(import_module("storage.connection"), STORAGE)
+    assert laid_over({}, spec, by_itself=using.uses_connections) == {"connection": "crm"}
+
+
+def test_a_user_is_lent_under_both_names() -> None:
+    """`storage.elasticsearch` has a `username`."""
+    options = laid_over(elasticsearch.Options, kept_in({"type": "x", "url": "http://ann:pw@h:1"}))
+    assert isinstance(options, elasticsearch.Options)
+    assert options.access()["basic_auth"] == ("ann", "pw")
+
+
+def test_a_type_may_come_from_the_environment() -> None:
+    """Which tasks there are depends on it, before anything is opened."""
+    config = parse({"connections": {"c": {"type": "${env.KIND}"}}}, {"KIND": "redis"})
+    assert config.connections["c"].type == "redis"
+
+
+@pytest.mark.parametrize("method", ["get_config_schema", "check_dependencies"])
+def test_a_start_tells_of_a_broken_plugin(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the connection that needs it."""
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    plugin_registry.discover_plugins()
+    monkeypatch.setitem(plugin_registry._plugins, "parcel", Parcel())
+    monkeypatch.setattr(Parcel, method, broken)
+    assert problems_of(parse({"connections": {"c": {"type": "parcel"}}}, {})) == [
+        "connections.c: The plugin of connection 'c' (parcel) is broken: ZeroDivisionError: by zero"
+    ]
 
 
 def test_a_guest_does_not_go_elsewhere_when_its_connection_is_mistyped() -> None:

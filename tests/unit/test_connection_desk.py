@@ -89,6 +89,23 @@ async def test_connections_are_told_with_health_and_no_secret(ask: Ask) -> None:
     }
 
 
+async def test_a_broken_plugin_is_told_beside_the_others(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name and type, also to who runs a task of it."""
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    await ask("RunTask", connection="north", task="parcel_where")
+    monkeypatch.setattr(Parcel, "get_config_schema", broken)
+    said = "The plugin of connection 'burnt' (parcel) is broken: ZeroDivisionError: by zero"
+    told = (await ask("ListConnections")).fields["connections"]
+    assert [each["health"] for each in told] == ["ok", said]
+    answer = await ask("RunTask", connection="burnt", task="parcel_where")
+    assert (answer.status_code, said in answer.message) == (502, True)
+
+
 async def test_one_that_does_not_answer_is_told_in_time(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
