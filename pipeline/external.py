@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.ingress import entry_of
 from pipeline.intake import Entry, Intake, Owner, foreign
-from pipeline.key_ring import KeyRing
+from pipeline.key_ring import KeyRefusedError, KeyRing
 from schemas.ingested import Ingested
 from schemas.ingress_key import IngressKey
 
@@ -60,28 +60,38 @@ class ExternalDoor:
         self._redis = redis
         self.usage = UsageMeter(records.ledger)
 
-    async def take(self, vcon: object, ingress_list: str, api_key: str) -> Ingested:
+    async def take(self, vcon: object, lists: Sequence[str], api_key: str | None) -> Ingested:
         """The vCon's canonical uuid and what came of it.
 
         Raises:
-            ForbiddenError: the key does not open this list; nothing else has been looked at.
+            ForbiddenError: the key does not open the list; nothing else has been looked at.
             RateLimitedError: with the seconds to wait.
             InvalidError: with everything that is wrong with the vCon, and where.
             TooLargeError: when it is larger than accepted.
             ConflictError: the uuid is not this key's, or is being processed with other content.
             UnavailableError: the list is full or read by nobody, or Redis or Postgres is away.
         """
-        key = await self._keys.check(api_key, [ingress_list])
+        key = await self._opened(lists, api_key)
         try:
             await self._within_limit(key)
+            if not lists:
+                raise InvalidError("ingress_lists: with a key, name the list that it opens")
             entry = self._entry(vcon, key)
             taken = await self._take(entry, key)
         except PatchcordError as error:
             self.usage.refused(key.id, REASONS.get(type(error), "other"))
             raise
         self.usage.accepted(key.id, len(entry.document))
-        VCONS_RECEIVED.count(ingress_list, taken.outcome)
+        VCONS_RECEIVED.count(key.ingress_list, taken.outcome)
         return taken
+
+    async def _opened(self, lists: Sequence[str], api_key: str | None) -> IngressKey:
+        try:
+            return await self._keys.check(api_key, lists)
+        except KeyRefusedError as refused:
+            if refused.key is not None:
+                self.usage.refused(refused.key.id, "forbidden")
+            raise
 
     async def _within_limit(self, key: IngressKey) -> None:
         if key.requests_per_minute is None:

@@ -17,11 +17,12 @@ from pipeline.configuration import ConfigurationWatch, Snapshot
 from pipeline.connection_desk import ConnectionDesk
 from pipeline.dead_letters import DeadLetters
 from pipeline.depths import Depths
+from pipeline.doors import Doors
 from pipeline.egress import Egress
 from pipeline.finder import VconFinder
 from pipeline.history import RunArchive
 from pipeline.housekeeping import Keeper, Rescuer, every
-from pipeline.ingress import Ingress, IngressLimits
+from pipeline.ingress import Ingress
 from pipeline.intake import Intake
 from pipeline.lists import lists_of
 from pipeline.operations import PipelineOperations
@@ -80,7 +81,8 @@ class PipelineFront:
         settings, redis = self._settings, self.connection
         sorted_set, expiry = settings.vcon_sorted_set_name, settings.vcon_redis_expiry
         intake = Intake(redis, sorted_set=sorted_set, max_depth=settings.max_queue_depth)
-        limits = IngressLimits(settings.max_vcon_bytes, settings.require_ingress_key)
+        own = Ingress(self._configuration, settings.max_vcon_bytes, intake)
+        partners = self._partners.open_door(settings.max_vcon_bytes, intake)
         self._finder = finder = VconFinder(
             self._configuration, VconStore(redis), self._calls, expiry
         )
@@ -100,8 +102,7 @@ class PipelineFront:
         )
         self.service = PipelineService(
             self._configuration,
-            Ingress(self._configuration, limits, intake, self._partners.ring),
-            self._partners.open_door(settings.max_vcon_bytes, intake),
+            Doors(own, partners, key_required=settings.require_ingress_key),
             finder,
             self._runs,
             self._calls,

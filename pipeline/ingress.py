@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -15,43 +14,26 @@ from pipeline.document import created_at_epoch, normalised, search_keys
 from pipeline.document_findings import findings
 from pipeline.envelope import addressed, is_envelope
 from pipeline.intake import Entry, Intake
-from pipeline.key_ring import KeyRing
 from schemas.ingested import Ingested
 
 
-@dataclass(frozen=True, slots=True)
-class IngressLimits:
-    """What is taken in."""
-
-    max_vcon_bytes: int
-    key_required: bool
-
-
 class Ingress:
-    """The door through which vCons come in over RPC."""
+    """The door through which vCons come in over RPC from whoever may call the service."""
 
-    def __init__(
-        self, configuration: Configuration, limits: IngressLimits, intake: Intake, keys: KeyRing
-    ) -> None:
+    def __init__(self, configuration: Configuration, max_vcon_bytes: int, intake: Intake) -> None:
         """Lists are those of the configuration."""
-        self._keys = keys
         self._configuration = configuration
-        self._limits = limits
+        self._max_vcon_bytes = max_vcon_bytes
         self._intake = intake
 
     async def take(
-        self,
-        vcon: Mapping[str, Any],
-        lists: Sequence[str],
-        api_key: str | None,
-        chains: Sequence[Chain] = (),
+        self, vcon: Mapping[str, Any], lists: Sequence[str], chains: Sequence[Chain] = ()
     ) -> Ingested:
         """The vCon's canonical uuid and what came of it; it is stored and in every list named.
 
         `chains` are those that it will go through besides the readers of its lists.
 
         Raises:
-            ForbiddenError: when a key is given, or required, and does not open every list.
             UnknownNameError: for a list that no enabled chain reads.
             InvalidError: with everything that is wrong with the vCon, and where.
             TooLargeError: when it is larger than accepted.
@@ -59,9 +41,7 @@ class Ingress:
             UnavailableError: when a list is full or Redis is away.
         """
         readers = [self._reader(name) for name in lists]
-        if api_key is not None or self._limits.key_required:
-            await self._keys.check(api_key, lists)
-        entry = entry_of(vcon, self._limits.max_vcon_bytes, [*readers, *chains])
+        entry = entry_of(vcon, self._max_vcon_bytes, [*readers, *chains])
         names = _once(lists)
         outcome = await self._intake.ingest(entry, names)
         for name in names:

@@ -41,6 +41,14 @@ class _Seen:
     at: float
 
 
+class KeyRefusedError(ForbiddenError):
+    """A key does not open a list; `key` is known where it is one, be it dead or another list's."""
+
+    def __init__(self, message: str, key: IngressKey | None) -> None:
+        self.key = key
+        super().__init__(message)
+
+
 class KeyRing:
     """The keys that this process has seen lately."""
 
@@ -54,7 +62,7 @@ class KeyRing:
         """The key, if it opens every list named.
 
         Raises:
-            ForbiddenError: when it does not; each reason, an unknown list too, in the same words.
+            KeyRefusedError: when it does not; each reason, an unknown list too, in the same words.
             UnavailableError: when Postgres is away and the key was not verified just before.
         """
         key = await self._known(api_key or "")
@@ -62,7 +70,7 @@ class KeyRing:
         names: Sequence[str | None] = lists or [None]
         for name in names:
             if key is None or verdict(key, name, now) != "valid":
-                raise ForbiddenError(refusal(name))
+                raise KeyRefusedError(refusal(name), key)
         assert key is not None
         return key
 

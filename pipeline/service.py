@@ -13,10 +13,9 @@ from pipeline.configuration import Configuration
 from pipeline.connection_desk import ConnectionDesk
 from pipeline.document import outgoing
 from pipeline.document_fields import canonical_uuid
+from pipeline.doors import Doors
 from pipeline.envelope import addressed
-from pipeline.external import ExternalDoor
 from pipeline.finder import VconFinder
-from pipeline.ingress import Ingress
 from pipeline.modules import LoadedStorage
 from pipeline.operations import PipelineOperations
 from pipeline.partner_desk import Desk
@@ -33,8 +32,7 @@ class PipelineService:
     def __init__(
         self,
         configuration: Configuration,
-        ingress: Ingress,
-        external: ExternalDoor,
+        doors: Doors,
         finder: VconFinder,
         runs: Runs,
         calls: GuestCalls,
@@ -50,8 +48,7 @@ class PipelineService:
         self.desk = desk
         self.connections = connections
         self._configuration = configuration
-        self._ingress = ingress
-        self._external = external
+        self._doors = doors
         self._finder = finder
         self._runs = runs
         self._calls = calls
@@ -60,12 +57,12 @@ class PipelineService:
     async def ingest(
         self, vcon: Mapping[str, Any], ingress_lists: Sequence[str], api_key: str | None
     ) -> Ingested:
-        """Take one vCon in; see `Ingress.take`."""
-        return await self._ingress.take(vcon, ingress_lists, api_key)
+        """Take one vCon in; see `Doors.ingest`."""
+        return await self._doors.ingest(vcon, ingress_lists, api_key)
 
     async def ingest_external(self, vcon: object, ingress_list: str, api_key: str) -> Ingested:
         """Take one vCon in from a partner; see `ExternalDoor.take`."""
-        return await self._external.take(vcon, ingress_list, api_key)
+        return await self._doors.partners.take(vcon, [ingress_list], api_key)
 
     async def run_chain(
         self,
@@ -116,7 +113,7 @@ class PipelineService:
     async def _in_redis(self, vcon: str | Mapping[str, Any], *chains: Chain) -> str:
         if isinstance(vcon, str):
             return await self._finder.bring_back(vcon)
-        return (await self._ingress.take(vcon, (), None, chains)).uuid
+        return (await self._doors.own.take(vcon, (), chains)).uuid
 
     async def find_run(self, run_id: str) -> Run:
         """A live, recent or remembered run."""

@@ -27,13 +27,13 @@ from pipeline.egress import Egress
 from pipeline.finder import VconFinder
 from pipeline.history import RunArchive
 from pipeline.housekeeping import Keeper
-from pipeline.ingress import Ingress, IngressLimits
+from pipeline.ingress import Ingress
 from pipeline.intake import Intake
 from pipeline.lists import lists_of
 from pipeline.operations import PipelineOperations
 from pipeline.store import VconStore
 from schemas.ingested import Ingested
-from tests.integration.pipeline_fixtures import Scene, a_vcon, both, configured, key_ring
+from tests.integration.pipeline_fixtures import Scene, a_vcon, both, configured
 
 EXPIRY, DEAD_EXPIRY, RUN_EXPIRY = 600, 900, 300
 MAX_DEPTH = 5
@@ -76,8 +76,7 @@ class Operations:
             dead_expiry=DEAD_EXPIRY,
             run_expiry=RUN_EXPIRY,
         )
-        limits = IngressLimits(max_vcon_bytes=100_000, key_required=False)
-        self.ingress = Ingress(self.configuration, limits, self.intake, key_ring())
+        self.ingress = Ingress(self.configuration, 100_000, self.intake)
         self.operations = self.operations_with(NoPostgres())
 
     def operations_with(self, history: Any) -> PipelineOperations:
@@ -115,7 +114,7 @@ class Operations:
 
     async def take(self, vcon: dict[str, Any], *lists: str) -> Ingested:
         """Take a vCon in, into these lists."""
-        return await self.ingress.take(vcon, lists, None)
+        return await self.ingress.take(vcon, lists)
 
     def list(self, name: str) -> list[str]:
         """What is in a list."""

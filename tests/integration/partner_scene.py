@@ -21,10 +21,12 @@ from pipeline import keys as names
 from pipeline.config import Chain, PipelineConfig
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
-from pipeline.ingress import Ingress, IngressLimits
+from pipeline.doors import Doors
+from pipeline.ingress import Ingress
 from pipeline.intake import Intake
 from pipeline.modules import Guests
 from pipeline.partners import Partners
+from pipeline.service import PipelineService
 from schemas.ingress_key import Author, IngressKey, NewKey
 
 ACTIONS = ActionRegistry.discover("actions")
@@ -46,11 +48,16 @@ class Street:
         self.keys, self.ledger = records.keys, records.ledger
         self.partners = Partners(self.configuration, redis, records)
         intake = Intake(redis, sorted_set="vcons", max_depth=100)
-        door = self.partners.open_door(most_bytes, intake)
-        limits = IngressLimits(most_bytes, key_required=False)
-        self.own = Ingress(self.configuration, limits, intake, self.partners.ring)
-        self._pipeline = SimpleNamespace(ingest_external=door.take, ingest=self.own.take)
+        self.partners.open_door(most_bytes, intake)
+        self.own = Ingress(self.configuration, most_bytes, intake)
+        self.require_key(required=False)
         self._dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread)
+
+    def require_key(self, *, required: bool = True) -> None:
+        """Whether whoever comes in by our own door needs a key."""
+        doors = Doors(self.own, self.partners.door, key_required=required)
+        parts: Any = [None] * 7  # what has nothing to do with the doors
+        self._pipeline = PipelineService(self.configuration, doors, *parts, "0.4.0")
 
     def key(self, secret: str, name: str = "customer_data", **limits: Any) -> IngressKey:
         """A new key for a list."""
@@ -73,9 +80,9 @@ class Street:
         """What Redis has of a vCon."""
         return self.client.json().get(names.vcon(vcon_uuid))
 
-    async def ingest(self, vcon: object, *lists: object) -> ActionResponse:
-        """The answer to whoever comes in by our own door."""
-        fields = {"vcon": vcon, "ingress_lists": list(lists)}
+    async def ingest(self, vcon: object, *lists: object, **key: object) -> ActionResponse:
+        """The answer to whoever comes in by our own door, with an `api_key` or without."""
+        fields = {"vcon": vcon, "ingress_lists": list(lists), **key}
         client = SimpleNamespace(pipeline=self._pipeline)
         return await self._dispatcher.answer("IngestVcon", fields, client, None)
 

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 from redis import Redis
 
-from core.ingress_keys import hashed
 from pipeline import calls as pipeline_calls
 from pipeline import chain as plan
 from pipeline import connection, keys
@@ -29,7 +26,6 @@ from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.intake import Intake
 from pipeline.journal import RunJournal
-from pipeline.key_ring import KeyRing
 from pipeline.lease import Lease
 from pipeline.link_steps import LinkSteps
 from pipeline.modules import Guests, LoadedLink, LoadedStorage, LoadedTracer
@@ -41,7 +37,6 @@ from pipeline.spans import chain_runner
 from pipeline.store import VconStore
 from pipeline.tracing import Tracers
 from pipeline.worker import Worker
-from schemas.ingress_key import IngressKey
 from schemas.run import Run
 
 PATIENCE = 20.0  # seconds; a ceiling, reached only when something is broken
@@ -235,31 +230,6 @@ class Crew:
         """Let the lease and the threads go."""
         await asyncio.to_thread(self.lease.stop)
         self.calls.close()
-
-
-def key_ring(**lists: tuple[str, ...]) -> KeyRing:
-    """The keys of some lists, as if Postgres had them."""
-    now = datetime.now(UTC)
-    known = {
-        hashed(secret): IngressKey(
-            id=uuid.uuid4(),
-            lineage=uuid.uuid4(),
-            source="config",
-            label="",
-            ingress_list=name,
-            created_at=now,
-            use_count=0,
-            **dict.fromkeys(("requests_per_minute", "max_vcon_bytes", "expires_at")),
-            **dict.fromkeys(("revoked_at", "last_used_at")),
-        )
-        for name, secrets in lists.items()
-        for secret in secrets
-    }
-
-    async def find(digest: str) -> IngressKey | None:
-        return known.get(digest)
-
-    return KeyRing(find, time.monotonic)
 
 
 class NoHistory:

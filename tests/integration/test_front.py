@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from core.database import Database
-from core.errors import ConfigurationError, UnknownNameError
+from core.errors import ConfigurationError, ForbiddenError, UnknownNameError
 from core.ingress_ledger import PartnerRecords
 from core.ingress_owners import OURS, VconOwners
 from core.settings import Settings
@@ -74,8 +74,8 @@ class Opened:
                 await asyncio.sleep(0.005)
 
 
-def settings(config: Path, redis_url: str) -> Settings:
-    """Settings with short intervals."""
+def settings(config: Path, redis_url: str, **changes: Any) -> Settings:
+    """Settings with short intervals, and with changes."""
     postgres = {f"postgres_{each}": "x" for each in ("host", "user", "password")}
     names = {f"postgres_db_{each}": "x" for each in ("development", "test", "production")}
     return Settings(
@@ -89,6 +89,7 @@ def settings(config: Path, redis_url: str) -> Settings:
         sweep_interval=0.01,
         lease_seconds=0.03,
         run_retention_days=7,
+        **changes,
     )
 
 
@@ -110,10 +111,10 @@ async def opened(
 
 
 @asynccontextmanager
-async def at_work(config: Path, redis_url: str) -> AsyncIterator[Opened]:
-    """A front at work, until it is closed."""
+async def at_work(config: Path, redis_url: str, **changes: Any) -> AsyncIterator[Opened]:
+    """A front at work, with changes of its settings, until it is closed."""
     with Redis.from_url(redis_url, decode_responses=True) as client:
-        opened = Opened(settings(config, redis_url), client)
+        opened = Opened(settings(config, redis_url, **changes), client)
         running = asyncio.create_task(opened.front.run())
         yield opened
         running.cancel()
@@ -162,6 +163,15 @@ async def test_who_brought_vcons_in_is_written_down(
         taken = await opened.front.service.ingest(a_vcon(), [], None)
         await opened.until(lambda: written)
         assert written == [{taken.uuid: OURS}]
+
+
+async def test_a_key_is_asked_for_where_it_is_required(config: Path, redis_url: str) -> None:
+    """At our own door; without the setting it is not."""
+    for required in (True, False):
+        async with at_work(config, redis_url, require_ingress_key=required) as opened:
+            ingesting = opened.front.service.ingest(a_vcon(), [], None)
+            with pytest.raises(ForbiddenError) if required else nullcontext():
+                await ingesting
 
 
 async def test_a_changed_configuration_is_that_of_the_actions(opened: Opened, config: Path) -> None:

@@ -11,7 +11,6 @@ from redis import Redis
 
 from core.errors import (
     ConflictError,
-    ForbiddenError,
     InvalidError,
     TooLargeError,
     UnavailableError,
@@ -21,10 +20,10 @@ from pipeline import keys
 from pipeline.config import Chain, PipelineConfig
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
-from pipeline.ingress import Ingress, IngressLimits
+from pipeline.ingress import Ingress
 from pipeline.intake import Intake
 from pipeline.modules import Guests
-from tests.integration.pipeline_fixtures import VCON_EXPIRY, Scene, a_vcon, key_ring, new_uuid
+from tests.integration.pipeline_fixtures import VCON_EXPIRY, Scene, a_vcon, new_uuid
 
 type Door = Callable[..., Ingress]
 
@@ -38,16 +37,13 @@ CONFIG = PipelineConfig(
 
 @pytest.fixture
 def door(redis: RedisConnection) -> Door:
-    """Makes an ingress; `max_depth`, `max_vcon_bytes` and `key_required` can be given."""
+    """Makes an ingress; `max_depth` and `max_vcon_bytes` can be given."""
 
-    def make(
-        max_depth: int = 100, max_vcon_bytes: int = 10_000, *, key_required: bool = False
-    ) -> Ingress:
+    def make(max_depth: int = 100, max_vcon_bytes: int = 10_000) -> Ingress:
         return Ingress(
             Configuration(CONFIG, Guests()),
-            IngressLimits(max_vcon_bytes, key_required),
+            max_vcon_bytes,
             Intake(redis, sorted_set="vcons", max_depth=max_depth),
-            key_ring(**{"in": ("key-1", "key-2"), "also": ("key-3",)}),
         )
 
     return make
@@ -64,7 +60,7 @@ def lists(client: Redis, *names: str) -> list[list[str]]:
 async def test_a_vcon_is_stored_indexed_and_queued(door: Door, client: Redis):
     """The document, the sorted set, the search sets and every list named have it."""
     vcon = a_vcon(parties=[{"tel": "+15550100", "mailto": "ann@example.com", "name": "Ann"}])
-    taken = await door().take(vcon, ["in", "also", "in"], None)
+    taken = await door().take(vcon, ["in", "also", "in"])
     assert (taken.uuid, taken.outcome) == (vcon["uuid"], "new")
     assert client.json().get(keys.vcon(taken.uuid))["parties"] == vcon["parties"]
     assert client.ttl(keys.vcon(taken.uuid)) == -1
@@ -76,7 +72,7 @@ async def test_a_vcon_is_stored_indexed_and_queued(door: Door, client: Redis):
 
 async def test_without_lists_it_is_only_stored(door: Door, client: Redis):
     """Nothing is queued, and the document stays."""
-    taken = await door().take(a_vcon(), [], None)
+    taken = await door().take(a_vcon(), [])
     assert client.exists(keys.vcon(taken.uuid))
     assert client.ttl(keys.vcon(taken.uuid)) == -1
 
@@ -91,7 +87,7 @@ async def test_it_is_taken_in_todays_form_under_its_canonical_uuid(door: Door, c
         "parties": [],
         "attachments": [{"type": "note", "body": "x", "encoding": "none"}],
     }
-    taken = await door().take(old, ["in"], None)
+    taken = await door().take(old, ["in"])
     assert taken.uuid == vcon_uuid
     document = client.json().get(keys.vcon(vcon_uuid))
     assert (document["vcon"], document["attachments"][0]["purpose"]) == ("0.4.0", "note")
@@ -104,12 +100,12 @@ async def test_it_is_taken_in_todays_form_under_its_canonical_uuid(door: Door, c
 async def test_the_same_again_changes_nothing(door: Door, client: Redis):
     """A second delivery is a duplicate: queued once, also when it has been processed since."""
     ingress, vcon = door(), a_vcon()
-    await ingress.take(vcon, ["in"], None)
-    assert (await ingress.take(vcon, ["in"], None)).outcome == "duplicate"
+    await ingress.take(vcon, ["in"])
+    assert (await ingress.take(vcon, ["in"])).outcome == "duplicate"
     assert lists(client, "in") == [[vcon["uuid"]]]
     client.json().set(keys.vcon(vcon["uuid"]), "$.subject", "made by a link")
     client.delete("in")
-    assert (await ingress.take(vcon, ["in"], None)).outcome == "duplicate"
+    assert (await ingress.take(vcon, ["in"])).outcome == "duplicate"
     assert client.json().get(keys.vcon(vcon["uuid"]))["subject"] == "made by a link"
     assert lists(client, "in") == [[]]
 
@@ -117,15 +113,15 @@ async def test_the_same_again_changes_nothing(door: Door, client: Redis):
 async def test_the_same_for_another_list_is_queued_there(door: Door, client: Redis):
     """Lists that were not served yet are."""
     ingress, vcon = door(), a_vcon()
-    await ingress.take(vcon, ["in"], None)
-    await ingress.take(vcon, ["in", "also"], None)
+    await ingress.take(vcon, ["in"])
+    await ingress.take(vcon, ["in", "also"])
     assert lists(client, "in", "also") == [[vcon["uuid"]]] * 2
 
 
 async def test_many_deliveries_at_once_are_one(door: Door, client: Redis):
     """Of ten equal requests at the same time one counts."""
     ingress, vcon = door(), a_vcon()
-    taken = await asyncio.gather(*(ingress.take(vcon, ["in"], None) for _ in range(10)))
+    taken = await asyncio.gather(*(ingress.take(vcon, ["in"]) for _ in range(10)))
     assert sorted(each.outcome for each in taken) == ["duplicate"] * 9 + ["new"]
     assert len(lists(client, "in")[0]) == 1
 
@@ -133,9 +129,9 @@ async def test_many_deliveries_at_once_are_one(door: Door, client: Redis):
 async def test_other_content_replaces_what_was_there(door: Door, client: Redis):
     """The document is the new one, it is queued again, and found by its new parties only."""
     ingress, vcon = door(), a_vcon()
-    await ingress.take(vcon, ["in"], None)
+    await ingress.take(vcon, ["in"])
     other = a_vcon(vcon["uuid"], parties=[{"name": "Bob"}])
-    assert (await ingress.take(other, ["in"], None)).outcome == "replaced"
+    assert (await ingress.take(other, ["in"])).outcome == "replaced"
     assert client.json().get(keys.vcon(vcon["uuid"]))["parties"] == [{"name": "Bob"}]
     assert lists(client, "in") == [[vcon["uuid"]] * 2]
     assert client.smembers("name:Bob") == {vcon["uuid"]}
@@ -145,12 +141,12 @@ async def test_other_content_replaces_what_was_there(door: Door, client: Redis):
 async def test_other_content_has_to_wait_while_the_vcon_is_processed(door: Door, scene: Scene):
     """A conflict, and nothing changes; the same content is welcome at any time."""
     ingress, vcon = door(), a_vcon()
-    await ingress.take(vcon, ["in"], None)
+    await ingress.take(vcon, ["in"])
     await claim(scene)
     with pytest.raises(ConflictError, match=vcon["uuid"]):
-        await ingress.take(a_vcon(vcon["uuid"], subject="other"), ["in"], None)
+        await ingress.take(a_vcon(vcon["uuid"], subject="other"), ["in"])
     assert "subject" not in (await scene.store.get(vcon["uuid"]) or {})
-    assert (await ingress.take(vcon, ["also"], None)).outcome == "duplicate"
+    assert (await ingress.take(vcon, ["also"])).outcome == "duplicate"
 
 
 async def test_a_vcon_that_an_adapter_put_there_is_not_replaced_while_it_is_processed(
@@ -160,7 +156,7 @@ async def test_a_vcon_that_an_adapter_put_there_is_not_replaced_while_it_is_proc
     [vcon_uuid] = await scene.feed("in")
     await claim(scene)
     with pytest.raises(ConflictError):
-        await door().take(a_vcon(vcon_uuid, subject="other"), ["in"], None)
+        await door().take(a_vcon(vcon_uuid, subject="other"), ["in"])
 
 
 async def claim(scene: Scene) -> None:
@@ -176,14 +172,14 @@ async def test_a_list_that_nobody_reads_is_refused_and_not_made(door: Door, clie
     """Unknown lists and those of disabled chains: the answer names those that exist."""
     for name in ("nowhere", "off", "DLQ:in", "vcon:x"):
         with pytest.raises(UnknownNameError, match=f"{name}; known: also, in"):
-            await door().take(a_vcon(), ["in", name], None)
+            await door().take(a_vcon(), ["in", name])
     assert client.keys("*") == []
 
 
 async def test_everything_that_is_wrong_is_told(door: Door, client: Redis):
     """All problems at once, each with its place."""
     with pytest.raises(InvalidError) as refused:
-        await door().take({"vcon": "0.4.0", "uuid": "x", "parties": "nobody"}, ["in"], None)
+        await door().take({"vcon": "0.4.0", "uuid": "x", "parties": "nobody"}, ["in"])
     told = refused.value.problems
     assert len(told) >= 2
     assert {problem.partition(":")[0].partition(" ")[0] for problem in told} >= {"uuid", "parties"}
@@ -194,7 +190,7 @@ async def test_everything_that_is_wrong_is_told(door: Door, client: Redis):
 async def test_a_vcon_that_is_too_large_is_refused(door: Door, client: Redis):
     """Both sizes are in the answer."""
     with pytest.raises(TooLargeError, match=r"bytes; at most 500 are taken"):
-        await door(max_vcon_bytes=500).take(a_vcon(subject="x" * 500), ["in"], None)
+        await door(max_vcon_bytes=500).take(a_vcon(subject="x" * 500), ["in"])
     assert client.keys("*") == []
 
 
@@ -203,53 +199,18 @@ async def test_a_full_list_takes_nothing_and_neither_do_the_others(door: Door, c
     ingress = door(max_depth=2)
     client.rpush("also", "a", "b")
     with pytest.raises(UnavailableError, match="also is full"):
-        await ingress.take(a_vcon(), ["in", "also"], None)
+        await ingress.take(a_vcon(), ["in", "also"])
     assert set(client.keys("*")) == {"also"}
-    await ingress.take(a_vcon(), ["in"], None)
+    await ingress.take(a_vcon(), ["in"])
 
 
 async def test_what_is_queued_never_expires(door: Door, client: Redis):
     """A vCon that had begun to expire stays when it is queued again."""
     ingress, vcon = door(), a_vcon()
-    await ingress.take(vcon, ["in"], None)
+    await ingress.take(vcon, ["in"])
     client.expire(keys.vcon(vcon["uuid"]), VCON_EXPIRY)
-    await ingress.take(vcon, ["also"], None)
+    await ingress.take(vcon, ["also"])
     assert client.ttl(keys.vcon(vcon["uuid"])) == -1
-
-
-# --- keys
-
-
-@pytest.mark.parametrize(
-    ("required", "names", "key", "welcome"),
-    [
-        (False, ["in"], None, True),
-        (False, [], None, True),
-        (False, ["in"], "key-1", True),
-        (False, ["in"], "key-2", True),
-        (False, ["in"], "key-3", False),
-        (False, ["in", "also"], "key-1", False),
-        (False, ["in"], "", False),
-        (False, [], "key-3", True),
-        (False, [], "wrong", False),
-        (True, ["in"], "key-1", True),
-        (True, ["in"], None, False),
-        (True, [], None, False),
-        (True, [], "key-1", True),
-    ],
-)
-async def test_a_key_opens_its_own_lists(
-    door: Door, client: Redis, required: bool, names: list[str], key: str | None, welcome: bool
-):
-    """A key that is given, or required, must open every list that is named."""
-    ingress = door(key_required=required)
-    if welcome:
-        await ingress.take(a_vcon(), names, key)
-        return
-    with pytest.raises(ForbiddenError, match="Invalid API Key") as refused:
-        await ingress.take(a_vcon(), names, key)
-    assert not key or key not in str(refused.value)
-    assert client.keys("*") == []
 
 
 async def test_redis_being_away_is_said(redis_url: str):
@@ -257,12 +218,11 @@ async def test_redis_being_away_is_said(redis_url: str):
     nowhere = RedisConnection("redis://127.0.0.1:1/0")
     ingress = Ingress(
         Configuration(CONFIG, Guests()),
-        IngressLimits(10_000, key_required=False),
+        10_000,
         Intake(nowhere, sorted_set="vcons", max_depth=5),
-        key_ring(),
     )
     with pytest.raises(UnavailableError):
-        await ingress.take(a_vcon(), ["in"], None)
+        await ingress.take(a_vcon(), ["in"])
     await nowhere.close()
 
 

@@ -15,8 +15,9 @@ from pipeline import finder as finders
 from pipeline import keys
 from pipeline.calls import GuestCalls
 from pipeline.configuration import Configuration
+from pipeline.doors import Doors
 from pipeline.finder import VconFinder
-from pipeline.ingress import Ingress, IngressLimits
+from pipeline.ingress import Ingress
 from pipeline.service import PipelineService
 from tests.integration.pipeline_fixtures import (
     PATIENCE,
@@ -25,7 +26,6 @@ from tests.integration.pipeline_fixtures import (
     a_vcon,
     both,
     configured,
-    key_ring,
     link,
     new_uuid,
     storage,
@@ -72,15 +72,14 @@ async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pyte
     calls = GuestCalls(2, scene.redis)
     runs = scene.runs(configuration)
     hearing = asyncio.create_task(runs.listen())
-    limits = IngressLimits(100_000, key_required=False)
     external: Any = None  # partners have a door with tests of its own
+    doors = Doors(Ingress(configuration, 100_000, scene.intake), external, key_required=False)
     operations: Any = None  # what operators do has tests of its own
     desk: Any = None  # as has what they do for partners
     connections: Any = None  # and what callers may do with connections
     yield PipelineService(
         configuration,
-        Ingress(configuration, limits, scene.intake, key_ring()),
-        external,
+        doors,
         VconFinder(configuration, scene.store, calls, 100),
         runs,
         calls,
@@ -184,6 +183,17 @@ async def test_what_cannot_be_run_is_told(scene: Scene, pipeline: Pipeline):
     with pytest.raises(InvalidError):
         await pipeline.run_chain("main", {"vcon": "0.4.0"}, 1)
     assert scene.elements("run:main") == []
+
+
+async def test_a_required_key_is_asked_for_at_the_door_only(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever may run chains or store vCons gives no key, and needs none."""
+    monkeypatch.setattr(pipeline._doors, "_key_required", True)
+    vcon = a_vcon()
+    assert (await pipeline.run_chain("main", vcon, 0)).vcon_in == vcon["uuid"]
+    [step] = await pipeline.save(vcon, ["good"])
+    assert step.outcome == "ok"
 
 
 async def test_saving_writes_to_the_storages_named(scene: Scene, pipeline: Pipeline):

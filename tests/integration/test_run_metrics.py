@@ -11,8 +11,8 @@ from core.metrics import REGISTRY
 from pipeline.configuration import Configuration
 from pipeline.depths import Depths
 from pipeline.document import normalised
-from pipeline.ingress import Ingress, IngressLimits
-from tests.integration.pipeline_fixtures import Scene, a_vcon, configured, key_ring, link, storage
+from pipeline.ingress import Ingress
+from tests.integration.pipeline_fixtures import Scene, a_vcon, configured, link, storage
 
 
 def counted(chain: str) -> dict[tuple[str, ...], float]:
@@ -135,10 +135,10 @@ async def test_without_redis_there_are_no_depths(
 async def test_what_comes_in_is_counted_by_list(scene: Scene) -> None:
     """New, and the same again; a list named twice is served and counted once."""
     chain = configured(name="main", ingress=("counting",))
-    ingress = Ingress(chain, IngressLimits(10**6, key_required=False), scene.intake, key_ring())
+    ingress = Ingress(chain, 10**6, scene.intake)
     vcon = normalised(a_vcon())
     for _ in range(2):
-        await ingress.take(vcon, ["counting", "counting"], None)
+        await ingress.take(vcon, ["counting", "counting"])
     [family] = (f for f in REGISTRY.collect() if f.name == "patchcord_vcons_received")
     mine = {
         sample.labels["outcome"]: sample.value
