@@ -16,11 +16,13 @@ from flowlang.conditions import equal, holds
 from flowlang.connections.registry import ConnectionPluginRegistry
 from flowlang.connections.scope import Connections
 from flowlang.exceptions import (
+    ConnectionNotFoundError,
     FlowExecutionError,
     FlowLangError,
     FlowTerminationException,
     FlowValidationError,
     MaxRetriesExceededError,
+    TaskNotFoundError,
     TimeoutError,
 )
 from flowlang.references import resolved
@@ -34,7 +36,7 @@ from flowlang.steps import (
     SwitchStep,
     TaskStep,
 )
-from flowlang.tasks import Function, find_task
+from flowlang.tasks import Function, run_once
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,14 @@ class Scope:
         own = {"inputs": inputs, "context": self.context}
         return ChainMap(own, dict(self.variables), self.results)
 
+
+_ALWAYS_THE_SAME = (
+    FlowTerminationException,
+    FlowValidationError,
+    TaskNotFoundError,
+    ConnectionNotFoundError,
+)
+"""What no other attempt would change."""
 
 type Subflow = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -119,15 +129,14 @@ class Engine:
 
     async def _task(self, step: TaskStep, scope: Scope) -> dict[str, Any]:
         name = step.connection and str(resolved(step.connection, scope.roots))
-        task = await find_task(step.task, name, self._connections, self._registry, self._tasks)
         arguments = resolved(step.inputs, scope.roots)
-        task.check(arguments)
+        reach = self._connections, self._registry, self._tasks
         attempt = 0
         while True:
             try:
-                call = task.call(arguments, self._connections)
+                call = run_once(step.task, name, arguments, *reach)
                 outputs: dict[str, Any] = await within(step.timeout, step.task, call)
-            except FlowTerminationException:
+            except _ALWAYS_THE_SAME:
                 raise
             except Exception as error:
                 attempt += 1

@@ -18,7 +18,7 @@ from flowlang.flow import Flow
 from flowlang.redaction import Secrets
 from flowlang.results import failed, succeeded, terminated
 from flowlang.subflows import load_subflow
-from flowlang.tasks import Function, find_task
+from flowlang.tasks import Function, run_once
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +63,9 @@ async def run_task(
     """What came of one task over one connection, told as `run_flow` does."""
     assert around.connections is not None
     try:
-        found = await find_task(task, connection, around.connections, around.registry, around.tasks)
-        found.check(params)
-        outputs = await found.call(params, around.connections)
+        outputs = await run_once(
+            task, connection, params, around.connections, around.registry, around.tasks
+        )
         return succeeded(outputs, around.connections.secrets())
     except Exception as error:
         logger.debug("Task %s failed", task, exc_info=True)

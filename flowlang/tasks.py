@@ -25,7 +25,7 @@ class Task:
     owner: ConnectionPlugin | None = None
 
     async def call(self, arguments: Mapping[str, Any], connections: Connections) -> dict[str, Any]:
-        """One attempt: borrow, call, give back. What is no dict is given under `result`."""
+        """Borrow, call, give back. What is no dict is given under `result`."""
         if self.connection is None:
             return await _called(self.function, arguments)
         async with connections.borrowed(self.connection) as loan:
@@ -46,6 +46,23 @@ class Task:
             raise FlowValidationError(
                 f"Task '{self.name}': {error}; its parameters are: {known}"
             ) from None
+
+
+async def run_once(
+    name: str,
+    connection: str | None,
+    arguments: Mapping[str, Any],
+    connections: Connections,
+    registry: ConnectionPluginRegistry,
+    own: Mapping[str, Function],
+) -> dict[str, Any]:
+    """One attempt from the beginning: a connection that is not open yet is opened for it.
+
+    Raises what `find_task`, `Task.check` and the task raise.
+    """
+    task = await find_task(name, connection, connections, registry, own)
+    task.check(arguments)
+    return await task.call(arguments, connections)
 
 
 async def find_task(

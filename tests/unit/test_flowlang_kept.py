@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flowlang.connections import slot
 from flowlang.exceptions import ConnectionError, ConnectionNotFoundError
 from tests.unit.flowlang_kept import NORTH, SOUTH, Kept
 from tests.unit.flowlang_plugins import Parcel
@@ -51,6 +52,35 @@ async def test_nobody_waits_longer_than_a_minute_to_try_again(kept: Kept) -> Non
         assert "Failed to connect" in str(await kept.connections.check("depot"))
     assert Parcel.log.count("open burnt") == 12
     assert str(await kept.connections.check("depot")).endswith("(tried again in 60 s)")
+
+
+async def test_opening_belongs_to_each_attempt_of_a_task(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that did not open is tried again with the task."""
+    opened = Parcel.connect
+    ways = iter(["flooded", "flooded"])
+
+    async def flooded(plugin: Parcel, config: dict[str, Any]) -> None:
+        for way in ways:
+            raise OSError(way)
+        await opened(plugin, config)
+
+    monkeypatch.setattr(Parcel, "connect", flooded)
+    monkeypatch.setattr(slot, "FIRST_WAIT", 0.0)
+    told = await kept.run("""
+steps: [{parcel_where: {id: w, connection: depot, retry: {max_attempts: 3, delay: 0}}}]
+outputs: [w.depot]
+""")
+    assert told == {"success": True, "outputs": {"w.depot": "north"}}
+
+
+async def test_a_tasks_time_runs_while_its_connection_opens(kept: Kept) -> None:
+    """Opening that takes longer than the step may is given up, and what was half open closed."""
+    Parcel.hanging = "open"
+    told = await kept.run("steps: [{parcel_where: {connection: depot, timeout: 0.01}}]")
+    assert told["cause"] == "TimeoutError: Task 'parcel_where' timed out after 0.01 s"
+    assert Parcel.log == ["open north", "close north"]
 
 
 async def test_what_is_being_opened_while_the_configuration_changes_is_closed(kept: Kept) -> None:
