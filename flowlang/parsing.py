@@ -24,6 +24,8 @@ from flowlang.steps import (
 
 _COMMON = {"id", "if", "timeout", "on_error", "depends_on", "description", "silent"}
 _TASK = {"connection", "outputs", "retry", "inputs"}
+_BESIDE_PARAMETERS = (_COMMON | _TASK) - {"description"}
+"""A task's own `description` is one of its parameters, as other names are."""
 
 
 def parse_steps(given: Any, place: str) -> tuple[Step, ...]:
@@ -61,7 +63,7 @@ def _named_task(task: Any, body: Any, place: str) -> Step:
     if not isinstance(body, Mapping | None):
         raise FlowValidationError(f"{place}: what stands under '{task}' must be a mapping")
     fields = dict(body or {})
-    own = {key: fields.pop(key) for key in list(fields) if key in _COMMON | _TASK}
+    own = {key: fields.pop(key) for key in list(fields) if key in _BESIDE_PARAMETERS}
     inputs = {**mapping(own.pop("inputs", None), f"{place}.inputs"), **fields}
     return _task({**own, "task": task, "inputs": inputs}, place)
 

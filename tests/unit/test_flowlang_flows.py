@@ -89,6 +89,24 @@ outputs:
     assert Parcel.log == ["open north", *lending, *lending, "close north"]
 
 
+async def test_a_description_below_a_tasks_name_is_a_parameter(run: Run) -> None:
+    """As whatever the task takes; beside `task` it is for readers."""
+
+    def sell(summary: str, description: str = "nothing") -> dict[str, str]:
+        return {"sold": f"{summary}: {description}"}
+
+    told = await run(
+        """
+steps:
+  - sell: {id: a, summary: hat, description: of felt}
+  - {task: sell, id: b, description: for readers, inputs: {summary: cap}}
+outputs: [a.sold, b.sold]
+""",
+        sell=sell,
+    )
+    assert list(told["outputs"].values()) == ["hat: of felt", "cap: nothing"]
+
+
 async def test_a_failing_task_gives_back_on_every_attempt_and_tells_why(run: Run) -> None:
     """Step and cause are told, secrets are not, and the connection is closed."""
     told = await run("""
