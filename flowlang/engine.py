@@ -105,13 +105,20 @@ class Engine:
         except FlowTerminationException:
             raise
         except FlowLangError as error:
-            error.step = error.step or step.label
-            if step.on_error is None:
-                raise
-            told = self._connections.secrets().text(str(error))
-            context = {"last_error": told, "failed_step": error.step}
-            context["last_error_type"] = type(error).__name__
-            await self.run(step.on_error, replace(scope, context=context))
+            await self._failed(step, scope, error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - of values, or a plugin's own
+            failure = FlowExecutionError(f"{type(error).__name__}: {error}")
+            failure.__cause__ = error
+            await self._failed(step, scope, failure)
+
+    async def _failed(self, step: Step, scope: Scope, error: FlowLangError) -> None:
+        error.step = error.step or step.label
+        if step.on_error is None:
+            raise error
+        told = self._connections.secrets().text(str(error))
+        context = {"last_error": told, "failed_step": error.step}
+        context["last_error_type"] = type(error).__name__
+        await self.run(step.on_error, replace(scope, context=context))
 
     async def _once(self, step: Step, scope: Scope) -> None:
         if not holds(step.condition, scope.roots):

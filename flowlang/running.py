@@ -52,7 +52,7 @@ async def run_flow(
         return succeeded(await _outputs(flow, inputs or {}, around, secrets), secrets)
     except FlowTerminationException as end:
         return terminated(end, secrets)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a plugin's own
         logger.debug("Flow %s failed", flow.name, exc_info=True)
         return failed(error, secrets)
 
@@ -67,7 +67,7 @@ async def run_task(
             task, connection, params, around.connections, around.registry, around.tasks
         )
         return succeeded(outputs, around.connections.secrets())
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a plugin's own
         logger.debug("Task %s failed", task, exc_info=True)
         return failed(error, around.connections.secrets())
 

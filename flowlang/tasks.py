@@ -10,6 +10,7 @@ from typing import Any
 from flowlang.connections.base import ConnectionPlugin
 from flowlang.connections.registry import ConnectionPluginRegistry
 from flowlang.connections.scope import Connections
+from flowlang.contained import contained
 from flowlang.exceptions import FlowExecutionError, FlowValidationError, TaskNotFoundError
 
 type Function = Callable[..., Any]
@@ -27,12 +28,13 @@ class Task:
     async def call(self, arguments: Mapping[str, Any], connections: Connections) -> dict[str, Any]:
         """Borrow, call, give back. What is no dict is given under `result`."""
         if self.connection is None:
-            return await _called(self.function, arguments)
+            return await contained(_called(self.function, arguments))
         async with connections.borrowed(self.connection) as loan:
             # It may have been reconnected since the function was found: the object is another then.
             moved = self.owner is not None and loan.plugin is not self.owner
             function = _of_plugin(self.name, loan.plugin) if moved else self.function
-            return await _called(function, {**arguments, "connection": loan.connection})
+            whole = {**arguments, "connection": loan.connection}
+            return await contained(_called(function, whole))
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Whether it takes these. Raises FlowValidationError with what it does take."""
@@ -92,14 +94,11 @@ async def find_task(
 
 
 async def _called(function: Function, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        if inspect.iscoroutinefunction(function):
-            outputs = await function(**arguments)
-        else:
-            outputs = await asyncio.to_thread(function, **arguments)
-            outputs = await outputs if inspect.isawaitable(outputs) else outputs
-    except SystemExit as error:  # it would end the event loop, and everybody on it
-        raise FlowExecutionError(f"called sys.exit({error.code!r})") from error
+    if inspect.iscoroutinefunction(function):
+        outputs = await function(**arguments)
+    else:
+        outputs = await asyncio.to_thread(function, **arguments)
+        outputs = await outputs if inspect.isawaitable(outputs) else outputs
     if outputs is None:
         return {}
     return dict(outputs) if isinstance(outputs, Mapping) else {"result": outputs}

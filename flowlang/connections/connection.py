@@ -10,6 +10,7 @@ from typing import Any
 
 from flowlang.connections.base import ConnectionPlugin
 from flowlang.connections.configuration import Prepared
+from flowlang.contained import contained
 from flowlang.exceptions import ConnectionError, ConnectionTimeoutError
 
 logger = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class Connection:
         """What the plugin gives, in time. Raises ConnectionError with name, type and cause."""
         try:
             async with asyncio.timeout(seconds) as limit:
-                return await work()
+                return await contained(work())
         except Exception as error:
             if isinstance(error, TimeoutError) and limit.expired():
                 raise ConnectionTimeoutError(self.name, seconds, doing, self.type) from None

@@ -2,13 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import flowlang.connections
 from flowlang.connections import ConnectionPlugin, ConnectionPluginRegistry, plugin_registry
+from flowlang.flow import Flow
+from flowlang.running import Surroundings, run_flow
 
 
 class Lent:
@@ -144,6 +146,26 @@ def parcels(folder: Path) -> ConnectionPluginRegistry:
     registry = ConnectionPluginRegistry("nothing", [str(folder)])
     registry.register(Parcel())
     return registry
+
+
+HEAD = """flow: Test
+connections:
+  depot: {type: parcel, depot: north, api_key: sk_verysecret, code: code-77}
+"""
+
+type Run = Callable[..., Any]
+
+
+def runner(registry: ConnectionPluginRegistry, folder: Path) -> Run:
+    """Runs steps, given as YAML, with the connection `depot`; own tasks by name."""
+
+    async def ran(
+        text: str, inputs: Mapping[str, Any] | None = None, head: str = HEAD, **tasks: Any
+    ) -> dict[str, Any]:
+        around = Surroundings(registry=registry, tasks=tasks)
+        return await run_flow(Flow.parse(head + text, folder), inputs, around)
+
+    return ran
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import sys
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,14 +19,7 @@ from flowlang.flow import Flow
 from flowlang.references import resolved
 from flowlang.retry import Retry
 from flowlang.running import Surroundings, run_flow
-from tests.unit.flowlang_plugins import Parcel, parcels
-
-HEAD = """flow: Test
-connections:
-  depot: {type: parcel, depot: north, api_key: sk_verysecret, code: code-77}
-"""
-
-type Run = Callable[..., Any]
+from tests.unit.flowlang_plugins import HEAD, Parcel, Run, parcels, runner
 
 
 @pytest.fixture
@@ -39,15 +30,8 @@ def registry(tmp_path: Path) -> ConnectionPluginRegistry:
 
 @pytest.fixture
 def run(registry: ConnectionPluginRegistry, tmp_path: Path) -> Run:
-    """Runs steps, given as YAML, with the connection `depot`; own tasks by name."""
-
-    async def ran(
-        text: str, inputs: Mapping[str, Any] | None = None, head: str = HEAD, **tasks: Any
-    ) -> dict[str, Any]:
-        around = Surroundings(registry=registry, tasks=tasks)
-        return await run_flow(Flow.parse(head + text, tmp_path), inputs, around)
-
-    return ran
+    """Runs steps, given as YAML."""
+    return runner(registry, tmp_path)
 
 
 async def test_both_forms_of_a_step_are_the_same(run: Run) -> None:
@@ -148,18 +132,6 @@ steps:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert Parcel.log == ["open north", "lend", "take back", "close north"]
-
-
-async def test_a_task_cannot_end_the_process(run: Run) -> None:
-    """Neither alone nor beside others."""
-
-    async def leave() -> None:
-        sys.exit(3)
-
-    told = await run(
-        "steps: [{parallel: [{task: leave}, {parcel_wait: {connection: depot}}]}]", leave=leave
-    )
-    assert told["error"] == "Task 'leave' failed after 1 retry attempts: called sys.exit(3)"
 
 
 async def test_steps_end_after_their_time(run: Run) -> None:
