@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,8 @@ class Flow:
     timeout: float | None = None
     folder: Path | None = None
     """Where it looks for subflows."""
+    file: Path | None = None
+    """Where it was read from; None for a text."""
     document: Any = None
 
     @cached_property
@@ -99,7 +101,8 @@ class Flow:
     def read(cls, path: Path) -> "Flow":
         """From a file. Raises FlowValidationError, with the file's name and not its folder."""
         try:
-            return cls.parse(path.read_text(encoding="utf-8"), path.parent)
+            flow = cls.parse(path.read_text(encoding="utf-8"), path.parent)
+            return replace(flow, file=path.resolve())
         except OSError as error:
             raise FlowValidationError(f"{path.name}: {error.strerror}") from None
         except (UnicodeDecodeError, FlowValidationError) as error:

@@ -97,9 +97,11 @@ async def _outputs(
 def _subflows(
     flow: Flow, connections: Connections, around: Surroundings, secrets: Secrets
 ) -> Subflow:
+    above = around.above if flow.file is None else (*around.above, flow.file)
+    inside = replace(around, connections=connections, above=above)
+
     async def run(name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        inner, path = load_subflow(name, flow, around.above)
-        inside = replace(around, connections=connections, above=(*around.above, path))
+        inner = load_subflow(name, flow, above)
         try:
             return await _outputs(inner, inputs, inside, secrets)
         except FlowTerminationException as end:

@@ -27,10 +27,10 @@ def find_flow(name: str, folder: Path | None) -> Path:
     )
 
 
-def load_subflow(name: str, caller: Flow, above: tuple[Path, ...]) -> tuple[Flow, Path]:
-    """A subflow and its file. Raises FlowValidationError if it would call itself."""
+def load_subflow(name: str, caller: Flow, above: tuple[Path, ...]) -> Flow:
+    """A subflow. Raises FlowValidationError if it is one of the flows above it."""
     path = find_flow(name, caller.folder)
     if path in above:
         way = " -> ".join(each.stem for each in (*above, path))
         raise FlowValidationError(f"Subflow '{name}' would call itself: {way}")
-    return Flow.read(path), path
+    return Flow.read(path)

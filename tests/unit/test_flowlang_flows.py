@@ -332,6 +332,19 @@ async def test_a_subflow_that_cannot_be_is_told(
     assert said in told["error"]
 
 
+async def test_a_flow_that_calls_itself_is_refused_before_it_runs_again(
+    registry: ConnectionPluginRegistry, tmp_path: Path
+) -> None:
+    """What stands before the call has happened once; also by way of another flow."""
+    (tmp_path / "main.yaml").write_text("flow: M\nsteps: [{task: note}, {id: s, subflow: other}]")
+    (tmp_path / "other.yaml").write_text("flow: O\nsteps: [{id: s, subflow: main}]")
+    notes: list[str] = []
+    around = Surroundings(tasks={"note": lambda: notes.append("once")}, registry=registry)
+    told = await run_flow(Flow.read(tmp_path / "main.yaml"), around=around)
+    assert told["cause"].endswith("Subflow 'main' would call itself: main -> other -> main")
+    assert notes == ["once"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
