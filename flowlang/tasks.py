@@ -159,10 +159,17 @@ def _of_plugin(name: str, plugin: ConnectionPlugin) -> Function:
 
 
 def _anywhere(name: str, registry: ConnectionPluginRegistry) -> Function:
+    broken = []
     for plugin in registry.get_all().values():
-        if name in (tasks := tasks_of(plugin)):
+        try:
+            tasks = tasks_of(plugin)
+        except FlowExecutionError as error:
+            broken.append(str(error))
+            continue
+        if name in tasks:
             return tasks[name]
-    raise TaskNotFoundError(name, "No connection plugin has a task of this name")
+    why = ["No connection plugin has a task of this name", *broken]
+    raise TaskNotFoundError(name, "; ".join(why))
 
 
 def _borrows(function: Function) -> bool:

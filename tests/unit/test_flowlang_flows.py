@@ -441,6 +441,23 @@ async def test_a_step_that_cannot_be_run_is_told(run: Run, step: str, said: str)
     assert told["step"] == "steps[0]"
 
 
+async def test_a_plugin_that_cannot_tell_its_tasks_hides_no_others(
+    run: Run, registry: ConnectionPluginRegistry
+) -> None:
+    """It is told where a task is not found."""
+
+    class Broken(Parcel):
+        name = "a_broken_one"
+
+        def get_builtin_tasks(self) -> dict[str, Any]:
+            raise KeyError("rows")
+
+    registry.register(Broken())
+    assert (await run("steps: [{parcel_echo: {value: 1}}]"))["success"] is True
+    told = await run("steps: [{task: nosuch}]")
+    assert told["error"].endswith("; Plugin 'a_broken_one' has no list of tasks: 'rows'")
+
+
 async def test_a_connection_that_does_not_open_is_the_flows_result(run: Run) -> None:
     """No step runs."""
     told = await run("steps: [{task: nosuch}]", head="flow: F\nconnections: {c: {type: zzz}}\n")
