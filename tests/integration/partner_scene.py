@@ -1,8 +1,9 @@
-"""Both doors for vCons, on real Redis and Postgres, through the actions that offer them."""
+"""Both doors for vCons, on real Redis and Postgres, as a frame of the Plugboard reaches them."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from core.action_registry import ActionRegistry
 from core.action_response import ActionResponse
 from core.database import Database
 from core.dispatch import Dispatcher
+from core.frames import Frame, decode_v2
 from core.ingress_keys import hashed
 from core.ingress_ledger import PartnerRecords
 from core.settings import DatabaseSettings
@@ -70,7 +72,7 @@ class Street:
         """The answer to a partner."""
         fields = {"vcon": vcon, "ingress_list": ingress_list, "api_key": api_key}
         client = SimpleNamespace(pipeline=self._pipeline)
-        return await self._dispatcher.answer("ExternalIngress", fields, client, None)
+        return await self._dispatcher.answer("ExternalIngress", received(fields), client, None)
 
     async def code(self, vcon: object, *place: object) -> int:
         """The code of that answer."""
@@ -84,7 +86,14 @@ class Street:
         """The answer to whoever comes in by our own door, with an `api_key` or without."""
         fields = {"vcon": vcon, "ingress_lists": list(lists), **key}
         client = SimpleNamespace(pipeline=self._pipeline)
-        return await self._dispatcher.answer("IngestVcon", fields, client, None)
+        return await self._dispatcher.answer("IngestVcon", received(fields), client, None)
+
+
+def received(fields: dict[str, object]) -> object:
+    """Fields as they come in a frame."""
+    frame = decode_v2(json.dumps([None, None, "service", "request", {"fields": fields}]))
+    assert isinstance(frame, Frame)
+    return frame.payload["fields"]
 
 
 @asynccontextmanager

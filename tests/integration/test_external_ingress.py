@@ -65,7 +65,7 @@ async def test_what_is_no_key_opens_nothing(street: Street):
     revoked = await asyncio.to_thread(street.key, "revoked")
     await asyncio.to_thread(street.keys.revoke, revoked.id, ADMIN)
     await asyncio.to_thread(street.key, "expired", expires_in_days=-1)
-    for secret in ("unknown", "", "revoked", "expired", "\ud800", "x" * 10_000):
+    for secret in ("unknown", "", "revoked", "expired", "x" * 10_000):
         assert await street.code(a_vcon(), secret) == 403
     assert street.client.keys("*") == []
 
