@@ -19,6 +19,7 @@ from schemas.connection import ConnectionSummary
 CHECK_SECONDS = 5.0
 
 _INVALID = "FlowValidationError"
+_LATE = ("TimeoutError", "ConnectionTimeoutError")
 
 
 class ConnectionDesk:
@@ -96,4 +97,6 @@ def _error(result: Result) -> PatchcordError:
         return InvalidError(text)
     step = f"step {result['step']}: " if "step" in result else ""
     cause = result.get("cause", "")
-    return GuestError(f"{step}{text}" + (f" ({cause})" if cause not in text else ""))
+    root = cause.partition(":")[0] or result["error_type"]
+    kind = TooLateError if root in _LATE else GuestError
+    return kind(f"{step}{text}" + (f" ({cause})" if cause not in text else ""))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,8 @@ from core.action_registry import ActionRegistry
 from core.action_response import ActionResponse
 from core.dispatch import Dispatcher
 from flowlang.connections import plugin_registry
+from flowlang.connections.connection import Patience
+from flowlang.connections.kept import KeptConnections
 from pipeline import connection_desk
 from pipeline.config_connections import ConnectionSpec, FlowsSpec
 from pipeline.config_model import PipelineConfig
@@ -24,6 +27,7 @@ from tests.unit.flowlang_plugins import Parcel, parcels
 
 ACTIONS = ActionRegistry.discover("actions")
 EXPOSED = ("parcel_where", "parcel_echo", "parcel_fail", "parcel_wait")
+FLOWS = ("where", "ends", "fails", "wants", "gone", "broken", "slow", "halts", "waits")
 
 type Ask = Callable[..., Any]
 
@@ -46,6 +50,9 @@ async def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         "hidden": "[]",
         "ends": "[{exit: {reason: enough, outputs: {a: 1}}}]",
         "fails": "[{parcel_fail: {id: bad, connection: north, message: wet}}]",
+        "slow": "[{parcel_wait: {connection: north}}]\ntimeout: 0.02",
+        "halts": "[{parcel_wait: {id: w, connection: north, timeout: 0.02}}]",
+        "waits": "[{parcel_wait: {connection: north}}]",
         "wants": "[]\ninputs: [{name: n, type: integer}]",
         "broken": "[{parcel_echo: {value: 'hunter2222}}]",
     }.items():
@@ -55,18 +62,21 @@ async def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
             "north": connection("north", depot="north"),
             "burnt": connection("burnt", depot="burnt"),
         },
-        flows=FlowsSpec(str(tmp_path), ("where", "ends", "fails", "wants", "gone", "broken")),
+        flows=FlowsSpec(str(tmp_path), FLOWS),
     )
     service = ServiceConnections(config)
     desk = ConnectionDesk(Configuration(config, Guests()), service)
+    left = 0.0
     client = SimpleNamespace(
         pipeline=SimpleNamespace(connections=desk),
-        seconds_left=lambda: 25.0,
+        seconds_left=lambda: left,
         giving_way=nullcontext,
     )
     dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread)
 
-    async def asked(action: str, **fields: Any) -> ActionResponse:
+    async def asked(action: str, seconds: float = 25.0, **fields: Any) -> ActionResponse:
+        nonlocal left
+        left = seconds
         return await dispatcher.answer(action, fields, client, None)
 
     yield asked
@@ -179,3 +189,40 @@ async def test_a_flow_is_run_if_it_is_exposed(
     assert said == answer.fields if code == 200 else said in answer.message
     assert str(tmp_path) not in str(answer.message)
     assert "hunter" not in str(answer.message)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"flow": "slow"}, "Task 'F' timed out after 0.02 s"),
+        ({"flow": "halts"}, "step w: Task 'parcel_wait' failed after 1 retry attempts: Task"),
+        ({"flow": "waits", "seconds": 0.02}, "did not end within 0.02 s"),
+    ],
+)
+async def test_a_flow_that_is_late_is_told_as_that(
+    ask: Ask, fields: dict[str, Any], said: str
+) -> None:
+    """Whoever set the limit: the flow, a step or the request."""
+    answer = await ask("RunFlow", **fields)
+    assert (answer.status_code, said in answer.message) == (504, True), answer.message
+
+
+async def test_a_task_has_no_longer_than_the_request(ask: Ask) -> None:
+    """Whatever `timeout` it names."""
+    wait = {"connection": "north", "task": "parcel_wait", "timeout": 5}
+    answer = await ask("RunTask", seconds=0.02, **wait)
+    assert (answer.status_code, answer.message) == (504, "did not end within 0.02 s")
+
+
+@pytest.mark.parametrize("which", ["task", "flow"])
+async def test_a_connection_that_opens_late_is_told_as_that(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    """Not as one that failed."""
+    impatient = partial(KeptConnections, patience=Patience(connect=0.02))
+    monkeypatch.setattr("pipeline.flows.KeptConnections", impatient)
+    Parcel.hanging = "open"
+    ways = {"task": {"connection": "north", "task": "parcel_where"}, "flow": {"flow": "where"}}
+    answer = await ask(f"Run{which.capitalize()}", **ways[which])
+    assert answer.status_code == 504
+    assert "did not open within 0.02 s" in answer.message

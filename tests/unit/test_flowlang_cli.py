@@ -30,6 +30,7 @@ def parcel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The real registry knows parcels besides, and the current folder is empty."""
     plugin_registry.discover_plugins()
     monkeypatch.setitem(plugin_registry._plugins, "parcel", Parcel())
+    monkeypatch.setattr(Parcel, "hanging", "")
     monkeypatch.chdir(tmp_path)
 
 
