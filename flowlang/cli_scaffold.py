@@ -1,5 +1,6 @@
 """Files to begin with. What a plugin generates is read before it is called done."""
 
+import importlib.util
 import keyword
 import re
 from argparse import Namespace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from flowlang import connections
 from flowlang.connections import ConnectionPlugin, plugin_registry
 from flowlang.exceptions import FlowLangError
 from flowlang.flow import Flow
@@ -99,6 +101,8 @@ def new(given: Namespace) -> int:
         raise FlowLangError(f"'{name}' is no name for a plugin: a-z, 0-9 and _, a letter first")
     if plugin_registry.get(name) is not None:
         raise FlowLangError(f"There is a plugin '{name}' already")
+    if importlib.util.find_spec(f"{connections.__name__}.{name}") is not None:
+        raise FlowLangError(f"'{name}' is no name for a plugin: it is one of our own modules")
     folder = Path(given.output) / name
     folder.mkdir(parents=True)
     title = "".join(word.capitalize() for word in name.split("_"))

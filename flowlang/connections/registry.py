@@ -4,6 +4,7 @@ import copy
 import importlib
 import logging
 import pkgutil
+import sys
 from collections.abc import Iterable, Iterator, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ class ConnectionPluginRegistry:
         self._built_in = {name for _, name in _packages([path[0]])}
         self._plugins: dict[str, ConnectionPlugin] = {}
         self._problems: dict[str, Problem] = {}
+        self._registered = 0
         self._done = False
         self._lock = RLock()
 
@@ -62,6 +64,7 @@ class ConnectionPluginRegistry:
         module = type(plugin).__module__
         if plugin.name in self._built_in and not f"{module}.".startswith(f"{home}."):
             raise ValueError(f"'{plugin.name}' is built in, and {module} may not replace it")
+        self._registered += 1
         known = self._plugins.setdefault(plugin.name, plugin)
         if type(known) is not type(plugin):
             raise ValueError(f"'{plugin.name}' is provided by {type(known).__module__} already")
@@ -94,10 +97,19 @@ class ConnectionPluginRegistry:
                 continue
             seen[name] = place
             try:
-                importlib.import_module(f"{self._package}.{name}")
+                self._load_package(name, place)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a guest may raise anything
                 self._report(place, error)
         self._look_for_missing_folders()
+
+    def _load_package(self, name: str, place: str) -> None:
+        module, registered = f"{self._package}.{name}", self._registered
+        is_new = module not in sys.modules
+        found = importlib.import_module(module).__file__
+        if Path(found or "").parent.resolve() != Path(place).resolve():
+            raise ImportError(f"{module} is {found}; give the folder another name")
+        if is_new and self._registered == registered:
+            raise ValueError("registers no plugin: plugin_registry.register(MyPlugin())")
 
     def _look_for_missing_folders(self) -> None:
         for folder in self._path[1:]:

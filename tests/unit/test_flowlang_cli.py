@@ -258,9 +258,11 @@ def test_a_new_plugin_runs_its_own_example(
     assert "key-wrong" not in said
 
 
-@pytest.mark.parametrize("name", ["parcel", "Acme", "1a", "class", "a-b", "../x"])
+@pytest.mark.parametrize(
+    "name", ["parcel", "sql", "manager", "base", "Acme", "1a", "class", "a-b", "../x"]
+)
 def test_new_refuses_names(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Taken ones, and those that no package can have."""
+    """Taken ones, those of our own modules, and those that no package can have."""
     assert main(["connection", "new", name]) == 1
     assert capsys.readouterr().err
     assert list(Path().iterdir()) == []

@@ -158,6 +158,7 @@ def test_plugins_in_folders_import_as_the_guide_shows(
         ("import nosuchmodule", "ModuleNotFoundError: No module named 'nosuchmodule'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("def", "SyntaxError"),
+        ("from .. import ConnectionPlugin", "ValueError: registers no plugin"),
     ],
 )
 def test_a_broken_plugin_is_reported_and_hides_no_other(
@@ -170,6 +171,30 @@ def test_a_broken_plugin_is_reported_and_hides_no_other(
     (problem,) = registry.problems
     assert problem.source == str(tmp_path / "abroken")
     assert said in problem.error
+
+
+def test_a_plugin_folder_that_has_the_name_of_a_module_is_reported(
+    registry: ConnectionPluginRegistry, tmp_path: Path
+) -> None:
+    """That module would be imported in its place."""
+    registry.add_folder(plugin_folder(tmp_path, "sql"))
+    assert registry.get("sql") is None
+    (problem,) = registry.problems
+    assert problem.source == str(tmp_path / "sql")
+    assert problem.error.startswith("ImportError: flowlang.connections.sql is ")
+
+
+def test_a_plugin_folder_may_be_named_in_any_way(
+    registry: ConnectionPluginRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also from where one stands, and by way of a link."""
+    plugin_folder(tmp_path / "plugins", "fromhere")
+    (tmp_path / "link").symlink_to(plugin_folder(tmp_path / "other", "fromlink"))
+    monkeypatch.chdir(tmp_path)
+    registry.add_folder("plugins")
+    registry.add_folder(tmp_path / "link")
+    assert {"fromhere", "fromlink"} <= set(registry.list_plugins())
+    assert registry.problems == []
 
 
 def test_a_missing_plugin_folder_is_reported(
