@@ -5,6 +5,7 @@ import keyword
 import re
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
 
 import yaml
@@ -26,7 +27,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 def scaffold(given: Namespace) -> int:
     """A connection in YAML, printed or written."""
     plugin = plugin_registry.require(given.plugin)
-    named = {} if given.name is None else {"name": given.name}
+    named = _named(plugin.scaffold_connection_config, "name", given.name)
     body = plugin.scaffold_connection_config(**named).strip("\n")
     text = f"# A connection to {plugin.description or plugin.name}\nconnections:\n{body}\n"
     try:
@@ -64,7 +65,8 @@ def _generate(
         return 0
     folder = _folder(given.output)
     before = _times(folder)
-    getattr(plugin, method)(str(folder), **_named(given))
+    generate = getattr(plugin, method)
+    generate(str(folder), **_named(generate, "connection_name", given.connection))
     for path in _written(folder, before, endings):
         read(path)
     return 0
@@ -74,8 +76,12 @@ def _compile(path: Path) -> None:
     compile(path.read_text(encoding="utf-8"), str(path), "exec")
 
 
-def _named(given: Namespace) -> dict[str, str]:
-    return {} if given.connection is None else {"connection_name": given.connection}
+def _named(method: Callable[..., object], parameter: str, given: str | None) -> dict[str, str]:
+    """The connection's name, if it was given or the plugin has none of its own."""
+    declared = signature(method).parameters.get(parameter)
+    needed = declared is not None and declared.default is declared.empty
+    name = "conn" if given is None and needed else given
+    return {} if name is None else {parameter: name}
 
 
 def _folder(name: str) -> Path:

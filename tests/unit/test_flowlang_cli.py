@@ -149,6 +149,36 @@ def test_what_cannot_be_read_is_not_called_generated(
     assert capsys.readouterr().err
 
 
+class Headings(Parcel):
+    """Generates with methods as the guide's headings have them: without defaults."""
+
+    name = "headings"
+
+    def scaffold_connection_config(self, name: str, **kwargs: Any) -> str:
+        return f"\n  {name}:\n    type: headings\n"
+
+    def scaffold_example_flow(self, output_dir: str, connection_name: str, **kwargs: Any) -> None:
+        text = f"flow: F\nconnections: {{{connection_name}: {{type: headings}}}}\nsteps: []"
+        Path(output_dir, "flow.yaml").write_text(text)
+
+    def scaffold_task_helpers(self, output_dir: str, connection_name: str, **kwargs: Any) -> None:
+        Path(output_dir, "helpers.py").write_text(f"NAME = {connection_name!r}")
+
+
+def test_a_plugin_may_have_no_name_for_its_connection(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Then it gets one, unless one is given."""
+    monkeypatch.setitem(plugin_registry._plugins, "headings", Headings())
+    for command in ("scaffold", "example", "helpers"):
+        assert main(["connection", command, "headings"]) == 0
+    assert "connections:\n  conn:\n    type: headings\n" in capsys.readouterr().out
+    assert Flow.read(Path("flow.yaml")).connections == {"conn": {"type": "headings"}}
+    assert Path("helpers.py").read_text() == "NAME = 'conn'"
+    assert main(["connection", "helpers", "headings", "--connection", "mine"]) == 0
+    assert Path("helpers.py").read_text() == "NAME = 'mine'"
+
+
 def test_a_plugin_without_files_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is claimed to be generated."""
     assert main(["connection", "example", "parcel"]) == 0
