@@ -78,7 +78,8 @@ def _dependency_lines(needed: list[str], missing: list[str]) -> Iterator[str]:
 
 
 def _property_lines(schema: Mapping[str, Any]) -> Iterator[str]:
-    for name, each in schema.get("properties", {}).items():
+    for name, declared in schema.get("properties", {}).items():
+        each = declared if isinstance(declared, Mapping) else {}  # true takes anything
         star = "*" if name in schema.get("required", ()) else " "
         default = f" (default: {json.dumps(each['default'])})" if "default" in each else ""
         kind = each.get("type", "any")

@@ -66,6 +66,16 @@ def test_info_tells_what_a_connection_takes(capsys: pytest.CaptureFixture[str]) 
     assert json.loads(capsys.readouterr().out) == Parcel().get_info()
 
 
+def test_info_tells_of_a_property_that_may_be_anything(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its schema is then `true`."""
+    schema = {"type": "object", "properties": {"extra": True}, "required": ["extra"]}
+    monkeypatch.setattr(Parcel, "get_config_schema", lambda _: schema)
+    assert main(["connection", "info", "parcel"]) == 0
+    assert capsys.readouterr().out.endswith("\n  * extra: any\n")
+
+
 def test_missing_dependencies_are_told_and_installed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
