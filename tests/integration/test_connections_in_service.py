@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from core.settings import Settings
 from pipeline import connection, service_connections
 from pipeline.config_model import PipelineConfig
 from pipeline.service_connections import ServiceConnections
+from pipeline.worker_process import WorkerProcess
+from tests.integration.pipeline_fixtures import a_vcon
 from tests.integration.test_front import Opened, settings
 from tests.unit.flowlang_plugins import forgotten
 from tests.unit.test_flowlang_registry import plugin_folder
@@ -43,6 +46,11 @@ class Replica(Opened):
 
     diary: Path
     config: Path
+    settings: Settings
+
+    def lines(self) -> list[str]:
+        """What stands in the diary."""
+        return self.diary.read_text().splitlines()
 
     def write(self, page: int, text: str) -> None:
         """Another configuration."""
@@ -69,8 +77,8 @@ async def replica(
     config, diary = tmp_path / "config.yml", tmp_path / "diary"
     config.write_text(configured(diary, 1))
     with forgotten("diary"):
-        opened = Replica(settings(config, redis_url), client)
-        opened.diary, opened.config = diary, config
+        opened = Replica(given := settings(config, redis_url), client)
+        opened.diary, opened.config, opened.settings = diary, config, given
         yield opened
     connection._installed.clear()
     service_connections._installed = None
@@ -93,7 +101,37 @@ async def test_a_connection_lives_from_its_first_use_to_the_end_of_the_service(
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await replica.front.close()
-    lines = [line for line in replica.diary.read_text().splitlines() if "lend" not in line]
+    lines = [line for line in replica.lines() if "lend" not in line]
+    assert lines == ["open 1", "close 1", "open 2", "close 2"]
+
+
+CHAIN = """
+links: {write: {module: links.connection_task, options: {connection: diary, task: diary_page}}}
+chains: {main: {links: [write], ingress_lists: [in]}}
+"""
+
+
+async def test_a_worker_looks_after_its_connections_and_closes_them(replica: Replica) -> None:
+    """A process that runs chains has connections of its own, from its first vCon to its end."""
+    text = configured(replica.diary, 1).replace("chains: {main: {ingress_lists: [in]}}", CHAIN)
+    replica.config.write_text(text)
+    worker = WorkerProcess(replica.settings, "w", lambda: None)
+    running = asyncio.create_task(worker.run())
+    assert not replica.diary.exists()
+    vcon = a_vcon()
+    replica.client.json().set(f"vcon:{vcon['uuid']}", "$", vcon)
+    replica.client.rpush("in", vcon["uuid"])
+    await replica.until(lambda: replica.diary.exists() and replica.lines().count("lend 1") > 3)
+    replica.config.write_text(text.replace("page: 1", "page: 2"))
+    await worker.reload()
+    await replica.until(lambda: replica.lines()[-1] == "close 1")
+    replica.client.rpush("in", vcon["uuid"])
+    await replica.until(lambda: "lend 2" in replica.lines())
+    await worker.stop(running, 9.0, asyncio.Event())
+    await asyncio.gather(running, return_exceptions=True)
+    await worker.close()
+    await replica.front.close()
+    lines = [line for line in replica.lines() if "lend" not in line]
     assert lines == ["open 1", "close 1", "open 2", "close 2"]
 
 
