@@ -17,7 +17,8 @@ from core.tables import RunRecord
 OURS = UUID(int=0)
 """The owner of what came in by our own doors, or in a way that no key was asked for."""
 
-type Claim = Literal["new", "mine", "foreign"]
+type Claim = Literal["new", "mine", "foreign", "unknown"]
+"""`unknown` while Postgres cannot say."""
 
 # A row that is there is locked and told as it is.
 _CLAIM = text("""

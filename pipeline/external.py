@@ -1,6 +1,7 @@
 """The partner's door: key first, body second, one list, and only what is the partner's own."""
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,9 @@ from core.errors import (
     UnavailableError,
 )
 from core.ingress_ledger import IngressLedger, PartnerRecords, Used
+from core.ingress_owners import Claim
 from core.metrics import VCONS_RECEIVED
+from pipeline.brief_calls import BriefCalls
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.ingress import entry_of
@@ -50,14 +53,16 @@ class ExternalDoor:
         keys: KeyRing,
         records: PartnerRecords,
         redis: RedisConnection,
+        briefly: BriefCalls,
     ) -> None:
-        """`records` are called in threads; `usage` is what was not yet written down there."""
+        """`records` are called `briefly`; `usage` is what was not yet written down there."""
         self._configuration = configuration
         self._max_vcon_bytes = max_vcon_bytes
         self._intake = intake
         self._keys = keys
         self._owners = records.owners
         self._redis = redis
+        self._briefly = briefly
         self.usage = UsageMeter(records.ledger)
 
     async def take(self, vcon: object, lists: Sequence[str], api_key: str | None) -> Ingested:
@@ -116,7 +121,7 @@ class ExternalDoor:
 
     async def _take(self, entry: Entry, key: IngressKey) -> Ingested:
         uuid = UUID(entry.vcon_uuid)
-        claim = await asyncio.to_thread(self._owners.claim, uuid, key.lineage)
+        claim = await self._claim(uuid, key.lineage)
         if claim == "foreign":
             raise foreign(entry.vcon_uuid)
         owner = Owner(str(key.lineage), claim)
@@ -124,9 +129,16 @@ class ExternalDoor:
             outcome = await self._intake.ingest(entry, [key.ingress_list], owner)
         except (ConflictError, FullError):  # Redis has said that nothing was written
             if claim == "new":
-                await asyncio.to_thread(self._owners.release, uuid, key.lineage)
+                with contextlib.suppress(UnavailableError):
+                    await self._briefly(self._owners.release, uuid, key.lineage)
             raise
         return Ingested(uuid=entry.vcon_uuid, outcome=outcome)
+
+    async def _claim(self, vcon_uuid: UUID, lineage: UUID) -> Claim:
+        try:
+            return await self._briefly(self._owners.claim, vcon_uuid, lineage)
+        except UnavailableError:  # what Redis says for certain is enough
+            return "unknown"
 
 
 class UsageMeter:

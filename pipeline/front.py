@@ -158,6 +158,7 @@ class PipelineFront:
         """Let go of everything."""
         with contextlib.suppress(UnavailableError):
             await self._partners.door.usage.write()
+        self._partners.close()
         await self._calls.close_storages(self._finder.loaded)
         await self._connections.close()
         self._calls.close()

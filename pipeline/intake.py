@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.errors import ConflictError, FullError
+from core.errors import ConflictError, FullError, UnavailableError
 from core.ingress_owners import Claim
 from core.spans import context as trace_context
 from pipeline import keys
@@ -59,7 +59,7 @@ class Intake:
             ConflictError: other content under this uuid is being processed, or the uuid is not
                 this owner's.
             FullError: a list is full.
-            UnavailableError: Redis is away.
+            UnavailableError: Redis is away; or Postgres is, and Redis does not know whose it is.
         """
         state, *names = await self._connection.script(
             "ingest",
@@ -72,6 +72,9 @@ class Intake:
             raise ConflictError(msg)
         if state == "foreign":
             raise foreign(entry.vcon_uuid)
+        if state == "unsure":
+            msg = f"whose vCon {entry.vcon_uuid} is cannot be told just now; try again later"
+            raise UnavailableError(msg)
         if state == "full":
             raise self._full(names[0])
         outcome: Outcome = state

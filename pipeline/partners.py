@@ -8,6 +8,7 @@ import time
 from core.errors import UnavailableError
 from core.ingress_keys import hashed
 from core.ingress_ledger import PartnerRecords
+from pipeline.brief_calls import BriefCalls
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.external import ExternalDoor
@@ -42,6 +43,7 @@ class Partners:
         self.ring = KeyRing(self._find, time.monotonic)
         self.desk = Desk(configuration, records, self.ring)
         self.owners = OwnerOutbox(redis, records.owners.confirm)
+        self._briefly = BriefCalls()
         self._outdated = asyncio.Event()
         self._outdated.set()
         self._current = asyncio.Event()
@@ -49,8 +51,12 @@ class Partners:
     def open_door(self, max_vcon_bytes: int, intake: Intake) -> ExternalDoor:
         """The door for partners."""
         parts = (self._configuration, max_vcon_bytes, intake)
-        self.door = ExternalDoor(*parts, self.ring, self.records, self._redis)
+        self.door = ExternalDoor(*parts, self.ring, self.records, self._redis, self._briefly)
         return self.door
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._briefly.close()
 
     def configuration_changed(self) -> None:
         """Take the keys of the configuration over again, soon."""
@@ -76,7 +82,7 @@ class Partners:
                 await self._current.wait()
         if not self._current.is_set():
             raise UnavailableError("the keys of the configuration are not taken over yet")
-        return await asyncio.to_thread(self.records.keys.find, digest)
+        return await self._briefly(self.records.keys.find, digest)
 
     async def _synced(self) -> bool:
         auth = self._configuration.config.ingress_auth

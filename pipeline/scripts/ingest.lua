@@ -2,8 +2,9 @@
 -- Store, index and enqueue one vCon, all or nothing.
 -- ARGV: uuid, document, created_at (epoch s), digest, sorted set, max depth, trace context or "",
 --       owner (the lineage of a partner's key, or "" for whoever may replace everything),
---       what Postgres says of the owner's claim ("mine" or "new"), n lists, lists..., index keys...
--- Returns {"new" | "duplicate" | "replaced"}, {"busy"}, {"foreign"} or {"full", list}.
+--       what Postgres says of the owner's claim ("mine", "new" or, while it is away, "unknown"),
+--       n lists, lists..., index keys...
+-- Returns {"new" | "duplicate" | "replaced"}, {"busy"}, {"foreign"}, {"unsure"} or {"full", list}.
 -- Repeating it is harmless: the digest tells that this very document is here already, and each
 -- list that got the uuid is remembered beside the digest.
 local uuid, document, created, digest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -16,8 +17,13 @@ local same = here and redis.call('HGET', about, 'digest') == digest
 
 -- Ours is ''. Without any it came in by no door, or is a copy that was brought back for a while.
 local known = redis.call('HGET', about, 'owner') or redis.call('HGET', 'pc:owners', uuid)
-if owner ~= '' and claim ~= 'mine' and known ~= owner and (known or here) then
-  return {'foreign'}
+if owner ~= '' and claim ~= 'mine' and known ~= owner then
+  if claim == 'unknown' then
+    return {'unsure'}
+  end
+  if known or here then
+    return {'foreign'}
+  end
 end
 
 -- A run is at work on it, or has begun and waits for its next attempt.
