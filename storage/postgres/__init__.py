@@ -14,8 +14,10 @@ vcon-server's table, so an existing one can be used further:
 | `vcon_json` | `jsonb` | the whole, in the form of EGRESS_FORMAT_VERSION |
 
 NUL characters, which PostgreSQL cannot hold, are saved as U+FFFD. Each process keeps a pool of
-connections for each set of options. When the server restarts, a save that finds its connection dead
-fails, and its repeat (`retries` beside `options`, 3 unless you say otherwise) finds a new one.
+connections for each set of options. The server gives up a statement that takes longer than
+`timeout`; if it does not even say so, the connection is broken off. When the server restarts, a
+save that finds its connection dead fails, and its repeat (`retries` beside `options`, 3 unless you
+say otherwise) finds a new one.
 
 Reads the vCon, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis,
 `ValueError` for a table name that is none, and `psycopg.Error` when the database does.

@@ -15,6 +15,9 @@ class Options(GuestOptions):
     table_name: str = Field(
         "vcons", description="letters, digits and underscores; + with its schema before a dot"
     )
+    timeout: float = Field(
+        60, gt=0, description="+ seconds for one statement, also one that waits for a lock"
+    )
     pool_size: int = Field(4, ge=1, description="+ the most connections that one process keeps")
 
     @field_validator("table_name")

@@ -9,6 +9,7 @@ import asyncio
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Mapping
 from contextvars import Context
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,16 +17,29 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from storage.postgres.limits import Connection, limit_server, time_limit
 from storage.postgres.options import Options
 from storage.postgres.table import Statements, statements
 
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a connection, be it a new one or one that others have in use."""
 
-type _Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
+CHECK_TIMEOUT = 2
+"""Seconds that an idle connection has to show that it is alive."""
 
 TABLE_LOCK = 7_237_941_846_022_136_421
 """The advisory lock under which a table is made: any number that nobody else locks by."""
+
+
+class _Pool(AsyncConnectionPool[Connection]):
+    """A pool that does not wait for ever when it looks at its connections."""
+
+    @staticmethod
+    async def check_connection(conn: Connection) -> None:
+        """Raises what psycopg does for one that is dead, or frozen."""
+        async with time_limit(conn, CHECK_TIMEOUT):
+            await conn.execute("")
+
 
 _pools: WeakKeyDictionary[AbstractEventLoop, dict[Options, Task[_Pool]]] = WeakKeyDictionary()
 
@@ -36,17 +50,19 @@ async def rows(
     """Carry out one statement; the rows it gives, none for one that gives none.
 
     Raises:
-        psycopg.Error: what the database says; `OperationalError` when it cannot be reached.
+        psycopg.Error: what the database says; `OperationalError` when it cannot be reached, or
+            takes longer than `options.timeout`.
     """
     pool = await _pool(options)
     try:
-        async with pool.connection() as connection:
+        async with pool.connection() as connection, time_limit(connection, options.timeout):
             cursor = await connection.execute(statement, values)
             return await cursor.fetchall() if cursor.description else []
     except psycopg.OperationalError:
         # When a server restarts, all its connections are dead, not just this one: the next
-        # attempt would get another of them.
-        await pool.check()
+        # attempt would get another of them. To the end, even if nobody waits any more: those that
+        # are being looked at are not in the pool, and would be lost to it.
+        await asyncio.shield(pool.check())
         raise
 
 
@@ -77,9 +93,12 @@ async def _opened(options: Options) -> _Pool:
     settings = _connection_settings(options)
     # Not through the pool, which would keep trying and not say what is wrong.
     async with await AsyncConnection.connect(**settings) as connection:
-        await _make_table(connection, statements(options.table_name))
-    pool: _Pool = AsyncConnectionPool(
+        await limit_server(connection, options.timeout)
+        async with time_limit(connection, options.timeout):
+            await _make_table(connection, statements(options.table_name))
+    pool = _Pool(
         kwargs=settings,
+        configure=partial(limit_server, seconds=options.timeout),
         min_size=1,
         max_size=options.pool_size,
         timeout=CONNECT_TIMEOUT,
@@ -89,7 +108,7 @@ async def _opened(options: Options) -> _Pool:
     return pool
 
 
-async def _make_table(connection: AsyncConnection[tuple[Any, ...]], table: Statements) -> None:
+async def _make_table(connection: Connection, table: Statements) -> None:
     """Make the table if it is missing. Many processes may start at once: they take turns."""
     # Looked for first: who may not create tables can still use one that is there.
     found = await connection.execute("SELECT to_regclass(%s)", [table.name])

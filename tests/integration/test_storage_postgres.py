@@ -19,6 +19,7 @@ from storage import postgres
 from storage.postgres.pools import TABLE_LOCK
 from storage.postgres.table import statements
 from tests.guests.scene import SAMPLES, TAGGED, canonical, connected
+from tests.integration.postgres_scene import as_options, as_settings
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
@@ -46,23 +47,10 @@ async def options(postgres_server: Postgres, empty_database: str) -> AsyncIterat
     await postgres.close()  # before the database is dropped, which waits for connections
 
 
-def as_options(server: Postgres, database: str) -> dict[str, Any]:
-    """How the storage is told of a database."""
-    return {
-        "host": server.host,
-        "port": server.port,
-        "user": server.user,
-        "password": server.password,
-        "database": database,
-    }
-
-
 @pytest.fixture
 def database(options: dict[str, Any]) -> Iterator[psycopg.Connection[Any]]:
     """A connection of nobody's but the test's."""
-    names = {"database": "dbname"}
-    settings = {names.get(name, name): value for name, value in options.items()}
-    with psycopg.connect(**settings, autocommit=True) as connection:
+    with psycopg.connect(**as_settings(options), autocommit=True) as connection:
         yield connection
 
 
