@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
+from flowlang.schemas import Schema
+
 REDACTED: Final = "[redacted]"
 SHORTEST_IN_ERRORS: Final = 4
 SHORTEST_IN_OUTPUTS: Final = 8
@@ -30,10 +32,9 @@ def names_a_secret(name: object) -> bool:
     return isinstance(name, str) and _NAME.search(name) is not None
 
 
-def is_secret(name: object, schema: Mapping[str, Any]) -> bool:
+def is_secret(name: object, schema: Schema) -> bool:
     """Whether a property is one, by its schema or its name."""
-    declared = schema.get("format") == "password" or schema.get("writeOnly") is True
-    return declared or names_a_secret(name)
+    return schema.is_secret or names_a_secret(name)
 
 
 def _is_count(name: object, value: object) -> bool:
@@ -58,15 +59,18 @@ class Secrets:
             text = str(value)
             self._known |= {text, quote(text, safe=""), unquote(text), repr(text)[1:-1]}
 
-    def learn_from(self, config: Any, schema: Mapping[str, Any], name: object = "") -> None:
+    def learn_from(self, config: Any, schema: Mapping[str, Any]) -> None:
         """Learn what a configuration has in secret properties, and the passwords in its URLs."""
+        self._learn_at("", config, Schema.of(schema))
+
+    def _learn_at(self, name: object, config: Any, schema: Schema) -> None:
         if is_secret(name, schema) and not _is_count(name, config):
             self.learn(config)
         elif isinstance(config, str):
             self.learn(list(_in_url(config)))
         else:
             for key, value in _items(config):
-                self.learn_from(value, subschema(schema, key), key)
+                self._learn_at(key, value, schema.at(key))
 
     def include(self, others: "Secrets") -> None:
         """Know also what others know."""
@@ -98,18 +102,6 @@ def _in_url(text: str) -> Iterator[str]:
             yield from (host, *others)
     for _, value in _SECRET_PARAMETER.findall(text):
         yield value
-
-
-def subschema(schema: Mapping[str, Any], key: object) -> Mapping[str, Any]:
-    """The schema of a property, or of an item where the key is a number."""
-    found: Any = None
-    if isinstance(key, int):
-        found = schema.get("items")
-    elif isinstance(properties := schema.get("properties"), Mapping) and key in properties:
-        found = properties[key]
-    else:
-        found = schema.get("additionalProperties")
-    return found if isinstance(found, Mapping) else {}
 
 
 def _items(config: Any) -> Iterator[tuple[object, Any]]:

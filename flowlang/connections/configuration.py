@@ -22,7 +22,8 @@ from flowlang.exceptions import (
     ConnectionNotFoundError,
     PluginNotFoundError,
 )
-from flowlang.redaction import Secrets, is_secret, subschema
+from flowlang.redaction import Secrets, is_secret
+from flowlang.schemas import Schema
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -48,12 +49,12 @@ def prepare(name: str, given: object, registry: ConnectionPluginRegistry) -> Pre
     """
     if not isinstance(given, Mapping) or not given.get("type"):
         raise ConnectionConfigError(f"Connection '{name}' missing required field 'type'")
-    kind = str(_resolved(f"'{name}'", given["type"], {}))
+    kind = str(_resolved(f"'{name}'", given["type"], Schema.of({})))
     plugin = _new_plugin(name, kind, registry)
     whole = f"'{name}' ({kind})"
     _require_dependencies(whole, plugin)
     schema = _schema(whole, plugin)
-    config = {**_resolved(whole, dict(given), schema), "type": kind}
+    config = {**_resolved(whole, dict(given), Schema.of(schema)), "type": kind}
     secrets = Secrets()
     secrets.learn_from(config, schema)
     problem = _own_opinion(plugin, config) or _told(whole, lambda: _held_against(config, schema))
@@ -121,24 +122,19 @@ def _schema(whole: str, plugin: ConnectionPlugin) -> dict[str, Any]:
     return schema
 
 
-def _resolved(whole: str, value: Any, schema: Mapping[str, Any]) -> Any:
+def _resolved(whole: str, value: Any, schema: Schema) -> Any:
     """The value with its references to the environment replaced, at any depth."""
     if isinstance(value, Mapping):
-        return {key: _resolved(whole, each, subschema(schema, key)) for key, each in value.items()}
+        return {key: _resolved(whole, each, schema.at(key)) for key, each in value.items()}
     if isinstance(value, list):
-        return [_resolved(whole, each, subschema(schema, 0)) for each in value]
+        return [_resolved(whole, each, schema.at(0)) for each in value]
     if not isinstance(value, str):
         return value
     try:
         text = substitute(value)
     except LookupError as error:
         raise ConnectionConfigError(f"{error.args[0]}, which connection {whole} needs") from error
-    return coerced(text, _types(schema)) if is_reference(value) else text
-
-
-def _types(schema: Mapping[str, Any]) -> list[str]:
-    declared = schema.get("type", "string")
-    return list(declared) if isinstance(declared, list) else [declared]
+    return coerced(text, schema.types) if is_reference(value) else text
 
 
 def coerced(text: str, types: Iterable[str]) -> Any:
@@ -196,9 +192,9 @@ def _problems(config: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
 
 def _sentence(error: ValidationError, schema: Mapping[str, Any]) -> str:
     """What is wrong where, without repeating the value of a secret property."""
-    place, inner, hidden = "", schema, False
+    place, inner, hidden = "", Schema.of(schema), False
     for key in error.path:
-        inner = subschema(inner, key)
+        inner = inner.at(key)
         hidden = hidden or is_secret(key, inner)
         place += f"[{key}]" if isinstance(key, int) else f".{key}" if place else str(key)
     said = f"does not meet {error.validator!r} of its schema" if hidden else error.message

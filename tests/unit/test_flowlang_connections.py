@@ -175,6 +175,35 @@ def test_the_environment_stands_in_at_any_depth_and_takes_the_schemas_type(
     assert prepare("c", listed, registry).config["labels"] == ["a", "b"]
 
 
+def test_a_schema_may_say_things_by_another_way(
+    registry: ConnectionPluginRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `$ref`, `anyOf` and the like, as schemas that are made of classes do; also in a circle."""
+    tree = {"properties": {"size": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}}
+    tree["properties"]["inner"] = {"$ref": "#/$defs/a~1tree"}
+    schema = {
+        "$defs": {"a/tree": tree, "key": {"type": "string", "writeOnly": True}},
+        "properties": {
+            "pin": {"anyOf": [{"$ref": "#/$defs/key"}, {"type": "null"}], "minLength": 9},
+            "tree": {"allOf": [{"$ref": "#/$defs/a~1tree"}]},
+            "list": {"items": {"oneOf": [{"type": "boolean"}, {"type": "integer"}]}},
+            "far": {"$ref": "#/$defs/nowhere"},
+        },
+    }
+    monkeypatch.setattr(Parcel, "get_config_schema", lambda _: schema)
+    monkeypatch.setenv("PARCEL_N", "7")
+    n = "${env.PARCEL_N}"
+    given = {"type": "parcel", "pin": "sesame", "tree": {"inner": {"inner": {"size": n}}}}
+    with pytest.raises(ConnectionConfigError) as caught:
+        prepare("c", given, registry)
+    assert str(caught.value).endswith(": pin: does not meet 'minLength' of its schema")
+    given |= {"pin": "open sesame", "list": [n]}
+    prepared = prepare("c", given, registry)
+    assert prepared.config["tree"] == {"inner": {"inner": {"size": 7}}}
+    assert prepared.config["list"] == [7]
+    assert prepared.secrets.text("open sesame!") == "[redacted]!"
+
+
 def test_a_value_of_the_wrong_type_is_told_as_it_is(
     registry: ConnectionPluginRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,73 @@
+"""What a JSON schema says of one value, by whatever way it says so."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+_COMBINED = ("allOf", "anyOf", "oneOf")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The parts of a schema that speak of one value: its own, and what these refer to."""
+
+    root: Mapping[str, Any]
+    parts: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def of(cls, whole: Mapping[str, Any]) -> "Schema":
+        """What it says of a whole configuration."""
+        return cls(whole, _parts([whole], whole))
+
+    def at(self, key: object) -> "Schema":
+        """What it says of a property, or of an item where the key is a number."""
+        if not self.parts:
+            return self
+        return replace(self, parts=_parts((_inner(each, key) for each in self.parts), self.root))
+
+    @property
+    def types(self) -> list[str]:
+        """The types that the value may have; text where none is told."""
+        told = [each["type"] for each in self.parts if "type" in each]
+        lists = (each if isinstance(each, list) else [each] for each in told)
+        return list(chain.from_iterable(lists)) or ["string"]
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether any part says so."""
+        return any(
+            each.get("format") == "password" or each.get("writeOnly") is True for each in self.parts
+        )
+
+
+def _parts(given: Iterable[Any], root: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    waiting, found = list(given), list[Mapping[str, Any]]()
+    while waiting:
+        each = waiting.pop(0)
+        if isinstance(each, Mapping) and each and not any(each is known for known in found):
+            found.append(each)
+            waiting += (one for word in _COMBINED for one in each.get(word, ()))
+            waiting.append(_referred(str(each.get("$ref", "")), root))
+    return tuple(found)
+
+
+def _referred(reference: str, root: Mapping[str, Any]) -> Any:
+    """What `#/$defs/name` stands for; None for what is in another document."""
+    document, _, way = reference.partition("#")
+    if document or not way:
+        return None
+    found: Any = root
+    for step in way.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def _inner(schema: Mapping[str, Any], key: object) -> Any:
+    properties = schema.get("properties")
+    if isinstance(key, int):
+        return schema.get("items")
+    if isinstance(properties, Mapping) and key in properties:
+        return properties[key]
+    return schema.get("additionalProperties")
