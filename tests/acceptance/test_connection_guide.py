@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -132,8 +133,10 @@ def test_a_distribution_with_an_entry_point_is_installed_and_found(tmp_path: Pat
         "setup(name='myservice-client', version='1.2', py_modules=['myservice'])\n"
     )
     ours = shutil.copytree(ROOT / "flowlang", tmp_path / "flowlang")
+    wheels.mkdir()
     for folder in (package, client, ours):
         _build(folder, wheels)
+    assert {"setup.py", "flowlang_myservice/provider.py"} <= _files_of_the_sdist(package)
     python = _environment(tmp_path / "env")
     reader = Reader(tmp_path, python, {"PYTHONPATH": tmp_path / "nowhere"})
     shutil.rmtree(ours)
@@ -147,9 +150,18 @@ def test_a_distribution_with_an_entry_point_is_installed_and_found(tmp_path: Pat
 
 
 def _build(folder: Path, wheels: Path) -> None:
-    command = [sys.executable, "setup.py", "-q", "bdist_wheel", "--dist-dir", str(wheels)]
+    """Both kinds of distribution, as the guide has it; what is installed is the wheel."""
+    command = [sys.executable, "setup.py", "sdist", "bdist_wheel"]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+    (wheel,) = (folder / "dist").glob("*.whl")
+    wheel.rename(wheels / wheel.name)
+
+
+def _files_of_the_sdist(folder: Path) -> set[str]:
+    (archive,) = (folder / "dist").glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        return {name.partition("/")[2] for name in opened.getnames()}
 
 
 def _environment(folder: Path) -> str:
