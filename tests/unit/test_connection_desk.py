@@ -226,3 +226,10 @@ async def test_a_connection_that_opens_late_is_told_as_that(
     answer = await ask(f"Run{which.capitalize()}", **ways[which])
     assert answer.status_code == 504
     assert "did not open within 0.02 s" in answer.message
+
+
+async def test_what_a_task_gives_tells_no_secret(ask: Ask) -> None:
+    """However deep it stands."""
+    value = ["a", {"b": "key sk_verysecret"}]
+    answer = await ask("RunTask", connection="north", task="parcel_echo", params={"value": value})
+    assert answer.fields == {"outputs": {"value": ["a", {"b": "key [redacted]"}]}}

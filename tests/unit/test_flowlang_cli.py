@@ -15,6 +15,7 @@ from flowlang.cli import main
 from flowlang.connections import ConnectionPlugin, plugin_registry
 from flowlang.flow import Flow
 from tests.unit.flowlang_plugins import Parcel, forgotten
+from tests.unit.test_flowlang_registry import plugin_folder
 
 pytestmark = pytest.mark.usefixtures("parcel")
 CONFIG = {
@@ -244,6 +245,24 @@ outputs: [w.depot, inputs.n, inputs.ok]
     assert main(told) == 0
     outputs = {"w.depot": "north", "inputs.n": 3, "inputs.ok": False}
     assert json.loads(capsys.readouterr().out)["outputs"] == outputs
+
+
+def test_the_plugin_folders_of_a_configuration_are_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To try a connection, and to run a flow over it."""
+    plugin_folder(tmp_path / "mine", "tool_shed")
+    Path("config.yml").write_text(
+        "connection_plugins: [mine]\nconnections: {shed: {type: tool_shed}}"
+    )
+    Path("f.yaml").write_text("flow: F\nsteps: [{task: tool_shed_look, connection: shed}]")
+    with forgotten("tool_shed"):
+        assert main(["connection", "test", "shed"]) == 0
+        assert "Connection 'shed' (tool_shed): opened" in capsys.readouterr().out
+    with forgotten("tool_shed"):
+        assert main(["run", "f.yaml", "--config", "config.yml"]) == 1
+        said = json.loads(capsys.readouterr().out)["error"]
+        assert said == "Task 'tool_shed_look' not found. Tasks of 'tool_shed': none"
 
 
 @pytest.fixture

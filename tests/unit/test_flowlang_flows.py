@@ -267,6 +267,29 @@ steps:
     }
 
 
+@pytest.mark.parametrize("branches", ["{exit: found}, {task: fail}", "{task: fail}, {exit: found}"])
+async def test_an_exit_does_not_hide_a_branch_that_failed(run: Run, branches: str) -> None:
+    """When both happen at once, the flow has failed."""
+
+    async def fail() -> None:
+        raise RuntimeError("wet")
+
+    told = await run(f"steps: [{{parallel: [{branches}]}}]", fail=fail)
+    assert (told["success"], told.get("cause")) == (False, "RuntimeError: wet")
+
+
+async def test_an_exit_inside_a_subflow_ends_the_subflow_alone(run: Run, tmp_path: Path) -> None:
+    """What it gives stands under the step, and the caller goes on."""
+    (tmp_path / "sub.yaml").write_text(
+        "flow: S\nsteps: [{exit: {reason: found, outputs: {n: 5}}}, {task: nosuch}]"
+    )
+    told = await run("""
+steps: [{id: s, subflow: sub}, {parcel_echo: {id: after, value: "${s.n}"}}]
+outputs: [after.value]
+""")
+    assert told == {"success": True, "outputs": {"after.value": 5}}
+
+
 async def test_a_subflow_uses_its_callers_connections(run: Run, tmp_path: Path) -> None:
     """Twice at once, with inputs and outputs; nothing is opened twice or closed early."""
     (tmp_path / "sub.yaml").write_text("""
