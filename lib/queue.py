@@ -47,7 +47,7 @@ class VconQueue:
 
     def set_vcon_ttl(self, vcon_uuid: str, seconds: int) -> bool:
         """Let a vCon go after so many seconds; False when there is none."""
-        return bool(installed().command_from_thread("EXPIRE", f"vcon:{vcon_uuid}", seconds))
+        return bool(installed().script_from_thread("expire", vcon_uuid, seconds))
 
     # vcon-server's asynchronous methods; on whichever loop they are called.
 

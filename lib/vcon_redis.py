@@ -62,16 +62,25 @@ class VconRedis:
         _store().put_from_thread(normalised(vcon_dict), ttl or 0)
 
     def set_expiry(self, vcon_id: str, ttl: int) -> bool:
-        """Let the vCon go after so many seconds; False when there is none."""
-        return bool(installed().command_from_thread("EXPIRE", _key(vcon_id), ttl))
+        """Let the vCon go after so many seconds; False when there is none.
+
+        While somebody needs it, such as the present run, they do not run yet.
+        """
+        return bool(installed().script_from_thread("expire", vcon_id, ttl))
 
     def get_ttl(self, vcon_id: str) -> int:
-        """Seconds that the vCon has left; -1 when it stays, -2 when there is none."""
-        return int(installed().command_from_thread("TTL", _key(vcon_id)))
+        """Seconds that the vCon has left; -1 when it stays, -2 when there is none.
+
+        Those that do not run yet, since somebody needs it, count as well.
+        """
+        left = int(installed().command_from_thread("TTL", _key(vcon_id)))
+        wished = installed().command_from_thread("HGET", _about(vcon_id), "expiry")
+        return int(wished) if left == -1 and wished else left
 
     def remove_expiry(self, vcon_id: str) -> bool:
         """Let the vCon stay; False when it would have stayed anyway, or there is none."""
-        return bool(installed().command_from_thread("PERSIST", _key(vcon_id)))
+        forgotten = installed().command_from_thread("HDEL", _about(vcon_id), "expiry")
+        return bool(installed().command_from_thread("PERSIST", _key(vcon_id)) or forgotten)
 
     # vcon-server's asynchronous methods. They are given a client, but a write through that would
     # not be refused when it must be; a thread can do what they ask for on whichever loop it is.
@@ -123,7 +132,7 @@ class AsyncVconRedis:
 
     async def set_expiry(self, vcon_id: str, ttl: int) -> bool:
         """Let the vCon go after so many seconds; False when there is none."""
-        return bool(await installed().command("EXPIRE", _key(vcon_id), ttl))
+        return bool(await installed().script("expire", vcon_id, ttl))
 
 
 def _store() -> VconStore:
@@ -135,6 +144,10 @@ def _canonical(document: Document | None) -> Document | None:
     if document is None or document.get("vcon") != CANONICAL_VERSION:
         return document and normalised(document)
     return with_todays_names(document)  # the version is no promise of whoever wrote it
+
+
+def _about(vcon_id: str) -> str:
+    return f"pc:about:{vcon_id}"
 
 
 def _key(vcon_id: str) -> str:

@@ -63,8 +63,9 @@ class Lease:
 
     def _renew(self) -> None:
         asked_at = time.monotonic()
-        if self._valid_until and asked_at >= self._valid_until:
-            self.lapses += 1
+        ran_out = asked_at >= self._valid_until
         milliseconds = int(self._seconds * 1000)
-        self._connection.script_from_thread("renew", self._worker, milliseconds)
+        known = self._connection.script_from_thread("renew", self._worker, milliseconds)
+        if self._valid_until and (ran_out or not known):  # clocks differ: Redis' counts as well
+            self.lapses += 1
         self._valid_until = asked_at + self._seconds

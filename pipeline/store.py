@@ -46,7 +46,7 @@ class VconStore:
         if run is None:
             await self._connection.command("JSON.SET", keys.vcon(document["uuid"]), ".", text)
             if expiry > 0:
-                await self._connection.command("EXPIRE", keys.vcon(document["uuid"]), expiry)
+                await self._connection.script("expire", document["uuid"], expiry)
         elif _can_wait(run, document["uuid"], expiry):
             run.memory.write(document["uuid"], text)
         elif not await self._connection.script("journal", *_fenced(run, document, text, expiry)):
@@ -64,7 +64,7 @@ class VconStore:
         if run is None:
             self._connection.command_from_thread("JSON.SET", keys.vcon(document["uuid"]), ".", text)
             if expiry > 0:
-                self._connection.command_from_thread("EXPIRE", keys.vcon(document["uuid"]), expiry)
+                self._connection.script_from_thread("expire", document["uuid"], expiry)
         elif _can_wait(run, document["uuid"], expiry):
             run.memory.write(document["uuid"], text)
         elif not self._connection.script_from_thread(

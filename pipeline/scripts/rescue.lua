@@ -4,7 +4,7 @@
 --
 -- Which of several vCons killed the process cannot be known, so none of them is blamed: they are
 -- marked to run alone next time. Only a vCon that dies alone has used up an attempt.
--- uses: wake_waiting
+-- uses: hold_back, wake_waiting
 local worker = ARGV[1]
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 1 then
   return -1
@@ -25,6 +25,7 @@ for _, each in ipairs(held) do
   local count = past and tonumber(string.match(past, '^(%d+)')) or 0
   redis.call('HSET', attempts, element, (count + blamed) .. '\n' .. run .. '\n1')
   redis.call('HDEL', 'pc:locks', uuid)
+  hold_back(uuid)
   redis.call('LPUSH', list, element)
   wake_waiting(uuid)
 end

@@ -62,6 +62,18 @@ def test_a_lease_is_not_valid_before_it_is_taken(redis: RedisConnection):
     assert not Lease(redis, "one", 60).valid
 
 
+def test_who_was_taken_for_dead_is_told(redis: RedisConnection, client: Redis):
+    """Also if its own clock has not moved, as in a machine that was asleep."""
+    lease = Lease(redis, "one", 60)
+    lease.start()
+    lease._renew()
+    assert lease.lapses == 0
+    client.delete(keys.worker("one"))
+    lease._renew()
+    assert (lease.lapses, lease.valid) == (1, True)
+    lease.stop()
+
+
 def test_a_started_lease_is_known_to_everybody(redis: RedisConnection, client: Redis):
     """The worker is in the register, and its key lives as long as the lease."""
     lease = Lease(redis, "one", 60)

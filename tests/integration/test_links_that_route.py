@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 from lib.queue import VconQueue
+from lib.vcon_redis import VconRedis
 from links import delay, expire_vcon, sampler, tag, tag_router
 from pipeline.connection import RedisConnection
 from tests.integration.pipeline_fixtures import Scene, a_vcon, configured, link, new_uuid, storage
@@ -76,6 +77,32 @@ async def test_an_expiry_begins_when_the_run_is_over(scene: Scene, client: Redis
     assert during == [-1]
     assert 0 < int(client.ttl(f"vcon:{vcon_uuid}")) <= 50
     assert await expire_vcon.run(new_uuid(), "expire", None) is None
+
+
+async def test_no_time_to_live_runs_while_a_run_needs_the_vcon(scene: Scene, client: Redis):
+    """Not for a moment, in whichever way it was set: the process may end just then."""
+    during: list[int] = []
+
+    def expires(uuid: str, _name: str, _options: object) -> str:
+        document = VconRedis().get_vcon_dict(uuid) or {}
+        ways = [
+            lambda: VconRedis().set_expiry(uuid, 50),
+            lambda: VconQueue().set_vcon_ttl(uuid, 50),
+            lambda: VconRedis().store_vcon_dict(document, ttl=50),
+        ]
+        for way in ways:
+            way()
+            during.append(int(client.ttl(f"vcon:{uuid}")))
+            assert VconRedis().get_ttl(uuid) == 50
+            assert VconRedis().remove_expiry(uuid)
+            assert VconRedis().get_ttl(uuid) == -1
+        return uuid if VconRedis().set_expiry(uuid, 40) else ""
+
+    await scene.start(configured(links=[link(expires)], storages=[storage()], egress=()))
+    [vcon_uuid] = await scene.feed()
+    assert (await scene.ended()).status == "done"
+    assert during == [-1, -1, -1]
+    assert 0 < int(client.ttl(f"vcon:{vcon_uuid}")) <= 40
 
 
 async def test_who_is_not_in_the_sample_is_halted(scene: Scene):

@@ -250,6 +250,16 @@ async def test_a_claim_whose_reply_was_lost_can_be_given_back(lists: Lists):
     assert (await lists.claim()).attempt == 1
 
 
+async def test_what_goes_back_does_not_expire_on_the_way(lists: Lists, client: Redis):
+    """Whoever gave it a time to live, by whatever means; it is remembered for later."""
+    [vcon_uuid] = lists.push("in")
+    await lists.claim()
+    client.set(f"vcon:{vcon_uuid}", "x", ex=50)
+    await lists.die()
+    assert client.ttl(f"vcon:{vcon_uuid}") == -1
+    assert int(client.hget(f"pc:about:{vcon_uuid}", "expiry")) in (49, 50)
+
+
 # --- settling
 
 
