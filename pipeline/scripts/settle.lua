@@ -95,7 +95,9 @@ else
     local letters = ARGV[i]
     -- a storage's dead letters hold what the links made; an ingress list's, what came in
     local who = string.sub(letters, 1, 12) == 'DLQ:storage:' and out or uuid
-    if redis.call('HSET', 'pc:dead:' .. letters, who, ARGV[i + 1]) == 1 then
+    local is_new = redis.call('HSET', 'pc:dead:' .. letters, who, ARGV[i + 1]) == 1
+    -- the reason of an entry that somebody else has taken out may still be there
+    if is_new or not redis.call('LPOS', letters, who) then
       redis.call('RPUSH', letters, who)
     end
     redis.call('SADD', 'pc:holds:' .. who, letters)

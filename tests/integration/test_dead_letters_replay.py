@@ -79,6 +79,31 @@ async def test_a_replay_that_fails_again_is_a_dead_letter_again(
     assert (ops.holders(vcon_uuid), ops.left(vcon_uuid)) == ({"DLQ:in"}, FOR_EVER)
 
 
+async def test_what_another_program_replays_is_a_dead_letter_again(
+    ops: Operations, guests: Guests
+) -> None:
+    """One moved back by hand that fails before anybody notices is in the list once more."""
+    [vcon_uuid] = await failed(ops, guests, "second")
+    ops.client.lmove("DLQ:in", "in", "LEFT", "RIGHT")
+    guests.failing = {"first"}
+    await ops.work()
+    await ops.sweep()
+    assert (ops.list("DLQ:in"), ops.holders(vcon_uuid)) == ([vcon_uuid], {"DLQ:in"})
+    assert ops.workers.reason("DLQ:in", vcon_uuid)["step"] == "first"
+
+
+async def test_a_vcon_that_fails_twice_stands_in_the_list_once(
+    ops: Operations, guests: Guests
+) -> None:
+    """Queued again while its dead letter still lies there, it changes the reason only."""
+    [vcon_uuid] = await failed(ops, guests, "second")
+    await ops.intake.enqueue([vcon_uuid], "in")
+    guests.failing = {"first"}
+    await ops.work()
+    assert ops.list("DLQ:in") == [vcon_uuid]
+    assert ops.workers.reason("DLQ:in", vcon_uuid)["step"] == "first"
+
+
 async def test_a_replayed_run_is_a_new_one(ops: Operations, guests: Guests) -> None:
     """The failed run stays for a while, and the new one can be asked for at once."""
     [vcon_uuid] = await failed(ops, guests, "second")
