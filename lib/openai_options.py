@@ -38,13 +38,16 @@ _MISSING = (
 )
 
 
+USAGE_URL = "who is told, in a POST, how many tokens or seconds each call used"
+USAGE_TOKEN = "the bearer token for that"  # noqa: S105 -- a description
+"""What is to be said of two of the options."""
+
+
 class UsageOptions(PatientOptions):
     """Where a guest reports what a vendor will charge for."""
 
-    send_ai_usage_data_to_url: str = Field(
-        "", description="who is told, in a POST, how many tokens or seconds each call used"
-    )
-    ai_usage_api_token: SecretStr = Field(UNSET, description="the bearer token for that")
+    send_ai_usage_data_to_url: str = Field("", description=USAGE_URL)
+    ai_usage_api_token: SecretStr = Field(UNSET, description=USAGE_TOKEN)
 
 
 class ProxyOptions(UsageOptions):

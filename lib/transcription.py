@@ -8,7 +8,15 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
-from lib.dialogs import Entry, add_analysis, analysis_of, measured_duration, media, recordings
+from lib.dialogs import (
+    Entry,
+    add_analysis,
+    analysis_of,
+    duration_of,
+    measured_duration,
+    media,
+    recordings,
+)
 from lib.metrics import increment_counter, record_histogram
 from lib.openai_options import ProxyOptions
 from lib.patience import VendorError, ask
@@ -76,8 +84,8 @@ async def _measured(dialog: Entry, vendor: Vendor) -> Transcript | None:
     return transcript
 
 
-async def transcribe_by_proxy(options: ProxyOptions, model: str, dialog: Entry) -> str:
-    """What a LiteLLM proxy hears in a recording.
+async def transcribe_by_proxy(options: ProxyOptions, model: str, dialog: Entry) -> Transcript:
+    """What a LiteLLM proxy answers to a recording, with the `text` that it hears.
 
     Raises:
         VendorError: when there is no answer in the end, or none in words.
@@ -95,7 +103,20 @@ async def transcribe_by_proxy(options: ProxyOptions, model: str, dialog: Entry) 
         lambda: client.audio.transcriptions.create(model=model, file=file),
         *(options.patience, "the LiteLLM proxy"),
     )
-    return str(text_of(answer, "the LiteLLM proxy"))
+    text = text_of(answer, "the LiteLLM proxy")
+    return {**answer.model_dump(mode="json", exclude_none=True), "text": text}
+
+
+def used(answer: Transcript, dialog: Entry) -> tuple[str, float, float]:
+    """What an answer of OpenAI's kind cost: the unit, and how many of input and of output.
+
+    Some models are paid by the token, and some by the second, which not every server tells.
+    """
+    usage = answer.get("usage") or {}
+    if tokens := usage.get("input_tokens"):
+        return "tokens", tokens, usage.get("output_tokens") or 0
+    told = (usage.get("seconds"), answer.get("duration"), duration_of(dialog))
+    return "seconds", next((round(float(each)) for each in told if each), 0), 0
 
 
 def text_of(answer: Any, server: str) -> str:

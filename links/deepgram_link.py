@@ -29,7 +29,7 @@ from lib.http_client import shared_client
 from lib.metrics import record_histogram
 from lib.openai_options import UNSET, ProxyOptions
 from lib.patience import VendorError, ask
-from lib.transcription import Transcript, Vendor, add_transcripts, transcribe_by_proxy
+from lib.transcription import Transcript, Vendor, add_transcripts, transcribe_by_proxy, used
 
 with warnings.catch_warnings():
     # It imports itself when it is first used, in the middle of a vCon, and uses old names then.
@@ -40,6 +40,9 @@ with warnings.catch_warnings():
 only_through_lib = True
 
 log = logging.getLogger(__name__)
+
+REPORTED = "DEEPGRAM_TRANSCRIBE"
+"""What its usage is reported as."""
 
 HOST = "https://api.deepgram.com"
 
@@ -83,12 +86,18 @@ async def run(
 
     async def transcribe(dialog: Entry) -> Transcript | None:
         if options.has_proxy:
-            return {"transcript": await transcribe_by_proxy(options, options.model, dialog)}
+            return await _by_proxy(dialog, vcon_uuid, options)
         return _certain(await _transcribed(dialog, vcon_uuid, options), vcon_uuid, options)
 
     schema = {"opts": options.kept}
     vendor = Vendor("deepgram", "deepgram", transcribe, options.minimum_duration, schema)
     return await add_transcripts(vcon_uuid, vendor)
+
+
+async def _by_proxy(dialog: Entry, vcon_uuid: str, options: Options) -> Transcript:
+    answer = await transcribe_by_proxy(options, options.model, dialog)
+    await report_usage(options, vcon_uuid, REPORTED, options.model, *used(answer, dialog))
+    return {"transcript": answer["text"]}
 
 
 def _certain(transcript: Transcript, vcon_uuid: str, options: Options) -> Transcript | None:
@@ -122,7 +131,7 @@ async def _transcribed(dialog: Entry, vcon_uuid: str, options: Options) -> dict[
     said = answer.model_dump(mode="json", exclude_none=True)
     seconds = round((said.get("metadata") or {}).get("duration") or 0)
     model = str(options.api.get("model", ""))
-    await report_usage(options, vcon_uuid, "DEEPGRAM_TRANSCRIBE", model, "seconds", seconds)
+    await report_usage(options, vcon_uuid, REPORTED, model, "seconds", seconds)
     return _best(said)
 
 

@@ -25,7 +25,7 @@ from lib.dialogs import Entry, duration_of, media
 from lib.openai_client import get_async_openai_client
 from lib.openai_options import OpenAIOptions
 from lib.patience import ask
-from lib.transcription import Transcript, Vendor, add_transcripts, file_name, text_of
+from lib.transcription import Transcript, Vendor, add_transcripts, file_name, text_of, used
 
 only_through_lib = True
 
@@ -70,10 +70,8 @@ async def run(
     async def transcribe(dialog: Entry) -> Transcript:
         parts = await asyncio.to_thread(_parts, dialog, options)
         transcript = combined([await _heard(part, options) for part in parts])
-        used = transcript.get("usage") or {}
-        tokens = (used.get("input_tokens", 0), used.get("output_tokens", 0))
-        what = (vcon_uuid, "OPENAI_TRANSCRIBE", options.model, "tokens")
-        await report_usage(options, *what, *tokens)
+        what = (vcon_uuid, "OPENAI_TRANSCRIBE", options.model)
+        await report_usage(options, *what, *used(transcript, dialog))
         return transcript
 
     schema = {"opts": options.kept}
@@ -85,15 +83,19 @@ def combined(answers: Sequence[Transcript]) -> Transcript:
     """The answers to all parts of a recording in one."""
     if len(answers) == 1:
         return answers[0]
-    used = [each.get("usage") or {} for each in answers]
-    names = ("input_tokens", "output_tokens", "total_tokens")
-    sums = {name: sum(each.get(name) or 0 for each in used) for name in names}
     return {
         **answers[0],
         "text": " ".join(each["text"] for each in answers if each["text"]),
-        "usage": {"type": "tokens", **sums},
+        "usage": _sum([each.get("usage") or {} for each in answers]),
         "chunked_transcription": {"total_chunks": len(answers), "chunk_results": list(answers)},
     }
+
+
+def _sum(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    by_time = any(each.get("type") == "duration" for each in usages)
+    names = ("seconds",) if by_time else ("input_tokens", "output_tokens", "total_tokens")
+    sums = {name: sum(each.get(name) or 0 for each in usages) for name in names}
+    return {"type": "duration" if by_time else "tokens", **sums}
 
 
 def _parts(dialog: Entry, options: Options) -> list[tuple[str, bytes]]:

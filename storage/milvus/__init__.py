@@ -16,6 +16,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from lib.ai_usage import report_usage
 from lib.metrics import increment_counter
 from lib.openai_client import get_async_openai_client
 from lib.patience import ask
@@ -43,7 +44,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
         return
     row = {
         **facts(document, text),
-        "embedding": await _vector(text, options),
+        "embedding": await _vector(vcon_uuid, text, options),
         "embedding_model": options.embedding_model,
         "embedding_version": "1.0",
     }
@@ -67,13 +68,16 @@ async def close() -> None:
     await asyncio.to_thread(collection.close)
 
 
-async def _vector(text: str, options: Options) -> list[float]:
+async def _vector(vcon_uuid: str, text: str, options: Options) -> list[float]:
     client = get_async_openai_client(options.access, timeout=options.timeout)
     told = text[: options.max_embedding_chars]
     answer = await ask(
         lambda: client.embeddings.create(input=told, model=options.embedding_model),
         *(options.patience, "the embedding server"),
     )
+    tokens = answer.usage.prompt_tokens if answer.usage else 0
+    what = (vcon_uuid, "MILVUS_EMBEDDING", options.embedding_model, "tokens")
+    await report_usage(options, *what, tokens)
     vector = list(answer.data[0].embedding)
     if len(vector) != options.embedding_dim:
         raise ValueError(

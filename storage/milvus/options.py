@@ -2,7 +2,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr
 
-from lib.openai_options import OpenAIOptions
+from lib.openai_options import UNSET, USAGE_TOKEN, USAGE_URL, OpenAIOptions
 
 
 class Options(OpenAIOptions):
@@ -23,6 +23,8 @@ class Options(OpenAIOptions):
     pq_m: int = Field(8, description="parts of a vector, for `IVF_PQ`")
     pq_nbits: int = Field(8, description="bits of each, for `IVF_PQ`")
     n_trees: int = Field(50, description="trees, for `ANNOY`")
+    send_ai_usage_data_to_url: str = Field("", description=f"+ {USAGE_URL}")
+    ai_usage_api_token: SecretStr = Field(UNSET, description=f"+ {USAGE_TOKEN}")
     uri: str = Field(
         "", description="+ in the place of `host` and `port`: a URL, or the path of a file"
     )

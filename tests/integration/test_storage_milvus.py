@@ -124,6 +124,18 @@ async def test_without_a_vector_nothing_is_kept(options: dict[str, Any], vendors
     assert await asyncio.to_thread(rows) == []
 
 
+async def test_the_tokens_of_a_vector_are_reported(
+    options: dict[str, Any], vendors: StandIn
+) -> None:
+    """Where somebody wants to know."""
+    usage = {"send_ai_usage_data_to_url": f"{vendors.base}/usage", "ai_usage_api_token": KEY}
+    await milvus.save(UUID, options | usage)
+    [report] = vendors.asked("/usage")
+    assert (report["record_id"], report["sub_type"]) == (UUID, "MILVUS_EMBEDDING")
+    assert (report["ai_model"], report["unit_type"]) == ("text-embedding-3-small", "tokens")
+    assert (report["input_units"], report["output_units"]) == (1, 0)
+
+
 async def test_delete_says_whether_there_was_anything(options: dict[str, Any]) -> None:
     """True once, then False."""
     await milvus.save(UUID, options)
