@@ -13,7 +13,7 @@ from flowlang.exceptions import FlowLangError
 from flowlang.references import resolved
 from pipeline.service_connections import Result, installed
 
-_STATEMENTS = ("query", "queries")
+_STATEMENTS = ("query", "queries", "filter_by_formula")
 _OF_THE_VCON = re.compile(r"\$\{\s*(vcon|link)\b")
 
 
@@ -57,19 +57,20 @@ def require_fixed_statements(params: Mapping[str, Any]) -> None:
 
     Raises `ValueError`; to be asked when options are checked.
     """
-    if any(_OF_THE_VCON.search(text) for text in _statements(params)):
-        raise ValueError(
-            "params.query: whoever wrote the vCon could change the statement; write a placeholder,"
-            " and the value into params.params"
-        )
+    for name, text in _statements(params):
+        if _OF_THE_VCON.search(text):
+            raise ValueError(
+                f"params.{name}: whoever wrote the vCon could change the statement; write a"
+                " placeholder, and the value into params.params"
+            )
 
 
-def _statements(params: Mapping[str, Any]) -> Iterator[str]:
-    for key in _STATEMENTS:
-        for each in params[key] if isinstance(params.get(key), list) else [params.get(key)]:
+def _statements(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in _STATEMENTS:
+        for each in params[name] if isinstance(params.get(name), list) else [params.get(name)]:
             text = each.get("query") if isinstance(each, Mapping) else each
             if isinstance(text, str):
-                yield text
+                yield name, text
 
 
 def _outputs(what: str, result: Result) -> dict[str, Any]:

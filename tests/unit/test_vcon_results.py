@@ -60,11 +60,12 @@ def test_a_tag_of_the_same_name_has_the_new_value() -> None:
         {"query": "SELECT '${vcon.subject}'"},
         {"queries": [{"query": "SELECT 1"}, {"query": "${vcon.subject}"}]},
         {"queries": ["x ${link.name}"]},
+        {"filter_by_formula": "{Tel} = '${vcon.parties[0].tel}'"},
     ],
 )
 def test_a_vcon_cannot_change_a_statement(params: dict[str, Any]) -> None:
     """A start refuses what would let it; values go into the statement's parameters."""
-    with pytest.raises(ValueError, match="could change the statement"):
+    with pytest.raises(ValueError, match=f"params.{next(iter(params))}: .* could change the"):
         Options(connection="c", task="pg_query", params=params)
     safe = {"query": "SELECT $1", "params": ["${vcon.subject}"]}
     assert Options(connection="c", task="pg_query", params=safe).params == safe
