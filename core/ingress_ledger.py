@@ -1,7 +1,7 @@
 """What partners did, in Postgres: what keys were used for, the audit, pruning."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -49,8 +49,8 @@ _PRUNE = {
     "WHERE day < {limit} LIMIT :batch FOR UPDATE SKIP LOCKED)",
     "audit_events": "id IN (SELECT id FROM audit_events WHERE at < {limit} "
     "LIMIT :batch FOR UPDATE SKIP LOCKED)",
-    "ingress_keys": "id IN (SELECT id FROM ingress_keys WHERE source = 'action' AND "
-    "(revoked_at < {limit} OR expires_at < {limit}) LIMIT :batch FOR UPDATE SKIP LOCKED)",
+    "ingress_keys": "id IN (SELECT id FROM ingress_keys WHERE secret_sha256 <> ALL(:configured) "
+    "AND (revoked_at < {limit} OR expires_at < {limit}) LIMIT :batch FOR UPDATE SKIP LOCKED)",
     "tokens": "id IN (SELECT id FROM tokens WHERE deleted_at < {limit} OR expires_at < {limit} "
     "LIMIT :batch FOR UPDATE SKIP LOCKED)",
     "services": "id IN (SELECT id FROM services WHERE deleted_at < {limit} "
@@ -133,21 +133,27 @@ class IngressLedger:
             rows = session.scalars(statement)
             return [AuditEvent.model_validate(row, from_attributes=True) for row in rows]
 
-    def prune(self, days: Mapping[str, int], batch: int = 1000) -> int:
+    def prune(
+        self, days: Mapping[str, int], configured: Sequence[str] = (), batch: int = 1000
+    ) -> int:
         """Delete what is older than so many days, by table; 0 keeps everything. How many rows.
 
-        Each batch is a transaction of its own and waits for no other writer.
+        Keys whose hashes are `configured` stay, dead or not: the row is what keeps one that was
+        revoked from coming back. Each batch is a transaction of its own and waits for no writer.
         """
-        return sum(self._prune(table, kept, batch) for table, kept in days.items() if kept > 0)
+        limits = {"batch": batch, "configured": list(configured)}
+        return sum(
+            self._prune(table, limits | {"days": kept}) for table, kept in days.items() if kept > 0
+        )
 
-    def _prune(self, table: str, days: int, batch: int) -> int:
+    def _prune(self, table: str, limits: Mapping[str, Any]) -> int:
         which = _PRUNE[table].format(limit=_LIMIT)
         statement = text(f"DELETE FROM {table} WHERE {which} RETURNING 1")  # noqa: S608 -- names of our own
-        total, pruned = 0, batch
-        while pruned == batch:
+        total, pruned = 0, limits["batch"]
+        while pruned == limits["batch"]:
             with self._database.transaction() as session:
                 session.execute(text("SET LOCAL patchcord.pruning = 'on'"))
-                pruned = len(session.execute(statement, {"days": days, "batch": batch}).all())
+                pruned = len(session.execute(statement, limits).all())
             total += pruned
         return total
 

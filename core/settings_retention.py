@@ -16,7 +16,9 @@ class RetentionSettings(BaseModel):
         0, ge=0, description="Days that it is known who brought a vCon in; 0 keeps it."
     )
     key_retention_days: int = Field(
-        400, ge=0, description="Days a dead ingress key or token stays in Postgres; 0 keeps it."
+        400,
+        ge=0,
+        description="Days a dead ingress key, token or service stays in Postgres; 0 keeps it.",
     )
 
     @property

@@ -142,9 +142,8 @@ class PipelineFront:
         await self._keeper.sweep(lists_of(self._configuration.config))
 
     async def _prune(self) -> None:
-        settings, ledger = self._settings, self._partners.records.ledger
-        await self._archive.prune(settings.run_retention_days)
-        await asyncio.to_thread(ledger.prune, settings.retention_days)
+        await self._archive.prune(self._settings.run_retention_days)
+        await self._partners.prune(self._settings.retention_days)
 
     async def worker_died(self, worker_id: str) -> None:
         """One of our own is certainly dead: nobody needs to wait for its lease.

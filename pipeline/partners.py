@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Mapping
 
 from core.errors import UnavailableError
 from core.ingress_keys import hashed
@@ -75,6 +76,20 @@ class Partners:
         while not await self._synced():  # noqa: ASYNC110 -- Postgres has no event for it
             await asyncio.sleep(RETRY_SECONDS)
 
+    async def prune(self, days: Mapping[str, int]) -> None:
+        """Forget rows that are older than so many days, by table; 0 keeps everything.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached.
+        """
+        configured = [digest for digests in self._configured().values() for digest in digests]
+        await asyncio.to_thread(self.records.ledger.prune, days, configured)
+
+    def _configured(self) -> dict[str, list[str]]:
+        """The hashes of the configuration's keys, by list."""
+        auth = self._configuration.config.ingress_auth
+        return {name: [hashed(key) for key in keys] for name, keys in auth.items()}
+
     async def _find(self, digest: str) -> IngressKey | None:
         """Look a key up once those of the configuration are there: none is called wrong before."""
         with contextlib.suppress(TimeoutError):
@@ -85,10 +100,8 @@ class Partners:
         return await self._briefly(self.records.keys.find, digest)
 
     async def _synced(self) -> bool:
-        auth = self._configuration.config.ingress_auth
-        configured = {name: [hashed(key) for key in keys] for name, keys in auth.items()}
         try:
-            await asyncio.to_thread(self.records.keys.sync, configured)
+            await asyncio.to_thread(self.records.keys.sync, self._configured())
         except UnavailableError as error:
             log.debug("ingress keys wait for Postgres", extra={"cause": str(error)})
             return False

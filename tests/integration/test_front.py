@@ -15,7 +15,8 @@ from redis import Redis
 
 from core.database import Database
 from core.errors import ConfigurationError, ForbiddenError, UnknownNameError
-from core.ingress_ledger import PartnerRecords
+from core.ingress_keys import hashed
+from core.ingress_ledger import IngressLedger, PartnerRecords
 from core.ingress_owners import OURS, VconOwners
 from core.settings import Settings
 from pipeline import configuration, connection, keys
@@ -151,6 +152,23 @@ async def test_our_own_dead_are_not_waited_for(opened: Opened) -> None:
 async def test_old_runs_are_pruned(opened: Opened) -> None:
     """At once, and with the days of the settings."""
     await opened.until(lambda: opened.history.days == [7])
+
+
+async def test_what_partners_leave_behind_is_pruned(
+    config: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each table by its own setting; keys of the configuration stay."""
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(IngressLedger, "prune", lambda _, *limits: asked.append(limits))
+    await asyncio.to_thread(config.write_text, f"{GOOD}ingress_auth: {{in: [key-1, key-2]}}\n")
+    days = {
+        f"{kind}_retention_days": n for n, kind in enumerate(("audit", "usage", "owner", "key"))
+    }
+    async with at_work(config, redis_url, **days) as opened:
+        await opened.until(lambda: asked)
+    by_table = {"audit_events": 0, "ingress_usage": 1, "vcon_owners": 2}
+    by_table |= dict.fromkeys(("ingress_keys", "tokens", "services"), 3)
+    assert asked == [(by_table, [hashed("key-1"), hashed("key-2")])]
 
 
 async def test_who_brought_vcons_in_is_written_down(

@@ -13,7 +13,6 @@ from core.database import Database
 from core.errors import ConflictError, UnknownNameError
 from core.ingress_keys import IngressKeys, hashed
 from core.ingress_ledger import IngressLedger, Used
-from core.ingress_owners import OURS, VconOwners
 from core.settings import DatabaseSettings
 from schemas.ingress_key import Author, IngressKey, NewKey
 
@@ -153,29 +152,3 @@ def test_usage_adds_up_by_key_and_day(keys: IngressKeys, ledger: IngressLedger):
     assert ledger.usage(None, "in", today + timedelta(days=1)) == [later]
     assert ledger.usage(uuid4(), None, None) == ledger.usage(None, "other", None) == []
     assert (found(keys, "s").use_count, found(keys, "s").last_used_at) == (8, noon)
-
-
-def test_old_rows_are_pruned_in_batches(
-    keys: IngressKeys, ledger: IngressLedger, database: Database
-):
-    """Of each table only what is older goes; 0 days keep everything."""
-    kept, old = made(keys, "kept"), made(keys, "old")
-    keys.revoke(old.id, ADMIN)
-    ledger.add_usage(date(2020, 1, 1), {kept.id: Used(1)})
-    ledger.add_usage(datetime.now(UTC).date(), {kept.id: Used(1)})
-    VconOwners(database).confirm({str(uuid4()): OURS for _ in range(5)})
-    execute(database, "UPDATE vcon_owners SET created_at = '2020-01-01'")
-    execute(
-        database,
-        "UPDATE ingress_keys SET revoked_at = '2020-01-01' WHERE revoked_at < now()",
-    )
-    execute(
-        database,
-        "INSERT INTO audit_events (at, action, actor, target, detail)"
-        " VALUES ('2020-01-01', 'x', 'x', 'x', '{}')",
-    )
-    tables = ("vcon_owners", "ingress_usage", "audit_events", "ingress_keys", "tokens", "services")
-    assert ledger.prune(dict.fromkeys(tables, 0)) == 0
-    assert ledger.prune(dict.fromkeys(tables, 30), batch=2) == 5 + 1 + 1 + 1
-    assert keys.all(None) == [found(keys, "kept")]
-    assert len(ledger.usage(None, None, None)) == 1
