@@ -78,7 +78,7 @@ class IngressKeys:
                 label=old.label,
                 requests_per_minute=old.requests_per_minute,
                 max_vcon_bytes=old.max_vcon_bytes,
-                expires_at=old.expires_at and now + (old.expires_at - old.created_at),
+                expires_at=_as_long_as_the_newest(session, old.lineage, now),
                 **_fresh(secret_sha256, now, lineage=old.lineage),
             )
             end = now + timedelta(hours=grace_hours)
@@ -155,6 +155,16 @@ def _later(now: datetime, *, days: float | None) -> datetime | None:
         return None if days is None else now + timedelta(days=days)
     except OverflowError:
         raise InvalidError("expires_in_days: too far away") from None
+
+
+def _as_long_as_the_newest(session: Session, lineage: UUID, now: datetime) -> datetime | None:
+    """When a key of a lineage expires that is made now.
+
+    The newest was not rotated yet: its end is not that of a grace, but the one it was made with.
+    """
+    newest = select(_Key).where(_Key.lineage == lineage).order_by(_Key.created_at.desc()).limit(1)
+    row = session.scalars(newest).one()
+    return row.expires_at and now + (row.expires_at - row.created_at)
 
 
 def _locked(session: Session, key_id: UUID) -> IngressKeyRecord:

@@ -76,6 +76,18 @@ def test_a_rotated_key_works_on_for_a_while(keys: IngressKeys):
     assert new.expires_at is None
 
 
+@pytest.mark.parametrize("days", [None, 10])
+def test_a_key_rotated_again_has_the_life_it_was_made_for(keys: IngressKeys, days: float | None):
+    """Whichever key of the lineage is rotated, the end of a grace is not taken for its own."""
+    old = made(keys, "old", days)
+    first = keys.rotate(old.id, hashed("lost"), 2, ADMIN)
+    again = keys.rotate(old.id, hashed("new"), 2, ADMIN)
+    last = keys.rotate(first.id, hashed("newest"), 0, ADMIN)
+    for key in (first, again, last):
+        life = key.expires_at and key.expires_at - key.created_at
+        assert life == (days and timedelta(days=days))
+
+
 def test_what_no_longer_works_is_not_rotated(keys: IngressKeys):
     """A revoked key would otherwise come back to life."""
     key = made(keys)
