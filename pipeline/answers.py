@@ -5,7 +5,8 @@ import uuid
 from core.errors import UnavailableError
 from core.ports_relay import AnswerRelay, Company
 from pipeline import keys
-from pipeline.connection import CommandRefused, RedisConnection, Reply
+from pipeline.connection import CommandRefused, RedisConnection
+from pipeline.connection_batches import Reply
 
 KEPT_SECONDS = 30
 """How long an answer may lie in the list: as long as the Plugboard waits for it."""

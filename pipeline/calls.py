@@ -10,6 +10,7 @@ from typing import Any
 
 from core.errors import ConflictError, GuestError
 from pipeline.connection import RedisConnection
+from pipeline.connection_errors import lacked_memory
 from pipeline.deadline import time_limit
 from pipeline.live_run import ThreadCall, current_call
 from pipeline.modules import LoadedStorage
@@ -105,8 +106,10 @@ class GuestCalls:
                 return await attempt()
             except ConflictError:  # the run is not ours any more
                 raise
-            except Exception:
-                if not await self._connection.reachable():
+            except Exception as error:
+                if not await self._connection.ends_runs():
+                    await self._connection.wait_until_runs_end()
+                elif lacked_memory(error):
                     await self._connection.wait_until_reachable()
                 elif self._connection.failures != failures and flaps < FLAPS:
                     flaps += 1

@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import hiredis
 import redis
 import redis.asyncio
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from core.errors import UnavailableError
 from pipeline import keys
+from pipeline.connection_batches import Reply, packed, replies
 from pipeline.connection_errors import stops_leases, translated
 from pipeline.connection_threads import ThreadConnections
 from pipeline.patience import Patience
@@ -28,9 +28,6 @@ REPLY_SECONDS = 10.0
 
 CommandRefused = ResponseError
 """Redis answered with an error of its own: an unknown command, a wrong type, no permission."""
-
-type Reply = Any
-"""What Redis answers: the driver does not type it."""
 
 
 class RedisConnection:
@@ -65,7 +62,7 @@ class RedisConnection:
         Raises:
             UnavailableError: when Redis cannot be reached.
         """
-        packed = _packed(words)  # here, so that words that cannot be sent hurt nobody else
+        command = packed(words)  # here, so that words that cannot be sent hurt nobody else
         loop = asyncio.get_running_loop()
         if loop is not (self._home or loop):  # a guest's own, in a thread: no neighbours of ours
             return await asyncio.to_thread(self.command_from_thread, *words)
@@ -73,7 +70,7 @@ class RedisConnection:
         reply: asyncio.Future[Reply] = loop.create_future()
         if not self._pending:
             loop.call_soon(self._start_flush)
-        self._pending.append((packed, reply))
+        self._pending.append((command, reply))
         return await reply
 
     async def script(self, name: str, *arguments: Any) -> Reply:
@@ -114,7 +111,7 @@ class RedisConnection:
             UnavailableError: when Redis cannot be reached.
         """
         try:
-            return self._threads.reply(_packed(words))
+            return self._threads.reply(packed(words))
         except (RedisError, OSError) as error:
             raise self._translated(error) from error
 
@@ -129,35 +126,15 @@ class RedisConnection:
         task.add_done_callback(self._flushes.discard)
 
     async def _flush(self, batch: list[tuple[bytes, asyncio.Future[Reply]]]) -> None:
-        replies = await self._replies([packed for packed, _ in batch])
-        for (_, future), reply in zip(batch, replies, strict=True):
+        commands = [command for command, _ in batch]
+        answers = await replies(self._aio.connection_pool, commands, REPLY_SECONDS)
+        for (_, future), reply in zip(batch, answers, strict=True):
             if future.done():  # its caller was cancelled
                 continue
             if isinstance(reply, Exception):
                 future.set_exception(self._translated(reply))
             else:
                 future.set_result(reply)
-
-    async def _replies(self, commands: list[bytes]) -> list[Reply]:
-        """Each command's reply, errors included; the same error for all when Redis is away.
-
-        The driver's own pipeline does this in five times the time: it packs commands in Python,
-        and sets a timeout for each reply.
-        """
-        pool = self._aio.connection_pool
-        connection = None
-        try:
-            async with asyncio.timeout(REPLY_SECONDS):
-                connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-                await connection.send_packed_command(commands)
-                return [await _reply(connection) for _ in commands]
-        except (RedisError, OSError) as error:
-            if connection is not None:  # there may be replies left on it
-                await connection.disconnect(nowait=True)
-            return [error] * len(commands)
-        finally:
-            if connection is not None:
-                await pool.release(connection)
 
     async def wait_for_element(self, name: str, seconds: float) -> bool:
         """Block until a list has an element, without taking it; False after `seconds`.
@@ -194,8 +171,15 @@ class RedisConnection:
 
     async def reachable(self) -> bool:
         """Whether Redis answers just now and takes writes, for which it may lack the memory."""
+        return await self._takes(self._probe)
+
+    async def ends_runs(self) -> bool:
+        """Whether Redis answers just now and takes what ends a run, which needs no memory."""
+        return await self._takes(self._probe_for_ends)
+
+    async def _takes(self, probe: Callable[[], Awaitable[None]]) -> bool:
         try:
-            await self._probe()
+            await probe()
         except UnavailableError:
             return False
         return True
@@ -204,8 +188,15 @@ class RedisConnection:
         """Until Redis takes writes."""
         await self.insist(self._probe)
 
+    async def wait_until_runs_end(self) -> None:
+        """Until Redis takes what ends a run."""
+        await self.insist(self._probe_for_ends)
+
     async def _probe(self) -> None:
         await self.command("SET", keys.PROBE, 1, "EX", 60)
+
+    async def _probe_for_ends(self) -> None:
+        await self.script("probe", keys.PROBE)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -214,20 +205,6 @@ class RedisConnection:
         await self.asynchronous.aclose()
         self._threads.close()
         self.sync.close()
-
-
-def _packed(words: tuple[Any, ...]) -> bytes:
-    """A command as it goes over the wire (the stub of `pack_command` knows one word only)."""
-    plain = tuple(word if isinstance(word, str | bytes) else repr(word) for word in words)
-    packed: bytes = hiredis.pack_command(plain)  # type: ignore[arg-type]
-    return packed
-
-
-async def _reply(connection: Any) -> Reply:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
 
 
 _installed: list[RedisConnection] = []

@@ -22,6 +22,15 @@ def stops_leases(error: Exception) -> bool:
     return isinstance(translated(error), UnavailableError) and not no_memory
 
 
+def lacked_memory(error: BaseException | None) -> bool:
+    """Whether something failed because Redis has no memory left, whoever asked it."""
+    while error is not None:
+        if isinstance(error, redis.exceptions.OutOfMemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def translated(error: Exception) -> Exception:
     """`UnavailableError` for what another try may cure, else the error itself."""
     if isinstance(error, AWAY):

@@ -15,7 +15,7 @@ import threading
 from typing import Any
 
 import redis
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 
 from pipeline.connection_errors import AWAY
 
@@ -42,13 +42,16 @@ class ThreadConnections:
                 return _exchange(connection, packed)
             except AWAY:
                 connection.disconnect()
+            except ReadOnlyError:
+                connection.disconnect()
+                raise
         else:
             connection = self._mine.connection = self._pool.make_connection()
             connection.register_connect_callback(self._connected)  # type: ignore[no-untyped-call]
             self._all.append(connection)
         try:
             return _exchange(connection, packed)
-        except AWAY:
+        except (*AWAY, ReadOnlyError):  # the master may be elsewhere by now
             connection.disconnect()
             raise
 

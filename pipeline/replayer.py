@@ -112,13 +112,8 @@ class StorageReplayer:
 
     async def _is_ours(self, storage: str) -> bool:
         """Replicas would double the trials; whoever was first goes on with a storage."""
-        key = keys.replayer(storage)
-        if await self._connection.command("SET", key, self._name, "NX", "PX", self._owned_ms):
-            return True
-        if await self._connection.command("GET", key) != self._name:
-            return False
-        await self._connection.command("PEXPIRE", key, self._owned_ms)
-        return True
+        owned = keys.replayer(storage), self._name, self._owned_ms
+        return bool(await self._connection.script("own", *owned))
 
     async def _next(self, storage: str, trial: Trial) -> Trial:
         trial = judge(trial, [outcome_of(run, storage) for run in await self._journals(trial.runs)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,25 @@ async def test_a_full_server_is_one_to_wait_for(redis: RedisConnection, client: 
         client.config_set("maxmemory", 0)
     assert redis.failures == 4
     assert await redis.reachable()
+
+
+async def test_a_server_that_became_a_replica_is_left(redis: RedisConnection, client: Redis):
+    """The next command goes to whoever has the address then; from a thread, too."""
+    with ThreadPoolExecutor(1) as thread:
+        ways = [
+            redis.command,
+            lambda *words: asyncio.wrap_future(thread.submit(redis.command_from_thread, *words)),
+        ]
+        for ask in ways:
+            before = await ask("CLIENT", "ID")
+            assert await ask("CLIENT", "ID") == before
+            client.replicaof("127.0.0.1", 1)
+            try:
+                with pytest.raises(UnavailableError, match="takes no commands"):
+                    await ask("SET", "a", 1)
+            finally:
+                client.replicaof("NO", "ONE")
+            assert await ask("CLIENT", "ID") != before
 
 
 async def test_waiting_for_an_element_takes_nothing(redis: RedisConnection, client: Redis):

@@ -131,6 +131,19 @@ async def test_what_nobody_reads_keeps_nobody_back(ops: Operations, shelf: Shelf
     assert (shelf.saved, ops.list("DLQ:storage:shelf")) == ([vcon_uuid], [stranger])
 
 
+async def test_without_memory_all_come_back(ops: Operations, shelf: Shelf) -> None:
+    """What they take up is what there is too little of."""
+    [vcon_uuid] = await refused(ops, 1)
+    shelf.up = True
+    ops.client.config_set("maxmemory", 1)
+    try:
+        await replaying(ops).round()
+        assert (await ops.workers.finished()).status == "done"
+    finally:
+        ops.client.config_set("maxmemory", 0)
+    assert shelf.saved == [vcon_uuid]
+
+
 async def test_one_replica_tries(ops: Operations) -> None:
     """While one replica looks after a storage, another leaves it alone."""
     await refused(ops, 2)

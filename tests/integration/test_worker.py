@@ -472,6 +472,21 @@ def lapse(lease: Any) -> None:
     lease._valid_until = 1e-9
 
 
+async def test_what_fails_by_itself_does_not_wait_for_memory(scene: Scene, client: Redis):
+    """Runs that wait would keep all places, and what has ended is what makes room."""
+
+    def save(_uuid: str, _options: object) -> None:
+        client.config_set("maxmemory", 1)
+        raise OSError("down")
+
+    await scene.start(configured(storages=[storage(save)]))
+    await scene.feed()
+    try:
+        assert (await scene.ended()).status == "partial"
+    finally:
+        client.config_set("maxmemory", 0)
+
+
 async def test_a_vcon_that_kills_the_process_ends_in_the_dead_letters(scene: Scene):
     """After as many deaths as attempts it is not run again, and the reason says so."""
     gate = Gate()

@@ -38,7 +38,7 @@ MAY_IMPORT_MORE: dict[str, str] = {
 ONLY_IMPORTERS: dict[str, str] = {
     "websockets": r"core/(conversation|plugboard_transport|websocket_frames|connection_loss)\.py",
     "sqlalchemy": r"core/(tables|database\w*|migrations|(record|run_|ingress_)\w+)\.py|alembic/.*",
-    "redis": r"pipeline/connection(_threads|_errors)?\.py|flowlang/connections/redis/.*",
+    "redis": r"pipeline/connection(_threads|_errors|_batches)?\.py|flowlang/connections/redis/.*",
     "prometheus_client": r"core/(metrics(_\w+)?|otlp(_metrics)?|telemetry)\.py",
     "opentelemetry": r"core/otlp(_metrics)?\.py",
     "structlog": r"core/logs\.py",

@@ -1,0 +1,50 @@
+"""Commands that travel together: one write and one read for all of them.
+
+The driver's own pipeline does this in five times the time: it packs commands in Python, and sets a
+timeout for each reply.
+"""
+
+import asyncio
+from typing import Any
+
+import hiredis
+from redis.asyncio import ConnectionPool
+from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+
+type Reply = Any
+"""What Redis answers: the driver does not type it."""
+
+
+def packed(words: tuple[Any, ...]) -> bytes:
+    """A command as it goes over the wire (the stub of `pack_command` knows one word only)."""
+    plain = tuple(word if isinstance(word, str | bytes) else repr(word) for word in words)
+    command: bytes = hiredis.pack_command(plain)  # type: ignore[arg-type]
+    return command
+
+
+async def replies(pool: ConnectionPool, commands: list[bytes], seconds: float) -> list[Reply]:
+    """Each command's reply, errors included; the same error for all when Redis is away."""
+    connection = None
+    try:
+        async with asyncio.timeout(seconds):
+            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+            await connection.send_packed_command(commands)
+            answers = [await _reply(connection) for _ in commands]
+    except (RedisError, OSError) as error:
+        if connection is not None:  # there may be replies left on it
+            await connection.disconnect(nowait=True)
+        return [error] * len(commands)
+    else:
+        if any(isinstance(each, ReadOnlyError) for each in answers):
+            await connection.disconnect(nowait=True)  # the master may be elsewhere by now
+        return answers
+    finally:
+        if connection is not None:
+            await pool.release(connection)
+
+
+async def _reply(connection: Any) -> Reply:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error

@@ -1,0 +1,9 @@
+#!lua flags=allow-oom
+-- Be the one who does something, for so many ms; whoever was first goes on with it.
+-- ARGV: key, name, ms. Returns 1 if that is this name, else 0.
+local owner = redis.call('GET', ARGV[1])
+if owner and owner ~= ARGV[2] then
+  return 0
+end
+redis.call('SET', ARGV[1], ARGV[2], 'PX', ARGV[3])
+return 1
