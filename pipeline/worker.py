@@ -17,10 +17,12 @@ from pipeline.cancellation import Cancellations
 from pipeline.config import Chain
 from pipeline.configuration import Configuration
 from pipeline.connection import CommandRefused, RedisConnection
+from pipeline.housekeeping import every
 from pipeline.idle import ListWatch
 from pipeline.journal import Lost
 from pipeline.live_run import LiveRun, take_up
 from pipeline.observers import RETRIED, RunMeter
+from pipeline.orphans import ORPHANS_SECONDS, Orphans
 from pipeline.queues import Claim, Queues
 from pipeline.runner import ChainRunner
 from pipeline.settlement import settlement_of
@@ -63,6 +65,7 @@ class Worker:
         self._meter = meter
         self._concurrency = concurrency
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._orphans = Orphans(queues, worker_id, self._running)
         self._settling: set[int] = set()
         self._broken_off: list[LiveRun] = []
         self._first_list: str | None = None
@@ -84,12 +87,16 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`; then until what runs has ended or `release` is called."""
-        listening = asyncio.create_task(self._cancellations.listen())
+        beside = [
+            asyncio.create_task(self._cancellations.listen()),
+            asyncio.create_task(every(ORPHANS_SECONDS, self._orphans.look)),
+        ]
         try:
             await self._work()
             await self.idle()
         finally:
-            listening.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
@@ -97,7 +104,7 @@ class Worker:
                 await self._step()
             except UnavailableError:
                 await self._connection.wait_until_reachable()
-                await self._connection.insist(self._give_back_orphans)
+                await self._connection.insist(self._orphans.give_back)
         self._watch.close()
 
     async def idle(self) -> None:
@@ -139,12 +146,6 @@ class Worker:
             await self.idle()
         elif not claims.claims:
             await self._watch.wait(min(claims.retry_in or IDLE_SECONDS, IDLE_SECONDS))
-
-    async def _give_back_orphans(self) -> None:
-        """A claim may have been made and its reply lost: nobody runs what came with it."""
-        for token, vcon_uuid in (await self._queues.held(self._id)).items():
-            if token not in self._running:
-                await self._queues.give_back_orphan(self._id, vcon_uuid, token)
 
     def _free_slots(self) -> int:
         """How many may be claimed: a run whose end is only to be written needs no slot any more."""

@@ -14,6 +14,7 @@ from redis import Redis
 from pipeline import keys
 from pipeline.connection import RedisConnection
 from pipeline.intake import Intake
+from pipeline.orphans import Orphans
 from pipeline.queues import Claim, Claims, Queues, Record, Settlement
 from tests.integration.pipeline_fixtures import VCON_EXPIRY, a_vcon, new_uuid
 
@@ -248,6 +249,18 @@ async def test_a_claim_whose_reply_was_lost_can_be_given_back(lists: Lists):
     assert await lists.queues.held("one") == {claim.token: vcon_uuid}
     assert await lists.queues.give_back_orphan("one", vcon_uuid, claim.token)
     assert (await lists.claim()).attempt == 1
+
+
+async def test_what_nobody_knows_of_twice_is_given_back(lists: Lists):
+    """Once may be a claim whose reply is on its way; what is run is left alone."""
+    first, second = lists.push("in", 2)
+    running = await lists.claim(want=1)
+    orphans = Orphans(lists.queues, "one", {running.token})
+    await lists.claim(want=1)
+    await orphans.look()
+    assert lists.held() == {first, second}
+    await orphans.look()
+    assert (lists.held(), lists.elements("in")) == ({first}, [second])
 
 
 async def test_what_goes_back_does_not_expire_on_the_way(lists: Lists, client: Redis):

@@ -16,7 +16,7 @@ from redis import Redis
 from core.errors import ConflictError
 from devstack.valkey import Valkey
 from lib.vcon_redis import AsyncVconRedis, VconRedis
-from pipeline import connection, keys
+from pipeline import connection, keys, worker
 from pipeline.connection import RedisConnection
 from tests.integration.pipeline_fixtures import (
     PATIENCE,
@@ -470,6 +470,18 @@ async def test_a_storage_is_not_tried_again_by_whom_the_run_was_taken_from(scene
 def lapse(lease: Any) -> None:
     """The lease runs out without anybody having renewed it."""
     lease._valid_until = 1e-9
+
+
+async def test_what_a_worker_holds_unknowingly_goes_back(
+    scene: Scene, client: Redis, monkeypatch: pytest.MonkeyPatch
+):
+    """A claim that is made after it was given up on is not stuck until the worker ends."""
+    monkeypatch.setattr(worker, "ORPHANS_SECONDS", 0.05)
+    crew = await scene.start(configured())
+    [vcon_uuid] = await scene.feed("elsewhere")
+    await scene.queues.claim(crew.name, 0, 1, 0, ["elsewhere"])
+    back = await asyncio.to_thread(client.blmove, "elsewhere", "seen", PATIENCE)
+    assert back == vcon_uuid
 
 
 async def test_what_fails_by_itself_does_not_wait_for_memory(scene: Scene, client: Redis):
