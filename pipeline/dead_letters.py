@@ -31,6 +31,13 @@ class Selection:
     cause: str | None = None
     from_start: bool = False
 
+    def pick(self, letter: DeadLetter) -> tuple[DeadLetter, Destination] | None:
+        """The first of an entry's reasons that is selected, and where that goes; None for none."""
+        for each in (letter, *letter.beside):
+            if self.cause in (None, each.cause) and (destination := self.destination(each)):
+                return each, destination
+        return None
+
 
 class DeadLetters:
     """Reads and replays dead-letter lists: `DLQ:{ingress list}` and `DLQ:storage:{name}`."""
@@ -123,12 +130,8 @@ class DeadLetters:
     async def _queue(
         self, name: str, letters: Sequence[DeadLetter], selection: Selection, limit: int
     ) -> list[str]:
-        chosen = [
-            (letter, destination)
-            for letter in letters
-            if selection.cause in (None, letter.cause)
-            and (destination := selection.destination(letter)) is not None
-        ][:limit]
+        picks = [pick for letter in letters if (pick := selection.pick(letter))]
+        chosen = picks[:limit]
         if not chosen:
             return []
         runs = await self._failed_runs([letter for letter, _ in chosen])
@@ -172,4 +175,5 @@ def _chunks(uuids: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _letter(vcon_uuid: str, reason: str | None) -> DeadLetter:
     details = orjson.loads(reason) if reason else {}
-    return DeadLetter.model_validate({**details, "vcon_uuid": vcon_uuid})
+    beside = [{**each, "vcon_uuid": vcon_uuid} for each in details.get("beside", ())]
+    return DeadLetter.model_validate({**details, "vcon_uuid": vcon_uuid, "beside": beside})

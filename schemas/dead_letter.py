@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 class DeadLetter(BaseModel):
     """One entry of a dead-letter list. `cause` is the same for failures of one kind.
 
-    A vCon that another program put there has a uuid and nothing else.
+    A vCon that another program put there has a uuid and nothing else. `beside` is why it failed in
+    other chains: each of them has a run to go on with.
     """
 
     vcon_uuid: str
@@ -22,6 +23,7 @@ class DeadLetter(BaseModel):
     run_id: str | None = None
     worker: str | None = None
     at: datetime | None = None
+    beside: list["DeadLetter"] = Field(default_factory=list)
 
 
 class DeadLetterPage(BaseModel):

@@ -2,6 +2,7 @@
 -- Remove a vCon and every trace of it; runs that wait for it are cancelled.
 -- ARGV: uuid, sorted set, now (ISO 8601), run expiry (s), lists...
 -- Returns 1, 0 when nothing was there, or -1 while it is being processed.
+-- uses: reasons
 local uuid = ARGV[1]
 if redis.call('HEXISTS', 'pc:locks', uuid) == 1 then
   return -1
@@ -34,10 +35,10 @@ end
 
 local function take_out_of(list)
   take_out(list, uuid)
-  local reason = redis.call('HGET', 'pc:dead:' .. list, uuid)
-  local failed = reason and cjson.decode(reason).run_id
-  if type(failed) == 'string' then
-    redis.call('EXPIRE', 'pc:run:' .. failed, ARGV[4])
+  for _, reason in ipairs(reasons_of(list, uuid)) do
+    if type(reason.run_id) == 'string' then
+      redis.call('EXPIRE', 'pc:run:' .. reason.run_id, ARGV[4])
+    end
   end
   redis.call('HDEL', 'pc:dead:' .. list, uuid)
   removed = removed + redis.call('ZREM', 'pc:lease:' .. list, uuid)

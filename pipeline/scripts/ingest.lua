@@ -7,6 +7,7 @@
 -- Returns {"new" | "duplicate" | "replaced"}, {"busy"}, {"foreign"}, {"unsure"} or {"full", list}.
 -- Repeating it is harmless: the digest tells that this very document is here already, and each
 -- list that got the uuid is remembered beside the digest.
+-- uses: reasons
 local uuid, document, created, digest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local owner, claim, n = ARGV[8], ARGV[9], tonumber(ARGV[10])
@@ -60,10 +61,10 @@ if not same then
   end
   -- runs that failed with the old content: a replay must not skip links on the new one
   for _, hold in ipairs(redis.call('SMEMBERS', holds)) do
-    local reason = redis.call('HGET', 'pc:dead:' .. hold, uuid)
-    local failed = reason and cjson.decode(reason).run_id
-    if type(failed) == 'string' then
-      redis.call('DEL', 'pc:run:' .. failed)
+    for _, reason in ipairs(reasons_of(hold, uuid)) do
+      if type(reason.run_id) == 'string' then
+        redis.call('DEL', 'pc:run:' .. reason.run_id)
+      end
     end
   end
   redis.call('JSON.SET', key, '.', document)

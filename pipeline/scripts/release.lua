@@ -2,26 +2,28 @@
 -- Somebody else took these out of a list that we fill: the list holds them no longer.
 -- ARGV: list, register (set or hash that says what we put there), vCon expiry (s), run expiry (s),
 --       saved (1: being taken out counts as being stored), uuids... Returns how many were let go.
--- uses: let_go, stands_in
+-- uses: let_go, stands_in, reasons
 local list, register, expiry, run_expiry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local dead, released = string.sub(list, 1, 4) == 'DLQ:', 0
 
+-- Whether the list needs it no longer. A dead letter stands for one run of several: what the others
+-- lack is still to be done.
 local function unregister(uuid)
   if not dead then
-    return redis.call('SREM', register, uuid)
+    redis.call('SREM', register, uuid)
+  elseif #drop_reason(list, uuid, nil, run_expiry) > 0 then
+    redis.call('RPUSH', list, uuid)
+    return false
   end
-  local run = cjson.decode(redis.call('HGET', register, uuid) or '{}').run_id
-  if type(run) == 'string' then
-    redis.call('EXPIRE', 'pc:run:' .. run, run_expiry)
-  end
-  return redis.call('HDEL', register, uuid)
+  return true
 end
 
 for i = 6, #ARGV do
   local uuid = ARGV[i]
   -- it was not in the list a moment ago, but may have come back since
-  if not redis.call('ZSCORE', 'pc:lease:' .. list, uuid) and not stands_in(list, uuid) then
-    released = released + unregister(uuid)
+  local is_here = redis.call('ZSCORE', 'pc:lease:' .. list, uuid) or stands_in(list, uuid)
+  if not is_here and unregister(uuid) then
+    released = released + 1
     redis.call('SREM', 'pc:holds:' .. uuid, list)
     if ARGV[5] == '1' and redis.call('EXISTS', 'vcon:' .. uuid) == 1 then
       redis.call('HSET', 'pc:about:' .. uuid, 'saved', 1)

@@ -3,7 +3,9 @@
 -- ARGV: run expiry (s), trace context or "", n, then n times: uuid, uuid to queue, target list,
 --       element, run, journal, run that failed (""), n letters, dead-letter lists...
 -- The first dead-letter list is the one asked for: a vCon that is no longer in it stays as it is.
+-- One that failed in several chains stays in the lists, with what the others' runs lack.
 -- Returns the runs that were queued.
+-- uses: reasons
 local context, replayed, at = ARGV[2], {}, 4
 
 -- Something else goes on with this vCon just now, or what was read about it is no longer so.
@@ -21,11 +23,11 @@ for _ = 1, tonumber(ARGV[3]) do
       if i > first then
         redis.call('LREM', ARGV[i], 1, uuid)
       end
-      redis.call('HDEL', 'pc:dead:' .. ARGV[i], uuid)
-      redis.call('SREM', 'pc:holds:' .. uuid, ARGV[i])
-    end
-    if failed ~= '' then
-      redis.call('EXPIRE', 'pc:run:' .. failed, ARGV[1])
+      if #drop_reason(ARGV[i], uuid, list, ARGV[1]) > 0 then
+        redis.call('RPUSH', ARGV[i], uuid)
+      else
+        redis.call('SREM', 'pc:holds:' .. uuid, ARGV[i])
+      end
     end
     redis.call('SET', 'pc:run:' .. run, journal)
     redis.call('HSET', 'pc:attempts:' .. list, element, '0\n' .. run .. '\n0')

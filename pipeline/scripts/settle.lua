@@ -6,7 +6,7 @@
 -- how: "finish"  the run is over; forward to egress and dead letters;
 --      "later"   this attempt failed: run it again when due;
 --      "return"  put it back to the head of its list, as if it had never been claimed.
--- uses: let_go, hold_back, wake_waiting
+-- uses: let_go, hold_back, wake_waiting, reasons
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
 local held = redis.call('HGET', inflight, uuid)
@@ -63,6 +63,19 @@ local function leave_context(push, key)
   end
 end
 
+local function add_letter(letters, who, reason)
+  local reasons, stands = {}, false
+  if redis.call('HEXISTS', 'pc:dead:' .. letters, who) == 1 then
+    reasons = drop_reason(letters, who, list, ARGV[6]) -- of an earlier run, which this one repeated
+    stands = redis.call('LPOS', letters, who) -- or somebody else has taken it out
+  end
+  table.insert(reasons, 1, cjson.decode(reason))
+  set_reasons(letters, who, reasons)
+  if not stands then
+    redis.call('RPUSH', letters, who)
+  end
+end
+
 if how ~= 'finish' then
   leave_context('LPUSH', 'context:' .. list .. ':' .. element)
 end
@@ -95,11 +108,7 @@ else
     local letters = ARGV[i]
     -- a storage's dead letters hold what the links made; an ingress list's, what came in
     local who = string.sub(letters, 1, 12) == 'DLQ:storage:' and out or uuid
-    local is_new = redis.call('HSET', 'pc:dead:' .. letters, who, ARGV[i + 1]) == 1
-    -- the reason of an entry that somebody else has taken out may still be there
-    if is_new or not redis.call('LPOS', letters, who) then
-      redis.call('RPUSH', letters, who)
-    end
+    add_letter(letters, who, ARGV[i + 1])
     redis.call('SADD', 'pc:holds:' .. who, letters)
   end
   if dead > 0 then

@@ -47,6 +47,7 @@ async def test_an_entry_says_why_it_is_there(ops: Operations, guests: Guests) ->
         "chain": "main",
         "list_name": "in",
         "worker": "one",
+        "beside": [],
     }
 
 

@@ -1,0 +1,55 @@
+-- Why a vCon is in a dead-letter list. It stands there once, with one reason for each list that it
+-- came from: two chains may have the same storage, and each has a run to end. The newest is what
+-- everybody sees first; the others are in its field `beside`.
+local function reasons_of(letters, uuid)
+  local text = redis.call('HGET', 'pc:dead:' .. letters, uuid)
+  if not text then
+    return {}
+  end
+  local newest = cjson.decode(text)
+  local reasons = newest.beside or {}
+  newest.beside = nil
+  table.insert(reasons, 1, newest)
+  return reasons
+end
+
+local function set_reasons(letters, uuid, reasons)
+  local newest = table.remove(reasons, 1)
+  if not newest then
+    redis.call('HDEL', 'pc:dead:' .. letters, uuid)
+    return
+  end
+  newest.beside = #reasons > 0 and reasons or nil
+  redis.call('HSET', 'pc:dead:' .. letters, uuid, cjson.encode(newest))
+end
+
+-- A failed run may go after `expiry` seconds, unless other dead letters go on from it.
+local function let_run_go(uuid, run, expiry)
+  for _, hold in ipairs(redis.call('SMEMBERS', 'pc:holds:' .. uuid)) do
+    for _, reason in ipairs(reasons_of(hold, uuid)) do
+      if reason.run_id == run then
+        return
+      end
+    end
+  end
+  redis.call('EXPIRE', 'pc:run:' .. run, expiry)
+end
+
+-- Forget why a run out of `list` (nil: the newest) failed. Returns the reasons that are left.
+local function drop_reason(letters, uuid, list, run_expiry)
+  local dropped, kept = nil, {}
+  for _, reason in ipairs(reasons_of(letters, uuid)) do
+    if dropped or (list and (reason.list_name or list) ~= list) then
+      kept[#kept + 1] = reason
+    else
+      dropped = reason
+    end
+  end
+  if dropped then
+    set_reasons(letters, uuid, {unpack(kept)})
+    if type(dropped.run_id) == 'string' then
+      let_run_go(uuid, dropped.run_id, run_expiry)
+    end
+  end
+  return kept
+end
