@@ -8,11 +8,13 @@ of a JWE.
 """
 
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
 
+from core.errors import InvalidError
+from pipeline.config import Chain
 from pipeline.document_fields import canonical_uuid
 from schemas.vcon import CANONICAL_VERSION, Document, Finding
 
@@ -23,6 +25,26 @@ def is_envelope(document: Document) -> bool:
     """Whether a document is signed or encrypted, or a vCon that carries its signed form."""
     signed = "payload" in document and ("signatures" in document or "signature" in document)
     return signed or "ciphertext" in document
+
+
+def check_envelope(document: Document, chains: Iterable[Chain]) -> None:
+    """See that each of the chains takes this document as far as its form goes.
+
+    Raises:
+        InvalidError: it is signed or encrypted, and one of the chains does not take such.
+    """
+    if is_envelope(document):
+        for chain in chains:
+            if not chain.allow_envelopes:
+                raise InvalidError(unwelcome(chain))
+
+
+def unwelcome(chain: Chain) -> str:
+    """Why a chain does not take an envelope."""
+    return (
+        f"The vCon is signed or encrypted and is not opened here; chain {chain.name} takes "
+        "open ones only (allow_envelopes is not set for it)"
+    )
 
 
 def addressed(envelope: Document) -> Document:

@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
 from core.errors import GuestError, InvalidError, UnknownNameError
 from pipeline.calls import GuestCalls, describe
-from pipeline.config import StorageSpec
+from pipeline.config import Chain, StorageSpec
 from pipeline.configuration import Configuration
 from pipeline.document import normalised
 from pipeline.document_fields import canonical_uuid
+from pipeline.envelope import check_envelope
 from pipeline.modules import LoadedStorage, load_storage
 from pipeline.store import VconStore
 
@@ -50,16 +52,19 @@ class VconFinder:
                 return document
         raise UnknownNameError("vCon", vcon_uuid)
 
-    async def bring_back(self, vcon_uuid: str) -> str:
-        """Make sure that the vCon is in Redis; its uuid.
+    async def bring_back(self, vcon_uuid: str, chains: Iterable[Chain] = ()) -> str:
+        """Make sure that the vCon is in Redis, for these chains; its uuid.
 
         Raises:
             UnknownNameError: when nobody has it.
+            InvalidError: it is signed or encrypted, and one of the chains does not take such.
         """
         vcon_uuid = canonical_uuid(vcon_uuid) or vcon_uuid
-        if await self._store.get(vcon_uuid) is None:
+        document = await self._store.get(vcon_uuid)
+        if document is None:
             document = normalised(await self.find(vcon_uuid))
             await self._store.restore(document, self._cache_expiry)
+        check_envelope(document, chains)
         return vcon_uuid
 
     async def find_in(self, name: str, vcon_uuid: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pipeline.config import Chain
 from pipeline.configuration import Configuration
 from pipeline.document import created_at_epoch, normalised, search_keys
 from pipeline.document_findings import findings
-from pipeline.envelope import addressed, is_envelope
+from pipeline.envelope import addressed, check_envelope
 from pipeline.intake import Entry, Intake
 from schemas.ingested import Ingested
 
@@ -90,19 +90,8 @@ def checked(vcon: Mapping[str, Any], chains: Iterable[Chain] = ()) -> dict[str, 
         msg = f"The vCon is not valid: {listed}"
         raise InvalidError(msg, problems)
     document = dict(vcon)
-    if is_envelope(document):
-        _check_envelope(chains)
+    check_envelope(document, chains)
     return normalised(addressed(document))
-
-
-def _check_envelope(chains: Iterable[Chain]) -> None:
-    for chain in chains:
-        if not chain.allow_envelopes:
-            msg = (
-                f"The vCon is signed or encrypted and is not opened here; chain {chain.name} takes "
-                "open ones only (allow_envelopes is not set for it)"
-            )
-            raise InvalidError(msg)
 
 
 def _once(lists: Sequence[str]) -> list[str]:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.errors import ConflictError, FullError, UnavailableError
+from core.errors import ConflictError, FullError, InvalidError, UnavailableError
 from core.ingress_owners import Claim
 from core.spans import context as trace_context
 from pipeline import keys
+from pipeline.config import Chain
 from pipeline.connection import RedisConnection
+from pipeline.envelope import unwelcome
 from schemas.ingested import Outcome
 
 
@@ -80,17 +82,25 @@ class Intake:
         outcome: Outcome = state
         return outcome
 
-    async def enqueue(self, vcon_uuids: Sequence[str], name: str) -> list[str]:
+    async def enqueue(
+        self, vcon_uuids: Sequence[str], name: str, chain: Chain | None = None
+    ) -> list[str]:
         """Put vCons that are in Redis into a list; the uuids of those that are not.
 
+        `chain` is the one that reads the list.
+
         Raises:
-            FullError: the list has no room for all of them: none is put there.
+            InvalidError: one is signed or encrypted, and the chain takes none such.
+            FullError: the list has no room for all of them. In both cases none is put there.
         """
+        limits = (self._max_depth, int(chain is None or chain.allow_envelopes))
         missing = await self._connection.script(
-            "enqueue", name, self._max_depth, trace_context(), *vcon_uuids
+            "enqueue", name, *limits, trace_context(), *vcon_uuids
         )
         if missing == ["full"]:
             raise self._full(name)
+        if chain is not None and missing[:1] == ["envelope"]:
+            raise InvalidError(f"{missing[1]}: {unwelcome(chain)}")
         return list(missing)
 
     async def enqueue_run(

@@ -105,15 +105,22 @@ class PipelineOperations:
         return Destination(name, chain.name) if chain else None
 
     async def enqueue(self, vcon_uuids: Sequence[str], ingress_list: str) -> list[str]:
-        """Queue vCons that are here or in a storage; the uuids that nobody has."""
+        """Queue vCons that are here or in a storage; the uuids that nobody has.
+
+        Raises:
+            UnknownNameError: for a list that no enabled chain reads.
+            InvalidError: one is signed or encrypted, and its chain does not take such.
+            FullError: the list has no room for all of them. In each case none is queued.
+        """
         config = self._configuration.config
-        if config.chain_reading(ingress_list) is None:
+        chain = config.chain_reading(ingress_list)
+        if chain is None:
             raise UnknownNameError("ingress list", ingress_list, config.ingress_lists)
         wanted = list(dict.fromkeys(map(_canonical, vcon_uuids)))
         here = await self._catalogue.present(wanted)
         unknown = {each for each in wanted if each not in here and not await self._fetch(each)}
         found = [each for each in wanted if each not in unknown]
-        gone = await self._intake.enqueue(found, ingress_list) if found else []
+        gone = await self._intake.enqueue(found, ingress_list, chain) if found else []
         return [each for each in wanted if each in unknown or each in gone]
 
     async def _fetch(self, vcon_uuid: str) -> bool:

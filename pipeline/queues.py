@@ -26,6 +26,8 @@ class Claim:
     """The trace context that the producer left for whoever goes on, JSON; mostly none."""
     cancelled: int = 0
     """1 when somebody wants this run to end."""
+    envelope: int = 0
+    """1 when the vCon is signed or encrypted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class PipelineService:
 
     async def _in_redis(self, vcon: str | Mapping[str, Any], *chains: Chain) -> str:
         if isinstance(vcon, str):
-            return await self._finder.bring_back(vcon)
+            return await self._finder.bring_back(vcon, chains)
         return (await self._doors.own.take(vcon, (), chains)).uuid
 
     async def find_run(self, run_id: str) -> Run:

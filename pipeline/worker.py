@@ -21,6 +21,7 @@ from pipeline.housekeeping import every
 from pipeline.idle import ListWatch
 from pipeline.journal import Lost
 from pipeline.live_run import LiveRun, take_up
+from pipeline.objection import objection
 from pipeline.observers import RETRIED, RunMeter
 from pipeline.orphans import ORPHANS_SECONDS, Orphans
 from pipeline.queues import Claim, Queues
@@ -179,8 +180,7 @@ class Worker:
         live = self._live_run(claim)
         self._cancellations.enter(live)
         try:
-            if claim.attempt > live.chain.max_attempts:
-                reason = f"the process running it died {claim.attempt - 1} times"
+            if (reason := objection(live)) is not None:
                 live.progress = plan.after_failure(live.progress, reason)
                 ending: plan.Ending = "failed"
             else:
@@ -215,7 +215,8 @@ class Worker:
 
     async def _settle(self, live: LiveRun, ending: plan.Ending) -> bool:
         claim = live.claim
-        if ending == "failed" and claim.attempt < live.chain.max_attempts:
+        more = claim.attempt < live.chain.max_attempts and objection(live) is None
+        if ending == "failed" and more:
             delay = plan.retry_delay(claim.attempt, random.random())  # noqa: S311 -- spreads retries
             due = int((time.time() + delay) * 1000)
             log.warning("attempt failed; will be repeated", extra=_fields(live))

@@ -6,11 +6,12 @@
 -- (this vCon, or the next one of the list named, wants the process to itself: finish what runs, then
 -- ask again, that list first) or "dead" (this worker has no lease). A claim is
 -- {list, element, uuid, run, attempt, journal, token, the producer's trace context or "", cancelled
--- (0/1)}; the token is the fence: no two claims share one, and later ones are higher. In flight:
+-- (0/1), whether it is an envelope (0/1)}; the token is the fence: no two claims share one, and later ones are higher. In flight:
 -- uuid -> token, run, list, element, a line each.
 --
 -- An element is a uuid, in a run list `uuid|run`. Only one run at a time works on a vCon: whoever
 -- comes second waits in pc:waiting:{uuid} and is put back by the settlement of the first.
+-- uses: is_envelope
 local worker, now, want, running = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local traced, n = ARGV[5] == '1', tonumber(ARGV[6])
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 0 then
@@ -70,7 +71,8 @@ local function take(list)
   redis.call('SADD', 'pc:holds:' .. uuid, hold)
   local cancelled = known and redis.call('EXISTS', 'pc:cancel:' .. run) or 0
   local context = traced and redis.call('LPOP', 'context:' .. list .. ':' .. element) or ''
-  reply[#reply + 1] = {list, element, uuid, run, attempt, journal, token, context, cancelled}
+  local sealed = is_envelope(uuid) and 1 or 0
+  reply[#reply + 1] = {list, element, uuid, run, attempt, journal, token, context, cancelled, sealed}
   return true
 end
 

@@ -1,11 +1,18 @@
 #!lua
 -- Queue vCons that are in Redis already.
--- ARGV: list, max depth, trace context or "", uuids... Returns the uuids that are not here, or {"full"} and no change.
-local list, max_depth, context, missing = ARGV[1], tonumber(ARGV[2]), ARGV[3], {}
-if redis.call('LLEN', list) + #ARGV - 3 > max_depth then
+-- ARGV: list, max depth, whether envelopes are welcome (0/1), trace context or "", uuids...
+-- Returns the uuids that are not here; {"full"} or {"envelope", uuid}, and then nothing has changed.
+-- uses: is_envelope
+local list, max_depth, context, missing = ARGV[1], tonumber(ARGV[2]), ARGV[4], {}
+if redis.call('LLEN', list) + #ARGV - 4 > max_depth then
   return {'full'}
 end
-for i = 4, #ARGV do
+for i = 5, #ARGV do
+  if ARGV[3] == '0' and is_envelope(ARGV[i]) then
+    return {'envelope', ARGV[i]}
+  end
+end
+for i = 5, #ARGV do
   local uuid = ARGV[i]
   if redis.call('EXISTS', 'vcon:' .. uuid) == 1 then
     redis.call('PERSIST', 'vcon:' .. uuid)

@@ -51,6 +51,11 @@ def signed() -> tuple[dict[str, Any], Any]:
     return {name: vcon.vcon_dict[name] for name in ("payload", "signatures")}, public
 
 
+def sealed() -> dict[str, Any]:
+    """A JWE that tells in its headers what it is found by."""
+    return JWE | {"unprotected": {name: a_vcon()[name] for name in ("uuid", "created_at")}}
+
+
 async def test_a_signed_vcon_can_still_be_verified(ops: Operations) -> None:
     """Links run on what stands outside; payload and signatures come out as they came in."""
     envelope, public = signed()
@@ -72,6 +77,42 @@ async def test_an_encrypted_vcon_is_stored_and_forwarded(ops: Operations) -> Non
     assert (JWE | about).items() <= SHELF[about["uuid"]].items()
     assert ops.list("out") == [about["uuid"]]
     assert (await ops.take(envelope, "in")).outcome == "duplicate"
+
+
+async def test_one_that_is_here_is_not_queued_for_a_chain_that_does_not_allow_it(
+    ops: Operations,
+) -> None:
+    """Nor is what comes with it; a chain that allows it gets it in the same way."""
+    envelopes = [(await ops.take(each)).uuid for each in (signed()[0], sealed())]
+    plain = await ops.ingest()
+    for vcon_uuid in envelopes:
+        with pytest.raises(InvalidError, match=f"{vcon_uuid}: .* chain open takes open ones only"):
+            await ops.operations.enqueue([plain, vcon_uuid], "open")
+        assert await ops.operations.enqueue([vcon_uuid], "in") == []
+    assert (ops.list("open"), ops.list("in")) == ([], envelopes)
+    assert await ops.operations.enqueue([plain], "open") == []
+
+
+async def test_a_run_of_a_chain_that_does_not_allow_it_is_not_begun(ops: Operations) -> None:
+    """Refused where it is asked for, whether Redis has it or only a storage."""
+    finder = ops.operations._finder
+    chains = ops.configuration.config.chains
+    taken = await ops.take(signed()[0])
+    with pytest.raises(InvalidError, match="chain open takes open ones only"):
+        await finder.bring_back(taken.uuid, [chains["open"]])
+    assert await finder.bring_back(taken.uuid.upper(), [chains["main"]]) == taken.uuid
+
+
+async def test_one_that_somebody_else_has_queued_is_a_dead_letter(ops: Operations) -> None:
+    """At once, with the reason, and without having been in a link's hands; a plain one passes."""
+    envelope, plain = (await ops.take(signed()[0])).uuid, await ops.ingest()
+    ops.client.rpush("open", envelope, plain)
+    ended = {each.claim.vcon_uuid: each.status for each in await ops.work(2)}
+    assert ended == {envelope: "failed", plain: "done"}
+    assert ops.list("DLQ:open") == [envelope]
+    [letter] = (await ops.operations.dead_letters("open", None, 10, None)).entries
+    assert "chain open takes open ones only" in str(letter.error)
+    assert letter.attempts == 1
 
 
 async def test_a_chain_that_does_not_allow_it_gets_none(ops: Operations) -> None:

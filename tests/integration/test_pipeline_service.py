@@ -185,6 +185,15 @@ async def test_what_cannot_be_run_is_told(scene: Scene, pipeline: Pipeline):
     assert scene.elements("run:main") == []
 
 
+async def test_a_chain_runs_on_no_envelope_that_is_here(scene: Scene, pipeline: Pipeline):
+    """It came in for another chain, or for none; this one does not allow it."""
+    vcon = {**a_vcon(), "ciphertext": "AAAA"}
+    await scene.store.put(vcon)
+    with pytest.raises(InvalidError, match="chain main takes open ones only"):
+        await pipeline.run_chain("main", vcon["uuid"], 0)
+    assert scene.client.keys("pc:run:*") == []
+
+
 async def test_a_required_key_is_asked_for_at_the_door_only(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ):
