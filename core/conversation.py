@@ -88,7 +88,7 @@ class Conversation:
         finally:
             self.websocket = None
             self._after(self._channel.closed("socket closed"))
-            self._outbox.disconnected()
+            self._outbox.parted()
 
     def _heard(self, texts: list[bytes]) -> None:
         """Everything that one read has brought; what comes of it at once shares a few writes."""

@@ -129,8 +129,8 @@ class Outbox:
         """What was drained has left this process."""
         self._in_doubt = []
 
-    def disconnected(self) -> None:
-        """The channel has lost its socket, and with it what was pushed and has not left."""
+    def parted(self) -> None:
+        """The channel or its socket is gone, and with it what was pushed and has not left."""
         answers = self._in_doubt + self._pushed
         self._in_doubt, self._pushed = [], []
         self._keep(*answers)

@@ -203,6 +203,7 @@ class PlugboardClient(Client):
             self._events.route(*effect, self, self._conversation.websocket)
             return
         if isinstance(effect, _PARTED):
+            self._outbox.parted()
             self._handover.parted()
         match effect:
             case effects.Joined(response):

@@ -3,9 +3,11 @@
 import asyncio
 from typing import Any, ClassVar, override
 
+import orjson
 import pytest
 
 from core.action_response import ActionResponse
+from core.plugboard_client import TOPIC
 from devstack.plugboard import ConsumerConnection, Variant
 from tests.integration.consumer import Consumer, consumer
 from tests.integration.plugboard_scene import PATIENCE
@@ -59,6 +61,23 @@ async def test_an_answer_finished_while_not_joined_arrives(hold: type[Hold], vsn
         running.board.faults.ignore_joins = False
         first.abort()
         assert (await call).status_code == 200
+
+
+async def test_an_answer_of_the_moment_in_which_the_channel_crashes_arrives() -> None:
+    """Request and crash come in one read: the answer has not left, and goes to the next channel."""
+    async with consumer(Echo, variant=Variant.BUGFIXES) as running:
+        connection = await running.joined()
+        [join_ref] = {frame[0] for frame in connection.received if frame[3] == "phx_join"}
+        request = {"action": "Echo", "fields": {}, "response_ref": "ref-1"}
+        texts = [
+            orjson.dumps([join_ref, None, TOPIC, "request", request]),
+            orjson.dumps([join_ref, join_ref, TOPIC, "phx_error", {}]),
+        ]
+        running.board.crash_channel(connection)
+        running.client._conversation._heard(texts)
+        await running.serves()
+        answers = [frame for frame in connection.received if frame[1] == "ref-1"]
+        assert [frame[0] == join_ref for frame in answers][-1] is False
 
 
 class Large(TestAction):
