@@ -98,9 +98,9 @@ def _subflows(
     flow: Flow, connections: Connections, around: Surroundings, secrets: Secrets
 ) -> Subflow:
     above = around.above if flow.file is None else (*around.above, flow.file)
-    inside = replace(around, connections=connections, above=above)
 
     async def run(name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        inside = replace(around, connections=connections, above=above)
         inner = load_subflow(name, flow, above)
         try:
             return await _outputs(inner, inputs, inside, secrets)

@@ -18,7 +18,7 @@ class Schema:
     @classmethod
     def of(cls, whole: Mapping[str, Any]) -> "Schema":
         """What it says of a whole configuration."""
-        return cls(whole, _parts([whole], whole))
+        return cls(whole, _parts([whole], whole)) if whole else _NOTHING
 
     def at(self, key: object) -> "Schema":
         """What it says of a property, or of an item where the key is a number."""
@@ -36,9 +36,13 @@ class Schema:
     @property
     def is_secret(self) -> bool:
         """Whether any part says so."""
-        return any(
-            each.get("format") == "password" or each.get("writeOnly") is True for each in self.parts
-        )
+        for each in self.parts:  # mostly none: a flow's inputs have no schema
+            if each.get("format") == "password" or each.get("writeOnly") is True:
+                return True
+        return False
+
+
+_NOTHING = Schema({}, ())
 
 
 def _parts(given: Iterable[Any], root: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
