@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pipeline import keys
 from pipeline.connection import RedisConnection
 
 
@@ -17,12 +18,14 @@ class Egress:
         """Up to `limit` uuids, oldest first; they come back after `lease_seconds`."""
         return list(await self._connection.script("lease_egress", name, limit, lease_seconds))
 
-    async def take_back(self, name: str) -> None:
-        """Put what was not acknowledged in time back to the head of its list.
+    async def take_back(self) -> None:
+        """Put what was not acknowledged in time back to the heads of the lists it was lent from.
 
-        Reading does so too; this is for readers that take from the list themselves.
+        Reading does so too; this is for readers that take from a list themselves, and for lists
+        that a chain reads by now or that are configured no longer.
         """
-        await self.read(name, 0, 0)
+        for name in await self._connection.command("SMEMBERS", keys.LENDERS):
+            await self.read(name, 0, 0)
 
     async def acknowledge(self, name: str, vcon_uuids: Sequence[str]) -> int:
         """The reader has them; how many of them were lent out until now."""

@@ -90,10 +90,10 @@ class Keeper:
 
     async def sweep(self, lists: Lists) -> None:
         """One round over every list."""
+        await self._egress.take_back()
         for name in lists.ingress:
             await self._keep(name, "")
         for name in lists.handed_out:
-            await self._egress.take_back(name)
             await self._keep(name, keys.unread(name))
             await self._let_go(name, keys.unread(name), "SMEMBERS", self._vcon_expiry, saved=True)
         for name in lists.passed_on:  # the chain that reads it holds what it takes

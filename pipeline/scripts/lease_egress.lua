@@ -14,4 +14,9 @@ for i, uuid in ipairs(given) do
   -- a trifle apart, so that they come back in this order
   redis.call('ZADD', leases, now + ARGV[3] * 1000 - (#given - i) / 1000, uuid)
 end
+if redis.call('EXISTS', leases) == 1 then
+  redis.call('SADD', 'pc:lenders', list)
+else
+  redis.call('SREM', 'pc:lenders', list)
+end
 return given

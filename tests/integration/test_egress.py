@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from pipeline import keys
+from pipeline.configuration import Configuration
 from tests.integration.operations_scene import EXPIRY, FOR_EVER, Operations, operations
-from tests.integration.pipeline_fixtures import configured
+from tests.integration.pipeline_fixtures import both, configured
 
 OVER = 0  # seconds: a lease that ends as it begins
 
@@ -50,7 +52,7 @@ async def test_what_has_come_back_is_there_once(ops: Operations) -> None:
     uuids = await forwarded(ops, 2)
     await ops.egress.read("out", 2, OVER)
     for _ in range(3):
-        await ops.egress.take_back("out")
+        await ops.egress.take_back()
     assert ops.list("out") == uuids
 
 
@@ -131,6 +133,37 @@ async def test_readers_that_take_from_the_list_get_back_what_others_let_lie(
     await ops.egress.read("out", 1, OVER)
     await ops.sweep()
     assert (ops.list("out"), ops.holders(vcon_uuid)) == ([vcon_uuid], {"out"})
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        both(configured(), configured(name="next", ingress=("out",), egress=(), enabled=False)),
+        configured(egress=()),
+    ],
+    ids=["a chain reads it", "nobody knows it"],
+)
+async def test_what_is_lent_out_survives_a_new_configuration(
+    ops: Operations, later: Configuration
+) -> None:
+    """When its list is an egress list no longer, nobody can acknowledge it: it comes back."""
+    [vcon_uuid] = await forwarded(ops)
+    await ops.egress.read("out", 1, OVER)
+    ops.configure(later)
+    await ops.sweep()
+    assert (ops.list("out"), ops.holders(vcon_uuid)) == ([vcon_uuid], {"out"})
+    assert ops.left(vcon_uuid) == FOR_EVER
+
+
+async def test_no_list_is_looked_at_for_ever(ops: Operations) -> None:
+    """Once nothing of it is lent out, its loans are not looked for any more."""
+    [vcon_uuid] = await forwarded(ops)
+    await ops.egress.read("out", 1, 60)
+    await ops.sweep()
+    assert ops.client.smembers(keys.LENDERS) == {"out"}
+    await ops.egress.acknowledge("out", [vcon_uuid])
+    await ops.sweep()
+    assert ops.client.exists(keys.LENDERS) == 0
 
 
 async def test_acknowledging_what_is_gone_leaves_no_trace(ops: Operations) -> None:
