@@ -28,6 +28,7 @@ def has(options: Options, vcon_uuid: str) -> bool:
         options.collection_name,
         filter=_where(vcon_uuid),
         output_fields=["vcon_uuid"],
+        consistency_level="Strong",  # or a row of the last seconds may not be seen
         timeout=options.timeout,
     )
     return bool(found)

@@ -102,6 +102,25 @@ async def test_a_vcon_is_kept_with_its_vector_and_facts(
     assert (asked["input"], asked["model"]) == (text, "text-embedding-3-small")
 
 
+async def test_what_was_written_a_moment_ago_is_seen(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is asked for less may not tell of it for seconds; Milvus in a file always does.
+
+    So what counts here is the request that Milvus is sent.
+    """
+    await milvus.save(UUID, options)
+    [client] = collection._clients.values()
+    stub, asked = client._handler._stub, []
+    query = stub.Query
+    monkeypatch.setattr(
+        stub, "Query", lambda request, **rest: asked.append(request) or query(request, **rest)
+    )
+    await milvus.save(UUID, options)
+    levels = [(each.use_default_consistency, each.consistency_level) for each in asked]
+    assert levels == [(False, Later("pymilvus.client.types").ConsistencyLevel.Strong)]
+
+
 async def test_a_vcon_that_is_there_is_replaced_where_that_is_wanted(
     options: dict[str, Any], vendors: StandIn
 ) -> None:
