@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from pydantic import SecretStr
+
 from devstack.schema_words import Schema, as_yaml, values
 from lib.options import GuestOptions
 
@@ -22,9 +24,9 @@ laid over their defaults. The built-in ones use nothing that yours could not use
 [writing links](../writing-links.md), [storages](../writing-storages.md) and
 [tracers](../writing-tracers.md).
 
-Option names, defaults and what is written are those of vcon-server; options that it does not have
-are marked +. A wrong option is told at the start, by its path. A number or a switch may be a text,
-as a value that is filled from the environment is.
+Option names, defaults and what is written are those of vcon-server, unless a page says otherwise;
+options that it does not have are marked +. A wrong option is told at the start, by its path. A
+number or a switch may be a text, as a value that is filled from the environment is.
 
 These pages are written by `python -m devstack.guest_pages`.
 
@@ -64,12 +66,25 @@ def page(module: ModuleType) -> str:
     if model is None or not model.model_fields:
         return f"{words}\nIt has no options.\n"
     schema = model.model_json_schema(by_alias=True)
+    schema["properties"] = _with_public_defaults(model, schema["properties"])
     required = schema.get("required", ())
     rows = [
         _row(name, field, required=name in required)
         for name, field in sorted(schema["properties"].items(), key=_is_ours)
     ]
     return "\n".join([words, HEAD, *rows]) + "\n"
+
+
+def _with_public_defaults(
+    model: type[GuestOptions], properties: dict[str, Schema]
+) -> dict[str, Schema]:
+    """The properties with the defaults of secrets readable: what stands in the source is none."""
+    fields = ((field.alias or name, field.default) for name, field in model.model_fields.items())
+    return properties | {
+        name: {**properties[name], "default": default.get_secret_value()}
+        for name, default in fields
+        if isinstance(default, SecretStr)
+    }
 
 
 def _is_ours(option: tuple[str, Schema]) -> bool:

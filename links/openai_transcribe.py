@@ -46,7 +46,9 @@ class Options(OpenAIOptions):
     silence_thresh: float = Field(-40, le=0, description="dBFS; what is quieter is silence")
     silence_len: float = Field(2000, gt=0, description="milliseconds that it has to last")
     language: str = Field(
-        "", description="+ the language spoken, in ISO 639-1; left to the vendor where not given"
+        "",
+        description="the language spoken, in ISO 639-1; left to the vendor where not given, as "
+        "vcon-server always does, whose default `en` is not sent",
     )
 
     @property

@@ -7,7 +7,8 @@ for each set of options. Keys may be left out where AWS has its own way to give 
 and `AWS_ENDPOINT_URL` counts where there is no `endpoint_url`.
 
 Reads the vCon, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis, and
-botocore's errors when S3 says no or cannot be reached; `retries` are made by botocore.
+botocore's errors when S3 says no or cannot be reached, after the two repeats that botocore makes by
+itself (its mode `standard`).
 """
 
 import os

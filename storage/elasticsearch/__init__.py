@@ -3,7 +3,9 @@
 Each party, attachment, analysis and dialog is a document of its own, with the id `UUID_NUMBER` and,
 beside what it has itself, `vcon_id`, `started_at` (when the first dialog began, or else when the
 vCon was made) and `tenant_id`, if the vCon has an attachment `tenant` with an `id`. JSON texts
-become objects. Saving again replaces them. The indexes are vcon-server's, after `index_prefix`:
+become objects. Saving again replaces each part that is there again; parts that the vCon no longer
+has, and those of another role, purpose or type than before, stay until it is deleted, as with
+vcon-server. The indexes are vcon-server's, after `index_prefix`:
 
 | index | what |
 |---|---|
