@@ -4,6 +4,7 @@ from typing import Any, ClassVar, override
 
 from pydantic import Field
 
+from core.action_author import author_of
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.ports import Client
@@ -24,6 +25,9 @@ class ListIngressKeys(ActionRunner):
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
-        keys = await client.pipeline.desk.keys(self.ingress_list)
+        desk, name = client.pipeline.desk, self.ingress_list
+        target = "ingress_keys" if name is None else f"ingress_list:{name}"
+        await desk.audit("ListIngressKeys", author_of(client), target, {})
+        keys = await desk.keys(name)
         shown = [key.model_dump(mode="json") for key in keys]
         return ActionResponse(status_code=200, fields={"keys": shown})

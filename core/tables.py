@@ -136,7 +136,7 @@ class UsageRecord(Base):
 
 
 class AuditRecord(Base):
-    """Who did what. A trigger refuses every change, and every deletion but pruning."""
+    """Who did what. Triggers refuse every change, and every deletion but pruning."""
 
     __tablename__ = "audit_events"
 

@@ -193,11 +193,13 @@ async def test_a_key_that_does_not_exist(office: Office, action: str) -> None:
     assert (await office.ask(action, key_id="mine")).status_code == 400
 
 
-async def test_every_change_is_audited(office: Office) -> None:
+async def test_what_administrators_do_is_audited(office: Office) -> None:
     """Each with the service it came through, the request's ref, and what it was done to."""
     key_id = (await office.made())["key"]["id"]
     await office.told("RotateIngressKey", key_id=key_id)
     await office.told("RevokeIngressKey", key_id=key_id)
+    await office.told("ListIngressKeys")
+    await office.told("ListIngressKeys", ingress_list="customer_data")
     await office.told("DeleteVcon", vcon_uuid="u-1", storages=["files"])
     await office.told("ReplayDeadLetters", list="customer_data", limit=5)
     await office.told("ReplayDeadLetters", storage="files")
@@ -206,6 +208,8 @@ async def test_every_change_is_audited(office: Office) -> None:
         ("CreateIngressKey", key),
         ("RotateIngressKey", key),
         ("RevokeIngressKey", key),
+        ("ListIngressKeys", "ingress_keys"),
+        ("ListIngressKeys", "ingress_list:customer_data"),
         ("DeleteVcon", "vcon:u-1"),
         ("ReplayDeadLetters", "list:customer_data"),
         ("ReplayDeadLetters", "storage:files"),

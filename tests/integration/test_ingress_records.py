@@ -143,7 +143,13 @@ def test_every_change_of_a_key_is_audited(keys: IngressKeys, ledger: IngressLedg
 
 
 @pytest.mark.parametrize(
-    "deed", ["UPDATE audit_events SET actor = 'x'", "DELETE FROM audit_events"]
+    "deed",
+    [
+        "UPDATE audit_events SET actor = 'x'",
+        "DELETE FROM audit_events",
+        "TRUNCATE audit_events",
+        "SET LOCAL patchcord.pruning = 'on'; TRUNCATE audit_events",
+    ],
 )
 def test_the_audit_cannot_be_changed(keys: IngressKeys, database: Database, deed: str):
     """Postgres itself refuses it."""

@@ -50,6 +50,9 @@ SELECT table_name, column_name, data_type, is_nullable, column_default
   FROM information_schema.columns WHERE table_schema = 'public'
 UNION ALL
 SELECT tablename, indexname, indexdef, NULL, NULL FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL
+SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid), NULL, NULL
+  FROM pg_trigger WHERE NOT tgisinternal
 ORDER BY 1, 2
 """
 

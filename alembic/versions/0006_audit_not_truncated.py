@@ -1,0 +1,23 @@
+"""A trigger that refuses to empty the audit in one go: the one for rows does not hear of that."""
+
+from collections.abc import Sequence
+
+from alembic import op
+
+revision: str = "0006"
+down_revision: str | Sequence[str] | None = "0005"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+
+def upgrade() -> None:
+    """Create it beside the other; the function is the same."""
+    op.execute("""
+        CREATE TRIGGER audit_events_not_truncated BEFORE TRUNCATE ON audit_events
+        FOR EACH STATEMENT EXECUTE FUNCTION audit_events_append_only()
+    """)
+
+
+def downgrade() -> None:
+    """Drop it, and leave the other."""
+    op.execute("DROP TRIGGER audit_events_not_truncated ON audit_events")
