@@ -1,11 +1,9 @@
 """The partner's door: key first, body second, one list, and only what is the partner's own."""
 
-import asyncio
 import contextlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from uuid import UUID
 
 from core.errors import (
@@ -17,7 +15,7 @@ from core.errors import (
     TooLargeError,
     UnavailableError,
 )
-from core.ingress_ledger import IngressLedger, PartnerRecords, Used
+from core.ingress_ledger import PartnerRecords
 from core.ingress_owners import Claim
 from core.metrics import VCONS_RECEIVED
 from pipeline.brief_calls import BriefCalls
@@ -26,6 +24,7 @@ from pipeline.connection import RedisConnection
 from pipeline.ingress import entry_of
 from pipeline.intake import Entry, Intake, Owner, foreign
 from pipeline.key_ring import KeyRefusedError, KeyRing
+from pipeline.usage_meter import UsageMeter
 from schemas.ingested import Ingested
 from schemas.ingress_key import IngressKey
 
@@ -139,53 +138,3 @@ class ExternalDoor:
             return await self._briefly(self._owners.claim, vcon_uuid, lineage)
         except UnavailableError:  # what Redis says for certain is enough
             return "unknown"
-
-
-class UsageMeter:
-    """Counts in memory, and writes down now and then: a crash may lose a few seconds of counts."""
-
-    def __init__(self, ledger: IngressLedger) -> None:
-        """Nothing is counted yet."""
-        self._ledger = ledger
-        self._used: dict[UUID, Used] = {}
-
-    def accepted(self, key_id: UUID, size: int) -> None:
-        """One vCon of so many bytes was taken in."""
-        used = self._of(key_id)
-        used.accepted += 1
-        used.bytes += size
-
-    def refused(self, key_id: UUID, reason: str) -> None:
-        """One was turned away."""
-        used = self._of(key_id)
-        used.refused[reason] = used.refused.get(reason, 0) + 1
-
-    async def write(self) -> None:
-        """Write down what was counted; while Postgres is away it stays here.
-
-        Raises:
-            UnavailableError: when Postgres cannot be reached.
-        """
-        used, self._used = self._used, {}
-        if not used:
-            return
-        try:
-            await asyncio.to_thread(self._ledger.add_usage, datetime.now(UTC).date(), used)
-        except PatchcordError:
-            for key_id, each in used.items():
-                self._add(key_id, each)
-            raise
-
-    def _of(self, key_id: UUID) -> Used:
-        used = self._used.setdefault(key_id, Used())
-        used.last = datetime.now(UTC)
-        return used
-
-    def _add(self, key_id: UUID, more: Used) -> None:
-        used = self._used.setdefault(key_id, more)
-        if used is more:
-            return
-        used.accepted += more.accepted
-        used.bytes += more.bytes
-        for reason, count in more.refused.items():
-            used.refused[reason] = used.refused.get(reason, 0) + count
