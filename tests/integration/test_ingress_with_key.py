@@ -10,7 +10,7 @@ from redis import Redis
 
 from core.settings import DatabaseSettings
 from pipeline.connection import RedisConnection
-from tests.integration.partner_scene import Street
+from tests.integration.partner_scene import ACTIONS, Street
 from tests.integration.partner_scene import street as doors
 from tests.integration.pipeline_fixtures import a_vcon
 
@@ -86,3 +86,9 @@ async def test_a_keys_limits_hold_and_its_use_is_counted(street: Street):
     [usage] = await asyncio.to_thread(street.ledger.usage, key.id, None, None)
     assert usage.refused == {"too_large": 1, "rate_limited": 1, "forbidden": 1}
     assert usage.accepted == 1
+
+
+def test_no_other_action_looks_at_a_key():
+    """Where all are offered, a key opens none of them: whoever may call the service needs none."""
+    fields = {name for name, action in ACTIONS.items() if "api_key" in action.model_fields}
+    assert fields == {"IngestVcon", "ExternalIngress"}
