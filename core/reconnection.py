@@ -27,12 +27,14 @@ class Reconnection:
         self._failures = 0
         self._joined_at: float | None = None
         self._told: object = None
+        self._refusals: dict[int | None, str] = {}
 
     def joined(self, now: float) -> None:
         """Requests come in; whatever goes wrong next is news."""
         if self._joined_at is None:
             self._joined_at = now
         self._told = None
+        self._refusals.clear()
 
     def pause(self, loss: Loss, now: float) -> float:
         """Seconds to wait before the next attempt."""
@@ -68,6 +70,7 @@ class Reconnection:
         known = {"token_id": credential.token_id, "token_expires": credential.expires_at}
         if self._credentials.refused():
             known["next_token_id"] = self._credentials.present.token_id
-        if self.is_news((causes, credential.token_id)):
+        if self._refusals.get(credential.token_id) != causes:  # several tokens take turns
+            self._refusals[credential.token_id] = causes
             told = {name: value for name, value in known.items() if value is not None}
             log.error("%s: %s", loss.words, causes, extra=told)

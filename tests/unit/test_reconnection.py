@@ -1,5 +1,7 @@
 """The pauses between two connections, and which failures are news."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from pydantic import SecretStr
 
@@ -7,9 +9,11 @@ from core.backoff import Backoff
 from core.connection_loss import Loss, LossKind, closed
 from core.credentials import Credentials
 from core.reconnection import HEALTHY_AFTER, Reconnection
+from schemas.token import Token
 
 TOKEN = Credentials(SecretStr("configured"))
 CLOSED = closed(1006)
+NOW = datetime.now(UTC)
 REFUSED = Loss(LossKind.REFUSED, "refused", 403)
 
 
@@ -63,6 +67,21 @@ def test_jitter_only_shortens() -> None:
     """Many clients come back at different times, none later than without it."""
     shortened = Reconnection(Backoff(jitter=lambda: 1.0), TOKEN)
     assert [shortened.pause(CLOSED, 0.0) for _ in range(7)] == [0.5, 1, 2, 4, 8, 15, 15]
+
+
+def test_tokens_that_take_turns_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal is news once for each token until the client was joined, however often it comes."""
+    credentials = Credentials(SecretStr("configured"))
+    token = {"id": 7, "context": "consumer", "service_id": 1, "value": "new"}
+    times = {"inserted_at": NOW, "expires_at": NOW + timedelta(days=1)}
+    credentials.created(Token.model_validate(token | times))
+    reconnection = Reconnection(Backoff(), credentials)
+    for _ in range(6):
+        reconnection.report(REFUSED)
+    assert [record.__dict__.get("token_id") for record in caplog.records] == [None, 7]
+    reconnection.joined(0.0)
+    reconnection.report(REFUSED)
+    assert len(caplog.records) == 3
 
 
 def test_only_changes_are_news(reconnection: Reconnection) -> None:
