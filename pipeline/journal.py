@@ -27,12 +27,18 @@ class RunJournal:
         Raises:
             Lost: when the run is not ours any more; nothing is written.
         """
-        held = await self._connection.insist(
-            lambda: self._queues.journal(live.worker, live.claim, live.record())
-        )
-        if not held:
+        written: bytes | str = b""
+
+        async def attempt() -> bool:
+            nonlocal written
+            record = live.record()
+            written = record.document
+            return await self._queues.journal(live.worker, live.claim, record)
+
+        if not await self._connection.insist(attempt):
             raise Lost
-        live.memory.unwritten = b""
+        if live.memory.unwritten is written:  # else another storage has written meanwhile
+            live.memory.unwritten = b""
 
     async def note_slow(self, live: LiveRun, seconds: float) -> None:
         """Write if the step just noted was a slow one.

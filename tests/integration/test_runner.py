@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from lib.vcon_redis import AsyncVconRedis, VconRedis
 from pipeline import journal as journals
 from pipeline import keys
+from pipeline.queues import Queues
 from tests.integration.pipeline_fixtures import (
     PATIENCE,
     Scene,
@@ -553,6 +555,44 @@ async def test_a_quick_storage_is_journaled_while_a_slow_one_runs(
     go_on.set()
     assert (await scene.ended()).status == "done"
     assert vcon_uuid in scene.elements("out")
+
+
+async def test_what_a_storage_writes_during_a_journal_is_kept(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    """A journal without it is on its way: it goes to Redis with the next."""
+    monkeypatch.setattr(journals, "SLOW_STEP", 0.0)
+    begun, written, journaled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    journal, write = Queues.journal, journals.RunJournal.write
+
+    async def interrupted(*args: Any) -> bool:
+        held = await journal(*args)
+        begun.set()
+        await written.wait()
+        return held
+
+    async def tells(self: Any, live: Any) -> None:
+        await write(self, live)
+        journaled.set()
+
+    monkeypatch.setattr(Queues, "journal", interrupted)
+    monkeypatch.setattr(journals.RunJournal, "write", tells)
+
+    async def quick(*_: Any) -> None:
+        return None
+
+    async def writes(vcon_uuid: str, _options: Any) -> None:
+        await begun.wait()
+        await AsyncVconRedis().store_vcon_dict(a_vcon(vcon_uuid, subject="stored"))
+        written.set()
+        await journaled.wait()
+
+    shelves = [storage(quick, "quick"), storage(writes, "writes")]
+    through_lib = [(spec, replace(loaded, only_through_lib=True)) for spec, loaded in shelves]
+    await scene.start(configured(storages=through_lib))
+    [vcon_uuid] = await scene.feed()
+    assert (await scene.ended()).status == "done"
+    assert scene.client.json().get(keys.vcon(vcon_uuid))["subject"] == "stored"
 
 
 async def test_a_slow_link_is_journaled_at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch):
