@@ -1,5 +1,6 @@
 """Moving vCon ids between lists: every step is one script, atomic and harmless to repeat."""
 
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -134,7 +135,7 @@ class Queues:
         reply = await self._connection.script(
             "journal",
             *(worker, claim.vcon_uuid, claim.token, record.journal),
-            *(record.vcon_uuid, record.document, 0),
+            *(record.vcon_uuid, record.document, 0, time.monotonic_ns()),
         )
         return bool(reply)
 

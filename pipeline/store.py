@@ -1,5 +1,6 @@
 """The vCon documents in Redis. A write made inside a run counts only while the run is held."""
 
+import time
 from typing import Any
 
 import orjson
@@ -104,7 +105,7 @@ def _can_wait(run: LiveRun, vcon_uuid: str, expiry: int) -> bool:
 def _fenced(run: LiveRun, document: dict[str, Any], text: bytes, expiry: int) -> tuple[Any, ...]:
     return (
         *(run.worker, run.claim.vcon_uuid, run.claim.token, run.journal()),
-        *(document["uuid"], text, expiry),
+        *(document["uuid"], text, expiry, time.monotonic_ns()),
     )
 
 

@@ -1,7 +1,11 @@
 #!lua flags=allow-oom
 -- Write down how far a run has come, and the vCon as it is then, if this worker still holds the run.
 -- ARGV: worker, held uuid, token, run JSON, uuid of the document, document ("" leaves it as it is),
---       expiry (s, 0 leaves it as it is). Returns 1, or 0 when the run is no longer held.
+--       expiry (s, 0 leaves it as it is), a number that is higher in whatever is sent later.
+-- Returns 1, or 0 when the run is no longer held.
+--
+-- What was sent again because no reply came may arrive a second time, after the run has gone on: it
+-- must not bring an older document back.
 -- uses: expire
 local held = redis.call('HGET', 'pc:inflight:' .. ARGV[1], ARGV[2])
 local token, run = string.match(held or '', '^(%d+)\n(.-)\n')
@@ -9,6 +13,12 @@ if token ~= ARGV[3] then
   return 0
 end
 if ARGV[6] ~= '' then
+  local lock = redis.call('HGET', 'pc:locks', ARGV[2]) or ''
+  local number, document = string.match(lock, '\n(%d+)\n(.*)$')
+  if document == ARGV[5] and tonumber(number) > tonumber(ARGV[8]) then
+    return 1
+  end
+  redis.call('HSET', 'pc:locks', ARGV[2], ARGV[1] .. '\n' .. ARGV[8] .. '\n' .. ARGV[5])
   redis.call('JSON.SET', 'vcon:' .. ARGV[5], '.', ARGV[6])
 end
 redis.call('SET', 'pc:run:' .. run, ARGV[4])

@@ -25,7 +25,7 @@ class Lists:
     """Queues with workers that are only names, and shorthands for what tests do with them."""
 
     def __init__(self, redis: RedisConnection, client: Redis) -> None:
-        self.client = client
+        self.redis, self.client = redis, client
         self.queues = Queues(redis, run_expiry=600, vcon_expiry=VCON_EXPIRY)
         self.intake = Intake(redis, sorted_set="vcons", max_depth=1000)
         self.revive("one")
@@ -339,6 +339,33 @@ async def test_a_journal_is_written_only_by_who_holds_the_run(lists: Lists, clie
     assert not await lists.queues.journal("one", claim, late)
     assert client.get(keys.run(claim.run_id)) == '{"by":"one"}'
     assert client.json().get(keys.vcon(vcon_uuid))["by"] == "one"
+
+
+async def test_a_journal_that_arrives_again_later_brings_nothing_back(lists: Lists, client: Redis):
+    """One that was sent twice may arrive once more after the run has gone on."""
+    [vcon_uuid] = lists.push("in")
+    claim = await lists.claim()
+
+    async def arrives(number: int, written: str) -> int:
+        text = orjson.dumps({"uuid": written, "number": number})
+        fence = ("one", vcon_uuid, claim.token, f'{{"number":{number}}}')
+        return int(await lists.redis.script("journal", *fence, written, text, 0, number))
+
+    assert [await arrives(number, vcon_uuid) for number in (7, 7, 12, 7)] == [1] * 4
+    assert client.get(keys.run(claim.run_id)) == '{"number":12}'
+    assert client.json().get(keys.vcon(vcon_uuid))["number"] == 12
+    assert await arrives(11, other := new_uuid())  # of another storage, overtaken on its way
+    assert client.json().get(keys.vcon(other))["number"] == 11
+
+
+async def test_each_write_of_a_run_has_a_higher_number(lists: Lists, client: Redis):
+    """However often a run writes, what it writes later is what stays."""
+    [vcon_uuid] = lists.push("in")
+    claim = await lists.claim()
+    for number in range(20):
+        text = orjson.dumps({"uuid": vcon_uuid, "number": number})
+        assert await lists.queues.journal("one", claim, Record(JOURNAL, vcon_uuid, text))
+        assert client.json().get(keys.vcon(vcon_uuid))["number"] == number
 
 
 async def test_what_is_unwritten_is_written_with_the_settlement(lists: Lists, client: Redis):
