@@ -3,7 +3,9 @@
 import importlib.util
 import json
 import logging
+import sys
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 
 from core.errors import GuestError
@@ -87,10 +89,18 @@ def _tell_version(module: str, wanted: Requirement | None) -> None:
         log.warning("module in another version", extra={**about, "reason": other, "hint": hint})
 
 
+def _is_installed(root: str) -> bool:
+    """Whether it lies beside records of packages; to look through all of them takes a second."""
+    module = sys.modules.get(root)
+    places = list(getattr(module, "__path__", ())) or [getattr(module, "__file__", None)]
+    return any(any(Path(place).parent.glob("*.dist-info")) for place in places if place)
+
+
 def _distribution(module: str, wanted: Requirement | None) -> metadata.Distribution | None:
     names = [wanted.name] if wanted and wanted.name else []
-    if not is_ours(module):  # many have a part of a room of ours
-        names += metadata.packages_distributions().get(module.partition(".")[0], [])
+    root = module.partition(".")[0]
+    if not is_ours(root) and _is_installed(root):  # many have a part of a room of ours
+        names += metadata.packages_distributions().get(root, [])
     for name in names:
         try:
             return metadata.distribution(name)
