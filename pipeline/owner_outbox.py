@@ -26,11 +26,13 @@ class OwnerOutbox:
         self._write = write
 
     async def drain(self) -> None:
-        """Write down all that waits.
+        """Write down all that waits, but for what comes meanwhile.
 
         Raises:
             UnavailableError: when Redis or Postgres cannot be reached; nothing is lost.
         """
+        # Not until there is none: with one vCon after the other that would never be so, and each
+        # would have a transaction of its own.
         while uuids := await self._connection.command("HRANDFIELD", keys.OWNERS, BATCH):
             lineages = await self._connection.command("HMGET", keys.OWNERS, *uuids)
             found = dict(zip(uuids, lineages, strict=True))
@@ -42,3 +44,5 @@ class OwnerOutbox:
             if owners:
                 await asyncio.to_thread(self._write, owners)
                 await self._connection.command("HDEL", keys.OWNERS, *owners)
+            if len(uuids) < BATCH:
+                break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
@@ -111,3 +111,17 @@ async def test_owners_go_from_redis_to_postgres(
     await outbox.drain()
     assert written == waiting
     assert client.keys("*") == []
+
+
+async def test_what_comes_meanwhile_waits_for_the_next_time(redis: RedisConnection, client: Redis):
+    """One vCon after the other would otherwise keep it writing single rows for ever."""
+    written: list[int] = []
+
+    def write(owners: Mapping[str, UUID]) -> None:
+        written.append(len(owners))
+        client.hset(keys.OWNERS, str(uuid4()), "")
+
+    client.hset(keys.OWNERS, str(uuid4()), "")
+    for _ in range(2):
+        await OwnerOutbox(redis, write).drain()
+    assert written == [1, 1]
