@@ -1,6 +1,7 @@
 """Fixtures that several files of integration tests share."""
 
 from tests.integration.flowlang_fixtures import database, database_config, mariadb_server
+from tests.integration.ingress_rows import keys, ledger, migrated
 from tests.integration.pipeline_fixtures import at_once, client, news, redis, scene
 from tests.integration.vendors_scene import s3_url, vendors, vendors_server
 
@@ -9,7 +10,10 @@ __all__ = [
     "client",
     "database",
     "database_config",
+    "keys",
+    "ledger",
     "mariadb_server",
+    "migrated",
     "news",
     "redis",
     "s3_url",

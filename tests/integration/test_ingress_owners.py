@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
@@ -14,7 +14,6 @@ from core.database import Database
 from core.errors import UnavailableError
 from core.ingress_owners import OURS, VconOwners
 from core.run_history import RunHistory
-from core.settings import DatabaseSettings
 from pipeline import keys
 from pipeline import owner_outbox as module
 from pipeline.connection import RedisConnection
@@ -22,23 +21,14 @@ from pipeline.owner_outbox import OwnerOutbox
 
 
 @pytest.fixture
-def database(database_settings: DatabaseSettings) -> Iterator[Database]:
-    """A database of the test's own, migrated."""
-    database = Database()
-    database.initialize(database_settings)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def owners(database: Database) -> VconOwners:
+def owners(migrated: Database) -> VconOwners:
     """The owners in that database."""
-    return VconOwners(database)
+    return VconOwners(migrated)
 
 
-def a_run_on(database: Database, vcon_in: UUID, vcon_out: UUID) -> None:
+def a_run_on(migrated: Database, vcon_in: UUID, vcon_out: UUID) -> None:
     """A run that has ended long ago."""
-    with database.transaction() as session:
+    with migrated.transaction() as session:
         columns = "run_id, chain, config_hash, vcon_in, vcon_out, status, attempts, finished_at"
         values = (
             f"gen_random_uuid(), 'main', '', '{vcon_in}', '{vcon_out}', 'done', 1, '2020-01-01'"
@@ -74,16 +64,16 @@ def test_what_is_confirmed_stays(owners: VconOwners):
     assert [owners.claim(vcon, mine), owners.claim(vcon, other)] == ["mine", "foreign"]
 
 
-def test_what_came_in_by_another_door_is_foreign(owners: VconOwners, database: Database):
+def test_what_came_in_by_another_door_is_foreign(owners: VconOwners, migrated: Database):
     """Of which runs tell, also when these have been pruned."""
     came_in, came_out, theirs, lineage = (uuid4() for _ in range(4))
     owners.confirm({str(theirs): lineage})
-    a_run_on(database, came_in, came_out)
-    a_run_on(database, theirs, theirs)
+    a_run_on(migrated, came_in, came_out)
+    a_run_on(migrated, theirs, theirs)
     for _ in range(2):
         assert [owners.claim(each, lineage) for each in (came_in, came_out)] == ["foreign"] * 2
         assert owners.claim(theirs, lineage) == "mine"
-        RunHistory(database).prune_runs(30)
+        RunHistory(migrated).prune_runs(30)
 
 
 async def test_owners_go_from_redis_to_postgres(

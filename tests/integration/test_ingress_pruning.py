@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from uuid import uuid4
 
@@ -13,55 +12,13 @@ from core.database import Database
 from core.ingress_keys import IngressKeys, hashed
 from core.ingress_ledger import IngressLedger, Used
 from core.ingress_owners import OURS, VconOwners
-from core.settings import DatabaseSettings
-from schemas.ingress_key import Author, IngressKey, NewKey
+from tests.integration.ingress_rows import ADMIN, execute, found, made
 
 TABLES = ("vcon_owners", "ingress_usage", "audit_events", "ingress_keys", "tokens", "services")
-ADMIN = Author(actor="service:7")
-
-
-@pytest.fixture
-def database(database_settings: DatabaseSettings) -> Iterator[Database]:
-    """A database of the test's own, migrated."""
-    database = Database()
-    database.initialize(database_settings)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def keys(database: Database) -> IngressKeys:
-    """The keys in that database."""
-    return IngressKeys(database)
-
-
-@pytest.fixture
-def ledger(database: Database) -> IngressLedger:
-    """Usage and audit in that database."""
-    return IngressLedger(database)
-
-
-def made(keys: IngressKeys, secret: str = "s", days: float | None = None) -> IngressKey:
-    """A key for the list `in`."""
-    new = NewKey(ingress_list="in", label="partner", expires_in_days=days, requests_per_minute=9)
-    return keys.create(new, hashed(secret), ADMIN)
-
-
-def found(keys: IngressKeys, secret: str) -> IngressKey:
-    """The key with this secret."""
-    key = keys.find(hashed(secret))
-    assert key is not None
-    return key
-
-
-def execute(database: Database, statement: str) -> None:
-    """Run SQL in a transaction of its own."""
-    with database.transaction() as session:
-        session.execute(text(statement))
 
 
 def test_a_dead_key_that_the_file_still_has_stays_dead(
-    keys: IngressKeys, ledger: IngressLedger, database: Database
+    keys: IngressKeys, ledger: IngressLedger, migrated: Database
 ):
     """However long ago it was revoked or rotated; when it is gone from the file, it is pruned."""
     names = ("revoked", "rotated", "removed")
@@ -72,8 +29,8 @@ def test_a_dead_key_that_the_file_still_has_stays_dead(
     keys.sync({"in": configured[:2]})
     assert found(keys, "removed").source == "config"
     long_ago = "= '2020-01-01' WHERE"
-    execute(database, f"UPDATE ingress_keys SET revoked_at {long_ago} revoked_at < now()")
-    execute(database, f"UPDATE ingress_keys SET expires_at {long_ago} expires_at < now()")
+    execute(migrated, f"UPDATE ingress_keys SET revoked_at {long_ago} revoked_at < now()")
+    execute(migrated, f"UPDATE ingress_keys SET expires_at {long_ago} expires_at < now()")
     assert ledger.prune({"ingress_keys": 30}, configured[:2]) == 1
     assert keys.find(configured[2]) is None
     keys.sync({"in": configured[:2]})
@@ -103,46 +60,46 @@ OLD_ROWS = {
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_pruning_waits_for_nobody(ledger: IngressLedger, database: Database, table: str):
+def test_pruning_waits_for_nobody(ledger: IngressLedger, migrated: Database, table: str):
     """A row that somebody is at work on is left for the next time."""
-    name = database.engine.url.database  # else a prune that waits would wait for ever
-    execute(database, f"ALTER DATABASE {name} SET lock_timeout = '20s'")
-    database.engine.dispose()
+    name = migrated.engine.url.database  # else a prune that waits would wait for ever
+    execute(migrated, f"ALTER DATABASE {name} SET lock_timeout = '20s'")
+    migrated.engine.dispose()
     row, columns = OLD_ROWS[table]
     into = f"{table} ({columns})" if columns else table
-    execute(database, f"INSERT INTO {into} {row} FROM generate_series(1, 2) AS i")
-    with database.transaction() as session:
+    execute(migrated, f"INSERT INTO {into} {row} FROM generate_series(1, 2) AS i")
+    with migrated.transaction() as session:
         session.execute(text(f"SELECT 1 FROM {table} LIMIT 1 FOR UPDATE"))
         assert ledger.prune({table: 30}) == 1
     assert ledger.prune({table: 30}) == 1
 
 
 def test_old_rows_are_pruned_in_batches(
-    keys: IngressKeys, ledger: IngressLedger, database: Database
+    keys: IngressKeys, ledger: IngressLedger, migrated: Database
 ):
     """Of each table only what is older goes; 0 days keep everything."""
     kept, old = made(keys, "kept"), made(keys, "old")
     keys.revoke(old.id, ADMIN)
     ledger.add_usage(date(2020, 1, 1), {kept.id: Used(1)})
     ledger.add_usage(datetime.now(UTC).date(), {kept.id: Used(1)})
-    VconOwners(database).confirm({str(uuid4()): OURS for _ in range(5)})
-    execute(database, "UPDATE vcon_owners SET created_at = '2020-01-01'")
+    VconOwners(migrated).confirm({str(uuid4()): OURS for _ in range(5)})
+    execute(migrated, "UPDATE vcon_owners SET created_at = '2020-01-01'")
     execute(
-        database,
+        migrated,
         "UPDATE ingress_keys SET revoked_at = '2020-01-01' WHERE revoked_at < now()",
     )
     execute(
-        database,
+        migrated,
         "INSERT INTO audit_events (at, action, actor, target, detail)"
         " VALUES ('2020-01-01', 'x', 'x', 'x', '{}')",
     )
     execute(
-        database,
+        migrated,
         "INSERT INTO services VALUES"
         " (1, 'a', now(), now(), '2020-01-01'), (2, 'b', now(), now(), NULL)",
     )
     execute(
-        database,
+        migrated,
         "INSERT INTO tokens (id, service_id, context, inserted_at, expires_at, deleted_at) VALUES"
         " (1, 1, 'x', now(), '2020-01-01', NULL), (2, 1, 'x', now(), now(), '2020-01-01'),"
         " (3, 1, 'x', now(), now(), NULL)",

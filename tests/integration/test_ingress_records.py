@@ -2,61 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
 
 from core.database import Database
 from core.errors import ConflictError, UnknownNameError
 from core.ingress_keys import IngressKeys, hashed
 from core.ingress_ledger import IngressLedger, Used
-from core.settings import DatabaseSettings
-from schemas.ingress_key import Author, IngressKey, NewKey
-
-ADMIN = Author(actor="service:7", ref="ref-1")
-
-
-@pytest.fixture
-def database(database_settings: DatabaseSettings) -> Iterator[Database]:
-    """A database of the test's own, migrated."""
-    database = Database()
-    database.initialize(database_settings)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def keys(database: Database) -> IngressKeys:
-    """The keys in that database."""
-    return IngressKeys(database)
-
-
-@pytest.fixture
-def ledger(database: Database) -> IngressLedger:
-    """Usage and audit in that database."""
-    return IngressLedger(database)
-
-
-def made(keys: IngressKeys, secret: str = "s", days: float | None = None) -> IngressKey:
-    """A key for the list `in`."""
-    new = NewKey(ingress_list="in", label="partner", expires_in_days=days, requests_per_minute=9)
-    return keys.create(new, hashed(secret), ADMIN)
-
-
-def found(keys: IngressKeys, secret: str) -> IngressKey:
-    """The key with this secret."""
-    key = keys.find(hashed(secret))
-    assert key is not None
-    return key
-
-
-def execute(database: Database, statement: str) -> None:
-    """Run SQL in a transaction of its own."""
-    with database.transaction() as session:
-        session.execute(text(statement))
+from tests.integration.ingress_rows import ADMIN, execute, found, made
 
 
 def test_a_key_is_found_by_its_hash(keys: IngressKeys):
@@ -151,11 +106,11 @@ def test_every_change_of_a_key_is_audited(keys: IngressKeys, ledger: IngressLedg
         "SET LOCAL patchcord.pruning = 'on'; TRUNCATE audit_events",
     ],
 )
-def test_the_audit_cannot_be_changed(keys: IngressKeys, database: Database, deed: str):
+def test_the_audit_cannot_be_changed(keys: IngressKeys, migrated: Database, deed: str):
     """Postgres itself refuses it."""
     made(keys)
     with pytest.raises(ConflictError, match="append-only"):
-        execute(database, deed)
+        execute(migrated, deed)
 
 
 def test_usage_adds_up_by_key_and_day(keys: IngressKeys, ledger: IngressLedger):
