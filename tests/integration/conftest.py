@@ -2,6 +2,7 @@
 
 from tests.integration.flowlang_fixtures import database, database_config, mariadb_server
 from tests.integration.ingress_rows import keys, ledger, migrated
+from tests.integration.partner_scene import street
 from tests.integration.pipeline_fixtures import at_once, client, news, redis, scene
 from tests.integration.vendors_scene import s3_url, vendors, vendors_server
 
@@ -18,6 +19,7 @@ __all__ = [
     "redis",
     "s3_url",
     "scene",
+    "street",
     "vendors",
     "vendors_server",
 ]

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from redis import Redis
 
 from core.action_registry import ActionRegistry
@@ -97,7 +98,7 @@ def received(fields: dict[str, object]) -> object:
 
 
 @asynccontextmanager
-async def street(
+async def doors(
     redis: RedisConnection, client: Redis, settings: DatabaseSettings, most_bytes: int = MOST
 ) -> AsyncIterator[Street]:
     """Doors without any key."""
@@ -107,3 +108,12 @@ async def street(
     await opened.partners.take_over()
     yield opened
     database.close()
+
+
+@pytest.fixture
+async def street(
+    redis: RedisConnection, client: Redis, database_settings: DatabaseSettings
+) -> AsyncIterator[Street]:
+    """Both doors, without any key."""
+    async with doors(redis, client, database_settings) as opened:
+        yield opened

@@ -17,8 +17,7 @@ from core.settings import DatabaseSettings
 from pipeline.connection import RedisConnection
 from pipeline.document import normalised, search_keys
 from tests.emptying import empty
-from tests.integration.partner_scene import Street
-from tests.integration.partner_scene import street as doors
+from tests.integration.partner_scene import Street, doors
 
 LIST, SECRET = "customer_data", "secret-1"
 UUIDS = [f"01928e10-0000-8000-8000-00000000000{digit}" for digit in range(4)]

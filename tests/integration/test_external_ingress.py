@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from redis import Redis
 
 from core.ingress_keys import hashed
-from core.settings import DatabaseSettings
 from pipeline import partners
 from pipeline.config import PipelineConfig
 from pipeline.configuration import Configuration
-from pipeline.connection import RedisConnection
 from pipeline.modules import Guests
 from tests.integration.partner_scene import ADMIN, MOST, Street
-from tests.integration.partner_scene import street as doors
 from tests.integration.pipeline_fixtures import a_vcon
-
-
-@pytest.fixture
-async def street(
-    redis: RedisConnection, client: Redis, database_settings: DatabaseSettings
-) -> AsyncIterator[Street]:
-    """Doors without any key."""
-    async with doors(redis, client, database_settings) as opened:
-        yield opened
 
 
 async def test_a_partner_pushes_to_its_list(street: Street):

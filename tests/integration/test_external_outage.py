@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 
 import pytest
-from redis import Redis
 
 from core.ingress_keys import IngressKeys
 from core.ingress_owners import VconOwners
-from core.settings import DatabaseSettings
 from pipeline import brief_calls
-from pipeline.connection import RedisConnection
 from tests.integration.partner_scene import Street
-from tests.integration.partner_scene import street as doors
 from tests.integration.pipeline_fixtures import a_vcon, new_uuid
-
-
-@pytest.fixture
-async def street(
-    redis: RedisConnection, client: Redis, database_settings: DatabaseSettings
-) -> AsyncIterator[Street]:
-    """Doors without any key."""
-    async with doors(redis, client, database_settings) as opened:
-        yield opened
 
 
 async def test_without_postgres_no_door_is_open(street: Street, database_settings):

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
-from redis import Redis
 
 from core.errors import UnavailableError
 from core.ingress_owners import VconOwners
-from core.settings import DatabaseSettings
-from pipeline.connection import RedisConnection
 from tests.emptying import empty
 from tests.integration.partner_scene import Street
-from tests.integration.partner_scene import street as doors
 from tests.integration.pipeline_fixtures import PATIENCE, a_vcon, new_uuid
-
-
-@pytest.fixture
-async def street(
-    redis: RedisConnection, client: Redis, database_settings: DatabaseSettings
-) -> AsyncIterator[Street]:
-    """Doors without any key."""
-    async with doors(redis, client, database_settings) as opened:
-        yield opened
 
 
 async def test_redis_forgetting_frees_no_uuid(street: Street):

@@ -17,8 +17,7 @@ from core.frames import Malformed, decode_v2
 from core.settings import DatabaseSettings
 from pipeline.connection import RedisConnection
 from tests.emptying import empty
-from tests.integration.partner_scene import Street
-from tests.integration.partner_scene import street as doors
+from tests.integration.partner_scene import Street, doors
 from tests.integration.pipeline_fixtures import a_vcon
 
 PAGE = (Path(__file__).parents[2] / "docs/security.md").read_text()

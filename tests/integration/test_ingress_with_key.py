@@ -10,8 +10,7 @@ from redis import Redis
 
 from core.settings import DatabaseSettings
 from pipeline.connection import RedisConnection
-from tests.integration.partner_scene import ACTIONS, Street
-from tests.integration.partner_scene import street as doors
+from tests.integration.partner_scene import ACTIONS, Street, doors
 from tests.integration.pipeline_fixtures import a_vcon
 
 

@@ -11,6 +11,7 @@ from tests.unit.flowlang_plugins import parcels
 
 NORTH = {"type": "parcel", "depot": "north"}
 SOUTH = {"type": "parcel", "depot": "south"}
+WHERE = "steps: [{parcel_where: {id: w, connection: depot}}]\noutputs: [w.depot]"
 
 
 class Kept:
@@ -27,3 +28,10 @@ class Kept:
         """What comes of a flow with these around it."""
         around = Surroundings(self.connections, registry=self.registry)
         return await run_flow(Flow.parse(f"flow: F\n{text}"), around=around)
+
+
+async def with_depot(folder: Path) -> Kept:
+    """One connection, `depot`."""
+    kept = Kept(folder)
+    await kept.connections.configure({"depot": NORTH})
+    return kept

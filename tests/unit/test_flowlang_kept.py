@@ -8,19 +8,14 @@ import pytest
 
 from flowlang.connections import slot
 from flowlang.exceptions import ConnectionError, ConnectionNotFoundError
-from tests.unit.flowlang_kept import NORTH, SOUTH, Kept
+from tests.unit.flowlang_kept import NORTH, SOUTH, WHERE, Kept, with_depot
 from tests.unit.flowlang_plugins import Parcel
 
 
 @pytest.fixture
 async def kept(tmp_path: Path) -> Kept:
     """With one connection, `depot`."""
-    each = Kept(tmp_path)
-    await each.connections.configure({"depot": NORTH})
-    return each
-
-
-WHERE = "steps: [{parcel_where: {id: w, connection: depot}}]\noutputs: [w.depot]"
+    return await with_depot(tmp_path)
 
 
 async def test_many_runs_open_it_once(kept: Kept) -> None:

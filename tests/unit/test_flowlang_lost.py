@@ -7,19 +7,14 @@ from pathlib import Path
 import pytest
 
 from flowlang.exceptions import ConnectionError, FlowExecutionError, FlowValidationError
-from tests.unit.flowlang_kept import NORTH, Kept
+from tests.unit.flowlang_kept import WHERE, Kept, with_depot
 from tests.unit.flowlang_plugins import GoneError, Parcel
 
 
 @pytest.fixture
 async def kept(tmp_path: Path) -> Kept:
     """With one connection, `depot`."""
-    each = Kept(tmp_path)
-    await each.connections.configure({"depot": NORTH})
-    return each
-
-
-WHERE = "steps: [{parcel_where: {id: w, connection: depot}}]\noutputs: [w.depot]"
+    return await with_depot(tmp_path)
 
 
 async def test_what_was_lost_is_opened_anew(kept: Kept) -> None:
