@@ -25,6 +25,11 @@ def test_what_is_made_in_the_tests_is_known() -> None:
     assert secrets.token_urlsafe(24) in CANARIES._secrets
 
 
+def test_a_short_name_made_by_a_driver_is_no_secret() -> None:
+    """Eight hexadecimal digits are found in some uuid by chance, and protect nothing."""
+    assert secrets.token_hex(4) not in CANARIES._secrets
+
+
 def test_lines_are_searched_as_the_service_would_write_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
