@@ -37,7 +37,7 @@ from pipeline.front import PipelineFront
 
 log = logging.getLogger(__name__)
 
-EXIT_STOPPED, EXIT_CONFIGURATION, EXIT_RETIRED = 0, 2, 3
+EXIT_STOPPED, EXIT_RETIRED = 0, 3
 
 
 async def serve(settings: Settings) -> int:
