@@ -1,5 +1,6 @@
 """Answers of replicas that have left the Plugboard, in a list that every replica serves."""
 
+import asyncio
 import uuid
 
 from core.errors import UnavailableError
@@ -23,6 +24,8 @@ class RedisAnswers(AnswerRelay):
         """A replica of its own, by a name that nobody else has."""
         self._connection = connection
         self._replica = uuid.uuid4().hex
+        self._in_order = asyncio.Lock()
+        self._parting = False
 
     async def next_answer(self, service_id: int, *, serving: bool) -> str | None:
         """Take the oldest answer, waiting `LOOK_SECONDS` for one; waits while Redis is away."""
@@ -32,7 +35,7 @@ class RedisAnswers(AnswerRelay):
         name = keys.answers(service_id)
         try:
             if serving:
-                await self._show(service_id, "serving", SHOWN_SECONDS)
+                await self._show_serving(service_id)
             if await self._connection.wait_for_element(name, LOOK_SECONDS):
                 taken: str | None = await self._connection.command("LPOP", name)
                 return taken
@@ -49,13 +52,24 @@ class RedisAnswers(AnswerRelay):
         except CommandRefused as error:
             raise _unusable(error) from error
 
+    async def _show_serving(self, service_id: int) -> None:
+        async with self._in_order:
+            if not self._parting:
+                await self._show(service_id, "serving", SHOWN_SECONDS)
+
     async def leave(self, service_id: int, seconds: float) -> Company:
         """From serving to leaving in one step: two who stop at once see each other do so."""
-        return await self._show(service_id, "leaving", seconds)
+        return await self._part(service_id, "leaving", seconds)
 
     async def gone(self, service_id: int) -> Company:
         """Forget this replica."""
-        return await self._show(service_id, "gone", 0)
+        return await self._part(service_id, "gone", 0)
+
+    async def _part(self, service_id: int, role: str, seconds: float) -> Company:
+        """Never overtakes a look that shows the replica: peers would rely on a dead one."""
+        self._parting = True
+        async with self._in_order:
+            return await self._show(service_id, role, seconds)
 
     async def _show(self, service_id: int, role: str, seconds: float) -> Company:
         register = keys.replicas(service_id)

@@ -58,6 +58,29 @@ async def test_a_replica_that_only_looks_is_not_shown(connection: RedisConnectio
     assert await b.gone(SERVICE) == Company(0, 0)
 
 
+async def test_a_replica_that_goes_is_not_shown_by_a_look_before(
+    connection: RedisConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands may overtake each other on their way; nobody shall rely on who is gone."""
+    show, shown, go_on = connection.script, asyncio.Event(), asyncio.Event()
+
+    async def slow(name: str, *arguments: object) -> object:
+        if "serving" in arguments:
+            shown.set()
+            await go_on.wait()
+        return await show(name, *arguments)
+
+    monkeypatch.setattr(connection, "script", slow)
+    replica = RedisAnswers(connection)
+    looks = [asyncio.create_task(replica.next_answer(SERVICE, serving=True)) for _ in range(2)]
+    await shown.wait()
+    gone = asyncio.create_task(replica.gone(SERVICE))
+    await connection.command("PING")
+    go_on.set()
+    await asyncio.gather(*looks, gone)
+    assert await connection.command("EXISTS", "pc:replicas:3") == 0
+
+
 async def test_a_dead_replica_is_forgotten(
     connection: RedisConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
