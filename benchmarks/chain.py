@@ -25,6 +25,7 @@ import redis
 
 from benchmarks.chain_names import EGRESS, INGRESS, STARTED
 from benchmarks.processes import children, cpu_seconds
+from benchmarks.servers import servers
 from benchmarks.vcons import made_up_vcons
 from devstack.service import ServiceProcess
 from devstack.stack import EmbeddedStack
@@ -208,11 +209,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--only", default="", help="part of a case's name")
+    parser.add_argument("--appendfsync", choices=["everysec", "always"], default="everysec")
     options = parser.parse_args()
     cases = [case for case in CASES if options.only in case.name]
     floors: defaultdict[str, list[Measured]] = defaultdict(list)
     ours: defaultdict[str, list[Measured]] = defaultdict(list)
-    with EmbeddedStack(fsync=False) as stack:
+    with servers(options.appendfsync) as stack:
         bench = Bench(stack, options.count)
         for number in range(options.rounds):
             for storage in dict.fromkeys(case.storage for case in cases):

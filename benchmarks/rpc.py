@@ -25,6 +25,7 @@ import uvloop
 from benchmarks.processes import cpu_seconds
 from benchmarks.rpc_clients import OURS, client, stop_workers
 from benchmarks.rpc_names import INGRESS
+from benchmarks.servers import servers
 from benchmarks.vcons import made_up_vcons
 from devstack.plugboard import DevelopmentPlugboard, Load, PlugboardSettings, Service, drive
 from devstack.stack import EmbeddedStack
@@ -141,7 +142,7 @@ async def measure(cases: Sequence[Case], rounds: int) -> Rounds:
     """What each client reached at each case, in every round."""
     measured: Rounds = defaultdict(list)
     settings = PlugboardSettings(recorded_frames=0)
-    with EmbeddedStack(fsync=False) as stack, contextlib.ExitStack() as clients:
+    with servers() as stack, contextlib.ExitStack() as clients:
         async with DevelopmentPlugboard(settings) as board:
             bench = Bench(board, stack)
             for kind in dict.fromkeys((OURS, *(name for case in cases for name in case.floors))):

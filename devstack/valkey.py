@@ -23,7 +23,7 @@ _FREED_AT_ONCE = ("eviction", "expire", "server-del", "user-del", "user-flush")
 SETTINGS = {
     "bind": HOST,
     "appendonly": "yes",
-    "appendfsync": "everysec",
+    "appendfsync": "always",
     "save": "",
     "maxmemory-policy": "noeviction",
     # Otherwise it may refuse to end when it cannot write to its folder, and outlive its owner.
@@ -34,7 +34,7 @@ FORGETFUL_SETTINGS = {"appendonly": "no"}
 
 
 class Valkey:
-    """A Valkey server that keeps what it is told in an append-only file under `folder`.
+    """A Valkey server that has on the disk under `folder` whatever it has said yes to.
 
     One that is not `durable` keeps it in memory only: no slow disk makes it wait.
     """

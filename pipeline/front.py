@@ -120,7 +120,7 @@ class PipelineFront:
         rescuer = Rescuer(redis, self._queues, RESCUES)
         replayer = StorageReplayer(redis, self._configuration, self._operations, interval)
         await asyncio.gather(
-            redis.insist(lambda: housekeeping.warn_of_eviction(redis)),
+            redis.insist(lambda: housekeeping.warn_of_losses(redis)),
             self._watch.run(),
             self._connections.look_after(),
             self._runs.listen(),

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 CHUNK = 1000
 """How many entries one script call looks at; keeps Redis free for others in between."""
+KEEPS_EVERYTHING = {"appendfsync": "always", "appendonly": "yes", "maxmemory-policy": "noeviction"}
+"""How Redis must be set so that it has for good what it has said yes to; see docs/operations.md."""
 
 
 async def every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
@@ -134,20 +136,17 @@ class Keeper:
             last -= CHUNK
 
 
-async def warn_of_eviction(connection: RedisConnection) -> None:
-    """Say loudly when Redis may throw vCons away to save memory.
+async def warn_of_losses(connection: RedisConnection) -> None:
+    """Say loudly by which of its settings Redis may lose vCons.
 
     Raises:
         UnavailableError: when Redis cannot be reached.
     """
     try:
-        policy = await connection.command("CONFIG", "GET", "maxmemory-policy")
+        told = await connection.command("CONFIG", "GET", *KEEPS_EVERYTHING)
     except CommandRefused:  # a managed Redis may forbid CONFIG
         return
-    pairs = (
-        policy if isinstance(policy, dict) else dict(zip(policy[::2], policy[1::2], strict=True))
-    )
-    if (name := pairs.get("maxmemory-policy")) not in (None, "noeviction"):
-        log.warning(
-            "Redis may evict vCons: set maxmemory-policy to noeviction", extra={"policy": name}
-        )
+    pairs = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
+    for name, safe in KEEPS_EVERYTHING.items():
+        if (value := pairs.get(name, safe)) != safe:
+            log.warning("Redis may lose vCons: its %s is %s, set it to %s", name, value, safe)

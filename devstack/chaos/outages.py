@@ -26,7 +26,6 @@ async def valkey_killed(servers: Servers, report: Report) -> None:
         await system.launch()
         async with feeder.flowing():
             for _ in range(report.times):
-                await _write_before_answering(system)
                 await some_progress(system)
                 await some_moment(0.3)
                 servers.valkey.kill()
@@ -34,11 +33,6 @@ async def valkey_killed(servers: Servers, report: Report) -> None:
                 await servers.restart_valkey()
         await conclude(system, feeder, report)
         await claim_single_attempts(system, feeder, report)
-
-
-async def _write_before_answering(system: System) -> None:
-    """With `everysec` Valkey answers before it writes whenever the disk is slow just then."""
-    await system.redis.config_set("appendfsync", "always")
 
 
 async def postgres_stopped(servers: Servers, report: Report) -> None:

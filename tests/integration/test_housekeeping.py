@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import UnavailableError
+from devstack.valkey import Valkey
 from pipeline import keys
-from pipeline.connection import CommandRefused
-from pipeline.housekeeping import Rescuer, every, rescue_the_dead, warn_of_eviction
+from pipeline.connection import CommandRefused, RedisConnection
+from pipeline.housekeeping import Rescuer, every, rescue_the_dead, warn_of_losses
 from tests.integration.operations_scene import (
     Operations,
     operations,
@@ -23,6 +25,7 @@ from tests.integration.pipeline_fixtures import (
 )
 
 CHAIN = configured(storages=[storage()])
+UNSAFE = {"appendfsync": "everysec", "appendonly": "no", "maxmemory-policy": "allkeys-lru"}
 
 
 @pytest.fixture
@@ -100,19 +103,24 @@ async def test_a_chore_that_fails_is_done_again(failure: Exception) -> None:
     task.cancel()
 
 
-async def test_a_redis_that_evicts_is_warned_of(
-    ops: Operations, caplog: pytest.LogCaptureFixture
+async def test_a_redis_that_may_lose_vcons_is_warned_of(
+    reachable_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Any policy but noeviction may throw vCons away."""
-    await warn_of_eviction(ops.redis)
-    assert caplog.records == []
-    ops.client.config_set("maxmemory-policy", "allkeys-lru")
+    """By throwing them away, or by not having them on the disk: each setting has its line."""
+    server = Valkey.start(reachable_folder)
+    redis = RedisConnection(server.url)
     try:
-        await warn_of_eviction(ops.redis)
+        await warn_of_losses(redis)
+        assert caplog.records == []
+        for name, value in UNSAFE.items():
+            await redis.command("CONFIG", "SET", name, value)
+        await warn_of_losses(redis)
     finally:
-        ops.client.config_set("maxmemory-policy", "noeviction")
-    [record] = caplog.records
-    assert (record.levelno, record.policy) == (logging.WARNING, "allkeys-lru")
+        await redis.close()
+        server.stop()
+    assert [(record.levelno, record.args[:2]) for record in caplog.records] == [
+        (logging.WARNING, setting) for setting in UNSAFE.items()
+    ]
 
 
 async def test_a_redis_that_does_not_tell_is_believed(
@@ -124,5 +132,5 @@ async def test_a_redis_that_does_not_tell_is_believed(
         raise CommandRefused("NOPERM")
 
     monkeypatch.setattr(ops.redis, "command", refused)
-    await warn_of_eviction(ops.redis)
+    await warn_of_losses(ops.redis)
     assert caplog.records == []

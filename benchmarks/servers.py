@@ -1,0 +1,21 @@
+"""The servers that everything is measured with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import Redis
+
+from devstack.stack import EmbeddedStack
+
+
+@contextmanager
+def servers(appendfsync: str = "everysec") -> Iterator[EmbeddedStack]:
+    """The embedded stack, without waiting for the disk.
+
+    With `always` a bare loop waits for the disk at each command and a worker once for many: that
+    flatters, and shows what safety costs.
+    """
+    with EmbeddedStack(fsync=False) as stack:
+        with Redis.from_url(stack.valkey.url) as client:
+            client.config_set("appendfsync", appendfsync)
+        yield stack
