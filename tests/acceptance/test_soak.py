@@ -8,14 +8,16 @@ from devstack import soak
 
 FAST_LEAK = 0.1
 """Part of its memory; the limit of the whole soak is for an hour."""
+MORE = 5
+"""Descriptors and tasks: one for each cut would be six more, and pools that are new still grow."""
 
 
 async def test_under_load_and_cuts_a_service_holds_what_it_held(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Descriptors and tasks are flat between bursts of 32 callers whose connection is cut."""
-    monkeypatch.setattr(soak, "PATIENCE", 0.5)
-    done = await soak.soak(seconds=3.2, callers=32, rounds=8)
+    monkeypatch.setattr(soak, "PATIENCE", 0.3)
+    done = await soak.soak(seconds=3.6, callers=32, rounds=12)
     assert done.unexpected() == {}
     assert done.outcomes[200] > 32
     grown = {(each.process, each.what): each for each in done.grown()}
@@ -26,4 +28,5 @@ async def test_under_load_and_cuts_a_service_holds_what_it_held(
     soak.Console(width=100).print(soak.table(done.grown()))
     assert "in the end" in capsys.readouterr().out
     for each in grown.values():
-        assert each.drift < FAST_LEAK if each.what == "memory" else each.flat, each
+        fast = each.drift > FAST_LEAK if each.what == "memory" else each.after - each.before > MORE
+        assert not fast, each
