@@ -141,6 +141,8 @@ async def soak(
 ) -> Soak:
     """A finished soak; `tell` is given a line after each round.
 
+    After answers that nobody expected it is given the service's log, too: it has their incidents.
+
     Raises:
         StackError: in one line, what did not start.
     """
@@ -149,6 +151,8 @@ async def soak(
         for number in range(1, rounds + 1):
             await soaking.round(callers, seconds / rounds)
             tell(f"round {number} of {rounds}: {soaking.last()}")
+        if soaking.unexpected():
+            tell(system.service.logged())
         return soaking
 
 

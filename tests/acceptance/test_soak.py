@@ -17,7 +17,7 @@ async def test_under_load_and_cuts_a_service_holds_what_it_held(
 ) -> None:
     """Descriptors and tasks are flat between bursts of 32 callers whose connection is cut."""
     monkeypatch.setattr(soak, "PATIENCE", 0.3)
-    done = await soak.soak(seconds=3.6, callers=32, rounds=12)
+    done = await soak.soak(seconds=3.6, callers=32, rounds=12, tell=soak.say)
     assert done.unexpected() == {}
     assert done.outcomes[200] > 32
     grown = {(each.process, each.what): each for each in done.grown()}
