@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,18 @@ _NEW = ".new-"
 _QUIET = ("--no-input", "--disable-pip-version-check", "--retries", "2", "--timeout", "15")
 _OURS_TO_SAY = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}  # whatever pip.conf says of them
 _PLAIN = ("--progress-bar", "off", "--no-compile", "--no-warn-script-location")
+
+_looking = threading.Lock()
+
+
+def look_anew() -> None:
+    """Let modules be found that were installed meanwhile, by whomever.
+
+    Python's own function raises a KeyError in one of two threads that call it at once: both remove
+    the same entries of a cache.
+    """
+    with _looking:
+        importlib.invalidate_caches()
 
 
 class Installer:
@@ -80,7 +93,7 @@ class Installer:
         """Let modules, and parts of our own packages, be found there."""
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
-        importlib.invalidate_caches()
+        look_anew()
         for name in (*ROOMS, "lib"):
             package = importlib.import_module(name)
             package.__path__ = extend_path(package.__path__, name)

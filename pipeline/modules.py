@@ -3,7 +3,6 @@
 Everything is imported at load, never in the middle of a vCon, and only for enabled chains.
 """
 
-import importlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 from core.errors import ConfigurationError, GuestError
 from pipeline.config import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
 from pipeline.config_model import STORAGE_RETRIES
-from pipeline.installer import Installer
+from pipeline.installer import Installer, look_anew
 from pipeline.modules_contract import LINK, STORAGE, TRACER, Contract, Function, Guest, guest_in
 from pipeline.modules_import import Modules
 from pipeline.modules_options import Options, fresh, laid_over
@@ -94,7 +93,7 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Guests:
     Raises:
         ConfigurationError: with every problem, its path, and the chains that want the guest.
     """
-    importlib.invalidate_caches()
+    look_anew()
     loader = _Loader(installer)
     loaded: dict[str, dict[GuestSpec, Any]] = {section: {} for section in loader.sections}
     problems: defaultdict[str, list[str]] = defaultdict(list)
@@ -116,7 +115,7 @@ def load_storage(spec: StorageSpec) -> LoadedStorage:
     """
     if spec.unset:
         raise GuestError(f"storage {spec.name}: the environment has no {', '.join(spec.unset)}")
-    importlib.invalidate_caches()
+    look_anew()
     try:
         return _Loader(NOTHING).storage(spec)
     except GuestError as error:

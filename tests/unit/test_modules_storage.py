@@ -1,6 +1,8 @@
 """Loading one storage on its own, such as one that is only read from."""
 
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 import pytest
@@ -38,3 +40,22 @@ def test_a_storage_without_its_variables() -> None:
     spec = StorageSpec("mine", "sample_storage", unset=("USER", "PASSWORD"))
     with pytest.raises(GuestError, match="storage mine: the environment has no USER, PASSWORD"):
         load_storage(spec)
+
+
+@pytest.fixture
+def impatient_threads() -> Iterator[None]:
+    """Threads take turns after a microsecond, so that they meet wherever they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("impatient_threads")
+def test_a_storage_that_many_ask_for_at_once() -> None:
+    """Each gets it, though Python's search for new modules is not made for several threads."""
+    spec = StorageSpec("mine", "sample_storage")
+    with ThreadPoolExecutor(16) as pool:
+        for _ in range(20):
+            sys.path_importer_cache.update({f"/nowhere/{n}": None for n in range(200)})
+            assert {each.name for each in pool.map(load_storage, [spec] * 32)} == {"mine"}
