@@ -39,7 +39,8 @@ def test_keys_are_written_read_listed_and_removed() -> None:
 async def test_guests_import_the_client_before_there_is_a_connection(redis_url: str) -> None:
     """As they do when they are loaded; it is the one that the process has when it is used."""
     ours = connection._installed.pop()
-    sys.modules.pop("lib.redis_mgr")
+    for name in ("lib.redis_mgr", "redis_mgr"):
+        sys.modules.pop(name, None)
     aliases.install()
     namespace: dict[str, Any] = {}
     exec("from redis_mgr import redis, get_async_client", namespace)

@@ -14,12 +14,16 @@ from lib import aliases
 def _aliases(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The names work in each test and are gone after it."""
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
-    before = dict(sys.modules)
+    for name in filter(_is_of_a_test, list(sys.modules)):  # of any test that ran before
+        del sys.modules[name]
     aliases.install()
     yield
-    for name in set(sys.modules) - set(before):
-        if name.partition(".")[0] == "server" or name.startswith("storage.example"):
-            del sys.modules[name]
+    for name in filter(_is_of_a_test, list(sys.modules)):
+        del sys.modules[name]
+
+
+def _is_of_a_test(name: str) -> bool:
+    return name.partition(".")[0] in {"server", "redis_mgr"} or name.startswith("storage.example")
 
 
 @pytest.mark.parametrize("name", ["lib", "links", "storage", "tracers", "lib.logging_utils"])
@@ -36,7 +40,6 @@ def test_what_stands_beside_lib_in_vcon_server_is_found() -> None:
     """`redis_mgr` is a module of `lib` here; importing it asks for no connection."""
     real = importlib.import_module("lib.redis_mgr")
     assert importlib.import_module("redis_mgr") is real
-    del sys.modules["redis_mgr"]
 
 
 def test_from_import_works_under_the_alias() -> None:
