@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from core.settings import Settings
-from pipeline import connection, service_connections
+from pipeline import connection, elsewhere, service_connections
 from pipeline.config_model import PipelineConfig
 from pipeline.service_connections import ServiceConnections
 from pipeline.worker_process import WorkerProcess
@@ -81,6 +81,7 @@ async def replica(
         opened.diary, opened.config, opened.settings = diary, config, given
         yield opened
     connection._installed.clear()
+    elsewhere._installed.clear()
     service_connections._installed = None
 
 
