@@ -36,6 +36,7 @@ class VconFinder:
         self._calls = calls
         self._cache_expiry = cache_expiry
         self._loaded: dict[str, tuple[StorageSpec, LoadedStorage]] = {}
+        self._loading = asyncio.Lock()
 
     async def find(self, vcon_uuid: str) -> dict[str, Any]:
         """From Redis or the first storage that has it.
@@ -96,9 +97,14 @@ class VconFinder:
         if name not in self._configuration.config.storages:
             raise UnknownNameError("storage", name, list(self._configuration.config.storages))
         spec = self._configuration.config.storages[name]
-        if name not in self._loaded or self._loaded[name][0] is not spec:
-            self._loaded[name] = spec, await asyncio.to_thread(load_storage, spec)
+        if not self._has(spec):
+            async with self._loading:  # many may ask at once, right after the start
+                if not self._has(spec):
+                    self._loaded[name] = spec, await asyncio.to_thread(load_storage, spec)
         return self._loaded[name][1]
+
+    def _has(self, spec: StorageSpec) -> bool:
+        return spec.name in self._loaded and self._loaded[spec.name][0] is spec
 
     @property
     def loaded(self) -> tuple[LoadedStorage, ...]:

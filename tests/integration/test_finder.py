@@ -67,6 +67,18 @@ async def test_what_redis_has_is_answered_without_asking_anybody(scene: Scene, f
     assert shelf.asked == []
 
 
+async def test_a_storage_that_many_ask_at_once_is_loaded_once(
+    find: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """Each gets its answer from the same."""
+    vcon, loads = a_vcon(), []
+    finder = find(shelf=Shelf(vcon).get)
+    load = module.load_storage
+    monkeypatch.setattr(module, "load_storage", lambda spec: loads.append(spec.name) or load(spec))
+    found = await asyncio.gather(*(finder.find(vcon["uuid"]) for _ in range(20)))
+    assert (found, loads) == ([vcon] * 20, ["shelf"])
+
+
 async def test_storages_are_asked_in_the_order_of_the_configuration(find: Any):
     """The first that has the vCon answers; those behind it are not asked."""
     vcon = a_vcon(subject="second")
