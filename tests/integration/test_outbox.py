@@ -40,18 +40,9 @@ def a_run(**changes: Any) -> Run:
 
 
 @pytest.fixture
-def database(database_settings: Any):
-    """A database of the test's own, migrated."""
-    database = Database()
-    database.initialize(database_settings)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def archive(database: Database) -> RunArchive:
+def archive(migrated: Database) -> RunArchive:
     """The history in that database."""
-    return RunArchive(RunHistory(database))
+    return RunArchive(RunHistory(migrated))
 
 
 def put(client: Redis, *runs: Run) -> None:
@@ -59,14 +50,14 @@ def put(client: Redis, *runs: Run) -> None:
     client.rpush(keys.HISTORY, *(run.model_dump_json() for run in runs))
 
 
-def written(database: Database) -> int:
+def written(migrated: Database) -> int:
     """How many runs Postgres has."""
-    with database.session() as session:
+    with migrated.session() as session:
         return session.scalar(text("SELECT count(*) FROM chain_runs"))
 
 
 async def test_what_a_worker_finishes_is_found_in_postgres(
-    scene: Scene, archive: RunArchive, database: Database
+    scene: Scene, archive: RunArchive, migrated: Database
 ):
     """A run goes all the way, and says there what it said in Redis."""
     await scene.start(
@@ -79,7 +70,7 @@ async def test_what_a_worker_finishes_is_found_in_postgres(
         remembered = await archive.find_run(ended.claim.run_id)
         assert remembered == Run.model_validate(scene.journal(ended.claim.run_id))
     assert scene.elements(keys.HISTORY) == []
-    assert written(database) == 3
+    assert written(migrated) == 3
 
 
 async def test_there_is_nothing_to_drain(redis: RedisConnection):
@@ -112,7 +103,7 @@ async def test_postgres_being_away_loses_nothing(
     redis: RedisConnection,
     client: Redis,
     archive: RunArchive,
-    database: Database,
+    migrated: Database,
     monkeypatch: pytest.MonkeyPatch,
 ):
     """While it cannot be written the runs stay in Redis, in order; then all are written."""
@@ -142,7 +133,7 @@ async def test_postgres_being_away_loses_nothing(
     draining.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await draining
-    assert written(database) == 5
+    assert written(migrated) == 5
 
 
 async def test_what_waits_is_bounded(
@@ -187,7 +178,7 @@ async def test_two_drainers_at_once_write_each_run_once(
     redis: RedisConnection,
     client: Redis,
     archive: RunArchive,
-    database: Database,
+    migrated: Database,
     monkeypatch: pytest.MonkeyPatch,
 ):
     """Replicas do not coordinate: in the end each run is there once, and none is left over."""
@@ -202,7 +193,7 @@ async def test_two_drainers_at_once_write_each_run_once(
 
     await asyncio.gather(*(drain(outbox) for outbox in outboxes))
     assert client.llen(keys.HISTORY) == 0
-    assert written(database) == 60
+    assert written(migrated) == 60
 
 
 async def test_a_drainer_that_is_late_drops_nothing(redis: RedisConnection, client: Redis):
@@ -223,7 +214,7 @@ async def test_a_run_that_no_row_can_hold_is_left_out(
     redis: RedisConnection,
     client: Redis,
     archive: RunArchive,
-    database: Database,
+    migrated: Database,
     caplog: pytest.LogCaptureFixture,
 ):
     """One bad run holds up neither its batch nor those after it, and is named in the log."""
@@ -233,6 +224,6 @@ async def test_a_run_that_no_row_can_hold_is_left_out(
     client.rpush(keys.HISTORY, orjson.dumps(broken))
     put(client, a_run())
     assert await RunOutbox(redis, archive.write_runs).drain() == 3
-    assert written(database) == 2
+    assert written(migrated) == 2
     assert client.llen(keys.HISTORY) == 0
     assert any(record.__dict__.get("run") == bad.run_id for record in caplog.records)

@@ -5,19 +5,8 @@ from itertools import permutations
 import pytest
 from sqlalchemy import text
 
-from core.database import Database
 from core.record_rows import SERVICES, TOKENS, service_row, token_row
 from tests.integration.records_scene import SECRET, a_service, a_token, minutes, rows
-
-
-@pytest.fixture
-def database(database_settings):
-    """A database of the test's own, migrated."""
-    database = Database()
-    database.initialize(database_settings)
-    yield database
-    database.close()
-
 
 SERVICE_NEWS = [
     service_row(a_service(name="old", updated=1)),
@@ -38,26 +27,26 @@ TOKEN_NEWS = [
     [(SERVICES, "services", SERVICE_NEWS), (TOKENS, "tokens", TOKEN_NEWS)],
     ids=["services", "tokens"],
 )
-def test_order_of_the_news_does_not_matter(database, kind, table, news):
+def test_order_of_the_news_does_not_matter(migrated, kind, table, news):
     """In every order, merged while waiting or in Postgres, the same row comes out."""
     outcomes = set()
     for order in permutations(news):
         merged, *later = order
-        with database.transaction() as session:
+        with migrated.transaction() as session:
             session.execute(text(f"DELETE FROM {table}"))
             for row in order:
                 session.execute(kind.upsert, [row])
         for row in later:
             merged = kind.merge(merged, row)
-        outcomes |= {frozenset(merged.items()), frozenset(rows(database, table)[0].items())}
+        outcomes |= {frozenset(merged.items()), frozenset(rows(migrated, table)[0].items())}
     assert len(outcomes) == 1, outcomes
 
 
-def test_a_rename_within_the_same_second_counts(database):
+def test_a_rename_within_the_same_second_counts(migrated):
     """Of two names with the same time, the one said last stays."""
     first, second = (service_row(a_service(name=name)) for name in ("first", "second"))
     assert SERVICES.merge(first, second)["name"] == "second"
-    with database.transaction() as session:
+    with migrated.transaction() as session:
         session.execute(SERVICES.upsert, [first])
         session.execute(SERVICES.upsert, [second])
-    assert rows(database, "services")[0]["name"] == "second"
+    assert rows(migrated, "services")[0]["name"] == "second"

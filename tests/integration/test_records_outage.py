@@ -3,7 +3,6 @@
 import psycopg
 import pytest
 
-from core.database import Database
 from tests.integration.records_scene import (
     PATIENCE,
     SECRET,
@@ -17,18 +16,9 @@ from tests.integration.records_scene import (
 
 
 @pytest.fixture
-def database(database_settings):
-    """A database of the test's own, migrated."""
-    database = Database()
-    database.initialize(database_settings)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def records(database):
+def records(migrated):
     """Makes records that write to the test's database; stopped after the test."""
-    with records_of(database) as make:
+    with records_of(migrated) as make:
         yield make
 
 
@@ -56,7 +46,7 @@ def postgres_door(postgres_server, database_name):
         yield move
 
 
-def test_postgres_away_and_back(records, database, lines, postgres_door):
+def test_postgres_away_and_back(records, migrated, lines, postgres_door):
     """News survives an outage, merged per id, and the log has one line for each change."""
     writer = records()
     postgres_door(is_open=False)
@@ -70,30 +60,30 @@ def test_postgres_away_and_back(records, database, lines, postgres_door):
     assert lines.get(timeout=PATIENCE) == "records_resumed"
     flushed(writer)
     assert lines.empty()
-    assert rows(database, "services")[0]["name"] == "second"
-    assert rows(database, "tokens")[0]["value_sha256"]
+    assert rows(migrated, "services")[0]["name"] == "second"
+    assert rows(migrated, "tokens")[0]["value_sha256"]
 
 
-def test_tables_may_come_later(records, database, lines):
+def test_tables_may_come_later(records, migrated, lines):
     """Before the first migration the news waits like in any other outage."""
-    database.teardown()
+    migrated.teardown()
     writer = records()
     writer.service_seen(a_service())
     writer.start()
     assert lines.get(timeout=PATIENCE) == "records_paused"
-    database.migrate()
+    migrated.migrate()
     flushed(writer)
-    assert len(rows(database, "services")) == 1
+    assert len(rows(migrated, "services")) == 1
 
 
-def test_the_oldest_goes_when_too_much_waits(records, database, lines):
+def test_the_oldest_goes_when_too_much_waits(records, migrated, lines):
     """Beyond the limit the news that waits longest is dropped, and one line says so."""
     writer = records(limit=3)
     for number in range(6):
         writer.service_seen(a_service(number))
     writer.start()
     flushed(writer)
-    assert [row["id"] for row in rows(database, "services")] == [3, 4, 5]
+    assert [row["id"] for row in rows(migrated, "services")] == [3, 4, 5]
     assert lines.get(timeout=0) == "records_dropped"
     assert lines.empty()
 

@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import event, text
 
-from core.database import Database
 from core.errors import InvalidError, UnavailableError
 from core.run_history import RunHistory
 from schemas.run import Run, Step
@@ -45,26 +44,17 @@ def dumped(*runs):
 
 
 @pytest.fixture
-def database(database_settings):
-    """A database of the test's own, migrated."""
-    database = Database()
-    database.initialize(database_settings)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def history(database):
+def history(migrated):
     """The history of runs in that database."""
-    return RunHistory(database)
+    return RunHistory(migrated)
 
 
 @pytest.fixture
-def statements(database):
+def statements(migrated):
     """Every statement sent to Postgres from now on."""
     sent = []
 
-    @event.listens_for(database.engine, "before_cursor_execute")
+    @event.listens_for(migrated.engine, "before_cursor_execute")
     def note(connection, cursor, statement, parameters, context, executemany):
         sent.append(statement)
 
@@ -180,9 +170,9 @@ def test_a_name_too_long_for_its_index_is_invalid(history):
         history.write_runs(dumped(a_run(chain=endless)))
 
 
-def test_without_postgres(history, database):
+def test_without_postgres(history, migrated):
     """When Postgres cannot be used, every method says that it is unavailable."""
-    database.teardown()
+    migrated.teardown()
     with pytest.raises(UnavailableError):
         history.write_runs(dumped(a_run()))
     with pytest.raises(UnavailableError):
@@ -218,15 +208,15 @@ def test_prune_goes_in_small_batches(history, statements):
     assert len(statements) == 3
 
 
-def test_prune_waits_for_nobody(history, database):
+def test_prune_waits_for_nobody(history, migrated):
     """A row that somebody else is writing is left for the next time."""
-    with database.transaction() as session:  # else a prune that waits would wait for ever
-        name = database.engine.url.database
+    with migrated.transaction() as session:  # else a prune that waits would wait for ever
+        name = migrated.engine.url.database
         session.execute(text(f"ALTER DATABASE {name} SET lock_timeout = '20s'"))
-    database.engine.dispose()
+    migrated.engine.dispose()
     held, free = (a_run(finished_at=NOON - timedelta(days=900)) for _ in range(2))
     history.write_runs(dumped(held, free))
-    with database.transaction() as session:
+    with migrated.transaction() as session:
         lock = "SELECT 1 FROM chain_runs WHERE run_id = :run_id FOR UPDATE"
         session.execute(text(lock), {"run_id": UUID(held.run_id)})
         assert history.prune_runs(30) == 1
