@@ -33,10 +33,13 @@ def free_port() -> int:
 def on_free_port[Server](launch: Callable[[int], Server], port: int | None = None) -> Server:
     """Returns `launch(port)`; without a port, tries free ones until none is lost to a race.
 
+    A given port is tried as often: a server that was killed on it a moment ago may have a child
+    that has not yet let go of it.
+
     Raises:
-        PortTakenError: the given port is taken, or several free ones were lost one after another.
+        PortTakenError: the given port stays taken, or several free ones were lost.
     """
-    for _ in range(TRIES if port is None else 1):
+    for _ in range(TRIES):
         try:
             return launch(port or free_port())
         except PortTakenError as error:

@@ -211,6 +211,22 @@ def test_a_port_lost_to_a_race_is_replaced(
     assert not list(offers)
 
 
+def test_a_port_that_is_let_go_of_meanwhile_is_had() -> None:
+    """A killed server's child may hold it for a moment: a restart there tries again."""
+    number = ports.free_port()
+    holder = socket.create_server((ports.HOST, number))
+
+    def launch(port: int) -> int:
+        try:
+            with socket.create_server((ports.HOST, port)):
+                return port
+        except OSError as error:
+            holder.close()
+            raise PortTakenError(str(error)) from error
+
+    assert ports.on_free_port(launch, number) == number
+
+
 @pytest.mark.parametrize("server", [Postgres, Valkey])
 def test_a_taken_port_is_named(
     used_stack_folder: Path, server: type[Postgres] | type[Valkey]
