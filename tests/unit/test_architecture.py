@@ -134,7 +134,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
 )
 """The files of core/, lowest first: a file imports its own rank and those below."""
 
-LONGEST_FILE = 250
+LONGEST_FILE = 400
 LONGEST_FUNCTION = 35
 
 
@@ -240,7 +240,7 @@ def test_every_room_but_alembic_is_a_package() -> None:
 
 
 def test_no_file_is_too_long() -> None:
-    """A file that needs more than 250 lines is two files."""
+    """A file that needs more than 400 lines is two files."""
     assert [source.path for source in sources() if len(source.lines) > LONGEST_FILE] == []
     entrypoint = next(source for source in sources() if source.path == "entrypoint.py")
     assert len(entrypoint.lines) <= 40
