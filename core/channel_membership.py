@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -24,6 +25,9 @@ from core.channel_states import TABLE, Move, State
 type Send = Callable[[str, str, str | None], None]
 """Sends one of Phoenix's own events on the topic: event, ref, join_ref."""
 
+CRASH_PAUSES = (0.05, 5.0)
+"""First and longest pause in seconds after a second crash right behind a join that worked."""
+
 ENDINGS: dict[str, type[ChannelCrashed | ChannelClosed]] = {
     "phx_error": ChannelCrashed,
     "phx_close": ChannelClosed,
@@ -42,6 +46,8 @@ class Membership:
         self._send = send
         self._reply_timeout = reply_timeout
         self._rejoin = rejoin
+        shortest, longest = (min(seconds, rejoin.cap) for seconds in CRASH_PAUSES)
+        self._recrash = replace(rejoin, first=shortest, cap=longest)
         self._healthy_after = healthy_after
         self._numbers = count(1)
         self.join_ref: str | None = None
@@ -49,7 +55,7 @@ class Membership:
         self._reset()
 
     def _reset(self) -> None:
-        self._attempts = 0
+        self._failed_joins = self._crashes = 0
         self._ghost = False
         self._enter(State.OFFLINE, 0.0)
 
@@ -86,13 +92,21 @@ class Membership:
 
     def _settle(self, now: float) -> None:
         self._joined_at = now
+        self._failed_joins = 0
 
     def _back_off(self, now: float) -> None:
-        if now - self._joined_at >= self._healthy_after:
-            self._attempts = 0
+        held = now - self._joined_at  # minus infinity if the join was never accepted
         self.join_ref = None
-        self.deadline = now + self._rejoin.wait(self._attempts)
-        self._attempts += 1
+        self.deadline = now + (self._after_failure() if held < 0 else self._after_crash(held))
+
+    def _after_failure(self) -> float:
+        self._failed_joins += 1
+        return self._rejoin.wait(self._failed_joins - 1)
+
+    def _after_crash(self, held: float) -> float:
+        """None at first: the Plugboard crashes every channel of a service that gets a child."""
+        self._crashes = 1 if held >= self._healthy_after else self._crashes + 1
+        return self._recrash.wait(self._crashes - 2) if self._crashes > 1 else 0.0
 
     def _leave(self, now: float) -> None:
         self._leave_ref = self._send_leave()

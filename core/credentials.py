@@ -23,6 +23,12 @@ class Credential:
     token_id: int | None = None
     expires_at: datetime | None = None
     deleted: bool = False
+    refused: bool = False
+    """Whether it was answered with 403 since the last join."""
+
+    def is_known_useless(self, now: datetime) -> bool:
+        """Whether the Plugboard has said that it lets this token in no more."""
+        return self.deleted or (self.expires_at is not None and self.expires_at <= now)
 
 
 class Credentials:
@@ -37,10 +43,25 @@ class Credentials:
         """The one in use: joined with it, or about to try it."""
         return self._known[0]
 
+    def for_connecting(self, now: datetime) -> Credential:
+        """The one to connect with; it is the present one from now on.
+
+        A present one that is known to be deleted or to have expired is passed over while there is
+        another. A deleted one is forgotten then; an expired one keeps a turn, because this clock
+        may be wrong.
+        """
+        useful = [each for each in self._known if not each.is_known_useless(now)]
+        if self.present.is_known_useless(now) and useful:
+            expired = [each for each in self._known if each not in useful and not each.deleted]
+            self._known = deque([*useful, *expired])
+        return self.present
+
     def joined(self, token: Token) -> None:
         """The Plugboard let us in with the present one, and says what it is."""
         self.present.token_id = token.id
         self.present.expires_at = token.expires_at
+        for each in self._known:
+            each.refused = False
 
     def created(self, token: Token) -> None:
         """A new token of our service: the next one to try if the present one is refused."""
@@ -60,18 +81,23 @@ class Credentials:
         self._known = deque([present, *(each for each in spare if each.token_id != token_id)])
         return False
 
-    def refused(self) -> bool:
-        """The present one was not let in: whether there is another, which is now the present one.
+    def refused(self) -> None:
+        """The present one was not let in: the next in turn, if any, is the present one now.
 
         The refused one keeps its turn, unless it is known to be deleted: the Plugboard may have
         had another reason.
         """
+        self.present.refused = True
         if len(self._known) == 1:
-            return False
+            return
         refused = self._known.popleft()
         if not refused.deleted:
             self._known.append(refused)
-        return True
+
+    @property
+    def is_untried(self) -> bool:
+        """Whether the present one has not been refused since the last join."""
+        return not self.present.refused
 
 
 def causes_of_refusal(credential: Credential, now: datetime) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import Any
 
 from core import channel_effects as effects
@@ -169,7 +170,7 @@ class PlugboardClient(Client):
             metrics.RECONNECTS.inc()
 
     def _token_value(self) -> str:
-        value = self.credentials.present.value.get_secret_value()
+        value = self.credentials.for_connecting(datetime.now(UTC)).value.get_secret_value()
         keep_secret(value)  # it may be newer than the settings
         return value
 

@@ -11,7 +11,7 @@ from core.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
-HEALTHY_AFTER = 60.0
+HEALTHY_AFTER = 10.0
 """Seconds of being joined after which the next pause is the shortest again."""
 REFUSED_AGAIN = 15.0
 """Longest pause after a refusal, in seconds: what was refused may be allowed any moment."""
@@ -37,7 +37,9 @@ class Reconnection:
         self._refusals.clear()
 
     def pause(self, loss: Loss, now: float) -> float:
-        """Seconds to wait before the next attempt."""
+        """Seconds to wait before the next attempt: none if there is a token not tried yet."""
+        if loss.kind is LossKind.REFUSED and self._credentials.is_untried:
+            return 0.0
         if self._joined_at is not None and now - self._joined_at >= HEALTHY_AFTER:
             self._failures = 0
         self._joined_at = None
@@ -68,7 +70,8 @@ class Reconnection:
         credential = self._credentials.present
         causes = causes_of_refusal(credential, datetime.now(UTC))
         known = {"token_id": credential.token_id, "token_expires": credential.expires_at}
-        if self._credentials.refused():
+        self._credentials.refused()
+        if self._credentials.present is not credential:
             known["next_token_id"] = self._credentials.present.token_id
         if self._refusals.get(credential.token_id) != causes:  # several tokens take turns
             self._refusals[credential.token_id] = causes

@@ -127,6 +127,7 @@ async def replica(
     fields_bytes: int = 8_000_000,
     threads: int = 2,
     reconnect: Backoff = SOON,
+    rejoin: Backoff = SOON,
     token: str | None = None,
     websocket_url: str | None = None,
     relay: AnswerRelay | None = None,
@@ -143,7 +144,7 @@ async def replica(
             vsn=vsn,
             heartbeat_interval=heartbeat[0],
             heartbeat_timeout=heartbeat[1],
-            rejoin=SOON,
+            rejoin=rejoin,
         ),
         dispatcher=Dispatcher(
             {cls.discriminator(): cls for cls in actions},

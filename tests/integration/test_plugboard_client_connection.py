@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from core.backoff import Backoff
 from devstack.plugboard import ConsumerConnection
 from tests.integration.consumer import Consumer, consumer
 from tests.unit.actions_for_tests import Echo
@@ -80,6 +81,17 @@ async def test_a_lost_channel_is_joined_again_on_the_same_socket(accident: Any, 
             assert not first.joined
             await running.serves()
         assert running.board.consumers == [first]
+
+
+async def test_five_children_in_a_row_are_survived_without_long_pauses() -> None:
+    """Each new child crashes the channel; pauses of the rejoin backoff would outlast this test."""
+    async with consumer(Echo, rejoin=Backoff(first=60.0, cap=60.0)) as running:
+        connection = await running.joined()
+        for number in range(5):
+            running.board.create_service(f"child {number}", running.scene.service)
+            assert not connection.joined
+            assert await running.joined() is connection
+        await running.serves()
 
 
 async def test_a_crashed_join_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,7 @@ TIMES = {
     "heartbeat_timeout": 10.0,
     "join_timeout": 10.0,
     "rejoin": Backoff(1.0, 30.0),
-    "healthy_after": 60.0,
+    "healthy_after": 2.0,
 }
 
 

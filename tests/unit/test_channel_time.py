@@ -188,17 +188,61 @@ def test_joins_are_made_again_at_growing_intervals(peer: Peer) -> None:
     assert waits == [1, 2, 4, 8, 16, 30, 30]
 
 
-@pytest.mark.parametrize(("held", "wait"), [(59.0, 2.0), (60.0, 1.0)])
-def test_only_a_join_that_held_starts_the_waits_over(held: float, wait: float) -> None:
-    """A channel that crashes right after each join backs off further; a healthy one starts anew."""
-    peer = Peer(heartbeat_interval=1000.0)
-    peer.ends("phx_error", peer.joins().ref)
+def crash_after(peer: Peer, held: float) -> float:
+    """Crash the joined channel after `held` seconds; the seconds until it has sent a join again."""
+    peer.now += held
+    peer.ends("phx_error", None)
+    before = peer.now
     peer.waits_until_due()
     (join,) = peer.heard()
+    assert join.event == "phx_join"
     peer.replies(join.ref)
-    peer.now += held
-    peer.ends("phx_error", join.ref)
-    assert peer.channel.next_deadline() == peer.now + wait
+    return peer.now - before
+
+
+@pytest.fixture
+def joined_peer() -> Peer:
+    """A joined channel that sends no heartbeats meanwhile."""
+    peer = Peer(heartbeat_interval=1000.0)
+    peer.joins()
+    return peer
+
+
+@pytest.mark.parametrize("between", [0.0, 0.3, 1.9, 2.0, 60.0])
+def test_five_children_in_a_row_cost_less_than_half_a_second_each(
+    joined_peer: Peer, between: float
+) -> None:
+    """Each child service crashes the channel, which is joined again at once the first time."""
+    away = [crash_after(joined_peer, between) for _ in range(5)]
+    assert away[0] == 0
+    assert max(away) <= 0.41
+    assert sum(away) < 1
+
+
+def test_only_crashes_right_behind_a_join_lengthen_the_pause(joined_peer: Peer) -> None:
+    """A channel that crashes at each join waits up to 5 s; once a join has held, it does not."""
+    away = [round(crash_after(joined_peer, 0.1), 2) for _ in range(10)]
+    assert away == [0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5]
+    assert crash_after(joined_peer, 2.0) == 0
+    assert crash_after(joined_peer, 1.9) == pytest.approx(0.05)
+
+
+def test_a_join_that_worked_ends_the_count_of_those_that_failed(joined_peer: Peer) -> None:
+    """Failed joins lengthen the pause of failed joins only."""
+    for _ in range(2):
+        peer = joined_peer
+        peer.ends("phx_error", None)
+        pauses = []
+        for _ in range(3):
+            peer.waits_until_due()
+            before = peer.now
+            peer.replies(peer.heard()[-1].ref, {}, "error")
+            deadline = peer.channel.next_deadline()
+            assert deadline is not None
+            pauses.append(deadline - before)
+        peer.waits_until_due()
+        peer.replies(peer.heard()[-1].ref)
+        assert pauses == [1, 2, 4]
 
 
 def test_a_new_socket_starts_the_waits_over(peer: Peer) -> None:

@@ -70,8 +70,50 @@ def test_a_deleted_token_is_not_tried_again(credentials: Credentials) -> None:
 def test_without_another_the_present_one_is_tried_for_ever(credentials: Credentials) -> None:
     """Even a deleted one: nothing else is known."""
     credentials.deleted(1)
-    assert not credentials.refused()
+    assert credentials.for_connecting(NOW).token_id == 1
     assert tried(credentials, 3) == ["configured"] * 3
+
+
+def test_a_token_known_to_be_deleted_is_not_tried_first(credentials: Credentials) -> None:
+    """A rotated token was announced before the old one was deleted: connect with it at once."""
+    credentials.created(token(2, "second"))
+    assert credentials.for_connecting(NOW).token_id == 1
+    credentials.deleted(1)
+    assert credentials.present.deleted  # of the connection that still stands
+    assert credentials.for_connecting(NOW).token_id == 2
+    assert tried(credentials, 2) == ["second", "second"]
+
+
+@pytest.mark.parametrize("deleted_first", [True, False])
+def test_the_order_of_the_news_does_not_matter(
+    credentials: Credentials, deleted_first: bool
+) -> None:
+    """Deleted before or after the new one was made: the new one is what connects."""
+    news = [lambda: credentials.deleted(1), lambda: credentials.created(token(2, "second"))]
+    for tell in news if deleted_first else reversed(news):
+        tell()
+    assert credentials.for_connecting(NOW).token_id == 2
+
+
+def test_an_expired_token_is_passed_over_but_keeps_a_turn(credentials: Credentials) -> None:
+    """This machine's clock may be wrong, so it is tried when the others are refused."""
+    newer = token(2, "second").model_copy(update={"expires_at": LATER + timedelta(days=1)})
+    credentials.created(newer)
+    assert credentials.for_connecting(LATER).token_id == 2
+    assert tried(credentials, 3) == ["second", "configured", "second"]
+
+
+def test_each_token_is_untried_until_it_is_refused(credentials: Credentials) -> None:
+    """A join makes all of them untried again."""
+    credentials.created(token(2, "second"))
+    untried = []
+    for _ in range(3):
+        credentials.refused()
+        untried.append(credentials.is_untried)
+    assert untried == [True, False, False]
+    credentials.joined(token(2))
+    credentials.refused()
+    assert credentials.is_untried
 
 
 def test_a_token_told_twice_or_without_value_is_no_new_one(credentials: Credentials) -> None:

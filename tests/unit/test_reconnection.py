@@ -11,16 +11,23 @@ from core.credentials import Credentials
 from core.reconnection import HEALTHY_AFTER, Reconnection
 from schemas.token import Token
 
-TOKEN = Credentials(SecretStr("configured"))
 CLOSED = closed(1006)
 NOW = datetime.now(UTC)
 REFUSED = Loss(LossKind.REFUSED, "refused", 403)
+TOKEN_7 = Token(
+    id=7,
+    context="consumer",
+    service_id=1,
+    value=SecretStr("new"),
+    inserted_at=NOW,
+    expires_at=NOW + timedelta(days=1),
+)
 
 
 @pytest.fixture
 def reconnection() -> Reconnection:
     """The default pauses without jitter."""
-    return Reconnection(Backoff(), TOKEN)
+    return Reconnection(Backoff(), Credentials(SecretStr("configured")))
 
 
 def test_pauses_grow_from_one_second_to_thirty(reconnection: Reconnection) -> None:
@@ -31,6 +38,7 @@ def test_pauses_grow_from_one_second_to_thirty(reconnection: Reconnection) -> No
 
 def test_a_refusal_is_tried_again_within_fifteen_seconds(reconnection: Reconnection) -> None:
     """What was refused may be allowed any moment, however long it has been going on."""
+    reconnection.report(REFUSED)
     pauses = [reconnection.pause(REFUSED, 0.0) for _ in range(100)]
     assert pauses[:5] == [1, 2, 4, 8, 15]
     assert max(pauses) == 15
@@ -39,10 +47,10 @@ def test_a_refusal_is_tried_again_within_fifteen_seconds(reconnection: Reconnect
 @pytest.mark.parametrize(
     ("joined_for", "pause"), [(0.0, 8.0), (HEALTHY_AFTER - 0.1, 8.0), (HEALTHY_AFTER, 1.0)]
 )
-def test_a_minute_of_health_starts_over(
+def test_a_join_that_held_starts_over(
     reconnection: Reconnection, joined_for: float, pause: float
 ) -> None:
-    """Only a join that held for a minute makes the next pause the shortest again."""
+    """Only a join that held for seconds makes the next pause the shortest again."""
     for _ in range(3):
         reconnection.pause(CLOSED, 0.0)
     reconnection.joined(100.0)
@@ -63,18 +71,28 @@ def test_a_connection_that_never_joined_is_no_health(reconnection: Reconnection)
     assert reconnection.pause(CLOSED, 3600.0) == 2.0
 
 
+def test_an_untried_token_is_tried_without_a_pause() -> None:
+    """Once each token has been refused the pauses begin, from the shortest."""
+    credentials = Credentials(SecretStr("configured"))
+    credentials.created(TOKEN_7)
+    reconnection = Reconnection(Backoff(), credentials)
+    pauses = []
+    for _ in range(4):
+        reconnection.report(REFUSED)
+        pauses.append(reconnection.pause(REFUSED, 0.0))
+    assert pauses == [0, 1, 2, 4]
+
+
 def test_jitter_only_shortens() -> None:
     """Many clients come back at different times, none later than without it."""
-    shortened = Reconnection(Backoff(jitter=lambda: 1.0), TOKEN)
+    shortened = Reconnection(Backoff(jitter=lambda: 1.0), Credentials(SecretStr("configured")))
     assert [shortened.pause(CLOSED, 0.0) for _ in range(7)] == [0.5, 1, 2, 4, 8, 15, 15]
 
 
 def test_tokens_that_take_turns_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     """A refusal is news once for each token until the client was joined, however often it comes."""
     credentials = Credentials(SecretStr("configured"))
-    token = {"id": 7, "context": "consumer", "service_id": 1, "value": "new"}
-    times = {"inserted_at": NOW, "expires_at": NOW + timedelta(days=1)}
-    credentials.created(Token.model_validate(token | times))
+    credentials.created(TOKEN_7)
     reconnection = Reconnection(Backoff(), credentials)
     for _ in range(6):
         reconnection.report(REFUSED)
