@@ -8,15 +8,17 @@ from core.action_author import author_of
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.ports import Client
+from schemas.deletion import Deletion
+from schemas.uuids import Uuid
 
 
 class DeleteVcon(ActionRunner):
-    """200 `{deleted}`: where it was removed. Index and queue entries go with it."""
+    """200 `{deleted}`: where it was removed; 502 when a storage may still have it."""
 
     needs_pipeline: ClassVar[bool] = True
     administrative: ClassVar[bool] = True
 
-    vcon_uuid: str = Field(description="vCon uuid")
+    vcon_uuid: Uuid = Field(description="vCon uuid")
     storages: list[str] = Field([], description="Storages to remove it from, too")
 
     @classmethod
@@ -29,5 +31,18 @@ class DeleteVcon(ActionRunner):
         await client.pipeline.desk.audit(
             "DeleteVcon", author_of(client), f"vcon:{self.vcon_uuid}", {"storages": self.storages}
         )
-        deleted = await client.pipeline.operations.delete(self.vcon_uuid, self.storages)
-        return ActionResponse(status_code=200, fields={"deleted": deleted})
+        deletion = await client.pipeline.operations.delete(self.vcon_uuid, self.storages)
+        fields: dict[str, Any] = {"deleted": deletion.removed}
+        if deletion.failed:
+            return ActionResponse(
+                status_code=502,
+                message=_incomplete(deletion),
+                fields=fields | {"failed": deletion.failed},
+            )
+        return ActionResponse(status_code=200, fields=fields)
+
+
+def _incomplete(deletion: Deletion) -> str:
+    removed = ", ".join(name for name, was_there in deletion.removed.items() if was_there)
+    failures = "; ".join(f"{name}: {error}" for name, error in deletion.failed.items())
+    return f"Removed from: {removed or 'no place'}. Not removed from {failures}"

@@ -7,6 +7,7 @@ from pydantic import Field
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.ports import Client
+from schemas.uuids import Uuid
 
 
 class EnqueueVcons(ActionRunner):
@@ -14,7 +15,7 @@ class EnqueueVcons(ActionRunner):
 
     needs_pipeline: ClassVar[bool] = True
 
-    vcon_uuids: list[str] = Field(min_length=1, max_length=1000, description="vCons")
+    vcon_uuids: list[Uuid] = Field(min_length=1, max_length=1000, description="vCons")
     ingress_list: str = Field(description="List to put them into")
 
     @classmethod

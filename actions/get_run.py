@@ -7,6 +7,7 @@ from pydantic import Field
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.ports import Client
+from schemas.uuids import Uuid
 
 
 class GetRun(ActionRunner):
@@ -14,7 +15,7 @@ class GetRun(ActionRunner):
 
     needs_pipeline: ClassVar[bool] = True
 
-    run_id: str = Field(description="Run id")
+    run_id: Uuid = Field(description="Run id")
 
     @classmethod
     @override

@@ -7,6 +7,7 @@ from pydantic import Field
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.ports import Client
+from schemas.uuids import Uuid
 
 
 class GetVcon(ActionRunner):
@@ -14,7 +15,7 @@ class GetVcon(ActionRunner):
 
     needs_pipeline: ClassVar[bool] = True
 
-    vcon_uuid: str = Field(description="vCon uuid")
+    vcon_uuid: Uuid = Field(description="vCon uuid")
     storage: str | None = Field(None, description="Read from this storage only")
 
     @classmethod

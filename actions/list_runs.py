@@ -10,6 +10,7 @@ from core.action_runner import ActionRunner
 from core.ports import Client
 from schemas.run import RunStatus
 from schemas.run_page import RunQuery
+from schemas.uuids import Uuid
 
 
 class ListRuns(ActionRunner):
@@ -18,7 +19,7 @@ class ListRuns(ActionRunner):
     needs_pipeline: ClassVar[bool] = True
 
     chain: str | None = Field(None, description="Only of this chain")
-    vcon_uuid: str | None = Field(None, description="Only of this vCon")
+    vcon_uuid: Uuid | None = Field(None, description="Only of this vCon")
     status: RunStatus | None = Field(None, description="Only with this outcome")
     since: datetime | None = Field(None, description="Only from then on")
     limit: int = Field(50, ge=1, le=500, description="At most so many")

@@ -10,6 +10,7 @@ from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.ports import Client
 from schemas.selection import exactly_one
+from schemas.uuids import Uuid
 
 
 class ReplayDeadLetters(ActionRunner):
@@ -20,7 +21,7 @@ class ReplayDeadLetters(ActionRunner):
 
     list: str | None = Field(None, description="Ingress list")
     storage: str | None = Field(None, description="Or storage")
-    vcon_uuids: Sequence[str] | None = Field(None, description="Only these")
+    vcon_uuids: Sequence[Uuid] | None = Field(None, description="Only these")
     cause: str | None = Field(None, description="Only of this cause")
     limit: int = Field(1000, ge=1, le=100_000, description="At most so many")
     from_start: bool = Field(False, description="Repeat finished links too")

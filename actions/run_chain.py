@@ -9,6 +9,7 @@ from core.action_runner import ActionRunner
 from core.ports import Client
 from schemas.run import FINISHED
 from schemas.selection import one_of
+from schemas.uuids import Uuid
 
 LONGEST_WAIT = 0.9
 """Part of the time left that may be spent waiting; the rest is for the answer."""
@@ -20,7 +21,7 @@ class RunChain(ActionRunner):
     needs_pipeline: ClassVar[bool] = True
 
     chain: str = Field(description="Chain name")
-    vcon_uuid: str | None = Field(None, description="A vCon that is here")
+    vcon_uuid: Uuid | None = Field(None, description="A vCon that is here")
     vcon: dict[str, Any] | None = Field(None, description="Or the vCon itself")
     idempotency_key: str | None = Field(
         None, max_length=200, description="Again: the same run, for a day"

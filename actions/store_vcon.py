@@ -8,6 +8,7 @@ from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.ports import Client
 from schemas.selection import one_of
+from schemas.uuids import Uuid
 
 
 class StoreVcon(ActionRunner):
@@ -15,7 +16,7 @@ class StoreVcon(ActionRunner):
 
     needs_pipeline: ClassVar[bool] = True
 
-    vcon_uuid: str | None = Field(None, description="A vCon that is here")
+    vcon_uuid: Uuid | None = Field(None, description="A vCon that is here")
     vcon: dict[str, Any] | None = Field(None, description="Or the vCon itself")
     storages: list[str] = Field(min_length=1, description="Storage names")
 

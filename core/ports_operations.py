@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from schemas.dead_letter import DeadLetterPage
+from schemas.deletion import Deletion
 from schemas.run_page import RunPage, RunQuery
 from schemas.vcon_page import VconPage
 
@@ -60,6 +61,6 @@ class Operations(Protocol):
         """Uuids of the vCons for which every term (`tel:...`) holds."""
         ...
 
-    async def delete(self, vcon_uuid: str, storages: Sequence[str]) -> dict[str, bool]:
-        """Remove a vCon from Redis and the storages named; where it was removed."""
+    async def delete(self, vcon_uuid: str, storages: Sequence[str]) -> Deletion:
+        """Remove a vCon from Redis and from those of the storages named that can delete."""
         ...

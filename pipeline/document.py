@@ -11,7 +11,8 @@ from functools import partial
 
 import orjson
 
-from pipeline.document_fields import canonical_uuid, epoch_seconds
+from pipeline.document_fields import epoch_seconds
+from schemas.uuids import canonical_uuid
 from schemas.vcon import CANONICAL_VERSION, CONTAINERS, Document, Entry
 
 LEGACY_VERSIONS = frozenset({"0.0.1"})

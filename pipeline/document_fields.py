@@ -1,23 +1,11 @@
-"""The two fields that identify a vCon, in every form the vCon world writes them."""
+"""A vCon's `created_at`, in every form the vCon world writes it."""
 
 import re
 from datetime import UTC, datetime
 
-_UUID = re.compile(
-    r"(?:urn:uuid:)?(\{)?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})"
-    r"(?(1)\})",
-    re.IGNORECASE | re.ASCII,
-)
 _NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
 _MILLISECONDS_FROM = 20_000_000_000  # as seconds this would be the year 2603
-
-
-def canonical_uuid(value: object) -> str | None:
-    """A UUID in lower case with hyphens, from any usual form of it; None when it is no UUID."""
-    # uuid.UUID() is not used: it takes hyphens, braces and even underscores wherever they stand.
-    match = _UUID.fullmatch(value) if isinstance(value, str) else None
-    return "-".join(match.groups()[1:]).lower() if match else None
 
 
 def epoch_seconds(value: object) -> float | None:

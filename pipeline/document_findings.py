@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from pipeline.document_entries import CHECKS, Counts, kind
-from pipeline.document_fields import canonical_uuid, epoch_seconds
+from pipeline.document_fields import epoch_seconds
 from pipeline.document_values import storable, value_findings
 from pipeline.envelope import addressed, envelope_findings, is_envelope
+from schemas.uuids import canonical_uuid
 from schemas.vcon import (
     CANONICAL_VERSION,
     CONTAINERS,

@@ -9,7 +9,7 @@ import logging
 from concurrent.futures import Future
 from contextvars import ContextVar
 
-from core.errors import UnknownNameError
+from core.errors import InvalidError, UnknownNameError
 from pipeline.finder import VconFinder
 from pipeline.live_run import current_run
 
@@ -43,7 +43,7 @@ class Elsewhere:
         token = _asking.set(True)
         try:
             await self._finder.bring_back(vcon_uuid)
-        except UnknownNameError:
+        except (UnknownNameError, InvalidError):  # no UUID: no storage can have it
             return False
         finally:
             _asking.reset(token)

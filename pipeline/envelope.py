@@ -15,7 +15,7 @@ import orjson
 
 from core.errors import InvalidError
 from pipeline.config import Chain
-from pipeline.document_fields import canonical_uuid
+from schemas.uuids import canonical_uuid
 from schemas.vcon import CANONICAL_VERSION, Document, Finding
 
 _ADDRESS = ("vcon", "uuid", "created_at")

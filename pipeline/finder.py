@@ -12,10 +12,10 @@ from pipeline.calls import GuestCalls, describe
 from pipeline.config import Chain, StorageSpec
 from pipeline.configuration import Configuration
 from pipeline.document import normalised
-from pipeline.document_fields import canonical_uuid
 from pipeline.envelope import check_envelope
 from pipeline.modules import LoadedStorage, load_storage
 from pipeline.store import VconStore
+from schemas.uuids import canonical_uuid, required_uuid
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,10 @@ class VconFinder:
         """From Redis or the first storage that has it.
 
         Raises:
-            UnknownNameError: when nobody has it.
+            InvalidError: for a text that is not a UUID.
+            UnknownNameError: when neither Redis nor a storage has it.
         """
-        vcon_uuid = canonical_uuid(vcon_uuid) or vcon_uuid
+        vcon_uuid = checked_uuid(vcon_uuid)
         document = await self._store.get(vcon_uuid)
         if document is not None:
             return document
@@ -57,10 +58,11 @@ class VconFinder:
         """Make sure that the vCon is in Redis, for these chains; its uuid.
 
         Raises:
-            UnknownNameError: when nobody has it.
-            InvalidError: it is signed or encrypted, and one of the chains does not take such.
+            UnknownNameError: when neither Redis nor a storage has it.
+            InvalidError: for a text that is not a UUID, or a signed or encrypted vCon that one
+                of the chains does not take.
         """
-        vcon_uuid = canonical_uuid(vcon_uuid) or vcon_uuid
+        vcon_uuid = checked_uuid(vcon_uuid)
         document = await self._store.get(vcon_uuid)
         if document is None:
             document = normalised(await self.find(vcon_uuid))
@@ -73,10 +75,10 @@ class VconFinder:
 
         Raises:
             UnknownNameError: for a storage that is not configured, or a vCon it does not have.
-            InvalidError: for a storage that cannot be read from.
+            InvalidError: for a text that is not a UUID, or a storage that cannot be read from.
             GuestError: when the storage fails.
         """
-        vcon_uuid = canonical_uuid(vcon_uuid) or vcon_uuid
+        vcon_uuid = checked_uuid(vcon_uuid)
         storage = await self.storage(name)
         if storage.get is None:
             msg = f"storage {name} cannot be read from: its module has no get()"
@@ -136,3 +138,15 @@ class VconFinder:
             return None
         # a storage that answers with another conversation must not be believed
         return document if canonical_uuid(document.get("uuid")) == vcon_uuid else None
+
+
+def checked_uuid(vcon_uuid: str) -> str:
+    """The canonical form of what a caller names.
+
+    Raises:
+        InvalidError: when it is not a UUID: storages would take it for a path or a pattern.
+    """
+    try:
+        return required_uuid(vcon_uuid)
+    except ValueError as error:
+        raise InvalidError(str(error)) from None

@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 
-from core.errors import GuestError, InvalidError, UnknownNameError
+from core.errors import InvalidError, UnknownNameError
 from pipeline import keys
 from pipeline.calls import GuestCalls, describe
 from pipeline.catalogue import Catalogue
 from pipeline.configuration import Configuration
 from pipeline.dead_letters import DeadLetters, Selection
-from pipeline.document_fields import canonical_uuid
 from pipeline.egress import Egress
-from pipeline.finder import VconFinder
+from pipeline.finder import VconFinder, checked_uuid
 from pipeline.history import RunArchive
 from pipeline.intake import Intake
 from pipeline.lists import lists_of
 from pipeline.modules import LoadedStorage
 from pipeline.replay import Destination
 from schemas.dead_letter import DeadLetter, DeadLetterPage
+from schemas.deletion import Deletion
 from schemas.run_page import RunPage, RunQuery
 from schemas.vcon_page import VconPage
 
@@ -67,7 +67,7 @@ class PipelineOperations:
         from_start: bool,
     ) -> int:
         """Queue dead letters again; how many. They go on at the step that failed."""
-        named = None if vcon_uuids is None else [_canonical(each) for each in vcon_uuids]
+        named = None if vcon_uuids is None else [checked_uuid(each) for each in vcon_uuids]
         selection = Selection(
             destination=lambda letter: self._destination(letter, list_name),
             limit=limit,
@@ -116,7 +116,7 @@ class PipelineOperations:
         chain = config.chain_reading(ingress_list)
         if chain is None:
             raise UnknownNameError("ingress list", ingress_list, config.ingress_lists)
-        wanted = list(dict.fromkeys(map(_canonical, vcon_uuids)))
+        wanted = list(dict.fromkeys(map(checked_uuid, vcon_uuids)))
         here = await self._catalogue.present(wanted)
         unknown = {each for each in wanted if each not in here and not await self._fetch(each)}
         found = [each for each in wanted if each not in unknown]
@@ -162,44 +162,39 @@ class PipelineOperations:
             raise InvalidError(msg)
         return await self._catalogue.search(terms)
 
-    async def delete(self, vcon_uuid: str, storages: Sequence[str]) -> dict[str, bool]:
-        """Remove a vCon from Redis and the storages named; where it was removed.
+    async def delete(self, vcon_uuid: str, storages: Sequence[str]) -> Deletion:
+        """Remove a vCon from Redis and from those of the storages named that can delete.
 
         Raises:
-            UnknownNameError: for a storage that does not exist, or when nobody had the vCon.
-            InvalidError: for a storage that cannot delete.
-            ConflictError: while the vCon is being processed; nothing is removed.
-            GuestError: when a storage fails; what was removed before stays removed.
+            UnknownNameError: for a storage that does not exist, or when no place had the vCon.
+            ConflictError: while the vCon is being processed. In both cases nothing is removed.
         """
-        vcon_uuid = _canonical(vcon_uuid)
+        vcon_uuid = checked_uuid(vcon_uuid)
         loaded = [await self._finder.storage(name) for name in dict.fromkeys(storages)]
-        for storage in loaded:
-            if storage.delete is None:
-                msg = f"storage {storage.name} cannot delete: its module has no delete()"
-                raise InvalidError(msg)
         lists = lists_of(self._configuration.config).all
-        removed = {"redis": await self._catalogue.delete(vcon_uuid, lists)}
-        for storage in loaded:  # one of them may be called redis, too
-            was_there = await self._delete_from(storage, vcon_uuid)
-            removed[storage.name] = removed.get(storage.name, False) or was_there
-        if not any(removed.values()):
+        deletion = Deletion({"redis": await self._catalogue.delete(vcon_uuid, lists)})
+        for storage in loaded:
+            await self._delete_from(storage, vcon_uuid, deletion)
+        if not deletion.failed and not any(deletion.removed.values()):
             raise UnknownNameError("vCon", vcon_uuid)
-        return removed
+        return deletion
 
-    async def _delete_from(self, storage: LoadedStorage, vcon_uuid: str) -> bool:
-        assert storage.delete is not None
+    async def _delete_from(
+        self, storage: LoadedStorage, vcon_uuid: str, deletion: Deletion
+    ) -> None:
+        """Ask one storage; a failure is noted, so that the storages after it are asked as well."""
+        name, removed = storage.name, deletion.removed
+        if storage.delete is None:
+            deletion.failed[name] = "it cannot delete: its module has no delete()"
+            return
         try:
-            removed = await self._calls.call(
+            was_there = await self._calls.call(
                 storage.delete,
                 *(vcon_uuid, storage.fresh_options()),
                 is_async=storage.is_async,
                 timeout=storage.timeout,
             )
-        except Exception as error:
-            msg = f"storage {storage.name} failed: {describe(error)}"
-            raise GuestError(msg) from error
-        return bool(removed)
-
-
-def _canonical(vcon_uuid: str) -> str:
-    return canonical_uuid(vcon_uuid) or vcon_uuid
+        except Exception as error:  # noqa: BLE001 -- any error of a plugin is the outcome for it
+            deletion.failed[name] = describe(error)
+        else:  # a storage may be named redis, too
+            removed[name] = removed.get(name, False) or bool(was_there)

@@ -12,7 +12,6 @@ from pipeline.config import Chain
 from pipeline.configuration import Configuration
 from pipeline.connection_desk import ConnectionDesk
 from pipeline.document import outgoing
-from pipeline.document_fields import canonical_uuid
 from pipeline.doors import Doors
 from pipeline.envelope import addressed
 from pipeline.finder import VconFinder
@@ -24,6 +23,7 @@ from pipeline.runs import Runs
 from schemas.chain import ChainSummary, ListDepth
 from schemas.ingested import Ingested
 from schemas.run import Run, Step
+from schemas.uuids import canonical_uuid
 
 
 class PipelineService:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from types import ModuleType
 from typing import Any
 
 import orjson
@@ -141,7 +143,7 @@ async def test_read_and_acknowledge_egress(ops: Operations) -> None:
 
 async def test_an_unknown_egress_list(ops: Operations) -> None:
     """404 that says what there is."""
-    for action, fields in (("ReadEgress", {}), ("AckEgress", {"vcon_uuids": ["a"]})):
+    for action, fields in (("ReadEgress", {}), ("AckEgress", {"vcon_uuids": [new_uuid()]})):
         code, words = await refused(ops, action, egress_list="in", **fields)
         assert (code, words) == (404, "Unknown egress list: in; known: out")
 
@@ -188,6 +190,22 @@ async def test_delete_vcon(ops: Operations) -> None:
         404,
         f"Unknown vCon: {vcon_uuid}",
     )
+
+
+async def test_delete_vcon_where_one_storage_cannot(
+    ops: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """502 that names the storage that may still have it, and each place it was removed from."""
+    module = ModuleType("test")
+    module.__dict__["save"] = lambda _uuid, _options: None
+    monkeypatch.setitem(sys.modules, "test", module)
+    vcon_uuid = await ops.ingest()
+    code, words = await refused(ops, "DeleteVcon", vcon_uuid=vcon_uuid, storages=["shelf"])
+    assert (code, words) == (
+        502,
+        "Removed from: redis. Not removed from shelf: it cannot delete: its module has no delete()",
+    )
+    assert ops.left(vcon_uuid) == GONE
 
 
 async def test_list_runs(ops: Operations, database_settings: DatabaseSettings) -> None:

@@ -26,10 +26,13 @@ from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.modules import Guests
 from pipeline.partners import Partners
+from schemas.deletion import Deletion
 from schemas.ingress_key import IngressKey
 
 ACTIONS = ActionRegistry.discover("actions")
 LISTS = ("customer_data", "support_calls")
+
+VCON = "0194fdc2-fa2f-7cc0-81d3-ff120745b33c"
 
 
 class Nothing:
@@ -38,9 +41,9 @@ class Nothing:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
 
-    async def delete(self, *asked: Any) -> dict[str, bool]:
+    async def delete(self, *asked: Any) -> Deletion:
         self.asked.append(asked)
-        return {}
+        return Deletion({})
 
     async def replay(self, *asked: Any, **more: Any) -> int:
         self.asked.append(asked)
@@ -200,7 +203,7 @@ async def test_what_administrators_do_is_audited(office: Office) -> None:
     await office.told("RevokeIngressKey", key_id=key_id)
     await office.told("ListIngressKeys")
     await office.told("ListIngressKeys", ingress_list="customer_data")
-    await office.told("DeleteVcon", vcon_uuid="u-1", storages=["files"])
+    await office.told("DeleteVcon", vcon_uuid=VCON, storages=["files"])
     await office.told("ReplayDeadLetters", list="customer_data", limit=5)
     await office.told("ReplayDeadLetters", storage="files")
     key = f"ingress_key:{key_id}"
@@ -210,7 +213,7 @@ async def test_what_administrators_do_is_audited(office: Office) -> None:
         ("RevokeIngressKey", key),
         ("ListIngressKeys", "ingress_keys"),
         ("ListIngressKeys", "ingress_list:customer_data"),
-        ("DeleteVcon", "vcon:u-1"),
+        ("DeleteVcon", f"vcon:{VCON}"),
         ("ReplayDeadLetters", "list:customer_data"),
         ("ReplayDeadLetters", "storage:files"),
     ]
@@ -218,7 +221,7 @@ async def test_what_administrators_do_is_audited(office: Office) -> None:
 
 @pytest.mark.parametrize(
     ("action", "fields"),
-    [("DeleteVcon", {"vcon_uuid": "u-1"}), ("ReplayDeadLetters", {"list": "customer_data"})],
+    [("DeleteVcon", {"vcon_uuid": VCON}), ("ReplayDeadLetters", {"list": "customer_data"})],
 )
 async def test_what_cannot_be_audited_is_not_done(
     office: Office, monkeypatch: pytest.MonkeyPatch, action: str, fields: dict[str, Any]

@@ -17,6 +17,7 @@ from schemas.run import FINISHED, Run, Step
 from tests.unit.scripted_pipeline import ScriptedPipeline
 
 ACTIONS = ActionRegistry.discover("actions")
+RUN = "0194fdc2-fa2f-7cc0-81d3-ff120745b33c"
 GIVEN_WAY = nullcontext()
 UUID = "01928e10-0000-8000-8000-000000000001"
 VCON = {"vcon": "0.4.0", "uuid": UUID}
@@ -28,7 +29,7 @@ FAILED = Step(name="db", kind="storage", outcome="failed", seconds=0.1, error="r
 def a_run(status: str = "done") -> Run:
     """A run of the chain `main`."""
     return Run(
-        run_id="r-1",
+        run_id=RUN,
         chain="main",
         vcon_in=UUID,
         vcon_out=UUID,
@@ -73,8 +74,8 @@ CALLS: list[tuple[str, dict[str, Any], tuple[Any, ...], Any]] = [
         ("run_chain", "main", VCON, 22.5, "once", GIVEN_WAY),
         a_run(),
     ),
-    ("GetRun", {"run_id": "r-1"}, ("find_run", "r-1"), a_run()),
-    ("CancelRun", {"run_id": "r-1"}, ("cancel_run", "r-1"), a_run()),
+    ("GetRun", {"run_id": RUN}, ("find_run", RUN), a_run()),
+    ("CancelRun", {"run_id": RUN}, ("cancel_run", RUN), a_run()),
     ("StoreVcon", {"vcon_uuid": UUID, "storages": ["db"]}, ("save", UUID, ["db"]), [STORED]),
     ("StoreVcon", {"vcon": VCON, "storages": ["db"]}, ("save", VCON, ["db"]), [STORED]),
     ("GetVcon", {"vcon_uuid": UUID}, ("find_vcon", UUID, None), VCON),
@@ -119,7 +120,7 @@ async def test_a_finished_run_is_200_with_its_steps() -> None:
     ok = {"outcome": "ok", "error": None}
     assert response.status_code == 200
     assert response.fields == {
-        "run_id": "r-1",
+        "run_id": RUN,
         "chain": "main",
         "vcon_uuid": UUID,
         "status": "done",
@@ -143,13 +144,13 @@ async def test_an_unfinished_run_is_202_and_running(status: str) -> None:
     """What is not finished in time goes on, and is called running."""
     response = await ask(ScriptedPipeline(a_run(status)), "RunChain", chain="c", vcon_uuid=UUID)
     assert (response.status_code, response.fields["status"]) == (202, "running")
-    assert response.fields["run_id"] == "r-1"
+    assert response.fields["run_id"] == RUN
 
 
 async def test_get_run_answers_as_run_chain_does() -> None:
     """A run looks the same whoever asks for it."""
     ran = await ask(ScriptedPipeline(a_run()), "RunChain", chain="main", vcon_uuid=UUID)
-    assert (await ask(ScriptedPipeline(a_run()), "GetRun", run_id="r-1")).fields == ran.fields
+    assert (await ask(ScriptedPipeline(a_run()), "GetRun", run_id=RUN)).fields == ran.fields
 
 
 async def test_storing_answers_each_outcome() -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.document_fields import canonical_uuid, epoch_seconds
+from pipeline.document_fields import epoch_seconds
+from schemas.uuids import canonical_uuid
 
 CANONICAL = "0190163d-8694-739b-aea5-966c26f8ad91"
 

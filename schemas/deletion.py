@@ -1,0 +1,15 @@
+"""What a request to delete a vCon did."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The outcome at each place asked: `redis`, and the storages by their names.
+
+    `removed` tells whether the vCon was there; `failed` has the reason of each storage that may
+    still have it.
+    """
+
+    removed: dict[str, bool]
+    failed: dict[str, str] = field(default_factory=dict)
