@@ -141,7 +141,7 @@ class Bench:
 async def measure(cases: Sequence[Case], rounds: int) -> Rounds:
     """What each client reached at each case, in every round."""
     measured: Rounds = defaultdict(list)
-    settings = PlugboardSettings(recorded_frames=0)
+    settings = PlugboardSettings(recorded_frames=0, losses=False)
     with servers() as stack, contextlib.ExitStack() as clients:
         async with DevelopmentPlugboard(settings) as board:
             bench = Bench(board, stack)

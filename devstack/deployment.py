@@ -37,15 +37,17 @@ class Deployment:
         variant: Variant = Variant.BUGFIXES,
         port: int = 0,
         settings: Mapping[str, str] | None = None,
+        losses: bool = False,
     ) -> None:
         """`config` is the pipeline's config.yml; `settings` are added to the service's own.
 
         Without a `folder` everything lies in a temporary one. `${DATA_FOLDER}` in the
         configuration is a folder for files, and the Postgres settings can be named there, too.
+        With `losses` the development Plugboard loses the requests that the real one loses.
         """
         self._config = config
         self._folder = folder
-        self._plugboard = PlugboardSettings(variant=variant, port=port)
+        self._plugboard = PlugboardSettings(variant=variant, port=port, losses=losses)
         self._settings = dict(settings or {})
         self._exit = AsyncExitStack()
 

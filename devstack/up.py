@@ -41,7 +41,7 @@ async def keep_up(port: int) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
     print("Starting ...", flush=True)
-    async with Deployment(SAMPLES / "config.yml", port=port) as system:
+    async with Deployment(SAMPLES / "config.yml", port=port, losses=True) as system:
         print(
             f"\nThe system is up. Paste into another terminal:\n\n{paste(system)}\n\n"
             f"Plugboard  {system.board.http_url} (a development tool, not the real one)\n"

@@ -20,6 +20,7 @@ from devstack.chaos.processes import WorkerProcess, gone, send, workers_of
 from devstack.chaos.servers import Servers
 from devstack.chaos.waiting import until
 from devstack.plugboard.server import DevelopmentPlugboard
+from devstack.plugboard.settings import PlugboardSettings
 from devstack.service import ServiceProcess
 
 TRACEBACK = "Traceback (most recent call last):"
@@ -75,7 +76,8 @@ class System:
             # By itself this Valkey frees them in a thread, which its JSON module does not survive.
             await self.redis.execute_command("FLUSHALL", "SYNC")
             self.database = await self.servers.new_database()
-            self.board = await started.enter_async_context(DevelopmentPlugboard())
+            settings = PlugboardSettings(losses=False)  # a scenario that wants them asks for them
+            self.board = await started.enter_async_context(DevelopmentPlugboard(settings))
             self.plugboard_service = self.board.create_service("chaos")
             self._token = self.board.create_token(self.plugboard_service)
             self._account = self.board.create_account_token()

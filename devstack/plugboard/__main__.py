@@ -99,6 +99,7 @@ def _settings(options: argparse.Namespace) -> PlugboardSettings:
         answer_timeout=options.answer_timeout,
         idle_timeout=options.idle_timeout,
         drain_timeout=options.drain_timeout,
+        losses=not options.no_losses,
         recorded_frames=0,
     )
 
@@ -115,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--answer-timeout", type=float, default=known.answer_timeout)
     parser.add_argument("--idle-timeout", type=float, default=known.idle_timeout)
     parser.add_argument("--drain-timeout", type=float, default=known.drain_timeout)
+    parser.add_argument("--no-losses", action="store_true", help="lose no request (docs say which)")
     parser.add_argument("--json", action="store_true", help="print one line of JSON instead")
     return parser
 

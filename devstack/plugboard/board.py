@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 
+from devstack.plugboard.bursts import Bursts
 from devstack.plugboard.channels import Channels
 from devstack.plugboard.directory import Directory, Service, Token
 from devstack.plugboard.faults import Faults
@@ -50,7 +51,8 @@ class Board:
 
     def __init__(self, settings: PlugboardSettings, directory: Directory, faults: Faults) -> None:
         self.directory = directory
-        self.roster = Roster()
+        self.roster = Roster(faults)
+        self._bursts = Bursts()
         self.pending = Pending(settings.answer_timeout)
         self.counters = Counters()
         self._faults = faults
@@ -73,18 +75,19 @@ class Board:
     def request(
         self, service_id: int, action: bytes, fields: bytes, requester: Requester, now: float
     ) -> list[Effect]:
-        """Push a request, its action and fields being JSON already, to whoever's turn it is.
+        """Push a request, its action and fields being JSON already, to the consumer in turn.
 
         Raises:
-            NoConsumersError: nobody is joined.
+            NoConsumersError: no consumer is joined.
         """
-        socket = self.roster.next(service_id)
-        if socket is None:
+        if self.roster.is_empty(service_id):
             raise NoConsumersError(service_id)
         ref = _new_ref()
         self.pending.add(ref, service_id, requester, now)
-        if self._faults.lose_requests > 0:
-            return self._lose()
+        socket = None if self._is_lost(service_id, now) else self.roster.next(service_id)
+        if socket is None:
+            self.counters.lost += 1
+            return []
         self.counters.pushed += 1
         return [_request(socket, action, fields, ref)]
 
@@ -143,10 +146,12 @@ class Board:
         self.counters.answered += 1
         return [Answer(requester, payload)]
 
-    def _lose(self) -> list[Effect]:
-        self._faults.lose_requests -= 1
-        self.counters.lost += 1
-        return []
+    def _is_lost(self, service_id: int, now: float) -> bool:
+        """Whether it never reaches the rotation."""
+        if self._faults.lose_requests > 0:
+            self._faults.lose_requests -= 1
+            return True
+        return self._faults.losses and self._bursts.overwrites(service_id, now)
 
     def _announce_upwards(self, service: Service, event: str) -> list[Send]:
         payload = {"service": service.public()}

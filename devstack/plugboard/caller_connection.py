@@ -131,7 +131,7 @@ class CallerConnection(asyncio.Protocol):
             return self._call(request)
         if request.method == "GET" and request.path == "/":
             return replies.FRONT_PAGE
-        return self._admin_door(request) or replies.NOT_FOUND
+        return self._admin_door(request) or _not_found(request)
 
     def _call(self, request: HttpRequest) -> Reply | None:
         hub = self._hub
@@ -210,3 +210,8 @@ class CallerConnection(asyncio.Protocol):
             self._transport.write_eof()
         patience = self._hub.settings.close_timeout
         asyncio.get_running_loop().call_later(patience, self._transport.abort)
+
+
+def _not_found(request: HttpRequest) -> Reply:
+    accepts = request.headers.get("accept", "")
+    return replies.NOT_FOUND_JSON if accepts.startswith("application/json") else replies.NOT_FOUND

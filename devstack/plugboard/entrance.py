@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,8 @@ def admit(request: HttpRequest, directory: Directory, variant: Variant) -> Call:
 def _call(parameters: dict[str, Any], account: AccountToken, directory: Directory) -> Call:
     if not {"service_id", "action", "fields"} <= parameters.keys():
         raise RefusedError(replies.MISSING_PARAMETERS)
+    if account.allowed.pattern and not _is_number(parameters["service_id"]):
+        raise RefusedError(replies.BAD_SERVICE_ID)
     service = directory.find_service(_service_key(parameters["service_id"]))
     if service is None:
         raise RefusedError(replies.NO_CONSUMERS)
@@ -86,6 +89,12 @@ def _service_key(service_id: object) -> str:
     if isinstance(service_id, (dict, list)):
         raise RefusedError(replies.BROKEN)
     return service_id if isinstance(service_id, str) else str(service_id)
+
+
+def _is_number(service_id: object) -> bool:
+    """Whether the service can be looked up, as the pattern of a restricted account needs it."""
+    text = service_id if isinstance(service_id, str) else json.dumps(service_id)
+    return re.fullmatch(r"[+-]?\d+", text) is not None
 
 
 def _decode(body: bytes) -> Any:

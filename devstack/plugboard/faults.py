@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Faults:
-    """All off by default; change the fields at any time, they hold until changed again."""
+    """Change the fields at any time, they hold until changed again.
+
+    All but `losses`, which the real one has too, are off by default.
+    """
 
     refuse_connects: str | None = None
     """Raw text sent, before the connection is closed, instead of any answer to a WebSocket
@@ -19,6 +22,9 @@ class Faults:
     """Phoenix heartbeats stay unanswered; pings are answered and pushes go on."""
     ignore_responses: bool = False
     """Answers are swallowed; their callers time out."""
+    losses: bool = True
+    """Lose what the real one loses: the next request after a consumer has left, if the rotation
+    pointed behind it, and each twelfth of those that come within 5 ms."""
     lose_requests: int = 0
     """How many of the next requests are accepted and never pushed."""
     send_delay: float = 0.0

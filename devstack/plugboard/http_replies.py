@@ -34,6 +34,7 @@ def problem(status: int, message: str) -> Reply:
 
 
 BAD_REQUEST = Reply(400, b"Bad Request", HTML)
+BAD_SERVICE_ID = json_reply(400, {"errors": {"detail": "Bad Request"}})
 BODY_TOO_LARGE = Reply(413, b"Request Entity Too Large", TEXT)
 BROKEN = json_reply(500, {"errors": {"detail": "Internal Server Error"}})
 FORBIDDEN = problem(403, "Insufficient permissions for this service")
@@ -42,6 +43,7 @@ INVALID_ANSWER = problem(502, "Invalid response format from service process")
 MISSING_PARAMETERS = problem(400, "service_id, action and fields parameters are required")
 NOT_ACCEPTABLE = Reply(406, b"Not Acceptable", TEXT)
 NOT_FOUND = Reply(404, b"Not Found", HTML)
+NOT_FOUND_JSON = json_reply(404, {"errors": {"detail": "Not Found"}})
 NO_CONSUMERS = problem(422, "No service consumers are available to handle the request")
 TIMEOUT = problem(408, "Request timed out")
 

@@ -87,6 +87,10 @@ class Hub:
         self.perform(self.board.expire(now))
         self.on_change()
 
+    def expire_waiting(self, waited: float) -> None:
+        """The same for those that have waited for `waited` seconds."""
+        self.expire(self._loop.time() + self.settings.answer_timeout - waited)
+
     def perform(self, effects: Iterable[Effect]) -> None:
         """Carry out effects in their order."""
         for effect in effects:

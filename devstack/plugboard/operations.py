@@ -1,7 +1,6 @@
 """What tests and the admin door do to a board: services, tokens, requests, crashes, waiting."""
 
 import asyncio
-import math
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ class Operations:
     def __init__(self, settings: PlugboardSettings) -> None:
         self.settings = settings
         self.directory = Directory(settings.token_lifetime)
-        self.faults = Faults()
+        self.faults = Faults(losses=settings.losses)
         self._board = Board(settings, self.directory, self.faults)
         self._hub: Hub | None = None
         self._watch = Watch()
@@ -95,10 +94,10 @@ class Operations:
         """Close a consumer's channel from the server's side: `phx_close`, out of the rotation."""
         self._perform(self._board.close(consumer.socket))
 
-    def expire_requests(self) -> None:
-        """Let the answer timeout of every waiting request pass now: their callers get the 408."""
+    def expire_requests(self, waited: float = 0.0) -> None:
+        """Give the callers of all requests that have waited so many seconds their 408 now."""
         if self._hub is not None:
-            self._hub.expire(math.inf)
+            self._hub.expire_waiting(waited)
 
     async def request(self, service: Service, action: object, fields: object) -> Any:
         """Ask a service without HTTP; the consumer's payload as it answered it.

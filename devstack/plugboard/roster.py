@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
+from devstack.plugboard.faults import Faults
 from devstack.plugboard.sockets import Socket
 
 
@@ -16,10 +17,15 @@ class Table:
 
 
 class Roster:
-    """The joined sockets of all services, each service with a rotation of its own."""
+    """The joined sockets of all services, each service with a rotation of its own.
 
-    def __init__(self) -> None:
+    The real rotation keeps an index per service and never adjusts it: when the list has become
+    shorter than the index, the next request goes to no consumer, and the index starts over.
+    """
+
+    def __init__(self, faults: Faults) -> None:
         self._tables: dict[int, Table] = {}
+        self._faults = faults
 
     def add(self, socket: Socket, actions: str) -> int:
         """Seat a socket; returns how many there are now. The first one's actions count."""
@@ -34,10 +40,8 @@ class Roster:
         table = self._tables[socket.service.id]
         place = table.members.index(socket)
         del table.members[place]
-        if place < table.turn:
+        if place < table.turn and not self._faults.losses:
             table.turn -= 1
-        if not table.members:
-            del self._tables[socket.service.id]
         return len(table.members)
 
     def members(self, service_id: int) -> tuple[Socket, ...]:
@@ -46,18 +50,26 @@ class Roster:
         return () if table is None else tuple(table.members)
 
     def actions(self, service_id: int) -> str | None:
-        """The registered actions in canonical form, or None while nobody is joined."""
+        """The registered actions in canonical form, or None while no consumer is joined."""
         table = self._tables.get(service_id)
-        return None if table is None else table.actions
+        return table.actions if table is not None and table.members else None
+
+    def is_empty(self, service_id: int) -> bool:
+        """Whether no consumer of the service is joined."""
+        table = self._tables.get(service_id)
+        return table is None or not table.members
 
     def next(self, service_id: int) -> Socket | None:
-        """Whose turn it is, strictly round robin whatever their load; None if nobody is joined."""
-        table = self._tables.get(service_id)
-        if table is None:
-            return None
-        place = table.turn % len(table.members)
-        table.turn = place + 1
-        return table.members[place]
+        """The consumer whose turn it is, round robin whatever their load; None loses the request.
+
+        At least one consumer must be joined.
+        """
+        table = self._tables[service_id]
+        members, place = table.members, table.turn
+        table.turn = (place + 1) % len(members)
+        if place < len(members):
+            return members[place]
+        return None if self._faults.losses else members[0]
 
 
 def canonical_actions(text: str) -> str | None:

@@ -36,8 +36,10 @@ class PlugboardSettings:
     """How long a graceful stop lets callers hang that still wait for an answer."""
     close_timeout: float = 1.0
     """How long a closed socket may take to hang up before it is cut."""
-    leaver_sees_count: bool = True
-    """Whether a leaving consumer still gets its own two num_consumers frames (the real one may)."""
+    leaver_sees_count: bool = False
+    """Whether a leaving consumer still gets its own two num_consumers frames."""
+    losses: bool = True
+    """Whether requests are lost as the real one loses them; `Faults.losses` at the start."""
     recorded_frames: int = 1_000
     """How many frames a socket remembers in each direction; 0 records nothing."""
 

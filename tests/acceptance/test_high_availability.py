@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import pytest_asyncio
+from httpx import codes
 
 from devstack.callers import Callers
 from devstack.chaos.chain import CHAIN, vcon
@@ -21,13 +22,15 @@ from devstack.chaos.verdict import judge
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from devstack.plugboard import ConsumerConnection
+    from devstack.plugboard import ConsumerConnection, DevelopmentPlugboard
     from devstack.service import ServiceProcess
 
 REPLICAS = 3
 CALLERS = 16
 """At most 32: beyond some fifty the real Plugboard loses requests by itself."""
 CEILING = 60.0
+REPEAT_AFTER = 3.0
+"""Seconds after which a caller gets its 408 where requests are lost; the real one takes 30."""
 BACK_WITHIN = 35.0
 """What is promised with unscaled pauses; these are sixty times shorter."""
 
@@ -44,6 +47,7 @@ class Replicas:
         self.asked: set[str] = set()
         self.run_ids: list[str] = []
         self.running: list[ServiceProcess] = []
+        self.repeated = 0
 
     async def start(self, count: int = 1) -> None:
         """So many more, ready."""
@@ -57,13 +61,23 @@ class Replicas:
 
     async def ask(self) -> int | str:
         """Have a vCon of its own run through the chain; the status, or what broke."""
+        return await self._ask(vcon("pass"))
+
+    async def ask_until_answered(self) -> int | str:
+        """The same, repeating with the same `idempotency_key` for as long as the answer is 408."""
         document = vcon("pass")
+        while (outcome := await self._ask(document, document["uuid"])) == codes.REQUEST_TIMEOUT:
+            self.repeated += 1
+        return outcome
+
+    async def _ask(self, document: dict[str, Any], key: str | None = None) -> int | str:
         self.asked.add(document["uuid"])
+        fields = {"chain": CHAIN, "vcon": document, "idempotency_key": key}
         try:
-            answer = await self.system.call("RunChain", chain=CHAIN, vcon=document)
+            answer = await self.system.call("RunChain", **fields)
         except httpx.TransportError as error:
             return type(error).__name__
-        if answer.status_code == httpx.codes.OK:
+        if answer.status_code == codes.OK:
             run = answer.json()["message"]
             assert run["status"] == "done", run
             self.run_ids.append(run["run_id"])
@@ -151,6 +165,35 @@ async def test_a_rolling_restart_fails_no_request(replicas: Replicas) -> None:
     assert set(callers.outcomes) == {200}
     assert replicas.board.counters.timed_out == before
     await replicas.conclude()
+
+
+async def test_a_rolling_restart_fails_no_caller_that_repeats(replicas: Replicas) -> None:
+    """The Plugboard loses requests as the real one does: 0 failed, and no run twice."""
+    board, callers = replicas.board, Callers(replicas.ask_until_answered, CALLERS)
+    lost_before = board.counters.lost
+    board.faults.losses = True
+    giving_up = asyncio.create_task(give_up(board))
+    try:
+        async with callers.calling():
+            for _ in range(REPLICAS):
+                board.faults.lose_requests = 2  # beside those that chance decides
+                await callers.further(CALLERS)
+                assert await asyncio.to_thread(replicas.running.pop(0).stop) == 0
+                await replicas.start()
+            await callers.further(CALLERS)
+    finally:
+        giving_up.cancel()
+        board.faults.losses = False
+    assert set(callers.outcomes) == {200}
+    assert replicas.repeated >= board.counters.lost - lost_before >= 2 * REPLICAS
+    await replicas.conclude()
+
+
+async def give_up(board: DevelopmentPlugboard) -> None:
+    """Give every request its 408 soon after `REPEAT_AFTER`, lost or only slow."""
+    while True:
+        await asyncio.sleep(REPEAT_AFTER / 10)
+        board.expire_requests(waited=REPEAT_AFTER)
 
 
 async def test_all_come_back_after_a_restart_of_the_plugboard(replicas: Replicas) -> None:

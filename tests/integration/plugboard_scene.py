@@ -146,9 +146,9 @@ class Scene:
 
 @asynccontextmanager
 async def plugboard(**settings: Any) -> AsyncIterator[Scene]:
-    """A running board with these settings; everything is closed at the end."""
+    """A running board with these settings, without losses unless asked for."""
     async with (
-        DevelopmentPlugboard(PlugboardSettings(**settings)) as board,
+        DevelopmentPlugboard(PlugboardSettings(**{"losses": False, **settings})) as board,
         AsyncExitStack() as stack,
     ):
         yield Scene(board, stack)

@@ -174,6 +174,18 @@ async def test_what_is_not_http_is_400(data: bytes) -> None:
             assert (await reader.readline()).startswith(b"HTTP/1.1 101")
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [("application/json", "application/json"), ("text/html", "text/html"), ("*/*", "text/html")],
+)
+async def test_an_unknown_path_is_404_in_the_form_asked_for(accept: str, kind: str) -> None:
+    """JSON for those that accept JSON first, else a page."""
+    async with plugboard() as scene:
+        answer = await scene.http.get(f"{scene.board.http_url}none", headers={"accept": accept})
+        assert answer.status_code == 404
+        assert answer.headers["content-type"].startswith(kind)
+
+
 async def test_a_large_upload_may_ask_first() -> None:
     """A client that expects 100-continue gets it before it sends its body."""
     async with plugboard() as scene, raw_connection(scene.board) as (reader, writer):

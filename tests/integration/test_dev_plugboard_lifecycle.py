@@ -54,6 +54,28 @@ async def test_a_graceful_stop_waits_for_its_callers() -> None:
         await stopping
 
 
+async def test_a_stopping_board_answers_422_on_open_connections() -> None:
+    """Its consumers are gone at once, which a caller that kept its connection is told."""
+    async with plugboard(drain_timeout=PATIENCE) as scene:
+        client = await scene.join()
+        first = scene.calling()
+        await client.answer(await client.hear("request"), {"status": "success", "message": 1})
+        assert (await first).status_code == 200  # its connection is kept
+        async with httpx.AsyncClient(verify=False) as other:
+            headers = {"authorization": f"Bearer {scene.account.value}"}
+            body = {"service_id": scene.service.id, "action": "Foo", "fields": {}}
+            call = asyncio.create_task(
+                other.post(scene.board.http_url, headers=headers, json=body, timeout=PATIENCE)
+            )
+            await client.hear("request")
+            stopping = asyncio.create_task(scene.board.stop())
+            assert await client.closed() == 1012
+            assert (await scene.post()).status_code == 422
+            scene.board.expire_requests()
+            assert (await call).status_code == 408
+            await stopping
+
+
 async def test_a_kill_cuts_every_line() -> None:
     """Consumers see 1006, callers an error, newcomers no line."""
     async with plugboard() as scene:

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from devstack.plugboard import NoConsumersError, drive
+from devstack.plugboard import DevelopmentPlugboard, NoConsumersError, PlugboardSettings, drive
 from tests.integration.plugboard_scene import Client, Frame, plugboard
 
 SUCCESS = {"status": "success", "message": "done"}
@@ -164,6 +164,35 @@ async def test_a_dead_consumers_requests_are_not_pushed_again() -> None:
         assert (await scene.post()).status_code == 422
         scene.board.expire_requests()
         assert [(await call).status_code for call in calls] == [408, 408]
+
+
+def test_the_losses_of_the_real_one_are_on_by_default() -> None:
+    """They are the board's setting, and a fault that can be switched while it runs."""
+    assert DevelopmentPlugboard().faults.losses
+    assert not DevelopmentPlugboard(PlugboardSettings(losses=False)).faults.losses
+
+
+async def test_the_next_request_after_a_leave_is_lost() -> None:
+    """Two consumers, three requests, one leaves: the caller of the next one gets the 408."""
+    async with plugboard(losses=True) as scene:
+        first, second = await scene.join(), await scene.join()
+        await first.hear("num_consumers")
+        for client in (first, second, first):
+            call = scene.calling()
+            await client.answer(await client.hear("request"), SUCCESS)
+            assert (await call).status_code == 200
+        await second.leave()
+        lost = scene.calling()
+        await scene.board.wait_for(lambda: scene.board.counters.lost == 1)
+        scene.board.expire_requests(waited=60.0)
+        assert len(scene.board._board.pending) == 1  # it has not waited for a minute
+        scene.board.expire_requests()
+        assert (await lost).status_code == 408
+        call = scene.calling()
+        await first.hear("num_consumers")
+        await first.hear("num_consumers")
+        await first.answer(await first.hear("request"), SUCCESS)
+        assert (await call).status_code == 200
 
 
 async def test_a_closed_loop_of_requests_keeps_its_depth() -> None:

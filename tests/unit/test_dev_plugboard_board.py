@@ -24,7 +24,7 @@ class Scene:
 
     def __init__(self, **settings: Any) -> None:
         self.directory = Directory(timedelta(days=90))
-        self.faults = Faults()
+        self.faults = Faults(losses=settings.get("losses", False))
         self.board = Board(PlugboardSettings(**settings), self.directory, self.faults)
         self.service = self.new_service()
 
@@ -92,6 +92,58 @@ def test_the_rest_keep_their_order_when_one_leaves(scene: Scene, asked: int, lea
     scene.board.disconnected(sockets[leaver])
     due = [sockets[(asked + step) % 3] for step in range(3) if (asked + step) % 3 != leaver]
     assert [scene.ask([]).socket for _ in range(4)] == due * 2
+
+
+def served(scene: Scene, *, now: float) -> bool:
+    """Make a request; whether it was pushed to a consumer."""
+    return bool(scene.board.request(scene.service.id, b'"Foo"', b"{}", [].append, now))
+
+
+@pytest.mark.parametrize(
+    ("joined", "asked", "left", "lost"),
+    [
+        (2, 3, 1, True),
+        (2, 4, 1, False),
+        (2, 1, 1, True),
+        (3, 5, 1, True),
+        (3, 4, 1, False),
+        (3, 4, 2, True),
+        (3, 5, 2, True),
+        (3, 6, 2, False),
+    ],
+)
+def test_an_index_behind_the_shortened_rotation_loses_one_request(
+    joined: int, asked: int, left: int, lost: bool
+) -> None:
+    """The rotation's index is not adjusted when consumers leave; one loss brings it back."""
+    scene = Scene(losses=True)
+    sockets = [scene.joined() for _ in range(joined)]
+    assert all(served(scene, now=number) for number in range(asked))
+    for socket in sockets[:left]:
+        scene.board.disconnected(socket)
+    assert [served(scene, now=100 + number) for number in range(3)] == [not lost, True, True]
+    assert scene.board.counters.lost == lost
+
+
+@pytest.mark.parametrize(
+    ("burst", "lost"), [(8, 0), (11, 0), (12, 1), (16, 1), (32, 2), (50, 4), (300, 25)]
+)
+def test_a_burst_loses_about_one_in_twelve(burst: int, lost: int) -> None:
+    """As measured on the real one: nothing below a dozen at once, then up to nine percent."""
+    scene = Scene(losses=True)
+    scene.joined()
+    for instant in (1.0, 2.0):
+        assert [served(scene, now=instant) for _ in range(burst)].count(False) == lost
+    assert len(scene.board.pending) == 2 * burst  # their callers wait for the 408
+    assert all(served(scene, now=3.0 + number / 100) for number in range(burst))
+
+
+def test_without_losses_none_is_lost(scene: Scene) -> None:
+    """The switch is for all of them."""
+    sockets = [scene.joined() for _ in range(2)]
+    assert all(served(scene, now=1.0) for _ in range(301))
+    scene.board.disconnected(sockets[0])
+    assert served(scene, now=1.0)
 
 
 def test_a_request_carries_a_fresh_uuid4(scene: Scene) -> None:

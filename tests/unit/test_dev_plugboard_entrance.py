@@ -209,6 +209,14 @@ def test_a_bad_bearer_is_500_or_401(authorization: str, variant: Variant, status
     assert refusal(authorization=authorization, variant=variant).status == status
 
 
+@pytest.mark.parametrize("service", ['"x"', '" 3"', "3.5", "null", "true", '""'])
+def test_a_restricted_account_needs_a_number(service: str) -> None:
+    """Its pattern needs the service looked up; without a pattern no service has that id: 422."""
+    body = BODY.replace("3", service)
+    assert refusal(body, authorization="Bearer T05M") == replies.BAD_SERVICE_ID
+    assert refusal(body) == replies.NO_CONSUMERS
+
+
 @pytest.mark.parametrize(("service", "fine"), [(CHILD.id, True), (1, False), (3, False)])
 def test_an_account_may_be_limited_to_a_path(service: int, fine: bool) -> None:
     """The account's pattern is searched for in the service's path."""
