@@ -116,8 +116,9 @@ class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings):
     conserver_workers: int = Field(1, ge=1, description="Processes that run chains.")
     conserver_vcon_concurrency: int = Field(1, ge=1, description="vCons at once per process.")
     max_vcon_bytes: int = Field(8_000_000, ge=1, description="Largest vCon accepted.")
-    egress_format_version: Literal["0.4.0", "0.0.1"] = Field(
-        "0.4.0", description="The form in which vCons leave: by GetVcon, webhooks and storages."
+    egress_format_version: Literal["0.4.0-text", "0.4.0", "0.0.1"] = Field(
+        "0.4.0-text",
+        description="The form in which vCons leave: by GetVcon, webhooks and storages.",
     )
     max_queue_depth: int = Field(
         1_000_000, ge=1, description="Length at which an ingress list answers 503."

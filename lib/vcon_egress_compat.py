@@ -1,20 +1,20 @@
-"""vCons as they leave: in today's form, or in an old one for consumers that know no other.
+"""vCons as they leave: with JSON bodies as text or as values, or in the old form of 0.0.1.
 
-Under vcon-server's names. A guest that hands a vCon to somebody else (a webhook, a database that
+Under vcon-server's names. A plugin that hands a vCon to another program (a webhook, a database that
 others read) passes it through `to_configured_legacy` first.
 """
 
 from typing import Any
 
 from pipeline.document import LEGACY_VERSIONS, outgoing, to_legacy
-from schemas.vcon import CANONICAL_VERSION
+from schemas.vcon import TEXT_FORM
 
 __all__ = ["SUPPORTED_VERSIONS", "configure", "to_configured_legacy", "to_legacy"]
 
 SUPPORTED_VERSIONS = set(LEGACY_VERSIONS)
 """The old forms there is a way back to."""
 
-_version = CANONICAL_VERSION
+_version = TEXT_FORM
 
 
 def configure(version: str) -> None:
@@ -24,5 +24,5 @@ def configure(version: str) -> None:
 
 
 def to_configured_legacy(vcon_dict: dict[str, Any]) -> dict[str, Any]:
-    """The vCon in the form of EGRESS_FORMAT_VERSION: the same object where that is today's."""
+    """The vCon in the form of EGRESS_FORMAT_VERSION."""
     return outgoing(vcon_dict, _version)

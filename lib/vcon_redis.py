@@ -5,9 +5,9 @@ that run in one. `AsyncVconRedis` is for guests that run on the event loop. Both
 connection by themselves. A vCon that is no longer in Redis is brought back from the first storage
 of the configuration that has it, for as long as vCons stay there.
 
-What they write is a vCon in the form of 0.4.0, and so is what they read; only where a guest has
-written to Redis directly, a `body` may be a list or an object instead of its JSON text. A write
-made inside a run that another worker has taken over is refused.
+What they write is a vCon in the form of 0.4.0, and so is what they read, also where another program
+has written to Redis directly: today's names, JSON bodies as text. A write made inside a run that
+another worker has taken over is refused.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.vcon_library import document_of, open_vcon
 from pipeline.connection import installed
-from pipeline.document import normalised, with_todays_names
+from pipeline.document import normalised, readable
 from pipeline.elsewhere import installed as installed_elsewhere
 from pipeline.store import VconStore
 
@@ -143,7 +143,7 @@ def _store() -> VconStore:
 def _canonical(document: Document | None) -> Document | None:
     if document is None or document.get("vcon") != CANONICAL_VERSION:
         return document and normalised(document)
-    return with_todays_names(document)  # the version is no promise of whoever wrote it
+    return readable(document)  # the version is no promise of the program that wrote it
 
 
 def _about(vcon_id: str) -> str:

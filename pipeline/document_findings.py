@@ -11,6 +11,7 @@ from itertools import chain
 
 from pipeline.document_entries import CHECKS, Counts, kind
 from pipeline.document_fields import epoch_seconds
+from pipeline.document_names import ENTRIES, TOP, Names, unequal
 from pipeline.document_values import storable, value_findings
 from pipeline.envelope import addressed, envelope_findings, is_envelope
 from schemas.uuids import canonical_uuid
@@ -19,6 +20,7 @@ from schemas.vcon import (
     CONTAINERS,
     KNOWN_VERSIONS,
     Document,
+    Entry,
     Finding,
     Severity,
 )
@@ -84,6 +86,7 @@ def _head(document: Document) -> _Found:
     elif version not in KNOWN_VERSIONS:
         reading = f"unknown version {_got(version)}, read as {CANONICAL_VERSION}"
         yield Finding("warning", "vcon", reading)
+    yield from _both_names("", document, TOP)
     if canonical_uuid(uuid) is None:
         yield Finding("error", "uuid", f"a UUID is needed; got {_got(uuid)}")
     if epoch_seconds(created_at) is None:
@@ -104,10 +107,18 @@ def _list(name: str, given: object, counts: Counts) -> _Found:
 
 
 def _entries(name: str, entries: list[object], counts: Counts) -> _Found:
-    check = CHECKS[name]
+    check, names = CHECKS[name], ENTRIES[name]
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict):
             yield Finding("error", f"{name}[{place}]", f"expected an object, got {kind(entry)}")
             continue
         for severity, field, message in check(entry, counts):
             yield Finding(severity, f"{name}[{place}].{field}", message)
+        if not names.keys().isdisjoint(entry):
+            yield from _both_names(f"{name}[{place}].", entry, names)
+
+
+def _both_names(before: str, entry: Entry, names: Names) -> _Found:
+    for old, new in unequal(entry, names):
+        message = f"differs from {new}, the name of the same thing today; both are kept"
+        yield Finding("warning", f"{before}{old}", message)

@@ -16,6 +16,9 @@ type Entry = dict[str, Any]
 Severity = Literal["error", "warning"]
 
 CANONICAL_VERSION = "0.4.0"
+TEXT_FORM = "0.4.0-text"
+"""The form in which vCons are kept: 0.4.0 with JSON bodies as text, as vcon-server has them."""
+
 KNOWN_VERSIONS = frozenset({"0.0.1", "0.0.2", "0.1.0", "0.2.0", "0.3.0", CANONICAL_VERSION})
 
 CONTAINERS = ("parties", "dialog", "analysis", "attachments")

@@ -4,9 +4,9 @@ A file is `UUID.json` or `UUID.json.gz`. It is written beside its place and then
 there whole or not at all; saving again replaces it. Folders that are missing are made; the
 permissions of others are left alone. A uuid that could be a path is refused.
 
-Reads the vCon, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis,
-`ValueError` for one that is too large or a uuid that is no plain name, and `OSError` when the disk
-does.
+Reads the vCon, which is kept in the form of EGRESS_FORMAT_VERSION; writes nothing on it. Raises
+`LookupError` for a vCon that is not in Redis, `ValueError` for one that is too large or a uuid that
+is no plain name, and `OSError` when the disk does.
 """
 
 import gzip
@@ -23,6 +23,7 @@ from pydantic import BeforeValidator, Field
 
 from lib.options import GuestOptions
 from lib.vcon_dates import created_at
+from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import VconRedis
 
 only_through_lib = True
@@ -138,7 +139,7 @@ def _plain(vcon_uuid: str) -> str:
 
 
 def _content(document: dict[str, Any], options: Options) -> bytes:
-    text = orjson.dumps(document)
+    text = orjson.dumps(to_configured_legacy(document))
     limit = options.max_file_size
     if len(text) > limit:
         raise ValueError(f"the vCon has {len(text)} bytes, max_file_size allows {limit}")

@@ -5,7 +5,8 @@ A vCon is a document with its uuid as `_id`; saving again replaces it. As in vco
 milliseconds of them and no time zone, and read back they are the same moments in UTC. A date that
 cannot be read stays the text it was. Each process keeps one client for each set of options.
 
-Reads the vCon, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis, and
+Reads the vCon, which is kept in the form of EGRESS_FORMAT_VERSION; writes nothing on it. Raises
+`LookupError` for a vCon that is not in Redis, and
 `pymongo.errors.PyMongoError` when the database does; errors and log lines do not have the URL.
 """
 
@@ -19,6 +20,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from lib import http_client
 from lib.options import GuestOptions
+from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
 
 __all__ = ["Options", "close", "delete", "get", "only_through_lib", "save"]
@@ -48,7 +50,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
     # Replaced and not updated: what the vCon has lost must not stay.
-    kept_document = {**with_dates(document, as_date), "_id": vcon_uuid}
+    kept_document = {**with_dates(to_configured_legacy(document), as_date), "_id": vcon_uuid}
     await _collection(Options.of(opts)).replace_one({"_id": vcon_uuid}, kept_document, upsert=True)
 
 

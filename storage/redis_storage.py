@@ -1,8 +1,8 @@
 """Keeps vCons for a time in the service's own Redis, beside those under way.
 
 A vCon is the text `PREFIX:UUID`, its JSON, and goes after `expires` seconds; saving again starts
-anew. Reads the vCon, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis,
-and what Redis raises when it is away.
+anew. Reads the vCon, which is kept in the form of EGRESS_FORMAT_VERSION; writes nothing on it.
+Raises `LookupError` for a vCon that is not in Redis, and what Redis raises when it is away.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from lib.options import GuestOptions
 from lib.redis_mgr import get_client
+from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import VconRedis
 
 only_through_lib = True
@@ -38,7 +39,8 @@ def save(vcon_uuid: str, opts: Given = None) -> None:
     document = VconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
-    get_client().set(options.key(vcon_uuid), orjson.dumps(document), ex=options.expires)
+    text = orjson.dumps(to_configured_legacy(document))
+    get_client().set(options.key(vcon_uuid), text, ex=options.expires)
 
 
 def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:

@@ -70,6 +70,20 @@ WARNINGS = [
     (talk(originator=2), "dialog[0].originator: index 2, but there are 2 parties"),
     (talk(transfer_target=[9]), "dialog[0].transfer_target[0]: index 9, but there are 2 parties"),
     (
+        vcon(attachments=[{"type": "lawful_basis", "purpose": "note"}]),
+        "attachments[0].type: differs from purpose, the name of the same thing today; "
+        "both are kept",
+    ),
+    (
+        talk(mimetype="audio/wav", mediatype="audio/mpeg"),
+        "dialog[0].mimetype: differs from mediatype, the name of the same thing today; "
+        "both are kept",
+    ),
+    (
+        vcon(appended={"uuid": "x"}, amended={}),
+        "appended: differs from amended, the name of the same thing today; both are kept",
+    ),
+    (
         vcon(analysis=[{"dialog": [0]}], dialog=[]),
         "analysis[0].dialog[0]: index 0, but there are 0 dialogs",
     ),
@@ -94,6 +108,7 @@ FINE = [
     talk(parties=None, duration=None, start=None, encoding=None, url=None, mimetype=None),
     talk(duration=0),
     vcon(recipients=["not an envelope"], payload="neither"),
+    vcon(attachments=[{"type": "tags", "purpose": "tags"}, {"type": None, "purpose": "x"}]),
     vcon(dialog=[{"original": -1}], analysis=[{"dialog": 0}, {"dialog": None}]),
 ]
 
