@@ -10,13 +10,15 @@ from core.ports import Client
 
 
 class SearchVcons(ActionRunner):
-    """200 `{vcon_uuids}`: those for which all given terms hold, exactly as written."""
+    """200 `{vcon_uuids, cursor}`: those for which all given terms hold, exactly as written."""
 
     needs_pipeline: ClassVar[bool] = True
 
     tel: str | None = Field(None, description="Phone number")
     mailto: str | None = Field(None, description="Mail address")
     name: str | None = Field(None, description="Name")
+    limit: int = Field(1000, ge=1, le=10_000, description="At most so many")
+    cursor: str | None = Field(None, description="Of the page before")
 
     @classmethod
     @override
@@ -27,5 +29,6 @@ class SearchVcons(ActionRunner):
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
         given = {"tel": self.tel, "mailto": self.mailto, "name": self.name}
         terms = [f"{kind}:{value}" for kind, value in given.items() if value]
-        vcon_uuids = await client.pipeline.operations.search(terms)
-        return ActionResponse(status_code=200, fields={"vcon_uuids": vcon_uuids})
+        page = await client.pipeline.operations.search(terms, self.limit, self.cursor)
+        fields = {"vcon_uuids": page.vcon_uuids, "cursor": page.cursor}
+        return ActionResponse(status_code=200, fields=fields)

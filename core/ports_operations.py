@@ -57,7 +57,7 @@ class Operations(Protocol):
         """Uuids by `created_at` (epoch seconds), newest first."""
         ...
 
-    async def search(self, terms: Sequence[str]) -> list[str]:
+    async def search(self, terms: Sequence[str], limit: int, cursor: str | None) -> VconPage:
         """Uuids of the vCons for which every term (`tel:...`) holds."""
         ...
 

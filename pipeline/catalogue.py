@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from core.errors import ConflictError, InvalidError
@@ -9,10 +10,30 @@ from pipeline import keys
 from pipeline.connection import RedisConnection
 from schemas.vcon_page import VconPage
 
-CHUNK = 1000
-"""How many vCons one script call looks at."""
+CHUNK = 500
+"""How many vCons one script call looks at; other clients of Redis go on in between."""
+SEARCH_CALLS = 1000
+"""Script calls for one page of search results at most; it may have fewer than asked for then."""
 
 _CURSOR = re.compile(r"(-?[0-9.]+(?:e[-+]?[0-9]+)?)~([0-9]{1,9})", re.ASCII)
+_SEARCH_CURSOR = re.compile(r"(tel|mailto|name)~([0-9]{1,19})~(.{0,200})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPosition:
+    """Where a page of search results begins.
+
+    `term` is the one whose members are gone through, by the cursor `scan` of `SSCAN`; of the
+    members told by that cursor, those up to `after` have been listed.
+    """
+
+    term: str
+    scan: str = "0"
+    after: str = ""
+
+    def cursor(self) -> str:
+        """The same as text."""
+        return f"{self.term.partition(':')[0]}~{self.scan}~{self.after}"
 
 
 class Catalogue:
@@ -41,11 +62,35 @@ class Catalogue:
         )
         return VconPage(uuids, f"{score}~{ties}" if score else None)
 
-    async def search(self, terms: Sequence[str]) -> list[str]:
-        """Uuids of the vCons for which every term holds; a term is `tel:...` or the like."""
-        uuids = sorted(await self._connection.command("SINTER", *terms))
-        present = await self.present(uuids)
-        return [each for each in uuids if each in present]
+    async def search(self, terms: Sequence[str], limit: int, cursor: str | None) -> VconPage:
+        """Uuids of the vCons for which every term holds; a term is `tel:...` or the like.
+
+        A vCon that is here from the first page to the last is listed. While others come and go it
+        may be listed twice.
+
+        Raises:
+            InvalidError: for a cursor that is none, or that of a search for something else.
+        """
+        at = _searched(cursor, terms) if cursor else SearchPosition(await self._smallest(terms))
+        others = [each for each in terms if each != at.term]
+        found: list[str] = []
+        for _ in range(SEARCH_CALLS):
+            scan, *hits = await self._connection.script("search", at.scan, CHUNK, at.term, *others)
+            fresh = sorted(each for each in set(hits) if each > at.after)
+            room = limit - len(found)
+            found += fresh[:room]
+            if len(fresh) > room:
+                at = replace(at, after=found[-1])
+                break
+            at = replace(at, scan=scan, after="")
+            if scan == "0" or len(fresh) == room:
+                break
+        is_over = (at.scan, at.after) == ("0", "")
+        return VconPage(sorted(set(found)), None if is_over else at.cursor())
+
+    async def _smallest(self, terms: Sequence[str]) -> str:
+        sizes = [int(await self._connection.command("SCARD", each)) for each in terms]
+        return min(zip(sizes, terms, strict=True))[1]
 
     async def present(self, uuids: Sequence[str]) -> set[str]:
         """Those of these vCons that are in Redis."""
@@ -87,6 +132,15 @@ class Catalogue:
 
 def _bound(seconds: float | None, open_end: str) -> str:
     return open_end if seconds is None else repr(seconds)
+
+
+def _searched(cursor: str, terms: Sequence[str]) -> SearchPosition:
+    match = _SEARCH_CURSOR.fullmatch(cursor)
+    term = match and next((each for each in terms if each.startswith(f"{match[1]}:")), None)
+    if match is None or term is None:
+        msg = "cursor: use the cursor of an earlier page of the same search as it is"
+        raise InvalidError(msg)
+    return SearchPosition(term, match[2], match[3])
 
 
 def _position(cursor: str) -> tuple[str, str]:

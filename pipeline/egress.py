@@ -1,9 +1,13 @@
 """Reading egress lists: uuids are lent out, and come back unless their reader acknowledges them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pipeline import keys
 from pipeline.connection import RedisConnection
+
+CHUNK = 200
+"""How many uuids one script call moves or looks at; other clients of Redis go on in between."""
 
 
 class Egress:
@@ -16,7 +20,13 @@ class Egress:
 
     async def read(self, name: str, limit: int, lease_seconds: float) -> list[str]:
         """Up to `limit` uuids, oldest first; they come back after `lease_seconds`."""
-        return list(await self._connection.script("lease_egress", name, limit, lease_seconds))
+        _, *uuids = await self._lend(name, limit, lease_seconds)
+        return uuids
+
+    async def _lend(self, name: str, limit: int, lease_seconds: float) -> list[Any]:
+        return list(
+            await self._connection.script("lease_egress", name, limit, lease_seconds, CHUNK)
+        )
 
     async def take_back(self) -> None:
         """Put what was not acknowledged in time back to the heads of the lists it was lent from.
@@ -25,7 +35,8 @@ class Egress:
         that a chain reads by now or that are configured no longer.
         """
         for name in await self._connection.command("SMEMBERS", keys.LENDERS):
-            await self.read(name, 0, 0)
+            while (await self._lend(name, 0, 0))[0] == CHUNK:
+                pass
 
     async def acknowledge(self, name: str, vcon_uuids: Sequence[str]) -> int:
         """The reader has them; how many of them were lent out until now."""

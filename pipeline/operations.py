@@ -155,12 +155,12 @@ class PipelineOperations:
         """Uuids by `created_at`, newest first."""
         return await self._catalogue.page(since, until, limit, cursor)
 
-    async def search(self, terms: Sequence[str]) -> list[str]:
+    async def search(self, terms: Sequence[str], limit: int, cursor: str | None) -> VconPage:
         """Uuids of the vCons for which every term (`tel:...`) holds."""
         if not terms:
             msg = "give at least one of tel, mailto, name"
             raise InvalidError(msg)
-        return await self._catalogue.search(terms)
+        return await self._catalogue.search(terms, limit, cursor)
 
     async def delete(self, vcon_uuid: str, storages: Sequence[str]) -> Deletion:
         """Remove a vCon from Redis and from those of the storages named that can delete.

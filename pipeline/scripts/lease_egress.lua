@@ -1,15 +1,26 @@
 #!lua flags=allow-oom
--- Hand out uuids from the head of an egress list; what is not acknowledged in time comes back.
--- ARGV: list, limit (0: only take back what is late), lease (s). Returns the uuids.
+-- Lend out uuids of an egress list; what is not acknowledged in time is lent again, first.
+-- ARGV: list, limit, lease (s), most that go back to the list. Returns {how many went back, uuids...}.
+--
+-- Any number of leases may end at once, so each call moves a bounded number of them. The oldest of
+-- those that are late are lent again without passing through the list. The newest of them go back
+-- to the head of the list: what is still late afterwards is older than everything in the list, and
+-- the order in which uuids are read stays the same, however many calls it takes.
 local list, leases = ARGV[1], 'pc:lease:' .. ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local late = redis.call('ZRANGEBYSCORE', leases, '-inf', now)
-for i = #late, 1, -1 do
-  redis.call('ZREM', leases, late[i])
-  redis.call('LPUSH', list, late[i])
+local given = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, ARGV[2])
+for _, uuid in ipairs(given) do
+  redis.call('ZREM', leases, uuid)
 end
-local given = redis.call('LPOP', list, ARGV[2]) or {}
+local late = redis.call('ZREVRANGEBYSCORE', leases, now, '-inf', 'LIMIT', 0, ARGV[4])
+for _, uuid in ipairs(late) do
+  redis.call('ZREM', leases, uuid)
+  redis.call('LPUSH', list, uuid)
+end
+for _, uuid in ipairs(redis.call('LPOP', list, ARGV[2] - #given) or {}) do
+  given[#given + 1] = uuid
+end
 for i, uuid in ipairs(given) do
   -- a trifle apart, so that they come back in this order
   redis.call('ZADD', leases, now + ARGV[3] * 1000 - (#given - i) / 1000, uuid)
@@ -19,4 +30,4 @@ if redis.call('EXISTS', leases) == 1 then
 else
   redis.call('SREM', 'pc:lenders', list)
 end
-return given
+return {#late, unpack(given)}

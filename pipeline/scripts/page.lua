@@ -1,10 +1,18 @@
 -- One page of the catalogue, newest first, of vCons that are here.
 -- ARGV: sorted set, highest score, lowest score, how many of the highest to skip, limit.
 -- Returns {where the next page begins: score, how many of that score to skip ("" at the end), uuids...}
+--
+-- The page is read by rank: skipping entries of one score by `LIMIT` would walk over each of them,
+-- and an import may give any number of vCons the same `created_at`.
 local set, highest, skip, limit = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
-local rows = redis.call(
-  'ZREVRANGEBYSCORE', set, highest, ARGV[3], 'WITHSCORES', 'LIMIT', skip, limit
-)
+local above = highest == '+inf' and 0 or redis.call('ZCOUNT', set, '(' .. highest, '+inf')
+local first = above + skip
+local within = redis.call('ZCOUNT', set, ARGV[3], '+inf') - first
+if within <= 0 then
+  return {'', ''}
+end
+local last = first + math.min(limit, within) - 1
+local rows = redis.call('ZRANGE', set, first, last, 'REV', 'WITHSCORES')
 local page, seen, score, ties = {'', ''}, {}, highest, skip
 for i = 1, #rows, 2 do
   local uuid = string.match(rows[i], '^vcon:(.*)$') or rows[i] -- other writers prefix it

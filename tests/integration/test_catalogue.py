@@ -40,6 +40,17 @@ async def pages(
             return found
 
 
+async def searched(ops: Operations, *terms: str, limit: int = 100) -> list[str]:
+    """What a search finds, page after page; no page is longer than it may be."""
+    found, cursor = [], None
+    while True:
+        page = await ops.catalogue.search(terms, limit, cursor)
+        assert len(page.vcon_uuids) <= limit
+        found += page.vcon_uuids
+        if (cursor := page.cursor) is None:
+            return found
+
+
 async def test_newest_first_in_pages(ops: Operations) -> None:
     """Pages follow each other without gap or repetition, the last one has no cursor."""
     first, second, third = await made(ops, 1, 2.125, 3)
@@ -85,7 +96,7 @@ async def test_only_what_is_here_is_listed_and_found(ops: Operations) -> None:
     here, gone = [await ops.ingest(parties=[{"tel": "+1"}]) for _ in range(2)]
     ops.forget_time(gone)
     assert await pages(ops, 9) == [[here]]
-    assert await ops.catalogue.search(["tel:+1"]) == [here]
+    assert await searched(ops, "tel:+1") == [here]
 
 
 @pytest.mark.parametrize("cursor", ["x", "1", "1~", "~1", "1~-1", "nan~0", "1~0~0", "٣~0"])
@@ -100,8 +111,43 @@ async def test_every_term_must_hold(ops: Operations) -> None:
     both = await ops.ingest(parties=[{"tel": "+1"}, {"name": "Ann"}])
     await ops.ingest(parties=[{"tel": "+1", "name": "Bob"}])
     await ops.ingest(parties=[{"tel": "+2", "name": "Ann"}])
-    assert await ops.catalogue.search(["tel:+1", "name:Ann"]) == [both]
-    assert await ops.catalogue.search(["tel:+1", "mailto:nobody"]) == []
+    assert await searched(ops, "tel:+1", "name:Ann") == [both]
+    assert await searched(ops, "tel:+1", "mailto:nobody") == []
+
+
+@pytest.mark.parametrize("limit", [1, 7, 500, 3000])
+async def test_search_results_in_pages(ops: Operations, limit: int) -> None:
+    """Each vCon is told once, however pages and what one script call looks at meet."""
+    uuids = [new_uuid() for _ in range(60 if limit < 7 else 1700)]
+    ops.client.sadd("tel:+1", *uuids)
+    ops.client.sadd("name:Ann", *uuids, *(new_uuid() for _ in range(2000)))
+    ops.client.mset({keys.vcon(each): "" for each in uuids[::2]})
+    found = await searched(ops, "tel:+1", "name:Ann", limit=limit)
+    assert sorted(found) == sorted(uuids[::2])
+
+
+async def test_what_comes_while_one_pages_hides_nothing(ops: Operations) -> None:
+    """The term that was the smallest when the search began is gone through to its end."""
+    uuids = [new_uuid() for _ in range(1000)]
+    ops.client.mset({keys.vcon(each): "" for each in uuids})
+    ops.client.sadd("tel:+1", *uuids)
+    ops.client.sadd("name:Ann", *uuids, *(new_uuid() for _ in range(5)))
+    terms = ["name:Ann", "tel:+1"]
+    found, cursor = set(), None
+    while (page := await ops.catalogue.search(terms, 300, cursor)).cursor:
+        found.update(page.vcon_uuids)
+        cursor = page.cursor
+        ops.client.sadd("tel:+1", *(new_uuid() for _ in range(200)))
+    assert found | set(page.vcon_uuids) == set(uuids)
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "0", "tel~~", "tel~x~", "name~0~", "tel~" + "9" * 20 + "~"]
+)
+async def test_a_search_cursor_of_ones_own(ops: Operations, cursor: str) -> None:
+    """A cursor that no page of this search gave is a mistake of the request."""
+    with pytest.raises(InvalidError, match="cursor"):
+        await ops.catalogue.search(["tel:+1"], 1, cursor)
 
 
 async def test_the_index_goes_with_the_document(ops: Operations) -> None:
@@ -119,7 +165,7 @@ async def test_the_index_stays_with_the_document(ops: Operations) -> None:
     ops.client.zadd("pc:expiring", {vcon_uuid: 1})
     ops.client.expire(keys.vcon(vcon_uuid), EXPIRY)
     await ops.catalogue.reap()
-    assert await ops.catalogue.search(["tel:+1"]) == [vcon_uuid]
+    assert await searched(ops, "tel:+1") == [vcon_uuid]
     now = ops.client.time()[0]
     assert ops.client.zscore("pc:expiring", vcon_uuid) == pytest.approx(now + EXPIRY, abs=5)
 

@@ -117,7 +117,7 @@ async def test_read_and_acknowledge(ops: Operations) -> None:
 async def test_searching_for_nothing(ops: Operations) -> None:
     """At least one term must be given."""
     with pytest.raises(InvalidError, match="at least one of tel, mailto, name"):
-        await ops.operations.search([])
+        await ops.operations.search([], 1, None)
 
 
 async def test_the_catalogue_by_time(ops: Operations) -> None:

@@ -1,0 +1,21 @@
+-- Some of the vCons for which every term holds, of those that are here.
+-- ARGV: cursor of SSCAN, how many members to look at, the term with the fewest members, other
+-- terms... Returns {the next cursor ("0" at the end), uuids...}
+local cursor, members = unpack(redis.call('SSCAN', ARGV[3], ARGV[1], 'COUNT', ARGV[2]))
+
+local function is_hit(uuid)
+  for i = 4, #ARGV do
+    if redis.call('SISMEMBER', ARGV[i], uuid) == 0 then
+      return false
+    end
+  end
+  return redis.call('EXISTS', 'vcon:' .. uuid) == 1
+end
+
+local found = {cursor}
+for _, uuid in ipairs(members) do
+  if is_hit(uuid) then
+    found[#found + 1] = uuid
+  end
+end
+return found
