@@ -14,7 +14,8 @@ import orjson
 from core.command_line import Command
 from core.errors import ConfigurationError
 from core.logs import configure_logging, keep_secret, without_secrets
-from core.settings import Settings, load_settings
+from core.settings import Settings, environment, load_settings
+from core.settings_misspelt import warn_of_misspelt
 
 EXIT_WELL, EXIT_NOT_WELL, EXIT_CONFIGURATION = 0, 1, 2
 
@@ -31,6 +32,7 @@ async def carry_out(command: Command) -> int:
         configure_logging(settings.log_level, settings.log_format)
         if command.name == "worker":
             return await _work(settings, command.worker_id)
+        warn_of_misspelt(environment())
         return await _serve(settings)
     except ConfigurationError as error:
         lines = "".join(f"  {problem}\n" for problem in error.problems)

@@ -106,6 +106,9 @@ class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings):
     conserver_config_file: Path | None = Field(
         None, description="The pipeline's config.yml; without it this is a pure RPC service."
     )
+    config_strict: bool = Field(
+        False, description="An unknown key in config.yml is an error, not only a warning."
+    )
     dynamic_install: bool = Field(
         True, description="Install missing modules of config.yml (`pip_name`) when it is loaded."
     )

@@ -21,7 +21,7 @@ only_through_lib = True
 class Options(GuestOptions):
     """Which tags."""
 
-    tags: list[Any] | dict[str, Any] = Field(
+    tags: list[str] | dict[str, str] = Field(
         ["iron", "maiden"],
         description="a list of names, each of which is its own value too (`iron:iron`); "
         "or + a mapping of names to values",

@@ -20,22 +20,34 @@ from pipeline.config_environment import Environment, Missing, Where
 from pipeline.config_guests import read_imports, read_links, read_storages, read_tracers
 from pipeline.config_ingress import read_ingress_auth
 from pipeline.config_model import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
+from pipeline.config_near import slip_of
 from pipeline.config_section import Findings, Section, suggestion
+from pipeline.config_written import Written
 from pipeline.connection_options import NEEDING, OPTION, lendable
 
 __all__ = ["Chain", "GuestSpec", "LinkStep", "PipelineConfig", "StorageSpec", "parse"]
 
 CONNECTIONS = "connections"
+_AS_IT_IS: Written = {}
 _SECTIONS = ("ingress_auth", "imports", "links", "storages", "tracers", "chains")
 
 
-def parse(document: object, environ: Mapping[str, str]) -> PipelineConfig:
+def parse(
+    document: object,
+    environ: Mapping[str, str],
+    written: Written = _AS_IT_IS,
+    *,
+    strict: bool = False,
+) -> PipelineConfig:
     """What a configuration document means, with `${NAME}` filled from `environ`.
+
+    `written`: what stands in the file where YAML turned it into something else. `strict`: an
+    unknown key is an error.
 
     Raises:
         ConfigurationError: with every problem found, each beginning with its path.
     """
-    environment, findings = Environment(environ), Findings()
+    environment, findings = Environment(environ), Findings(written=written, strict=strict)
     root = Section(_filled(document, environment), (), findings)
     config = _read(root, environment)
     used = _used(config)
@@ -45,7 +57,7 @@ def parse(document: object, environ: Mapping[str, str]) -> PipelineConfig:
     _note_unused(config, used, findings)
     if findings.problems:
         raise ConfigurationError(findings.problems)
-    return replace(config, notes=tuple(findings.notes))
+    return replace(config, notes=tuple(findings.notes), strict=strict)
 
 
 def _filled(document: object, environment: Environment) -> object:
@@ -137,6 +149,15 @@ def _note_unused(config: PipelineConfig, used: Set[Where], findings: Findings) -
     ]:
         if where not in used:
             findings.note(where, "no enabled chain uses it, so its module is not loaded")
+    _report_unread_lists(config, used, findings)
+
+
+def _report_unread_lists(config: PipelineConfig, used: Set[Where], findings: Findings) -> None:
+    """Keys for a list without a reader: a problem where a list that has one was probably meant."""
+    read = {name for chain in config.chains.values() for name in chain.ingress_lists}
     for name in config.ingress_auth:
-        if ("ingress_auth", name) not in used:
-            findings.note(("ingress_auth", name), "no enabled chain reads this list")
+        where = ("ingress_auth", name)
+        if name not in read and (near := slip_of(name, config.ingress_lists)):
+            findings.problem(where, f"no chain reads this list; did you mean {near!r}?")
+        elif where not in used:
+            findings.note(where, "no enabled chain reads this list")

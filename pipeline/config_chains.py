@@ -16,6 +16,7 @@ from pipeline.config_section import (
     spelled,
     suggestion,
 )
+from pipeline.config_written import Written, below
 from pipeline.keys import RESERVED_PREFIXES
 
 RESERVED_LISTS = ("vcons",)
@@ -73,11 +74,14 @@ def _step(
     [(name, options)] = item.items()
     step = _resolve(where, name, "link", links, findings)
     changed = Section({"options": options}, where, findings).options("options")
-    return step and _changed(step, changed)
+    written = below(findings.written, (*where, name))
+    return step and _changed(step, changed, written)
 
 
-def _changed(step: LinkStep, options: Mapping[str, Any]) -> LinkStep:
-    return replace(step, guest=replace(step.guest, options={**step.guest.options, **options}))
+def _changed(step: LinkStep, options: Mapping[str, Any], written: Written) -> LinkStep:
+    kept = {at: text for at, text in step.guest.written.items() if at[0] not in options}
+    laid = {**step.guest.options, **options}
+    return replace(step, guest=replace(step.guest, options=laid, written={**kept, **written}))
 
 
 def _tracers(entry: Section, tracers: Mapping[str, GuestSpec]) -> tuple[GuestSpec, ...]:
@@ -100,7 +104,7 @@ def _resolve[T](
     where: Where, name: object, kind: str, known: Mapping[str, T], findings: Findings
 ) -> T | None:
     if not isinstance(name, str):
-        findings.problem(where, f"must be the name of a {kind}")
+        findings.text_wanted(where, f"must be the name of a {kind}", name)
     elif name not in known:
         findings.problem(where, f"no {kind} named {name!r}; {suggestion(name, known)}")
     else:
@@ -118,7 +122,7 @@ def _lists(entry: Section, key: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for where, name in entry.entries(key):
         if objection := _objection(name):
-            entry.findings.problem(where, objection)
+            entry.findings.text_wanted(where, objection, name)
         else:
             _note_repeated(where, str(name), found, entry.findings)
             found[str(name)] = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.config_environment import Environment
 from pipeline.config_section import TEXT, Section
+from pipeline.config_written import Written, below
 
 FOLDER = "flows"
 
@@ -22,6 +23,8 @@ class ConnectionSpec:
     type: str
     given: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
     expose: tuple[str, ...] = ()
+    written: Written = field(default_factory=dict, repr=False, compare=False)
+    """The places in `given` where YAML turned what is written into something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ def read_connections(connections: Section, environ: Mapping[str, str]) -> dict[s
             _type(entry, environ),
             {key: entry.raw(key) for key in entry if key != "expose"},
             _texts(entry, "expose"),
+            below(entry.findings.written, entry.where),
         )
         for name, entry in connections.sections()
     }
@@ -73,5 +77,5 @@ def _texts(section: Section, key: str) -> tuple[str, ...]:
         if isinstance(entry, str) and entry:
             texts.append(entry)
         else:
-            section.findings.problem(where, "must be a text, not empty")
+            section.findings.text_wanted(where, "must be a text, not empty", entry)
     return tuple(texts)

@@ -8,21 +8,24 @@ import yaml
 
 from core.errors import ConfigurationError
 from pipeline.config import PipelineConfig, parse
+from pipeline.config_written import Written, turned
 
 
-def read(path: str | Path, environ: Mapping[str, str]) -> PipelineConfig:
+def read(path: str | Path, environ: Mapping[str, str], *, strict: bool = False) -> PipelineConfig:
     """The pipeline's configuration out of a YAML file, with `${NAME}` filled from `environ`.
+
+    `strict`: an unknown key is an error.
 
     Raises:
         ConfigurationError: with every problem found: of the file, else of what it says.
     """
-    document = _load(_content(path), str(path))
+    document, written = _load(_content(path), str(path))
     if document is None:
         raise ConfigurationError(
             f"{path} is empty; it needs a mapping with links, storages and chains."
             " Without a pipeline, leave CONSERVER_CONFIG_FILE unset"
         )
-    return parse(document, environ)
+    return parse(document, environ, written, strict=strict)
 
 
 def _content(path: str | Path) -> bytes:
@@ -40,15 +43,16 @@ def _content(path: str | Path) -> bytes:
         ) from error
 
 
-def _load(content: bytes, name: str) -> object:
+def _load(content: bytes, name: str) -> tuple[object, Written]:
     try:
         loader = yaml.SafeLoader(content)
         root = loader.get_single_node()
         if root is None:
-            return None
+            return None, {}
         if repeated := list(_repeated_keys(root)):
             raise ConfigurationError([f"{name}:{problem}" for problem in repeated])
-        return loader.construct_document(root)
+        document = loader.construct_document(root)
+        return document, turned(root, document)
     except yaml.MarkedYAMLError as error:
         raise ConfigurationError(f"{name}:{_explained(error)}") from None
     except (yaml.YAMLError, ValueError) as error:

@@ -12,6 +12,7 @@ from pipeline.config_model import (
     StorageSpec,
 )
 from pipeline.config_section import RETRIES, SECONDS, TEXT, Section
+from pipeline.config_written import below
 
 type Lent = Mapping[str, Mapping[str, Any]]
 """What each connection can lend to guests."""
@@ -65,6 +66,7 @@ def _guest_parts(name: str, entry: Section, lent: Lent) -> dict[str, Any]:
         "pip_name": entry.value("pip_name", TEXT, "") or None,
         "options": entry.options("options"),
         "connections": lent,
+        "written": below(entry.findings.written, (*entry.where, "options")),
     }
     entry.note_unread()
     return parts

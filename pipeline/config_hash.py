@@ -25,7 +25,8 @@ def canonical(value: object) -> bytes:
 
 def _ordered(value: Any) -> object:
     if is_dataclass(value):
-        return _ordered({part.name: getattr(value, part.name) for part in fields(value)})
+        parts = [part.name for part in fields(value) if part.compare]
+        return _ordered({name: getattr(value, name) for name in parts})
     match value:
         case Mapping():
             pairs = [(repr(key), _ordered(item)) for key, item in value.items()]

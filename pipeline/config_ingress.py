@@ -15,7 +15,7 @@ def _keys(name: str, auth: Section, places: dict[str, Where]) -> tuple[str, ...]
     keys = []
     for where, key in _given(name, auth):
         if not isinstance(key, str) or not key.strip():
-            auth.findings.problem(where, "a key must be a text, quoted and not empty")
+            auth.findings.text_wanted(where, "a key must be a text, quoted and not empty", key)
         elif key in places:
             _report_repeated(auth, where, places[key])
         else:
@@ -30,7 +30,8 @@ def _given(name: str, auth: Section) -> list[tuple[Where, object]]:
         return auth.entries(name)
     if isinstance(content, str):
         return [((*auth.where, name), content)]
-    auth.findings.problem((*auth.where, name), "must be a key or a list of keys, each a text")
+    text = "must be a key or a list of keys, each a text"
+    auth.findings.text_wanted((*auth.where, name), text, content)
     return []
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.config_connections import ConnectionSpec, FlowsSpec
 from pipeline.config_hash import canonical, slow_digest
+from pipeline.config_written import Written
 
 LINK_RETRIES = 0
 """A link is repeated only when asked: nobody promised that running it twice is harmless."""
@@ -30,6 +31,8 @@ class GuestSpec:
         default_factory=dict, hash=False, repr=False
     )
     """What each connection can lend to a guest that names it in its options."""
+    written: Written = field(default_factory=dict, repr=False, compare=False)
+    """The places in the options where YAML turned what is written into something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class PipelineConfig:
 
     `links` are as defined, before any chain overrides their options. `ingress_auth` gives the
     keys that open an ingress list. `notes` are remarks for the operator, none of them an error.
+    `strict`: an unknown key is an error, in the options of links and storages as well.
     """
 
     chains: Mapping[str, Chain] = field(default_factory=dict)
@@ -91,6 +95,7 @@ class PipelineConfig:
     connection_plugins: tuple[str, ...] = ()
     flows: FlowsSpec = field(default_factory=FlowsSpec)
     notes: tuple[str, ...] = ()
+    strict: bool = False
 
     @property
     def enabled_chains(self) -> tuple[Chain, ...]:

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.config_environment import Unfilled, Where
+from pipeline.config_near import FREE, meant
+from pipeline.config_written import Written, advice, is_other_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,16 @@ ATTEMPTS = Kind(TypeAdapter(Annotated[int, Field(ge=1)]), "a whole number, 1 or 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is wrong with a document, and what is merely worth saying, in the order found."""
+    """What is wrong with a document, and what is merely worth saying, in the order found.
+
+    `written`: where YAML turned what is written into something else. `strict`: an unknown key is
+    a problem.
+    """
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    written: Written = field(default_factory=dict)
+    strict: bool = False
 
     def problem(self, where: Where, text: str) -> None:
         """Something the operator has to change."""
@@ -43,6 +51,26 @@ class Findings:
     def note(self, where: Where, text: str) -> None:
         """Something the operator may want to know."""
         self.notes.append(f"{spelled(where)}: {text}")
+
+    def unknown(self, where: Where, known: Iterable[str], what: str = "key") -> None:
+        """A key that nothing reads: a problem where a known one was probably meant."""
+        name = str(where[-1])
+        if name.startswith(FREE):
+            return
+        if near := meant(name, known):
+            self.problem(where, f"not a known {what}; did you mean {near!r}?")
+        elif self.strict:
+            self.problem(where, f"not a known {what} (CONFIG_STRICT); known: {', '.join(known)}")
+        else:
+            self.note(where, f"not a known {what}, ignored")
+
+    def text_wanted(self, where: Where, text: str, value: object) -> None:
+        """A problem with something that must be a text, and is not."""
+        self.problem(where, f"{text}; {advice(value)}" if where in self.written else text)
+
+    def misread(self, where: Where, value: object) -> None:
+        """A problem with a value that YAML has turned into something that is not wanted here."""
+        self.problem(where, advice(value))
 
 
 def spelled(where: Where) -> str:
@@ -78,11 +106,22 @@ class Section:
         content = self.raw(key)
         if content is None:
             return default
+        where = (*self.where, key)
         try:
-            return kind.adapter.validate_python(content)
+            value = kind.adapter.validate_python(content)
         except ValidationError:
-            self.findings.problem((*self.where, key), f"must be {kind.wanted}")
+            self._wrong(where, kind, content)
             return default
+        if is_other_number(written := self.findings.written.get(where, "")):
+            self.findings.problem(where, f"YAML reads {written} as {content}; write {content}")
+        return value
+
+    def _wrong(self, where: Where, kind: Kind[Any], content: object) -> None:
+        text = f"must be {kind.wanted}"
+        if kind is TEXT:
+            self.findings.text_wanted(where, text, content)
+        else:
+            self.findings.problem(where, text)
 
     def required[T](self, key: str, kind: Kind[T], default: T) -> T:
         """As `value`, but absence is a problem; the default only stands in until all is read."""
@@ -123,10 +162,11 @@ class Section:
         return iter(self._content)
 
     def note_unread(self) -> None:
-        """Note every key that nobody has asked for."""
+        """Tell of every key that was not asked for; those that were are the known ones."""
+        known = sorted(self._read)
         for key in self._content:
             if key not in self._read:
-                self.findings.note((*self.where, key), "not a known key, ignored")
+                self.findings.unknown((*self.where, key), known)
 
     def _mapping(self, content: object) -> Mapping[str, Any]:
         if content is None or isinstance(content, Unfilled):

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import logging
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import ConfigurationError
@@ -16,11 +16,13 @@ from pipeline.config import PipelineConfig
 from pipeline.config_environment import Environment
 from pipeline.installer import Installer
 from pipeline.modules import Guests
-from pipeline.service_connections import problems_of
+from pipeline.service_connections import findings_of
 from pipeline.spans import with_spans
 
 log = logging.getLogger(__name__)
 
+MOST_NOTES = 50
+"""How many notes are logged each time a configuration is loaded."""
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at the file."""
 
@@ -32,30 +34,61 @@ class Configuration:
     config: PipelineConfig
     guests: Guests
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for the operator, none of them an error."""
+        return (*self.config.notes, *self.guests.notes)
+
     def adopt(self, other: "Configuration") -> None:
         """Take another one into force. Runs keep what they started with."""
         self.config, self.guests = other.config, other.guests
 
 
 def load(
-    path: Path, environ: Mapping[str, str], installer: Installer = modules.NOTHING
+    path: Path,
+    environ: Mapping[str, str],
+    installer: Installer = modules.NOTHING,
+    strict: bool = False,
 ) -> Configuration:
     """Read a file and load its guests; blocks for as long as imports and installations do.
+
+    `strict`: an unknown key is an error.
 
     Raises:
         ConfigurationError: with every problem of the file and its guests.
     """
-    config = config_file.read(path, environ)
+    return prepared(config_file.read(path, environ, strict=strict), environ, installer)
+
+
+def prepared(
+    config: PipelineConfig, environ: Mapping[str, str], installer: Installer
+) -> Configuration:
+    """A configuration with its plugins loaded: all that a start demands of it, and so `check`.
+
+    Raises:
+        ConfigurationError: with every problem of the plugins and connections it names.
+    """
     keep_secrets(config)
     for connection in config.connections.values():
         keep_secrets_of(Environment(environ).fill(connection.given))
     guests = modules.load(config, installer)
-    if problems := problems_of(config):
-        raise ConfigurationError(problems)
+    found = findings_of(config)
+    if found.problems:
+        raise ConfigurationError(found.problems)
+    guests = replace(guests, notes=(*guests.notes, *found.notes))
     if (spans := installed()) is not None:
         guests = with_spans(guests, spans)
     log.info("configuration loaded", extra={"hash": config.hash, "chains": list(config.chains)})
     return Configuration(config, guests)
+
+
+def tell(notes: Sequence[str]) -> None:
+    """Log the remarks on a configuration, each in a line of its own, up to `MOST_NOTES`."""
+    for note in notes[:MOST_NOTES]:
+        log.warning("configuration note", extra={"error": note})
+    if len(notes) > MOST_NOTES:
+        more = len(notes) - MOST_NOTES
+        log.warning("further configuration notes: run `check`", extra={"count": more})
 
 
 def keep_secrets(config: PipelineConfig) -> None:
@@ -75,10 +108,16 @@ class Snapshot:
     """
 
     def __init__(
-        self, original: Path, environ: Mapping[str, str], installer: Installer = modules.NOTHING
+        self,
+        original: Path,
+        environ: Mapping[str, str],
+        installer: Installer = modules.NOTHING,
+        *,
+        strict: bool = False,
     ) -> None:
-        """Nothing is read or copied before `load`."""
+        """Nothing is read or copied before `load`. `strict`: an unknown key is an error."""
         self._original = original
+        self._strict = strict
         self._installer = installer
         self._environ = environ
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -105,9 +144,10 @@ class Snapshot:
         while True:
             self._seen = self._state()
             content = self._read()
-            loaded = load(self._original, self._environ, self._installer)
+            loaded = load(self._original, self._environ, self._installer, self._strict)
             if content is not None and content == self._read():  # else it was changed meanwhile
                 self._take(content)
+                tell(loaded.notes)
                 return loaded
 
     def restore(self) -> None:

@@ -1,28 +1,26 @@
-"""The only file of the pipeline that knows `flowlang`."""
+"""Running tasks and flows; this file and `flows_findings` alone know `flowlang`'s engine."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from flowlang.connections import plugin_registry
-from flowlang.connections.configuration import require_sound
 from flowlang.connections.kept import KeptConnections
 from flowlang.exceptions import (
     ConnectionNotFoundError,
     FlowExecutionError,
-    FlowLangError,
     FlowValidationError,
 )
 from flowlang.flow import Flow
 from flowlang.running import Surroundings, run_flow, run_task
 from flowlang.subflows import find_flow
 from flowlang.tasks import tasks_of
-from pipeline.config_connections import ConnectionSpec
 from pipeline.config_model import PipelineConfig
+from pipeline.flows_findings import find_plugins, findings_of
 
-__all__ = ["Flows", "problems_of"]
+__all__ = ["Flows", "findings_of", "problems_of"]
 
 
 class Flows:
@@ -34,7 +32,7 @@ class Flows:
 
     async def adopt(self, config: PipelineConfig) -> None:
         """Have the connections of a configuration."""
-        await asyncio.to_thread(_find_plugins, config)
+        await asyncio.to_thread(find_plugins, config)
         given = {name: spec.given for name, spec in config.connections.items()}
         await self._kept.configure(given)
 
@@ -85,35 +83,6 @@ def _read(path: Path, _changed: int) -> Flow:
     return Flow.read(path)
 
 
-def _find_plugins(config: PipelineConfig) -> None:
-    for folder in config.connection_plugins:
-        plugin_registry.add_folder(folder)
-    plugin_registry.discover_plugins()
-
-
 def problems_of(config: PipelineConfig) -> list[str]:
     """What is wrong with the connections, as far as that can be told without connecting."""
-    _find_plugins(config)
-    return [text for spec in config.connections.values() for text in _problems(spec)]
-
-
-def _problems(spec: ConnectionSpec) -> Iterator[str]:
-    plugin = plugin_registry.get(spec.type)
-    if plugin is None:
-        known = ", ".join(plugin_registry.list_plugins())
-        why = "; ".join(str(problem) for problem in plugin_registry.problems)
-        yield (
-            f"connections.{spec.name}.type: no plugin is called {spec.type!r}; known: {known}"
-            + (why and f"; not loaded: {why}")
-        )
-        return
-    try:
-        require_sound(spec.name, spec.type, plugin)
-        tasks = tasks_of(plugin)
-    except FlowLangError as error:
-        yield f"connections.{spec.name}: {error}"
-        return
-    for task in spec.expose:
-        if task not in tasks:
-            known = ", ".join(sorted(tasks))
-            yield f"connections.{spec.name}.expose: there is no task {task!r}; known: {known}"
+    return findings_of(config).problems

@@ -58,7 +58,10 @@ class PipelineFront:
             ConfigurationError: with every problem of the configuration and its guests.
         """
         self._settings = settings
-        self.snapshot = Snapshot(config_path(settings), environment(), installer(settings))
+        self.snapshot = Snapshot(
+            *(config_path(settings), environment(), installer(settings)),
+            strict=settings.config_strict,
+        )
         self._configuration = self.snapshot.load()
         self._connections = service_connections.install(self._configuration.config)
         self._watch = ConfigurationWatch(self.snapshot, self._configuration, self._adopted)

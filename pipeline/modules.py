@@ -14,7 +14,7 @@ from pipeline.config_model import STORAGE_RETRIES
 from pipeline.installer import Installer, look_anew
 from pipeline.modules_contract import LINK, STORAGE, TRACER, Contract, Function, Guest, guest_in
 from pipeline.modules_import import Modules
-from pipeline.modules_options import Options, fresh, laid_over
+from pipeline.modules_options import Options, fresh, laid_over, unknown_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,8 @@ class Guests:
     links: Mapping[GuestSpec, LoadedLink] = field(default_factory=dict)
     storages: Mapping[GuestSpec, LoadedStorage] = field(default_factory=dict)
     tracers: Mapping[GuestSpec, LoadedTracer] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """Remarks on their options for the operator, none of them an error."""
 
     def link(self, step: LinkStep) -> LoadedLink:
         """The link of a step, with the options it has in that chain."""
@@ -94,17 +96,19 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Guests:
         ConfigurationError: with every problem, its path, and the chains that want the guest.
     """
     look_anew()
-    loader = _Loader(installer)
+    loader = _Loader(installer, strict=config.strict)
     loaded: dict[str, dict[GuestSpec, Any]] = {section: {} for section in loader.sections}
     problems: defaultdict[str, list[str]] = defaultdict(list)
+    notes: list[str] = []
     for (section, spec), chains in _wanted(config).items():
         try:
             loaded[section][spec] = loader.sections[section](spec)
+            notes += [f"{section}.{spec.name}.{each}" for each in loader.notes_on(spec)]
         except GuestError as error:
             problems[f"{section}.{spec.name}: {error}"] += chains
     if problems:
         raise ConfigurationError([_with_chains(text, who) for text, who in problems.items()])
-    return Guests(loaded["links"], loaded["storages"], loaded["tracers"])
+    return Guests(loaded["links"], loaded["storages"], loaded["tracers"], tuple(notes))
 
 
 def load_storage(spec: StorageSpec) -> LoadedStorage:
@@ -148,8 +152,10 @@ def _with_chains(text: str, chains: list[str]) -> str:
 class _Loader:
     """Loads guests; within one load a module that is missing or fails is tried once."""
 
-    def __init__(self, installer: Installer) -> None:
+    def __init__(self, installer: Installer, *, strict: bool = False) -> None:
         self._modules = Modules(installer)
+        self._strict = strict
+        self._notes: dict[GuestSpec, list[str]] = {}
         self.sections: dict[str, Callable[[Any], Any]] = {
             "imports": self._modules.get,
             "links": self.link,
@@ -172,8 +178,14 @@ class _Loader:
         guest = self._guest(spec, TRACER)
         return LoadedTracer(**_common(spec, guest), **guest.functions)
 
+    def notes_on(self, spec: GuestSpec) -> list[str]:
+        """Remarks on the options of one that has been loaded."""
+        return self._notes.pop(spec, [])
+
     def _guest(self, spec: GuestSpec, contract: Contract) -> Guest:
-        return guest_in(self._modules.get(spec), contract)
+        guest = guest_in(self._modules.get(spec), contract)
+        self._notes[spec] = unknown_options(guest.default_options, spec, strict=self._strict)
+        return guest
 
 
 def _common(spec: GuestSpec, guest: Guest) -> dict[str, Any]:

@@ -4,7 +4,6 @@ A guest says what it takes in one of two ways: `default_options`, a dict, as vco
 do; or `Options`, a Pydantic model, which is checked at load and given to each call as an object.
 """
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from core.errors import GuestError
 from pipeline.config_model import GuestSpec
+from pipeline.config_section import Findings
 from pipeline.connection_options import OPTION, borrowed
 from pipeline.modules_missing import explain_missing
-
-log = logging.getLogger(__name__)
+from pipeline.modules_readings import misread
 
 type Options = Mapping[str, Any] | BaseModel
 
@@ -50,16 +49,16 @@ def laid_over(
     lent = borrowed(spec.options, spec.connections, known, by_itself=by_itself)
     if isinstance(defaults, Mapping):
         return {**defaults, **lent, **spec.options}
+    if problems := misread(defaults, spec.options, spec.written):
+        raise GuestError("; ".join(problems))
     try:
-        options = defaults.model_validate({**lent, **spec.options})
+        return defaults.model_validate({**lent, **spec.options})
     except ModuleNotFoundError as error:  # what a guest imports only where its options ask for it
         raise GuestError(explain_missing(spec, error)) from None
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
         problems = [f"{_path(each['loc'])}: {each['msg']}" for each in details]
         raise GuestError("; ".join(problems)) from None
-    _tell_unknown(defaults, spec)
-    return options
 
 
 def option(options: Options, name: str) -> Any:
@@ -83,9 +82,21 @@ def _names(model: type[BaseModel]) -> set[str]:
     return {str(name) for key, each in fields for name in (key, each.alias or key)}
 
 
-def _tell_unknown(model: type[BaseModel], spec: GuestSpec) -> None:
-    """A mistyped name would be ignored in silence; the value may be a secret and is not told."""
-    known = FOR_THE_HOST | _names(model)
-    unknown = sorted(set(spec.options) - known)
-    if unknown and model.model_config.get("extra", "ignore") == "ignore":
-        log.warning("options that nobody reads", extra={"guest": spec.name, "options": unknown})
+def unknown_options(
+    defaults: Mapping[str, Any] | type[BaseModel], spec: GuestSpec, *, strict: bool
+) -> list[str]:
+    """The options that the guest's model does not have; those of other guests are not judged.
+
+    Raises:
+        GuestError: where a known one was probably meant, or none is to be unknown (`strict`). The
+            value may be a secret and is not told.
+    """
+    if isinstance(defaults, Mapping) or defaults.model_config.get("extra", "ignore") != "ignore":
+        return []
+    findings = Findings(strict=strict)
+    known = sorted(FOR_THE_HOST | _names(defaults))
+    for name in sorted(set(spec.options) - set(known)):
+        findings.unknown(("options", name), known, "option")
+    if findings.problems:
+        raise GuestError("; ".join(findings.problems))
+    return findings.notes

@@ -10,6 +10,7 @@ from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config_model import PipelineConfig
+from pipeline.config_section import Findings
 
 if TYPE_CHECKING:
     from pipeline.flows import Flows
@@ -119,10 +120,10 @@ def installed() -> ServiceConnections:
     return _installed
 
 
-def problems_of(config: PipelineConfig) -> list[str]:
-    """What a start should not hide: types without a plugin, exposed tasks that there are not."""
+def findings_of(config: PipelineConfig) -> Findings:
+    """What a start should not hide: types without a plugin, unknown keys, tasks there are not."""
     if not config.connections and not config.connection_plugins:
-        return []
-    from pipeline.flows import problems_of as problems  # noqa: PLC0415 -- see the head of this file
+        return Findings()
+    from pipeline.flows import findings_of as found  # noqa: PLC0415 -- see the head of this file
 
-    return problems(config)
+    return found(config)

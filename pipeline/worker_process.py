@@ -43,6 +43,7 @@ class WorkerProcess:
         """
         self._path = config_path(settings)
         self._installer = installer(settings)
+        self._strict = settings.config_strict
         self._configuration = self._load()
         self._connections = service_connections.install(self._configuration.config)
         self._reloading = asyncio.Lock()
@@ -64,7 +65,7 @@ class WorkerProcess:
         )
 
     def _load(self) -> Configuration:
-        return configurations.load(self._path, environment(), self._installer)
+        return configurations.load(self._path, environment(), self._installer, self._strict)
 
     async def run(self) -> None:
         """Work until stopped; waits for Redis when it is away."""

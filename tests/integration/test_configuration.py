@@ -93,6 +93,27 @@ async def test_a_changed_file_comes_into_force(watched: Watched) -> None:
     assert watched.snapshot.path.read_text() == OTHER
 
 
+async def test_notes_are_logged_with_each_file(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the start and at every change; a long list is cut."""
+    watched.write(OTHER + "worker: 3\n")
+    await watched.changed()
+    assert [vars(each)["error"] for each in notes_in(caplog)] == [
+        "worker: not a known key, ignored"
+    ]
+    caplog.clear()
+    watched.write(GOOD + "".join(f"colour-{number}: 1\n" for number in range(60)))
+    await watched.changed()
+    *told, last = notes_in(caplog)
+    assert (len(told), vars(last)["count"]) == (50, 10)
+
+
+def notes_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What was logged of notes."""
+    return [each for each in caplog.records if "configuration note" in each.getMessage()]
+
+
 async def test_the_file_is_read_when_asked(watched: Watched) -> None:
     """SIGHUP reads it again, changed or not."""
     watched.watch.ask()

@@ -113,7 +113,15 @@ RANKS: tuple[tuple[str, ...], ...] = (
     ),
     # doing
     (
-        *("settings", "settings_telemetry", "logs", "metrics_file", "metrics_page", "readings"),
+        *(
+            "settings",
+            "settings_telemetry",
+            "settings_misspelt",
+            "logs",
+            "metrics_file",
+            "metrics_page",
+            "readings",
+        ),
         *(
             "telemetry",
             "otlp",

@@ -101,20 +101,79 @@ def test_all_problems_come_at_once() -> None:
     ]
 
 
+UNKNOWN = {
+    "worker": 3,
+    "links": {"tag": TAG | {"ingress-lists": ["x"]}},
+    "chains": {"main": {"links": ["tag"], "comment": "the only one"}},
+}
+
+
 def test_unknown_keys_are_notes() -> None:
-    """A key nobody reads, at any level, is remarked with its path and does no harm."""
-    config = parse(
-        {
-            "worker": 3,
-            "links": {"tag": TAG | {"ingress-lists": ["x"]}},
-            "chains": {"main": {"links": ["tag"], "egress": []}},
-        },
-        {},
-    )
-    assert config.notes == (
+    """A key that nothing reads, at any level, is remarked with its path and does no harm."""
+    assert parse(UNKNOWN, {}).notes == (
         "links.tag.ingress-lists: not a known key, ignored",
-        "chains.main.egress: not a known key, ignored",
+        "chains.main.comment: not a known key, ignored",
         "worker: not a known key, ignored",
+    )
+
+
+def test_unknown_keys_are_problems_when_asked() -> None:
+    """CONFIG_STRICT makes them errors that tell what there is; `x-` keys stay free."""
+    with pytest.raises(ConfigurationError) as refused:
+        parse(UNKNOWN, {}, strict=True)
+    places = [problem.partition(":")[0] for problem in refused.value.problems]
+    assert places == ["links.tag.ingress-lists", "chains.main.comment", "worker"]
+    assert "known: chains, connection_plugins, connections," in refused.value.problems[-1]
+    free = {"x-defaults": {}, "chains": {"main": {"links": ["tag"], "x-owner": 1}}}
+    assert parse({"links": {"tag": TAG}} | free, {}, strict=True).notes == ()
+
+
+CLOSE = [
+    ({"storage": {}}, "storage", "storages"),
+    ({"Chains": {}}, "Chains", "chains"),
+    ({"connection-plugins": []}, "connection-plugins", "connection_plugins"),
+    ({"ingres_auth": {}}, "ingres_auth", "ingress_auth"),
+    ({"links": {"tag": TAG | {"option": {}}}}, "links.tag.option", "options"),
+    ({"links": {"tag": TAG | {"time-out": 3}}}, "links.tag.time-out", "timeout"),
+    ({"storages": {"file": FILE | {"retrys": 0}}}, "storages.file.retrys", "retries"),
+    ({"storages": {"file": FILE | {"pip": "x"}}}, "storages.file.pip", "pip_name"),
+    ({"tracers": {"t": TAG | {"opitons": {}}}}, "tracers.t.opitons", "options"),
+    ({"imports": {"i": TAG | {"pipname": "x"}}}, "imports.i.pipname", "pip_name"),
+    ({"chains": {"main": {"ingres_lists": ["a"]}}}, "chains.main.ingres_lists", "ingress_lists"),
+    ({"chains": {"main": {"egress": ["a"]}}}, "chains.main.egress", "egress_lists"),
+    ({"chains": {"main": {"storage": ["a"]}}}, "chains.main.storage", "storages"),
+    ({"chains": {"main": {"enable": 0}}}, "chains.main.enable", "enabled"),
+    ({"flows": {"folders": "x"}}, "flows.folders", "folder"),
+]
+
+
+@pytest.mark.parametrize(("document", "where", "near"), CLOSE, ids=[each[1] for each in CLOSE])
+def test_a_key_that_is_nearly_a_known_one_is_a_problem(
+    document: object, where: str, near: str
+) -> None:
+    """At every level: what was meant would be missing in silence."""
+    assert problems_of(document) == [f"{where}: not a known key; did you mean {near!r}?"]
+
+
+@pytest.mark.parametrize("name", ["cals", "callss", "clals", "Calls"])
+def test_keys_for_a_list_that_is_nearly_one_that_is_read(name: str) -> None:
+    """A partner's key would open nothing."""
+    chains = {"main": {"ingress_lists": ["calls"]}}
+    assert problems_of({"chains": chains, "ingress_auth": {name: "partner-key"}}) == [
+        f"ingress_auth.{name}: no chain reads this list; did you mean 'calls'?"
+    ]
+
+
+def test_lists_of_names_that_are_alike_are_free() -> None:
+    """Digits tell lists apart, and a list that a disabled chain reads is meant."""
+    chains = {
+        "main": {"ingress_lists": ["calls1", "mail"]},
+        "off": {"ingress_lists": ["mails"], "enabled": 0},
+    }
+    auth = {"calls2": "one-key", "mails": "another-key"}
+    assert parse({"chains": chains, "ingress_auth": auth}, {}).notes == (
+        "ingress_auth.calls2: no enabled chain reads this list",
+        "ingress_auth.mails: no enabled chain reads this list",
     )
 
 

@@ -11,7 +11,7 @@ from flowlang.connections import plugin_registry
 from pipeline.config import PipelineConfig, parse
 from pipeline.config_connections import ConnectionSpec, FlowsSpec
 from pipeline.config_model import StorageSpec
-from pipeline.flows import problems_of
+from pipeline.flows import findings_of, problems_of
 from pipeline.modules_contract import STORAGE, guest_in
 from pipeline.modules_options import laid_over
 from storage import elasticsearch, postgres
@@ -248,3 +248,37 @@ def test_plugin_folders_of_the_configuration_are_looked_at(tmp_path: Path) -> No
         assert problems_of(parse(document | known, {})) == []
         [problem] = problems_of(parse(document | broken, {}))
         assert "ZeroDivisionError" in problem
+
+
+@pytest.mark.parametrize(
+    ("key", "near"), [("exposed", "expose"), ("databse", "database"), ("time-out", "timeout")]
+)
+def test_a_key_that_is_nearly_one_of_the_plugins(key: str, near: str) -> None:
+    """It is told at the start and not by the first vCon."""
+    given = {"type": "sqlite", "database": "x", key: []}
+    assert problems_of(parse({"connections": {"c": given}}, {})) == [
+        f"connections.c.{key}: not a known key; did you mean {near!r}?"
+    ]
+
+
+def test_a_key_that_the_plugin_does_not_have() -> None:
+    """A note; with CONFIG_STRICT an error; where the schema leaves it open, neither."""
+    document = {"connections": {"c": {"type": "sqlite", "database": "x", "colour": 1}}}
+    findings = findings_of(parse(document, {}))
+    assert findings.problems == []
+    assert findings.notes == ["connections.c.colour: not a known key, ignored"]
+    assert len(problems_of(parse(document, {}, strict=True))) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [("database", 83, "0123"), ("timeout", 90, "1:30"), ("isolation_level", False, "off")],
+)
+def test_what_yaml_has_turned_in_a_connection(key: str, value: object, text: str) -> None:
+    """A password of digits would be another one."""
+    document = {"connections": {"c": {"type": "sqlite", "database": "x", key: value}}}
+    [problem] = problems_of(parse(document, {}, {("connections", "c", key): text}))
+    assert problem.startswith(f"connections.c.{key}: YAML reads ")
+    sound = {"connections": {"c": {"type": "sqlite", "database": "x", "check_same_thread": True}}}
+    written = {("connections", "c", "check_same_thread"): "yes"}
+    assert problems_of(parse(sound, {}, written)) == []

@@ -10,7 +10,7 @@ from lib.options import GuestOptions
 from links import sampler
 from pipeline.config import GuestSpec
 from pipeline.modules_contract import LINK, guest_in
-from pipeline.modules_options import fresh, laid_over, option
+from pipeline.modules_options import fresh, laid_over, option, unknown_options
 from tests.unit.test_modules_contract import module_with, refusal, run
 
 
@@ -74,14 +74,29 @@ def test_an_option_that_is_null_is_unset() -> None:
     assert laid_over(Options, configured(headers=None)) == Options()
 
 
-def test_an_option_that_nobody_reads_is_told_but_no_mistake(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_an_unknown_option_is_remarked_but_no_mistake() -> None:
     """A configuration of vcon-server may have more; `after_link` is for the host."""
-    laid_over(Options, configured(secnods=3, after_link={}, urls=[]))
-    [record] = caplog.records
-    assert vars(record)["options"] == ["secnods"]
-    assert vars(record)["guest"] == "mine"
+    spec = configured(elsewhere=3, after_link={}, urls=[])
+    assert unknown_options(Options, spec, strict=False) == [
+        "options.elsewhere: not a known option, ignored"
+    ]
+    with pytest.raises(GuestError, match=r"^options.elsewhere: not a known option \(CONFIG_STRICT"):
+        unknown_options(Options, spec, strict=True)
+
+
+def test_an_option_that_is_nearly_a_known_one_is_a_mistake() -> None:
+    """The known one was meant, and would keep its default."""
+    with pytest.raises(GuestError) as error:
+        unknown_options(Options, configured(secnods=3, webhook_url="hidden-word"), strict=False)
+    assert str(error.value) == (
+        "options.secnods: not a known option; did you mean 'seconds'?; "
+        "options.webhook_url: not a known option; did you mean 'webhook-urls'?"
+    )
+
+
+def test_options_of_a_dict_are_not_judged() -> None:
+    """A module may read more than its defaults name."""
+    assert unknown_options({"seconds": 1}, configured(secnods=3), strict=True) == []
 
 
 def test_a_guest_cannot_change_the_options_of_the_next_call() -> None:
