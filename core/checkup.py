@@ -1,16 +1,17 @@
 """Looks whether a service could run as it is configured, without becoming one.
 
-Each check is a function that says in one line what it found, or raises. What it raises says what is
-wrong, where, and what to do. Nothing is written, joined or migrated; only modules that are missing
-are installed, as at the start.
+Each check is a function that says what it found: one line, then notes, if any; or it raises. What
+it raises says what is wrong, where, and what to do. Settings, configuration, plugins and the health
+port go through the functions that the start calls, so that the two agree. Nothing is written,
+joined or migrated; only modules that are missing are installed, as at the start, with pip's own
+time limit.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from core.connection_loss import LossKind
@@ -20,21 +21,26 @@ from core.database import database
 from core.errors import ConfigurationError, PatchcordError, UnavailableError
 from core.findings import Finding, Outcome
 from core.handshake import check_request_line, request_line_bytes
+from core.health import health_server
 from core.logs import keep_secret
 from core.publication import published, publishing_url
 from core.settings import Settings, environment, load_settings
+from core.settings_misspelt import misspelt
 from lib.host import receive_guests
-from pipeline import config_file, modules
+from pipeline import config_file
 from pipeline.assembly import config_path, installer, redis_connection
 from pipeline.config import PipelineConfig
-from pipeline.configuration import keep_secrets
+from pipeline.configuration import keep_secrets, prepared
 from pipeline.connection import CommandRefused
-from pipeline.installer import Installer
 
-type Look = Callable[[], Awaitable[str]]
+type Look = Callable[[], Awaitable[list[str]]]
 
 SECONDS = 15.0
-"""How long one check may take."""
+"""How long one check may take that waits for a server."""
+
+
+PLUGINS = "guests"
+"""The check that the limit is not for: the start waits, too, while modules are installed."""
 
 
 class _NotTriedError(Exception):
@@ -45,14 +51,14 @@ async def check_up() -> list[Finding]:
     """Every check in turn; one that fails keeps only those back that need what it looked at."""
     settings: list[Settings] = []
 
-    async def look_at_settings() -> str:
+    async def look_at_settings() -> list[str]:
         settings.append(load_settings())
         keep_secret(*settings[0].secrets)
-        return f"environment {settings[0].environment}"
+        return [f"environment {settings[0].environment}", *_notes(misspelt(environment()))]
 
     findings = [await _finding("settings", look_at_settings)]
     if not settings:
-        names = ("actions", "postgres", "plugboard")
+        names = ("actions", "health", "postgres", "plugboard")
         return findings + [Finding(each, "skipped", 0.0, ["needs the settings"]) for each in names]
     for name, look in looks(settings[0]).items():
         findings.append(await _finding(name, look))
@@ -64,6 +70,7 @@ def looks(settings: Settings) -> dict[str, Look]:
     receive_guests(settings)
     return {
         "actions": partial(_actions, settings),
+        "health": partial(_health, settings),
         **(_pipeline_looks(settings) if settings.has_pipeline else {}),
         "postgres": partial(_postgres, settings),
         "plugboard": partial(_plugboard, settings),
@@ -71,10 +78,10 @@ def looks(settings: Settings) -> dict[str, Look]:
 
 
 def _pipeline_looks(settings: Settings) -> dict[str, Look]:
-    file = _File(config_path(settings), installer(settings))
+    file = _File(settings)
     return {
         "configuration": file.read,
-        "guests": file.import_guests,
+        PLUGINS: file.import_guests,
         "redis": partial(_redis, settings),
     }
 
@@ -83,8 +90,8 @@ async def _finding(name: str, look: Look) -> Finding:
     began = time.perf_counter()
     outcome: Outcome
     try:
-        async with asyncio.timeout(SECONDS):
-            outcome, detail = "ok", [await look()]
+        async with asyncio.timeout(None if name == PLUGINS else SECONDS):
+            outcome, detail = "ok", await look()
     except _NotTriedError as error:
         outcome, detail = "skipped", [str(error)]
     except Exception as error:  # noqa: BLE001 -- a guest or a driver may raise anything
@@ -102,44 +109,62 @@ def _problems(error: Exception) -> list[str]:
     return [f"{type(error).__name__}: {error}"]
 
 
-async def _actions(settings: Settings) -> str:
+def _notes(notes: Iterable[str]) -> list[str]:
+    return [f"note: {note}" for note in notes]
+
+
+async def _actions(settings: Settings) -> list[str]:
     told = published(settings)
     check_request_line(publishing_url(settings, told.actions), settings.request_line_limit)
-    return told.summary
+    return [told.summary]
+
+
+async def _health(settings: Settings) -> list[str]:
+    """Listen on the health port for a moment."""
+    server = health_server(settings, dict, lambda _: (b"", "text/plain"))
+    if server is None:
+        return ["HEALTH_PORT is unset: no /live, /ready and /metrics"]
+    server.start()
+    server.close()
+    return [f"port {settings.health_port} is free"]
 
 
 class _File:
     """The configuration file, which is read once for both of its checks."""
 
-    def __init__(self, path: Path, installer: Installer) -> None:
-        self._path = path
-        self._installer = installer
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._path = config_path(settings)
         self._config: PipelineConfig | None = None
 
-    async def read(self) -> str:
+    async def read(self) -> list[str]:
+        strict = self._settings.config_strict
         try:
-            self._config = config_file.read(self._path, environment())
+            self._config = config_file.read(self._path, environment(), strict=strict)
         except ConfigurationError as error:
             raise ConfigurationError([self._placed(each) for each in error.problems]) from None
         keep_secrets(self._config)
         enabled = [name for name, chain in self._config.chains.items() if chain.enabled]
-        return f"{self._path}: enabled chains: {', '.join(enabled) or 'none'}"
+        told = f"{self._path}: enabled chains: {', '.join(enabled) or 'none'}"
+        return [told, *_notes(self._config.notes)]
 
     def _placed(self, problem: str) -> str:
         path = str(self._path)
         return problem if problem.startswith(path) else f"{path}: {problem}"
 
-    async def import_guests(self) -> str:
+    async def import_guests(self) -> list[str]:
         if self._config is None:
             raise _NotTriedError("needs the configuration")
-        guests = await asyncio.to_thread(modules.load, self._config, self._installer)
-        return (
+        given = self._config, environment(), installer(self._settings)
+        guests = (await asyncio.to_thread(prepared, *given)).guests
+        told = (
             f"imported: links {len(guests.links)}, storages {len(guests.storages)}, "
             f"tracers {len(guests.tracers)}"
         )
+        return [told, *_notes(guests.notes)]
 
 
-async def _redis(settings: Settings) -> str:
+async def _redis(settings: Settings) -> list[str]:
     assert settings.redis_url is not None
     where = f"REDIS_URL, {_server(settings.redis_url.get_secret_value())}"
     redis = redis_connection(settings)
@@ -155,7 +180,7 @@ async def _redis(settings: Settings) -> str:
         raise UnavailableError(f"{where}: {why}") from None
     finally:
         await redis.close()
-    return f"{_server(settings.redis_url.get_secret_value())} answers, and has JSON"
+    return [f"{_server(settings.redis_url.get_secret_value())} answers, and has JSON"]
 
 
 def _server(url: str) -> str:
@@ -164,7 +189,7 @@ def _server(url: str) -> str:
     return f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
 
 
-async def _postgres(settings: Settings) -> str:
+async def _postgres(settings: Settings) -> list[str]:
     where = (
         f"{settings.postgres_database} on {settings.postgres_host}:{settings.postgres_port} "
         f"as {settings.postgres_user}"
@@ -177,21 +202,21 @@ async def _postgres(settings: Settings) -> str:
     finally:
         database.close()
     if present == newest:
-        return f"{where}, at the newest revision ({newest})"
+        return [f"{where}, at the newest revision ({newest})"]
     if not settings.migrate_on_start:
         remedy = "run `alembic upgrade head`, or set MIGRATE_ON_START=true"
         raise UnavailableError(f"{where}: at revision {present}, not {newest}; {remedy}")
-    return f"{where}, at revision {present}; the start brings it to {newest}"
+    return [f"{where}, at revision {present}; the start brings it to {newest}"]
 
 
-async def _plugboard(settings: Settings) -> str:
+async def _plugboard(settings: Settings) -> list[str]:
     url = publishing_url(settings, published(settings).actions)
     limits = Limits(settings.request_line_limit, settings.max_frame_bytes)
     server = urlsplit(settings.websocket_url).netloc.rpartition("@")[2]
     loss = await knock(url, limits)
     if loss is None:
         size = request_line_bytes(url)
-        return f"{server} takes token and actions ({size} bytes); not joined"
+        return [f"{server} takes token and actions ({size} bytes); not joined"]
     if loss.kind is LossKind.REFUSED:
         causes = causes_of_refusal(Credential(settings.token), datetime.now(UTC))
         remedy = "look at TOKEN, and compare `actions --fingerprint` with theirs"

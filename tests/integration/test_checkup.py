@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -74,7 +75,8 @@ async def test_when_all_is_well(scene: Scene, capsys: pytest.CaptureFixture[str]
     """A table says of each check how it went, and the exit code is 0; nobody has joined."""
     assert await carry_out(read(["check"])) == 0
     table = capsys.readouterr().out
-    names = ["settings", "actions", "configuration", "guests", "redis", "postgres", "plugboard"]
+    names = ["settings", "actions", "health", "configuration", "guests", "redis"]
+    names += ["postgres", "plugboard"]
     heading, *rows = table.splitlines()
     assert heading.split() == ["check", "outcome", "seconds", "detail"]
     assert [row.split()[:2] for row in rows] == [[name, "ok"] for name in names]
@@ -104,7 +106,7 @@ async def test_settings_that_are_wrong(
     assert first.split()[:2] == ["settings", "failed"]
     assert first.endswith("  TOKEN: must be set")
     assert second.strip().startswith("MAX_QUEUE: Input should be a valid integer")
-    assert [row.split()[1] for row in others] == ["skipped"] * 3
+    assert [row.split()[1] for row in others] == ["skipped"] * 4
 
 
 async def test_an_action_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,3 +228,49 @@ async def test_a_request_line_that_is_too_long(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("REQUEST_LINE_LIMIT", "1000")
     [line] = (await failures())["actions"]
     assert "but the Plugboard reads 1000; set ACTIONS" in line
+
+
+async def test_notes_are_shown(configured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the environment, the file and the options; they keep nothing from starting."""
+    text = CONFIGURATION.replace("{tags: [checked]}", "{tags: [checked], colour: red}")
+    await rewrite(configured, text + "worker: 3\n")
+    monkeypatch.setenv("CONSERVER_WORKER", "4")
+    found = {each.check: [*each.detail[1:]] for each in await check_up()}
+    assert found["settings"] == [
+        "note: CONSERVER_WORKER is not a setting; did you mean CONSERVER_WORKERS?"
+    ]
+    assert found["configuration"] == ["note: worker: not a known key, ignored"]
+    assert found["guests"] == ["note: links.tag.options.colour: not a known option, ignored"]
+    assert await failures() == {}
+    monkeypatch.setenv("CONFIG_STRICT", "true")
+    assert set(await failures()) == {"configuration", "guests"}
+
+
+async def test_a_health_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start refuses it, so the check does."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("HEALTH_HOST", "127.0.0.1")
+        monkeypatch.setenv("HEALTH_PORT", str(port))
+        found = await failures()
+    assert found == {"health": [f"HEALTH_PORT: cannot listen on {port}: Address already in use"]}
+    assert await failures() == {}
+
+
+async def test_connections_that_the_start_refuses(configured: Path) -> None:
+    """They are looked at by the function that the start calls."""
+    await rewrite(configured, CONFIGURATION + "connections: {crm: {type: no-such-type}}\n")
+    [line] = (await failures())["guests"]
+    assert line.startswith("connections.crm.type: no plugin is called 'no-such-type'")
+
+
+async def test_a_module_that_takes_longer_than_a_server_may(
+    configured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start waits for imports and installations, so the check does."""
+    monkeypatch.setattr("core.checkup.SECONDS", 0.2)
+    monkeypatch.syspath_prepend(tmp_path)
+    source = "import time\ntime.sleep(0.4)\ndef run(vcon_uuid, link_name, opts):\n    pass\n"
+    await asyncio.to_thread((tmp_path / "slow_to_import.py").write_text, source)
+    await rewrite(configured, CONFIGURATION.replace("links.tag", "slow_to_import"))
+    assert "guests" not in await failures()
