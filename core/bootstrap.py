@@ -30,6 +30,7 @@ from core.run_history import RunHistory
 from core.settings import Settings
 from core.signals import LINGER, StopSignals, end_within, on_hangup, until
 from core.supervisor import Supervisor, workers
+from core.suspects import Suspects
 from core.telemetry import Telemetry
 from core.traced_dispatch import dispatcher
 from lib.host import receive_guests
@@ -104,8 +105,12 @@ class Service:
             "METRICS_FOLDER": self._page.folder,
             "CONSERVER_CONFIG_FILE": front.snapshot.path,
         }
+        suspects = Suspects(
+            front.suspects, self._settings.suspect_wait, self._settings.suspect_workers
+        )
         return workers(
-            self._settings.conserver_workers, front.worker_died, self._page.bury, variables
+            *(self._settings.conserver_workers, front.worker_died, self._page.bury),
+            *(variables, suspects),
         )
 
     async def _configuration_changed(self) -> None:

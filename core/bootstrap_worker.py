@@ -14,8 +14,10 @@ from pipeline.worker_process import WorkerProcess
 EXIT_STOPPED = 0
 
 
-async def work(settings: Settings, worker_id: str) -> int:
+async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False) -> int:
     """Run chains until told to stop, or until the service is gone; the exit code.
+
+    One `for_suspects` runs these alone, and ends when there are none.
 
     The process ends `LINGER` s after that even if a guest's thread, which nobody can stop, runs on.
 
@@ -27,7 +29,7 @@ async def work(settings: Settings, worker_id: str) -> int:
     signals = StopSignals()
     numbers = MetricsFile(settings.metrics_folder)
     telemetry = Telemetry(settings)  # before guests are loaded
-    worker = WorkerProcess(settings, worker_id, numbers.changed)
+    worker = WorkerProcess(settings, worker_id, numbers.changed, for_suspects=for_suspects)
     reloads: set[asyncio.Task[None]] = set()
 
     def reload() -> None:

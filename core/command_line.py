@@ -9,6 +9,7 @@ class Command(argparse.Namespace):
 
     name: str
     worker_id: str
+    suspects: bool
     as_json: bool
     fingerprint: bool
 
@@ -29,6 +30,9 @@ def read(arguments: Sequence[str]) -> Command:
         "--fingerprint", action="store_true", help="only a hash, the same for the same actions"
     )
     worker = commands.add_parser("worker", help="run chains; the service starts these itself")
+    worker.add_argument(
+        "--suspects", action="store_true", help="only vCons that may have killed a worker"
+    )
     worker.add_argument("worker_id", metavar="ID")
     command = parser.parse_args(arguments, Command())
     command.name = command.name or "serve"

@@ -31,7 +31,7 @@ async def carry_out(command: Command) -> int:
             return _show_actions(settings, command)
         configure_logging(settings.log_level, settings.log_format)
         if command.name == "worker":
-            return await _work(settings, command.worker_id)
+            return await _work(settings, command)
         warn_of_misspelt(environment())
         return await _serve(settings)
     except ConfigurationError as error:
@@ -57,10 +57,10 @@ async def _serve(settings: Settings) -> int:
     return await serve(settings)
 
 
-async def _work(settings: Settings, worker_id: str) -> int:
+async def _work(settings: Settings, command: Command) -> int:
     with _to_stay():
         from core.bootstrap_worker import work
-    return await work(settings, worker_id)
+    return await work(settings, command.worker_id, for_suspects=command.suspects)
 
 
 async def _check(*, as_json_text: bool) -> int:

@@ -105,6 +105,9 @@ REFUSED_STOPPING = REFUSED.labels("stopping")
 # Processes
 
 WORKERS = _gauge("workers", "Worker processes that run.")
+SUSPECT_WORKERS = _gauge(
+    "suspect_workers", "Processes that run vCons which may have killed a worker, one at a time."
+)
 TASKS = _gauge("asyncio_tasks", "Tasks of the service's event loop, the idle ones included.")
 WORKER_DEATHS = _counter("worker_deaths", "Worker processes that ended unasked.")
 
@@ -127,6 +130,9 @@ VCONS_IN_FLIGHT = _gauge("vcons_in_flight", "vCons that a run works on, on any r
 GUESTS = GuestMetrics()
 REGISTRY.register(GUESTS)
 INGRESS_DEPTH = _gauge("ingress_depth", "vCons that wait in an ingress list.", "list")
+SUSPECTS_DEPTH = _gauge(
+    "suspects", "vCons of an ingress list that wait for a process of their own.", "list"
+)
 EGRESS_DEPTH = _gauge("egress_depth", "vCons that wait in an egress list.", "list")
 DEAD_LETTERS = _gauge("dead_letters", "vCons in a dead-letter list.", "list")
 

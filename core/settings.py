@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from core.errors import ConfigurationError
 from core.settings_retention import RetentionSettings
 from core.settings_telemetry import TelemetrySettings
+from core.settings_workers import WorkerSettings
 
 MIB = 1024 * 1024
 
@@ -50,7 +51,7 @@ class DatabaseSettings(BaseSettings):
         }[self.environment]
 
 
-class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings):
+class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings, WorkerSettings):
     """Everything the service can be told from outside."""
 
     websocket_url: str = Field(description="WebSocket URL of the Plugboard, ws:// or wss://.")

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import uuid
 from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from core import metrics
 from core.settings import environment
+from core.suspects import Recruiting, Suspects
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,10 @@ RESTART_PAUSE = 1.0
 """Seconds before a worker that died is started again, so that a crash loop does not spin."""
 KILL_AFTER = 5.0
 """Seconds beyond the grace, or after being hurried, until a worker that does not end is killed."""
+SUSPECTS_PAUSE = 1.0
+"""Seconds between two looks whether suspects wait."""
+APART = "-suspects"
+"""What the id of a suspect worker ends in."""
 BURY_WITHIN = 2.0
 """Seconds that the last ones to die get for being told of; else the next start finds them."""
 
@@ -42,53 +48,88 @@ class Supervisor:
         *,
         environment: Mapping[str, str],
         process_ended: Callable[[int], None] = lambda _: None,
+        suspects: Suspects | None = None,
     ) -> None:
         """`worker_died` is told the id of a worker that is certainly gone.
 
-        `process_ended` is told the pid of every process that has ended, however it did.
+        `process_ended` is told the pid of every process that has ended, however it did. For
+        `suspects`, processes are started beside the `count`, with `--suspects` before the id.
         """
         self._command = command
         self._count = count
         self._worker_died = worker_died
         self._environment = dict(environment)
         self._process_ended = process_ended
+        self._suspects = suspects
         self._processes: dict[str, Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
+        self._apart: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
     @property
     def complete(self) -> bool:
         """Whether every worker runs."""
-        return len(self._processes) == self._count
+        return self.running == self._count
 
     @property
     def running(self) -> int:
-        """How many workers run."""
-        return len(self._processes)
+        """How many workers run, without those for suspects."""
+        return len(self._processes) - self.running_apart
+
+    @property
+    def running_apart(self) -> int:
+        """How many suspect workers run."""
+        return sum(name.endswith(APART) for name in self._processes)
 
     async def run(self) -> None:
         """Keep the workers running until `stop`."""
         self._keepers = [asyncio.create_task(self._keep_one()) for _ in range(self._count)]
+        if self._suspects:
+            self._keepers.append(asyncio.create_task(self._keep_apart(self._suspects)))
         await asyncio.gather(*self._keepers)
 
     async def _keep_one(self) -> None:
         while not self._stopping.is_set():
-            worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+            worker_id = _new_id()
             code = await self._run_one(worker_id)
             if self._stopping.is_set() and code == 0:
                 return
-            metrics.WORKER_DEATHS.inc()
-            log.error("worker died", extra={"worker": worker_id, "exit_code": code})
-            await self._worker_died(worker_id)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RESTART_PAUSE):
-                    await self._stopping.wait()
+            await self._died(worker_id, code)
 
-    async def _run_one(self, worker_id: str) -> int | None:
+    async def _died(self, worker_id: str, code: int | None) -> None:
+        metrics.WORKER_DEATHS.inc()
+        log.error("worker died", extra={"worker": worker_id, "exit_code": code})
+        await self._worker_died(worker_id)
+        await self._pause(RESTART_PAUSE)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    async def _keep_apart(self, suspects: Suspects) -> None:
+        """Start suspect workers while suspects wait; until `stop`, then until all have ended."""
+        recruiting = Recruiting(suspects.patience, suspects.most)
+        while not self._stopping.is_set():
+            waiting = await suspects.waiting()
+            if recruiting.needs_one(waiting, len(self._apart), time.monotonic()):
+                task = asyncio.create_task(self._run_apart())
+                self._apart.add(task)
+                task.add_done_callback(self._apart.discard)
+            await self._pause(SUSPECTS_PAUSE)
+        await asyncio.gather(*self._apart)
+
+    async def _run_apart(self) -> None:
+        worker_id = _new_id() + APART
+        if (code := await self._run_one(worker_id, "--suspects")) != 0:
+            await self._died(worker_id, code)
+
+    async def _run_one(self, worker_id: str, *options: str) -> int | None:
         """The exit code of one process, when it has ended; None when it could not be started."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
+                *options,
                 worker_id,
                 stdin=asyncio.subprocess.PIPE,
                 env=self._environment,
@@ -155,6 +196,7 @@ def workers(
     worker_died: Callable[[str], Awaitable[None]],
     process_ended: Callable[[int], None],
     variables: Mapping[str, Path],
+    suspects: Suspects,
 ) -> Supervisor:
     """A supervisor of this service's own workers; `variables` are added to the environment."""
     return Supervisor(
@@ -163,7 +205,12 @@ def workers(
         worker_died,
         environment=environment() | {name: str(path) for name, path in variables.items()},
         process_ended=process_ended,
+        suspects=suspects,
     )
+
+
+def _new_id() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 def _send(process: Process, signum: signal.Signals) -> None:

@@ -3,7 +3,13 @@
 import asyncio
 
 from core.errors import UnavailableError
-from core.metrics import DEAD_LETTERS, EGRESS_DEPTH, INGRESS_DEPTH, VCONS_IN_FLIGHT
+from core.metrics import (
+    DEAD_LETTERS,
+    EGRESS_DEPTH,
+    INGRESS_DEPTH,
+    SUSPECTS_DEPTH,
+    VCONS_IN_FLIGHT,
+)
 from pipeline import keys
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
@@ -25,23 +31,25 @@ class Depths:
         """Set the gauges; without Redis they say nothing."""
         lists = lists_of(self._configuration.config)
         gauges = (
-            (INGRESS_DEPTH, lists.ingress),
-            (EGRESS_DEPTH, lists.handed_out),
-            (DEAD_LETTERS, lists.dead),
+            (INGRESS_DEPTH, {name: name for name in lists.ingress}),
+            (SUSPECTS_DEPTH, {keys.suspects(name): name for name in lists.ingress}),
+            (EGRESS_DEPTH, {name: name for name in lists.handed_out}),
+            (DEAD_LETTERS, {name: name for name in lists.dead}),
         )
+        keys_read = [key for _, names in gauges for key in names]
         lengths: dict[str, float] = {}
         running = float("nan")
         try:
             async with asyncio.timeout(PATIENCE):
                 running, *found = await asyncio.gather(
                     self._connection.command("HLEN", keys.LOCKS),
-                    *(self._connection.command("LLEN", name) for name in lists.all),
+                    *(self._connection.command("LLEN", name) for name in keys_read),
                 )
-            lengths = dict(zip(lists.all, found, strict=True))
+            lengths = dict(zip(keys_read, found, strict=True))
         except (UnavailableError, TimeoutError):
             pass
         VCONS_IN_FLIGHT.set(running)
         for gauge, names in gauges:
             gauge.clear()
-            for name in names if lengths else ():
-                gauge.labels(name).set(lengths[name])
+            for key, name in names.items() if lengths else ():
+                gauge.labels(name).set(lengths[key])

@@ -14,6 +14,7 @@ from pipeline.assembly import build_queues, config_path, installer, redis_connec
 from pipeline.calls import GuestCalls
 from pipeline.catalogue import Catalogue
 from pipeline.configuration import ConfigurationWatch, Snapshot
+from pipeline.connection import CommandRefused
 from pipeline.connection_desk import ConnectionDesk
 from pipeline.dead_letters import DeadLetters
 from pipeline.depths import Depths
@@ -24,7 +25,7 @@ from pipeline.history import RunArchive
 from pipeline.housekeeping import Keeper, Rescuer, every
 from pipeline.ingress import Ingress
 from pipeline.intake import Intake
-from pipeline.lists import lists_of
+from pipeline.lists import claimed_lists, lists_of
 from pipeline.operations import PipelineOperations
 from pipeline.outbox import RunOutbox
 from pipeline.partners import OWNERS_SECONDS, USAGE_SECONDS, Partners
@@ -155,6 +156,14 @@ class PipelineFront:
         """
         await asyncio.to_thread(self.snapshot.restore)
         await self.connection.insist(lambda: self._queues.bury(worker_id))
+
+    async def suspects(self) -> int:
+        """How many vCons wait for a process of their own; 0 while Redis is away."""
+        chains = self._configuration.config.enabled_chains
+        names = [name for chain in chains for name in claimed_lists(chain)]
+        with contextlib.suppress(UnavailableError, CommandRefused):
+            return await self._queues.suspects(names)
+        return 0
 
     async def close(self) -> None:
         """Let go of everything."""

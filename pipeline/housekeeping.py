@@ -95,6 +95,7 @@ class Keeper:
         await self._egress.take_back()
         for name in lists.ingress:
             await self._keep(name, "")
+            await self._keep(keys.suspects(name), "")
         for name in lists.handed_out:
             await self._keep(name, keys.unread(name))
             await self._let_go(name, keys.unread(name), "SMEMBERS", self._vcon_expiry, saved=True)

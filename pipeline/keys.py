@@ -52,6 +52,11 @@ def inflight(worker_id: str) -> str:
     return f"pc:inflight:{worker_id}"
 
 
+def suspects(ingress_list: str) -> str:
+    """What was moved out of a list to run in a process of its own."""
+    return f"pc:suspects:{ingress_list}"
+
+
 def dead_letters(ingress_list: str) -> str:
     """The uuids that failed on their way out of an ingress list."""
     return f"{DEAD_LETTERS}{ingress_list}"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline import keys
-from pipeline.config import PipelineConfig
+from pipeline.config import Chain, PipelineConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,16 @@ class Lists:
 def lists_of(config: PipelineConfig) -> Lists:
     """The lists of every chain, disabled ones included: what is queued there is still held."""
     chains = config.chains.values()
-    ingress = [
-        name for chain in chains for name in (*chain.ingress_lists, keys.run_list(chain.name))
-    ]
+    ingress = [name for chain in chains for name in claimed_lists(chain)]
     dead = [keys.dead_letters(name) for name in ingress]
     dead += [keys.storage_dead_letters(name) for name in config.storages]
     egress = [name for chain in chains for name in chain.egress_lists]
     return Lists(_once(ingress), _once(egress), _once(dead))
+
+
+def claimed_lists(chain: Chain) -> list[str]:
+    """The lists that workers claim from for a chain."""
+    return [*chain.ingress_lists, keys.run_list(chain.name)]
 
 
 def _once(names: Iterable[str]) -> list[str]:

@@ -1,9 +1,11 @@
 """Moving vCon ids between lists: every step is one script, atomic and harmless to repeat."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import batched
 from typing import Any
 
 from core.spans import installed
@@ -33,14 +35,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a worker got.
-
-    `alone`: this vCon, or the next of `alone_list`, asks that nothing else runs beside it.
-    """
+    """What a worker got."""
 
     claims: list[Claim] = field(default_factory=list)
-    alone: bool = False
-    alone_list: str | None = None
     lease_lost: bool = False
     retry_in: float | None = None
 
@@ -81,18 +78,25 @@ class Queues:
         self._vcon_expiry = vcon_expiry
 
     async def claim(
-        self, worker: str, now_ms: int, want: int, running: int, lists: Sequence[str]
+        self,
+        worker: str,
+        now_ms: int,
+        want: int,
+        lists: Sequence[str],
+        *,
+        suspects: bool = False,
     ) -> Claims:
-        """Take up to `want` ids, in turn over the lists in the order given."""
+        """Take up to `want` ids, in turn over the lists in the order given.
+
+        `suspects`: only what was moved out of these lists because it may have killed a worker;
+        else only the others.
+        """
         traced = int(installed() is not None)
         fresh = [str(uuid.uuid4()) for _ in range(want)]
-        state, wait_ms, alone_list, *claims = await self._connection.script(
-            "claim", worker, now_ms, want, running, traced, len(lists), *lists, *fresh
-        )
+        words = (now_ms, want, int(suspects), traced, len(lists), *lists, *fresh)
+        state, wait_ms, *claims = await self._connection.script("claim", worker, *words)
         return Claims(
             claims=[Claim(*row) for row in claims],
-            alone=state == "alone",
-            alone_list=alone_list or None,
             lease_lost=state == "dead",
             retry_in=None if wait_ms < 0 else wait_ms / 1000,
         )
@@ -168,5 +172,14 @@ class Queues:
         return {int(value.partition("\n")[0]): vcon_uuid for vcon_uuid, value in rows}
 
     async def depths(self, lists: Sequence[str]) -> list[int]:
-        """The length of each list."""
-        return [int(await self._connection.command("LLEN", name)) for name in lists]
+        """The length of each list, with what was moved out of it to run in a process of its own."""
+        names = [name for each in lists for name in (each, keys.suspects(each))]
+        lengths = await asyncio.gather(*map(self._length, names))
+        return [sum(pair) for pair in batched(lengths, 2)]
+
+    async def suspects(self, lists: Sequence[str]) -> int:
+        """How many vCons of these lists wait for a process of their own; at least whether any."""
+        return int(await self._connection.script("suspects", *lists))
+
+    async def _length(self, name: str) -> int:
+        return int(await self._connection.command("LLEN", name))

@@ -3,9 +3,15 @@
 A worker claims only what it can start at once and blocks when there is nothing. Whatever it holds
 stands in its in-flight hash in Redis; when it dies, any other worker's housekeeping gives that
 back. Ending a run is one script that does nothing unless the run is still held.
+
+Of several vCons that were in flight when a worker died, any may have killed it. Such suspects are
+claimed by suspect workers alone, one at a time: only a vCon that was alone when its process died is
+charged an attempt. A suspect that runs for longer than `patience` has not killed this process for
+so long; the next one may start beside it then, so that one that hangs does not stop the others.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -20,6 +26,7 @@ from pipeline.connection import CommandRefused, RedisConnection
 from pipeline.housekeeping import every
 from pipeline.idle import ListWatch
 from pipeline.journal import Lost
+from pipeline.lists import claimed_lists
 from pipeline.live_run import LiveRun, take_up
 from pipeline.objection import objection
 from pipeline.observers import RETRIED, RunMeter
@@ -41,6 +48,12 @@ CLAIMED_AT_ONCE = 16
 """vCons in one claim: those that wait equally long drift apart instead of ending in one go."""
 IDLE_SECONDS = 5.0
 """How long an idle worker trusts to be woken: a retry may have been left by one that died."""
+SUSPECTS_SECONDS = 1.0
+"""The same for a suspect worker: it is not woken for those that have not been moved aside."""
+LINGER_SECONDS = 5.0
+"""How long a suspect worker waits for another suspect before it ends."""
+SUSPECTS_AT_ONCE = 16
+"""How many suspects that go on and on one suspect worker holds at most."""
 
 
 class Worker:
@@ -56,8 +69,13 @@ class Worker:
         meter: RunMeter,
         *,
         concurrency: int,
+        patience: float | None = None,
     ) -> None:
-        """`concurrency`: vCons at once."""
+        """`concurrency`: vCons at once.
+
+        `patience` makes this a suspect worker, which `run` ends when there are no suspects: it is
+        the seconds after which it starts another suspect beside those that still run.
+        """
         self._id = worker_id
         self._configuration = configuration
         self._connection = connection
@@ -65,11 +83,13 @@ class Worker:
         self._runner = runner
         self._meter = meter
         self._concurrency = concurrency
+        self._patience = patience
+        self._idle_seconds = IDLE_SECONDS if patience is None else SUSPECTS_SECONDS
+        self._last_claim = time.monotonic()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._orphans = Orphans(queues, worker_id, self._running)
         self._settling: set[int] = set()
         self._broken_off: list[LiveRun] = []
-        self._first_list: str | None = None
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._chains: dict[str, Chain] = {}
@@ -82,9 +102,10 @@ class Worker:
     def reconfigure(self) -> None:
         """Go by the configuration that is in force now; what runs goes on as it started."""
         chains = self._configuration.config.enabled_chains
-        self._chains = {name: chain for chain in chains for name in _lists(chain)}
+        self._chains = {name: chain for chain in chains for name in claimed_lists(chain)}
         self._lists = list(self._chains)
-        self._watch.watch(self._lists)
+        watched = self._lists if self._patience is None else map(keys.suspects, self._lists)
+        self._watch.watch(list(watched))
 
     async def run(self) -> None:
         """Work until `stop`; then until what runs has ended or `release` is called."""
@@ -131,38 +152,49 @@ class Worker:
 
     async def _step(self) -> None:
         if (free := self._free_slots()) <= 0:
-            self._freed.clear()
-            await self._freed.wait()
+            await self._wait_for_slot()
             return
         self._watch.forget()
         lists, lapses = self._rotated(), self._runner.lapses
-        now = int(time.time() * 1000)
-        claims = await self._queues.claim(self._id, now, free, len(self._running), lists)
+        now, for_suspects = int(time.time() * 1000), self._patience is not None
+        claims = await self._queues.claim(self._id, now, free, lists, suspects=for_suspects)
         for claim in claims.claims:
             self._start(claim, lapses)
         if claims.lease_lost:
             await asyncio.sleep(0.1)
-        elif claims.alone:
-            self._first_list = claims.alone_list
-            await self.idle()
         elif not claims.claims:
-            await self._watch.wait(min(claims.retry_in or IDLE_SECONDS, IDLE_SECONDS))
+            await self._watch.wait(min(claims.retry_in or IDLE_SECONDS, self._idle_seconds))
+            self._end_without_suspects()
+
+    async def _wait_for_slot(self) -> None:
+        self._freed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                await self._freed.wait()
+
+    def _end_without_suspects(self) -> None:
+        idle = time.monotonic() - self._last_claim
+        if self._patience is not None and not self._running and idle >= LINGER_SECONDS:
+            self.stop()
 
     def _free_slots(self) -> int:
         """How many may be claimed: a run whose end is only to be written needs no slot any more."""
+        if self._patience is not None and self._running:
+            waited = time.monotonic() - self._last_claim >= self._patience
+            return int(waited and len(self._running) < SUSPECTS_AT_ONCE)
+        if self._patience is not None:
+            return 1
         working = len(self._running) - len(self._settling)
         most = 2 * self._concurrency - len(self._running)
         return min(self._concurrency - working, most, CLAIMED_AT_ONCE)
 
     def _rotated(self) -> list[str]:
         """The lists, beginning elsewhere each time, so that a busy one does not starve another."""
-        first, self._first_list = self._first_list, None
-        if first in self._chains:
-            return [first, *(name for name in self._lists if name != first)]
         self._turn = (self._turn + 1) % max(len(self._lists), 1)
         return self._lists[self._turn :] + self._lists[: self._turn]
 
     def _start(self, claim: Claim, lapses: int) -> None:
+        self._last_claim = time.monotonic()
         task = asyncio.get_running_loop().create_task(self._work_on(claim, lapses))
         self._running[claim.token] = task
         task.add_done_callback(lambda _: self._ended(claim.token))
@@ -234,10 +266,6 @@ class Worker:
         if held:
             self._meter.settled(live, status)
         return held
-
-
-def _lists(chain: Chain) -> list[str]:
-    return [*chain.ingress_lists, keys.run_list(chain.name)]
 
 
 def _fields(live: LiveRun) -> dict[str, object]:

@@ -33,7 +33,14 @@ LAST_CLAIM = 0.5
 class WorkerProcess:
     """All that runs in one worker's process."""
 
-    def __init__(self, settings: Settings, worker_id: str, counted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        worker_id: str,
+        counted: Callable[[], None],
+        *,
+        for_suspects: bool = False,
+    ) -> None:
         """Read the configuration, load the guests, build the parts; connects to nothing.
 
         `counted` is called whenever something has been counted.
@@ -62,6 +69,7 @@ class WorkerProcess:
         self._worker = Worker(
             *(worker_id, self._configuration, redis, queues, runner, RunMeter(counted)),
             concurrency=settings.conserver_vcon_concurrency,
+            patience=2 * settings.suspect_wait if for_suspects else None,
         )
 
     def _load(self) -> Configuration:

@@ -75,6 +75,7 @@ async def _queued(system: System) -> frozenset[str]:
         found |= set(await redis.hkeys(f"pc:inflight:{worker}"))
     async for key in redis.scan_iter("pc:waiting:*"):
         found |= {entry.partition("\n")[2] for entry in await redis.lrange(key, 0, -1)}
+    found |= set(await redis.lrange(f"pc:suspects:{INGRESS}", 0, -1))
     return frozenset(found)
 
 

@@ -29,7 +29,7 @@ def workers_of(service_pid: int) -> list[WorkerProcess]:
     except OSError:
         return []
     found = ((int(child), _arguments(int(child))) for child in children)
-    return [WorkerProcess(pid, words[-1]) for pid, words in found if words[-2:-1] == ["worker"]]
+    return [WorkerProcess(pid, words[-1]) for pid, words in found if "worker" in words]
 
 
 def _arguments(pid: int) -> list[str]:

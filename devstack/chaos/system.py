@@ -36,14 +36,18 @@ SCALED_DOWN = {
 
 # What a worker holds that is not registered counts for nothing: nobody will ever look for it.
 _BACKLOG = """
-local in_flight, waiting = 0, 0
+local in_flight, waiting, suspects = 0, 0, 0
 for _, worker in ipairs(redis.call('SMEMBERS', 'pc:workers')) do
   in_flight = in_flight + redis.call('HLEN', 'pc:inflight:' .. worker)
 end
 for _, key in ipairs(redis.call('KEYS', 'pc:waiting:*')) do
   waiting = waiting + redis.call('LLEN', key)
 end
-return {redis.call('LLEN', ARGV[1]), redis.call('ZCARD', 'pc:later'), in_flight, waiting}
+for _, key in ipairs(redis.call('KEYS', 'pc:suspects:*')) do
+  suspects = suspects + redis.call('LLEN', key)
+end
+local queued, later = redis.call('LLEN', ARGV[1]), redis.call('ZCARD', 'pc:later')
+return {queued, later, in_flight, waiting, suspects}
 """
 
 
@@ -149,7 +153,8 @@ class System:
     async def backlog(self) -> Counter[str]:
         """How many ids are where at this very moment, of those that are not settled yet."""
         counts = await self.redis.eval(_BACKLOG, 0, INGRESS)
-        return Counter(dict(zip(("queued", "later", "in flight", "waiting"), counts, strict=True)))
+        places = ("queued", "later", "in flight", "waiting", "suspects")
+        return Counter(dict(zip(places, counts, strict=True)))
 
     async def settled(self) -> None:
         """Return once every vCon has ended and every ended run is in Postgres.

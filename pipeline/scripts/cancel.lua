@@ -26,6 +26,7 @@ local function take_out()
   end
   local removed = redis.call('LREM', list, 1, element) + redis.call('ZREM', 'pc:later', place)
     + redis.call('LREM', 'pc:waiting:' .. uuid, 1, place)
+    + redis.call('LREM', 'pc:suspects:' .. list, 1, element)
   if removed > 0 then
     redis.call('HDEL', attempts, element)
     redis.call('SREM', 'pc:holds:' .. uuid, list == known.ingress_list and list or (list .. '|' .. run))

@@ -1,21 +1,24 @@
 #!lua flags=allow-oom
 -- Move ids from the heads of their lists into this worker's in-flight hash.
--- ARGV: worker, now (ms), want, running, traced (0/1), n lists, lists (rotated by the caller)...,
---       fresh run ids...
--- Returns {state, ms until the next delayed retry or -1, list, claims...}; state is "ok", "alone"
--- (this vCon, or the next one of the list named, wants the process to itself: finish what runs, then
--- ask again, that list first) or "dead" (this worker has no lease). A claim is
--- {list, element, uuid, run, attempt, journal, token, the producer's trace context or "", cancelled
--- (0/1), whether it is an envelope (0/1)}; the token is the fence: no two claims share one, and later ones are higher. In flight:
--- uuid -> token, run, list, element, a line each.
+-- ARGV: worker, now (ms), want, suspects (0/1), traced (0/1), n lists, lists (rotated by the
+--       caller)..., fresh run ids...
+-- Returns {state, ms until the next delayed retry or -1, claims...}; state is "ok" or "dead" (this
+-- worker has no lease). A claim is {list, element, uuid, run, attempt, journal, token, the producer's
+-- trace context or "", cancelled (0/1), whether it is an envelope (0/1)}; the token is the fence: no
+-- two claims share one, and later ones are higher. In flight: uuid -> token, run, list, element, a
+-- line each.
+--
+-- A suspect was in flight beside others when their worker died: any of them may have killed it. An
+-- ordinary claim moves suspects aside, to pc:suspects:{list}, and goes on with what is behind them; a
+-- claim for suspects (ARGV[4] = 1) takes them from there, or from the head of the list.
 --
 -- An element is a uuid, in a run list `uuid|run`. Only one run at a time works on a vCon: whoever
 -- comes second waits in pc:waiting:{uuid} and is put back by the settlement of the first.
--- uses: is_envelope
-local worker, now, want, running = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+-- uses: is_envelope, is_suspect
+local worker, now, want, for_suspects = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local traced, n = ARGV[5] == '1', tonumber(ARGV[6])
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 0 then
-  return {'dead', -1, ''}
+  return {'dead', -1}
 end
 
 local due = redis.call('ZRANGE', 'pc:later', '-inf', now, 'BYSCORE', 'LIMIT', 0, want)
@@ -26,10 +29,22 @@ for _, member in ipairs(due) do
 end
 
 local inflight = 'pc:inflight:' .. worker
-local reply, state, alone_list, fresh = {}, 'ok', '', 7 + n
+local reply, fresh = {}, 7 + n
+
+local function pop(list)
+  if not for_suspects then
+    return redis.call('LPOP', list)
+  end
+  local element = redis.call('LPOP', 'pc:suspects:' .. list)
+  if element then
+    return element
+  end
+  local head = redis.call('LINDEX', list, 0)
+  return head and is_suspect(list, head) and redis.call('LPOP', list)
+end
 
 local function take(list)
-  local element = redis.call('LPOP', list)
+  local element = pop(list)
   if not element then
     return false
   end
@@ -47,14 +62,10 @@ local function take(list)
   local attempt, journal = 1, ''
   local past = redis.call('HGET', 'pc:attempts:' .. list, element)
   if past then
-    local count, past_run, alone = string.match(past, '^(%d+)\n(.-)\n(%d)$')
-    if alone == '1' and running + #reply > 0 then
-      redis.call('LPUSH', list, element)
-      state, alone_list = 'alone', list
-      return false
-    end
-    if alone == '1' then
-      state = 'alone' -- nor does anything start beside it later
+    local count, past_run = string.match(past, '^(%d+)\n(.-)\n%d$')
+    if not for_suspects and is_suspect(list, element) then
+      redis.call('RPUSH', 'pc:suspects:' .. list, element)
+      return true
     end
     attempt, run = tonumber(count) + 1, past_run
   end
@@ -80,10 +91,10 @@ local open = {}
 for i = 7, 6 + n do
   open[#open + 1] = ARGV[i]
 end
-while #open > 0 and #reply < want and state == 'ok' do
+while #open > 0 and #reply < want do
   local still = {}
   for _, list in ipairs(open) do
-    if #reply >= want or state ~= 'ok' then
+    if #reply >= want then
       break
     end
     if take(list) then
@@ -98,4 +109,4 @@ local first = redis.call('ZRANGE', 'pc:later', 0, 0, 'WITHSCORES')
 if first[2] then
   wait = math.max(0, tonumber(first[2]) - tonumber(now))
 end
-return {state, wait, alone_list, unpack(reply)}
+return {'ok', wait, unpack(reply)}

@@ -25,6 +25,7 @@ end
 
 local function take_out(list, element)
   removed = removed + redis.call('LREM', list, 0, element)
+  removed = removed + redis.call('LREM', 'pc:suspects:' .. list, 0, element)
   removed = removed + redis.call('ZREM', 'pc:later', list .. '\n' .. element)
   local past = redis.call('HGET', 'pc:attempts:' .. list, element)
   if past then

@@ -1,9 +1,11 @@
 #!lua flags=allow-oom
--- What stands in a list must not expire, whoever put it there or gave it a time to live.
+-- What stands in a list must not expire, whoever put it there or gave it a time to live. What was
+-- moved aside to pc:suspects:{list} counts as standing in that list.
 -- ARGV: list, register of what we put there ("" for an ingress list), first, last.
 -- Returns how many entries were looked at.
 local list, register = ARGV[1], ARGV[2]
 local elements = redis.call('LRANGE', list, ARGV[3], ARGV[4])
+list = string.match(list, '^pc:suspects:(.*)$') or list
 for _, element in ipairs(elements) do
   local uuid, run = string.match(element, '^(.-)|(.*)$')
   uuid = uuid or element

@@ -3,7 +3,8 @@
 -- ARGV: worker. Returns how many went back, -1 when that worker is alive after all.
 --
 -- Which of several vCons killed the process cannot be known, so none of them is blamed: they are
--- marked to run alone next time. Only a vCon that dies alone has used up an attempt.
+-- marked as suspects, which claim.lua has run in a process of their own. Only a vCon that was alone
+-- when its process died has used up an attempt.
 -- uses: hold_back, wake_waiting
 local worker = ARGV[1]
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 1 then

@@ -262,10 +262,15 @@ class Scene:
         concurrency: int = 4,
         lease_seconds: float = 60.0,
         redis: RedisConnection | None = None,
+        patience: float | None = None,
     ) -> Crew:
-        """Start a worker."""
+        """Start a worker; one for suspects if it has `patience`."""
         crew = self.hire(
-            configuration, name, concurrency=concurrency, lease_seconds=lease_seconds, redis=redis
+            *(configuration, name),
+            concurrency=concurrency,
+            lease_seconds=lease_seconds,
+            redis=redis,
+            patience=patience,
         )
         await asyncio.to_thread(crew.lease.start)
         crew.task = asyncio.create_task(crew.worker.run())
@@ -279,6 +284,7 @@ class Scene:
         concurrency: int = 4,
         lease_seconds: float = 60.0,
         redis: RedisConnection | None = None,
+        patience: float | None = None,
     ) -> Crew:
         """A worker that does nothing yet and has no lease."""
         redis = redis or self.redis
@@ -290,6 +296,7 @@ class Scene:
         worker = Worker(
             *(name, configuration, redis, self.queues, runner, RunMeter(lambda: None)),
             concurrency=concurrency,
+            patience=patience,
         )
         crew = Crew(name, worker, lease, calls, asyncio.create_task(asyncio.sleep(0)))
         self.crews.append(crew)

@@ -117,7 +117,7 @@ async def test_a_run_whose_worker_dies_ends_with_the_next_claim(scene: Scene):
     await asyncio.gather(first.task, return_exceptions=True)
     await asyncio.to_thread(first.lease.stop)
     await scene.queues.bury("one")
-    await scene.start(configuration, "two")
+    await scene.start(configuration, "two", patience=PATIENCE)
     while (await runs.find(run_id)).status != "cancelled":
         await scene.ended()
     assert gate.after == []

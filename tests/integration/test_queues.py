@@ -21,6 +21,12 @@ from tests.integration.pipeline_fixtures import VCON_EXPIRY, a_vcon, new_uuid
 JOURNAL = orjson.dumps({"status": "running"})
 
 
+def journal_of(claim: Claim) -> bytes:
+    """What cancelling reads of a run's journal."""
+    names = {"chain": "main", "vcon_in": claim.vcon_uuid, "ingress_list": claim.list_name}
+    return orjson.dumps({**names, "status": "queued", "finished_at": None})
+
+
 class Lists:
     """Queues with workers that are only names, and shorthands for what tests do with them."""
 
@@ -51,18 +57,32 @@ class Lists:
         self,
         *names: str,
         want: int = 10,
-        running: int = 0,
         worker: str = "one",
         now: float | None = None,
+        suspects: bool = False,
     ) -> Claims:
         """What a worker gets."""
         now_ms = int((now or time.time()) * 1000)
-        return await self.queues.claim(worker, now_ms, want, running, names or ("in",))
+        names = names or ("in",)
+        return await self.queues.claim(worker, now_ms, want, names, suspects=suspects)
 
     async def claim(self, *names: str, worker: str = "one", **more: Any) -> Claim:
         """The one vCon that a worker gets."""
         [claim] = (await self.claims(*names, worker=worker, **more)).claims
         return claim
+
+    async def suspect(self, worker: str = "one") -> Claim:
+        """The next suspect, whether it has been moved aside or not."""
+        return await self.claim(want=1, suspects=True, worker=worker)
+
+    async def suspects(self, count: int) -> list[str]:
+        """So many new vCons of `in` whose worker has died, moved aside; their uuids."""
+        fed = self.push("in", count)
+        await self.claims(want=count)
+        await self.die()
+        self.revive("one")
+        assert not (await self.claims()).claims
+        return fed
 
     async def finish(self, claim: Claim, worker: str = "one", **changes: Any) -> bool:
         """End the run of a claim."""
@@ -307,7 +327,7 @@ async def test_whoever_was_taken_for_dead_settles_nothing(lists: Lists):
     lists.push("in")
     stale = await lists.claim()
     await lists.die()
-    fresh = await lists.claim(worker="two")
+    fresh = await lists.suspect(worker="two")
     assert not await lists.finish(stale, egress_lists=["out"])
     assert lists.elements("out") == []
     assert await lists.finish(fresh, worker="two", egress_lists=["out"])
@@ -320,7 +340,7 @@ async def test_a_claim_from_before_a_rescue_is_void_for_the_same_worker_too(list
     stale = await lists.claim()
     await lists.die()
     lists.revive("one")
-    fresh = await lists.claim()
+    fresh = await lists.suspect()
     assert not await lists.finish(stale, egress_lists=["out"])
     assert not await lists.queues.journal("one", stale, Record(JOURNAL, stale.vcon_uuid))
     assert await lists.finish(fresh, egress_lists=["out"])
@@ -479,7 +499,7 @@ async def test_a_vcon_that_dies_alone_has_used_an_attempt(lists: Lists):
     lists.push("in")
     run_ids = set()
     for attempt in (1, 2, 3):
-        claim = await lists.claim()
+        claim = await lists.claim() if attempt == 1 else await lists.suspect()
         assert claim.attempt == attempt
         run_ids.add(claim.run_id)
         await lists.die()
@@ -489,62 +509,106 @@ async def test_a_vcon_that_dies_alone_has_used_an_attempt(lists: Lists):
 
 async def test_neighbours_of_a_death_are_not_blamed(lists: Lists):
     """Of several that ran beside each other, none has used an attempt."""
-    lists.push("in", 3)
-    await lists.claims()
-    await lists.die()
-    lists.revive("one")
+    await lists.suspects(3)
     for _ in range(3):
-        claim = await lists.claim()
+        claim = await lists.suspect()
         assert claim.attempt == 1
         await lists.finish(claim)
 
 
-async def test_suspects_run_alone(lists: Lists):
-    """After a death each of those that ran together gets the process to itself."""
+async def test_suspects_hold_up_nothing(lists: Lists):
+    """What came after them in their list, and other lists, are claimed at once."""
+    fed = await lists.suspects(3)
+    fresh = [*lists.push("in", 2), *lists.push("other", 2)]
+    got = await lists.claims("in", "other")
+    assert sorted(uuids(got.claims)) == sorted(fresh)
+    assert lists.elements("in") == []
+    assert lists.elements(keys.suspects("in")) == fed
+    assert await lists.queues.depths(["in", "other"]) == [3, 0]
+
+
+async def test_suspects_are_claimed_in_their_order_and_keep_their_list(lists: Lists):
+    """A claim for suspects takes nothing else, and each belongs to the list it came from."""
     fed = lists.push("in", 3)
     await lists.claims()
     await lists.die()
     lists.revive("one")
-    assert len((await lists.claims(want=3)).claims) == 1
-    beside = await lists.claims(want=2, running=1)
-    assert beside.alone
-    assert not beside.claims
-    assert len(lists.elements("in")) == len(fed) - 1
+    lists.push("in")
+    assert await lists.queues.suspects(["other", "in"]) == 1  # at the head, where only it is seen
+    assert len((await lists.claims(want=0)).claims) == 0
+    claims = (await lists.claims("other", "in", suspects=True)).claims
+    assert (uuids(claims), {claim.list_name for claim in claims}) == (fed, {"in"})
+    assert len(lists.elements("in")) == 1
 
 
-async def test_who_gets_a_suspect_is_told_to_run_nothing_beside_it(lists: Lists):
-    """The claim of a suspect says that it wants the process to itself."""
-    lists.push("in", 2)
+async def test_a_suspect_that_stands_twice_in_its_list_runs_twice(lists: Lists):
+    """The second entry waits for the first run, wherever the first has been moved."""
+    [vcon_uuid] = lists.push("in")
+    lists.client.rpush("in", vcon_uuid)
+    lists.push("in")
     await lists.claims()
     await lists.die()
     lists.revive("one")
-    lists.push("other")
-    got = await lists.claims("in", "other", want=4)
-    assert (len(got.claims), got.alone) == (1, True)
+    assert not (await lists.claims()).claims
+    ended = []
+    while claims := [*(await lists.claims(suspects=True)).claims, *(await lists.claims()).claims]:
+        for claim in claims:
+            ended.append(claim.vcon_uuid)
+            await lists.finish(claim)
+    assert (ended.count(vcon_uuid), len(ended)) == (2, 3)
 
 
-async def test_a_suspect_is_in_nobodys_way_once_it_has_settled(lists: Lists):
-    """When every suspect has had its turn, vCons run side by side again."""
+async def test_a_suspect_outlives_what_others_let_it_live(lists: Lists):
+    """While it waits for its process it is held as in its list, also through the sweep."""
+    [vcon_uuid, _] = await lists.suspects(2)
+    lists.client.expire(keys.vcon(vcon_uuid), 60)
+    await lists.redis.script("keep_queued", keys.suspects("in"), "", 0, -1)
+    assert lists.ttl(vcon_uuid) == -1
+    assert lists.client.smembers(f"pc:holds:{vcon_uuid}") == {"in"}
+
+
+@pytest.mark.parametrize("moved", [True, False])
+async def test_a_suspect_can_be_cancelled(lists: Lists, moved: bool):
+    """One that waits for its process ends there and then, and nothing of it is left."""
     lists.push("in", 2)
-    await lists.claims()
+    for claim in (got := (await lists.claims()).claims):
+        await lists.queues.journal("one", claim, Record(journal_of(claim), claim.vcon_uuid))
     await lists.die()
     lists.revive("one")
-    for _ in range(2):
-        await lists.finish(await lists.claim(want=4))
-    lists.push("in", 3)
-    assert len((await lists.claims(want=4)).claims) == 3
+    if moved:
+        await lists.claims()
+    assert await lists.queues.cancel(got[0].run_id, "2026-11-21T12:00:00Z") == "queued"
+    assert uuids((await lists.claims(suspects=True)).claims) == [got[1].vcon_uuid]
+
+
+async def test_a_suspect_can_be_deleted(lists: Lists):
+    """It goes out of the place where it waits for its process, too."""
+    [vcon_uuid, other] = await lists.suspects(2)
+    assert await lists.redis.script("delete", vcon_uuid, "vcons", "2026-11-21T12:00:00Z", 60) == 1
+    assert lists.elements(keys.suspects("in")) == [other]
+
+
+async def test_what_a_dead_suspect_worker_held_is_a_suspect_again(lists: Lists):
+    """It was alone, so it has used an attempt, and its next one is apart as well."""
+    [first, second] = await lists.suspects(2)
+    claim = await lists.suspect()
+    assert claim.vcon_uuid == first
+    await lists.die()
+    lists.revive("one")
+    assert not (await lists.claims()).claims
+    again = (await lists.claims(suspects=True)).claims
+    attempts = {claim.vcon_uuid: claim.attempt for claim in again}
+    assert attempts == {first: 2, second: 1}
 
 
 async def test_a_suspect_that_was_given_back_or_failed_is_a_suspect_no_more(lists: Lists):
     """Having lived through one attempt is proof enough."""
-    lists.push("in", 2)
-    await lists.claims()
-    await lists.die()
-    lists.revive("one")
+    await lists.suspects(2)
     now = time.time()
-    await lists.fail(await lists.claim(), now)
-    await lists.give_back(await lists.claim(want=1, now=now + 1))
-    assert len((await lists.claims(now=now + 1)).claims) == 1
+    failed, given_back = (await lists.claims(suspects=True)).claims
+    await lists.fail(failed, now)
+    await lists.give_back(given_back)
+    assert len((await lists.claims(now=now + 1)).claims) == 2
 
 
 async def test_those_who_waited_for_a_dead_workers_vcon_go_on(lists: Lists):

@@ -14,6 +14,7 @@ import pytest
 
 from core import supervisor
 from core.supervisor import Supervisor
+from core.suspects import Recruiting, Suspects
 
 PATIENCE = 60.0  # seconds; a ceiling, reached only when something is broken
 ROOT = Path(__file__).parents[2]
@@ -250,3 +251,94 @@ async def test_stopping_while_a_worker_starts(office: Office) -> None:
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*office.keeping, return_exceptions=True)
     assert not kept._processes
+
+
+class Crowd:
+    """Suspects as the supervisor counts them."""
+
+    def __init__(self, office: Office, waiting: int) -> None:
+        self.waiting = waiting
+        self.looks = 0
+        self.office = office
+
+    async def count(self) -> int:
+        """How many wait."""
+        self.looks += 1
+        return self.waiting
+
+    def keep(self, patience: float, most: int) -> Supervisor:
+        """No ordinary worker, and those for suspects."""
+        kept = Supervisor(
+            *(self.office.command(), 0, self.office.died),
+            environment={},
+            suspects=Suspects(self.count, patience, most),
+        )
+        self.office.keeping.append(asyncio.create_task(kept.run()))
+        return kept
+
+    async def looked(self, times: int) -> None:
+        """The supervisor has counted them so many times more."""
+        wanted = self.looks + times
+        async with asyncio.timeout(PATIENCE):
+            while self.looks < wanted:  # noqa: ASYNC110 -- nobody is told of it
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Suspects are counted again at once."""
+    monkeypatch.setattr(supervisor, "SUSPECTS_PAUSE", 0.01)
+
+
+@pytest.mark.usefixtures("quick_looks")
+async def test_suspects_get_a_process_that_is_not_replaced(office: Office) -> None:
+    """One for all, ended by itself when there are none; then the next one when there are again."""
+    crowd = Crowd(office, 0)
+    kept = crowd.keep(patience=PATIENCE, most=3)
+    await crowd.looked(2)
+    crowd.waiting = 2
+    first = await office.stub()
+    await crowd.looked(3)
+    assert (first.worker_id.endswith("-suspects"), kept.running_apart, kept.running) == (True, 1, 0)
+    assert kept.complete  # readiness does not depend on suspects
+    crowd.waiting = 0
+    os.kill(first.pid, signal.SIGTERM)  # it ends with 0, as one does that finds no suspects
+    assert await first.says() == "term 1"
+    assert await first.says() == ""
+    await crowd.looked(3)
+    assert (office.stubs.empty(), office.dead.empty()) == (True, True)
+    crowd.waiting = 1
+    assert (await office.stub()).worker_id != first.worker_id
+    await kept.stop(PATIENCE, office.hurry)
+
+
+@pytest.mark.usefixtures("quick_looks")
+async def test_suspects_that_go_on_and_on_get_more_processes(office: Office) -> None:
+    """While none is claimed for as long as patience lasts, one more; up to the most."""
+    crowd = Crowd(office, 5)
+    kept = crowd.keep(patience=0.02, most=3)
+    stubs = {(await office.stub()).worker_id for _ in range(3)}
+    await crowd.looked(10)
+    assert (len(stubs), office.stubs.empty(), kept.running_apart) == (3, True, 3)
+    await kept.stop(PATIENCE, office.hurry)
+
+
+@pytest.mark.usefixtures("quick_looks")
+async def test_a_suspect_worker_that_is_killed_is_told_dead(office: Office) -> None:
+    """What it held goes back at once, and the next one is started."""
+    crowd = Crowd(office, 1)
+    kept = crowd.keep(patience=PATIENCE, most=1)
+    first = await office.stub()
+    os.kill(first.pid, signal.SIGKILL)
+    assert await office.told() == first.worker_id
+    await office.stub()
+    await kept.stop(PATIENCE, office.hurry)
+
+
+def test_when_one_more_is_started() -> None:
+    """At once for the first; later only if no suspect has been claimed for as long as patience."""
+    recruiting = Recruiting(patience=30, most=2)
+    looks = [(0, 0, 0), (4, 0, 1), (4, 1, 20), (3, 1, 25), (3, 1, 54), (5, 1, 55), (5, 2, 999)]
+    assert [recruiting.needs_one(*look) for look in looks] == [
+        *(False, True, False, False, False, True, False),
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -290,7 +289,7 @@ async def test_a_dead_workers_run_goes_on_at_the_first_link_not_known_done(scene
     [vcon_uuid] = await scene.feed()
     await gate.arrival()
     await scene.queues.bury("one")  # it lives, but everybody takes it for dead
-    two = await scene.start(chain("two"), "two")
+    two = await scene.start(chain("two"), "two", patience=PATIENCE)
     await gate.arrival()
     gate.open.set()
     ended = await scene.ended()
@@ -362,7 +361,8 @@ async def test_nothing_starts_without_a_lease(scene: Scene):
     lapse(crew.lease)
     await scene.queues.bury("one")
     gate.open.set()
-    two = await scene.start(configured(links=[link(gate.run, "gate"), link(ok, "notes")]), "two")
+    quick = configured(links=[link(gate.run, "gate"), link(ok, "notes")])
+    two = await scene.start(quick, "two", patience=PATIENCE)
     ended = await scene.ended()
     assert (ended.worker, ended.held) == ("two", True)
     await two.stop()
@@ -406,8 +406,8 @@ async def test_a_lapse_during_the_claim_is_noticed(scene: Scene, monkeypatch: py
     ran: list[str] = []
     claim = scene.queues.claim
 
-    async def late(*arguments: Any) -> Any:
-        got = await claim(*arguments)
+    async def late(*arguments: Any, **more: Any) -> Any:
+        got = await claim(*arguments, **more)
         if got.claims and not crew.lease.lapses:
             lapse(crew.lease)
             await scene.queues.bury("one")
@@ -421,6 +421,7 @@ async def test_a_lapse_during_the_claim_is_noticed(scene: Scene, monkeypatch: py
     monkeypatch.setattr(scene.queues, "claim", late)
     crew = await scene.start(configured(links=[link(notes)]))
     [vcon_uuid] = await scene.feed()
+    await scene.start(configured(links=[link(notes)]), "two", patience=PATIENCE)
     ended = await scene.ended()
     assert (ended.held, ended.status) == (True, "done")
     await crew.worker.idle()
@@ -479,7 +480,7 @@ async def test_what_a_worker_holds_unknowingly_goes_back(
     monkeypatch.setattr(worker, "ORPHANS_SECONDS", 0.05)
     crew = await scene.start(configured())
     [vcon_uuid] = await scene.feed("elsewhere")
-    await scene.queues.claim(crew.name, 0, 1, 0, ["elsewhere"])
+    await scene.queues.claim(crew.name, 0, 1, ["elsewhere"])
     back = await asyncio.to_thread(client.blmove, "elsewhere", "seen", PATIENCE)
     assert back == vcon_uuid
 
@@ -504,11 +505,11 @@ async def test_a_vcon_that_kills_the_process_ends_in_the_dead_letters(scene: Sce
     gate = Gate()
     chain = configured(links=[link(gate.run, "gate")], max_attempts=3)
     [vcon_uuid] = await scene.feed()
-    for name in ("one", "two", "three"):
-        crew = await scene.start(chain, name, concurrency=1)
+    for name, patience in (("one", None), ("two", PATIENCE), ("three", PATIENCE)):
+        crew = await scene.start(chain, name, concurrency=1, patience=patience)
         await gate.arrival()
         await kill(scene, crew)
-    await scene.start(chain, "four")
+    await scene.start(chain, "four", patience=PATIENCE)
     ended = await scene.finished()
     assert (ended.status, ended.steps) == ("failed", [])
     assert scene.reason("DLQ:in", vcon_uuid)["error"] == "the process running it died 3 times"
@@ -529,7 +530,8 @@ async def test_the_neighbours_of_a_killer_are_not_dead_lettered(scene: Scene):
 
     chain = configured(links=[link(deadly)], max_attempts=2)
     for number in range(3):  # once beside the others, twice alone
-        crew = await scene.start(chain, f"worker{number}", concurrency=3)
+        patience = PATIENCE if number else None
+        crew = await scene.start(chain, f"worker{number}", concurrency=3, patience=patience)
         async with asyncio.timeout(PATIENCE):
             await kills.get()
         if number == 0:
@@ -537,7 +539,7 @@ async def test_the_neighbours_of_a_killer_are_not_dead_lettered(scene: Scene):
             await beside.arrival()
             beside.open.set()
         await kill(scene, crew)
-    await scene.start(chain, "last", concurrency=3)
+    await scene.start(chain, "last", concurrency=3, patience=PATIENCE)
     while killer not in scene.elements("DLQ:in"):
         await scene.ended()
     while len(scene.elements("out")) < 2:
@@ -560,36 +562,53 @@ async def kill(scene: Scene, crew: Any) -> None:
     await scene.queues.bury(crew.name)
 
 
-async def test_a_suspect_gets_its_turn_beside_busy_lists(scene: Scene):
-    """A vCon that must run alone soon does, and alone, however much waits in other lists."""
-    gate, busy = Gate(), [f"busy{number}" for number in range(8)]
-    running: set[str] = set()
-    beside: dict[str, set[str]] = {}
-    spans = itertools.cycle([0.001, 0.004])  # so that there is always one that still runs
+async def test_suspects_hold_up_nothing_and_run_one_at_a_time(scene: Scene):
+    """Fresh vCons pass those that hang apart; each of these has a process to itself."""
+    gate = Gate()
+    slow = configured(links=[link(gate.run, "gate")])
+    crew = await scene.start(slow, "one", concurrency=3)
+    suspects = await scene.feed("in", count=3)
+    for _ in suspects:
+        await gate.arrival()
+    await kill(scene, crew)
+    quick = configured(links=[link(ok, "gate")])
+    fresh = await scene.feed("in", count=5)
+    await scene.start(quick, "two", concurrency=2)
+    await scene.start(slow, "three", concurrency=3, patience=PATIENCE)
+    assert [(await scene.ended()).claim.vcon_uuid for _ in fresh] == fresh
+    assert (await gate.arrival(), gate.inside) == (suspects[0], 1)
+    gate.most = 0
+    gate.open.set()
+    assert [(await scene.ended()).claim.vcon_uuid for _ in suspects] == suspects
+    assert gate.most == 1
 
-    async def takes_time(vcon_uuid: str, name: str, options: Any) -> str:
-        await gate.run(vcon_uuid, name, options)
-        running.add(vcon_uuid)
-        beside[vcon_uuid] = set(running)
-        await asyncio.sleep(next(spans))
-        for each in running:
-            beside[each].add(vcon_uuid)
-        running.remove(vcon_uuid)
-        return vcon_uuid
 
-    chain = configured(links=[link(takes_time)], ingress=(*busy, "in"))
-    crew = await scene.start(chain, "one", concurrency=2)
+async def test_a_suspect_that_goes_on_and_on_does_not_stop_the_others(scene: Scene):
+    """After `patience` the next one starts beside it in the same process."""
+    gate = Gate()
+    slow = configured(links=[link(gate.run, "gate")])
+    crew = await scene.start(slow, "one", concurrency=2)
     suspects = await scene.feed("in", count=2)
     for _ in suspects:
         await gate.arrival()
     await kill(scene, crew)
-    for name in busy:
-        await scene.feed(name, count=15)
+    await scene.start(slow, "two", patience=0.05)
+    assert [await gate.arrival() for _ in suspects] == suspects
     gate.open.set()
-    await scene.start(chain, "two", concurrency=2)
-    order = [(await scene.ended()).claim.vcon_uuid for _ in range(2 + 15 * len(busy))]
-    assert max(order.index(suspect) for suspect in suspects) < 60
-    assert [beside[suspect] for suspect in suspects] == [{suspect} for suspect in suspects]
+    assert {(await scene.ended()).claim.vcon_uuid for _ in suspects} == set(suspects)
+
+
+async def test_a_suspect_worker_ends_when_there_are_no_suspects(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    """It takes nothing else meanwhile, however much waits."""
+    monkeypatch.setattr(worker, "LINGER_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "SUSPECTS_SECONDS", 0.01)
+    fed = await scene.feed("in", count=2)
+    crew = await scene.start(configured(links=[link(ok)]), patience=PATIENCE)
+    async with asyncio.timeout(PATIENCE):
+        await crew.task
+    assert scene.elements("in") == fed
 
 
 # --- outages

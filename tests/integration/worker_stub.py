@@ -1,7 +1,7 @@
 """A stand-in for a worker process: tells the test over a socket what it hears, and obeys or not.
 
-`python worker_stub.py PORT MODE WORKER_ID`. MODE says after how many SIGTERMs it ends: `1`, `2`, or
-`never`.
+`python worker_stub.py PORT MODE [--suspects] WORKER_ID`. MODE says after how many SIGTERMs it ends:
+`1`, `2`, or `never`.
 """
 
 import os
@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 
-port, mode, worker_id = sys.argv[1:]
+port, mode, *_, worker_id = sys.argv[1:]
 test = socket.create_connection(("127.0.0.1", int(port)))
 terms: list[int] = []
 

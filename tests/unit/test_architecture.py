@@ -109,6 +109,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "blocking_pool",
             "channel_counts",
             "handover",
+            "suspects",
         ),
     ),
     # doing
@@ -136,6 +137,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
         *("migrations", "records", "record_rows", "run_history", "run_queries"),
         *("ingress_keys", "ingress_ledger", "ingress_owners", "settings_retention"),
+        *("settings_workers",),
     ),
     # assembly
     ("bootstrap", "bootstrap_worker", "checkup", "commands", "command_line"),

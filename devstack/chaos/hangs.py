@@ -1,0 +1,41 @@
+"""Scenarios in which a vCon hangs, blocks the event loop or holds the interpreter's lock."""
+
+from devstack.chaos.chain import EGRESS
+from devstack.chaos.feeding import Feeder
+from devstack.chaos.guests.chaos_guests.behaviour import GATE
+from devstack.chaos.looks import in_flight, in_list
+from devstack.chaos.processes import gone
+from devstack.chaos.report import Report
+from devstack.chaos.scene import claim_single_attempts, conclude
+from devstack.chaos.servers import Servers
+from devstack.chaos.system import System
+from devstack.chaos.waiting import until
+
+SLOTS = 4
+FRESH = 10
+
+
+async def suspects(servers: Servers, report: Report) -> None:
+    """A worker is killed under vCons that hang; fresh ones get past them, and none is blamed."""
+    async with System(servers, CONSERVER_WORKERS=1, SUSPECT_WAIT=1) as system:
+        feeder = Feeder(system)
+        await system.start()
+        for _ in range(report.times):
+            await _killed_under_hanging_vcons(system, feeder)
+        await conclude(system, feeder, report)
+        await claim_single_attempts(system, feeder, report)
+
+
+async def _killed_under_hanging_vcons(system: System, feeder: Feeder) -> None:
+    (system.folder / GATE).touch()
+    await feeder.push_many(SLOTS, "hold")
+    await until(in_flight(system, SLOTS), "all slots to be taken")
+    [worker] = [
+        each for each in await until(system.working, "a worker") if await system.held_by(each)
+    ]
+    worker.kill()
+    await gone(worker.pid)
+    for vcon in await feeder.push_many(FRESH):
+        await until(in_list(system, EGRESS, vcon), "a fresh vCon to get past those that hang")
+    (system.folder / GATE).unlink()
+    await system.settled()
