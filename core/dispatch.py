@@ -52,6 +52,8 @@ LONGEST_NAME = 100
 LONGEST_WORDS = 200
 """How much of what Pydantic says about a value, which it may quote."""
 
+_UNREADABLE = "The request cannot be read: {}"
+
 type RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -78,6 +80,8 @@ class Dispatcher:
         self, name: object, fields: object, client: Any, websocket: Any
     ) -> ActionResponse:
         """The answer to one request, whatever happens."""
+        if isinstance(name, Unreadable):
+            return ActionResponse(status_code=400, message=_UNREADABLE.format(name.why))
         action = self._actions.get(name) if isinstance(name, str) else None
         if action is None:
             return ActionResponse(status_code=404, message=f"Unknown action: {_shown(name)}")
@@ -96,7 +100,7 @@ class Dispatcher:
         self, action: type[ActionRunner], fields: object, client: Any, websocket: Any
     ) -> ActionResponse:
         if isinstance(fields, Unreadable):
-            raise InvalidError(f"The request cannot be read: {fields.why}")
+            raise InvalidError(_UNREADABLE.format(fields.why))
         if secret := self._secret.get(action):
             request_secrets.set(tuple(_values(fields, secret)))
         try:

@@ -1,20 +1,35 @@
-"""JSON that not every reader takes: told to whoever sent it, instead of being dropped.
+"""JSON that not every reader takes: the caller is told what is wrong, instead of being dropped.
 
-The quick reader refuses a whole text for one number of more than 64 bits, or for half a surrogate
-pair; so does every store behind it. The standard library's reader takes both, so that a request
-with such a value can be answered with what is wrong, and where.
+The quick reader refuses a whole text for one number of more than 64 bits, for half a surrogate
+pair, or for a value nested more than 1,024 levels deep; so does every store behind it. The standard
+library's reader takes the first two, so that a request with such a value can be answered with what
+is wrong, and where. Values that are too deep for it are cut out of the text before it reads.
 """
 
 import json
+import re
+import uuid
 from collections.abc import Iterator
-from math import inf
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
 import orjson
 
+from core.deep_json import without_deep_values
+
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+NO_NUMBER = "not a finite number, or an integer of more than 64 bits"
 _MOST_DIGITS = 400
 _LONGEST_PLACE = 200
+_DEEPEST = 254
+"""Levels of nesting that the quick writer writes."""
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+_LONG = b"0" * 19
+_LONG_INTEGER = re.compile(rb"[\s:,\[](?:\d{20,}|-\d{19,})[\s,\]}]")
+_MEMBERS = 3
+"""The level of a message at which the values of its payload's members open."""
+_TOO_DEEP = f"too deep {uuid.uuid4()}"
+"""Stands in a text for a value that was cut out; no caller can know it."""
 
 
 class Unreadable(NamedTuple):
@@ -32,13 +47,33 @@ def loads(text: str | bytes) -> Any:
         ValueError: it is no JSON for anybody.
     """
     try:
-        return orjson.loads(text)
+        message = orjson.loads(text)
+        return _exact(message, text) if _has_long_digits(text) else message
     except orjson.JSONDecodeError as error:
         try:
-            strict = text if isinstance(text, str) else text.decode()
-            return _marked(json.loads(strict, parse_int=_integer))
+            return _marked(_read(text if isinstance(text, str) else text.decode()))
         except (ValueError, RecursionError):
             raise error from None
+
+
+def _has_long_digits(text: str | bytes) -> bool:
+    """Whether it may hold an integer of more than 64 bits; takes far less time than reading."""
+    written = text.encode() if isinstance(text, str) else text
+    return _LONG in written.translate(_DIGITS)
+
+
+def _exact(message: Any, text: str | bytes) -> Any:
+    """The message; read again if the quick reader has rounded an integer to a float."""
+    written = text.encode() if isinstance(text, str) else text
+    return _marked(_read(written.decode())) if _LONG_INTEGER.search(written) else message
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        shallow, _ = without_deep_values(text, _MEMBERS, _DEEPEST, f'"{_TOO_DEEP}"')
+        return json.loads(shallow, parse_int=_integer)
 
 
 def _marked(message: Any) -> Any:
@@ -54,13 +89,15 @@ def _payload(value: Any) -> Any:
 
 
 def _member(name: str, value: Any) -> Any:
+    if value == _TOO_DEEP:
+        return Unreadable(f"{name}: nested more than {_DEEPEST} levels deep")
     fault = next(_faults(name, value), "")
     if fault:
         return Unreadable(fault)
     try:
         orjson.dumps(value)
     except TypeError:  # it writes what is nested less deeply than what it reads
-        return Unreadable(f"{name}: nested too deeply")
+        return Unreadable(f"{name}: nested more than {_DEEPEST} levels deep")
     return value
 
 
@@ -70,20 +107,31 @@ def _faults(place: str, value: Any) -> Iterator[str]:
     while todo:
         place, value = todo.pop()
         if isinstance(value, dict):
-            todo += [(f"{place}.{name}", each) for name, each in value.items()]
+            todo += [(_within(place, f".{name}"), each) for name, each in value.items()]
             todo += [(f"{place}: a name", name) for name in value]
         elif isinstance(value, list):
-            todo += [(f"{place}[{number}]", each) for number, each in enumerate(value)]
+            todo += [(_within(place, f"[{number}]"), each) for number, each in enumerate(value)]
         elif fault := _fault(value):
             yield f"{place[:_LONGEST_PLACE]}: {fault}".encode(errors="replace").decode()
+
+
+def _within(place: str, part: str) -> str:
+    """The place of a part; bounded, since a place longer than what is told costs at each level."""
+    return place if len(place) >= _LONGEST_PLACE else f"{place}{part}"
 
 
 def _fault(value: Any) -> str:
     if isinstance(value, str):
         halves = any("\ud800" <= character <= "\udfff" for character in value)
         return "holds half a surrogate pair, which is no valid Unicode" if halves else ""
-    fits = value is None or _SMALLEST <= value <= _LARGEST  # NaN and infinity do not
-    return "" if fits else "not a finite number of at most 64 bits"
+    return "" if value is None or _is_kept(value) else NO_NUMBER
+
+
+def _is_kept(number: object) -> bool:
+    """1e308 is, an integer that every reader but Python's rounds or refuses is not."""
+    if isinstance(number, float):
+        return isfinite(number)
+    return isinstance(number, int) and _SMALLEST <= number <= _LARGEST
 
 
 def _integer(digits: str) -> float:

@@ -18,6 +18,7 @@ MAX_DEPTH = 64
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+_NO_NUMBER = "not a finite number, or an integer of more than 64 bits"
 _STRUCTURES = (dict, list)
 _NUMBERS = (int, float)
 _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
@@ -76,8 +77,7 @@ def _keepable(texts: list[str]) -> bool:
 def _holds(number: object) -> bool:
     if isinstance(number, int):
         return _SMALLEST <= number <= _LARGEST
-    # beyond 64 bits it may have been an integer, which its reader has rounded
-    return isinstance(number, float) and isfinite(number) and _SMALLEST <= number <= _LARGEST
+    return isinstance(number, float) and isfinite(number)
 
 
 def value_findings(document: Any) -> Iterator[Finding]:
@@ -139,6 +139,6 @@ def _fault(value: object) -> str:
     if isinstance(value, str):
         return _text_fault(value)
     if isinstance(value, _NUMBERS):
-        return "" if _holds(value) else "not a finite number of at most 64 bits"
+        return "" if _holds(value) else _NO_NUMBER
     known = value is None or isinstance(value, _STRUCTURES)
     return "" if known else f"a {type(value).__name__} is no JSON value"

@@ -3,9 +3,11 @@
 import json
 import math
 import re
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from core.deep_json import without_deep_values
 from devstack.plugboard import http_replies as replies
 from devstack.plugboard.directory import AccountToken, Directory, Service
 from devstack.plugboard.http_replies import Reply
@@ -70,7 +72,7 @@ def _body_parameters(request: HttpRequest) -> dict[str, Any]:
         return {}
     try:
         value = _decode(request.body)
-    except (ValueError, RecursionError):
+    except (ValueError, AttributeError, RecursionError):
         raise RefusedError(replies.BAD_REQUEST) from None
     return value if isinstance(value, dict) else {}
 
@@ -97,17 +99,39 @@ def _is_number(service_id: object) -> bool:
     return re.fullmatch(r"[+-]?\d+", text) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """A value that is nested too deeply for Python's reader, as JSON; the real one has no limit."""
+
+    text: str
+
+
 def _decode(body: bytes) -> Any:
-    """JSON with integers of any size, finite numbers only, and of a repeated key the first."""
+    """JSON with integers of any size, finite numbers only, and of a repeated key the first.
+
+    Of an object's members, those nested too deeply come as they are.
+    """
+    text = body.decode()
+    try:
+        return _loads(text)
+    except RecursionError:
+        marker = str(uuid.uuid4())
+        shallow, cut = without_deep_values(text, 2, 500, f'"{marker}"')
+        members, deep = _loads(shallow), iter(cut)
+        return {
+            name: _Raw(next(deep)) if value == marker else value for name, value in members.items()
+        }
+
+
+def _loads(text: str) -> Any:
     return json.loads(
-        body.decode(),
-        object_pairs_hook=_first_wins,
-        parse_float=_finite,
-        parse_constant=_finite,
+        text, object_pairs_hook=_first_wins, parse_float=_finite, parse_constant=_finite
     )
 
 
 def _as_json(value: object) -> bytes:
+    if isinstance(value, _Raw):
+        return value.text.encode()
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:  # half a surrogate pair is no text

@@ -15,6 +15,7 @@ import yaml
 from redis.asyncio import Redis
 
 from core.action_registry import ActionRegistry
+from core.unreadable import NO_NUMBER
 from devstack.deployment import Deployment
 from devstack.plugboard.settings import Variant
 from tests.canaries import canary
@@ -113,10 +114,7 @@ async def test_a_number_that_nobody_keeps_is_answered(partners: Partners) -> Non
     """400 that says where: it is not dropped on the way, and not rounded either."""
     for number in (10**400, 2**64 + 1):
         code, words = await partners.push(a_vcon(meta={"id": number}), *CUSTOMER)
-        assert (code, "meta.id: not a finite number of at most 64 bits" in words) == (
-            partners.relayed(400),
-            True,
-        )
+        assert (code, f"meta.id: {NO_NUMBER}" in words) == (partners.relayed(400), True)
 
 
 async def test_a_request_without_a_key_names_the_field(partners: Partners) -> None:

@@ -87,6 +87,15 @@ async def test_what_could_not_be_kept(street: Street, changes: dict[str, Any], w
     assert words in told
 
 
+async def test_any_finite_number_is_kept(street: Street) -> None:
+    """The largest and the smallest double, a double beyond 64 bits, the longest integers."""
+    numbers = [1e308, -1.7976931348623157e308, 1.8e19, 5e-324, 2**64 - 1, -(2**63)]
+    vcon = a_vcon(meta={"numbers": numbers})
+    assert (await street.ingest(vcon, LIST)).status_code == 201
+    assert street.stored(vcon["uuid"])["meta"] == {"numbers": numbers}
+    empty(street.client)
+
+
 async def test_a_hundred_thousand_parties(street: Street) -> None:
     """Taken as long as it is not too large; each party finds it."""
     parties = [{"tel": f"+1{number:010}"} for number in range(PARTIES)]

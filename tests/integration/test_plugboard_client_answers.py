@@ -47,6 +47,21 @@ async def test_an_answer_finished_while_disconnected_arrives(vsn: str) -> None:
 
 
 @each_version
+@pytest.mark.parametrize("levels", [1_025, 3_000, 100_000])
+async def test_a_request_nested_too_deeply_is_answered(levels: int, vsn: str) -> None:
+    """400 at once, naming the member, for fields of any depth and for an action of any depth."""
+    deep = "[" * levels + "]" * levels
+    async with consumer(Echo, vsn=vsn, variant=Variant.BUGFIXES) as running:
+        await running.joined()
+        for body in (f'"action": "Echo", "fields": {deep}', f'"action": {deep}, "fields": {{}}'):
+            content = f'{{"service_id": {running.scene.service.id}, {body}}}'
+            answer = await running.scene.post(content=content)
+            assert answer.status_code == 400
+            assert "nested more than 254 levels deep" in answer.json()["message"]
+        await running.serves()
+
+
+@each_version
 async def test_an_answer_finished_while_not_joined_arrives(hold: type[Hold], vsn: str) -> None:
     """The same after a crash of the channel, whose socket stays open."""
     async with consumer(Hold, vsn=vsn, variant=Variant.BUGFIXES) as running:

@@ -71,6 +71,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "errors",
             "frames",
             "unreadable",
+            "deep_json",
             "backoff",
             "findings",
             "heartbeat",

@@ -152,6 +152,14 @@ def test_fields_pass_unvalidated(fields: str, pushed: str) -> None:
     assert sorted(call.fields) == sorted(pushed.encode())
 
 
+@pytest.mark.parametrize("levels", [200, 3_000, 100_000])
+def test_fields_pass_however_deep(levels: int) -> None:
+    """The real Plugboard's JSON reader has no limit; the fields are pushed as they came."""
+    deep = "[" * levels + "]" * levels
+    call = post(BODY.replace("{}", deep))
+    assert (call.action, call.fields) == (b'"Foo"', deep.encode())
+
+
 @pytest.mark.parametrize("action", ["null", "7", '"Nobody registered this"'])
 def test_actions_pass_unchecked(action: str) -> None:
     """The action is pushed whatever it is."""

@@ -47,7 +47,6 @@ UNKEEPABLE = [
     ({"dialog": [{"duration": float("-inf")}]}, "dialog[0].duration", "finite"),
     ({"meta": {"id": 2**64}}, "meta.id", "64 bits"),
     ({"meta": {"id": -(2**63) - 1}}, "meta.id", "64 bits"),
-    ({"meta": {"id": float(2**64 + 1)}}, "meta.id", "64 bits"),
     ({"meta": {"a\0": 1}}, "meta['a\\x00']", "NUL"),
     ({"meta": {"a b": ["\0"]}}, "meta['a b'][0]", "NUL"),
     ({"meta": {7: 1}}, "meta['int']", "must be a text"),
@@ -66,7 +65,8 @@ def test_a_value_that_cannot_be_kept_is_found_where_it_stands(document, path, wo
 
 def test_what_the_stores_can_hold_passes():
     """The largest integers, non-ASCII text, emoji and escapes that only look like NUL are fine."""
-    document = {"größe": [2**64 - 1, -(2**63), 1.5, True, None], "t": "🚲 \\u0000 \x01 ليلى"}
+    numbers = [2**64 - 1, -(2**63), 1.5, 1e308, -1.8e19, True, None]
+    document = {"größe": numbers, "t": "🚲 \\u0000 \x01 ليلى"}
     assert storable(document)
     assert not list(value_findings(document))
 

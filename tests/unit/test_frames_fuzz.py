@@ -83,7 +83,7 @@ def test_a_deep_payload_is_read_or_refused(vsn: str, payload: Any, deep: int) ->
     if isinstance(frame, Frame):
         found = frame.payload["fields"]
         if isinstance(found, Unreadable):
-            assert (deep > 200, found.why) == (True, "fields: nested too deeply")
+            assert (deep > 200, found.why) == (True, "fields: nested more than 254 levels deep")
             return
         for _ in range(deep):
             [found] = found
