@@ -7,9 +7,9 @@ from typing import Any
 from alembic import command, context
 from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.util import CommandError
-from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy import Connection, Engine
 
-from core.database import base, database_settings, get_database_url
+from core.database import base, database_settings, get_database_url, migration_engine
 from core.database_errors import driver_errors_translated
 from core.errors import PatchcordError
 from core.migrations import migration_lock, refuse_in_production
@@ -19,6 +19,10 @@ config = context.config
 
 def url() -> str:
     return config.get_main_option("sqlalchemy.url") or get_database_url()
+
+
+def engine() -> Engine:
+    return migration_engine(url=config.get_main_option("sqlalchemy.url"))
 
 
 def refuse_downgrade_in_production() -> None:
@@ -36,7 +40,7 @@ def check_step(
 
 
 def migrate_over(connection: Connection) -> None:
-    with migration_lock(connection):
+    with migration_lock(connection.engine):
         context.configure(
             connection=connection, target_metadata=base.metadata, on_version_apply=check_step
         )
@@ -56,8 +60,7 @@ def migrate_from_command_line() -> None:
     if context.is_offline_mode():
         print_sql()
         return
-    engine = create_engine(url(), poolclass=NullPool, hide_parameters=True)
-    with driver_errors_translated(), engine.connect() as connection:
+    with driver_errors_translated(), engine().connect() as connection:
         migrate_over(connection)
 
 

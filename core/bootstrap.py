@@ -20,6 +20,7 @@ from core.ingress_ledger import PartnerRecords
 from core.logs import keep_names
 from core.metrics_page import MetricsPage
 from core.offer import offered_actions
+from core.own_thread import in_own_thread
 from core.plugboard_client import TOPIC, PlugboardClient
 from core.readiness import Readiness
 from core.records import Records
@@ -177,7 +178,7 @@ class Service:
         attempt = 0
         while self._settings.migrate_on_start:
             try:
-                await asyncio.to_thread(database.migrate)
+                await in_own_thread(database.migrate)
             except PatchcordError as error:
                 if attempt == 0:
                     log.error("the database is not ready", extra={"why": str(error)})  # noqa: TRY400 -- says all there is
@@ -213,13 +214,13 @@ class Service:
     async def _close(self) -> None:
         if self._pipeline:
             await self._pipeline.close()
-        await asyncio.to_thread(self._records.close, 5.0)
+        await in_own_thread(self._records.close, 5.0)
         self._threads.close()
         if self._health:
-            await asyncio.to_thread(self._health.close)
-        await asyncio.to_thread(self._telemetry.close)
+            await in_own_thread(self._health.close)
+        await in_own_thread(self._telemetry.close)
         self._page.close()
-        await asyncio.to_thread(database.close)
+        await in_own_thread(database.close)
 
 
 async def _first_to_end(main: list[asyncio.Task[None]], beside: list[asyncio.Task[None]]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 from core import log_context
 from core.metrics_file import MetricsFile
+from core.own_thread import in_own_thread
 from core.settings import Settings
 from core.signals import LINGER, StopSignals, end_within, on_hangup, on_input, until
 from core.telemetry import Telemetry
@@ -49,7 +50,7 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
         end_within(LINGER, EXIT_STOPPED)
     numbers.write()
     await worker.close()
-    await asyncio.to_thread(telemetry.close)
+    await in_own_thread(telemetry.close)
     return EXIT_STOPPED
 
 

@@ -23,6 +23,7 @@ from core.findings import Finding, Outcome
 from core.handshake import check_request_line, request_line_bytes
 from core.health import health_server
 from core.logs import keep_secret
+from core.own_thread import in_own_thread
 from core.publication import published, publishing_url
 from core.settings import Settings, environment, load_settings
 from core.settings_misspelt import misspelt
@@ -156,7 +157,7 @@ class _File:
         if self._config is None:
             raise _NotTriedError("needs the configuration")
         given = self._config, environment(), installer(self._settings)
-        guests = (await asyncio.to_thread(prepared, *given)).guests
+        guests = (await in_own_thread(prepared, *given)).guests
         told = (
             f"imported: links {len(guests.links)}, storages {len(guests.storages)}, "
             f"tracers {len(guests.tracers)}"
@@ -196,7 +197,7 @@ async def _postgres(settings: Settings) -> list[str]:
     )
     database.initialize(settings)
     try:
-        present, newest = await asyncio.to_thread(database.revisions)
+        present, newest = await in_own_thread(database.revisions)
     except PatchcordError as error:
         raise UnavailableError(f"POSTGRES_*, {where}: {error}") from None
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from pydantic import ValidationError
-from sqlalchemy import URL, Engine, NullPool, create_engine, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -23,20 +23,26 @@ from core.tables import Base
 
 base = Base
 
+_KEPT = 4
+"""Connections that are kept open."""
+_BESIDE = 12
+"""Connections for what is done beside the requests' calls, partners' calls included."""
 _POOL = {
-    "pool_size": 4,
-    "max_overflow": 4,
+    "pool_size": _KEPT,
     "pool_timeout": 10,
     "pool_recycle": 1800,
     "pool_pre_ping": True,
 }
+_CONNECT_SECONDS = 5
 _PROBE_SECONDS = 2  # libpq knows no shorter connect timeout
-_CONNECT = {
-    "connect_timeout": 5,
+_CONNECT: dict[str, Any] = {
+    "connect_timeout": _CONNECT_SECONDS,
     "tcp_user_timeout": 10_000,  # ms; a peer that vanished is noticed, also in mid-statement
     "keepalives_idle": 30,
     "application_name": "patchcord",
-    "options": "-c TimeZone=UTC",
+    # A pooler such as PgBouncer may give every transaction another connection to the server, on
+    # which nothing has been prepared. It also refuses `options`: see `_limit`.
+    "prepare_threshold": None,
 }
 
 
@@ -58,12 +64,15 @@ class Database:
         """
         self.close()
         self._settings = settings or database_settings()
-        self._engine = _engine(self._settings, connect_args=_CONNECT, **_POOL)
-        self._probe = _engine(
-            self._settings,
-            connect_args=_CONNECT | {"connect_timeout": _PROBE_SECONDS},
-            poolclass=NullPool,
+        threads = self._settings.postgres_threads
+        self._engine = _engine(self._settings, **_POOL, max_overflow=threads + _BESIDE - _KEPT)
+        _limit(
+            self._engine,
+            statement=self._settings.postgres_statement_timeout,
+            lock=self._settings.postgres_lock_timeout,
         )
+        self._probe = _engine(self._settings, connect_timeout=_PROBE_SECONDS, poolclass=NullPool)
+        _limit(self._probe, statement=_PROBE_SECONDS, lock=_PROBE_SECONDS)
 
     def close(self) -> None:
         """Close every idle connection; `initialize()` opens the door again."""
@@ -140,7 +149,7 @@ class Database:
 
     def _alembic(self, deed: Callable[[Config, str], None], revision: str) -> None:
         settings = _initialized(self._settings)
-        with driver_errors_translated(), self.engine.connect() as connection:
+        with driver_errors_translated(), migration_engine(settings).connect() as connection:
             run_alembic(deed, revision, connection, settings)
 
 
@@ -151,6 +160,19 @@ def get_database_url(settings: DatabaseSettings | None = None) -> str:
         ConfigurationError: when called without settings and the environment lacks one.
     """
     return _url(settings or database_settings()).render_as_string(hide_password=False)
+
+
+def migration_engine(settings: DatabaseSettings | None = None, url: str | None = None) -> Engine:
+    """An engine for Alembic, whose statements may take as long as they need.
+
+    With a `url` no settings are asked for; those of TLS can stand in its query.
+
+    Raises:
+        ConfigurationError: when called without either and the environment lacks a setting.
+    """
+    if url:
+        return _created(url, _CONNECT, poolclass=NullPool)
+    return _engine(settings or database_settings(), poolclass=NullPool)
 
 
 def database_settings() -> DatabaseSettings:
@@ -172,8 +194,36 @@ def _initialized[T](part: T | None) -> T:
     return part
 
 
-def _engine(settings: DatabaseSettings, **options: Any) -> Engine:
-    return create_engine(_url(settings), hide_parameters=True, **options)
+def _engine(
+    settings: DatabaseSettings, *, connect_timeout: int = _CONNECT_SECONDS, **options: Any
+) -> Engine:
+    tls = {"sslmode": settings.postgres_sslmode, "sslrootcert": settings.postgres_sslrootcert}
+    connect = _CONNECT | {name: value for name, value in tls.items() if value is not None}
+    return _created(_url(settings), connect | {"connect_timeout": connect_timeout}, **options)
+
+
+def _created(url: URL | str, connect: dict[str, Any], **options: Any) -> Engine:
+    return create_engine(url, hide_parameters=True, connect_args=connect, **options)
+
+
+def _limit(engine: Engine, *, statement: float, lock: float) -> None:
+    """Give every transaction its limits in seconds, and UTC.
+
+    In the transaction itself: behind a pooler, a setting of the session would go to other clients.
+    """
+    limits = (
+        f"SET LOCAL TimeZone = 'UTC'; SET LOCAL statement_timeout = {_milliseconds(statement)};"
+        f" SET LOCAL lock_timeout = {_milliseconds(lock)}"
+    )
+
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql(limits)
+
+    event.listen(engine, "begin", begun)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))  # 0 would be no limit
 
 
 def _url(settings: DatabaseSettings) -> URL:

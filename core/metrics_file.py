@@ -13,6 +13,7 @@ from prometheus_client.core import Metric
 
 from core.metrics import REGISTRY
 from core.metrics_guests import Reading
+from core.own_thread import in_own_thread
 
 PAUSE = 1.0
 """Seconds from counting something to its being in the file; all that is counted meanwhile, too."""
@@ -26,6 +27,7 @@ class MetricsFile:
         self._folder = folder
         self._lock = threading.Lock()
         self._due: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Future[None] | None = None
 
     def changed(self) -> None:
         """Something has been counted: write that soon. Costs next to nothing if that is due."""
@@ -34,7 +36,10 @@ class MetricsFile:
 
     def _write_beside(self) -> None:
         self._due = None
-        asyncio.get_running_loop().run_in_executor(None, self.write)  # guests' gauges may block
+        if self._lock.locked():  # a plugin's gauge hangs: a second thread would hang with it
+            self.changed()
+        else:
+            self._writing = asyncio.ensure_future(in_own_thread(self.write))
 
     def write(self) -> None:
         """Write all numbers as they are now; a reader sees the file whole or not at all.

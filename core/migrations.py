@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import ConfigurationError, ForbiddenError
@@ -53,23 +53,31 @@ def revisions(connection: Connection) -> tuple[str, str]:
 
 
 @contextmanager
-def migration_lock(connection: Connection) -> Iterator[None]:
+def migration_lock(engine: Engine) -> Iterator[None]:
     """Let one process at a time change the schema of this database; the others wait here.
 
-    They ask again and again instead of blocking in Postgres: a session that blocks there holds a
-    snapshot, and a `CREATE INDEX CONCURRENTLY` of the migration would wait for it in turn.
+    The lock belongs to a transaction on a connection beside the migration's, since revisions may
+    commit in between: a lock of the session would be lost behind a pooler that hands out
+    connections by transaction. That transaction holds no snapshot while it stays open, or a
+    `CREATE INDEX CONCURRENTLY` of the migration would wait for it; those who wait ask again and
+    again instead of blocking in Postgres for the same reason.
     """
-    while not connection.scalar(select(func.pg_try_advisory_lock(_LOCK))):
-        connection.commit()
-        time.sleep(_LOCK_POLL)
-    connection.commit()
-    try:
-        yield
-    finally:
-        with suppress(SQLAlchemyError):  # a lost connection has let go of it already
-            connection.rollback()
-            connection.execute(select(func.pg_advisory_unlock(_LOCK)))
-            connection.commit()
+    with engine.connect() as holder:
+        while not _locked(holder):
+            holder.rollback()
+            time.sleep(_LOCK_POLL)
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError):  # a lost connection has let go of it already
+                holder.rollback()
+
+
+def _locked(holder: Connection) -> bool:
+    # Without parameters, so that it is one simple query: a portal would stay open, and with it its
+    # snapshot.
+    holder.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+    return bool(holder.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_LOCK})").scalar())
 
 
 def refuse_in_production(deed: str, settings: DatabaseSettings) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from core.database import database
+from core.own_thread import in_own_thread
 
 INTERVAL = 2.0
 """Seconds between two looks at Redis and Postgres."""
@@ -70,7 +71,7 @@ class Readiness:
             looks.create_task(_again_and_again(self._look_at_redis))
 
     async def _look_at_postgres(self) -> None:
-        self._postgres_answers = await asyncio.to_thread(database.reachable)
+        self._postgres_answers = await in_own_thread(database.reachable)
 
     async def _look_at_redis(self) -> None:
         if self._redis is not None:

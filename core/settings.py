@@ -40,6 +40,21 @@ class DatabaseSettings(BaseSettings):
     postgres_db_development: str = Field(description="Database name for development.")
     postgres_db_test: str = Field(description="Database name for test.")
     postgres_db_production: str = Field(description="Database name for production.")
+    postgres_sslmode: (
+        Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None
+    ) = Field(None, description="TLS to Postgres, as libpq names it; unset means `prefer`.")
+    postgres_sslrootcert: str | None = Field(
+        None, description="File with the certificates that Postgres' is checked against, or system."
+    )
+    postgres_statement_timeout: float = Field(
+        15.0, gt=0, description="Seconds until Postgres gives a statement up; migrations have none."
+    )
+    postgres_lock_timeout: float = Field(
+        5.0, gt=0, description="Seconds that a statement waits for a lock; migrations wait on."
+    )
+    postgres_threads: int = Field(
+        8, ge=1, le=100, description="Calls to Postgres at once for requests; more wait or get 503."
+    )
 
     @property
     def postgres_database(self) -> str:

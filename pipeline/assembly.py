@@ -2,11 +2,17 @@
 
 from pathlib import Path
 
+from core.bounded_calls import BoundedCalls
 from core.settings import Settings
 from pipeline import connection
 from pipeline.connection import RedisConnection
 from pipeline.installer import Installer
 from pipeline.queues import Queues
+
+WAITING = 3
+"""Requests that wait for a thread to Postgres, for each of these threads."""
+GRACE = 2.0
+"""Seconds for Postgres to say itself that a statement's time is up."""
 
 
 def config_path(settings: Settings) -> Path:
@@ -18,6 +24,16 @@ def config_path(settings: Settings) -> Path:
 def installer(settings: Settings) -> Installer:
     """What installs missing modules, if it may."""
     return Installer(settings.modules_dir, allowed=settings.dynamic_install)
+
+
+def postgres_calls(settings: Settings) -> BoundedCalls:
+    """What carries the requests' calls to Postgres: a few at once, and a few more that wait."""
+    return BoundedCalls(
+        "postgres",
+        threads=settings.postgres_threads,
+        waiting=WAITING * settings.postgres_threads,
+        seconds=settings.postgres_statement_timeout + GRACE,
+    )
 
 
 def redis_connection(settings: Settings) -> RedisConnection:

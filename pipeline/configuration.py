@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.errors import ConfigurationError
 from core.logs import keep_secret, keep_secrets_of
+from core.own_thread import in_own_thread
 from core.spans import installed
 from pipeline import config_file, modules
 from pipeline.config import PipelineConfig
@@ -224,7 +225,7 @@ class ConfigurationWatch:
 
     async def _reload(self) -> None:
         try:
-            loaded = await asyncio.to_thread(self._snapshot.load)
+            loaded = await in_own_thread(self._snapshot.load)
         except ConfigurationError as error:
             log.error("configuration not changed", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
             return

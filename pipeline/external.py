@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from core.bounded_calls import BoundedCalls
 from core.errors import (
     ConflictError,
     FullError,
@@ -18,7 +19,6 @@ from core.errors import (
 from core.ingress_ledger import PartnerRecords
 from core.ingress_owners import Claim
 from core.metrics import VCONS_RECEIVED
-from pipeline.brief_calls import BriefCalls
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.ingress import entry_of
@@ -52,7 +52,7 @@ class ExternalDoor:
         keys: KeyRing,
         records: PartnerRecords,
         redis: RedisConnection,
-        briefly: BriefCalls,
+        briefly: BoundedCalls,
     ) -> None:
         """`records` are called `briefly`; `usage` is what was not yet written down there."""
         self._configuration = configuration

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from core.errors import GuestError, InvalidError, UnknownNameError
+from core.own_thread import in_own_thread
 from pipeline.calls import GuestCalls, describe
 from pipeline.config import Chain, StorageSpec
 from pipeline.configuration import Configuration
@@ -102,7 +103,7 @@ class VconFinder:
         if not self._has(spec):
             async with self._loading:  # many may ask at once, right after the start
                 if not self._has(spec):
-                    self._loaded[name] = spec, await asyncio.to_thread(load_storage, spec)
+                    self._loaded[name] = spec, await in_own_thread(load_storage, spec)
         return self._loaded[name][1]
 
     def _has(self, spec: StorageSpec) -> bool:

@@ -1,11 +1,11 @@
 """Running tasks and flows; this file and `flows_findings` alone know `flowlang`'s engine."""
 
-import asyncio
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from core.own_thread import in_own_thread
 from flowlang.connections import plugin_registry
 from flowlang.connections.kept import KeptConnections
 from flowlang.exceptions import (
@@ -32,7 +32,7 @@ class Flows:
 
     async def adopt(self, config: PipelineConfig) -> None:
         """Have the connections of a configuration."""
-        await asyncio.to_thread(find_plugins, config)
+        await in_own_thread(find_plugins, config)
         given = {name: spec.given for name, spec in config.connections.items()}
         await self._kept.configure(given)
 
@@ -43,8 +43,8 @@ class Flows:
     async def flow(self, folder: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """What came of a flow."""
         try:
-            path = await asyncio.to_thread(find_flow, name, Path(folder))
-            flow = await asyncio.to_thread(_read, path, path.stat().st_mtime_ns)
+            path = await in_own_thread(find_flow, name, Path(folder))
+            flow = await in_own_thread(_read, path, path.stat().st_mtime_ns)
         except FlowValidationError as error:  # the file's own: nobody who runs it can mend it
             told = f"Flow '{name}' cannot be read: {error}"
             return {"success": False, "error": told, "error_type": FlowExecutionError.__name__}

@@ -6,11 +6,18 @@ from collections.abc import Awaitable, Callable
 
 from core.errors import UnavailableError
 from core.ingress_ledger import PartnerRecords
+from core.own_thread import in_own_thread
 from core.run_history import RunHistory
 from core.settings import Settings, environment
 from pipeline import housekeeping, service_connections
 from pipeline.answers import RedisAnswers
-from pipeline.assembly import build_queues, config_path, installer, redis_connection
+from pipeline.assembly import (
+    build_queues,
+    config_path,
+    installer,
+    postgres_calls,
+    redis_connection,
+)
 from pipeline.calls import GuestCalls
 from pipeline.catalogue import Catalogue
 from pipeline.configuration import ConfigurationWatch, Snapshot
@@ -70,10 +77,13 @@ class PipelineFront:
         self.answers = RedisAnswers(self.connection)
         self._queues = build_queues(settings, self.connection)
         self._calls = GuestCalls(THREADS, self.connection)
-        self._archive = RunArchive(history)
+        self._records_calls = postgres_calls(settings)
+        self._archive = RunArchive(history, self._records_calls)
         self.depths = Depths(self.connection, self._configuration)
         self._changed = changed
-        self._partners = Partners(self._configuration, self.connection, records)
+        self._partners = Partners(
+            self._configuration, self.connection, records, self._records_calls
+        )
         self._build()
 
     async def _adopted(self) -> None:
@@ -154,7 +164,7 @@ class PipelineFront:
 
         The next one will want the copy of the configuration.
         """
-        await asyncio.to_thread(self.snapshot.restore)
+        await in_own_thread(self.snapshot.restore)
         await self.connection.insist(lambda: self._queues.bury(worker_id))
 
     async def suspects(self) -> int:
@@ -173,5 +183,6 @@ class PipelineFront:
         await self._calls.close_storages(self._finder.loaded)
         await self._connections.close()
         self._calls.close()
+        self._records_calls.close()
         self.snapshot.close()
         await self.connection.close()

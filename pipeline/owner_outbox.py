@@ -1,10 +1,10 @@
 """Who has brought vCons in waits in Redis until Postgres has it: no door has to wait for that."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from core.ingress_owners import OURS
+from core.own_thread import in_own_thread
 from pipeline import keys
 from pipeline.connection import RedisConnection
 
@@ -42,7 +42,7 @@ class OwnerOutbox:
                 if told is not None  # else another replica was quicker
             }
             if owners:
-                await asyncio.to_thread(self._write, owners)
+                await in_own_thread(self._write, owners)
                 await self._connection.command("HDEL", keys.OWNERS, *owners)
             if len(uuids) < BATCH:
                 break

@@ -1,12 +1,12 @@
 """What administrators do with partners' keys: `core.ports_partners.PartnerDesk`."""
 
-import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from core.bounded_calls import BoundedCalls
 from core.errors import UnknownNameError
 from core.ingress_keys import hashed
 from core.ingress_ledger import PartnerRecords
@@ -24,12 +24,17 @@ class Desk:
     """Makes, shows and ends keys; what was changed counts in this process at once."""
 
     def __init__(
-        self, configuration: Configuration, records: PartnerRecords, ring: KeyRing
+        self,
+        configuration: Configuration,
+        records: PartnerRecords,
+        ring: KeyRing,
+        calls: BoundedCalls,
     ) -> None:
-        """`records` are called in threads."""
+        """`calls` carries the calls of `records`."""
         self._configuration = configuration
         self._records = records
         self._ring = ring
+        self._calls = calls
 
     async def create_key(self, new: NewKey, author: Author) -> MadeKey:
         """A key that opens one ingress list, with its secret.
@@ -42,13 +47,11 @@ class Desk:
             raise UnknownNameError("ingress list", new.ingress_list, config.ingress_lists)
         secret = _new_secret()
         create = self._records.keys.create
-        return MadeKey(
-            secret=secret, key=await asyncio.to_thread(create, new, hashed(secret), author)
-        )
+        return MadeKey(secret=secret, key=await self._calls(create, new, hashed(secret), author))
 
     async def keys(self, ingress_list: str | None) -> Sequence[IngressKey]:
         """Every key, or every key of one list, the newest first."""
-        return await asyncio.to_thread(self._records.keys.all, ingress_list)
+        return await self._calls(self._records.keys.all, ingress_list)
 
     async def rotate_key(self, key_id: UUID, grace_hours: float, author: Author) -> MadeKey:
         """A new key in the place of another, which works for `grace_hours` more at most.
@@ -59,7 +62,7 @@ class Desk:
         """
         secret = _new_secret()
         rotate = self._records.keys.rotate
-        key = await asyncio.to_thread(rotate, key_id, hashed(secret), grace_hours, author)
+        key = await self._calls(rotate, key_id, hashed(secret), grace_hours, author)
         self._ring.forget()
         return MadeKey(secret=secret, key=key)
 
@@ -69,7 +72,7 @@ class Desk:
         Raises:
             UnknownNameError: there is no such key.
         """
-        key = await asyncio.to_thread(self._records.keys.revoke, key_id, author)
+        key = await self._calls(self._records.keys.revoke, key_id, author)
         self._ring.forget()
         return key
 
@@ -77,20 +80,20 @@ class Desk:
         self, key_id: UUID | None, ingress_list: str | None, since: date | None
     ) -> Sequence[Usage]:
         """Usage by key and day, the latest day first; at most 1,000 rows."""
-        return await asyncio.to_thread(self._records.ledger.usage, key_id, ingress_list, since)
+        return await self._calls(self._records.ledger.usage, key_id, ingress_list, since)
 
     async def audit_events(
         self, since: datetime | None, before: int | None, limit: int
     ) -> Sequence[AuditEvent]:
         """Audit events, the newest first; `before` is the id of the last one already seen."""
-        return await asyncio.to_thread(self._records.ledger.events, since, before, limit)
+        return await self._calls(self._records.ledger.events, since, before, limit)
 
     async def audit(
         self, action: str, author: Author, target: str, detail: Mapping[str, Any]
     ) -> None:
         """Write down what is about to be done; nothing that needs it is done without."""
         write = self._records.ledger.audit
-        await asyncio.to_thread(write, action, author, target, detail)
+        await self._calls(write, action, author, target, detail)
 
 
 def _new_secret() -> str:

@@ -6,10 +6,11 @@ import logging
 import time
 from collections.abc import Mapping
 
+from core.bounded_calls import BoundedCalls
 from core.errors import UnavailableError
 from core.ingress_keys import hashed
 from core.ingress_ledger import PartnerRecords
-from pipeline.brief_calls import BriefCalls
+from core.own_thread import in_own_thread
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.external import ExternalDoor
@@ -25,7 +26,15 @@ RETRY_SECONDS = 1.0
 PATIENCE = 2.0
 """Seconds that a request with a key waits at most for the keys of a new configuration."""
 
+BRIEF_SECONDS = 2.0
+"""Seconds that Postgres has to answer while a partner waits."""
+
 log = logging.getLogger(__name__)
+
+
+def brief_calls() -> BoundedCalls:
+    """What a partner's request asks Postgres: none waits behind one that hangs."""
+    return BoundedCalls("partners", threads=4, waiting=64, seconds=BRIEF_SECONDS, late=1)
 
 
 class Partners:
@@ -35,16 +44,20 @@ class Partners:
     """
 
     def __init__(
-        self, configuration: Configuration, redis: RedisConnection, records: PartnerRecords
+        self,
+        configuration: Configuration,
+        redis: RedisConnection,
+        records: PartnerRecords,
+        calls: BoundedCalls,
     ) -> None:
-        """Connects to nothing."""
+        """Connects to nothing. `calls` carries the administrators' calls to Postgres."""
         self._configuration = configuration
         self._redis = redis
         self.records = records
         self.ring = KeyRing(self._find, time.monotonic)
-        self.desk = Desk(configuration, records, self.ring)
+        self.desk = Desk(configuration, records, self.ring, calls)
         self.owners = OwnerOutbox(redis, records.owners.confirm)
-        self._briefly = BriefCalls()
+        self._briefly = brief_calls()
         self._outdated = asyncio.Event()
         self._outdated.set()
         self._current = asyncio.Event()
@@ -83,7 +96,7 @@ class Partners:
             UnavailableError: when Postgres cannot be reached.
         """
         configured = [digest for digests in self._configured().values() for digest in digests]
-        await asyncio.to_thread(self.records.ledger.prune, days, configured)
+        await in_own_thread(self.records.ledger.prune, days, configured)
 
     def _configured(self) -> dict[str, list[str]]:
         """The hashes of the configuration's keys, by list."""
@@ -101,7 +114,7 @@ class Partners:
 
     async def _synced(self) -> bool:
         try:
-            await asyncio.to_thread(self.records.keys.sync, self._configured())
+            await in_own_thread(self.records.keys.sync, self._configured())
         except UnavailableError as error:
             log.debug("ingress keys wait for Postgres", extra={"cause": str(error)})
             return False

@@ -1,11 +1,11 @@
 """What partners' keys are used for, until it is written down."""
 
-import asyncio
 from datetime import UTC, date, datetime
 from uuid import UUID
 
 from core.errors import PatchcordError
 from core.ingress_ledger import IngressLedger, Used
+from core.own_thread import in_own_thread
 
 
 class UsageMeter:
@@ -36,7 +36,7 @@ class UsageMeter:
         while self._used:
             day, used = self._used.popitem()
             try:
-                await asyncio.to_thread(self._ledger.add_usage, day, used)
+                await in_own_thread(self._ledger.add_usage, day, used)
             except PatchcordError:
                 for key_id, each in used.items():
                     self._put_back(day, key_id, each)

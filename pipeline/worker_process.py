@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from core.errors import ConfigurationError, UnavailableError
+from core.own_thread import in_own_thread
 from core.settings import Settings, environment
 from pipeline import configuration as configurations
 from pipeline import elsewhere, service_connections
@@ -77,7 +78,7 @@ class WorkerProcess:
 
     async def run(self) -> None:
         """Work until stopped; waits for Redis when it is away."""
-        await self._connection.insist(lambda: asyncio.to_thread(self._lease.start))
+        await self._connection.insist(lambda: in_own_thread(self._lease.start))
         looking = asyncio.create_task(self._connections.look_after())
         try:
             await self._worker.run()
@@ -88,7 +89,7 @@ class WorkerProcess:
         """Go by the file as it is now; the service has found it good."""
         async with self._reloading:  # else an older file might be through with later
             try:
-                loaded = await asyncio.to_thread(self._load)
+                loaded = await in_own_thread(self._load)
             except ConfigurationError as error:
                 log.error("configuration not changed", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
                 return
@@ -120,7 +121,7 @@ class WorkerProcess:
 
     async def close(self) -> None:
         """Let go of everything."""
-        await asyncio.to_thread(self._lease.stop)
+        await in_own_thread(self._lease.stop)
         written = self._configuration.guests.storages.values()
         await self._calls.close_storages([*written, *self._finder.loaded])
         await self._connections.close()

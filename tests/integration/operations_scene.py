@@ -33,7 +33,7 @@ from pipeline.lists import lists_of
 from pipeline.operations import PipelineOperations
 from pipeline.store import VconStore
 from schemas.ingested import Ingested
-from tests.integration.pipeline_fixtures import Scene, a_vcon, both, configured
+from tests.integration.pipeline_fixtures import Scene, a_vcon, both, configured, postgres_calls
 
 EXPIRY, DEAD_EXPIRY, RUN_EXPIRY = 600, 900, 300
 MAX_DEPTH = 5
@@ -89,7 +89,7 @@ class Operations:
             self.intake,
             VconFinder(self.configuration, VconStore(self.redis), self.calls, EXPIRY),
             self.calls,
-            RunArchive(history),
+            RunArchive(history, postgres_calls()),
         )
 
     def configure(self, configuration: Configuration) -> None:

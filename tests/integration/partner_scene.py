@@ -31,6 +31,7 @@ from pipeline.modules import Guests
 from pipeline.partners import Partners
 from pipeline.service import PipelineService
 from schemas.ingress_key import Author, IngressKey, NewKey
+from tests.integration.pipeline_fixtures import postgres_calls
 
 ACTIONS = ActionRegistry.discover("actions")
 ADMIN = Author(actor="service:1")
@@ -49,7 +50,7 @@ class Street:
         self.configuration = Configuration(PipelineConfig(chains=chains), Guests())
         records = PartnerRecords(database)
         self.keys, self.ledger = records.keys, records.ledger
-        self.partners = Partners(self.configuration, redis, records)
+        self.partners = Partners(self.configuration, redis, records, postgres_calls())
         intake = Intake(redis, sorted_set="vcons", max_depth=100)
         self.partners.open_door(most_bytes, intake)
         self.own = Ingress(self.configuration, most_bytes, intake)

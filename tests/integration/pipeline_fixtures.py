@@ -17,6 +17,7 @@ import orjson
 import pytest
 from redis import Redis
 
+from core.bounded_calls import BoundedCalls
 from pipeline import calls as pipeline_calls
 from pipeline import chain as plan
 from pipeline import connection, keys
@@ -41,6 +42,11 @@ from schemas.run import Run
 
 PATIENCE = 20.0  # seconds; a ceiling, reached only when something is broken
 VCON_EXPIRY = 3600
+
+
+def postgres_calls() -> BoundedCalls:
+    """Carries calls to Postgres, as many as a test makes."""
+    return BoundedCalls("test", threads=4, waiting=1000, seconds=PATIENCE)
 
 
 def new_uuid() -> str:

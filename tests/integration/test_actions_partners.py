@@ -28,6 +28,7 @@ from pipeline.modules import Guests
 from pipeline.partners import Partners
 from schemas.deletion import Deletion
 from schemas.ingress_key import IngressKey
+from tests.integration.pipeline_fixtures import postgres_calls
 
 ACTIONS = ActionRegistry.discover("actions")
 LISTS = ("customer_data", "support_calls")
@@ -57,7 +58,7 @@ class Office:
         self.records = PartnerRecords(database)
         chains = {"main": Chain("main", ingress_lists=LISTS)}
         configuration = Configuration(PipelineConfig(chains=chains), Guests())
-        self.partners = Partners(configuration, redis, self.records)
+        self.partners = Partners(configuration, redis, self.records, postgres_calls())
         self.operations = Nothing()
         self._dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread)
 

@@ -9,7 +9,6 @@ import pytest
 
 from core.ingress_keys import IngressKeys
 from core.ingress_owners import VconOwners
-from pipeline import brief_calls
 from tests.integration.partner_scene import Street
 from tests.integration.pipeline_fixtures import a_vcon, new_uuid
 
@@ -63,7 +62,7 @@ async def test_a_postgres_that_says_nothing_is_as_good_as_away(
     await asyncio.to_thread(street.key, "secret-1")
     vcon, answer = a_vcon(), threading.Event()
     assert await street.code(vcon) == 200
-    monkeypatch.setattr(brief_calls, "LIMIT", 0.05)
+    street.partners._briefly.seconds = 0.05
     for part, name in ((IngressKeys, "find"), (VconOwners, "claim")):
         monkeypatch.setattr(part, name, lambda *_: answer.wait())
     ring = street.partners.ring

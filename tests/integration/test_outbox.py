@@ -22,7 +22,14 @@ from pipeline.connection import RedisConnection
 from pipeline.history import RunArchive
 from pipeline.outbox import RunOutbox
 from schemas.run import Run
-from tests.integration.pipeline_fixtures import PATIENCE, Scene, configured, link, storage
+from tests.integration.pipeline_fixtures import (
+    PATIENCE,
+    Scene,
+    configured,
+    link,
+    postgres_calls,
+    storage,
+)
 
 
 def a_run(**changes: Any) -> Run:
@@ -42,7 +49,7 @@ def a_run(**changes: Any) -> Run:
 @pytest.fixture
 def archive(migrated: Database) -> RunArchive:
     """The history in that database."""
-    return RunArchive(RunHistory(migrated))
+    return RunArchive(RunHistory(migrated), postgres_calls())
 
 
 def put(client: Redis, *runs: Run) -> None:
@@ -169,7 +176,7 @@ async def test_a_real_postgres_that_is_gone_is_only_unavailable(
     nowhere.initialize(database_settings.model_copy(update={"postgres_port": 1}))
     put(client, a_run())
     with pytest.raises(UnavailableError):
-        await RunOutbox(redis, RunArchive(RunHistory(nowhere)).write_runs).drain()
+        await RunOutbox(redis, RunArchive(RunHistory(nowhere), postgres_calls()).write_runs).drain()
     nowhere.close()
     assert client.llen(keys.HISTORY) == 1
 

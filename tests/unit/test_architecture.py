@@ -12,7 +12,7 @@ from tests.unit.source_files import ROOMS, ROOT, SERVICE, Source, service, sourc
 MAY_IMPORT: dict[str, str] = {
     "core": r"core|schemas",
     "pipeline": r"pipeline|schemas|flowlang"
-    r"|core\.(settings|errors|logs|metrics|spans|records|(run|ingress)_\w+|ports_relay)",
+    r"|core\.(bounded_calls|own_thread|settings|errors|logs|metrics|spans|records|(run|ingress)_\w+|ports_relay)",
     "actions": r"core\.(action_\w+|ports\w*)|schemas",
     "events": r"core\.(action_\w+|ports\w*)|schemas",
     "schemas": r"schemas|core\.action_schema",
@@ -108,6 +108,8 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "event_router",
             "alarm",
             "blocking_pool",
+            "bounded_calls",
+            "own_thread",
             "channel_counts",
             "handover",
             "suspects",
