@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+from core.action_response import ActionResponse
 from core.database import Database
 from core.run_history import RunHistory
 from core.settings import DatabaseSettings
@@ -21,6 +22,7 @@ from tests.integration.operations_scene import (
     GONE,
     MAX_DEPTH,
     Operations,
+    ask,
     operations,
     refused,
     told,
@@ -206,10 +208,12 @@ async def test_delete_vcon_where_one_storage_cannot(
     module.__dict__["save"] = lambda _uuid, _options: None
     monkeypatch.setitem(sys.modules, "test", module)
     vcon_uuid = await ops.ingest()
-    code, words = await refused(ops, "DeleteVcon", vcon_uuid=vcon_uuid, storages=["shelf"])
-    assert (code, words) == (
-        502,
-        "Removed from: redis. Not removed from shelf: it cannot delete: its module has no delete()",
+    answer = await ask(ops, "DeleteVcon", vcon_uuid=vcon_uuid, storages=["shelf"])
+    reason = "it cannot delete: its module has no delete()"
+    assert answer == ActionResponse(
+        status_code=502,
+        message=f"Removed from: redis. Not removed from shelf: {reason}",
+        fields={"deleted": {"redis": True}, "failed": {"shelf": reason}},
     )
     assert ops.left(vcon_uuid) == GONE
 
