@@ -12,6 +12,8 @@ def epoch_seconds(value: object) -> float | None:
     """A point in time as seconds since 1970, or None when it cannot be read as one.
 
     Takes ISO 8601 (no offset means UTC) and seconds or milliseconds since 1970, as number or text.
+    A moment that is outside the years 1 to 9999 in UTC only because of its offset becomes the
+    nearest one inside, since neither Python nor most databases can hold it.
     """
     if isinstance(value, str):
         return _from_text(value)
@@ -45,4 +47,5 @@ def _from_odd_text(text: str) -> float | None:
 
 
 def _utc(moment: datetime) -> float:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return min(max(seconds, float(_FIRST)), float(_LAST))

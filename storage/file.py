@@ -1,17 +1,24 @@
 """Keeps vCons as files.
 
 A file is `UUID.json` or `UUID.json.gz`. It is written beside its place and then renamed, so it is
-there whole or not at all; saving again replaces it. Folders that are missing are made; the
-permissions of others are left alone. A uuid that could be a path is refused.
+there whole or not at all. Saving again replaces it, wherever it lies: also when the vCon comes with
+another `created_at`, or the options say another place. Folders that are missing are made; the
+permissions of others are left alone.
+
+The place of each vCon is noted in the folder `.lookup`, as the text of a symbolic link, so that a
+save need not look into the folder of every day. A `path` that had files before there was a
+`.lookup`, or whose disk has no symbolic links, is looked through instead whenever a vCon is saved
+whose place is not noted.
 
 Reads the vCon, which is kept in the form of EGRESS_FORMAT_VERSION; writes nothing on it. Raises
-`LookupError` for a vCon that is not in Redis, `ValueError` for one that is too large or a uuid that
-is no plain name, and `OSError` when the disk does.
+`LookupError` for a vCon that is not in Redis, `ValueError` for one that is too large or a text that
+is not a uuid, and `OSError` when the disk does.
 """
 
 import gzip
+import logging
 import os
-import re
+import shutil
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
@@ -22,21 +29,29 @@ import orjson
 from pydantic import BeforeValidator, Field
 
 from lib.options import GuestOptions
-from lib.vcon_dates import created_at
+from lib.vcon_dates import created_at, day_folder
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import VconRedis
+from lib.vcon_uuid import required_uuid
 
 only_through_lib = True
 
+log = logging.getLogger(__name__)
+
 # Every system call lets go of the interpreter, and with many threads it may take long until it is
-# had again. So a save makes six, on names that are made up here, and no more.
+# had again. So a save makes six, on names that are made up here, and one more for a new vCon.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _PROCESS = uuid4().hex[:8]
 _drafts = count()
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _SUFFIXES = (".json", ".json.gz")
-_DAY = "[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
+_DAYS = tuple("[0-9]" * digits + "/[0-9][0-9]/[0-9][0-9]/" for digits in (4, 3, 2, 1))
+"""The folders of days; years before 1000 had fewer digits once."""
+_LOOKUP = ".lookup"
+_INCOMPLETE = "incomplete"
+"""A file in `.lookup` that says that there may be vCons which are not noted there."""
+
+_complete: dict[Path, bool] = {}
 
 
 def permissions(value: object) -> int:
@@ -87,17 +102,17 @@ type Given = Mapping[str, Any] | Options | None
 
 
 def save(vcon_uuid: str, opts: Given = None) -> None:
-    """Write the vCon as it is now in Redis."""
-    options = Options.of(opts)
-    name = _plain(vcon_uuid)
+    """Write the vCon as it is now in Redis, and remove the file that it replaces."""
+    options, name = Options.of(opts), required_uuid(vcon_uuid)
     document = VconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
     content = _content(document, options)
-    folder = options.path / (_day(document) if options.organize_by_date else "")
-    suffix, other = reversed(_SUFFIXES) if options.compression else _SUFFIXES
-    _write(folder, f"{name}{suffix}", content, options)
-    (folder / f"{name}{other}").unlink(missing_ok=True)
+    place = _place(document, name, options)
+    noted = _noted_place(name, options)
+    _write(options.path / place, content, options)
+    if noted != place:
+        _replace(name, noted, place, options)
 
 
 def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
@@ -116,6 +131,7 @@ def delete(vcon_uuid: str, opts: Given = None) -> bool:
     files = _files(vcon_uuid, opts)
     for file in files:
         file.unlink(missing_ok=True)
+    _entry(Options.of(opts).path, required_uuid(vcon_uuid)).unlink(missing_ok=True)
     return bool(files)
 
 
@@ -131,13 +147,6 @@ def make_folder(folder: Path, mode: int) -> None:
     folder.chmod(mode)  # mkdir(mode) would be subject to the umask
 
 
-def _plain(vcon_uuid: str) -> str:
-    """The uuid, if it can be the name of a file and nothing more: no path, no pattern."""
-    if not _PLAIN_NAME.fullmatch(vcon_uuid):
-        raise ValueError(f"not a vCon uuid: {vcon_uuid!r:.80}")
-    return vcon_uuid
-
-
 def _content(document: dict[str, Any], options: Options) -> bytes:
     text = orjson.dumps(to_configured_legacy(document))
     limit = options.max_file_size
@@ -146,27 +155,103 @@ def _content(document: dict[str, Any], options: Options) -> bytes:
     return gzip.compress(text, mtime=0) if options.compression else text
 
 
-def _day(document: dict[str, Any]) -> str:
-    """The folder of the day on which the vCon was made: the same however often it is saved."""
-    made = created_at(document)
-    return "" if made is None else f"{made:%Y/%m/%d}"
+def _place(document: dict[str, Any], name: str, options: Options) -> str:
+    """Where the file goes, below the path: the same however often this vCon is saved."""
+    made = created_at(document) if options.organize_by_date else None
+    day = "" if made is None else f"{day_folder(made)}/"
+    return f"{day}{name}{_SUFFIXES[options.compression]}"
 
 
 def _files(vcon_uuid: str, opts: Given) -> list[Path]:
     """The files that hold a vCon, in the folder itself or in that of any day."""
-    name = _plain(vcon_uuid)
+    name = required_uuid(vcon_uuid)
     path = Options.of(opts).path
     return [
         file
         for suffix in _SUFFIXES
-        for pattern in (f"{name}{suffix}", f"{_DAY}/{name}{suffix}")
-        for file in path.glob(pattern)
+        for folder in ("", *_DAYS)
+        for file in path.glob(f"{folder}{name}{suffix}")
     ]
 
 
-def _write(folder: Path, name: str, content: bytes, options: Options) -> None:
+def _entry(path: Path, name: str) -> Path:
+    return path / _LOOKUP / name[-2:] / name[:-2]
+
+
+def _noted_place(name: str, options: Options) -> str | None:
+    """Where the vCon lies by what is noted; None for one whose place is not.
+
+    The folder of the notes is made before the first file: only then can it be told whether there
+    were files before it.
+    """
+    path = options.path
+    try:
+        place = str(_entry(path, name).readlink())
+    except OSError:
+        if path not in _complete:
+            _complete[path] = _has_all_places(options)
+        return None
+    is_ours = place.endswith(tuple(name + suffix for suffix in _SUFFIXES)) and ".." not in place
+    return place if is_ours else None
+
+
+def _has_all_places(options: Options) -> bool:
+    """Whether every vCon in the path is noted in `.lookup`; makes that folder."""
+    path = options.path
+    lookup = path / _LOOKUP
+    if not lookup.is_dir():
+        had_files = path.is_dir() and any(not each.name.startswith(".") for each in path.iterdir())
+        draft = path / f"{_LOOKUP}.{_PROCESS}.{next(_drafts)}"
+        make_folder(draft, options.dir_permissions)
+        if had_files:
+            (draft / _INCOMPLETE).touch()
+        try:
+            draft.rename(lookup)
+        except OSError:  # another process was quicker
+            shutil.rmtree(draft)
+    return not (lookup / _INCOMPLETE).exists()
+
+
+def _replace(name: str, noted: str | None, place: str, options: Options) -> None:
+    """Note where the vCon lies now, and remove what is left of it elsewhere."""
+    path = options.path
+    if noted is None and _complete.get(path):
+        older = []
+    else:
+        older = _files(name, options) if noted is None else [path / noted]
+    for file in older:
+        if file != path / place:
+            file.unlink(missing_ok=True)
+    _note_place(name, place, options)
+
+
+def _note_place(name: str, place: str, options: Options) -> None:
+    entry = _entry(options.path, name)
+    draft = entry.with_name(f".{entry.name}.{_PROCESS}.{os.getpid()}.{next(_drafts)}")
+    try:
+        try:
+            _link(place, entry, options)
+        except FileExistsError:
+            draft.symlink_to(place)
+            draft.replace(entry)
+    except OSError as error:  # a disk without symbolic links: look through it from now on
+        log.warning("place of a vCon not noted", extra={"vcon": name, "error": str(error)})
+        (options.path / _LOOKUP / _INCOMPLETE).touch()
+        _complete[options.path] = False
+
+
+def _link(place: str, entry: Path, options: Options) -> None:
+    try:
+        entry.symlink_to(place)
+    except FileNotFoundError:
+        make_folder(entry.parent, options.dir_permissions)
+        entry.symlink_to(place)
+
+
+def _write(file: Path, content: bytes, options: Options) -> None:
     """Write a file beside its place and put it there in one step; missing folders are made."""
-    draft = folder / f".{name}.{_PROCESS}.{os.getpid()}.{next(_drafts)}.tmp"
+    folder = file.parent
+    draft = folder / f".{file.name}.{_PROCESS}.{os.getpid()}.{next(_drafts)}.tmp"
     try:
         descriptor = os.open(draft, _NEW, options.file_permissions)
     except FileNotFoundError:
@@ -177,7 +262,7 @@ def _write(folder: Path, name: str, content: bytes, options: Options) -> None:
             _fill(descriptor, content, options)
         finally:
             os.close(descriptor)
-        draft.replace(folder / name)
+        draft.replace(file)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

@@ -6,7 +6,7 @@ milliseconds of them and no time zone, and read back they are the same moments i
 cannot be read stays the text it was. Each process keeps one client for each set of options.
 
 Reads the vCon, which is kept in the form of EGRESS_FORMAT_VERSION; writes nothing on it. Raises
-`LookupError` for a vCon that is not in Redis, and
+`LookupError` for a vCon that is not in Redis, `ValueError` for a text that is not a uuid, and
 `pymongo.errors.PyMongoError` when the database does; errors and log lines do not have the URL.
 """
 
@@ -22,6 +22,7 @@ from lib import http_client
 from lib.options import GuestOptions
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
+from lib.vcon_uuid import required_uuid
 
 __all__ = ["Options", "close", "delete", "get", "only_through_lib", "save"]
 
@@ -50,13 +51,14 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
     # Replaced and not updated: what the vCon has lost must not stay.
-    kept_document = {**with_dates(to_configured_legacy(document), as_date), "_id": vcon_uuid}
-    await _collection(Options.of(opts)).replace_one({"_id": vcon_uuid}, kept_document, upsert=True)
+    found_by = {"_id": required_uuid(vcon_uuid)}
+    kept_document = {**with_dates(to_configured_legacy(document), as_date), **found_by}
+    await _collection(Options.of(opts)).replace_one(found_by, kept_document, upsert=True)
 
 
 async def get(vcon_uuid: str, opts: Given = None) -> Document | None:
     """The vCon as it was saved last, or None."""
-    found = await _collection(Options.of(opts)).find_one({"_id": vcon_uuid})
+    found = await _collection(Options.of(opts)).find_one({"_id": required_uuid(vcon_uuid)})
     if found is None:
         return None
     found.pop("_id")
@@ -65,7 +67,7 @@ async def get(vcon_uuid: str, opts: Given = None) -> Document | None:
 
 async def delete(vcon_uuid: str, opts: Given = None) -> bool:
     """Remove the vCon; False when it was not there."""
-    outcome = await _collection(Options.of(opts)).delete_one({"_id": vcon_uuid})
+    outcome = await _collection(Options.of(opts)).delete_one({"_id": required_uuid(vcon_uuid)})
     return outcome.deleted_count > 0
 
 
@@ -91,14 +93,14 @@ def with_dates(document: Document, converted: Callable[[object], object]) -> Doc
 
 
 def as_date(value: object) -> object:
-    """The moment that a text says, in UTC where it does not say where; else the value itself."""
+    """The moment that a text says, in UTC; the value itself if MongoDB's client cannot hold it."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        moment = None
-    if moment is None:
+        if moment is None:
+            return value
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter: outside the years 1 to 9999 in UTC
         return value
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def as_text(value: object) -> object:

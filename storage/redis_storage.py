@@ -2,7 +2,8 @@
 
 A vCon is the text `PREFIX:UUID`, its JSON, and goes after `expires` seconds; saving again starts
 anew. Reads the vCon, which is kept in the form of EGRESS_FORMAT_VERSION; writes nothing on it.
-Raises `LookupError` for a vCon that is not in Redis, and what Redis raises when it is away.
+Raises `LookupError` for a vCon that is not in Redis, `ValueError` for a text that is not a uuid,
+and what Redis raises when it is away.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from lib.options import GuestOptions
 from lib.redis_mgr import get_client
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import VconRedis
+from lib.vcon_uuid import required_uuid
 
 only_through_lib = True
 
@@ -27,7 +29,7 @@ class Options(GuestOptions):
 
     def key(self, vcon_uuid: str) -> str:
         """The name of a vCon."""
-        return f"{self.prefix}:{vcon_uuid}"
+        return f"{self.prefix}:{required_uuid(vcon_uuid)}"
 
 
 type Given = Mapping[str, Any] | Options | None

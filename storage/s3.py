@@ -1,21 +1,32 @@
 """Keeps vCons in a bucket of Amazon's S3, or of a server that speaks the same.
 
 A vCon is the object `YYYY/MM/DD/UUID.vcon`, by the day it was made, and `lookup/UUID.txt` says
-which day that is; both lie under `s3_path` where there is one. Saving again replaces them. The
-layout is vcon-server's, so an existing bucket can be used further. Each process keeps one client
-for each set of options. Keys may be left out where AWS has its own way to give them to the machine,
-and `AWS_ENDPOINT_URL` counts where there is no `endpoint_url`.
+which day that is; both lie under `s3_path` where there is one. Saving again replaces them, also
+when the vCon comes with another `created_at`: the object of the old day is deleted. The layout is
+vcon-server's, so an existing bucket can be used further. Each process keeps one client for each set
+of options. Keys may be left out where AWS has its own way to give them to the machine, and
+`AWS_ENDPOINT_URL` counts where there is no `endpoint_url`.
 
-Reads the vCon, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis, and
-botocore's errors when S3 says no or cannot be reached, after the two repeats that botocore makes by
-itself (its mode `standard`).
+The rights needed are `s3:PutObject`, `s3:GetObject` and `s3:DeleteObject` on the objects and
+`s3:ListBucket` on the bucket. Without the last one S3 answers 403 instead of 404 for an object that
+is not there. A save then goes on with a warning, since it cannot know of an older object; `get` and
+`delete` fail with an error that says so. In a bucket with versioning, what is replaced or deleted
+stays as an old version until the bucket's lifecycle rules remove it.
+
+Reads the vCon, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis,
+`ValueError` for a text that is not a uuid, `PermissionError` when S3 answers 403 to a read, and
+botocore's errors when S3 refuses otherwise or cannot be reached, after the two repeats that
+botocore makes by itself (its mode `standard`).
 """
 
+import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import boto3
 import orjson
@@ -24,14 +35,21 @@ from botocore.exceptions import ClientError
 from pydantic import Field, SecretStr
 
 from lib.options import GuestOptions
-from lib.vcon_dates import created_at
+from lib.vcon_dates import created_at, day_folder
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import VconRedis
+from lib.vcon_uuid import required_uuid
 
 only_through_lib = True
 
+log = logging.getLogger(__name__)
+
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a connection."""
+AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+"""How the names of Amazon's own servers end."""
+
+type Checksums = Literal["when_required", "when_supported"]
 
 
 class Options(GuestOptions):
@@ -44,6 +62,12 @@ class Options(GuestOptions):
     endpoint_url: str = Field("", description="where the server is, if it is not Amazon's")
     s3_path: str = Field("", description="where in the bucket")
     timeout: float = Field(60, gt=0, description="+ seconds without anything from the server")
+    checksums: Checksums | None = Field(
+        None,
+        description="+ whether requests and answers carry checksums: `when_supported`, botocore's "
+        "default and ours for Amazon, or `when_required`, ours for other servers, many of which "
+        "refuse them",
+    )
     connections: int = Field(10, ge=1, description="+ the most connections that one process keeps")
 
     def key(self, name: str) -> str:
@@ -58,35 +82,54 @@ _lock = threading.Lock()
 _clients: dict[tuple[int, Options], Any] = {}
 
 
+@dataclass(frozen=True, slots=True)
+class _Lookup:
+    """What `lookup/UUID.txt` says: the day of the object to read, and every day that may have one.
+
+    The text is the day, as vcon-server has it. While a save moves a vCon to another day, the
+    metadata names both, so that a process that dies in between leaves no object behind that a
+    later save or delete cannot find.
+    """
+
+    day: str | None = None
+    days: frozenset[str] = frozenset()
+
+
 def save(vcon_uuid: str, opts: Given = None) -> None:
-    """Write the vCon as it is now in Redis."""
-    options = Options.of(opts)
+    """Write the vCon as it is now in Redis, and delete what it replaces."""
+    options, name = Options.of(opts), required_uuid(vcon_uuid)
     document = VconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
-    day = _day(document)
+    day, found = _day(document), _lookup_to_replace(options, name)
+    replaced = found.days - {day}
+    if found.day is None or replaced:
+        _put_lookup(options, name, found.day or day, found.days | {day})
     body = orjson.dumps(to_configured_legacy(document))
-    _put(options, f"{day}/{vcon_uuid}.vcon", body, "application/json")
-    _put(options, f"lookup/{vcon_uuid}.txt", day.encode(), "text/plain")
+    _put(options, _object(day, name), body, "application/json")
+    if replaced:
+        _put_lookup(options, name, day, found.days | {day})
+        _delete(options, (_object(old, name) for old in replaced))
+        _put_lookup(options, name, day, {day})
 
 
 def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
     """The vCon as it was saved last, or None."""
-    options = Options.of(opts)
-    day = _content(options, f"lookup/{vcon_uuid}.txt")
-    content = day and _content(options, f"{day.decode().strip()}/{vcon_uuid}.vcon")
+    options, name = Options.of(opts), required_uuid(vcon_uuid)
+    day = _lookup(options, name).day
+    content = day and _content(options, _object(day, name))
     document = orjson.loads(content) if content else None
     return document if isinstance(document, dict) else None
 
 
 def delete(vcon_uuid: str, opts: Given = None) -> bool:
-    """Remove the vCon; False when it was not there."""
-    options = Options.of(opts)
-    day = _content(options, f"lookup/{vcon_uuid}.txt")
-    if day is None:
+    """Remove the vCon from every day that may have it; False when it was not there."""
+    options, name = Options.of(opts), required_uuid(vcon_uuid)
+    found = _lookup(options, name)
+    if found.day is None:
         return False
-    for name in (f"{day.decode().strip()}/{vcon_uuid}.vcon", f"lookup/{vcon_uuid}.txt"):
-        _client(options).delete_object(Bucket=options.aws_bucket, Key=options.key(name))
+    _delete(options, (_object(day, name) for day in found.days))
+    _delete(options, [_lookup_key(name)])
     return True
 
 
@@ -104,25 +147,84 @@ def _day(document: dict[str, Any]) -> str:
         made = datetime.fromisoformat(document["created_at"])
     except (KeyError, TypeError, ValueError):
         made = created_at(document) or datetime.fromtimestamp(0).astimezone()
-    return f"{made:%Y/%m/%d}"
+    return day_folder(made)
 
 
-def _put(options: Options, name: str, body: bytes, kind: str) -> None:
+def _object(day: str, name: str) -> str:
+    return f"{day}/{name}.vcon"
+
+
+def _lookup_key(name: str) -> str:
+    return f"lookup/{name}.txt"
+
+
+def _lookup_to_replace(options: Options, name: str) -> _Lookup:
+    """What a save replaces; without the right to know, nothing, since the vCon must be kept."""
+    try:
+        return _lookup(options, name)
+    except PermissionError as error:
+        log.warning(
+            "older object of the vCon not looked for",
+            extra={"storage": "storage.s3", "vcon": name, "error": str(error)},
+        )
+        return _Lookup()
+
+
+def _lookup(options: Options, name: str) -> _Lookup:
+    answer = _get(options, _lookup_key(name))
+    if answer is None:
+        return _Lookup()
+    with answer["Body"] as stream:
+        day = stream.read().decode().strip()
+    return _Lookup(day, frozenset([day, *answer["Metadata"].get("days", "").split()]))
+
+
+def _put_lookup(options: Options, name: str, day: str, days: Iterable[str]) -> None:
+    more = " ".join(sorted(set(days) - {day}))
+    metadata = {"days": more} if more else {}
+    _put(options, _lookup_key(name), day.encode(), "text/plain", metadata)
+
+
+def _put(
+    options: Options, name: str, body: bytes, kind: str, metadata: Mapping[str, str] | None = None
+) -> None:
     where = {"Bucket": options.aws_bucket, "Key": options.key(name)}
-    _client(options).put_object(**where, Body=body, ContentType=kind)
+    _client(options).put_object(**where, Body=body, ContentType=kind, Metadata=metadata or {})
+
+
+def _delete(options: Options, names: Iterable[str]) -> None:
+    for name in names:
+        _client(options).delete_object(Bucket=options.aws_bucket, Key=options.key(name))
 
 
 def _content(options: Options, name: str) -> bytes | None:
-    where = {"Bucket": options.aws_bucket, "Key": options.key(name)}
-    try:
-        answer = _client(options).get_object(**where)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-            return None
-        raise
+    answer = _get(options, name)
+    if answer is None:
+        return None
     with answer["Body"] as stream:
         content: bytes = stream.read()
         return content
+
+
+def _get(options: Options, name: str) -> dict[str, Any] | None:
+    """The answer to a read, its body still to be read; None when the object is not there.
+
+    Raises:
+        PermissionError: when S3 answers 403.
+    """
+    key = options.key(name)
+    try:
+        answer: dict[str, Any] = _client(options).get_object(Bucket=options.aws_bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+            return None
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 403:
+            raise PermissionError(
+                f"S3 answered 403 for {key}: the right s3:GetObject is missing, or the object is "
+                "not there and s3:ListBucket is missing, without which S3 does not say so"
+            ) from error
+        raise
+    return answer
 
 
 def _client(options: Options) -> Any:
@@ -135,17 +237,30 @@ def _client(options: Options) -> Any:
 
 
 def _made(options: Options) -> Any:
+    """A client; with checksums only where the server is Amazon's, unless the options decide."""
+    if options.checksums is not None or options.endpoint_url:
+        return _new_client(options, options.checksums or "when_required")
+    client = _new_client(options, None)
+    if (urlsplit(client.meta.endpoint_url).hostname or "").endswith(AMAZON):
+        return client
+    client.close()  # AWS_ENDPOINT_URL or a profile names another server
+    return _new_client(options, "when_required")
+
+
+def _new_client(options: Options, checksums: Checksums | None) -> Any:
     given = {
         "aws_access_key_id": options.aws_access_key_id.get_secret_value(),
         "aws_secret_access_key": options.aws_secret_access_key.get_secret_value(),
         "region_name": options.aws_region,
         "endpoint_url": options.endpoint_url,
     }
+    names = ("request_checksum_calculation", "response_checksum_validation")
     config = Config(
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=options.timeout,
         max_pool_connections=options.connections,
         retries={"mode": "standard"},
+        **(dict.fromkeys(names, checksums) if checksums else {}),
     )
     # A session of its own: the default one must not be used by several threads.
     session = boto3.session.Session()

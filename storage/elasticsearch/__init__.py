@@ -3,9 +3,9 @@
 Each party, attachment, analysis and dialog is a document of its own, with the id `UUID_NUMBER` and,
 beside what it has itself, `vcon_id`, `started_at` (when the first dialog began, or else when the
 vCon was made) and `tenant_id`, if the vCon has an attachment `tenant` with an `id`. JSON texts
-become objects. Saving again replaces each part that is there again; parts that the vCon no longer
-has, and those of another role, purpose or type than before, stay until it is deleted, as with
-vcon-server. The indexes are vcon-server's, after `index_prefix`:
+become objects. Saving again replaces them: parts that the vCon no longer has, and those that had
+another role, purpose or type before, are deleted. Which parts a vCon has is noted in one document
+of an index of its own. The other indexes are vcon-server's, after `index_prefix`:
 
 | index | what |
 |---|---|
@@ -13,10 +13,12 @@ vcon-server. The indexes are vcon-server's, after `index_prefix`:
 | `vcon_attachments_PURPOSE` | attachments, by purpose |
 | `vcon_analysis_TYPE` | analyses, by type |
 | `vcon_dialog` | dialogs |
+| `patchcord_parts` | which parts there are, by the uuid of the vCon |
 
 Elasticsearch 8 is meant. Certificates are checked unless `verify_certs` is off. Reads the vCon,
-writes nothing on it. Raises `LookupError` for a vCon that is not in Redis, and `VendorError` when
-the server cannot be reached or refuses a part. The vCon cannot be read back from its parts.
+writes nothing on it. Raises `LookupError` for a vCon that is not in Redis, `ValueError` for a text
+that is not a uuid, and `VendorError` when the server cannot be reached or refuses a part. The vCon
+cannot be read back from its parts.
 """
 
 from collections.abc import Mapping
@@ -29,8 +31,15 @@ from lib import http_client
 from lib.patience import VendorError, ask
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
+from lib.vcon_uuid import required_uuid
 from storage.elasticsearch.options import Options
-from storage.elasticsearch.parts import operations
+from storage.elasticsearch.parts import (
+    documents,
+    note_of,
+    notes_index,
+    operations,
+    places_in,
+)
 
 __all__ = ["Options", "close", "delete", "only_through_lib", "save"]
 
@@ -42,35 +51,64 @@ type Given = Mapping[str, Any] | Options | None
 
 
 async def save(vcon_uuid: str, opts: Given = None) -> None:
-    """Index the parts of the vCon as it is now in Redis, in one request."""
-    options = Options.of(opts)
+    """Index the parts of the vCon as it is now in Redis, and delete those that it had before.
+
+    The note of the last save's parts is read by id, which sees what has just been written; a query
+    sees it a second later. While parts are replaced the note names both the old and the new ones,
+    so that a later save finds all of them, wherever this one ends.
+    """
+    options, name = Options.of(opts), required_uuid(vcon_uuid)
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
-    asked = operations(to_configured_legacy(document), options.index_prefix.strip())
-    if not asked:
-        return
-    client = _client(options)
-    answer = await ask(lambda: client.bulk(operations=asked), options.patience, SERVER)
-    if answer["errors"]:
-        raise VendorError(f"{SERVER} refused {_refusals(answer['items'])}")
+    prefix = options.index_prefix.strip()
+    parts = documents(to_configured_legacy(document), prefix)
+    noted = places_in(await _note(options, prefix, name), name)
+    gone = noted - parts.keys()
+    note_place = (notes_index(prefix), name)
+    note = {note_place: note_of(parts)} if noted != parts.keys() else {}
+    if gone:
+        await _bulk(options, operations({note_place: note_of(noted | parts.keys())}))
+        await _bulk(options, operations(parts, sorted(gone)))
+        await _bulk(options, operations(note))
+    elif asked := operations({**parts, **note}):
+        await _bulk(options, asked)
 
 
 async def delete(vcon_uuid: str, opts: Given = None) -> bool:
     """Remove all parts of the vCon; False when there were none."""
-    options = Options.of(opts)
-    client = _client(options)
+    options, name = Options.of(opts), required_uuid(vcon_uuid)
+    client, prefix = _client(options), options.index_prefix.strip()
+    indexes: dict[str, Any] = {"index": f"{prefix}vcon*", "ignore_unavailable": True}
+    # A query sees only what was there at the last refresh, which is up to a second ago.
+    await ask(lambda: client.indices.refresh(**indexes), options.patience, SERVER)
     answer = await ask(
         lambda: client.delete_by_query(
-            index=f"{options.index_prefix.strip()}vcon*",
+            **indexes,
             # All of the uuid, in its order: `match` would be content with one part of it.
-            query={"match_phrase": {"vcon_id": vcon_uuid}},
-            ignore_unavailable=True,
+            query={"match_phrase": {"vcon_id": name}},
             refresh=True,
         ),
         *(options.patience, SERVER),
     )
+    await _bulk(options, operations({}, [(notes_index(prefix), name)]))
     return bool(answer["deleted"])
+
+
+async def _note(options: Options, prefix: str, name: str) -> object:
+    """The note of the vCon's parts; None when there is none."""
+    client = _client(options).options(ignore_status=404)
+    answer = await ask(
+        lambda: client.get(index=notes_index(prefix), id=name), options.patience, SERVER
+    )
+    return answer.body.get("_source") if isinstance(answer.body, dict) else None
+
+
+async def _bulk(options: Options, asked: list[dict[str, Any]]) -> None:
+    client = _client(options)
+    answer = await ask(lambda: client.bulk(operations=asked), options.patience, SERVER)
+    if answer["errors"]:
+        raise VendorError(f"{SERVER} refused {_refusals(answer['items'])}")
 
 
 async def close() -> None:
@@ -80,7 +118,8 @@ async def close() -> None:
 
 def _refusals(items: list[dict[str, Any]]) -> str:
     """How many parts were refused, and why the first was; never what is in it."""
-    failed = [item["index"] for item in items if "error" in item["index"]]
+    outcomes = [outcome for item in items for outcome in item.values()]
+    failed = [outcome for outcome in outcomes if "error" in outcome]
     first = failed[0]["error"].get("type", "")
     return f"{len(failed)} of {len(items)} parts, the first ({failed[0]['_index']}) for {first}"
 

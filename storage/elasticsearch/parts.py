@@ -1,7 +1,7 @@
 """A vCon as the documents of its parts."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -12,15 +12,52 @@ type Document = dict[str, Any]
 _NOT_IN_A_NAME = re.compile(r'[\\/*?"<>| ,#:]')
 
 
-def operations(document: Document, prefix: str) -> list[Document]:
-    """What a bulk request says of a vCon: for each part where it goes, then the part."""
+type Place = tuple[str, str]
+"""The index and the id of a part's document."""
+
+
+def documents(document: Document, prefix: str) -> dict[Place, Document]:
+    """The document of each part of a vCon, by its place."""
     vcon_uuid, shared = document["uuid"], _shared(document)
+    return {
+        (_index(f"{prefix}vcon_{name}"), f"{vcon_uuid}_{number}"): {**part, **shared}
+        for name, number, part in _parts(document)
+    }
+
+
+def operations(kept: Mapping[Place, Document], removed: Iterable[Place] = ()) -> list[Document]:
+    """What a bulk request says: which documents to write and which to delete."""
     asked: list[Document] = []
-    for name, number, part in _parts(document):
-        index = _NOT_IN_A_NAME.sub("_", f"{prefix}vcon_{name}".lower())
-        asked.append({"index": {"_index": index, "_id": f"{vcon_uuid}_{number}"}})
-        asked.append({**part, **shared})
-    return asked
+    for (index, name), part in kept.items():
+        asked += [{"index": {"_index": index, "_id": name}}, part]
+    return asked + [{"delete": {"_index": index, "_id": name}} for index, name in removed]
+
+
+def notes_index(prefix: str) -> str:
+    """The index that notes which parts each vCon has; `vcon*` does not match it."""
+    return _index(f"{prefix}patchcord_parts")
+
+
+def note_of(places: Iterable[Place]) -> Document:
+    """A note of the places of one vCon's parts: for each index a text with it and its numbers."""
+    numbers: dict[str, list[str]] = {}
+    for index, name in sorted(places):
+        numbers.setdefault(index, []).append(name.rpartition("_")[2])
+    return {"parts": [" ".join([index, *each]) for index, each in numbers.items()]}
+
+
+def places_in(note: object, vcon_uuid: str) -> set[Place]:
+    """The places that a note names; none for a note that is not there."""
+    parts = note.get("parts", []) if isinstance(note, dict) else []
+    return {
+        (index, f"{vcon_uuid}_{number}")
+        for index, *numbers in map(str.split, parts)
+        for number in numbers
+    }
+
+
+def _index(name: str) -> str:
+    return _NOT_IN_A_NAME.sub("_", name.lower())
 
 
 def _parts(document: Document) -> Iterator[tuple[str, int, Document]]:

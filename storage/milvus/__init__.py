@@ -40,7 +40,11 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
     text = text_of(document)
     there = await asyncio.to_thread(collection.has, options, vcon_uuid)
-    if not text or (there and options.skip_if_exists):
+    if there and options.skip_if_exists:
+        return
+    if not text:
+        if there:  # it said something when it was saved before
+            await asyncio.to_thread(collection.remove, options, vcon_uuid)
         return
     row = {
         **facts(document, text),

@@ -1,16 +1,14 @@
 """The collection, through Milvus's own client, which waits: call these in threads."""
 
 import os
-import re
 import threading
 from typing import Any
 
 from pymilvus import DataType, MilvusClient
 
+from lib.vcon_uuid import required_uuid
 from storage.milvus.options import Options
 from storage.milvus.texts import LONGEST
-
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 
 _lock = threading.Lock()
 _clients: dict[tuple[int, str, str], MilvusClient] = {}
@@ -57,9 +55,7 @@ def close() -> None:
 
 def _where(vcon_uuid: str) -> str:
     # The server takes one text, not a text and its values.
-    if not _PLAIN.fullmatch(vcon_uuid):
-        raise ValueError(f"not a plain uuid: {vcon_uuid!r:.80}")
-    return f'vcon_uuid == "{vcon_uuid}"'
+    return f'vcon_uuid == "{required_uuid(vcon_uuid)}"'
 
 
 def _client(options: Options) -> MilvusClient:

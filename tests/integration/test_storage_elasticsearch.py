@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,9 +14,11 @@ import pytest
 from lib import vcon_egress_compat
 from lib.patience import VendorError
 from pipeline.store import VconStore
+from storage.elasticsearch.parts import documents
 from tests.canaries import canary
 from tests.guests.scene import Later, canonical, connected
-from tests.integration.http_stand_in import StandIn
+from tests.integration.elasticsearch_stand_in import ElasticStandIn
+from tests.integration.http_stand_in import StandIn, stand_in
 from tests.integration.vendors_scene import FAULTS, QUICK, SHORT, transcribed
 
 elasticsearch = Later("storage.elasticsearch")
@@ -51,10 +54,13 @@ def indexed(vendors: StandIn) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 async def test_each_part_is_a_document(vendors: StandIn, options: dict[str, Any]) -> None:
-    """In vcon-server's indexes and under its ids, with what is shared, in one request."""
+    """In vcon-server's indexes and under its ids, with what they share; noted in one request."""
     await elasticsearch.save(UUID, options | {"index_prefix": "test_"})
-    assert [urlsplit(path).path for path, _, _ in vendors.got] == ["/_bulk"]
+    notes = f"/test_patchcord_parts/_doc/{UUID}"
+    assert [urlsplit(path).path for path, _, _ in vendors.got] == [notes, "/_bulk"]
     documents = indexed(vendors)
+    note = documents.pop(("test_patchcord_parts", UUID))
+    assert note["parts"][0] == "test_vcon_analysis_transcript 0"
     assert list(documents) == [
         ("test_vcon_parties_customer", f"{UUID}_0"),
         ("test_vcon_parties_agent", f"{UUID}_1"),
@@ -77,7 +83,7 @@ async def test_a_server_is_asked_as_its_options_say(
     await elasticsearch.save(UUID, options)
     await elasticsearch.save(UUID, options | {"api_key": PASSWORD})
     kinds = [headers["authorization"].split()[0] for _, headers, _ in vendors.got]
-    assert kinds == ["Basic", "ApiKey"]
+    assert kinds == ["Basic", "Basic", "ApiKey", "ApiKey"]
 
 
 async def test_a_vcon_without_dialogs_is_findable_too(
@@ -90,6 +96,7 @@ async def test_a_vcon_without_dialogs_is_findable_too(
     await elasticsearch.save(document["uuid"], options)
     documents = indexed(vendors)
     assert ("vcon_parties_vip_caller", f"{document['uuid']}_0") in documents
+    documents.pop(("patchcord_parts", document["uuid"]))
     assert {part["started_at"] for part in documents.values()} == {document["created_at"]}
 
 
@@ -114,15 +121,15 @@ async def test_what_may_pass_is_asked_again(
     assert len(vendors.got) >= 2
 
 
-@pytest.mark.parametrize("answer", ["401", "404"])
+@pytest.mark.parametrize("answers", [["401"], ["ok", "401"], ["404", "404"]])
 async def test_a_refusal_is_an_error(
-    vendors: StandIn, options: dict[str, Any], answer: str
+    vendors: StandIn, options: dict[str, Any], answers: list[str]
 ) -> None:
-    """At once."""
-    vendors.answers = [answer]
-    with pytest.raises(VendorError, match=f"Elasticsearch answered {answer}"):
+    """At once; 404 for the note only means that there is none."""
+    vendors.answers = list(answers)
+    with pytest.raises(VendorError, match=f"Elasticsearch answered {answers[-1]}"):
         await elasticsearch.save(UUID, options)
-    assert len(vendors.got) == 1
+    assert len(vendors.got) == len(answers)
 
 
 @pytest.mark.parametrize("deleted", [5, 0])
@@ -135,8 +142,40 @@ async def test_delete_asks_for_the_whole_uuid(
     there = await elasticsearch.delete(UUID, options | {"index_prefix": "test_"})
     assert there is (deleted > 0)
     assert vendors.asked(path) == [{"query": {"match_phrase": {"vcon_id": UUID}}}]
-    query = parse_qs(urlsplit(vendors.got[0][0]).query)
+    query = parse_qs(urlsplit(vendors.got[1][0]).query)
     assert query == {"ignore_unavailable": ["true"], "refresh": ["true"]}
+
+
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"created_at": "2026-03-01T10:00:00Z", "dialog": []},
+    {"created_at": "2026-03-02T10:00:00Z", "parties": [{"name": "Ann", "role": "caller"}]},
+    {"created_at": "2026-03-03T10:00:00Z", "parties": [], "attachments": [], "analysis": []},
+    {"parties": [], "dialog": [], "attachments": [], "analysis": []},
+)
+
+
+@pytest.mark.parametrize("fails", [None, 2, 3, 4])
+async def test_a_vcon_that_changes_leaves_no_part(
+    store: VconStore, options: dict[str, Any], fails: int | None
+) -> None:
+    """Neither after a save, though the one before it ended at some request, nor after a delete."""
+    with stand_in(ElasticStandIn()) as server:
+        theirs = options | {"url": server.base, "retries": 0}
+        for number, change in enumerate(({}, *CHANGES, {})):
+            document = VCON | change
+            await store.put(document)
+            if fails is not None and number % 2:
+                server.answers = ["ok"] * (fails - 1) + ["500"]
+                with suppress(VendorError):
+                    await elasticsearch.save(UUID, theirs)
+                server.answers.clear()
+                continue
+            await elasticsearch.save(UUID, theirs)
+            places = server.documents.keys() - {("patchcord_parts", UUID)}
+            assert places == documents(document, "").keys()
+        assert await elasticsearch.delete(UUID, theirs)
+        assert server.documents == {}
+        assert not await elasticsearch.delete(UUID, theirs)
 
 
 async def test_others_find_the_old_form(

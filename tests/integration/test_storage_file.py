@@ -46,8 +46,14 @@ def options(folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def files(folder: Path) -> list[str]:
-    """All files below a folder, hidden ones too."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+    """All files below a folder, hidden ones too, but for the notes of where they lie."""
+    paths = (path for path in folder.rglob("*") if not path.is_dir())
+    return sorted(str(path.relative_to(folder)) for path in paths if ".lookup" not in path.parts)
+
+
+def notes(folder: Path) -> list[str]:
+    """The places that are noted."""
+    return [str(path.readlink()) for path in folder.rglob("*") if path.is_symlink()]
 
 
 def mode(path: Path) -> int:
@@ -105,6 +111,77 @@ def test_saving_again_replaces_the_file(tmp_path: Path) -> None:
     assert file.get(UUID, options(tmp_path)) == VCON
 
 
+MOVES: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("2026-03-01T10:00:00Z", {}, "2026/03/01/{}.json"),
+    ("0001-01-01T00:00:00Z", {}, "0001/01/01/{}.json"),
+    ("0001-01-01T00:00:00+14:00", {"compression": True}, "0001/01/01/{}.json.gz"),
+    ("9999-12-31T23:59:59-14:00", {}, "9999/12/31/{}.json"),
+    ("2026-03-02T10:00:00Z", {"organize_by_date": False}, "{}.json"),
+)
+"""Dates and options with which one vCon is saved in turn, and where it then lies."""
+
+
+def move(folder: Path) -> None:
+    """Save the vCon with each date and set of options; it lies in one place each time."""
+    for date, changes, place in MOVES:
+        moved = {**VCON, "created_at": date}
+        VconRedis().store_vcon_dict(moved)
+        opts = options(folder, **changes)
+        file.save(UUID, opts)
+        assert files(folder) == [f"made/vcons/{place.format(UUID)}"]
+        assert file.get(UUID, opts) == moved
+
+
+def check_removed(folder: Path) -> None:
+    """Nothing of the vCon is left after a delete."""
+    assert file.delete(UUID, options(folder))
+    assert files(folder) == []
+    assert notes(folder) == []
+
+
+def test_a_vcon_that_moves_to_another_place_leaves_nothing(tmp_path: Path) -> None:
+    """Neither at the old place after a save, nor anywhere after a delete."""
+    move(tmp_path)
+    assert notes(tmp_path) == [f"{UUID}.json"]
+    check_removed(tmp_path)
+
+
+def test_a_disk_without_symbolic_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folders of all days are looked through instead."""
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    move(tmp_path)
+    check_removed(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["2020/01/01", "1/01/01", ""])
+def test_files_from_before_places_were_noted(tmp_path: Path, place: str) -> None:
+    """They are found, replaced and removed, also those that had a year without leading zeros."""
+    old = tmp_path / "made" / "vcons" / place / f"{UUID}.json"
+    for removed in (False, True):
+        old.parent.mkdir(parents=True, exist_ok=True)
+        old.write_text(json.dumps(VCON))
+        assert file.get(UUID, options(tmp_path)) == VCON
+        if not removed:
+            move(tmp_path)
+        check_removed(tmp_path)
+
+
+def test_a_note_that_leads_out_of_the_path_is_not_followed(tmp_path: Path) -> None:
+    """A save removes nothing but files of the vCon inside the path."""
+    outside = tmp_path / "made" / f"{UUID}.json"
+    file.save(UUID, options(tmp_path))
+    outside.write_text("not ours")
+    [note] = [path for path in tmp_path.rglob("*") if path.is_symlink()]
+    note.unlink()
+    note.symlink_to(f"../{UUID}.json")
+    file.save(UUID, options(tmp_path))
+    assert outside.read_text() == "not ours"
+
+
 def test_a_compressed_file_is_gzip_and_the_same_each_time(tmp_path: Path) -> None:
     """Any tool can read it, and a copy of the folder need not copy it again."""
     file.save(UUID, options(tmp_path, compression=True))
@@ -118,7 +195,7 @@ def test_files_and_new_folders_have_the_configured_permissions(tmp_path: Path) -
     file.save(UUID, options(tmp_path, file_permissions="0o640", dir_permissions=0o750))
     made = [tmp_path / "made", *(tmp_path / "made").rglob("*")]
     assert {mode(path) for path in made if path.is_dir()} == {0o750}
-    assert len([path for path in made if path.is_dir()]) == 5
+    assert len([path for path in made if path.is_dir()]) == 7
     assert mode(tmp_path / "made/vcons" / DAY / f"{UUID}.json") == 0o640
 
 
@@ -165,7 +242,7 @@ def test_delete_removes_every_copy_and_says_whether_there_was_one(tmp_path: Path
     """Also one that lies where other settings had put it."""
     assert file.delete(UUID, options(tmp_path)) is False
     file.save(UUID, options(tmp_path))
-    file.save(UUID, options(tmp_path, organize_by_date=False, compression=True))
+    (tmp_path / "made" / "vcons" / f"{UUID}.json.gz").touch()
     assert len(files(tmp_path)) == 2
     assert file.delete(UUID, options(tmp_path)) is True
     assert files(tmp_path) == []
@@ -182,7 +259,7 @@ def test_a_vcon_that_is_not_in_redis_is_an_error(tmp_path: Path) -> None:
 def test_a_uuid_with_a_path_in_it_is_not_saved(tmp_path: Path) -> None:
     """Whatever is in Redis under that name."""
     VconRedis().store_vcon_dict({**VCON, "uuid": "../outside"})
-    with pytest.raises(ValueError, match="not a vCon uuid"):
+    with pytest.raises(ValueError, match="not a uuid"):
         file.save("../outside", options(tmp_path))
     assert files(tmp_path) == []
 

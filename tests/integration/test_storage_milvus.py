@@ -12,6 +12,7 @@ import pytest
 
 from lib.http_client import close
 from lib.patience import VendorError
+from lib.vcon_redis import AsyncVconRedis
 from tests.canaries import canary
 from tests.guests.scene import Later, canonical, connected
 from tests.integration.http_stand_in import StandIn
@@ -132,6 +133,20 @@ async def test_a_vcon_that_is_there_is_replaced_where_that_is_wanted(
     assert row["embedding"] == [1.0, 0.0, 0.0, 0.0]
 
 
+async def test_a_vcon_that_says_nothing_any_more_is_removed(
+    options: dict[str, Any],
+) -> None:
+    """Where a vCon that is saved again is to be replaced."""
+    await milvus.save(UUID, options)
+    await AsyncVconRedis().store_vcon_dict(
+        {**VCON, "parties": [], "dialog": [], "analysis": [], "attachments": []}
+    )
+    await milvus.save(UUID, options)
+    assert len(await asyncio.to_thread(rows)) == 1
+    await milvus.save(UUID, options | {"skip_if_exists": False})
+    assert await asyncio.to_thread(rows) == []
+
+
 async def test_without_a_vector_nothing_is_kept(options: dict[str, Any], vendors: StandIn) -> None:
     """No zeros are stored in its place."""
     vendors.answers = ["400"]
@@ -170,7 +185,7 @@ async def test_a_missing_collection_is_an_error(options: dict[str, Any]) -> None
 
 async def test_a_uuid_cannot_be_a_query(options: dict[str, Any]) -> None:
     """What is no plain name is not asked for."""
-    with pytest.raises(ValueError, match="not a plain uuid"):
+    with pytest.raises(ValueError, match="not a uuid"):
         await milvus.delete('x" or vcon_uuid != "', options)
 
 

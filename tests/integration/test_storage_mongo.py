@@ -111,6 +111,20 @@ async def test_delete_and_get_say_whether_there_was_anything(options: dict[str, 
     assert await mongo.get(UUID, options) is None
 
 
+@pytest.mark.parametrize(
+    "edge", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+)
+async def test_a_date_at_the_edge_of_the_calendar_is_kept(
+    options: dict[str, Any], store: VconStore, edge: str
+) -> None:
+    """One that is outside the years 1 to 9999 in UTC stays a text."""
+    await store.put(VCON | {"created_at": edge})
+    await mongo.save(UUID, options)
+    after = await mongo.get(UUID, options)
+    assert after is not None
+    assert datetime.fromisoformat(after["created_at"]) == datetime.fromisoformat(edge)
+
+
 @pytest.mark.parametrize("value", ["soon", 5, None])
 def test_a_date_that_cannot_be_read_stays_what_it_was(value: object) -> None:
     """It is no reason not to keep the vCon."""

@@ -140,6 +140,19 @@ async def test_saving_again_replaces_the_row(
     assert after[5:] == ("changed", changed)
 
 
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_vcon_that_moves_to_the_edge_of_the_calendar(
+    store: VconStore, options: dict[str, Any], date: str
+) -> None:
+    """It is saved, read as it was, and nothing is left of it after a delete."""
+    moved = {**VCON, "created_at": date}
+    await store.put(moved)
+    await postgres.save(UUID, options)
+    assert await postgres.get(UUID, options) == moved
+    assert await postgres.delete(UUID, options)
+    assert await postgres.get(UUID, options) is None
+
+
 async def test_a_nul_character_does_not_keep_a_vcon_from_being_stored(
     options: dict[str, Any],
 ) -> None:

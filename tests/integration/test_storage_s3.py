@@ -15,6 +15,7 @@ from pipeline.modules import load
 from pipeline.store import VconStore
 from tests.canaries import canary
 from tests.guests.scene import TAGGED, Later, canonical, connected, sample_names
+from tests.integration.http_stand_in import StandIn
 
 boto3 = Later("boto3")
 botocore = Later("botocore.exceptions")
@@ -77,6 +78,110 @@ async def test_the_layout_is_vcon_servers(options: dict[str, Any], bucket: Any) 
         assert sorted(objects(bucket)) == [KEY, f"lookup/{UUID}.txt"]
     assert json.loads(objects(bucket)[KEY]) == VCON
     assert objects(bucket)[f"lookup/{UUID}.txt"] == b"2025/02/28"
+
+
+DATES = ("2026-03-01T10:00:00Z", "2026-03-02T10:00:00Z", "0001-01-01T00:00:00+14:00")
+
+
+async def test_a_vcon_that_moves_to_another_day_leaves_nothing(
+    store: VconStore, options: dict[str, Any], bucket: Any
+) -> None:
+    """One object is there after each save, that of the last day, and none after the delete."""
+    for date in (*DATES, *DATES[::-1]):
+        moved = VCON | {"created_at": date}
+        await store.put(moved)
+        await save(options)
+        day = date[:10].replace("-", "/")
+        assert sorted(objects(bucket)) == [f"{day}/{UUID}.vcon", f"lookup/{UUID}.txt"]
+        assert await asyncio.to_thread(s3.get, UUID, options) == moved
+    assert await asyncio.to_thread(s3.delete, UUID, options)
+    assert objects(bucket) == {}
+
+
+@pytest.mark.parametrize("step", range(1, 7))
+async def test_a_save_that_ends_half_way_leaves_nothing_behind(
+    store: VconStore, options: dict[str, Any], bucket: Any, step: int
+) -> None:
+    """Whichever of its requests is the last, the vCon can be read; a later save or delete finds
+    all there is.
+    """
+    events, sent = s3._client(s3.Options.of(options)).meta.events, []
+
+    def stop(**_: Any) -> None:
+        sent.append(step)
+        if len(sent) == step:
+            raise InterruptedError
+
+    await store.put(VCON | {"created_at": DATES[0]})
+    await save(options)
+    await store.put(VCON | {"created_at": DATES[1]})
+    events.register("before-send.s3", stop)
+    try:
+        with pytest.raises(InterruptedError):
+            await save(options)
+    finally:
+        events.unregister("before-send.s3", stop)
+    kept = await asyncio.to_thread(s3.get, UUID, options)
+    assert kept is not None
+    assert kept["created_at"] in DATES[:2]
+    await store.put(VCON | {"created_at": DATES[2]})
+    if step % 2:
+        await save(options)
+        assert len(objects(bucket)) == 2
+    await asyncio.to_thread(s3.delete, UUID, options)
+    assert objects(bucket) == {}
+
+
+@pytest.mark.usefixtures("store")
+async def test_without_the_right_to_list(
+    vendors: StandIn, options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """S3 answers 403 for what is not there: a save goes on, a read and a delete name the right."""
+    theirs = options | {"endpoint_url": vendors.base}
+    vendors.answers.append("403")
+    await save(theirs)
+    assert vendors.methods == ["GET", "PUT", "PUT"]
+    assert "s3:ListBucket" in str(caplog.records[-1].__dict__["error"])
+    for function in (s3.get, s3.delete):
+        vendors.answers.append("403")
+        with pytest.raises(PermissionError, match="s3:ListBucket"):
+            await asyncio.to_thread(function, UUID, theirs)
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("checksums", "sent"), [(None, False), ("when_required", False), ("when_supported", True)]
+)
+async def test_other_servers_get_no_checksums_unless_asked_for(
+    vendors: StandIn, options: dict[str, Any], checksums: str | None, *, sent: bool
+) -> None:
+    """Many servers that speak S3 refuse requests that carry what botocore adds by default."""
+    theirs = options | {"endpoint_url": vendors.base, "checksums": checksums}
+    vendors.answers.append("404")
+    await save(theirs)
+    heads = [headers for _, headers, body in vendors.got if body]
+    odd = [
+        name
+        for headers in heads
+        for name in headers
+        if "checksum" in name or name == "x-amz-trailer" or headers[name] == "aws-chunked"
+    ]
+    assert len(heads) == 2
+    assert bool(odd) == sent
+
+
+@pytest.mark.parametrize(
+    ("url", "checked"), [("http://127.0.0.1:9", "when_required"), (None, "when_supported")]
+)
+def test_the_server_that_the_environment_names_counts(
+    monkeypatch: pytest.MonkeyPatch, url: str | None, checked: str
+) -> None:
+    """`AWS_ENDPOINT_URL` is another server, too; Amazon's own gets what botocore does."""
+    if url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    client = s3._made(s3.Options.of({**SECRETS, "aws_bucket": BUCKET, "aws_region": "us-east-1"}))
+    assert client.meta.config.request_checksum_calculation == checked
+    client.close()
 
 
 @pytest.mark.usefixtures("store")

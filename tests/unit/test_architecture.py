@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, str] = {
     "tracers": r"tracers|lib",
     "lib": r"lib|flowlang"
     r"|pipeline\.(connection|service_connections|deadline|store|document|elsewhere)"
-    r"|core\.(logs|metrics|spans)|schemas\.vcon",
+    r"|core\.(logs|metrics|spans)|schemas\.(vcon|uuids)",
     "flowlang": r"flowlang",
     "alembic": r"core\.(tables|settings|database\w*|migrations|errors)",
 }

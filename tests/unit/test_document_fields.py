@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from math import inf, isfinite, nan
 
 import pytest
@@ -88,3 +89,17 @@ def test_any_text_or_number_is_a_time_or_none(value):
     """Whatever is given, the answer is a finite number or None."""
     seconds = epoch_seconds(value)
     assert seconds is None or isfinite(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("0001-01-01T00:00:00+14:00", datetime(1, 1, 1, tzinfo=UTC)),
+        ("9999-12-31T23:59:59-14:00", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_outside_the_calendar_is_the_nearest_inside(text: str, moment: datetime) -> None:
+    """It can be turned into a date again, which is what storages do with it."""
+    seconds = epoch_seconds(text)
+    assert seconds is not None
+    assert datetime.fromtimestamp(seconds, UTC) == moment

@@ -37,7 +37,7 @@ def test_permissions_that_are_none_are_refused(value: object) -> None:
 def test_a_uuid_that_could_lead_elsewhere_is_refused(uuid: str) -> None:
     """Neither a path nor a pattern gets as far as the disk."""
     for function in (get, delete):
-        with pytest.raises(ValueError, match="not a vCon uuid"):
+        with pytest.raises(ValueError, match="not a uuid"):
             function(uuid, {"path": "/nonexistent"})
 
 
