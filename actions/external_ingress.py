@@ -10,13 +10,16 @@ from core.ports import Client
 
 
 class ExternalIngress(ActionRunner):
-    """200 `{uuid}`, for new and for equal content. The key is checked before the vCon is."""
+    """200 `{uuid}`, for new and for equal content. The key is checked before the vCon is.
+
+    `warnings` tell what is odd about the vCon, if anything is.
+    """
 
     needs_pipeline: ClassVar[bool] = True
     limits_size: ClassVar[bool] = True
     secret_fields: ClassVar[frozenset[str]] = frozenset({"api_key"})
 
-    vcon: SkipValidation[dict[str, Any]] = Field(description="The vCon")
+    vcon: SkipValidation[dict[str, Any] | str] = Field(description="The vCon")
     ingress_list: str = Field(description="The key's list")
     api_key: str = Field(description="Ingress key")
 
@@ -28,4 +31,5 @@ class ExternalIngress(ActionRunner):
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
         taken = await client.pipeline.ingest_external(self.vcon, self.ingress_list, self.api_key)
-        return ActionResponse(status_code=200, fields={"uuid": taken.uuid})
+        warnings = {"warnings": taken.warnings} if taken.warnings else {}
+        return ActionResponse(status_code=200, fields={"uuid": taken.uuid, **warnings})

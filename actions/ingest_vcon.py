@@ -7,18 +7,20 @@ from pydantic import Field
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.ports import Client
+from schemas.packed import GivenVcon
 
 
 class IngestVcon(ActionRunner):
     """Takes one vCon in and puts it into ingress lists: 201 `{uuid, ingress_lists}`.
 
     The same content again is 200 with `duplicate`: nothing changes but for lists not served yet.
+    `warnings` tell what is odd about the vCon, if anything is.
     """
 
     needs_pipeline: ClassVar[bool] = True
     secret_fields: ClassVar[frozenset[str]] = frozenset({"api_key"})
 
-    vcon: dict[str, Any] = Field(description="The vCon")
+    vcon: GivenVcon = Field(description="The vCon")
     ingress_lists: list[str] = Field([], description="Lists to put it into")
     api_key: str | None = Field(None, description="Ingress key, checked when given")
 
@@ -31,6 +33,8 @@ class IngestVcon(ActionRunner):
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
         ingested = await client.pipeline.ingest(self.vcon, self.ingress_lists, self.api_key)
         fields = {"uuid": ingested.uuid, "ingress_lists": self.ingress_lists}
+        if ingested.warnings:
+            fields["warnings"] = ingested.warnings
         if ingested.outcome == "duplicate":
             return ActionResponse(status_code=200, fields={**fields, "duplicate": True})
         return ActionResponse(status_code=201, fields=fields)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.ports import Client
+from schemas.packed import GivenVcon
 from schemas.run import FINISHED
 from schemas.selection import one_of
 from schemas.uuids import Uuid
@@ -22,7 +23,7 @@ class RunChain(ActionRunner):
 
     chain: str = Field(description="Chain name")
     vcon_uuid: Uuid | None = Field(None, description="A vCon that is here")
-    vcon: dict[str, Any] | None = Field(None, description="Or the vCon itself")
+    vcon: GivenVcon | None = Field(None, description="Or the vCon itself")
     idempotency_key: str | None = Field(
         None, max_length=200, description="Again: the same run, for a day"
     )

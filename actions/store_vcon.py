@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.ports import Client
+from schemas.packed import GivenVcon
 from schemas.selection import one_of
 from schemas.uuids import Uuid
 
@@ -17,7 +18,7 @@ class StoreVcon(ActionRunner):
     needs_pipeline: ClassVar[bool] = True
 
     vcon_uuid: Uuid | None = Field(None, description="A vCon that is here")
-    vcon: dict[str, Any] | None = Field(None, description="Or the vCon itself")
+    vcon: GivenVcon | None = Field(None, description="Or the vCon itself")
     storages: list[str] = Field(min_length=1, description="Storage names")
 
     @model_validator(mode="after")

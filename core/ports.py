@@ -34,7 +34,7 @@ class Pipeline(Protocol):
         ...
 
     async def ingest(
-        self, vcon: Mapping[str, Any], ingress_lists: Sequence[str], api_key: str | None
+        self, vcon: Mapping[str, Any] | bytes, ingress_lists: Sequence[str], api_key: str | None
     ) -> Ingested:
         """Validate, normalise, store, index and enqueue one vCon."""
         ...
@@ -46,7 +46,7 @@ class Pipeline(Protocol):
     async def run_chain(
         self,
         chain: str,
-        vcon: str | Mapping[str, Any],
+        vcon: str | Mapping[str, Any] | bytes,
         wait: float,
         idempotency_key: str | None = None,
         waiting: AbstractContextManager[None] | None = None,
@@ -65,7 +65,9 @@ class Pipeline(Protocol):
         """A running or finished run."""
         ...
 
-    async def save(self, vcon: str | Mapping[str, Any], storages: Sequence[str]) -> list[Step]:
+    async def save(
+        self, vcon: str | Mapping[str, Any] | bytes, storages: Sequence[str]
+    ) -> list[Step]:
         """Write one vCon to storages now; one step each."""
         ...
 

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 
+_LEAP_SECOND = re.compile(r"([T ][0-9]{2}:?[0-5][0-9]:?)60(?![0-9])")
 _NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
 _MILLISECONDS_FROM = 20_000_000_000  # as seconds this would be the year 2603
@@ -40,8 +41,10 @@ def _from_odd_text(text: str) -> float | None:
         return _from_number(float(text))
     # vcon-server's own constructor writes the offset twice: "...00.769118+00+00:00".
     text = text.upper().replace("+00+00:00", "+00:00")
+    # RFC 3339 has 23:59:60; seconds since 1970 count it as the one that follows.
+    text, leaps = _LEAP_SECOND.subn(r"\g<1>59", text)
     try:
-        return _utc(datetime.fromisoformat(text))
+        return _utc(datetime.fromisoformat(text)) + leaps
     except ValueError:
         return None
 

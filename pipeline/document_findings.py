@@ -13,7 +13,13 @@ from pipeline.document_entries import CHECKS, Counts, kind
 from pipeline.document_fields import epoch_seconds
 from pipeline.document_names import ENTRIES, TOP, Names, unequal
 from pipeline.document_values import storable, value_findings
-from pipeline.envelope import addressed, envelope_findings, is_envelope
+from pipeline.envelope import (
+    MOST_BYTES,
+    envelope_findings,
+    inside,
+    is_envelope,
+    with_address,
+)
 from schemas.uuids import canonical_uuid
 from schemas.vcon import (
     CANONICAL_VERSION,
@@ -33,16 +39,19 @@ _ENOUGH_ERRORS = 1000
 type _Found = Iterator[Finding]
 
 
-def findings(document: object) -> list[Finding]:
+def findings(document: object, most_bytes: int = MOST_BYTES) -> list[Finding]:
     """All that is wrong with a vCon as it came in, old or new: errors first, then warnings.
 
     Empty: it is fine. Never raises, whatever it is given. After 100 findings, one says how many
-    more there are; it is an error if one of those is.
+    more there are; it is an error if one of those is. `most_bytes`: what a signed one may hold.
     """
     if not isinstance(document, dict):
         return [Finding("error", "", f"a vCon is an object, not {kind(document)}")]
-    sealed = envelope_findings(document) if is_envelope(document) else ()
-    return _shortened(chain(sealed, _all_findings(addressed(document))))
+    if not is_envelope(document):
+        return _shortened(_all_findings(document))
+    payload = inside(document, most_bytes)
+    sealed = envelope_findings(document, payload, most_bytes)
+    return _shortened(chain(sealed, _all_findings(with_address(document, payload))))
 
 
 def _shortened(found: Iterable[Finding]) -> list[Finding]:
@@ -81,15 +90,15 @@ def _is_list(given: object) -> bool:
 
 def _head(document: Document) -> _Found:
     version, uuid, created_at = (document.get(name) for name in ("vcon", "uuid", "created_at"))
-    if not isinstance(version, str):
-        yield Finding("error", "vcon", f"the version is needed, as a text; got {_got(version)}")
-    elif version not in KNOWN_VERSIONS:
-        reading = f"unknown version {_got(version)}, read as {CANONICAL_VERSION}"
-        yield Finding("warning", "vcon", reading)
+    if not isinstance(version, str) or version not in KNOWN_VERSIONS:
+        reading = "none" if version is None else f"unknown version {_got(version)}"
+        yield Finding("warning", "vcon", f"{reading}, read as {CANONICAL_VERSION}")
     yield from _both_names("", document, TOP)
     if canonical_uuid(uuid) is None:
         yield Finding("error", "uuid", f"a UUID is needed; got {_got(uuid)}")
-    if epoch_seconds(created_at) is None:
+    if created_at is None:
+        yield Finding("warning", "created_at", "none, the time of receipt is taken")
+    elif epoch_seconds(created_at) is None:
         yield Finding("error", "created_at", f"a date and time is needed; got {_got(created_at)}")
 
 

@@ -18,7 +18,7 @@ class Doors:
         self._key_required = key_required
 
     async def ingest(
-        self, vcon: Mapping[str, Any], lists: Sequence[str], api_key: str | None
+        self, vcon: Mapping[str, Any] | bytes, lists: Sequence[str], api_key: str | None
     ) -> Ingested:
         """Take one vCon in; with a key, or where one is required, as from a partner.
 

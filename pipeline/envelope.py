@@ -3,20 +3,25 @@
 Nothing is verified or decrypted. An envelope only gets, beside its own members, those by which
 every vCon is found and which links and storages expect: `vcon`, `uuid`, `created_at` and the four
 lists. Both RFCs let other members stand there and tell readers to ignore them, and no signature
-covers them. They are taken from the payload of a JWS, which anybody can read, or from the headers
-of a JWE.
+covers them. They are taken from the payload of a JWS, which may be gzip and may be signed again, or
+from the headers of a JWE. A JWE that keeps to the draft tells no time anywhere.
 """
 
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import orjson
-
 from core.errors import InvalidError
 from pipeline.config import Chain
+from pipeline.unpacking import parsed
 from schemas.uuids import canonical_uuid
 from schemas.vcon import CANONICAL_VERSION, Document, Finding
+
+MOST_LAYERS = 64
+"""How many signatures may lie around one another (core 5.2.3, long-term archiving)."""
+
+MOST_BYTES = 8_000_000
+"""The most bytes that a packed payload may hold, unless the caller says another number."""
 
 _ADDRESS = ("vcon", "uuid", "created_at")
 
@@ -47,57 +52,99 @@ def unwelcome(chain: Chain) -> str:
     )
 
 
-def addressed(envelope: Document) -> Document:
+def addressed(envelope: Document, most_bytes: int = MOST_BYTES) -> Document:
     """An envelope with the members that every vCon has, as far as it tells them anywhere.
 
     Any other document comes back as it is.
     """
-    if not is_envelope(envelope):
-        return envelope
-    inside = _inside(envelope)
-    told = {name: inside[name] for name in _ADDRESS if name in inside and name not in envelope}
-    version = {} if "vcon" in envelope else {"vcon": CANONICAL_VERSION}
-    return {**envelope, **version, **told}
+    return (
+        with_address(envelope, inside(envelope, most_bytes)) if is_envelope(envelope) else envelope
+    )
 
 
-def envelope_findings(envelope: Document) -> Iterator[Finding]:
-    """What is wrong with an envelope itself: nobody could open it, or it is not what it says."""
+def with_address(envelope: Document, payload: Document | None) -> Document:
+    """The same for one that was opened already: `payload` is what `inside` gave."""
+    found = payload or {}
+    uuids = [] if "uuid" in found else _header_uuids(envelope)
+    told = {"uuid": uuids[0]} if uuids else {}
+    told |= {name: found[name] for name in _ADDRESS if found.get(name) is not None}
+    given = {name: value for name, value in envelope.items() if value is not None}
+    return {**envelope, "vcon": CANONICAL_VERSION, **told, **given}
+
+
+def inside(envelope: Document, most_bytes: int = MOST_BYTES) -> Document | None:
+    """What an envelope lets every reader read: a JWS's payload, or a JWE's headers.
+
+    None: its payload cannot be read, or is larger than `most_bytes` unpacked.
+    """
+    document: Document | None = envelope
+    room = 4 * most_bytes  # for all layers together: in base64 each is a third larger
+    for _ in range(MOST_LAYERS):
+        if document is None or not is_envelope(document):
+            return document
+        if "ciphertext" in document:
+            return _headers(document)
+        room -= len(document["payload"]) if isinstance(document["payload"], str) else 0
+        document = _decoded(document["payload"], most_bytes) if room > 0 else None
+    return None
+
+
+def envelope_findings(
+    envelope: Document, payload: Document | None, most_bytes: int = MOST_BYTES
+) -> Iterator[Finding]:
+    """What is wrong with an envelope itself: no reader could open it, or it is not what it says.
+
+    `payload` is what `inside` gave.
+    """
     if "ciphertext" not in envelope:
-        yield from _payload_findings(envelope)
+        yield from _payload_findings(envelope, payload, most_bytes)
     elif not isinstance(envelope["ciphertext"], str) or not envelope["ciphertext"]:
         yield Finding("error", "ciphertext", "expected a text in base64url")
-    inside, outside = _inside(envelope).get("uuid"), envelope.get("uuid")
-    if inside is not None and outside is not None and not _same(inside, outside):
+    told = [(payload or {}).get("uuid"), *_header_uuids(envelope), envelope.get("uuid")]
+    if len({canonical_uuid(uuid) for uuid in told if uuid is not None}) > 1:
         yield Finding("error", "uuid", "is not the uuid inside the envelope")
 
 
-def _payload_findings(envelope: Document) -> Iterator[Finding]:
-    if _decoded(envelope["payload"]) is None:
-        yield Finding("error", "payload", "expected a vCon in base64url")
+def _payload_findings(
+    envelope: Document, payload: Document | None, most_bytes: int
+) -> Iterator[Finding]:
+    if payload is None:
+        limit = f" of at most {most_bytes} bytes unpacked"
+        yield Finding("error", "payload", f"expected a vCon in base64url{limit}")
     signatures = envelope.get("signatures")
     if "signatures" in envelope and (not isinstance(signatures, list) or not signatures):
         yield Finding("error", "signatures", "expected a list with at least one signature")
 
 
-def _same(inside: object, outside: object) -> bool:
-    return canonical_uuid(inside) == canonical_uuid(outside)
-
-
-def _inside(envelope: Document) -> Document:
-    """What the envelope lets everybody read: a JWS's payload, or a JWE's headers."""
-    if "ciphertext" not in envelope:
-        return _decoded(envelope["payload"]) or {}
+def _headers(envelope: Document) -> Document:
+    """The headers of a JWE; of a name in both, the protected one counts."""
     shared = envelope.get("unprotected")
     unprotected = shared if isinstance(shared, dict) else {}
-    return {**unprotected, **(_decoded(envelope.get("protected")) or {})}
+    return {**unprotected, **(_decoded(envelope.get("protected"), MOST_BYTES) or {})}
 
 
-def _decoded(text: Any) -> Document | None:
+def _header_uuids(envelope: Document) -> list[object]:
+    """The uuids told in the headers of the envelope, its signatures and its recipients."""
+    found = []
+    for part in [envelope, *_parts(envelope, "signatures"), *_parts(envelope, "recipients")]:
+        headers = [part.get("header"), part.get("unprotected")]
+        headers.append(_decoded(part.get("protected"), MOST_BYTES))
+        found += [each["uuid"] for each in headers if isinstance(each, dict) and each.get("uuid")]
+    return found
+
+
+def _parts(envelope: Document, name: str) -> list[Document]:
+    parts = envelope.get(name)
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def _decoded(text: Any, most_bytes: int) -> Document | None:
     if not isinstance(text, str):
         return None
     digits = text.rstrip("=")
     try:
-        value = orjson.loads(b64decode(digits + "=" * (-len(digits) % 4), b"-_", validate=True))
+        content = b64decode(digits + "=" * (-len(digits) % 4), b"-_", validate=True)
+        value = parsed(content, most_bytes)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

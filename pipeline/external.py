@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from core.bounded_calls import BoundedCalls
@@ -113,8 +113,6 @@ class ExternalDoor:
         chain = self._configuration.config.chain_reading(key.ingress_list)
         if chain is None:
             raise UnavailableError(f"list {key.ingress_list} is read by no chain at present")
-        if not isinstance(vcon, Mapping):
-            raise InvalidError("vcon: must be an object")
         limits = (self._max_vcon_bytes, key.max_vcon_bytes or self._max_vcon_bytes)
         return entry_of(vcon, min(limits), [chain])
 
@@ -131,7 +129,7 @@ class ExternalDoor:
                 with contextlib.suppress(UnavailableError):
                     await self._briefly(self._owners.release, uuid, key.lineage)
             raise
-        return Ingested(uuid=entry.vcon_uuid, outcome=outcome)
+        return Ingested(uuid=entry.vcon_uuid, outcome=outcome, warnings=entry.warnings)
 
     async def _claim(self, vcon_uuid: UUID, lineage: UUID) -> Claim:
         try:

@@ -5,18 +5,20 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
 from core.errors import GuestError, InvalidError, UnknownNameError
 from core.own_thread import in_own_thread
 from pipeline.calls import GuestCalls, describe
 from pipeline.config import Chain, StorageSpec
 from pipeline.configuration import Configuration
 from pipeline.document import normalised
-from pipeline.envelope import check_envelope
+from pipeline.envelope import MOST_BYTES, check_envelope
 from pipeline.modules import LoadedStorage, load_storage
 from pipeline.store import VconStore
+from pipeline.unpacking import parsed
 from schemas.uuids import canonical_uuid, required_uuid
+
+LINKS_ADD = 16
+"""How many times larger than when it came in a vCon may be in a storage that packs it."""
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,13 @@ class VconFinder:
         store: VconStore,
         calls: GuestCalls,
         cache_expiry: int,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
-        """`cache_expiry`: seconds that a vCon brought back from a storage stays in Redis."""
+        """`cache_expiry`: seconds that a vCon brought back from a storage stays in Redis.
+
+        `most_bytes`: the most that is accepted; gzip from a storage may hold `LINKS_ADD` times it.
+        """
+        self._most_bytes = LINKS_ADD * most_bytes
         self._configuration = configuration
         self._store = store
         self._calls = calls
@@ -131,7 +138,7 @@ class VconFinder:
                 is_async=storage.is_async,
                 timeout=storage.timeout,
             )
-            document = orjson.loads(found) if isinstance(found, str | bytes) else found
+            document = parsed(found, self._most_bytes) if isinstance(found, str | bytes) else found
         except Exception as error:
             msg = f"storage {storage.name} failed: {describe(error)}"
             raise GuestError(msg) from error

@@ -98,7 +98,7 @@ class PipelineFront:
         own = Ingress(self._configuration, settings.max_vcon_bytes, intake)
         partners = self._partners.open_door(settings.max_vcon_bytes, intake)
         self._finder = finder = VconFinder(
-            self._configuration, VconStore(redis), self._calls, expiry
+            self._configuration, VconStore(redis), self._calls, expiry, settings.max_vcon_bytes
         )
         self._runs = Runs(redis, intake, self._queues, self._archive, self._configuration)
         kept = settings.run_expiry

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -14,7 +15,10 @@ from pipeline.document import created_at_epoch, normalised, search_keys
 from pipeline.document_findings import findings
 from pipeline.envelope import addressed, check_envelope
 from pipeline.intake import Entry, Intake
+from pipeline.unpacking import as_object
 from schemas.ingested import Ingested
+from schemas.uuids import canonical_uuid
+from schemas.vcon import RECEIVED
 
 
 class Ingress:
@@ -27,7 +31,7 @@ class Ingress:
         self._intake = intake
 
     async def take(
-        self, vcon: Mapping[str, Any], lists: Sequence[str], chains: Sequence[Chain] = ()
+        self, vcon: Mapping[str, Any] | bytes, lists: Sequence[str], chains: Sequence[Chain] = ()
     ) -> Ingested:
         """The vCon's canonical uuid and what came of it; it is stored and in every list named.
 
@@ -46,7 +50,18 @@ class Ingress:
         outcome = await self._intake.ingest(entry, names)
         for name in names:
             VCONS_RECEIVED.count(name, outcome)
-        return Ingested(uuid=entry.vcon_uuid, outcome=outcome)
+        return Ingested(uuid=entry.vcon_uuid, outcome=outcome, warnings=entry.warnings)
+
+    def uuid_of(self, vcon: Mapping[str, Any] | bytes) -> str:
+        """The canonical uuid of a vCon that is not taken in yet; what it says, where that is none.
+
+        Raises:
+            InvalidError: it cannot be read at all.
+            TooLargeError: when it is larger than accepted.
+        """
+        document = dict(as_object(vcon, self._max_vcon_bytes))
+        named = addressed(document, self._max_vcon_bytes).get("uuid")
+        return canonical_uuid(named) or str(named)
 
     def _reader(self, name: str) -> Chain:
         config = self._configuration.config
@@ -56,14 +71,14 @@ class Ingress:
         return chain
 
 
-def entry_of(vcon: Mapping[str, Any], most_bytes: int, chains: Iterable[Chain] = ()) -> Entry:
+def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Entry:
     """The vCon as it goes into these chains, in canonical form.
 
     Raises:
         InvalidError: with everything that is wrong with it, and where.
-        TooLargeError: when it has more than `most_bytes`.
+        TooLargeError: when it has more than `most_bytes`, unpacked.
     """
-    document = checked(vcon, chains)
+    document, warnings = checked(as_object(vcon, most_bytes), chains, most_bytes)
     text = orjson.dumps(document)
     if len(text) > most_bytes:
         msg = f"the vCon is {len(text)} bytes; at most {most_bytes} are taken"
@@ -72,26 +87,45 @@ def entry_of(vcon: Mapping[str, Any], most_bytes: int, chains: Iterable[Chain] =
         vcon_uuid=document["uuid"],
         document=text,
         created_at=created_at_epoch(document) or 0.0,
-        digest=hashlib.sha256(text).hexdigest(),
+        digest=hashlib.sha256(_told(document, text)).hexdigest(),
         index_keys=search_keys(document),
+        warnings=warnings,
     )
 
 
-def checked(vcon: Mapping[str, Any], chains: Iterable[Chain] = ()) -> dict[str, Any]:
-    """The vCon in canonical form.
+def checked(
+    vcon: Mapping[str, Any], chains: Iterable[Chain], most_bytes: int
+) -> tuple[dict[str, Any], list[str]]:
+    """The vCon in canonical form, and what is odd about it.
 
     Raises:
         InvalidError: with every problem found and where; or it is signed or encrypted, and one of
             the chains does not take such.
     """
-    problems = [str(finding) for finding in findings(vcon) if finding.refuses]
-    if problems:
-        listed = "; ".join(problems)
-        msg = f"The vCon is not valid: {listed}"
-        raise InvalidError(msg, problems)
     document = dict(vcon)
+    found = findings(document, most_bytes)
+    warnings = [str(finding) for finding in found if not finding.refuses]
+    if problems := [str(finding) for finding in found if finding.refuses]:
+        odd = f" (and odd: {'; '.join(warnings)})" if warnings else ""
+        msg = f"The vCon is not valid: {'; '.join(problems)}{odd}"
+        raise InvalidError(msg, problems)
     check_envelope(document, chains)
-    return normalised(addressed(document))
+    canonical = normalised(addressed(document, most_bytes))
+    return _dated(canonical), warnings
+
+
+def _dated(document: dict[str, Any]) -> dict[str, Any]:
+    """The vCon with the time of its receipt, marked as such, where it tells no time itself."""
+    if document.get("created_at") is not None:
+        return document
+    return {**document, "created_at": datetime.now(UTC).isoformat(), **RECEIVED}
+
+
+def _told(document: Mapping[str, Any], text: bytes) -> bytes:
+    """What a repeat of the same request has in common with it: not the time of receipt."""
+    if not RECEIVED.items() <= document.items():
+        return text
+    return orjson.dumps({name: document[name] for name in document if name != "created_at"})
 
 
 def _once(lists: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """What goes into the lists: documents with their uuid, uuids alone, and requested runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.errors import ConflictError, FullError, InvalidError, UnavailableError
 from core.ingress_owners import Claim
@@ -15,13 +15,17 @@ from schemas.ingested import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One canonical vCon as it goes in. `created_at` is in epoch seconds."""
+    """One canonical vCon as it goes in. `created_at` is in epoch seconds.
+
+    `warnings` are for the caller and do not go in.
+    """
 
     vcon_uuid: str
     document: bytes
     created_at: float
     digest: str
     index_keys: Sequence[str]
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

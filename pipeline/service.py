@@ -13,7 +13,6 @@ from pipeline.configuration import Configuration
 from pipeline.connection_desk import ConnectionDesk
 from pipeline.document import outgoing
 from pipeline.doors import Doors
-from pipeline.envelope import addressed
 from pipeline.finder import VconFinder
 from pipeline.modules import LoadedStorage
 from pipeline.operations import PipelineOperations
@@ -55,7 +54,7 @@ class PipelineService:
         self._queues = queues
 
     async def ingest(
-        self, vcon: Mapping[str, Any], ingress_lists: Sequence[str], api_key: str | None
+        self, vcon: Mapping[str, Any] | bytes, ingress_lists: Sequence[str], api_key: str | None
     ) -> Ingested:
         """Take one vCon in; see `Doors.ingest`."""
         return await self._doors.ingest(vcon, ingress_lists, api_key)
@@ -67,7 +66,7 @@ class PipelineService:
     async def run_chain(
         self,
         chain: str,
-        vcon: str | Mapping[str, Any],
+        vcon: str | Mapping[str, Any] | bytes,
         wait: float,
         idempotency_key: str | None = None,
         waiting: AbstractContextManager[None] | None = None,
@@ -89,10 +88,12 @@ class PipelineService:
         with waiting or nullcontext():
             return await self._runs.wait(run_id, wait)
 
-    async def _requested(self, chain: Chain, vcon: str | Mapping[str, Any], key: str | None) -> str:
+    async def _requested(
+        self, chain: Chain, vcon: str | Mapping[str, Any] | bytes, key: str | None
+    ) -> str:
         if key is not None:  # before the vCon is touched: a document would be taken in once more
-            named = vcon if isinstance(vcon, str) else addressed(dict(vcon)).get("uuid")
-            known = await self._runs.requested(key, chain.name, canonical_uuid(named) or str(named))
+            named = vcon if isinstance(vcon, str) else self._doors.own.uuid_of(vcon)
+            known = await self._runs.requested(key, chain.name, canonical_uuid(named) or named)
             if known is not None:
                 return known
         return await self._runs.start(chain.name, await self._in_redis(vcon, chain), key)
@@ -110,7 +111,7 @@ class PipelineService:
             raise InvalidError(msg)
         return chain
 
-    async def _in_redis(self, vcon: str | Mapping[str, Any], *chains: Chain) -> str:
+    async def _in_redis(self, vcon: str | Mapping[str, Any] | bytes, *chains: Chain) -> str:
         if isinstance(vcon, str):
             return await self._finder.bring_back(vcon, chains)
         return (await self._doors.own.take(vcon, (), chains)).uuid
@@ -119,7 +120,9 @@ class PipelineService:
         """A live, recent or remembered run."""
         return await self._runs.find(run_id)
 
-    async def save(self, vcon: str | Mapping[str, Any], storages: Sequence[str]) -> list[Step]:
+    async def save(
+        self, vcon: str | Mapping[str, Any] | bytes, storages: Sequence[str]
+    ) -> list[Step]:
         """Write one vCon to storages now, side by side; one step each.
 
         Raises:

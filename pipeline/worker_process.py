@@ -60,7 +60,8 @@ class WorkerProcess:
         self._calls = GuestCalls(settings.conserver_vcon_concurrency * 2, redis)
         self._readers = GuestCalls(READERS, redis)
         self._finder = VconFinder(
-            *(self._configuration, VconStore(redis), self._readers, settings.vcon_redis_expiry)
+            *(self._configuration, VconStore(redis), self._readers, settings.vcon_redis_expiry),
+            settings.max_vcon_bytes,
         )
         elsewhere.install(Elsewhere(self._finder, asyncio.get_running_loop()))
         self._lease = Lease(redis, worker_id, settings.lease_seconds)

@@ -3,7 +3,9 @@
 from typing import Any
 
 
-def one_of(vcon_uuid: str | None, vcon: dict[str, Any] | None) -> str | dict[str, Any]:
+def one_of(
+    vcon_uuid: str | None, vcon: dict[str, Any] | bytes | None
+) -> str | dict[str, Any] | bytes:
     """Whichever of the two is given.
 
     Raises:

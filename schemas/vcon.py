@@ -21,6 +21,9 @@ TEXT_FORM = "0.4.0-text"
 
 KNOWN_VERSIONS = frozenset({"0.0.1", "0.0.2", "0.1.0", "0.2.0", "0.3.0", CANONICAL_VERSION})
 
+RECEIVED = {"created_at_source": "receipt"}
+"""What marks a vCon that told no `created_at`: the one that it has is the time of its receipt."""
+
 CONTAINERS = ("parties", "dialog", "analysis", "attachments")
 """The lists of objects that every vCon may have."""
 

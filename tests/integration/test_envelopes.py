@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 
 from core.errors import InvalidError
@@ -76,6 +79,27 @@ async def test_an_encrypted_vcon_is_stored_and_forwarded(ops: Operations) -> Non
     await ops.work()
     assert (JWE | about).items() <= SHELF[about["uuid"]].items()
     assert ops.list("out") == [about["uuid"]]
+    assert (await ops.take(envelope, "in")).outcome == "duplicate"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_one_that_tells_no_time_runs_with_that_of_its_receipt(
+    ops: Operations, packed: bool
+) -> None:
+    """An encrypted vCon that keeps to the draft, and a signed one whose payload is gzip."""
+    vcon_uuid = a_vcon()["uuid"]
+    envelope = JWE | {"unprotected": {"uuid": vcon_uuid}}
+    if packed:
+        untimed = {name: value for name, value in a_vcon(vcon_uuid).items() if name != "created_at"}
+        payload = urlsafe_b64encode(gzip.compress(orjson.dumps(untimed))).decode().rstrip("=")
+        envelope = {"payload": payload, "signatures": [{"protected": "e30", "signature": "x"}]}
+    taken = await ops.take(envelope, "in")
+    assert taken.uuid == vcon_uuid
+    assert [warning.partition(":")[0] for warning in taken.warnings] == ["created_at"]
+    await ops.work()
+    kept = SHELF[vcon_uuid]
+    assert envelope.items() <= kept.items()
+    assert kept["created_at_source"] == "receipt"
     assert (await ops.take(envelope, "in")).outcome == "duplicate"
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+from base64 import b64encode
 
+import orjson
 import pytest
 from redis import Redis
 
@@ -64,6 +67,18 @@ async def test_what_is_wrong_with_a_vcon_is_told(street: Street):
     assert await street.code(a_vcon(subject="x" * MOST)) == 413
     assert await street.code(a_vcon(subject="x" * 300), "small") == 413
     assert street.client.keys("vcon:*") == []
+
+
+async def test_a_partner_may_push_gzip(street: Street):
+    """In base64; unpacked it may be as large as any other. What is odd is told."""
+    await asyncio.to_thread(street.key, "secret-1")
+    vcon = {name: value for name, value in a_vcon().items() if name != "vcon"}
+    answer = await street.push(b64encode(gzip.compress(orjson.dumps(vcon))).decode())
+    assert answer.status_code == 200
+    assert answer.fields == {"uuid": vcon["uuid"], "warnings": ["vcon: none, read as 0.4.0"]}
+    assert street.stored(vcon["uuid"]) == vcon | {"vcon": "0.4.0"}
+    large = gzip.compress(orjson.dumps(a_vcon(subject="x" * MOST)))
+    assert await street.code(b64encode(large).decode()) == 413
 
 
 async def test_a_partner_replaces_only_what_its_own_lineage_brought(street: Street):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 from typing import Any
 
+import orjson
 import pytest
 
 from core.errors import GuestError, InvalidError, UnknownNameError
@@ -65,6 +67,23 @@ async def test_what_redis_has_is_answered_without_asking_anybody(scene: Scene, f
     await scene.store.put(vcon)
     assert await find(shelf=shelf.get).find(vcon["uuid"]) == vcon
     assert shelf.asked == []
+
+
+@pytest.mark.parametrize("text", [orjson.dumps, lambda vcon: gzip.compress(orjson.dumps(vcon))])
+async def test_a_storage_may_answer_with_json_or_gzip_of_it(find: Any, text: Any):
+    """As bytes, the way it lies there."""
+    vcon = a_vcon()
+    assert await find(shelf=lambda _uuid, _options: text(vcon)).find(vcon["uuid"]) == vcon
+
+
+async def test_gzip_from_a_storage_is_unpacked_up_to_a_limit(find: Any):
+    """16 times what is accepted, since links add to a vCon; more is a storage that fails."""
+    vcon = a_vcon(subject="x" * 2_000)
+    packed = gzip.compress(orjson.dumps(vcon))
+    finder = find(shelf=lambda _uuid, _options: packed)
+    finder._most_bytes = 2_000
+    with pytest.raises(GuestError, match="more than 2000 bytes unpacked"):
+        await finder.find_in("shelf", vcon["uuid"])
 
 
 async def test_a_storage_that_many_ask_at_once_is_loaded_once(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
+import orjson
 import pytest
 from redis import Redis
 
@@ -92,6 +95,44 @@ async def test_it_is_taken_in_todays_form_under_its_canonical_uuid(door: Door, c
     document = client.json().get(keys.vcon(vcon_uuid))
     assert (document["vcon"], document["attachments"][0]["purpose"]) == ("0.4.0", "note")
     assert lists(client, "in") == [[vcon_uuid]]
+
+
+@pytest.mark.parametrize("missing", ["vcon", "created_at"])
+async def test_what_it_does_not_tell_is_filled_in_with_a_warning(
+    door: Door, client: Redis, missing: str
+):
+    """Version 0.4.0; the time of receipt, marked as such, by which it can be listed."""
+    vcon = {name: value for name, value in a_vcon().items() if name != missing}
+    taken = await door().take(vcon, ["in"])
+    assert [warning.partition(":")[0] for warning in taken.warnings] == [missing]
+    document = client.json().get(keys.vcon(taken.uuid))
+    assert document["vcon"] == "0.4.0"
+    received = {"created_at_source": "receipt"} if missing == "created_at" else {}
+    assert document == a_vcon(taken.uuid) | {"created_at": document["created_at"]} | received
+    assert client.zscore("vcons", taken.uuid) == pytest.approx(
+        datetime.fromisoformat(document["created_at"]).timestamp()
+    )
+    assert (await door().take(a_vcon(), ["in"])).warnings == []
+
+
+async def test_one_without_a_time_is_the_same_when_it_is_sent_again(door: Door, client: Redis):
+    """The time of receipt is no content: a repeat is a duplicate, and the first time stays."""
+    ingress, vcon = door(), a_vcon(created_at=None)
+    await ingress.take(vcon, ["in"])
+    first = client.json().get(keys.vcon(vcon["uuid"]))
+    assert (await ingress.take(vcon, ["in"])).outcome == "duplicate"
+    assert client.json().get(keys.vcon(vcon["uuid"])) == first
+    assert (await ingress.take(vcon | {"subject": "x"}, ["in"])).outcome == "replaced"
+
+
+async def test_it_is_taken_in_gzip(door: Door, client: Redis):
+    """Unpacked, and limited by its unpacked size."""
+    vcon = a_vcon(subject="x" * 5_000)
+    packed = gzip.compress(orjson.dumps(vcon))
+    assert (await door().take(packed, ["in"])).uuid == vcon["uuid"]
+    assert client.json().get(keys.vcon(vcon["uuid"])) == vcon
+    with pytest.raises(TooLargeError):
+        await door(max_vcon_bytes=5_000).take(packed, ["in"])
 
 
 # --- the same again, and other content

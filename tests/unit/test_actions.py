@@ -1,6 +1,8 @@
 """What each built-in action asks of the pipeline, and how it answers."""
 
 import asyncio
+import gzip
+from base64 import b64encode, urlsafe_b64encode
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +23,7 @@ RUN = "0194fdc2-fa2f-7cc0-81d3-ff120745b33c"
 GIVEN_WAY = nullcontext()
 UUID = "01928e10-0000-8000-8000-000000000001"
 VCON = {"vcon": "0.4.0", "uuid": UUID}
+PACKED = gzip.compress(b"{}")
 TAGGED = Step(name="tag", kind="link", outcome="ok", seconds=0.25)
 STORED = Step(name="files", kind="storage", outcome="ok", seconds=0.5)
 FAILED = Step(name="db", kind="storage", outcome="failed", seconds=0.1, error="refused")
@@ -78,6 +81,24 @@ CALLS: list[tuple[str, dict[str, Any], tuple[Any, ...], Any]] = [
     ("CancelRun", {"run_id": RUN}, ("cancel_run", RUN), a_run()),
     ("StoreVcon", {"vcon_uuid": UUID, "storages": ["db"]}, ("save", UUID, ["db"]), [STORED]),
     ("StoreVcon", {"vcon": VCON, "storages": ["db"]}, ("save", VCON, ["db"]), [STORED]),
+    (
+        "IngestVcon",
+        {"vcon": b64encode(PACKED).decode()},
+        ("ingest", PACKED, [], None),
+        Ingested(uuid=UUID, outcome="new"),
+    ),
+    (
+        "RunChain",
+        {"chain": "main", "vcon": urlsafe_b64encode(PACKED).decode(), "wait": 0},
+        ("run_chain", "main", PACKED, 0, None, GIVEN_WAY),
+        a_run(),
+    ),
+    (
+        "StoreVcon",
+        {"vcon": b64encode(PACKED).decode(), "storages": ["db"]},
+        ("save", PACKED, ["db"]),
+        [STORED],
+    ),
     ("GetVcon", {"vcon_uuid": UUID}, ("find_vcon", UUID, None), VCON),
     ("GetVcon", {"vcon_uuid": UUID, "storage": "db"}, ("find_vcon", UUID, "db"), VCON),
     ("ListChains", {}, ("chains",), []),
@@ -112,6 +133,17 @@ async def test_ingest_answers_201_with_uuid_and_lists() -> None:
     response = await ask(pipeline, "IngestVcon", vcon=VCON, ingress_lists=["a", "b"])
     assert response.status_code == 201
     assert response.fields == {"uuid": UUID, "ingress_lists": ["a", "b"]}
+
+
+async def test_what_is_odd_about_a_vcon_is_told_to_the_caller() -> None:
+    """By both ways in, only when there is something."""
+    taken = Ingested(uuid=UUID, outcome="new", warnings=["vcon: none, read as 0.4.0"])
+    ours = await ask(ScriptedPipeline(taken), "IngestVcon", vcon=VCON)
+    key = {"ingress_list": "in", "api_key": "k"}
+    partners = await ask(ScriptedPipeline(taken), "ExternalIngress", vcon=VCON, **key)
+    for answer in (ours, partners):
+        assert answer.fields is not None
+        assert answer.fields["warnings"] == taken.warnings
 
 
 async def test_a_finished_run_is_200_with_its_steps() -> None:
@@ -209,6 +241,8 @@ async def test_one_vcon_must_be_given(action: str, given: dict[str, Any]) -> Non
     [
         ("RunChain", {"chain": "c", "vcon_uuid": UUID, "wait": -1}),
         ("RunChain", {"chain": "c", "vcon": "text"}),
+        ("RunChain", {"chain": "c", "vcon": UUID}),
+        ("IngestVcon", {"vcon": "{}"}),
         ("StoreVcon", {"vcon_uuid": UUID, "storages": []}),
         ("IngestVcon", {"vcon": [], "ingress_lists": ["in"]}),
         ("IngestVcon", {"vcon": VCON, "ingress_lists": "in"}),
