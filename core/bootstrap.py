@@ -35,6 +35,8 @@ from core.suspects import Suspects
 from core.telemetry import Telemetry
 from core.traced_dispatch import dispatcher
 from lib.host import receive_guests
+from pipeline.assembly import config_path
+from pipeline.configuration import until_still
 from pipeline.front import PipelineFront
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ async def serve(settings: Settings) -> int:
     Raises:
         ConfigurationError: when it cannot start as configured.
     """
+    if settings.has_pipeline:
+        await until_still(config_path(settings))
     exit_code = await Service(settings).run(StopSignals())
     end_within(LINGER, exit_code)
     return exit_code

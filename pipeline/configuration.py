@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from core.own_thread import in_own_thread
 from core.spans import installed
 from pipeline import config_file, modules
 from pipeline.config import PipelineConfig
+from pipeline.config_changes import HeldBackError, SecondThoughts, losses
 from pipeline.config_environment import Environment
 from pipeline.installer import Installer
 from pipeline.modules import Guests
@@ -24,8 +26,13 @@ log = logging.getLogger(__name__)
 
 MOST_NOTES = 50
 """How many notes are logged each time a configuration is loaded."""
-LOOK_INTERVAL = 1.0
+LOOK_INTERVAL = 0.5
 """Seconds between two looks at the file."""
+STILL = 1.0
+"""Seconds that a file must not have changed before it is read: until then it may be half a file."""
+
+type Confirm = Callable[[PipelineConfig, bytes], None]
+"""Given a sound configuration and the bytes it was read from: raises to keep it out of force."""
 
 
 @dataclass(slots=True)
@@ -83,6 +90,21 @@ def prepared(
     return Configuration(config, guests)
 
 
+async def until_still(path: Path) -> None:
+    """Return when a file has not changed for `STILL` s, or is not there; after 10 s anyhow."""
+    for _ in range(10):
+        if not 0 <= (age := _age(path)) < STILL:
+            return
+        await asyncio.sleep(STILL - age)
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return STILL
+
+
 def tell(notes: Sequence[str]) -> None:
     """Log the remarks on a configuration, each in a line of its own, up to `MOST_NOTES`."""
     for note in notes[:MOST_NOTES]:
@@ -124,6 +146,7 @@ class Snapshot:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._content = b""
         self._seen: object = None
+        self._changing: tuple[object, float] = (None, 0.0)
 
     @property
     def path(self) -> Path:
@@ -136,17 +159,25 @@ class Snapshot:
         """Whether the file has changed since it was last read, be it good or bad."""
         return self._state() != self._seen
 
-    def load(self) -> Configuration:
+    def settled(self) -> bool:
+        """Whether the file has changed since it was last read, and not in the last `STILL` s."""
+        state, now = self._state(), time.monotonic()
+        if state != self._changing[0]:
+            self._changing = (state, now)
+        return state != self._seen and now - self._changing[1] >= STILL
+
+    def load(self, confirm: Confirm = lambda config, content: None) -> Configuration:
         """Read the file and copy it if it is good; blocks for as long as the imports do.
 
         Raises:
-            ConfigurationError: with every problem; the copy stays as it was.
+            ConfigurationError: with every problem, or from `confirm`; the copy stays as it was.
         """
         while True:
             self._seen = self._state()
             content = self._read()
             loaded = load(self._original, self._environ, self._installer, self._strict)
             if content is not None and content == self._read():  # else it was changed meanwhile
+                confirm(loaded.config, content)
                 self._take(content)
                 tell(loaded.notes)
                 return loaded
@@ -208,9 +239,10 @@ class ConfigurationWatch:
         self._configuration = configuration
         self._changed = changed
         self._asked = asyncio.Event()
+        self._thoughts = SecondThoughts()
 
     def ask(self) -> None:
-        """Read the file now, changed or not (SIGHUP)."""
+        """Read the file now, changed or not, and take it whatever it removes (SIGHUP)."""
         self._asked.set()
 
     async def run(self) -> None:
@@ -219,15 +251,37 @@ class ConfigurationWatch:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_INTERVAL):
                     await self._asked.wait()
-            if self._asked.is_set() or self._snapshot.outdated:
+            if self._asked.is_set():
                 self._asked.clear()
-                await self._reload()
+                self._thoughts.forget()
+                await self._reload(self._tell_losses)
+            elif self._snapshot.settled() or self._thoughts.due:
+                await self._reload(self._confirm)
 
-    async def _reload(self) -> None:
+    async def _reload(self, confirm: Confirm) -> None:
         try:
-            loaded = await in_own_thread(self._snapshot.load)
+            loaded = await in_own_thread(self._snapshot.load, confirm)
+        except HeldBackError as error:
+            lost = {"error": "; ".join(error.problems), "hint": _HINT}
+            log.warning("configuration change held back", extra=lost)
+            return
         except ConfigurationError as error:
+            self._thoughts.forget()
             log.error("configuration not changed", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
             return
         self._configuration.adopt(loaded)
         await self._changed()
+
+    def _confirm(self, config: PipelineConfig, content: bytes) -> None:
+        _tell(self._thoughts.confirm(self._configuration.config, config, content))
+
+    def _tell_losses(self, config: PipelineConfig, content: bytes) -> None:
+        _tell(losses(self._configuration.config, config))
+
+
+_HINT = "save it again, send SIGHUP, or leave it as it is for a minute"
+
+
+def _tell(lost: Sequence[str]) -> None:
+    if lost:
+        log.warning("configuration change removes much", extra={"error": "; ".join(lost)})

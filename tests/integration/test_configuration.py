@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline import configuration
+from pipeline import config_changes, configuration
 from pipeline.configuration import Configuration, ConfigurationWatch, Snapshot
 from tests.integration.operations_scene import Operations, operations
 from tests.integration.pipeline_fixtures import PATIENCE, configured, link
@@ -69,6 +71,7 @@ class Said(logging.Handler):
 async def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
     """A file that is being watched."""
     monkeypatch.setattr(configuration, "LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(configuration, "STILL", 0.05)
     opened = Watched(tmp_path / "config.yml")
     watching = asyncio.create_task(opened.watch.run())
     yield opened
@@ -184,11 +187,137 @@ async def test_a_file_that_is_gone(watched: Watched, said: Said) -> None:
     assert await watched.changed() == ("in", "second")
 
 
+AUTH = "ingress_auth: {in: [first-key, second-key]}\n"
+HALVES = {
+    "every chain": ("links: {}\n" + AUTH, "chains: every chain is gone"),
+    "every key": (GOOD + "ingress_auth: {}\n", "ingress_auth.in: every key it had is gone"),
+    "other keys": (
+        GOOD + "ingress_auth: {in: [new-key]}\n",
+        "ingress_auth.in: every key it had is gone",
+    ),
+    "half a key": (
+        GOOD + "ingress_auth:\n  in:\n  - first-key\n  - second-",
+        "ingress_auth.in: a key is the beginning of one that is gone",
+    ),
+}
+
+
+class Warned(logging.Handler):
+    """The warnings of the watch, to be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.put_nowait((record.getMessage(), str(vars(record).get("error"))))
+
+    async def next(self) -> tuple[str, str]:
+        """Message and error of the next one."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.lines.get()
+
+
+@pytest.fixture
+async def with_keys(watched: Watched) -> AsyncIterator[tuple[Watched, Warned]]:
+    """A file with keys that is being watched, and what is warned of."""
+    warned = Warned()
+    logger = logging.getLogger("pipeline.configuration")
+    logger.addHandler(warned)
+    watched.write(GOOD + AUTH)
+    await watched.changed()
+    yield watched, warned
+    logger.removeHandler(warned)
+
+
+@pytest.mark.parametrize(("half", "lost"), HALVES.values(), ids=HALVES)
+async def test_half_a_file_takes_nothing_away(
+    with_keys: tuple[Watched, Warned], half: str, lost: str
+) -> None:
+    """It is held back, with a line that says what it would remove; the whole file comes in."""
+    watched, warned = with_keys
+    watched.write(half)
+    assert await warned.next() == ("configuration change held back", lost)
+    assert watched.snapshot.path.read_text() == GOOD + AUTH
+    assert set(watched.configuration.config.ingress_auth["in"]) == {"first-key", "second-key"}
+    watched.write(OTHER + AUTH)
+    assert await watched.changed() == ("in", "second")
+
+
+@pytest.mark.parametrize("again", ["saved again", "asked for", "still there"])
+@pytest.mark.parametrize(("text", "lost"), HALVES.values(), ids=HALVES)
+async def test_a_removal_that_is_meant(
+    with_keys: tuple[Watched, Warned],
+    text: str,
+    lost: str,
+    again: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Saved again, asked for by SIGHUP, or there a minute later, it comes into force."""
+    watched, warned = with_keys
+    watched.write(text)
+    assert (await warned.next())[0] == "configuration change held back"
+    if again == "saved again":
+        watched.write(text)
+    elif again == "asked for":
+        watched.watch.ask()
+    else:
+        monkeypatch.setattr(config_changes, "AGAIN_AFTER", 0.0)
+    await watched.changed()
+    assert await warned.next() == ("configuration change removes much", lost)
+    assert watched.snapshot.path.read_text() == text
+
+
+async def test_two_different_halves_are_not_the_same_change(
+    with_keys: tuple[Watched, Warned],
+) -> None:
+    """Each is held back; so is one that is there again after something else was."""
+    watched, warned = with_keys
+    for half in ("links: {}\n", "storages: {}\n", "links: {}\n", "chains: [", "links: {}\n"):
+        watched.write(half)
+        message, _ = await warned.next()
+        assert message == f"configuration {'not changed' if '[' in half else 'change held back'}"
+
+
+def test_a_file_counts_when_it_has_been_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every change begins the second anew."""
+    (path := tmp_path / "config.yml").write_text(GOOD)
+    now = [100.0]
+    monkeypatch.setattr(configuration.time, "monotonic", lambda: now[0])
+    snapshot = Snapshot(path, {})
+    snapshot.load()
+    seen = [snapshot.settled()]
+    for second, text in ((0.0, "chains:"), (0.9, OTHER), (1.5, None), (1.9, None)):
+        now[0] = 100.0 + second
+        if text is not None:
+            path.write_text(text)
+        seen.append(snapshot.settled())
+    assert seen == [False, False, False, False, True]
+    snapshot.close()
+
+
+async def test_the_start_waits_until_a_file_is_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was changed just now is waited for; an old, a missing or a future one is not."""
+    monkeypatch.setattr(configuration, "STILL", 0.2)
+    (path := tmp_path / "config.yml").write_text(GOOD)
+    await configuration.until_still(path)
+    assert time.time() - path.stat().st_mtime >= configuration.STILL
+    os.utime(path, (time.time() + 3600, time.time() + 3600))
+    async with asyncio.timeout(PATIENCE):
+        await configuration.until_still(path)
+        await configuration.until_still(tmp_path / "missing.yml")
+
+
 async def test_a_file_changed_between_loading_and_watching(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A change that comes while the service starts is not missed."""
     monkeypatch.setattr(configuration, "LOOK_INTERVAL", 0.01)
+    monkeypatch.setattr(configuration, "STILL", 0.05)
     opened = Watched(tmp_path / "config.yml")
     opened.write(OTHER)
     watching = asyncio.create_task(opened.watch.run())
