@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import TextClause, make_url, text
 
 from core.database import Database
 from core.errors import ConflictError, InvalidError
 from core.ingress_owners import OURS
 from core.run_queries import cursor_after, runs_statement
+from core.storable_text import storable_json
 from core.tables import RunRecord
 from schemas.run import Run
 from schemas.run_page import RunPage, RunQuery
@@ -74,7 +74,7 @@ class RunHistory:
             return
         try:
             with self._database.transaction() as session:
-                session.execute(_WRITE_RUNS, {"runs": _as_json(runs)})
+                session.execute(_WRITE_RUNS, {"runs": storable_json(list(runs)).decode()})
         except ConflictError as error:  # the upsert resolves all but one: a field that is missing
             raise InvalidError(str(error)) from None
 
@@ -131,29 +131,6 @@ def _write_statement() -> TextClause:
 
 
 _WRITE_RUNS = _write_statement()
-
-
-def _as_json(runs: Sequence[Mapping[str, Any]]) -> str:
-    try:
-        document = orjson.dumps(list(runs))
-    except orjson.JSONEncodeError:  # half a surrogate pair in some text
-        document = b"\\u0000"
-    if b"\\u0000" in document:
-        document = orjson.dumps(_storable(list(runs)))
-    return document.decode()
-
-
-def _storable(value: Any) -> Any:
-    """The same with replacements for the two things a text in Postgres cannot hold."""
-    match value:
-        case str():
-            return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-        case Mapping():
-            return {_storable(key): _storable(each) for key, each in value.items()}
-        case list() | tuple():
-            return [_storable(each) for each in value]
-        case _:
-            return value
 
 
 def _as_uuid(run_id: str) -> UUID | None:

@@ -4,16 +4,25 @@ import asyncio
 import contextvars
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from typing import Any
 
-from core.errors import ConflictError, GuestError
+from core.errors import ConflictError
 from pipeline.connection import RedisConnection
-from pipeline.connection_errors import lacked_memory
 from pipeline.deadline import time_limit
-from pipeline.live_run import ThreadCall, current_call
+from pipeline.live_run import PluginCall, current_call
 from pipeline.modules import LoadedStorage
+from pipeline.plugin_errors import (
+    NOT_NAMED,
+    Plugin,
+    PluginError,
+    contained,
+    contained_async,
+    describe,
+)
+from pipeline.redis_failures import Failures, counted
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +31,10 @@ RETRY_PAUSE = 0.2
 """Seconds before the first repetition; doubles each time."""
 FLAPS = 5
 """How often a failure is put down to a Redis that went away and is back when asked."""
+MOST_DOUBLINGS = 6
+"""The pause between repetitions doubles so often at most."""
+CANCEL_GRACE = 1.0
+"""Seconds that an async plugin has to end after it was cancelled; then it is left behind."""
 
 
 async def _at_once() -> None:
@@ -36,6 +49,7 @@ class GuestCalls:
         self._threads = threads
         self._pool = self._fresh_pool()
         self._connection = connection
+        self._left: set[asyncio.Task[Any]] = set()
 
     def _fresh_pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._threads, thread_name_prefix="guest")
@@ -46,46 +60,77 @@ class GuestCalls:
         *arguments: Any,
         is_async: bool,
         timeout: float | None = None,
+        plugin: Plugin = NOT_NAMED,
     ) -> Any:
-        """What the guest returns; whatever it raises.
+        """What the plugin returns. `plugin` names it in the log.
 
         Raises:
-            TimeoutError: after `timeout` seconds. A thread cannot be stopped: it runs on unheard.
-            GuestError: when it tries to end the process, or cancels itself.
+            TimeoutError: after `timeout` seconds. A thread cannot be stopped, nor can an async
+                plugin that ignores its cancellation: either runs on, and its result is dropped.
+            PluginError: it raised what is no ordinary exception, or cancelled itself.
+            Exception: what it raises.
         """
         if timeout is None:
-            return await self._call(function, arguments, is_async)
+            return await self._call(function, arguments, is_async, plugin)
         try:
             async with time_limit(timeout) as limit:
-                return await self._call(function, arguments, is_async)
+                return await self._call(function, arguments, is_async, plugin)
         except TimeoutError as error:
             if not limit.expired():  # it is the guest's own
                 raise
             raise TimeoutError(f"did not end within {timeout:g} s") from error
 
     async def _call(
-        self, function: Callable[..., Any], arguments: tuple[Any, ...], is_async: bool
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], is_async: bool, who: Plugin
     ) -> Any:
-        try:
-            if is_async:
-                return await function(*arguments)
-            return await self._in_thread(function, arguments)
-        except SystemExit as error:
-            raise GuestError(f"called sys.exit({error.code!r})") from error
-        except asyncio.CancelledError as error:
-            if _is_being_cancelled():
-                raise
-            raise GuestError("was cancelled from within") from error
-
-    async def _in_thread(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        call, context = ThreadCall(), contextvars.copy_context()
+        call, context = PluginCall(), contextvars.copy_context()
         context.run(current_call.set, call)
-        job = self._pool.submit(context.run, _carried, function, arguments)
+        if is_async:
+            return await self._in_task(
+                contained_async(function, arguments, who), call, context, who
+            )
+        return await self._in_thread((function, arguments, who), call, context, who)
+
+    async def _in_task(
+        self, coroutine: Coroutine[Any, Any, Any], call: PluginCall, context: Context, who: Plugin
+    ) -> Any:
+        """Run a plugin as a task of its own, which starts at once."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
+        try:
+            if not task.done():
+                await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_GRACE)
+            if not task.done():
+                self._leave_task(task, call, who)
+            raise
+        if task.cancelled():
+            raise PluginError("CancelledError: was cancelled from within")
+        return task.result()
+
+    def _leave_task(self, task: asyncio.Task[Any], call: PluginCall, who: Plugin) -> None:
+        call.abandoned = True
+        self._left.add(task)
+        task.add_done_callback(self._came_back)
+        log.warning("plugin ignores its cancellation; left behind", extra=dict(who))
+
+    def _came_back(self, task: asyncio.Task[Any]) -> None:
+        self._left.discard(task)
+        if not task.cancelled():
+            task.exception()  # else its destruction would be logged
+
+    async def _in_thread(
+        self, work: tuple[Any, ...], call: PluginCall, context: Context, who: Plugin
+    ) -> Any:
+        job = self._pool.submit(context.run, contained, *work)
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
             call.abandoned = True
             if job.running():
+                log.warning("thread of a plugin left behind", extra=dict(who))
                 self._leave_behind()
             raise
 
@@ -97,27 +142,35 @@ class GuestCalls:
     async def insist[T](self, attempt: Callable[[], Awaitable[T]], retries: int) -> T:
         """Repeat what fails: `retries` times for its own sake, and while our Redis is away.
 
-        What fails while Redis goes away is not the guest's fault, even if Redis is back when asked.
+        What fails while Redis goes away is not the plugin's fault, even if it is back when asked.
         """
         tried = flaps = 0
         while True:
-            failures = self._connection.failures
-            try:
-                return await attempt()
-            except ConflictError:  # the run is not ours any more
-                raise
-            except Exception as error:
-                if not await self._connection.ends_runs():
-                    await self._connection.wait_until_runs_end()
-                elif lacked_memory(error):
-                    await self._connection.wait_until_reachable()
-                elif self._connection.failures != failures and flaps < FLAPS:
-                    flaps += 1
-                elif tried < retries:
-                    tried += 1
-                    await asyncio.sleep(_pause(tried))
-                else:
+            with counted() as failures:
+                try:
+                    return await attempt()
+                except ConflictError:  # the run is not ours any more
                     raise
+                except Exception:
+                    if await self._waited_for_redis(failures):
+                        pass
+                    elif failures.count and flaps < FLAPS:
+                        flaps += 1
+                    elif tried < retries:
+                        tried += 1
+                    else:
+                        raise
+            await asyncio.sleep(_pause(min(tried + flaps, MOST_DOUBLINGS)))
+
+    async def _waited_for_redis(self, failures: Failures) -> bool:
+        """Whether a call failed for want of our Redis, which is back now."""
+        if not await self._connection.ends_runs():
+            await self._connection.wait_until_runs_end()
+            return True
+        if failures.no_memory:
+            await self._connection.wait_until_reachable()
+            return True
+        return False
 
     async def save(
         self,
@@ -137,6 +190,7 @@ class GuestCalls:
                 *(vcon_uuid, storage.fresh_options()),
                 is_async=storage.is_async,
                 timeout=storage.timeout,
+                plugin={"storage": storage.name},
             )
 
         try:
@@ -152,7 +206,12 @@ class GuestCalls:
         closing = {storage.close: storage for storage in storages if storage.close is not None}
         for close, storage in closing.items():
             try:
-                await self.call(close, is_async=storage.is_async, timeout=CLOSE_SECONDS)
+                await self.call(
+                    close,
+                    is_async=storage.is_async,
+                    timeout=CLOSE_SECONDS,
+                    plugin={"storage": storage.name},
+                )
             except Exception as error:  # noqa: BLE001 -- nothing depends on it any more
                 log.warning(
                     "storage was not closed",
@@ -164,23 +223,5 @@ class GuestCalls:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _carried(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    try:
-        return function(*arguments)
-    except StopIteration as error:  # no future can carry this one: its caller would wait for ever
-        raise RuntimeError("StopIteration") from error
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 def _pause(tried: int) -> float:
     return RETRY_PAUSE * 2.0 ** (tried - 1) * random.uniform(0.5, 1.0)  # noqa: S311 -- spreads retries
-
-
-def describe(error: Exception) -> str:
-    """An error in one line: its type, and what it says."""
-    text = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__

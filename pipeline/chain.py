@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from core.storable_text import storable_text
 from pipeline.config import Chain
 from schemas.run import StepOutcome
 
@@ -67,18 +68,41 @@ def next_move(chain: Chain, progress: Progress) -> Move:
     return Settle("partial" if progress.refused else "done")
 
 
+@dataclass(frozen=True, slots=True)
+class NotAUuid:
+    """Stands for what a link has returned that is neither a text nor falsy."""
+
+    shown: str
+
+
+def returned_value(returned: object) -> str | NotAUuid | None:
+    """What a link returned, as a value without any code of the link: its classes may raise.
+
+    Raises what the value's own methods raise; that is the link's failure.
+    """
+    if not returned:
+        return None
+    if isinstance(returned, NotAUuid):
+        return returned
+    if isinstance(returned, str):
+        return str.__str__(returned)
+    return NotAUuid(storable_text(f"{returned!r:.80}"))
+
+
 def after_link(progress: Progress, returned: object) -> Progress:
     """What a link's return value means: the same or another uuid goes on, falsy halts.
 
     Anything else ends the attempt as failed, with the reason.
     """
-    if not returned:
+    value = returned_value(returned)
+    if value is None:
         return replace(progress, links_done=progress.links_done + 1, ended="halted")
-    if not _is_uuid(returned):
+    if isinstance(value, NotAUuid) or not _UUID.fullmatch(value):
+        shown = value.shown if isinstance(value, NotAUuid) else f"{value!r:.80}"
         return after_failure(
-            progress, f"a link returns a vCon uuid or None, but this returned {returned!r:.80}"
+            progress, f"a link returns a vCon uuid or None, but this returned {shown}"
         )
-    return replace(progress, links_done=progress.links_done + 1, vcon=str(returned))
+    return replace(progress, links_done=progress.links_done + 1, vcon=value)
 
 
 def after_failure(progress: Progress, reason: str) -> Progress:
@@ -111,7 +135,3 @@ def retry_delay(attempt: int, jitter: float) -> float:
     """Seconds until the next attempt: doubling, and shortened by up to half (`jitter` 0 to 1)."""
     delay = min(RETRY_DELAY_MIN * 2.0 ** (attempt - 1), RETRY_DELAY_MAX)
     return delay * (1 - jitter / 2)
-
-
-def _is_uuid(value: object) -> bool:
-    return isinstance(value, str) and _UUID.fullmatch(value) is not None

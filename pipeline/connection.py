@@ -7,6 +7,7 @@ difference between 6 round trips per vCon and a fraction of one.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import Context
 from typing import Any
 
 import redis
@@ -16,9 +17,11 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from core.errors import UnavailableError
 from pipeline import keys
 from pipeline.connection_batches import Reply, packed, replies
-from pipeline.connection_errors import stops_leases, translated
+from pipeline.connection_clients import AsyncClient, SyncClient, note_failure
+from pipeline.connection_errors import lacks_memory, stops_leases, translated
 from pipeline.connection_threads import ThreadConnections
 from pipeline.patience import Patience
+from pipeline.redis_failures import note
 from pipeline.script_texts import script_texts
 
 MAX_CONNECTIONS = 10_000
@@ -40,10 +43,10 @@ class RedisConnection:
             "encoding_errors": "replace",
             "max_connections": MAX_CONNECTIONS,
         }
-        self.sync = redis.Redis.from_url(url, socket_timeout=REPLY_SECONDS, **options)
+        self.sync = SyncClient.from_url(url, socket_timeout=REPLY_SECONDS, **options)
         self._threads = ThreadConnections(self.sync.connection_pool)
         self._aio = redis.asyncio.Redis.from_url(url, socket_timeout=None, **options)
-        self.asynchronous = redis.asyncio.Redis.from_url(url, socket_timeout=None, **options)
+        self.asynchronous = AsyncClient.from_url(url, socket_timeout=None, **options)
         """For what waits in Redis, and for guests that bring commands of their own."""
         self._scripts = script_texts()
         self._shas: dict[str, str] = {}
@@ -51,10 +54,8 @@ class RedisConnection:
         self._pending: list[tuple[bytes, asyncio.Future[Reply]]] = []
         self._flushes: set[asyncio.Task[None]] = set()
         self._patience = Patience()
-        self.failures = 0
-        """How often a command has found Redis away, on whosever behalf."""
         self.outages = 0
-        """How often that was so that no lease could be renewed either."""
+        """How often a command found Redis so that no lease could be renewed either."""
 
     async def command(self, *words: Any) -> Reply:
         """One command, batched with its neighbours.
@@ -69,9 +70,9 @@ class RedisConnection:
         self._home = loop
         reply: asyncio.Future[Reply] = loop.create_future()
         if not self._pending:
-            loop.call_soon(self._start_flush)
+            loop.call_soon(self._start_flush, context=Context())  # it is not the caller's own task
         self._pending.append((command, reply))
-        return await reply
+        return await _noted(reply)
 
     async def script(self, name: str, *arguments: Any) -> Reply:
         """One of `pipeline/scripts/`, by file name; all its arguments are ARGV.
@@ -113,6 +114,7 @@ class RedisConnection:
         try:
             return self._threads.reply(packed(words))
         except (RedisError, OSError) as error:
+            note_failure(error)
             raise self._translated(error) from error
 
     async def _load(self, name: str) -> str:
@@ -132,7 +134,7 @@ class RedisConnection:
             if future.done():  # its caller was cancelled
                 continue
             if isinstance(reply, Exception):
-                future.set_exception(self._translated(reply))
+                future.set_exception(self._caused(reply))
             else:
                 future.set_result(reply)
 
@@ -158,12 +160,16 @@ class RedisConnection:
             except (RedisError, OSError) as error:
                 raise self._translated(error) from error
 
+    def _caused(self, error: Exception) -> Exception:
+        known = self._translated(error)
+        if known is not error:
+            known.__cause__ = error
+        return known
+
     def _translated(self, error: Exception) -> Exception:
         """The same in our terms; what finds Redis away is counted."""
-        known = translated(error)
-        self.failures += isinstance(known, UnavailableError)
         self.outages += stops_leases(error)
-        return known
+        return translated(error)
 
     async def insist[T](self, operation: Callable[[], Awaitable[T]]) -> T:
         """Repeat an operation until Redis answers it; one log line when it goes, one when back."""
@@ -205,6 +211,15 @@ class RedisConnection:
         await self.asynchronous.aclose()
         self._threads.close()
         self.sync.close()
+
+
+async def _noted(reply: asyncio.Future[Reply]) -> Reply:
+    """A reply; an outage is noted here, in the context of the call that asked."""
+    try:
+        return await reply
+    except UnavailableError as error:
+        note(no_memory=lacks_memory(error.__cause__))
+        raise
 
 
 _installed: list[RedisConnection] = []

@@ -18,17 +18,12 @@ _NOT_NOW_WORDS = ("MISCONF ", "BUSY ", "NOREPLICAS ", "UNBLOCKED ")
 
 def stops_leases(error: Exception) -> bool:
     """Whether no worker can say that it is alive meanwhile; without memory it still can."""
-    no_memory = isinstance(error, redis.exceptions.OutOfMemoryError)
-    return isinstance(translated(error), UnavailableError) and not no_memory
+    return isinstance(translated(error), UnavailableError) and not lacks_memory(error)
 
 
-def lacked_memory(error: BaseException | None) -> bool:
-    """Whether something failed because Redis has no memory left, whoever asked it."""
-    while error is not None:
-        if isinstance(error, redis.exceptions.OutOfMemoryError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+def lacks_memory(error: BaseException | None) -> bool:
+    """Whether Redis answered that it has no memory left."""
+    return isinstance(error, redis.exceptions.OutOfMemoryError)
 
 
 def translated(error: Exception) -> Exception:

@@ -7,12 +7,13 @@ from typing import Any
 
 from core.errors import GuestError, InvalidError, UnknownNameError
 from core.own_thread import in_own_thread
-from pipeline.calls import GuestCalls, describe
+from pipeline.calls import GuestCalls
 from pipeline.config import Chain, StorageSpec
 from pipeline.configuration import Configuration
 from pipeline.document import normalised
 from pipeline.envelope import MOST_BYTES, check_envelope
 from pipeline.modules import LoadedStorage, load_storage
+from pipeline.plugin_errors import describe
 from pipeline.store import VconStore
 from pipeline.unpacking import parsed
 from schemas.uuids import canonical_uuid, required_uuid
@@ -137,6 +138,7 @@ class VconFinder:
                 *(vcon_uuid, storage.fresh_options()),
                 is_async=storage.is_async,
                 timeout=storage.timeout,
+                plugin={"storage": storage.name},
             )
             document = parsed(found, self._most_bytes) if isinstance(found, str | bytes) else found
         except Exception as error:

@@ -29,6 +29,10 @@ async def every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
             log.debug("housekeeping waits", extra={"cause": str(error)})
         except CommandRefused as error:  # such as a write when Redis has no memory left
             log.warning("Redis refuses housekeeping", extra={"cause": str(error)})
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            log.exception("housekeeping failed")
         await asyncio.sleep(seconds)
 
 

@@ -5,20 +5,26 @@ that has run one sync link goes on with the next, as long as the run just goes o
 nothing to wait for, nobody to tell.
 """
 
+import os
 import time
 from typing import Any, Protocol
 
 from core.errors import ConflictError, UnavailableError
 from pipeline import chain as plan
 from pipeline import keys
-from pipeline.calls import GuestCalls, describe
+from pipeline.calls import GuestCalls
 from pipeline.config import LinkStep
 from pipeline.connection import RedisConnection
 from pipeline.journal import SLOW_STEP, RunJournal
 from pipeline.lease import Lease
 from pipeline.live_run import LiveRun, is_abandoned
 from pipeline.modules import LoadedLink
+from pipeline.plugin_errors import describe, end_if_forked
+from pipeline.redis_failures import Failures, counted
 from pipeline.tenure import Tenure
+
+type Returned = str | plan.NotAUuid | None
+"""What a link returned, as a value that can be compared and shown without running its code."""
 
 
 class StepObserver(Protocol):
@@ -76,30 +82,35 @@ class LinkSteps:
             after = plan.after_failure(live.progress, describe(error))
         await self._finish(live, after)
 
-    async def _attempt(self, live: LiveRun, step: LinkStep, link: LoadedLink) -> Any:
+    async def _attempt(self, live: LiveRun, step: LinkStep, link: LoadedLink) -> Returned:
         await self._tenure.confirm(live)
-        failures = self._connection.failures
-        returned = await self._call(live, step, link)
-        if not returned:
-            await self._check_halt(live, failures)
+        with counted() as failures:
+            returned: Returned = await self._call(live, step, link)
+            if returned is None:
+                await self._check_halt(live, failures)
         return returned
 
     async def _call(self, live: LiveRun, step: LinkStep, link: LoadedLink) -> Any:
+        plugin = {"link": link.name}
         if _plain(live, step, link):
-            return await self._calls.call(self._run_here, live, is_async=False)
+            return await self._calls.call(
+                self._run_here, live, plugin, is_async=False, plugin=plugin
+            )
         return await self._calls.call(
-            link.run,
-            *(live.progress.vcon, link.name, link.fresh_options()),
+            _judged_async if link.is_async else _judged,
+            *(link, live.progress.vcon),
             is_async=link.is_async,
             timeout=step.timeout,
+            plugin=plugin,
         )
 
-    def _run_here(self, live: LiveRun) -> Any:
+    def _run_here(self, live: LiveRun, plugin: dict[str, str]) -> Returned:
         """In a thread: run sync links until one must be judged; what that one returned."""
         while True:
             _, link = _next(live)
             live.step_began = time.perf_counter()
-            returned = link.run(live.progress.vcon, link.name, link.fresh_options())
+            plugin["link"] = link.name
+            returned = _judged(link, live.progress.vcon)
             seconds = time.perf_counter() - live.step_began
             simply_on = returned == live.progress.vcon and seconds < SLOW_STEP
             if is_abandoned() or not (simply_on and self._next_is_alike(live, link)):
@@ -115,14 +126,14 @@ class LinkSteps:
         other = live.guests.link(step)
         return _plain(live, step, other) and other.only_through_lib == link.only_through_lib
 
-    async def _check_halt(self, live: LiveRun, failures: int) -> None:
+    async def _check_halt(self, live: LiveRun, failures: Failures) -> None:
         """A falsy return is a halt only if there was a vCon to judge, and Redis to read it from."""
         vcon_uuid = live.progress.vcon
         if live.memory.unwritten:
             await self._journal.write(live)
         exists = await self._connection.command("EXISTS", keys.vcon(vcon_uuid))
-        if self._connection.failures != failures:
-            raise UnavailableError("Redis went away while the link ran")
+        if failures.count:
+            raise UnavailableError("Redis failed while the link ran")
         if not exists:
             raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
 
@@ -153,6 +164,17 @@ class LinkSteps:
 def _next(live: LiveRun) -> tuple[LinkStep, LoadedLink]:
     step = live.chain.links[live.progress.links_done]
     return step, live.guests.link(step)
+
+
+def _judged(link: LoadedLink, vcon_uuid: str) -> Returned:
+    process = os.getpid()
+    returned = link.run(vcon_uuid, link.name, link.fresh_options())
+    end_if_forked(process, {"link": link.name})  # before the next link could run twice
+    return plan.returned_value(returned)
+
+
+async def _judged_async(link: LoadedLink, vcon_uuid: str) -> Returned:
+    return plan.returned_value(await link.run(vcon_uuid, link.name, link.fresh_options()))
 
 
 def _plain(live: LiveRun, step: LinkStep, link: LoadedLink) -> bool:

@@ -1,5 +1,6 @@
 """A run while it runs, and its journal: what `GetRun` shows and what a take-over goes on from."""
 
+import logging
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -7,12 +8,15 @@ from typing import Any
 
 import orjson
 
+from core.storable_text import described, storable_json
 from pipeline.chain import Progress
 from pipeline.config import Chain
 from pipeline.memory import RunMemory
 from pipeline.modules import Guests
 from pipeline.queues import Claim, Record
 from schemas.run import RunStatus, StepKind, StepOutcome
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -36,6 +40,8 @@ class LiveRun:
     """How many of the steps are an earlier attempt's."""
     lapses: int = 0
     """How often the lease had lapsed when the run was last known to be ours."""
+    not_settled: str | None = None
+    """Why an earlier attempt failed that could not be made a dead letter."""
     cancelled: bool = False
     """Somebody wants it to end before its next link."""
 
@@ -72,7 +78,7 @@ class LiveRun:
         """The run as JSON, in the shape of `schemas.run.Run`."""
         finished = None if status in ("queued", "running") else _iso(datetime.now(UTC))
         is_run_list = self.claim.list_name.startswith("run:")
-        return orjson.dumps(
+        return storable_json(
             {
                 "run_id": self.claim.run_id,
                 "chain": self.chain.name,
@@ -101,35 +107,44 @@ current_run: ContextVar[LiveRun | None] = ContextVar("current_run", default=None
 
 
 @dataclass(slots=True)
-class ThreadCall:
-    """One call of a guest in a thread; `abandoned` when nobody waits for it any more."""
+class PluginCall:
+    """One call of a plugin; `abandoned` when its result is not waited for any more."""
 
     abandoned: bool = False
 
 
-current_call: ContextVar[ThreadCall | None] = ContextVar("current_call", default=None)
-"""The call that runs in this thread: one that was given up must change nothing any more."""
+current_call: ContextVar[PluginCall | None] = ContextVar("current_call", default=None)
+"""The call that this code belongs to: one that was given up must change nothing any more."""
 
 
 def is_abandoned() -> bool:
-    """Whether this code runs in a thread that nobody waits for any more."""
+    """Whether this code belongs to a call whose result is not waited for any more."""
     call = current_call.get()
     return call is not None and call.abandoned
 
 
-def take_up(claim: Claim, chain: Chain, guests: Guests, worker: str, config_hash: str) -> LiveRun:
-    """The run of a claim, as far as an earlier attempt's journal says it got.
-
-    A journal of a chain whose links have changed since counts for nothing: the run starts over.
-    """
-    started = datetime.now(UTC)
+def fresh_run(claim: Claim, chain: Chain, guests: Guests, worker: str, config_hash: str) -> LiveRun:
+    """The run of a claim, as if nothing had been done for it."""
     progress = Progress(vcon=claim.vcon_uuid)
-    live = LiveRun(claim, chain, guests, worker, config_hash, started, progress)
-    if claim.journal:
-        earlier = orjson.loads(claim.journal)
+    return LiveRun(claim, chain, guests, worker, config_hash, datetime.now(UTC), progress)
+
+
+def resume(live: LiveRun) -> None:
+    """Go on where an earlier attempt's journal says it got.
+
+    A journal of a chain whose links have changed since counts for nothing: the run starts over. So
+    does one that is none.
+    """
+    if not live.claim.journal:
+        return
+    try:
+        earlier = orjson.loads(live.claim.journal)
         live.queued_at = earlier["queued_at"]
+        live.not_settled = earlier["error"] if earlier["status"] == "failed" else None
         _resume(live, earlier)
-    return live
+    except (ValueError, KeyError, TypeError) as error:
+        log.warning("journal of a run not understood", extra={"error": described(error)})
+        live.start_over()
 
 
 def _resume(live: LiveRun, earlier: dict[str, Any]) -> None:

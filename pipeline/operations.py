@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from core.errors import InvalidError, UnknownNameError
 from pipeline import keys
-from pipeline.calls import GuestCalls, describe
+from pipeline.calls import GuestCalls
 from pipeline.catalogue import Catalogue
 from pipeline.configuration import Configuration
 from pipeline.dead_letters import DeadLetters, Selection
@@ -14,6 +14,7 @@ from pipeline.history import RunArchive
 from pipeline.intake import Intake
 from pipeline.lists import lists_of
 from pipeline.modules import LoadedStorage
+from pipeline.plugin_errors import describe
 from pipeline.replay import Destination
 from schemas.dead_letter import DeadLetter, DeadLetterPage
 from schemas.deletion import Deletion
@@ -193,6 +194,7 @@ class PipelineOperations:
                 *(vcon_uuid, storage.fresh_options()),
                 is_async=storage.is_async,
                 timeout=storage.timeout,
+                plugin={"storage": storage.name},
             )
         except Exception as error:  # noqa: BLE001 -- any error of a plugin is the outcome for it
             deletion.failed[name] = describe(error)

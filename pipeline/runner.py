@@ -6,13 +6,15 @@ import time
 
 from core.errors import ConflictError, UnavailableError
 from pipeline import chain as plan
-from pipeline.calls import GuestCalls, describe
+from pipeline.calls import GuestCalls
 from pipeline.connection import RedisConnection
 from pipeline.deadline import time_limit
 from pipeline.journal import SLOW_STEP, Lost, RunJournal
 from pipeline.lease import Lease
 from pipeline.link_steps import LinkSteps
 from pipeline.live_run import LiveRun, current_run
+from pipeline.plugin_errors import describe
+from pipeline.redis_failures import counted
 from pipeline.tenure import Tenure
 
 log = logging.getLogger(__name__)
@@ -61,12 +63,12 @@ class ChainRunner:
 
     async def _in_time(self, live: LiveRun) -> plan.Ending | None:
         """How the run ended; None when it has to go on once Redis is back."""
-        failures = self._connection.failures
         try:
-            async with time_limit(live.chain.timeout):
-                return await self._run_moves(live)
+            with counted() as failures:
+                async with time_limit(live.chain.timeout):
+                    return await self._run_moves(live)
         except TimeoutError:
-            return None if self._connection.failures != failures else _out_of_time(live)
+            return None if failures.count else _out_of_time(live)
         except ConflictError as error:  # a guest's write was refused
             raise Lost from error
         except UnavailableError:

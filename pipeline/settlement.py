@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
+from core.storable_text import storable_json
 from pipeline import chain as plan
 from pipeline import keys
 from pipeline.live_run import LiveRun
@@ -42,7 +41,7 @@ def _failed_link(live: LiveRun) -> Mapping[str, Any]:
 def _reason(live: LiveRun, error: str | None, step: Mapping[str, Any]) -> str:
     """The JSON beside a dead letter, in the shape of `schemas.dead_letter.DeadLetter`."""
     kind, name = step.get("kind"), step.get("name")
-    return orjson.dumps(
+    return storable_json(
         {
             "error": error,
             "cause": _cause(kind, name, error),

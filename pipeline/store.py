@@ -40,10 +40,11 @@ class VconStore:
         """Write a document under its uuid; with `expiry` > 0 it goes after so many seconds.
 
         Raises:
-            ConflictError: inside a run that this worker no longer holds; nothing is written.
+            ConflictError: inside a run that this worker no longer holds, or in a call that was
+                given up; nothing is written.
             UnavailableError: when Redis cannot be reached.
         """
-        run, text = current_run.get(), orjson.dumps(document)
+        run, text = _writing(), orjson.dumps(document)
         if run is None:
             await self._connection.command("JSON.SET", keys.vcon(document["uuid"]), ".", text)
             if expiry > 0:
@@ -54,14 +55,8 @@ class VconStore:
             raise _not_held(run)
 
     def put_from_thread(self, document: dict[str, Any], expiry: int = 0) -> None:
-        """The same, from a thread.
-
-        Raises:
-            ConflictError: also when nobody waits for this thread any more.
-        """
-        run, text = current_run.get(), orjson.dumps(document)
-        if is_abandoned():
-            raise ConflictError("this call took too long and was given up")
+        """The same, from a thread."""
+        run, text = _writing(), orjson.dumps(document)
         if run is None:
             self._connection.command_from_thread("JSON.SET", keys.vcon(document["uuid"]), ".", text)
             if expiry > 0:
@@ -79,6 +74,13 @@ class VconStore:
         With `expiry` > 0 it goes after so many seconds.
         """
         await self._connection.script("restore", document["uuid"], orjson.dumps(document), expiry)
+
+
+def _writing() -> LiveRun | None:
+    """The run on whose behalf a document is written."""
+    if is_abandoned():
+        raise ConflictError("this call took too long and was given up")
+    return current_run.get()
 
 
 def _recalled(vcon_uuid: str) -> bytes | str | None:

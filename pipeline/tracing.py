@@ -4,10 +4,11 @@ import logging
 from typing import Any
 
 from core.errors import ConflictError
-from pipeline.calls import GuestCalls, describe
+from pipeline.calls import GuestCalls
 from pipeline.live_run import LiveRun
 from pipeline.modules import LoadedTracer
 from pipeline.modules_options import option
+from pipeline.plugin_errors import describe
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,10 @@ class Tracers:
 
         async def attempt() -> None:
             await self._calls.call(
-                tracer.run, *arguments, tracer.fresh_options(), is_async=tracer.is_async
+                tracer.run,
+                *(*arguments, tracer.fresh_options()),
+                is_async=tracer.is_async,
+                plugin={"tracer": tracer.name},
             )
 
         try:

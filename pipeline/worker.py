@@ -13,8 +13,9 @@ so long; the next one may start beside it then, so that one that hangs does not 
 import asyncio
 import contextlib
 import logging
-import random
 import time
+from collections import ChainMap
+from typing import Any
 
 from core.errors import UnavailableError
 from pipeline import chain as plan
@@ -22,30 +23,24 @@ from pipeline import keys
 from pipeline.cancellation import Cancellations
 from pipeline.config import Chain
 from pipeline.configuration import Configuration
-from pipeline.connection import CommandRefused, RedisConnection
+from pipeline.connection import RedisConnection
 from pipeline.housekeeping import every
 from pipeline.idle import ListWatch
-from pipeline.journal import Lost
 from pipeline.lists import claimed_lists
-from pipeline.live_run import LiveRun, take_up
+from pipeline.live_run import LiveRun, fresh_run, resume
 from pipeline.objection import objection
-from pipeline.observers import RETRIED, RunMeter
+from pipeline.observers import RunMeter
 from pipeline.orphans import ORPHANS_SECONDS, Orphans
 from pipeline.queues import Claim, Queues
+from pipeline.run_settler import RunSettler, run_fields
 from pipeline.runner import ChainRunner
-from pipeline.settlement import settlement_of
 
 log = logging.getLogger(__name__)
 
-LOG_LEVELS: dict[plan.Ending, int] = {
-    "done": logging.DEBUG,  # it is in the history; a line would cost as much as the run itself
-    "halted": logging.INFO,
-    "cancelled": logging.INFO,
-    "partial": logging.WARNING,
-    "failed": logging.WARNING,
-}
 CLAIMED_AT_ONCE = 16
 """vCons in one claim: those that wait equally long drift apart instead of ending in one go."""
+CLAIM_PAUSE = 1.0
+"""Seconds after a claim that failed for another reason than an outage."""
 IDLE_SECONDS = 5.0
 """How long an idle worker trusts to be woken: a retry may have been left by one that died."""
 SUSPECTS_SECONDS = 1.0
@@ -58,6 +53,8 @@ SUSPECTS_AT_ONCE = 16
 
 class Worker:
     """One process's share of the chains."""
+
+    _releasing = False
 
     def __init__(
         self,
@@ -81,13 +78,14 @@ class Worker:
         self._connection = connection
         self._queues = queues
         self._runner = runner
-        self._meter = meter
+        self._settler = RunSettler(worker_id, connection, queues, meter)
         self._concurrency = concurrency
         self._patience = patience
         self._idle_seconds = IDLE_SECONDS if patience is None else SUSPECTS_SECONDS
         self._last_claim = time.monotonic()
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._orphans = Orphans(queues, worker_id, self._running)
+        known = ChainMap[int, Any](self._running, self._settler.postponed)
+        self._orphans = Orphans(queues, worker_id, known)
         self._settling: set[int] = set()
         self._broken_off: list[LiveRun] = []
         self._freed = asyncio.Event()
@@ -111,7 +109,7 @@ class Worker:
         """Work until `stop`; then until what runs has ended or `release` is called."""
         beside = [
             asyncio.create_task(self._cancellations.listen()),
-            asyncio.create_task(every(ORPHANS_SECONDS, self._orphans.look)),
+            asyncio.create_task(every(ORPHANS_SECONDS, self._look_at_claims)),
         ]
         try:
             await self._work()
@@ -126,6 +124,10 @@ class Worker:
                 await self._step()
             except UnavailableError:
                 await self._connection.wait_until_reachable()
+                await self._connection.insist(self._orphans.give_back)
+            except Exception:  # what it may have claimed stands in Redis
+                log.exception("claim failed")
+                await asyncio.sleep(CLAIM_PAUSE)
                 await self._connection.insist(self._orphans.give_back)
         self._watch.close()
 
@@ -142,6 +144,7 @@ class Worker:
 
     async def release(self) -> None:
         """Break off what still runs and put it back to the heads of its lists."""
+        self._releasing = True
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
@@ -209,70 +212,54 @@ class Worker:
         if claim.list_name not in self._chains:  # the configuration has changed under the claim
             await self._queues.give_back_orphan(self._id, claim.vcon_uuid, claim.token)
             return
-        live = self._live_run(claim)
-        self._cancellations.enter(live)
+        live = self._fresh_run(claim)
         try:
-            if (reason := objection(live)) is not None:
-                live.progress = plan.after_failure(live.progress, reason)
-                ending: plan.Ending = "failed"
-            else:
-                ending = await self._runner.run(live, lapses)
-            held = await self._settle_somehow(live, ending)
-        except Lost:
-            held = False
+            held = await self._attempt(live, lapses)
         except asyncio.CancelledError:
             self._broken_off.append(live)
             raise
+        except BaseException:  # noqa: BLE001 -- the claim must not be forgotten, whatever it is
+            self._settler.postpone(live)
+            return
+        if not held:
+            log.warning("run was taken over", extra=run_fields(live))
+
+    async def _attempt(self, live: LiveRun, lapses: int) -> bool:
+        """Run and settle; a run whose task ends in any other way has failed at this attempt.
+
+        Only `release` cancels a run. Where a plugin cancels it, the attempt has failed.
+        """
+        try:
+            return await self._run_and_settle(live, lapses)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and self._releasing:
+                raise
+            return await self._settler.fail(live, error)
+
+    async def _run_and_settle(self, live: LiveRun, lapses: int) -> bool:
+        resume(live)
+        self._cancellations.enter(live)
+        try:
+            ending = await self._ending(live, lapses)
+            self._settling.add(live.claim.token)
+            self._freed.set()  # first, so that the next claim travels with this settlement
+            return await self._settler.settle(live, ending)
         finally:
             self._cancellations.leave(live)
-        if not held:
-            log.warning("run was taken over", extra=_fields(live))
 
-    async def _settle_somehow(self, live: LiveRun, ending: plan.Ending) -> bool:
-        """Settle; a vCon that cannot be forwarded as configured is a dead letter, not stuck."""
-        self._settling.add(live.claim.token)
-        self._freed.set()  # first, so that the next claim travels with this settlement
-        try:
-            return await self._connection.insist(lambda: self._settle(live, ending))
-        except CommandRefused as error:
-            log.exception("run cannot be settled", extra=_fields(live))
-            live.start_over()
-            live.progress = plan.after_failure(live.progress, f"cannot be settled: {error}")
-            return await self._connection.insist(lambda: self._finish(live, "failed"))
+    async def _ending(self, live: LiveRun, lapses: int) -> plan.Ending:
+        if (reason := objection(live)) is not None:
+            live.progress = plan.after_failure(live.progress, reason)
+            return "failed"
+        return await self._runner.run(live, lapses)
 
-    def _live_run(self, claim: Claim) -> LiveRun:
+    def _fresh_run(self, claim: Claim) -> LiveRun:
         now = self._configuration
         chain = self._chains[claim.list_name]
-        return take_up(claim, chain, now.guests, self._id, now.config.hash)
+        return fresh_run(claim, chain, now.guests, self._id, now.config.hash)
 
-    async def _settle(self, live: LiveRun, ending: plan.Ending) -> bool:
-        claim = live.claim
-        more = claim.attempt < live.chain.max_attempts and objection(live) is None
-        if ending == "failed" and more:
-            delay = plan.retry_delay(claim.attempt, random.random())  # noqa: S311 -- spreads retries
-            due = int((time.time() + delay) * 1000)
-            log.warning("attempt failed; will be repeated", extra=_fields(live))
-            held = await self._queues.retry_later(self._id, claim, live.record("queued"), due)
-            return self._counted(live, RETRIED, held=held)
-        if log.isEnabledFor(level := LOG_LEVELS[ending]):
-            log.log(level, "run ended", extra={"status": ending, **_fields(live)})
-        return await self._finish(live, ending)
-
-    async def _finish(self, live: LiveRun, ending: plan.Ending) -> bool:
-        held = await self._queues.finish(self._id, live.claim, settlement_of(live, ending))
-        return self._counted(live, ending, held=held)
-
-    def _counted(self, live: LiveRun, status: str, *, held: bool) -> bool:
-        if held:
-            self._meter.settled(live, status)
-        return held
-
-
-def _fields(live: LiveRun) -> dict[str, object]:
-    return {
-        "run": live.claim.run_id,
-        "chain": live.chain.name,
-        "vcon": live.progress.vcon,
-        "attempt": live.claim.attempt,
-        "error": live.progress.error,
-    }
+    async def _look_at_claims(self) -> None:
+        """End what could not be settled, and give back what is held unknowingly."""
+        if await self._settler.settle_postponed():
+            self._watch.wake()  # for their next attempts
+        await self._orphans.look()

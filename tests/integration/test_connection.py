@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from core.errors import UnavailableError
 from devstack.valkey import Valkey
 from pipeline import connection as connections
 from pipeline.connection import CommandRefused, RedisConnection
+from pipeline.redis_failures import counted
 from pipeline.script_texts import script_texts
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -100,21 +102,27 @@ async def test_every_script_is_one_that_the_server_can_read(redis: RedisConnecti
 
 
 async def test_a_server_that_is_not_there_is_unavailable(lonely: RedisConnection):
-    """Every way to ask says so in the service's own terms, and counts it."""
-    with pytest.raises(UnavailableError):
-        await lonely.command("PING")
-    with pytest.raises(UnavailableError):
-        await lonely.script("present", "a")
-    with pytest.raises(UnavailableError):
-        await lonely.wait_for_element("list", 1)
-    with pytest.raises(UnavailableError):
-        await asyncio.to_thread(lonely.command_from_thread, "PING")
-    with pytest.raises(UnavailableError):
-        await asyncio.to_thread(lonely.script_from_thread, "present", "a")
-    with pytest.raises(UnavailableError):
-        await anext(lonely.messages("channel"))
+    """Every way to ask says so in the service's own terms, and counts it for the caller."""
+    with counted() as failures:
+        with pytest.raises(UnavailableError):
+            await lonely.command("PING")
+        with pytest.raises(UnavailableError):
+            await lonely.script("present", "a")
+        with pytest.raises(UnavailableError):
+            await lonely.wait_for_element("list", 1)
+        with pytest.raises(UnavailableError):
+            await asyncio.to_thread(lonely.command_from_thread, "PING")
+        with pytest.raises(UnavailableError):
+            await asyncio.to_thread(lonely.script_from_thread, "present", "a")
+        with pytest.raises(UnavailableError):
+            await anext(lonely.messages("channel"))
+        with pytest.raises(RedisConnectionError):
+            await lonely.asynchronous.ping()
+        with pytest.raises(RedisConnectionError):
+            await asyncio.to_thread(lonely.sync.ping)
     assert not await lonely.reachable()
-    assert lonely.failures >= 6
+    assert (failures.count, failures.no_memory) == (7, 0)
+    assert lonely.outages >= 6
 
 
 async def test_all_neighbours_hear_that_the_server_is_away(lonely: RedisConnection):
@@ -130,7 +138,7 @@ async def test_a_full_server_is_one_to_wait_for(redis: RedisConnection, client: 
     """Out of memory is no fault of the caller: it is told to try again, in a script, too."""
     client.config_set("maxmemory", 1)
     try:
-        with pytest.raises(UnavailableError, match="takes no commands"):
+        with counted() as failures, pytest.raises(UnavailableError, match="takes no commands"):
             await redis.command("SET", "a", 1)
         with pytest.raises(UnavailableError, match="takes no commands"):
             await redis.script("restore", "a", "{}", 0)
@@ -139,7 +147,8 @@ async def test_a_full_server_is_one_to_wait_for(redis: RedisConnection, client: 
             await asyncio.to_thread(redis.command_from_thread, "SET", "a", 1)
     finally:
         client.config_set("maxmemory", 0)
-    assert redis.failures == 4
+    assert (failures.count, failures.no_memory) == (1, 1)
+    assert redis.outages == 0
     assert await redis.reachable()
 
 

@@ -313,7 +313,7 @@ async def test_a_link_that_ends_the_process_only_fails(scene: Scene):
         crew = await scene.start(chain, f"worker{number}")
         [vcon_uuid] = await scene.feed(name)
         assert (await scene.ended()).status == "failed"
-        assert scene.reason(f"DLQ:{name}", vcon_uuid)["error"] == "GuestError: called sys.exit(3)"
+        assert scene.reason(f"DLQ:{name}", vcon_uuid)["error"] == "SystemExit: called sys.exit(3)"
         assert not crew.task.done()
 
 

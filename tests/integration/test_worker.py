@@ -553,7 +553,7 @@ async def kill(scene: Scene, crew: Any) -> None:
     """The process is gone: nothing is given back, and somebody finds out."""
     scene.crews.remove(crew)
     crew.lease._stopping.set()
-    crew.worker._queues = None  # whatever it tries now fails
+    crew.worker._queues = crew.worker._settler._queues = None  # whatever it tries now fails
     tasks = [crew.task, *crew.worker._running.values()]
     for task in tasks:
         task.cancel()

@@ -12,7 +12,8 @@ from tests.unit.source_files import ROOMS, ROOT, SERVICE, Source, service, sourc
 MAY_IMPORT: dict[str, str] = {
     "core": r"core|schemas",
     "pipeline": r"pipeline|schemas|flowlang"
-    r"|core\.(bounded_calls|own_thread|settings|errors|logs|metrics|spans|records|(run|ingress)_\w+|ports_relay)",
+    r"|core\.(bounded_calls|own_thread|settings|errors|logs|metrics|spans|records|storable_text"
+    r"|(run|ingress)_\w+|ports_relay)",
     "actions": r"core\.(action_\w+|ports\w*)|schemas",
     "events": r"core\.(action_\w+|ports\w*)|schemas",
     "schemas": r"schemas|core\.action_schema",
@@ -38,7 +39,8 @@ MAY_IMPORT_MORE: dict[str, str] = {
 ONLY_IMPORTERS: dict[str, str] = {
     "websockets": r"core/(conversation|plugboard_transport|websocket_frames|connection_loss)\.py",
     "sqlalchemy": r"core/(tables|database\w*|migrations|(record|run_|ingress_)\w+)\.py|alembic/.*",
-    "redis": r"pipeline/connection(_threads|_errors|_batches)?\.py|flowlang/connections/redis/.*",
+    "redis": r"pipeline/connection(_threads|_errors|_batches|_clients)?\.py"
+    r"|flowlang/connections/redis/.*",
     "prometheus_client": r"core/(metrics(_\w+)?|otlp(_metrics)?|telemetry)\.py",
     "opentelemetry": r"core/otlp(_metrics)?\.py",
     "structlog": r"core/logs\.py",
@@ -72,6 +74,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "frames",
             "unreadable",
             "deep_json",
+            "storable_text",
             "backoff",
             "findings",
             "heartbeat",

@@ -9,9 +9,11 @@ import pytest
 
 from core.errors import ConflictError, GuestError, UnavailableError
 from pipeline import calls as module
-from pipeline.calls import FLAPS, GuestCalls, describe
+from pipeline.calls import FLAPS, GuestCalls
 from pipeline.connection import RedisConnection
 from pipeline.modules import LoadedStorage
+from pipeline.plugin_errors import PluginError, describe
+from pipeline.redis_failures import note
 
 marker: ContextVar[str] = ContextVar("marker", default="unset")
 
@@ -29,7 +31,6 @@ class MoodyRedis(RedisConnection):
         self.asked += 1
         if self.away:
             self.away -= 1
-            self.failures += 1
             raise UnavailableError
         return "PONG"
 
@@ -154,7 +155,7 @@ async def test_a_real_cancellation_goes_through(calls):
 
 async def test_stop_iteration_from_a_thread_is_an_ordinary_failure(calls):
     """The one exception that no future can carry does not leave the caller waiting."""
-    with pytest.raises(RuntimeError, match="StopIteration"):
+    with pytest.raises(PluginError, match="StopIteration"):
         await calls.call(lambda: next(iter(())), is_async=False)
 
 
@@ -189,7 +190,7 @@ async def test_an_outage_that_is_over_when_asked_still_excuses(calls, redis):
     async def attempt():
         attempt.count += 1
         if attempt.count == 1:
-            redis.failures += 1
+            note(no_memory=False)
             raise ValueError
         return "fine"
 
@@ -202,7 +203,7 @@ async def test_excuses_come_to_an_end(calls, redis):
 
     async def attempt():
         attempt.count += 1
-        redis.failures += 1
+        note(no_memory=False)
         raise ValueError
 
     attempt.count = 0

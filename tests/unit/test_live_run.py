@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.chain import Progress
 from pipeline.config import Chain, GuestSpec, LinkStep, StorageSpec
-from pipeline.live_run import take_up
+from pipeline.live_run import fresh_run, resume
 from pipeline.modules import Guests
 from pipeline.queues import Claim
 from schemas.run import Run
@@ -27,7 +27,9 @@ def a_chain(links="ab", storages="xy"):
 def a_run(chain=None, *, journal="", list_name="in", attempt=1):
     """A run just claimed."""
     claim = Claim(list_name, VCON, VCON, RUN, attempt, journal)
-    return take_up(claim, chain or a_chain(), Guests(), "worker-1", "c0ffee")
+    live = fresh_run(claim, chain or a_chain(), Guests(), "worker-1", "c0ffee")
+    resume(live)
+    return live
 
 
 def journal_of(*steps, vcon=VCON):

@@ -1,0 +1,81 @@
+"""Text from outside in a form that JSON, UTF-8, Redis and Postgres can all hold.
+
+Error texts, file names and tags come from plugins and libraries. They may hold half a surrogate
+pair (`os.fsdecode` makes such of a Latin-1 name), NUL, or megabytes. Every record that such text
+enters is made here, so none of it can keep a run from ending.
+"""
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+import orjson
+
+LONGEST = 500
+"""Characters of an error or a name in a record."""
+REPLACEMENT = "\ufffd"
+_CUT = " ..."
+_DEEPEST = 100
+"""Levels of a structure; orjson itself writes 254."""
+
+
+def storable_text(text: str, longest: int | None = None) -> str:
+    """The same text with U+FFFD for NUL and for halves of surrogate pairs.
+
+    What is longer than `longest` characters is cut and ends in `...`.
+    """
+    if longest is not None and len(text) > longest:
+        text = text[: longest - len(_CUT)] + _CUT
+    text = text.replace("\0", REPLACEMENT)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def storable(value: Any, deepest: int = _DEEPEST) -> Any:
+    """The same structure with every text in it storable, and text for what JSON has no form for."""
+    match value:
+        case str():
+            return storable_text(value)
+        case None | bool() | float():
+            return value
+        case int():
+            return value if -(2**63) <= value < 2**64 else storable_text(_shown(value), LONGEST)
+        case Mapping() if deepest:
+            return {
+                storable_text(_shown(key)): storable(each, deepest - 1)
+                for key, each in value.items()
+            }
+        case list() | tuple() | Set() if deepest:
+            return [storable(each, deepest - 1) for each in value]
+        case _:
+            return storable_text(_shown(value), LONGEST)
+
+
+def storable_json(value: Any) -> bytes:
+    """A structure as JSON that every store takes; costs one look when there is nothing to mend."""
+    try:
+        text = orjson.dumps(value)
+    except TypeError:  # half a surrogate pair, or what JSON has no form for
+        return orjson.dumps(storable(value))
+    return orjson.dumps(storable(orjson.loads(text))) if b"\\u0000" in text else text
+
+
+def described(error: BaseException) -> str:
+    """An error in one storable line: its type, and what it says.
+
+    For a group, what the first of its errors says. An error that cannot say anything is its type.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    name = type(error).__name__
+    text = _shown(error).strip().partition("\n")[0]
+    return storable_text(f"{name}: {text}" if text else name, LONGEST)
+
+
+def _shown(value: object) -> str:
+    try:
+        return str.__str__(str(value))
+    except BaseException:  # noqa: BLE001 -- `__str__` of a plugin's class may raise anything
+        return ""

@@ -1,0 +1,134 @@
+"""Ending a run in Redis, also one of which nothing is known but that it could not go on.
+
+A run ends in one of three steps. `settle` writes down how it ended. Where that is refused, or the
+run's task ended without it, `fail` counts an attempt, with as little in the record as can be. Where
+even the dead-letter list is refused (its name is a key of another type), the run comes back later:
+no link runs again by then, and it becomes a dead letter as soon as the list takes it.
+"""
+
+import logging
+import random
+import time
+
+from core.errors import PatchcordError
+from pipeline import chain as plan
+from pipeline.connection import CommandRefused, RedisConnection
+from pipeline.journal import Lost
+from pipeline.live_run import LiveRun
+from pipeline.objection import objection
+from pipeline.observers import RETRIED, RunMeter
+from pipeline.plugin_errors import describe
+from pipeline.queues import Queues
+from pipeline.settlement import settlement_of
+from schemas.run import RunStatus
+
+log = logging.getLogger(__name__)
+
+LOG_LEVELS: dict[plan.Ending, int] = {
+    "done": logging.DEBUG,  # it is in the history; a line would cost as much as the run itself
+    "halted": logging.INFO,
+    "cancelled": logging.INFO,
+    "partial": logging.WARNING,
+    "failed": logging.WARNING,
+}
+
+
+class RunSettler:
+    """Settles the runs of one worker."""
+
+    def __init__(
+        self, worker_id: str, connection: RedisConnection, queues: Queues, meter: RunMeter
+    ) -> None:
+        """Every method waits for Redis when that is away."""
+        self._id = worker_id
+        self._connection = connection
+        self._queues = queues
+        self._meter = meter
+        self.postponed: dict[int, LiveRun] = {}
+        """By token: runs whose tasks have ended, though Redis could not be told."""
+
+    async def settle(self, live: LiveRun, ending: plan.Ending) -> bool:
+        """End an attempt; False when this worker no longer held the run, and nothing happened."""
+        try:
+            return await self._connection.insist(lambda: self._settle(live, ending))
+        except CommandRefused as error:  # it cannot be forwarded as configured
+            log.exception("run cannot be settled", extra=run_fields(live))
+            failed, reason = live.progress.error, f"cannot be settled: {error}"
+            live.start_over()
+            live.progress = plan.after_failure(
+                live.progress, f"{failed}; {reason}" if failed else reason
+            )
+            return await self._fail_for_good(live)
+
+    async def fail(self, live: LiveRun, error: BaseException) -> bool:
+        """Count an attempt that has ended without a settlement; False as with `settle`."""
+        if isinstance(error, Lost) and not await self._is_held(live):
+            return False
+        log.error("attempt ended unexpectedly", exc_info=error, extra=run_fields(live))
+        live.start_over()
+        live.progress = plan.after_failure(live.progress, describe(error.__cause__ or error))
+        try:
+            return await self._connection.insist(lambda: self._settle(live, "failed"))
+        except CommandRefused:
+            return await self._fail_for_good(live)
+
+    def postpone(self, live: LiveRun) -> None:
+        """Keep a run that could not be settled at all for `settle_postponed`."""
+        self.postponed[live.claim.token] = live
+        log.exception("attempt could not be settled", extra=run_fields(live))
+
+    async def settle_postponed(self) -> bool:
+        """Count the attempts of those runs; True if there were any."""
+        runs = list(self.postponed.items())
+        for token, live in runs:
+            await self.fail(live, PatchcordError(live.progress.error))
+            del self.postponed[token]
+        return bool(runs)
+
+    async def _is_held(self, live: LiveRun) -> bool:
+        """A plugin may raise the error that says that a run was taken over."""
+        held = await self._connection.insist(lambda: self._queues.held(self._id))
+        return live.claim.token in held
+
+    async def _fail_for_good(self, live: LiveRun) -> bool:
+        try:
+            return await self._connection.insist(lambda: self._finish(live, "failed"))
+        except CommandRefused:
+            log.exception("dead letter refused; tried again later", extra=run_fields(live))
+            return await self._connection.insist(
+                lambda: self._retry(live, plan.RETRY_DELAY_MAX, "failed")
+            )
+
+    async def _settle(self, live: LiveRun, ending: plan.Ending) -> bool:
+        more = live.claim.attempt < live.chain.max_attempts and objection(live) is None
+        if ending == "failed" and more:
+            log.warning("attempt failed; will be repeated", extra=run_fields(live))
+            return await self._retry(live, plan.retry_delay(live.claim.attempt, random.random()))  # noqa: S311 -- spreads retries
+        if log.isEnabledFor(level := LOG_LEVELS[ending]):
+            log.log(level, "run ended", extra={"status": ending, **run_fields(live)})
+        return await self._finish(live, ending)
+
+    async def _retry(self, live: LiveRun, seconds: float, status: RunStatus = "queued") -> bool:
+        due = int((time.time() + seconds) * 1000)
+        held = await self._queues.retry_later(self._id, live.claim, live.record(status), due)
+        return self._counted(live, RETRIED, held=held)
+
+    async def _finish(self, live: LiveRun, ending: plan.Ending) -> bool:
+        held = await self._queues.finish(self._id, live.claim, settlement_of(live, ending))
+        return self._counted(live, ending, held=held)
+
+    def _counted(self, live: LiveRun, status: str, *, held: bool) -> bool:
+        if held:
+            self._meter.settled(live, status)
+        return held
+
+
+def run_fields(live: LiveRun) -> dict[str, object]:
+    """Of which run a log line speaks, and what went wrong with it."""
+    return {
+        "run": live.claim.run_id,
+        "chain": live.chain.name,
+        "vcon": live.progress.vcon,
+        "attempt": live.claim.attempt,
+        "error": live.progress.error,
+    }
