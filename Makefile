@@ -31,6 +31,7 @@ up: ## Start the embedded stack and the service and keep them running
 test: ## Run the whole test suite (ARGS="tests/unit -k name" for a part)
 	$(BOOTSTRAP) test
 	@$(VENV) -m devstack.mariadb
+	@$(VENV) -m devstack.pgbouncer
 	@$(VENV) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 chaos: ## Kill and stop everything under load, for long, and count every vCon (ARGS="--short")

@@ -1,14 +1,18 @@
-"""Time limits of statements. The server keeps them itself, unless it has stopped answering."""
+"""Time limits of statements. The server keeps them itself, unless it has stopped answering.
+
+The limit travels with the statement, as `SET LOCAL` in the same message, and ends with it. Behind a
+pooler that hands out connections by transaction, a setting of the session would go to others.
+"""
 
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncClientCursor, AsyncConnection
 
 GRACE = 2.0
 """Seconds for the server to say itself that time is up, which leaves the connection whole."""
@@ -16,14 +20,26 @@ GRACE = 2.0
 type Connection = AsyncConnection[tuple[Any, ...]]
 
 
-async def limit_server(connection: Connection, seconds: float) -> None:
-    """Have the server give up any statement of this connection that takes longer."""
-    # Not when connecting: there are poolers before servers that refuse a setting they do not know.
-    milliseconds = str(max(1, round(seconds * 1000)))  # 0 would be no limit
-    async with time_limit(connection, seconds):
-        await connection.execute(
-            "SELECT set_config('statement_timeout', %s, false)", [milliseconds]
-        )
+async def limited(
+    connection: Connection, seconds: float, statement: bytes, values: Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Carry out one statement as a transaction; the rows it gives, none for one that gives none.
+
+    Raises:
+        psycopg.OperationalError: when it takes longer than `seconds`.
+    """
+    async with time_limit(connection, seconds), AsyncClientCursor(connection) as cursor:
+        # Values as literals in one simple query: the server keeps to two statements in one message
+        # only so, and takes them for one transaction.
+        await cursor.execute(limit(seconds) + statement, values)
+        cursor.nextset()  # the first result is that of SET
+        return await cursor.fetchall() if cursor.description else []
+
+
+def limit(seconds: float) -> bytes:
+    """What gives the rest of a transaction so many seconds for each statement."""
+    milliseconds = max(1, round(seconds * 1000))  # 0 would be no limit
+    return b"SET LOCAL statement_timeout = %d; " % milliseconds
 
 
 @asynccontextmanager

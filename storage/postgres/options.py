@@ -1,3 +1,5 @@
+from typing import Literal
+
 from pydantic import Field, SecretStr, field_validator
 
 from lib.options import GuestOptions
@@ -14,6 +16,12 @@ class Options(GuestOptions):
     port: int = Field(5432, description="and its port there")
     table_name: str = Field(
         "vcons", description="letters, digits and underscores; + with its schema before a dot"
+    )
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = (
+        Field(None, description="+ TLS, as libpq names it; unset means `prefer`")
+    )
+    sslrootcert: str | None = Field(
+        None, description="+ file with the certificates to check the server's against, or `system`"
     )
     timeout: float = Field(
         60, gt=0, description="+ seconds for one statement, also one that waits for a lock"

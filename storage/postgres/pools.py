@@ -9,7 +9,6 @@ import asyncio
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Mapping
 from contextvars import Context
-from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,7 +16,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from storage.postgres.limits import Connection, limit_server, time_limit
+from storage.postgres.limits import Connection, limit, limited, time_limit
 from storage.postgres.options import Options
 from storage.postgres.table import Statements, statements
 
@@ -55,9 +54,8 @@ async def rows(
     """
     pool = await _pool(options)
     try:
-        async with pool.connection() as connection, time_limit(connection, options.timeout):
-            cursor = await connection.execute(statement, values)
-            return await cursor.fetchall() if cursor.description else []
+        async with pool.connection() as connection:
+            return await limited(connection, options.timeout, statement, values)
     except psycopg.OperationalError:
         # When a server restarts, all its connections are dead, not just this one: the next
         # attempt would get another of them. To the end, even if nobody waits any more: those that
@@ -92,13 +90,11 @@ def _forget_failed(pools: dict[Options, Task[_Pool]], options: Options, task: Ta
 async def _opened(options: Options) -> _Pool:
     settings = _connection_settings(options)
     # Not through the pool, which would keep trying and not say what is wrong.
-    async with await AsyncConnection.connect(**settings) as connection:
-        await limit_server(connection, options.timeout)
-        async with time_limit(connection, options.timeout):
-            await _make_table(connection, statements(options.table_name))
+    connected = await AsyncConnection.connect(**settings)
+    async with connected as connection, time_limit(connection, options.timeout):
+        await _make_table(connection, statements(options.table_name), options.timeout)
     pool = _Pool(
         kwargs=settings,
-        configure=partial(limit_server, seconds=options.timeout),
         min_size=1,
         max_size=options.pool_size,
         timeout=CONNECT_TIMEOUT,
@@ -108,18 +104,21 @@ async def _opened(options: Options) -> _Pool:
     return pool
 
 
-async def _make_table(connection: Connection, table: Statements) -> None:
+async def _make_table(connection: Connection, table: Statements, seconds: float) -> None:
     """Make the table if it is missing. Many processes may start at once: they take turns."""
     # Looked for first: who may not create tables can still use one that is there.
     found = await connection.execute("SELECT to_regclass(%s)", [table.name])
     if await found.fetchone() == (None,):
         async with connection.transaction():
+            await connection.execute(limit(seconds))
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", [TABLE_LOCK])
             await connection.execute(table.create)
 
 
 def _connection_settings(options: Options) -> dict[str, Any]:
+    tls = {"sslmode": options.sslmode, "sslrootcert": options.sslrootcert}
     return {
+        **{name: value for name, value in tls.items() if value is not None},
         "dbname": options.database,
         "user": options.user,
         "password": options.password.get_secret_value(),
@@ -128,4 +127,5 @@ def _connection_settings(options: Options) -> dict[str, Any]:
         "connect_timeout": CONNECT_TIMEOUT,
         "application_name": "patchcord",
         "autocommit": True,
+        "prepare_threshold": None,  # a pooler may give each statement another server connection
     }

@@ -4,6 +4,7 @@ from tests.integration.flowlang_fixtures import database, database_config, maria
 from tests.integration.ingress_rows import keys, ledger, migrated
 from tests.integration.partner_scene import street
 from tests.integration.pipeline_fixtures import at_once, client, news, redis, scene
+from tests.integration.pooler_fixtures import pooled_settings, pooler
 from tests.integration.vendors_scene import s3_url, vendors, vendors_server
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "mariadb_server",
     "migrated",
     "news",
+    "pooled_settings",
+    "pooler",
     "redis",
     "s3_url",
     "scene",

@@ -50,6 +50,15 @@ class PostgresPlugin(SqlPlugin):
             "exclusiveMinimum": 0,
             "description": "Seconds that a statement may take",
         },
+        "sslmode": {
+            "type": "string",
+            "enum": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+            "description": "TLS, as libpq names it; it outdoes what the URL says",
+        },
+        "sslrootcert": {
+            "type": "string",
+            "description": "File with the certificates to check the server's against, or `system`",
+        },
     }
     schemes = ("postgres://", "postgresql://")
     scaffold = {"url": "${env.DATABASE_URL}", "pool_size": 10, "timeout": 30}
@@ -73,7 +82,7 @@ class PostgresPlugin(SqlPlugin):
         import psycopg_pool
 
         url, self._timeout = config["url"], self.setting(config, "timeout")
-        await (await psycopg.AsyncConnection.connect(url)).close()
+        await (await psycopg.AsyncConnection.connect(url, **self._options(config))).close()
         self._pool = psycopg_pool.AsyncConnectionPool(
             url,
             open=False,
@@ -83,11 +92,19 @@ class PostgresPlugin(SqlPlugin):
                 "autocommit": True,
                 "row_factory": psycopg.rows.dict_row,
                 "cursor_factory": psycopg.AsyncRawCursor,
+                **self._options(config),
             },
             check=_check,
         )
         await self._pool.open()
         return self._pool
+
+    def _options(self, config: dict[str, Any]) -> dict[str, Any]:
+        """What is said of each connection besides the URL."""
+        tls = {name: config[name] for name in ("sslmode", "sslrootcert") if config.get(name)}
+        # A pooler may give each transaction another connection to the server, on which nothing has
+        # been prepared.
+        return {**tls, "prepare_threshold": None}
 
     async def disconnect(self) -> None:
         """Close the pool."""
