@@ -51,6 +51,7 @@ def _chain(name: str, entry: Section, registry: Registry) -> Chain:
         timeout=entry.value("timeout", SECONDS, None),
         max_attempts=entry.value("max_attempts", ATTEMPTS, MAX_ATTEMPTS),
         allow_envelopes=entry.value("allow_envelopes", SWITCH, default=False),
+        extensions=_extensions(entry),
     )
     _check_loop(chain, entry)
     entry.note_unread()
@@ -126,6 +127,18 @@ def _lists(entry: Section, key: str) -> tuple[str, ...]:
         else:
             _note_repeated(where, str(name), found, entry.findings)
             found[str(name)] = None
+    return tuple(found)
+
+
+def _extensions(entry: Section) -> tuple[str, ...]:
+    """The names below `extensions`, each once."""
+    found: dict[str, None] = {}
+    for where, name in entry.entries("extensions"):
+        if not isinstance(name, str) or not name:
+            entry.findings.problem(where, "must be the name of an extension, as vCons have it")
+        else:
+            _note_repeated(where, name, found, entry.findings)
+            found[name] = None
     return tuple(found)
 
 

@@ -73,6 +73,8 @@ class Chain:
     max_attempts: int = MAX_ATTEMPTS
     allow_envelopes: bool = False
     """Whether it takes signed and encrypted vCons, which nobody opens here."""
+    extensions: tuple[str, ...] = ()
+    """The extensions of vCons that its links know, besides `pipeline.extensions.KNOWN`."""
 
 
 # Without slots, because the two cached properties need somewhere to live.

@@ -11,7 +11,8 @@ from pipeline.calls import GuestCalls
 from pipeline.config import Chain, StorageSpec
 from pipeline.configuration import Configuration
 from pipeline.document import normalised
-from pipeline.envelope import MOST_BYTES, check_envelope
+from pipeline.envelope import MOST_BYTES
+from pipeline.extensions import check_accepted
 from pipeline.modules import LoadedStorage, load_storage
 from pipeline.plugin_errors import describe
 from pipeline.store import VconStore
@@ -76,7 +77,7 @@ class VconFinder:
         if document is None:
             document = normalised(await self.find(vcon_uuid))
             await self._store.restore(document, self._cache_expiry)
-        check_envelope(document, chains)
+        check_accepted(document, chains)
         return vcon_uuid
 
     async def find_in(self, name: str, vcon_uuid: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from pipeline.config import Chain
 from pipeline.configuration import Configuration
 from pipeline.document import created_at_epoch, normalised, search_keys
 from pipeline.document_findings import findings
-from pipeline.envelope import addressed, check_envelope
+from pipeline.envelope import addressed, inside, is_envelope, with_address
+from pipeline.extensions import check_accepted
 from pipeline.intake import Entry, Intake
 from pipeline.unpacking import as_object
 from schemas.ingested import Ingested
@@ -99,8 +100,8 @@ def checked(
     """The vCon in canonical form, and what is odd about it.
 
     Raises:
-        InvalidError: with every problem found and where; or it is signed or encrypted, and one of
-            the chains does not take such.
+        InvalidError: with every problem found and where; or one of the chains does not take it,
+            see `check_accepted`.
     """
     document = dict(vcon)
     found = findings(document, most_bytes)
@@ -109,9 +110,10 @@ def checked(
         odd = f" (and odd: {'; '.join(warnings)})" if warnings else ""
         msg = f"The vCon is not valid: {'; '.join(problems)}{odd}"
         raise InvalidError(msg, problems)
-    check_envelope(document, chains)
-    canonical = normalised(addressed(document, most_bytes))
-    return _dated(canonical), warnings
+    payload = inside(document, most_bytes) if is_envelope(document) else None
+    check_accepted(document, chains, payload)
+    whole = with_address(document, payload) if is_envelope(document) else document
+    return _dated(normalised(whole)), warnings
 
 
 def _dated(document: dict[str, Any]) -> dict[str, Any]:

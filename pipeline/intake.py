@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import batched
 
 from core.errors import ConflictError, FullError, InvalidError, UnavailableError
 from core.ingress_owners import Claim
@@ -10,6 +11,7 @@ from pipeline import keys
 from pipeline.config import Chain
 from pipeline.connection import RedisConnection
 from pipeline.envelope import unwelcome
+from pipeline.extensions import named_in, unknown_to
 from schemas.ingested import Outcome
 
 
@@ -94,18 +96,27 @@ class Intake:
         `chain` is the one that reads the list.
 
         Raises:
-            InvalidError: one is signed or encrypted, and the chain takes none such.
+            InvalidError: one is signed or encrypted, or names a critical extension, and the chain
+                takes none such.
             FullError: the list has no room for all of them. In both cases none is put there.
         """
-        limits = (self._max_depth, int(chain is None or chain.allow_envelopes))
-        missing = await self._connection.script(
-            "enqueue", name, *limits, trace_context(), *vcon_uuids
-        )
-        if missing == ["full"]:
+        look = "" if chain is None else f"c{'' if chain.allow_envelopes else 'e'}"
+        reply = await self._enqueue(vcon_uuids, name, look)
+        if chain is not None and reply[:1] == ["envelope"]:
+            raise InvalidError(f"{reply[1]}: {unwelcome(chain)}")
+        if chain is not None and reply[:1] == ["critical"]:
+            for vcon_uuid, critical in batched(reply[1:], 2):
+                if refusal := unknown_to(chain, named_in(critical)):
+                    raise InvalidError(f"{vcon_uuid}: {refusal}")
+            reply = await self._enqueue(vcon_uuids, name, "")
+        return reply
+
+    async def _enqueue(self, vcon_uuids: Sequence[str], name: str, look: str) -> list[str]:
+        words = (name, self._max_depth, look, trace_context(), *vcon_uuids)
+        reply = await self._connection.script("enqueue", *words)
+        if reply == ["full"]:
             raise self._full(name)
-        if chain is not None and missing[:1] == ["envelope"]:
-            raise InvalidError(f"{missing[1]}: {unwelcome(chain)}")
-        return list(missing)
+        return list(reply)
 
     async def enqueue_run(
         self, vcon_uuid: str, run_id: str, chain: str, journal: bytes, key: str | None = None

@@ -1,7 +1,14 @@
 """Why a run that was claimed does not begin at all, though nothing of it has failed."""
 
-from pipeline.envelope import unwelcome
+from dataclasses import replace
+
+import orjson
+
+from pipeline.connection import RedisConnection
+from pipeline.envelope import inside, unwelcome
+from pipeline.extensions import critical_names, named_in, unknown_to
 from pipeline.live_run import LiveRun
+from pipeline.store import VconStore
 
 
 def objection(live: LiveRun) -> str | None:
@@ -13,4 +20,19 @@ def objection(live: LiveRun) -> str | None:
         return f"the process running it died {claim.attempt - 1} times"
     if claim.envelope and not chain.allow_envelopes:
         return unwelcome(chain)
-    return None
+    return unknown_to(chain, named_in(claim.critical)) or None
+
+
+async def look_inside(live: LiveRun, connection: RedisConnection) -> None:
+    """Note which extensions a signed vCon names as critical in its payload, which no script reads.
+
+    Waits for Redis as long as it is away.
+    """
+    claim = live.claim
+    if not claim.envelope or not live.chain.allow_envelopes:
+        return
+    document = await connection.insist(lambda: VconStore(connection).get(claim.vcon_uuid))
+    names = critical_names(inside(document or {}) or {})
+    if names:
+        told = [*named_in(claim.critical), *names]
+        live.claim = replace(claim, critical=orjson.dumps(told).decode())

@@ -31,6 +31,8 @@ class Claim:
     """1 when somebody wants this run to end."""
     envelope: int = 0
     """1 when the vCon is signed or encrypted."""
+    critical: str = ""
+    """The extensions that the vCon says must be known, as `extensions.named_in` reads them."""
 
 
 @dataclass(frozen=True, slots=True)

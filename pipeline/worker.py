@@ -28,7 +28,7 @@ from pipeline.housekeeping import every
 from pipeline.idle import ListWatch
 from pipeline.lists import claimed_lists
 from pipeline.live_run import LiveRun, fresh_run, resume
-from pipeline.objection import objection
+from pipeline.objection import look_inside, objection
 from pipeline.observers import RunMeter
 from pipeline.orphans import ORPHANS_SECONDS, Orphans
 from pipeline.queues import Claim, Queues
@@ -248,6 +248,7 @@ class Worker:
             self._cancellations.leave(live)
 
     async def _ending(self, live: LiveRun, lapses: int) -> plan.Ending:
+        await look_inside(live, self._connection)
         if (reason := objection(live)) is not None:
             live.progress = plan.after_failure(live.progress, reason)
             return "failed"

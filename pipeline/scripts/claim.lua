@@ -4,9 +4,9 @@
 --       caller)..., fresh run ids...
 -- Returns {state, ms until the next delayed retry or -1, claims...}; state is "ok" or "dead" (this
 -- worker has no lease). A claim is {list, element, uuid, run, attempt, journal, token, the producer's
--- trace context or "", cancelled (0/1), whether it is an envelope (0/1)}; the token is the fence: no
--- two claims share one, and later ones are higher. In flight: uuid -> token, run, list, element, a
--- line each.
+-- trace context or "", cancelled (0/1), whether it is an envelope (0/1), its critical extensions or
+-- ""}; the token is the fence: no two claims share one, and later ones are higher. In flight: uuid ->
+-- token, run, list, element, a line each.
 --
 -- A suspect was in flight beside others when their worker died: any of them may have killed it. An
 -- ordinary claim moves suspects aside, to pc:suspects:{list}, and goes on with what is behind them; a
@@ -14,7 +14,7 @@
 --
 -- An element is a uuid, in a run list `uuid|run`. Only one run at a time works on a vCon: whoever
 -- comes second waits in pc:waiting:{uuid} and is put back by the settlement of the first.
--- uses: is_envelope, is_suspect
+-- uses: form_of, is_suspect
 local worker, now, want, for_suspects = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 local traced, n = ARGV[5] == '1', tonumber(ARGV[6])
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 0 then
@@ -82,8 +82,10 @@ local function take(list)
   redis.call('SADD', 'pc:holds:' .. uuid, hold)
   local cancelled = known and redis.call('EXISTS', 'pc:cancel:' .. run) or 0
   local context = traced and redis.call('LPOP', 'context:' .. list .. ':' .. element) or ''
-  local sealed = is_envelope(uuid) and 1 or 0
-  reply[#reply + 1] = {list, element, uuid, run, attempt, journal, token, context, cancelled, sealed}
+  local envelope, critical = form_of(uuid)
+  reply[#reply + 1] = {
+    list, element, uuid, run, attempt, journal, token, context, cancelled, envelope and 1 or 0, critical
+  }
   return true
 end
 

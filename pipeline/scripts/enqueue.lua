@@ -1,16 +1,26 @@
 #!lua
 -- Queue vCons that are in Redis already.
--- ARGV: list, max depth, whether envelopes are welcome (0/1), trace context or "", uuids...
--- Returns the uuids that are not here; {"full"} or {"envelope", uuid}, and then nothing has changed.
--- uses: is_envelope
+-- ARGV: list, max depth, what to look for: "e" for envelopes, "c" for critical extensions, trace
+--       context or "", uuids...
+-- Returns the uuids that are not here; or {"full"}, {"envelope", uuid} or {"critical", uuid,
+-- extensions, ...} with all that name any, and then nothing has changed.
+-- uses: form_of
 local list, max_depth, context, missing = ARGV[1], tonumber(ARGV[2]), ARGV[4], {}
 if redis.call('LLEN', list) + #ARGV - 4 > max_depth then
   return {'full'}
 end
+local wanted = {'critical'}
 for i = 5, #ARGV do
-  if ARGV[3] == '0' and is_envelope(ARGV[i]) then
+  local envelope, critical = form_of(ARGV[i])
+  if envelope and string.find(ARGV[3], 'e') then
     return {'envelope', ARGV[i]}
   end
+  if critical ~= '' and string.find(ARGV[3], 'c') then
+    wanted[#wanted + 1], wanted[#wanted + 2] = ARGV[i], critical
+  end
+end
+if #wanted > 1 then
+  return wanted
 end
 for i = 5, #ARGV do
   local uuid = ARGV[i]

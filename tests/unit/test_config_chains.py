@@ -41,6 +41,7 @@ def test_a_chain_with_everything() -> None:
         "timeout": 300,
         "max_attempts": 5,
         "allow_envelopes": 1,
+        "extensions": ["lawful_basis", "x"],
     }
     tag = GuestSpec("tag", "links.tag", options={"tags": ["a"], "kept": 1})
     assert parsed(main=chain).chains["main"] == Chain(
@@ -57,6 +58,7 @@ def test_a_chain_with_everything() -> None:
         timeout=300.0,
         max_attempts=5,
         allow_envelopes=True,
+        extensions=("lawful_basis", "x"),
     )
 
 
@@ -66,7 +68,26 @@ def test_a_chain_without_anything(content: dict[str, Any]) -> None:
     chain = parsed(main=content).chains["main"]
     assert chain.links == chain.storages == chain.ingress_lists == chain.egress_lists == ()
     assert (chain.enabled, chain.timeout, chain.max_attempts) == (True, None, 3)
-    assert not chain.allow_envelopes
+    assert (chain.allow_envelopes, chain.extensions) == (False, ())
+
+
+@pytest.mark.parametrize(
+    ("extensions", "problem"),
+    [
+        ("lawful_basis", "extensions: must be a list"),
+        (["a", 7], "extensions[1]: must be the name of an extension, as vCons have it"),
+        ([""], "extensions[0]: must be the name of an extension, as vCons have it"),
+    ],
+)
+def test_extensions_are_a_list_of_names(extensions: object, problem: str) -> None:
+    """Anything else is an error at its path."""
+    assert problems_of(main={"extensions": extensions}) == [f"chains.main.{problem}"]
+
+
+def test_a_misspelt_extensions_is_answered_with_the_key() -> None:
+    """Without it, every vCon that needs one would be refused."""
+    [problem] = problems_of(main={"extension": ["lawful_basis"]})
+    assert "did you mean 'extensions'?" in problem
 
 
 def test_inline_options_go_over_those_of_the_link() -> None:
