@@ -18,6 +18,7 @@ from core.handshake import check_request_line, handshake_url
 from core.health import health_server
 from core.ingress_ledger import PartnerRecords
 from core.logs import keep_names
+from core.loop_watch import LoopWatch
 from core.metrics_page import MetricsPage
 from core.offer import offered_actions
 from core.own_thread import in_own_thread
@@ -74,6 +75,7 @@ class Service:
         database.initialize(settings)
         self._settings = settings
         self._draining = False
+        self._loop_watch = LoopWatch()
         self._records = Records(database)
         self._threads = BlockingPool(settings.blocking_threads)
         self._pipeline = self._build_pipeline() if settings.has_pipeline else None
@@ -161,6 +163,7 @@ class Service:
         """Serve until told to stop; the exit code."""
         if self._health:
             self._health.start()
+        self._loop_watch.start()
         main = [asyncio.create_task(self._client.run()), asyncio.create_task(until(signals.asked))]
         beside = [
             asyncio.create_task(self._readiness.watch()),
@@ -220,6 +223,7 @@ class Service:
             await self._pipeline.close()
         await in_own_thread(self._records.close, 5.0)
         self._threads.close()
+        self._loop_watch.stop()
         if self._health:
             await in_own_thread(self._health.close)
         await in_own_thread(self._telemetry.close)

@@ -28,6 +28,7 @@ from core.errors import (
     UnknownNameError,
 )
 from core.log_context import request_secrets
+from core.loop_watch import stepwise
 from core.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
@@ -119,7 +120,7 @@ class Dispatcher:
         run: Callable[[Any, Any], Any] = request.run
         if action in self._blocking:
             return self._run_blocking(partial(run, client, websocket))
-        awaitable: Awaitable[Any] = run(client, websocket)
+        awaitable: Awaitable[Any] = stepwise(run(client, websocket))
         return awaitable
 
 

@@ -16,6 +16,7 @@ import structlog
 from structlog.typing import EventDict
 
 from core import log_context
+from core.log_values import plain_values
 from core.redaction import Redactor
 
 _QUIET = {
@@ -115,9 +116,10 @@ def _hide_secret_fields(_logger: Any, _method: str, event: EventDict) -> EventDi
 
 def _text_processors() -> list[Any]:
     return [
+        plain_values,
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+        ),
     ]
 
 

@@ -18,6 +18,8 @@ from core.settings_telemetry import TelemetrySettings
 from core.settings_workers import WorkerSettings
 
 MIB = 1024 * 1024
+PLUGBOARD_TIMEOUT = 30.0
+"""Seconds after which the Plugboard answers 408 in our place."""
 
 
 class DatabaseSettings(BaseSettings):
@@ -92,6 +94,10 @@ class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings, WorkerSet
     )
     max_concurrency: int = Field(64, ge=1, description="Requests that run at once.")
     max_queue: int = Field(256, ge=0, description="Requests that wait; beyond this, 503 at once.")
+    allow_long_actions: bool = Field(
+        False,
+        description="ACTION_TIMEOUT may be above 30 s, when callers have their 408.",
+    )
     action_timeout: float = Field(25.0, gt=0, description="Seconds a request may take, then 504.")
     blocking_threads: int = Field(16, ge=1, description="Threads for actions with `def run`.")
     request_line_limit: int = Field(
@@ -177,10 +183,30 @@ class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings, WorkerSet
     def _in_capitals(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
+    @field_validator("token")
+    @classmethod
+    def _is_one_word(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value().strip()  # a file or a paste often ends with a new line
+        if not token or any(character.isspace() for character in token):
+            msg = "must be one word: it holds white space, or nothing else"
+            raise ValueError(msg)
+        return SecretStr(token)
+
+    @field_validator("action_timeout")
+    @classmethod
+    def _is_in_time_for_the_plugboard(cls, value: float, info: ValidationInfo) -> float:
+        if value > PLUGBOARD_TIMEOUT and not info.data.get("allow_long_actions"):
+            msg = (
+                f"must not be above {PLUGBOARD_TIMEOUT:g}: the Plugboard has answered 408 by then;"
+                " ALLOW_LONG_ACTIONS=true allows it"
+            )
+            raise ValueError(msg)
+        return value
+
     @field_validator("websocket_url")
     @classmethod
     def _is_websocket_url(cls, value: str) -> str:
-        return _checked_url(value, "ws", "wss")
+        return _checked_url(value.strip(), "ws", "wss")
 
     @field_validator("reconnect_max")
     @classmethod
@@ -197,7 +223,8 @@ class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings, WorkerSet
             msg = "goes together with CONSERVER_CONFIG_FILE: set both for a pipeline, or neither"
             raise ValueError(msg)
         if value is not None:
-            _checked_url(value.get_secret_value(), "redis", "rediss", "unix")
+            url = _checked_url(value.get_secret_value().strip(), "redis", "rediss", "unix")
+            return SecretStr(url)
         return value
 
     @property

@@ -36,7 +36,8 @@ class MaxRetriesExceededError(FlowExecutionError):
 
     def __init__(self, task_name: str, attempts: int, cause: str = "") -> None:
         said = cause and f": {cause}"
-        super().__init__(f"Task '{task_name}' failed after {attempts} retry attempts{said}")
+        tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        super().__init__(f"Task '{task_name}' failed after {tries}{said}")
         self.task_name = task_name
         self.attempts = attempts
 

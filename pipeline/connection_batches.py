@@ -4,12 +4,13 @@ The driver's own pipeline does this in five times the time: it packs commands in
 timeout for each reply.
 """
 
-import asyncio
 from typing import Any
 
 import hiredis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+
+from core.loop_timeout import LoopTimeout
 
 type Reply = Any
 """What Redis answers: the driver does not type it."""
@@ -26,7 +27,7 @@ async def replies(pool: ConnectionPool, commands: list[bytes], seconds: float) -
     """Each command's reply, errors included; the same error for all when Redis is away."""
     connection = None
     try:
-        async with asyncio.timeout(seconds):
+        async with LoopTimeout(seconds):  # not of a blocked loop
             connection = await pool.get_connection()  # type: ignore[no-untyped-call]
             await connection.send_packed_command(commands)
             answers = [await _reply(connection) for _ in commands]

@@ -99,4 +99,11 @@ def _error(result: Result) -> PatchcordError:
     cause = result.get("cause", "")
     root = cause.partition(":")[0] or result["error_type"]
     kind = TooLateError if root in _LATE else GuestError
-    return kind(f"{step}{text}" + (f" ({cause})" if cause not in text else ""))
+    return kind(f"{step}{_with_cause(text, cause)}")
+
+
+def _with_cause(text: str, cause: str) -> str:
+    """The text with what it does not yet say of the cause, which is `type: message`."""
+    kind, _, message = cause.partition(": ")
+    missing = kind if message in text else cause
+    return text if missing in text else f"{text} ({missing})"

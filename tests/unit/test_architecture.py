@@ -12,7 +12,7 @@ from tests.unit.source_files import ROOMS, ROOT, SERVICE, Source, service, sourc
 MAY_IMPORT: dict[str, str] = {
     "core": r"core|schemas",
     "pipeline": r"pipeline|schemas|flowlang"
-    r"|core\.(bounded_calls|own_thread|settings|errors|logs|metrics|spans|records|storable_text"
+    r"|core\.(bounded_calls|own_thread|loop_timeout|settings|errors|logs|metrics|spans|records|storable_text"
     r"|(run|ingress)_\w+|ports_relay)",
     "actions": r"core\.(action_\w+|ports\w*)|schemas",
     "events": r"core\.(action_\w+|ports\w*)|schemas",
@@ -75,6 +75,9 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "unreadable",
             "deep_json",
             "storable_text",
+            "log_values",
+            "loop_timeout",
+            "loop_watch",
             "backoff",
             "findings",
             "heartbeat",

@@ -177,7 +177,7 @@ async def test_a_task_is_run_if_it_is_exposed(
         ({"flow": "wants"}, 400, "Required input 'n' not provided"),
         ({"flow": "gone"}, 404, "Unknown flow: gone"),
         ({"flow": "broken"}, 502, "Flow 'broken' cannot be read: broken.yaml: This is no"),
-        ({"flow": "fails"}, 502, "step bad: Task 'parcel_fail' failed after 1 retry attempts: wet"),
+        ({"flow": "fails"}, 502, "step bad: Task 'parcel_fail' failed after 1 attempt: wet"),
     ],
 )
 async def test_a_flow_is_run_if_it_is_exposed(
@@ -191,11 +191,33 @@ async def test_a_flow_is_run_if_it_is_exposed(
     assert "hunter" not in str(answer.message)
 
 
+async def test_a_failed_flow_names_its_cause_once(ask: Ask) -> None:
+    """The step, how often it was tried, what was wrong, and the type of that."""
+    answer = await ask("RunFlow", flow="fails")
+    told = "step bad: Task 'parcel_fail' failed after 1 attempt: wet (RuntimeError)"
+    assert answer.message == told
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "told"),
+    [
+        ("no way", "", "no way"),
+        ("it failed: OSError: no way", "OSError: no way", "it failed: OSError: no way"),
+        ("it failed: no way", "OSError: no way", "it failed: no way (OSError)"),
+        ("it failed", "OSError: no way", "it failed (OSError: no way)"),
+        ("it failed: KeyError", "KeyError: ", "it failed: KeyError"),
+    ],
+)
+def test_what_is_missing_of_the_cause_is_added(text: str, cause: str, told: str) -> None:
+    """No part of it comes twice."""
+    assert connection_desk._with_cause(text, cause) == told
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
         ({"flow": "slow"}, "Task 'F' timed out after 0.02 s"),
-        ({"flow": "halts"}, "step w: Task 'parcel_wait' failed after 1 retry attempts: Task"),
+        ({"flow": "halts"}, "step w: Task 'parcel_wait' failed after 1 attempt: Task"),
         ({"flow": "waits", "seconds": 0.02}, "did not end within 0.02 s"),
     ],
 )

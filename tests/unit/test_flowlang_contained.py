@@ -41,7 +41,7 @@ RUDE = [(leave, "called sys.exit(3)"), (give_up, "was cancelled by itself")]
 async def test_a_task_ends_nothing_but_itself(run: Run, steps: str, rude: Any, said: str) -> None:
     """Neither alone nor beside others."""
     told = await run(f"steps: {steps}", rude=rude)
-    assert told["error"] == f"Task 'rude' failed after 1 retry attempts: {said}"
+    assert told["error"] == f"Task 'rude' failed after 1 attempt: {said}"
 
 
 @pytest.mark.parametrize("method", ["connect", "get_connection"])

@@ -100,7 +100,7 @@ steps:
 """)
     assert told == {
         "success": False,
-        "error": "Task 'parcel_fail' failed after 3 retry attempts: no [redacted] here",
+        "error": "Task 'parcel_fail' failed after 3 attempts: no [redacted] here",
         "error_type": "MaxRetriesExceededError",
         "step": "bad",
         "cause": "RuntimeError: no [redacted] here",
@@ -164,7 +164,7 @@ steps:
 outputs: [seen.value, after.value]
 """)
     assert told["outputs"] == {
-        "seen.value": "bad: Task 'parcel_fail' failed after 1 retry attempts: wet [redacted]",
+        "seen.value": "bad: Task 'parcel_fail' failed after 1 attempt: wet [redacted]",
         "after.value": 1,
     }
 

@@ -1,6 +1,7 @@
 """What a log line looks like, and what is never in one."""
 
 import asyncio
+import enum
 import io
 import json
 import logging
@@ -8,7 +9,10 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar, Literal, override
+from uuid import UUID
 
 import pytest
 from structlog.contextvars import bound_contextvars
@@ -292,3 +296,35 @@ def test_ctrl_c_is_no_error(
     sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert "KeyboardInterrupt" in stream.getvalue()
     assert "{" not in stream.getvalue()
+
+
+class _State(enum.Enum):
+    LOST = "lost"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (datetime(2026, 11, 29, 17, 0, tzinfo=UTC), "2026-11-29T17:00:00+00:00"),
+        (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
+        (Path("/data/x"), "/data/x"),
+        (_State.LOST, "lost"),
+        (["a", Path("b")], '["a", "b"]'),
+        ({"a": _State.LOST, "b": (1, None)}, '{"a": "lost", "b": [1, null]}'),
+        (ValueError("no"), "'ValueError: no'"),
+        (b"raw", "raw"),
+        (0.25, "0.25"),
+        (None, "None"),
+        ("two\nlines", "two\\nlines"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+    ],
+)
+def test_text_shows_plain_values(
+    monkeypatch: pytest.MonkeyPatch, value: object, shown: str
+) -> None:
+    """No `repr` of an object, and nothing that begins another line or another colour."""
+    stream = logged(monkeypatch, form="text")
+    logging.getLogger("x").warning("it\nhappened", extra={"field": value})
+    [line] = stream.getvalue().splitlines()
+    assert "it\\nhappened" in line
+    assert line.endswith(f"field={shown}")

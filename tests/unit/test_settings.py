@@ -108,6 +108,11 @@ def test_all_that_is_missing_is_told_at_once(load: Load) -> None:
         ("MAX_CONCURRENCY", "0", "Input should be greater than or equal to 1"),
         ("ACTION_TIMEOUT", "0", "Input should be greater than 0"),
         ("ACTION_TIMEOUT", "nan", "Input should be greater than 0"),
+        ("ACTION_TIMEOUT", "30.5", "must not be above 30: the Plugboard has answered 408 by then"),
+        ("ACTION_TIMEOUT", "inf", "must not be above 30: the Plugboard has answered 408 by then"),
+        ("TOKEN", "one two", "must be one word"),
+        ("TOKEN", "one\ntwo", "must be one word"),
+        ("TOKEN", " \t", "must be one word"),
         ("RECONNECT_MIN", "60", None),
         ("RECONNECT_MAX", "0.5", "must not be less than RECONNECT_MIN"),
         (
@@ -124,6 +129,24 @@ def test_a_wrong_variable_is_one_line(
     expected = f"{name}: {complaint}" if complaint else "RECONNECT_MAX: must not be less than"
     [line] = problems(load, **{name: value})
     assert line.startswith(expected)
+
+
+@pytest.mark.parametrize("token", ["a-token\n", " a-token", "\ta-token\r\n"])
+def test_white_space_around_a_token_or_url_is_no_part_of_it(token: str, load: Load) -> None:
+    """A file or a paste often ends with a new line."""
+    settings = load(TOKEN=token, WEBSOCKET_URL=f" {REQUIRED['WEBSOCKET_URL']}\n")
+    assert settings.token.get_secret_value() == "a-token"
+    assert "a-token" in settings.secrets
+    assert settings.websocket_url == REQUIRED["WEBSOCKET_URL"]
+
+
+@pytest.mark.parametrize(("seconds", "allowed"), [("30", ""), ("31", "true"), ("3600", "true")])
+def test_an_action_may_take_longer_than_the_plugboard_waits_if_allowed(
+    seconds: str, allowed: str, load: Load
+) -> None:
+    """Up to the Plugboard's 30 s by itself."""
+    settings = load(ACTION_TIMEOUT=seconds, ALLOW_LONG_ACTIONS=allowed)
+    assert settings.action_timeout == float(seconds)
 
 
 def test_every_mistake_is_told_at_once(load: Load) -> None:

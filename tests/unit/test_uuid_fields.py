@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from core.action_registry import ActionRegistry
 from core.action_runner import ActionRunner
+from core.dispatch import Dispatcher
 
 UUID = "0194fdc2-fa2f-7cc0-81d3-ff120745b33c"
 OTHERS: dict[str, dict[str, Any]] = {
@@ -54,3 +55,22 @@ def test_a_uuid_or_a_refusal(action: type[ActionRunner], name: str) -> None:
     for text in NO_UUIDS:
         with pytest.raises(ValidationError, match="not a uuid"):
             made(action, name, text)
+
+
+@pytest.mark.parametrize(("action", "name"), fields_with_uuids())
+async def test_a_wrong_uuid_is_the_callers_and_not_the_operators(
+    action: type[ActionRunner], name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is answered 400 before anything is asked, and no line at WARNING or above is logged."""
+    dispatcher = Dispatcher({action.__name__: action}, run_blocking=_unused)
+    for text in ("no-uuid", "../x", UUID + "*"):
+        value = [text] if name == "vcon_uuids" else text
+        fields = {**OTHERS.get(action.__name__, {}), name: value}
+        answer = await dispatcher.answer(action.__name__, fields, None, None)
+        assert answer.status_code == 400
+        assert "not a uuid" in (answer.message or "")
+    assert [each.message for each in caplog.records if each.levelname != "DEBUG"] == []
+
+
+async def _unused(_function: object) -> None:
+    raise AssertionError("no action is run")
