@@ -188,7 +188,7 @@ class Service:
                 await in_own_thread(database.migrate)
             except PatchcordError as error:
                 if attempt == 0:
-                    log.error("the database is not ready", extra={"why": str(error)})  # noqa: TRY400 -- says all there is
+                    log.error("the database is not ready", extra={"error": str(error)})  # noqa: TRY400 -- says all there is
                 attempt += 1
                 await asyncio.sleep(_backoff(self._settings).wait(attempt))
             else:

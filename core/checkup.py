@@ -33,6 +33,7 @@ from pipeline.assembly import config_path, installer, redis_connection
 from pipeline.config import PipelineConfig
 from pipeline.configuration import keep_secrets, prepared
 from pipeline.connection import CommandRefused
+from pipeline.unread_lists import unread_at_a_glance
 
 type Look = Callable[[], Awaitable[list[str]]]
 
@@ -83,7 +84,7 @@ def _pipeline_looks(settings: Settings) -> dict[str, Look]:
     return {
         "configuration": file.read,
         PLUGINS: file.import_guests,
-        "redis": partial(_redis, settings),
+        "redis": partial(_redis, settings, file),
     }
 
 
@@ -136,27 +137,27 @@ class _File:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._path = config_path(settings)
-        self._config: PipelineConfig | None = None
+        self.config: PipelineConfig | None = None
 
     async def read(self) -> list[str]:
         strict = self._settings.config_strict
         try:
-            self._config = config_file.read(self._path, environment(), strict=strict)
+            self.config = config_file.read(self._path, environment(), strict=strict)
         except ConfigurationError as error:
             raise ConfigurationError([self._placed(each) for each in error.problems]) from None
-        keep_secrets(self._config)
-        enabled = [name for name, chain in self._config.chains.items() if chain.enabled]
+        keep_secrets(self.config)
+        enabled = [name for name, chain in self.config.chains.items() if chain.enabled]
         told = f"{self._path}: enabled chains: {', '.join(enabled) or 'none'}"
-        return [told, *_notes(self._config.notes)]
+        return [told, *_notes(self.config.notes)]
 
     def _placed(self, problem: str) -> str:
         path = str(self._path)
         return problem if problem.startswith(path) else f"{path}: {problem}"
 
     async def import_guests(self) -> list[str]:
-        if self._config is None:
+        if self.config is None:
             raise _NotTriedError("needs the configuration")
-        given = self._config, environment(), installer(self._settings)
+        given = self.config, environment(), installer(self._settings)
         guests = (await in_own_thread(prepared, *given)).guests
         told = (
             f"imported: links {len(guests.links)}, storages {len(guests.storages)}, "
@@ -165,13 +166,14 @@ class _File:
         return [told, *_notes(guests.notes)]
 
 
-async def _redis(settings: Settings) -> list[str]:
+async def _redis(settings: Settings, file: _File) -> list[str]:
     assert settings.redis_url is not None
     where = f"REDIS_URL, {_server(settings.redis_url.get_secret_value())}"
     redis = redis_connection(settings)
     try:
         await redis.command("PING")
         await redis.command("JSON.GET", "pc:no-such-key")
+        left = await unread_at_a_glance(redis, file.config) if file.config else {}
     except UnavailableError as error:
         msg = f"{where}: {error}; does it run there, and does it let this user in?"
         raise UnavailableError(msg) from None
@@ -181,7 +183,11 @@ async def _redis(settings: Settings) -> list[str]:
         raise UnavailableError(f"{where}: {why}") from None
     finally:
         await redis.close()
-    return [f"{_server(settings.redis_url.get_secret_value())} answers, and has JSON"]
+    told = f"{_server(settings.redis_url.get_secret_value())} answers, and has JSON"
+    return [
+        told,
+        *_notes(f"{n} ids are left in {name}, a list of no chain" for name, n in left.items()),
+    ]
 
 
 def _server(url: str) -> str:
@@ -198,15 +204,15 @@ async def _postgres(settings: Settings) -> list[str]:
     database.initialize(settings)
     try:
         present, newest = await in_own_thread(database.revisions)
+        problem = await in_own_thread(database.schema_problem)
     except PatchcordError as error:
         raise UnavailableError(f"POSTGRES_*, {where}: {error}") from None
     finally:
         database.close()
-    if present == newest:
-        return [f"{where}, at the newest revision ({newest})"]
-    if not settings.migrate_on_start:
-        remedy = "run `alembic upgrade head`, or set MIGRATE_ON_START=true"
-        raise UnavailableError(f"{where}: at revision {present}, not {newest}; {remedy}")
+    if problem and (present == newest or not settings.migrate_on_start):
+        raise UnavailableError(f"{where}: {problem}")
+    if present == newest or not settings.migrate_on_start:
+        return [f"{where}, at the newest revision ({present})"]
     return [f"{where}, at revision {present}; the start brings it to {newest}"]
 
 

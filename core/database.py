@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from core.database_errors import driver_errors_translated
 from core.errors import ConfigurationError
-from core.migrations import refuse_in_production, revisions, run_alembic
+from core.migrations import refuse_in_production, revisions, run_alembic, schema_problem
 from core.settings import DatabaseSettings
 from core.tables import Base
 
@@ -146,6 +146,15 @@ class Database:
         """
         with driver_errors_translated(), _initialized(self._probe).connect() as connection:
             return revisions(connection)
+
+    def schema_problem(self) -> str | None:
+        """What the schema lacks that this version needs, and what to do; None: it is complete.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached within about two seconds.
+        """
+        with driver_errors_translated(), _initialized(self._probe).connect() as connection:
+            return schema_problem(connection, base.metadata.tables)
 
     def _alembic(self, deed: Callable[[Config, str], None], revision: str) -> None:
         settings = _initialized(self._settings)

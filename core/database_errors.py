@@ -47,7 +47,9 @@ def translated(error: SQLAlchemyError) -> PatchcordError:
         return UnavailableError("Postgres: every connection of the pool is busy")
     if not isinstance(error, DBAPIError):
         return PatchcordError(f"Postgres: {type(error).__name__}")
-    return _fault(error)(f"Postgres: {_reason(error)}")
+    state = getattr(error.orig, "sqlstate", None)
+    remedy = "; is the database migrated?" if state in ("42703", "42P01") else ""
+    return _fault(error)(f"Postgres: {_reason(error)}{remedy}")
 
 
 def _fault(error: DBAPIError) -> _Fault:

@@ -135,6 +135,13 @@ SUSPECTS_DEPTH = _gauge(
 )
 EGRESS_DEPTH = _gauge("egress_depth", "vCons that wait in an egress list.", "list")
 DEAD_LETTERS = _gauge("dead_letters", "vCons in a dead-letter list.", "list")
+UNREAD_DEPTH = _gauge("unread_depth", "Ids left in a list that no chain reads.", "list")
+"""The one label that is not from the configuration; the 100 longest lists have one."""
+REDIS_LOSSES = _counter("redis_losses", "Times that Redis has come back without its data.")
+RUN_HISTORY_WAITING = _gauge("run_history_waiting", "Finished runs that wait for Postgres.")
+RUN_HISTORY_DROPPED = _counter(
+    "run_history_dropped", "Finished runs given up: Postgres was away, and Redis lacked memory."
+)
 
 # The Plugboard
 

@@ -1,15 +1,16 @@
 """Alembic, run from inside the service: one process at a time, from any folder."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import ConfigurationError, ForbiddenError
@@ -18,6 +19,10 @@ from core.settings import DatabaseSettings
 _ALEMBIC_INI = Path(__file__).resolve().parent.parent / "alembic.ini"
 _LOCK = 0x7061_7463_6863_6F72  # any number will do, as long as every replica asks for this one
 _LOCK_POLL = 0.1  # seconds
+_MIGRATE = "run `alembic upgrade head`, or set MIGRATE_ON_START=true"
+_MISSING = text(
+    "SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass(name) IS NULL"
+)
 
 
 def run_alembic(
@@ -50,6 +55,28 @@ def revisions(connection: Connection) -> tuple[str, str]:
     present = MigrationContext.configure(connection).get_current_revision()
     newest = ScriptDirectory.from_config(_config()).get_current_head()
     return present or "none", newest or "none"
+
+
+@cache
+def _revisions_of_this_version() -> tuple[str | None, frozenset[str]]:
+    script = ScriptDirectory.from_config(_config())
+    known = frozenset(each.revision for each in script.walk_revisions())
+    return script.get_current_head(), known
+
+
+def schema_problem(connection: Connection, tables: Iterable[str]) -> str | None:
+    """What the schema lacks that this version needs, and what to do; None when it is complete.
+
+    A revision that this version does not know is a later one: the tables are there in it, too.
+    """
+    present = MigrationContext.configure(connection).get_current_revision()
+    newest, known = _revisions_of_this_version()
+    if present != newest and (present is None or present in known):
+        return f"at revision {present or 'none'}, not {newest}; {_MIGRATE}"
+    missing = connection.scalars(_MISSING, {"names": sorted(tables)}).all()
+    if missing:
+        return f"missing tables: {', '.join(missing)}; restore them from a backup"
+    return None
 
 
 @contextmanager

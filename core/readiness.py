@@ -1,11 +1,15 @@
 """Whether this replica should get traffic: what /ready says."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from core.database import database
+from core.errors import PatchcordError
 from core.own_thread import in_own_thread
+
+log = logging.getLogger(__name__)
 
 INTERVAL = 2.0
 """Seconds between two looks at Redis and Postgres."""
@@ -51,6 +55,7 @@ class Readiness:
         self._workers = workers
         self._redis_answers = False
         self._postgres_answers = False
+        self._postgres_problem: str | None = None
         self.migrated = False
 
     def checks(self) -> Mapping[str, bool]:
@@ -67,15 +72,30 @@ class Readiness:
     async def watch(self) -> None:
         """Keep the checks fresh until cancelled; one that hangs does not hold up the other."""
         async with asyncio.TaskGroup() as looks:
-            looks.create_task(_again_and_again(self._look_at_postgres))
+            looks.create_task(_again_and_again(self.look_at_postgres))
             looks.create_task(_again_and_again(self._look_at_redis))
 
-    async def _look_at_postgres(self) -> None:
-        self._postgres_answers = await in_own_thread(database.reachable)
+    async def look_at_postgres(self) -> None:
+        """Ask Postgres once whether it answers, with a schema that this version can use."""
+        try:
+            problem = await in_own_thread(database.schema_problem)
+        except PatchcordError as error:
+            problem = str(error)
+        if self.migrated and problem != self._postgres_problem:
+            self._postgres_problem = problem
+            _tell(problem)
+        self._postgres_answers = problem is None
 
     async def _look_at_redis(self) -> None:
         if self._redis is not None:
             self._redis_answers = await self._redis.reachable()
+
+
+def _tell(problem: str | None) -> None:
+    if problem is None:
+        log.info("postgres can be used")
+    else:
+        log.error("postgres cannot be used", extra={"error": problem})
 
 
 async def _again_and_again(look: Callable[[], Awaitable[None]]) -> None:

@@ -155,6 +155,11 @@ class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings, WorkerSet
         604_800, ge=0, description="Seconds a dead letter that is stored elsewhere stays; 0 keeps."
     )
     run_expiry: int = Field(3600, ge=60, description="Seconds a finished run stays in Redis.")
+    run_history_limit: int = Field(
+        200_000,
+        ge=1,
+        description="Runs that wait in Redis for Postgres; more while Redis has memory.",
+    )
     run_retention_days: int = Field(30, ge=1, description="Days a run stays in Postgres.")
     vcon_sorted_set_name: str = Field("vcons", description="Name of the sorted set of all vCons.")
     sweep_interval: float = Field(

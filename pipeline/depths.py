@@ -7,6 +7,7 @@ from core.metrics import (
     DEAD_LETTERS,
     EGRESS_DEPTH,
     INGRESS_DEPTH,
+    RUN_HISTORY_WAITING,
     SUSPECTS_DEPTH,
     VCONS_IN_FLIGHT,
 )
@@ -38,17 +39,19 @@ class Depths:
         )
         keys_read = [key for _, names in gauges for key in names]
         lengths: dict[str, float] = {}
-        running = float("nan")
+        running = history = float("nan")
         try:
             async with asyncio.timeout(PATIENCE):
-                running, *found = await asyncio.gather(
+                running, history, *found = await asyncio.gather(
                     self._connection.command("HLEN", keys.LOCKS),
+                    self._connection.command("LLEN", keys.HISTORY),
                     *(self._connection.command("LLEN", name) for name in keys_read),
                 )
             lengths = dict(zip(keys_read, found, strict=True))
         except (UnavailableError, TimeoutError):
             pass
         VCONS_IN_FLIGHT.set(running)
+        RUN_HISTORY_WAITING.set(history)
         for gauge, names in gauges:
             gauge.clear()
             for key, name in names.items() if lengths else ():

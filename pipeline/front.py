@@ -36,16 +36,22 @@ from pipeline.lists import claimed_lists, lists_of
 from pipeline.operations import PipelineOperations
 from pipeline.outbox import RunOutbox
 from pipeline.partners import OWNERS_SECONDS, USAGE_SECONDS, Partners
+from pipeline.redis_identity import RedisIdentity
 from pipeline.replayer import StorageReplayer
 from pipeline.runs import Runs
 from pipeline.service import PipelineService
 from pipeline.store import VconStore
+from pipeline.unread_lists import UnreadLists
 
 THREADS = 8
 RESCUES = 3
 """How often in a lease the dead are looked for."""
 """How many sync storages are read from or written to at once on behalf of actions."""
 PRUNE_SECONDS = 3600.0
+IDENTITY_SECONDS = 2.0
+"""Between two looks whether Redis still has its data."""
+UNREAD_SECONDS = 5.0
+"""Between two looks for lists that no chain reads."""
 
 
 class PipelineFront:
@@ -138,7 +144,9 @@ class PipelineFront:
             self._watch.run(),
             self._connections.look_after(),
             self._runs.listen(),
-            RunOutbox(redis, self._archive.write_runs).run(),
+            RunOutbox(redis, self._archive.write_runs, settings.run_history_limit).run(),
+            every(IDENTITY_SECONDS, RedisIdentity(redis).look),
+            every(UNREAD_SECONDS, UnreadLists(redis, self._configuration, UNREAD_SECONDS).look),
             every(settings.lease_seconds / RESCUES, rescuer.round),
             every(settings.sweep_interval, self._sweep),
             every(interval, replayer.round),

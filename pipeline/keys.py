@@ -11,6 +11,8 @@ HISTORY = "pc:history"
 OWNERS = "pc:owners"
 LENDERS = "pc:lenders"
 PROBE = "pc:probe"
+LISTS = "pc:lists"
+EPOCH = "pc:epoch"
 FINISHED_CHANNEL = "pc:finished"
 CANCEL_CHANNEL = "pc:cancel"
 

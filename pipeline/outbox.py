@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from core.errors import PatchcordError
+from core.metrics import RUN_HISTORY_DROPPED
 from pipeline import keys
-from pipeline.connection import RedisConnection
+from pipeline.connection import CommandRefused, RedisConnection
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +19,10 @@ BATCH = 500
 PAUSE = 0.5
 PAUSE_MAX = 5.0
 
-KEPT = 200_000
-"""Runs that wait at most, about as many kilobytes; beyond that the oldest are given up."""
+CHUNK = 5_000
+"""Runs that are given up in one command, which Redis carries out in under 5 ms."""
+FULL = 0.9
+"""The part of its memory from which on Redis has no room for history."""
 
 type WriteRuns = Callable[[Sequence[dict[str, Any]]], Awaitable[None]]
 
@@ -31,10 +34,16 @@ class RunOutbox:
     from the list only if its first run still heads it.
     """
 
-    def __init__(self, connection: RedisConnection, write: WriteRuns) -> None:
-        """`write` puts runs into Postgres; raises UnavailableError while that is away."""
+    def __init__(self, connection: RedisConnection, write: WriteRuns, most: int) -> None:
+        """`write` puts runs into Postgres; raises UnavailableError while that is away.
+
+        `most` runs, about as many kilobytes, always wait for it. The oldest beyond that are given
+        up once Redis lacks the memory.
+        """
         self._connection = connection
         self._write = write
+        self._most = most
+        self._failing = False
 
     async def run(self) -> None:
         """Drain until cancelled."""
@@ -44,22 +53,49 @@ class RunOutbox:
                 while await self.drain():
                     pass
                 pause = PAUSE
+                self._resumed()
             except PatchcordError as error:
-                log.debug("run history waits", extra={"cause": str(error)})
-                await self._bound()
+                self._postponed(error)
+                await self.bound()
                 pause = min(pause * 2, PAUSE_MAX)
             await asyncio.sleep(pause)
 
-    async def _bound(self) -> None:
-        """Postgres may be away for longer than Redis has room: chains go on, history does not."""
-        with contextlib.suppress(PatchcordError):
-            waiting = int(await self._connection.command("LLEN", keys.HISTORY))
-            if waiting > KEPT:
-                await self._connection.command("LTRIM", keys.HISTORY, -KEPT, -1)
-                log.warning(
-                    "run history is too long: the oldest runs are given up",
-                    extra={"runs": waiting - KEPT},
-                )
+    def _postponed(self, error: PatchcordError) -> None:
+        if not self._failing:
+            log.warning("run-history flush postponed", extra={"error": str(error)})
+        self._failing = True
+
+    def _resumed(self) -> None:
+        if self._failing:
+            log.warning("run-history flush resumed")
+        self._failing = False
+
+    async def bound(self) -> None:
+        """Give up the oldest runs if Redis lacks memory: chains go on, history does not."""
+        with contextlib.suppress(PatchcordError, CommandRefused):
+            waiting = await self._waiting()
+            before = waiting
+            while waiting > self._most and await self._is_full():
+                kept = max(self._most, waiting - CHUNK)
+                await self._connection.command("LTRIM", keys.HISTORY, -kept, -1)
+                waiting = kept
+            if waiting < before:
+                self._given_up(before - waiting)
+
+    def _given_up(self, count: int) -> None:
+        RUN_HISTORY_DROPPED.inc(count)
+        error = "Postgres is away and Redis lacks memory: the oldest runs are not recorded"
+        log.error("run history given up", extra={"count": count, "error": error})
+
+    async def _waiting(self) -> int:
+        return int(await self._connection.command("LLEN", keys.HISTORY))
+
+    async def _is_full(self) -> bool:
+        """Whether Redis is near its limit, or near the machine's where it has none."""
+        told = str(await self._connection.command("INFO", "memory"))
+        pairs = (line.partition(":") for line in told.splitlines())
+        memory = {name: value.strip() for name, _, value in pairs}
+        return _is_full(memory)
 
     async def drain(self) -> int:
         """Write one batch; how many runs it had.
@@ -73,3 +109,9 @@ class RunOutbox:
         await self._write([orjson.loads(text) for text in batch])
         await self._connection.script("drain_history", len(batch), batch[0])
         return len(batch)
+
+
+def _is_full(memory: dict[str, str]) -> bool:
+    """By the lines of `INFO memory`; one that does not tell its limit is not full."""
+    limit = int(memory.get("maxmemory", 0)) or int(memory.get("total_system_memory", 0))
+    return limit > 0 and int(memory.get("used_memory", 0)) >= FULL * limit

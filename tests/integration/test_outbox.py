@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from core.database import Database
 from core.errors import UnavailableError
+from core.metrics import RUN_HISTORY_DROPPED
 from core.run_history import RunHistory
 from pipeline import keys
 from pipeline import outbox as module
@@ -52,6 +53,15 @@ def archive(migrated: Database) -> RunArchive:
     return RunArchive(RunHistory(migrated), postgres_calls())
 
 
+@pytest.fixture
+def little_memory(client: Redis) -> Iterator[None]:
+    """Redis has used up nearly all that it may."""
+    used = int(client.info("memory")["used_memory"])
+    client.config_set("maxmemory", int(used * 1.05))
+    yield
+    client.config_set("maxmemory", 0)
+
+
 def put(client: Redis, *runs: Run) -> None:
     """These runs wait to be written."""
     client.rpush(keys.HISTORY, *(run.model_dump_json() for run in runs))
@@ -72,7 +82,7 @@ async def test_what_a_worker_finishes_is_found_in_postgres(
     )
     await scene.feed(count=3)
     endings = [await scene.ended() for _ in range(3)]
-    assert await RunOutbox(scene.redis, archive.write_runs).drain() == 3
+    assert await RunOutbox(scene.redis, archive.write_runs, 200_000).drain() == 3
     for ended in endings:
         remembered = await archive.find_run(ended.claim.run_id)
         assert remembered == Run.model_validate(scene.journal(ended.claim.run_id))
@@ -86,7 +96,7 @@ async def test_there_is_nothing_to_drain(redis: RedisConnection):
     async def write(_runs: Sequence[dict[str, Any]]) -> None:
         raise AssertionError
 
-    assert await RunOutbox(redis, write).drain() == 0
+    assert await RunOutbox(redis, write, 200_000).drain() == 0
 
 
 async def test_batches_come_in_order_and_are_bounded(
@@ -101,7 +111,7 @@ async def test_batches_come_in_order_and_are_bounded(
     async def write(batch: Sequence[dict[str, Any]]) -> None:
         batches.append([run["run_id"] for run in batch])
 
-    outbox = RunOutbox(redis, write)
+    outbox = RunOutbox(redis, write, 200_000)
     assert [await outbox.drain() for _ in range(4)] == [4, 4, 2, 0]
     assert [run_id for batch in batches for run_id in batch] == [run.run_id for run in runs]
 
@@ -127,7 +137,7 @@ async def test_postgres_being_away_loses_nothing(
     done = asyncio.Event()
     runs = [a_run() for _ in range(5)]
     put(client, *runs)
-    outbox = RunOutbox(redis, write)
+    outbox = RunOutbox(redis, write, 200_000)
     with pytest.raises(UnavailableError):
         await outbox.drain()
     assert len(client.lrange(keys.HISTORY, 0, -1)) == 5
@@ -143,11 +153,30 @@ async def test_postgres_being_away_loses_nothing(
     assert written(migrated) == 5
 
 
-async def test_what_waits_is_bounded(
-    redis: RedisConnection, client: Redis, monkeypatch: pytest.MonkeyPatch
+async def test_history_is_kept_while_redis_has_room(
+    redis: RedisConnection, client: Redis, caplog: pytest.LogCaptureFixture
 ):
-    """While Postgres is away for too long the oldest runs are given up, the newest kept."""
-    monkeypatch.setattr(module, "KEPT", 3)
+    """However many runs wait, and whatever the limit says; that they wait is said once."""
+
+    async def write(_runs: Sequence[dict[str, Any]]) -> None:
+        raise UnavailableError("Postgres: connection refused")
+
+    put(client, *(a_run() for _ in range(5)))
+    await RunOutbox(redis, write, 3).bound()
+    assert client.llen(keys.HISTORY) == 5
+    assert not caplog.records
+
+
+async def test_what_waits_is_bounded_when_redis_lacks_memory(
+    redis: RedisConnection,
+    client: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    little_memory: None,
+):
+    """The oldest runs are given up, which is logged and counted; the newest are kept."""
+    given_up = RUN_HISTORY_DROPPED._value.get()
+    monkeypatch.setattr(module, "CHUNK", 1)
     monkeypatch.setattr(module, "PAUSE_MAX", 0.001)
     again = asyncio.Semaphore(0)
 
@@ -157,7 +186,7 @@ async def test_what_waits_is_bounded(
 
     runs = [a_run() for _ in range(5)]
     put(client, *runs)
-    draining = asyncio.create_task(RunOutbox(redis, write).run())
+    draining = asyncio.create_task(RunOutbox(redis, write, 3).run())
     async with asyncio.timeout(PATIENCE):
         await again.acquire()
         await again.acquire()
@@ -166,6 +195,10 @@ async def test_what_waits_is_bounded(
         await draining
     left = [orjson.loads(each)["run_id"] for each in client.lrange(keys.HISTORY, 0, -1)]
     assert left == [run.run_id for run in runs[2:]]
+    assert RUN_HISTORY_DROPPED._value.get() - given_up == 2
+    told = [(record.getMessage(), getattr(record, "count", None)) for record in caplog.records]
+    assert ("run history given up", 2) in told
+    assert [message for message, _ in told].count("run-history flush postponed") == 1
 
 
 async def test_a_real_postgres_that_is_gone_is_only_unavailable(
@@ -176,7 +209,9 @@ async def test_a_real_postgres_that_is_gone_is_only_unavailable(
     nowhere.initialize(database_settings.model_copy(update={"postgres_port": 1}))
     put(client, a_run())
     with pytest.raises(UnavailableError):
-        await RunOutbox(redis, RunArchive(RunHistory(nowhere), postgres_calls()).write_runs).drain()
+        await RunOutbox(
+            redis, RunArchive(RunHistory(nowhere), postgres_calls()).write_runs, 9
+        ).drain()
     nowhere.close()
     assert client.llen(keys.HISTORY) == 1
 
@@ -192,7 +227,7 @@ async def test_two_drainers_at_once_write_each_run_once(
     monkeypatch.setattr(module, "BATCH", 7)
     runs = [a_run() for _ in range(60)]
     put(client, *runs)
-    outboxes = [RunOutbox(redis, archive.write_runs) for _ in range(2)]
+    outboxes = [RunOutbox(redis, archive.write_runs, 200_000) for _ in range(2)]
 
     async def drain(outbox: RunOutbox) -> None:
         while await outbox.drain():
@@ -212,7 +247,7 @@ async def test_a_drainer_that_is_late_drops_nothing(redis: RedisConnection, clie
         client.delete(keys.HISTORY)  # what the other replica did
         put(client, newer)
 
-    await RunOutbox(redis, write).drain()
+    await RunOutbox(redis, write, 200_000).drain()
     [left] = client.lrange(keys.HISTORY, 0, -1)
     assert orjson.loads(left)["run_id"] == newer.run_id
 
@@ -230,7 +265,7 @@ async def test_a_run_that_no_row_can_hold_is_left_out(
     put(client, good)
     client.rpush(keys.HISTORY, orjson.dumps(broken))
     put(client, a_run())
-    assert await RunOutbox(redis, archive.write_runs).drain() == 3
+    assert await RunOutbox(redis, archive.write_runs, 200_000).drain() == 3
     assert written(migrated) == 2
     assert client.llen(keys.HISTORY) == 0
     assert any(record.__dict__.get("run") == bad.run_id for record in caplog.records)
