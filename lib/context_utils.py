@@ -52,6 +52,16 @@ async def store_context_async(
 
 
 def retrieve_context(redis: Any, ingress_list: str, vcon_uuid: str) -> dict[str, Any] | None:
-    """The oldest context kept for this uuid in this list, taken out; None without one."""
-    text = redis.lpop(get_context_key(ingress_list, vcon_uuid))
-    return json.loads(text) if text else None
+    """The oldest context kept for this uuid in this list, taken out; None without one.
+
+    What is no context, and a failure, which is logged, are None, too.
+    """
+    try:
+        text = redis.lpop(get_context_key(ingress_list, vcon_uuid))
+        given = json.loads(text) if text else None
+    except ValueError:
+        return None
+    except Exception:
+        log.exception("a trace context cannot be read")
+        return None
+    return given if isinstance(given, dict) else None

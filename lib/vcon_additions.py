@@ -1,15 +1,19 @@
-"""What `vcon.Vcon` lacks for guests written against vcon-server's own class of that name.
+"""What `vcon.Vcon` lacks for plugins written against vcon-server's own class of that name.
 
-Only added to: whatever works with the library's class works on, with the same outcome. What raised
-before, or did not exist, now does what vcon-server's class does. The class is changed once, when
+What raised before, or did not exist, now does what vcon-server's class does. The library's own
+calls work on, and add to a vCon only what they were given: an object or list as a body becomes JSON
+text at once, and no `party: 0`, `dialog: 0` or `start` is made up. The class is changed once, when
 it is imported; see `lib.vcon_library`.
 """
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
+
+from lib.vcon_found import finder, found_class
 
 type Entry = dict[str, Any]
 
@@ -25,8 +29,11 @@ def add_to(vcon: Any, dialog: Any) -> None:
     vcon.find_attachment_by_purpose = _find_attachment_by_purpose
     vcon.find_attachment_by_type = _find_attachment_by_purpose
     vcon.find_analysis_by_type = _find_analysis_by_type
+    vcon.find_dialog = finder(found_class(dialog))
     vcon.get_tag = _get_tag
-    vcon.add_attachment = _takes_type(vcon.add_attachment)
+    vcon.add_tag = _add_tag
+    vcon.add_attachment = _adds_what_is_given(_takes_type(vcon.add_attachment))
+    vcon.add_image = _adds_what_is_given(vcon.add_image)
     vcon.add_analysis = _takes_extra(vcon.add_analysis)
     vcon.add_party = _takes_mapping(vcon.add_party, "parties")
     vcon.add_dialog = _takes_mapping(vcon.add_dialog, "dialog")
@@ -34,11 +41,6 @@ def add_to(vcon: Any, dialog: Any) -> None:
     vcon.appended = property(_appended)
     for name in ("parties", "dialog", "attachments", "analysis"):
         setattr(vcon, name, getattr(vcon, name).setter(_setter(name)))
-    dialog.__getitem__ = lambda self, name: self.to_dict()[name]
-    dialog.__iter__ = lambda self: iter(self.to_dict())
-    dialog.__len__ = lambda self: len(self.to_dict())
-    for name in ("__contains__", "get", "keys", "items", "values"):
-        setattr(dialog, name, getattr(Mapping, name))
 
 
 def _takes_text(init: Callable[..., None]) -> Callable[..., None]:
@@ -46,15 +48,23 @@ def _takes_text(init: Callable[..., None]) -> Callable[..., None]:
     def initialised(self: Any, vcon_dict: Any = None, *words: Any, **more: Any) -> None:
         # vcon-server takes text that is no JSON for an empty vCon; that hides what went wrong.
         parsed = json.loads(vcon_dict) if isinstance(vcon_dict, str) else vcon_dict
-        init(self, parsed, *words, **more)
+        given = dict(parsed or {})
+        written = given.get("created_at")
+        if isinstance(written, str):  # the library writes it another way, or cannot read it
+            del given["created_at"]
+        init(self, given, *words, **more)
+        if isinstance(written, str):
+            self.vcon_dict["created_at"] = written
 
     return initialised
 
 
-def _with_decoded_body(decoded_body: Callable[[Entry], Any]) -> Callable[[Entry], Entry]:
-    def with_decoded_body(entry: Entry) -> Entry:
-        """A copy of an entry whose body is what its JSON text says."""
-        return {**entry, "body": decoded_body(entry)}
+def _with_decoded_body(
+    decoded_body: Callable[[Entry], Any],
+) -> Callable[[Entry | None], Entry | None]:
+    def with_decoded_body(entry: Entry | None) -> Entry | None:
+        """A copy of an entry whose body is what its JSON text says; None for none."""
+        return {**entry, "body": decoded_body(entry)} if entry else None
 
     return with_decoded_body
 
@@ -82,6 +92,55 @@ def _get_tag(self: Any, tag_name: str) -> str | None:
     return found and found.partition(":")[2]
 
 
+def _add_tag(self: Any, tag_name: str, tag_value: Any) -> None:
+    """Add a tag to those that are there, in whichever form they are."""
+    entry = self.find_attachment_by_purpose("tags")
+    if entry is None:
+        entry = {"purpose": "tags"}
+        self.vcon_dict.setdefault("attachments", []).append(entry)
+    tags = [*_tags(self.decoded_body(entry)), f"{tag_name}:{tag_value}"]
+    entry["body"], entry["encoding"] = json.dumps(tags), "json"
+
+
+def _tags(body: Any) -> list[Any]:
+    if isinstance(body, Mapping):
+        return [f"{name}:{value}" for name, value in body.items()]
+    return body if isinstance(body, list) else [body] if body else []
+
+
+_INVENTED = ("party", "dialog", "start", "mediatype")
+"""What the library makes up for an attachment when the caller says nothing of it."""
+
+
+def _adds_what_is_given(add: Callable[..., Any]) -> Callable[..., Any]:
+    parameters = inspect.signature(add)
+
+    @wraps(add)
+    def added(self: Any, *words: Any, **more: Any) -> Any:
+        attachments = self.vcon_dict.setdefault("attachments", [])
+        attachment = add(self, *words, **more)
+        given = parameters.bind_partial(self, *words, **more).arguments if words else more
+        entry = attachments[-1]
+        for name in _INVENTED:
+            if given.get(name) is None and not (name == "mediatype" and _is_media(entry)):
+                entry.pop(name, None)
+        _as_text(entry)
+        return attachment
+
+    return added
+
+
+def _is_media(entry: Entry) -> bool:
+    """Whether its media type was read off its content, as for an image."""
+    return entry.get("encoding") == "base64url"
+
+
+def _as_text(entry: Entry) -> None:
+    """Give an object or a list its JSON text, as vcon-server's class does at once."""
+    if isinstance(entry.get("body"), dict | list):
+        entry["body"], entry["encoding"] = json.dumps(entry["body"]), "json"
+
+
 def _takes_type(add_attachment: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(add_attachment)
     def added(self: Any, *words: Any, **more: Any) -> Any:
@@ -98,7 +157,9 @@ def _takes_extra(add_analysis: Callable[..., Any]) -> Callable[..., Any]:
         self.vcon_dict.setdefault("analysis", [])
         if extra is not None and not isinstance(extra, Mapping):
             return add_analysis(self, extra=extra, **fields)
-        return add_analysis(self, **{**(extra or {}), **fields})
+        analysis = add_analysis(self, **{**fields, **(extra or {})})
+        _as_text(self.vcon_dict["analysis"][-1])
+        return analysis
 
     return added
 

@@ -10,6 +10,7 @@ from contextvars import Context
 from typing import Any
 
 from core.errors import ConflictError
+from pipeline import thread_loops
 from pipeline.connection import RedisConnection
 from pipeline.deadline import time_limit
 from pipeline.live_run import PluginCall, current_call
@@ -35,6 +36,11 @@ MOST_DOUBLINGS = 6
 """The pause between repetitions doubles so often at most."""
 CANCEL_GRACE = 1.0
 """Seconds that an async plugin has to end after it was cancelled; then it is left behind."""
+
+
+def _contained_with_loop(*work: Any) -> Any:
+    thread_loops.provide()
+    return contained(*work)
 
 
 async def _at_once() -> None:
@@ -124,7 +130,7 @@ class GuestCalls:
     async def _in_thread(
         self, work: tuple[Any, ...], call: PluginCall, context: Context, who: Plugin
     ) -> Any:
-        job = self._pool.submit(context.run, contained, *work)
+        job = self._pool.submit(context.run, _contained_with_loop, *work)
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:

@@ -18,14 +18,15 @@ log = logging.getLogger(__name__)
 type Given = "Vcon | dict[str, Any]"
 
 
-def is_included(options: Mapping[str, Any], vcon: Given) -> bool:
+def is_included(options: Mapping[str, Any] | None, vcon: Given) -> bool:
     """Whether a vCon is one that `only_if` describes; every vCon is where there is none.
 
     `only_if` has a `section` (`attachments` or `analysis`), a `type` or `purpose`, and what the
     body of such an entry `includes`: for the purpose `tags` a whole tag, else a part of its text.
-    A vCon is not included when `only_if` lacks one of them, and the log says so.
+    A vCon is not included when `only_if` lacks one of them, and the log says so. No options at
+    all are options without `only_if`.
     """
-    wanted = options.get("only_if")
+    wanted = (options or {}).get("only_if")
     if not wanted:
         return True
     try:
@@ -43,19 +44,19 @@ def is_included(options: Mapping[str, Any], vcon: Given) -> bool:
     )
 
 
-def randomly_execute_with_sampling(options: Mapping[str, Any]) -> bool:
+def randomly_execute_with_sampling(options: Mapping[str, Any] | None) -> bool:
     """True for a share of all calls: `sampling_rate`, from 0 for none to 1 (its default)."""
     return random.random() < _rate(options)  # noqa: S311 -- not about security
 
 
-def is_sampled(options: Mapping[str, Any], link_name: str, vcon_uuid: str) -> bool:
+def is_sampled(options: Mapping[str, Any] | None, link_name: str, vcon_uuid: str) -> bool:
     """The same for a share of all vCons: one and the same is always answered alike."""
     digest = hashlib.sha256(f"{link_name}/{vcon_uuid}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64 < _rate(options)
 
 
-def _rate(options: Mapping[str, Any]) -> float:
-    rate = options.get("sampling_rate")
+def _rate(options: Mapping[str, Any] | None) -> float:
+    rate = (options or {}).get("sampling_rate")
     return 1.0 if rate is None else float(rate)
 
 

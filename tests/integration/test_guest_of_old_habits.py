@@ -40,7 +40,7 @@ def test_what_it_writes_is_a_fine_vcon(bench: GuestBench, redis_url: str) -> Non
     assert after is not None
     assert findings(after) == []
     [analysis] = after["analysis"]
-    assert (analysis["body"], analysis["encoding"]) == ('{"score":33}', "json")
+    assert (analysis["body"], analysis["encoding"]) == ('{"score": 33}', "json")
     assert analysis["vendor_schema"] == {"response": {"score": 33}}
     assert tags(after) == ["a:b", "sentiment:high"]
     assert [entry["purpose"] for entry in after["attachments"]] == ["tags", "report"]

@@ -71,6 +71,22 @@ def test_a_context_travels_with_a_uuid(redis_url: str) -> None:
     assert context_utils.extract_otel_trace_context() is None
 
 
+@pytest.mark.parametrize("garbage", ["{", "7", '"x"', "[]", "null", ""])
+def test_what_is_no_context_is_none(redis_url: str, garbage: str) -> None:
+    """It is taken out all the same, and the next one is found."""
+    with Redis.from_url(redis_url) as client:
+        client.rpush("context:in:u-2", garbage, '{"trace_id": "a"}')
+        taken = [context_utils.retrieve_context(client, "in", "u-2") for _ in range(3)]
+    assert taken == [None, {"trace_id": "a"}, None]
+
+
+def test_a_context_that_cannot_be_read_is_none(caplog: pytest.LogCaptureFixture) -> None:
+    """With a line in the log, as for one that cannot be kept."""
+    with Redis.from_url("redis://127.0.0.1:1") as nowhere:
+        assert context_utils.retrieve_context(nowhere, "in", "u-1") is None
+    assert "a trace context cannot be read" in caplog.text
+
+
 def test_a_context_that_cannot_be_kept_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged."""
     nowhere = Redis.from_url("redis://127.0.0.1:1")

@@ -119,6 +119,13 @@ def test_only_if_says_which_vcons_a_link_is_for(only_if: Any, included: bool) ->
     assert is_included({"only_if": only_if}, VCON) is included
 
 
+def test_without_options_every_vcon_is_included_and_executed() -> None:
+    """As a plugin without an `options` block hands them on."""
+    assert is_included(None, VCON)
+    assert randomly_execute_with_sampling(None)
+    assert is_sampled(None, "link", "vcon-1")
+
+
 def test_a_share_of_all_vcons_is_sampled_and_always_the_same() -> None:
     """None at a rate of 0, all at 1 and where there is none, and so many in between."""
     uuids = [f"vcon-{number}" for number in range(2000)]

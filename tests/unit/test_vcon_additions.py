@@ -1,8 +1,10 @@
 """What guests written for vcon-server call on a `vcon.Vcon`, each thing that is added to it."""
 
+import copy
 import hashlib
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,7 +102,7 @@ def test_an_analysis_is_added_where_there_was_no_list() -> None:
 
 
 def test_parties_and_dialogs_may_be_added_as_dicts() -> None:
-    """As well as the library's objects; a dialog that was found reads like a dict."""
+    """As well as the library's objects."""
     from vcon.dialog import Dialog
     from vcon.party import Party
 
@@ -111,10 +113,52 @@ def test_parties_and_dialogs_may_be_added_as_dicts() -> None:
     vcon.add_dialog(Dialog(type="recording", start="2024-05-01T10:00:00Z", parties=[1]))
     assert [each["tel"] for each in vcon.parties] == ["+1", "+2"]
     assert [each["type"] for each in vcon.dialog] == ["text", "recording"]
+
+
+DIALOGS = [
+    {"type": "text", "body": "x"},
+    {},
+    {"type": "incomplete"},
+    {"type": "recording", "start": None, "parties": [0], "x": {"deep": 7}, "url": "https://a/b"},
+]
+
+
+@pytest.mark.parametrize(("by", "value", "place"), [("type", "text", 0), ("x.deep", 7, 3)])
+def test_a_dialog_that_is_found_is_the_entry_itself(by: str, value: Any, place: int) -> None:
+    """Whatever is missing in it; a change to it is a change to the vCon."""
+    vcon = a_vcon(dialog=DIALOGS)
+    found = vcon.find_dialog(by, value)
+    assert found == DIALOGS[place]
+    assert isinstance(found, dict)
+    found["seen"] = True
+    assert vcon.to_dict()["dialog"][place] == {**DIALOGS[place], "seen": True}
+    assert vcon.find_dialog(by, value) is found
+    assert json.loads(json.dumps(found)) == copy.deepcopy(found) == dict(found)
+
+
+def test_a_dialog_that_cannot_be_a_librarys_object_is_found() -> None:
+    """One without start, parties or disposition; none is None."""
+    vcon = a_vcon(dialog=DIALOGS)
+    assert vcon.find_dialog("type", "incomplete") == {"type": "incomplete"}
+    assert vcon.find_dialog("type", "video") is None
+    del vcon.vcon_dict["dialog"]
+    assert vcon.find_dialog("type", "text") is None
+
+
+def test_a_dialog_that_is_found_is_one_of_the_librarys_too() -> None:
+    """Its attributes and methods are there for plugins that know the library's class."""
+    from vcon.dialog import Dialog
+
+    vcon = a_vcon(dialog=DIALOGS)
     found = vcon.find_dialog("type", "recording")
-    assert (found["parties"], found.get("parties"), found.get("nothing", 7)) == ([1], [1], 7)
-    assert ("type" in found, "body" in found) == (True, False)
-    assert dict(found) == {key: found[key] for key in found} == vcon.dialog[1]
+    assert isinstance(found, Dialog)
+    assert (found.type, found.url, found.meta, hasattr(found, "body")) == (
+        *("recording", "https://a/b", {}, False),
+    )
+    assert (found.is_recording(), found.is_external_data(), found.is_text()) == (True, True, False)
+    found.set_session_id("s")
+    assert found.to_dict() == vcon.dialog[3]
+    assert vcon.dialog[3]["session_id"] == "s"
 
 
 def test_bodies_are_decoded_in_a_copy() -> None:
@@ -122,6 +166,80 @@ def test_bodies_are_decoded_in_a_copy() -> None:
     entry = {"type": "t", "body": '{"a": 1}', "encoding": "json"}
     assert vcon_class().with_decoded_body(entry) == {**entry, "body": {"a": 1}}
     assert entry["body"] == '{"a": 1}'
+    for nothing in (None, {}):
+        assert vcon_class().with_decoded_body(nothing) is None
+
+
+TEXT = {"body": '["a"]', "encoding": "json"}
+
+
+@pytest.mark.parametrize("body", [["a"], '["a"]'])
+def test_an_attachment_holds_what_was_given_and_its_body_is_text_at_once(body: Any) -> None:
+    """By either signature: no party, dialog or start is made up."""
+    vcon = a_vcon()
+    encoding = {} if isinstance(body, list) else {"encoding": "json"}
+    vcon.add_attachment(body=body, type="note", **encoding)
+    vcon.add_attachment("note", body, **encoding)
+    vcon.add_attachment("note", body, *encoding.values(), party=1, dialog=0, start="now")
+    plain = {"purpose": "note", **TEXT}
+    assert vcon.attachments == [plain, plain, {**plain, "party": 1, "dialog": 0, "start": "now"}]
+
+
+def test_an_image_is_added_without_what_nobody_said(tmp_path: Path) -> None:
+    """Its media type is read off its name, and stays."""
+    image = tmp_path / "a.jpeg"
+    image.write_bytes(b"x")
+    vcon = a_vcon()
+    vcon.add_image(str(image))
+    assert vcon.attachments == [
+        {
+            "purpose": "image",
+            "body": "eA",
+            "encoding": "base64url",
+            "mediatype": "image/jpeg",
+            "filename": "a.jpeg",
+        }
+    ]
+
+
+@pytest.mark.parametrize("body", [{"a": [1]}, ["a"]])
+def test_the_body_of_an_analysis_is_text_at_once(body: Any) -> None:
+    """Plugins behind it call `json.loads` on it."""
+    vcon = a_vcon()
+    vcon.add_analysis(type="t", dialog=0, vendor="v", body=body)
+    vcon.add_analysis(type="t", dialog=0, vendor="v", body=body, encoding="json", extra={"x": 1})
+    assert [json.loads(each["body"]) for each in vcon.analysis] == [body, body]
+    assert [each["encoding"] for each in vcon.analysis] == ["json", "json"]
+
+
+@pytest.mark.parametrize(
+    ("there", "tags"),
+    [
+        (None, []),
+        ({"purpose": "tags"}, []),
+        ({"purpose": "tags", "body": ["a:b"], "encoding": "none"}, ["a:b"]),
+        ({"type": "tags", "body": '["a:b"]', "encoding": "json"}, ["a:b"]),
+        ({"purpose": "tags", "body": {"a": "b"}}, ["a:b"]),
+        ({"purpose": "tags", "body": "vip", "encoding": "none"}, ["vip"]),
+    ],
+)
+def test_a_tag_is_written_as_vcon_server_writes_it(there: Any, tags: list[str]) -> None:
+    """As JSON text, beside those that are there in any form, and with nothing made up."""
+    vcon = a_vcon(attachments=[dict(there)] if there else [])
+    vcon.add_tag("n", "v")
+    named = {name: value for name, value in (there or {}).items() if name in ("type", "purpose")}
+    body = json.dumps([*tags, "n:v"])
+    assert vcon.attachments == [
+        {**(named or {"purpose": "tags"}), "body": body, "encoding": "json"}
+    ]
+
+
+@pytest.mark.parametrize("written", ["2016-12-31T23:59:60Z", "2024-05-01T10:00:00.5Z", "soon"])
+def test_the_time_of_a_vcon_stays_as_it_is_written(written: str) -> None:
+    """And the dict that it is made of stays untouched."""
+    given = {"uuid": UUID, "created_at": written}
+    assert vcon_class()(given).created_at == written
+    assert given == {"uuid": UUID, "created_at": written}
 
 
 def test_the_hash_is_vcon_servers() -> None:
