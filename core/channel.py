@@ -20,7 +20,7 @@ from core.channel_effects import (
 from core.channel_membership import Membership
 from core.channel_states import State
 from core.errors import PatchcordError
-from core.frames import SERIALIZERS, Frame, Malformed
+from core.frames import SERIALIZERS, Frame, Malformed, decode_any
 from core.heartbeat import Heartbeat
 
 PHOENIX = "phoenix"
@@ -130,6 +130,20 @@ class Channel:
             raise ChannelMisuseError(f"the payload of {event} is not JSON: {error}") from error
         self._out.append(text)
         return True
+
+    def translated(self, text: str | bytes) -> str:
+        """A message of either version as one of this channel's, to be sent beside its own.
+
+        Raises:
+            ValueError: it is no Phoenix message; the server would close the connection.
+        """
+        frame = decode_any(text)
+        if isinstance(frame, Malformed):
+            raise ValueError(f"this is no Phoenix message: {frame.reason}")  # noqa: TRY004
+        try:
+            return self._encode(frame).decode()
+        except TypeError:  # a number that no reader at the other end takes
+            raise ValueError("this is no Phoenix message: its payload is not JSON") from None
 
     def leave(self, now: float) -> Effects:
         """Leave the topic for good; `Left` comes at once if there is nothing to leave, or later."""

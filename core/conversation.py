@@ -82,7 +82,7 @@ class Conversation:
     async def _converse(self, websocket: TextConnection) -> None:
         self.websocket = websocket
         self._after(self._channel.opened(_now()))
-        websocket.listen(self._heard, self._flush)
+        websocket.listen(self._heard, self._flush, self._channel.translated)
         try:
             await websocket.wait_closed()
         finally:

@@ -72,6 +72,11 @@ class Dispatcher:
         self._secret = {each: names for each in actions.values() if (names := each.secret_names())}
         self._run_blocking = run_blocking
 
+    @property
+    def actions(self) -> dict[str, type[ActionRunner]]:
+        """The actions by name; a copy."""
+        return dict(self._actions)
+
     def limits_size(self, name: object) -> bool:
         """Whether the action of this name sees to the size of its fields itself."""
         action = self._actions.get(name) if isinstance(name, str) else None

@@ -22,6 +22,11 @@ class EventRouter:
         self._topic = topic
         self._beside: set[asyncio.Task[None]] = set()
 
+    @property
+    def known(self) -> dict[str, type[ActionRunner]]:
+        """The events by name; a copy."""
+        return dict(self._events)
+
     def route(
         self, event: str, payload: Mapping[str, Any], ref: str | None, client: Any, websocket: Any
     ) -> None:

@@ -95,6 +95,23 @@ def encode_v2(frame: Message) -> bytes:
     return orjson.dumps([join_ref, ref, topic, event, payload])
 
 
+def decode_any(text: str | bytes) -> Frame | Malformed:
+    """Read a message of either version; one of V1 may lack `payload` and `ref`."""
+    written = text.encode() if isinstance(text, str) else text
+    if written.lstrip()[:1] == b"[":
+        return decode_v2(written)
+    try:
+        message = loads(written)
+    except ValueError:
+        return Malformed("not JSON")
+    if type(message) is not dict:
+        return Malformed("not an object")
+    return _frame(
+        *(message.get("topic"), message.get("event"), message.get("payload", {})),
+        *(message.get("ref"), message.get("join_ref")),
+    )
+
+
 class Serializer(NamedTuple):
     """The two directions of one version of the Phoenix message format."""
 

@@ -33,7 +33,7 @@ from core.replies import ReplyFormat
 from core.request_desk import RequestDesk
 from core.responder import RequestLimits, Responder
 from schemas.service import Service
-from schemas.token import Token
+from schemas.token import Token, in_use
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,21 @@ class PlugboardClient(Client):
     def joined(self) -> bool:
         """Whether requests can come in."""
         return self._channel.state is State.JOINED
+
+    @property
+    def actions(self) -> dict[str, type[ActionRunner]]:
+        """The actions on offer by name; a copy."""
+        return self._responder.actions
+
+    @property
+    def events(self) -> dict[str, type[ActionRunner]]:
+        """The event classes by their names on the wire; a copy."""
+        return self._events.known
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, joined or not."""
+        return self._conversation.websocket is not None
 
     @property
     def action_timeout(self) -> float:
@@ -227,6 +242,7 @@ class PlugboardClient(Client):
         service = self.service.name if self.service else None
         log.info("joined", extra={"service": service, "consumers": self.num_consumers})
         if self.token is not None:
+            self.token = in_use(self.token, self.credentials.present.value)
             metrics.TOKEN_EXPIRES.set(self.token.expires_at.timestamp())
         self._outbox.joined(_now())
         self._handover.joined(self.service.id if self.service else None)

@@ -1,7 +1,7 @@
 """The driver's connection, with a short way in and out for whole text messages."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from typing import Any, override
 
 from websockets.asyncio.client import ClientConnection
@@ -11,6 +11,7 @@ from websockets.protocol import Event, State
 from core.websocket_frames import LONGEST_HEADER, frame_size, masked_texts, whole_texts
 
 type Hear = Callable[[list[bytes]], None]
+type Translate = Callable[[str | bytes], str]
 
 _END_OF_HEAD = b"\r\n\r\n"
 
@@ -32,14 +33,30 @@ class TextConnection(ClientConnection):
         self._texts: list[bytes] = []
         self._hear: Hear | None = None
         self._writable: Callable[[], None] | None = None
+        self._translate: Translate | None = None
 
-    def listen(self, hear: Hear, writable: Callable[[], None]) -> None:
+    def listen(
+        self, hear: Hear, writable: Callable[[], None], translate: Translate | None = None
+    ) -> None:
         """`hear` gets the messages from now on, and those that have come already.
 
-        `writable` is called when writing is possible again.
+        `writable` is called when writing is possible again. `translate` makes a message of the
+        connection's version of what an action sends.
         """
-        self._hear, self._writable = hear, writable
+        self._hear, self._writable, self._translate = hear, writable, translate
         self._hand_over()
+
+    @override
+    async def send(self, message: Any, text: bool | None = None) -> None:
+        """Send what an action has written, in either version of the Phoenix format.
+
+        Raises:
+            ValueError: it is no Phoenix message; the Plugboard would close the connection.
+        """
+        if self._translate is None:
+            await super().send(message)
+        else:
+            await super().send(self._translate(await _whole(message)))
 
     def may_write(self) -> bool:
         """Whether this is the moment to write; if not, `writable` says when, if ever."""
@@ -121,3 +138,16 @@ class TextConnection(ClientConnection):
         if self._texts and self._hear is not None:
             texts, self._texts = self._texts, []
             self._hear(texts)
+
+
+async def _whole(message: Any) -> str | bytes:
+    """A message that may come in parts, as the driver takes them."""
+    if isinstance(message, str | bytes):
+        return message
+    if isinstance(message, bytearray | memoryview):
+        return bytes(message)
+    if isinstance(message, AsyncIterable):
+        parts = [part async for part in message]
+    else:
+        parts = list(message)
+    return b"".join(part.encode() if isinstance(part, str) else bytes(part) for part in parts)

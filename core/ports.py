@@ -109,6 +109,21 @@ class Client(Protocol):
     credentials: Credentials
 
     @property
+    def actions(self) -> Mapping[str, Any]:
+        """The classes of the actions by name: `client.actions["GetRun"](run_id=...)` makes one."""
+        ...
+
+    @property
+    def events(self) -> Mapping[str, Any]:
+        """The classes of the events by their names on the wire."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection."""
+        ...
+
+    @property
     def action_timeout(self) -> float:
         """Seconds that a request gets, from its receipt; then it is answered with 504."""
         ...

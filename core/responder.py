@@ -11,6 +11,7 @@ import orjson
 
 from core import metrics
 from core.action_response import ActionResponse
+from core.action_runner import ActionRunner
 from core.dispatch import Dispatcher, incident
 from core.log_context import LONGEST_ACTION, current_request
 from core.outbound import Answer, Outbox
@@ -172,6 +173,11 @@ class Responder:
             return encoded(self._reply_format(response))
         except Exception:  # noqa: BLE001 -- an action may put anything into it
             return encoded(self._reply_format(incident("an answer that is not JSON")))
+
+    @property
+    def actions(self) -> dict[str, type[ActionRunner]]:
+        """The actions by name; a copy."""
+        return self._dispatcher.actions
 
     # Time
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class Token(BaseModel):
@@ -16,3 +16,18 @@ class Token(BaseModel):
     inserted_at: datetime
     expires_at: datetime
     value: SecretStr | None = None
+
+
+class TokenInUse(Token):
+    """The token that a consumer is connected with; actions read its `value` as plain text.
+
+    No `repr` and no dump of it holds the value.
+    """
+
+    value: str | None = Field(None, repr=False, exclude=True)  # type: ignore[assignment]
+
+
+def in_use(token: Token, value: SecretStr) -> TokenInUse:
+    """The token of a join, which comes without its value, with the value that was joined with."""
+    told = token.model_dump(exclude={"value"})
+    return TokenInUse(**told, value=value.get_secret_value())

@@ -75,13 +75,13 @@ async def test_a_join_tells_the_client_who_it_is(vsn: str) -> None:
         assert client.service is not None
         assert client.token is not None
         assert (client.service.id, client.service.name) == (scene.service.id, "basic")
-        assert (client.token.id, client.token.value) == (scene.token.id, None)
+        assert (client.token.id, client.token.value) == (scene.token.id, scene.token.value)
         assert client.num_consumers == 1
         assert expiry_told() == client.token.expires_at.timestamp()
-        assert running.records.written == [
-            ("service_seen", client.service),
-            ("token_seen", client.token),
-        ]
+        (seen, service), (also_seen, token) = running.records.written
+        assert (seen, service) == ("service_seen", client.service)
+        assert (also_seen, token.id, token.value) == ("token_seen", client.token.id, None)
+        assert scene.token.value not in f"{client.token!r} {client.token.model_dump()}"
 
 
 @each_version
