@@ -26,6 +26,7 @@ from core.errors import (
     TooLateError,
     UnavailableError,
     UnknownNameError,
+    UnusableKeyError,
 )
 from core.log_context import request_secrets
 from core.loop_watch import stepwise
@@ -42,6 +43,7 @@ STATUS_OF: dict[type[Exception], int] = {
     RateLimitedError: 429,
     GuestError: 502,
     UnavailableError: 503,
+    UnusableKeyError: 503,
     TooLateError: 504,
 }
 """Whose fault it is, as an HTTP status. Anything else is ours: 500."""

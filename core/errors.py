@@ -63,6 +63,10 @@ class FullError(UnavailableError):
     """There is no room for more just now; nothing was written."""
 
 
+class UnusableKeyError(PatchcordError):
+    """A key in Redis has another type than this service keeps there; nothing was changed."""
+
+
 class TooLateError(PatchcordError):
     """It took longer than the caller allowed."""
 

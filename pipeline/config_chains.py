@@ -146,6 +146,8 @@ def _objection(name: object) -> str | None:
     """Why this cannot be the name of a list, if it cannot."""
     if not isinstance(name, str) or not name:
         return "a list's name must be a text, not empty"
+    if "\n" in name:
+        return "a list's name must be on one line"
     if name in RESERVED_LISTS:
         return f"{name!r} is used otherwise; choose another name"
     if name.startswith(RESERVED_PREFIXES):

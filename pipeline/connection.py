@@ -18,7 +18,13 @@ from core.errors import UnavailableError
 from pipeline import keys
 from pipeline.connection_batches import Reply, packed, replies
 from pipeline.connection_clients import AsyncClient, SyncClient, note_failure
-from pipeline.connection_errors import lacks_memory, stops_leases, translated
+from pipeline.connection_errors import (
+    WrongTypeError,
+    lacks_memory,
+    named,
+    stops_leases,
+    translated,
+)
 from pipeline.connection_threads import ThreadConnections
 from pipeline.patience import Patience
 from pipeline.redis_failures import note
@@ -62,6 +68,7 @@ class RedisConnection:
 
         Raises:
             UnavailableError: when Redis cannot be reached.
+            WrongTypeError: a key has another type.
         """
         command = packed(words)  # here, so that words that cannot be sent hurt nobody else
         loop = asyncio.get_running_loop()
@@ -72,7 +79,10 @@ class RedisConnection:
         if not self._pending:
             loop.call_soon(self._start_flush, context=Context())  # it is not the caller's own task
         self._pending.append((command, reply))
-        return await _noted(reply)
+        try:
+            return await _noted(reply)
+        except WrongTypeError as error:
+            raise named(error, words) from None
 
     async def script(self, name: str, *arguments: Any) -> Reply:
         """One of `pipeline/scripts/`, by file name; all its arguments are ARGV.
@@ -115,7 +125,8 @@ class RedisConnection:
             return self._threads.reply(packed(words))
         except (RedisError, OSError) as error:
             note_failure(error)
-            raise self._translated(error) from error
+            known = self._translated(error)
+            raise (named(known, words) if isinstance(known, WrongTypeError) else known) from error
 
     async def _load(self, name: str) -> str:
         sha = self._shas[name] = str(await self.command("SCRIPT", "LOAD", self._scripts[name]))

@@ -2,7 +2,7 @@
 
 import redis
 
-from core.errors import UnavailableError
+from core.errors import UnavailableError, UnusableKeyError
 
 AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 """Redis cannot be reached."""
@@ -14,6 +14,22 @@ _NOT_NOW = (
     redis.exceptions.TryAgainError,
 )
 _NOT_NOW_WORDS = ("MISCONF ", "BUSY ", "NOREPLICAS ", "UNBLOCKED ")
+
+
+# RedisJSON's own words are the second.
+_WRONG_TYPE_WORDS = ("WRONGTYPE ", "Existing key has wrong Redis type")
+
+
+class WrongTypeError(UnusableKeyError, redis.exceptions.ResponseError):
+    """A key of another type stands where a command or a script needs one of ours."""
+
+
+def named(error: WrongTypeError, words: tuple[object, ...]) -> WrongTypeError:
+    """The error of a plain command, with its key; scripts name theirs themselves."""
+    command, key = words[:2]
+    if command == "EVALSHA":
+        return error
+    return WrongTypeError(f"{key!s} has another type than {command} needs"[:200])
 
 
 def stops_leases(error: Exception) -> bool:
@@ -32,4 +48,6 @@ def translated(error: Exception) -> Exception:
         return UnavailableError(f"Redis cannot be reached: {type(error).__name__}")
     if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):
         return UnavailableError(f"Redis takes no commands just now: {error}"[:200])
+    if str(error).startswith(_WRONG_TYPE_WORDS):
+        return WrongTypeError(str(error).removeprefix("WRONGTYPE ")[:200])
     return error

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from core.errors import UnavailableError
-from pipeline.connection import RedisConnection
+from pipeline.connection import CommandRefused, RedisConnection
 
 BLOCK_SECONDS = 5.0
 """How long one blocking command lasts; short enough to notice a dead connection."""
@@ -22,6 +22,7 @@ class ListWatch:
         """Nothing is watched before `watch` and `wait`."""
         self._connection = connection
         self._watchers: dict[str, asyncio.Task[None] | None] = {}
+        self._paused: frozenset[str] = frozenset()
         self._fired = asyncio.Event()
 
     def watch(self, lists: Sequence[str]) -> None:
@@ -32,6 +33,13 @@ class ListWatch:
         for name in lists:
             self._watchers.setdefault(name, None)
         self._fired.set()
+
+    def pause(self, lists: Iterable[str]) -> None:
+        """Do not watch these until the next call: nothing can be claimed from them at present."""
+        self._paused = frozenset(lists)
+        for name in self._paused & self._watchers.keys():
+            if watcher := self._watchers[name]:
+                watcher.cancel()
 
     def forget(self) -> None:
         """What has fired so far is old news; call before looking into the lists."""
@@ -44,7 +52,7 @@ class ListWatch:
     async def wait(self, at_most: float | None) -> None:
         """Until some list has an element, or `at_most` seconds (None: for ever)."""
         for name, watcher in self._watchers.items():
-            if watcher is None or watcher.done():
+            if name not in self._paused and (watcher is None or watcher.done()):
                 self._watchers[name] = asyncio.create_task(self._watch(name))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(at_most):
@@ -52,9 +60,13 @@ class ListWatch:
 
     async def _watch(self, name: str) -> None:
         # when Redis is away the worker's own next claim finds out and waits for it
-        with contextlib.suppress(UnavailableError):
+        try:
             while not await self._connection.wait_for_element(name, BLOCK_SECONDS):
                 pass
+        except CommandRefused:  # a key of another type by now; the worker's next claim tells
+            await asyncio.sleep(BLOCK_SECONDS)
+        except UnavailableError:
+            pass
         self._fired.set()
 
     def close(self) -> None:

@@ -13,12 +13,11 @@ from pipeline.config import Chain
 from pipeline.configuration import Configuration
 from pipeline.document import created_at_epoch, normalised, search_keys
 from pipeline.document_findings import findings
-from pipeline.envelope import addressed, inside, is_envelope, with_address
+from pipeline.envelope import inside, is_envelope, with_address
 from pipeline.extensions import check_accepted
 from pipeline.intake import Entry, Intake
 from pipeline.unpacking import as_object
 from schemas.ingested import Ingested
-from schemas.uuids import canonical_uuid
 from schemas.vcon import RECEIVED
 
 
@@ -31,12 +30,8 @@ class Ingress:
         self._max_vcon_bytes = max_vcon_bytes
         self._intake = intake
 
-    async def take(
-        self, vcon: Mapping[str, Any] | bytes, lists: Sequence[str], chains: Sequence[Chain] = ()
-    ) -> Ingested:
+    async def take(self, vcon: Mapping[str, Any] | bytes, lists: Sequence[str]) -> Ingested:
         """The vCon's canonical uuid and what came of it; it is stored and in every list named.
-
-        `chains` are those that it will go through besides the readers of its lists.
 
         Raises:
             UnknownNameError: for a list that no enabled chain reads.
@@ -45,24 +40,26 @@ class Ingress:
             ConflictError: when other content under its uuid is being processed.
             UnavailableError: when a list is full or Redis is away.
         """
-        readers = [self._reader(name) for name in lists]
-        entry = entry_of(vcon, self._max_vcon_bytes, [*readers, *chains])
+        entry = self.entry(vcon, [self._reader(name) for name in lists])
         names = _once(lists)
         outcome = await self._intake.ingest(entry, names)
         for name in names:
             VCONS_RECEIVED.count(name, outcome)
         return Ingested(uuid=entry.vcon_uuid, outcome=outcome, warnings=entry.warnings)
 
-    def uuid_of(self, vcon: Mapping[str, Any] | bytes) -> str:
-        """The canonical uuid of a vCon that is not taken in yet; what it says, where that is none.
+    def entry(self, vcon: Mapping[str, Any] | bytes, chains: Iterable[Chain]) -> Entry:
+        """The vCon as it goes into these chains; see `entry_of`."""
+        return entry_of(vcon, self._max_vcon_bytes, chains)
+
+    async def put(self, entry: Entry, key: str | None = None) -> None:
+        """Store a vCon that goes into no list, for the request with this idempotency key.
 
         Raises:
-            InvalidError: it cannot be read at all.
-            TooLargeError: when it is larger than accepted.
+            ConflictError: other content under its uuid is being processed, or the key was used with
+                other content.
+            UnavailableError: when Redis is away.
         """
-        document = dict(as_object(vcon, self._max_vcon_bytes))
-        named = addressed(document, self._max_vcon_bytes).get("uuid")
-        return canonical_uuid(named) or str(named)
+        await self._intake.ingest(entry, (), key=key)
 
     def _reader(self, name: str) -> Chain:
         config = self._configuration.config

@@ -12,6 +12,7 @@ from pipeline.config import Chain
 from pipeline.connection import RedisConnection
 from pipeline.envelope import unwelcome
 from pipeline.extensions import named_in, unknown_to
+from pipeline.idempotency import RunRequest, run_of, used_otherwise
 from schemas.ingested import Outcome
 
 
@@ -58,14 +59,21 @@ class Intake:
         self._sorted_set = sorted_set
         self._max_depth = max_depth
 
-    async def ingest(self, entry: Entry, lists: Sequence[str], owner: Owner = ANYBODY) -> Outcome:
+    async def ingest(
+        self,
+        entry: Entry,
+        lists: Sequence[str],
+        owner: Owner = ANYBODY,
+        key: str | None = None,
+    ) -> Outcome:
         """Store, index and enqueue, all or nothing.
 
         The same content again is a `duplicate`: nothing changes but for lists not served before.
+        `key` is the idempotency key of the request that brings it in.
 
         Raises:
-            ConflictError: other content under this uuid is being processed, or the uuid is not
-                this owner's.
+            ConflictError: other content under this uuid is being processed, the uuid is not this
+                owner's, or the key was used with other content.
             FullError: a list is full.
             UnavailableError: Redis is away; or Postgres is, and Redis does not know whose it is.
         """
@@ -73,7 +81,8 @@ class Intake:
             "ingest",
             *(entry.vcon_uuid, entry.document, entry.created_at, entry.digest),
             *(self._sorted_set, self._max_depth, trace_context(), owner.lineage),
-            *(owner.claim, len(lists), *lists, *entry.index_keys),
+            *(owner.claim, "" if key is None else keys.idempotent_digest(key)),
+            *(len(lists), *lists, *entry.index_keys),
         )
         if state == "busy":
             msg = f"vCon {entry.vcon_uuid} is being processed with other content; try again later"
@@ -83,6 +92,8 @@ class Intake:
         if state == "unsure":
             msg = f"whose vCon {entry.vcon_uuid} is cannot be told just now; try again later"
             raise UnavailableError(msg)
+        if state == "used":
+            raise used_otherwise()
         if state == "full":
             raise self._full(names[0])
         outcome: Outcome = state
@@ -119,18 +130,27 @@ class Intake:
         return list(reply)
 
     async def enqueue_run(
-        self, vcon_uuid: str, run_id: str, chain: str, journal: bytes, key: str | None = None
+        self,
+        vcon_uuid: str,
+        run_id: str,
+        chain: str,
+        journal: bytes,
+        key: str | None = None,
+        digest: str = "",
     ) -> str | None:
-        """Register a requested run; None when there is no such vCon.
+        """Register a requested run; its id, or None when there is no such vCon.
 
-        Returns the run's id, its chain and its vCon, a line each: those of an earlier request if
-        that had the same `key`.
+        It is that of an earlier request if that had the same `key`. `digest` is that of the
+        document that came with this request; empty without one.
+
+        Raises:
+            ConflictError: the key was used for another request.
         """
         reply = await self._connection.script(
             *("enqueue_run", vcon_uuid, run_id, chain, journal, trace_context()),
-            "" if key is None else keys.idempotency(key),
+            *(("", "") if key is None else (keys.idempotency(key), keys.idempotent_digest(key))),
         )
-        return reply or None
+        return run_of(RunRequest(chain, vcon_uuid, digest), *reply) if reply else None
 
     def _full(self, name: str) -> FullError:
         return FullError(f"list {name} is full ({self._max_depth} vCons); try again later")

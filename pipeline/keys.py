@@ -39,6 +39,11 @@ def idempotency(key: str) -> str:
     return f"pc:idem:{key}"
 
 
+def idempotent_digest(key: str) -> str:
+    """The digest of the document that was given with this key; empty when it had none."""
+    return f"pc:idemdigest:{key}"
+
+
 def run_list(chain: str) -> str:
     """The list that RunChain feeds."""
     return f"{RUN_LIST}{chain}"

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import batched
 from typing import Any
@@ -37,11 +37,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a worker got."""
+    """What a worker got.
+
+    `aside`: one line for each vCon that was put aside since a key of its own has another type.
+    `closed`: the lists that were passed over for such a key.
+    """
 
     claims: list[Claim] = field(default_factory=list)
     lease_lost: bool = False
     retry_in: float | None = None
+    aside: Sequence[str] = ()
+    closed: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +88,30 @@ class Queues:
     async def claim(
         self,
         worker: str,
-        now_ms: int,
         want: int,
         lists: Sequence[str],
+        outputs: Mapping[str, Sequence[str]] | None = None,
         *,
         suspects: bool = False,
     ) -> Claims:
         """Take up to `want` ids, in turn over the lists in the order given.
 
-        `suspects`: only what was moved out of these lists because it may have killed a worker;
-        else only the others.
+        `outputs` has, by list, the lists that its chain forwards to: nothing is taken out of a list
+        while a key of another type stands in the place of one of them. `suspects`: only what was
+        moved out of these lists because it may have killed a worker; else only the others.
         """
+        rows = ["\n".join((name, *(outputs or {}).get(name, ()))) for name in lists]
         traced = int(installed() is not None)
         fresh = [str(uuid.uuid4()) for _ in range(want)]
-        words = (now_ms, want, int(suspects), traced, len(lists), *lists, *fresh)
-        state, wait_ms, *claims = await self._connection.script("claim", worker, *words)
+        words = (want, int(suspects), traced, len(rows), *rows, *fresh)
+        reply = await self._connection.script("claim", worker, *words)
+        state, wait_ms, aside, closed, *claims = reply
         return Claims(
             claims=[Claim(*row) for row in claims],
             lease_lost=state == "dead",
             retry_in=None if wait_ms < 0 else wait_ms / 1000,
+            aside=aside,
+            closed=closed,
         )
 
     async def finish(self, worker: str, claim: Claim, settlement: Settlement) -> bool:
@@ -112,9 +123,13 @@ class Queues:
             *(len(settlement.dead_letters), *letters),
         )
 
-    async def retry_later(self, worker: str, claim: Claim, record: Record, due_ms: int) -> bool:
-        """This attempt failed; run it again when due (epoch ms). False: no longer held."""
-        return await self._settle(worker, claim, "later", record, due_ms, claim.context)
+    async def retry_later(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
+        """This attempt failed; run it again after so many seconds. False: no longer held."""
+        return await self._settle(worker, claim, "later", record, seconds, claim.context)
+
+    async def set_aside(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
+        """The same without using an attempt, for a run that cannot be settled as it should be."""
+        return await self._settle(worker, claim, "aside", record, seconds, claim.context)
 
     async def give_back(self, worker: str, claim: Claim, record: Record) -> bool:
         """Back to the head of its list, without using an attempt. False: no longer held."""
@@ -126,12 +141,12 @@ class Queues:
         return await self._settle(worker, orphan, "return", Record(b"", vcon_uuid), 0, "")
 
     async def _settle(
-        self, worker: str, claim: Claim, how: str, record: Record, due_ms: int, *rest: Any
+        self, worker: str, claim: Claim, how: str, record: Record, seconds: float, *rest: Any
     ) -> bool:
         reply = await self._connection.script(
             "settle",
             *(worker, claim.vcon_uuid, claim.token, how),
-            *(record.journal, self._run_expiry, due_ms, self._vcon_expiry),
+            *(record.journal, self._run_expiry, int(seconds * 1000), self._vcon_expiry),
             *(record.vcon_uuid, record.document, *rest),
         )
         return bool(reply)

@@ -1,16 +1,16 @@
 """Ending a run in Redis, also one of which nothing is known but that it could not go on.
 
-A run ends in one of three steps. `settle` writes down how it ended. Where that is refused, or the
-run's task ended without it, `fail` counts an attempt, with as little in the record as can be. Where
-even the dead-letter list is refused (its name is a key of another type), the run comes back later:
-no link runs again by then, and it becomes a dead letter as soon as the list takes it.
+A run ends in one of three steps. `settle` writes down how it ended; where a list has another type,
+the same attempt is settled again later. Where that is refused, too, or the run's task ended
+without it, `fail` counts an attempt, with as little in the record as can be. Where even the dead-
+letter list is refused (its name is a key of another type), the run comes back later: no link runs
+again by then, and it becomes a dead letter as soon as the list takes it.
 """
 
 import logging
 import random
-import time
 
-from core.errors import PatchcordError
+from core.errors import PatchcordError, UnusableKeyError
 from pipeline import chain as plan
 from pipeline.connection import CommandRefused, RedisConnection
 from pipeline.journal import Lost
@@ -24,6 +24,8 @@ from schemas.run import RunStatus
 
 log = logging.getLogger(__name__)
 
+ASIDE_SECONDS = 30.0
+"""After which a run is settled again whose lists have another type; its attempt counts once."""
 LOG_LEVELS: dict[plan.Ending, int] = {
     "done": logging.DEBUG,  # it is in the history; a line would cost as much as the run itself
     "halted": logging.INFO,
@@ -51,14 +53,29 @@ class RunSettler:
         """End an attempt; False when this worker no longer held the run, and nothing happened."""
         try:
             return await self._connection.insist(lambda: self._settle(live, ending))
-        except CommandRefused as error:  # it cannot be forwarded as configured
-            log.exception("run cannot be settled", extra=run_fields(live))
-            failed, reason = live.progress.error, f"cannot be settled: {error}"
-            live.start_over()
-            live.progress = plan.after_failure(
-                live.progress, f"{failed}; {reason}" if failed else reason
-            )
-            return await self._fail_for_good(live)
+        except CommandRefused as error:
+            if ending != "failed" and isinstance(error, UnusableKeyError):
+                return await self._set_aside(live, error)
+            return await self._give_up(live, error)
+
+    async def _set_aside(self, live: LiveRun, error: UnusableKeyError) -> bool:
+        """The same attempt later: by then the operator may have made the list usable."""
+        log.warning("run set aside", extra={**run_fields(live), "error": str(error)})
+        aside = self._id, live.claim, live.record("queued"), ASIDE_SECONDS
+        try:
+            return await self._connection.insist(lambda: self._queues.set_aside(*aside))
+        except CommandRefused as refusal:  # it is a key of this run alone
+            return await self._give_up(live, refusal)
+
+    async def _give_up(self, live: LiveRun, error: Exception) -> bool:
+        """It cannot be forwarded as configured: a dead letter."""
+        log.error("run cannot be settled", exc_info=error, extra=run_fields(live))
+        failed, reason = live.progress.error, f"cannot be settled: {error}"
+        live.start_over()
+        live.progress = plan.after_failure(
+            live.progress, f"{failed}; {reason}" if failed else reason
+        )
+        return await self._fail_for_good(live)
 
     async def fail(self, live: LiveRun, error: BaseException) -> bool:
         """Count an attempt that has ended without a settlement; False as with `settle`."""
@@ -109,8 +126,7 @@ class RunSettler:
         return await self._finish(live, ending)
 
     async def _retry(self, live: LiveRun, seconds: float, status: RunStatus = "queued") -> bool:
-        due = int((time.time() + seconds) * 1000)
-        held = await self._queues.retry_later(self._id, live.claim, live.record(status), due)
+        held = await self._queues.retry_later(self._id, live.claim, live.record(status), seconds)
         return self._counted(live, RETRIED, held=held)
 
     async def _finish(self, live: LiveRun, ending: plan.Ending) -> bool:

@@ -12,6 +12,7 @@ from core.errors import ConflictError, UnavailableError, UnknownNameError
 from pipeline import keys
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
+from pipeline.idempotency import RunRequest, run_of
 from pipeline.intake import Intake
 from pipeline.queues import Queues
 from schemas.run import FINISHED, Run
@@ -63,23 +64,29 @@ class Runs:
         for waiter in [each for run in runs for each in self._waiters.get(run, ())]:
             waiter.set()
 
-    async def requested(self, key: str, chain: str, vcon_uuid: str) -> str | None:
+    async def requested(self, key: str, chain: str, vcon_uuid: str, digest: str = "") -> str | None:
         """The run that was requested with this key within a day, if any.
 
-        Raises:
-            ConflictError: it was another chain's, or another vCon's.
-        """
-        known = await self._connection.command("GET", keys.idempotency(key))
-        return None if known is None else _same_request(known, chain, vcon_uuid)
+        `digest` is that of the document that comes with the request now.
 
-    async def start(self, chain: str, vcon_uuid: str, key: str | None = None) -> str:
+        Raises:
+            ConflictError: the request was another one.
+        """
+        where = keys.idempotency(key), keys.idempotent_digest(key)
+        known, first = await self._connection.command("MGET", *where)
+        request = RunRequest(chain, vcon_uuid, digest)
+        return None if known is None else run_of(request, known, first)
+
+    async def start(
+        self, chain: str, vcon_uuid: str, key: str | None = None, digest: str = ""
+    ) -> str:
         """Request a run; its id. It is registered before anything of it runs.
 
         The same `key` again, on any replica, gives the run that was requested first.
 
         Raises:
             UnknownNameError: when there is no such vCon.
-            ConflictError: the key was used for another chain or vCon.
+            ConflictError: the key was used for another request.
         """
         run_id = str(uuid.uuid4())
         queued = Run(
@@ -92,10 +99,10 @@ class Runs:
             queued_at=datetime.now(UTC),
         )
         journal = queued.model_dump_json().encode()
-        registered = await self._intake.enqueue_run(vcon_uuid, run_id, chain, journal, key)
+        registered = await self._intake.enqueue_run(vcon_uuid, run_id, chain, journal, key, digest)
         if registered is None:
             raise UnknownNameError("vCon", vcon_uuid)
-        return _same_request(registered, chain, vcon_uuid)
+        return registered
 
     async def cancel(self, run_id: str) -> Run:
         """End a run that is queued; let one that runs end before its next link. The run after that.
@@ -144,11 +151,3 @@ class Runs:
         if run is None:
             raise UnknownNameError("run", run_id)
         return run
-
-
-def _same_request(registered: str, chain: str, vcon_uuid: str) -> str:
-    """The run that stands behind a key, if it is one of this chain on this vCon."""
-    run_id, *request = registered.split("\n")
-    if request != [chain, vcon_uuid]:
-        raise ConflictError("this idempotency_key was used for another chain or another vCon")
-    return run_id

@@ -80,7 +80,7 @@ class PipelineService:
         Raises:
             UnknownNameError: for a chain or vCon that does not exist.
             InvalidError: for a chain that is disabled, or a vCon that is not valid.
-            ConflictError: the key was used for another chain or vCon.
+            ConflictError: the key was used for another chain or vCon, or for other content of it.
         """
         run_id = await self._requested(self._enabled(chain), vcon, idempotency_key)
         if wait <= 0:
@@ -91,12 +91,18 @@ class PipelineService:
     async def _requested(
         self, chain: Chain, vcon: str | Mapping[str, Any] | bytes, key: str | None
     ) -> str:
+        entry = None if isinstance(vcon, str) else self._doors.own.entry(vcon, [chain])
+        named = entry.vcon_uuid if entry else canonical_uuid(vcon) or str(vcon)
+        digest = entry.digest if entry else ""
         if key is not None:  # before the vCon is touched: a document would be taken in once more
-            named = vcon if isinstance(vcon, str) else self._doors.own.uuid_of(vcon)
-            known = await self._runs.requested(key, chain.name, canonical_uuid(named) or named)
+            known = await self._runs.requested(key, chain.name, named, digest)
             if known is not None:
                 return known
-        return await self._runs.start(chain.name, await self._in_redis(vcon, chain), key)
+        if entry:
+            await self._doors.own.put(entry, key)
+        else:
+            named = await self._finder.bring_back(named, [chain])
+        return await self._runs.start(chain.name, named, key, digest)
 
     async def cancel_run(self, run_id: str) -> Run:
         """Stop a run before its next link; see `Runs.cancel`."""
@@ -111,10 +117,10 @@ class PipelineService:
             raise InvalidError(msg)
         return chain
 
-    async def _in_redis(self, vcon: str | Mapping[str, Any] | bytes, *chains: Chain) -> str:
+    async def _in_redis(self, vcon: str | Mapping[str, Any] | bytes) -> str:
         if isinstance(vcon, str):
-            return await self._finder.bring_back(vcon, chains)
-        return (await self._doors.own.take(vcon, (), chains)).uuid
+            return await self._finder.bring_back(vcon)
+        return (await self._doors.own.take(vcon, ())).uuid
 
     async def find_run(self, run_id: str) -> Run:
         """A live, recent or remembered run."""

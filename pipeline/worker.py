@@ -15,6 +15,7 @@ import contextlib
 import logging
 import time
 from collections import ChainMap
+from collections.abc import Sequence
 from typing import Any
 
 from core.errors import UnavailableError
@@ -23,15 +24,16 @@ from pipeline import keys
 from pipeline.cancellation import Cancellations
 from pipeline.config import Chain
 from pipeline.configuration import Configuration
-from pipeline.connection import RedisConnection
+from pipeline.connection import CommandRefused, RedisConnection
 from pipeline.housekeeping import every
 from pipeline.idle import ListWatch
 from pipeline.lists import claimed_lists
 from pipeline.live_run import LiveRun, fresh_run, resume
 from pipeline.objection import look_inside, objection
 from pipeline.observers import RunMeter
+from pipeline.once import Once
 from pipeline.orphans import ORPHANS_SECONDS, Orphans
-from pipeline.queues import Claim, Queues
+from pipeline.queues import Claim, Claims, Queues
 from pipeline.run_settler import RunSettler, run_fields
 from pipeline.runner import ChainRunner
 
@@ -91,7 +93,7 @@ class Worker:
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._chains: dict[str, Chain] = {}
-        self._lists: list[str] = []
+        self._told = Once()
         self._watch = ListWatch(connection)
         self._cancellations = Cancellations(connection)
         self._turn = 0
@@ -101,8 +103,10 @@ class Worker:
         """Go by the configuration that is in force now; what runs goes on as it started."""
         chains = self._configuration.config.enabled_chains
         self._chains = {name: chain for chain in chains for name in claimed_lists(chain)}
-        self._lists = list(self._chains)
-        watched = self._lists if self._patience is None else map(keys.suspects, self._lists)
+        self._outputs: dict[str, Sequence[str]] = {
+            name: chain.egress_lists for name, chain in self._chains.items()
+        }
+        watched = self._chains if self._patience is None else map(keys.suspects, self._chains)
         self._watch.watch(list(watched))
 
     async def run(self) -> None:
@@ -124,12 +128,26 @@ class Worker:
                 await self._step()
             except UnavailableError:
                 await self._connection.wait_until_reachable()
-                await self._connection.insist(self._orphans.give_back)
+                await self._give_back_unknown()
+            except CommandRefused as error:
+                await self._wait_for_operator(error)
             except Exception:  # what it may have claimed stands in Redis
                 log.exception("claim failed")
                 await asyncio.sleep(CLAIM_PAUSE)
-                await self._connection.insist(self._orphans.give_back)
+                await self._give_back_unknown()
         self._watch.close()
+
+    async def _give_back_unknown(self) -> None:
+        with contextlib.suppress(CommandRefused):  # they are looked at again, see `run`
+            await self._connection.insist(self._orphans.give_back)
+
+    async def _wait_for_operator(self, error: CommandRefused) -> None:
+        """Redis refuses every claim: a key that all of them need has another type."""
+        if self._told.first(str(error)):
+            log.warning("claim refused", extra={"error": str(error), "worker": self._id})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self._stopping.wait()
 
     async def idle(self) -> None:
         """Until nothing runs."""
@@ -159,8 +177,11 @@ class Worker:
             return
         self._watch.forget()
         lists, lapses = self._rotated(), self._runner.lapses
-        now, for_suspects = int(time.time() * 1000), self._patience is not None
-        claims = await self._queues.claim(self._id, now, free, lists, suspects=for_suspects)
+        for_suspects = self._patience is not None
+        claims = await self._queues.claim(
+            self._id, free, lists, self._outputs, suspects=for_suspects
+        )
+        self._note_unusable(claims)
         for claim in claims.claims:
             self._start(claim, lapses)
         if claims.lease_lost:
@@ -180,6 +201,12 @@ class Worker:
         if self._patience is not None and not self._running and idle >= LINGER_SECONDS:
             self.stop()
 
+    def _note_unusable(self, claims: Claims) -> None:
+        for_suspects = self._patience is not None
+        self._watch.pause(map(keys.suspects, claims.closed) if for_suspects else claims.closed)
+        for error in filter(self._told.first, claims.aside):
+            log.warning("vCon put aside", extra={"error": error, "worker": self._id})
+
     def _free_slots(self) -> int:
         """How many may be claimed: a run whose end is only to be written needs no slot any more."""
         if self._patience is not None and self._running:
@@ -193,8 +220,9 @@ class Worker:
 
     def _rotated(self) -> list[str]:
         """The lists, beginning elsewhere each time, so that a busy one does not starve another."""
-        self._turn = (self._turn + 1) % max(len(self._lists), 1)
-        return self._lists[self._turn :] + self._lists[: self._turn]
+        lists = list(self._chains)
+        self._turn = (self._turn + 1) % max(len(lists), 1)
+        return lists[self._turn :] + lists[: self._turn]
 
     def _start(self, claim: Claim, lapses: int) -> None:
         self._last_claim = time.monotonic()

@@ -1,19 +1,22 @@
 #!lua flags=allow-oom
--- The reader has these: nobody needs to keep them for this list any more.
+-- The reader has these: this list needs them no longer.
 -- ARGV: list, vCon expiry (s), uuids... Returns how many were leased until now.
--- uses: let_go, stands_in
+-- uses: usable, let_go, stands_in
 local list, expiry, acknowledged = ARGV[1], ARGV[2], 0
+local wrong = wrong_type('zset', 'pc:lease:' .. list) or wrong_type('list', list)
+  or wrong_type('set', 'pc:unread:' .. list)
+if wrong then
+  return redis.error_reply(wrong)
+end
 for i = 3, #ARGV do
   local uuid = ARGV[i]
   if redis.call('ZREM', 'pc:lease:' .. list, uuid) == 1 then
     acknowledged = acknowledged + 1
     if not stands_in(list, uuid) then -- a second run may have put it there once more
       redis.call('SREM', 'pc:unread:' .. list, uuid)
-      redis.call('SREM', 'pc:holds:' .. uuid, list)
+      if_usable('set', 'SREM', 'pc:holds:' .. uuid, list)
     end
-    if redis.call('EXISTS', 'vcon:' .. uuid) == 1 then
-      redis.call('HSET', 'pc:about:' .. uuid, 'saved', 1)
-    end
+    note_saved(uuid)
     let_go(uuid, expiry)
   end
 end

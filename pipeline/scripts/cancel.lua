@@ -3,13 +3,17 @@
 -- ARGV: run id, now (ISO 8601), run expiry (s), vCon expiry (s).
 -- Returns its status before: "queued", "running", one of those that have ended, or "" when there is
 -- no such run here.
--- uses: let_go
+-- uses: usable, let_go
 local run, key = ARGV[1], 'pc:run:' .. ARGV[1]
+local wrong = wrong_type('string', key, 'pc:cancel:' .. run)
+if wrong then
+  return redis.error_reply(wrong)
+end
 local journal = redis.call('GET', key)
-if not journal then
+local known = decoded(journal)
+if not known then
   return ''
 end
-local known = cjson.decode(journal)
 if known.status ~= 'queued' and known.status ~= 'running' then
   return known.status
 end
@@ -17,9 +21,14 @@ local uuid, list, element = known.vcon_in, known.ingress_list, known.vcon_in
 if type(list) ~= 'string' then
   list, element = 'run:' .. known.chain, uuid .. '|' .. run
 end
+local attempts, place = 'pc:attempts:' .. list, list .. '\n' .. element
+wrong = wrong_type('list', list, 'pc:waiting:' .. uuid, 'pc:suspects:' .. list) or wrong_type('hash', attempts)
+  or wrong_type('zset', 'pc:later')
+if wrong then
+  return redis.error_reply(wrong)
+end
 
 local function take_out()
-  local attempts, place = 'pc:attempts:' .. list, list .. '\n' .. element
   local past = redis.call('HGET', attempts, element)
   if list == known.ingress_list and not (past and string.find(past, run, 1, true)) then
     return false -- what stands in the list is queued for another run
@@ -29,7 +38,8 @@ local function take_out()
     + redis.call('LREM', 'pc:suspects:' .. list, 1, element)
   if removed > 0 then
     redis.call('HDEL', attempts, element)
-    redis.call('SREM', 'pc:holds:' .. uuid, list == known.ingress_list and list or (list .. '|' .. run))
+    local hold = list == known.ingress_list and list or (list .. '|' .. run)
+    if_usable('set', 'SREM', 'pc:holds:' .. uuid, hold)
   end
   return removed > 0
 end
@@ -38,7 +48,7 @@ if take_out() then
   journal = string.gsub(journal, '"status":"%a+"', '"status":"cancelled"', 1)
   journal = string.gsub(journal, '"finished_at":null', '"finished_at":"' .. ARGV[2] .. '"', 1)
   redis.call('SET', key, journal, 'EX', ARGV[3])
-  redis.call('RPUSH', 'pc:history', journal)
+  if_usable('list', 'RPUSH', 'pc:history', journal)
   redis.call('PUBLISH', 'pc:finished', run)
   let_go(uuid, ARGV[4])
   return 'queued'

@@ -1,75 +1,120 @@
 #!lua flags=allow-oom
 -- Move ids from the heads of their lists into this worker's in-flight hash.
--- ARGV: worker, now (ms), want, suspects (0/1), traced (0/1), n lists, lists (rotated by the
---       caller)..., fresh run ids...
--- Returns {state, ms until the next delayed retry or -1, claims...}; state is "ok" or "dead" (this
--- worker has no lease). A claim is {list, element, uuid, run, attempt, journal, token, the producer's
--- trace context or "", cancelled (0/1), whether it is an envelope (0/1), its critical extensions or
--- ""}; the token is the fence: no two claims share one, and later ones are higher. In flight: uuid ->
--- token, run, list, element, a line each.
+-- ARGV: worker, want, suspects (0/1), traced (0/1), n lists, lists (rotated by the caller)..., fresh
+--       run ids... A list is given with the lists that its chain forwards to, a line each.
+-- Returns {state, ms until the next delayed retry or -1, errors of vCons that were put aside, lists
+-- that were passed over, claims...}; state is "ok" or "dead" (this worker has no lease). A claim is
+-- {list, element, uuid, run, attempt, journal, token, the producer's trace context or "", cancelled
+-- (0/1), whether it is an envelope (0/1), its critical extensions or ""}; the token is the fence: no
+-- two claims share one, and later ones are higher. In flight: uuid -> token, run, list, element, a
+-- line each.
 --
 -- A suspect was in flight beside others when their worker died: any of them may have killed it. An
 -- ordinary claim moves suspects aside, to pc:suspects:{list}, and goes on with what is behind them; a
--- claim for suspects (ARGV[4] = 1) takes them from there, or from the head of the list.
+-- claim for suspects (ARGV[3] = 1) takes them from there, or from the head of the list.
 --
--- An element is a uuid, in a run list `uuid|run`. Only one run at a time works on a vCon: whoever
--- comes second waits in pc:waiting:{uuid} and is put back by the settlement of the first.
--- uses: form_of, is_suspect
-local worker, now, want, for_suspects = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
-local traced, n = ARGV[5] == '1', tonumber(ARGV[6])
+-- An element is a uuid, in a run list `uuid|run`. Only one run at a time works on a vCon: the second
+-- one waits in pc:waiting:{uuid} and is put back by the settlement of the first.
+--
+-- Keys of another type: without the locks, the tokens or the in-flight hash nothing is claimed. A
+-- list that is none is passed over, and so is one whose chain forwards to such a list; its delayed
+-- retries stay delayed. A vCon one of whose own keys is unusable is put among the delayed retries.
+-- uses: usable, clock, element, form_of, is_suspect
+local worker, want, for_suspects = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+local traced, n = ARGV[4] == '1', tonumber(ARGV[5])
+local inflight, now = 'pc:inflight:' .. worker, now_ms()
+local MOVES, ASIDE = 100, 5000 -- elements moved elsewhere in one call; ms that one is put aside
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 0 then
-  return {'dead', -1}
+  return {'dead', -1, {}, {}}
 end
+local wrong = wrong_type('hash', 'pc:locks', inflight) or wrong_type('string', 'pc:tokens')
+if wrong then
+  return redis.error_reply(wrong)
+end
+-- It may be a string and no number, of which there could be no next one.
+if not tonumber(redis.call('GET', 'pc:tokens') or 0) then
+  return redis.error_reply('WRONGTYPE pc:tokens is no number')
+end
+local delays = is('zset', 'pc:later')
 
-local due = redis.call('ZRANGE', 'pc:later', '-inf', now, 'BYSCORE', 'LIMIT', 0, want)
-for _, member in ipairs(due) do
+local due = delays and redis.call('ZRANGE', 'pc:later', '-inf', now, 'BYSCORE', 'LIMIT', 0, want)
+for _, member in ipairs(due or {}) do
   local list, element = string.match(member, '^(.-)\n(.*)$')
-  redis.call('ZREM', 'pc:later', member)
-  redis.call('LPUSH', list, element)
+  if list and is('list', list) then
+    redis.call('ZREM', 'pc:later', member)
+    redis.call('LPUSH', list, element)
+  else
+    redis.call('ZADD', 'pc:later', now + ASIDE, member)
+  end
 end
 
-local inflight = 'pc:inflight:' .. worker
-local reply, fresh = {}, 7 + n
+local reply, fresh, moves, errors = {}, 6 + n, 0, {}
 
-local function pop(list)
-  if not for_suspects then
-    return redis.call('LPOP', list)
-  end
-  local element = redis.call('LPOP', 'pc:suspects:' .. list)
-  if element then
-    return element
+-- The next element of a list and where it stands; nil when there is none for this claim.
+local function next_of(list)
+  local aside = 'pc:suspects:' .. list
+  local moved = for_suspects and is('list', aside) and redis.call('LINDEX', aside, 0)
+  if moved then
+    return moved, aside
   end
   local head = redis.call('LINDEX', list, 0)
-  return head and is_suspect(list, head) and redis.call('LPOP', list)
+  if head and (not for_suspects or is_suspect(list, head)) then
+    return head, list
+  end
+end
+
+-- Why this vCon cannot be claimed as it is.
+local function objection(list, uuid, run)
+  return wrong_type('list', 'pc:waiting:' .. uuid)
+    or not for_suspects and wrong_type('list', 'pc:suspects:' .. list)
+    or run and wrong_type('string', 'pc:run:' .. run, 'pc:cancel:' .. run)
+end
+
+local function put_aside(source, place)
+  if if_usable('zset', 'ZADD', 'pc:later', 'NX', now + ASIDE, place) == 0 then
+    return false -- nothing more is taken out of this list for now
+  end
+  redis.call('LPOP', source)
+  moves = moves + 1
+  return moves < MOVES
+end
+
+local function move(source, target, entry)
+  redis.call('LPOP', source)
+  redis.call('RPUSH', target, entry)
+  moves = moves + 1
+  return moves < MOVES
+end
+
+local function past_of(list, element)
+  local past = redis.call('HGET', 'pc:attempts:' .. list, element)
+  local count, run = string.match(past or '', '^(%d+)\n(.-)\n%d$')
+  return tonumber(count) or 0, run
 end
 
 local function take(list)
-  local element = pop(list)
+  local element, source = next_of(list)
   if not element then
     return false
   end
-  local uuid, run = element, nil
-  if string.sub(list, 1, 4) == 'run:' then
-    uuid, run = string.match(element, '^(.-)|(.*)$')
+  local uuid, run, hold = split(list, element)
+  local count, past_run = past_of(list, element)
+  run = past_run or run
+  local place, why = list .. '\n' .. element, objection(list, uuid, run)
+  if why then
+    errors[#errors + 1] = why
+    return put_aside(source, place)
   end
-  -- Other programs queue vCons, too, and then nobody has written down that this list needs it.
-  local hold = run and (list .. '|' .. run) or list
+  -- Other programs queue vCons, too, and leave no hold.
   if redis.call('HEXISTS', 'pc:locks', uuid) == 1 then
-    redis.call('RPUSH', 'pc:waiting:' .. uuid, list .. '\n' .. element)
-    redis.call('SADD', 'pc:holds:' .. uuid, hold)
-    return true
+    if_usable('set', 'SADD', 'pc:holds:' .. uuid, hold)
+    return move(source, 'pc:waiting:' .. uuid, place)
   end
-  local attempt, journal = 1, ''
-  local past = redis.call('HGET', 'pc:attempts:' .. list, element)
-  if past then
-    local count, past_run = string.match(past, '^(%d+)\n(.-)\n%d$')
-    if not for_suspects and is_suspect(list, element) then
-      redis.call('RPUSH', 'pc:suspects:' .. list, element)
-      return true
-    end
-    attempt, run = tonumber(count) + 1, past_run
+  if not for_suspects and is_suspect(list, element) then
+    return move(source, 'pc:suspects:' .. list, element)
   end
-  local known = run
+  redis.call('LPOP', source)
+  local journal, known = '', run
   if known then
     journal = redis.call('GET', 'pc:run:' .. run) or ''
   else
@@ -79,19 +124,27 @@ local function take(list)
   local token = redis.call('INCR', 'pc:tokens')
   redis.call('HSET', inflight, uuid, token .. '\n' .. run .. '\n' .. list .. '\n' .. element)
   redis.call('PERSIST', 'vcon:' .. uuid)
-  redis.call('SADD', 'pc:holds:' .. uuid, hold)
+  if_usable('set', 'SADD', 'pc:holds:' .. uuid, hold)
   local cancelled = known and redis.call('EXISTS', 'pc:cancel:' .. run) or 0
-  local context = traced and redis.call('LPOP', 'context:' .. list .. ':' .. element) or ''
+  local left = 'context:' .. list .. ':' .. element
+  local context = traced and is('list', left) and redis.call('LPOP', left) or ''
   local envelope, critical = form_of(uuid)
-  reply[#reply + 1] = {
-    list, element, uuid, run, attempt, journal, token, context, cancelled, envelope and 1 or 0, critical
-  }
+  local sealed = envelope and 1 or 0
+  reply[#reply + 1] =
+    {list, element, uuid, run, count + 1, journal, token, context, cancelled, sealed, critical}
   return true
 end
 
-local open = {}
-for i = 7, 6 + n do
-  open[#open + 1] = ARGV[i]
+local open, closed = {}, {}
+for i = 6, 5 + n do
+  local names = {}
+  for name in string.gmatch(ARGV[i], '[^\n]+') do
+    names[#names + 1] = name
+  end
+  if redis.call('EXISTS', names[1], 'pc:suspects:' .. names[1]) > 0 then
+    local usable = is('hash', 'pc:attempts:' .. names[1]) and not wrong_type('list', unpack(names))
+    table.insert(usable and open or closed, names[1])
+  end
 end
 while #open > 0 and #reply < want do
   local still = {}
@@ -107,8 +160,8 @@ while #open > 0 and #reply < want do
 end
 
 local wait = -1
-local first = redis.call('ZRANGE', 'pc:later', 0, 0, 'WITHSCORES')
+local first = delays and redis.call('ZRANGE', 'pc:later', 0, 0, 'WITHSCORES') or {}
 if first[2] then
-  wait = math.max(0, tonumber(first[2]) - tonumber(now))
+  wait = math.max(0, tonumber(first[2]) - now)
 end
-return {'ok', wait, unpack(reply)}
+return {'ok', wait, errors, closed, unpack(reply)}

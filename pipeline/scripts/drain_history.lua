@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Drop the runs that are safely in Postgres from the head of the outbox.
 -- ARGV: count, the first of them. Returns 1, or 0 when another replica has dropped them already.
-if redis.call('LINDEX', 'pc:history', 0) ~= ARGV[2] then
+-- uses: usable
+if not is('list', 'pc:history') or redis.call('LINDEX', 'pc:history', 0) ~= ARGV[2] then
   return 0
 end
 redis.call('LTRIM', 'pc:history', ARGV[1], -1)

@@ -4,8 +4,15 @@
 --       context or "", uuids...
 -- Returns the uuids that are not here; or {"full"}, {"envelope", uuid} or {"critical", uuid,
 -- extensions, ...} with all that name any, and then nothing has changed.
--- uses: form_of
+-- uses: usable, leave_context, form_of
 local list, max_depth, context, missing = ARGV[1], tonumber(ARGV[2]), ARGV[4], {}
+local wrong = wrong_type('list', list)
+for i = 5, #ARGV do
+  wrong = wrong or wrong_type(JSON, 'vcon:' .. ARGV[i])
+end
+if wrong then
+  return redis.error_reply(wrong)
+end
 if redis.call('LLEN', list) + #ARGV - 4 > max_depth then
   return {'full'}
 end
@@ -26,12 +33,9 @@ for i = 5, #ARGV do
   local uuid = ARGV[i]
   if redis.call('EXISTS', 'vcon:' .. uuid) == 1 then
     redis.call('PERSIST', 'vcon:' .. uuid)
-    redis.call('SADD', 'pc:holds:' .. uuid, list)
+    if_usable('set', 'SADD', 'pc:holds:' .. uuid, list)
     redis.call('RPUSH', list, uuid)
-    if context ~= '' then
-      redis.call('RPUSH', 'context:' .. list .. ':' .. uuid, context)
-      redis.call('EXPIRE', 'context:' .. list .. ':' .. uuid, 86400)
-    end
+    leave_context('RPUSH', list, uuid, context)
   else
     missing[#missing + 1] = uuid
   end

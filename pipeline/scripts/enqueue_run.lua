@@ -1,28 +1,35 @@
 #!lua
 -- Register one RunChain request before anything of it runs.
 -- ARGV: uuid, run id, chain, run JSON, trace context or "", where to remember the request for a day
---       or "".
--- Returns run id, chain and uuid, a line each, of an earlier request if one is remembered there; ""
--- when there is no such vCon.
+--       or "", where to remember the digest of its vCon or "".
+-- Returns {run id, chain and uuid, a line each; digest, "" or nil} of an earlier request if one is
+-- remembered there, else of this one; {} when there is no such vCon.
+-- uses: usable, leave_context
 local uuid, run, list = ARGV[1], ARGV[2], 'run:' .. ARGV[3]
-local request = run .. '\n' .. ARGV[3] .. '\n' .. uuid
-local earlier = ARGV[6] ~= '' and redis.call('GET', ARGV[6])
+local request, remembered, digest_key = run .. '\n' .. ARGV[3] .. '\n' .. uuid, ARGV[6], ARGV[7]
+local wrong = wrong_type('list', list) or wrong_type(JSON, 'vcon:' .. uuid)
+  or wrong_type('string', 'pc:run:' .. run)
+if remembered ~= '' then
+  wrong = wrong or wrong_type('string', remembered, digest_key)
+end
+if wrong then
+  return redis.error_reply(wrong)
+end
+local earlier = remembered ~= '' and redis.call('GET', remembered)
 if earlier then
-  return earlier
+  return {earlier, redis.call('GET', digest_key) or ''}
 end
 if redis.call('EXISTS', 'vcon:' .. uuid) == 0 then
-  return ''
+  return {}
 end
-if ARGV[6] ~= '' then
-  redis.call('SET', ARGV[6], request, 'EX', 86400)
+local digest = is('hash', 'pc:about:' .. uuid) and redis.call('HGET', 'pc:about:' .. uuid, 'digest') or ''
+if remembered ~= '' then
+  redis.call('SET', remembered, request, 'EX', 86400)
+  redis.call('SET', digest_key, digest, 'EX', 86400, 'NX') -- ingest has left that of its document
 end
 redis.call('SET', 'pc:run:' .. run, ARGV[4])
-redis.call('SADD', 'pc:holds:' .. uuid, list .. '|' .. run)
+if_usable('set', 'SADD', 'pc:holds:' .. uuid, list .. '|' .. run)
 redis.call('PERSIST', 'vcon:' .. uuid)
 redis.call('RPUSH', list, uuid .. '|' .. run)
-if ARGV[5] ~= '' then
-  local context = 'context:' .. list .. ':' .. uuid .. '|' .. run
-  redis.call('RPUSH', context, ARGV[5])
-  redis.call('EXPIRE', context, 86400)
-end
-return request
+leave_context('RPUSH', list, uuid .. '|' .. run, ARGV[5])
+return {request, digest}

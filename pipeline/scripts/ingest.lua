@@ -1,17 +1,32 @@
 #!lua
 -- Store, index and enqueue one vCon, all or nothing.
 -- ARGV: uuid, document, created_at (epoch s), digest, sorted set, max depth, trace context or "",
---       owner (the lineage of a partner's key, or "" for whoever may replace everything),
+--       owner (the lineage of a partner's key, or "" for the internal API, which may replace all),
 --       what Postgres says of the owner's claim ("mine", "new" or, while it is away, "unknown"),
+--       where to remember the digest for the idempotency key of the request or "",
 --       n lists, lists..., index keys...
--- Returns {"new" | "duplicate" | "replaced"}, {"busy"}, {"foreign"}, {"unsure"} or {"full", list}.
+-- Returns {"new" | "duplicate" | "replaced"}, {"busy"}, {"foreign"}, {"unsure"}, {"full", list}, or
+-- {"used"} when the idempotency key was used with another digest.
 -- Repeating it is harmless: the digest tells that this very document is here already, and each
 -- list that got the uuid is remembered beside the digest.
--- uses: reasons
+-- uses: usable, reasons, leave_context
 local uuid, document, created, digest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
-local owner, claim, n = ARGV[8], ARGV[9], tonumber(ARGV[10])
+local owner, claim, digest_key, n = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
 local key, about, holds = 'vcon:' .. uuid, 'pc:about:' .. uuid, 'pc:holds:' .. uuid
+
+-- Places in the index and in the sorted set are passed over where another type stands in the way.
+local wrong = wrong_type('hash', 'pc:locks', 'pc:owners', about) or wrong_type(JSON, key)
+  or wrong_type('set', holds)
+for i = 12, 11 + n do
+  wrong = wrong or wrong_type('list', ARGV[i])
+end
+if digest_key ~= '' then
+  wrong = wrong or wrong_type('string', digest_key)
+end
+if wrong then
+  return redis.error_reply(wrong)
+end
 
 local here = redis.call('EXISTS', key) == 1
 local same = here and redis.call('HGET', about, 'digest') == digest
@@ -27,15 +42,20 @@ if owner ~= '' and claim ~= 'mine' and known ~= owner then
   end
 end
 
+local first = digest_key ~= '' and redis.call('GET', digest_key) or digest
+if first ~= digest then
+  return {'used'}
+end
+
 -- A run is at work on it, or has begun and waits for its next attempt.
 local function is_processed()
   if redis.call('HEXISTS', 'pc:locks', uuid) == 1 then
     return true
   end
-  for _, hold in ipairs(redis.call('SMEMBERS', holds)) do
+  for _, hold in ipairs(holds_of(uuid)) do
     local list, run = string.match(hold, '^(run:.*)|(.-)$')
     local element = run and (uuid .. '|' .. run) or uuid
-    if redis.call('HEXISTS', 'pc:attempts:' .. (list or hold), element) == 1 then
+    if if_usable('hash', 'HEXISTS', 'pc:attempts:' .. (list or hold), element) == 1 then
       return true
     end
   end
@@ -45,7 +65,7 @@ if not same and is_processed() then
   return {'busy'}
 end
 local wanted = {}
-for i = 11, 10 + n do
+for i = 12, 11 + n do
   local list = ARGV[i]
   if not (same and redis.call('HEXISTS', about, 'in:' .. list) == 1) then
     if redis.call('LLEN', list) >= max_depth then
@@ -56,26 +76,28 @@ for i = 11, 10 + n do
 end
 
 if not same then
-  for _, index in ipairs(cjson.decode(redis.call('HGET', about, 'index') or '[]')) do
-    redis.call('SREM', index, uuid)
+  for _, index in ipairs(decoded(redis.call('HGET', about, 'index')) or {}) do
+    if_usable('set', 'SREM', index, uuid)
   end
   -- runs that failed with the old content: a replay must not skip links on the new one
-  for _, hold in ipairs(redis.call('SMEMBERS', holds)) do
+  for _, hold in ipairs(holds_of(uuid)) do
     for _, reason in ipairs(reasons_of(hold, uuid)) do
       if type(reason.run_id) == 'string' then
-        redis.call('DEL', 'pc:run:' .. reason.run_id)
+        if_usable('string', 'DEL', 'pc:run:' .. reason.run_id)
       end
     end
   end
   redis.call('JSON.SET', key, '.', document)
   redis.call('PERSIST', key)
   redis.call('DEL', about)
-  redis.call('ZADD', sorted_set, created, uuid)
+  if_usable('zset', 'ZADD', sorted_set, created, uuid)
   local index = {}
-  for i = 11 + n, #ARGV do
-    index[#index + 1] = ARGV[i]
-    redis.call('SADD', ARGV[i], uuid)
-    redis.call('PERSIST', ARGV[i]) -- other writers let the index go after a day
+  for i = 12 + n, #ARGV do
+    if is('set', ARGV[i]) then
+      index[#index + 1] = ARGV[i]
+      redis.call('SADD', ARGV[i], uuid)
+      redis.call('PERSIST', ARGV[i]) -- other writers let the index go after a day
+    end
   end
   local its = owner ~= '' and owner or known or ''
   redis.call('HSET', about, 'digest', digest, 'index', cjson.encode(index), 'owner', its)
@@ -83,14 +105,14 @@ if not same then
     redis.call('HSET', 'pc:owners', uuid, its)
   end
 end
+if digest_key ~= '' then
+  redis.call('SET', digest_key, digest, 'EX', 86400)
+end
 for _, list in ipairs(wanted) do
   redis.call('HSET', about, 'in:' .. list, 1)
   redis.call('SADD', holds, list)
   redis.call('RPUSH', list, uuid)
-  if context ~= '' then
-    redis.call('RPUSH', 'context:' .. list .. ':' .. uuid, context)
-    redis.call('EXPIRE', 'context:' .. list .. ':' .. uuid, 86400)
-  end
+  leave_context('RPUSH', list, uuid, context)
 end
 if #wanted > 0 then
   redis.call('PERSIST', key)

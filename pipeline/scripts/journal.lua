@@ -6,16 +6,25 @@
 --
 -- What was sent again because no reply came may arrive a second time, after the run has gone on: it
 -- must not bring an older document back.
--- uses: expire
+-- uses: usable, expire
+local wrong = wrong_type('hash', 'pc:inflight:' .. ARGV[1], 'pc:locks')
+  or wrong_type(JSON, 'vcon:' .. ARGV[5])
+if wrong then
+  return redis.error_reply(wrong)
+end
 local held = redis.call('HGET', 'pc:inflight:' .. ARGV[1], ARGV[2])
 local token, run = string.match(held or '', '^(%d+)\n(.-)\n')
 if token ~= ARGV[3] then
   return 0
 end
+wrong = wrong_type('string', 'pc:run:' .. run)
+if wrong then
+  return redis.error_reply(wrong)
+end
 if ARGV[6] ~= '' then
   local lock = redis.call('HGET', 'pc:locks', ARGV[2]) or ''
   local number, document = string.match(lock, '\n(%d+)\n(.*)$')
-  if document == ARGV[5] and tonumber(number) > tonumber(ARGV[8]) then
+  if document == ARGV[5] and (tonumber(number) or 0) > tonumber(ARGV[8]) then
     return 1
   end
   redis.call('HSET', 'pc:locks', ARGV[2], ARGV[1] .. '\n' .. ARGV[8] .. '\n' .. ARGV[5])

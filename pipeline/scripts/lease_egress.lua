@@ -6,9 +6,13 @@
 -- those that are late are lent again without passing through the list. The newest of them go back
 -- to the head of the list: what is still late afterwards is older than everything in the list, and
 -- the order in which uuids are read stays the same, however many calls it takes.
+-- uses: usable, clock
 local list, leases = ARGV[1], 'pc:lease:' .. ARGV[1]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = now_ms()
+local wrong = wrong_type('list', list) or wrong_type('zset', leases) or wrong_type('set', 'pc:lenders')
+if wrong then
+  return redis.error_reply(wrong)
+end
 local given = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, ARGV[2])
 for _, uuid in ipairs(given) do
   redis.call('ZREM', leases, uuid)

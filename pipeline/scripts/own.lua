@@ -1,6 +1,11 @@
 #!lua flags=allow-oom
 -- Be the one who does something, for so many ms; whoever was first goes on with it.
 -- ARGV: key, name, ms. Returns 1 if that is this name, else 0.
+-- uses: usable
+local wrong = wrong_type('string', ARGV[1])
+if wrong then
+  return redis.error_reply(wrong)
+end
 local owner = redis.call('GET', ARGV[1])
 if owner and owner ~= ARGV[2] then
   return 0

@@ -4,7 +4,12 @@
 --
 -- The page is read by rank: skipping entries of one score by `LIMIT` would walk over each of them,
 -- and an import may give any number of vCons the same `created_at`.
+-- uses: usable
 local set, highest, skip, limit = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
+local wrong = wrong_type('zset', set)
+if wrong then
+  return redis.error_reply(wrong)
+end
 local above = highest == '+inf' and 0 or redis.call('ZCOUNT', set, '(' .. highest, '+inf')
 local first = above + skip
 local within = redis.call('ZCOUNT', set, ARGV[3], '+inf') - first

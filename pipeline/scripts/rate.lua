@@ -3,9 +3,13 @@
 -- Returns 0, or the milliseconds until there is room again; what is refused is not counted.
 -- A sliding window: the time of each request that was let in. Redis' own clock, so that all
 -- replicas agree.
+-- uses: usable, clock
 local key, limit, window = 'pc:rate:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = now_ms()
+local wrong = wrong_type('zset', key) or wrong_type('string', key .. ':n')
+if wrong then
+  return redis.error_reply(wrong)
+end
 redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
 if redis.call('ZCARD', key) >= limit then
   local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')

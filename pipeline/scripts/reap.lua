@@ -2,7 +2,12 @@
 -- Forget the index entries of vCons that are gone.
 -- ARGV: sorted set, how many of those due to look at, uuids of others to look at...
 -- Returns how many were due.
+-- uses: usable
 local now = tonumber(redis.call('TIME')[1])
+local wrong = wrong_type('zset', 'pc:expiring')
+if wrong then
+  return redis.error_reply(wrong)
+end
 local looked_at = redis.call('ZRANGEBYSCORE', 'pc:expiring', '-inf', now, 'LIMIT', 0, ARGV[2])
 local due = #looked_at
 for i = 3, #ARGV do
@@ -16,11 +21,12 @@ for _, uuid in ipairs(looked_at) do
     redis.call('ZREM', 'pc:expiring', uuid)
   end
   if left == -2 then
-    for _, index in ipairs(cjson.decode(redis.call('HGET', about, 'index') or '[]')) do
-      redis.call('SREM', index, uuid)
+    local known = is('hash', about) and decoded(redis.call('HGET', about, 'index'))
+    for _, index in ipairs(known or {}) do
+      if_usable('set', 'SREM', index, uuid)
     end
-    redis.call('ZREM', ARGV[1], uuid, 'vcon:' .. uuid)
-    redis.call('DEL', about)
+    if_usable('zset', 'ZREM', ARGV[1], uuid, 'vcon:' .. uuid)
+    if_usable('hash', 'DEL', about)
   end
 end
 return due

@@ -1,12 +1,17 @@
 #!lua flags=allow-oom
 -- A worker is alive, and what it holds must not expire.
 -- ARGV: worker, lease (ms). Returns 1 if it was known to be, else 0.
--- uses: hold_back
+-- uses: usable, hold_back
 local worker = ARGV[1]
-redis.call('SADD', 'pc:workers', worker)
+local wrong = wrong_type('string', 'pc:worker:' .. worker)
+if wrong then
+  return redis.error_reply(wrong)
+end
+if_usable('set', 'SADD', 'pc:workers', worker)
 local known = redis.call('EXISTS', 'pc:worker:' .. worker)
 redis.call('SET', 'pc:worker:' .. worker, 1, 'PX', ARGV[2])
-for _, uuid in ipairs(redis.call('HKEYS', 'pc:inflight:' .. worker)) do
+local inflight = 'pc:inflight:' .. worker
+for _, uuid in ipairs(is('hash', inflight) and redis.call('HKEYS', inflight) or {}) do
   hold_back(uuid)
 end
 return known

@@ -1,6 +1,11 @@
 -- Some of the vCons for which every term holds, of those that are here.
 -- ARGV: cursor of SSCAN, how many members to look at, the term with the fewest members, other
 -- terms... Returns {the next cursor ("0" at the end), uuids...}
+-- uses: usable
+local wrong = wrong_type('set', unpack(ARGV, 3))
+if wrong then
+  return redis.error_reply(wrong)
+end
 local cursor, members = unpack(redis.call('SSCAN', ARGV[3], ARGV[1], 'COUNT', ARGV[2]))
 
 local function is_hit(uuid)

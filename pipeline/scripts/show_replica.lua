@@ -1,7 +1,12 @@
 -- A replica shows the others of its service what it does, or that it is gone.
 -- ARGV: register, replica, role ('serving', 'leaving' or 'gone'), seconds until it counts as dead.
 -- Returns how many others are serving, and how many leaving.
+-- uses: usable
 local register, replica, role, seconds = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local wrong = wrong_type('zset', register)
+if wrong then
+  return redis.error_reply(wrong)
+end
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 redis.call('ZREMRANGEBYSCORE', register, '-inf', now)

@@ -201,9 +201,13 @@ class TellingQueues(Queues):
         held = await super().finish(worker, claim, settlement)
         return self._tell("finish", worker, claim, held, settlement.record)
 
-    async def retry_later(self, worker: str, claim: Claim, record: Record, due_ms: int) -> bool:
-        held = await super().retry_later(worker, claim, record, due_ms)
+    async def retry_later(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
+        held = await super().retry_later(worker, claim, record, seconds)
         return self._tell("later", worker, claim, held, record)
+
+    async def set_aside(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
+        held = await super().set_aside(worker, claim, record, seconds)
+        return self._tell("aside", worker, claim, held, record)
 
     async def give_back(self, worker: str, claim: Claim, record: Record) -> bool:
         held = await super().give_back(worker, claim, record)

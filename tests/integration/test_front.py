@@ -65,7 +65,7 @@ class Opened:
         self.client.rpush("in", vcon_uuid := new_uuid())
         self.client.sadd(keys.WORKERS, worker)
         self.client.set(keys.worker(worker), 1)
-        assert len((await self.queues.claim(worker, 0, 1, ["in"])).claims) == 1
+        assert len((await self.queues.claim(worker, 1, ["in"])).claims) == 1
         return vcon_uuid
 
     async def until(self, condition: Callable[[], Any]) -> None:

@@ -44,7 +44,7 @@ async def test_what_a_dead_worker_held_goes_back(
     for worker in ("dead", "alive"):
         ops.client.sadd(keys.WORKERS, worker)
         ops.client.set(keys.worker(worker), 1)
-        await ops.workers.queues.claim(worker, 0, 1, ["in"])
+        await ops.workers.queues.claim(worker, 1, ["in"])
     ops.client.delete(keys.worker("dead"))
     await rescue_the_dead(ops.workers.queues)
     assert (ops.list("in"), ops.client.smembers(keys.WORKERS)) == ([dead], {"alive"})
@@ -59,7 +59,7 @@ async def test_right_after_an_outage_nobody_is_taken_for_dead(ops: Operations) -
     vcon_uuid = await ops.ingest("in")
     ops.client.sadd(keys.WORKERS, "one")
     ops.client.set(keys.worker("one"), 1)
-    await ops.workers.queues.claim("one", 0, 1, ["in"])
+    await ops.workers.queues.claim("one", 1, ["in"])
     ops.client.delete(keys.worker("one"))
     rescuer = Rescuer(ops.workers.redis, ops.workers.queues, rounds=3)
     ops.workers.redis._translated(ConnectionError())
@@ -75,7 +75,7 @@ async def test_without_memory_the_dead_are_looked_for_all_the_same(ops: Operatio
     vcon_uuid = await ops.ingest("in")
     ops.client.sadd(keys.WORKERS, "one")
     ops.client.set(keys.worker("one"), 1)
-    await ops.workers.queues.claim("one", 0, 1, ["in"])
+    await ops.workers.queues.claim("one", 1, ["in"])
     ops.client.delete(keys.worker("one"))
     ops.client.config_set("maxmemory", 1)
     try:

@@ -203,7 +203,7 @@ async def test_a_vcon_that_an_adapter_put_there_is_not_replaced_while_it_is_proc
 async def claim(scene: Scene) -> None:
     """A worker takes what waits."""
     scene.client.set(keys.worker("one"), 1)
-    assert (await scene.queues.claim("one", 0, 5, ["in"])).claims
+    assert (await scene.queues.claim("one", 5, ["in"])).claims
 
 
 # --- what is refused

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import InvalidError, UnknownNameError
+from core.errors import ConflictError, InvalidError, UnknownNameError
 from core.ports import Pipeline
 from pipeline import finder as finders
 from pipeline import keys
@@ -260,3 +260,57 @@ async def test_a_document_that_was_only_run_leaves_when_it_is_stored(
     run = await pipeline.run_chain("main", a_vcon(), PATIENCE)
     assert scene.client.smembers(f"pc:holds:{run.vcon_in}") == {"out"}
     assert scene.client.ttl(keys.vcon(run.vcon_in)) == -1
+
+
+# --- the same request again, with a document
+
+
+async def test_the_same_document_again_is_the_same_run(pipeline: Pipeline):
+    """Also when only its uuid is named the second time: there is no other content to lose."""
+    document = a_vcon(subject="first")
+    first = await pipeline.run_chain("main", document, 0, "key")
+    for again in (document, document["uuid"], document["uuid"].upper()):
+        assert (await pipeline.run_chain("main", again, 0, "key")).run_id == first.run_id
+
+
+async def test_a_key_stands_for_the_content_too(scene: Scene, pipeline: Pipeline):
+    """Other content of the same vCon is refused, and what was there first stays."""
+    document = a_vcon(subject="first")
+    await pipeline.run_chain("main", document, 0, "key")
+    with pytest.raises(ConflictError, match="used with other content"):
+        await pipeline.run_chain("main", document | {"subject": "second"}, 0, "key")
+    assert (await scene.store.get(document["uuid"]) or {})["subject"] == "first"
+    assert len(scene.elements("run:main")) == 1
+
+
+async def test_content_after_a_mere_uuid_is_refused_when_it_differs(pipeline: Pipeline):
+    """What was ingested under the uuid counts as the content of the first request."""
+    document = a_vcon(subject="first")
+    await pipeline.ingest(document, ["in"], None)
+    first = await pipeline.run_chain("main", document["uuid"], 0, "key")
+    assert (await pipeline.run_chain("main", document, 0, "key")).run_id == first.run_id
+    with pytest.raises(ConflictError, match="used with other content"):
+        await pipeline.run_chain("main", document | {"subject": "second"}, 0, "key")
+
+
+async def test_of_two_requests_at_once_one_content_wins(scene: Scene, pipeline: Pipeline):
+    """However close together they come, the run that is answered has the content of its caller."""
+    document = a_vcon()
+    subjects = [f"subject {number}" for number in range(8)]
+    asked = [
+        pipeline.run_chain("main", document | {"subject": each}, 0, "key") for each in subjects
+    ]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    [won] = [each for each in answers if not isinstance(each, ConflictError)]
+    stored = (await scene.store.get(document["uuid"]) or {})["subject"]
+    assert stored == subjects[answers.index(won)]
+    assert len(scene.elements("run:main")) == 1
+
+
+async def test_a_key_of_an_earlier_version_has_no_content(scene: Scene, pipeline: Pipeline):
+    """It goes on to answer with its run until its day is over."""
+    document = a_vcon()
+    first = await pipeline.run_chain("main", document, 0, "key")
+    scene.client.delete(keys.idempotent_digest("key"))
+    changed = document | {"subject": "second"}
+    assert (await pipeline.run_chain("main", changed, 0, "key")).run_id == first.run_id

@@ -55,7 +55,7 @@ async def test_what_is_queued_again_stays_whatever_a_link_has_set(
     [vcon_uuid] = lists.push("in")
     claim = await lists.claim()
     client.expire(keys.vcon(vcon_uuid), 60)
-    await (lists.give_back(claim) if again == "give_back" else lists.fail(claim, due=9e9))
+    await (lists.give_back(claim) if again == "give_back" else lists.fail(claim, delay=9e6))
     assert lists.ttl(vcon_uuid) == -1
 
 
@@ -104,7 +104,7 @@ async def test_a_vcon_that_another_run_works_on_does_not_begin_to_expire(
 async def test_an_adapters_vcon_that_failed_is_needed_by_its_list(lists: Lists):
     """Nobody wrote down that it was queued; the run of another chain must not let it go."""
     [vcon_uuid] = lists.push("in")
-    await lists.fail(await lists.claim(), due=9e9)
+    await lists.fail(await lists.claim(), delay=9e6)
     await lists.intake.enqueue([vcon_uuid], "other")
     await lists.finish(await lists.claim("other"), saved=True)
     assert lists.ttl(vcon_uuid) == -1
@@ -154,8 +154,8 @@ async def test_without_memory_a_dead_workers_vcons_are_rescued(lists: Lists, cli
     lists.revive("two")
     with no_memory(client):
         await lists.die()
-        claim = await lists.claim(worker="two")
-        assert await lists.fail(claim, due=9e9, worker="two")
+        claim = await lists.suspect("two")
+        assert await lists.fail(claim, delay=9e6, worker="two")
     assert client.zrange(keys.LATER, 0, -1) == [f"in\n{vcon_uuid}"]
 
 

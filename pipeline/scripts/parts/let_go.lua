@@ -1,12 +1,21 @@
--- When nobody needs a document any more, its time begins to run: what a link has set, else `expiry`
--- seconds if somebody else has it. 0 keeps it.
+-- When no list and no run needs a document any more, its time begins to run: what a link has set,
+-- else `expiry` seconds if a storage or a reader has it. 0 keeps it, and so does a key of another
+-- type where the holds or the facts about the vCon should be.
 local function let_go(uuid, expiry)
-  if redis.call('EXISTS', 'pc:holds:' .. uuid) + redis.call('HEXISTS', 'pc:locks', uuid) > 0 then
+  local about = 'pc:about:' .. uuid
+  if redis.call('EXISTS', 'pc:holds:' .. uuid) == 1 or not is('hash', about)
+    or not is('hash', 'pc:locks') or redis.call('HEXISTS', 'pc:locks', uuid) == 1 then
     return
   end
-  local saved, wished = unpack(redis.call('HMGET', 'pc:about:' .. uuid, 'saved', 'expiry'))
-  local seconds = tonumber(wished or (saved and expiry) or 0)
-  if seconds > 0 and redis.call('EXPIRE', 'vcon:' .. uuid, seconds) == 1 then
-    redis.call('ZADD', 'pc:expiring', redis.call('TIME')[1] + seconds, uuid)
+  local saved, wished = unpack(redis.call('HMGET', about, 'saved', 'expiry'))
+  local seconds = tonumber(wished or (saved and expiry) or 0) or 0
+  if seconds > 0 and if_usable(JSON, 'EXPIRE', 'vcon:' .. uuid, seconds) == 1 then
+    if_usable('zset', 'ZADD', 'pc:expiring', redis.call('TIME')[1] + seconds, uuid)
+  end
+end
+
+local function note_saved(uuid)
+  if redis.call('EXISTS', 'vcon:' .. uuid) == 1 then
+    if_usable('hash', 'HSET', 'pc:about:' .. uuid, 'saved', 1)
   end
 end

@@ -2,12 +2,13 @@
 -- came from: two chains may have the same storage, and each has a run to end. The newest is what
 -- everybody sees first; the others are in its field `beside`.
 local function reasons_of(letters, uuid)
-  local text = redis.call('HGET', 'pc:dead:' .. letters, uuid)
+  local key = 'pc:dead:' .. letters
+  local text = is('hash', key) and redis.call('HGET', key, uuid)
   if not text then
     return {}
   end
-  local newest = cjson.decode(text)
-  local reasons = newest.beside or {}
+  local newest = decoded(text) or {}
+  local reasons = type(newest.beside) == 'table' and newest.beside or {}
   newest.beside = nil
   table.insert(reasons, 1, newest)
   return reasons
@@ -23,16 +24,21 @@ local function set_reasons(letters, uuid, reasons)
   redis.call('HSET', 'pc:dead:' .. letters, uuid, cjson.encode(newest))
 end
 
+local function holds_of(uuid)
+  local holds = 'pc:holds:' .. uuid
+  return is('set', holds) and redis.call('SMEMBERS', holds) or {}
+end
+
 -- A failed run may go after `expiry` seconds, unless other dead letters go on from it.
 local function let_run_go(uuid, run, expiry)
-  for _, hold in ipairs(redis.call('SMEMBERS', 'pc:holds:' .. uuid)) do
+  for _, hold in ipairs(holds_of(uuid)) do
     for _, reason in ipairs(reasons_of(hold, uuid)) do
       if reason.run_id == run then
         return
       end
     end
   end
-  redis.call('EXPIRE', 'pc:run:' .. run, expiry)
+  if_usable('string', 'EXPIRE', 'pc:run:' .. run, expiry)
 end
 
 -- Forget why a run out of `list` (nil: the newest) failed. Returns the reasons that are left.

@@ -1,0 +1,11 @@
+-- An element of a run list is `uuid|run`, of any other list a uuid; other programs may leave a bare
+-- uuid in a run list, too. Returns uuid, run or nil, and what holds the vCon.
+local function split(list, element)
+  if string.sub(list, 1, 4) == 'run:' then
+    local uuid, run = string.match(element, '^(.-)|(.*)$')
+    if uuid then
+      return uuid, run, list .. '|' .. run
+    end
+  end
+  return element, nil, list
+end
