@@ -1,14 +1,21 @@
-"""Measuring and cutting recordings, with the ffmpeg that comes in a wheel."""
+"""Measuring, converting and cutting recordings, with the ffmpeg that comes in a wheel."""
 
 import re
 import subprocess
 from collections.abc import Iterable
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from imageio_ffmpeg import get_ffmpeg_exe
 
+from lib.audio_kinds import name_for
+from lib.dialogs import duration_of, media
+from lib.wav import is_wav, wav_seconds, with_its_length
+
+MAX_UPLOAD_BYTES = "+ the most bytes of a recording in one request; larger ones are encoded or cut"
+"""What is to be said of an option."""
 SECONDS = 600
 """The most that one look at a recording may take."""
 
@@ -18,42 +25,112 @@ _DECODED = re.compile(f"time={_CLOCK}")
 _SILENCE = re.compile(r"silence_(start|end): (-?\d+(?:\.\d+)?)")
 
 type Span = tuple[float, float]
+type Part = tuple[str, bytes]
+"""A file name and its content."""
+
+MEBIBYTE = 1024 * 1024
+ENVELOPE = 64 * 1024
+"""Bytes of a request that are not the recording: more than any vendor's form needs."""
+BIT_RATE = "128k"
+BYTES_PER_SECOND = 128_000 / 8
+_RAW = {
+    ".ul": ("-f", "mulaw", "-ar", "8000"),
+    ".al": ("-f", "alaw", "-ar", "8000"),
+}
+"""Telephone codecs without a header."""
+
+OPENAI_ENDINGS = frozenset(
+    ["flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "wav", "webm"]
+)
+GROQ_ENDINGS = frozenset(
+    ["flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "ogg", "opus", "wav", "webm"]
+)
+"""As of November 2026, from the vendors' references of `audio/transcriptions`."""
 
 
 class AudioError(RuntimeError):
     """A recording cannot be read as one."""
 
 
-def chunks(
-    content: bytes,
-    name: str,
-    most: float,
-    *,
-    silence: tuple[float, float] | None,
-    told: float | None = None,
-) -> list[tuple[str, bytes]]:
-    """A recording in parts of about `most` seconds, each with a file name; blocks.
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a vendor takes in one request: endings of file names, bytes, and seconds (None: any)."""
 
-    One that is not longer is left as it is, and so is one that nobody knows the length of: `told`
-    is what others say of it, for one that ffmpeg cannot measure. `silence` is how quiet it has to
-    be, in dBFS, for how many seconds, to be cut there rather than right at a mark.
+    endings: frozenset[str]
+    most_bytes: int = 25 * MEBIBYTE
+    most_seconds: float | None = None
+
+    def takes(self, part: Part) -> bool:
+        """Whether a part has a kind and a size that the vendor takes, however long it is."""
+        name, content = part
+        return Path(name).suffix[1:].lower() in self.endings and len(content) <= self.most_bytes
+
+    @property
+    def longest(self) -> float:
+        """Seconds that a part may have when it is encoded here."""
+        by_size = max(self.most_bytes - ENVELOPE, MEBIBYTE // 16) / BYTES_PER_SECOND
+        return by_size if self.most_seconds is None else min(by_size, self.most_seconds)
+
+
+def uploads(
+    dialog: dict[str, Any], accepted: Accepted, silence: tuple[float, float] | None = None
+) -> list[Part]:
+    """The recording of a dialog as the parts that a vendor is sent, each with a name; blocks.
 
     Raises:
-        AudioError: when it is longer and ffmpeg cannot read it.
+        MediaError, lib.fetching.FetchError: when the recording cannot be had.
+        AudioError: when the vendor does not take it as it is and ffmpeg cannot read it.
     """
+    content = media(dialog)
+    name = name_for(dialog, content, accepted.endings)
+    return chunks((name, content), accepted, silence=silence, told=duration_of(dialog))
+
+
+def chunks(
+    whole: Part,
+    accepted: Accepted,
+    *,
+    silence: tuple[float, float] | None = None,
+    told: float | None = None,
+) -> list[Part]:
+    """A recording in parts that a vendor takes, each with a file name; blocks.
+
+    It is left as it is where the vendor takes its kind and size and it is not too long, or its
+    length is unknown: `told` is what the vCon says, for one that ffmpeg cannot measure. Otherwise
+    it is encoded anew, and cut if that is not enough. `silence` is how quiet it has to be, in dBFS,
+    for how many seconds, to be cut there rather than right at a mark.
+
+    Raises:
+        AudioError: when it cannot stay as it is and ffmpeg cannot read it.
+    """
+    name, content = whole
+    fits, most = accepted.takes(whole), accepted.most_seconds
+    if fits and most is None:
+        return [whole]
     with TemporaryDirectory() as folder:
-        source = Path(folder) / f"whole{Path(name).suffix}"
-        source.write_bytes(content)
-        duration = _duration(source) or told
-        if duration is None or duration <= most:
-            return [(name, content)]
-        silences = _silences(source, *silence) if silence else []
-        ends = [0.0, *split_points(duration, silences, most), duration]
-        stem = Path(name).stem
-        return [
-            (f"{stem}_chunk_{number:03d}.mp3", _cut(source, start, end))
-            for number, (start, end) in enumerate(pairwise(ends))
-        ]
+        source = _source(Path(folder), name, content)
+        duration = source.duration() or told
+        if fits and (duration is None or (most is not None and duration <= most)):
+            return [whole]
+        if duration is None:
+            raise AudioError(
+                "the vendor does not take the recording as it is, and it cannot be read"
+            )
+        return _encoded(source, Path(name).stem, duration, accepted.longest, silence)
+
+
+def _encoded(
+    source: "Source", stem: str, duration: float, most: float, silence: tuple[float, float] | None
+) -> list[Part]:
+    if duration <= most:
+        return [(f"{stem}.mp3", source.encoded(0, None))]
+    silences = source.silences(*silence) if silence else []
+    starts = [0.0, *split_points(duration, silences, most)]
+    ends = [*starts[1:], None]  # the last part goes to the end, wherever that is
+    return [
+        (f"{stem}_chunk_{number:03d}.mp3", source.encoded(start, end))
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True))
+    ]
 
 
 def split_points(duration: float, silences: Iterable[Span], most: float) -> list[float]:
@@ -73,25 +150,58 @@ def _nearest(mark: float, points: Iterable[float], reach: float) -> float:
     return min(near)[1] if near else mark
 
 
-def _silences(source: Path, threshold: float, seconds: float) -> list[Span]:
-    asked = f"silencedetect=noise={threshold}dB:d={seconds}"
-    said = _said("-i", str(source), "-af", asked, "-f", "null", "-")
-    found: list[Span] = []
-    start = None
-    for kind, moment in _SILENCE.findall(said):
-        if kind == "start":
-            start = float(moment)
-        elif start is not None:
-            found.append((start, float(moment)))
-    return found
+def _source(folder: Path, name: str, content: bytes) -> "Source":
+    file = folder / f"whole{Path(name).suffix}"
+    is_unknown = is_wav(content) and wav_seconds(content) is None
+    file.write_bytes(with_its_length(content) if is_unknown else content)
+    return Source(file, _RAW.get(file.suffix, ()))
 
 
-def _duration(source: Path) -> float | None:
-    """The length as the file says, or else as it turns out when all of it is decoded."""
-    if (said := _last(_DURATION, _said("-i", str(source)))) is not None:
-        return said
-    # What was streamed says nothing: nobody knew at its beginning.
-    return _last(_DECODED, _said("-i", str(source), "-vn", "-f", "null", "-"))
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A recording on the disk, and how ffmpeg is told to read it."""
+
+    file: Path
+    reading: tuple[str, ...] = ()
+
+    def duration(self) -> float | None:
+        """The length as the file says, or else as it turns out when all of it is decoded."""
+        if (said := _last(_DURATION, self._said())) is not None:
+            return said
+        # What was streamed says nothing: its length was not known at its beginning.
+        return _last(_DECODED, self._said("-vn", "-f", "null", "-"))
+
+    def silences(self, threshold: float, seconds: float) -> list[Span]:
+        """Where it is quieter than `threshold` dBFS for so many seconds."""
+        asked = f"silencedetect=noise={threshold}dB:d={seconds}"
+        found: list[Span] = []
+        start = None
+        for kind, moment in _SILENCE.findall(self._said("-af", asked, "-f", "null", "-")):
+            if kind == "start":
+                start = float(moment)
+            elif start is not None:
+                found.append((start, float(moment)))
+        return found
+
+    def encoded(self, start: float, end: float | None) -> bytes:
+        """A part, or all up to the end, as mono MP3 with 16 kHz, which is all that speech needs."""
+        part = self.file.with_name("part.mp3")
+        until = () if end is None else ("-t", f"{end - start:.3f}")
+        form = ("-vn", "-ac", "1", "-ar", "16000", "-b:a", BIT_RATE, "-y", str(part))
+        self._said(*until, *form, start=start)
+        content = part.read_bytes() if part.exists() else b""
+        part.unlink(missing_ok=True)
+        if not content:
+            raise AudioError("the recording cannot be converted")
+        return content
+
+    def _said(self, *arguments: str, start: float = 0) -> str:
+        """What ffmpeg writes about its work."""
+        place = ("-ss", f"{start:.3f}") if start else ()
+        reading = (*place, *self.reading, "-i", str(self.file))
+        command = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", *reading, *arguments]
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603 -- no shell, and names of our own
+        return done.stderr.decode(errors="replace")
 
 
 def _last(clock: re.Pattern[str], said: str) -> float | None:
@@ -99,23 +209,3 @@ def _last(clock: re.Pattern[str], said: str) -> float | None:
         return None
     hours, minutes, seconds = map(float, found[-1])
     return hours * 3600 + minutes * 60 + seconds
-
-
-def _cut(source: Path, start: float, end: float) -> bytes:
-    """A part as mono MP3 with 16 kHz, which is all that speech needs."""
-    part = source.with_name("part.mp3")
-    where = ("-ss", f"{start:.3f}", "-to", f"{end:.3f}", "-i", str(source))
-    form = ("-vn", "-ac", "1", "-ar", "16000", "-b:a", "128k", "-y", str(part))
-    _said(*where, *form)
-    if not part.exists():
-        raise AudioError("the recording cannot be cut")
-    content = part.read_bytes()
-    part.unlink()
-    return content
-
-
-def _said(*arguments: str) -> str:
-    """What ffmpeg writes about its work."""
-    command = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", *arguments]
-    done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603 -- no shell, and names of our own
-    return done.stderr.decode(errors="replace")

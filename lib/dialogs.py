@@ -3,14 +3,14 @@
 import base64
 import binascii
 import hashlib
-import io
-import wave
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Any
 
 import orjson
 
 from lib.fetching import FetchError, fetch
+from lib.wav import wav_seconds
 
 type Document = dict[str, Any]
 type Entry = dict[str, Any]
@@ -105,25 +105,20 @@ def fetch_media(dialog: Entry, seconds: float) -> bytes:
     return fetch(url, seconds=seconds).content
 
 
-def wav_seconds(content: bytes) -> float | None:
-    """How long a WAV recording is; None for what is none."""
-    try:
-        with wave.open(io.BytesIO(content), "rb") as recording:
-            return recording.getnframes() / recording.getframerate()
-    except (wave.Error, EOFError, ZeroDivisionError):
-        return None
-
-
 def duration_of(dialog: Entry) -> float | None:
-    """How long a dialog was, in seconds; None where it does not say."""
+    """How long a dialog was, in seconds; None where it does not say.
+
+    0 and what is no length at all is how some writers say that they do not know.
+    """
     try:
-        return float(dialog["duration"])
-    except (KeyError, TypeError, ValueError):
+        seconds = float(dialog["duration"])
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
+    return seconds if 0 < seconds < inf else None
 
 
 def measured_duration(dialog: Entry) -> float | None:
-    """The same, and where it does not say, as long as its WAV is; may fetch it."""
+    """The same, and where it does not say, as long as its WAV is; may fetch it. None: unknown."""
     duration = duration_of(dialog)
     url = str(dialog.get("url") or "").partition("?")[0]
     if duration is not None or not (dialog.get("body") or url.lower().endswith(".wav")):

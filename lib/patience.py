@@ -8,6 +8,7 @@ libraries are told to repeat nothing, and their errors are read by the marks the
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,6 +50,7 @@ _PASSING = frozenset(
 )
 """Classes of errors that may pass. By name: each vendor's library has its own of the same."""
 
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?", re.ASCII)
 _HTTP = frozenset({"HTTPError", "APIError", "ApiError"})
 
 
@@ -121,7 +123,7 @@ def may_pass(error: BaseException) -> bool:
 def asked_pause(error: BaseException | None, now: datetime | None = None) -> float:
     """The seconds that a server's answer asks to wait, in either form of `Retry-After`; or 0."""
     text = _retry_after(error).strip()
-    if text.isascii() and text.isdigit():
+    if _SECONDS.fullmatch(text):
         return float(text)
     try:
         moment = parsedate_to_datetime(text)

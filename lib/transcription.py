@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
 
 from lib.dialogs import (
     Entry,
@@ -14,7 +13,6 @@ from lib.dialogs import (
     analysis_of,
     duration_of,
     measured_duration,
-    media,
     recordings,
 )
 from lib.metrics import increment_counter, record_histogram
@@ -23,6 +21,8 @@ from lib.patience import VendorError, ask
 from lib.vcon_redis import AsyncVconRedis
 
 type Transcript = dict[str, Any]
+
+PROXY = "the LiteLLM proxy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ async def transcribe_by_proxy(options: ProxyOptions, model: str, dialog: Entry) 
 
     Raises:
         VendorError: when there is no answer in the end, or none in words.
+        AudioError: when the proxy does not take the recording and it cannot be converted.
     """
-    content = await asyncio.to_thread(media, dialog)
     access = {
         "LITELLM_PROXY_URL": options.litellm_proxy_url,
         "LITELLM_MASTER_KEY": options.litellm_master_key.get_secret_value(),
@@ -98,13 +98,17 @@ async def transcribe_by_proxy(options: ProxyOptions, model: str, dialog: Entry) 
     # Only here: who transcribes without a proxy needs no library of OpenAI's.
     openai_client = import_module("lib.openai_client")
     client = openai_client.get_async_openai_client(access, timeout=options.timeout)
-    file = (file_name(dialog), content)
-    answer: Any = await ask(
-        lambda: client.audio.transcriptions.create(model=model, file=file),
-        *(options.patience, "the LiteLLM proxy"),
-    )
-    text = text_of(answer, "the LiteLLM proxy")
-    return {**answer.model_dump(mode="json", exclude_none=True), "text": text}
+    audio = import_module("lib.audio")
+    parts = await asyncio.to_thread(audio.uploads, dialog, audio.Accepted(audio.OPENAI_ENDINGS))
+
+    async def hear(part: tuple[str, bytes]) -> Transcript:
+        answer: Any = await ask(
+            lambda: client.audio.transcriptions.create(model=model, file=part),
+            *(options.patience, PROXY),
+        )
+        return heard(answer, PROXY)
+
+    return combined([await hear(part) for part in parts])
 
 
 def used(answer: Transcript, dialog: Entry) -> tuple[str, float, float]:
@@ -131,10 +135,29 @@ def text_of(answer: Any, server: str) -> str:
     return text
 
 
-def file_name(dialog: Entry) -> str:
-    """A name for a recording, with an ending that tells its kind, which vendors go by."""
-    path = urlsplit(str(dialog.get("url") or "")).path
-    given = dialog.get("filename") or path.rpartition("/")[2]
-    kind = str(dialog.get("mediatype") or "").rpartition("/")[2].removeprefix("x-")
-    ending = {"mpeg": "mp3", "mp4": "m4a"}.get(kind, kind) or "wav"
-    return str(given) if "." in str(given) else f"recording.{ending}"
+def combined(answers: Sequence[Transcript]) -> Transcript:
+    """The answers to all parts of a recording in one."""
+    if len(answers) == 1:
+        return answers[0]
+    return {
+        **answers[0],
+        "text": " ".join(each["text"] for each in answers if each["text"]),
+        "usage": _sum([each.get("usage") or {} for each in answers]),
+        "chunked_transcription": {"total_chunks": len(answers), "chunk_results": list(answers)},
+    }
+
+
+def _sum(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    by_time = any(each.get("type") == "duration" for each in usages)
+    names = ("seconds",) if by_time else ("input_tokens", "output_tokens", "total_tokens")
+    sums = {name: sum(each.get(name) or 0 for each in usages) for name in names}
+    return {"type": "duration" if by_time else "tokens", **sums}
+
+
+def heard(answer: Any, server: str) -> Transcript:
+    """An answer of OpenAI's kind, with its `text`.
+
+    Raises:
+        VendorError: when it has none.
+    """
+    return {**answer.model_dump(mode="json", exclude_none=True), "text": text_of(answer, server)}

@@ -28,7 +28,11 @@ class Options(ChatOptions):
 
     prompt: str = Field("", description="what to do with the text, which follows it")
     analysis_type: str = Field("summary", description="the type of the analysis that is written")
-    temperature: float = Field(0, description="how freely the model writes")
+    temperature: float | None = Field(
+        None,
+        description="how freely the model writes; not sent where it is not given, since some "
+        "models take none (vcon-server sends 0); then the model's own default counts",
+    )
     system_prompt: str = Field(
         "You are a helpful assistant.", description="what the model is told of itself"
     )
@@ -49,7 +53,9 @@ async def run(
             {"role": "system", "content": options.system_prompt},
             {"role": "user", "content": f"{options.prompt}\n\n{text}"},
         ]
-        request = {"messages": messages, "temperature": options.temperature}
+        request: dict[str, Any] = {"messages": messages}
+        if options.temperature is not None:
+            request["temperature"] = options.temperature
         add_analysis(
             document,
             kind=options.analysis_type,

@@ -14,12 +14,12 @@ neither yes nor no.
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from pydantic import Field
 
 from lib.chat import ChatOptions, SourceOptions, complete
 from lib.dialogs import add_analysis
 from lib.metrics import increment_counter
+from lib.model_json import objects_in
 from lib.patience import VendorError
 from lib.vcon_redis import AsyncVconRedis
 from links.tag import add_tags
@@ -93,10 +93,7 @@ async def _applies(text: str, vcon_uuid: str, options: Options) -> bool:
     messages = [{"role": "system", "content": ROLE}, {"role": "user", "content": question}]
     request = {"messages": messages, "response_format": options.response_format}
     answer = await complete(options, vcon_uuid, "evaluation", "CHECK_AND_TAG", **request)
-    try:
-        applies = orjson.loads(answer)["applies"]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        applies = None
-    if not isinstance(applies, bool):
-        raise VendorError("the language model's server answered neither yes nor no")
-    return applies
+    for found in objects_in(answer):
+        if isinstance(applies := found.get("applies"), bool):
+            return applies
+    raise VendorError("the language model's server answered neither yes nor no")

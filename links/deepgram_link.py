@@ -2,10 +2,14 @@
 
 Reads each dialog of the type `recording`: Deepgram is given its URL, or its content where that is
 in the vCon. Writes an analysis of the type `transcript`: the first alternative that Deepgram gives,
-with `detected_language`, as JSON. Recordings that are shorter than `minimum_duration` or have a
-transcript are left alone, so a second run asks nobody; a WAV that does not say how long it is, is
-measured. Nothing is written of an answer below `minimum_confidence`, so that is asked for again.
-Each transcript is stored as it comes. A vCon that is not there ends the run.
+with `detected_language`, as JSON. Where Deepgram gives several channels (`multichannel`), the words
+and paragraphs of all of them are in it in the order of time, each with its `channel` and, where
+there is no other, that as its `speaker`; `channels` has each channel's own answer. Recordings that
+are shorter than `minimum_duration` or have a transcript are left alone, so a second run asks for
+nothing again; a WAV that does not say how long it is, is measured, and one whose length is not
+known is transcribed. Nothing is written of an answer in which no channel reaches
+`minimum_confidence`, so that is asked for again. Each transcript is stored as it comes. A vCon that
+is not there ends the run.
 
 With a LiteLLM proxy, that is asked for `model` in Deepgram's place, through OpenAI's library (extra
 `openai`); it is sent the recording, and tells no confidence. Raises `VendorError` when there is no
@@ -23,6 +27,7 @@ from deepgram import AsyncDeepgramClient, DeepgramClientEnvironment
 from pydantic import Field, SecretStr, model_validator
 
 from lib.ai_usage import report_usage
+from lib.channels import confidence_of, transcript_of
 from lib.dialogs import Entry, media
 from lib.fetching import refuse_private
 from lib.http_client import shared_client
@@ -68,6 +73,7 @@ class Options(ProxyOptions):
         if self.has_proxy:
             # OpenAI's library asks a proxy: that it is missing is told now, not by the first vCon.
             import_module("lib.openai_client")
+            import_module("lib.audio")
         return self
 
     @property
@@ -102,7 +108,7 @@ async def _by_proxy(dialog: Entry, vcon_uuid: str, options: Options) -> Transcri
 
 def _certain(transcript: Transcript, vcon_uuid: str, options: Options) -> Transcript | None:
     """The transcript if it is good enough."""
-    confidence = transcript.get("confidence")
+    confidence = confidence_of(transcript)
     if confidence is None:
         return transcript
     record_histogram("conserver.link.deepgram.confidence", confidence)
@@ -136,12 +142,10 @@ async def _transcribed(dialog: Entry, vcon_uuid: str, options: Options) -> dict[
 
 
 def _best(said: dict[str, Any]) -> dict[str, Any]:
-    channels = (said.get("results") or {}).get("channels") or [{}]
-    alternatives = channels[0].get("alternatives")
-    if not alternatives:
+    transcript = transcript_of(said.get("results") or {})
+    if transcript is None:
         raise VendorError("Deepgram answered without a transcript")
-    language = channels[0].get("detected_language", "en")
-    return {**alternatives[0], "detected_language": language}
+    return transcript
 
 
 def _client(options: Options) -> AsyncDeepgramClient:

@@ -2,11 +2,15 @@
 
 Reads each dialog of the type `recording`, from the vCon or from its URL. Writes an analysis of the
 type `transcript`: what Groq answers, as JSON with `text`. Recordings that are shorter than
-`minimum_duration` or have a transcript are left alone, so a second run asks nobody. Each transcript
-is stored as it comes. A vCon that is not there ends the run.
+`minimum_duration` or have a transcript are left alone, so a second run asks for nothing again; one
+whose length is not known is transcribed. What Groq does not take, by its kind or because it has
+more than `max_upload_bytes`, is encoded as MP3, and sent in parts if that is still too large; then
+there is also `chunked_transcription` with each part's answer. Each transcript is stored as it
+comes. A vCon that is not there ends the run.
 
 Where Groq is, its own variable `GROQ_BASE_URL` may say. Raises `VendorError` when there is no
-answer in the end, `MediaError` and `FetchError` when a recording cannot be had.
+answer in the end, `MediaError` and `FetchError` when a recording cannot be had, and `AudioError`
+for one that has to be encoded and cannot be read.
 """
 
 import asyncio
@@ -16,12 +20,15 @@ from typing import Any, Self
 from groq import AsyncGroq, Groq, GroqError
 from pydantic import Field, SecretStr, model_validator
 
-from lib.dialogs import Entry, media
+from lib.audio import GROQ_ENDINGS, MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploads
+from lib.dialogs import Entry
 from lib.http_client import kept
 from lib.patience import PatientOptions, ask
-from lib.transcription import Transcript, Vendor, add_transcripts, file_name, text_of
+from lib.transcription import Transcript, Vendor, add_transcripts, combined, heard
 
 only_through_lib = True
+
+SERVER = "Groq"
 
 
 class Options(PatientOptions):
@@ -39,6 +46,7 @@ class Options(PatientOptions):
         description="not sent, as with vcon-server: the recording's name says what it is",
     )
     model: str = Field("whisper-large-v3-turbo", description="+ the model")
+    max_upload_bytes: int = Field(25 * MEBIBYTE, ge=MEBIBYTE, description=MAX_UPLOAD_BYTES)
 
     @model_validator(mode="after")
     def _has_key(self) -> Self:
@@ -47,6 +55,11 @@ class Options(PatientOptions):
         except GroqError:
             raise ValueError("set API_KEY here or GROQ_API_KEY in the environment") from None
         return self
+
+    @property
+    def accepted(self) -> Accepted:
+        """What Groq takes in one request."""
+        return Accepted(GROQ_ENDINGS, self.max_upload_bytes)
 
     @property
     def key(self) -> str | None:
@@ -70,16 +83,19 @@ async def run(
 
 
 async def _transcribed(dialog: Entry, options: Options) -> Transcript:
+    parts = await asyncio.to_thread(uploads, dialog, options.accepted)
+    return combined([await _heard(part, options) for part in parts])
+
+
+async def _heard(part: Part, options: Options) -> Transcript:
     client = kept(
         ("groq", options.key, options.timeout),
         lambda: AsyncGroq(api_key=options.key, timeout=options.timeout, max_retries=0),
     )
-    file = (file_name(dialog), await asyncio.to_thread(media, dialog))
     answer: Any = await ask(
         lambda: client.audio.transcriptions.create(
-            model=options.model, file=file, response_format="json"
+            model=options.model, file=part, response_format="json"
         ),
-        *(options.patience, "Groq"),
+        *(options.patience, SERVER),
     )
-    text = text_of(answer, "Groq")
-    return {**answer.model_dump(mode="json", exclude_none=True), "text": text}
+    return heard(answer, SERVER)

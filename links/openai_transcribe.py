@@ -4,28 +4,30 @@ Reads each dialog of the type `recording`, from the vCon or from its URL. Writes
 type `transcript`: what the vendor answers (`text`, `usage`) as JSON. A recording of more than
 `max_chunk_duration` is cut, in a silence near each mark if there is one, and sent in parts; then
 there is also `chunked_transcription` with each part's answer. One that does not say how long it is,
-is measured; where that fails and the vCon does not say either, it is sent whole. Recordings that
-are shorter than `minimum_duration` or have a transcript are left alone, so a second run asks
-nobody. Each transcript is stored as it comes. A vCon that is not there ends the run.
+is measured; where that fails and the vCon does not say either, it is sent whole. What the vendor
+does not take, by its kind or because it has more than `max_upload_bytes`, is encoded as MP3 first.
+Recordings that are shorter than `minimum_duration` or have a transcript are left alone, so a second
+run asks for nothing again; one whose length is not known is transcribed. Each transcript is stored
+as it comes. A vCon that is not there ends the run.
 
 Where OpenAI is, its own variable `OPENAI_BASE_URL` may say. Raises `VendorError` when there is no
 answer in the end, `MediaError` and `FetchError` when a recording cannot be had, and `AudioError`
-for a long one that cannot be cut.
+for one that has to be encoded or cut and cannot be read.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
 
 from lib.ai_usage import report_usage
-from lib.audio import chunks
-from lib.dialogs import Entry, duration_of, media
+from lib.audio import MAX_UPLOAD_BYTES, MEBIBYTE, OPENAI_ENDINGS, Accepted, Part, uploads
+from lib.dialogs import Entry
 from lib.openai_client import get_async_openai_client
 from lib.openai_options import OpenAIOptions
 from lib.patience import ask
-from lib.transcription import Transcript, Vendor, add_transcripts, file_name, text_of, used
+from lib.transcription import Transcript, Vendor, add_transcripts, combined, heard, used
 
 only_through_lib = True
 
@@ -40,6 +42,7 @@ class Options(OpenAIOptions):
     max_chunk_duration: float = Field(
         480, gt=0, description="seconds of a part; longer recordings are cut"
     )
+    max_upload_bytes: int = Field(25 * MEBIBYTE, ge=MEBIBYTE, description=MAX_UPLOAD_BYTES)
     use_silence_chunking: bool = Field(
         True, description="whether to cut where nobody speaks, rather than right at the marks"
     )
@@ -50,6 +53,11 @@ class Options(OpenAIOptions):
         description="the language spoken, in ISO 639-1; left to the vendor where not given, as "
         "vcon-server always does, whose default `en` is not sent",
     )
+
+    @property
+    def accepted(self) -> Accepted:
+        """What the vendor takes in one request."""
+        return Accepted(OPENAI_ENDINGS, self.max_upload_bytes, self.max_chunk_duration)
 
     @property
     def silence(self) -> tuple[float, float] | None:
@@ -70,7 +78,7 @@ async def run(
     options = Options.of(opts)
 
     async def transcribe(dialog: Entry) -> Transcript:
-        parts = await asyncio.to_thread(_parts, dialog, options)
+        parts = await asyncio.to_thread(uploads, dialog, options.accepted, options.silence)
         transcript = combined([await _heard(part, options) for part in parts])
         what = (vcon_uuid, "OPENAI_TRANSCRIBE", options.model)
         await report_usage(options, *what, *used(transcript, dialog))
@@ -81,37 +89,11 @@ async def run(
     return await add_transcripts(vcon_uuid, vendor)
 
 
-def combined(answers: Sequence[Transcript]) -> Transcript:
-    """The answers to all parts of a recording in one."""
-    if len(answers) == 1:
-        return answers[0]
-    return {
-        **answers[0],
-        "text": " ".join(each["text"] for each in answers if each["text"]),
-        "usage": _sum([each.get("usage") or {} for each in answers]),
-        "chunked_transcription": {"total_chunks": len(answers), "chunk_results": list(answers)},
-    }
-
-
-def _sum(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    by_time = any(each.get("type") == "duration" for each in usages)
-    names = ("seconds",) if by_time else ("input_tokens", "output_tokens", "total_tokens")
-    sums = {name: sum(each.get(name) or 0 for each in usages) for name in names}
-    return {"type": "duration" if by_time else "tokens", **sums}
-
-
-def _parts(dialog: Entry, options: Options) -> list[tuple[str, bytes]]:
-    most = options.max_chunk_duration
-    told = duration_of(dialog)
-    return chunks(media(dialog), file_name(dialog), most, silence=options.silence, told=told)
-
-
-async def _heard(part: tuple[str, bytes], options: Options) -> Transcript:
+async def _heard(part: Part, options: Options) -> Transcript:
     client = get_async_openai_client(options.access, timeout=options.timeout)
     request: dict[str, Any] = {"language": options.language} if options.language else {}
     answer: Any = await ask(
         lambda: client.audio.transcriptions.create(model=options.model, file=part, **request),
         *(options.patience, SERVER),
     )
-    text = text_of(answer, SERVER)
-    return {**answer.model_dump(mode="json", exclude_none=True), "text": text}
+    return heard(answer, SERVER)

@@ -91,7 +91,7 @@ def libraries(extra: str) -> set[str]:
     with (ROOT / "pyproject.toml").open("rb") as file:
         listed = tomllib.load(file)["project"]["optional-dependencies"][extra]
     named = {name for name, its_extra in EXTRAS.items() if its_extra == extra}
-    return named | {Requirement(each).name for each in listed}
+    return named | {Requirement(each).name.replace("-", "_") for each in listed}
 
 
 @pytest.mark.parametrize("extra", GUESTS)

@@ -133,3 +133,18 @@ async def test_a_recording_that_was_changed_is_not_sent(store: VconStore, vendor
     with pytest.raises(RuntimeError, match="does not have the sha512"):
         await deepgram_link.run(document["uuid"], "x", listening(vendors, minimum_duration=0))
     assert vendors.got == []
+
+
+async def test_all_channels_of_a_recording_are_kept(store: VconStore, vendors: StandIn) -> None:
+    """One of them would be what one party said."""
+    first = DEEPGRAM["results"]["channels"][0]
+    second = {"alternatives": [{"transcript": "It is ready.", "confidence": 0.4, "words": []}]}
+    options = listening(vendors, api={"multichannel": True}, minimum_confidence=0.5)
+    vendors.replies["/v1/listen"] = DEEPGRAM | {"results": {"channels": [first, second]}}
+    found = await after(deepgram_link, store, canonical(BY_URL), options)
+    body = json.loads(written(found, "transcript")[0]["body"])
+    assert body["transcript"] == f"{HEARD}\nIt is ready."
+    assert [each["alternatives"][0]["transcript"] for each in body["channels"]] == [
+        HEARD,
+        "It is ready.",
+    ]

@@ -51,7 +51,6 @@ async def test_analyze_asks_with_the_transcript_and_keeps_the_answer(
     assert (path, headers["authorization"]) == (CHAT, f"Bearer {KEY}")
     assert json.loads(body) == {
         "model": "gpt-4",
-        "temperature": 0.0,
         "messages": [
             {"role": "system", "content": "You are a helpful assistant."},
             {"role": "user", "content": f"Summarize this transcript...\n\n{HEARD}"},
@@ -67,6 +66,27 @@ async def test_analyze_asks_with_the_transcript_and_keeps_the_answer(
             "vendor_schema": {"model": "gpt-4", "prompt": "Summarize this transcript..."},
         }
     ]
+
+
+@pytest.mark.parametrize("temperature", [0, 0.7])
+async def test_a_temperature_is_sent_where_it_is_given(
+    store: VconStore, vendors: StandIn, temperature: float
+) -> None:
+    """And only there: some models refuse any."""
+    await after(analyze, store, transcribed(), summing_up(vendors, temperature=temperature))
+    assert json.loads(vendors.got[0][2])["temperature"] == temperature
+
+
+@pytest.mark.parametrize("answer", ['```json\n{"applies": true}\n```', 'Yes. {"applies": true} !'])
+async def test_an_answer_with_more_than_json_in_it(
+    store: VconStore, vendors: StandIn, answer: str
+) -> None:
+    """Is read, and asked for once."""
+    options = tagging(vendors)
+    vendors.replies[CHAT] = chat(answer)
+    found = await after(check_and_tag, store, transcribed(), options)
+    assert len(vendors.got) == 1
+    assert written(found, "tag_evaluation")
 
 
 async def test_what_was_paid_for_is_kept_when_a_later_dialog_fails(

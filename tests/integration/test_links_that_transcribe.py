@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import struct
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,7 +28,9 @@ from tests.integration.vendors_scene import (
     ANSWER,
     HEARD,
     INLINE,
+    streamed,
     tone,
+    wav,
     with_recording,
     written,
 )
@@ -86,6 +90,63 @@ async def test_groq_is_sent_the_recording_and_its_answer_is_kept(
     assert json.loads(entry["body"])["text"] == HEARD
     assert entry["vendor"] == "groq_whisper"
     assert KEY not in json.dumps(found)
+
+
+def sent(vendors: StandIn) -> list[tuple[str, int]]:
+    """The name of each recording that came, and how many bytes its request had."""
+    return [
+        (body.partition(b'filename="')[2].partition(b'"')[0].decode(), len(body))
+        for _, _, body in vendors.got
+    ]
+
+
+LINKS = [(openai_transcribe, hearing), (groq_whisper, groq_hearing)]
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.mark.parametrize(("link", "options_for"), LINKS)
+async def test_a_recording_with_too_many_bytes_is_encoded_and_cut(
+    store: VconStore, vendors: StandIn, link: Any, options_for: Any
+) -> None:
+    """However short it is: vendors count bytes. All that was said is in one transcript."""
+    document = with_recording(tone(70))
+    found = await after(link, store, document, options_for(vendors, max_upload_bytes=MEBIBYTE))
+    names = [name for name, _ in sent(vendors)]
+    assert names == ["beep_chunk_000.mp3", "beep_chunk_001.mp3"]
+    assert all(size <= MEBIBYTE for _, size in sent(vendors))
+    body = json.loads(written(found, "transcript")[0]["body"])
+    assert body["text"] == f"{HEARD} {HEARD}"
+
+
+@pytest.mark.parametrize(("link", "options_for"), LINKS)
+@pytest.mark.parametrize(("riff", "data"), [(36, 0), (0, 2), (2**32 - 1, 2**32 - 1)])
+async def test_a_wav_whose_header_does_not_tell_its_length(
+    store: VconStore, vendors: StandIn, link: Any, options_for: Any, riff: int, data: int
+) -> None:
+    """It is transcribed, and where it has to be encoded it is so to its end."""
+    content = bytearray(wav(tone(70)))
+    struct.pack_into("<I", content, 4, riff)
+    struct.pack_into("<I", content, 40, data)
+    document = with_recording([])
+    document["dialog"][0].update(body=base64.urlsafe_b64encode(content).decode(), duration=0)
+    options = options_for(vendors, max_upload_bytes=MEBIBYTE, minimum_duration=60)
+    await after(link, store, document, options)
+    assert [name for name, _ in sent(vendors)] == ["beep_chunk_000.mp3", "beep_chunk_001.mp3"]
+
+
+@pytest.mark.parametrize(
+    ("link", "options_for", "form"),
+    [(*LINKS[0], "adts"), (*LINKS[1], "matroska"), (*LINKS[1], "au")],
+)
+async def test_a_kind_that_the_vendor_does_not_take_is_encoded(
+    store: VconStore, vendors: StandIn, link: Any, options_for: Any, form: str
+) -> None:
+    """By its content, whatever it is called."""
+    document = with_recording([])
+    body = base64.urlsafe_b64encode(streamed(form, 0.5)).decode()
+    document["dialog"][0].update(body=body, filename="call.wav", mediatype="audio/x-wav")
+    await after(link, store, document, options_for(vendors))
+    assert [name for name, _ in sent(vendors)] == ["call.mp3"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import subprocess
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,9 +14,9 @@ from pipeline.store import VconStore
 from tests.guests.scene import Later, canonical, connected
 from tests.integration.http_stand_in import StandIn
 from tests.integration.vendor_links_scene import CEILING_SECONDS, PROXIED, after, hearing
-from tests.integration.vendors_scene import INLINE
+from tests.integration.vendors_scene import INLINE, streamed
 
-audio, ffmpeg = Later("lib.audio"), Later("imageio_ffmpeg")
+audio = Later("lib.audio")
 openai_transcribe = Later("links.openai_transcribe")
 NO_RECORDING = b"neither sound nor picture"
 
@@ -30,13 +29,6 @@ async def store(redis_url: str) -> AsyncIterator[VconStore]:
         await close()
 
 
-def streamed(form: str, seconds: float) -> bytes:
-    """A tone, written to where nothing at its beginning can be changed afterwards."""
-    tone = ("-f", "lavfi", "-i", f"sine=duration={seconds}")
-    command = [ffmpeg.get_ffmpeg_exe(), "-v", "error", *tone, "-f", form, "-"]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout
-
-
 def with_content(content: bytes, **dialog: Any) -> dict[str, Any]:
     """A vCon with such a recording, which says nothing of its length but what is given here."""
     document = canonical(INLINE)
@@ -45,15 +37,20 @@ def with_content(content: bytes, **dialog: Any) -> dict[str, Any]:
     return document | {"dialog": [{**kept, "body": body, **dialog}]}
 
 
+def accepted(seconds: float | None = None, **changes: Any) -> Any:
+    """A vendor that takes these files."""
+    return audio.Accepted(frozenset({"webm", "matroska", "flac", "mp3"}), 2**24, seconds, **changes)
+
+
 @pytest.mark.parametrize("form", ["webm", "matroska", "flac"])
 def test_a_streamed_recording_is_measured_and_cut(form: str) -> None:
     """Where its length says that it must be."""
     content = streamed(form, 2.5)
     whole = (f"call.{form}", content)
-    assert audio.chunks(content, whole[0], 3, silence=None) == [whole]
-    parts = audio.chunks(content, whole[0], 1, silence=None)
+    assert audio.chunks(whole, accepted(3)) == [whole]
+    parts = audio.chunks(whole, accepted(1))
     assert [name for name, _ in parts] == [f"call_chunk_00{number}.mp3" for number in range(3)]
-    again = [len(audio.chunks(part, "part.mp3", 0.4, silence=None)) for _, part in parts]
+    again = [len(audio.chunks(part, accepted(0.4))) for part in parts]
     assert again == [3, 3, 2]
 
 
@@ -84,6 +81,6 @@ async def test_what_the_vcon_says_of_a_length_counts_where_nothing_else_does(
     document = with_content(NO_RECORDING, duration=2.5)
     options = hearing(vendors, max_chunk_duration=1)
     await store.put(document)
-    with pytest.raises(audio.AudioError, match="cannot be cut"):
+    with pytest.raises(audio.AudioError, match="cannot be converted"):
         await openai_transcribe.run(document["uuid"], "a_link", options)
     assert vendors.got == []

@@ -7,6 +7,7 @@ import base64
 import io
 import json
 import math
+import subprocess
 import wave
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from lib import fetching
-from tests.guests.scene import canonical
+from tests.guests.scene import Later, canonical
 from tests.integration.http_stand_in import StandIn, stand_in
 
 INLINE = "recording-inline-wav-0.4.0"
@@ -144,3 +145,10 @@ def with_recording(samples: list[int]) -> dict[str, Any]:
     del dialog["content_hash"]
     dialog["duration"] = len(samples) / 8000
     return document
+
+
+def streamed(form: str, seconds: float) -> bytes:
+    """A tone, written to where nothing at its beginning can be changed afterwards."""
+    tone = ("-f", "lavfi", "-i", f"sine=duration={seconds}")
+    command = [Later("imageio_ffmpeg").get_ffmpeg_exe(), "-v", "error", *tone, "-f", form, "-"]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout

@@ -49,6 +49,10 @@ def test_only_what_may_pass_is_repeated(error: Exception, repeated: bool) -> Non
     ("value", "seconds"),
     [
         ("7", 7.0),
+        ("3.5", 3.5),
+        ("0.25", 0.25),
+        ("1e9", 0.0),
+        ("nan", 0.0),
         (" 0 ", 0.0),
         ("Sat, 21 Nov 2026 12:00:30 GMT", 30.0),
         ("Sat, 21 Nov 2026 12:00:30 -0000", 30.0),

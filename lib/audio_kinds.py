@@ -1,0 +1,87 @@
+"""Which kind of file a recording is, told by its content, its media type or its name.
+
+Vendors go by the ending of a file's name, so each kind is named by the ending it usually has.
+"""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from lib.wav import is_wav
+
+_BY_TYPE = {
+    ending: types.split()
+    for ending, types in {
+        "wav": "audio/wav audio/x-wav audio/wave audio/vnd.wave audio/x-pn-wav",
+        "mp3": "audio/mpeg audio/mp3 audio/x-mp3 audio/mpeg3 audio/x-mpeg audio/x-mpeg-3 audio/mpa",
+        "m4a": "audio/mp4 audio/m4a audio/x-m4a audio/mp4a-latm",
+        "mp4": "video/mp4 application/mp4",
+        "aac": "audio/aac audio/x-aac audio/aacp audio/x-hx-aac-adts",
+        "ogg": "audio/ogg audio/x-ogg video/ogg application/ogg audio/vorbis audio/opus",
+        "webm": "audio/webm video/webm",
+        "mkv": "audio/x-matroska video/x-matroska",
+        "flac": "audio/flac audio/x-flac",
+        "amr": "audio/amr audio/amr-wb",
+        "3gp": "audio/3gpp video/3gpp audio/3gpp2",
+        "aiff": "audio/aiff audio/x-aiff",
+        "au": "audio/basic",
+        "gsm": "audio/gsm audio/x-gsm",
+        "wma": "audio/x-ms-wma",
+        "ul": "audio/pcmu audio/x-mulaw audio/mulaw",
+        "al": "audio/pcma audio/x-alaw audio/alaw",
+    }.items()
+}
+_ENDINGS = {name: ending for ending, names in _BY_TYPE.items() for name in names}
+_ALIASES = {"mpga": "mp3", "mpeg": "mp3", "oga": "ogg", "opus": "ogg", "aif": "aiff", "wave": "wav"}
+"""Other endings that files of these kinds have."""
+_KNOWN = frozenset(_BY_TYPE) | frozenset(_ALIASES)
+_BEGINNINGS = (
+    (b"fLaC", "flac"),
+    (b"OggS", "ogg"),
+    (b"ID3", "mp3"),
+    (b"#!AMR", "amr"),
+    (b".snd", "au"),
+    (b"FORM", "aiff"),
+)
+
+
+def kind_of(content: bytes, media_type: object, name: str) -> str | None:
+    """The kind of a recording; None when nothing tells it.
+
+    The content comes first, since names and media types are often wrong, then the media type
+    without its parameters, then the ending of the name.
+    """
+    given = str(media_type or "").partition(";")[0].strip().lower()
+    return _kind_of_content(content) or _ENDINGS.get(given) or _kind_of_name(name)
+
+
+def name_for(dialog: dict[str, Any], content: bytes, accepted: frozenset[str]) -> str:
+    """A name for a recording whose ending tells its kind, as the vendor spells it if it takes it.
+
+    `accepted` are the endings that the vendor takes. The name that the dialog gives is kept where
+    its ending is right already.
+    """
+    path = urlsplit(str(dialog.get("url") or "")).path
+    given = str(dialog.get("filename") or path.rpartition("/")[2])
+    kind = kind_of(content, dialog.get("mediatype"), given) or "wav"
+    stem, _, ending = given.rpartition(".")
+    if ending.lower() in accepted and _ALIASES.get(ending.lower(), ending.lower()) == kind:
+        return given
+    return f"{(stem if ending.lower() in _KNOWN else given) or 'recording'}.{kind}"
+
+
+def _kind_of_name(name: str) -> str | None:
+    ending = name.rpartition(".")[2].lower()
+    return _ALIASES.get(ending, ending) if ending in _KNOWN else None
+
+
+def _kind_of_content(content: bytes) -> str | None:
+    if is_wav(content):
+        return "wav"
+    if content[4:8] == b"ftyp":
+        return "3gp" if content[8:10] == b"3g" else "m4a"
+    if content[:4] == b"\x1a\x45\xdf\xa3":
+        return "webm" if b"webm" in content[:64] else "mkv"
+    if len(content) > 1 and content[0] == 0xFF and content[1] & 0xE0 == 0xE0:
+        # a frame of MPEG audio: layer bits of zero are AAC's
+        return "mp3" if content[1] & 0x06 else "aac"
+    return next((kind for start, kind in _BEGINNINGS if content.startswith(start)), None)
