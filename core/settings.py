@@ -134,6 +134,9 @@ class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings, WorkerSet
     dynamic_install: bool = Field(
         True, description="Install missing modules of config.yml (`pip_name`) when it is loaded."
     )
+    modules_upgrade: bool = Field(
+        True, description="Replace what is there when its `pip_name` has changed, at the start."
+    )
     modules_dir: Path = Field(Path(".modules"), description="Where they are installed.")
     redis_url: SecretStr | None = Field(
         None, description="Redis with JSON: redis://[user:password@]host:port/db."

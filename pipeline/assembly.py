@@ -23,7 +23,9 @@ def config_path(settings: Settings) -> Path:
 
 def installer(settings: Settings) -> Installer:
     """What installs missing modules, if it may."""
-    return Installer(settings.modules_dir, allowed=settings.dynamic_install)
+    return Installer(
+        settings.modules_dir, allowed=settings.dynamic_install, upgrade=settings.modules_upgrade
+    )
 
 
 def postgres_calls(settings: Settings) -> BoundedCalls:

@@ -4,6 +4,9 @@ The folder is the last place where modules are looked for, and everything that i
 ours and the folder's, is pinned: a guest's package never brings a second `redis` or `vcon`. pip
 installs what is missing beside the folder, and it is moved in when it is whole, metadata last: a
 process that dies meanwhile leaves nothing that could be taken for a package.
+
+A package that was installed for another specification than the configuration has now is replaced,
+in the same way: pip does not see it, and its files go when the new ones are whole.
 """
 
 import fcntl
@@ -13,11 +16,10 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +29,18 @@ from urllib.parse import urlsplit
 from core.errors import GuestError
 from core.logs import keep_secret, without_secrets
 from core.settings import environment
+from pipeline.installer_folder import (
+    differs,
+    hidden,
+    installed_in,
+    is_for_another,
+    is_hiding,
+    needs_in,
+    packages_of,
+    show_again,
+    site_packages,
+    take_in,
+)
 from pipeline.modules_missing import ROOMS, shown
 from pipeline.requirement import Requirement, git_variables
 
@@ -56,10 +70,14 @@ def look_anew() -> None:
 class Installer:
     """Installs into a folder of this Python's own below `folder`, if there is one and it may."""
 
-    def __init__(self, folder: Path | None, *, allowed: bool = True) -> None:
-        """What was installed there before can be imported from now on, also where that is all."""
+    def __init__(self, folder: Path | None, *, allowed: bool = True, upgrade: bool = True) -> None:
+        """What was installed there before can be imported from now on, also where that is all.
+
+        `upgrade`: whether what is there for another specification may be replaced.
+        """
         self._folder = folder and folder.absolute() / str(sys.implementation.cache_tag)
         self.allowed = allowed and self._folder is not None
+        self._upgrade = upgrade and self.allowed
         if self._folder is not None and self._folder.is_dir():
             self._open(self._folder)
 
@@ -76,8 +94,51 @@ class Installer:
         with self._locked(self._folder):
             self._open(self._folder)
             if not is_there():
-                self._install(wanted, self._folder)
+                self._install(wanted, self._folder, [])
                 self._open(self._folder)
+
+    def bring_up_to_date(self, module: str, wanted: Requirement, current: Collection[str]) -> None:
+        """Replace the package of a module that is there for another specification, if it may be.
+
+        `current` are the hashes of all specifications that the configuration has now. Modules that
+        were imported before stay as they are until a restart.
+
+        Raises:
+            GuestError: with what pip said last, without tokens, when what is there is not what is
+                asked for. Where it would do as well, that is only logged.
+        """
+        if not self._upgrade or self._folder is None or not self._folder.is_dir():
+            return
+        if not is_hiding(self._folder) and self._other(module, wanted, current) is None:
+            return
+        _learn_secrets(wanted)
+        with self._locked(self._folder):
+            if (other := self._other(module, wanted, current)) is not None:
+                self._replace(other, wanted, self._folder)
+                self._open(self._folder)
+
+    def packages_of(self, module: str) -> list[str]:
+        """The packages in the folder that a module may be of."""
+        return [] if self._folder is None else packages_of(self._folder, module)
+
+    def _other(
+        self, module: str, wanted: Requirement, current: Collection[str]
+    ) -> metadata.Distribution | None:
+        """The package in the folder that is there for another specification, if one is."""
+        assert self._folder is not None
+        names = [*packages_of(self._folder, module), *([wanted.name] if wanted.name else [])]
+        found = (installed_in(self._folder, name) for name in names)
+        known = (dist for dist in found if dist is not None)
+        return next((dist for dist in known if is_for_another(dist, wanted, current)), None)
+
+    def _replace(self, other: metadata.Distribution, wanted: Requirement, folder: Path) -> None:
+        try:
+            self._install(wanted, folder, [other])
+        except GuestError as error:
+            if differs(other, wanted):
+                raise
+            about = {"package": shown(wanted.text), "error": str(error)}
+            log.warning("module not looked for anew", extra=about)
 
     @contextmanager
     def _locked(self, folder: Path) -> Iterator[None]:
@@ -85,6 +146,7 @@ class Installer:
             folder.mkdir(parents=True, exist_ok=True)
             with (folder / ".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
+                show_again(folder)
                 yield
         except OSError as error:
             raise GuestError(f"MODULES_DIR: {error.strerror}: {error.filename or folder}") from None
@@ -98,24 +160,29 @@ class Installer:
             package = importlib.import_module(name)
             package.__path__ = extend_path(package.__path__, name)
 
-    def _install(self, wanted: Requirement, folder: Path) -> None:
+    def _install(
+        self, wanted: Requirement, folder: Path, replaced: list[metadata.Distribution]
+    ) -> None:
         began = time.monotonic()
         about = {"package": shown(wanted.text), "folder": str(folder)}
         log.info("installing a module", extra=about)
         for left in folder.glob(f"{_NEW}*"):  # by a process that died
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=_NEW, dir=folder) as new:
-            pins = Path(new) / "pins.txt"
-            pins.write_text("\n".join(_pins()))
-            pre = ("--pre",) if wanted.pre else ()
-            asked = ("--constraint", str(pins), *pre, wanted.without_credentials)
-            self._pip(wanted, "--prefix", new, *asked)
-            made = _site_packages(Path(new))
-            packages = [each.stem for one in made for each in one.glob("*.dist-info")]
-            for one in made:
-                _move_into(one, folder)
+            with hidden(replaced):
+                self._fetch(wanted, Path(new), replacing=bool(replaced))
+            made = site_packages(Path(new))
+            packages = [name for one in made for name in take_in(one, folder, wanted, replaced)]
         seconds = round(time.monotonic() - began, 1)
         log.info("module installed", extra={**about, "packages": packages, "seconds": seconds})
+
+    def _fetch(self, wanted: Requirement, new: Path, *, replacing: bool) -> None:
+        """Have pip install beside the folder; in place of another, what that needed may change."""
+        pins = _pins(self._folder) if replacing else _pins()
+        (new / "pins.txt").write_text("\n".join(pins))
+        pre = ("--pre",) if wanted.pre else ()
+        asked = ("--constraint", str(new / "pins.txt"), *pre, wanted.without_credentials)
+        self._pip(wanted, "--prefix", str(new), *asked)
 
     def _pip(self, wanted: Requirement, *arguments: str) -> None:
         command = [sys.executable, "-P", "-m", "pip", "install", *_QUIET, *_PLAIN, *arguments]
@@ -143,28 +210,16 @@ class Installer:
             raise GuestError(f"installing {shown(wanted.text)} failed: {said}")
 
 
-def _pins() -> list[str]:
-    """Every package that can be imported now, in exactly this version."""
-    found = {dist.name: dist.version for dist in metadata.distributions() if dist.name}
-    return [f"{name}=={version}" for name, version in sorted(found.items())]
+def _pins(loose: Path | None = None) -> list[str]:
+    """Every package that can be imported now, in exactly this version; so not in a `loose` folder.
 
-
-def _site_packages(prefix: Path) -> set[Path]:
-    """Where pip puts modules below a prefix: one folder, on some systems two."""
-    scheme = sysconfig.get_preferred_scheme("prefix")
-    bases = {"base": str(prefix), "platbase": str(prefix)}
-    folders = {Path(sysconfig.get_path(kind, scheme, bases)) for kind in ("purelib", "platlib")}
-    return {folder for folder in folders if folder.is_dir()}
-
-
-def _move_into(source: Path, target: Path) -> None:
-    """Move what is in one folder into another: folders are merged, files replaced."""
-    for entry in sorted(source.iterdir(), key=lambda each: each.suffix == ".dist-info"):
-        there = target / entry.name
-        if entry.is_dir() and there.is_dir():
-            _move_into(entry, there)
-        else:
-            entry.replace(there)
+    There only what was asked for is pinned, and what it needs may be any version that it takes.
+    """
+    path = [each for each in sys.path if each != str(loose)]
+    dists = metadata.distributions(path=path)
+    found = {dist.name: dist.version for dist in dists if dist.name}
+    pins = [f"{name}=={version}" for name, version in sorted(found.items())]
+    return pins + (needs_in(loose) if loose else [])
 
 
 def _learn_secrets(wanted: Requirement) -> None:

@@ -4,7 +4,7 @@ Everything is imported at load, never in the middle of a vCon, and only for enab
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,11 +96,13 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Guests:
         ConfigurationError: with every problem, its path, and the chains that want the guest.
     """
     look_anew()
-    loader = _Loader(installer, strict=config.strict)
+    wanted = _wanted(config)
+    pip_names = [spec.pip_name for _, spec in wanted if spec.pip_name]
+    loader = _Loader(installer, pip_names, strict=config.strict)
     loaded: dict[str, dict[GuestSpec, Any]] = {section: {} for section in loader.sections}
     problems: defaultdict[str, list[str]] = defaultdict(list)
     notes: list[str] = []
-    for (section, spec), chains in _wanted(config).items():
+    for (section, spec), chains in wanted.items():
         try:
             loaded[section][spec] = loader.sections[section](spec)
             notes += [f"{section}.{spec.name}.{each}" for each in loader.notes_on(spec)]
@@ -152,8 +154,10 @@ def _with_chains(text: str, chains: list[str]) -> str:
 class _Loader:
     """Loads guests; within one load a module that is missing or fails is tried once."""
 
-    def __init__(self, installer: Installer, *, strict: bool = False) -> None:
-        self._modules = Modules(installer)
+    def __init__(
+        self, installer: Installer, pip_names: Iterable[str] = (), *, strict: bool = False
+    ) -> None:
+        self._modules = Modules(installer, pip_names)
         self._strict = strict
         self._notes: dict[GuestSpec, list[str]] = {}
         self.sections: dict[str, Callable[[Any], Any]] = {

@@ -1,9 +1,10 @@
 """Importing the modules that a configuration names, and installing those that are not there."""
 
+import contextlib
 import importlib.util
-import json
 import logging
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -11,18 +12,24 @@ from types import ModuleType
 from core.errors import GuestError
 from pipeline.config import GuestSpec
 from pipeline.installer import Installer
+from pipeline.installer_folder import differs, hashed, packages_elsewhere
 from pipeline.modules_missing import explain_missing
-from pipeline.requirement import Requirement, difference, is_ours, read, to_install
+from pipeline.requirement import Requirement, is_ours, read, to_install
 
 log = logging.getLogger(__name__)
+
+_HINT = (
+    "restart the service to have it replaced, where DYNAMIC_INSTALL and MODULES_UPGRADE allow it"
+)
 
 
 class Modules:
     """The modules of one load: each is imported, and missed, once."""
 
-    def __init__(self, installer: Installer) -> None:
-        """`installer` brings what is missing, if it may."""
+    def __init__(self, installer: Installer, pip_names: Iterable[str] = ()) -> None:
+        """`installer` brings what is missing, if it may; `pip_names` are all configured ones."""
         self._installer = installer
+        self._current = {each for name in pip_names if (each := _specification(name))}
         self._known: dict[tuple[str, str | None], ModuleType | GuestError] = {}
 
     def get(self, spec: GuestSpec) -> ModuleType:
@@ -49,10 +56,37 @@ class Modules:
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             return GuestError(f"importing {spec.module} fails: {reason}")
         if wanted or not is_ours(spec.module):
-            _tell_version(spec.module, wanted)
+            self._tell_version(spec.module, wanted)
         return module
 
+    def _tell_version(self, module: str, wanted: Requirement | None) -> None:
+        dist = self._distribution(module, wanted)
+        if dist is None:
+            log.info("module imported", extra={"guest_module": module})
+            return
+        about = {"guest_module": module, "package": dist.name, "version": dist.version}
+        log.info("module imported", extra=about)
+        if wanted and (other := differs(dist, wanted)):
+            log.warning(
+                "module in another version", extra={**about, "reason": other, "hint": _HINT}
+            )
+
+    def _distribution(
+        self, module: str, wanted: Requirement | None
+    ) -> metadata.Distribution | None:
+        names = [wanted.name] if wanted and wanted.name else []
+        names += self._installer.packages_of(module)
+        root = module.partition(".")[0]
+        if not names and not is_ours(root) and _is_installed(root):
+            names += packages_elsewhere(root)
+        for name in names:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                return metadata.distribution(name)
+        return None
+
     def _imported(self, spec: GuestSpec) -> ModuleType:
+        if spec.pip_name and spec.module not in sys.modules:
+            self._installer.bring_up_to_date(spec.module, read(spec.pip_name), self._current)
         try:
             return importlib.import_module(spec.module)
         except ModuleNotFoundError as error:
@@ -69,6 +103,13 @@ class Modules:
             raise GuestError(f"{explain_missing(spec, error)}, though that was installed") from None
 
 
+def _specification(pip_name: str) -> str | None:
+    try:
+        return hashed(read(pip_name))
+    except GuestError:  # it is told where it is wanted
+        return None
+
+
 def _is_there(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
@@ -76,34 +117,8 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def _tell_version(module: str, wanted: Requirement | None) -> None:
-    dist = _distribution(module, wanted)
-    if dist is None:
-        log.info("module imported", extra={"guest_module": module})
-        return
-    about = {"guest_module": module, "package": dist.name, "version": dist.version}
-    log.info("module imported", extra=about)
-    origin = json.loads(dist.read_text("direct_url.json") or "{}")
-    if wanted and (other := difference(wanted, dist.name, dist.version, origin)):
-        hint = "remove it, or empty MODULES_DIR, to have it installed anew"
-        log.warning("module in another version", extra={**about, "reason": other, "hint": hint})
-
-
 def _is_installed(root: str) -> bool:
     """Whether it lies beside records of packages; to look through all of them takes a second."""
     module = sys.modules.get(root)
     places = list(getattr(module, "__path__", ())) or [getattr(module, "__file__", None)]
     return any(any(Path(place).parent.glob("*.dist-info")) for place in places if place)
-
-
-def _distribution(module: str, wanted: Requirement | None) -> metadata.Distribution | None:
-    names = [wanted.name] if wanted and wanted.name else []
-    root = module.partition(".")[0]
-    if not is_ours(root) and _is_installed(root):  # many have a part of a room of ours
-        names += metadata.packages_distributions().get(root, [])
-    for name in names:
-        try:
-            return metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return None

@@ -62,7 +62,8 @@ ONLY_IMPORTERS: dict[str, str] = {
     "sqlite3": r"flowlang/connections/sqlite/.*",
     "jsonschema": r"flowlang/connections/configuration\.py",
     "setuptools": r"flowlang/setup\.py",
-    "packaging": r"flowlang/connections/dependencies\.py|pipeline/requirement\.py",
+    "packaging": r"flowlang/connections/dependencies\.py"
+    r"|pipeline/(requirement|installer_folder)\.py",
 }
 """The service's files that may import a library; each outside thing has its own."""
 
