@@ -11,6 +11,11 @@ class WorkerSettings(BaseModel):
         ge=1,
         description="Most processes, beside the workers, for vCons that may have killed a worker.",
     )
+    max_abandoned_calls: int = Field(
+        100,
+        ge=1,
+        description="Plugin calls that run on after their time; at so many the worker is replaced.",
+    )
     suspect_wait: float = Field(
         30.0,
         gt=0,

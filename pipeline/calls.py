@@ -4,8 +4,9 @@ import asyncio
 import contextvars
 import logging
 import random
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
 from typing import Any
 
@@ -23,6 +24,7 @@ from pipeline.plugin_errors import (
     contained_async,
     describe,
 )
+from pipeline.plugin_tasks import Leftovers, contain_tasks
 from pipeline.redis_failures import Failures, counted
 
 log = logging.getLogger(__name__)
@@ -34,13 +36,10 @@ FLAPS = 5
 """How often a failure is put down to a Redis that went away and is back when asked."""
 MOST_DOUBLINGS = 6
 """The pause between repetitions doubles so often at most."""
+MOST_LEFT = 100
+"""How many calls that were given up may still run."""
 CANCEL_GRACE = 1.0
 """Seconds that an async plugin has to end after it was cancelled; then it is left behind."""
-
-
-def _contained_with_loop(*work: Any) -> Any:
-    thread_loops.provide()
-    return contained(*work)
 
 
 async def _at_once() -> None:
@@ -50,12 +49,24 @@ async def _at_once() -> None:
 class GuestCalls:
     """Calls links, storages and tracers, and is patient with them."""
 
-    def __init__(self, threads: int, connection: RedisConnection) -> None:
-        """`threads`: how many sync guests run at once."""
+    def __init__(
+        self,
+        threads: int,
+        connection: RedisConnection,
+        most_left: int = MOST_LEFT,
+        too_many: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`threads`: how many sync plugins run at once.
+
+        `too_many` is called when `most_left` calls that were given up still run.
+        """
+        self._most_left = most_left
+        self._too_many = too_many
         self._threads = threads
         self._pool = self._fresh_pool()
         self._connection = connection
-        self._left: set[asyncio.Task[Any]] = set()
+        self._left: set[asyncio.Task[Any] | Future[Any]] = set()
+        self._leftovers = Leftovers()
 
     def _fresh_pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._threads, thread_name_prefix="guest")
@@ -101,7 +112,8 @@ class GuestCalls:
         self, coroutine: Coroutine[Any, Any, Any], call: PluginCall, context: Context, who: Plugin
     ) -> Any:
         """Run a plugin as a task of its own, which starts at once."""
-        loop = asyncio.get_running_loop()
+        loop, threads = asyncio.get_running_loop(), threading.active_count()
+        contain_tasks(loop)
         task = asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
         try:
             if not task.done():
@@ -112,33 +124,51 @@ class GuestCalls:
             if not task.done():
                 self._leave_task(task, call, who)
             raise
+        self._leftovers.of_tasks(call.tasks, who)
+        self._leftovers.of_threads(threads, who)
         if task.cancelled():
             raise PluginError("CancelledError: was cancelled from within")
         return task.result()
 
     def _leave_task(self, task: asyncio.Task[Any], call: PluginCall, who: Plugin) -> None:
-        call.abandoned = True
-        self._left.add(task)
-        task.add_done_callback(self._came_back)
         log.warning("plugin ignores its cancellation; left behind", extra=dict(who))
+        self._leave(task, call)
 
-    def _came_back(self, task: asyncio.Task[Any]) -> None:
-        self._left.discard(task)
-        if not task.cancelled():
-            task.exception()  # else its destruction would be logged
+    def _leave(self, job: asyncio.Task[Any] | Future[Any], call: PluginCall) -> None:
+        call.abandoned = True
+        self._left.add(job)
+        job.add_done_callback(self._came_back)
+        if len(self._left) >= self._most_left:
+            self._too_many()
+
+    def _came_back(self, job: asyncio.Task[Any] | Future[Any]) -> None:
+        self._left.discard(job)
+        if not job.cancelled():
+            job.exception()  # else its destruction would be logged
 
     async def _in_thread(
         self, work: tuple[Any, ...], call: PluginCall, context: Context, who: Plugin
     ) -> Any:
-        job = self._pool.submit(context.run, _contained_with_loop, *work)
+        job = self._pool.submit(context.run, self._watched, *work)
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
             call.abandoned = True
             if job.running():
-                log.warning("thread of a plugin left behind", extra=dict(who))
+                log.warning("plugin left behind in its thread", extra=dict(who))
                 self._leave_behind()
+                self._leave(job, call)
             raise
+
+    def _watched(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], who: Plugin
+    ) -> Any:
+        thread_loops.provide()
+        threads = threading.active_count()
+        try:
+            return contained(function, arguments, who)
+        finally:
+            self._leftovers.of_threads(threads, who)
 
     def _leave_behind(self) -> None:
         """A thread that hangs stays behind with its pool, so that it takes nobody's place."""

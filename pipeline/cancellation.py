@@ -5,6 +5,7 @@ on a channel to whoever runs it now. A message may come before the run it is abo
 reply takes its time; so what was heard last is remembered.
 """
 
+import asyncio
 import contextlib
 from collections import deque
 
@@ -13,6 +14,8 @@ from pipeline import keys
 from pipeline.connection import RedisConnection
 from pipeline.live_run import LiveRun
 
+LISTEN_PAUSE = 0.1
+"""Seconds before listening again: Redis may refuse only that, such as for want of clients."""
 REMEMBERED = 1000
 """Far more cancellations than are told while one claim is on its way."""
 
@@ -32,6 +35,7 @@ class Cancellations:
             with contextlib.suppress(UnavailableError):
                 async for run_id in self._connection.messages(keys.CANCEL_CHANNEL):
                     await self._hear(run_id)
+            await asyncio.sleep(LISTEN_PAUSE)
             await self._connection.wait_until_reachable()
 
     def enter(self, live: LiveRun) -> None:

@@ -35,6 +35,9 @@ MAX_CONNECTIONS = 10_000
 REPLY_SECONDS = 10.0
 """After so many seconds without all replies of a batch, Redis counts as away."""
 
+LOADS = 3
+"""How often a script is given to Redis for one call of it."""
+
 CommandRefused = ResponseError
 """Redis answered with an error of its own: an unknown command, a wrong type, no permission."""
 
@@ -90,12 +93,13 @@ class RedisConnection:
         Raises:
             UnavailableError: when Redis cannot be reached.
         """
-        while True:
+        for _ in range(LOADS):
             sha = self._shas.get(name) or await self._load(name)
             try:
                 return await self.command("EVALSHA", sha, 0, *arguments)
             except NoScriptError:  # Redis was restarted or flushed
                 self._shas.pop(name, None)
+        raise _forgetful()
 
     def script_from_thread(self, name: str, *arguments: Any) -> Reply:
         """The same for a link or storage that runs in a thread; waits for the reply.
@@ -103,12 +107,13 @@ class RedisConnection:
         Raises:
             UnavailableError: when Redis cannot be reached.
         """
-        while True:
+        for _ in range(LOADS):
             sha = self._shas.get(name) or self._load_from_thread(name)
             try:
                 return self.command_from_thread("EVALSHA", sha, 0, *arguments)
             except NoScriptError:
                 self._shas.pop(name, None)
+        raise _forgetful()
 
     def _load_from_thread(self, name: str) -> str:
         sha = str(self.command_from_thread("SCRIPT", "LOAD", self._scripts[name]))
@@ -222,6 +227,10 @@ class RedisConnection:
         await self.asynchronous.aclose()
         self._threads.close()
         self.sync.close()
+
+
+def _forgetful() -> UnavailableError:
+    return UnavailableError("Redis does not keep the scripts that it is given")
 
 
 async def _noted(reply: asyncio.Future[Reply]) -> Reply:

@@ -9,6 +9,7 @@ each call whether it would wait, and each time the thread lets go of the interpr
 back: with many threads that costs more than all the rest.
 """
 
+import os
 import socket
 import struct
 import threading
@@ -37,7 +38,7 @@ class ThreadConnections:
             OSError: when Redis cannot be reached.
         """
         connection = getattr(self._mine, "connection", None)
-        if connection is not None:
+        if connection is not None and self._mine.process == os.getpid():
             try:
                 return _exchange(connection, packed)
             except AWAY:
@@ -47,6 +48,7 @@ class ThreadConnections:
                 raise
         else:
             connection = self._mine.connection = self._pool.make_connection()
+            self._mine.process = os.getpid()  # one that forks must not use its parent's
             connection.register_connect_callback(self._connected)  # type: ignore[no-untyped-call]
             self._all.append(connection)
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Iterable, Sequence
 
 from core.errors import UnavailableError
@@ -9,6 +10,8 @@ from pipeline.connection import CommandRefused, RedisConnection
 
 BLOCK_SECONDS = 5.0
 """How long one blocking command lasts; short enough to notice a dead connection."""
+PAUSE_MIN, PAUSE_MAX = 0.1, 5.0
+"""Seconds between two blocking commands that Redis refuses."""
 
 
 class ListWatch:
@@ -59,15 +62,25 @@ class ListWatch:
                 await self._fired.wait()
 
     async def _watch(self, name: str) -> None:
-        # when Redis is away the worker's own next claim finds out and waits for it
+        pause = PAUSE_MIN
+        while not await self._has_element(name):
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads commands
+            pause = min(pause * 2, PAUSE_MAX)
+        self._fired.set()
+
+    async def _has_element(self, name: str) -> bool:
+        """Block until the list has an element; False when Redis refuses to block.
+
+        Without memory Redis refuses at once, as it does for a key of another type: the worker then
+        looks into its lists after each pause, and its own claim finds out if Redis is away.
+        """
         try:
             while not await self._connection.wait_for_element(name, BLOCK_SECONDS):
                 pass
-        except CommandRefused:  # a key of another type by now; the worker's next claim tells
-            await asyncio.sleep(BLOCK_SECONDS)
-        except UnavailableError:
-            pass
-        self._fired.set()
+        except (UnavailableError, CommandRefused):
+            self._fired.set()
+            return False
+        return True
 
     def close(self) -> None:
         """Stop watching."""

@@ -1,10 +1,12 @@
 """A run while it runs, and its journal: what `GetRun` shows and what a take-over goes on from."""
 
+import asyncio
 import logging
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakSet
 
 import orjson
 
@@ -111,6 +113,8 @@ class PluginCall:
     """One call of a plugin; `abandoned` when its result is not waited for any more."""
 
     abandoned: bool = False
+    tasks: WeakSet[asyncio.Task[Any]] = field(default_factory=WeakSet)
+    """The tasks that it has started."""
 
 
 current_call: ContextVar[PluginCall | None] = ContextVar("current_call", default=None)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from core.errors import ConflictError, UnavailableError, UnknownNameError
 from pipeline import keys
+from pipeline.cancellation import LISTEN_PAUSE
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.idempotency import RunRequest, run_of
@@ -56,6 +57,7 @@ class Runs:
                     self._listening.set()
                     self._wake(run_id)
             self._listening.clear()
+            await asyncio.sleep(LISTEN_PAUSE)
             await self._connection.wait_until_reachable()
 
     def _wake(self, run_id: str) -> None:

@@ -57,7 +57,8 @@ class WorkerProcess:
         self._reloading = asyncio.Lock()
         self._connection = redis = redis_connection(settings)
         queues = build_queues(settings, redis)
-        self._calls = GuestCalls(settings.conserver_vcon_concurrency * 2, redis)
+        self._overgrown = asyncio.Event()
+        self._calls = self._plugin_calls(settings)
         self._readers = GuestCalls(READERS, redis)
         self._finder = VconFinder(
             *(self._configuration, VconStore(redis), self._readers, settings.vcon_redis_expiry),
@@ -74,17 +75,35 @@ class WorkerProcess:
             patience=2 * settings.suspect_wait if for_suspects else None,
         )
 
+    def _plugin_calls(self, settings: Settings) -> GuestCalls:
+        threads = settings.conserver_vcon_concurrency * 2
+        bounds = settings.max_abandoned_calls, self._overgrown.set
+        return GuestCalls(threads, self._connection, *bounds)
+
     def _load(self) -> Configuration:
         return configurations.load(self._path, environment(), self._installer, self._strict)
 
     async def run(self) -> None:
-        """Work until stopped; waits for Redis when it is away."""
+        """Work until stopped; waits for Redis when it is away.
+
+        Also ends when plugins have left too much running. What runs then is ended by `stop`, and
+        the supervisor starts another worker.
+        """
         await self._connection.insist(lambda: in_own_thread(self._lease.start))
         looking = asyncio.create_task(self._connections.look_after())
+        working = asyncio.create_task(self._worker.run())
+        leaving = asyncio.create_task(_until(self._overgrown))
         try:
-            await self._worker.run()
+            await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+            else:
+                log.error("worker ends: too many calls of plugins were left running")
         finally:
             looking.cancel()
+            leaving.cancel()
+            if not self._overgrown.is_set():
+                working.cancel()
 
     async def reload(self) -> None:
         """Go by the file as it is now; the service has found it good."""
