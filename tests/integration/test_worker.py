@@ -559,7 +559,7 @@ async def test_suspects_hold_up_nothing_and_run_one_at_a_time(scene: Scene):
     fresh = await scene.feed("in", count=5)
     await scene.start(quick, "two", concurrency=2)
     await scene.start(slow, "three", concurrency=3, patience=PATIENCE)
-    assert [(await scene.ended()).claim.vcon_uuid for _ in fresh] == fresh
+    assert {(await scene.ended()).claim.vcon_uuid for _ in fresh} == set(fresh)
     assert (await gate.arrival(), gate.inside) == (suspects[0], 1)
     gate.most = 0
     gate.open.set()
