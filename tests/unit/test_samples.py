@@ -82,3 +82,14 @@ def test_the_readme_lists_every_sample_and_nothing_else():
     readme = (FOLDER / "README.md").read_text("utf-8")
     listed = re.findall(r"^\| `([^`]+)\.json`", readme, re.MULTILINE)
     assert sorted(listed) == sorted(SAMPLES)
+
+
+def test_every_maker_is_in_the_readme_of_the_makers():
+    """By its name, or by that of its family; nothing else is in the folder."""
+    makers = FOLDER / "makers"
+    told = re.findall(r"`([a-z0-9.*-]+)`", (makers / "README.md").read_text("utf-8"))
+    families = tuple(name.rstrip("*") for name in told if name.endswith("*"))
+    names = [path.stem for path in makers.glob("*.json")]
+    assert len(names) >= 30
+    assert [name for name in names if name not in told and not name.startswith(families)] == []
+    assert {path.suffix for path in makers.iterdir()} == {".json", ".md"}
