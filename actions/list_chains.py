@@ -20,6 +20,5 @@ class ListChains(ActionRunner):
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
         chains = await client.pipeline.chains()
-        return ActionResponse(
-            status_code=200, fields={"chains": [chain.model_dump() for chain in chains]}
-        )
+        shown = [chain.model_dump(exclude_defaults=True) for chain in chains]  # errors, if any
+        return ActionResponse(status_code=200, fields={"chains": shown})

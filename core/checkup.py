@@ -33,12 +33,15 @@ from pipeline.assembly import config_path, installer, redis_connection
 from pipeline.config import PipelineConfig
 from pipeline.configuration import keep_secrets, prepared
 from pipeline.connection import CommandRefused
+from pipeline.list_states import state_of
+from pipeline.lists import lists_of
 from pipeline.unread_lists import unread_at_a_glance
 
 type Look = Callable[[], Awaitable[list[str]]]
 
 SECONDS = 15.0
 """How long one check may take that waits for a server."""
+REMEDY = "another program uses this name: rename or remove its key, or choose another name"
 
 
 PLUGINS = "guests"
@@ -174,6 +177,8 @@ async def _redis(settings: Settings, file: _File) -> list[str]:
         await redis.command("PING")
         await redis.command("JSON.GET", "pc:no-such-key")
         left = await unread_at_a_glance(redis, file.config) if file.config else {}
+        lists = lists_of(file.config).all if file.config else []
+        state = await state_of(redis, lists, settings.vcon_sorted_set_name)
     except UnavailableError as error:
         msg = f"{where}: {error}; does it run there, and does it let this user in?"
         raise UnavailableError(msg) from None
@@ -183,6 +188,8 @@ async def _redis(settings: Settings, file: _File) -> list[str]:
         raise UnavailableError(f"{where}: {why}") from None
     finally:
         await redis.close()
+    if state.unusable:
+        raise ConfigurationError([f"{where}: {each}; {REMEDY}" for each in state.unusable.values()])
     told = f"{_server(settings.redis_url.get_secret_value())} answers, and has JSON"
     return [
         told,

@@ -8,7 +8,7 @@ What happens thousands of times a second is an `Outcomes` or a `Tally`, fed on t
 `docs/metrics.md` names every metric.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import override
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -73,6 +73,13 @@ def _gauge(name: str, what: str, *labels: str) -> Gauge:
     return Gauge(f"patchcord_{name}", what, labels, registry=REGISTRY)
 
 
+def show(gauge: Gauge, values: Mapping[str, float]) -> None:
+    """Let a gauge with one label have these values, by the label's, and no others."""
+    gauge.clear()
+    for label, value in values.items():
+        gauge.labels(label).set(value)
+
+
 # Requests
 
 REQUESTS = Requests()
@@ -135,6 +142,9 @@ SUSPECTS_DEPTH = _gauge(
 )
 EGRESS_DEPTH = _gauge("egress_depth", "vCons that wait in an egress list.", "list")
 DEAD_LETTERS = _gauge("dead_letters", "vCons in a dead-letter list.", "list")
+UNUSABLE_KEYS = _gauge(
+    "unusable_keys", "1 for a key in Redis that has a type this service cannot use.", "key"
+)
 UNREAD_DEPTH = _gauge("unread_depth", "Ids left in a list that no chain reads.", "list")
 """The one label that is not from the configuration; the 100 longest lists have one."""
 REDIS_LOSSES = _counter("redis_losses", "Times that Redis has come back without its data.")

@@ -48,4 +48,9 @@ def redis_connection(settings: Settings) -> RedisConnection:
 
 def build_queues(settings: Settings, redis: RedisConnection) -> Queues:
     """The queue scripts with the settings' times to live."""
-    return Queues(redis, run_expiry=settings.run_expiry, vcon_expiry=settings.vcon_redis_expiry)
+    return Queues(
+        redis,
+        run_expiry=settings.run_expiry,
+        vcon_expiry=settings.vcon_redis_expiry,
+        sorted_set=settings.vcon_sorted_set_name,
+    )

@@ -1,19 +1,24 @@
 """How full the lists are, for `/metrics`: read when somebody asks."""
 
 import asyncio
+import contextlib
+import math
 
-from core.errors import UnavailableError
+from core.errors import UnavailableError, UnusableKeyError
 from core.metrics import (
     DEAD_LETTERS,
     EGRESS_DEPTH,
     INGRESS_DEPTH,
     RUN_HISTORY_WAITING,
     SUSPECTS_DEPTH,
+    UNUSABLE_KEYS,
     VCONS_IN_FLIGHT,
+    show,
 )
 from pipeline import keys
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
+from pipeline.list_states import RedisState, state_of
 from pipeline.lists import lists_of
 
 PATIENCE = 1.0
@@ -23,36 +28,44 @@ PATIENCE = 1.0
 class Depths:
     """Reads the length of every list of the configuration in one round trip."""
 
-    def __init__(self, connection: RedisConnection, configuration: Configuration) -> None:
-        """Redis is the same for all replicas, so each of them says the same."""
+    def __init__(
+        self,
+        connection: RedisConnection,
+        configuration: Configuration,
+        sorted_set: str = "vcons",
+    ) -> None:
+        """Redis is the same for all replicas, so each of them says the same.
+
+        `sorted_set`: the name of the one with all vCons.
+        """
         self._connection = connection
         self._configuration = configuration
+        self._sorted_set = sorted_set
 
     async def look(self) -> None:
-        """Set the gauges; without Redis they say nothing."""
+        """Set the gauges; without Redis they say nothing, nor of a key that cannot be used."""
         lists = lists_of(self._configuration.config)
-        gauges = (
-            (INGRESS_DEPTH, {name: name for name in lists.ingress}),
-            (SUSPECTS_DEPTH, {keys.suspects(name): name for name in lists.ingress}),
-            (EGRESS_DEPTH, {name: name for name in lists.handed_out}),
-            (DEAD_LETTERS, {name: name for name in lists.dead}),
-        )
-        keys_read = [key for _, names in gauges for key in names]
-        lengths: dict[str, float] = {}
-        running = history = float("nan")
-        try:
+        state = RedisState({}, {})
+        running = history = math.nan
+        with contextlib.suppress(UnavailableError, TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                running, history, *found = await asyncio.gather(
-                    self._connection.command("HLEN", keys.LOCKS),
-                    self._connection.command("LLEN", keys.HISTORY),
-                    *(self._connection.command("LLEN", name) for name in keys_read),
+                state, running, history = await asyncio.gather(
+                    state_of(self._connection, lists.all, self._sorted_set),
+                    self._number("HLEN", keys.LOCKS),
+                    self._number("LLEN", keys.HISTORY),
                 )
-            lengths = dict(zip(keys_read, found, strict=True))
-        except (UnavailableError, TimeoutError):
-            pass
         VCONS_IN_FLIGHT.set(running)
         RUN_HISTORY_WAITING.set(history)
-        for gauge, names in gauges:
-            gauge.clear()
-            for key, name in names.items() if lengths else ():
-                gauge.labels(name).set(lengths[key])
+        usable = {name: each for name, each in state.lists.items() if not each.error}
+        show(INGRESS_DEPTH, {name: usable[name].depth for name in lists.ingress if name in usable})
+        suspects = {name: usable[name].suspects for name in lists.ingress if name in usable}
+        show(SUSPECTS_DEPTH, suspects)
+        show(EGRESS_DEPTH, {n: usable[n].depth for n in lists.handed_out if n in usable})
+        show(DEAD_LETTERS, {name: usable[name].depth for name in lists.dead if name in usable})
+        show(UNUSABLE_KEYS, dict.fromkeys(state.unusable, 1))
+
+    async def _number(self, command: str, key: str) -> float:
+        try:
+            return float(await self._connection.command(command, key))
+        except UnusableKeyError:
+            return math.nan

@@ -1,8 +1,10 @@
 """Reading egress lists: uuids are lent out, and come back unless their reader acknowledges them."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from core.errors import UnusableKeyError
 from pipeline import keys
 from pipeline.connection import RedisConnection
 
@@ -35,8 +37,9 @@ class Egress:
         that a chain reads by now or that are configured no longer.
         """
         for name in await self._connection.command("SMEMBERS", keys.LENDERS):
-            while (await self._lend(name, 0, 0))[0] == CHUNK:
-                pass
+            with contextlib.suppress(UnusableKeyError):
+                while (await self._lend(name, 0, 0))[0] == CHUNK:
+                    pass
 
     async def acknowledge(self, name: str, vcon_uuids: Sequence[str]) -> int:
         """The reader has them; how many of them were lent out until now."""

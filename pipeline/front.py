@@ -42,6 +42,7 @@ from pipeline.runs import Runs
 from pipeline.service import PipelineService
 from pipeline.store import VconStore
 from pipeline.unread_lists import UnreadLists
+from pipeline.unusable_keys import UNUSABLE_SECONDS, UnusableKeys
 
 THREADS = 8
 RESCUES = 3
@@ -85,7 +86,9 @@ class PipelineFront:
         self._calls = GuestCalls(THREADS, self.connection)
         self._records_calls = postgres_calls(settings)
         self._archive = RunArchive(history, self._records_calls)
-        self.depths = Depths(self.connection, self._configuration)
+        sorted_set = settings.vcon_sorted_set_name
+        self.depths = Depths(self.connection, self._configuration, sorted_set)
+        self._unusable = UnusableKeys(self.connection, self._configuration, sorted_set)
         self._changed = changed
         self._partners = Partners(
             self._configuration, self.connection, records, self._records_calls
@@ -147,6 +150,7 @@ class PipelineFront:
             RunOutbox(redis, self._archive.write_runs, settings.run_history_limit).run(),
             every(IDENTITY_SECONDS, RedisIdentity(redis).look),
             every(UNREAD_SECONDS, UnreadLists(redis, self._configuration, UNREAD_SECONDS).look),
+            every(UNUSABLE_SECONDS, self._unusable.look),
             every(settings.lease_seconds / RESCUES, rescuer.round),
             every(settings.sweep_interval, self._sweep),
             every(interval, replayer.round),
@@ -173,7 +177,8 @@ class PipelineFront:
         The next one will want the copy of the configuration.
         """
         await in_own_thread(self.snapshot.restore)
-        await self.connection.insist(lambda: self._queues.bury(worker_id))
+        with contextlib.suppress(CommandRefused):  # the next rescue tries again
+            await self.connection.insist(lambda: self._queues.bury(worker_id))
 
     async def suspects(self) -> int:
         """How many vCons wait for a process of their own; 0 while Redis is away."""

@@ -1,15 +1,17 @@
 """What must be done now and then. Every replica does it; doing it twice changes nothing."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from core.errors import UnavailableError
+from core.errors import UnavailableError, UnusableKeyError
 from pipeline import keys
 from pipeline.catalogue import Catalogue
 from pipeline.connection import CommandRefused, RedisConnection
 from pipeline.egress import Egress
 from pipeline.lists import Lists
+from pipeline.once import Once
 from pipeline.queues import Queues
 
 log = logging.getLogger(__name__)
@@ -22,13 +24,16 @@ KEEPS_EVERYTHING = {"appendfsync": "always", "appendonly": "yes", "maxmemory-pol
 
 async def every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
     """Do a chore now and every so many seconds, until cancelled; a failure waits for the next."""
+    told = Once()
     while True:
         try:
             await chore()
+            told = Once()
         except UnavailableError as error:
             log.debug("housekeeping waits", extra={"cause": str(error)})
         except CommandRefused as error:  # such as a write when Redis has no memory left
-            log.warning("Redis refuses housekeeping", extra={"cause": str(error)})
+            if told.first(str(error)):
+                log.warning("Redis refuses housekeeping", extra={"error": str(error)})
         except asyncio.CancelledError:
             raise
         except BaseException:
@@ -39,10 +44,21 @@ async def every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
 async def rescue_the_dead(queues: Queues) -> None:
     """Give back what workers without a lease still hold."""
     for worker in await queues.workers():
-        if (count := await queues.rescue(worker)) > 0:
-            log.warning(
-                "gave back what a dead worker held", extra={"dead_worker": worker, "vcons": count}
-            )
+        with contextlib.suppress(UnusableKeyError):  # it holds the others up no less
+            await _rescue(queues, worker)
+
+
+async def _rescue(queues: Queues, worker: str) -> None:
+    if (count := await queues.rescue(worker)) > 0:
+        log.warning(
+            "gave back what a dead worker held", extra={"dead_worker": worker, "vcons": count}
+        )
+
+
+async def if_usable(step: Awaitable[None]) -> None:
+    """Leave out what a key of another type prevents; `UnusableKeys` tells of it."""
+    with contextlib.suppress(UnusableKeyError):
+        await step
 
 
 class Rescuer:
@@ -96,19 +112,29 @@ class Keeper:
 
     async def sweep(self, lists: Lists) -> None:
         """One round over every list."""
-        await self._egress.take_back()
+        await if_usable(self._egress.take_back())
         for name in lists.ingress:
-            await self._keep(name, "")
-            await self._keep(keys.suspects(name), "")
+            await if_usable(self._keep(name, ""))
+            await if_usable(self._keep(keys.suspects(name), ""))
         for name in lists.handed_out:
-            await self._keep(name, keys.unread(name))
-            await self._let_go(name, keys.unread(name), "SMEMBERS", self._vcon_expiry, saved=True)
+            await if_usable(self._sweep_egress(name))
         for name in lists.passed_on:  # the chain that reads it holds what it takes
-            await self._connection.command("DEL", keys.unread(name))
+            await self._forget_unread(name)
         for name in lists.dead:
-            await self._keep(name, keys.reasons(name))
-            await self._let_go(name, keys.reasons(name), "HKEYS", self._dead_expiry, saved=False)
+            await if_usable(self._sweep_dead(name))
         await self._catalogue.reap()
+
+    async def _sweep_egress(self, name: str) -> None:
+        await self._keep(name, keys.unread(name))
+        await self._let_go(name, keys.unread(name), "SMEMBERS", self._vcon_expiry, saved=True)
+
+    async def _sweep_dead(self, name: str) -> None:
+        await self._keep(name, keys.reasons(name))
+        await self._let_go(name, keys.reasons(name), "HKEYS", self._dead_expiry, saved=False)
+
+    async def _forget_unread(self, name: str) -> None:
+        if await self._connection.command("TYPE", keys.unread(name)) == "set":
+            await self._connection.command("DEL", keys.unread(name))
 
     async def _keep(self, name: str, register: str) -> None:
         """Another program may have queued a vCon that has a time to live."""

@@ -13,6 +13,19 @@ LENDERS = "pc:lenders"
 PROBE = "pc:probe"
 LISTS = "pc:lists"
 EPOCH = "pc:epoch"
+SHARED_TYPES = {
+    "pc:tokens": "string",
+    "pc:expiring": "zset",
+    WORKERS: "set",
+    LOCKS: "hash",
+    LATER: "zset",
+    HISTORY: "list",
+    OWNERS: "hash",
+    LENDERS: "set",
+    LISTS: "zset",
+    EPOCH: "hash",
+}
+"""The types of the keys that all chains share."""
 FINISHED_CHANNEL = "pc:finished"
 CANCEL_CHANNEL = "pc:cancel"
 

@@ -49,5 +49,12 @@ def claimed_lists(chain: Chain) -> list[str]:
     return [*chain.ingress_lists, keys.run_list(chain.name)]
 
 
+def lists_beside(chain: Chain) -> list[str]:
+    """A chain's lists that the configuration does not name: its run list and its dead letters."""
+    letters = [keys.dead_letters(name) for name in claimed_lists(chain)]
+    letters += [keys.storage_dead_letters(storage.name) for storage in chain.storages]
+    return [keys.run_list(chain.name), *letters]
+
+
 def _once(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))

@@ -1,16 +1,15 @@
 """Moving vCon ids between lists: every step is one script, atomic and harmless to repeat."""
 
-import asyncio
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import batched
 from typing import Any
 
 from core.spans import installed
 from pipeline import keys
 from pipeline.connection import RedisConnection
+from pipeline.list_states import RedisState, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +78,22 @@ class Settlement:
 class Queues:
     """The queue scripts of `pipeline/scripts/` as methods."""
 
-    def __init__(self, connection: RedisConnection, *, run_expiry: int, vcon_expiry: int) -> None:
-        """`run_expiry`, `vcon_expiry`: seconds that a finished run, a stored vCon stay in Redis."""
+    def __init__(
+        self,
+        connection: RedisConnection,
+        *,
+        run_expiry: int,
+        vcon_expiry: int,
+        sorted_set: str = "vcons",
+    ) -> None:
+        """`run_expiry`, `vcon_expiry`: seconds that a finished run, a stored vCon stay in Redis.
+
+        `sorted_set`: the name of the one with all vCons.
+        """
         self._connection = connection
         self._run_expiry = run_expiry
         self._vcon_expiry = vcon_expiry
+        self._sorted_set = sorted_set
 
     async def claim(
         self,
@@ -188,15 +198,10 @@ class Queues:
         rows = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
         return {int(value.partition("\n")[0]): vcon_uuid for vcon_uuid, value in rows}
 
-    async def depths(self, lists: Sequence[str]) -> list[int]:
-        """The length of each list, with what was moved out of it to run in a process of its own."""
-        names = [name for each in lists for name in (each, keys.suspects(each))]
-        lengths = await asyncio.gather(*map(self._length, names))
-        return [sum(pair) for pair in batched(lengths, 2)]
+    async def state(self, lists: Sequence[str]) -> RedisState:
+        """How long these lists are, and which of them cannot be used."""
+        return await state_of(self._connection, lists, self._sorted_set)
 
     async def suspects(self, lists: Sequence[str]) -> int:
         """How many vCons of these lists wait for a process of their own; at least whether any."""
         return int(await self._connection.script("suspects", *lists))
-
-    async def _length(self, name: str) -> int:
-        return int(await self._connection.command("LLEN", name))

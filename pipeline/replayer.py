@@ -5,6 +5,7 @@ that run has ended. Those that were refused again stand at the end of the list, 
 the way; the next try is another vCon.
 """
 
+import contextlib
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from core.errors import UnusableKeyError
 from pipeline import keys
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
@@ -101,11 +103,15 @@ class StorageReplayer:
     async def round(self) -> None:
         """Try what is due, for every storage."""
         for storage in self._configuration.config.storages:
-            trial = self._trials.get(storage, Trial())
-            if not trial.runs and not await self._has_letters(storage):
-                self._trials.pop(storage, None)
-            elif await self._is_ours(storage):
-                self._trials[storage] = await self._next(storage, trial)
+            with contextlib.suppress(UnusableKeyError):  # those of other storages come back
+                await self._look_at(storage)
+
+    async def _look_at(self, storage: str) -> None:
+        trial = self._trials.get(storage, Trial())
+        if not trial.runs and not await self._has_letters(storage):
+            self._trials.pop(storage, None)
+        elif await self._is_ours(storage):
+            self._trials[storage] = await self._next(storage, trial)
 
     async def _has_letters(self, storage: str) -> bool:
         return bool(await self._connection.command("EXISTS", keys.storage_dead_letters(storage)))

@@ -14,6 +14,8 @@ from pipeline.connection_desk import ConnectionDesk
 from pipeline.document import outgoing
 from pipeline.doors import Doors
 from pipeline.finder import VconFinder
+from pipeline.list_states import ListState
+from pipeline.lists import lists_beside
 from pipeline.modules import LoadedStorage
 from pipeline.operations import PipelineOperations
 from pipeline.partner_desk import Desk
@@ -163,17 +165,22 @@ class PipelineService:
         return [await self._summary(chain) for chain in self._configuration.config.chains.values()]
 
     async def _summary(self, chain: Chain) -> ChainSummary:
+        shown = [*chain.ingress_lists, *chain.egress_lists]
+        state = await self._queues.state(_once([*shown, *lists_beside(chain)]))
         return ChainSummary(
             name=chain.name,
             enabled=chain.enabled,
             links=[link.name for link in chain.links],
             storages=[storage.name for storage in chain.storages],
-            ingress_lists=await self._depths(chain.ingress_lists),
-            egress_lists=await self._depths(chain.egress_lists),
+            ingress_lists=[_depth(name, state.lists[name]) for name in chain.ingress_lists],
+            egress_lists=[_depth(name, state.lists[name]) for name in chain.egress_lists],
+            errors=[error for name, error in state.unusable.items() if name not in shown],
         )
 
-    async def _depths(self, lists: Sequence[str]) -> list[ListDepth]:
-        depths = await self._queues.depths(lists)
-        return [
-            ListDepth(name=name, depth=depth) for name, depth in zip(lists, depths, strict=True)
-        ]
+
+def _depth(name: str, state: ListState) -> ListDepth:
+    return ListDepth(name=name, depth=state.depth + state.suspects, error=state.error or None)
+
+
+def _once(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -4,14 +4,18 @@ from pydantic import BaseModel
 
 
 class ListDepth(BaseModel):
-    """How many vCons wait in one list."""
+    """How many vCons wait in one list; `error` tells why it cannot be used."""
 
     name: str
     depth: int
+    error: str | None = None
 
 
 class ChainSummary(BaseModel):
-    """One configured chain, by names, with the depth of each list it reads and writes."""
+    """One configured chain, by names, with the depth of each list it reads and writes.
+
+    `errors`: what else in Redis it cannot use, such as its run list or a dead-letter list.
+    """
 
     name: str
     enabled: bool
@@ -19,3 +23,4 @@ class ChainSummary(BaseModel):
     storages: list[str]
     ingress_lists: list[ListDepth]
     egress_lists: list[ListDepth]
+    errors: list[str] = []

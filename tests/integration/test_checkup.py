@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from core.checkup import check_up
 from core.command_line import read
@@ -152,6 +153,17 @@ async def test_a_guest_that_cannot_be_imported(configured: Path) -> None:
     found = await failures()
     assert set(found) == {"guests"}
     assert any("links.no_such_link" in line for line in found["guests"])
+
+
+async def test_a_list_is_another_programs_key(client: Redis) -> None:
+    """Every such key is named, with what to do; also one that only stands beside a list."""
+    client.set("in", "another program's")
+    client.set("pc:dead:DLQ:run:main", "another program's")
+    lines = (await failures())["redis"]
+    assert [line.split(": ")[1].partition(";")[0] for line in lines] == [
+        "in is no list but a string",
+        "pc:dead:DLQ:run:main is no hash but a string",
+    ]
 
 
 async def test_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

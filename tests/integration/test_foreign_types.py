@@ -8,9 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
+from core.metrics import REGISTRY
 from lib.vcon_redis import AsyncVconRedis
 from pipeline import keys, run_settler, worker
+from pipeline.depths import Depths
+from pipeline.unusable_keys import UnusableKeys
 from tests.integration.pipeline_fixtures import PATIENCE, Scene, both, configured, link
 
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -185,3 +189,49 @@ async def test_any_text_in_a_run_list_ends(scene: Scene, element: str):
     await scene.start(TWO)
     scene.client.rpush("run:one", element)
     assert (await scene.finished()).held
+
+
+# --- what an operator is told
+
+
+async def test_lists_with_a_key_of_another_type_are_named(scene: Scene):
+    """Each with what it is; the others with their depth."""
+    await scene.feed("mails", count=2)
+    scene.client.set("calls", "another program's")
+    scene.client.set(keys.LATER, "another program's")
+    scene.client.set("pc:dead:DLQ:mails", "another program's")
+    state = await scene.queues.state(["calls", "mails", "DLQ:mails"])
+    assert state.unusable == {
+        "calls": "calls is no list but a string",
+        "DLQ:mails": "pc:dead:DLQ:mails is no hash but a string",
+        keys.LATER: "pc:later is no zset but a string",
+    }
+    assert state.lists["mails"].depth == 2
+
+
+async def test_the_log_tells_of_a_key_once(scene: Scene, caplog: pytest.LogCaptureFixture):
+    """When it is first seen, and when it can be used again."""
+    watch = UnusableKeys(scene.redis, TWO, "vcons")
+    scene.client.set("calls", "another program's")
+    for _ in range(3):
+        await watch.look()
+    scene.client.delete("calls")
+    await watch.look()
+    assert caplog.messages == ["key cannot be used", "key can be used again"]
+    assert [(vars(record)["list"], record.levelname) for record in caplog.records] == [
+        ("calls", "WARNING"),
+        ("calls", "WARNING"),
+    ]
+
+
+async def test_the_metrics_tell_of_it_and_go_on(scene: Scene):
+    """Such a key has a series of its own, and takes none away from the others."""
+    await scene.feed("mails", count=2)
+    for name in ("calls", keys.LOCKS, keys.HISTORY, "vcons"):
+        scene.client.set(name, "another program's")
+    await Depths(scene.redis, TWO).look()
+    page = generate_latest(REGISTRY).decode()
+    for name in ("calls", keys.LOCKS, keys.HISTORY, "vcons"):
+        assert f'patchcord_unusable_keys{{key="{name}"}} 1.0' in page
+    assert 'patchcord_ingress_depth{list="mails"} 2.0' in page
+    assert 'patchcord_ingress_depth{list="calls"}' not in page
