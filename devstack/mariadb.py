@@ -10,6 +10,7 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
@@ -47,8 +48,8 @@ class MariaDB:
     database: str = "test"
 
     @classmethod
-    def start(cls, programs: Unpacked, folder: Path) -> "MariaDB":
-        """Makes a cluster in `folder` and starts a server on it.
+    def start(cls, programs: Unpacked, folder: Path, options: Sequence[str] = ()) -> "MariaDB":
+        """Makes a cluster in `folder` and starts a server on it, with more `options`.
 
         Raises:
             StackError: it does not start; the message says why.
@@ -60,10 +61,10 @@ class MariaDB:
 
             def launch(port: int) -> MariaDB:
                 command = _command(programs, data)
-                options = [f"--port={port}", f"--bind-address={HOST}", f"--socket={folder}/socket"]
+                own = [f"--port={port}", f"--bind-address={HOST}", f"--socket={folder}/socket"]
                 process = KeptProcess(
                     "mariadb",
-                    [*command, *options],
+                    [*command, *own, *options],
                     folder=folder,
                     stop_signal=SIGTERM,
                     pass_fds=[lock],

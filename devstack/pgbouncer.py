@@ -35,6 +35,11 @@ pool_mode = transaction
 default_pool_size = {pool_size}
 max_client_conn = 200
 """
+TLS = """
+client_tls_sslmode = require
+client_tls_key_file = {pem}
+client_tls_cert_file = {pem}
+"""
 
 
 def installed() -> Unpacked | None:
@@ -53,9 +58,16 @@ class PgBouncer:
 
     @classmethod
     def start(
-        cls, programs: Unpacked, folder: Path, server: Postgres, pool_size: int = 2
+        cls,
+        programs: Unpacked,
+        folder: Path,
+        server: Postgres,
+        pool_size: int = 2,
+        certificate: bytes | None = None,
     ) -> "PgBouncer":
         """Starts one that has so many connections to `server` for each database.
+
+        With a `certificate`, in PEM and with its key, clients must use TLS.
 
         Raises:
             StackError: it does not start; the message says why.
@@ -65,7 +77,7 @@ class PgBouncer:
         with claimed(folder) as lock:
 
             def launch(port: int) -> PgBouncer:
-                configuration = _configuration(folder, server, port, pool_size)
+                configuration = _configuration(folder, server, port, pool_size, certificate)
                 process = KeptProcess(
                     "pgbouncer",
                     [program.root / PROGRAM, configuration],
@@ -102,13 +114,23 @@ def _copied(programs: Unpacked, root: Path) -> Unpacked:
     return Unpacked(root)
 
 
-def _configuration(folder: Path, server: Postgres, port: int, pool_size: int) -> Path:
-    path, account = folder / "pgbouncer.ini", server_account()
-    path.touch(mode=0o600)
-    if account is not None:
-        os.chown(path, account.uid, account.gid)
+def _configuration(
+    folder: Path, server: Postgres, port: int, pool_size: int, certificate: bytes | None
+) -> Path:
     values = {"server": server, "host": HOST, "port": port, "pool_size": pool_size}
-    path.write_text(CONFIGURATION.format(**values))
+    text = CONFIGURATION.format(**values)
+    if certificate is not None:
+        pem = _private(folder / "certificate.pem", certificate)
+        text += TLS.format(pem=pem)
+    return _private(folder / "pgbouncer.ini", text.encode())
+
+
+def _private(path: Path, content: bytes) -> Path:
+    """A file that the pooler alone can read."""
+    path.touch(mode=0o600)
+    if (account := server_account()) is not None:
+        os.chown(path, account.uid, account.gid)
+    path.write_bytes(content)
     return path
 
 

@@ -40,6 +40,19 @@ class Options(GuestOptions):
     database: str = Field("conserver", description="name of the database")
     collection: str = Field("vcons", description="name of the collection")
     timeout: float = Field(30, gt=0, description="+ seconds to wait for the server")
+    tls: bool = Field(False, description="+ whether to connect by TLS, if the URL does not say so")
+    tls_ca_file: str = Field(
+        "", description="+ file with the certificates to check the server's against"
+    )
+    tls_verify: bool = Field(
+        True, description="+ whether the server's certificate and name are checked"
+    )
+
+    def access(self) -> dict[str, Any]:
+        """The client's arguments for TLS; what is not given is left to the URL."""
+        given: dict[str, Any] = {"tls": True} if self.tls else {}
+        given |= {"tlsCAFile": self.tls_ca_file} if self.tls_ca_file else {}
+        return given | ({} if self.tls_verify else {"tlsAllowInvalidCertificates": True})
 
 
 type Given = Mapping[str, Any] | Options | None
@@ -114,7 +127,8 @@ def _collection(options: Options) -> AsyncCollection[Document]:
     def make() -> AsyncMongoClient[Document]:
         names = ("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS")
         waits: Any = dict.fromkeys(names, wait)
-        return AsyncMongoClient(url, tz_aware=True, appname="patchcord", **waits)
+        return AsyncMongoClient(url, tz_aware=True, appname="patchcord", **waits, **access)
 
-    client = http_client.kept(("mongo", url, wait), make)
+    access = options.access()
+    client = http_client.kept(("mongo", url, wait, *access.items()), make)
     return client[options.database][options.collection]

@@ -5,7 +5,7 @@ taken as it is written, capitals included.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby
 from typing import Any
@@ -72,6 +72,15 @@ class Done:
     affected: int
     status: str = ""
     """How the server names it: `UPDATE 2`."""
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Names for the columns of a row: a second `id` is `id_2`, so that no value is lost."""
+    told: list[str] = []
+    for name in names:
+        numbered = (name if n == 1 else f"{name}_{n}" for n in count(1))
+        told.append(next(each for each in numbered if each not in told))
+    return told
 
 
 def insertions(dialect: Dialect, table: str, records: Sequence[Record]) -> Iterator[Statement]:

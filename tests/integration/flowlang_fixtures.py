@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.flowlang_databases import KINDS, Opened, manager
 from tests.integration.missing import missing
+from tests.integration.tls_fixtures import Certificates
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def mariadb_server() -> Iterator[MariaDB]:
+def mariadb_server(certificates: Certificates) -> Iterator[MariaDB]:
     """The session's MariaDB; without one the test is skipped, or fails in CI."""
     from devstack.folders import temporary_folder
     from devstack.mariadb import MariaDB, installed
@@ -27,7 +28,8 @@ def mariadb_server() -> Iterator[MariaDB]:
     if programs is None:
         missing("there is no MariaDB here; `python -m devstack.mariadb` says why")
     with temporary_folder() as folder:
-        server = MariaDB.start(programs, folder / "mariadb")
+        files = [f"--ssl-{name}={certificates.pem}" for name in ("cert", "key")]
+        server = MariaDB.start(programs, folder / "mariadb", files)
         yield server
         server.stop()
 

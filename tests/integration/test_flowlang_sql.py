@@ -245,3 +245,13 @@ outputs:
     people = [{"name": "Ada"}, {"name": "Bo", "town": "Rome"}]
     told = await run_flow(Flow.parse(yaml.safe_dump(fields)), {"people": people})
     assert told == {"success": True, "outputs": {"who": "Bo", "count": 2}}
+
+
+async def test_two_columns_of_one_name_are_both_kept(database: Opened) -> None:
+    """The second gets a number; one that another column has already is passed over."""
+    assert await database.rows("SELECT 1 AS id, 2 AS id, 3 AS id_2, 4 AS id, 5 AS n") == [
+        {"id": 1, "id_2": 2, "id_2_2": 3, "id_3": 4, "n": 5}
+    ]
+    await database.do("execute", query="INSERT INTO people (id, name) VALUES (7, 'Ada')")
+    [row] = await database.rows("SELECT a.id, b.id FROM people a JOIN people b ON a.id = b.id")
+    assert row == {"id": 7, "id_2": 7}

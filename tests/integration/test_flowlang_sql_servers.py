@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -12,6 +13,7 @@ from flowlang.connections.connection import Patience
 from flowlang.connections.manager import ConnectionManager
 from flowlang.exceptions import ConnectionError, ConnectionTimeoutError, FlowExecutionError
 from tests.integration.flowlang_databases import KINDS, NAME, Opened, manager
+from tests.integration.flowlang_fixtures import mysql_config
 
 if TYPE_CHECKING:
     from devstack.mariadb import MariaDB
@@ -238,3 +240,35 @@ async def test_a_transaction_is_one_also_in_autocommit(database: Opened) -> None
         assert await opened.rows("SELECT name FROM people") == []
         await opened.do("execute", query="INSERT INTO people (name) VALUES ('Bo')")
     assert await database.rows("SELECT name FROM people") == [{"name": "Bo"}]
+
+
+@ONLY_POSTGRES
+async def test_times_that_python_cannot_hold_are_texts(database: Opened) -> None:
+    """As PostgreSQL writes them, also in arrays; all others are what they were."""
+    [row] = await database.rows(
+        "SELECT 'infinity'::date AS a, '-infinity'::timestamptz AS b, 'infinity'::timestamp AS c,"
+        " '0044-03-15 BC'::date AS d, '24:00'::time AS e, '24:00+00'::timetz AS f,"
+        " '10000-01-01'::timestamp AS g, 'infinity'::interval AS h,"
+        " ARRAY['infinity', '2026-11-29']::date[] AS i, '2026-11-29'::date AS j"
+    )
+    assert row == {
+        "a": "infinity",
+        "b": "-infinity",
+        "c": "infinity",
+        "d": "0044-03-15 BC",
+        "e": "24:00:00",
+        "f": "24:00:00+00",
+        "g": "10000-01-01 00:00:00",
+        "h": "infinity",
+        "i": ["infinity", date(2026, 11, 29)],
+        "j": date(2026, 11, 29),
+    }
+
+
+async def test_times_of_mysql_that_python_cannot_hold_are_texts(mariadb_server: MariaDB) -> None:
+    """A date of zeros, and a time beyond a day, which is a duration."""
+    async with manager(config := mysql_config(mariadb_server)) as connections:
+        opened = Opened(KINDS["mysql"], connections, config)
+        query = "SELECT CAST(%s AS DATE) AS d, CAST(%s AS DATETIME) AS t, CAST(%s AS TIME) AS h"
+        [row] = await opened.rows(query, "0000-00-00", "0000-00-00 00:00:00", "24:00:00")
+    assert row == {"d": "0000-00-00", "t": "0000-00-00 00:00:00", "h": timedelta(days=1)}

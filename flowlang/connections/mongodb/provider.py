@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowlang.connections.built_in import BuiltInPlugin, task
 from flowlang.connections.mongodb.values import read, selection, stored, upserted
+from flowlang.connections.tls import TLS
 from flowlang.exceptions import ConnectionError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class MongodbPlugin(BuiltInPlugin):
             "description": "How long to look for a server that answers",
         },
         "connect_timeout_ms": {"type": "integer", "default": 20000, "minimum": 1000},
+        **TLS,
     }
     schemes = ("mongodb://", "mongodb+srv://")
     scaffold = {"url": "${env.MONGODB_URL}", "database": "${env.MONGODB_DATABASE}"}
@@ -59,6 +61,7 @@ class MongodbPlugin(BuiltInPlugin):
             minPoolSize=self.setting(config, "min_pool_size"),
             serverSelectionTimeoutMS=self.setting(config, "server_selection_timeout_ms"),
             connectTimeoutMS=self.setting(config, "connect_timeout_ms"),
+            **_tls(config),
         )
         await self._client.admin.command("ping")
         self._database = self._client[config["database"]]
@@ -170,6 +173,16 @@ class MongodbPlugin(BuiltInPlugin):
         found = await connection[collection].aggregate([_stage(each) for each in pipeline])
         documents = [read(each) async for each in found]
         return {"documents": documents, "count": len(documents)}
+
+
+def _tls(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The driver's options; what is not given is left to the URL."""
+    told = {"tls": True} if config.get("tls") else {}
+    if config.get("tls_ca_file"):
+        told["tlsCAFile"] = config["tls_ca_file"]
+    if config.get("tls_verify") is False:
+        told["tlsAllowInvalidCertificates"] = True
+    return told
 
 
 def _stage(given: Document) -> dict[str, Any]:

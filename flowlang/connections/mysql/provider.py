@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from flowlang.connections.sql import MYSQL, Done, Parameters, Statement
+from flowlang.connections.sql import MYSQL, Done, Parameters, Statement, distinct
 from flowlang.connections.sql_plugin import SqlPlugin
+from flowlang.connections.tls import TLS, needs_tls, tls_context
 from flowlang.exceptions import ConnectionError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class MysqlPlugin(SqlPlugin):
             "default": False,
             "description": "Whether the server commits each statement, or the task at its end",
         },
+        **TLS,
     }
     scaffold = {
         "host": "${env.MYSQL_HOST}",
@@ -68,6 +70,11 @@ class MysqlPlugin(SqlPlugin):
         self._pool: Pool | None = None
         self._options: dict[str, Any] = {}
 
+    def validate_config(self, config: dict[str, Any]) -> tuple[bool, str | None]:
+        """Whether all is there, and certificates are named only for TLS."""
+        told = needs_tls(config, bool(config.get("tls")), "set tls: true")
+        return (False, told) if told else super().validate_config(config)
+
     async def connect(self, config: dict[str, Any]) -> Any:
         """Open the pool; an UPDATE counts the rows it finds, as other databases do."""
         import asyncmy
@@ -77,6 +84,8 @@ class MysqlPlugin(SqlPlugin):
         names = (*self.required, "port", "charset", "autocommit")
         self._options = {name: self.setting(config, name) for name in names}
         self._options["client_flag"] = FOUND_ROWS
+        if config.get("tls"):
+            self._options["ssl"] = tls_context(config)
         self._pool = await asyncmy.create_pool(
             minsize=min(self.setting(config, "min_pool_size"), size) or 1,
             maxsize=size,
@@ -138,16 +147,16 @@ class MysqlPlugin(SqlPlugin):
 
 
 async def _done(connection: "Connection", statement: Statement) -> Done:
-    from asyncmy.cursors import DictCursor
-
-    async with connection.cursor(DictCursor) as cursor:
+    async with connection.cursor() as cursor:
         if statement.rows is not None:
             await cursor.executemany(
                 statement.sql, [tuple(map(_value, row)) for row in statement.rows]
             )
         else:
             await cursor.execute(statement.sql, _values(statement.parameters))
-        rows = list(await cursor.fetchall()) if cursor.description else []
+        names = distinct(column for column, *_ in cursor.description or ())
+        found = await cursor.fetchall() if names else ()
+        rows = [dict(zip(names, row, strict=True)) for row in found]
         affected: Any = cursor.rowcount
         return Done(rows, max(affected, 0))
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import select
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from flowlang.connections.sql import POSTGRES, Done, Statement
+from flowlang.connections.postgres.times import take_any_time
+from flowlang.connections.sql import POSTGRES, Done, Statement, distinct
 from flowlang.connections.sql_plugin import SqlPlugin
 from flowlang.exceptions import ConnectionError
 
@@ -78,7 +79,6 @@ class PostgresPlugin(SqlPlugin):
     async def connect(self, config: dict[str, Any]) -> Any:
         """Open the pool, after one connection has shown that the server lets us in."""
         import psycopg
-        import psycopg.rows
         import psycopg_pool
 
         url, self._timeout = config["url"], self.setting(config, "timeout")
@@ -90,13 +90,14 @@ class PostgresPlugin(SqlPlugin):
             max_size=self.setting(config, "pool_size"),
             kwargs={
                 "autocommit": True,
-                "row_factory": psycopg.rows.dict_row,
+                "row_factory": _distinct_row,
                 "cursor_factory": psycopg.AsyncRawCursor,
                 **self._options(config),
             },
             check=_check,
+            configure=take_any_time,
         )
-        await self._pool.open()
+        await self._pool.open(wait=True)  # so that the first who borrows need not wait
         return self._pool
 
     def _options(self, config: dict[str, Any]) -> dict[str, Any]:
@@ -162,6 +163,12 @@ async def _execute(cursor: "AsyncCursor[Any]", statement: Statement) -> None:
     else:
         given = statement.parameters
         await cursor.execute(sql, None if given is None else list(map(_adapted, given)))
+
+
+def _distinct_row(cursor: "AsyncCursor[Any]") -> Callable[[Sequence[Any]], dict[str, Any]]:
+    """A dict for each row, in which a second column of a name has a number."""
+    names = distinct(column.name for column in cursor.description or ())
+    return lambda values: dict(zip(names, values, strict=True))
 
 
 def _adapted(value: Any) -> Any:

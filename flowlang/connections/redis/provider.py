@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flowlang.connections.built_in import BuiltInPlugin, task
+from flowlang.connections.tls import CHECKS, needs_tls
 from flowlang.exceptions import ConnectionError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class RedisPlugin(BuiltInPlugin):
         },
         "socket_timeout": SECONDS,
         "socket_connect_timeout": SECONDS,
+        **CHECKS,
     }
     schemes = ("redis://", "rediss://")
     scaffold = {"url": "${env.REDIS_URL}"}
@@ -44,6 +46,11 @@ class RedisPlugin(BuiltInPlugin):
         super().__init__()
         self._client: Redis | None = None
 
+    def validate_config(self, config: dict[str, Any]) -> tuple[bool, str | None]:
+        """Whether it is a URL of Redis, and certificates are named only for one with TLS."""
+        told = needs_tls(config, _has_tls(config), "begin the url with rediss://")
+        return (False, told) if told else super().validate_config(config)
+
     async def connect(self, config: dict[str, Any]) -> Any:
         """Open the client, and see that the server answers."""
         from redis.asyncio import BlockingConnectionPool, Redis
@@ -51,7 +58,7 @@ class RedisPlugin(BuiltInPlugin):
         names = ("max_connections", "decode_responses", "socket_timeout", "socket_connect_timeout")
         settings = {name: self.setting(config, name) for name in names}
         pool = BlockingConnectionPool.from_url(
-            config["url"], timeout=settings["socket_timeout"], **settings
+            config["url"], timeout=settings["socket_timeout"], **settings, **_tls(config)
         )
         self._client = Redis.from_pool(pool)
         await self._client.ping()
@@ -119,6 +126,20 @@ class RedisPlugin(BuiltInPlugin):
         """Write fields of a hash: `fields_set`, how many are new."""
         texts = {name: _text(value) for name, value in mapping.items()}
         return {"fields_set": await connection.hset(key, mapping=texts) if texts else 0}
+
+
+def _has_tls(config: Mapping[str, Any]) -> bool:
+    return str(config.get("url")).startswith("rediss://")
+
+
+def _tls(config: Mapping[str, Any]) -> Outputs:
+    """The driver's options, which outdo those in the URL's query."""
+    told: Outputs = {}
+    if config.get("tls_ca_file"):
+        told["ssl_ca_certs"] = config["tls_ca_file"]
+    if config.get("tls_verify") is False:
+        told |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    return told
 
 
 def _listed(keys: str | list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from flowlang.connections.sql import Done, Parameters, Statement
+from flowlang.connections.sql import Done, Parameters, Statement, distinct
 
 
 class Database:
@@ -75,7 +75,8 @@ class Database:
             )
         else:
             cursor = self.connection.execute(statement.sql, _values(statement.parameters))
-        rows = [dict(row) for row in cursor.fetchall()] if cursor.description else []
+        names = distinct(column for column, *_ in cursor.description or ())
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()] if names else []
         return Done(rows, max(cursor.rowcount, 0))
 
 
