@@ -14,7 +14,6 @@ from pipeline.config import Chain
 from schemas.run import StepOutcome
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
-RETRY_DELAY_MIN, RETRY_DELAY_MAX = 0.5, 30.0
 
 Ending = Literal["done", "halted", "partial", "failed", "cancelled"]
 
@@ -129,9 +128,3 @@ def outcome(progress: Progress) -> StepOutcome:
             return "failed"
         case _:
             return "ok"
-
-
-def retry_delay(attempt: int, jitter: float) -> float:
-    """Seconds until the next attempt: doubling, and shortened by up to half (`jitter` 0 to 1)."""
-    delay = min(RETRY_DELAY_MIN * 2.0 ** (attempt - 1), RETRY_DELAY_MAX)
-    return delay * (1 - jitter / 2)

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.config_environment import Where
-from pipeline.config_model import MAX_ATTEMPTS, Chain, GuestSpec, LinkStep, StorageSpec
+from pipeline.config_model import (
+    MAX_ATTEMPTS,
+    Chain,
+    GuestSpec,
+    LinkStep,
+    RetryBackoff,
+    StorageSpec,
+)
 from pipeline.config_section import (
     ATTEMPTS,
     SECONDS,
@@ -50,12 +57,29 @@ def _chain(name: str, entry: Section, registry: Registry) -> Chain:
         enabled=entry.value("enabled", SWITCH, default=True),
         timeout=entry.value("timeout", SECONDS, None),
         max_attempts=entry.value("max_attempts", ATTEMPTS, MAX_ATTEMPTS),
+        retry_backoff=_backoff(entry),
         allow_envelopes=entry.value("allow_envelopes", SWITCH, default=False),
         extensions=_extensions(entry),
     )
     _check_loop(chain, entry)
     entry.note_unread()
     return chain
+
+
+def _backoff(entry: Section) -> RetryBackoff:
+    """`retry_backoff`: a mapping, or a number, which is its `first`."""
+    default = RetryBackoff()
+    if isinstance(entry.raw("retry_backoff"), Mapping | None):
+        given = entry.section("retry_backoff")
+        first = given.value("first", SECONDS, None) or default.first
+        longest = given.value("max", SECONDS, None) or max(default.max, first)
+        given.note_unread()
+    else:
+        first = entry.value("retry_backoff", SECONDS, None) or default.first
+        longest = max(default.max, first)
+    if first > longest:
+        entry.findings.problem((*entry.where, "retry_backoff"), "first must not be above max")
+    return RetryBackoff(first, longest)
 
 
 def _links(entry: Section, links: Mapping[str, LinkStep]) -> tuple[LinkStep, ...]:

@@ -59,6 +59,22 @@ class LinkStep:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryBackoff:
+    """Seconds before a chain's second attempt, and the most before any later one."""
+
+    first: float = 1.0
+    max: float = 300.0
+
+    def pause(self, attempt: int, jitter: float) -> float:
+        """Seconds after this failed attempt: doubling, then up to a quarter longer.
+
+        `jitter` from 0 to 1 spreads the attempts of runs that failed together.
+        """
+        doubled = self.first * 2.0 ** min(attempt - 1, 100)
+        return min(doubled * (1 + jitter / 4), self.max)
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """Links in order, then storages side by side, then egress. `timeout`: seconds for one run."""
 
@@ -71,6 +87,7 @@ class Chain:
     enabled: bool = True
     timeout: float | None = None
     max_attempts: int = MAX_ATTEMPTS
+    retry_backoff: RetryBackoff = RetryBackoff()
     allow_envelopes: bool = False
     """Whether it takes signed and encrypted vCons, which nobody opens here."""
     extensions: tuple[str, ...] = ()

@@ -24,6 +24,8 @@ from schemas.run import RunStatus
 
 log = logging.getLogger(__name__)
 
+REFUSED_PAUSE = 30.0
+"""Seconds until a run is tried again whose dead letter Redis has refused."""
 ASIDE_SECONDS = 30.0
 """After which a run is settled again whose lists have another type; its attempt counts once."""
 LOG_LEVELS: dict[plan.Ending, int] = {
@@ -112,15 +114,15 @@ class RunSettler:
             return await self._connection.insist(lambda: self._finish(live, "failed"))
         except CommandRefused:
             log.exception("dead letter refused; tried again later", extra=run_fields(live))
-            return await self._connection.insist(
-                lambda: self._retry(live, plan.RETRY_DELAY_MAX, "failed")
-            )
+            return await self._connection.insist(lambda: self._retry(live, REFUSED_PAUSE, "failed"))
 
     async def _settle(self, live: LiveRun, ending: plan.Ending) -> bool:
         more = live.claim.attempt < live.chain.max_attempts and objection(live) is None
         if ending == "failed" and more:
             log.warning("attempt failed; will be repeated", extra=run_fields(live))
-            return await self._retry(live, plan.retry_delay(live.claim.attempt, random.random()))  # noqa: S311 -- spreads retries
+            jitter = random.random()  # noqa: S311 -- spreads retries
+            pause = live.chain.retry_backoff.pause(live.claim.attempt, jitter)
+            return await self._retry(live, pause)
         if log.isEnabledFor(level := LOG_LEVELS[ending]):
             log.log(level, "run ended", extra={"status": ending, **run_fields(live)})
         return await self._finish(live, ending)

@@ -19,10 +19,10 @@ from redis import Redis
 
 from core.bounded_calls import BoundedCalls
 from pipeline import calls as pipeline_calls
-from pipeline import chain as plan
 from pipeline import connection, keys
 from pipeline.calls import GuestCalls
 from pipeline.config import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
+from pipeline.config_model import RetryBackoff
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.intake import Intake
@@ -414,5 +414,5 @@ async def news() -> AsyncIterator[asyncio.Queue[str]]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come without a pause."""
-    monkeypatch.setattr(plan, "RETRY_DELAY_MIN", 0.001)
+    monkeypatch.setattr(RetryBackoff, "pause", lambda *_: 0.001)
     monkeypatch.setattr(pipeline_calls, "RETRY_PAUSE", 0.001)

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from lib.vcon_redis import AsyncVconRedis, VconRedis
-from pipeline import chain as plan
-from pipeline import keys, worker
+from pipeline import keys, run_settler, worker
 from pipeline.configuration import Configuration
 from pipeline.queues import Queues
 from pipeline.worker import Worker
@@ -337,7 +336,7 @@ async def test_a_dead_letter_list_that_is_none_keeps_no_run_for_ever(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run waits outside the worker, no link runs again, and the first reason is kept."""
-    monkeypatch.setattr(plan, "RETRY_DELAY_MAX", 0.01)
+    monkeypatch.setattr(run_settler, "REFUSED_PAUSE", 0.01)
     tried: list[str] = []
 
     async def fails(vcon_uuid: str, *_: Any) -> None:

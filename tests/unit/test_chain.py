@@ -3,8 +3,6 @@
 import pytest
 
 from pipeline.chain import (
-    RETRY_DELAY_MAX,
-    RETRY_DELAY_MIN,
     Progress,
     RunLink,
     Save,
@@ -14,7 +12,6 @@ from pipeline.chain import (
     after_save,
     next_move,
     outcome,
-    retry_delay,
 )
 from pipeline.config import Chain, GuestSpec, LinkStep, StorageSpec
 
@@ -120,16 +117,3 @@ def test_storages_add_up():
 def test_a_links_outcome_is_what_it_did_to_the_run(ended, expected):
     """Going on is ok; the two other ways are named as such."""
     assert outcome(Progress(VCON, ended=ended)) == expected
-
-
-def test_retries_come_later_and_later():
-    """Without jitter the delay doubles from the least to the longest, and stays there."""
-    delays = [retry_delay(attempt, 0) for attempt in range(1, 12)]
-    assert delays[:4] == [RETRY_DELAY_MIN * factor for factor in (1, 2, 4, 8)]
-    assert delays[-1] == RETRY_DELAY_MAX
-    assert delays == sorted(delays)
-
-
-def test_jitter_takes_up_to_half():
-    """With full jitter half of the delay is left, so that retries spread."""
-    assert retry_delay(3, 1) == retry_delay(3, 0) / 2

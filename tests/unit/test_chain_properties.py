@@ -14,7 +14,6 @@ from pipeline.chain import (
     after_link,
     after_save,
     next_move,
-    retry_delay,
 )
 from pipeline.config import Chain, GuestSpec, LinkStep, StorageSpec
 
@@ -164,9 +163,3 @@ def test_the_vcon_is_always_a_uuid(chain, data):
     """No odd return value ever becomes the current vCon."""
     story = live_through(chain, data)
     assert len(story.progress.vcon) == 36
-
-
-@given(st.integers(1, 1000), st.floats(0, 1))
-def test_a_delay_is_bounded(attempt, jitter):
-    """No retry comes at once, none later than half a minute, however many there have been."""
-    assert 0.25 <= retry_delay(attempt, jitter) <= 30
