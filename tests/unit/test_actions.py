@@ -23,7 +23,7 @@ RUN = "0194fdc2-fa2f-7cc0-81d3-ff120745b33c"
 GIVEN_WAY = nullcontext()
 UUID = "01928e10-0000-8000-8000-000000000001"
 VCON = {"vcon": "0.4.0", "uuid": UUID}
-PACKED = gzip.compress(b"{}")
+PACKED = gzip.compress(b"{}", mtime=0)
 TAGGED = Step(name="tag", kind="link", outcome="ok", seconds=0.25)
 STORED = Step(name="files", kind="storage", outcome="ok", seconds=0.5)
 FAILED = Step(name="db", kind="storage", outcome="failed", seconds=0.1, error="refused")
