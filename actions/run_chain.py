@@ -48,5 +48,4 @@ class RunChain(ActionRunner):
         )
         if run.status in FINISHED:
             return ActionResponse(status_code=200, fields=run.summary())
-        # Whether a worker has begun or is about to makes no difference to the caller.
-        return ActionResponse(status_code=202, fields=run.summary() | {"status": "running"})
+        return ActionResponse(status_code=202, fields=run.summary())

@@ -38,6 +38,7 @@ from pipeline.outbox import RunOutbox
 from pipeline.partners import OWNERS_SECONDS, USAGE_SECONDS, Partners
 from pipeline.redis_identity import RedisIdentity
 from pipeline.replayer import StorageReplayer
+from pipeline.run_views import RunListing
 from pipeline.runs import Runs
 from pipeline.service import PipelineService
 from pipeline.store import VconStore
@@ -121,7 +122,7 @@ class PipelineFront:
         )
         self._operations = PipelineOperations(
             *(self._configuration, DeadLetters(redis, run_expiry=kept), egress, catalogue),
-            *(intake, finder, self._calls, self._archive),
+            *(intake, finder, self._calls, RunListing(self._archive, redis, self._configuration)),
         )
         self.service = PipelineService(
             self._configuration,

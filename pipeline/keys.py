@@ -42,6 +42,11 @@ def run(run_id: str) -> str:
     return f"pc:run:{run_id}"
 
 
+def step(run_id: str) -> str:
+    """What the worker that holds the run says of its present step."""
+    return f"pc:step:{run_id}"
+
+
 def cancel(run_id: str) -> str:
     """Somebody wants this run to end before its next link."""
     return f"pc:cancel:{run_id}"

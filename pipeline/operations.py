@@ -10,12 +10,12 @@ from pipeline.configuration import Configuration
 from pipeline.dead_letters import DeadLetters, Selection
 from pipeline.egress import Egress
 from pipeline.finder import VconFinder, checked_uuid
-from pipeline.history import RunArchive
 from pipeline.intake import Intake
 from pipeline.lists import lists_of
 from pipeline.modules import LoadedStorage
 from pipeline.plugin_errors import describe
 from pipeline.replay import Destination
+from pipeline.run_views import RunLister
 from schemas.dead_letter import DeadLetter, DeadLetterPage
 from schemas.deletion import Deletion
 from schemas.run_page import RunPage, RunQuery
@@ -34,7 +34,7 @@ class PipelineOperations:
         intake: Intake,
         finder: VconFinder,
         calls: GuestCalls,
-        archive: RunArchive,
+        archive: RunLister,
     ) -> None:
         """Everything is given by the assembly."""
         self._configuration = configuration
@@ -47,7 +47,7 @@ class PipelineOperations:
         self._archive = archive
 
     async def runs(self, query: RunQuery) -> RunPage:
-        """Remembered runs, newest first."""
+        """Runs that have ended, or those of another status that is asked for, newest first."""
         return await self._archive.list_runs(query)
 
     async def dead_letters(

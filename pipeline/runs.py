@@ -16,7 +16,11 @@ from pipeline.connection import RedisConnection
 from pipeline.idempotency import RunRequest, run_of
 from pipeline.intake import Intake
 from pipeline.queues import Queues
+from pipeline.run_views import as_it_stands
 from schemas.run import FINISHED, Run
+
+REPORT_LOOKS, REPORT_PAUSE = 6, 0.05
+"""How often, and with what pauses in seconds, the first report of a claimed run is awaited."""
 
 log = logging.getLogger(__name__)
 
@@ -136,19 +140,30 @@ class Runs:
 
     async def _until_finished(self, run_id: str, waiter: asyncio.Event) -> None:
         # looked at first: it may have finished before anybody listened
-        while (await self._connection.insist(lambda: self.find(run_id))).status not in FINISHED:
+        while (await self._connection.insist(lambda: self._look(run_id))).status not in FINISHED:
             await waiter.wait()
             waiter.clear()
 
     async def find(self, run_id: str) -> Run:
-        """A live, recent or remembered run.
+        """A live, recent or remembered run; one that a worker holds is `running`, with its step.
 
         Raises:
-            UnknownNameError: when nobody knows it.
+            UnknownNameError: when there is no such run.
         """
-        text = await self._connection.command("GET", keys.run(run_id))
-        if text is not None:
-            return Run.model_validate_json(text)
+        run = await self._look(run_id)
+        for _ in range(REPORT_LOOKS):
+            if run.status != "running" or run.step is not None:
+                break
+            await asyncio.sleep(REPORT_PAUSE)  # its worker is about to say which step it is at
+            run = await self._look(run_id)
+        return run
+
+    async def _look(self, run_id: str) -> Run:
+        """The run as it stands now; the step may not be known yet."""
+        journal, claimed, report = await self._connection.script("look", run_id)
+        if journal:
+            journaled = Run.model_validate_json(journal)
+            return as_it_stands(journaled, report, claimed=bool(claimed))
         run = await self._history.find_run(run_id)
         if run is None:
             raise UnknownNameError("run", run_id)

@@ -36,6 +36,7 @@ from pipeline.orphans import ORPHANS_SECONDS, Orphans
 from pipeline.queues import Claim, Claims, Queues
 from pipeline.run_settler import RunSettler, run_fields
 from pipeline.runner import ChainRunner
+from pipeline.step_reports import StepReports
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Worker:
         self._chains: dict[str, Chain] = {}
         self._told = Once()
         self._watch = ListWatch(connection)
-        self._cancellations = Cancellations(connection)
+        self._cancellations, self._reports = Cancellations(connection), StepReports(connection)
         self._turn = 0
         self.reconfigure()
 
@@ -111,6 +112,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`; then until what runs has ended or `release` is called."""
+        self._reports.start()
         beside = [
             asyncio.create_task(self._cancellations.listen()),
             asyncio.create_task(every(ORPHANS_SECONDS, self._look_at_claims)),
@@ -119,6 +121,7 @@ class Worker:
             await self._work()
             await self.idle()
         finally:
+            self._reports.stop()
             for task in beside:
                 task.cancel()
 
@@ -267,6 +270,7 @@ class Worker:
     async def _run_and_settle(self, live: LiveRun, lapses: int) -> bool:
         resume(live)
         self._cancellations.enter(live)
+        self._reports.enter(live)
         try:
             ending = await self._ending(live, lapses)
             self._settling.add(live.claim.token)
@@ -274,6 +278,7 @@ class Worker:
             return await self._settler.settle(live, ending)
         finally:
             self._cancellations.leave(live)
+            self._reports.leave(live)
 
     async def _ending(self, live: LiveRun, lapses: int) -> plan.Ending:
         await look_inside(live, self._connection)

@@ -22,6 +22,23 @@ class Step(BaseModel):
     error: str | None = None
 
 
+class CurrentStep(BaseModel):
+    """The link or storages that a worker is at; `since` is when they began."""
+
+    name: str
+    kind: StepKind
+    since: datetime
+
+
+class StepReport(BaseModel):
+    """What a worker says of a run that it holds; `step` is None between steps."""
+
+    worker: str
+    attempts: int
+    started_at: datetime
+    step: CurrentStep | None = None
+
+
 class Run(BaseModel):
     """One vCon on its way through one chain; `vcon_out` differs if a link has replaced it."""
 
@@ -39,6 +56,13 @@ class Run(BaseModel):
     queued_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    step: CurrentStep | None = Field(None, exclude=True)
+    """What a worker is at; it is never written down with the run."""
+
+    def under_way(self, report: StepReport | None) -> "Run":
+        """The run as one that a worker holds."""
+        told = {} if report is None else dict(report)
+        return self.model_copy(update={"status": "running", **told})
 
     @property
     def seconds(self) -> float:
@@ -57,6 +81,13 @@ class Run(BaseModel):
             "seconds": round(self.seconds, 6),
             "attempts": self.attempts,
             "error": self.error,
+            **(self._present() if self.status == "running" else {}),
+        }
+
+    def _present(self) -> dict[str, Any]:
+        return {
+            "started_at": self.started_at.isoformat() if self.started_at else None,
+            "step": self.step.model_dump(mode="json") if self.step else None,
         }
 
     def _steps(self, kind: StepKind) -> list[dict[str, Any]]:
