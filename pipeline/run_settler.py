@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 REFUSED_PAUSE = 30.0
 """Seconds until a run is tried again whose dead letter Redis has refused."""
-ASIDE_SECONDS = 30.0
+ASIDE_SECONDS = 5.0
 """After which a run is settled again whose lists have another type; its attempt counts once."""
 LOG_LEVELS: dict[plan.Ending, int] = {
     "done": logging.DEBUG,  # it is in the history; a line would cost as much as the run itself

@@ -14,7 +14,7 @@ from pipeline.lists import lists_of
 
 log = logging.getLogger(__name__)
 
-UNUSABLE_SECONDS = 5.0
+UNUSABLE_SECONDS = 2.0
 """Seconds between two looks."""
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from devstack.chaos import backlogs, deaths, freezes, hangs, outages, stops
+from devstack.chaos import backlogs, clocks, deaths, foreign_types, freezes, hangs, outages, stops
 from devstack.chaos.report import Report
 from devstack.chaos.servers import Servers
 from devstack.chaos.waiting import ChaosError
@@ -30,6 +30,8 @@ SCENARIOS = (
     Scenario("one of two workers stopped past its lease", freezes.of_two, 1, 20),
     Scenario("the only worker stopped past its lease", freezes.the_only_one, 1, 20),
     Scenario("hangs", hangs.suspects, 1, 10),
+    Scenario("foreign type", foreign_types.taken, 1, 32),
+    Scenario("clock", clocks.stepped, 1, 20),
     Scenario("Valkey killed", outages.valkey_killed, 3, 40),
     Scenario("Postgres stopped", outages.postgres_stopped, 1, 10),
     Scenario("a storage down", outages.storage_down, 1, 10),

@@ -1,0 +1,39 @@
+"""Scenarios in which the machines' wall clocks are stepped, and differ from each other."""
+
+import random
+from pathlib import Path
+
+from devstack.chaos.chain import GUESTS
+from devstack.chaos.feeding import Feeder
+from devstack.chaos.report import Report
+from devstack.chaos.scene import claim_single_attempts, conclude, some_progress
+from devstack.chaos.servers import Servers
+from devstack.chaos.system import System
+
+CLOCK = Path(__file__).parent / "clock"
+HOUR = 3600
+FAILING = 3
+"""vCons a round that fail at every attempt: each waits for its retries."""
+
+
+async def stepped(servers: Servers, report: Report) -> None:
+    """Two services whose clocks are stepped by hours, each on its own; no retry is late for it."""
+    path = f"{CLOCK}:{GUESTS}"
+    async with System(servers, CONSERVER_WORKERS=1, PYTHONPATH=path) as system:
+        feeder = Feeder(system)
+        clocks = [system.folder / f"clock-{number}" for number in (1, 2)]
+        for clock in clocks:
+            _step(clock)
+            await system.start(CHAOS_CLOCK=str(clock))
+        async with feeder.flowing():
+            for _ in range(report.times):
+                await feeder.push_many(FAILING, "fail")
+                await some_progress(system)
+                for clock in clocks:
+                    _step(clock)
+        await conclude(system, feeder, report)
+        await claim_single_attempts(system, feeder, report)
+
+
+def _step(clock: Path) -> None:
+    clock.write_text(str(random.choice((-1, 1)) * HOUR * random.uniform(1, 24)))  # noqa: S311 -- guards nothing
