@@ -27,10 +27,10 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
     """
     receive_guests(settings)
     log_context.say_also(run_fields)
-    signals = StopSignals()
     numbers = MetricsFile(settings.metrics_folder)
     telemetry = Telemetry(settings)  # before guests are loaded
     worker = WorkerProcess(settings, worker_id, numbers.changed, for_suspects=for_suspects)
+    signals = StopSignals()  # until here a signal ends the process: nothing has been claimed
     reloads: set[asyncio.Task[None]] = set()
 
     def reload() -> None:

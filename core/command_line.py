@@ -13,6 +13,11 @@ class Command(argparse.Namespace):
     as_json: bool
     fingerprint: bool
 
+    @property
+    def stays(self) -> bool:
+        """Whether it goes on until it is stopped."""
+        return self.name in ("serve", "worker")
+
 
 def read(arguments: Sequence[str]) -> Command:
     """The command; without one it is `serve`. Ends the process for `--help` and for mistakes."""

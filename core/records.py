@@ -55,6 +55,8 @@ class Records:
     def close(self, timeout: float = 5.0) -> int:
         """Write what waits and stop, within `timeout` seconds; how many rows were not written."""
         self._tell(closing=True)
+        if self._thread.ident is None and self._waiting:
+            self.start()  # stopped before it was known that the tables are there; they may well be
         if self._thread.is_alive():
             self._thread.join(timeout)
         self._tell(given_up=True)

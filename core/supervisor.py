@@ -24,6 +24,8 @@ RESTART_PAUSE = 1.0
 """Seconds before a worker that died is started again, so that a crash loop does not spin."""
 KILL_AFTER = 5.0
 """Seconds beyond the grace, or after being hurried, until a worker that does not end is killed."""
+_STOPPED = (0, -signal.SIGTERM)
+"""Exit codes of a worker that was stopped; the second before it has begun to handle signals."""
 SUSPECTS_PAUSE = 1.0
 """Seconds between two looks whether suspects wait."""
 APART = "-suspects"
@@ -92,7 +94,7 @@ class Supervisor:
         while not self._stopping.is_set():
             worker_id = _new_id()
             code = await self._run_one(worker_id)
-            if self._stopping.is_set() and code == 0:
+            if self._stopping.is_set() and code in _STOPPED:
                 return
             await self._died(worker_id, code)
 

@@ -150,7 +150,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *("settings_workers",),
     ),
     # assembly
-    ("bootstrap", "bootstrap_worker", "checkup", "commands", "command_line"),
+    ("bootstrap", "bootstrap_worker", "checkup", "commands", "command_line", "command_signals"),
 )
 """The files of core/, lowest first: a file imports its own rank and those below."""
 
