@@ -21,7 +21,7 @@ from core.logs import keep_names
 from core.loop_watch import LoopWatch
 from core.metrics_page import MetricsPage
 from core.offer import offered_actions
-from core.own_thread import in_own_thread
+from core.own_thread import in_own_thread, widen_shared_pool
 from core.plugboard_client import TOPIC, PlugboardClient
 from core.readiness import Readiness
 from core.records import Records
@@ -161,6 +161,7 @@ class Service:
 
     async def run(self, signals: StopSignals) -> int:
         """Serve until told to stop; the exit code."""
+        widen_shared_pool(self._settings.max_concurrency)
         if self._health:
             self._health.start()
         self._loop_watch.start()

@@ -4,7 +4,7 @@ import asyncio
 
 from core import log_context
 from core.metrics_file import MetricsFile
-from core.own_thread import in_own_thread
+from core.own_thread import in_own_thread, widen_shared_pool
 from core.settings import Settings
 from core.signals import LINGER, StopSignals, end_within, on_hangup, on_input, until
 from core.telemetry import Telemetry
@@ -42,6 +42,7 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
         signals.asked.set()
         signals.hurry.set()
 
+    widen_shared_pool(settings.conserver_vcon_concurrency)
     on_hangup(reload)
     await on_input(said=reload, closed=orphaned)
     try:

@@ -50,6 +50,8 @@ RESCUES = 3
 """How often in a lease the dead are looked for."""
 """How many sync storages are read from or written to at once on behalf of actions."""
 PRUNE_SECONDS = 3600.0
+LAST_USAGE = 2.0
+"""Seconds that Postgres gets at the end for the usage that is not written yet."""
 IDENTITY_SECONDS = 2.0
 """Between two looks whether Redis still has its data."""
 UNREAD_SECONDS = 5.0
@@ -191,8 +193,9 @@ class PipelineFront:
 
     async def close(self) -> None:
         """Let go of everything."""
-        with contextlib.suppress(UnavailableError):
-            await self._partners.door.usage.write()
+        with contextlib.suppress(UnavailableError, TimeoutError):
+            async with asyncio.timeout(LAST_USAGE):
+                await self._partners.door.usage.write()
         self._partners.close()
         await self._calls.close_storages(self._finder.loaded)
         await self._connections.close()

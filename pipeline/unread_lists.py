@@ -8,6 +8,8 @@ the start the whole keyspace is looked through, for lists that nothing ever note
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Collection, Iterable, Sequence
 
 from core.metrics import UNREAD_DEPTH
@@ -24,6 +26,8 @@ INTERVALS = 3
 """A list that was not noted for so many intervals is read by no replica."""
 MOST = 100
 """Lists that are told of at most, the longest first."""
+GLANCE_SECONDS = 5.0
+"""How long `check` looks for lists."""
 CHUNK = 1000
 """Keys that Redis looks at in one call."""
 
@@ -49,22 +53,23 @@ class UnreadLists:
             UnavailableError: when Redis cannot be reached.
         """
         config = self._configuration.config
-        found = [] if self._searched else await never_noted(self._connection, config)
-        self._searched = True
-        await self._note(set(lists_of(config).ingress), found)
+        await self._note(set(lists_of(config).ingress))
+        if not self._searched:
+            await self._note_unread(await never_noted(self._connection, config), "NX")
+            self._searched = True
         self._tell(await unread(self._connection, config, self._seconds))
 
-    async def _note(self, reading: set[str], found: Collection[str]) -> None:
-        """Lists that are read, and those that are not: just given up, or found."""
-        command, now = self._connection.command, await _now(self._connection)
-        given_up = self._read - reading
+    async def _note(self, reading: set[str]) -> None:
         if reading:
-            await command("ZADD", keys.LISTS, *_scored(now, reading))
-        if given_up:
-            await command("ZADD", keys.LISTS, *_scored(now - self._seconds, given_up))
-        if found:
-            await command("ZADD", keys.LISTS, "NX", *_scored(now - self._seconds, found))
+            scored = _scored(await _now(self._connection), reading)
+            await self._connection.command("ZADD", keys.LISTS, *scored)
+        await self._note_unread(self._read - reading)
         self._read = reading
+
+    async def _note_unread(self, names: Collection[str], *options: str) -> None:
+        if names:
+            scored = _scored(await _now(self._connection) - self._seconds, names)
+            await self._connection.command("ZADD", keys.LISTS, *options, *scored)
 
     def _tell(self, depths: dict[str, int]) -> None:
         UNREAD_DEPTH.clear()
@@ -81,10 +86,12 @@ class UnreadLists:
 async def unread_at_a_glance(connection: RedisConnection, config: PipelineConfig) -> dict[str, int]:
     """The same without a service that runs: lists of ids that the configuration does not name.
 
+    In a Redis with so many keys that this takes over `GLANCE_SECONDS`, what was found until then.
+
     Raises:
         UnavailableError: when Redis cannot be reached.
     """
-    return await _longest(connection, await never_noted(connection, config))
+    return await _longest(connection, await never_noted(connection, config, GLANCE_SECONDS))
 
 
 async def unread(
@@ -102,14 +109,17 @@ async def unread(
     return await _longest(connection, gone)
 
 
-async def never_noted(connection: RedisConnection, config: PipelineConfig) -> list[str]:
+async def never_noted(
+    connection: RedisConnection, config: PipelineConfig, seconds: float = math.inf
+) -> list[str]:
     """Lists whose first element is a uuid, and which are none of the configuration's or ours.
 
     Raises:
         UnavailableError: when Redis cannot be reached.
     """
     known, cursor, found = set(lists_of(config).all), None, list[str]()
-    while cursor != "0":
+    end = time.monotonic() + seconds
+    while cursor != "0" and time.monotonic() < end:
         scan = ("SCAN", cursor or "0", "COUNT", CHUNK, "TYPE", "list")
         cursor, names = await connection.command(*scan)
         others = [each for each in names if each not in known and not each.startswith(_OTHERS)]

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from redis import Redis
 
@@ -16,6 +17,7 @@ from core.checkup import check_up
 from core.command_line import read
 from core.commands import carry_out
 from devstack.postgres import Postgres
+from tests.integration.pipeline_fixtures import new_uuid
 from tests.integration.plugboard_scene import Scene, plugboard
 
 CONFIGURATION = """
@@ -206,6 +208,22 @@ async def test_a_database_that_is_not_migrated(
     [line] = (await failures())["postgres"]
     assert "at revision none, not " in line
     assert "run `alembic upgrade head`" in line
+
+
+async def test_a_table_that_is_missing(database_url: str) -> None:
+    """The revision is the newest, and the line names the table all the same."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DROP TABLE vcon_owners")
+    [line] = (await failures())["postgres"]
+    assert "missing tables: vcon_owners" in line
+
+
+async def test_ids_that_no_chain_reads(client: Redis) -> None:
+    """A note, with the list and how many there are; it keeps nothing from starting."""
+    client.rpush("left", new_uuid(), new_uuid())
+    [redis] = [each for each in await check_up() if each.check == "redis"]
+    assert redis.outcome == "ok"
+    assert redis.detail[1:] == ["note: 2 ids are left in left, a list of no chain"]
 
 
 async def test_the_plugboard_is_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,9 @@ from core.errors import ConfigurationError, ForbiddenError, UnknownNameError
 from core.ingress_keys import hashed
 from core.ingress_ledger import IngressLedger, PartnerRecords
 from core.ingress_owners import OURS, VconOwners
+from core.metrics import REDIS_LOSSES, UNREAD_DEPTH
 from core.settings import Settings
-from pipeline import configuration, connection, keys
+from pipeline import configuration, connection, front, keys
 from pipeline.front import PipelineFront
 from pipeline.queues import Queues
 from tests.integration.pipeline_fixtures import a_vcon, new_uuid
@@ -243,3 +244,26 @@ async def test_storages_that_were_read_from_are_closed(shelves: Path, redis_url:
     await front.close()
     connection._installed.clear()
     assert sys.modules.pop("shelf_of_the_front").closed == [["a", "b"]]
+
+
+async def test_what_the_operator_must_know_is_looked_for(
+    config: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids of a list that a reload takes from its chain, and a Redis that loses its data."""
+    monkeypatch.setattr(configuration, "LOOK_INTERVAL", 0.01)
+    for name in ("UNREAD_SECONDS", "IDENTITY_SECONDS"):
+        monkeypatch.setattr(front, name, 0.01)
+    losses = REDIS_LOSSES._value.get()
+
+    def unread() -> dict[str, float]:
+        [family] = UNREAD_DEPTH.collect()
+        return {sample.labels["list"]: sample.value for sample in family.samples}
+
+    async with at_work(config, redis_url) as opened:
+        await opened.until(lambda: opened.client.zscore(keys.LISTS, "in"))
+        opened.client.rpush("in", new_uuid())
+        await asyncio.to_thread(config.write_text, OTHER)
+        opened.front.reload()
+        await opened.until(lambda: unread() == {"in": 1})
+        opened.client.flushall()
+        await opened.until(lambda: REDIS_LOSSES._value.get() > losses)

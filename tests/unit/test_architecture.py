@@ -193,6 +193,19 @@ def test_each_outside_thing_has_its_own_files(library: str, files: str) -> None:
     assert importers
 
 
+def test_nothing_of_the_service_shares_its_threads_with_plugins() -> None:
+    """What hangs in asyncio's one pool for everything must not keep the service from going on."""
+    shared = re.compile(r"\bto_thread\(|run_in_executor\(")
+    # a plugin's own loop, in a thread of its own
+    allowed = "pipeline/connection.py"
+    users = [
+        source.path
+        for source in service()
+        if source.room in ("core", "pipeline") and shared.search(source.text)
+    ]
+    assert users == [allowed]
+
+
 def test_core_imports_downwards_only() -> None:
     """Words know nothing of thinking, thinking nothing of doing, and nothing of assembly."""
     rank_of = {name: rank for rank, names in enumerate(RANKS) for name in names}

@@ -7,26 +7,27 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from core.own_thread import in_own_thread
+from core.metrics_file import MetricsFile
+from core.own_thread import in_own_thread, widen_shared_pool
 
 
 @contextmanager
-def a_full_executor() -> Iterator[None]:
-    """Every thread that `asyncio.to_thread` has here hangs."""
+def hanging(threads: int) -> Iterator[None]:
+    """So many threads of the shared pool hang."""
     answer = threading.Event()
-    threads = min(32, (os.cpu_count() or 1) + 4)
-    hanging = [asyncio.ensure_future(asyncio.to_thread(answer.wait)) for _ in range(threads)]
+    calls = [asyncio.ensure_future(asyncio.to_thread(answer.wait)) for _ in range(threads)]
     yield
     answer.set()
-    assert len(hanging) == threads
+    assert len(calls) == threads
 
 
 async def test_it_runs_while_the_shared_executor_hangs() -> None:
-    """What a function returns or raises comes back, whatever hangs elsewhere."""
-    with a_full_executor():
+    """What a function returns or raises comes back."""
+    with hanging(min(32, (os.cpu_count() or 1) + 4)):
         await asyncio.sleep(0)
         assert await in_own_thread(divmod, 7, 2) == (3, 1)
         assert await in_own_thread(int, "11", base=2) == 3
@@ -50,3 +51,34 @@ async def test_a_cancelled_caller_leaves_the_thread_alone() -> None:
         await caller
     answer.set()
     assert await asyncio.to_thread(done.wait, 20)
+
+
+async def test_the_shared_pool_is_wide_enough_for_all_at_once() -> None:
+    """As many as were told hang, and there are threads to spare."""
+    widen_shared_pool(40)
+    with hanging(40):
+        async with asyncio.timeout(60):
+            assert await asyncio.to_thread(divmod, 7, 2) == (3, 1)
+
+
+async def test_a_gauge_that_hangs_holds_one_thread(tmp_path: Path) -> None:
+    """While a worker's numbers are being written, no other thread begins to write them."""
+    file, begun, answer, writes = MetricsFile(tmp_path), threading.Event(), threading.Event(), []
+
+    def write() -> None:
+        with file._lock:
+            writes.append(1)
+            begun.set()
+            answer.wait()
+
+    file.write = write  # type: ignore[method-assign]
+    file._write_beside()
+    await in_own_thread(begun.wait)
+    for _ in range(3):
+        file._write_beside()
+    answer.set()
+    assert file._writing is not None
+    await file._writing
+    assert writes == [1]
+    assert file._due is not None
+    file._due.cancel()
