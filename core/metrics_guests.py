@@ -19,6 +19,8 @@ from typing import Any, Literal
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from core.storable_text import described, storable_text, text_of
+
 log = logging.getLogger(__name__)
 
 type Attributes = Mapping[str, Any]
@@ -94,7 +96,7 @@ class GuestMetrics(Collector):
 
     def observe(self, name: str, callback: Callable[..., Iterable[Any]], what: str) -> None:
         """Ask `callback` for observations, with `value` and `attributes`, whenever it is time."""
-        self._callbacks[exposed_name(name)] = callback, what
+        self._callbacks[exposed_name(name)] = callback, text_of(what)
 
     def _cell(
         self, name: str, kind: Kind, attributes: Attributes | None, size: int
@@ -105,7 +107,7 @@ class GuestMetrics(Collector):
             if len(self._metrics) >= MOST_METRICS:
                 self._tell_once("", f"guests have made up {MOST_METRICS} metrics; no more are kept")
                 return None
-            series = self._metrics[exposed] = _Series(name, kind)
+            series = self._metrics[exposed] = _Series(storable_text(name), kind)
         if series.kind != kind:
             self._tell_once(name, f"is a {series.kind} already and cannot be a {kind}, too")
             return None
@@ -132,8 +134,8 @@ class GuestMetrics(Collector):
         try:
             for seen in list(callback(SimpleNamespace(timeout_millis=10_000)))[:MOST_SERIES]:
                 family.add_sample(name, dict(labels_of(seen.attributes)), float(seen.value))
-        except Exception as error:  # noqa: BLE001 -- whatever a guest raises, the page comes
-            self._tell_once(name, f"{type(error).__name__}: {error}")
+        except BaseException as error:  # noqa: BLE001 -- whatever a plugin raises, the page comes
+            self._tell_once(name, described(error))
         return family
 
 
@@ -168,7 +170,7 @@ def labels_of(attributes: Attributes | None) -> Labels:
     """What of a guest's attributes becomes labels: no ids, nothing long."""
     labels = {}
     for key, value in (attributes or {}).items():
-        text = str(value)
+        text = text_of(value)
         if not _IDENTIFIES.search(key) and not _UUID.fullmatch(text):
             labels[exposed_label(key)] = text[:LONGEST_VALUE]
     return tuple(sorted(labels.items()))

@@ -32,6 +32,7 @@ from prometheus_client.core import Metric as Family
 
 from core.otlp_metrics import metric_of
 from core.spans import Attributes
+from core.storable_text import storable_text
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class OtlpSpan:
 
     def say(self, name: str, value: str | int) -> None:
         """Add an attribute."""
-        self._span.set_attribute(name, value)
+        self._span.set_attribute(name, _storable(value))
 
     def failed(self, why: str) -> None:
         """It did not go well."""
@@ -104,7 +105,7 @@ class OtlpSpans:
         """One span; errors are told by their type alone, since their text may hold anything."""
         with self._tracer.start_as_current_span(
             name,
-            attributes=dict(attributes),
+            attributes={key: _storable(value) for key, value in attributes.items()},
             links=list(_links(producer)),
             record_exception=False,
             set_status_on_exception=False,
@@ -135,6 +136,11 @@ class OtlpSpans:
         sending = threading.Thread(target=self._provider.shutdown, name="otlp-close", daemon=True)
         sending.start()
         sending.join(CLOSE_SECONDS)
+
+
+def _storable[T](value: T) -> T | str:
+    """A batch with half a surrogate pair in it could not be sent."""
+    return storable_text(value) if isinstance(value, str) else value
 
 
 def _links(producer: str) -> Iterator[trace.Link]:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from pydantic_core import to_json
+from pydantic_core import to_json, to_jsonable_python
 
 from core.action_response import ActionResponse
+from core.storable_text import storable
 
 type Payload = dict[str, Any]
 type ReplyFormat = Callable[[ActionResponse], Payload]
@@ -54,6 +55,7 @@ def encoded(payload: Payload) -> orjson.Fragment:
     """The payload as JSON, made once, ready to be put into a frame.
 
     Whatever Pydantic can write as JSON may be in it: models, sets, times, keys that are no text.
+    U+FFFD stands for halves of surrogate pairs.
 
     Raises:
         ValueError: something in it cannot be written.
@@ -61,4 +63,8 @@ def encoded(payload: Payload) -> orjson.Fragment:
     try:
         return orjson.Fragment(orjson.dumps(payload))
     except TypeError:
+        pass
+    try:
         return orjson.Fragment(to_json(payload, inf_nan_mode="null"))
+    except ValueError:  # half a surrogate pair, or what it cannot write at all
+        return orjson.Fragment(orjson.dumps(storable(to_jsonable_python(payload))))

@@ -41,16 +41,13 @@ def storable(value: Any, deepest: int = _DEEPEST) -> Any:
         case None | bool() | float():
             return value
         case int():
-            return value if -(2**63) <= value < 2**64 else storable_text(_shown(value), LONGEST)
+            return value if -(2**63) <= value < 2**64 else text_of(value, LONGEST)
         case Mapping() if deepest:
-            return {
-                storable_text(_shown(key)): storable(each, deepest - 1)
-                for key, each in value.items()
-            }
+            return {text_of(key): storable(each, deepest - 1) for key, each in value.items()}
         case list() | tuple() | Set() if deepest:
             return [storable(each, deepest - 1) for each in value]
         case _:
-            return storable_text(_shown(value), LONGEST)
+            return text_of(value, LONGEST)
 
 
 def storable_json(value: Any) -> bytes:
@@ -72,6 +69,11 @@ def described(error: BaseException) -> str:
     name = type(error).__name__
     text = _shown(error).strip().partition("\n")[0]
     return storable_text(f"{name}: {text}" if text else name, LONGEST)
+
+
+def text_of(value: object, longest: int | None = None) -> str:
+    """Any value as storable text; empty when it cannot be shown."""
+    return storable_text(_shown(value), longest)
 
 
 def _shown(value: object) -> str:

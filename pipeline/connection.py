@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from core.errors import UnavailableError
 from pipeline import keys
-from pipeline.connection_batches import Reply, packed, replies
+from pipeline.connection_batches import ENCODING_ERRORS, Reply, packed, replies
 from pipeline.connection_clients import AsyncClient, SyncClient, note_failure
 from pipeline.connection_errors import (
     WrongTypeError,
@@ -49,7 +49,7 @@ class RedisConnection:
         """Connects on first use. `url` is `redis://[user:password@]host:port/db`."""
         options: dict[str, Any] = {
             "decode_responses": True,
-            "encoding_errors": "replace",
+            "encoding_errors": ENCODING_ERRORS,
             "max_connections": MAX_CONNECTIONS,
         }
         self.sync = SyncClient.from_url(url, socket_timeout=REPLY_SECONDS, **options)

@@ -12,15 +12,24 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from core.loop_timeout import LoopTimeout
 
+ENCODING_ERRORS = "surrogateescape"
+"""Bytes that are no UTF-8 come back as they were: what another program has put into a list may be
+any bytes, and must be found again under the same ones."""
+
 type Reply = Any
 """What Redis answers: the driver does not type it."""
 
 
 def packed(words: tuple[Any, ...]) -> bytes:
     """A command as it goes over the wire (the stub of `pack_command` knows one word only)."""
-    plain = tuple(word if isinstance(word, str | bytes) else repr(word) for word in words)
-    command: bytes = hiredis.pack_command(plain)  # type: ignore[arg-type]
+    command: bytes = hiredis.pack_command(tuple(map(_plain, words)))  # type: ignore[arg-type]
     return command
+
+
+def _plain(word: Any) -> str | bytes:
+    if not isinstance(word, str):
+        return word if isinstance(word, bytes) else repr(word)
+    return word if word.isascii() else word.encode(errors=ENCODING_ERRORS)
 
 
 async def replies(pool: ConnectionPool, commands: list[bytes], seconds: float) -> list[Reply]:

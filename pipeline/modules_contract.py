@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from pydantic import BaseModel
 
 from core.errors import GuestError
+from core.storable_text import described
 from pipeline.modules_options import options_model
 
 type Function = Callable[..., Any]
@@ -105,7 +106,7 @@ def _uses_connections(module: ModuleType) -> bool:
 def _text(thing: object, attribute: str) -> object:
     try:
         return getattr(thing, attribute, None)
-    except Exception:  # noqa: BLE001 -- a lazy thing of a library may raise anything when it is touched
+    except BaseException:  # noqa: BLE001 -- a lazy thing of a library may raise anything when it is touched
         return None
 
 
@@ -147,8 +148,8 @@ def _offers(thing: Any, module: ModuleType, contract: Contract) -> bool:
 def _constructed(guest_class: type) -> object:
     try:
         return guest_class()
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+    except BaseException as error:
+        reason = described(error)
         raise GuestError(f"{guest_class.__name__}() cannot be constructed: {reason}") from error
 
 

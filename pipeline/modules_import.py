@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from core.errors import GuestError
+from core.storable_text import described
 from pipeline.config import GuestSpec
 from pipeline.installer import Installer
 from pipeline.installer_folder import differs, hashed, packages_elsewhere
@@ -52,8 +53,8 @@ class Modules:
             module = self._imported(spec)
         except GuestError as error:
             return error
-        except (Exception, SystemExit) as error:  # noqa: BLE001 -- a guest's module may do anything
-            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        except BaseException as error:  # noqa: BLE001 -- a plugin's module may raise anything
+            reason = described(error)
             return GuestError(f"importing {spec.module} fails: {reason}")
         if wanted or not is_ours(spec.module):
             self._tell_version(spec.module, wanted)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
+from core.storable_text import storable_json
 from pipeline import keys
 from schemas.dead_letter import DeadLetter
 from schemas.run import Run
@@ -74,7 +73,7 @@ def prepared(
         list_name=destination.list_name,
         vcon_uuid=vcon_uuid,
         run_id=run_id,
-        journal=orjson.dumps(run),
+        journal=storable_json(run),
         failed_run=letter.run_id if failed and letter.run_id else "",
         letters=[name, *_other_letters(name, failed)],
     )

@@ -176,6 +176,8 @@ def test_a_missing_import_inside_a_module(rooms: Write) -> None:
         ("from json import nothing", "ImportError: cannot import name 'nothing' from 'json'"),
         ("raise KeyError('GROQ')", "KeyError: 'GROQ'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise BaseException('a panic')", "BaseException: a panic"),
+        ("raise ValueError('caf\\udce9')", "ValueError: caf\ufffd"),
         ("raise ValueError('one\\ntwo')", "ValueError: one"),
     ],
 )

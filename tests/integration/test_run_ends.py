@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from core.replies import encoded
 from lib.vcon_redis import AsyncVconRedis, VconRedis
 from pipeline import keys, run_settler, worker
 from pipeline.configuration import Configuration
+from pipeline.dead_letters import DeadLetters
 from pipeline.queues import Queues
 from pipeline.worker import Worker
 from schemas.run import Run
@@ -195,6 +197,22 @@ async def test_a_vcon_with_odd_text_never_keeps_its_run_from_ending(
         document = await scene.store.get(vcon_uuid)
         assert document is not None
         assert document["analysis"][0]["body"] == body
+
+
+@pytest.mark.parametrize(
+    "element", [b"caf\xe9", b"\xed\xa0\x80", b"a\0b", b"", b"x" * 1_000_000, "é".encode()]
+)
+async def test_whatever_bytes_a_list_has_end_as_a_dead_letter(scene: Scene, element: bytes) -> None:
+    """Other programs fill lists, too: what is no UTF-8 is found again under the same bytes."""
+    scene.client.rpush("in", element)
+    await scene.start(configured(links=[link(ok)], max_attempts=2))
+    ended = await scene.finished()
+    assert (ended.status, ended.held, ended.claim.attempt) == ("failed", True, 2)
+    [dead] = await scene.redis.command("LRANGE", "DLQ:in", 0, -1)
+    assert dead.encode(errors="surrogateescape") == element
+    [letter] = (await DeadLetters(scene.redis, run_expiry=60).page("DLQ:in", None, 10)).entries
+    encoded({"fields": [letter]})
+    assert scene.client.keys("pc:inflight:*") == []
 
 
 # --- the engine itself

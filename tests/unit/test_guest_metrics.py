@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -123,6 +124,20 @@ def test_what_identifies_is_no_label(attributes: Any, guests: GuestMetrics) -> N
     """A vCon's uuid under whatever name: the count is kept, the attribute is not."""
     metrics.increment_counter("seen", 1, attributes)
     assert series(guests) == {"seen_total": 1}
+
+
+def test_text_that_is_no_utf_8_keeps_no_number_from_the_page(guests: GuestMetrics) -> None:
+    """In a name, a label or a description; nor does a callback that raises no `Exception`."""
+    odd = "caf\udce9\0"
+
+    def panics(_: object) -> list[Observation]:
+        raise GeneratorExit("a panic")
+
+    metrics.increment_counter(f"seen_{odd}", 1, {"file": odd, odd: "x"})
+    metrics.register_observable_gauge("open", panics, odd)
+    assert sum(series(guests).values()) == 1
+    for family in guests.collect():
+        orjson.dumps([family.documentation, [(each.name, each.labels) for each in family.samples]])
 
 
 @pytest.mark.parametrize("key", ["model", "outcome", "width", "humid", "link.name"])

@@ -114,6 +114,10 @@ class Point(BaseModel):
     x: int
 
 
+class Named(BaseModel):
+    name: str
+
+
 @pytest.mark.parametrize(
     ("value", "json_value"),
     [
@@ -131,6 +135,8 @@ class Point(BaseModel):
         (datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00"),
         (float("nan"), None),
         ((1, 2), [1, 2]),
+        ("caf\udce9", "caf\ufffd"),
+        (Named(name="caf\udce9"), {"name": "caf\ufffd"}),
     ],
 )
 def test_what_actions_put_into_fields_becomes_json(value: Any, json_value: Any) -> None:
