@@ -18,6 +18,7 @@ from pydantic import Field
 from lib.chat import ChatOptions, complete
 from lib.dialogs import add_analysis
 from lib.openai_client import get_vendor_from_opts
+from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 
 only_through_lib = True
@@ -38,6 +39,7 @@ class Options(ChatOptions):
     )
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

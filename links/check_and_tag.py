@@ -21,6 +21,7 @@ from lib.dialogs import add_analysis
 from lib.metrics import increment_counter
 from lib.model_json import objects_in
 from lib.patience import VendorError
+from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 from links.tag import add_tags
 
@@ -61,6 +62,7 @@ class Options(ChatOptions):
         return f"{self.tag_name}:{self.tag_value}"
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from lib.connections import filled, require_fixed_statements, run_task
+from lib.plain_calls import plain_too
 from lib.vcon_results import ResultOptions, ask_and_keep
 
 only_through_lib = True
@@ -35,6 +36,7 @@ class Options(ResultOptions):
         return self
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

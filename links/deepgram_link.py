@@ -34,6 +34,7 @@ from lib.http_client import shared_client
 from lib.metrics import record_histogram
 from lib.openai_options import UNSET, ProxyOptions
 from lib.patience import VendorError, ask
+from lib.plain_calls import plain_too
 from lib.transcription import Transcript, Vendor, add_transcripts, transcribe_by_proxy, used
 
 with warnings.catch_warnings():
@@ -84,6 +85,7 @@ class Options(ProxyOptions):
         return {**told, "model": self.model} if self.has_proxy else {**told, "api": api}
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from lib.options import GuestOptions
+from lib.plain_calls import plain_too
 
 only_through_lib = True
 
@@ -21,6 +22,7 @@ class Options(GuestOptions):
     seconds: float = Field(5, description="how long to wait; less than 0 is 0")
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from lib.options import GuestOptions
+from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 
 only_through_lib = True
@@ -22,6 +23,7 @@ class Options(GuestOptions):
     seconds: int = Field(86400, ge=1, description="how long it stays")
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from lib.connections import filled, run_flow
+from lib.plain_calls import plain_too
 from lib.vcon_results import ResultOptions, ask_and_keep
 
 only_through_lib = True
@@ -28,6 +29,7 @@ class Options(ResultOptions):
     )
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

@@ -24,6 +24,7 @@ from lib.audio import GROQ_ENDINGS, MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, 
 from lib.dialogs import Entry
 from lib.http_client import kept
 from lib.patience import PatientOptions, ask
+from lib.plain_calls import plain_too
 from lib.transcription import Transcript, Vendor, add_transcripts, combined, heard
 
 only_through_lib = True
@@ -67,6 +68,7 @@ class Options(PatientOptions):
         return self.api_key.get_secret_value() or None
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

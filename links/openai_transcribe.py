@@ -27,6 +27,7 @@ from lib.dialogs import Entry
 from lib.openai_client import get_async_openai_client
 from lib.openai_options import OpenAIOptions
 from lib.patience import ask
+from lib.plain_calls import plain_too
 from lib.transcription import Transcript, Vendor, add_transcripts, combined, heard, used
 
 only_through_lib = True
@@ -71,6 +72,7 @@ class Options(OpenAIOptions):
         return self.model_dump(include={"model", "language", "minimum_duration"} | cut)
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from lib.options import GuestOptions
+from lib.plain_calls import plain_too
 
 only_through_lib = True
 
@@ -42,6 +43,7 @@ class Options(GuestOptions):
         return self
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

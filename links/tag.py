@@ -13,6 +13,7 @@ import orjson
 from pydantic import Field
 
 from lib.options import GuestOptions
+from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 
 only_through_lib = True
@@ -34,6 +35,7 @@ class Options(GuestOptions):
         return [f"{name}:{value}" for name, value in named.items()]
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

@@ -12,6 +12,7 @@ import orjson
 from pydantic import Field
 
 from lib.options import GuestOptions
+from lib.plain_calls import plain_too
 from lib.queue import AsyncVconQueue
 from lib.vcon_redis import AsyncVconRedis
 
@@ -27,6 +28,7 @@ class Options(GuestOptions):
     )
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

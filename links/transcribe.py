@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from lib.options import GuestOptions
+from lib.plain_calls import plain_too
 
 only_through_lib = True
 
@@ -49,6 +50,7 @@ class Options(GuestOptions):
         return import_module(f"links.{LINKS[self.vendor]}")
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

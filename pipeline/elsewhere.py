@@ -30,11 +30,11 @@ class Elsewhere:
     def __init__(self, finder: VconFinder, loop: asyncio.AbstractEventLoop) -> None:
         """`loop` is the one that `finder` belongs to; its storages need threads of their own."""
         self._finder = finder
-        self._loop = loop
+        self.loop = loop
 
     async def bring_back(self, vcon_uuid: str) -> bool:
         """Whether the vCon is in Redis now; the storages are asked on the finder's own loop."""
-        if _running_loop() is not self._loop:
+        if _running_loop() is not self.loop:
             return await asyncio.wrap_future(self._on_its_loop(vcon_uuid))
         run = current_run.get()
         own = run is not None and vcon_uuid in (run.claim.vcon_uuid, run.progress.vcon)
@@ -55,13 +55,13 @@ class Elsewhere:
         Raises:
             TimeoutError: when the storages take too long.
         """
-        if _running_loop() is self._loop:
+        if _running_loop() is self.loop:
             log.warning("VconRedis waits, which blocks an event loop: use AsyncVconRedis")
             return False
         return self._on_its_loop(vcon_uuid).result(SECONDS)
 
     def _on_its_loop(self, vcon_uuid: str) -> Future[bool]:
-        return asyncio.run_coroutine_threadsafe(self.bring_back(vcon_uuid), self._loop)
+        return asyncio.run_coroutine_threadsafe(self.bring_back(vcon_uuid), self.loop)
 
 
 def install(elsewhere: Elsewhere) -> None:

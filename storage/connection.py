@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from lib.connections import filled, require_fixed_statements, run_flow, run_task
 from lib.options import GuestOptions
+from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 
 only_through_lib = True
@@ -63,6 +64,7 @@ class Options(GuestOptions):
 type Given = Mapping[str, Any] | Options | None
 
 
+@plain_too
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Keep the vCon as it is now in Redis."""
     options = Options.of(opts)
@@ -72,6 +74,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     await _outputs(options, options.save, {**document, "json": orjson.dumps(document).decode()})
 
 
+@plain_too
 async def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
     """The vCon as it was kept last, or None; also without `get`."""
     options = Options.of(opts)
@@ -89,6 +92,7 @@ async def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
     return document or None
 
 
+@plain_too
 async def delete(vcon_uuid: str, opts: Given = None) -> bool:
     """Remove the vCon; False without `delete`."""
     options = Options.of(opts)

@@ -20,6 +20,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from lib import http_client
 from lib.options import GuestOptions
+from lib.plain_calls import plain_too
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
 from lib.vcon_uuid import required_uuid
@@ -58,6 +59,7 @@ class Options(GuestOptions):
 type Given = Mapping[str, Any] | Options | None
 
 
+@plain_too
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Write the vCon as it is now in Redis."""
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
@@ -69,6 +71,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     await _collection(Options.of(opts)).replace_one(found_by, kept_document, upsert=True)
 
 
+@plain_too
 async def get(vcon_uuid: str, opts: Given = None) -> Document | None:
     """The vCon as it was saved last, or None."""
     found = await _collection(Options.of(opts)).find_one({"_id": required_uuid(vcon_uuid)})
@@ -78,6 +81,7 @@ async def get(vcon_uuid: str, opts: Given = None) -> Document | None:
     return with_dates(found, as_text)
 
 
+@plain_too
 async def delete(vcon_uuid: str, opts: Given = None) -> bool:
     """Remove the vCon; False when it was not there."""
     outcome = await _collection(Options.of(opts)).delete_one({"_id": required_uuid(vcon_uuid)})

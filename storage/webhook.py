@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from lib.plain_calls import plain_too
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
 from lib.webhooks import DeliveryError, ReceiverOptions, deliver_to_all
@@ -24,6 +25,7 @@ class Options(ReceiverOptions):
     """Where to, and how."""
 
 
+@plain_too
 async def save(vcon_uuid: str, opts: Mapping[str, Any] | Options | None = None) -> None:
     """Send the vCon as it is now in Redis."""
     options = Options.of(opts)

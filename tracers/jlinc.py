@@ -21,6 +21,7 @@ from pydantic import Field, SecretStr
 
 from lib.http_client import shared_client
 from lib.patience import RETRIES, PatientOptions, VendorError, ask
+from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 
 SERVER = "http://jlinc-server:9090"
@@ -58,6 +59,7 @@ _domains: dict[tuple[str, str], str] = {}
 _known: set[tuple[str, str, str]] = set()
 
 
+@plain_too
 async def run(
     in_vcon_uuid: str,
     out_vcon_uuid: str,

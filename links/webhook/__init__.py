@@ -22,6 +22,7 @@ import orjson
 from pydantic import Field, SecretStr
 
 from lib.http_client import close
+from lib.plain_calls import plain_too
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
 from lib.webhooks import DeliveryError, ReceiverOptions, deliver_to_all
@@ -36,6 +37,7 @@ class Options(ReceiverOptions):
     secret: SecretStr = Field(SecretStr(""), description="+ signs every message")
 
 
+@plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:

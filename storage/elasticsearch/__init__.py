@@ -29,6 +29,7 @@ from elasticsearch import AsyncElasticsearch
 
 from lib import http_client
 from lib.patience import VendorError, ask
+from lib.plain_calls import plain_too
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
 from lib.vcon_uuid import required_uuid
@@ -50,6 +51,7 @@ SERVER = "Elasticsearch"
 type Given = Mapping[str, Any] | Options | None
 
 
+@plain_too
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Index the parts of the vCon as it is now in Redis, and delete those that it had before.
 
@@ -75,6 +77,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
         await _bulk(options, asked)
 
 
+@plain_too
 async def delete(vcon_uuid: str, opts: Given = None) -> bool:
     """Remove all parts of the vCon; False when there were none."""
     options, name = Options.of(opts), required_uuid(vcon_uuid)

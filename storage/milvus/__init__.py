@@ -20,6 +20,7 @@ from lib.ai_usage import report_usage
 from lib.metrics import increment_counter
 from lib.openai_client import get_async_openai_client
 from lib.patience import ask
+from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 from storage.milvus import collection
 from storage.milvus.options import Options
@@ -32,6 +33,7 @@ only_through_lib = True
 type Given = Mapping[str, Any] | Options | None
 
 
+@plain_too
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Write the vector of the vCon as it is now in Redis."""
     options = Options.of(opts)
@@ -58,6 +60,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     increment_counter("conserver.storage.milvus.vcons_stored")
 
 
+@plain_too
 async def delete(vcon_uuid: str, opts: Given = None) -> bool:
     """Remove the vCon's vector; False when there was none."""
     options = Options.of(opts)

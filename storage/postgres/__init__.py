@@ -27,6 +27,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from lib.plain_calls import plain_too
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
 from storage.postgres.options import Options
@@ -40,6 +41,7 @@ only_through_lib = True
 type Given = Mapping[str, Any] | Options | None
 
 
+@plain_too
 async def save(vcon_uuid: str, opts: Given = None) -> None:
     """Write the vCon as it is now in Redis."""
     options = Options.of(opts)
@@ -50,6 +52,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     await rows(options, statements(options.table_name).upsert, row(leaving))
 
 
+@plain_too
 async def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
     """The vCon as it was saved last, or None."""
     options = Options.of(opts)
@@ -57,6 +60,7 @@ async def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
     return found[0][0] if found else None
 
 
+@plain_too
 async def delete(vcon_uuid: str, opts: Given = None) -> bool:
     """Remove the vCon; False when it was not there."""
     options = Options.of(opts)
