@@ -1,7 +1,7 @@
 """vCons that failed: why, how many of each kind, and once more from where they failed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import orjson
 from core.errors import InvalidError
 from core.spans import context as trace_context
 from pipeline import keys
+from pipeline.chunks import chunks
 from pipeline.connection import RedisConnection
 from pipeline.replay import Destination, prepared
 from schemas.dead_letter import DeadLetter, DeadLetterPage
@@ -122,7 +123,7 @@ class DeadLetters:
         self, name: str, selection: Selection, uuids: Sequence[str]
     ) -> list[str]:
         runs: list[str] = []
-        for chunk in _chunks(list(dict.fromkeys(uuids))):
+        for chunk in chunks(list(dict.fromkeys(uuids)), PAGE):
             letters = await self._letters(name, chunk)
             runs += await self._queue(name, letters, selection, selection.limit - len(runs))
         return runs
@@ -166,11 +167,6 @@ def _position(cursor: str | None) -> int:
         msg = "cursor: use the cursor of an earlier page as it is"
         raise InvalidError(msg)
     return int(cursor)
-
-
-def _chunks(uuids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(uuids), PAGE):
-        yield uuids[first : first + PAGE]
 
 
 def _letter(vcon_uuid: str, reason: str | None) -> DeadLetter:

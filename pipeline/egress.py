@@ -6,6 +6,7 @@ from typing import Any
 
 from core.errors import UnusableKeyError
 from pipeline import keys
+from pipeline.chunks import chunks
 from pipeline.connection import RedisConnection
 
 CHUNK = 200
@@ -43,6 +44,8 @@ class Egress:
 
     async def acknowledge(self, name: str, vcon_uuids: Sequence[str]) -> int:
         """The reader has them; how many of them were lent out until now."""
-        return int(
-            await self._connection.script("ack_egress", name, self._vcon_expiry, *vcon_uuids)
-        )
+        count = 0
+        for uuids in chunks(vcon_uuids, CHUNK):
+            words = (name, self._vcon_expiry, *uuids)
+            count += int(await self._connection.script("ack_egress", *words))
+        return count

@@ -29,9 +29,10 @@ from pipeline.doors import Doors
 from pipeline.egress import Egress
 from pipeline.finder import VconFinder
 from pipeline.history import RunArchive
-from pipeline.housekeeping import Keeper, Rescuer, every
+from pipeline.housekeeping import Rescuer, every
 from pipeline.ingress import Ingress
 from pipeline.intake import Intake
+from pipeline.keeper import Keeper
 from pipeline.lists import claimed_lists, lists_of
 from pipeline.operations import PipelineOperations
 from pipeline.outbox import RunOutbox

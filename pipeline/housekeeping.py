@@ -3,21 +3,15 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 from core.errors import UnavailableError, UnusableKeyError
-from pipeline import keys
-from pipeline.catalogue import Catalogue
 from pipeline.connection import CommandRefused, RedisConnection
-from pipeline.egress import Egress
-from pipeline.lists import Lists
 from pipeline.once import Once
 from pipeline.queues import Queues
 
 log = logging.getLogger(__name__)
 
-CHUNK = 1000
-"""How many entries one script call looks at; keeps Redis free for others in between."""
 KEEPS_EVERYTHING = {"appendfsync": "always", "appendonly": "yes", "maxmemory-policy": "noeviction"}
 """How Redis must be set so that it has for good what it has said yes to; see docs/operations.md."""
 
@@ -84,87 +78,6 @@ class Rescuer:
             self._waiting -= 1
             return
         await rescue_the_dead(self._queues)
-
-
-class Keeper:
-    """Sees to it that vCons live as long as a list holds them, and not for ever after."""
-
-    def __init__(
-        self,
-        connection: RedisConnection,
-        catalogue: Catalogue,
-        egress: Egress,
-        *,
-        vcon_expiry: int,
-        dead_expiry: int,
-        run_expiry: int,
-    ) -> None:
-        """Seconds that a vCon stays once nobody needs it; after a dead letter, `dead_expiry`.
-
-        `run_expiry`: seconds that the failed run stays after that.
-        """
-        self._connection = connection
-        self._catalogue = catalogue
-        self._egress = egress
-        self._vcon_expiry = vcon_expiry
-        self._dead_expiry = dead_expiry
-        self._run_expiry = run_expiry
-
-    async def sweep(self, lists: Lists) -> None:
-        """One round over every list."""
-        await if_usable(self._egress.take_back())
-        for name in lists.ingress:
-            await if_usable(self._keep(name, ""))
-            await if_usable(self._keep(keys.suspects(name), ""))
-        for name in lists.handed_out:
-            await if_usable(self._sweep_egress(name))
-        for name in lists.passed_on:  # the chain that reads it holds what it takes
-            await self._forget_unread(name)
-        for name in lists.dead:
-            await if_usable(self._sweep_dead(name))
-        await self._catalogue.reap()
-
-    async def _sweep_egress(self, name: str) -> None:
-        await self._keep(name, keys.unread(name))
-        await self._let_go(name, keys.unread(name), "SMEMBERS", self._vcon_expiry, saved=True)
-
-    async def _sweep_dead(self, name: str) -> None:
-        await self._keep(name, keys.reasons(name))
-        await self._let_go(name, keys.reasons(name), "HKEYS", self._dead_expiry, saved=False)
-
-    async def _forget_unread(self, name: str) -> None:
-        if await self._connection.command("TYPE", keys.unread(name)) == "set":
-            await self._connection.command("DEL", keys.unread(name))
-
-    async def _keep(self, name: str, register: str) -> None:
-        """Another program may have queued a vCon that has a time to live."""
-        last, seen = -1, CHUNK
-        while seen == CHUNK:
-            first = last - CHUNK + 1
-            seen = await self._connection.script("keep_queued", name, register, first, last)
-            last = first - 1
-
-    async def _let_go(
-        self, name: str, register: str, listing: str, expiry: int, *, saved: bool
-    ) -> None:
-        """Another program may have taken vCons out of a list that we fill."""
-        # the register first: what is in it now and is not in the list afterwards has been taken
-        taken = set(await self._connection.command(listing, register))
-        if taken:
-            async for elements in self._elements(name):
-                taken.difference_update(elements)
-        uuids = list(taken)
-        times = (expiry, self._run_expiry, int(saved))
-        for first in range(0, len(uuids), CHUNK):
-            chunk = uuids[first : first + CHUNK]
-            await self._connection.script("release", name, register, *times, *chunk)
-
-    async def _elements(self, name: str) -> AsyncIterator[list[str]]:
-        """All that is in a list now, from its tail: what is taken at its head shifts nothing."""
-        last = -1
-        while elements := await self._connection.command("LRANGE", name, last - CHUNK + 1, last):
-            yield elements
-            last -= CHUNK
 
 
 async def warn_of_losses(connection: RedisConnection) -> None:

@@ -102,6 +102,21 @@ def unread(egress_list: str) -> str:
     return f"pc:unread:{egress_list}"
 
 
+def again(egress_list: str) -> str:
+    """How many further copies of a uuid we put into an egress list: uuid -> count."""
+    return f"pc:again:{egress_list}"
+
+
+def missing(name: str) -> str:
+    """What a sweep has not found in a list: uuid -> the sweep."""
+    return f"pc:missing:{name}"
+
+
+def unsure(dead_letter_list: str) -> str:
+    """Uuids that failed again, and may or may not stand in the list."""
+    return f"pc:unsure:{dead_letter_list}"
+
+
 def replayer(storage: str) -> str:
     """Says that some replica is trying this storage again just now."""
     return f"pc:replayer:{storage}"

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- The reader has these: this list needs them no longer.
+-- The reader has these: the list needs them no longer, unless it has further copies.
 -- ARGV: list, vCon expiry (s), uuids... Returns how many were leased until now.
--- uses: usable, let_go, stands_in
+-- uses: usable, let_go, copies
 local list, expiry, acknowledged = ARGV[1], ARGV[2], 0
 local wrong = wrong_type('zset', 'pc:lease:' .. list) or wrong_type('list', list)
   or wrong_type('set', 'pc:unread:' .. list)
@@ -12,7 +12,7 @@ for i = 3, #ARGV do
   local uuid = ARGV[i]
   if redis.call('ZREM', 'pc:lease:' .. list, uuid) == 1 then
     acknowledged = acknowledged + 1
-    if not stands_in(list, uuid) then -- a second run may have put it there once more
+    if not drop_further_copy(list, uuid) then
       redis.call('SREM', 'pc:unread:' .. list, uuid)
       if_usable('set', 'SREM', 'pc:holds:' .. uuid, list)
     end

@@ -6,7 +6,7 @@
 -- those that are late are lent again without passing through the list. The newest of them go back
 -- to the head of the list: what is still late afterwards is older than everything in the list, and
 -- the order in which uuids are read stays the same, however many calls it takes.
--- uses: usable, clock
+-- uses: usable, clock, clear_missing, copies
 local list, leases = ARGV[1], 'pc:lease:' .. ARGV[1]
 local now = now_ms()
 local wrong = wrong_type('list', list) or wrong_type('zset', leases) or wrong_type('set', 'pc:lenders')
@@ -21,13 +21,16 @@ local late = redis.call('ZREVRANGEBYSCORE', leases, now, '-inf', 'LIMIT', 0, ARG
 for _, uuid in ipairs(late) do
   redis.call('ZREM', leases, uuid)
   redis.call('LPUSH', list, uuid)
+  clear_missing(list, uuid)
 end
 for _, uuid in ipairs(redis.call('LPOP', list, ARGV[2] - #given) or {}) do
   given[#given + 1] = uuid
 end
 for i, uuid in ipairs(given) do
   -- a trifle apart, so that they come back in this order
-  redis.call('ZADD', leases, now + ARGV[3] * 1000 - (#given - i) / 1000, uuid)
+  if redis.call('ZADD', leases, now + ARGV[3] * 1000 - (#given - i) / 1000, uuid) == 0 then
+    drop_further_copy(list, uuid) -- a second copy: both are one lease, and one acknowledgement
+  end
 end
 if redis.call('EXISTS', leases) == 1 then
   redis.call('SADD', 'pc:lenders', list)

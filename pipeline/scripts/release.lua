@@ -1,33 +1,53 @@
 #!lua flags=allow-oom
 -- Another program took these out of a list that we fill: the list holds them no longer.
 -- ARGV: list, register (set or hash that says what we put there), vCon expiry (s), run expiry (s),
---       saved (1: being taken out counts as being stored), uuids... Returns how many were let go.
--- uses: usable, let_go, stands_in, reasons
+--       saved (1: being taken out counts as being stored), sweep, uuids... Returns how many were
+--       let go.
+--
+-- The sweep has marked each uuid in `pc:missing:{list}` before it read the whole list and did not
+-- find it. One whose mark is gone, or is of another sweep, has been put there meanwhile. Another
+-- program that does so clears no mark: it puts it to one of the ends, which are looked at.
+-- uses: usable, let_go, reasons
 local list, register, expiry, run_expiry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local dead, released = string.sub(list, 1, 4) == 'DLQ:', 0
 local wrong = wrong_type('list', list) or wrong_type(dead and 'hash' or 'set', register)
-  or wrong_type('zset', 'pc:lease:' .. list)
+  or wrong_type('zset', 'pc:lease:' .. list) or wrong_type('hash', 'pc:missing:' .. list)
 if wrong then
   return redis.error_reply(wrong)
 end
 
+local at_the_ends = {}
+for _, range in ipairs({{0, 199}, {-200, -1}}) do
+  for _, uuid in ipairs(redis.call('LRANGE', list, range[1], range[2])) do
+    at_the_ends[uuid] = true
+  end
+end
+
+local function is_missing(uuid)
+  if redis.call('HGET', 'pc:missing:' .. list, uuid) ~= ARGV[6] then
+    return false
+  end
+  redis.call('HDEL', 'pc:missing:' .. list, uuid)
+  return not at_the_ends[uuid] and not redis.call('ZSCORE', 'pc:lease:' .. list, uuid)
+end
+
 -- Whether the list needs it no longer. A dead letter stands for one run of several: what the others
--- lack is still to be done.
+-- lack is still to be done. The newest may never have been told: see `add_letter` in settle.lua.
 local function unregister(uuid)
   if not dead then
     redis.call('SREM', register, uuid)
-  elseif #drop_reason(list, uuid, nil, run_expiry) > 0 then
+    if_usable('hash', 'HDEL', 'pc:again:' .. list, uuid)
+  elseif if_usable('set', 'SREM', 'pc:unsure:' .. list, uuid) == 1
+    or #drop_reason(list, uuid, nil, run_expiry) > 0 then
     redis.call('RPUSH', list, uuid)
     return false
   end
   return true
 end
 
-for i = 6, #ARGV do
+for i = 7, #ARGV do
   local uuid = ARGV[i]
-  -- it was not in the list a moment ago, but may have come back since
-  local is_here = redis.call('ZSCORE', 'pc:lease:' .. list, uuid) or stands_in(list, uuid)
-  if not is_here and unregister(uuid) then
+  if is_missing(uuid) and unregister(uuid) then
     released = released + 1
     if_usable('set', 'SREM', 'pc:holds:' .. uuid, list)
     if ARGV[5] == '1' then

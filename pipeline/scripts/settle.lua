@@ -9,7 +9,7 @@
 --      "return"  put it back to the head of its list, as if it had never been claimed.
 -- Refused as a whole, with the name of the key, when a list, a document or a record has another type;
 -- what is only noted beside them (holds, traces, the history) is passed over.
--- uses: usable, clock, let_go, hold_back, put_back, wake_waiting, reasons, leave_context
+-- uses: usable, clock, let_go, hold_back, put_back, wake_waiting, reasons, leave_context, stands_in, copies, clear_missing
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
 local wrong = wrong_type('hash', inflight, 'pc:locks')
@@ -70,17 +70,23 @@ local function delay_it()
   end
 end
 
+-- A uuid stands in a list of dead letters once. One that is registered has been put there earlier,
+-- but another program may have taken it out unseen. Where looking for it would take long, that stays
+-- open: the sweep, which reads the whole list, puts it there if it is missing.
 local function add_letter(letters, who, reason)
   local reasons, stands = {}, false
   if redis.call('HEXISTS', 'pc:dead:' .. letters, who) == 1 then
     reasons = drop_reason(letters, who, list, ARGV[6]) -- of an earlier run, which this one repeated
-    stands = redis.call('LPOS', letters, who) -- another program may have taken it out
+    stands = stands_in(letters, who)
   end
   table.insert(reasons, 1, decoded(reason) or {})
   set_reasons(letters, who, reasons)
-  if not stands then
+  if stands == false then
     redis.call('RPUSH', letters, who)
+  elseif stands == nil then
+    if_usable('set', 'SADD', 'pc:unsure:' .. letters, who)
   end
+  clear_missing(letters, who)
 end
 
 if how ~= 'finish' then -- the oldest is popped first: what goes back goes before what came since
@@ -105,7 +111,8 @@ else
   for i = at + 1, at + n do
     redis.call('RPUSH', ARGV[i], out)
     leave_context('RPUSH', ARGV[i], out, context)
-    redis.call('SADD', 'pc:unread:' .. ARGV[i], out)
+    add_copy(ARGV[i], out)
+    clear_missing(ARGV[i], out)
     if_usable('set', 'SADD', holds_out, ARGV[i])
   end
   at = at + n + 1

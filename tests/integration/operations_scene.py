@@ -26,9 +26,9 @@ from pipeline.dead_letters import DeadLetters
 from pipeline.egress import Egress
 from pipeline.finder import VconFinder
 from pipeline.history import RunArchive
-from pipeline.housekeeping import Keeper
 from pipeline.ingress import Ingress
 from pipeline.intake import Intake
+from pipeline.keeper import Keeper
 from pipeline.lists import lists_of
 from pipeline.operations import PipelineOperations
 from pipeline.store import VconStore

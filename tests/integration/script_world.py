@@ -50,13 +50,14 @@ CALLS: dict[str, list[str]] = {
     "journal": ['alive held 7 {} held {"uuid":"held"} 60 5'],
     "keep_queued": ["in - 0 -1", "DLQ:in pc:dead:DLQ:in 0 -1", "out pc:unread:out 0 -1"],
     "lease_egress": ["out 1 60 10"],
+    "members": ["pc:unread:out 0 10", "pc:dead:DLQ:in 0 10"],
     "own": ["pc:replayer:shelf me 1000"],
     "page": ["vcons +inf -inf 0 10"],
     "present": ["vcon:first vcon:absent"],
     "probe": ["pc:probe"],
     "rate": ["key 5 60000"],
     "reap": ["vcons 10 absent"],
-    "release": ["out pc:unread:out 60 60 1 gone", "DLQ:in pc:dead:DLQ:in 60 60 0 gone"],
+    "release": ["out pc:unread:out 60 60 1 s gone", "DLQ:in pc:dead:DLQ:in 60 60 0 s gone"],
     "renew": ["alive 1000"],
     "replay": ['60 {"trace":1} 1 letter letter in letter run-new {} - 2 DLQ:in DLQ:storage:shelf'],
     "rescue": ["dying"],
@@ -85,8 +86,8 @@ def words(call: str) -> list[str]:
 KINDS: dict[str, str] = {
     "in|more|out|absent|run:.*|DLQ:.*|context:.*|pc:(suspects|waiting):.*|pc:history": "list",
     "vcons|pc:(later|expiring|lease:.*|replicas:.*|rate:key)": "zset",
-    "tel:.*|name:.*|pc:(workers|lenders|holds:.*|unread:.*)": "set",
-    "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*)": "hash",
+    "tel:.*|name:.*|pc:(workers|lenders|holds:.*|unread:.*|unsure:.*)": "set",
+    "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
     "pc:(run|cancel|idem|idemdigest|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
     "vcon:.*": "ReJSON-RL",
 }
@@ -266,6 +267,9 @@ def _ends(client: Redis) -> None:
     for letters in ("DLQ:in", "DLQ:storage:shelf"):
         client.rpush(letters, "letter")
         client.hset(f"pc:dead:{letters}", mapping={"letter": json.dumps(REASON), "gone": "{}"})
+    for name in ("out", "DLQ:in"):
+        client.hset(f"pc:missing:{name}", "gone", "s")
+    client.hset("pc:again:out", "lent", 1)
     client.sadd("pc:holds:letter", "DLQ:in", "DLQ:storage:shelf")
     client.hset("pc:dead:DLQ:in", "first", json.dumps(REASON))
     client.set("pc:run:run-failed", journal("run-failed", "letter", status="failed"))

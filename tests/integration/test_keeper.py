@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
-from pipeline import housekeeping, keys
+from pipeline import keeper, keys
 from tests.integration.operations_scene import (
     DEAD_EXPIRY,
     EXPIRY,
@@ -89,7 +89,7 @@ async def test_a_long_list_is_kept_to_its_ends(
     ops: Operations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A list of several chunks is gone through whole, the last chunk a full one or not."""
-    monkeypatch.setattr(housekeeping, "CHUNK", 3)
+    monkeypatch.setattr(keeper, "CHUNK", 3)
     uuids = [await expiring(ops, "in") for _ in range(6)]
     uuids += [await expiring(ops, "out") for _ in range(7)]
     await ops.sweep()
@@ -126,16 +126,116 @@ async def test_what_is_lent_out_has_not_been_taken(ops: Operations) -> None:
     assert (ops.left(vcon_uuid), ops.holders(vcon_uuid)) == (FOR_EVER, {"out"})
 
 
-@pytest.mark.parametrize("at", ["head", "tail"])
-async def test_what_has_come_back_meanwhile_has_not_been_taken(ops: Operations, at: str) -> None:
-    """Between the look at a list and the release it may have been put there once more."""
+def before_each_page(ops: Operations, name: str, happens: Callable[[], object]) -> None:
+    """Let something happen whenever a sweep is about to read a page of a list."""
+    command = ops.redis.command
+
+    async def read(*words: Any) -> Any:
+        if words[:2] == ("LRANGE", name):
+            happens()
+        return await command(*words)
+
+    ops.redis.command = read  # type: ignore[method-assign]
+
+
+def before_the_release(ops: Operations, happens: Callable[[], Awaitable[object]]) -> None:
+    """Let something happen when a sweep has read everything and is about to let go."""
+    script = ops.redis.script
+
+    async def called(name: str, *words: Any) -> Any:
+        if name == "release":
+            ops.redis.script = script  # type: ignore[method-assign]
+            await happens()
+        return await script(name, *words)
+
+    ops.redis.script = called  # type: ignore[method-assign]
+
+
+FILL = """
+for _, uuid in ipairs(ARGV) do
+  redis.call('RPUSH', 'DLQ:in', uuid)
+  redis.call('HSET', 'pc:dead:DLQ:in', uuid, '{"cause": "c", "list_name": "in"}')
+  redis.call('SADD', 'pc:holds:' .. uuid, 'DLQ:in')
+end
+"""
+LOST = """
+local lost = {}
+for _, uuid in ipairs(ARGV) do
+  local held = redis.call('SISMEMBER', 'pc:holds:' .. uuid, 'DLQ:in')
+  if held + redis.call('HEXISTS', 'pc:dead:DLQ:in', uuid) < 2 then
+    lost[#lost + 1] = uuid
+  end
+end
+return lost
+"""
+
+
+def letters(ops: Operations, count: int) -> list[str]:
+    """That many dead letters of `in`, oldest first, each with a reason and held."""
+    uuids = [new_uuid() for _ in range(count)]
+    ops.client.eval(FILL, 0, *uuids)
+    return uuids
+
+
+def lost(ops: Operations, uuids: Sequence[str]) -> set[str]:
+    """Those of these dead letters that have no reason or no hold any more."""
+    return set(ops.client.eval(LOST, 0, *uuids))
+
+
+@pytest.mark.parametrize("count", [400, 700])
+async def test_entries_that_move_while_a_sweep_reads_lose_nothing(
+    ops: Operations, count: int
+) -> None:
+    """What is taken from the tail moves older entries past the reader; they do not count as taken.
+
+    The sweep notices by itself what moves by more than pages overlap, and decides nothing then.
+    """
+    uuids = letters(ops, 25_000)
+    ops.client.lpop("DLQ:in", 10)
+    before_each_page(ops, "DLQ:in", lambda: ops.client.rpop("DLQ:in", count))
+    await ops.sweep()
+    assert lost(ops, ops.list("DLQ:in")) == set()
+    assert (set(uuids[:10]) <= lost(ops, uuids)) is (count == 400)
+    ops.client.flushall()
+
+
+async def test_a_dead_letter_that_fails_again_before_it_is_let_go(ops: Operations) -> None:
+    """It is in the list, or the next sweep puts it there, with its new reason."""
+    ops.configure(FAILING)
     vcon_uuid = await ops.ingest("in")
     await ops.work()
-    push = ops.client.rpush if at == "head" else ops.client.lpush
-    push("out", *range(20_000))
-    times = (EXPIRY, RUN_EXPIRY, 1)
-    released = await ops.redis.script("release", "out", "pc:unread:out", *times, vcon_uuid)
-    assert (released, ops.holders(vcon_uuid)) == (0, {"out"})
+    others = letters(ops, 21_000)
+    ops.client.lpop("DLQ:in")
+    await ops.intake.enqueue([vcon_uuid], "in")
+    before_the_release(ops, ops.work)
+    for _ in range(2):
+        await ops.sweep()
+        assert lost(ops, [vcon_uuid, *others]) == set()
+    assert ops.list("DLQ:in").count(vcon_uuid) == 1
+    await ops.sweep()
+    ops.client.lrem("DLQ:in", 1, vcon_uuid)
+    await ops.sweep()
+    assert lost(ops, [vcon_uuid, *others]) == {vcon_uuid}
+    ops.client.flushall()
+
+
+async def test_an_egress_entry_that_comes_back_before_it_is_let_go(ops: Operations) -> None:
+    """A lease has ended, and a second run has forwarded it once more: both are in the list."""
+    lent, again = [await ops.ingest("in") for _ in range(2)]
+    await ops.work(2)
+    ops.client.lpop("out", 2)
+
+    async def come_back() -> None:
+        ops.client.zadd("pc:lease:out", {lent: 1})
+        await ops.egress.take_back()
+        await ops.intake.enqueue([again], "in")
+        await ops.work()
+        ops.client.rpush("out", *range(5000))
+        ops.client.lpush("out", *range(5000))
+
+    before_the_release(ops, come_back)
+    await ops.sweep()
+    assert (ops.holders(lent), ops.holders(again)) == ({"out"}, {"out"})
 
 
 async def test_a_list_between_two_chains_is_nobody_else_s(ops: Operations) -> None:

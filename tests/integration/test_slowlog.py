@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from tests.integration.pipeline_fixtures import configured
-from tests.integration.slowlog_scene import ENTRIES, Slowlog, slowlog
+from tests.integration.pipeline_fixtures import both, configured, link, storage
+from tests.integration.slowlog_scene import ENTRIES, Slowlog, slowlog, uuid_at, uuids_at
+
+
+def broken(vcon_uuid: str, name: str, options: dict[str, Any]) -> None:
+    """A link that fails."""
+    raise ValueError("broken")
 
 
 @pytest.fixture
@@ -23,7 +29,7 @@ async def test_leases_that_end_at_once(log: Slowlog) -> None:
     ops = log.ops
 
     def lent_out() -> None:
-        log.fill("ZADD", "pc:lease:out", "scores")
+        log.fill("ZADD", "pc:lease:out", score=int)
         ops.client.sadd("pc:lenders", "out")
 
     async def read_and_take_back() -> None:
@@ -43,7 +49,7 @@ async def test_a_search_with_many_hits(log: Slowlog) -> None:
     def indexed() -> None:
         log.fill("SADD", "tel:+1")
         log.fill("SADD", "name:Ann")
-        log.fill("MSET", "", "values", prefix="vcon:")
+        log.fill("MSET", prefix="vcon:", value="")
 
     async def search() -> None:
         page = await ops.operations.search(["tel:+1", "name:Ann"], 1000, None)
@@ -58,11 +64,84 @@ async def test_a_page_among_vcons_of_one_moment(log: Slowlog) -> None:
     ops = log.ops
 
     def imported() -> None:
-        log.fill("ZADD", "vcons", "zeros", count=3 * ENTRIES)
+        log.fill("ZADD", "vcons", score=lambda _: 0, count=2 * ENTRIES)
 
     async def page() -> None:
-        for skipped in (3 * ENTRIES - 2000, 3 * ENTRIES - 1000):
+        for skipped in (2 * ENTRIES - 2000, 2 * ENTRIES - 1000):
             answer = await ops.catalogue.page(None, None, 1000, f"0~{skipped}")
-        assert answer.cursor == f"0~{3 * ENTRIES}"
+        assert answer.cursor == f"0~{2 * ENTRIES}"
 
     await log.check(page, imported)
+
+
+async def test_many_acknowledgements_of_a_long_list(log: Slowlog) -> None:
+    """Whether a uuid stands in the list once more is known without looking through the list."""
+    ops = log.ops
+
+    def forwarded() -> None:
+        log.fill("RPUSH", "out")
+        log.fill("SADD", "pc:unread:out")
+        log.fill("ZADD", "pc:lease:out", score=int, count=1000)
+
+    async def acknowledge() -> None:
+        uuids = uuids_at(*range(1, 1001))
+        assert await ops.operations.acknowledge("out", uuids) == 1000
+
+    await log.check(acknowledge, forwarded)
+
+
+TAKEN = 5_000
+
+
+async def test_a_sweep_after_another_program_took_much_out(log: Slowlog) -> None:
+    """Registers and lists are read in slices, and what is gone is let go in slices."""
+    ops = log.ops
+    ops.configure(configured(storages=[storage()]))
+    registers = {
+        "out": ("SADD", "pc:unread:out", None),
+        "DLQ:storage:shelf": ("HSET", "pc:dead:DLQ:storage:shelf", '{"run_id": "r"}'),
+    }
+
+    def taken_out() -> None:
+        for name, (command, register, value) in registers.items():
+            log.fill("RPUSH", name)
+            log.fill(command, register, value=value)
+            ops.client.lpop(name, TAKEN)
+
+    async def sweep() -> None:
+        await ops.sweep()
+        assert ops.client.scard("pc:unread:out") == ENTRIES - TAKEN
+        assert ops.client.hlen("pc:dead:DLQ:storage:shelf") == ENTRIES - TAKEN
+
+    await log.check(sweep, taken_out)
+
+
+async def test_a_register_that_is_needed_no_longer(log: Slowlog) -> None:
+    """A chain reads the list by now: that it was forwarded to readers is forgotten in slices."""
+    ops = log.ops
+    ops.configure(both(configured(), configured(name="next", ingress=("out",), egress=())))
+
+    def forwarded_to_readers() -> None:
+        log.fill("SADD", "pc:unread:out")
+        log.fill("HSET", "pc:again:out", value="1")
+
+    async def sweep() -> None:
+        await ops.sweep()
+        assert ops.client.exists("pc:unread:out", "pc:again:out") == 0
+
+    await log.check(sweep, forwarded_to_readers)
+
+
+async def test_a_second_failure_among_many_dead_letters(log: Slowlog) -> None:
+    """Whether the vCon stands in the list already is left to the sweep, which reads all of it."""
+    ops = log.ops
+    ops.configure(configured(links=[link(broken)], max_attempts=1))
+    vcon_uuid = uuid_at(ENTRIES // 2)
+
+    def failed_before() -> None:
+        log.fill("RPUSH", "DLQ:in")
+        log.fill("HSET", "pc:dead:DLQ:in", value='{"run_id": "r"}')
+        ops.client.json().set(f"vcon:{vcon_uuid}", ".", {"uuid": vcon_uuid})
+        ops.client.rpush("in", vcon_uuid)
+
+    await log.check(ops.work, failed_before)

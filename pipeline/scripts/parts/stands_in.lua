@@ -1,5 +1,11 @@
--- Whether a uuid is in a list, near either end of it.
+-- Whether a uuid is in a list: true, false, or nil when it is near neither end of a long one. A
+-- whole long list is not looked through, since Redis answers no other client meanwhile.
 local function stands_in(list, uuid)
-  return redis.call('LPOS', list, uuid, 'MAXLEN', 10000)
-    or redis.call('LPOS', list, uuid, 'RANK', -1, 'MAXLEN', 10000)
+  if redis.call('LPOS', list, uuid, 'RANK', -1, 'MAXLEN', 1000) then
+    return true
+  end
+  if redis.call('LLEN', list) <= 1000 then
+    return false
+  end
+  return redis.call('LPOS', list, uuid, 'MAXLEN', 1000) and true or nil
 end
