@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from core.errors import UnavailableError
+from core.loop_timeout import LoopTimeout
 
 
 class BoundedCalls:
@@ -42,7 +43,7 @@ class BoundedCalls:
         self._refuse()
         call = self._submitted(partial(function, *args, **options))
         try:
-            async with asyncio.timeout(self.seconds):
+            async with LoopTimeout(self.seconds):
                 return await asyncio.wrap_future(call)
         except TimeoutError:
             raise UnavailableError("Postgres does not answer in time; try again later") from None

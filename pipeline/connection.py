@@ -15,6 +15,7 @@ import redis.asyncio
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from core.errors import UnavailableError
+from core.loop_timeout import LoopTimeout
 from pipeline import keys
 from pipeline.connection_batches import ENCODING_ERRORS, Reply, packed, replies
 from pipeline.connection_clients import AsyncClient, SyncClient, note_failure
@@ -160,7 +161,7 @@ class RedisConnection:
         Moving the head of a list to its own head waits for an element and changes nothing.
         """
         try:
-            async with asyncio.timeout(seconds + REPLY_SECONDS):
+            async with LoopTimeout(seconds + REPLY_SECONDS):
                 moved = await self.asynchronous.blmove(name, name, seconds, "LEFT", "LEFT")  # type: ignore[arg-type]
         except (RedisError, OSError) as error:
             raise self._translated(error) from error

@@ -5,6 +5,7 @@ import contextlib
 import math
 
 from core.errors import UnavailableError, UnusableKeyError
+from core.loop_timeout import LoopTimeout
 from core.metrics import (
     DEAD_LETTERS,
     EGRESS_DEPTH,
@@ -48,7 +49,7 @@ class Depths:
         state = RedisState({}, {})
         running = history = math.nan
         with contextlib.suppress(UnavailableError, TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with LoopTimeout(PATIENCE):
                 state, running, history = await asyncio.gather(
                     state_of(self._connection, lists.all, self._sorted_set),
                     self._number("HLEN", keys.LOCKS),

@@ -11,6 +11,7 @@ import pytest
 
 from core import log_context, loop_watch
 from core.action_response import ActionResponse
+from core.bounded_calls import BoundedCalls
 from core.dispatch import Dispatcher
 from core.log_context import current_request
 from core.loop_timeout import LoopTimeout
@@ -175,3 +176,13 @@ async def test_time_is_up_when_the_loop_turns() -> None:
     async with LoopTimeout(0.02):
         pass
     await asyncio.sleep(0.03)
+
+
+async def test_a_blocked_loop_is_no_outage_of_postgres() -> None:
+    """A call in a thread was done while the loop was blocked for longer than the call may take."""
+    calls = BoundedCalls("calls", threads=1, waiting=0, seconds=0.2)
+    calling = asyncio.create_task(calls(lambda: "done"))
+    await asyncio.sleep(0)
+    time.sleep(0.4)  # noqa: ASYNC251 -- what a careless action does
+    assert await calling == "done"
+    calls.close()
