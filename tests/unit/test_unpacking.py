@@ -35,7 +35,7 @@ NO_VCONS = [
         b"\x1f\x8b",
         b"{",
         gzip.compress(b"[]", mtime=0),
-        gzip.compress(b"{"),
+        gzip.compress(b"{", mtime=0),
     ),
 ]
 
