@@ -1,4 +1,7 @@
-"""Ingress keys in Postgres. A change and its audit event are one transaction."""
+"""Ingress keys in Postgres. A change and its audit event are one transaction.
+
+When a key begins, ends and is revoked is told by Postgres' clock: those of replicas may differ.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,7 +15,7 @@ from sqlalchemy.orm import Session
 from core.database import Database
 from core.errors import ConflictError, InvalidError, UnknownNameError
 from core.tables import AuditRecord, IngressKeyRecord
-from schemas.ingress_key import Author, IngressKey, NewKey
+from schemas.ingress_key import Author, IngressKey, KnownKey, NewKey
 
 CONFIGURATION = Author(actor="config.yml")
 _SYNC_LOCK = 0x70635F6B657973
@@ -32,11 +35,17 @@ class IngressKeys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, secret_sha256: str) -> IngressKey | None:
+    def find(self, secret_sha256: str) -> KnownKey | None:
         """The key with this hash, valid or not."""
+        left = func.extract("epoch", _Key.expires_at - func.now())
         with self._database.session() as session:
-            row = session.scalar(select(_Key).where(_Key.secret_sha256 == secret_sha256))
-        return None if row is None else _shown(row)
+            found = session.execute(
+                select(_Key, left).where(_Key.secret_sha256 == secret_sha256)
+            ).one_or_none()
+        if found is None:
+            return None
+        row, seconds = found
+        return KnownKey(**_shown(row).model_dump(), expires_in=seconds)
 
     def all(self, ingress_list: str | None) -> list[IngressKey]:
         """Every key, or every key of one list, the newest first."""
@@ -48,13 +57,13 @@ class IngressKeys:
 
     def create(self, new: NewKey, secret_sha256: str, author: Author) -> IngressKey:
         """A key of a lineage of its own."""
-        now = datetime.now(UTC)
-        row = _Key(
-            **new.model_dump(exclude={"expires_in_days"}),
-            expires_at=_later(now, days=new.expires_in_days),
-            **_fresh(secret_sha256, now, lineage=uuid4()),
-        )
         with self._database.transaction() as session:
+            now = _now(session)
+            row = _Key(
+                **new.model_dump(exclude={"expires_in_days"}),
+                expires_at=_later(now, days=new.expires_in_days),
+                **_fresh(secret_sha256, now, lineage=uuid4()),
+            )
             session.add(row)
             session.add(_event("CreateIngressKey", author, row))
         return _shown(row)
@@ -68,8 +77,8 @@ class IngressKeys:
             UnknownNameError: there is no such key.
             ConflictError: the key was revoked, or has expired.
         """
-        now = datetime.now(UTC)
         with self._database.transaction() as session:
+            now = _now(session)
             old = _locked(session, key_id)
             if old.revoked_at or (old.expires_at and old.expires_at <= now):
                 raise ConflictError(f"key {key_id} no longer works; make a new one")
@@ -96,7 +105,7 @@ class IngressKeys:
         """
         with self._database.transaction() as session:
             row = _locked(session, key_id)
-            row.revoked_at = row.revoked_at or datetime.now(UTC)
+            row.revoked_at = row.revoked_at or _now(session)
             row.source = "action"
             session.add(_event("RevokeIngressKey", author, row))
         return _shown(row)
@@ -115,7 +124,7 @@ class IngressKeys:
                 _take_in(session, known.get(each), each, name)
             for each, row in known.items():
                 if each not in wanted and row.revoked_at is None:
-                    row.revoked_at = datetime.now(UTC)
+                    row.revoked_at = _now(session)
                     session.add(_event("RevokeIngressKey", CONFIGURATION, row))
 
 
@@ -129,7 +138,7 @@ def _relevant(wanted: Iterable[str]) -> Any:
 def _take_in(session: Session, row: IngressKeyRecord | None, sha: str, name: str) -> None:
     """One key that stands in config.yml."""
     if row is None:
-        fresh = {**_fresh(sha, datetime.now(UTC), lineage=uuid4()), "source": "config"}
+        fresh = {**_fresh(sha, _now(session), lineage=uuid4()), "source": "config"}
         row = _Key(ingress_list=name, label="config.yml", **fresh)
         session.add(row)
     elif row.source == "config" and (row.revoked_at or row.ingress_list != name):
@@ -165,6 +174,10 @@ def _as_long_as_the_newest(session: Session, lineage: UUID, now: datetime) -> da
     newest = select(_Key).where(_Key.lineage == lineage).order_by(_Key.created_at.desc()).limit(1)
     row = session.scalars(newest).one()
     return row.expires_at and now + (row.expires_at - row.created_at)
+
+
+def _now(session: Session) -> datetime:
+    return session.execute(select(func.now())).scalar_one()
 
 
 def _locked(session: Session, key_id: UUID) -> IngressKeyRecord:

@@ -121,16 +121,24 @@ def may_pass(error: BaseException) -> bool:
 
 
 def asked_pause(error: BaseException | None, now: datetime | None = None) -> float:
-    """The seconds that a server's answer asks to wait, in either form of `Retry-After`; or 0."""
-    text = _retry_after(error).strip()
+    """The seconds that a server's answer asks to wait, in either form of `Retry-After`; or 0.
+
+    A date is by the server's clock, which its answer tells as `Date`; `now` where it does not.
+    """
+    text = _header(error, "retry-after").strip()
     if _SECONDS.fullmatch(text):
         return float(text)
+    moment = _moment(text)
+    answered = _moment(_header(error, "date")) or now or datetime.now(UTC)
+    return max(0.0, (moment - answered).total_seconds()) if moment else 0.0
+
+
+def _moment(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
-        return 0.0
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def status_of(error: BaseException | None) -> int | None:
@@ -154,13 +162,13 @@ async def _within[T](attempt: Callable[[], Awaitable[T]], seconds: float) -> T:
         return await attempt()
 
 
-def _retry_after(error: BaseException | None) -> str:
+def _header(error: BaseException | None, wanted: str) -> str:
     places = (getattr(error, "response", None), getattr(error, "meta", None), error)
     for place in places:
         headers = getattr(place, "headers", None)
         if isinstance(headers, Mapping):
             named = {str(name).lower(): str(value) for name, value in headers.items()}
-            return named.get("retry-after", "")
+            return named.get(wanted, "")
     return ""
 
 

@@ -4,12 +4,11 @@ import hmac
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
 from core.errors import ForbiddenError, UnavailableError
 from core.ingress_keys import hashed
-from schemas.ingress_key import IngressKey
+from schemas.ingress_key import IngressKey, KnownKey
 
 FRESH = 3.0
 """Seconds that a key is not looked up again: a revoked one works no longer than this."""
@@ -19,14 +18,17 @@ MOST = 10_000
 """Keys that are remembered at once."""
 
 type Verdict = Literal["valid", "expired", "revoked", "other list"]
-type FindKey = Callable[[str], Awaitable[IngressKey | None]]
+type FindKey = Callable[[str], Awaitable[KnownKey | None]]
 
 
-def verdict(key: IngressKey, ingress_list: str | None, now: datetime) -> Verdict:
-    """What a known key is worth at this time for a list (None: for any)."""
-    if key.revoked_at is not None and key.revoked_at <= now:
+def verdict(key: KnownKey, ingress_list: str | None, age: float) -> Verdict:
+    """What a key that was looked up `age` seconds ago is worth for a list (None: for any).
+
+    No wall clock is asked: Postgres has said how long the key still works.
+    """
+    if key.revoked_at is not None:
         return "revoked"
-    if key.expires_at is not None and key.expires_at <= now:
+    if key.expires_in is not None and key.expires_in <= age:
         return "expired"
     if ingress_list is not None and not hmac.compare_digest(
         key.ingress_list.encode("utf-8", "replace"), ingress_list.encode("utf-8", "replace")
@@ -37,7 +39,7 @@ def verdict(key: IngressKey, ingress_list: str | None, now: datetime) -> Verdict
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    key: IngressKey
+    key: KnownKey
     at: float
 
 
@@ -65,40 +67,40 @@ class KeyRing:
             KeyRefusedError: when it does not; each reason, an unknown list too, in the same words.
             UnavailableError: when Postgres is away and the key was not verified just before.
         """
-        key = await self._known(api_key or "")
-        now = datetime.now(UTC)
+        seen = await self._known(api_key or "")
         names: Sequence[str | None] = lists or [None]
         for name in names:
-            if key is None or verdict(key, name, now) != "valid":
-                raise KeyRefusedError(refusal(name), key)
-        assert key is not None
-        return key
+            if seen is None or verdict(seen.key, name, self._clock() - seen.at) != "valid":
+                raise KeyRefusedError(refusal(name), None if seen is None else seen.key)
+        assert seen is not None
+        return seen.key
 
     def forget(self) -> None:
         """Look every key up again: some were changed by this very process."""
         self._seen.clear()
 
-    async def _known(self, api_key: str) -> IngressKey | None:
+    async def _known(self, api_key: str) -> _Seen | None:
         if not api_key:
             return None
         digest = hashed(api_key)
         seen = self._seen.get(digest)
         if seen is not None and self._clock() - seen.at < FRESH:
-            return seen.key
+            return seen
         asked = self._clock()
         try:
             key = await self._find(digest)
         except UnavailableError:
             if seen is not None and self._clock() - seen.at < STALE:
-                return seen.key
+                return seen
             raise UnavailableError("ingress keys cannot be verified just now; try again") from None
-        self._remember(digest, key, asked)
-        return key
+        found = None if key is None else _Seen(key, asked)
+        self._remember(digest, found)
+        return found
 
-    def _remember(self, digest: str, key: IngressKey | None, asked: float) -> None:
+    def _remember(self, digest: str, found: _Seen | None) -> None:
         self._seen.pop(digest, None)
-        if key is not None and verdict(key, None, datetime.now(UTC)) == "valid":
-            self._seen[digest] = _Seen(key, asked)
+        if found and verdict(found.key, None, self._clock() - found.at) == "valid":
+            self._seen[digest] = found
             if len(self._seen) > MOST:
                 self._seen.popitem(last=False)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ class LiveRun:
     steps: list[dict[str, Any]] = field(default_factory=list)
     queued_at: str | None = None
     memory: RunMemory = field(default_factory=RunMemory)
+    began: float = field(default_factory=time.monotonic)
     step_began: float = 0.0
     context: str = ""
     """What its own trace is found by, once it is over."""

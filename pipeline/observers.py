@@ -1,7 +1,7 @@
 """What is counted about runs, once they are over: nothing stands between a link and its call."""
 
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from core.metrics import LINKS, RUNS, STORAGES
 from pipeline.live_run import LiveRun, current_run
@@ -29,8 +29,7 @@ class RunMeter:
     def settled(self, live: LiveRun, status: str) -> None:
         """An attempt has ended and counts: nobody else has taken the run over."""
         chain = live.chain.name
-        seconds = (datetime.now(UTC) - live.started_at).total_seconds()
-        RUNS.ended((chain, status), seconds)
+        RUNS.ended((chain, status), time.monotonic() - live.began)
         for step in live.steps[live.resumed :]:
             of_its_kind = LINKS if step["kind"] == "link" else STORAGES
             of_its_kind.ended((chain, step["name"], step["outcome"]), step["seconds"])

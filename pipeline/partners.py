@@ -18,7 +18,7 @@ from pipeline.intake import Intake
 from pipeline.key_ring import KeyRing
 from pipeline.owner_outbox import OwnerOutbox
 from pipeline.partner_desk import Desk
-from schemas.ingress_key import IngressKey
+from schemas.ingress_key import KnownKey
 
 USAGE_SECONDS = 5.0
 OWNERS_SECONDS = 0.5
@@ -103,7 +103,7 @@ class Partners:
         auth = self._configuration.config.ingress_auth
         return {name: [hashed(key) for key in keys] for name, keys in auth.items()}
 
-    async def _find(self, digest: str) -> IngressKey | None:
+    async def _find(self, digest: str) -> KnownKey | None:
         """Look a key up once those of the configuration are there: none is called wrong before."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):

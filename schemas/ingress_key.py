@@ -27,6 +27,12 @@ class IngressKey(BaseModel):
     use_count: int
 
 
+class KnownKey(IngressKey):
+    """A key as it was looked up; `expires_in`: seconds from then on, by Postgres' clock."""
+
+    expires_in: float | None = None
+
+
 class NewKey(BaseModel):
     """What is asked of a key to be made; a limit that is None is the service's own."""
 

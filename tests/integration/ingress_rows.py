@@ -47,7 +47,7 @@ def found(keys: IngressKeys, secret: str) -> IngressKey:
     """The key with this secret."""
     key = keys.find(hashed(secret))
     assert key is not None
-    return key
+    return IngressKey(**key.model_dump(exclude={"expires_in"}))
 
 
 def execute(database: Database, statement: str) -> None:

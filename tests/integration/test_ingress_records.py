@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from core import ingress_keys
 from core.database import Database
 from core.errors import ConflictError, UnknownNameError
 from core.ingress_keys import IngressKeys, hashed
@@ -29,6 +31,28 @@ def test_a_rotated_key_works_on_for_a_while(keys: IngressKeys):
     assert (new.lineage, new.requests_per_minute) == (old.lineage, 9)
     assert found(keys, "old").expires_at == new.created_at + timedelta(hours=2)
     assert new.expires_at is None
+
+
+@pytest.mark.parametrize("hours", [-30, 30])
+def test_the_ends_of_keys_are_by_postgres_clock(
+    keys: IngressKeys, monkeypatch: pytest.MonkeyPatch, hours: int
+):
+    """Also where the clock of the replica that makes or rotates them is a day off."""
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + timedelta(hours=hours)
+
+    monkeypatch.setattr(ingress_keys, "datetime", Wrong)
+    made(keys, "made", days=1)
+    old = made(keys, "old")
+    keys.rotate(old.id, hashed("new"), 2, ADMIN)
+    made_for, rotated = keys.find(hashed("made")), keys.find(hashed("old"))
+    assert made_for
+    assert rotated
+    assert made_for.expires_in == pytest.approx(86400, abs=100)
+    assert rotated.expires_in == pytest.approx(7200, abs=100)
 
 
 @pytest.mark.parametrize("days", [None, 10])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -140,6 +141,22 @@ async def test_the_same_vcon_in_two_lists_runs_one_after_the_other(scene: Scene)
     endings = [await scene.ended(), await scene.ended()]
     assert gate.most == 1
     assert [(each.status, each.claim.attempt) for each in endings] == [("done", 1)] * 2
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_retry_does_not_ask_the_wall_clock(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, hours: int
+):
+    """A clock that is behind delays it as little as one that is ahead hastens it."""
+    machine = time.time
+    monkeypatch.setattr(time, "time", lambda: machine() + hours * 3600)
+    await scene.start(configured(links=[link(failing(1), "fails")]))
+    [vcon_uuid] = await scene.feed()
+    assert (await scene.ended()).how == "later"
+    due = scene.client.zscore(keys.LATER, f"in\n{vcon_uuid}")
+    assert due is None or due / 1000 == pytest.approx(machine(), abs=60)
+    ended = await scene.finished()
+    assert (ended.status, ended.claim.attempt) == ("done", 2)
 
 
 async def test_a_retry_is_taken_up_by_whoever_is_there(scene: Scene):

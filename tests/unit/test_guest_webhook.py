@@ -67,6 +67,12 @@ def test_retry_after_is_read_in_both_its_forms(value: str, seconds: float) -> No
     assert asked_pause(answered(503, retry_after=value), NOW) == seconds
 
 
+def test_a_date_is_by_the_clock_of_the_server_that_gives_it() -> None:
+    """Which the answer tells: this machine's may be wrong by hours."""
+    date, until = "Sat, 21 Nov 2026 15:00:00 GMT", "Sat, 21 Nov 2026 15:00:30 GMT"
+    assert asked_pause(answered(503, retry_after=until, date=date), NOW) == 30
+
+
 def test_an_error_that_is_no_answer_asks_for_no_pause() -> None:
     """There is no header to read."""
     assert asked_pause(httpx.ConnectError(""), NOW) == 0
