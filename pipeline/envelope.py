@@ -120,7 +120,7 @@ def _headers(envelope: Document) -> Document:
     """The headers of a JWE; of a name in both, the protected one counts."""
     shared = envelope.get("unprotected")
     unprotected = shared if isinstance(shared, dict) else {}
-    return {**unprotected, **(_decoded(envelope.get("protected"), MOST_BYTES) or {})}
+    return {**unprotected, **(_header(envelope.get("protected")) or {})}
 
 
 def _header_uuids(envelope: Document) -> list[object]:
@@ -128,7 +128,7 @@ def _header_uuids(envelope: Document) -> list[object]:
     found = []
     for part in [envelope, *_parts(envelope, "signatures"), *_parts(envelope, "recipients")]:
         headers = [part.get("header"), part.get("unprotected")]
-        headers.append(_decoded(part.get("protected"), MOST_BYTES))
+        headers.append(_header(part.get("protected")))
         found += [each["uuid"] for each in headers if isinstance(each, dict) and each.get("uuid")]
     return found
 
@@ -136,6 +136,11 @@ def _header_uuids(envelope: Document) -> list[object]:
 def _parts(envelope: Document, name: str) -> list[Document]:
     parts = envelope.get(name)
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def _header(text: Any) -> Document | None:
+    """A protected header: never gzip, of which there could be as many as there are signatures."""
+    return _decoded(text, most_bytes=0)
 
 
 def _decoded(text: Any, most_bytes: int) -> Document | None:

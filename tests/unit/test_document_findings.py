@@ -231,6 +231,14 @@ def test_null_beside_an_envelope_is_as_good_as_absent():
     assert ADDRESS.items() <= outer.items()
 
 
+def test_a_protected_header_is_not_unpacked():
+    """A thousand signatures could each hold gigabytes; what gzip there says is not read."""
+    header = {"protected": packed({"uuid": "x" * 9}), "signature": "x"}
+    assert findings({"payload": encoded(vcon()), "signatures": [header] * 1000}) == []
+    plain = {"protected": encoded({"uuid": "x" * 9}), "signature": "x"}
+    assert findings({"payload": encoded(vcon()), "signatures": [header, plain]}) != []
+
+
 def test_signatures_around_one_another_are_read_up_to_a_limit():
     """Long before a hostile nest of them costs anything."""
     assert any(finding.path == "payload" for finding in findings(signed(vcon(), 12), 2_000))
