@@ -8,6 +8,7 @@ import orjson
 from core.errors import ConflictError
 from pipeline import keys
 from pipeline.connection import RedisConnection
+from pipeline.connection_errors import WrongTypeError
 from pipeline.live_run import LiveRun, current_run, is_abandoned
 
 
@@ -26,14 +27,24 @@ class VconStore:
         """
         text = _recalled(vcon_uuid)
         if text is None:
-            text = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
+            try:
+                text = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
+            except WrongTypeError:
+                if not await self._connection.script("adopt", vcon_uuid):
+                    raise
+                text = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
         return _parsed(vcon_uuid, text)
 
     def get_from_thread(self, vcon_uuid: str) -> dict[str, Any] | None:
         """The same, from a thread."""
         text = _recalled(vcon_uuid)
         if text is None:
-            text = self._connection.command_from_thread("JSON.GET", keys.vcon(vcon_uuid))
+            try:
+                text = self._connection.command_from_thread("JSON.GET", keys.vcon(vcon_uuid))
+            except WrongTypeError:
+                if not self._connection.script_from_thread("adopt", vcon_uuid):
+                    raise
+                text = self._connection.command_from_thread("JSON.GET", keys.vcon(vcon_uuid))
         return _parsed(vcon_uuid, text)
 
     async def put(self, document: dict[str, Any], expiry: int = 0) -> None:

@@ -1,8 +1,12 @@
 -- Whether a vCon is signed or encrypted (`pipeline/envelope.py` has the same rule), and which extensions
--- it names as critical: JSON for `pipeline/extensions.py`, or "" for none.
+-- it names as critical: JSON for `pipeline/extensions.py`, or "" for none. After `usable`.
 local function form_of(uuid)
   local key, has, critical = 'vcon:' .. uuid, {}, {}
-  for _, name in ipairs(redis.pcall('JSON.OBJKEYS', key) or {}) do
+  local names = redis.pcall('JSON.OBJKEYS', key) or {}
+  if names.err and not wrong_type(JSON, key) then
+    names = redis.call('JSON.OBJKEYS', key)
+  end
+  for _, name in ipairs(names) do
     has[name] = true
   end
   for _, name in ipairs({'critical', 'must_support'}) do

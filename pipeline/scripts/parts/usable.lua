@@ -7,9 +7,30 @@ local function is(kind, key)
   return found == kind or found == 'none'
 end
 
+local JSON = 'ReJSON-RL'
+
+-- vcon-server has kept vCons as plain strings since September 2026, and adapters write them so: one that
+-- holds an object becomes a JSON document, with the time it has left. Another string stays what it is.
+local function adopt(key)
+  local text, left = redis.call('GET', key), redis.call('PTTL', key)
+  if string.sub(text, 1, 1) ~= '{' then
+    return
+  end
+  redis.call('DEL', key)
+  if redis.pcall('JSON.SET', key, '.', text).err then
+    redis.call('SET', key, text)
+  end
+  if left > 0 then
+    redis.call('PEXPIRE', key, left)
+  end
+end
+
 -- The error for the first of these keys that has another type; nil when all are usable.
 local function wrong_type(kind, ...)
   for _, key in ipairs({...}) do
+    if kind == JSON and redis.call('TYPE', key)['ok'] == 'string' then
+      adopt(key)
+    end
     if not is(kind, key) then
       local found = string.gsub(redis.call('TYPE', key)['ok'], 'ReJSON%-RL', 'JSON document')
       local wanted = string.gsub(kind, 'ReJSON%-RL', 'JSON document')
@@ -17,8 +38,6 @@ local function wrong_type(kind, ...)
     end
   end
 end
-
-local JSON = 'ReJSON-RL'
 
 -- A command on a key that may be passed over; 0 when its type is another.
 local function if_usable(kind, command, key, ...)
