@@ -32,6 +32,7 @@ def journal(run: str, uuid: str, **changes: Any) -> str:
 
 CALLS: dict[str, list[str]] = {
     "ack_egress": ["out 60 lent read"],
+    "adopt": ["free"],
     "cancel": [f"run-{name} 2026-01-01 60 60" for name in ("first", "second", "held")],
     "claim": [
         f"alive 16 {suspects} 1 2 in~out run:main~out " + " ".join(f"new{n}" for n in range(16))
@@ -40,7 +41,7 @@ CALLS: dict[str, list[str]] = {
     "delete": ["first vcons 2026-01-01 60 in run:main out DLQ:in"],
     "depths": ["3 in out DLQ:in zset pc:later"],
     "drain_history": ["1 {}"],
-    "enqueue": ['in 100 1 {"trace":1} read absent'],
+    "enqueue": ['in 100 ec {"trace":1} read absent'],
     "enqueue_run": ['read run-new main {} {"trace":1} pc:idem:k pc:idemdigest:k'],
     "expire": ["first 60", "free 60"],
     "ingest": [
