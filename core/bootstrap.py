@@ -31,6 +31,7 @@ from core.responder import RequestLimits
 from core.run_history import RunHistory
 from core.settings import Settings
 from core.signals import LINGER, StopSignals, end_within, on_hangup, until
+from core.stalled_workers import StallLimits
 from core.supervisor import Supervisor, workers
 from core.suspects import Suspects
 from core.telemetry import Telemetry
@@ -115,9 +116,12 @@ class Service:
         suspects = Suspects(
             front.suspects, self._settings.suspect_wait, self._settings.suspect_workers
         )
+        stalls = StallLimits(
+            self._settings.blocked_loop_warning, self._settings.stall_limit, front.worker_stalled
+        )
         return workers(
             *(self._settings.conserver_workers, front.worker_died, self._page.bury),
-            *(variables, suspects),
+            *(variables, suspects, stalls),
         )
 
     async def _configuration_changed(self) -> None:

@@ -1,18 +1,23 @@
 """Puts one worker process together; the service starts as many as CONSERVER_WORKERS says."""
 
 import asyncio
+import os
 
 from core import log_context
 from core.metrics_file import MetricsFile
 from core.own_thread import in_own_thread, widen_shared_pool
+from core.progress import WorkerProgress
 from core.settings import Settings
 from core.signals import LINGER, StopSignals, end_within, on_hangup, on_input, until
 from core.telemetry import Telemetry
 from lib.host import receive_guests
+from pipeline.blockage import Blockage
 from pipeline.observers import run_fields
 from pipeline.worker_process import WorkerProcess
 
-EXIT_STOPPED = 0
+EXIT_STOPPED, EXIT_BLOCKED = 0, 5
+ABANDON_SECONDS = 5.0
+"""Seconds that giving back takes at most when the event loop stands still."""
 
 
 async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False) -> int:
@@ -29,8 +34,38 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
     log_context.say_also(run_fields)
     numbers = MetricsFile(settings.metrics_folder)
     telemetry = Telemetry(settings)  # before guests are loaded
-    worker = WorkerProcess(settings, worker_id, numbers.changed, for_suspects=for_suspects)
+    progress = _progress(settings)
+
+    def blocked(blockage: Blockage) -> None:
+        end_within(ABANDON_SECONDS, EXIT_BLOCKED)
+        if blockage.run is not None:  # else the rescue makes suspects of all that is held
+            worker.abandon(blockage)
+        numbers.write()
+        os._exit(EXIT_BLOCKED)
+
+    worker = WorkerProcess(
+        *(settings, worker_id, numbers.changed),
+        for_suspects=for_suspects,
+        beats=progress,
+        blocked=blocked,
+    )
     signals = StopSignals()  # until here a signal ends the process: nothing has been claimed
+    widen_shared_pool(settings.conserver_vcon_concurrency)
+    _obey_the_service(worker, signals)
+    try:
+        await _until_stopped(worker, signals, settings.shutdown_grace)
+    finally:
+        end_within(LINGER, EXIT_STOPPED)
+    numbers.write()
+    await worker.close()
+    if progress is not None:
+        progress.stop()
+    await in_own_thread(telemetry.close)
+    return EXIT_STOPPED
+
+
+def _obey_the_service(worker: WorkerProcess, signals: StopSignals) -> None:
+    """Reload when it says so, and end when it is gone."""
     reloads: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
@@ -42,17 +77,15 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
         signals.asked.set()
         signals.hurry.set()
 
-    widen_shared_pool(settings.conserver_vcon_concurrency)
     on_hangup(reload)
-    await on_input(said=reload, closed=orphaned)
-    try:
-        await _until_stopped(worker, signals, settings.shutdown_grace)
-    finally:
-        end_within(LINGER, EXIT_STOPPED)
-    numbers.write()
-    await worker.close()
-    await in_own_thread(telemetry.close)
-    return EXIT_STOPPED
+    on_input(said=reload, closed=orphaned, stuck=lambda: worker.abandon(None))
+
+
+def _progress(settings: Settings) -> WorkerProgress | None:
+    """What the service looks at, unless this worker was started by hand."""
+    if settings.progress_fd is None:
+        return None
+    return WorkerProgress(settings.progress_fd, settings.stall_limit)
 
 
 async def _until_stopped(worker: WorkerProcess, signals: StopSignals, grace: float) -> None:

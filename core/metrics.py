@@ -112,6 +112,7 @@ REFUSED_STOPPING = REFUSED.labels("stopping")
 # Processes
 
 WORKERS = _gauge("workers", "Worker processes that run.")
+STALLED_WORKERS = _gauge("workers_stalled", "Worker processes that run but make no progress.")
 SUSPECT_WORKERS = _gauge(
     "suspect_workers", "Processes that run vCons which may have killed a worker, one at a time."
 )

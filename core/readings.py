@@ -26,4 +26,5 @@ def show(
     metrics.STUCK_THREADS.set_function(lambda: threads.stuck)
     if workers is not None:
         metrics.WORKERS.set_function(lambda: workers.running)
+        metrics.STALLED_WORKERS.set_function(lambda: workers.stalled)
         metrics.SUSPECT_WORKERS.set_function(lambda: workers.running_apart)

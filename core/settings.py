@@ -244,6 +244,11 @@ class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings, WorkerSet
         return [self.token.get_secret_value(), *(passwords - names), *self.otlp_header_values]
 
     @property
+    def stall_limit(self) -> float:
+        """Seconds without any progress until a worker is killed."""
+        return self.stalled_worker_limit or self.lease_seconds
+
+    @property
     def has_pipeline(self) -> bool:
         """Whether chains run here."""
         return self.conserver_config_file is not None

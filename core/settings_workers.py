@@ -6,6 +6,24 @@ from pydantic import BaseModel, Field
 class WorkerSettings(BaseModel):
     """Bounds on what one vCon can do to the others of its process."""
 
+    blocked_loop_warning: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds a worker's event loop stands still until that is reported.",
+    )
+    blocked_loop_limit: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds until that ends the attempt, where the step has no `timeout`.",
+    )
+    stalled_worker_limit: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds without any progress until a worker is killed; unset: LEASE_SECONDS.",
+    )
+    progress_fd: int | None = Field(
+        None, ge=3, description="Where a worker shows its progress; the service sets it."
+    )
     suspect_workers: int = Field(
         3,
         ge=1,

@@ -1,13 +1,16 @@
 """What ends a process, as events."""
 
 import asyncio
+import contextlib
 import os
 import signal
-import sys
 import threading
+import time
 from collections.abc import Callable
-from typing import override
 
+ORPHAN_SECONDS = 3.0
+"""Seconds that a process has for an orderly end when the one that started it is gone."""
+EXIT_ORPHANED = 4
 LINGER = 1.0
 """Seconds that letting go may take, once everything has been given back."""
 
@@ -37,27 +40,35 @@ async def until(event: asyncio.Event) -> None:
     await event.wait()
 
 
-class _Input(asyncio.Protocol):
-    def __init__(self, said: Callable[[], None], closed: Callable[[], None]) -> None:
-        self._said = said
-        self._closed = closed
+def on_input(
+    *, said: Callable[[], None], closed: Callable[[], None], stuck: Callable[[], None]
+) -> None:
+    """Listen to the process that started this one, on standard input, in a thread.
 
-    @override
-    def data_received(self, data: bytes) -> None:
-        self._said()
-
-    @override
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._closed()
-
-
-async def on_input(*, said: Callable[[], None], closed: Callable[[], None]) -> None:
-    """Listen to whoever started this process, on standard input.
-
-    Calls `said` whenever something comes, and `closed` when nothing more can: they are gone.
+    On the running event loop, calls `said` when something comes, and `closed` when nothing more
+    can: that process is gone. If this one has not ended `ORPHAN_SECONDS` later, since its event
+    loop stands still, `stuck` is called in the thread, and the process ends.
     """
     loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: _Input(said, closed), sys.stdin)
+
+    def listen() -> None:
+        while _read_some():
+            loop.call_soon_threadsafe(said)
+        end_within(2 * ORPHAN_SECONDS, EXIT_ORPHANED)
+        with contextlib.suppress(RuntimeError):  # the loop has just been closed
+            loop.call_soon_threadsafe(closed)
+        time.sleep(ORPHAN_SECONDS)
+        stuck()
+        os._exit(EXIT_ORPHANED)
+
+    threading.Thread(target=listen, name="input", daemon=True).start()
+
+
+def _read_some() -> bytes:
+    try:
+        return os.read(0, 4096)  # not sys.stdin, whose lock Python wants back at the end
+    except OSError:
+        return b""
 
 
 def end_within(seconds: float, exit_code: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from core import metrics
 from core.settings import environment
+from core.stalled_workers import LOOK_SECONDS, StalledWorkers, StallLimits
 from core.suspects import Recruiting, Suspects
 
 log = logging.getLogger(__name__)
@@ -51,11 +52,14 @@ class Supervisor:
         environment: Mapping[str, str],
         process_ended: Callable[[int], None] = lambda _: None,
         suspects: Suspects | None = None,
+        stalls: StallLimits | None = None,
     ) -> None:
         """`worker_died` is told the id of a worker that is certainly gone.
 
         `process_ended` is told the pid of every process that has ended, however it did. For
         `suspects`, processes are started beside the `count`, with `--suspects` before the id.
+        Workers are told a file descriptor, `PROGRESS_FD`, and killed by `stalls` if they show no
+        progress there.
         """
         self._command = command
         self._count = count
@@ -63,6 +67,7 @@ class Supervisor:
         self._environment = dict(environment)
         self._process_ended = process_ended
         self._suspects = suspects
+        self._stalled = StalledWorkers(stalls)
         self._processes: dict[str, Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._apart: set[asyncio.Task[None]] = set()
@@ -70,8 +75,13 @@ class Supervisor:
 
     @property
     def complete(self) -> bool:
-        """Whether every worker runs."""
-        return self.running == self._count
+        """Whether every worker runs and makes progress."""
+        return self.running == self._count and not self.stalled
+
+    @property
+    def stalled(self) -> int:
+        """How many workers run but make no progress."""
+        return self._stalled.count
 
     @property
     def running(self) -> int:
@@ -88,7 +98,13 @@ class Supervisor:
         self._keepers = [asyncio.create_task(self._keep_one()) for _ in range(self._count)]
         if self._suspects:
             self._keepers.append(asyncio.create_task(self._keep_apart(self._suspects)))
+        self._keepers.append(asyncio.create_task(self._look_at_progress()))
         await asyncio.gather(*self._keepers)
+
+    async def _look_at_progress(self) -> None:
+        while not self._stopping.is_set():
+            await self._stalled.look(self._processes)
+            await self._pause(LOOK_SECONDS)
 
     async def _keep_one(self) -> None:
         while not self._stopping.is_set():
@@ -128,17 +144,20 @@ class Supervisor:
 
     async def _run_one(self, worker_id: str, *options: str) -> int | None:
         """The exit code of one process, when it has ended; None when it could not be started."""
+        page = self._stalled.page_for(worker_id)
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
                 *options,
                 worker_id,
                 stdin=asyncio.subprocess.PIPE,
-                env=self._environment,
+                env=self._environment | {"PROGRESS_FD": str(page.descriptor)},
+                pass_fds=(page.descriptor,),
                 start_new_session=True,
             )
         except OSError as error:  # no memory or no process left, just now
             log.error("worker cannot be started", extra={"cause": str(error)})  # noqa: TRY400 -- says all there is
+            self._stalled.ended(worker_id)
             return None
         self._processes[worker_id] = process
         try:
@@ -147,6 +166,7 @@ class Supervisor:
             return await process.wait()
         finally:
             del self._processes[worker_id]
+            self._stalled.ended(worker_id)
             self._process_ended(process.pid)
 
     def signal(self, signum: signal.Signals) -> None:
@@ -199,6 +219,7 @@ def workers(
     process_ended: Callable[[int], None],
     variables: Mapping[str, Path],
     suspects: Suspects,
+    stalls: StallLimits,
 ) -> Supervisor:
     """A supervisor of this service's own workers; `variables` are added to the environment."""
     return Supervisor(
@@ -208,6 +229,7 @@ def workers(
         environment=environment() | {name: str(path) for name, path in variables.items()},
         process_ended=process_ended,
         suspects=suspects,
+        stalls=stalls,
     )
 
 

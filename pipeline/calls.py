@@ -14,7 +14,7 @@ from core.errors import ConflictError
 from pipeline import thread_loops
 from pipeline.connection import RedisConnection
 from pipeline.deadline import time_limit
-from pipeline.live_run import PluginCall, current_call
+from pipeline.live_run import PluginCall, current_call, current_step
 from pipeline.modules import LoadedStorage
 from pipeline.plugin_errors import (
     NOT_NAMED,
@@ -221,6 +221,7 @@ class GuestCalls:
 
         async def attempt() -> None:
             await may_start()
+            current_step.set(storage)
             await self.call(
                 storage.save,
                 *(vcon_uuid, storage.fresh_options()),

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
@@ -25,3 +25,8 @@ async def time_limit(seconds: float | None) -> AsyncIterator[asyncio.Timeout]:
 def remaining() -> float:
     """Seconds until whoever called is cut off; infinite where nobody said."""
     return _deadline.get() - time.monotonic()
+
+
+def remaining_in(context: Context) -> float:
+    """The same for the code that runs in another context; may be asked from any thread."""
+    return context.get(_deadline, math.inf) - time.monotonic()

@@ -184,6 +184,11 @@ class PipelineFront:
         with contextlib.suppress(CommandRefused):  # the next rescue tries again
             await self.connection.insist(lambda: self._queues.bury(worker_id))
 
+    async def worker_stalled(self, worker_id: str, seconds: float) -> None:
+        """One of our own makes no progress; see `Queues.note_stall`."""
+        with contextlib.suppress(UnavailableError, CommandRefused):
+            await self._queues.note_stall(worker_id, seconds)
+
     async def suspects(self) -> int:
         """How many vCons wait for a process of their own; 0 while Redis is away."""
         chains = self._configuration.config.enabled_chains

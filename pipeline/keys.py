@@ -72,6 +72,16 @@ def worker(worker_id: str) -> str:
     return f"pc:worker:{worker_id}"
 
 
+def stalled(worker_id: str) -> str:
+    """That a worker makes no progress, in words."""
+    return f"pc:stalled:{worker_id}"
+
+
+def death(run_id: str) -> str:
+    """What the last worker that died with this run alone died of, if that is known."""
+    return f"pc:death:{run_id}"
+
+
 def inflight(worker_id: str) -> str:
     """What a worker holds: uuid -> element, list and run, one per line."""
     return f"pc:inflight:{worker_id}"

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from core.errors import UnavailableError
 from pipeline import keys
@@ -19,11 +20,21 @@ class Lease:
     may have been given to somebody else since.
     """
 
-    def __init__(self, connection: RedisConnection, worker: str, seconds: float) -> None:
-        """Nothing happens until `start`."""
+    def __init__(
+        self,
+        connection: RedisConnection,
+        worker: str,
+        seconds: float,
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Nothing happens until `start`.
+
+        `goes_on` says whether the worker's event loop makes progress: only then is it renewed.
+        """
         self._connection = connection
         self._worker = worker
         self._seconds = seconds
+        self._goes_on = goes_on
         self._valid_until = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
@@ -57,7 +68,8 @@ class Lease:
     def _beat(self) -> None:
         while not self._stopping.wait(self._seconds / 3):
             try:
-                self._renew()
+                if self._goes_on():
+                    self._renew()
             except Exception as error:  # noqa: BLE001 -- this thread must outlive whatever it is
                 log.warning("the lease could not be renewed", extra={"cause": str(error)})
 

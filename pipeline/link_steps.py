@@ -17,7 +17,7 @@ from pipeline.config import LinkStep
 from pipeline.connection import RedisConnection
 from pipeline.journal import SLOW_STEP, RunJournal
 from pipeline.lease import Lease
-from pipeline.live_run import LiveRun, is_abandoned
+from pipeline.live_run import LiveRun, current_step, is_abandoned
 from pipeline.modules import LoadedLink
 from pipeline.plugin_errors import describe, end_if_forked
 from pipeline.redis_failures import Failures, counted
@@ -96,6 +96,7 @@ class LinkSteps:
             return await self._calls.call(
                 self._run_here, live, plugin, is_async=False, plugin=plugin
             )
+        current_step.set(step)
         return await self._calls.call(
             _judged_async if link.is_async else _judged,
             *(link, live.progress.vcon),

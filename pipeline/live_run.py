@@ -6,7 +6,7 @@ import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 import orjson
@@ -108,6 +108,19 @@ def _iso(moment: datetime) -> str:
 
 current_run: ContextVar[LiveRun | None] = ContextVar("current_run", default=None)
 """The run on whose behalf this code runs: what fences a link's writes and labels its log lines."""
+
+
+class Step(Protocol):
+    """A link of a chain, a storage or a tracer; some have a `timeout`, too."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the configuration."""
+        ...
+
+
+current_step: ContextVar[Step | None] = ContextVar("current_step", default=None)
+"""What of the run is called, or was called last: whom a blocked event loop is put down to."""
 
 
 @dataclass(slots=True)

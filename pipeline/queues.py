@@ -11,6 +11,9 @@ from pipeline import keys
 from pipeline.connection import RedisConnection
 from pipeline.list_states import RedisState, state_of
 
+STALL_EXPIRY = 3600
+"""Seconds that it is known that a worker has stood still; it dies long before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -187,6 +190,16 @@ class Queues:
         """Give back what a worker held that is known to be dead."""
         await self._connection.command("DEL", keys.worker(worker))
         await self.rescue(worker)
+
+    async def note_stall(self, worker: str, seconds: float) -> None:
+        """A worker makes no progress: what it dies of will be told with what it held."""
+        words = f"it made no progress for {seconds:.0f} s or more"
+        await self._connection.command("SET", keys.stalled(worker), words, "EX", STALL_EXPIRY)
+
+    async def last_death(self, run_id: str) -> str:
+        """What is known of the last worker that died with this run, to be put behind a reason."""
+        known = await self._connection.command("GET", keys.death(run_id))
+        return f"; the last time {known}" if known else ""
 
     async def workers(self) -> list[str]:
         """Every worker id that was ever alive and has not been cleared away."""

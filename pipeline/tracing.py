@@ -5,7 +5,7 @@ from typing import Any
 
 from core.errors import ConflictError
 from pipeline.calls import GuestCalls
-from pipeline.live_run import LiveRun
+from pipeline.live_run import LiveRun, current_step
 from pipeline.modules import LoadedTracer
 from pipeline.modules_options import option
 from pipeline.plugin_errors import describe
@@ -45,6 +45,7 @@ class Tracers:
         arguments: tuple[Any, ...] = (vcon_in, vcon_out, tracer.name, links, index)
 
         async def attempt() -> None:
+            current_step.set(tracer)
             await self._calls.call(
                 tracer.run,
                 *(*arguments, tracer.fresh_options()),

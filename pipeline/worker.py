@@ -84,10 +84,10 @@ class Worker:
         self._settler = RunSettler(worker_id, connection, queues, meter)
         self._concurrency = concurrency
         self._patience = patience
-        self._idle_seconds = IDLE_SECONDS if patience is None else SUSPECTS_SECONDS
         self._last_claim = time.monotonic()
         self._running: dict[int, asyncio.Task[None]] = {}
         known = ChainMap[int, Any](self._running, self._settler.postponed)
+        self._live: dict[int, LiveRun] = {}
         self._orphans = Orphans(queues, worker_id, known)
         self._settling: set[int] = set()
         self._broken_off: list[LiveRun] = []
@@ -174,6 +174,22 @@ class Worker:
         for live in sorted(self._broken_off, key=lambda live: live.claim.token, reverse=True):
             await self._queues.give_back(self._id, live.claim, live.record("queued"))
 
+    async def abandon(self, failed: LiveRun | None) -> None:
+        """Settle an attempt that has failed, and give everything else back without blame.
+
+        For a process that is about to end because its event loop stands still: this runs on the
+        event loop of another thread.
+        """
+        self._stopping.set()
+        if failed is not None:
+            await self._settler.settle(failed, "failed")
+        held = await self._queues.held(self._id)
+        for token in sorted(held, reverse=True):  # each goes to the head of its list
+            if live := self._live.get(token):
+                await self._queues.give_back(self._id, live.claim, live.record("queued"))
+            else:
+                await self._queues.give_back_orphan(self._id, held[token], token)
+
     async def _step(self) -> None:
         if (free := self._free_slots()) <= 0:
             await self._wait_for_slot()
@@ -190,7 +206,8 @@ class Worker:
         if claims.lease_lost:
             await asyncio.sleep(0.1)
         elif not claims.claims:
-            await self._watch.wait(min(claims.retry_in or IDLE_SECONDS, self._idle_seconds))
+            at_most = IDLE_SECONDS if self._patience is None else SUSPECTS_SECONDS
+            await self._watch.wait(min(claims.retry_in or IDLE_SECONDS, at_most))
             self._end_without_suspects()
 
     async def _wait_for_slot(self) -> None:
@@ -235,6 +252,7 @@ class Worker:
 
     def _ended(self, token: int) -> None:
         del self._running[token]
+        self._live.pop(token, None)
         self._settling.discard(token)
         self._freed.set()
         self._watch.wake()  # it may have left a retry behind: ask when that is due
@@ -243,7 +261,7 @@ class Worker:
         if claim.list_name not in self._chains:  # the configuration has changed under the claim
             await self._queues.give_back_orphan(self._id, claim.vcon_uuid, claim.token)
             return
-        live = self._fresh_run(claim)
+        live = self._live[claim.token] = self._fresh_run(claim)
         try:
             held = await self._attempt(live, lapses)
         except asyncio.CancelledError:
@@ -283,6 +301,7 @@ class Worker:
     async def _ending(self, live: LiveRun, lapses: int) -> plan.Ending:
         await look_inside(live, self._connection)
         if (reason := objection(live)) is not None:
+            reason += await self._queues.last_death(live.claim.run_id)
             live.progress = plan.after_failure(live.progress, reason)
             return "failed"
         return await self._runner.run(live, lapses)

@@ -4,23 +4,28 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from core.errors import ConfigurationError, UnavailableError
+from core.errors import ConfigurationError, PatchcordError, UnavailableError
 from core.own_thread import in_own_thread
 from core.settings import Settings, environment
 from pipeline import configuration as configurations
 from pipeline import elsewhere, service_connections
 from pipeline.assembly import build_queues, config_path, installer, redis_connection
+from pipeline.blockage import Blockage, LoopLimits, note_failure
 from pipeline.calls import GuestCalls
 from pipeline.configuration import Configuration
+from pipeline.connection import CommandRefused
 from pipeline.elsewhere import Elsewhere
 from pipeline.finder import VconFinder
 from pipeline.journal import RunJournal
 from pipeline.lease import Lease
 from pipeline.link_steps import LinkSteps
 from pipeline.observers import RunMeter
+from pipeline.queues import Queues
+from pipeline.runner import ChainRunner
 from pipeline.spans import chain_runner
 from pipeline.store import VconStore
 from pipeline.tracing import Tracers
+from pipeline.watchdog import Beats, Watchdog
 from pipeline.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -41,10 +46,13 @@ class WorkerProcess:
         counted: Callable[[], None],
         *,
         for_suspects: bool = False,
+        beats: Beats | None = None,
+        blocked: Callable[[Blockage], None] = lambda _: None,
     ) -> None:
         """Read the configuration, load the guests, build the parts; connects to nothing.
 
-        `counted` is called whenever something has been counted.
+        `counted` is called whenever something has been counted. `blocked` is called in a thread
+        when the event loop has stood still for too long, and ends the process.
 
         Raises:
             ConfigurationError: with every problem of the configuration and its guests.
@@ -65,15 +73,21 @@ class WorkerProcess:
             settings.max_vcon_bytes,
         )
         elsewhere.install(Elsewhere(self._finder, asyncio.get_running_loop()))
-        self._lease = Lease(redis, worker_id, settings.lease_seconds)
-        journal = RunJournal(redis, queues)
-        links = LinkSteps(redis, self._calls, journal, self._lease, Tracers(self._calls))
-        runner = chain_runner(redis, links, self._calls, journal, self._lease)
+        self._watchdog = Watchdog(_loop_limits(settings), beats, blocked)
+        keeping = settings.lease_seconds, self._watchdog.is_fine
+        self._lease = Lease(redis, worker_id, *keeping)
         self._worker = Worker(
-            *(worker_id, self._configuration, redis, queues, runner, RunMeter(counted)),
+            *(worker_id, self._configuration, redis, queues, self._runner(queues)),
+            RunMeter(counted),
             concurrency=settings.conserver_vcon_concurrency,
             patience=2 * settings.suspect_wait if for_suspects else None,
         )
+
+    def _runner(self, queues: Queues) -> ChainRunner:
+        redis, calls = self._connection, self._calls
+        journal = RunJournal(redis, queues)
+        links = LinkSteps(redis, calls, journal, self._lease, Tracers(calls))
+        return chain_runner(redis, links, calls, journal, self._lease)
 
     def _plugin_calls(self, settings: Settings) -> GuestCalls:
         threads = settings.conserver_vcon_concurrency * 2
@@ -89,6 +103,7 @@ class WorkerProcess:
         Also ends when plugins have left too much running. What runs then is ended by `stop`, and
         the supervisor starts another worker.
         """
+        self._watchdog.start()
         await self._connection.insist(lambda: in_own_thread(self._lease.start))
         looking = asyncio.create_task(self._connections.look_after())
         working = asyncio.create_task(self._worker.run())
@@ -139,8 +154,23 @@ class WorkerProcess:
         except UnavailableError:
             log.warning("Redis is away; others will give back what this worker holds")
 
+    def abandon(self, blockage: Blockage | None) -> None:
+        """Settle and give back all that is held, from a thread, while the event loop stands still.
+
+        The attempt of the run that blocks it has failed; what is not settled here is left to the
+        rescue of dead workers.
+        """
+        live = blockage.run if blockage else None
+        if blockage and live:
+            note_failure(blockage, live)
+        try:
+            asyncio.run(self._worker.abandon(live))
+        except (PatchcordError, CommandRefused) as error:
+            log.warning("held vCons are left to the rescue", extra={"error": str(error)})
+
     async def close(self) -> None:
         """Let go of everything."""
+        self._watchdog.stop()
         await in_own_thread(self._lease.stop)
         written = self._configuration.guests.storages.values()
         await self._calls.close_storages([*written, *self._finder.loaded])
@@ -148,6 +178,10 @@ class WorkerProcess:
         self._calls.close()
         self._readers.close()
         await self._connection.close()
+
+
+def _loop_limits(settings: Settings) -> LoopLimits:
+    return LoopLimits(settings.blocked_loop_warning, settings.blocked_loop_limit)
 
 
 async def _until(event: asyncio.Event) -> None:

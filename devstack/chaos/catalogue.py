@@ -30,6 +30,8 @@ SCENARIOS = (
     Scenario("one of two workers stopped past its lease", freezes.of_two, 1, 20),
     Scenario("the only worker stopped past its lease", freezes.the_only_one, 1, 20),
     Scenario("hangs", hangs.suspects, 1, 10),
+    Scenario("blocked loop", hangs.blocked_loop, 1, 10),
+    Scenario("holds the GIL", hangs.held_interpreter, 1, 5),
     Scenario("foreign type", foreign_types.taken, 1, 32),
     Scenario("clock", clocks.stepped, 1, 20),
     Scenario("Valkey killed", outages.valkey_killed, 3, 40),

@@ -18,11 +18,13 @@ from devstack.chaos.system import System
 from devstack.chaos.waiting import until
 
 FIRST_LINK = LINKS[0]
+LEFT_STOPPED = {"STALLED_WORKER_LIMIT": 600}
+"""Seconds: a service would replace a worker that it finds stopped."""
 
 
 async def of_two(servers: Servers, report: Report) -> None:
     """Another worker takes over from a stopped one, which then wakes up in the middle of a link."""
-    async with System(servers, CONSERVER_WORKERS=2) as system:
+    async with System(servers, CONSERVER_WORKERS=2, **LEFT_STOPPED) as system:
         feeder = Feeder(system)
         await system.launch()
         async with feeder.flowing():
@@ -42,7 +44,7 @@ async def _taken_over(system: System, feeder: Feeder, report: Report) -> None:
 
 async def the_only_one(servers: Servers, report: Report) -> None:
     """The stopped worker is the only one, so that it is also the one that takes over."""
-    async with System(servers, CONSERVER_WORKERS=1) as system:
+    async with System(servers, CONSERVER_WORKERS=1, **LEFT_STOPPED) as system:
         feeder = Feeder(system)
         await system.launch()
         async with feeder.flowing():

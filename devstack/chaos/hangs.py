@@ -1,16 +1,21 @@
 """Scenarios in which a vCon hangs, blocks the event loop or holds the interpreter's lock."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from devstack.chaos.chain import EGRESS
+from devstack.chaos.evidence import LETTERS
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.guests.chaos_guests.behaviour import GATE
 from devstack.chaos.looks import in_flight, in_list
 from devstack.chaos.processes import gone
 from devstack.chaos.report import Report
-from devstack.chaos.scene import claim_single_attempts, conclude
+from devstack.chaos.scene import DIED, claim_single_attempts, conclude
 from devstack.chaos.servers import Servers
 from devstack.chaos.system import System
 from devstack.chaos.waiting import until
 
+MAX_ATTEMPTS = 3
 SLOTS = 4
 FRESH = 10
 
@@ -39,3 +44,31 @@ async def _killed_under_hanging_vcons(system: System, feeder: Feeder) -> None:
         await until(in_list(system, EGRESS, vcon), "a fresh vCon to get past those that hang")
     (system.folder / GATE).unlink()
     await system.settled()
+
+
+async def blocked_loop(servers: Servers, report: Report) -> None:
+    """An async link blocks its event loop, again and again, while others keep coming in."""
+    quick = {"BLOCKED_LOOP_WARNING": 0.3, "BLOCKED_LOOP_LIMIT": 0.6}
+    await _dead_letters_of(servers, report, "block", "BlockedLoop: ", quick)
+
+
+async def held_interpreter(servers: Servers, report: Report) -> None:
+    """A sync link holds the interpreter's lock, so that no thread of its worker runs."""
+    await _dead_letters_of(servers, report, "grip", f"{DIED} {MAX_ATTEMPTS} times; the last", {})
+
+
+async def _dead_letters_of(
+    servers: Servers, report: Report, subject: str, reason: str, settings: Mapping[str, Any]
+) -> None:
+    async with System(servers, CONSERVER_WORKERS=1, **settings) as system:
+        feeder = Feeder(system)
+        await system.launch()
+        async with feeder.flowing():
+            for _ in range(report.times):
+                vcon = await feeder.push(subject)
+                await until(in_list(system, LETTERS, vcon), "the dead letter of what stood still")
+        evidence = await conclude(system, feeder, report)
+        for vcon, why in evidence.dead.items():
+            fine = evidence.fed.get(vcon) != subject or why.startswith(reason)
+            report.claim(fine, f"{vcon} is dead-lettered because {why}")
+        await claim_single_attempts(system, feeder, report)

@@ -28,6 +28,7 @@ end
 -- the last one claimed first: each goes to the head of its list
 table.sort(held, function(one, other) return one[1] > other[1] end)
 local alone = #held == 1 and held[1][1] > 0
+local stalled = is('string', 'pc:stalled:' .. worker) and redis.call('GET', 'pc:stalled:' .. worker)
 
 -- Returns whether it went back.
 local function give_back(uuid, run, list, element)
@@ -38,6 +39,9 @@ local function give_back(uuid, run, list, element)
   local past = redis.call('HGET', attempts, element)
   local count = past and tonumber(string.match(past, '^(%d+)') or 0) or 0
   redis.call('HSET', attempts, element, (count + (alone and 1 or 0)) .. '\n' .. run .. '\n1')
+  if stalled and alone then
+    redis.call('SET', 'pc:death:' .. run, stalled, 'EX', 604800)
+  end
   redis.call('HDEL', 'pc:locks', uuid)
   hold_back(uuid)
   wake_waiting(uuid)

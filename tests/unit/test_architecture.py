@@ -147,7 +147,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
         *("migrations", "records", "record_rows", "run_history", "run_queries"),
         *("ingress_keys", "ingress_ledger", "ingress_owners", "settings_retention"),
-        *("settings_workers",),
+        *("settings_workers", "progress", "stalled_workers"),
     ),
     # assembly
     ("bootstrap", "bootstrap_worker", "checkup", "commands", "command_line", "command_signals"),

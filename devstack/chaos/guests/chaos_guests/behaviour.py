@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ def suffer(subject: str, folder: str) -> None:
         case "die":
             time.sleep(DYING_SECONDS)
             os._exit(9)
+        case "grip":
+            re.match("(a+)+$", "a" * 60 + "b")  # holds the interpreter's lock for years
         case "fail":
             raise RuntimeError("this vCon fails")
         case "hold":
