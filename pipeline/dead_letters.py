@@ -12,11 +12,16 @@ from core.spans import context as trace_context
 from pipeline import keys
 from pipeline.chunks import chunks
 from pipeline.connection import RedisConnection
-from pipeline.replay import Destination, prepared
+from pipeline.positions import find_first
+from pipeline.replay import Destination, Replay, prepared
 from schemas.dead_letter import DeadLetter, DeadLetterPage
 
 PAGE = 500
-"""How many entries are looked at, or queued again, in one round trip."""
+"""Entries that are read in one round trip."""
+REPLAYED = 50
+"""Entries that one script call queues again; other clients of Redis go on in between."""
+REPLAYED = 50
+"""Entries that one script call queues again; other clients of Redis go on in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,8 @@ class DeadLetters:
             letters = await self._entries(name, start, min(PAGE, total - seen))
             if not letters:
                 break
-            queued = await self._queue(name, letters, selection, selection.limit - len(runs))
+            room, near = selection.limit - len(runs), start - total
+            queued = await self._queue(name, letters, selection, room, near)
             runs += queued
             seen += len(letters)
             start += len(letters) - len(queued)
@@ -129,22 +135,40 @@ class DeadLetters:
         return runs
 
     async def _queue(
-        self, name: str, letters: Sequence[DeadLetter], selection: Selection, limit: int
+        self,
+        name: str,
+        letters: Sequence[DeadLetter],
+        selection: Selection,
+        limit: int,
+        near: int | None = None,
     ) -> list[str]:
         picks = [pick for letter in letters if (pick := selection.pick(letter))]
-        chosen = picks[:limit]
-        if not chosen:
-            return []
-        runs = await self._failed_runs([letter for letter, _ in chosen])
-        words = [
-            word
-            for (letter, destination), run in zip(chosen, runs, strict=True)
-            for word in prepared(
-                name, letter, destination, run, from_start=selection.from_start
-            ).words()
-        ]
-        about = self._run_expiry, trace_context(), len(chosen)
-        return list(await self._connection.script("replay", *about, *words))
+        queued: list[str] = []
+        for chosen in chunks(picks[:limit], REPLAYED):
+            runs = await self._failed_runs([letter for letter, _ in chosen])
+            replays = [
+                prepared(name, letter, destination, run, from_start=selection.from_start)
+                for (letter, destination), run in zip(chosen, runs, strict=True)
+            ]
+            positions = await self._positions(name, replays, near)
+            words = [word for replay in replays for word in replay.words(positions)]
+            about = self._run_expiry, trace_context(), len(chosen)
+            queued += await self._connection.script("replay", *about, *words)
+            near = max(positions[name].values(), default=near)
+        return queued
+
+    async def _positions(
+        self, name: str, replays: Sequence[Replay], near: int | None
+    ) -> dict[str, dict[str, int]]:
+        """Where the uuids stand in the dead-letter lists that they are taken out of."""
+        wanted: dict[str, list[str]] = {}
+        for replay in replays:
+            for letters in replay.letters:
+                wanted.setdefault(letters, []).append(replay.letter.vcon_uuid)
+        return {
+            each: await find_first(self._connection, each, uuids, near if each == name else None)
+            for each, uuids in wanted.items()
+        }
 
     async def _failed_runs(self, letters: Sequence[DeadLetter]) -> list[dict[str, Any] | None]:
         """The journal of each; without the vCon that came in, when that is here no more."""

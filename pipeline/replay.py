@@ -1,7 +1,7 @@
 """One dead letter on its way back into a list: what the new run knows of the one that failed."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -32,12 +32,19 @@ class Replay:
     failed_run: str
     letters: Sequence[str]
 
-    def words(self) -> tuple[Any, ...]:
-        """The arguments of the script, in its order."""
+    def words(self, positions: Mapping[str, Mapping[str, int]]) -> tuple[Any, ...]:
+        """The arguments of the script, in its order; positions by list and uuid."""
         to_run_list = self.list_name.startswith(keys.RUN_LIST)
         element = f"{self.vcon_uuid}|{self.run_id}" if to_run_list else self.vcon_uuid
         head = (self.letter.vcon_uuid, self.vcon_uuid, self.list_name, element)
-        return (*head, self.run_id, self.journal, self.failed_run, len(self.letters), *self.letters)
+        return (
+            *(*head, self.run_id, self.journal, self.failed_run, len(self.letters)),
+            *(
+                word
+                for name in self.letters
+                for word in (name, positions[name].get(self.letter.vcon_uuid, ""))
+            ),
+        )
 
 
 def prepared(

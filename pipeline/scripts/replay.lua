@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- Take vCons out of dead-letter lists and queue them again, each one or not at all.
 -- ARGV: run expiry (s), trace context or "", n, then n times: uuid, uuid to queue, target list,
---       element, run, journal, run that failed (""), n letters, dead-letter lists...
+--       element, run, journal, run that failed (""), n letters, then n times: dead-letter list,
+--       position of the uuid there, see parts/take_at.lua ("": not known, or not there).
 -- The first dead-letter list is the one asked for: a vCon that is no longer in it stays as it is.
 -- One that failed in several chains stays in the lists, with what the others' runs lack.
 -- One whose list, or one of whose dead-letter lists, has another type stays as it is, too.
 -- Returns the runs that were queued.
--- uses: usable, reasons, leave_context
+-- uses: usable, reasons, leave_context, clear_missing, take_at
 local context, replayed, at = ARGV[2], {}, 4
 
 local wrong = wrong_type('hash', 'pc:locks')
@@ -23,9 +24,25 @@ local function must_wait(uuid, list, element, failed)
 end
 
 local function usable_letters(first, n)
-  for i = first, first + n - 1 do
+  for i = first, first + 2 * n - 1, 2 do
     if not is('list', ARGV[i]) or not is('hash', 'pc:dead:' .. ARGV[i]) then
       return false
+    end
+  end
+  return true
+end
+
+-- Takes a uuid out of every list, if it is in the first and has not moved far in the others.
+local function take_letters(uuid, first, n)
+  for i = first, first + 2 * n - 1, 2 do
+    if not find_at(ARGV[i], uuid, ARGV[i + 1]) and (i == first or ARGV[i + 1] ~= '') then
+      return false
+    end
+  end
+  for i = first, first + 2 * n - 1, 2 do
+    local at = find_at(ARGV[i], uuid, ARGV[i + 1])
+    if at then
+      take_at(ARGV[i], uuid, at)
     end
   end
   return true
@@ -35,13 +52,12 @@ for _ = 1, tonumber(ARGV[3]) do
   local uuid, queued, list, element, run, journal, failed = unpack(ARGV, at, at + 6)
   local n, first = tonumber(ARGV[at + 7]), at + 8
   if not must_wait(queued, list, element, failed) and usable_letters(first, n)
-    and is('string', 'pc:run:' .. run) and redis.call('LREM', ARGV[first], 1, uuid) > 0 then
-    for i = first, first + n - 1 do
-      if i > first then
-        redis.call('LREM', ARGV[i], 1, uuid)
-      end
+    and is('string', 'pc:run:' .. run) and take_letters(uuid, first, n) then
+    for i = first, first + 2 * n - 1, 2 do
+      if_usable('set', 'SREM', 'pc:unsure:' .. ARGV[i], uuid)
       if #drop_reason(ARGV[i], uuid, list, ARGV[1]) > 0 then
         redis.call('RPUSH', ARGV[i], uuid)
+        clear_missing(ARGV[i], uuid)
       else
         if_usable('set', 'SREM', 'pc:holds:' .. uuid, ARGV[i])
       end
@@ -55,6 +71,6 @@ for _ = 1, tonumber(ARGV[3]) do
     leave_context('RPUSH', list, element, context)
     replayed[#replayed + 1] = run
   end
-  at = first + n
+  at = first + 2 * n
 end
 return replayed

@@ -48,6 +48,7 @@ CALLS: dict[str, list[str]] = {
         'first {"uuid":"first"} 7 other vcons 100 {"trace":1} - new pc:idemdigest:k 2 in more'
         " tel:1 name:new"
     ],
+    "find": ["in -1 10 first second"],
     "journal": ['alive held 7 {} held {"uuid":"held"} 60 5'],
     "keep_queued": ["in - 0 -1", "DLQ:in pc:dead:DLQ:in 0 -1", "out pc:unread:out 0 -1"],
     "lease_egress": ["out 1 60 10"],
@@ -60,7 +61,9 @@ CALLS: dict[str, list[str]] = {
     "reap": ["vcons 10 absent"],
     "release": ["out pc:unread:out 60 60 1 s gone", "DLQ:in pc:dead:DLQ:in 60 60 0 s gone"],
     "renew": ["alive 1000"],
-    "replay": ['60 {"trace":1} 1 letter letter in letter run-new {} - 2 DLQ:in DLQ:storage:shelf'],
+    "replay": [
+        '60 {"trace":1} 1 letter letter in letter run-new {} - 2 DLQ:in -1 DLQ:storage:shelf -'
+    ],
     "rescue": ["dying"],
     "restore": ['absent {"uuid":"absent"} 60'],
     "saved": ["free 60"],

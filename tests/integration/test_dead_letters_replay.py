@@ -10,7 +10,7 @@ import pytest
 from pipeline import keys
 from tests.integration.dead_letters_scene import Guests, failed, replay
 from tests.integration.operations_scene import FOR_EVER, RUN_EXPIRY, Operations, operations
-from tests.integration.pipeline_fixtures import a_vcon
+from tests.integration.pipeline_fixtures import a_vcon, new_uuid
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ async def test_new_content_is_not_taken_for_the_old(ops: Operations, guests: Gue
 async def test_content_replaced_during_the_replay(ops: Operations, guests: Guests) -> None:
     """A journal that is gone by the time of the script is not gone on from."""
     [vcon_uuid] = await failed(ops, guests, "second")
-    words = (vcon_uuid, vcon_uuid, "in", vcon_uuid, "new-run", b"{}", "gone-run", 1, "DLQ:in")
+    words = (vcon_uuid, vcon_uuid, "in", vcon_uuid, "new-run", b"{}", "gone-run", 1, "DLQ:in", -1)
     assert await ops.redis.script("replay", RUN_EXPIRY, "", 1, *words) == []
     assert (ops.list("DLQ:in"), ops.list("in")) == ([vcon_uuid], [])
 
@@ -197,3 +197,21 @@ async def test_the_start_is_gone(ops: Operations, guests: Guests) -> None:
     assert await replay(ops, storage_name="cellar", from_start=True) == 1
     [ended] = await ops.work()
     assert (guests.calls[0], ended.status) == (("first", made), "done")
+
+
+async def test_one_cause_among_many_dead_letters(ops: Operations) -> None:
+    """Those that lie deep in the list are found and taken out; the others stay, each once."""
+    uuids = [new_uuid() for _ in range(4000)]
+    causes = ["this" if 1500 <= number < 2300 else "other" for number in range(4000)]
+    reasons = {
+        each: f'{{"list_name": "in", "cause": "{cause}"}}'
+        for each, cause in zip(uuids, causes, strict=True)
+    }
+    ops.client.rpush("DLQ:in", *uuids)
+    ops.client.hset(keys.reasons("DLQ:in"), mapping=reasons)
+    assert await replay(ops, cause="this", limit=600) == 600
+    assert await replay(ops, cause="this") == 200
+    assert ops.list("in") == uuids[1500:2300]
+    left = ops.list("DLQ:in")
+    assert (len(left), set(left)) == (3200, set(uuids[:1500] + uuids[2300:]))
+    assert set(ops.client.hkeys(keys.reasons("DLQ:in"))) == set(left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -196,6 +197,22 @@ async def test_entries_that_move_while_a_sweep_reads_lose_nothing(
     await ops.sweep()
     assert lost(ops, ops.list("DLQ:in")) == set()
     assert (set(uuids[:10]) <= lost(ops, uuids)) is (count == 400)
+    ops.client.flushall()
+
+
+async def test_a_replay_among_many_dead_letters_while_sweeps_read(ops: Operations) -> None:
+    """Each vCon is queued again or a dead letter with its reason and hold, and nothing else."""
+    uuids = letters(ops, 21_000)
+    chosen = uuids[9000:9300] + uuids[-600:]
+    ops.client.lpop("DLQ:in", 10)
+    selected: dict[str, Any] = {"vcon_uuids": chosen, "cause": None, "from_start": False}
+    replayed, *_ = await asyncio.gather(
+        ops.operations.replay("in", None, limit=1000, **selected), ops.sweep(), ops.sweep()
+    )
+    assert (replayed, ops.list("in")) == (900, chosen)
+    left = ops.list("DLQ:in")
+    assert (len(left), set(left)) == (21_000 - 910, set(uuids[10:]) - set(chosen))
+    assert lost(ops, left) == set()
     ops.client.flushall()
 
 

@@ -10,6 +10,8 @@ import pytest
 from tests.integration.pipeline_fixtures import both, configured, link, storage
 from tests.integration.slowlog_scene import ENTRIES, Slowlog, slowlog, uuid_at, uuids_at
 
+REPLAY: dict[str, Any] = {"cause": None, "limit": 1000, "from_start": False}
+
 
 def broken(vcon_uuid: str, name: str, options: dict[str, Any]) -> None:
     """A link that fails."""
@@ -145,3 +147,22 @@ async def test_a_second_failure_among_many_dead_letters(log: Slowlog) -> None:
         ops.client.rpush("in", vcon_uuid)
 
     await log.check(ops.work, failed_before)
+
+
+@pytest.mark.parametrize("first", [1, ENTRIES // 2, ENTRIES - 499], ids=["old", "amid", "new"])
+async def test_a_replay_out_of_many_dead_letters(log: Slowlog, first: int) -> None:
+    """Wherever they stand in the list; what stays, stays there, and is there once."""
+    ops = log.ops
+    chosen = uuids_at(*range(first, first + 500))
+
+    def failed() -> None:
+        log.fill("RPUSH", "DLQ:in")
+        log.fill("HSET", "pc:dead:DLQ:in", value='{"list_name": "in"}')
+
+    async def replay() -> None:
+        assert await ops.operations.replay("in", None, vcon_uuids=chosen, **REPLAY) == 500
+        assert ops.list("in") == chosen
+        left = ops.list("DLQ:in")
+        assert (len(left), len({*left, *chosen})) == (ENTRIES - 500, ENTRIES)
+
+    await log.check(replay, failed)
