@@ -178,6 +178,7 @@ async def test_a_rolling_restart_fails_no_caller_that_repeats(replicas: Replicas
             for _ in range(REPLICAS):
                 board.faults.lose_requests = 2  # beside those that chance decides
                 await callers.further(CALLERS)
+                board.expire_requests()  # those at work, too: their callers repeat them
                 assert await asyncio.to_thread(replicas.running.pop(0).stop) == 0
                 await replicas.start()
             await callers.further(CALLERS)
