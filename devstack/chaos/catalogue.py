@@ -4,7 +4,17 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from devstack.chaos import backlogs, clocks, deaths, foreign_types, freezes, hangs, outages, stops
+from devstack.chaos import (
+    backlogs,
+    clocks,
+    deaths,
+    exceptions,
+    foreign_types,
+    freezes,
+    hangs,
+    outages,
+    stops,
+)
 from devstack.chaos.report import Report
 from devstack.chaos.servers import Servers
 from devstack.chaos.waiting import ChaosError
@@ -34,6 +44,8 @@ SCENARIOS = (
     Scenario("holds the GIL", hangs.held_interpreter, 1, 5),
     Scenario("foreign type", foreign_types.taken, 1, 32),
     Scenario("clock", clocks.stepped, 1, 20),
+    Scenario("no exception", exceptions.no_exceptions, 1, 20),
+    Scenario("no memory", outages.no_memory, 1, 20),
     Scenario("Valkey killed", outages.valkey_killed, 3, 40),
     Scenario("Postgres stopped", outages.postgres_stopped, 1, 10),
     Scenario("a storage down", outages.storage_down, 1, 10),

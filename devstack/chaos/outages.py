@@ -1,5 +1,7 @@
 """Scenarios in which something that a service needs goes away and comes back."""
 
+import asyncio
+
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.looks import as_long_as, empty
 from devstack.chaos.report import Report
@@ -16,6 +18,9 @@ from devstack.chaos.waiting import until
 
 SOME = 15
 """How many vCons make sure that something goes on, or goes wrong, for a while."""
+IDLE_SECONDS = 0.5
+MOST_COMMANDS = 1000
+"""Commands of idle services in that time; those that never paused gave ten times as many."""
 LETTERS = "DLQ:storage:second"
 
 
@@ -33,6 +38,33 @@ async def valkey_killed(servers: Servers, report: Report) -> None:
                 await servers.restart_valkey()
         await conclude(system, feeder, report)
         await claim_single_attempts(system, feeder, report)
+
+
+async def no_memory(servers: Servers, report: Report) -> None:
+    """Redis has no memory left while vCons are in flight: they end, and no worker spins then."""
+    async with System(servers, CONSERVER_WORKERS=2) as system:
+        feeder = Feeder(system)
+        await system.start()
+        for _ in range(report.times):
+            for subject in ("pass", "halt") * SOME:
+                await feeder.push(subject)
+            await system.redis.config_set("maxmemory", 1)
+            try:
+                await system.settled()
+                await _claim_few_commands(system, report)
+            finally:
+                await system.redis.config_set("maxmemory", 0)
+        await conclude(system, feeder, report)
+        await claim_single_attempts(system, feeder, report)
+        _claim_single_calls(system, feeder, report)
+
+
+async def _claim_few_commands(system: System, report: Report) -> None:
+    """An idle worker asks a few times a second, for each of its lists."""
+    before = (await system.redis.info("stats"))["total_commands_processed"]
+    await asyncio.sleep(IDLE_SECONDS)
+    asked = (await system.redis.info("stats"))["total_commands_processed"] - before
+    report.claim(asked < MOST_COMMANDS, f"idle workers gave {asked} commands without memory")
 
 
 async def postgres_stopped(servers: Servers, report: Report) -> None:

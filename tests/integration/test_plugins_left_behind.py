@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 import warnings
@@ -139,8 +140,13 @@ def fork() -> int:
 
 
 def exit_code(child: int) -> int:
-    """How the child ended, once it has."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """How the child ended; it is killed when it goes on."""
+    ends = time.monotonic() + PATIENCE
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+        time.sleep(0.01)
+        if time.monotonic() > ends:
+            os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 @pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])

@@ -13,6 +13,11 @@ async def test_valkey(play: Play) -> None:
     await play("Valkey killed")
 
 
+async def test_valkey_without_memory(play: Play) -> None:
+    """What is in flight ends all the same, and idle workers pause."""
+    await play("no memory")
+
+
 async def test_postgres(play: Play) -> None:
     """Chains go on without Postgres, and in the end every run has its row there."""
     await play("Postgres stopped")

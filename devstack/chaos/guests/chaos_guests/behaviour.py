@@ -10,6 +10,7 @@ from typing import Any
 LEDGER = "ledger"
 GATE = "gate"
 POLL_SECONDS = 0.01
+LATIN_1 = b"caf\xe9.wav"
 DYING_SECONDS = 0.3
 """Long enough for others to start beside the one that kills the process."""
 
@@ -29,20 +30,34 @@ def some_time(opts: dict[str, Any]) -> float:
     return random.uniform(0, opts["seconds"])  # noqa: S311 -- spreads work, guards nothing
 
 
+class PanicException(BaseException):
+    """What a Rust extension raises when it panics."""
+
+
+ERRORS: dict[str, BaseException] = {
+    "fail": RuntimeError("this vCon fails"),
+    "panic": PanicException("called `Option::unwrap()` on a `None` value"),
+    "exit": SystemExit(3),
+    "interrupt": KeyboardInterrupt(),
+    "half a surrogate": ValueError(f"no recording called {os.fsdecode(LATIN_1)}"),
+}
+"""What is raised for a vCon with this subject."""
+
+
 def suffer(subject: str, folder: str) -> None:
-    """Do what this vCon does to whoever works on it.
+    """Do what this vCon does to the plugin that works on it.
 
     Raises:
-        RuntimeError: for one that fails.
+        BaseException: for one that fails, as its subject says.
     """
+    if subject in ERRORS:
+        raise ERRORS[subject]
     match subject:
         case "die":
             time.sleep(DYING_SECONDS)
             os._exit(9)
         case "grip":
             re.match("(a+)+$", "a" * 60 + "b")  # holds the interpreter's lock for years
-        case "fail":
-            raise RuntimeError("this vCon fails")
         case "hold":
             while (Path(folder) / GATE).exists():
                 time.sleep(POLL_SECONDS)

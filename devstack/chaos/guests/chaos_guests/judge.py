@@ -17,6 +17,8 @@ async def run(vcon_uuid: str, link_name: str, opts: dict[str, Any]) -> str | Non
     note(opts["folder"], "began", link_name, vcon_uuid)
     if vcon["subject"] == "block":
         time.sleep(BLOCKED_SECONDS)  # noqa: ASYNC251 -- that is what it is for
+    if vcon["subject"] == "cancel" and (task := asyncio.current_task()):
+        task.cancel()
     await asyncio.sleep(some_time(opts))
     note(opts["folder"], "ended", link_name, vcon_uuid)
     return None if vcon["subject"] == "halt" else vcon_uuid
