@@ -11,7 +11,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from pydantic import ValidationError
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -180,7 +180,8 @@ def migration_engine(settings: DatabaseSettings | None = None, url: str | None =
         ConfigurationError: when called without either and the environment lacks a setting.
     """
     if url:
-        return _created(url, _CONNECT, poolclass=NullPool)
+        ours = make_url(url).get_driver_name() == "psycopg"  # another driver takes other options
+        return _created(url, _CONNECT if ours else {}, poolclass=NullPool)
     return _engine(settings or database_settings(), poolclass=NullPool)
 
 

@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 2.0
 """Seconds between two looks at Redis and Postgres."""
+LOOK_SECONDS = 10.0
+"""Seconds that a look at Postgres may take."""
 
 
 class Reachable(Protocol):
@@ -78,9 +80,12 @@ class Readiness:
     async def look_at_postgres(self) -> None:
         """Ask Postgres once whether it answers, with a schema that this version can use."""
         try:
-            problem = await in_own_thread(database.schema_problem)
+            async with asyncio.timeout(LOOK_SECONDS):
+                problem = await in_own_thread(database.schema_problem)
         except PatchcordError as error:
             problem = str(error)
+        except TimeoutError:  # it stood still once it had let the connection in
+            problem = f"no answer within {LOOK_SECONDS:g} s"
         if self.migrated and problem != self._postgres_problem:
             self._postgres_problem = problem
             _tell(problem)

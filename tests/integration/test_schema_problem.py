@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -76,3 +77,18 @@ def test_each_revision_but_the_newest_is_too_old(database: Database) -> None:
         execute(database, f"UPDATE alembic_version SET version_num = '{revision}'")
         found = database.schema_problem()
         assert (found and found.partition(";")[0]) == problem
+
+
+async def test_a_postgres_that_stands_still_is_not_ready(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that comes to no end is ended, however long its thread hangs."""
+    database.migrate()
+    readiness, answer = a_readiness(), threading.Event()
+    await readiness.look_at_postgres()
+    assert readiness.checks()["postgres"]
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(database, "schema_problem", answer.wait)
+    await readiness.look_at_postgres()
+    assert not readiness.checks()["postgres"]
+    answer.set()
