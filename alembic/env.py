@@ -13,8 +13,10 @@ from core.database import base, database_settings, get_database_url, migration_e
 from core.database_errors import driver_errors_translated
 from core.errors import PatchcordError
 from core.migrations import migration_lock, refuse_in_production
+from core.settings import read_env_file
 
 config = context.config
+read_env_file()
 
 
 def url() -> str:

@@ -14,7 +14,7 @@ import orjson
 from core.command_line import Command
 from core.errors import ConfigurationError
 from core.logs import configure_logging, keep_secret, without_secrets
-from core.settings import Settings, environment, load_settings
+from core.settings import Settings, environment, load_settings, read_env_file
 from core.settings_misspelt import warn_of_misspelt
 
 EXIT_WELL, EXIT_NOT_WELL, EXIT_CONFIGURATION = 0, 1, 2
@@ -22,9 +22,10 @@ EXIT_WELL, EXIT_NOT_WELL, EXIT_CONFIGURATION = 0, 1, 2
 
 async def carry_out(command: Command) -> int:
     """Do it, however long that takes; the exit code."""
-    if command.name == "check":
-        return await _check(as_json_text=command.as_json)
     try:
+        read_env_file()
+        if command.name == "check":
+            return await _check(as_json_text=command.as_json)
         settings = load_settings()
         keep_secret(*settings.secrets)
         if command.name == "actions":

@@ -4,10 +4,12 @@ A field's name in capitals is its environment variable. `docs/settings.md` is ge
 """
 
 import os
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -18,6 +20,8 @@ from core.settings_telemetry import TelemetrySettings
 from core.settings_workers import WorkerSettings
 
 MIB = 1024 * 1024
+LOG_LEVEL_NAMES = {"WARN": "WARNING", "FATAL": "ERROR", "CRITICAL": "ERROR", "NOTSET": "DEBUG"}
+"""Python's other names of levels; nothing is logged above ERROR."""
 PLUGBOARD_TIMEOUT = 30.0
 """Seconds after which the Plugboard answers 408 in our place."""
 
@@ -189,7 +193,8 @@ class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings, WorkerSet
     @field_validator("log_level", mode="before")
     @classmethod
     def _in_capitals(cls, value: object) -> object:
-        return value.upper() if isinstance(value, str) else value
+        name = value.strip().upper() if isinstance(value, str) else value
+        return LOG_LEVEL_NAMES.get(name, name) if isinstance(name, str) else name
 
     @field_validator("token")
     @classmethod
@@ -279,6 +284,27 @@ def _names_a_server(parts: SplitResult) -> bool:
 def environment() -> dict[str, str]:
     """All variables as they are now: what `${NAME}` in the configuration file is filled from."""
     return dict(os.environ)
+
+
+def read_env_file() -> None:
+    """Set the variables of the file `.env` in the working directory that are not set already.
+
+    `ENV_FILE` names another file; set to nothing, none is read. Call before the settings are read.
+
+    Raises:
+        ConfigurationError: when the file cannot be read, or `ENV_FILE` names one that is not there.
+    """
+    name = os.environ.get("ENV_FILE")
+    file = Path(name or ".env")
+    if name == "" or (name is None and not file.is_file()):
+        return
+    try:
+        values = dotenv_values(stream=StringIO(file.read_text(encoding="utf-8-sig")))
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{'ENV_FILE' if name else '.env'}: cannot be read: {error}"
+        raise ConfigurationError(msg) from None
+    for variable, value in values.items():
+        os.environ.setdefault(variable, value or "")
 
 
 def load_settings() -> Settings:

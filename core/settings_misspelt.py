@@ -1,4 +1,4 @@
-"""Environment variables that look like misspelt settings, and would be ignored."""
+"""Environment variables that are ignored, though they look as if they were meant for us."""
 
 import difflib
 import logging
@@ -10,6 +10,10 @@ log = logging.getLogger(__name__)
 
 CUTOFF = 0.85
 """How alike two names must be, as `difflib` counts it: `REDIS_URI` is, `POSTGRES_DB` is not."""
+ELSEWHERE = ("ENV_FILE",)
+"""Read before the settings are."""
+DATADOG = ("DD_API_KEY", "DD_SITE")
+AGENT = "set OTEL_EXPORTER_OTLP_ENDPOINT to a Datadog Agent, see docs/telemetry.md"
 _FREE = ("OTEL_",)
 """Names of others: OpenTelemetry has many that are alike."""
 
@@ -21,8 +25,18 @@ def misspelt(environ: Mapping[str, str]) -> list[str]:
     """
     known = sorted(name.upper() for name in Settings.model_fields)
     others = sorted({name for name in environ if name.upper() not in known})
+    others = [name for name in others if name not in ELSEWHERE]
     told = ((name, _meant(name, known)) for name in others if not name.startswith(_FREE))
-    return [f"{name} is not a setting; did you mean {near}?" for name, near in told if near]
+    notes = [f"{name} is not a setting; did you mean {near}?" for name, near in told if near]
+    return notes + _unsent(environ)
+
+
+def _unsent(environ: Mapping[str, str]) -> list[str]:
+    """vcon-server sends to Datadog itself; here an Agent stands in between."""
+    set_here = [name for name in DATADOG if environ.get(name)]
+    if not set_here or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return []
+    return [f"{' and '.join(set_here)}: nothing is sent to Datadog; {AGENT}"]
 
 
 def warn_of_misspelt(environ: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
 
 class TelemetrySettings(BaseModel):
@@ -16,7 +16,8 @@ class TelemetrySettings(BaseModel):
         None, description="Headers for it, `name=value,...`; keys in them are never logged."
     )
     otel_exporter_otlp_protocol: str = Field(
-        "http/protobuf", description="With an endpoint, only `http/protobuf`."
+        "http/protobuf",
+        description="Only `http/protobuf` is spoken; with another one the start warns and uses it.",
     )
     otel_traces_exporter: Literal["otlp", "none"] = Field("otlp", description="Whether to trace.")
     otel_metrics_exporter: Literal["otlp", "none"] = Field(
@@ -33,14 +34,6 @@ class TelemetrySettings(BaseModel):
         parts = urlsplit(value or "")
         if value is not None and not (parts.scheme in ("http", "https") and parts.hostname):
             msg = "must begin with http:// or https:// and name a host"
-            raise ValueError(msg)
-        return value
-
-    @field_validator("otel_exporter_otlp_protocol")
-    @classmethod
-    def _is_spoken(cls, value: str, info: ValidationInfo) -> str:
-        if value != "http/protobuf" and info.data.get("otel_exporter_otlp_endpoint") is not None:
-            msg = "must be http/protobuf: gRPC is not spoken; a collector's port for HTTP is 4318"
             raise ValueError(msg)
         return value
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SPOKEN = "http/protobuf"
+PORT = "OTEL_EXPORTER_OTLP_PROTOCOL is another one; a collector's port for HTTP is 4318, not 4317"
+
 
 class Telemetry:
     """What this process sends over OTLP; nothing, and at no cost, unless an endpoint is set."""
@@ -25,6 +28,8 @@ class Telemetry:
             self._begin(settings, collect)
 
     def _begin(self, settings: Settings, collect: "Callable[[], Iterable[Metric]] | None") -> None:
+        if settings.otel_exporter_otlp_protocol != SPOKEN:
+            log.warning("OTLP protocol not spoken, http/protobuf used", extra={"error": PORT})
         from core import otlp  # noqa: PLC0415 -- takes a third of a second, and most never need it
 
         resource = otlp.resource(settings.otel_service_name)

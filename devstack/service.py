@@ -35,6 +35,7 @@ class ServiceProcess:
             stop_signal=SIGTERM,
             environment={
                 "PATH": os.defpath,
+                "ENV_FILE": "",  # what a developer has in .env is not part of it
                 "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
                 "LOG_FORMAT": "text",
                 "HEALTH_HOST": HOST,

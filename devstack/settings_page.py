@@ -12,8 +12,11 @@ PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 INTRODUCTION = """\
 # Settings
 
-Every setting is an environment variable. One that is set to nothing counts as unset. What is
-missing or wrong is told at the start, one line each, and the service ends with exit code 2.
+Every setting is an environment variable, or stands in the file `.env` of the working directory,
+which `.env.example` is a beginning of; `ENV_FILE` names another file, and set to nothing none is
+read. What the environment has goes before the file. A setting that is set to nothing counts as
+unset. What is missing or wrong is told at the start, one line each, and the service ends with exit
+code 2.
 
 This page is written by `python -m devstack.settings_page` from `core/settings.py`.
 """

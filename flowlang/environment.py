@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+USUAL_FOLDER = Path("src/flowlang/connections")
+
 _REFERENCE = re.compile(r"\$\{env\.([^}:]+)(?::-([^}]*))?\}")
 _SHORT = re.compile(r"\$\{(?!env\.)([A-Za-z_]\w*(?::-[^}]*)?)\}")
 
@@ -18,9 +20,13 @@ def variable(name: str) -> str | None:
 
 
 def plugin_folders() -> list[Path]:
-    """The folders of `FLOWLANG_PLUGIN_PATH`, separated as in `PATH`."""
+    """The folders of `FLOWLANG_PLUGIN_PATH`, separated as in `PATH`, and FlowLang's own if there.
+
+    Its guide puts plugins into `src/flowlang/connections` of the working directory.
+    """
     folders = (variable("FLOWLANG_PLUGIN_PATH") or "").split(os.pathsep)
-    return [Path(folder) for folder in folders if folder]
+    usual = [USUAL_FOLDER] if USUAL_FOLDER.is_dir() else []
+    return [*(Path(folder) for folder in folders if folder), *usual]
 
 
 def is_reference(text: str) -> bool:

@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 
 PREFIX = "server"
@@ -60,6 +61,15 @@ def install() -> None:
     """Make the `server.` names importable in this process; doing it again changes nothing."""
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
+    for room in ROOMS:
+        _look_below_server(room)
+
+
+def _look_below_server(room: str) -> None:
+    """Find plugins also in `server/storage` and the like, where vcon-server's guides put them."""
+    path = import_module(room).__path__
+    folders = (Path(each or ".", PREFIX, room) for each in sys.path)
+    path.extend(str(each) for each in folders if each.is_dir() and str(each) not in path)
 
 
 def _is_alias(name: str) -> bool:

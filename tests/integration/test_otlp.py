@@ -198,6 +198,23 @@ def test_each_kind_can_be_switched_off(
     assert bool(got.metrics) == (off == "traces")
 
 
+def test_another_protocol_is_warned_of_and_http_used(
+    got: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The service starts as it would without the variable."""
+    monkeypatch.setattr("core.spans._installed", [])
+    settings = Settings(
+        **PLAIN,
+        otel_exporter_otlp_endpoint=got.url,
+        otel_exporter_otlp_protocol="grpc",
+        otel_metric_export_interval=10,
+    )
+    telemetry = Telemetry(settings, REGISTRY.collect)
+    assert "OTLP protocol not spoken, http/protobuf used" in caplog.messages
+    assert got.wait_for_metric("patchcord_joined") is not None
+    telemetry.close()
+
+
 def test_without_an_endpoint_no_exporter_is_loaded() -> None:
     """Neither by the service nor by a worker: it would cost a third of a second at each start."""
     code = """

@@ -52,7 +52,7 @@ def test_the_health_check_asks_the_port_that_is_set() -> None:
 
 def test_every_variable_of_the_composition_is_known() -> None:
     """The service gets settings, and what its configuration file names."""
-    environment = set(COMPOSE["services"]["patchcord"]["environment"])
+    environment = set(COMPOSE["services"]["conserver"]["environment"])
     in_configuration = set(re.findall(r"\$\{(\w+)\}", (ROOT / "samples/config.yml").read_text()))
     assert environment <= SETTINGS | in_configuration
     assert in_configuration <= environment | {"POSTGRES_PASSWORD"}
@@ -61,7 +61,7 @@ def test_every_variable_of_the_composition_is_known() -> None:
 def test_the_composition_sets_everything_that_is_needed() -> None:
     """No setting without a default is left out."""
     needed = {name.upper() for name, field in Settings.model_fields.items() if field.is_required()}
-    assert needed <= set(COMPOSE["services"]["patchcord"]["environment"])
+    assert needed <= set(COMPOSE["services"]["conserver"]["environment"])
 
 
 def test_mounted_files_exist() -> None:
@@ -76,9 +76,9 @@ def test_mounted_files_exist() -> None:
 
 def test_replicas_get_longer_to_stop_than_their_grace() -> None:
     """The container is not killed while the service still puts its work back."""
-    seconds = int(COMPOSE["services"]["patchcord"]["stop_grace_period"].removesuffix("s"))
+    seconds = int(COMPOSE["services"]["conserver"]["stop_grace_period"].removesuffix("s"))
     assert seconds > Settings.model_fields["shutdown_grace"].default + 5
-    assert COMPOSE["services"]["patchcord"]["deploy"]["replicas"] == 3
+    assert COMPOSE["services"]["conserver"]["deploy"]["replicas"] == 3
 
 
 def test_the_command_is_the_entrypoint() -> None:

@@ -143,10 +143,12 @@ def test_what_is_no_plugin_or_has_no_name_is_refused(registry: ConnectionPluginR
 def test_plugins_in_folders_import_as_the_guide_shows(
     registry: ConnectionPluginRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A package in a folder of FLOWLANG_PLUGIN_PATH, or one that was added, is a plugin."""
+    """A package in a folder of FLOWLANG_PLUGIN_PATH, one that was added, or the guide's own."""
     monkeypatch.setenv("FLOWLANG_PLUGIN_PATH", str(plugin_folder(tmp_path / "a", "fromenv")))
     registry.add_folder(plugin_folder(tmp_path / "b", "fromcall"))
-    assert {"fromenv", "fromcall"} <= set(registry.list_plugins())
+    plugin_folder(tmp_path / "src" / "flowlang" / "connections", "fromguide")
+    monkeypatch.chdir(tmp_path)
+    assert {"fromenv", "fromcall", "fromguide"} <= set(registry.list_plugins())
     assert registry.problems == []
     registry.add_folder(plugin_folder(tmp_path / "c", "fromlater"))
     assert registry.get("fromlater") is not None

@@ -1,12 +1,22 @@
 """What the environment may say, and what is said about it when it is wrong."""
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from core.errors import ConfigurationError
-from core.settings import DatabaseSettings, Settings, environment, load_settings
+from core.settings import (
+    DatabaseSettings,
+    Settings,
+    environment,
+    load_settings,
+    read_env_file,
+)
+from core.settings_misspelt import misspelt
+from tests.unit.source_files import ROOT
 
 REQUIRED = {
     "WEBSOCKET_URL": "ws://localhost:4000/websocket",
@@ -237,12 +247,65 @@ def test_secrets_are_known_to_be_secret(load: Load) -> None:
     assert load(POSTGRES_PASSWORD="service").secrets == ["t0ken"]
 
 
-def test_otlp_is_sent_over_http_only(load: Load) -> None:
-    """Asked for another way, the service says so at the start; without an endpoint it is no use."""
-    grpc = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    assert load(**grpc).otel_exporter_otlp_endpoint is None
-    [line] = problems(load, OTEL_EXPORTER_OTLP_ENDPOINT="http://c:4317", **grpc)
-    assert line.startswith("OTEL_EXPORTER_OTLP_PROTOCOL: must be http/protobuf")
+@pytest.mark.parametrize(
+    ("given", "level"),
+    [("warn", "WARNING"), ("WARN ", "WARNING"), ("critical", "ERROR"), ("NOTSET", "DEBUG")],
+)
+def test_pythons_other_names_of_levels(load: Load, given: str, level: str) -> None:
+    """They are taken for the nearest of the four."""
+    assert load(LOG_LEVEL=given).log_level == level
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and an environment that is put back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ENV_FILE", raising=False)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    return tmp_path
+
+
+def test_variables_are_read_from_a_file(folder: Path) -> None:
+    """From `.env`; what the environment sets goes first, even where it is set to nothing."""
+    read_env_file()
+    os.environ["PC_SET"], os.environ["PC_EMPTY"] = "environment", ""
+    text = "\ufeffPC_SET=file\nPC_EMPTY=file\n# a comment\nexport PC_NEW='two words' # and more\n"
+    (folder / ".env").write_text(text, encoding="utf-8")
+    read_env_file()
+    assert [os.environ[name] for name in ("PC_SET", "PC_EMPTY", "PC_NEW")] == [
+        "environment",
+        "",
+        "two words",
+    ]
+
+
+def test_another_file_may_be_named(folder: Path) -> None:
+    """Or none; one that is named must be there, and any must be text."""
+    (folder / ".env").write_text("PC_A=1")
+    (folder / "other").write_text("PC_B=2")
+    os.environ["ENV_FILE"] = ""
+    read_env_file()
+    assert "PC_A" not in os.environ
+    os.environ["ENV_FILE"] = "other"
+    read_env_file()
+    assert os.environ["PC_B"] == "2"
+    (folder / "other").write_bytes(b"PC_C=\xff")
+    for name in ("missing", "other"):
+        os.environ["ENV_FILE"] = name
+        with pytest.raises(ConfigurationError, match="ENV_FILE: cannot be read"):
+            read_env_file()
+
+
+def test_the_example_of_the_file_is_a_whole_configuration(folder: Path) -> None:
+    """Copied and with a token in it, the service has all it needs."""
+    (folder / ".env").write_text((ROOT / ".env.example").read_text())
+    os.environ.clear()
+    read_env_file()
+    settings = load_settings()
+    assert settings.has_pipeline
+    assert misspelt(os.environ) == []
+    named = set(re.findall(r"\$\{(\w+)", (ROOT / "samples/config.yml").read_text()))
+    assert named - {"vcon", "result"} <= set(os.environ)
 
 
 def test_keys_in_otlp_headers_are_secret(load: Load) -> None:

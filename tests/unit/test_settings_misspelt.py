@@ -31,3 +31,13 @@ def test_other_names_are_free() -> None:
     )
     names = [*others.split(), *(name.upper() for name in Settings.model_fields), "log_level"]
     assert misspelt(dict.fromkeys(names, "x")) == []
+
+
+@pytest.mark.parametrize("name", ["DD_API_KEY", "DD_SITE"])
+def test_datadogs_own_variables_are_told_what_to_set_instead(name: str) -> None:
+    """vcon-server sends to Datadog by them; here nothing would be sent."""
+    [note] = misspelt({name: "a key"})
+    assert note.startswith(f"{name}: nothing is sent to Datadog; set OTEL_EXPORTER_OTLP_ENDPOINT")
+    assert "a key" not in note
+    assert misspelt({name: "a key", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://agent:4318"}) == []
+    assert misspelt({name: "", "ENV_FILE": "x"}) == []

@@ -1,0 +1,77 @@
+"""Tests as the documents write them, run as the documents run them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.guests.scene import GUESTS
+from tests.unit.source_files import ROOT
+
+OF_A_STORAGE = """
+import json
+from unittest.mock import MagicMock, patch
+
+import pytest
+
+
+def test_a_vcon_is_written_as_json():
+    vcon = MagicMock()
+    vcon.to_dict.return_value = {"uuid": "u-1"}
+    with patch("server.storage.my_storage.VconRedis") as redis, patch("os.makedirs"):
+        redis.return_value.get_vcon.return_value = vcon
+        with patch("server.storage.my_storage.json.dump") as dump, patch("builtins.open"):
+            from server.storage.my_storage import save
+
+            save("u-1", {"path": "/tmp/nowhere"})
+    assert dump.call_args.args[0] == {"uuid": "u-1"}
+
+
+def test_a_vcon_that_is_not_there():
+    from server.lib.vcon_redis import VconRedis
+    from server.storage.my_storage import get
+
+    assert VconRedis
+    assert get("u-1", {"path": "/nonexistent"}) is None
+
+
+@pytest.mark.integration
+def test_a_mark_that_the_guide_uses():
+    assert json
+"""
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """What a Python command prints in a folder, with this checkout on its path."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_storages_own_tests_pass_where_the_guide_puts_them(tmp_path: Path) -> None:
+    """In `server/storage/NAME/tests`, with `server.lib` and `server.storage` to import."""
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    storage = tmp_path / "server" / "storage" / "my_storage"
+    shutil.copytree(GUESTS / "storages" / "storage" / "my_storage", storage)
+    (storage / "tests").mkdir()
+    (storage / "tests" / "__init__.py").touch()
+    (storage / "tests" / "test_my_storage.py").write_text(OF_A_STORAGE)
+    done = run(
+        tmp_path, "-m", "pytest", "server/storage/my_storage/tests", "-p", "no:cacheprovider"
+    )
+    assert (done.returncode, "3 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_the_suite_is_run_as_a_module() -> None:
+    """`python -m tests` is all of it, or the part that is named."""
+    done = run(ROOT, "-m", "tests", "tests/unit/test_lists.py", "-p", "no:cacheprovider")
+    assert (done.returncode, " passed" in done.stdout) == (0, True), done.stdout + done.stderr
