@@ -52,10 +52,11 @@ class StalledWorkers:
         self._seen: dict[str, SeenProgress] = {}
 
     @property
-    def count(self) -> int:
-        """How many workers have made no progress for as long as is reported."""
+    def ids(self) -> list[str]:
+        """The workers that have made no progress for as long as is reported."""
         warn = self._limits.warn if self._limits else float("inf")
-        return sum(max(each.still, each.loop_still) >= warn for each in self._seen.values())
+        pages = list(self._seen.items())  # asked from the threads of /ready and /metrics, too
+        return [name for name, page in pages if max(page.still, page.loop_still) >= warn]
 
     def page_for(self, worker_id: str) -> SeenProgress:
         """The page of a worker that is about to be started."""

@@ -75,13 +75,13 @@ class Supervisor:
 
     @property
     def complete(self) -> bool:
-        """Whether every worker runs and makes progress."""
-        return self.running == self._count and not self.stalled
+        """Whether every worker runs and makes progress, without regard to those for suspects."""
+        return self.running == self._count and all(map(_is_apart, self._stalled.ids))
 
     @property
     def stalled(self) -> int:
         """How many workers run but make no progress."""
-        return self._stalled.count
+        return len(self._stalled.ids)
 
     @property
     def running(self) -> int:
@@ -91,7 +91,7 @@ class Supervisor:
     @property
     def running_apart(self) -> int:
         """How many suspect workers run."""
-        return sum(name.endswith(APART) for name in self._processes)
+        return sum(map(_is_apart, list(self._processes)))
 
     async def run(self) -> None:
         """Keep the workers running until `stop`."""
@@ -231,6 +231,10 @@ def workers(
         suspects=suspects,
         stalls=stalls,
     )
+
+
+def _is_apart(worker_id: str) -> bool:
+    return worker_id.endswith(APART)
 
 
 def _new_id() -> str:

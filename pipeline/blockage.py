@@ -8,14 +8,17 @@ import asyncio
 import sys
 from contextvars import Context
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from core.storable_text import LONGEST, storable_text
 from pipeline import chain as plan
 from pipeline.deadline import remaining_in
 from pipeline.live_run import LiveRun, current_run, current_step
 from pipeline.modules import LoadedStorage, LoadedTracer
 
+PIPELINE = str(Path(__file__).parent)
 FRAMES = 12
 """How many frames of a stack are told, innermost first."""
 
@@ -91,13 +94,15 @@ def _kind(step: Any) -> str:
 
 
 def told(frame: FrameType | None) -> str:
-    """A stack in one line, innermost frame first."""
+    """A stack in one storable line, innermost frame first, down to what called the plugin."""
     frames: list[str] = []
     while frame is not None and len(frames) < FRAMES:
         code = frame.f_code
+        if frames and code.co_filename.startswith(PIPELINE):
+            break
         frames.append(f"{code.co_filename}:{frame.f_lineno} {code.co_name}")
         frame = frame.f_back
-    return " < ".join(frames)
+    return storable_text(" < ".join(frames), LONGEST)
 
 
 def note_failure(blockage: Blockage, live: LiveRun) -> None:
