@@ -116,5 +116,5 @@ def stepwise(work: Awaitable[Any]) -> Generator[Any, Any, Any]:
                 log.warning("event loop was blocked", extra={"seconds": round(seconds, 1)})
         try:
             step, given = steps.send, (yield awaited)
-        except BaseException as error:  # noqa: BLE001 -- whatever is thrown in goes on to the work
+        except BaseException as error:  # noqa: BLE001 -- what is thrown in goes on to the work
             step, given = steps.throw, error

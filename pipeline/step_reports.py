@@ -72,7 +72,7 @@ class StepReports:
                 self._report()
             except UnavailableError:
                 log.debug("no step reported: Redis cannot be reached")
-            except Exception:  # this thread must outlive whatever it is
+            except Exception:  # one bad report must not end the thread
                 log.exception("steps cannot be reported")
 
     def _report(self) -> None:

@@ -60,7 +60,7 @@ class Roster:
         return table is None or not table.members
 
     def next(self, service_id: int) -> Socket | None:
-        """The consumer whose turn it is, round robin whatever their load; None loses the request.
+        """The consumer whose turn it is, round robin and not by load; None loses the request.
 
         At least one consumer must be joined.
         """
