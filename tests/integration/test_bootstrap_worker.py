@@ -20,8 +20,9 @@ from tests.integration.pipeline_fixtures import a_vcon
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0  # seconds; a ceiling, reached only when something is broken
 CONFIG = """
-links: {{stuck: {{module: stuck_link}}}}
+links: {{stuck: {{module: stuck_link}}, late: {{module: stuck_link, timeout: 0.05}}}}
 chains:
+  late: {{links: [late], ingress_lists: [late]}}
   stuck: {{links: [stuck], ingress_lists: [stuck]}}
   main: {{ingress_lists: [{}], egress_lists: [out]}}
 """
@@ -153,3 +154,13 @@ def test_a_worker_starts_without_what_only_the_service_needs() -> None:
     )
     command = [sys.executable, "-c", program]
     assert subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout == b"\n"
+
+
+def test_a_worker_ends_when_plugins_have_left_too_much(start: Start, redis: Any) -> None:
+    """Its calls that hang are bounded; the supervisor starts another, and the runs have ended."""
+    for _ in range(2):
+        feed(redis, "late")
+    worker = start(MAX_ABANDONED_CALLS="2")
+    assert worker.wait(PATIENCE) == 0
+    assert redis.hgetall("pc:locks") == {}
+    assert len(redis.zrange(keys.LATER, 0, -1)) + redis.llen("late") == 2

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import ConflictError
 from core.replies import encoded
 from lib.vcon_redis import AsyncVconRedis, VconRedis
 from pipeline import keys, run_settler, worker
@@ -109,6 +110,25 @@ async def test_whatever_a_plugin_raises_ends_the_run_as_a_dead_letter(
         Run.model_validate(ended.run)
         await crew.stop()
     assert scene.client.hgetall("pc:locks") == {}
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+async def test_a_plugin_cannot_say_that_its_run_was_taken_over(
+    scene: Scene, is_async: bool
+) -> None:
+    """Redis says whether that is so; if it is not, the attempt has failed."""
+    rude = raising(ConflictError("not mine any more"), is_async=is_async)
+    for name, chain in {
+        "link": configured(links=[link(rude)], max_attempts=2),
+        "storage": configured(storages=[storage(rude)], max_attempts=2),
+        "tracer": configured(links=[link(ok)], tracers=[tracer(rude)], max_attempts=2),
+    }.items():
+        crew = await scene.start(chain, name)
+        [vcon_uuid] = await scene.feed()
+        ended = await scene.finished()
+        assert (ended.status, ended.claim.attempt, ended.held) == ("failed", 2, True)
+        assert "not mine any more" in scene.reason("DLQ:in", vcon_uuid)["error"]
+        await crew.stop()
 
 
 class Contrary:
