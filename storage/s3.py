@@ -76,6 +76,8 @@ class Options(GuestOptions):
         return f"{folder}/{name}" if folder else name
 
 
+_GZIP = b"\x1f\x8b"
+
 type Given = Mapping[str, Any] | Options | None
 
 _lock = threading.Lock()
@@ -113,11 +115,13 @@ def save(vcon_uuid: str, opts: Given = None) -> None:
         _put_lookup(options, name, day, {day})
 
 
-def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
-    """The vCon as it was saved last, or None."""
+def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | bytes | None:
+    """The vCon as it was saved last, or None; gzip that another program wrote as it is."""
     options, name = Options.of(opts), required_uuid(vcon_uuid)
     day = _lookup(options, name).day
     content = day and _content(options, _object(day, name))
+    if content and content.startswith(_GZIP):
+        return content  # the service unpacks it, up to its limit
     document = orjson.loads(content) if content else None
     return document if isinstance(document, dict) else None
 

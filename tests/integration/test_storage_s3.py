@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from lib import vcon_egress_compat
 from pipeline.config import parse
 from pipeline.modules import load
 from pipeline.store import VconStore
+from pipeline.unpacking import parsed
 from tests.canaries import canary
 from tests.guests.scene import TAGGED, Later, canonical, connected, sample_names
 from tests.integration.http_stand_in import StandIn
@@ -78,6 +80,15 @@ async def test_the_layout_is_vcon_servers(options: dict[str, Any], bucket: Any) 
         assert sorted(objects(bucket)) == [KEY, f"lookup/{UUID}.txt"]
     assert json.loads(objects(bucket)[KEY]) == VCON
     assert objects(bucket)[f"lookup/{UUID}.txt"] == b"2025/02/28"
+
+
+@pytest.mark.usefixtures("store")
+async def test_gzip_of_another_program_is_read(options: dict[str, Any], bucket: Any) -> None:
+    """As bytes, which the service unpacks."""
+    await save(options)
+    bucket.put_object(Key=KEY, Body=gzip.compress(json.dumps(VCON).encode(), mtime=0))
+    found = await asyncio.to_thread(s3.get, UUID, options)
+    assert parsed(found, 100_000) == VCON
 
 
 DATES = ("2026-03-01T10:00:00Z", "2026-03-02T10:00:00Z", "0001-01-01T00:00:00+14:00")
