@@ -3,11 +3,11 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
-from core.errors import ConflictError, InvalidError
+from core.errors import InvalidError
 from pipeline import keys
 from pipeline.connection import RedisConnection
+from pipeline.vcon_removal import VconRemoval
 from schemas.vcon_page import VconPage
 
 CHUNK = 500
@@ -43,7 +43,7 @@ class Catalogue:
         """`sorted_set`: its name. `run_expiry`: seconds that a cancelled run stays in Redis."""
         self._connection = connection
         self._sorted_set = sorted_set
-        self._run_expiry = run_expiry
+        self._removal = VconRemoval(connection, sorted_set, run_expiry=run_expiry)
         self._audited = "0"
 
     async def page(
@@ -106,14 +106,7 @@ class Catalogue:
         Raises:
             ConflictError: while it is being processed.
         """
-        now = datetime.now(UTC).isoformat()
-        state = await self._connection.script(
-            "delete", vcon_uuid, self._sorted_set, now, self._run_expiry, *lists
-        )
-        if state == -1:
-            msg = f"vCon {vcon_uuid} is being processed; try again later"
-            raise ConflictError(msg)
-        return bool(state)
+        return await self._removal.remove(vcon_uuid, lists)
 
     async def reap(self) -> None:
         """Forget the index entries of vCons that have expired.

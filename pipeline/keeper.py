@@ -18,11 +18,11 @@ is put right by the next sweep.
 """
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from pipeline import keys
 from pipeline.catalogue import Catalogue
-from pipeline.chunks import chunks
+from pipeline.chunks import chunks, members
 from pipeline.connection import RedisConnection
 from pipeline.egress import Egress
 from pipeline.housekeeping import if_usable
@@ -122,21 +122,11 @@ class Keeper:
 
     async def _clear(self, register: str, command: str) -> None:
         """Forget all of a register, in slices: `DEL` frees all of it at once."""
-        async for members in self._slices(register):
-            await self._connection.command(command, register, *members)
+        async for some in members(self._connection, register):
+            await self._connection.command(command, register, *some)
 
     async def _members(self, register: str) -> set[str]:
-        return {each async for members in self._slices(register) for each in members}
-
-    async def _slices(self, register: str) -> AsyncIterator[list[str]]:
-        """All members of a set, or all fields of a hash, some at a time."""
-        cursor = None
-        while cursor != "0":
-            cursor, *members = await self._connection.script(
-                "members", register, cursor or "0", CHUNK
-            )
-            if members:
-                yield members
+        return {each async for some in members(self._connection, register) for each in some}
 
     async def _missing(self, name: str, uuids: set[str]) -> set[str] | None:
         """Those that are not in a list; None if that cannot be told this time."""

@@ -112,6 +112,16 @@ def unread(egress_list: str) -> str:
     return f"pc:unread:{egress_list}"
 
 
+def waiting(vcon_uuid: str) -> str:
+    """What waits for the run that is at work on a vCon."""
+    return f"pc:waiting:{vcon_uuid}"
+
+
+def holds(vcon_uuid: str) -> str:
+    """What needs a vCon."""
+    return f"pc:holds:{vcon_uuid}"
+
+
 def again(egress_list: str) -> str:
     """How many further copies of a uuid we put into an egress list: uuid -> count."""
     return f"pc:again:{egress_list}"

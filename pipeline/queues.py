@@ -10,6 +10,7 @@ from core.spans import installed
 from pipeline import keys
 from pipeline.connection import RedisConnection
 from pipeline.list_states import RedisState, state_of
+from pipeline.positions import find_first
 
 STALL_EXPIRY = 3600
 """Seconds that it is known that a worker has stood still; it dies long before."""
@@ -175,8 +176,19 @@ class Queues:
 
     async def cancel(self, run_id: str, now: str) -> str:
         """Cancel a run; its status before, empty when it is not here. `now` is ISO 8601."""
-        expiry = (self._run_expiry, self._vcon_expiry)
-        return str(await self._connection.script("cancel", run_id, now, *expiry))
+        words = ("cancel", run_id, now, self._run_expiry, self._vcon_expiry)
+        reply = await self._connection.script(*words, "", "", "")
+        if isinstance(reply, list):
+            places = await self._places(*reply)
+            reply = await self._connection.script(*words, *places)
+        return str(reply)
+
+    async def _places(self, name: str, element: str, vcon_uuid: str) -> list[int | str]:
+        """Where a queued run stands in its list, among the suspects, and among what waits."""
+        place = f"{name}\n{element}"
+        wanted = ((name, element), (keys.suspects(name), element), (keys.waiting(vcon_uuid), place))
+        found = [await find_first(self._connection, each, [what]) for each, what in wanted]
+        return [next(iter(positions.values()), "-") for positions in found]
 
     async def note_saved(self, vcon_uuid: str) -> None:
         """A storage has this vCon, though no run put it there: once nobody needs it, it may go."""

@@ -1,9 +1,11 @@
 #!lua flags=allow-oom
 -- Cancel a run: one that is queued ends here, one that runs is told to end before its next link.
--- ARGV: run id, now (ISO 8601), run expiry (s), vCon expiry (s).
+-- ARGV: run id, now (ISO 8601), run expiry (s), vCon expiry (s), where it stands in its list, among
+--       the suspects of that, and among what waits for the vCon, see parts/take_at.lua; "" is not
+--       known, "-" nowhere.
 -- Returns its status before: "queued", "running", one of those that have ended, or "" when there is
--- no such run here.
--- uses: usable, let_go
+-- no such run here. A run that is not found without positions: {list, element, uuid}.
+-- uses: usable, let_go, clear_missing, take_at
 local run, key = ARGV[1], 'pc:run:' .. ARGV[1]
 local wrong = wrong_type('string', key, 'pc:cancel:' .. run)
 if wrong then
@@ -22,7 +24,8 @@ if type(list) ~= 'string' then
   list, element = 'run:' .. known.chain, uuid .. '|' .. run
 end
 local attempts, place = 'pc:attempts:' .. list, list .. '\n' .. element
-wrong = wrong_type('list', list, 'pc:waiting:' .. uuid, 'pc:suspects:' .. list) or wrong_type('hash', attempts)
+local waiting = 'pc:waiting:' .. uuid
+wrong = wrong_type('list', list, waiting, 'pc:suspects:' .. list) or wrong_type('hash', attempts)
   or wrong_type('zset', 'pc:later')
 if wrong then
   return redis.error_reply(wrong)
@@ -33,18 +36,27 @@ local function take_out()
   if list == known.ingress_list and not (past and string.find(past, run, 1, true)) then
     return false -- what stands in the list is queued for another run
   end
-  local removed = redis.call('LREM', list, 1, element) + redis.call('ZREM', 'pc:later', place)
-    + redis.call('LREM', 'pc:waiting:' .. uuid, 1, place)
-    + redis.call('LREM', 'pc:suspects:' .. list, 1, element)
+  local removed = redis.call('ZREM', 'pc:later', place)
+  for i, where in ipairs({{list, element}, {'pc:suspects:' .. list, element}, {waiting, place}}) do
+    local at = removed == 0 and find_at(where[1], where[2], ARGV[4 + i])
+    if at then
+      take_at(where[1], where[2], at)
+      removed = 1
+    end
+  end
   if removed > 0 then
     redis.call('HDEL', attempts, element)
     local hold = list == known.ingress_list and list or (list .. '|' .. run)
     if_usable('set', 'SREM', 'pc:holds:' .. uuid, hold)
   end
-  return removed > 0
+  return removed > 0 or nil
 end
 
-if take_out() then
+local taken = take_out()
+if taken == nil and ARGV[5] == '' then
+  return {list, element, uuid}
+end
+if taken then
   journal = string.gsub(journal, '"status":"%a+"', '"status":"cancelled"', 1)
   journal = string.gsub(journal, '"finished_at":null', '"finished_at":"' .. ARGV[2] .. '"', 1)
   redis.call('SET', key, journal, 'EX', ARGV[3])

@@ -1,9 +1,11 @@
 #!lua flags=allow-oom
 -- Remove a vCon and every trace of it; runs that wait for it are cancelled.
--- ARGV: uuid, sorted set, now (ISO 8601), run expiry (s), lists...
--- Returns 1, 0 when nothing was there, or -1 while it is being processed.
+-- ARGV: uuid, sorted set, now (ISO 8601), run expiry (s), whether that is all (0: only the copies
+--       are taken out), n lists, lists..., then for each copy in a list: list, element, its position
+--       there ("": where its run is queued is not known), see parts/take_at.lua.
+-- Returns 1, 0 when nothing was there, -1 while it is being processed, or -2 when a copy has moved.
 -- A list that is none cannot hold it and is passed over.
--- uses: usable, reasons
+-- uses: usable, reasons, clear_missing, take_at
 local uuid = ARGV[1]
 local about, removed = 'pc:about:' .. uuid, 0
 local wrong = wrong_type('hash', 'pc:locks', about) or wrong_type(JSON, 'vcon:' .. uuid)
@@ -31,17 +33,54 @@ end
 
 local function take_out(list, element)
   local attempts = 'pc:attempts:' .. list
-  removed = removed + if_usable('list', 'LREM', list, 0, element)
-  removed = removed + if_usable('list', 'LREM', 'pc:suspects:' .. list, 0, element)
   removed = removed + if_usable('zset', 'ZREM', 'pc:later', list .. '\n' .. element)
   local past = is('hash', attempts) and redis.call('HGET', attempts, element)
   if past then
     redis.call('HDEL', attempts, element)
     cancel(string.match(past, '\n(.-)\n') or '')
   end
+  local chain_list, run = string.match(list .. '|' .. element, '^(run:.*)|.-|(.-)$')
+  if chain_list then
+    cancel(run)
+    redis.call('SREM', 'pc:holds:' .. uuid, list .. '|' .. run)
+  end
+end
+
+-- What was found a moment ago may have moved or be gone: then the last call changes nothing, and the
+-- caller looks once more.
+local copies, n = {}, tonumber(ARGV[6])
+for i = 7 + n, #ARGV, 3 do
+  local list, position = ARGV[i], ARGV[i + 2]
+  if ARGV[5] == '1' and position ~= ''
+    and not (is('list', list) and find_at(list, ARGV[i + 1], position)) then
+    return -2
+  end
+  copies[#copies + 1] = {list, ARGV[i + 1], position}
+end
+local function take_copy(list, element, position)
+  local at = is('list', list) and find_at(list, element, position)
+  if at then
+    take_at(list, element, at)
+    removed = removed + 1
+  end
+  return at
+end
+for _, copy in ipairs(copies) do
+  local list, element, position = unpack(copy)
+  take_copy(list, element, position)
+  take_out(string.match(list, '^pc:suspects:(.*)$') or list, element)
+end
+if ARGV[5] == '0' then
+  return math.min(removed, 1)
 end
 
 local function take_out_of(list)
+  for _, name in ipairs({list, 'pc:suspects:' .. list}) do
+    local looked = 0
+    while looked < 10 and take_copy(name, uuid, '') do -- queued again a moment ago
+      looked = looked + 1
+    end
+  end
   take_out(list, uuid)
   for _, reason in ipairs(reasons_of(list, uuid)) do
     if type(reason.run_id) == 'string' then
@@ -50,17 +89,21 @@ local function take_out_of(list)
   end
   if_usable('hash', 'HDEL', 'pc:dead:' .. list, uuid)
   removed = removed + if_usable('zset', 'ZREM', 'pc:lease:' .. list, uuid)
-  if_usable('set', 'SREM', 'pc:unread:' .. list, uuid)
+  for _, register in ipairs({'pc:unread:', 'pc:unsure:'}) do
+    if_usable('set', 'SREM', register .. list, uuid)
+  end
+  for _, register in ipairs({'pc:again:', 'pc:missing:'}) do
+    if_usable('hash', 'HDEL', register .. list, uuid)
+  end
 end
 
-for i = 5, #ARGV do
+for i = 7, 6 + n do
   take_out_of(ARGV[i])
 end
 for _, hold in ipairs(holds_of(uuid)) do
   local list, run = string.match(hold, '^(run:.*)|(.-)$')
   if run then
     take_out(list, uuid .. '|' .. run)
-    cancel(run)
   else
     take_out_of(hold)
   end

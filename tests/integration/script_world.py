@@ -33,12 +33,16 @@ def journal(run: str, uuid: str, **changes: Any) -> str:
 CALLS: dict[str, list[str]] = {
     "ack_egress": ["out 60 lent read"],
     "adopt": ["free"],
-    "cancel": [f"run-{name} 2026-01-01 60 60" for name in ("first", "second", "held")],
+    "cancel": [f"run-{name} 2026-01-01 60 60 - - -" for name in ("first", "second", "held")],
     "claim": [
         f"alive 16 {suspects} 1 2 in~out run:main~out " + " ".join(f"new{n}" for n in range(16))
         for suspects in (0, 1)
     ],
-    "delete": ["first vcons 2026-01-01 60 in run:main out DLQ:in"],
+    "delete": [
+        "first vcons 2026-01-01 60 1 4 in run:main out DLQ:in in first -1"
+        " run:main first|run-first -",
+        "first vcons 2026-01-01 60 0 0 in first -1 run:main first|run-first -",
+    ],
     "depths": ["3 in out DLQ:in zset pc:later"],
     "drain_history": ["1 {}"],
     "enqueue": ['in 100 ec {"trace":1} read absent'],

@@ -66,6 +66,7 @@ class Slowlog:
         score: Callable[[int], int] | None = None,
         value: str | None = None,
         prefix: str = "",
+        suffix: str = "",
         count: int = ENTRIES,
     ) -> None:
         """One structure with `count` uuids; before each its score, or behind it a value.
@@ -75,7 +76,7 @@ class Slowlog:
         """
         for first in range(1, count + 1, FILLED_AT_ONCE):
             numbers = range(first, min(first + FILLED_AT_ONCE, count + 1))
-            words: Iterable[Any] = [prefix + uuid_at(number) for number in numbers]
+            words: Iterable[Any] = [prefix + uuid_at(number) + suffix for number in numbers]
             if score is not None:
                 words = chain.from_iterable(zip(map(score, numbers), words, strict=True))
             if value is not None:

@@ -26,6 +26,8 @@ from tests.integration.operations_scene import (
 )
 from tests.integration.pipeline_fixtures import new_uuid
 
+RUN = b'{"status":"queued","finished_at":null}'
+
 
 @pytest.fixture
 async def ops(redis_url: str, tmp_path: Path, monkeypatch: Any) -> AsyncIterator[Operations]:
@@ -156,3 +158,38 @@ async def test_only_a_queue_entry_is_there(ops: Operations) -> None:
     ops.client.rpush("in", vcon_uuid := new_uuid())
     assert await ops.operations.delete(vcon_uuid, []) == Deletion({"redis": True})
     assert ops.list("in") == []
+
+
+async def test_a_vcon_with_many_queue_entries(ops: Operations) -> None:
+    """Each copy in a list and each requested run goes, in several steps."""
+    vcon_uuid, other = await ops.ingest("in"), await ops.ingest("in")
+    ops.client.rpush("in", *[vcon_uuid, other] * 1500)
+    ops.client.rpush("pc:suspects:in", vcon_uuid)
+    for number in range(130):
+        await ops.intake.enqueue_run(vcon_uuid, f"r{number}", "main", RUN)
+    assert await ops.catalogue.delete(vcon_uuid, ["in", "run:main"])
+    assert ops.traces(vcon_uuid) == []
+    assert ops.list("in") == [other] * 1501
+    assert ops.client.llen(keys.HISTORY) == 130
+
+
+async def test_a_queue_entry_that_moves_while_it_is_deleted(
+    ops: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is put into the list or taken out of it meanwhile does not hide it."""
+    others = [new_uuid() for _ in range(6000)]
+    ops.client.rpush("in", *others[:3000])
+    vcon_uuid = await ops.ingest()
+    ops.client.rpush("in", vcon_uuid, *others[3000:])
+    command, moves = ops.redis.command, iter(range(400, 0, -50))
+
+    async def moving(*words: Any) -> Any:
+        if words[0] == "EVALSHA" and (count := next(moves, 0)):
+            ops.client.rpush("in", *others[:count])
+            ops.client.lpop("in", count)
+        return await command(*words)
+
+    monkeypatch.setattr(ops.redis, "command", moving)
+    assert await ops.catalogue.delete(vcon_uuid, ["in"])
+    assert ops.traces(vcon_uuid) == []
+    assert ops.client.llen("in") == 6000

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.integration.pipeline_fixtures import both, configured, link, storage
@@ -166,3 +167,39 @@ async def test_a_replay_out_of_many_dead_letters(log: Slowlog, first: int) -> No
         assert (len(left), len({*left, *chosen})) == (ENTRIES - 500, ENTRIES)
 
     await log.check(replay, failed)
+
+
+@pytest.mark.parametrize("number", [1, ENTRIES // 2, ENTRIES], ids=["old", "amid", "new"])
+async def test_deleting_a_vcon_out_of_long_lists(log: Slowlog, number: int) -> None:
+    """Every copy is taken out, wherever it stands; no other entry is."""
+    ops = log.ops
+    vcon_uuid = uuid_at(number)
+
+    def queued() -> None:
+        log.fill("RPUSH", "in")
+        ops.client.json().set(f"vcon:{vcon_uuid}", ".", {})
+        ops.client.copy("in", "DLQ:in")
+
+    async def delete() -> None:
+        assert await ops.catalogue.delete(vcon_uuid, ["in", "DLQ:in"])
+        for name in ("in", "DLQ:in"):
+            left = ops.list(name)
+            assert (len(left), len({*left, vcon_uuid})) == (ENTRIES - 1, ENTRIES)
+
+    await log.check(delete, queued)
+
+
+async def test_cancelling_a_run_in_a_long_list(log: Slowlog) -> None:
+    """It is taken out of the middle of its list."""
+    ops = log.ops
+
+    def requested() -> None:
+        log.fill("RPUSH", "run:main", suffix="|r")
+        run = {"run_id": "r", "chain": "main", "vcon_in": uuid_at(ENTRIES // 2)}
+        ops.client.set("pc:run:r", orjson.dumps(run | {"status": "queued", "ingress_list": None}))
+
+    async def cancel() -> None:
+        assert await ops.workers.queues.cancel("r", "2026-11-21T12:00:00Z") == "queued"
+        assert ops.client.llen("run:main") == ENTRIES - 1
+
+    await log.check(cancel, requested)
