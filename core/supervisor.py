@@ -131,16 +131,17 @@ class Supervisor:
         while not self._stopping.is_set():
             waiting = await suspects.waiting()
             if recruiting.needs_one(waiting, len(self._apart), time.monotonic()):
-                task = asyncio.create_task(self._run_apart())
+                task = asyncio.create_task(self._run_apart(recruiting))
                 self._apart.add(task)
                 task.add_done_callback(self._apart.discard)
             await self._pause(SUSPECTS_PAUSE)
         await asyncio.gather(*self._apart)
 
-    async def _run_apart(self) -> None:
+    async def _run_apart(self, recruiting: Recruiting) -> None:
         worker_id = _new_id() + APART
         if (code := await self._run_one(worker_id, "--suspects")) != 0:
             await self._died(worker_id, code)
+            recruiting.died()
 
     async def _run_one(self, worker_id: str, *options: str) -> int | None:
         """The exit code of one process, when it has ended; None when it could not be started."""

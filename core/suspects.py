@@ -30,15 +30,25 @@ class Recruiting:
         self._most = most
         self._waiting = 0
         self._moved = 0.0
+        self._at_once = True
 
     def needs_one(self, waiting: int, running: int, now: float) -> bool:
         """Whether to start one; the caller does, and says so in `running` from then on."""
-        if waiting < self._waiting or not running:
-            self._moved = now
+        if waiting < self._waiting or not self._waiting:
+            self._moved, self._at_once = now, True
         self._waiting = waiting
         if not waiting or running >= self._most:
             return False
-        if running and now - self._moved < self._patience:
+        is_first = not running and self._at_once
+        if not is_first and now - self._moved < self._patience:
             return False
-        self._moved = now
+        self._moved, self._at_once = now, False
         return True
+
+    def died(self) -> None:
+        """One has died: the next may be started at once.
+
+        One that ended by itself, though suspects wait, could claim none of them: an unusable key in
+        Redis keeps them. The next one is not started before `patience` is over.
+        """
+        self._at_once = True

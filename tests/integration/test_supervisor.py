@@ -342,3 +342,13 @@ def test_when_one_more_is_started() -> None:
     assert [recruiting.needs_one(*look) for look in looks] == [
         *(False, True, False, False, False, True, False),
     ]
+
+
+def test_what_could_claim_none_is_not_started_again_and_again() -> None:
+    """It ended by itself though suspects wait; after a death the next one comes at once."""
+    recruiting = Recruiting(patience=30, most=2)
+    assert recruiting.needs_one(1, 0, 1)
+    assert not recruiting.needs_one(1, 0, 8)
+    recruiting.died()
+    assert recruiting.needs_one(1, 0, 9)
+    assert [recruiting.needs_one(1, 0, now) for now in (20, 39)] == [False, True]
