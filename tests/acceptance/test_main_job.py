@@ -31,11 +31,12 @@ GUESTS = (TESTS / "guests" / "simple-link", TESTS / "guests" / "storages")
 DONE_SECONDS = 20.0
 POLL_SECONDS = 0.05
 
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 MISTAKES: list[tuple[str, dict[str, Any], int, str]] = [
-    ("RunChain", {"chain": "plan", "vcon_uuid": "x"}, 404, "plain"),
-    ("GetRun", {"run_id": "none"}, 404, "Unknown run"),
-    ("GetVcon", {"vcon_uuid": "00000000-0000-4000-8000-000000000000"}, 404, "Unknown vCon"),
-    ("StoreVcon", {"vcon_uuid": "x", "storages": ["nowhere"]}, 404, "postgres"),
+    ("RunChain", {"chain": "plan", "vcon_uuid": UNKNOWN}, 404, "plain"),
+    ("GetRun", {"run_id": UNKNOWN}, 404, "Unknown run"),
+    ("GetVcon", {"vcon_uuid": UNKNOWN}, 404, "Unknown vCon"),
+    ("StoreVcon", {"vcon_uuid": UNKNOWN, "storages": ["nowhere"]}, 404, "postgres"),
     ("IngestVcon", {"vcon": {"uuid": "../x"}, "ingress_lists": ["plain"]}, 400, "uuid"),
     ("IngestVcon", {"vcon": {}, "ingress_lists": ["planes"]}, 404, "plain"),
     ("IngestVcon", {"vcn": {}}, 400, "vcn"),
