@@ -15,12 +15,14 @@ from core.errors import (
     RateLimitedError,
     TooLargeError,
     UnavailableError,
+    UnusableKeyError,
 )
 from core.ingress_ledger import PartnerRecords
 from core.ingress_owners import Claim
 from core.metrics import VCONS_RECEIVED
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
+from pipeline.connection_errors import WrongTypeError
 from pipeline.ingress import entry_of
 from pipeline.intake import Entry, Intake, Owner, foreign
 from pipeline.key_ring import KeyRefusedError, KeyRing
@@ -36,6 +38,7 @@ REASONS: dict[type[PatchcordError], str] = {
     RateLimitedError: "rate_limited",
     FullError: "full",
     UnavailableError: "unavailable",
+    WrongTypeError: "unavailable",
 }
 
 log = logging.getLogger(__name__)
@@ -124,7 +127,7 @@ class ExternalDoor:
         owner = Owner(str(key.lineage), claim)
         try:
             outcome = await self._intake.ingest(entry, [key.ingress_list], owner)
-        except (ConflictError, FullError):  # Redis has said that nothing was written
+        except (ConflictError, FullError, UnusableKeyError):  # nothing was written
             if claim == "new":
                 with contextlib.suppress(UnavailableError):
                     await self._briefly(self._owners.release, uuid, key.lineage)

@@ -115,6 +115,17 @@ async def test_who_is_turned_away_takes_nothing_from_who_was_let_in(
     assert await street.code(vcon) == 200
 
 
+async def test_a_list_of_another_type_leaves_no_claim(street: Street):
+    """Who is turned away with 503 has taken no uuid: another key may bring it in afterwards."""
+    for secret in ("secret-1", "secret-2"):
+        await asyncio.to_thread(street.key, secret)
+    street.client.set("customer_data", "another program's")
+    vcon = a_vcon()
+    assert await street.code(vcon) == 503
+    street.client.delete("customer_data")
+    assert await street.code(vcon, "secret-2") == 200
+
+
 async def test_of_many_partners_at_once_one_gets_the_uuid(street: Street):
     """Eight keys push the same uuid: one is let in, and its content is what is stored."""
     secrets = [f"secret-{number}" for number in range(8)]
