@@ -15,7 +15,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-ind
 	--custom-compile-command "make requirements" $(UPGRADE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test chaos soak fuzz new-link new-storage new-action lint types check requirements clean
+.PHONY: help demo up test venv chaos soak fuzz new-link new-storage new-action lint types check requirements clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -24,7 +24,7 @@ demo: ## Run real vCons through the whole system, show what happens, stop
 	$(BOOTSTRAP) demo
 	@$(VENV) -m devstack.demo $(ARGS)
 
-up: ## Start the embedded stack and the service and keep them running
+up: ## Start the embedded stack and the service and keep them running (ARGS="--help" lists options)
 	$(BOOTSTRAP) up
 	@$(VENV) -m devstack.up $(ARGS)
 
@@ -47,16 +47,19 @@ fuzz: ## Push 10,000 made-up vCons at each door and see them taken whole or refu
 	@$(VENV) -m pytest --hypothesis-profile=long $(or $(ARGS),tests/integration/test_doors_fuzz.py)
 
 new-link: ## Make a link with a passing test (NAME=word_count; EXTERNAL=1: a package of its own)
-	$(BOOTSTRAP) test
+	$(BOOTSTRAP) scaffold
 	@$(VENV) -m devstack.scaffold $(if $(EXTERNAL),external,link) "$(NAME)" $(if $(INTO),--into "$(INTO)")
 
 new-storage: ## Make a storage with a passing test (NAME=lines)
-	$(BOOTSTRAP) test
+	$(BOOTSTRAP) scaffold
 	@$(VENV) -m devstack.scaffold storage "$(NAME)"
 
 new-action: ## Make an action with a passing test (NAME=GetSubject)
-	$(BOOTSTRAP) test
+	$(BOOTSTRAP) scaffold
 	@$(VENV) -m devstack.scaffold action "$(NAME)"
+
+venv: ## Make .venv with all that the service needs, for commands such as .venv/bin/python entrypoint.py
+	$(BOOTSTRAP) demo
 
 lint: ## Check style and formatting
 	$(BOOTSTRAP) lint

@@ -48,6 +48,7 @@ TARGETS = {
     "demo": (SERVICE, DEVSTACK),
     "up": (SERVICE, DEVSTACK),
     "soak": (SERVICE, DEVSTACK),
+    "scaffold": (SERVICE, DEVSTACK, TEST),
     "lint": (SERVICE, DEVSTACK, TEST),
     "types": FILES,
     "test": FILES,

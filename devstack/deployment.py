@@ -10,7 +10,7 @@ from typing import Any, Self
 import httpx
 
 from devstack.plugboard.server import DevelopmentPlugboard
-from devstack.plugboard.settings import PlugboardSettings, Variant
+from devstack.plugboard.settings import Answered, PlugboardSettings, Variant
 from devstack.service import ServiceProcess
 from devstack.stack import EmbeddedStack
 
@@ -38,16 +38,23 @@ class Deployment:
         port: int = 0,
         settings: Mapping[str, str] | None = None,
         losses: bool = False,
+        health_port: int = 0,
+        answered: Answered | None = None,
     ) -> None:
         """`config` is the pipeline's config.yml; `settings` are added to the service's own.
 
         Without a `folder` everything lies in a temporary one. `${DATA_FOLDER}` in the
         configuration is a folder for files, and the Postgres settings can be named there, too.
-        With `losses` the development Plugboard loses the requests that the real one loses.
+        With `losses` the development Plugboard loses the requests that the real one loses. The
+        first replica's health port is `health_port`, or a free one; `answered` is told of each
+        request that the Plugboard has answered.
         """
         self._config = config
         self._folder = folder
-        self._plugboard = PlugboardSettings(variant=variant, port=port, losses=losses)
+        self._plugboard = PlugboardSettings(
+            variant=variant, port=port, losses=losses, answered=answered
+        )
+        self._health_port = health_port
         self._settings = dict(settings or {})
         self._exit = AsyncExitStack()
 
@@ -69,7 +76,8 @@ class Deployment:
             )
             self._exit = started.pop_all()
         try:
-            self.service = self.start_service("service")
+            port = {"HEALTH_PORT": str(self._health_port)} if self._health_port else {}
+            self.service = self.start_service("service", **port)
             await asyncio.to_thread(self.service.wait_until_ready)
         except BaseException:
             await self._exit.aclose()

@@ -27,7 +27,7 @@ class ServiceProcess:
     ) -> None:
         """Start it; it logs to `<folder>/<name>.log`. `environment` holds its settings."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.health_port = free_port()
+        self.health_port = int(environment.get("HEALTH_PORT") or free_port())
         self._process = KeptProcess(
             name,
             [sys.executable, ENTRYPOINT],
@@ -43,6 +43,11 @@ class ServiceProcess:
                 **environment,
             },
         )
+
+    @property
+    def health_url(self) -> str:
+        """Where `/ready` and `/metrics` are."""
+        return f"http://{HOST}:{self.health_port}"
 
     @property
     def pid(self) -> int:
@@ -66,7 +71,7 @@ class ServiceProcess:
     def checks(self) -> dict[str, Any] | None:
         """What `/ready` says, or None while nobody answers there."""
         try:
-            answer = httpx.get(f"http://{HOST}:{self.health_port}/ready", trust_env=False)
+            answer = httpx.get(f"{self.health_url}/ready", trust_env=False)
         except httpx.TransportError:
             return None
         checks: dict[str, Any] = answer.json()

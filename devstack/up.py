@@ -1,16 +1,39 @@
-"""`make up`: the whole system, kept running for people to play with."""
+"""`make up`: the whole system, kept running to be tried by hand."""
 
+import argparse
 import asyncio
 import json
 import signal
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from devstack.deployment import Deployment
+import psycopg
+
+from devstack.deployment import DATABASE, Deployment
 from devstack.errors import StackError
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 PORT = 4000
+LOOK_SECONDS = 0.5
+
+FINISHED = """
+SELECT chain, status, vcon_in, extract(epoch FROM finished_at - started_at), error, finished_at
+FROM chain_runs WHERE finished_at > %s ORDER BY finished_at
+"""
+LATEST = "SELECT coalesce(max(finished_at), 'epoch') FROM chain_runs"
+
+
+def arguments(given: Sequence[str]) -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(prog='make up ARGS="..."', description=__doc__)
+    parser.add_argument("--port", type=int, default=PORT, help="of the development Plugboard")
+    parser.add_argument("--health-port", type=int, default=0, help="of /ready; 0: a free one")
+    parser.add_argument("--config", type=Path, default=SAMPLES / "config.yml", help="the chains")
+    parser.add_argument("--admin", action="store_true", help="offer administrative actions, too")
+    parser.add_argument("--quiet", action="store_true", help="no line for each request and run")
+    return parser.parse_args(given)
 
 
 def paste(system: Deployment) -> str:
@@ -35,35 +58,70 @@ def _curl(system: Deployment, action: str, fields: dict[str, object]) -> str:
     )
 
 
-async def keep_up(port: int) -> None:
+async def keep_up(told: argparse.Namespace) -> None:
     """Start everything, say how to use it, stop on Ctrl-C or SIGTERM."""
     stopping = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
     print("Starting ...", flush=True)
-    async with Deployment(SAMPLES / "config.yml", port=port, losses=True) as system:
-        print(
-            f"\nThe system is up. Paste into another terminal:\n\n{paste(system)}\n\n"
-            f"Plugboard  {system.board.http_url} (a development tool, not the real one)\n"
-            f"Postgres   {system.stack.postgres.url('patchcord')}\n"
-            f"Valkey     {system.stack.valkey.url}\n"
-            f"Log        {system.service.log}\n"
-            f"Files      {system.data}\n\nCtrl-C stops everything.",
-            flush=True,
-        )
+    settings = {"ADMIN_ACTIONS": "true"} if told.admin else {}
+    async with Deployment(
+        told.config,
+        port=told.port,
+        health_port=told.health_port,
+        settings=settings,
+        losses=True,
+        answered=None if told.quiet else _tell_request,
+    ) as system:
+        print(_summary(system), flush=True)
+        runs = None if told.quiet else asyncio.create_task(_tell_runs(system))
         await stopping.wait()
         print("Stopping ...", flush=True)
+        if runs is not None:
+            runs.cancel()
+
+
+def _summary(system: Deployment) -> str:
+    return (
+        f"\nThe system is up. Paste into another terminal:\n\n{paste(system)}\n\n"
+        f"Plugboard  {system.board.http_url} (a development tool, not the real one)\n"
+        f"Health     {system.service.health_url}/ready and /metrics\n"
+        f"Postgres   {system.stack.postgres.url(DATABASE)}\n"
+        f"Valkey     {system.stack.valkey.url}\n"
+        f"Log        {system.service.log}\n"
+        f"Files      {system.data}\n\nCtrl-C stops everything."
+    )
+
+
+def _tell_request(action: str, status: int, seconds: float) -> None:
+    print(f"request  {action:<20} {status}  {seconds * 1000:6.0f} ms", flush=True)
+
+
+async def _tell_runs(system: Deployment) -> None:
+    """Print a line for each run that ends."""
+    url = system.stack.postgres.url(DATABASE)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        cursor = await connection.execute(LATEST)
+        [latest] = await cursor.fetchone() or [None]
+        while True:
+            cursor = await connection.execute(FINISHED, [latest])
+            async for chain, status, vcon, seconds, error, latest in cursor:  # noqa: B007 -- the last one is where the next look begins
+                lasted = f"{float(seconds or 0) * 1000:6.0f} ms"
+                print(f"run      {chain:<20} {status}  {lasted}  {vcon}  {error or ''}", flush=True)
+            await asyncio.sleep(LOOK_SECONDS)
 
 
 def main() -> int:
     """Keep the system up; 0, or 1 after one line that says what failed."""
+    told = arguments(sys.argv[1:])
     try:
-        asyncio.run(keep_up(PORT))
+        with suppress(KeyboardInterrupt):
+            asyncio.run(keep_up(told))
     except StackError as error:
         print(f"make up: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"make up: port {PORT} cannot be used: {error.strerror}", file=sys.stderr)
+        print(f"make up: port {told.port} cannot be used: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 

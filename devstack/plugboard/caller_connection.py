@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -41,6 +42,7 @@ class CallerConnection(asyncio.Protocol):
         self._body = bytearray()
         self._body_size = 0
         self._finished = False
+        self._asked: tuple[str, float] | None = None
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -135,8 +137,10 @@ class CallerConnection(asyncio.Protocol):
 
     def _call(self, request: HttpRequest) -> Reply | None:
         hub = self._hub
+        self._asked = ("?", asyncio.get_running_loop().time())
         try:
             call = entrance.admit(request, hub.board.directory, hub.settings.variant)
+            self._asked = (str(json.loads(call.action)), self._asked[1])
             hub.request(call.service.id, call.action, call.fields, self._answered)
         except entrance.RefusedError as refused:
             return refused.reply
@@ -181,6 +185,7 @@ class CallerConnection(asyncio.Protocol):
     def _write(self, reply: Reply) -> None:
         if self._transport.is_closing():
             return
+        self._tell(reply)
         if reply.status < 200:
             self._write_last(b"HTTP/1.1 %d \r\n\r\n%b" % (reply.status, reply.body))
             return
@@ -189,6 +194,13 @@ class CallerConnection(asyncio.Protocol):
             self._http.start_next_cycle()
         else:
             self._transport.close()
+
+    def _tell(self, reply: Reply) -> None:
+        asked, self._asked = self._asked, None
+        if asked is not None and self._hub.settings.answered is not None:
+            action, began = asked
+            seconds = asyncio.get_running_loop().time() - began
+            self._hub.settings.answered(action, reply.status, seconds)
 
     def _serialized(self, reply: Reply) -> list[bytes]:
         headers = [("cache-control", "max-age=0, private, must-revalidate")]

@@ -1,5 +1,6 @@
 """Every figure the development Plugboard goes by; the defaults are those of the real one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -11,6 +12,9 @@ class Variant(StrEnum):
     MAIN = "main"
     BUGFIXES = "bugfixes"
 
+
+type Answered = Callable[[str, int, float], None]
+"""Takes an action's name, the HTTP status, and the seconds from the request to the answer."""
 
 REQUEST_LINE_LIMITS = {Variant.MAIN: 9_998, Variant.BUGFIXES: 16_382}
 
@@ -40,6 +44,8 @@ class PlugboardSettings:
     """Whether a leaving consumer still gets its own two num_consumers frames."""
     losses: bool = True
     """Whether requests are lost as the real one loses them; `Faults.losses` at the start."""
+    answered: Answered | None = None
+    """Told of each request that a caller got an answer to."""
     recorded_frames: int = 1_000
     """How many frames a socket remembers in each direction; 0 records nothing."""
 

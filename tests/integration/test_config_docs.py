@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline import configuration
 from pipeline.config import Chain, LinkStep, PipelineConfig, StorageSpec, parse
 from pipeline.keys import RESERVED_PREFIXES
 
@@ -20,6 +21,15 @@ def test_the_example_is_accepted() -> None:
     config = parse(yaml.safe_load(example), ENVIRON)
     assert config.notes == ()
     assert len(config.chains["main"].links) == 3
+
+
+def test_the_example_starts(tmp_path: Path) -> None:
+    """Its modules are there and take their options: a chain could run."""
+    [example] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    file = tmp_path / "config.yml"
+    file.write_text(example)
+    loaded = configuration.load(file, ENVIRON)
+    assert [chain.name for chain in loaded.config.enabled_chains] == ["main"]
 
 
 @pytest.mark.parametrize("model", [Chain, LinkStep, StorageSpec])

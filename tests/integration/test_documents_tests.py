@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from tests.guests.scene import GUESTS
 from tests.unit.source_files import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 OF_A_STORAGE = """
 import json
@@ -75,3 +78,40 @@ def test_the_suite_is_run_as_a_module() -> None:
     """`python -m tests` is all of it, or the part that is named."""
     done = run(ROOT, "-m", "tests", "tests/unit/test_lists.py", "-p", "no:cacheprovider")
     assert (done.returncode, " passed" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_the_action_of_the_readme_is_found_and_runs(tmp_path: Path) -> None:
+    """Pasted into a file as it stands."""
+    [action] = re.findall(r"```python\n(\"\"\"actions/greet.py.*?)```", README, re.DOTALL)
+    (tmp_path / "pasted").mkdir()
+    (tmp_path / "pasted" / "__init__.py").touch()
+    (tmp_path / "pasted" / "greet.py").write_text(action)
+    code = """
+import asyncio
+from core.action_registry import ActionRegistry
+print(asyncio.run(ActionRegistry.discover("pasted")["Greet"](name="Ann").run(None, None)).fields)
+"""
+    done = run(tmp_path, "-c", code)
+    assert (done.stdout, done.stderr) == ("{'greeting': 'Hello, Ann'}\n", "")
+
+
+def test_a_new_revision_gets_a_number_that_is_free() -> None:
+    """The command in the documents would otherwise be refused."""
+    page = (ROOT / "docs" / "data-model.md").read_text()
+    [number] = re.findall(r"--rev-id (\d{4})", page)
+    taken = {path.name[:4] for path in (ROOT / "alembic" / "versions").glob("[0-9]*.py")}
+    assert number not in taken
+
+
+def test_commands_of_the_documents_name_the_environment_that_they_need() -> None:
+    """A newcomer's `python` has none of the libraries."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    blocks = [
+        (page.name, line)
+        for page in pages
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+        for line in block.splitlines()
+    ]
+    assert len(blocks) > 20
+    bare = re.compile(r"(python|pytest|alembic|mypy|ruff)\b")
+    assert [(name, line) for name, line in blocks if bare.match(line)] == []

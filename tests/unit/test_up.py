@@ -1,0 +1,30 @@
+"""`make up` as its command line has it."""
+
+from pathlib import Path
+
+import pytest
+
+from devstack import up
+
+
+def test_without_arguments() -> None:
+    """The demo's chains, on the port that the documents name, with a line for all that happens."""
+    told = up.arguments([])
+    assert (told.port, told.health_port, told.admin, told.quiet) == (4000, 0, False, False)
+    assert told.config.is_file()
+
+
+def test_with_all_arguments() -> None:
+    """Each of them counts."""
+    told = up.arguments(
+        ["--port", "1", "--health-port", "2", "--config", "my.yml", "--admin", "--quiet"]
+    )
+    assert (told.port, told.health_port, told.admin, told.quiet) == (1, 2, True, True)
+    assert told.config == Path("my.yml")
+
+
+def test_a_wrong_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what there is."""
+    with pytest.raises(SystemExit):
+        up.arguments(["--prot", "1"])
+    assert "--port" in capsys.readouterr().err
