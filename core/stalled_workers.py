@@ -19,12 +19,18 @@ KILL_AFTER = 2.0
 class StallLimits:
     """`warn`: seconds without progress until that is reported; `kill`: until the worker is killed.
 
-    `report` is awaited with the id of the worker and the seconds, when it is first reported.
+    `report` is awaited with the id of the worker and the seconds, before its lease can run out:
+    from then on any replica may give back what it holds, and should know what it dies of.
     """
 
     warn: float
     kill: float
     report: Callable[[str, float], Awaitable[None]]
+
+    @property
+    def report_at(self) -> float:
+        """Seconds: well before a lease ends that is as long as `kill`."""
+        return min(self.warn, self.kill / 2)
 
 
 class Killable(Protocol):
@@ -83,9 +89,10 @@ class StalledWorkers:
         self, worker_id: str, process: Killable, still: float, before: float, limits: StallLimits
     ) -> None:
         about = {"worker": worker_id, "seconds": still}
+        if before < limits.report_at <= still:
+            await limits.report(worker_id, still)
         if before < min(limits.warn, limits.kill) <= still:
             log.warning("worker makes no progress", extra=about)
-            await limits.report(worker_id, still)
         if (signum := signal_due(still, before, limits.kill)) is not None:
             log.error("killing a worker that makes no progress", extra=about)
             try:

@@ -12,8 +12,8 @@ from pipeline.connection import RedisConnection
 from pipeline.list_states import RedisState, state_of
 from pipeline.positions import find_first
 
-STALL_EXPIRY = 3600
-"""Seconds that it is known that a worker has stood still; it dies long before."""
+STALL_EXPIRY = 60
+"""Seconds that it is known that a worker has stood still; it dies before, or goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ async def blocked_loop(servers: Servers, report: Report) -> None:
 
 async def held_interpreter(servers: Servers, report: Report) -> None:
     """A sync link holds the interpreter's lock, so that no thread of its worker runs."""
-    await _dead_letters_of(servers, report, "grip", f"{DIED} {MAX_ATTEMPTS} times; the last", {})
+    await _dead_letters_of(servers, report, "grip", f"{DIED} {MAX_ATTEMPTS} times", {})
 
 
 async def _dead_letters_of(

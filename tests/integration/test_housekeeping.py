@@ -134,3 +134,18 @@ async def test_a_redis_that_does_not_tell_is_believed(
     monkeypatch.setattr(ops.redis, "command", refused)
     await warn_of_losses(ops.redis)
     assert caplog.records == []
+
+
+async def test_what_a_stalled_worker_died_of_is_told_with_the_run(ops: Operations) -> None:
+    """The next attempt's reason says it, whichever replica gives the vCon back."""
+    await ops.ingest("in")
+    ops.client.sadd(keys.WORKERS, "one")
+    ops.client.set(keys.worker("one"), 1)
+    queues = ops.workers.queues
+    [claim] = (await queues.claim("one", 1, ["in"])).claims
+    assert await queues.last_death(claim.run_id) == ""
+    await queues.note_stall("one", 4.5)
+    ops.client.delete(keys.worker("one"))
+    await rescue_the_dead(queues)
+    told = await queues.last_death(claim.run_id)
+    assert told == "; the last time it made no progress for 4 s or more"
