@@ -139,7 +139,7 @@ async def test_the_queue_of_vcon_server(redis: RedisConnection, client: Redis):
         assert queue.dequeue(["empty", "list"], timeout=1) == ("list", uuids[1])
         assert queue.dequeue(["empty"], timeout=0.01) is None
         queue.enqueue_dlq("in", uuids[2])
-        client.set(f"vcon:{uuids[0]}", "x")
+        client.json().set(f"vcon:{uuids[0]}", ".", {})
         assert queue.set_vcon_ttl(uuids[0], 60)
         assert not queue.set_vcon_ttl(uuids[1], 60)
 
