@@ -39,7 +39,7 @@ local function give_back(uuid, run, list, element)
   local past = redis.call('HGET', attempts, element)
   local count = past and tonumber(string.match(past, '^(%d+)') or 0) or 0
   redis.call('HSET', attempts, element, (count + (alone and 1 or 0)) .. '\n' .. run .. '\n1')
-  if stalled and alone then
+  if stalled and alone and is('string', 'pc:death:' .. run) then
     redis.call('SET', 'pc:death:' .. run, stalled, 'EX', 604800)
   end
   redis.call('HDEL', 'pc:locks', uuid)

@@ -1,13 +1,24 @@
 -- The runs that workers hold: {run, list, vCon, journal or "", present step or ""} for each.
 -- ARGV: how many at most.
+-- uses: usable
+local wrong = wrong_type('set', 'pc:workers')
+if wrong then
+  return redis.error_reply(wrong)
+end
+
+local function text_of(key)
+  return is('string', key) and redis.call('GET', key) or ''
+end
+
 local most, rows = tonumber(ARGV[1]), {}
 for _, worker in ipairs(redis.call('SMEMBERS', 'pc:workers')) do
-  local held = redis.call('HGETALL', 'pc:inflight:' .. worker)
+  local inflight = 'pc:inflight:' .. worker
+  local held = is('hash', inflight) and redis.call('HGETALL', inflight) or {}
   for i = 1, #held, 2 do
     local token, run, list = string.match(held[i + 1], '^(%d+)\n(.-)\n(.-)\n')
     if run and #rows < most then
-      local said, step = string.match(redis.call('GET', 'pc:step:' .. run) or '', '^(%d+)\n(.*)$')
-      local journal = redis.call('GET', 'pc:run:' .. run) or ''
+      local said, step = string.match(text_of('pc:step:' .. run), '^(%d+)\n(.*)$')
+      local journal = text_of('pc:run:' .. run)
       rows[#rows + 1] = {run, list, held[i], journal, said == token and step or ''}
     end
   end

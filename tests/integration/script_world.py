@@ -56,6 +56,7 @@ CALLS: dict[str, list[str]] = {
     "journal": ['alive held 7 {} held {"uuid":"held"} 60 5'],
     "keep_queued": ["in - 0 -1", "DLQ:in pc:dead:DLQ:in 0 -1", "out pc:unread:out 0 -1"],
     "lease_egress": ["out 1 60 10"],
+    "look": ["run-held"],
     "members": ["pc:unread:out 0 10", "pc:dead:DLQ:in 0 10"],
     "own": ["pc:replayer:shelf me 1000"],
     "page": ["vcons +inf -inf 0 10"],
@@ -82,6 +83,7 @@ CALLS: dict[str, list[str]] = {
     ],
     "show_replica": ["pc:replicas:1 r1 serving 10"],
     "suspects": ["in run:main"],
+    "under_way": ["10"],
 }
 """Each script's arguments, once for every way through it: `-` is empty, `~` a line break."""
 
@@ -97,6 +99,7 @@ KINDS: dict[str, str] = {
     "tel:.*|name:.*|pc:(workers|lenders|holds:.*|unread:.*|unsure:.*)": "set",
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
     "pc:(run|cancel|idem|idemdigest|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
+    "pc:(step|stalled|death):.*": "string",
     "vcon:.*": "ReJSON-RL",
 }
 """What type each key has, by a pattern for its name."""
@@ -257,6 +260,8 @@ def _workers(client: Redis) -> None:
     client.set("pc:worker:alive", 1, px=DAY * 1000)
     client.sadd("pc:workers", "alive", "dying")
     client.set("pc:tokens", 20)
+    client.set("pc:step:run-held", "7\ntag")
+    client.set("pc:stalled:dying", "stood still")
     held = {"held": "7\nrun-held\nin\nheld", "held2": "8\nrun-held2\nrun:main\nheld2|run-held2"}
     client.hset("pc:inflight:alive", mapping=held)
     dying = {"dead": "9\nrun-dead\nin\ndead", "dead2": "10\nrun-dead2\nrun:main\ndead2|run-dead2"}
