@@ -10,9 +10,15 @@ local wrong = wrong_type('zset', key) or wrong_type('string', key .. ':n')
 if wrong then
   return redis.error_reply(wrong)
 end
-redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
-if redis.call('ZCARD', key) >= limit then
-  local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+-- Requests of a window that is over are passed over by their score, and removed some at a time.
+local within = redis.call('ZCOUNT', key, '(' .. now - window, '+inf')
+local over = math.min(redis.call('ZCARD', key) - within, 500)
+if over > 0 then
+  redis.call('ZREMRANGEBYRANK', key, 0, over - 1)
+end
+if within >= limit then
+  local oldest =
+    redis.call('ZRANGEBYSCORE', key, '(' .. now - window, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   return math.max(1, oldest[2] + window - now)
 end
 local number = redis.call('INCR', key .. ':n')

@@ -582,7 +582,10 @@ async def test_a_suspect_can_be_cancelled(lists: Lists, moved: bool):
 async def test_a_suspect_can_be_deleted(lists: Lists):
     """It goes out of the place where it waits for its process, too."""
     [vcon_uuid, other] = await lists.suspects(2)
-    assert await lists.redis.script("delete", vcon_uuid, "vcons", "2026-11-21T12:00:00Z", 60) == 1
+    assert (
+        await lists.redis.script("delete", vcon_uuid, "vcons", "2026-11-21T12:00:00Z", 60, 1, 0)
+        == 1
+    )
     assert lists.elements(keys.suspects("in")) == [other]
 
 

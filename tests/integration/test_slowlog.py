@@ -203,3 +203,33 @@ async def test_cancelling_a_run_in_a_long_list(log: Slowlog) -> None:
         assert ops.client.llen("run:main") == ENTRIES - 1
 
     await log.check(cancel, requested)
+
+
+async def test_the_end_of_a_run_that_many_wait_for(log: Slowlog) -> None:
+    """A vCon that was queued 300,000 times: the first go back to their list, in their order."""
+    ops = log.ops
+    ended = uuid_at(0)
+
+    def waiting() -> None:
+        log.fill("RPUSH", f"pc:waiting:{ended}", prefix="in\n")
+        ops.client.hset("pc:inflight:dead", ended, f"1\nr\nin\n{ended}")
+
+    async def rescue() -> None:
+        assert await ops.workers.queues.rescue("dead") == 1
+        queued = ops.list("in")
+        assert queued[:-1] == uuids_at(*range(1, len(queued)))
+        assert len(queued) - 1 + ops.client.llen(f"pc:waiting:{ended}") == ENTRIES
+
+    await log.check(rescue, waiting)
+
+
+async def test_requests_of_a_window_that_is_over(log: Slowlog) -> None:
+    """300,000 requests of an ingress key a minute ago are not counted, and removed in slices."""
+    ops = log.ops
+
+    async def count() -> None:
+        assert await ops.redis.script("rate", "key", 2, 60_000) == 0
+        assert await ops.redis.script("rate", "key", 2, 60_000) == 0
+        assert 0 < await ops.redis.script("rate", "key", 2, 60_000) <= 60_000
+
+    await log.check(count, lambda: log.fill("ZADD", "pc:rate:key", score=int))

@@ -1,11 +1,12 @@
--- What waited for this vCon goes back to the heads of the lists it came from.
+-- What waited for this vCon goes back to the heads of the lists it came from: the first of it, since
+-- one vCon may have been queued any number of times. The run that is claimed next leaves the rest.
 local function wake_waiting(uuid)
   local waiting = 'pc:waiting:' .. uuid
-  for _ = 1, if_usable('list', 'LLEN', waiting) do
-    local place = redis.call('RPOP', waiting)
-    local list, element = string.match(place, '^(.-)\n(.*)$')
+  local places = if_usable('list', 'LPOP', waiting, 500)
+  for i = places ~= 0 and #places or 0, 1, -1 do
+    local list, element = string.match(places[i], '^(.-)\n(.*)$')
     if not (list and put_back(list, element)) then
-      redis.call('LPUSH', waiting, place)
+      redis.call('LPUSH', waiting, places[i])
     end
   end
 end
