@@ -257,6 +257,7 @@ async def test_too_much_left_behind_is_told(scene: Scene, monkeypatch: pytest.Mo
 
 async def test_an_idle_worker_without_memory_does_not_spin(scene: Scene) -> None:
     """Its blocking commands are refused at once: it pauses between them, ever longer."""
+    scene.client.config_resetstat()
     scene.client.config_set("maxmemory", 1)
     try:
         crew = await scene.start(configured(ingress=("a", "b", "c")))
