@@ -262,7 +262,7 @@ async def test_an_idle_worker_without_memory_does_not_spin(scene: Scene) -> None
     try:
         crew = await scene.start(configured(ingress=("a", "b", "c")))
         await asyncio.sleep(0.5)
-        asked = scene.client.info("commandstats")["cmdstat_blmove"]["calls"]
+        asked = scene.client.info("commandstats")["cmdstat_blmove"]["rejected_calls"]
     finally:
         scene.client.config_set("maxmemory", 0)
     assert 0 < asked < 100
