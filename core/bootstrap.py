@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from functools import partial
 
 from core import metrics, readings
@@ -93,13 +94,17 @@ class Service:
             workers=self._workers,
             token=self._token_is_good if settings.strict_token else None,
         )
-        self._health = health_server(settings, self._readiness.checks, self._page.render)
+        sources = self._readiness.checks, self._page.render, self._redis_warnings
+        self._health = health_server(settings, *sources)
         readings.show(
             joined=lambda: self._client.joined,
             desk=self._desk,
             threads=self._threads,
             workers=self._workers,
         )
+
+    def _redis_warnings(self) -> Sequence[str]:
+        return self._pipeline.redis_watch.warnings if self._pipeline else ()
 
     def _token_is_good(self) -> bool:
         return not self._client.credentials.present.deleted

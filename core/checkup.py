@@ -33,8 +33,10 @@ from pipeline.assembly import config_path, installer, redis_connection
 from pipeline.config import PipelineConfig
 from pipeline.configuration import keep_secrets, prepared
 from pipeline.connection import CommandRefused
+from pipeline.connection_errors import NO_JSON
 from pipeline.list_states import state_of
 from pipeline.lists import lists_of
+from pipeline.redis_watch import shortcomings
 from pipeline.unread_lists import unread_at_a_glance
 
 type Look = Callable[[], Awaitable[list[str]]]
@@ -174,24 +176,26 @@ async def _redis(settings: Settings, file: _File) -> list[str]:
     redis = redis_connection(settings)
     try:
         await redis.command("PING")
-        await redis.command("JSON.GET", "pc:no-such-key")
+        found = await shortcomings(redis)
         left = await unread_at_a_glance(redis, file.config) if file.config else {}
         lists = lists_of(file.config).all if file.config else []
         state = await state_of(redis, lists, settings.vcon_sorted_set_name)
     except UnavailableError as error:
-        msg = f"{where}: {error}; does it run there, and does it let this user in?"
-        raise UnavailableError(msg) from None
+        asked = (
+            "" if str(error) == NO_JSON else "; does it run there, and does it let this user in?"
+        )
+        raise UnavailableError(f"{where}: {error}{asked}") from None
     except CommandRefused as error:
-        lacks_json = "unknown command" in str(error)
-        why = "it has no JSON: use Redis 8, or its module" if lacks_json else str(error)
-        raise UnavailableError(f"{where}: {why}") from None
+        raise UnavailableError(f"{where}: {error}") from None
     finally:
         await redis.close()
     if state.unusable:
         raise ConfigurationError([f"{where}: {each}; {REMEDY}" for each in state.unusable.values()])
+    if NO_JSON in found:
+        raise UnavailableError(f"{where}: {'; '.join(found)}")
     told = f"{_server(settings.redis_url.get_secret_value())} answers, and has JSON"
     return [
-        told,
+        "; ".join([told, *found]),
         *_notes(f"{n} ids are left in {name}, a list of no chain" for name, n in left.items()),
     ]
 

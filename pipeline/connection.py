@@ -6,6 +6,7 @@ difference between 6 round trips per vCon and a fraction of one.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import Context
 from typing import Any
@@ -33,6 +34,8 @@ from pipeline.script_texts import script_texts
 
 MAX_CONNECTIONS = 10_000
 """Nobody waits for a connection: what runs at once is bounded elsewhere."""
+NO_DOCUMENT = "pc:probe:document"
+"""What is asked for to see whether there is JSON; it is never written."""
 REPLY_SECONDS = 10.0
 """After so many seconds without all replies of a batch, Redis counts as away."""
 
@@ -193,7 +196,7 @@ class RedisConnection:
         return await self._patience.insist(operation)
 
     async def reachable(self) -> bool:
-        """Whether Redis answers just now and takes writes, for which it may lack the memory."""
+        """Whether Redis answers just now, has JSON, and takes writes: it may lack the memory."""
         return await self._takes(self._probe)
 
     async def ends_runs(self) -> bool:
@@ -217,6 +220,8 @@ class RedisConnection:
 
     async def _probe(self) -> None:
         await self.command("SET", keys.PROBE, 1, "EX", 60)
+        with contextlib.suppress(CommandRefused):  # that it may not be asked does not say it lacks
+            await self.command("JSON.TYPE", NO_DOCUMENT)
 
     async def _probe_for_ends(self) -> None:
         await self.script("probe", keys.PROBE)

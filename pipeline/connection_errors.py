@@ -6,6 +6,7 @@ from core.errors import UnavailableError, UnusableKeyError
 
 AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 """Redis cannot be reached."""
+NO_JSON = "Redis has no JSON: use Redis 8, or the JSON module of Redis 7 or Valkey"
 # The driver takes the first word off those answers for which it has a class.
 _NOT_NOW = (
     redis.exceptions.OutOfMemoryError,
@@ -48,6 +49,14 @@ def translated(error: Exception) -> Exception:
         return UnavailableError(f"Redis cannot be reached: {type(error).__name__}")
     if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):
         return UnavailableError(f"Redis takes no commands just now: {error}"[:200])
+    if _lacks_json(str(error).casefold()):
+        return UnavailableError(NO_JSON)
     if str(error).startswith(_WRONG_TYPE_WORDS):
         return WrongTypeError(str(error).removeprefix("WRONGTYPE ")[:200])
     return error
+
+
+def _lacks_json(text: str) -> bool:
+    """Whether a command or a script of ours was refused for this; all others know every Redis."""
+    alone = "unknown command" in text and "json." in text
+    return alone or ("unknown" in text and "command called from script" in text)

@@ -9,7 +9,7 @@ from core.ingress_ledger import PartnerRecords
 from core.own_thread import in_own_thread
 from core.run_history import RunHistory
 from core.settings import Settings, environment
-from pipeline import housekeeping, service_connections
+from pipeline import service_connections
 from pipeline.answers import RedisAnswers
 from pipeline.assembly import (
     build_queues,
@@ -38,6 +38,7 @@ from pipeline.operations import PipelineOperations
 from pipeline.outbox import RunOutbox
 from pipeline.partners import OWNERS_SECONDS, USAGE_SECONDS, Partners
 from pipeline.redis_identity import RedisIdentity
+from pipeline.redis_watch import LOOK_SECONDS, RedisWatch
 from pipeline.replayer import StorageReplayer
 from pipeline.run_views import RunListing
 from pipeline.runs import Runs
@@ -85,6 +86,7 @@ class PipelineFront:
         self._connections = service_connections.install(self._configuration.config)
         self._watch = ConfigurationWatch(self.snapshot, self._configuration, self._adopted)
         self.connection = redis_connection(settings)
+        self.redis_watch = RedisWatch(self.connection)
         self.answers = RedisAnswers(self.connection)
         self._queues = build_queues(settings, self.connection)
         self._calls = GuestCalls(THREADS, self.connection)
@@ -147,7 +149,7 @@ class PipelineFront:
         rescuer = Rescuer(redis, self._queues, RESCUES)
         replayer = StorageReplayer(redis, self._configuration, self._operations, interval)
         await asyncio.gather(
-            redis.insist(lambda: housekeeping.warn_of_losses(redis)),
+            every(LOOK_SECONDS, self.redis_watch.round),
             self._watch.run(),
             self._connections.look_after(),
             self._runs.listen(),

@@ -80,8 +80,8 @@ class Rescuer:
         await rescue_the_dead(self._queues)
 
 
-async def warn_of_losses(connection: RedisConnection) -> None:
-    """Say loudly by which of its settings Redis may lose vCons.
+async def losses(connection: RedisConnection) -> list[tuple[str, str, str]]:
+    """The settings by which Redis may lose vCons: name, value, and what it should be.
 
     Raises:
         UnavailableError: when Redis cannot be reached.
@@ -89,8 +89,7 @@ async def warn_of_losses(connection: RedisConnection) -> None:
     try:
         told = await connection.command("CONFIG", "GET", *KEEPS_EVERYTHING)
     except CommandRefused:  # a managed Redis may forbid CONFIG
-        return
+        return []
     pairs = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
-    for name, safe in KEEPS_EVERYTHING.items():
-        if (value := pairs.get(name, safe)) != safe:
-            log.warning("Redis may lose vCons: its %s is %s, set it to %s", name, value, safe)
+    found = ((name, pairs.get(name, safe), safe) for name, safe in KEEPS_EVERYTHING.items())
+    return [(name, value, safe) for name, value, safe in found if value != safe]

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from core.errors import UnavailableError
-from devstack.valkey import Valkey
 from pipeline import keys
-from pipeline.connection import CommandRefused, RedisConnection
-from pipeline.housekeeping import Rescuer, every, rescue_the_dead, warn_of_losses
+from pipeline.connection import CommandRefused
+from pipeline.housekeeping import Rescuer, every, rescue_the_dead
 from tests.integration.operations_scene import (
     Operations,
     operations,
@@ -25,7 +21,6 @@ from tests.integration.pipeline_fixtures import (
 )
 
 CHAIN = configured(storages=[storage()])
-UNSAFE = {"appendfsync": "everysec", "appendonly": "no", "maxmemory-policy": "allkeys-lru"}
 
 
 @pytest.fixture
@@ -101,39 +96,6 @@ async def test_a_chore_that_fails_is_done_again(failure: Exception) -> None:
     async with asyncio.timeout(20):
         await done.wait()
     task.cancel()
-
-
-async def test_a_redis_that_may_lose_vcons_is_warned_of(
-    reachable_folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """By throwing them away, or by not having them on the disk: each setting has its line."""
-    server = Valkey.start(reachable_folder)
-    redis = RedisConnection(server.url)
-    try:
-        await warn_of_losses(redis)
-        assert caplog.records == []
-        for name, value in UNSAFE.items():
-            await redis.command("CONFIG", "SET", name, value)
-        await warn_of_losses(redis)
-    finally:
-        await redis.close()
-        server.stop()
-    assert [(record.levelno, record.args[:2]) for record in caplog.records] == [
-        (logging.WARNING, setting) for setting in UNSAFE.items()
-    ]
-
-
-async def test_a_redis_that_does_not_tell_is_believed(
-    ops: Operations, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Where CONFIG is forbidden there is no warning and no failure."""
-
-    async def refused(*words: Any) -> Any:
-        raise CommandRefused("NOPERM")
-
-    monkeypatch.setattr(ops.redis, "command", refused)
-    await warn_of_losses(ops.redis)
-    assert caplog.records == []
 
 
 async def test_what_a_stalled_worker_died_of_is_told_with_the_run(ops: Operations) -> None:
