@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 
 from core.errors import InvalidError
 from pipeline import keys
+from pipeline.chunks import chunks
 from pipeline.connection import RedisConnection
 from pipeline.vcon_removal import VconRemoval
 from schemas.vcon_page import VconPage
 
 CHUNK = 500
 """How many vCons one script call looks at; other clients of Redis go on in between."""
+REAPED = 100
+"""vCons whose index entries one script call looks at, which takes more time for each."""
 SEARCH_CALLS = 1000
 """Script calls for one page of search results at most; it may have fewer than asked for then."""
 
@@ -118,8 +121,9 @@ class Catalogue:
             "ZSCAN", self._sorted_set, self._audited, "COUNT", CHUNK
         )
         uuids = [member.removeprefix("vcon:") for member in members[::2]]
-        await self._connection.script("reap", self._sorted_set, 0, *uuids)
-        while await self._connection.script("reap", self._sorted_set, CHUNK) == CHUNK:
+        for some in chunks(uuids, REAPED):
+            await self._connection.script("reap", self._sorted_set, 0, *some)
+        while await self._connection.script("reap", self._sorted_set, REAPED) == REAPED:
             pass
 
 

@@ -8,12 +8,16 @@ from core.errors import ConflictError, FullError, InvalidError, UnavailableError
 from core.ingress_owners import Claim
 from core.spans import context as trace_context
 from pipeline import keys
+from pipeline.chunks import chunks
 from pipeline.config import Chain
 from pipeline.connection import RedisConnection
 from pipeline.envelope import unwelcome
 from pipeline.extensions import named_in, unknown_to
 from pipeline.idempotency import RunRequest, run_of, used_otherwise
 from schemas.ingested import Outcome
+
+CHUNK = 100
+"""vCons that one script call queues; of more, all are looked at before the first is queued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +115,35 @@ class Intake:
                 takes none such.
             FullError: the list has no room for all of them. In both cases none is put there.
         """
+        parts = list(chunks(vcon_uuids, CHUNK))
+        others = [len(vcon_uuids) - len(part) for part in parts]
+        replies = [
+            await self._looked_at(part, name, chain, self._max_depth - more, put=not more)
+            for part, more in zip(parts, others, strict=True)
+        ]
+        if len(parts) > 1:  # all of them may go in: what has filled the list since is no matter
+            room = self._max_depth + len(vcon_uuids)
+            replies = [await self._enqueue(part, name, "", room, put=True) for part in parts]
+        return [each for reply in replies for each in reply]
+
+    async def _looked_at(
+        self, vcon_uuids: Sequence[str], name: str, chain: Chain | None, room: int, *, put: bool
+    ) -> list[str]:
         look = "" if chain is None else f"c{'' if chain.allow_envelopes else 'e'}"
-        reply = await self._enqueue(vcon_uuids, name, look)
+        reply = await self._enqueue(vcon_uuids, name, look, room, put=put)
         if chain is not None and reply[:1] == ["envelope"]:
             raise InvalidError(f"{reply[1]}: {unwelcome(chain)}")
         if chain is not None and reply[:1] == ["critical"]:
             for vcon_uuid, critical in batched(reply[1:], 2):
                 if refusal := unknown_to(chain, named_in(critical)):
                     raise InvalidError(f"{vcon_uuid}: {refusal}")
-            reply = await self._enqueue(vcon_uuids, name, "")
+            reply = await self._enqueue(vcon_uuids, name, "", room, put=put)
         return reply
 
-    async def _enqueue(self, vcon_uuids: Sequence[str], name: str, look: str) -> list[str]:
-        words = (name, self._max_depth, look, trace_context(), *vcon_uuids)
+    async def _enqueue(
+        self, vcon_uuids: Sequence[str], name: str, look: str, room: int, *, put: bool
+    ) -> list[str]:
+        words = (name, room, look, trace_context(), int(put), *vcon_uuids)
         reply = await self._connection.script("enqueue", *words)
         if reply == ["full"]:
             raise self._full(name)

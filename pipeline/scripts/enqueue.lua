@@ -1,23 +1,23 @@
 #!lua
 -- Queue vCons that are in Redis already.
 -- ARGV: list, max depth, what to look for: "e" for envelopes, "c" for critical extensions, trace
---       context or "", uuids...
+--       context or "", whether to queue them (0: only look), uuids...
 -- Returns the uuids that are not here; or {"full"}, {"envelope", uuid} or {"critical", uuid,
 -- extensions, ...} with all that name any, and then nothing has changed.
 -- uses: usable, leave_context, form_of
 local list, max_depth, context, missing = ARGV[1], tonumber(ARGV[2]), ARGV[4], {}
 local wrong = wrong_type('list', list)
-for i = 5, #ARGV do
+for i = 6, #ARGV do
   wrong = wrong or wrong_type(JSON, 'vcon:' .. ARGV[i])
 end
 if wrong then
   return redis.error_reply(wrong)
 end
-if redis.call('LLEN', list) + #ARGV - 4 > max_depth then
+if redis.call('LLEN', list) + #ARGV - 5 > max_depth then
   return {'full'}
 end
 local wanted = {'critical'}
-for i = 5, #ARGV do
+for i = 6, #ARGV do
   local envelope, critical = form_of(ARGV[i])
   if envelope and string.find(ARGV[3], 'e') then
     return {'envelope', ARGV[i]}
@@ -29,7 +29,10 @@ end
 if #wanted > 1 then
   return wanted
 end
-for i = 5, #ARGV do
+if ARGV[5] == '0' then
+  return {}
+end
+for i = 6, #ARGV do
   local uuid = ARGV[i]
   if redis.call('EXISTS', 'vcon:' .. uuid) == 1 then
     redis.call('PERSIST', 'vcon:' .. uuid)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import (
+    FullError,
     InvalidError,
     UnavailableError,
     UnknownNameError,
@@ -131,3 +132,21 @@ async def test_without_postgres_there_is_no_history(ops: Operations) -> None:
     """Looking through runs says that it is unavailable."""
     with pytest.raises(UnavailableError):
         await ops.operations.runs(None)  # type: ignore[arg-type]
+
+
+async def test_many_vcons_are_queued_or_none(ops: Operations) -> None:
+    """More than one script call looks at: the last one's refusal holds for the first as well."""
+    uuids = [new_uuid() for _ in range(150)]
+    for each in uuids:
+        ops.client.json().set(f"vcon:{each}", ".", {"uuid": each})
+    ops.intake._max_depth = 149
+    with pytest.raises(FullError):
+        await ops.operations.enqueue(uuids, "in")
+    ops.intake._max_depth = 150
+    ops.client.json().set(f"vcon:{uuids[-1]}", ".", {"payload": "", "signatures": []})
+    with pytest.raises(InvalidError, match=uuids[-1]):
+        await ops.operations.enqueue(uuids, "in")
+    assert ops.list("in") == []
+    ops.client.json().set(f"vcon:{uuids[-1]}", ".", {"uuid": uuids[-1]})
+    assert await ops.operations.enqueue(uuids, "in") == []
+    assert ops.list("in") == uuids

@@ -233,3 +233,43 @@ async def test_requests_of_a_window_that_is_over(log: Slowlog) -> None:
         assert 0 < await ops.redis.script("rate", "key", 2, 60_000) <= 60_000
 
     await log.check(count, lambda: log.fill("ZADD", "pc:rate:key", score=int))
+
+
+async def test_index_entries_of_many_vcons_that_are_gone(log: Slowlog) -> None:
+    """They are forgotten in slices."""
+    ops = log.ops
+
+    def expired() -> None:
+        log.fill("ZADD", "vcons", score=int)
+        log.fill("ZADD", "pc:expiring", score=int, count=5000)
+        pipe = ops.client.pipeline(transaction=False)
+        for each in uuids_at(*range(1, 5001)):
+            pipe.hset(
+                f"pc:about:{each}", "index", '["tel:+1", "name:Ann", "mailto:ann@example.com"]'
+            )
+        pipe.execute()
+
+    async def reap() -> None:
+        await ops.catalogue.reap()
+        assert ops.client.exists("pc:expiring") == 0
+
+    await log.check(reap, expired)
+
+
+async def test_a_thousand_vcons_queued_at_once(log: Slowlog) -> None:
+    """As many as one request may name."""
+    ops = log.ops
+    ops.intake._max_depth = 2 * ENTRIES
+    uuids = uuids_at(*range(1, 1001))
+
+    def stored() -> None:
+        log.fill("RPUSH", "in")
+        pipe = ops.client.pipeline(transaction=False)
+        for each in uuids:
+            pipe.json().set(f"vcon:{each}", ".", {"uuid": each, "vcon": "0.4.0", "parties": []})
+        pipe.execute()
+
+    async def enqueue() -> None:
+        assert await ops.operations.enqueue(uuids, "in") == []
+
+    await log.check(enqueue, stored)
