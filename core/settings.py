@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
+from core.settings_plugins import PluginSettings
 from core.settings_retention import RetentionSettings
 from core.settings_telemetry import TelemetrySettings
 from core.settings_workers import WorkerSettings
@@ -72,7 +73,9 @@ class DatabaseSettings(BaseSettings):
         }[self.environment]
 
 
-class Settings(DatabaseSettings, TelemetrySettings, RetentionSettings, WorkerSettings):
+class Settings(
+    DatabaseSettings, TelemetrySettings, RetentionSettings, WorkerSettings, PluginSettings
+):
     """Everything the service can be told from outside."""
 
     websocket_url: str = Field(description="WebSocket URL of the Plugboard, ws:// or wss://.")

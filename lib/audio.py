@@ -1,23 +1,19 @@
 """Measuring, converting and cutting recordings, with the ffmpeg that comes in a wheel."""
 
 import re
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from imageio_ffmpeg import get_ffmpeg_exe
-
+from lib import ffmpeg
 from lib.audio_kinds import name_for
 from lib.dialogs import duration_of, media
 from lib.wav import is_wav, wav_seconds, with_its_length
 
 MAX_UPLOAD_BYTES = "+ the most bytes of a recording in one request; larger ones are encoded or cut"
 """What is to be said of an option."""
-SECONDS = 600
-"""The most that one look at a recording may take."""
 
 _CLOCK = r"(\d+):(\d\d):(\d\d(?:\.\d+)?)"
 _DURATION = re.compile(f"Duration: {_CLOCK}")
@@ -36,6 +32,7 @@ BYTES_PER_SECOND = 128_000 / 8
 _RAW = {
     ".ul": ("-f", "mulaw", "-ar", "8000"),
     ".al": ("-f", "alaw", "-ar", "8000"),
+    ".gsm": ("-f", "gsm"),
 }
 """Telephone codecs without a header."""
 
@@ -196,12 +193,12 @@ class Source:
         return content
 
     def _said(self, *arguments: str, start: float = 0) -> str:
-        """What ffmpeg writes about its work."""
+        """What ffmpeg writes about its work; raises AudioError when it takes too long."""
         place = ("-ss", f"{start:.3f}") if start else ()
-        reading = (*place, *self.reading, "-i", str(self.file))
-        command = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", *reading, *arguments]
-        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)  # noqa: S603 -- no shell, and names of our own
-        return done.stderr.decode(errors="replace")
+        try:
+            return ffmpeg.said(self.file, (*place, *self.reading), arguments)
+        except ffmpeg.FfmpegError as error:
+            raise AudioError(str(error)) from None
 
 
 def _last(clock: re.Pattern[str], said: str) -> float | None:

@@ -10,18 +10,22 @@ URLs from the configuration are the operator's own business and need none of thi
 import asyncio
 import contextlib
 import ipaddress
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
 import httpx
 
+from lib import fetch_budget, name_lookup
+from lib.fetch_budget import Budget, BudgetSpentError
+
 MIB = 1024 * 1024
 MOST_BYTES = 200 * MIB
 MOST_REDIRECTS = 5
 LONGEST_WAIT = 30.0
 """Seconds without a byte."""
+LOOKUP_SECONDS = 10.0
+"""The most that a name server may take."""
 
 type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 type Resolve = Callable[[str, int], list[str]]
@@ -68,26 +72,46 @@ def fetch(
     """Fetch what a URL inside a vCon points to; blocks, so an `async` guest calls it in a thread.
 
     `headers` go to the origin of `url` only, not to where it redirects. `seconds` is the time for
-    all of it but the name server's part. `permits` and `resolve` take the place of the rule and the
-    name server in tests.
+    all of it, the name server's part included. All fetches of one link for one vCon share a budget
+    (`lib.fetch_budget`). `permits` and `resolve` take the place of the rule and the name server in
+    tests.
 
     Raises:
-        FetchRefusedError: for another scheme, an address that is not public, or more than
-            `most_bytes`.
+        FetchRefusedError: for another scheme, an address that is not public, content that is
+            compressed, more than `most_bytes`, or when the budget is spent.
         FetchError: when the server cannot be reached, is too slow, or answers with an error.
     """
-    allowed = permits or _permitted
+    way = _Way(permits or _permitted, resolve, most_bytes, fetch_budget.current())
     deadline = time.monotonic() + seconds
     origin, given = _origin(_parsed(url)), dict(headers or {})
     for _ in range(MOST_REDIRECTS + 1):
         target = _parsed(url)
-        sent = given if _origin(target) == origin else {}
-        addresses = _addresses(target, allowed, resolve or _resolved)
-        outcome = _get(target, addresses, sent, deadline, most_bytes)
+        outcome = _asked(way, target, given if _origin(target) == origin else {}, deadline)
         if isinstance(outcome, Fetched):
             return outcome
-        url = str(target.join(outcome))
+        url = _joined(target, outcome)
     raise FetchError(f"{target.host} redirects more than {MOST_REDIRECTS} times")
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """By which rules a URL is fetched."""
+
+    permits: Callable[[Address], bool]
+    resolve: Resolve | None
+    most: int
+    budget: Budget
+
+
+def _asked(way: _Way, target: httpx.URL, headers: dict[str, str], deadline: float) -> Fetched | str:
+    """What one URL has, or where it redirects to, within the budget."""
+    try:
+        with way.budget.request(target.host) as seconds:
+            until = min(deadline, time.monotonic() + seconds)
+            addresses = _addresses(target, way.permits, way.resolve or _lookup(until))
+            return _get(way, target, addresses, headers, until)
+    except BudgetSpentError as error:
+        raise FetchRefusedError(f"{target.host}: {error}") from None
 
 
 def refuse_private(url: str) -> None:
@@ -98,8 +122,12 @@ def refuse_private(url: str) -> None:
     Raises:
         FetchRefusedError: where `fetch` would raise it before it connects.
     """
-    with contextlib.suppress(NotResolvedError):
-        _addresses(_parsed(url), _permitted, _resolved)
+    target = _parsed(url)
+    try:
+        with contextlib.suppress(NotResolvedError), fetch_budget.current().request(target.host):
+            _addresses(target, _permitted, _lookup(time.monotonic() + LOOKUP_SECONDS))
+    except BudgetSpentError as error:
+        raise FetchRefusedError(f"{target.host}: {error}") from None
 
 
 def is_public(address: Address) -> bool:
@@ -126,7 +154,17 @@ def _parsed(url: str) -> httpx.URL:
         raise FetchRefusedError("the URL cannot be read") from None
     if target.scheme not in ("http", "https") or not target.host:
         raise FetchRefusedError("only http:// and https:// URLs with a host are fetched")
+    if target.port is not None and not 0 < target.port < 65536:
+        raise FetchRefusedError(f"{target.host} has no such port")
     return target
+
+
+def _joined(target: httpx.URL, location: str) -> str:
+    """Where a redirect leads."""
+    try:
+        return str(target.join(location))
+    except (httpx.InvalidURL, ValueError):
+        raise FetchRefusedError(f"{target.host} redirects to what is no URL") from None
 
 
 def _origin(target: httpx.URL) -> tuple[str, str, int | None]:
@@ -149,18 +187,23 @@ def _addresses(
     return found
 
 
-def _resolved(host: str, port: int) -> list[str]:
-    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(info[4][0]) for info in infos]
+def _lookup(until: float) -> Resolve:
+    """Ask the name server, until then and no longer than LOOKUP_SECONDS."""
+
+    def resolve(host: str, port: int) -> list[str]:
+        left = min(until - time.monotonic(), LOOKUP_SECONDS)
+        return name_lookup.addresses(host, port, left)
+
+    return resolve
 
 
 def _get(
-    target: httpx.URL, addresses: list[str], headers: dict[str, str], deadline: float, most: int
+    way: _Way, target: httpx.URL, addresses: list[str], headers: dict[str, str], deadline: float
 ) -> Fetched | str:
     """What one URL has, or where it redirects to; the first address that answers counts."""
     for address in addresses:
         try:
-            return _get_from(address, target, headers, deadline, most)
+            return _get_from(way, address, target, headers, deadline)
         except httpx.ConnectError:
             continue
         except httpx.HTTPError as error:
@@ -169,12 +212,12 @@ def _get(
 
 
 def _get_from(
-    address: str, target: httpx.URL, headers: dict[str, str], deadline: float, most: int
+    way: _Way, address: str, target: httpx.URL, headers: dict[str, str], deadline: float
 ) -> Fetched | str:
     # httpx limits each wait, asyncio all of them together: a byte now and then is not enough.
     left = max(deadline - time.monotonic(), 0)
     try:
-        return asyncio.run(_within(left, _exchange(address, target, headers, most)))
+        return asyncio.run(_within(left, _exchange(way, address, target, headers)))
     except TimeoutError:
         raise FetchError(f"{target.host} is too slow") from None
 
@@ -185,7 +228,7 @@ async def _within[T](seconds: float, work: Coroutine[None, None, T]) -> T:
 
 
 async def _exchange(
-    address: str, target: httpx.URL, headers: dict[str, str], most: int
+    way: _Way, address: str, target: httpx.URL, headers: dict[str, str]
 ) -> Fetched | str:
     asked = {**headers, "Host": target.netloc.decode("ascii"), "Accept-Encoding": "identity"}
     # trust_env: a proxy or .netrc of the environment would go round the check or give away secrets
@@ -200,17 +243,26 @@ async def _exchange(
     ):
         if response.has_redirect_location:
             return response.headers["location"]
-        if not response.is_success:
-            raise FetchError(f"{target.host} answers {response.status_code}")
-        content = b"".join([chunk async for chunk in _at_most(response, most, target.host)])
+        _check_head(response, target.host)
+        content = b"".join([chunk async for chunk in _at_most(response, way, target.host)])
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         return Fetched(content, kind)
 
 
-async def _at_most(response: httpx.Response, most: int, host: str) -> AsyncIterator[bytes]:
+def _check_head(response: httpx.Response, host: str) -> None:
+    """Refuse errors, and compressed content: a few bytes of it can hold gigabytes."""
+    if not response.is_success:
+        raise FetchError(f"{host} answers {response.status_code}")
+    encodings = response.headers.get("content-encoding", "").lower().replace(",", " ").split()
+    if set(encodings) - {"identity"}:
+        raise FetchRefusedError(f"{host} sends compressed content, which it was not asked for")
+
+
+async def _at_most(response: httpx.Response, way: _Way, host: str) -> AsyncIterator[bytes]:
     seen = 0
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():  # never unpacked
         seen += len(chunk)
-        if seen > most:
-            raise FetchRefusedError(f"{host} sends more than {most} bytes")
+        way.budget.read(len(chunk))
+        if seen > way.most:
+            raise FetchRefusedError(f"{host} sends more than {way.most} bytes")
         yield chunk

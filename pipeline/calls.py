@@ -11,7 +11,7 @@ from contextvars import Context
 from typing import Any
 
 from core.errors import ConflictError
-from pipeline import thread_loops
+from pipeline import step_scope, thread_loops
 from pipeline.connection import RedisConnection
 from pipeline.deadline import time_limit
 from pipeline.live_run import PluginCall, current_call, current_step
@@ -102,6 +102,7 @@ class GuestCalls:
     ) -> Any:
         call, context = PluginCall(), contextvars.copy_context()
         context.run(current_call.set, call)
+        context.run(step_scope.begin)
         if is_async:
             return await self._in_task(
                 contained_async(function, arguments, who), call, context, who

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from core.errors import ConflictError, UnavailableError
 from pipeline import chain as plan
-from pipeline import keys
+from pipeline import keys, step_scope
 from pipeline.calls import GuestCalls
 from pipeline.config import LinkStep
 from pipeline.connection import RedisConnection
@@ -111,6 +111,7 @@ class LinkSteps:
             _, link = _next(live)
             live.step_began = time.perf_counter()
             plugin["link"] = link.name
+            step_scope.begin()
             returned = _judged(link, live.progress.vcon)
             seconds = time.perf_counter() - live.step_began
             simply_on = returned == live.progress.vcon and seconds < SLOW_STEP

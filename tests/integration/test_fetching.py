@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
+import gzip
 import sys
 import threading
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 
 import pytest
 
 from core.settings import Settings
+from lib import fetch_budget, limits, name_lookup
 from lib.fetching import FetchError, FetchRefusedError, fetch, is_public
 from lib.host import receive_guests
+from lib.limits import Limits
+from pipeline import step_scope
 
 
 class Pages(ThreadingHTTPServer):
@@ -23,6 +30,7 @@ class Pages(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[tuple[str, str, str | None]] = []
         self.redirect = ""
+        self.encoding, self.content = "", b"RIFF!"
         self.over = threading.Event()
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
@@ -45,9 +53,12 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/moved":
             self.send_header("Location", self.server.redirect)
         self.send_header("Content-Type", "Audio/WAV; rate=8000")
-        self.send_header("Content-Length", "5")
+        self.send_header("Content-Length", str(len(self.server.content)))
+        if self.server.encoding:
+            self.send_header("Content-Encoding", self.server.encoding)
         self.end_headers()
-        self.wfile.write(b"RIFF!")
+        with contextlib.suppress(OSError):
+            self.wfile.write(self.server.content)
 
     def _trickle(self) -> None:
         """Headers without end, each of them soon, until nobody listens any more."""
@@ -203,3 +214,98 @@ def test_what_goes_wrong_is_told_without_the_url(pages: Pages):
 def test_public_addresses_are_told_from_others(address: str, public: bool):
     """Loopback, link-local, private, shared, multicast, and IPv6 that wraps such an IPv4."""
     assert is_public(ip_address(address)) is public
+
+
+@pytest.mark.usefixtures("private_allowed")
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity, br", "x-unheard-of"])
+def test_compressed_content_is_refused_unread(pages: Pages, encoding: str):
+    """A few bytes of it can hold gigabytes, and it was asked for as it is."""
+    pages.encoding, pages.content = encoding, gzip.compress(bytes(64 * 1024 * 1024))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FetchRefusedError, match="compressed"):
+            fetch(pages.url("/packed"))
+        assert tracemalloc.get_traced_memory()[1] < 8 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.usefixtures("private_allowed")
+@pytest.mark.parametrize(
+    "location", ["http://x.example:99999/", "http://x.example:0/", "http://x:port/", "http://[::1/"]
+)
+def test_a_redirect_to_an_odd_place_is_an_ordinary_failure(pages: Pages, location: str):
+    """Whatever the library makes of a port that is none."""
+    pages.redirect = location
+    with pytest.raises(FetchError):
+        fetch(pages.url("/moved"))
+
+
+def test_a_name_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    """The lookup is left behind; what waits for it goes on."""
+    over = threading.Event()
+    monkeypatch.setattr(name_lookup.socket, "getaddrinfo", lambda *_, **__: over.wait(60) and [])
+    with pytest.raises(FetchError, match="cannot be resolved"):
+        fetch("http://slow.example/", seconds=0.05)
+    over.set()
+
+
+@pytest.fixture
+def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five requests and twelve bytes for each call of a plugin."""
+    monkeypatch.setattr(limits, "_limits", Limits(fetch_requests=5, fetch_bytes=12))
+
+
+def in_one_call(*steps: Callable[[], object]) -> list[object]:
+    """What each step of one call of a plugin gives or raises."""
+
+    def tried(step: Callable[[], object]) -> object:
+        try:
+            return step()
+        except FetchError as error:
+            return str(error)
+
+    def call() -> list[object]:
+        step_scope.begin()
+        return [tried(step) for step in steps]
+
+    return contextvars.copy_context().run(call)
+
+
+@pytest.mark.usefixtures("private_allowed", "small_budget")
+def test_one_link_asks_for_so_many_urls_of_one_vcon(pages: Pages):
+    """Redirects count; the next call has a budget of its own."""
+    missing = [partial(fetch, pages.url("/missing"))] * 7
+    told = in_one_call(*missing)
+    assert len(pages.asked) == 5
+    assert all("5 requests for one vCon" in str(each) for each in told[5:])
+    in_one_call(*missing[:1])
+    assert len(pages.asked) == 6
+
+
+@pytest.mark.usefixtures("private_allowed", "small_budget")
+def test_one_link_fetches_so_many_bytes_for_one_vcon(pages: Pages):
+    """Each answer has five, and twelve may come."""
+    *_, last = in_one_call(*[partial(fetch, pages.url("/a.wav"))] * 3)
+    assert "12 bytes for one vCon" in str(last)
+
+
+@pytest.mark.usefixtures("private_allowed")
+def test_a_host_that_never_ends_costs_its_seconds_once(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+):
+    """Later dialogs at the same host are refused unasked, those at another are not."""
+    monkeypatch.setattr(limits, "_limits", Limits(fetch_host_seconds=0.2))
+    slow, other = pages.url("/trickle"), pages.url("/a.wav", "localhost")
+    told = in_one_call(*[partial(fetch, slow)] * 3, partial(fetch, other))
+    assert "too slow" in str(told[0])
+    assert all("0.2 s of one host" in str(each) for each in told[1:3])
+    assert [path for path, *_ in pages.asked] == ["/trickle", "/a.wav"]
+
+
+@pytest.mark.usefixtures("private_allowed")
+def test_sync_links_in_one_go_and_async_ones_have_budgets_of_their_own():
+    """A call of a plugin begins with nothing spent."""
+    kept = [in_one_call(fetch_budget.current, fetch_budget.current) for _ in range(2)]
+    assert kept[0][0] is kept[0][1]
+    assert kept[0][0] is not kept[1][0]

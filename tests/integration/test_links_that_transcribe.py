@@ -180,7 +180,7 @@ def test_a_library_that_is_missing_is_told_with_the_extra_that_has_it(
 ) -> None:
     """By the vendor's own link and through `transcribe`, also where only a proxy needs it."""
     link = f"links.{transcribe.LINKS[vendor]}"
-    for module in (link, "lib.audio", "lib.openai_client"):
+    for module in (link, "lib.audio", "lib.ffmpeg", "lib.openai_client"):
         monkeypatch.delitem(sys.modules, module, raising=False)
         monkeypatch.delattr(module, raising=False)
     monkeypatch.setitem(sys.modules, library, None)

@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, str] = {
     "storage": r"storage|lib",
     "tracers": r"tracers|lib",
     "lib": r"lib|flowlang"
-    r"|pipeline\.(connection|service_connections|deadline|store|document|elsewhere)"
+    r"|pipeline\.(connection|service_connections|deadline|store|document|elsewhere|step_scope)"
     r"|core\.(logs|metrics|spans)|schemas\.(vcon|uuids)",
     "flowlang": r"flowlang",
     "alembic": r"core\.(tables|settings|database\w*|migrations|errors)",
@@ -53,7 +53,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "deepgram": r"links/deepgram_link\.py",
     "groq": r"links/groq_whisper\.py",
     "jq": r"links/jq_link\.py",
-    "imageio_ffmpeg": r"lib/audio\.py",
+    "imageio_ffmpeg": r"lib/ffmpeg\.py",
     "boto3": r"storage/s3\.py",
     "pymongo": r"storage/mongo\.py|flowlang/connections/mongodb/.*",
     "elasticsearch": r"storage/elasticsearch/__init__\.py",
@@ -147,7 +147,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
         *("migrations", "records", "record_rows", "run_history", "run_queries"),
         *("ingress_keys", "ingress_ledger", "ingress_owners", "settings_retention"),
-        *("settings_workers", "progress", "stalled_workers"),
+        *("settings_workers", "settings_plugins", "progress", "stalled_workers"),
     ),
     # assembly
     ("bootstrap", "bootstrap_worker", "checkup", "commands", "command_line", "command_signals"),

@@ -1,0 +1,28 @@
+"""The settings that bound what one vCon can make the built-in plugins do."""
+
+from pydantic import BaseModel, Field
+
+MIB = 1024 * 1024
+
+
+class PluginSettings(BaseModel):
+    """Limits of work on behalf of one vCon."""
+
+    fetch_requests: int = Field(
+        1000, ge=1, description="URLs that one link may ask for one vCon, redirects included."
+    )
+    fetch_bytes: int = Field(
+        1024 * MIB, ge=1, description="Bytes that one link may fetch for one vCon."
+    )
+    fetch_seconds: float = Field(
+        240.0, gt=0, description="Seconds that one link may spend fetching for one vCon."
+    )
+    fetch_host_seconds: float = Field(
+        120.0, gt=0, description="Seconds of these that one host may take."
+    )
+    ffmpeg_seconds: float = Field(
+        300.0, gt=0, description="Seconds that one look of ffmpeg at a recording may take."
+    )
+    ffmpeg_memory: int = Field(
+        1024 * MIB, ge=256 * MIB, description="Bytes of memory that ffmpeg may have."
+    )
