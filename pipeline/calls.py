@@ -24,6 +24,7 @@ from pipeline.plugin_errors import (
     contained_async,
     describe,
 )
+from pipeline.plugin_failures import tell_failure
 from pipeline.plugin_tasks import Leftovers, contain_tasks
 from pipeline.redis_failures import Failures, counted
 
@@ -236,6 +237,7 @@ class GuestCalls:
         except ConflictError:
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a guest raises is the outcome of its step
+            tell_failure(error, {"storage": storage.name})
             return describe(error)
         return None
 

@@ -20,6 +20,7 @@ from pipeline.lease import Lease
 from pipeline.live_run import LiveRun, current_step, is_abandoned
 from pipeline.modules import LoadedLink
 from pipeline.plugin_errors import describe, end_if_forked
+from pipeline.plugin_failures import tell_failure
 from pipeline.redis_failures import Failures, counted
 from pipeline.tenure import Tenure
 
@@ -79,6 +80,7 @@ class LinkSteps:
         except ConflictError:
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a guest raises is the outcome of its step
+            tell_failure(error, {"link": _next(live)[1].name})
             after = plan.after_failure(live.progress, describe(error))
         await self._finish(live, after)
 

@@ -124,7 +124,10 @@ class RunSettler:
             pause = live.chain.retry_backoff.pause(live.claim.attempt, jitter)
             return await self._retry(live, pause)
         if log.isEnabledFor(level := LOG_LEVELS[ending]):
-            log.log(level, "run ended", extra={"status": ending, **run_fields(live)})
+            about = {"status": ending, **run_fields(live)}
+            if ending == "halted":
+                about["link"] = live.chain.links[live.progress.links_done - 1].name
+            log.log(level, "run ended", extra=about)
         return await self._finish(live, ending)
 
     async def _retry(self, live: LiveRun, seconds: float, status: RunStatus = "queued") -> bool:

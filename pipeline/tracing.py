@@ -9,6 +9,7 @@ from pipeline.live_run import LiveRun, current_step
 from pipeline.modules import LoadedTracer
 from pipeline.modules_options import option
 from pipeline.plugin_errors import describe
+from pipeline.plugin_failures import tell_failure
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Tracers:
             raise
         except Exception as error:  # noqa: BLE001 -- a tracer may raise anything; the run goes on
             why = describe(error)
+            tell_failure(error, {"tracer": tracer.name})
             log.warning(
                 "tracer failed", extra={"tracer": tracer.name, "vcon": vcon_out, "error": why}
             )

@@ -82,7 +82,7 @@ async def test_a_vcon_that_goes_well_makes_no_line(scene: Scene, stream: io.Stri
 async def test_a_vcon_that_does_not_makes_one(
     returned: str | None, scene: Scene, stream: io.StringIO
 ) -> None:
-    """A halt is one line at INFO, a failure one at WARNING, with run, chain and vCon."""
+    """A halt is one line at INFO with the link; a failure one at WARNING after its traceback."""
 
     def end(_uuid: str, _name: str, _opts: Any) -> None:
         if returned:
@@ -91,9 +91,16 @@ async def test_a_vcon_that_does_not_makes_one(
     await scene.start(configured(links=[link(end)], max_attempts=1))
     [vcon_uuid] = await scene.feed()
     ended = await scene.finished()
-    [line] = lines(stream)
+    *before, line = lines(stream)
     assert line["level"] == ("warning" if returned else "info")
-    assert (line["vcon"], line["run"], line["chain"]) == (vcon_uuid, ended.claim.run_id, "main")
+    for each in (*before, line):
+        assert (each["vcon"], each["run"], each["chain"]) == (vcon_uuid, ended.claim.run_id, "main")
+    if returned is None:
+        assert (before, line["link"]) == ([], "end")
+    else:
+        [told] = before
+        assert (told["event"], told["link"]) == ("plugin failed", "end")
+        assert "RuntimeError: no" in json.dumps(told)
 
 
 def test_what_the_configuration_says_is_secret_is_never_logged(tmp_path: Path) -> None:
