@@ -122,6 +122,7 @@ class Worker:
             await self.idle()
         finally:
             self._reports.stop()
+            self._watch.close()
             for task in beside:
                 task.cancel()
 

@@ -15,6 +15,7 @@ from pipeline.connection import RedisConnection
 from pipeline.intake import Intake
 from pipeline.orphans import Orphans
 from pipeline.queues import Claim, Claims, Queues, Record, Settlement
+from pipeline.vcon_removal import VconRemoval
 from tests.integration.pipeline_fixtures import VCON_EXPIRY, a_vcon, new_uuid
 
 JOURNAL = orjson.dumps({"status": "running"})
@@ -582,10 +583,7 @@ async def test_a_suspect_can_be_cancelled(lists: Lists, moved: bool):
 async def test_a_suspect_can_be_deleted(lists: Lists):
     """It goes out of the place where it waits for its process, too."""
     [vcon_uuid, other] = await lists.suspects(2)
-    assert (
-        await lists.redis.script("delete", vcon_uuid, "vcons", "2026-11-21T12:00:00Z", 60, 1, 0)
-        == 1
-    )
+    assert await VconRemoval(lists.redis, "vcons", run_expiry=60).remove(vcon_uuid, [])
     assert lists.elements(keys.suspects("in")) == [other]
 
 
