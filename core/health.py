@@ -1,20 +1,51 @@
-"""GET /live and /ready for health checks and /metrics for Prometheus, in a thread of their own."""
+"""GET /live and /ready for health checks and /metrics for Prometheus.
 
-import http.server
+An event loop in a thread of its own answers, so that the service's may be blocked meanwhile. What
+clients can hold is bounded: so many connections, each with so many seconds for so many bytes of a
+request's head, and for taking its answer. A connection beyond the limit takes the place of the one
+whose last request is the longest ago. So clients that open connections and say nothing neither keep
+a health check out, nor use up the file descriptors that the rest of the service needs.
+"""
+
+import asyncio
+import contextlib
 import json
-import socketserver
+import logging
+import socket
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, override
+from typing import Any, NamedTuple
 
 from core.errors import ConfigurationError
+from core.http_messages import END_OF_HEAD, Answer, Request, request_of
+from core.own_thread import in_own_thread
 from core.settings import Settings
+
+log = logging.getLogger(__name__)
 
 type Checks = Callable[[], Mapping[str, bool]]
 type Warnings = Callable[[], Sequence[str]]
 """What `/ready` says beside the checks; it does not count."""
 type Metrics = Callable[[str], tuple[bytes, str]]
 """Given an Accept header: the page, and its content type."""
+
+BACKLOG = 128
+"""Connections that the kernel keeps until they are accepted."""
+NO_DESCRIPTOR_PAUSE = 0.1
+"""Seconds until the next try when the process has no file descriptor left."""
+
+
+class HealthLimits(NamedTuple):
+    """What clients of the health port may take."""
+
+    connections: int = 64
+    seconds: float = 5.0
+    """For the head of a request, and for taking an answer."""
+    head_bytes: int = 16_384
+
+
+LIMITS = HealthLimits()
 
 
 def health_server(
@@ -28,8 +59,12 @@ def health_server(
     port = settings.health_port
     if port is None:
         return None
+    limits = HealthLimits(
+        *(settings.health_max_connections, settings.health_header_timeout),
+        settings.health_header_bytes,
+    )
     try:
-        return HealthServer(settings.health_host, port, checks, metrics, warnings)
+        return HealthServer(settings.health_host, port, checks, metrics, warnings, limits)
     except OSError as error:
         msg = f"HEALTH_PORT: cannot listen on {port}: {error.strerror}"
         raise ConfigurationError(msg) from None
@@ -48,73 +83,170 @@ class HealthServer:
         checks: Checks,
         metrics: Metrics,
         warnings: Warnings = tuple,
+        limits: HealthLimits = LIMITS,
     ) -> None:
-        """`checks` is called in another thread for every request; it must not block.
+        """`checks` and `warnings` are called on its loop for every request; they must not block.
+
+        `metrics` may: it is called in a thread of its own, one call after the other.
 
         Raises:
             OSError: when the port is taken.
         """
-        sources: dict[str, object] = {"checks": staticmethod(checks)}
-        sources |= {"metrics": staticmethod(metrics), "warnings": staticmethod(warnings)}
-        handler = type("Handler", (_Handler,), sources)
-        self._server = _Server((host, port), handler)
+        self._checks = checks
+        self._metrics = metrics
+        self._warnings = warnings
+        self._limits = limits
+        self._listener = _listening(host, port)
+        self._port = int(self._listener.getsockname()[1])
+        self._stop = asyncio.Event()
+        self._rendering = asyncio.Lock()
+        self._connections: OrderedDict[asyncio.Task[None], socket.socket] = OrderedDict()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._serve, name="health", daemon=True)
-
-    def _serve(self) -> None:
-        self._server.serve_forever(poll_interval=0.1)
 
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return int(self._server.server_address[1])
+        return self._port
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._connections)
 
     def start(self) -> None:
         """Begin to answer."""
+        self._loop = asyncio.SelectorEventLoop()
         self._thread.start()
 
     def close(self) -> None:
         """Stop answering."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
+            self._loop.close()
+        self._listener.close()
 
+    # In its thread
 
-class _Server(socketserver.ThreadingTCPServer):
-    """Unlike `http.server.HTTPServer` it does not look its own name up in DNS before it listens."""
+    def _serve(self) -> None:
+        assert self._loop is not None
+        self._loop.run_until_complete(self._until_closed())
 
-    allow_reuse_address = True
-    daemon_threads = True
+    async def _until_closed(self) -> None:
+        accepting = asyncio.create_task(self._accept())
+        await self._stop.wait()
+        tasks = asyncio.all_tasks() - {_this_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert accepting.done()
 
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(self._listener)
+            except OSError:  # no file descriptor is left, or the client has gone
+                await asyncio.sleep(NO_DESCRIPTOR_PAUSE)
+                continue
+            await self._make_room()
+            task = asyncio.create_task(self._converse(connection))
+            self._connections[task] = connection
+            task.add_done_callback(self._ended)
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    checks: Checks
-    metrics: Metrics
-    warnings: Warnings
-    protocol_version = "HTTP/1.1"
-    timeout = 10  # seconds that a silent connection keeps its thread
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._connections.pop(task).close()
 
-    def do_GET(self) -> None:
-        if self.path == "/live":
-            self._answer(200, {"live": True})
-        elif self.path == "/ready":
-            checks, warnings = dict(self.checks()), list(self.warnings())
-            told = {"warnings": warnings} if warnings else {}
-            self._answer(200 if all(checks.values()) else 503, checks | told)
-        elif self.path.partition("?")[0] == "/metrics":
-            self._send(200, *self.metrics(self.headers.get("Accept", "")))
+    async def _make_room(self) -> None:
+        """Until one more connection may be kept."""
+        while len(self._connections) >= self._limits.connections:
+            oldest = next(iter(self._connections))
+            oldest.cancel()
+            await asyncio.wait([oldest])
+
+    async def _converse(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(
+            sock=connection, limit=self._limits.head_bytes
+        )
+        writer.transport.set_write_buffer_limits(0)  # `drain` waits until all is written
+        try:
+            with contextlib.suppress(OSError, EOFError, TimeoutError):
+                while await self._answer_next(reader, writer):
+                    self._connections.move_to_end(_this_task())
+        finally:
+            writer.transport.abort()
+
+    async def _answer_next(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        """Read one request and write its answer; whether another may follow."""
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                head = await reader.readuntil(END_OF_HEAD)
+        except asyncio.LimitOverrunError:
+            request, answer = None, _refusal(431, "the request's head is too long")
         else:
-            self._answer(404, {"error": "there are /live, /ready and /metrics"})
+            request = request_of(head)
+            answer = await self._answered(request)
+        async with asyncio.timeout(self._limits.seconds):
+            writer.write(answer.to_bytes(request))
+            await writer.drain()
+        return request is not None and request.keeps_open
 
-    def _answer(self, status: int, body: dict[str, Any]) -> None:
-        self._send(status, json.dumps(body).encode(), "application/json")
+    async def _answered(self, request: Request | None) -> Answer:
+        try:
+            return await self._answer(request)
+        except Exception:  # a check or a metric raised: the next request may fare better
+            log.exception("health request failed")
+            return _refusal(500, "it failed; the log says how")
 
-    def _send(self, status: int, content: bytes, content_type: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+    async def _answer(self, request: Request | None) -> Answer:
+        if request is None:
+            return _refusal(400, "this is no HTTP/1.1 request")
+        if request.method not in ("GET", "HEAD"):
+            return _refusal(405, "there are GET and HEAD")
+        path = request.path.partition("?")[0]
+        if path == "/live":
+            return _json(200, {"live": True})
+        if path == "/ready":
+            checks, warnings = dict(self._checks()), list(self._warnings())
+            told = {"warnings": warnings} if warnings else {}
+            return _json(200 if all(checks.values()) else 503, checks | told)
+        if path == "/metrics":
+            return Answer(200, *await self._page(request.headers.get("accept", "")))
+        return _refusal(404, "there are /live, /ready and /metrics")
 
-    @override
-    def log_message(self, format: str, *args: Any) -> None:
-        """A health check every few seconds is no news."""
+    async def _page(self, accept: str) -> tuple[bytes, str]:
+        """The lock is held until the thread has ended, even if its client has gone by then."""
+        await self._rendering.acquire()
+        page = asyncio.ensure_future(in_own_thread(self._metrics, accept))
+        page.add_done_callback(lambda _: self._rendering.release())
+        return await asyncio.shield(page)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+def _json(status: int, body: Mapping[str, Any]) -> Answer:
+    return Answer(status, json.dumps(body).encode())
+
+
+def _refusal(status: int, error: str) -> Answer:
+    return _json(status, {"error": error})

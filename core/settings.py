@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
+from core.settings_limits import LimitSettings
 from core.settings_plugins import PluginSettings
 from core.settings_retention import RetentionSettings
 from core.settings_telemetry import TelemetrySettings
@@ -74,7 +75,12 @@ class DatabaseSettings(BaseSettings):
 
 
 class Settings(
-    DatabaseSettings, TelemetrySettings, RetentionSettings, WorkerSettings, PluginSettings
+    DatabaseSettings,
+    TelemetrySettings,
+    RetentionSettings,
+    WorkerSettings,
+    PluginSettings,
+    LimitSettings,
 ):
     """Everything the service can be told from outside."""
 

@@ -3,15 +3,18 @@
 import asyncio
 import http.client
 import json
+import resource
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
 
 from core import readiness
 from core.database import Database
-from core.health import HealthServer
+from core.health import LIMITS, HealthServer
 from core.readiness import Readiness
 from core.settings import DatabaseSettings
 
@@ -86,6 +89,87 @@ def test_a_slow_client_holds_up_nobody(server: HealthServer) -> None:
         connection.request("GET", "/live")
         assert json.loads(connection.getresponse().read()) == {"live": True}
         connection.close()
+
+
+SLOW_CLIENTS = 1_000
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """Enough for the slow clients, which are in the same process as the server."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4 * SLOW_CLIENTS, hard), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_descriptors")
+def test_a_thousand_slow_clients_leave_room_for_a_health_check(
+    server: HealthServer, get: Callable[[str], httpx.Response]
+) -> None:
+    """They hold no threads, and no more file descriptors than the limit; a check is answered."""
+    threads = threading.active_count()
+    with ExitStack() as clients:
+        for number in range(SLOW_CLIENTS):
+            slow = clients.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            with suppress(ConnectionError):  # it may have made room for another by now
+                slow.sendall(b"GET /live HTTP/1.1\r\nX-Slow: %d" % number)
+        assert get("/live").json() == {"live": True}
+        assert server.connections <= LIMITS.connections
+        assert threading.active_count() <= threads
+
+
+def raw(server: HealthServer, request: bytes) -> bytes:
+    """Everything that the server answers until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as client:
+        client.sendall(request)
+        return b"".join(iter(lambda: client.recv(65_536), b""))
+
+
+@pytest.mark.parametrize(
+    ("request_text", "status"),
+    [
+        (b"GET /live HTTP/1.1\r\nX: " + b"x" * 2 * LIMITS.head_bytes, 431),
+        (b"what is this\r\n\r\n", 400),
+        (b"POST /live HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", 405),
+        (b"HEAD /live HTTP/1.1\r\nConnection: close\r\n\r\n", 200),
+        (b"GET /live HTTP/1.0\r\n\r\n", 200),
+    ],
+)
+def test_odd_requests_are_answered(server: HealthServer, request_text: bytes, status: int) -> None:
+    """A head that is too long, no HTTP, and methods that are not there each get their status."""
+    assert raw(server, request_text).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_a_request_that_does_not_end_is_closed(checks: dict[str, bool]) -> None:
+    """After the seconds that its head may take."""
+    limits = LIMITS._replace(seconds=0.05)
+    server = HealthServer("127.0.0.1", 0, lambda: checks, page, limits=limits)
+    server.start()
+    assert raw(server, b"GET /live") == b""
+    server.close()
+
+
+def test_a_page_that_takes_its_time_holds_up_no_check(checks: dict[str, bool]) -> None:
+    """While the metrics are collected for ever so many clients, in one thread, /live is 200."""
+    asked, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow_page(accept: str) -> tuple[bytes, str]:
+        asked.release()
+        go_on.wait()
+        return page(accept)
+
+    server = HealthServer("127.0.0.1", 0, lambda: checks, slow_page)
+    server.start()
+    with ExitStack() as clients:
+        for _ in range(2 * LIMITS.connections):
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert b"live" in raw(server, b"GET /live HTTP/1.0\r\n\r\n")
+        asked.acquire()
+        assert not asked.acquire(blocking=False)
+        go_on.set()
+        server.close()
 
 
 def test_a_taken_port_is_told_at_once(server: HealthServer) -> None:

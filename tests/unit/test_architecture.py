@@ -101,6 +101,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         ),
         *(
             "connection_loss",
+            "http_messages",
             "websocket_frames",
             "reconnection",
             "dispatch",
@@ -148,6 +149,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *("migrations", "records", "record_rows", "run_history", "run_queries"),
         *("ingress_keys", "ingress_ledger", "ingress_owners", "settings_retention"),
         *("settings_workers", "settings_plugins", "progress", "stalled_workers"),
+        *("settings_limits",),
     ),
     # assembly
     ("bootstrap", "bootstrap_worker", "checkup", "commands", "command_line", "command_signals"),

@@ -1,0 +1,19 @@
+"""The settings that bound what clients can take of the service process."""
+
+from pydantic import BaseModel, Field
+
+
+class LimitSettings(BaseModel):
+    """Bounds on connections, memory and time that the outside can use up."""
+
+    health_max_connections: int = Field(
+        64,
+        ge=1,
+        description="Connections to the health port; one more takes the longest idle one's place.",
+    )
+    health_header_timeout: float = Field(
+        5.0, gt=0, description="Seconds for a request's head there, and for taking its answer."
+    )
+    health_header_bytes: int = Field(
+        16_384, ge=256, le=1_048_576, description="Longest head of a request there."
+    )
