@@ -9,11 +9,11 @@ import signal
 from types import FrameType
 from typing import NoReturn
 
+from core.errors import StoppedEarlyError
+
+__all__ = ["StoppedEarlyError", "end_when_asked", "no_longer"]
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class StoppedEarlyError(KeyboardInterrupt):
-    """Asked to stop before the signals were handled; event loops let this kind of error through."""
 
 
 def end_when_asked() -> None:

@@ -73,3 +73,7 @@ class TooLateError(PatchcordError):
 
 class GuestError(PatchcordError):
     """A link, storage or tracer could not be loaded or has failed."""
+
+
+class StoppedEarlyError(KeyboardInterrupt):
+    """Asked to stop before the signals were handled; event loops let this kind of error through."""

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from core.errors import GuestError
+from core.errors import GuestError, StoppedEarlyError
 from core.storable_text import described
 from pipeline.config import GuestSpec
 from pipeline.installer import Installer
@@ -53,6 +53,8 @@ class Modules:
             module = self._imported(spec)
         except GuestError as error:
             return error
+        except StoppedEarlyError:  # by a signal to this process, while a module is imported
+            raise
         except BaseException as error:  # noqa: BLE001 -- a plugin's module may raise anything
             reason = described(error)
             return GuestError(f"importing {spec.module} fails: {reason}")
