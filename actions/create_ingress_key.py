@@ -26,7 +26,7 @@ class CreateIngressKey(ActionRunner):
     ingress_list: str = Field(description="The list it opens")
     label: Label = Field(description="Whose it is")
     expires_in_days: Days | None = Field(None, description="Days it works")
-    requests_per_minute: Rate | None = Field(None, description="At most so many")
+    requests_per_minute: Rate | None = Field(None, description="Most")
     max_vcon_bytes: Bytes | None = Field(None, description="Largest vCon")
 
     @classmethod

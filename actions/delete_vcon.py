@@ -19,7 +19,7 @@ class DeleteVcon(ActionRunner):
     administrative: ClassVar[bool] = True
 
     vcon_uuid: Uuid = Field(description="vCon uuid")
-    storages: list[str] = Field([], description="Storages to remove it from, too")
+    storages: list[str] = Field([], description="From these storages too")
 
     @classmethod
     @override

@@ -16,7 +16,7 @@ class GetVcon(ActionRunner):
     needs_pipeline: ClassVar[bool] = True
 
     vcon_uuid: Uuid = Field(description="vCon uuid")
-    storage: str | None = Field(None, description="Read from this storage only")
+    storage: str | None = Field(None, description="Only from this storage")
 
     @classmethod
     @override

@@ -22,7 +22,7 @@ class IngestVcon(ActionRunner):
 
     vcon: GivenVcon = Field(description="The vCon")
     ingress_lists: list[str] = Field([], description="Lists to put it into")
-    api_key: str | None = Field(None, description="Ingress key, checked when given")
+    api_key: str | None = Field(None, description="Ingress key")
 
     @classmethod
     @override

@@ -17,8 +17,8 @@ class ListAuditEvents(ActionRunner):
     administrative: ClassVar[bool] = True
 
     since: datetime | None = Field(None, description="Only from then on")
-    limit: int = Field(50, ge=1, le=1000, description="At most so many")
-    cursor: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="Of the page before")
+    limit: int = Field(50, ge=1, le=1000, description="Most")
+    cursor: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="Next page")
 
     @classmethod
     @override

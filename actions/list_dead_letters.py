@@ -17,8 +17,8 @@ class ListDeadLetters(ActionRunner):
 
     list: str | None = Field(None, description="Ingress list")
     storage: str | None = Field(None, description="Or storage")
-    limit: int = Field(50, ge=1, le=500, description="At most so many")
-    cursor: str | None = Field(None, description="Of the page before")
+    limit: int = Field(50, ge=1, le=500, description="Most")
+    cursor: str | None = Field(None, description="Next page")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

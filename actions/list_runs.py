@@ -22,8 +22,8 @@ class ListRuns(ActionRunner):
     vcon_uuid: Uuid | None = Field(None, description="Only of this vCon")
     status: RunStatus | None = Field(None, description="Only with this outcome")
     since: datetime | None = Field(None, description="Only from then on")
-    limit: int = Field(50, ge=1, le=500, description="At most so many")
-    cursor: str | None = Field(None, description="Of the page before")
+    limit: int = Field(50, ge=1, le=500, description="Most")
+    cursor: str | None = Field(None, description="Next page")
 
     @classmethod
     @override

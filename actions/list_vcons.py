@@ -17,8 +17,8 @@ class ListVcons(ActionRunner):
 
     since: datetime | None = Field(None, description="Created from then on")
     until: datetime | None = Field(None, description="Created until then")
-    limit: int = Field(50, ge=1, le=1000, description="At most so many")
-    cursor: str | None = Field(None, description="Of the page before")
+    limit: int = Field(50, ge=1, le=1000, description="Most")
+    cursor: str | None = Field(None, description="Next page")
 
     @classmethod
     @override

@@ -15,7 +15,7 @@ class ReadEgress(ActionRunner):
     needs_pipeline: ClassVar[bool] = True
 
     egress_list: str = Field(description="Egress list")
-    limit: int = Field(1, ge=1, le=1000, description="At most so many")
+    limit: int = Field(1, ge=1, le=1000, description="Most")
     lease_seconds: int = Field(60, ge=1, le=86_400, description="Time to acknowledge")
 
     @classmethod

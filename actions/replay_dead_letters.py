@@ -23,8 +23,8 @@ class ReplayDeadLetters(ActionRunner):
     storage: str | None = Field(None, description="Or storage")
     vcon_uuids: Sequence[Uuid] | None = Field(None, description="Only these")
     cause: str | None = Field(None, description="Only of this cause")
-    limit: int = Field(1000, ge=1, le=100_000, description="At most so many")
-    from_start: bool = Field(False, description="Repeat finished links too")
+    limit: int = Field(1000, ge=1, le=100_000, description="Most")
+    from_start: bool = Field(False, description="Repeat links too")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -22,8 +22,8 @@ class RunChain(ActionRunner):
     needs_pipeline: ClassVar[bool] = True
 
     chain: str = Field(description="Chain name")
-    vcon_uuid: Uuid | None = Field(None, description="A vCon that is here")
-    vcon: GivenVcon | None = Field(None, description="Or the vCon itself")
+    vcon_uuid: Uuid | None = Field(None, description="A known vCon")
+    vcon: GivenVcon | None = Field(None, description="Or the vCon")
     idempotency_key: str | None = Field(
         None, max_length=200, description="Again: the same run, for a day"
     )

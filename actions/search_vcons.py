@@ -17,8 +17,8 @@ class SearchVcons(ActionRunner):
     tel: str | None = Field(None, description="Phone number")
     mailto: str | None = Field(None, description="Mail address")
     name: str | None = Field(None, description="Name")
-    limit: int = Field(1000, ge=1, le=10_000, description="At most so many")
-    cursor: str | None = Field(None, description="Of the page before")
+    limit: int = Field(1000, ge=1, le=10_000, description="Most")
+    cursor: str | None = Field(None, description="Next page")
 
     @classmethod
     @override

@@ -17,8 +17,8 @@ class StoreVcon(ActionRunner):
 
     needs_pipeline: ClassVar[bool] = True
 
-    vcon_uuid: Uuid | None = Field(None, description="A vCon that is here")
-    vcon: GivenVcon | None = Field(None, description="Or the vCon itself")
+    vcon_uuid: Uuid | None = Field(None, description="A known vCon")
+    vcon: GivenVcon | None = Field(None, description="Or the vCon")
     storages: list[str] = Field(min_length=1, description="Storage names")
 
     @model_validator(mode="after")

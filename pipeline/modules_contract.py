@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
-from core.errors import GuestError
+from core.errors import GuestError, StoppedEarlyError
 from core.storable_text import described
 from pipeline.modules_options import options_model
 
@@ -106,6 +106,8 @@ def _uses_connections(module: ModuleType) -> bool:
 def _text(thing: object, attribute: str) -> object:
     try:
         return getattr(thing, attribute, None)
+    except StoppedEarlyError:
+        raise
     except BaseException:  # noqa: BLE001 -- a lazy thing of a library may raise anything when it is touched
         return None
 
@@ -148,6 +150,8 @@ def _offers(thing: Any, module: ModuleType, contract: Contract) -> bool:
 def _constructed(guest_class: type) -> object:
     try:
         return guest_class()
+    except StoppedEarlyError:
+        raise
     except BaseException as error:
         reason = described(error)
         raise GuestError(f"{guest_class.__name__}() cannot be constructed: {reason}") from error

@@ -155,6 +155,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (errors.RateLimitedError("slow down"), 429, "slow down"),
     (errors.GuestError("guest"), 502, "guest"),
     (errors.TooLateError("late"), 504, "late"),
+    (errors.UnusableKeyError("calls is a string"), 503, "calls is a string"),
     (errors.UnavailableError("away"), 503, "away"),
     (
         errors.UnavailableError(),
