@@ -25,11 +25,16 @@ _DEEPEST = 254
 """Levels of nesting that the quick writer writes."""
 _DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 _LONG = b"0" * 19
-_LONG_INTEGER = re.compile(rb"[\s:,\[](?:\d{20,}|-\d{19,})[\s,\]}]")
+_LONG_INTEGER = re.compile(rb"[\s:,\[](?:\d{20,}+|-\d{19,}+)[\s,\]}]")
 _MEMBERS = 3
 """The level of a message at which the values of its payload's members open."""
 _TOO_DEEP = f"too deep {uuid.uuid4()}"
 """Stands in a text for a value that was cut out; no caller can know it."""
+
+
+_HALF = "holds half a surrogate pair, which is no valid Unicode"
+
+type _Part = tuple[str, Any, str]
 
 
 class Unreadable(NamedTuple):
@@ -90,41 +95,75 @@ def _payload(value: Any) -> Any:
 
 def _member(name: str, value: Any) -> Any:
     if value == _TOO_DEEP:
-        return Unreadable(f"{name}: nested more than {_DEEPEST} levels deep")
-    fault = next(_faults(name, value), "")
-    if fault:
+        return Unreadable(f"{name[:_LONGEST_PLACE]}: nested more than {_DEEPEST} levels deep")
+    if fault := _first_fault(name, value):
         return Unreadable(fault)
     try:
         orjson.dumps(value)
     except TypeError:  # it writes what is nested less deeply than what it reads
-        return Unreadable(f"{name}: nested more than {_DEEPEST} levels deep")
+        return Unreadable(f"{name[:_LONGEST_PLACE]}: nested more than {_DEEPEST} levels deep")
     return value
 
 
-def _faults(place: str, value: Any) -> Iterator[str]:
-    """What no store keeps, in any order; without recursion, as it may be nested deeply."""
-    todo = [(place, value)]
-    while todo:
-        place, value = todo.pop()
-        if isinstance(value, dict):
-            todo += [(_within(place, f".{name}"), each) for name, each in value.items()]
-            todo += [(f"{place}: a name", name) for name in value]
-        elif isinstance(value, list):
-            todo += [(_within(place, f"[{number}]"), each) for number, each in enumerate(value)]
-        elif fault := _fault(value):
-            yield f"{place[:_LONGEST_PLACE]}: {fault}".encode(errors="replace").decode()
+def _first_fault(name: str, value: Any) -> str:
+    """Where a value is that no store keeps, and why; empty if there is none.
+
+    Takes one step for each value and each name. Of the way to a value only the iterators of its
+    containers are kept, so the memory grows with the depth alone; its place is written out once
+    something is wrong there. No recursion, as the value may be nested deeply.
+    """
+    trail: list[tuple[str, Iterator[_Part]]] = [(name, _parts(value))]
+    while trail:
+        for part, inner, fault in trail[-1][1]:
+            if fault:
+                return f"{_place(trail, part)}: {fault}".encode(errors="replace").decode()
+            trail.append((part, _parts(inner)))
+            break
+        else:
+            trail.pop()
+    return ""
 
 
-def _within(place: str, part: str) -> str:
-    """The place of a part; bounded, since a place longer than what is told costs at each level."""
-    return place if len(place) >= _LONGEST_PLACE else f"{place}{part}"
+def _parts(value: Any) -> Iterator[_Part]:
+    """What is faulty in a value, or is a container: its part of the place, itself, its fault."""
+    if isinstance(value, dict):
+        return _members_of(value)
+    if isinstance(value, list):
+        return _elements_of(value)
+    fault = _fault(value)
+    return iter([("", None, fault)] if fault else [])
+
+
+def _members_of(container: dict[str, Any]) -> Iterator[_Part]:
+    for name, each in container.items():
+        if fault := _fault(name):
+            yield ": a name", None, fault
+        if (fault := _fault(each)) or isinstance(each, dict | list):
+            yield f".{name[:_LONGEST_PLACE]}", each, fault
+
+
+def _elements_of(container: list[Any]) -> Iterator[_Part]:
+    for number, each in enumerate(container):
+        if (fault := _fault(each)) or isinstance(each, dict | list):
+            yield f"[{number}]", each, fault
+
+
+def _place(trail: list[tuple[str, Iterator[_Part]]], last: str) -> str:
+    shown = [part for part, _ in trail[: _LONGEST_PLACE + 1]]
+    return "".join([*shown, last])[:_LONGEST_PLACE]
 
 
 def _fault(value: Any) -> str:
     if isinstance(value, str):
-        halves = any("\ud800" <= character <= "\udfff" for character in value)
-        return "holds half a surrogate pair, which is no valid Unicode" if halves else ""
-    return "" if value is None or _is_kept(value) else NO_NUMBER
+        return "" if _is_unicode(value) else _HALF
+    return "" if value is None or isinstance(value, dict | list) or _is_kept(value) else NO_NUMBER
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_kept(number: object) -> bool:
