@@ -164,6 +164,9 @@ class Settings(
     max_queue_depth: int = Field(
         1_000_000, ge=1, description="Length at which an ingress list answers 503."
     )
+    max_runs_per_vcon: int = Field(
+        1000, ge=1, le=10_000, description="Requested runs of one vCon that wait at once; then 503."
+    )
     vcon_redis_expiry: int = Field(
         3600, ge=0, description="Seconds a vCon stays in Redis once it is stored; 0 keeps it."
     )

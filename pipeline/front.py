@@ -109,7 +109,7 @@ class PipelineFront:
     def _build(self) -> None:
         settings, redis = self._settings, self.connection
         sorted_set, expiry = settings.vcon_sorted_set_name, settings.vcon_redis_expiry
-        intake = Intake(redis, sorted_set=sorted_set, max_depth=settings.max_queue_depth)
+        intake = self._intake()
         own = Ingress(self._configuration, settings.max_vcon_bytes, intake)
         partners = self._partners.open_door(settings.max_vcon_bytes, intake)
         self._finder = finder = VconFinder(
@@ -164,6 +164,15 @@ class PipelineFront:
             self._partners.keep_up(),
             every(USAGE_SECONDS, self._partners.door.usage.write),
             every(OWNERS_SECONDS, self._partners.owners.drain),
+        )
+
+    def _intake(self) -> Intake:
+        settings = self._settings
+        return Intake(
+            self.connection,
+            sorted_set=settings.vcon_sorted_set_name,
+            max_depth=settings.max_queue_depth,
+            max_runs=settings.max_runs_per_vcon,
         )
 
     def reload(self) -> None:

@@ -57,11 +57,17 @@ def foreign(vcon_uuid: str) -> ConflictError:
 class Intake:
     """The only way into the ingress lists and the run lists."""
 
-    def __init__(self, connection: RedisConnection, *, sorted_set: str, max_depth: int) -> None:
-        """A list with `max_depth` vCons is full. `sorted_set` holds all uuids by `created_at`."""
+    def __init__(
+        self, connection: RedisConnection, *, sorted_set: str, max_depth: int, max_runs: int = 1000
+    ) -> None:
+        """A list with `max_depth` vCons is full. `sorted_set` holds all uuids by `created_at`.
+
+        At most `max_runs` requested runs of one vCon wait at once.
+        """
         self._connection = connection
         self._sorted_set = sorted_set
         self._max_depth = max_depth
+        self._max_runs = max_runs
 
     async def ingest(
         self,
@@ -165,11 +171,16 @@ class Intake:
 
         Raises:
             ConflictError: the key was used for another request.
+            FullError: too many runs of this vCon wait already.
         """
         reply = await self._connection.script(
             *("enqueue_run", vcon_uuid, run_id, chain, journal, trace_context()),
             *(("", "") if key is None else (keys.idempotency(key), keys.idempotent_digest(key))),
+            self._max_runs,
         )
+        if reply == ["full"]:
+            msg = f"{self._max_runs} runs of this vCon wait already; try again later"
+            raise FullError(msg)
         return run_of(RunRequest(chain, vcon_uuid, digest), *reply) if reply else None
 
     def _full(self, name: str) -> FullError:

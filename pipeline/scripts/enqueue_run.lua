@@ -1,9 +1,11 @@
 #!lua
 -- Register one RunChain request before anything of it runs.
 -- ARGV: uuid, run id, chain, run JSON, trace context or "", where to remember the request for a day
---       or "", where to remember the digest of its vCon or "".
+--       or "", where to remember the digest of its vCon or "", the most places and runs that may need
+--       one vCon.
 -- Returns {run id, chain and uuid, a line each; digest, "" or nil} of an earlier request if one is
--- remembered there, else of this one; {} when there is no such vCon.
+-- remembered there, else of this one; {} when there is no such vCon, {"full"} when too many need it already: scripts
+-- look at each of them.
 -- uses: usable, leave_context
 local uuid, run, list = ARGV[1], ARGV[2], 'run:' .. ARGV[3]
 local request, remembered, digest_key = run .. '\n' .. ARGV[3] .. '\n' .. uuid, ARGV[6], ARGV[7]
@@ -21,6 +23,9 @@ if earlier then
 end
 if redis.call('EXISTS', 'vcon:' .. uuid) == 0 then
   return {}
+end
+if is('set', 'pc:holds:' .. uuid) and redis.call('SCARD', 'pc:holds:' .. uuid) >= tonumber(ARGV[8]) then
+  return {'full'}
 end
 local digest = is('hash', 'pc:about:' .. uuid) and redis.call('HGET', 'pc:about:' .. uuid, 'digest') or ''
 if remembered ~= '' then

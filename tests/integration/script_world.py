@@ -46,7 +46,7 @@ CALLS: dict[str, list[str]] = {
     "depths": ["3 in out DLQ:in zset pc:later"],
     "drain_history": ["1 {}"],
     "enqueue": ['in 100 ec {"trace":1} 1 read absent'],
-    "enqueue_run": ['read run-new main {} {"trace":1} pc:idem:k pc:idemdigest:k'],
+    "enqueue_run": ['read run-new main {} {"trace":1} pc:idem:k pc:idemdigest:k 1000'],
     "expire": ["first 60", "free 60"],
     "ingest": [
         'first {"uuid":"first"} 7 other vcons 100 {"trace":1} - new pc:idemdigest:k 2 in more'

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from core.errors import ConflictError, UnavailableError
+from core.errors import ConflictError, FullError, UnavailableError
 from pipeline import keys
+from pipeline.intake import Intake
 from tests.integration.operations_scene import EXPIRY, FOR_EVER, MAX_DEPTH, Operations, operations
 from tests.integration.pipeline_fixtures import a_vcon, both, configured, new_uuid
 
@@ -209,3 +210,16 @@ async def test_a_run_needs_its_vcon(ops: Operations) -> None:
     assert ops.list("run:main") == [f"{vcon_uuid}|r1"]
     assert ops.holders(vcon_uuid) == {"run:main|r1"}
     assert ops.client.exists("pc:run:r2") == 0
+
+
+async def test_the_runs_of_one_vcon_are_bounded(ops: Operations) -> None:
+    """Scripts look at each of them; one more is refused, and taken once there is room again."""
+    intake = Intake(ops.intake._connection, sorted_set="vcons", max_depth=100, max_runs=3)
+    vcon_uuid = await ops.ingest()
+    for number in range(3):
+        assert await intake.enqueue_run(vcon_uuid, f"r{number}", "main", b"{}")
+    with pytest.raises(FullError, match="3 runs of this vCon wait already"):
+        await intake.enqueue_run(vcon_uuid, "r3", "main", b"{}")
+    assert ops.list("run:main") == [f"{vcon_uuid}|r{number}" for number in range(3)]
+    ops.client.srem(f"pc:holds:{vcon_uuid}", "run:main|r0")
+    assert await intake.enqueue_run(vcon_uuid, "r3", "main", b"{}")
