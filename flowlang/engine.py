@@ -37,6 +37,7 @@ from flowlang.steps import (
     TaskStep,
 )
 from flowlang.tasks import Function, run_once
+from flowlang.untrusted import arguments
 
 
 @dataclass(frozen=True)
@@ -136,12 +137,12 @@ class Engine:
 
     async def _task(self, step: TaskStep, scope: Scope) -> dict[str, Any]:
         name = step.connection and str(resolved(step.connection, scope.roots))
-        arguments = resolved(step.inputs, scope.roots)
+        given = arguments(step.inputs, scope.roots)
         reach = self._connections, self._registry, self._tasks
         attempt = 0
         while True:
             try:
-                call = run_once(step.task, name, arguments, *reach)
+                call = run_once(step.task, name, given, *reach)
                 outputs: dict[str, Any] = await within(step.timeout, step.task, call)
             except _ALWAYS_THE_SAME:
                 raise

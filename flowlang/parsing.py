@@ -21,6 +21,7 @@ from flowlang.steps import (
     SwitchStep,
     TaskStep,
 )
+from flowlang.untrusted import objections
 
 _COMMON = {"id", "if", "timeout", "on_error", "depends_on", "description", "silent"}
 _TASK = {"connection", "outputs", "retry", "inputs"}
@@ -77,11 +78,15 @@ def _task(given: Mapping[str, Any], place: str) -> Step:
         retry = Retry.parse(given.get("retry"))
     except FlowValidationError as error:
         raise FlowValidationError(f"{place}: {error}") from None
+    inputs = mapping(given.get("inputs"), f"{place}.inputs")
+    task = text(given["task"], f"{place}.task")
+    for objection in objections(inputs, task):
+        raise FlowValidationError(f"{place}.inputs.{objection}")
     return TaskStep(
         **_common(given, place),
-        task=text(given["task"], f"{place}.task"),
+        task=task,
         connection=connection,
-        inputs=mapping(given.get("inputs"), f"{place}.inputs"),
+        inputs=inputs,
         retry=retry,
     )
 

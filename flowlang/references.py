@@ -115,6 +115,22 @@ def _contents(value: Any) -> str:
     return f"is {type(value).__name__}"
 
 
+def is_reference(text: str) -> bool:
+    """Whether a text is one reference and nothing else."""
+    whole = _REFERENCE.fullmatch(text)
+    return whole is not None and not whole[1]
+
+
+def references_in(text: str) -> Iterator[Path]:
+    """The path of each reference in a text; an empty one for what is no path."""
+    for literal, reference in _REFERENCE.findall(text):
+        if not literal:
+            try:
+                yield _path(reference.partition(":-")[0].strip())
+            except LookupError:
+                yield ()
+
+
 def variables_in(value: Any) -> Iterator[str]:
     """The names of all environment variables that a value refers to."""
     if isinstance(value, str):

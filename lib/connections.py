@@ -5,16 +5,13 @@ the event loop use `run_task` and `run_flow`; those that run in a thread use `ru
 and `run_flow_from_thread`.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from flowlang.exceptions import FlowLangError
 from flowlang.references import resolved
+from flowlang.untrusted import arguments, objections, whole_selections
 from pipeline.service_connections import Result, installed
-
-_STATEMENTS = ("query", "queries", "filter_by_formula")
-_OF_THE_VCON = re.compile(r"\$\{\s*(vcon|link)\b")
 
 
 class ConnectionFailedError(RuntimeError):
@@ -52,25 +49,24 @@ def filled(value: Any, **roots: Any) -> Any:
         raise LookupError(str(error)) from None
 
 
+def filled_params(params: Mapping[str, Any], **roots: Any) -> dict[str, Any]:
+    """The parameters of a task, filled as by `filled`.
+
+    Raises `LookupError`, also for a value with an operator in a filter of MongoDB.
+    """
+    try:
+        return arguments(params, roots)
+    except FlowLangError as error:
+        raise LookupError(str(error)) from None
+
+
 def require_fixed_statements(params: Mapping[str, Any]) -> None:
     """Refuse parameters of a task whose statement would be made of what a vCon says.
 
     Raises `ValueError`; to be asked when options are checked.
     """
-    for name, text in _statements(params):
-        if _OF_THE_VCON.search(text):
-            raise ValueError(
-                f"params.{name}: whoever wrote the vCon could change the statement; write a"
-                " placeholder, and the value into params.params"
-            )
-
-
-def _statements(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in _STATEMENTS:
-        for each in params[name] if isinstance(params.get(name), list) else [params.get(name)]:
-            text = each.get("query") if isinstance(each, Mapping) else each
-            if isinstance(text, str):
-                yield name, text
+    for objection in (*objections(params), *whole_selections(params)):
+        raise ValueError(f"params.{objection}")
 
 
 def _outputs(what: str, result: Result) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from lib.connections import filled, require_fixed_statements, run_task
+from lib.connections import filled_params, require_fixed_statements, run_task
 from lib.plain_calls import plain_too
 from lib.vcon_results import ResultOptions, ask_and_keep
 
@@ -44,6 +44,8 @@ async def run(
     options = Options.of(opts)
 
     async def ask(roots: Mapping[str, Any]) -> dict[str, Any]:
-        return await run_task(options.connection, options.task, **filled(options.params, **roots))
+        return await run_task(
+            options.connection, options.task, **filled_params(options.params, **roots)
+        )
 
     return await ask_and_keep(vcon_uuid, link_name, options, ask)

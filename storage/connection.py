@@ -11,7 +11,7 @@ from typing import Any, Self
 import orjson
 from pydantic import Field, model_validator
 
-from lib.connections import filled, require_fixed_statements, run_flow, run_task
+from lib.connections import filled, filled_params, require_fixed_statements, run_flow, run_task
 from lib.options import GuestOptions
 from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
@@ -107,4 +107,4 @@ async def _outputs(options: Options, call: Call, vcon: Mapping[str, Any]) -> dic
         return await run_flow(call.flow, **filled(call.inputs, vcon=vcon))
     assert options.connection is not None
     assert call.task is not None
-    return await run_task(options.connection, call.task, **filled(call.params, vcon=vcon))
+    return await run_task(options.connection, call.task, **filled_params(call.params, vcon=vcon))

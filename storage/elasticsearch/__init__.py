@@ -15,6 +15,10 @@ of an index of its own. The other indexes are vcon-server's, after `index_prefix
 | `vcon_dialog` | dialogs |
 | `patchcord_parts` | which parts there are, by the uuid of the vCon |
 
+Roles, purposes and types stand in the vCon: `index_names` says which have an index of their own,
+else the first `max_indexes` in each process have, with at most 100 bytes of each; the parts of all
+others are in `vcon_parties_other`, `vcon_attachments_other` and `vcon_analysis_other`.
+
 Elasticsearch 8 is meant. Certificates are checked unless `verify_certs` is off. Reads the vCon,
 writes nothing on it. Raises `LookupError` for a vCon that is not in Redis, `ValueError` for a text
 that is not a uuid, and `VendorError` when the server cannot be reached or refuses a part. The vCon
@@ -22,6 +26,7 @@ cannot be read back from its parts.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from elastic_transport import HttpxAsyncHttpNode
@@ -35,6 +40,7 @@ from lib.vcon_redis import AsyncVconRedis
 from lib.vcon_uuid import required_uuid
 from storage.elasticsearch.options import Options
 from storage.elasticsearch.parts import (
+    IndexNames,
     documents,
     note_of,
     notes_index,
@@ -64,7 +70,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
     prefix = options.index_prefix.strip()
-    parts = documents(to_configured_legacy(document), prefix)
+    parts = documents(to_configured_legacy(document), prefix, _names(options))
     noted = places_in(await _note(options, prefix, name), name)
     gone = noted - parts.keys()
     note_place = (notes_index(prefix), name)
@@ -105,6 +111,20 @@ async def _note(options: Options, prefix: str, name: str) -> object:
         lambda: client.get(index=notes_index(prefix), id=name), options.patience, SERVER
     )
     return answer.body.get("_source") if isinstance(answer.body, dict) else None
+
+
+@lru_cache(maxsize=1000)
+def _kept_names(
+    _server: str, _prefix: str, allowed: tuple[str, ...] | None, most: int
+) -> IndexNames:
+    return IndexNames(allowed, most)
+
+
+def _names(options: Options) -> IndexNames:
+    """The names of indexes in use, those of one server and prefix together."""
+    allowed = None if options.index_names is None else tuple(options.index_names)
+    server = options.cloud_id or options.url
+    return _kept_names(server, options.index_prefix.strip(), allowed, options.max_indexes)
 
 
 async def _bulk(options: Options, asked: list[dict[str, Any]]) -> None:

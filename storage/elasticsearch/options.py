@@ -3,6 +3,7 @@ from typing import Any, Self
 from pydantic import Field, SecretStr, model_validator
 
 from lib.patience import RETRIES, PatientOptions
+from storage.elasticsearch.parts import MOST_INDEXES
 
 
 class Options(PatientOptions):
@@ -16,6 +17,14 @@ class Options(PatientOptions):
     ca_certs: str = Field("", description="a file with the certificates to trust")
     index_prefix: str = Field("", description="what the names of all indexes begin with")
     index: str = Field("vcon_index", description="not used, as with vcon-server")
+    index_names: list[str] | None = Field(
+        None,
+        description="+ the roles, purposes and types that have an index of their own, the parts "
+        "of all others share `..._other`; unset: any, up to `max_indexes`",
+    )
+    max_indexes: int = Field(
+        MOST_INDEXES, ge=1, description="+ the most such indexes that one process writes to"
+    )
     verify_certs: bool = Field(
         True, description="+ whether the server's certificate is checked; vcon-server does not"
     )

@@ -8,6 +8,11 @@ import orjson
 
 type Document = dict[str, Any]
 
+MOST_INDEXES = 200
+LONGEST_NAME = 100
+"""Bytes of a role, purpose or type in the name of an index."""
+OTHER = "other"
+
 # What Elasticsearch allows in the name of no index.
 _NOT_IN_A_NAME = re.compile(r'[\\/*?"<>| ,#:]')
 
@@ -16,12 +21,39 @@ type Place = tuple[str, str]
 """The index and the id of a part's document."""
 
 
-def documents(document: Document, prefix: str) -> dict[Place, Document]:
+class IndexNames:
+    """Which roles, purposes and types get an index of their own; the others share `KIND_other`.
+
+    They stand in vCons, and each index costs the server memory for good: so many names at most,
+    counted from the start of the process, or only those that the configuration allows.
+    """
+
+    def __init__(self, allowed: Iterable[str] | None = None, most: int = MOST_INDEXES) -> None:
+        """`allowed`: as they stand in vCons, in small letters or not; None means any."""
+        self._allowed = None if allowed is None else {_component(each) for each in allowed}
+        self._most = most
+        self._used: set[str] = set()
+
+    def named(self, kind: str, name: object) -> str:
+        """The name of the index for a part of this kind and name."""
+        component = _component(name)
+        whole = f"{kind}_{component}"
+        if self._allowed is not None:
+            return whole if component in self._allowed else f"{kind}_{OTHER}"
+        if whole in self._used or len(self._used) < self._most:
+            self._used.add(whole)
+            return whole
+        return f"{kind}_{OTHER}"
+
+
+def documents(
+    document: Document, prefix: str, names: IndexNames | None = None
+) -> dict[Place, Document]:
     """The document of each part of a vCon, by its place."""
     vcon_uuid, shared = document["uuid"], _shared(document)
     return {
         (_index(f"{prefix}vcon_{name}"), f"{vcon_uuid}_{number}"): {**part, **shared}
-        for name, number, part in _parts(document)
+        for name, number, part in _parts(document, names or IndexNames())
     }
 
 
@@ -56,20 +88,25 @@ def places_in(note: object, vcon_uuid: str) -> set[Place]:
     }
 
 
+def _component(name: object) -> str:
+    text = str(name)[:LONGEST_NAME]
+    return _index(text).encode()[:LONGEST_NAME].decode(errors="ignore")
+
+
 def _index(name: str) -> str:
     return _NOT_IN_A_NAME.sub("_", name.lower())
 
 
-def _parts(document: Document) -> Iterator[tuple[str, int, Document]]:
+def _parts(document: Document, names: IndexNames) -> Iterator[tuple[str, int, Document]]:
     """Each part with the name of its kind, and its number among those of one section."""
     for number, party in _entries(document, "parties"):
         role = party.get("role")
-        yield (f"parties_{role}" if role else "parties"), number, party
+        yield (names.named("parties", role) if role else "parties"), number, party
     for number, attachment in _entries(document, "attachments"):
         purpose = attachment.get("type") or attachment.get("purpose") or "unknown"
-        yield f"attachments_{purpose}", number, _open(attachment)
+        yield names.named("attachments", purpose), number, _open(attachment)
     for number, analysis in _entries(document, "analysis"):
-        yield f"analysis_{analysis.get('type')}", number, _open(analysis)
+        yield names.named("analysis", analysis.get("type")), number, _open(analysis)
     for number, dialog in _entries(document, "dialog"):
         yield "dialog", number, dialog
 

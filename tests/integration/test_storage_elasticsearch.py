@@ -14,7 +14,7 @@ import pytest
 from lib import vcon_egress_compat
 from lib.patience import VendorError
 from pipeline.store import VconStore
-from storage.elasticsearch.parts import documents
+from storage.elasticsearch.parts import IndexNames, documents
 from tests.canaries import canary
 from tests.guests.scene import Later, canonical, connected
 from tests.integration.elasticsearch_stand_in import ElasticStandIn
@@ -193,3 +193,42 @@ def test_options_say_where() -> None:
     assert options.access() == {"cloud_id": "a:b", "api_key": "k"}
     with pytest.raises(ValueError, match="cloud_id"):
         elasticsearch.Options.of({})
+
+
+def test_names_of_indexes_are_bounded_in_length() -> None:
+    """Whatever a role is: with its prefix it is a name that Elasticsearch accepts."""
+    for role in ("x" * 100_000, "\u00fc" * 5_000, {"a": ["b"] * 10_000}, "a/b\\*?"):
+        [(index, _)] = documents({"uuid": UUID, "parties": [{"role": role}]}, "test_")
+        assert len(index.encode()) <= 120
+        assert not set(index) & set('\\/*?"<>| ,#:')
+
+
+def test_names_of_indexes_are_bounded_in_number() -> None:
+    """For one vCon and for all of them together; names in use stay as they are."""
+    names = IndexNames(most=3)
+    first = documents(_with_roles("agent", "customer"), "", names)
+    many = documents(_with_roles(*(f"r{number}" for number in range(5_000))), "", names)
+    again = documents(_with_roles("agent"), "", names)
+    assert {index for index, _ in first} == {"vcon_parties_agent", "vcon_parties_customer"}
+    assert {index for index, _ in many} == {"vcon_parties_r0", "vcon_parties_other"}
+    assert len(many) == 5_000
+    assert [index for index, _ in again] == ["vcon_parties_agent"]
+
+
+async def test_only_what_the_configuration_names_has_an_index(
+    vendors: StandIn, options: dict[str, Any]
+) -> None:
+    """The other parts share one for each kind."""
+    await elasticsearch.save(UUID, options | {"index_names": ["Customer", "transcript"]})
+    assert {index for index, _ in indexed(vendors)} == {
+        "vcon_parties_customer",
+        "vcon_parties_other",
+        "vcon_attachments_other",
+        "vcon_analysis_transcript",
+        "vcon_dialog",
+        "patchcord_parts",
+    }
+
+
+def _with_roles(*roles: str) -> dict[str, Any]:
+    return {"uuid": UUID, "parties": [{"role": role} for role in roles]}

@@ -60,6 +60,9 @@ def test_a_tag_of_the_same_name_has_the_new_value() -> None:
         {"query": "SELECT '${vcon.subject}'"},
         {"queries": [{"query": "SELECT 1"}, {"query": "${vcon.subject}"}]},
         {"queries": ["x ${link.name}"]},
+        {"query": "SELECT '${.vcon.subject}'"},
+        {"query": "SELECT '${ vcon.subject :-x}'"},
+        {"query": "SELECT '${inputs.x}'"},
         {"filter_by_formula": "{Tel} = '${vcon.parties[0].tel}'"},
     ],
 )
