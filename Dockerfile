@@ -11,13 +11,18 @@ RUN apt-get update && apt-get install -y --no-install-recommends git \
 
 WORKDIR /app
 COPY requirements.txt .
-RUN pip install --no-cache-dir -r requirements.txt
+# Every file with its hash, and nothing that is not listed.
+RUN pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt
 
-# Libraries of single guests: docker build --build-arg EXTRAS=openai,s3 .
+# Libraries of single plugins: docker build --build-arg EXTRAS=openai,s3 .
 ARG EXTRAS=
-COPY pyproject.toml README.md LICENSE requirements-counterparts.txt ./
-RUN test -z "$EXTRAS" || pip install --no-cache-dir -c requirements-counterparts.txt ".[$EXTRAS]"
+COPY requirements/extras requirements/extras
+RUN for extra in $(echo "$EXTRAS" | tr ',' ' '); do \
+        pip install --no-cache-dir --no-deps --require-hashes \
+            -r "requirements/extras/$extra.txt" || exit 1; \
+    done
 
+COPY LICENSE ./
 COPY alembic.ini entrypoint.py ./
 COPY core core
 COPY actions actions

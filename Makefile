@@ -12,7 +12,9 @@ TYPED = $(foreach room,$(ROOMS),$(if $(wildcard $(room)/*.py $(room)/*/*.py),$(r
 # Much of the whole suite is waiting for processes: each worker has servers of its own.
 SIDE_BY_SIDE = --numprocesses=auto --maxprocesses=4 --dist=worksteal
 COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-index-url \
+	--generate-hashes --excludes requirements/excluded.in \
 	--custom-compile-command "make requirements" $(UPGRADE)
+EXTRAS = deepgram elasticsearch groq jq milvus mongo mysql openai s3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test venv chaos soak fuzz new-link new-storage new-action lint types check requirements clean
@@ -80,7 +82,12 @@ requirements: ## Compile the pinned requirement files (UPGRADE=--upgrade for new
 	$(COMPILE) requirements/test.in -c requirements.txt -c requirements-devstack.txt \
 		-o requirements-test.txt && \
 	$(COMPILE) pyproject.toml --all-extras requirements/counterparts.in -c requirements.txt \
-		-c requirements-devstack.txt -c requirements-test.txt -o requirements-counterparts.txt
+		-c requirements-devstack.txt -c requirements-test.txt -o requirements-counterparts.txt && \
+	$(COMPILE) requirements/tools.in -c requirements.txt -c requirements-devstack.txt \
+		-c requirements-test.txt -c requirements-counterparts.txt -o requirements-tools.txt && \
+	for extra in $(EXTRAS); do $(COMPILE) pyproject.toml --extra $$extra \
+		-c requirements-counterparts.txt -o requirements/extras/$$extra.txt \
+		$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.txt) || exit 1; done
 
 clean: ## Remove everything the targets made
 	@rm -rf .venv .uv .devstack .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -42,14 +42,17 @@ SERVICE = "requirements.txt"
 DEVSTACK = "requirements-devstack.txt"
 TEST = "requirements-test.txt"
 COUNTERPARTS = "requirements-counterparts.txt"
-FILES = (SERVICE, DEVSTACK, TEST, COUNTERPARTS)
+TOOLS = "requirements-tools.txt"
+FILES = (SERVICE, DEVSTACK, TEST, COUNTERPARTS, TOOLS)
 TARGETS = {
     "requirements": (),
+    "audit": (SERVICE, TOOLS),
     "demo": (SERVICE, DEVSTACK),
     "up": (SERVICE, DEVSTACK),
     "soak": (SERVICE, DEVSTACK),
     "scaffold": (SERVICE, DEVSTACK, TEST),
     "lint": (SERVICE, DEVSTACK, TEST),
+    "sbom": FILES,
     "types": FILES,
     "test": FILES,
 }
@@ -92,7 +95,8 @@ def make_environment(wanted: tuple[str, ...]) -> None:
         create_venv(uv)
     files = [name for name in FILES if name in wanted or name in held]
     say(f"installing {', '.join(files)} (over 100 MB to download the first time)")
-    said = attempt(uv, "pip", "sync", "--python", VENV / "bin" / "python", *files)
+    sync = ("pip", "sync", "--require-hashes", "--python", VENV / "bin" / "python")
+    said = attempt(uv, *sync, *files)
     if said is not None:
         raise BootstrapError(
             f"the packages could not be installed ({said}); check the network and free disk space,"

@@ -1,17 +1,19 @@
 """The `vcon` library without what it does to a process that imports it.
 
-It warns that a part of authlib is going to move, which nobody who reads our log can change. Worse,
-it needs a package `logger`, which on import replaces the process's logging by plain lines on
-standard output: URLs, keys and all that was meant to stay out of the log come with them. And its
-`Vcon` lacks what guests written for vcon-server call (`lib.vcon_additions`); that is added right
-after whoever imports it first has done so.
+It warns that a part of authlib is going to move, which an operator who reads the log cannot change.
+It imports a package `logger`, which on import replaces the process's logging by plain lines on
+standard output, with URLs and keys unredacted. The requirement files leave that package out
+(requirements/excluded.in), so a module of the same name stands in for it; where a plugin's package
+has brought it, it configures nothing. And the library's `Vcon` lacks what plugins written for
+vcon-server call (`lib.vcon_additions`); that is added right after its first import.
 """
 
 import contextlib
+import logging
 import logging.config
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from vcon import Vcon
 
 LIBRARY = "vcon"
+LOGGER = "logger"
 _PREPARING = Lock()
 
 
@@ -43,14 +46,45 @@ class _Adding(Loader):
         _add(module)
 
 
+class _Quiet(Loader):
+    """Runs a module as its own loader would; the process's logging stays as it is."""
+
+    def __init__(self, own: Loader) -> None:
+        self._own = own
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._own.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        with _logging_stays():
+            self._own.exec_module(module)
+
+
+class _StandIn(Loader):
+    """Makes a `logger` with the functions that the library calls, which log as `vcon`."""
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        log = logging.getLogger(LIBRARY)
+        module.__dict__.update({name: getattr(log, name) for name in _LEVELS})
+
+
+_LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
+_WRAPPERS: dict[str, Callable[[Loader], Loader]] = {LIBRARY: _Adding, LOGGER: _Quiet}
+
+
 class _Finder(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        spec = PathFinder.find_spec(name, path, target) if name == LIBRARY else None
+        if name not in _WRAPPERS:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Adding(spec.loader)
-        return spec
+            spec.loader = _WRAPPERS[name](spec.loader)
+        return spec if spec or name != LOGGER else ModuleSpec(LOGGER, _StandIn())
 
 
 _FINDER = _Finder()
@@ -70,16 +104,14 @@ def prepare() -> None:
 
 
 def _prepare() -> None:
-    with contextlib.suppress(ImportError), _logging_stays():  # a later version may do without
-        import_module("logger")
     with contextlib.suppress(ImportError):
         import_module("authlib.deprecate")  # puts a filter of its own before all others: be later
     moving = r"authlib\.jose module is deprecated"
     warnings.filterwarnings("ignore", moving, DeprecationWarning)
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.insert(0, _FINDER)
     if LIBRARY in sys.modules:
         _add(import_module(LIBRARY))  # which waits, if another thread is just importing it
-    elif _FINDER not in sys.meta_path:
-        sys.meta_path.insert(0, _FINDER)
 
 
 @cache
@@ -113,7 +145,7 @@ def document_of(vcon: "Vcon") -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _logging_stays() -> Iterator[None]:
-    """Whatever is imported inside configures nothing."""
+    """What is imported inside cannot configure logging from a file."""
     configure = logging.config.fileConfig
     logging.config.fileConfig = _ignored
     try:

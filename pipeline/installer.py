@@ -41,6 +41,7 @@ from pipeline.installer_folder import (
     site_packages,
     take_in,
 )
+from pipeline.installer_metadata import write_amended
 from pipeline.modules_missing import ROOMS, shown
 from pipeline.requirement import Requirement, git_variables
 
@@ -185,10 +186,16 @@ class Installer:
         self._pip(wanted, "--prefix", str(new), *asked)
 
     def _pip(self, wanted: Requirement, *arguments: str) -> None:
+        assert self._folder is not None
+        with tempfile.TemporaryDirectory() as about:
+            write_amended(Path(about), self._folder)
+            self._run_pip(wanted, [about, str(self._folder)], *arguments)
+
+    def _run_pip(self, wanted: Requirement, first: list[str], *arguments: str) -> None:
         command = [sys.executable, "-P", "-m", "pip", "install", *_QUIET, *_PLAIN, *arguments]
         environ = environment()
         # a repository that wants a password must fail, and what is in the folder counts as there
-        path = [str(self._folder), *environ.get("PYTHONPATH", "").split(os.pathsep)]
+        path = [*first, *environ.get("PYTHONPATH", "").split(os.pathsep)]
         more = {"GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": os.pathsep.join(filter(None, path))}
         more |= _OURS_TO_SAY | git_variables(wanted, environ)
         try:

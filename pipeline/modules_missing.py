@@ -27,6 +27,7 @@ EXTRAS = {
     "pymongo": "mongo",
 }
 """The libraries that only some built-in guests need: by import name, the extra that has it."""
+_INSTALL = "pip install --no-deps --require-hashes -r requirements/extras/{}.txt"
 
 
 def explain_missing(spec: GuestSpec, error: ModuleNotFoundError) -> str:
@@ -37,7 +38,7 @@ def explain_missing(spec: GuestSpec, error: ModuleNotFoundError) -> str:
     what = repr(error.name) if error.name else f"something missing ({error})"
     text = f"{spec.module} is there, but it imports {what}, which is not installed{package}"
     extra = EXTRAS.get((error.name or "").partition(".")[0])
-    return f"{text}; install the extra {extra!r}: pip install '.[{extra}]'" if extra else text
+    return f"{text}; install the extra {extra!r}: {_INSTALL.format(extra)}" if extra else text
 
 
 def shown(pip_name: str) -> str:

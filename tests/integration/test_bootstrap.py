@@ -12,12 +12,12 @@ import pytest
 
 from devstack import machine
 from devstack.bootstrap import FILES
+from devstack.pins import read_pins
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PARTS = ("__init__", "bootstrap", "machine")
-PINNED = next(
-    line for line in (CHECKOUT / "requirements.txt").read_text().splitlines() if "pip==" in line
-)
+PIN = next(pin for pin in read_pins(CHECKOUT / "requirements.txt") if pin.name == "pip")
+PINNED = f"pip=={PIN.version} {' '.join(f'--hash=sha256:{digest}' for digest in PIN.digests)}"
 
 
 @pytest.fixture
@@ -103,6 +103,16 @@ def test_a_failed_installation_is_one_line_and_not_forgotten(checkout: Path) -> 
     assert "then run again" in errors
     (checkout / "requirements.txt").write_text(f"{PINNED}\n")
     assert run(checkout, "demo")[0] == 0
+
+
+@pytest.mark.parametrize("options", ["", f" --hash=sha256:{'0' * 64}"])
+def test_a_package_without_its_hash_is_not_installed(checkout: Path, options: str) -> None:
+    """Neither a pin alone nor a package whose file is another one."""
+    for name in FILES:
+        (checkout / name).write_text(f"pip=={PIN.version}{options}\n")
+    code, _, errors = run(checkout, "demo")
+    assert (code, "the packages could not be installed" in errors) == (1, True)
+    assert not list((checkout / ".venv").glob("lib/*/site-packages/pip"))
 
 
 def test_an_unwritable_home_is_no_obstacle(checkout: Path) -> None:

@@ -258,6 +258,21 @@ def test_what_cannot_be_installed_is_told_with_pips_words(folder: Path) -> None:
     assert problem.endswith("(wanted by chains.main)")
 
 
+def test_needs_of_our_own_packages_that_are_left_out_are_not_brought(
+    folder: Path, index: Path, asked: list[str]
+) -> None:
+    """A package that needs `vcon` gets ours, without `logger`; one that names it itself gets it."""
+    wheel(index, "logger", "1.4", logger="WORD = 'there'\n")
+    wheel(index, "made-up", "1.0", "vcon", made_up_link=LINK.format(version="1.0"))
+    assert version(loaded(folder, "made_up_link", "made-up")) == "1.0"
+    assert not [
+        path for path in asked if path.endswith(("logger/", "mutagen/", "ffmpeg/", "vcon/"))
+    ]
+    wheel(index, "other", "1.0", "logger", other_link=LINK.format(version="1.0"))
+    assert version(loaded(folder, "other_link", "other==1.0")) == "1.0"
+    assert any(path.startswith("/logger/") for path in asked)
+
+
 @pytest.mark.parametrize("module", ["links.tga", "link.tag", "postgress", "made_up_link"])
 def test_nothing_is_installed_where_it_is_forbidden_or_mistyped(module: str, folder: Path) -> None:
     """A typo never reaches the index; nor does anything with DYNAMIC_INSTALL=false."""

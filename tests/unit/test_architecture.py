@@ -63,7 +63,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "jsonschema": r"flowlang/connections/configuration\.py",
     "setuptools": r"flowlang/setup\.py",
     "packaging": r"flowlang/connections/dependencies\.py"
-    r"|pipeline/(requirement|installer_folder)\.py",
+    r"|pipeline/(requirement|installer_folder|installer_metadata)\.py",
 }
 """The service's files that may import a library; each outside thing has its own."""
 

@@ -67,7 +67,8 @@ def test_a_missing_import_of_a_module_that_is_there(missing: str) -> None:
 def test_the_missing_library_of_a_built_in_guest(missing: str) -> None:
     """The extra that has it is named, and how to install that."""
     assert explained("storage.s3", missing).endswith(
-        f"imports {missing!r}, which is not installed; install the extra 's3': pip install '.[s3]'"
+        f"imports {missing!r}, which is not installed; install the extra 's3': "
+        "pip install --no-deps --require-hashes -r requirements/extras/s3.txt"
     )
 
 

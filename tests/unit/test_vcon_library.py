@@ -3,6 +3,8 @@
 import copy
 import json
 import logging
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -55,3 +57,47 @@ def test_every_sample_can_be_tagged_and_stored_again(vcon_class, name):
     earlier = vcon_class(copy.deepcopy(canonical)).get_tag("queue")
     again = vcon_class(copy.deepcopy(stored))
     assert (again.get_tag("seen"), again.get_tag("queue")) == ("yes", earlier)
+
+
+WITHOUT_LOGGER = """
+import logging, sys
+from importlib.util import find_spec
+from lib.vcon_library import prepare
+assert not any(map(find_spec, ("ffmpeg", "logger", "mutagen")))
+prepare()
+import logger, vcon, vcon.dialog
+logging.basicConfig(format="%(name)s %(levelname)s %(message)s", stream=sys.stdout)
+vcon.dialog.logger.error("from %s", "the library")
+"""
+WITH_LOGGER = """
+import logging, sys
+from lib.vcon_library import prepare
+logging.basicConfig(level="ERROR", stream=sys.stdout)
+handlers = logging.root.handlers[:]
+prepare()
+sys.path.append(sys.argv[1])  # as MODULES_DIR is, after `prepare`
+import logger, vcon
+assert logger.HERE and logging.root.handlers == handlers
+"""
+
+
+def ran(program: str, *arguments: str) -> tuple[int, str, str]:
+    """A process's exit code, its output and its errors."""
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_library_works_without_the_packages_that_are_left_out() -> None:
+    """`import vcon` works, and what it would log with `logger` is logged as the library's."""
+    assert ran(WITHOUT_LOGGER) == (0, "vcon ERROR from the library\n", "")
+
+
+def test_a_logger_that_a_plugin_brought_configures_nothing(tmp_path: Path) -> None:
+    """Its package is imported, but the process's logging stays."""
+    (tmp_path / "logging.conf").write_text("[loggers]\nkeys=root\n")
+    source = (
+        f"import logging.config\nlogging.config.fileConfig({str(tmp_path)!r} + '/logging.conf')\n"
+    )
+    (tmp_path / "logger.py").write_text(f"{source}HERE = True\n")
+    assert ran(WITH_LOGGER, str(tmp_path)) == (0, "", "")
