@@ -36,7 +36,7 @@ async def carry_out(command: Command) -> int:
         warn_of_misspelt(environment())
         return await _serve(settings)
     except ConfigurationError as error:
-        lines = "".join(f"  {problem}\n" for problem in error.problems)
+        lines = "".join(f"  {without_secrets(problem)}\n" for problem in error.problems)
         sys.stderr.write(f"Cannot start:\n{lines}")  # logging may not be set up
         return EXIT_CONFIGURATION
 

@@ -30,6 +30,7 @@ from core.errors import (
 )
 from core.log_context import request_secrets
 from core.loop_watch import stepwise
+from core.redaction import KNOWN
 from core.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class Dispatcher:
         if action is None:
             return ActionResponse(status_code=404, message=f"Unknown action: {_shown(name)}")
         try:
-            return await self._outcome(action, fields, client, websocket)
+            return _without_secrets(await self._outcome(action, fields, client, websocket))
         except PatchcordError as error:
             return _expected(action.discriminator(), error)
         except (Exception, SystemExit, GeneratorExit):  # noqa: BLE001 -- the log gets the traceback
@@ -175,12 +176,22 @@ def _wrong_field(detail: Mapping[str, Any], secret: frozenset[str], values: Sequ
 
 
 def _expected(name: str, error: PatchcordError) -> ActionResponse:
+    text = KNOWN.sentence(str(error))
     status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), 500)
     if status == 500:
         return incident(name)
     if status > 500:
-        log.warning("request failed", extra={"action": name, "status": status, "error": str(error)})
-    return ActionResponse(status_code=status, message=str(error))
+        log.warning("request failed", extra={"action": name, "status": status, "error": text})
+    return ActionResponse(status_code=status, message=text)
+
+
+def _without_secrets(response: ActionResponse) -> ActionResponse:
+    """The same answer; what it says of a failure may quote what a plugin or a driver has said."""
+    message = response.message
+    if response.status_code < 400 or not isinstance(message, str):
+        return response
+    hidden = KNOWN.sentence(message)
+    return response if hidden == message else response.model_copy(update={"message": hidden})
 
 
 def incident(name: str) -> ActionResponse:

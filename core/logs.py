@@ -17,7 +17,7 @@ from structlog.typing import EventDict
 
 from core import log_context
 from core.log_values import plain_values
-from core.redaction import Redactor
+from core.redaction import KNOWN
 
 _QUIET = {
     "websockets": logging.INFO,  # at DEBUG it logs the handshake line, and the token is in it
@@ -34,7 +34,6 @@ _QUIET = {
 
 type Form = Literal["auto", "json", "text"]
 
-_redactor = Redactor()
 log = logging.getLogger(__name__)
 
 
@@ -57,22 +56,28 @@ def configure_logging(level: str, form: Form) -> None:
 
 def keep_secret(*secrets: str) -> None:
     """These are never written, whatever they stand in."""
-    _redactor.learn(secrets)
+    KNOWN.learn(secrets)
 
 
 def keep_names(names: Iterable[str]) -> None:
     """Fields that are called so are secret, whatever they have."""
-    _redactor.learn_names(names)
+    KNOWN.learn_names(names)
+
+
+def keep_values_secret(values: Iterable[object]) -> None:
+    """Each of these is a secret, whatever it is called: whole, and by its parts."""
+    for value in values:
+        KNOWN.learn_value(value)
 
 
 def keep_secrets_of(options: object) -> None:
     """The same for all that has a secret's name in a structure, and for passwords in its URLs."""
-    _redactor.learn_from(options)
+    KNOWN.learn_from(options)
 
 
 def without_secrets(text: str) -> str:
     """A sentence for people that is no log line, without what is known to be secret."""
-    return _redactor.sentence(text)
+    return KNOWN.sentence(text)
 
 
 def formatter(form: Form) -> logging.Formatter:
@@ -98,7 +103,7 @@ def formatter(form: Form) -> logging.Formatter:
 class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
     @override
     def format(self, record: logging.LogRecord) -> str:
-        return _redactor.text(super().format(record), log_context.request_secrets.get())
+        return KNOWN.text(super().format(record), log_context.request_secrets.get())
 
 
 def _add_context(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -107,7 +112,7 @@ def _add_context(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 def _hide_secret_fields(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """By name, since the finished line of a terminal has colours between name and value."""
-    return _redactor.fields(event)
+    return KNOWN.fields(event)
 
 
 # Both leave the local variables out of tracebacks, which either would show by default: tokens and

@@ -25,12 +25,14 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
 )
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.util import types
 from prometheus_client.core import Metric as Family
 
 from core.otlp_metrics import metric_of
+from core.redaction import KNOWN, error_text
 from core.spans import Attributes
 from core.storable_text import storable_text
 
@@ -69,9 +71,45 @@ class _TellingExporter(OTLPSpanExporter):
 
     @override
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = super().export(spans)
+        result = super().export([without_secrets(span) for span in spans])
         self._delivery.went(well=result is SpanExportResult.SUCCESS)
         return result
+
+
+def without_secrets(span: ReadableSpan) -> ReadableSpan:
+    """The same span; a plugin that traces something itself may record its errors with their texts.
+
+    Attributes, events and the status are redacted as log lines are.
+    """
+    status = span.status
+    return ReadableSpan(
+        name=KNOWN.sentence(span.name),
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=_hidden(span.attributes),
+        events=[Event(each.name, _hidden(each.attributes), each.timestamp) for each in span.events],
+        links=span.links,
+        kind=span.kind,
+        status=trace.Status(
+            status.status_code, status.description and error_text(status.description)
+        ),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _hidden(attributes: types.Attributes) -> types.Attributes:
+    return {name: _hidden_value(value) for name, value in (attributes or {}).items()}
+
+
+def _hidden_value(value: types.AttributeValue) -> types.AttributeValue:
+    if isinstance(value, str):
+        return error_text(value)
+    if isinstance(value, Sequence) and any(isinstance(each, str) for each in value):
+        return [error_text(each) for each in value if isinstance(each, str)]
+    return value
 
 
 class OtlpSpan:

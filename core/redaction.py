@@ -7,15 +7,21 @@ line takes grows with its length and no faster.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from core.log_context import request_secrets
 
 REDACTED: Final = "[redacted]"
 SHORTEST = 6
 """A known secret that is shorter would blot out innocent words, and is none."""
 SHORTEST_PASSING = 4
 """The same for one that is secret for the time of a request only."""
+SHORTEST_LINE = 16
+"""Each line of a secret with several lines is known by itself, if it is as long as this."""
 DEEPEST = 6
 """How far into nested fields names are looked at; the finished line is searched anyway."""
 
@@ -31,6 +37,7 @@ _KEY_VALUE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NOTHING = re.compile(r"(?:none|null|true|false|\*+|\[redacted\]?|SecretStr\(|)", re.IGNORECASE)
+_SCHEME_WORD = re.compile(r"(?:bearer|basic|token|apikey|key)\s+", re.IGNORECASE)
 _SCHEME = re.compile(r"\b(bearer|basic)\s[\w.~+/=-]{8,}", re.IGNORECASE)
 _URL_USER = re.compile(r"(://[^:/?#\s@\"'\\]{0,200}):[^\s\"'/\\]{1,500}@")
 _URL_PASSWORD = re.compile(r"://[^:/?#\s@\"'\\]{0,200}:([^\s\"'/\\]{1,500})@")
@@ -65,16 +72,29 @@ class Redactor:
         self._names |= set(names)
 
     def learn_from(self, value: Any, name: object = "", depth: int = DEEPEST) -> None:
-        """Learn what a structure has under names of secrets, and the passwords in its URLs."""
-        if isinstance(value, str):
-            is_secret = isinstance(name, str) and _NAME.search(name)
-            self.learn([value] if is_secret else _URL_PASSWORD.findall(value))
-        elif depth > 0 and isinstance(value, Mapping):
-            for key, each in value.items():
-                self.learn_from(each, key, depth - 1)
-        elif depth > 0 and isinstance(value, list | tuple):
-            for each in value:
-                self.learn_from(each, name, depth - 1)
+        """Learn what a structure has under names of secrets, and the passwords in its URLs.
+
+        A `SecretStr` is a secret under any name. Models of Pydantic count as structures.
+        """
+        for found, key in _leaves(value, name, depth):
+            if isinstance(found, SecretStr | SecretBytes):
+                self.learn_value(found.get_secret_value())
+            elif names_a_secret(key):
+                self.learn_value(found)
+            elif isinstance(found, str):
+                self.learn(_URL_PASSWORD.findall(found))
+
+    def learn_value(self, value: object) -> None:
+        """Learn one value of which it is known that it is secret, and the parts that may leak."""
+        if isinstance(value, bytes):
+            value = value.decode(errors="replace")
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            self.learn(_parts(str(value)))
+
+    @property
+    def longest(self) -> int:
+        """Characters of the longest known secret in any form."""
+        return max(map(len, self._known), default=0)
 
     def text(self, text: str, passing: Iterable[str] = ()) -> str:
         """The text without secrets; `passing` are such as are secret just now."""
@@ -97,7 +117,7 @@ class Redactor:
         return {name: self._field(name, value, depth) for name, value in fields.items()}
 
     def _is_secret(self, name: str) -> bool:
-        return name in self._names or _NAME.search(name) is not None
+        return name in self._names or names_a_secret(name)
 
     def _field(self, name: object, value: Any, depth: int) -> Any:
         if value is not None and isinstance(name, str) and self._is_secret(name):
@@ -107,6 +127,72 @@ class Redactor:
         if depth > 0 and isinstance(value, list | tuple):
             return [self._field("", each, depth - 1) for each in value]
         return value
+
+
+KNOWN: Final = Redactor()
+"""What this process knows to be secret: for its log, and for every error text that it keeps."""
+
+_READ = 65_536
+
+
+def names_a_secret(name: object) -> bool:
+    """Whether a field's name says that its value is a secret."""
+    return isinstance(name, str) and _NAME.search(name) is not None
+
+
+def error_text(text: str) -> str:
+    """What an error says, without secrets; of a text that is very long the beginning.
+
+    A secret that the cut goes through is left out as well.
+    """
+    margin, passing = KNOWN.longest, request_secrets.get()
+    if len(text) <= _READ + margin:
+        return KNOWN.text(text, passing)
+    hidden = KNOWN.text(text[: _READ + margin], passing)
+    return hidden[: max(len(hidden) - margin, 0)]
+
+
+def _leaves(value: Any, name: object, depth: int) -> Iterator[tuple[Any, object]]:
+    """The values of a structure, each with the name that it stands under."""
+    if isinstance(value, BaseModel):
+        value = {**{key: getattr(value, key) for key in type(value).model_fields}, **_extra(value)}
+    if isinstance(value, Mapping):
+        for key, each in value.items() if depth > 0 else ():
+            yield from _leaves(each, key, depth - 1)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value if depth > 0 else ():
+            yield from _leaves(each, name, depth - 1)
+    else:
+        yield value, name
+
+
+def _extra(model: BaseModel) -> Mapping[str, Any]:
+    return model.model_extra or {}
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """A secret whole, without the word before it in a header, by line, and what its JSON holds."""
+    yield secret
+    yield secret.strip()
+    yield _SCHEME_WORD.sub("", secret, count=1)
+    if "\n" in secret:
+        yield from (line for line in map(str.strip, secret.splitlines()) if _is_long(line))
+    if secret.lstrip().startswith("{"):
+        yield from _in_json(secret)
+
+
+def _is_long(line: str) -> bool:
+    return len(line) >= SHORTEST_LINE and not line.startswith("-----")
+
+
+def _in_json(text: str) -> Iterator[str]:
+    try:
+        held = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    for value, name in _leaves(held, "", DEEPEST):
+        if isinstance(value, str) and names_a_secret(name):
+            yield from _parts(value)
 
 
 def _written(secret: str) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from core.redaction import error_text
+
 LONGEST = 500
 """Characters of an error or a name in a record."""
 REPLACEMENT = "\ufffd"
@@ -60,14 +62,15 @@ def storable_json(value: Any) -> bytes:
 
 
 def described(error: BaseException) -> str:
-    """An error in one storable line: its type, and what it says.
+    """An error in one storable line: its type, and what it says, without known secrets.
 
-    For a group, what the first of its errors says. An error that cannot say anything is its type.
+    It enters records, answers and dead letters, so it is redacted as a log line is, before it is
+    cut. Of a group, the first error counts. An error that cannot say anything is its type.
     """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     name = type(error).__name__
-    text = _shown(error).strip().partition("\n")[0]
+    text = error_text(_shown(error).strip()).partition("\n")[0]
     return storable_text(f"{name}: {text}" if text else name, LONGEST)
 
 

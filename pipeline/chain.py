@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from core.redaction import error_text
 from core.storable_text import storable_text
 from pipeline.config import Chain
 from schemas.run import StepOutcome
@@ -85,7 +86,12 @@ def returned_value(returned: object) -> str | NotAUuid | None:
         return returned
     if isinstance(returned, str):
         return str.__str__(returned)
-    return NotAUuid(storable_text(f"{returned!r:.80}"))
+    return NotAUuid(_shown(returned))
+
+
+def _shown(returned: object) -> str:
+    """The beginning of a value that is none of ours; it may be, or hold, a secret."""
+    return storable_text(error_text(repr(returned))[:80])
 
 
 def after_link(progress: Progress, returned: object) -> Progress:
@@ -97,7 +103,7 @@ def after_link(progress: Progress, returned: object) -> Progress:
     if value is None:
         return replace(progress, links_done=progress.links_done + 1, ended="halted")
     if isinstance(value, NotAUuid) or not _UUID.fullmatch(value):
-        shown = value.shown if isinstance(value, NotAUuid) else f"{value!r:.80}"
+        shown = value.shown if isinstance(value, NotAUuid) else _shown(value)
         return after_failure(
             progress, f"a link returns a vCon uuid or None, but this returned {shown}"
         )

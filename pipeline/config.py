@@ -57,7 +57,8 @@ def parse(
     _note_unused(config, used, findings)
     if findings.problems:
         raise ConfigurationError(findings.problems)
-    return replace(config, notes=tuple(findings.notes), strict=strict)
+    told = tuple(findings.notes)
+    return replace(config, notes=told, strict=strict, filled=frozenset(environment.filled))
 
 
 def _filled(document: object, environment: Environment) -> object:

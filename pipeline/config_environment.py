@@ -38,11 +38,21 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class Filled:
+    """A variable whose value stands in the configuration, and the key of that place."""
+
+    name: str
+    key: str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
-    """Fills values, and remembers what was missing and where `${` begins no variable."""
+    """Fills values, and remembers what was filled and missing, and where `${` is no variable."""
 
     variables: Mapping[str, str]
     missing: list[Missing] = field(default_factory=list)
+    filled: set[Filled] = field(default_factory=set)
     strays: list[Where] = field(default_factory=list)
 
     def fill(self, value: object, where: Where = ()) -> object:
@@ -76,6 +86,9 @@ class Environment:
 
     def _value(self, name: str, default: str | None, where: Where) -> str | None:
         value = self.variables.get(name)
+        if value:
+            key = next((str(part) for part in reversed(where) if isinstance(part, str)), "")
+            self.filled.add(Filled(name, key, value))
         if default is not None:
             return value or default
         if value is None:

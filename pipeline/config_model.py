@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from pipeline.config_connections import ConnectionSpec, FlowsSpec
+from pipeline.config_environment import Filled
 from pipeline.config_hash import canonical, slow_digest
 from pipeline.config_written import Written
 
@@ -115,6 +116,8 @@ class PipelineConfig:
     flows: FlowsSpec = field(default_factory=FlowsSpec)
     notes: tuple[str, ...] = ()
     strict: bool = False
+    filled: frozenset[Filled] = field(default=frozenset(), repr=False, compare=False)
+    """The variables whose values stand in it."""
 
     @property
     def enabled_chains(self) -> tuple[Chain, ...]:

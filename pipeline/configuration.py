@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import ConfigurationError
-from core.logs import keep_secret, keep_secrets_of
+from core.logs import keep_secret, keep_secrets_of, keep_values_secret
 from core.own_thread import in_own_thread
 from core.spans import installed
 from pipeline import config_file, modules
 from pipeline.config import PipelineConfig
 from pipeline.config_changes import HeldBackError, SecondThoughts, losses
 from pipeline.config_environment import Environment
+from pipeline.config_secrets import secret_values
 from pipeline.installer import Installer
 from pipeline.modules import Guests
 from pipeline.service_connections import findings_of
@@ -77,9 +78,14 @@ def prepared(
         ConfigurationError: with every problem of the plugins and connections it names.
     """
     keep_secrets(config)
+    environment = Environment(environ)
     for connection in config.connections.values():
-        keep_secrets_of(Environment(environ).fill(connection.given))
+        keep_secrets_of(environment.fill(connection.given, (connection.name,)))
+    keep_values_secret(secret_values(environment.filled))
     guests = modules.load(config, installer)
+    for loaded in (guests.links, guests.storages, guests.tracers):
+        for each in loaded.values():
+            keep_secrets_of(each.options)
     found = findings_of(config)
     if found.problems:
         raise ConfigurationError(found.problems)
@@ -120,6 +126,7 @@ def keep_secrets(config: PipelineConfig) -> None:
     guests = [step.guest for step in (*config.links.values(), *steps)]
     for guest in (*guests, *config.storages.values(), *config.tracers.values()):
         keep_secrets_of(guest.options)
+    keep_values_secret(secret_values(config.filled))
     for keys in config.ingress_auth.values():
         keep_secret(*keys)
 

@@ -12,6 +12,7 @@ from core.errors import (
     TooLateError,
     UnknownNameError,
 )
+from core.logs import without_secrets
 from pipeline.configuration import Configuration
 from pipeline.service_connections import Result, ServiceConnections
 from schemas.connection import ConnectionSummary
@@ -41,7 +42,7 @@ class ConnectionDesk:
     async def _health(self, name: str) -> str:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                return await self._connections.check(name) or "ok"
+                return without_secrets(await self._connections.check(name) or "ok")
         except TimeoutError:
             return f"no answer within {CHECK_SECONDS:g} s"
 

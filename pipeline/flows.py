@@ -1,11 +1,13 @@
 """Running tasks and flows; this file and `flows_findings` alone know `flowlang`'s engine."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from core.logs import keep_values_secret
 from core.own_thread import in_own_thread
+from core.settings import environment
 from flowlang.connections import plugin_registry
 from flowlang.connections.kept import KeptConnections
 from flowlang.exceptions import (
@@ -17,7 +19,10 @@ from flowlang.flow import Flow
 from flowlang.running import Surroundings, run_flow, run_task
 from flowlang.subflows import find_flow
 from flowlang.tasks import tasks_of
+from pipeline.config_environment import Filled
 from pipeline.config_model import PipelineConfig
+from pipeline.config_secrets import secret_values
+from pipeline.config_variables import variables_named_in
 from pipeline.flows_findings import find_plugins, findings_of
 
 __all__ = ["Flows", "findings_of", "problems_of"]
@@ -80,7 +85,16 @@ class Flows:
 
 @lru_cache(maxsize=64)
 def _read(path: Path, _changed: int) -> Flow:
+    keep_values_secret(secret_values(_variables_in(path)))
     return Flow.read(path)
+
+
+def _variables_in(path: Path) -> Iterator[Filled]:
+    """The variables of the environment that a flow names: its errors may quote their values."""
+    values = environment()
+    for name in variables_named_in(path.read_bytes()):
+        if value := values.get(name):
+            yield Filled(name, "", value)
 
 
 def problems_of(config: PipelineConfig) -> list[str]:

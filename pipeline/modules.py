@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import ConfigurationError, GuestError
+from core.logs import without_secrets
 from pipeline.config import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
 from pipeline.config_model import STORAGE_RETRIES
 from pipeline.installer import Installer, look_anew
@@ -109,7 +110,8 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Guests:
         except GuestError as error:
             problems[f"{section}.{spec.name}: {error}"] += chains
     if problems:
-        raise ConfigurationError([_with_chains(text, who) for text, who in problems.items()])
+        told = {without_secrets(text): who for text, who in problems.items()}
+        raise ConfigurationError([_with_chains(text, who) for text, who in told.items()])
     return Guests(loaded["links"], loaded["storages"], loaded["tracers"], tuple(notes))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from core.errors import GuestError
+from core.redaction import error_text
 from core.storable_text import LONGEST, described, storable_text
 
 log = logging.getLogger(__name__)
@@ -28,8 +29,8 @@ class PluginError(GuestError):
 
 
 def describe(error: BaseException) -> str:
-    """An error in one storable line: its type, and what it says."""
-    return str(error) if isinstance(error, PluginError) else described(error)
+    """An error in one storable line: its type, and what it says, without known secrets."""
+    return error_text(str(error)) if isinstance(error, PluginError) else described(error)
 
 
 def contained(function: Callable[..., Any], arguments: tuple[Any, ...], plugin: Plugin) -> Any:
@@ -75,7 +76,8 @@ def _is_ordinary(error: BaseException) -> bool:
 def _text(error: BaseException) -> str:
     match error:
         case SystemExit(code=int() | str() | None):
-            return storable_text(f"SystemExit: called sys.exit({error.code!r})", LONGEST)
+            text = error_text(f"SystemExit: called sys.exit({error.code!r})")
+            return storable_text(text, LONGEST)
         case asyncio.CancelledError():
             return "CancelledError: was cancelled from within"
         case _:

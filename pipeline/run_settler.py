@@ -11,6 +11,7 @@ import logging
 import random
 
 from core.errors import PatchcordError, UnusableKeyError
+from core.logs import without_secrets
 from pipeline import chain as plan
 from pipeline.connection import CommandRefused, RedisConnection
 from pipeline.journal import Lost
@@ -72,7 +73,7 @@ class RunSettler:
     async def _give_up(self, live: LiveRun, error: Exception) -> bool:
         """It cannot be forwarded as configured: a dead letter."""
         log.error("run cannot be settled", exc_info=error, extra=run_fields(live))
-        failed, reason = live.progress.error, f"cannot be settled: {error}"
+        failed, reason = live.progress.error, f"cannot be settled: {without_secrets(str(error))}"
         live.start_over()
         live.progress = plan.after_failure(
             live.progress, f"{failed}; {reason}" if failed else reason

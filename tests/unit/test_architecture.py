@@ -13,6 +13,7 @@ MAY_IMPORT: dict[str, str] = {
     "core": r"core|schemas",
     "pipeline": r"pipeline|schemas|flowlang"
     r"|core\.(bounded_calls|own_thread|loop_timeout|settings|errors|logs|metrics|spans|records|storable_text"
+    r"|redaction"
     r"|(run|ingress)_\w+|ports_relay)",
     "actions": r"core\.(action_\w+|ports\w*)|schemas",
     "events": r"core\.(action_\w+|ports\w*)|schemas",
@@ -76,6 +77,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "unreadable",
             "deep_json",
             "storable_text",
+            "redaction",
             "log_values",
             "loop_timeout",
             "loop_watch",
@@ -95,7 +97,6 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "action_runner",
             "action_event",
             "action_author",
-            "redaction",
             "channel",
             "channel_membership",
         ),
