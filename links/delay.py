@@ -14,6 +14,7 @@ from lib.options import GuestOptions
 from lib.plain_calls import plain_too
 
 only_through_lib = True
+no_default_timeout = True
 
 
 class Options(GuestOptions):

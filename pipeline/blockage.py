@@ -14,6 +14,7 @@ from typing import Any
 
 from core.storable_text import LONGEST, storable_text
 from pipeline import chain as plan
+from pipeline.config_model import limit_of
 from pipeline.deadline import remaining_in
 from pipeline.live_run import LiveRun, current_run, current_step
 from pipeline.modules import LoadedStorage, LoadedTracer
@@ -67,7 +68,7 @@ def is_over(blockage: Blockage, limits: LoopLimits) -> bool:
     """
     if blockage.seconds < limits.warn:
         return False
-    unlimited = blockage.timeout is None and blockage.seconds >= limits.end
+    unlimited = limit_of(blockage.timeout, None) is None and blockage.seconds >= limits.end
     return unlimited or blockage.time_left <= 0
 
 

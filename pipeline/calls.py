@@ -13,7 +13,7 @@ from typing import Any
 from core.errors import ConflictError
 from pipeline import step_scope, thread_loops
 from pipeline.connection import RedisConnection
-from pipeline.deadline import time_limit
+from pipeline.deadline import moving_limit, time_limit
 from pipeline.live_run import PluginCall, current_call, current_step
 from pipeline.modules import LoadedStorage
 from pipeline.plugin_errors import (
@@ -78,9 +78,13 @@ class GuestCalls:
         *arguments: Any,
         is_async: bool,
         timeout: float | None = None,
+        began: Callable[[], float] | None = None,
         plugin: Plugin = NOT_NAMED,
     ) -> Any:
         """What the plugin returns. `plugin` names it in the log.
+
+        `began`: since when `timeout` counts, in `time.perf_counter`, asked anew when it is over;
+        None: since now.
 
         Raises:
             TimeoutError: after `timeout` seconds. A thread cannot be stopped, nor can an async
@@ -91,7 +95,8 @@ class GuestCalls:
         if timeout is None:
             return await self._call(function, arguments, is_async, plugin)
         try:
-            async with time_limit(timeout) as limit:
+            limited = time_limit(timeout) if began is None else moving_limit(timeout, began)
+            async with limited as limit:
                 return await self._call(function, arguments, is_async, plugin)
         except TimeoutError as error:
             if not limit.expired():  # it is the guest's own
@@ -228,7 +233,7 @@ class GuestCalls:
                 storage.save,
                 *(vcon_uuid, storage.fresh_options()),
                 is_async=storage.is_async,
-                timeout=storage.timeout,
+                timeout=storage.seconds,
                 plugin={"storage": storage.name},
             )
 

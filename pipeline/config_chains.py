@@ -55,7 +55,7 @@ def _chain(name: str, entry: Section, registry: Registry) -> Chain:
         ingress_lists=_lists(entry, "ingress_lists"),
         egress_lists=_lists(entry, "egress_lists"),
         enabled=entry.value("enabled", SWITCH, default=True),
-        timeout=entry.value("timeout", SECONDS, None),
+        timeout=entry.limit("timeout"),
         max_attempts=entry.value("max_attempts", ATTEMPTS, MAX_ATTEMPTS),
         retry_backoff=_backoff(entry),
         allow_envelopes=entry.value("allow_envelopes", SWITCH, default=False),

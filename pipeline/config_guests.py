@@ -11,7 +11,7 @@ from pipeline.config_model import (
     LinkStep,
     StorageSpec,
 )
-from pipeline.config_section import RETRIES, SECONDS, TEXT, Section
+from pipeline.config_section import RETRIES, TEXT, Section
 from pipeline.config_written import below
 
 type Lent = Mapping[str, Mapping[str, Any]]
@@ -41,13 +41,13 @@ def read_imports(imports: Section) -> dict[str, GuestSpec]:
 
 
 def _link(name: str, entry: Section, lent: Lent) -> LinkStep:
-    timeout = entry.value("timeout", SECONDS, None)
+    timeout = entry.limit("timeout")
     retries = entry.value("retries", RETRIES, LINK_RETRIES)
     return LinkStep(name, _guest(name, entry, lent), timeout, retries)
 
 
 def _storage(name: str, entry: Section, missing: Sequence[Missing], lent: Lent) -> StorageSpec:
-    timeout = entry.value("timeout", SECONDS, None)
+    timeout = entry.limit("timeout")
     retries = entry.value("retries", RETRIES, STORAGE_RETRIES)
     unset = tuple(dict.fromkeys(m.name for m in missing if m.where[:2] == entry.where))
     return StorageSpec(

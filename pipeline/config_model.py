@@ -1,5 +1,6 @@
 """What a configuration file says, once read: frozen values, every name already resolved."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,18 @@ LINK_RETRIES = 0
 """A link is repeated only when asked: nobody promised that running it twice is harmless."""
 STORAGE_RETRIES = 3
 MAX_ATTEMPTS = 3
+CHAIN_SECONDS = 3600.0
+"""A run's time where its chain says none."""
+CALL_SECONDS = 300.0
+"""The time of one call of a link or storage that says none."""
+UNLIMITED = math.inf
+"""What `timeout: none` is read as."""
+
+
+def limit_of(timeout: float | None, default: float | None) -> float | None:
+    """The seconds that a `timeout` means, None for any time; the default where it says nothing."""
+    seconds = default if timeout is None else timeout
+    return None if seconds == UNLIMITED else seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,7 @@ class GuestSpec:
 
 @dataclass(frozen=True, slots=True)
 class StorageSpec(GuestSpec):
-    """A storage: with the seconds one call may take (None: any) and how often it is repeated.
+    """A storage: with the seconds one call may take (see `limit_of`) and how often it is repeated.
 
     `unset` names the variables that its options want and the environment lacks. It is empty for
     every storage that an enabled chain writes to.
@@ -93,6 +106,11 @@ class Chain:
     """Whether it takes signed and encrypted vCons, which nobody opens here."""
     extensions: tuple[str, ...] = ()
     """The extensions of vCons that its links know, besides `pipeline.extensions.KNOWN`."""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long a run may take; None: any time."""
+        return limit_of(self.timeout, CHAIN_SECONDS)
 
 
 # Without slots, because the two cached properties need somewhere to live.

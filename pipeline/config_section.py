@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ SWITCH = Kind(TypeAdapter(bool), "true or false (1 or 0)")
 SECONDS: Kind[float | None] = Kind(
     TypeAdapter(Annotated[float, Field(gt=0, allow_inf_nan=False)]), "a number of seconds above 0"
 )
+NONE = "none"
+"""What a limit is set to that there shall not be; null counts as absent."""
 RETRIES = Kind(TypeAdapter(Annotated[int, Field(ge=0)]), "a whole number, 0 or more")
 ATTEMPTS = Kind(TypeAdapter(Annotated[int, Field(ge=1)]), "a whole number, 1 or more")
 
@@ -115,6 +118,13 @@ class Section:
         if is_other_number(written := self.findings.written.get(where, "")):
             self.findings.problem(where, f"YAML reads {written} as {content}; write {content}")
         return value
+
+    def limit(self, key: str) -> float | None:
+        """The seconds that a key says; infinity for `none`, and None where it says nothing."""
+        content = self.raw(key)
+        if isinstance(content, str) and content.strip().lower() == NONE:
+            return math.inf
+        return self.value(key, SECONDS, None)
 
     def _wrong(self, where: Where, kind: Kind[Any], content: object) -> None:
         text = f"must be {kind.wanted}"

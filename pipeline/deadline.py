@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context, ContextVar
 
@@ -20,6 +20,34 @@ async def time_limit(seconds: float | None) -> AsyncIterator[asyncio.Timeout]:
             yield limit
     finally:
         _deadline.reset(token)
+
+
+@asynccontextmanager
+async def moving_limit(
+    seconds: float, began: Callable[[], float]
+) -> AsyncIterator[asyncio.Timeout]:
+    """A time limit for each of several steps in one await; `began` says when the last one began.
+
+    It is asked when a step that began with the first would be out of time, and not before, so that
+    quick steps cost nothing. `remaining` does not tell of it.
+    """
+    limit, loop = asyncio.timeout(None), asyncio.get_running_loop()
+    handle: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal handle
+        left = began() + seconds - time.perf_counter()
+        if left <= 0:
+            limit.reschedule(loop.time())
+        else:
+            handle = loop.call_later(left, look)
+
+    handle = loop.call_later(seconds, look)
+    try:
+        async with limit:
+            yield limit
+    finally:
+        handle.cancel()
 
 
 def remaining() -> float:

@@ -138,7 +138,7 @@ class VconFinder:
                 storage.get,
                 *(vcon_uuid, storage.fresh_options()),
                 is_async=storage.is_async,
-                timeout=storage.timeout,
+                timeout=storage.seconds,
                 plugin={"storage": storage.name},
             )
             document = parsed(found, self._most_bytes) if isinstance(found, str | bytes) else found

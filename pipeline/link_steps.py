@@ -18,7 +18,7 @@ from pipeline.connection import RedisConnection
 from pipeline.journal import SLOW_STEP, RunJournal
 from pipeline.lease import Lease
 from pipeline.live_run import LiveRun, current_step, is_abandoned
-from pipeline.modules import LoadedLink
+from pipeline.modules import LoadedLink, seconds_of
 from pipeline.plugin_errors import describe, end_if_forked
 from pipeline.plugin_failures import tell_failure
 from pipeline.redis_failures import Failures, counted
@@ -96,14 +96,18 @@ class LinkSteps:
         plugin = {"link": link.name}
         if _plain(live, step, link):
             return await self._calls.call(
-                self._run_here, live, plugin, is_async=False, plugin=plugin
+                *(self._run_here, live, plugin),
+                is_async=False,
+                timeout=seconds_of(step.timeout, link),
+                began=lambda: live.step_began,
+                plugin=plugin,
             )
         current_step.set(step)
         return await self._calls.call(
             _judged_async if link.is_async else _judged,
             *(link, live.progress.vcon),
             is_async=link.is_async,
-            timeout=step.timeout,
+            timeout=seconds_of(step.timeout, link),
             plugin=plugin,
         )
 
@@ -128,7 +132,11 @@ class LinkSteps:
             return False
         step = live.chain.links[following]
         other = live.guests.link(step)
-        return _plain(live, step, other) and other.only_through_lib == link.only_through_lib
+        return (
+            _plain(live, step, other)
+            and other.only_through_lib == link.only_through_lib
+            and other.no_default_timeout == link.no_default_timeout
+        )
 
     async def _check_halt(self, live: LiveRun, failures: Failures) -> None:
         """A falsy return is a halt only if there was a vCon to judge, and Redis to read it from."""

@@ -10,8 +10,9 @@ from typing import Any
 
 from core.errors import ConfigurationError, GuestError
 from core.logs import without_secrets
+from pipeline import config_model
 from pipeline.config import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
-from pipeline.config_model import STORAGE_RETRIES
+from pipeline.config_model import STORAGE_RETRIES, limit_of
 from pipeline.installer import Installer, look_anew
 from pipeline.modules_contract import LINK, STORAGE, TRACER, Contract, Function, Guest, guest_in
 from pipeline.modules_import import Modules
@@ -26,10 +27,17 @@ class Loaded:
     options: Options = field(repr=False)
     is_async: bool
     only_through_lib: bool = False
+    no_default_timeout: bool = False
 
     def fresh_options(self) -> Options:
         """The options for one call: a guest may change them, though not what lies deeper."""
         return fresh(self.options)
+
+
+def seconds_of(timeout: float | None, loaded: Loaded) -> float | None:
+    """How long one call may take; None: any time."""
+    default = None if loaded.no_default_timeout else config_model.CALL_SECONDS
+    return limit_of(timeout, default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +51,7 @@ class LoadedLink(Loaded):
 class LoadedStorage(Loaded):
     """`save`, `get` and `delete` take `(vcon_uuid, opts)`; `close` takes nothing.
 
-    `timeout` is in seconds for one call, None for any; `retries` is how often a save is repeated.
+    `timeout` is in seconds for one call, as configured; `retries` is how often a save is repeated.
     """
 
     save: Function
@@ -52,6 +60,11 @@ class LoadedStorage(Loaded):
     close: Function | None = None
     timeout: float | None = None
     retries: int = STORAGE_RETRIES
+
+    @property
+    def seconds(self) -> float | None:
+        """How long one call may take; None: any time."""
+        return seconds_of(self.timeout, self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +190,10 @@ class _Loader:
     def storage(self, spec: StorageSpec) -> LoadedStorage:
         guest = self._guest(spec, STORAGE)
         return LoadedStorage(
-            **_common(spec, guest), **guest.functions, timeout=spec.timeout, retries=spec.retries
+            **_common(spec, guest),
+            **guest.functions,
+            timeout=spec.timeout,
+            retries=spec.retries,
         )
 
     def tracer(self, spec: GuestSpec) -> LoadedTracer:
@@ -200,4 +216,5 @@ def _common(spec: GuestSpec, guest: Guest) -> dict[str, Any]:
         "options": laid_over(guest.default_options, spec, by_itself=guest.uses_connections),
         "is_async": guest.is_async,
         "only_through_lib": guest.only_through_lib,
+        "no_default_timeout": guest.no_default_timeout,
     }

@@ -55,6 +55,9 @@ class Guest:
 
     `only_through_lib`: it says of itself that it touches vCons through `lib` and in no other way.
 
+    `no_default_timeout`: it may take long by design, and has a time limit only where its
+    configuration says one.
+
     `uses_connections`: it has imported something of `lib.connections`.
     """
 
@@ -62,6 +65,7 @@ class Guest:
     default_options: Mapping[str, Any] | type[BaseModel]
     is_async: bool
     only_through_lib: bool = False
+    no_default_timeout: bool = False
     uses_connections: bool = False
 
 
@@ -90,7 +94,9 @@ def _looked_at(module: ModuleType, contract: Contract) -> Guest:
     through_lib = getattr(holder, "only_through_lib", False) is True
     defaults = options_model(holder, module) or _default_options(holder, module)
     asynchronous = is_async(functions[contract.needed])
-    return Guest(functions, defaults, asynchronous, through_lib, _uses_connections(module))
+    waits = getattr(holder, "no_default_timeout", False) is True
+    connections = _uses_connections(module)
+    return Guest(functions, defaults, asynchronous, through_lib, waits, connections)
 
 
 def _uses_connections(module: ModuleType) -> bool:

@@ -193,7 +193,7 @@ class PipelineOperations:
                 storage.delete,
                 *(vcon_uuid, storage.fresh_options()),
                 is_async=storage.is_async,
-                timeout=storage.timeout,
+                timeout=storage.seconds,
                 plugin={"storage": storage.name},
             )
         except Exception as error:  # noqa: BLE001 -- any error of a plugin is the outcome for it

@@ -65,7 +65,7 @@ class ChainRunner:
         """How the run ended; None when it has to go on once Redis is back."""
         try:
             with counted() as failures:
-                async with time_limit(live.chain.timeout):
+                async with time_limit(live.chain.seconds):
                     return await self._run_moves(live)
         except TimeoutError:
             return None if failures.count else _out_of_time(live)
@@ -130,7 +130,7 @@ class ChainRunner:
 
 def _out_of_time(live: LiveRun) -> plan.Ending:
     """The chain's time is over: whatever was under way has failed, and so has the attempt."""
-    reason = f"TimeoutError: the chain did not end within {live.chain.timeout:g} s"
+    reason = f"TimeoutError: the chain did not end within {live.chain.seconds:g} s"
     match plan.next_move(live.chain, live.progress):
         case plan.RunLink(index):
             live.note("link", live.chain.links[index].name, "failed", _since(live), reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 from dataclasses import replace
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 
 from lib.vcon_redis import AsyncVconRedis, VconRedis
+from pipeline import config_model, keys
 from pipeline import journal as journals
-from pipeline import keys
 from pipeline.queues import Queues
 from tests.integration.pipeline_fixtures import (
     PATIENCE,
@@ -239,6 +240,67 @@ async def test_a_link_that_hangs_is_given_up_after_its_timeout(scene: Scene):
     assert cancelled.is_set()
     reason = scene.reason("DLQ:in", vcon_uuid)
     assert reason["error"] == "TimeoutError: did not end within 0.05 s"
+
+
+@pytest.fixture
+def short_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls have a tenth of a second where the configuration says nothing."""
+    monkeypatch.setattr(config_model, "CALL_SECONDS", 0.1)
+
+
+async def test_a_link_among_several_in_one_thread_has_a_limit_by_default(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    """The one that hangs is named, not the first."""
+    monkeypatch.setattr(config_model, "CALL_SECONDS", 0.5)
+    go_on = threading.Event()
+    links = [link(passes, f"passes-{number}") for number in range(4)]
+    hang = link(lambda *_: go_on.wait(PATIENCE), "hangs")
+    await scene.start(configured(links=[*links, hang], max_attempts=1))
+    try:
+        [vcon_uuid] = await scene.feed()
+        assert (await scene.ended()).status == "failed"
+    finally:
+        go_on.set()
+    reason = scene.reason("DLQ:in", vcon_uuid)
+    assert (reason["step"], reason["error"]) == ("hangs", "TimeoutError: did not end within 0.5 s")
+
+
+@pytest.mark.usefixtures("short_defaults")
+@pytest.mark.parametrize(("timeout", "ends"), [(None, "failed"), (math.inf, "done")])
+async def test_a_link_has_as_long_as_it_wants_only_if_told(scene: Scene, timeout: Any, ends: str):
+    """`timeout: none` is not the same as none given."""
+
+    async def slow(vcon_uuid: str, *_: Any) -> str:
+        await asyncio.sleep(0.3)
+        return vcon_uuid
+
+    await scene.start(configured(links=[link(slow, timeout=timeout)], max_attempts=1))
+    await scene.feed()
+    assert (await scene.ended()).status == ends
+
+
+@pytest.mark.usefixtures("short_defaults")
+async def test_a_storage_has_a_limit_by_default(scene: Scene):
+    """The vCon becomes a dead letter of the storage."""
+    await scene.start(configured(storages=[storage(_never)]))
+    [vcon_uuid] = await scene.feed()
+    await scene.ended()
+    reason = scene.reason("DLQ:storage:shelf", vcon_uuid)
+    assert "did not end within 0.1 s" in reason["error"]
+
+
+async def test_a_chain_has_a_limit_by_default(scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    """As one that is configured."""
+    monkeypatch.setattr(config_model, "CHAIN_SECONDS", 0.05)
+    await scene.start(configured(links=[link(_never)], max_attempts=1))
+    [vcon_uuid] = await scene.feed()
+    assert (await scene.ended()).status == "failed"
+    assert "the chain did not end within 0.05 s" in scene.reason("DLQ:in", vcon_uuid)["error"]
+
+
+async def _never(*_: Any) -> None:
+    await asyncio.get_running_loop().create_future()
 
 
 async def test_threads_that_hang_take_nobodys_place(scene: Scene):

@@ -1,9 +1,13 @@
 """The configuration as a whole: sections, shapes, notes, and what the hash covers."""
 
+import math
+from typing import Any
+
 import pytest
 
 from core.errors import ConfigurationError
 from pipeline.config import GuestSpec, PipelineConfig, StorageSpec, parse
+from pipeline.config_model import limit_of
 
 TAG = {"module": "links.tag"}
 FILE = {"module": "storage.file"}
@@ -219,9 +223,31 @@ def test_link_timeout_and_retries_stand_beside_the_options() -> None:
 
 
 def test_link_defaults() -> None:
-    """A link may take as long as it likes and is not repeated unless the file says so."""
+    """A link is not repeated unless the file says so."""
     step = parse({"links": {"tag": TAG}}, {}).links["tag"]
     assert (step.timeout, step.retries) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [({}, None), ({"timeout": None}, None), ({"timeout": 7}, 7), ({"timeout": " None "}, math.inf)],
+)
+def test_time_limits_there_are_by_default_and_none(
+    written: dict[str, Any], seconds: float | None
+) -> None:
+    """Five minutes for a call and an hour for a run; `none` takes them away, null does not."""
+    config = parse(
+        {
+            "links": {"tag": TAG | written},
+            "storages": {"file": FILE | written},
+            "chains": {"main": {"links": ["tag"], "storages": ["file"], **written}},
+        },
+        {},
+    )
+    chain = config.chains["main"]
+    assert [each.timeout for each in (*chain.links, *chain.storages, chain)] == [seconds] * 3
+    assert chain.seconds == {None: 3600, math.inf: None}.get(seconds, seconds)
+    assert limit_of(seconds, 300) == {None: 300, math.inf: None}.get(seconds, seconds)
 
 
 def test_storage_defaults() -> None:

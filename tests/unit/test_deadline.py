@@ -2,10 +2,11 @@
 
 import asyncio
 import math
+import time
 
 import pytest
 
-from pipeline.deadline import remaining, time_limit
+from pipeline.deadline import moving_limit, remaining, time_limit
 
 
 async def test_the_nearest_end_counts() -> None:
@@ -38,3 +39,28 @@ async def test_it_ends_what_takes_too_long() -> None:
         async with time_limit(0) as limit:
             await asyncio.Event().wait()
     assert limit.expired()
+
+
+async def test_a_moving_limit_counts_from_the_last_step() -> None:
+    """It is asked when the first step would be out of time, and again for each that began since."""
+    asked: list[float] = []
+
+    def began() -> float:
+        asked.append(time.perf_counter())
+        return asked[-1] if len(asked) < 4 else asked[-1] - 3600
+
+    with pytest.raises(TimeoutError):
+        async with moving_limit(0.01, began):
+            await asyncio.get_running_loop().create_future()
+    assert len(asked) == 4
+
+
+async def test_a_moving_limit_leaves_what_is_quick_alone() -> None:
+    """It asks nothing and cancels nothing."""
+
+    def never() -> float:
+        raise AssertionError
+
+    async with moving_limit(60, never) as limit:
+        await asyncio.sleep(0)
+    assert not limit.expired()
