@@ -8,6 +8,12 @@ MIB = 1024 * 1024
 class PluginSettings(BaseModel):
     """Limits of work on behalf of one vCon."""
 
+    index_terms: int = Field(
+        200, ge=1, le=1000, description="Search terms of one vCon that are indexed, at most."
+    )
+    index_term_length: int = Field(
+        200, ge=1, description="Characters of a value that is indexed; longer ones are not."
+    )
     fetch_requests: int = Field(
         1000, ge=1, description="URLs that one link may ask for one vCon, redirects included."
     )

@@ -30,6 +30,7 @@ from pipeline.egress import Egress
 from pipeline.finder import VconFinder
 from pipeline.history import RunArchive
 from pipeline.housekeeping import Rescuer, every
+from pipeline.index_terms import TermLimits
 from pipeline.ingress import Ingress
 from pipeline.intake import Intake
 from pipeline.keeper import Keeper
@@ -173,6 +174,7 @@ class PipelineFront:
             sorted_set=settings.vcon_sorted_set_name,
             max_depth=settings.max_queue_depth,
             max_runs=settings.max_runs_per_vcon,
+            terms=TermLimits(settings.index_terms, settings.index_term_length),
         )
 
     def reload(self) -> None:

@@ -14,6 +14,7 @@ from pipeline.connection import RedisConnection
 from pipeline.envelope import unwelcome
 from pipeline.extensions import named_in, unknown_to
 from pipeline.idempotency import RunRequest, run_of, used_otherwise
+from pipeline.index_terms import TERM_LIMITS, TermLimits, indexed
 from schemas.ingested import Outcome
 
 CHUNK = 100
@@ -58,7 +59,13 @@ class Intake:
     """The only way into the ingress lists and the run lists."""
 
     def __init__(
-        self, connection: RedisConnection, *, sorted_set: str, max_depth: int, max_runs: int = 1000
+        self,
+        connection: RedisConnection,
+        *,
+        sorted_set: str,
+        max_depth: int,
+        max_runs: int = 1000,
+        terms: TermLimits = TERM_LIMITS,
     ) -> None:
         """A list with `max_depth` vCons is full. `sorted_set` holds all uuids by `created_at`.
 
@@ -68,6 +75,7 @@ class Intake:
         self._sorted_set = sorted_set
         self._max_depth = max_depth
         self._max_runs = max_runs
+        self._terms = terms
 
     async def ingest(
         self,
@@ -79,7 +87,8 @@ class Intake:
         """Store, index and enqueue, all or nothing.
 
         The same content again is a `duplicate`: nothing changes but for lists not served before.
-        `key` is the idempotency key of the request that brings it in.
+        `key` is the idempotency key of the request that brings it in. That search terms are not
+        indexed is added to the entry's warnings.
 
         Raises:
             ConflictError: other content under this uuid is being processed, the uuid is not this
@@ -87,12 +96,14 @@ class Intake:
             FullError: a list is full.
             UnavailableError: Redis is away; or Postgres is, and Redis does not know whose it is.
         """
+        index_keys, warnings = indexed(entry.index_keys, self._terms)
+        entry.warnings.extend(warnings)
         state, *names = await self._connection.script(
             "ingest",
             *(entry.vcon_uuid, entry.document, entry.created_at, entry.digest),
             *(self._sorted_set, self._max_depth, trace_context(), owner.lineage),
             *(owner.claim, "" if key is None else keys.idempotent_digest(key)),
-            *(len(lists), *lists, *entry.index_keys),
+            *(len(lists), *lists, *index_keys),
         )
         if state == "busy":
             msg = f"vCon {entry.vcon_uuid} is being processed with other content; try again later"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
-from tests.integration.pipeline_fixtures import both, configured, link, storage
+from pipeline.ingress import entry_of
+from tests.integration.pipeline_fixtures import a_vcon, both, configured, link, storage
 from tests.integration.slowlog_scene import ENTRIES, Slowlog, slowlog, uuid_at, uuids_at
 
 REPLAY: dict[str, Any] = {"cause": None, "limit": 1000, "from_start": False}
@@ -273,3 +275,22 @@ async def test_a_thousand_vcons_queued_at_once(log: Slowlog) -> None:
         assert await ops.operations.enqueue(uuids, "in") == []
 
     await log.check(enqueue, stored)
+
+
+async def test_a_vcon_with_very_many_parties(log: Slowlog) -> None:
+    """So many of its search terms are indexed, and removed again, however many it has."""
+    ops = log.ops
+    first, second = (entry_of(a_vcon(parties=[{"tel": f"+{n}"}]), 10**6) for n in (1, 2))
+    terms = [f"tel:+1{number:010}" for number in range(100_000)]
+
+    async def ingest_and_replace() -> None:
+        entry = replace(first, index_keys=terms, warnings=[])
+        assert await ops.intake.ingest(entry, ["in"]) == "new"
+        assert entry.warnings
+        assert ops.client.exists(*terms[:201]) == 200
+        ops.client.delete("in", f"pc:holds:{first.vcon_uuid}")
+        changed = replace(second, vcon_uuid=first.vcon_uuid)
+        assert await ops.intake.ingest(changed, ["in"]) == "replaced"
+        assert ops.client.exists(*terms[:201]) == 0
+
+    await log.check(ingest_and_replace, lambda: None)
