@@ -10,7 +10,14 @@ from typing import Annotated, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -22,6 +29,7 @@ from core.settings_telemetry import TelemetrySettings
 from core.settings_workers import WorkerSettings
 
 MIB = 1024 * 1024
+_SWITCH = TypeAdapter(bool)
 LOG_LEVEL_NAMES = {"WARN": "WARNING", "FATAL": "ERROR", "CRITICAL": "ERROR", "NOTSET": "DEBUG"}
 """Python's other names of levels; nothing is logged above ERROR."""
 PLUGBOARD_TIMEOUT = 30.0
@@ -144,8 +152,10 @@ class Settings(
     config_strict: bool = Field(
         False, description="An unknown key in config.yml is an error, not only a warning."
     )
-    dynamic_install: bool = Field(
-        True, description="Install missing modules of config.yml (`pip_name`) when it is loaded."
+    dynamic_install: bool | Literal["any"] = Field(
+        True,
+        description="Install missing modules of config.yml (`pip_name`) when it is loaded; in"
+        " production only exact ones, unless `any`.",
     )
     modules_upgrade: bool = Field(
         True, description="Replace what is there when its `pip_name` has changed, at the start."
@@ -208,6 +218,17 @@ class Settings(
         name = value.strip().upper() if isinstance(value, str) else value
         return LOG_LEVEL_NAMES.get(name, name) if isinstance(name, str) else name
 
+    @field_validator("dynamic_install", mode="before")
+    @classmethod
+    def _is_a_switch_or_any(cls, value: object) -> object:
+        if isinstance(value, str) and value.strip().lower() == "any":
+            return "any"
+        try:
+            return _SWITCH.validate_python(value)
+        except ValidationError:
+            msg = "must be true, false or any"
+            raise ValueError(msg) from None
+
     @field_validator("token")
     @classmethod
     def _is_one_word(cls, value: SecretStr) -> SecretStr:
@@ -264,6 +285,11 @@ class Settings(
     def stall_limit(self) -> float:
         """Seconds without any progress until a worker is killed."""
         return self.stalled_worker_limit or self.lease_seconds
+
+    @property
+    def exact_installs(self) -> bool:
+        """Whether only what names exactly one version or commit may be installed."""
+        return self.environment == "production" and self.dynamic_install != "any"
 
     @property
     def has_pipeline(self) -> bool:

@@ -24,7 +24,10 @@ def config_path(settings: Settings) -> Path:
 def installer(settings: Settings) -> Installer:
     """What installs missing modules, if it may."""
     return Installer(
-        settings.modules_dir, allowed=settings.dynamic_install, upgrade=settings.modules_upgrade
+        settings.modules_dir,
+        allowed=bool(settings.dynamic_install),
+        upgrade=settings.modules_upgrade,
+        exact=settings.exact_installs,
     )
 
 

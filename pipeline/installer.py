@@ -43,7 +43,7 @@ from pipeline.installer_folder import (
 )
 from pipeline.installer_metadata import write_amended
 from pipeline.modules_missing import ROOMS, shown
-from pipeline.requirement import Requirement, git_variables
+from pipeline.requirement import Requirement, git_variables, inexact
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +71,20 @@ def look_anew() -> None:
 class Installer:
     """Installs into a folder of this Python's own below `folder`, if there is one and it may."""
 
-    def __init__(self, folder: Path | None, *, allowed: bool = True, upgrade: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        *,
+        allowed: bool = True,
+        upgrade: bool = True,
+        exact: bool = False,
+    ) -> None:
         """What was installed there before can be imported from now on, also where that is all.
 
-        `upgrade`: whether what is there for another specification may be replaced.
+        `upgrade`: whether what is there for another specification may be replaced; `exact`:
+        whether only one version, one commit or a file with its digest is installed.
         """
+        self._exact = exact
         self._folder = folder and folder.absolute() / str(sys.implementation.cache_tag)
         self.allowed = allowed and self._folder is not None
         self._upgrade = upgrade and self.allowed
@@ -88,9 +97,10 @@ class Installer:
         `is_there` tells whether another process has done it meanwhile.
 
         Raises:
-            GuestError: with what pip said last, without tokens.
+            GuestError: with what pip said last, without tokens, or why pip is not asked.
         """
         assert self._folder is not None
+        self._check_exact(wanted)
         _learn_secrets(wanted)
         with self._locked(self._folder):
             self._open(self._folder)
@@ -134,6 +144,7 @@ class Installer:
 
     def _replace(self, other: metadata.Distribution, wanted: Requirement, folder: Path) -> None:
         try:
+            self._check_exact(wanted)
             self._install(wanted, folder, [other])
         except GuestError as error:
             if differs(other, wanted):
@@ -160,6 +171,11 @@ class Installer:
         for name in (*ROOMS, "lib"):
             package = importlib.import_module(name)
             package.__path__ = extend_path(package.__path__, name)
+
+    def _check_exact(self, wanted: Requirement) -> None:
+        if self._exact and (advice := inexact(wanted)):
+            msg = f"{shown(wanted.text)} is not installed in production: {advice}"
+            raise GuestError(f"{msg} (DYNAMIC_INSTALL=any allows it)")
 
     def _install(
         self, wanted: Requirement, folder: Path, replaced: list[metadata.Distribution]

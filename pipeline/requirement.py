@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as NamedRequirement
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import Specifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from core.errors import GuestError
@@ -23,6 +23,12 @@ _URL = re.compile(r"(?:git\+(?:https?|ssh|file)|https?|file)://\S+")
 _REVISION = re.compile(r"@([^@#]+)(?:#.*)?$")
 _WEB = ("git+https", "git+http")
 _PRE = "--pre"
+_COMMIT = re.compile(r"[0-9a-fA-F]{40}|[0-9a-f]{64}")
+_ANY_DIGEST = re.compile(r"(?:sha\d+|md5)=")
+_DIGEST = re.compile(r"sha256=[0-9a-f]{64}|sha384=[0-9a-f]{96}|sha512=[0-9a-f]{128}")
+_ANY_VERSION = "write one version, name==1.2.3"
+_ANY_COMMIT = "write a whole commit after the @, 40 hexadecimal digits, not a tag or branch"
+_ANY_FILE = "end the address with #sha256= and the file's digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,29 @@ def read(pip_name: str) -> Requirement:
         msg = f"pip_name: {shown(text)!r} is neither a package nor a git+https:// address"
         raise GuestError(msg) from None
     return Requirement(text, pre, named.name, named.url, named.specifier)
+
+
+def inexact(wanted: Requirement) -> str | None:
+    """What could change about a requirement without a change of its text, if something could.
+
+    Exact are one version of a package, one commit of a repository, and an archive with its digest.
+    What the package needs in its turn is not looked at.
+    """
+    if wanted.url is None:
+        return None if any(map(_is_one_version, wanted.specifier)) else _ANY_VERSION
+    if wanted.url.startswith("git+"):
+        return None if _COMMIT.fullmatch(wanted.revision or "") else _ANY_COMMIT
+    return None if _has_digest(wanted.url) else _ANY_FILE
+
+
+def _is_one_version(each: Specifier) -> bool:
+    return each.operator in {"==", "==="} and not each.version.endswith(".*")
+
+
+def _has_digest(url: str) -> bool:
+    parts = urlsplit(url).fragment.split("&")
+    digests = [part for part in parts if _ANY_DIGEST.match(part)]
+    return bool(digests) and all(map(_DIGEST.fullmatch, digests))  # pip looks at the first alone
 
 
 def is_ours(module: str) -> bool:

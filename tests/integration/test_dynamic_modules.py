@@ -283,11 +283,62 @@ def test_nothing_is_installed_where_it_is_forbidden_or_mistyped(module: str, fol
     assert forbidden == (module == "made_up_link")
 
 
-@pytest.mark.parametrize("allowed", [True, False])
-def test_the_setting_decides_whether_anything_is_installed(tmp_path: Path, allowed: bool) -> None:
-    """DYNAMIC_INSTALL reaches what installs."""
-    settings = Settings.model_construct(modules_dir=tmp_path, dynamic_install=allowed)
-    assert installer(settings).allowed == allowed
+@pytest.mark.parametrize(
+    ("environment", "value", "allowed", "exact"),
+    [
+        ("test", True, True, False),
+        ("test", False, False, False),
+        ("test", "any", True, False),
+        ("development", True, True, False),
+        ("production", True, True, True),
+        ("production", False, False, True),
+        ("production", "any", True, False),
+    ],
+)
+def test_the_settings_decide_what_is_installed(
+    tmp_path: Path,
+    index: Path,
+    asked: list[str],
+    environment: str,
+    value: bool | str,
+    allowed: bool,
+    exact: bool,
+) -> None:
+    """DYNAMIC_INSTALL and ENVIRONMENT reach what installs; what is refused is asked for nowhere."""
+    settings = Settings.model_construct(
+        modules_dir=tmp_path / "modules", dynamic_install=value, environment=environment
+    )
+    chosen = installer(settings)
+    assert chosen.allowed == allowed
+    wheel(index, "made-up", "1.0", made_up_link=LINK.format(version="1.0"))
+    for pip_name, refused in (("made-up", exact or not allowed), ("made-up==1.0", not allowed)):
+        link = {"module": "made_up_link", "pip_name": pip_name}
+        config = parse({"links": {"x": link}, "chains": {"main": {"links": ["x"]}}}, {})
+        asked.clear()
+        problem = problem_of(config, chosen)
+        assert bool(problem) == refused
+        assert ("is not installed in production" in problem) == (
+            exact and allowed and pip_name == "made-up"
+        )
+        assert not (refused and asked)
+
+
+def problem_of(config: Any, chosen: Installer) -> str:
+    """Why a configuration cannot be loaded; empty when it can."""
+    try:
+        load(config, chosen)
+    except ConfigurationError as error:
+        return "; ".join(error.problems)
+    return ""
+
+
+def test_a_package_without_a_pip_name_is_no_exact_one(folder: Path, asked: list[str]) -> None:
+    """The name of a module alone is any version of the package of this name."""
+    chains = {"main": {"links": ["x"]}}
+    config = parse({"links": {"x": {"module": "made_up_link"}}, "chains": chains}, {})
+    problem = problem_of(config, Installer(folder, exact=True))
+    assert "made_up_link is not installed in production: write one version" in problem
+    assert asked == []
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from core.errors import GuestError
 from pipeline.config import GuestSpec
-from pipeline.requirement import difference, git_variables, read, to_install
+from pipeline.requirement import difference, git_variables, inexact, read, to_install
 
 REPOSITORY = "git+https://github.com/username/repo.git"
 
@@ -179,3 +179,62 @@ def test_git_is_told_the_credentials() -> None:
         "GIT_CONFIG_VALUE_2": "https://h.example/",
     }
     assert git_variables(read("git+https://h.example/x.git"), {}) == {}
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+FILE = "https://example.com/p-2.0-py3-none-any.whl"
+SHA256 = f"sha256={'a' * 64}"
+
+
+@pytest.mark.parametrize(
+    "pip_name",
+    [
+        "p==1.2.3",
+        "p[x] == 1.2.3",
+        "p>=1,==1.2.3",
+        "p===1.2.3",
+        "p==2.0b1 --pre",
+        f"{REPOSITORY}@{COMMIT}",
+        f"git+https://token:secret@github.com/u/r.git@{COMMIT}#subdirectory=x",
+        f"git+ssh://git@github.com/u/r.git@{COMMIT.upper()}",
+        f"p @ {REPOSITORY}@{COMMIT}",
+        f"{FILE}#{SHA256}",
+        f"p @ {FILE}#egg=p&{SHA256}",
+        f"{FILE}#sha512={'a' * 128}",
+    ],
+)
+def test_what_names_one_version_only(pip_name: str) -> None:
+    """A version, a whole commit, or a file with its digest."""
+    assert inexact(read(pip_name)) is None
+
+
+@pytest.mark.parametrize(
+    ("pip_name", "advice"),
+    [
+        ("p", "name==1.2.3"),
+        ("p --pre", "name==1.2.3"),
+        ("p>=1.2.3", "name==1.2.3"),
+        ("p~=1.2.3", "name==1.2.3"),
+        ("p==1.2.*", "name==1.2.3"),
+        ("p!=1.2.3", "name==1.2.3"),
+        ("p<=1.2.3,>=1.2.3", "name==1.2.3"),
+        (REPOSITORY, "40 hexadecimal digits"),
+        (f"{REPOSITORY}@main", "40 hexadecimal digits"),
+        (f"{REPOSITORY}@v1.2.3", "40 hexadecimal digits"),
+        (f"{REPOSITORY}@{COMMIT[:12]}", "40 hexadecimal digits"),
+        (f"{REPOSITORY}@{COMMIT}0", "40 hexadecimal digits"),
+        (f"{REPOSITORY}@main#{COMMIT}", "40 hexadecimal digits"),
+        (f"git+https://{COMMIT}@github.com/u/r.git", "40 hexadecimal digits"),
+        (f"p @ {REPOSITORY}@refs/heads/{COMMIT}", "40 hexadecimal digits"),
+        (FILE, "#sha256="),
+        (f"p @ {FILE}", "#sha256="),
+        (f"{FILE}#md5={'a' * 32}", "#sha256="),
+        (f"{FILE}#sha256={'a' * 63}", "#sha256="),
+        (f"{FILE}#md5={'a' * 32}&{SHA256}", "#sha256="),
+        (f"{FILE}?{SHA256}", "#sha256="),
+        (f"file:///srv/{COMMIT}", "#sha256="),
+    ],
+)
+def test_what_may_be_another_thing_tomorrow(pip_name: str, advice: str) -> None:
+    """Ranges, tags, branches, short commits, and files without a digest that holds."""
+    assert advice in (inexact(read(pip_name)) or "")

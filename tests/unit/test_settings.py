@@ -220,6 +220,27 @@ def test_actions_are_split_at_commas(value: str, names: tuple[str, ...], load: L
     assert load(ACTIONS=value).actions == names
 
 
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        *[("true", True), ("ON", True), ("1", True), ("off", False), ("false", False)],
+        *[("0", False), ("any", "any"), (" Any", "any"), (None, True)],
+    ],
+)
+def test_dynamic_install_is_a_switch_or_any(value: str | None, read: object, load: Load) -> None:
+    """Every spelling of a switch holds still; production takes exact ones unless `any`."""
+    settings = load(DYNAMIC_INSTALL=value, ENVIRONMENT="production")
+    assert settings.dynamic_install == read
+    assert settings.exact_installs == (read != "any")
+    assert not load(DYNAMIC_INSTALL=value, ENVIRONMENT="development").exact_installs
+
+
+def test_dynamic_install_is_nothing_else(load: Load) -> None:
+    """One line, with what may stand there."""
+    wrong = ["DYNAMIC_INSTALL: must be true, false or any"]
+    assert problems(load, DYNAMIC_INSTALL="some") == wrong
+
+
 def test_a_log_level_may_be_small(load: Load) -> None:
     """`debug` is DEBUG."""
     assert load(LOG_LEVEL="debug").log_level == "DEBUG"
