@@ -1,9 +1,16 @@
-"""`python -m devstack.guest_pages` writes docs/guests/ from the built-in guests themselves."""
+"""Writes docs/guests/ from the built-in guests themselves.
+
+    python -m devstack.guest_pages [MODULE ...]
+
+With modules, only their pages are written and added to the list: the others are not imported, so
+the vendors' libraries that they need may be missing.
+"""
 
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -49,9 +56,16 @@ def guests() -> Iterator[ModuleType]:
 def pages() -> dict[str, str]:
     """All pages as they should be, by file name."""
     modules = list(guests())
-    rows = [f"| [`{m.__name__}`]({m.__name__}.md) | {summary(m)} |" for m in modules]
     written = {f"{module.__name__}.md": page(module) for module in modules}
-    return {"README.md": INDEX + "\n".join(rows) + "\n", **written}
+    return {"README.md": _index(map(_entry, modules)), **written}
+
+
+def _index(rows: Iterable[str]) -> str:
+    return INDEX + "\n".join(rows) + "\n"
+
+
+def _entry(module: ModuleType) -> str:
+    return f"| [`{module.__name__}`]({module.__name__}.md) | {summary(module)} |"
 
 
 def summary(module: ModuleType) -> str:
@@ -102,16 +116,40 @@ def _default(field: Schema) -> str:
     return f"0o{default:o}" if field.get("octal") else as_yaml(default)
 
 
-def main() -> None:
-    """Write the pages, and remove those of guests that are gone."""
+def main(names: Sequence[str]) -> None:
+    """Write the pages of these guests; of all without names, without those of guests now gone."""
     FOLDER.mkdir(exist_ok=True)
-    written = pages()
+    written = _some(names) if names else pages()
     for name, text in written.items():
         (FOLDER / name).write_text(text, encoding="utf-8")
-    for file in FOLDER.glob("*.md"):
+    for file in () if names else FOLDER.glob("*.md"):
         if file.name not in written:
             file.unlink()
 
 
+def _some(names: Sequence[str]) -> dict[str, str]:
+    """The pages of these guests, and the list with them in it."""
+    modules = [importlib.import_module(name) for name in names]
+    rows = {_guest_of(row): row for row in _rows()} | {m.__name__: _entry(m) for m in modules}
+    written = {f"{module.__name__}.md": page(module) for module in modules}
+    return {"README.md": _index(rows[name] for name in sorted(rows, key=_place)), **written}
+
+
+def _rows() -> list[str]:
+    """The rows of the list as it is now."""
+    file = FOLDER / "README.md"
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    return [line for line in text.splitlines() if line.startswith("| [`")]
+
+
+def _guest_of(row: str) -> str:
+    return row.split("`")[1]
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Sorts guests as `guests` does: by room, then by name."""
+    return list(ROOMS).index(name.partition(".")[0]), name
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -90,9 +90,14 @@ def describe(kind: str, name: Name, folder: Path) -> None:
     if kind == "action":
         page = folder / "docs" / "actions.md"
         page.write_text(page.read_text() + _filled("action_page", name))
-    elif kind != "external":  # every guest is imported for it, in a process of its own
-        command = [sys.executable, "-m", "devstack.guest_pages"]
+    elif kind != "external":  # the module is imported for it, in a process of its own
+        command = [sys.executable, "-m", "devstack.guest_pages", _module(kind, name)]
         subprocess.run(command, cwd=folder, check=True)
+
+
+def _module(kind: str, name: Name) -> str:
+    path = Template(next(iter(FILES[kind]))).substitute(name.words)
+    return path.removesuffix(".py").replace("/", ".")
 
 
 def _filled(template: str, name: Name) -> str:
