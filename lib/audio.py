@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from lib import ffmpeg
-from lib.audio_kinds import name_for
+from lib.audio_kinds import is_sure, name_for, raw_form
 from lib.dialogs import duration_of, media
 from lib.wav import is_wav, wav_seconds, with_its_length
 
@@ -29,12 +30,6 @@ ENVELOPE = 64 * 1024
 """Bytes of a request that are not the recording: more than any vendor's form needs."""
 BIT_RATE = "128k"
 BYTES_PER_SECOND = 128_000 / 8
-_RAW = {
-    ".ul": ("-f", "mulaw", "-ar", "8000"),
-    ".al": ("-f", "alaw", "-ar", "8000"),
-    ".gsm": ("-f", "gsm"),
-}
-"""Telephone codecs without a header."""
 
 OPENAI_ENDINGS = frozenset(
     ["flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "oga", "ogg", "wav", "webm"]
@@ -74,13 +69,21 @@ def uploads(
 ) -> list[Part]:
     """The recording of a dialog as the parts that a vendor is sent, each with a name; blocks.
 
+    What is not of the kind that its media type or name says, or of a kind that nothing tells, is
+    encoded anew; if ffmpeg cannot read it either, the vendor is sent it as it is.
+
     Raises:
         MediaError, lib.fetching.FetchError: when the recording cannot be had.
         AudioError: when the vendor does not take it as it is and ffmpeg cannot read it.
     """
     content = media(dialog)
     name = name_for(dialog, content, accepted.endings)
-    return chunks((name, content), accepted, silence=silence, told=duration_of(dialog))
+    told, media_type = duration_of(dialog), dialog.get("mediatype")
+    if not is_sure(content, name):
+        unnamed = (f"{Path(name).stem}.unknown", content)
+        with suppress(AudioError):
+            return chunks(unnamed, accepted, silence=silence)
+    return chunks((name, content), accepted, silence=silence, told=told, media_type=media_type)
 
 
 def chunks(
@@ -89,8 +92,11 @@ def chunks(
     *,
     silence: tuple[float, float] | None = None,
     told: float | None = None,
+    media_type: object = None,
 ) -> list[Part]:
     """A recording in parts that a vendor takes, each with a file name; blocks.
+
+    `media_type` tells the rate and the channels of what has no header.
 
     It is left as it is where the vendor takes its kind and size and it is not too long, or its
     length is unknown: `told` is what the vCon says, for one that ffmpeg cannot measure. Otherwise
@@ -105,7 +111,7 @@ def chunks(
     if fits and most is None:
         return [whole]
     with TemporaryDirectory() as folder:
-        source = _source(Path(folder), name, content)
+        source = _source(Path(folder), name, content, raw_form(name, media_type))
         duration = source.duration() or told
         if fits and (duration is None or (most is not None and duration <= most)):
             return [whole]
@@ -147,11 +153,11 @@ def _nearest(mark: float, points: Iterable[float], reach: float) -> float:
     return min(near)[1] if near else mark
 
 
-def _source(folder: Path, name: str, content: bytes) -> "Source":
+def _source(folder: Path, name: str, content: bytes, reading: tuple[str, ...]) -> "Source":
     file = folder / f"whole{Path(name).suffix}"
     is_unknown = is_wav(content) and wav_seconds(content) is None
     file.write_bytes(with_its_length(content) if is_unknown else content)
-    return Source(file, _RAW.get(file.suffix, ()))
+    return Source(file, reading)
 
 
 @dataclass(frozen=True, slots=True)

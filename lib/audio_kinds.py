@@ -3,6 +3,8 @@
 Vendors go by the ending of a file's name, so each kind is named by the ending it usually has.
 """
 
+import re
+from email.message import Message
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,17 +25,27 @@ _BY_TYPE = {
         "amr": "audio/amr audio/amr-wb",
         "3gp": "audio/3gpp video/3gpp audio/3gpp2",
         "aiff": "audio/aiff audio/x-aiff",
-        "au": "audio/basic",
+        "au": "audio/x-au audio/au",
         "gsm": "audio/gsm audio/x-gsm",
         "wma": "audio/x-ms-wma",
-        "ul": "audio/pcmu audio/x-mulaw audio/mulaw",
+        "ul": "audio/pcmu audio/x-mulaw audio/mulaw audio/basic",
         "al": "audio/pcma audio/x-alaw audio/alaw",
+        "l16": "audio/l16",
+        "g722": "audio/g722",
+        "g729": "audio/g729",
     }.items()
 }
 _ENDINGS = {name: ending for ending, names in _BY_TYPE.items() for name in names}
 _ALIASES = {"mpga": "mp3", "mpeg": "mp3", "oga": "ogg", "opus": "ogg", "aif": "aiff", "wave": "wav"}
 """Other endings that files of these kinds have."""
 _KNOWN = frozenset(_BY_TYPE) | frozenset(_ALIASES)
+_MARKED = frozenset(["wav", "m4a", "mp4", "ogg", "webm", "mkv", "flac", "amr", "aiff", "au"])
+"""Kinds that their content always tells, by how it begins."""
+_RAW = {"ul": "mulaw", "al": "alaw", "l16": "s16be", "gsm": "gsm", "g722": "g722", "g729": "g729"}
+"""Telephone codecs without a header, and what ffmpeg calls them."""
+_RATES = {"ul": "8000", "al": "8000"}
+"""Samples a second where the media type does not say (RFC 3551)."""
+_COUNT = re.compile("[1-9][0-9]{0,5}")
 _BEGINNINGS = (
     (b"fLaC", "flac"),
     (b"OggS", "ogg"),
@@ -67,6 +79,28 @@ def name_for(dialog: dict[str, Any], content: bytes, accepted: frozenset[str]) -
     if ending.lower() in accepted and _ALIASES.get(ending.lower(), ending.lower()) == kind:
         return given
     return f"{(stem if ending.lower() in _KNOWN else given) or 'recording'}.{kind}"
+
+
+def is_sure(content: bytes, name: str) -> bool:
+    """Whether a recording can be of the kind that the ending of its name says."""
+    return _kind_of_content(content) is not None or _kind_of_name(name) not in _MARKED
+
+
+def raw_form(name: str, media_type: object) -> tuple[str, ...]:
+    """How ffmpeg is told to read what has no header; empty for what has one.
+
+    Rate and channels are those that the media type has as parameters (`audio/L16;rate=16000`).
+    """
+    kind = _kind_of_name(name)
+    if kind not in _RAW:
+        return ()
+    told = Message()
+    told["content-type"] = " ".join(str(media_type or "").split())
+    given = {"-ar": told.get_param("rate"), "-ac": told.get_param("channels")}
+    numbers = {option: str(each) for option, each in given.items() if _COUNT.fullmatch(str(each))}
+    if kind in _RATES:
+        numbers.setdefault("-ar", _RATES[kind])
+    return ("-f", _RAW[kind], *(word for pair in numbers.items() for word in pair))
 
 
 def _kind_of_name(name: str) -> str | None:

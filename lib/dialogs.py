@@ -110,6 +110,8 @@ def duration_of(dialog: Entry) -> float | None:
 
     0 and what is no length at all is how some writers say that they do not know.
     """
+    if isinstance(dialog.get("duration"), bool):
+        return None
     try:
         seconds = float(dialog["duration"])
     except (KeyError, TypeError, ValueError, OverflowError):

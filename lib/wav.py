@@ -4,7 +4,10 @@ import struct
 from collections.abc import Iterator
 
 _HEAD = 12
-_PCM = 1
+_PLAIN = frozenset({1, 3, 6, 7, 0xFFFE})
+"""Formats whose samples all have the same bits: PCM, float, A-law, mu-law, and the extensible."""
+_MOST_RATE = 768_000
+"""Samples a second of the fastest recorders."""
 _MOST = 2**32 - 1
 
 
@@ -60,7 +63,11 @@ def _byte_rate(header: bytes) -> int:
         return 0
     form, channels, rate, told, _, bits = struct.unpack("<HHIIHH", header)
     counted = channels * rate * bits // 8
-    return 0 if form == _PCM and counted != told else int(told)
+    if form in _PLAIN:
+        believed = counted == told and rate <= _MOST_RATE
+    else:  # compressed: how much is not told, but no codec needs more than plain samples
+        believed = told <= channels * rate * 2 and rate <= _MOST_RATE
+    return int(told) if believed else 0
 
 
 def _is_followed_by_chunks(content: bytes, position: int) -> bool:

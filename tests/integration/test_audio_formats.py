@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from pathlib import Path
 
@@ -77,6 +78,57 @@ def test_recordings_of_every_usual_format_are_read(form: tuple[str, ...], tmp_pa
     [(name, content)] = audio.chunks(("call.bin", file.read_bytes()), ONLY_MP3)
     assert name == "call.mp3"
     assert len(content) > 16_000
+
+
+ONLY_WAV_AND_MP3 = Accepted(frozenset(["wav", "mp3"]))
+
+
+def uploaded(content: bytes, **told: str) -> audio.Part:
+    """The one part that a vendor is sent."""
+    body = base64.urlsafe_b64encode(content).decode()
+    [part] = audio.uploads({"body": body, "encoding": "base64url", **told}, ONLY_WAV_AND_MP3)
+    return part
+
+
+def seconds(part: audio.Part, folder: Path) -> float | None:
+    """How long a part is."""
+    (file := folder / "part.mp3").write_bytes(part[1])
+    return audio.Source(file).duration()
+
+
+@pytest.mark.parametrize("form", ["caf", "w64", "mpegts", "flv", "avi"])
+@pytest.mark.parametrize("media_type", ["application/octet-stream", "audio/wav", "audio/x-odd"])
+def test_what_is_no_wav_is_not_sent_as_one(form: str, media_type: str, tmp_path: Path) -> None:
+    """Neither a kind that nothing tells, nor one that only says that it is a WAV."""
+    made(file := tmp_path / "call", "-f", form, "-ar", "44100")
+    name, content = uploaded(file.read_bytes(), mediatype=media_type, filename="call")
+    assert (name, content[:3]) == ("call.mp3", b"ID3")
+
+
+def test_what_ffmpeg_cannot_read_is_left_to_the_vendor() -> None:
+    """As it is: the vendor says what is wrong with it, or knows better."""
+    assert uploaded(b"no sound", mediatype="text/plain") == ("recording.wav", b"no sound")
+
+
+@pytest.mark.parametrize(
+    ("form", "media_type"),
+    [
+        (("mulaw", "-ar", "8000"), "audio/basic"),
+        (("mulaw", "-ar", "16000"), "audio/PCMU; rate=16000"),
+        (("alaw", "-ar", "8000", "-ac", "2"), "audio/PCMA;rate=8000;channels=2"),
+        (("s16be", "-ar", "16000"), "audio/L16;rate=16000;channels=1"),
+        (("g722", "-ar", "16000"), "audio/G722"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else None,
+)
+def test_what_has_no_header_is_read_as_its_media_type_says(
+    form: tuple[str, ...], media_type: str, tmp_path: Path
+) -> None:
+    """With the rate and the channels that stand there: else it would be slow or fast speech."""
+    made(file := tmp_path / "call", "-f", *form)
+    part = uploaded(file.read_bytes(), mediatype=media_type)
+    assert part[0] == "recording.mp3"
+    assert seconds(part, tmp_path) == pytest.approx(2.0, abs=0.2)
 
 
 def test_ffmpeg_has_so_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:

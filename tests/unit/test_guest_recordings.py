@@ -63,6 +63,24 @@ def test_a_wav_whose_numbers_contradict_each_other_tells_nothing(byte_rate: int)
     assert wav_seconds(bytes(content)) is None
 
 
+@pytest.mark.parametrize("form", [3, 6, 7, 0xFFFE, 0x11, 0x31])
+@pytest.mark.parametrize("byte_rate", [0, 4_000_000, 2**32 - 1])
+def test_the_numbers_of_other_codecs_are_checked_too(form: int, byte_rate: int) -> None:
+    """Float, A-law, mu-law, extensible; ADPCM and GSM need no more bytes than plain samples."""
+    content = bytearray(wav())
+    struct.pack_into("<H", content, 20, form)
+    assert wav_seconds(bytes(content)) == SECONDS
+    struct.pack_into("<I", content, 28, byte_rate)
+    assert wav_seconds(bytes(content)) is None
+
+
+def test_a_wav_faster_than_any_recorder_tells_nothing() -> None:
+    """Though its numbers fit each other."""
+    content = bytearray(wav())
+    struct.pack_into("<II", content, 24, 4_000_000, 8_000_000)
+    assert wav_seconds(bytes(content)) is None
+
+
 @given(st.binary(max_size=200))
 def test_what_is_no_wav_tells_nothing(content: bytes) -> None:
     """And is no error, however it goes on."""
@@ -72,7 +90,7 @@ def test_what_is_no_wav_tells_nothing(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", [None, 0, -1, "0", float("nan"), float("inf"), "soon", [], 10**400]
+    "told", [None, 0, True, -1, "0", float("nan"), float("inf"), "soon", [], 10**400]
 )
 def test_a_length_of_nothing_is_unknown(told: object) -> None:
     """Some writers say 0 where they do not know."""
@@ -92,6 +110,8 @@ def test_a_length_of_nothing_is_unknown(told: object) -> None:
         ("audio/mp4; codecs=mp4a.40.2", "m4a"),
         ("audio/aac", "aac"),
         ("audio/PCMU;rate=8000", "ul"),
+        ("audio/basic", "ul"),
+        ("audio/L16;rate=16000", "l16"),
         ("application/octet-stream", "wav"),
         (None, "wav"),
         (5, "wav"),
