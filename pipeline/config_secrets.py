@@ -1,7 +1,8 @@
 """Which values that `${NAME}` has brought into the configuration are secrets.
 
-Everything is, unless the name of the variable or of the option says that it is none, or the value
-is a number or a plain word: of two mistakes, a log line with `[redacted]` in it does less harm.
+Everything is, unless the name of the variable or of the option says that it is none, or it is a
+setting of the service that is none, or the value is a number or a plain word: of two mistakes, a
+log line with `[redacted]` in it does less harm.
 """
 
 import re
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from core.redaction import names_a_secret
+from core.settings import Settings
 from pipeline.config_environment import Filled
 
 LONG_SEGMENT = 20
@@ -21,6 +23,11 @@ _OPEN = re.compile(
     r"|format|type|prefix|suffix|topic|queue|list|lists|domain|project|stage|module|enabled)$",
     re.IGNORECASE,
 )
+_SETTINGS = frozenset(
+    name.upper()
+    for name, setting in Settings.model_fields.items()
+    if "Secret" not in str(setting.annotation)
+)
 _PLAIN = re.compile(r"[a-z]+|[A-Z]+|[-+]?[\d.]+|")
 
 
@@ -31,6 +38,8 @@ def secret_values(filled: Iterable[Filled]) -> Iterator[str]:
             yield each.value
         elif "://" in each.value:
             yield from _in_url(each.value)
+        elif each.name in _SETTINGS:
+            continue
         elif not (_OPEN.search(each.name) or _OPEN.search(each.key) or _is_plain(each.value)):
             yield each.value
 

@@ -245,7 +245,6 @@ async def test_a_check_joins_nothing(scene: Scene, database_environment: dict[st
     assert [line.split()[:2] for line in wrong.stdout.splitlines()[1:]] == [
         ["settings", "ok"],
         ["actions", "ok"],
-        ["health", "ok"],
         ["postgres", "failed"],
         ["plugboard", "ok"],
     ]
