@@ -32,3 +32,7 @@ class PluginSettings(BaseModel):
     ffmpeg_memory: int = Field(
         1024 * MIB, ge=256 * MIB, description="Bytes of memory that ffmpeg may have."
     )
+    jq_seconds: float = Field(
+        10.0, gt=0, description="Seconds that the filter of links.jq_link may take for one vCon."
+    )
+    jq_memory: int = Field(512 * MIB, ge=128 * MIB, description="Bytes of memory that it may have.")

@@ -15,6 +15,8 @@ class Limits:
     fetch_host_seconds: float = 120.0
     ffmpeg_seconds: float = 300.0
     ffmpeg_memory: int = 1024 * MIB
+    jq_seconds: float = 10.0
+    jq_memory: int = 512 * MIB
 
 
 _limits = Limits()

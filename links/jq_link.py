@@ -4,7 +4,8 @@ Reads the vCon, writes nothing. The filter matches when its first output is true
 number, list or object that is not empty or zero. Ended is ended: other vCons are in no storage and
 in no egress list, and their runs are `halted`. A vCon that is not there ends the run, too. Raises
 `ValueError` when the filter fails on a vCon, which vcon-server takes for no match; one that is no
-filter at all is told at the start.
+filter at all is told at the start. A filter has `JQ_SECONDS` for a vCon, and `JQ_MEMORY` in a
+process of its own; one that needs more raises `RuntimeError`.
 """
 
 import re
@@ -15,6 +16,7 @@ from typing import Any
 import jq
 from pydantic import Field, field_validator
 
+from lib.jq_process import first_output_counts
 from lib.metrics import increment_counter
 from lib.options import GuestOptions
 from lib.vcon_redis import VconRedis
@@ -56,10 +58,10 @@ def matches(text: str, document: Mapping[str, Any]) -> bool:
 
     Raises:
         ValueError: when it fails on it.
+        JqEndedError: when it takes longer, or more memory, than it may.
     """
-    program = _program(text)
     try:
-        return bool(next(iter(program.input_value(document)), False))
+        return first_output_counts(text, document)
     except ValueError as error:
         increment_counter("conserver.link.jq.filter_errors")
         # What jq says shows parts of the vCon, between parentheses.

@@ -53,7 +53,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "openai": r"lib/openai_client\.py",
     "deepgram": r"links/deepgram_link\.py",
     "groq": r"links/groq_whisper\.py",
-    "jq": r"links/jq_link\.py",
+    "jq": r"links/jq_link\.py|lib/jq_child\.py",
     "imageio_ffmpeg": r"lib/ffmpeg\.py",
     "boto3": r"storage/s3\.py",
     "pymongo": r"storage/mongo\.py|flowlang/connections/mongodb/.*",
