@@ -9,10 +9,19 @@ import ssl
 from enum import StrEnum
 from typing import NamedTuple
 
-from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+)
 
 ABNORMAL = 1006
 """What stands for the close code when the other side sent none."""
+
+
+class RedirectRefusedError(InvalidHandshake):
+    """The answer to the handshake was a redirect to another server."""
 
 
 class LossKind(StrEnum):
@@ -53,6 +62,8 @@ def judge(error: Exception, request_line: int, limit: int) -> Loss:
     """
     if isinstance(error, ConnectionClosed):
         return closed(error.rcvd.code if error.rcvd else None)
+    if isinstance(error, RedirectRefusedError):
+        return Loss(LossKind.ANSWERED, _REDIRECTED)
     if isinstance(error, InvalidStatus):
         return _answered(error.response.status_code, request_line)
     if isinstance(error, InvalidMessage):
@@ -65,6 +76,10 @@ def judge(error: Exception, request_line: int, limit: int) -> Loss:
 _UNTRUSTED = (
     "the Plugboard's certificate is not trusted: {}; for a private CA set SSL_CERT_FILE to the "
     "file with its certificate"
+)
+_REDIRECTED = (
+    "the Plugboard redirects to another host or port, which is not given the token; is "
+    "WEBSOCKET_URL right?"
 )
 _TOO_LONG = (
     "the handshake's request line has {} bytes, and that is too long for the Plugboard or a proxy "

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from core.alarm import Alarm
@@ -17,7 +16,7 @@ from core.channel_effects import Effect, Effects, HeartbeatMissed
 from core.connection_loss import Loss, closed, judge
 from core.handshake import request_line_bytes
 from core.outbound import Outbox
-from core.plugboard_transport import TextConnection
+from core.plugboard_transport import ConnectToOneHost, TextConnection
 
 CLOSE_TIMEOUT = 2.0
 """Seconds the Plugboard gets to close the socket."""
@@ -64,7 +63,7 @@ class Conversation:
         `wss://` trusts what OpenSSL does, and the authorities in the file SSL_CERT_FILE.
         """
         try:
-            async with connect(
+            async with ConnectToOneHost(
                 url,
                 compression=None,
                 max_size=self._limits.frame_bytes,
@@ -148,7 +147,7 @@ def _now() -> float:
 async def knock(url: str, limits: Limits) -> Loss | None:
     """Connect and hang up, without joining: None if that worked, else why it did not."""
     try:
-        async with connect(url, compression=None, close_timeout=CLOSE_TIMEOUT):
+        async with ConnectToOneHost(url, compression=None, close_timeout=CLOSE_TIMEOUT):
             return None
     except (OSError, WebSocketException) as error:
         return judge(error, request_line_bytes(url), limits.request_line)

@@ -4,16 +4,38 @@ import sys
 from collections.abc import AsyncIterable, Callable, Sequence
 from typing import Any, override
 
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import Event, State
+from websockets.uri import WebSocketURI, parse_uri
 
+from core.connection_loss import RedirectRefusedError
 from core.websocket_frames import LONGEST_HEADER, frame_size, masked_texts, whole_texts
 
 type Hear = Callable[[list[bytes]], None]
 type Translate = Callable[[str | bytes], str]
 
 _END_OF_HEAD = b"\r\n\r\n"
+
+
+class ConnectToOneHost(connect):
+    """The driver's `connect`, which follows a redirect to its own host only.
+
+    The handshake's URL holds the token: another host, or another port, must not get it.
+    """
+
+    @override
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        target = super().process_redirect(exc)
+        if isinstance(target, str) and not _is_same_place(self.ws_uri, parse_uri(target)):
+            return RedirectRefusedError("redirected to another host")
+        return target
+
+
+def _is_same_place(old: WebSocketURI, new: WebSocketURI) -> bool:
+    """Whether it is the same server, or the same host with TLS instead of none."""
+    has_become_secure = new.secure and not old.secure and (old.port, new.port) == (80, 443)
+    return old.host == new.host and (old.port == new.port or has_become_secure)
 
 
 class TextConnection(ClientConnection):
