@@ -29,7 +29,7 @@ from core.settings import Settings, environment, load_settings
 from core.settings_misspelt import misspelt
 from lib.host import receive_guests
 from pipeline import config_file
-from pipeline.assembly import config_path, installer, redis_connection
+from pipeline.assembly import config_path, installer, lenience, redis_connection
 from pipeline.config import PipelineConfig
 from pipeline.configuration import keep_secrets, prepared
 from pipeline.connection import CommandRefused
@@ -144,9 +144,8 @@ class _File:
         self.config: PipelineConfig | None = None
 
     async def read(self) -> list[str]:
-        strict = self._settings.config_strict
         try:
-            self.config = config_file.read(self._path, environment(), strict=strict)
+            self.config = config_file.read(self._path, environment(), **lenience(self._settings))
         except ConfigurationError as error:
             raise ConfigurationError([self._placed(each) for each in error.problems]) from None
         keep_secrets(self.config)

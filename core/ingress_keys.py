@@ -15,8 +15,10 @@ from sqlalchemy.orm import Session
 from core.database import Database
 from core.errors import ConflictError, InvalidError, UnknownNameError
 from core.tables import AuditRecord, IngressKeyRecord
-from schemas.ingress_key import Author, IngressKey, KnownKey, NewKey
+from schemas.ingress_key import Author, ConfiguredKey, IngressKey, KnownKey, NewKey
 
+_AS_EVER = ConfiguredKey()
+_NO_DETAILS: Mapping[str, ConfiguredKey] = {}
 CONFIGURATION = Author(actor="config.yml")
 _SYNC_LOCK = 0x70635F6B657973
 
@@ -110,18 +112,23 @@ class IngressKeys:
             session.add(_event("RevokeIngressKey", author, row))
         return _shown(row)
 
-    def sync(self, configured: Mapping[str, Sequence[str]]) -> None:
+    def sync(
+        self,
+        configured: Mapping[str, Sequence[str]],
+        details: Mapping[str, ConfiguredKey] = _NO_DETAILS,
+    ) -> None:
         """Let the keys of config.yml, given as hashes by list, be those of source `config`.
 
-        Those that are gone from the file are revoked, those that are back work again. One that was
-        revoked or rotated by an action stays as the action left it.
+        `details` are labels and limits by hash, of the keys that have some. Keys that are gone from
+        the file are revoked, those that are back work again. One that was revoked or rotated by an
+        action stays as the action left it.
         """
         wanted = {each: name for name, hashes in configured.items() for each in hashes}
         with self._database.transaction() as session:
             session.execute(select(func.pg_advisory_xact_lock(_SYNC_LOCK)))
             known = {row.secret_sha256: row for row in session.scalars(_relevant(wanted))}
             for each, name in wanted.items():
-                _take_in(session, known.get(each), each, name)
+                _take_in(session, known.get(each), each, name, details.get(each, _AS_EVER))
             for each, row in known.items():
                 if each not in wanted and row.revoked_at is None:
                     row.revoked_at = _now(session)
@@ -135,17 +142,27 @@ def _relevant(wanted: Iterable[str]) -> Any:
     return select(_Key).where(or_(_Key.source == "config", _Key.secret_sha256.in_(list(wanted))))
 
 
-def _take_in(session: Session, row: IngressKeyRecord | None, sha: str, name: str) -> None:
+def _take_in(
+    session: Session, row: IngressKeyRecord | None, sha: str, name: str, told: ConfiguredKey
+) -> None:
     """One key that stands in config.yml."""
     if row is None:
         fresh = {**_fresh(sha, _now(session), lineage=uuid4()), "source": "config"}
-        row = _Key(ingress_list=name, label="config.yml", **fresh)
+        row = _Key(ingress_list=name, **told.model_dump(), **fresh)
         session.add(row)
+    elif row.source == "config" and told != _told_of(row):
+        for field, value in told.model_dump().items():
+            setattr(row, field, value)
+        row.ingress_list, row.revoked_at = name, None
     elif row.source == "config" and (row.revoked_at or row.ingress_list != name):
         row.ingress_list, row.revoked_at = name, None
     else:
         return
     session.add(_event("CreateIngressKey", CONFIGURATION, row))
+
+
+def _told_of(row: IngressKeyRecord) -> ConfiguredKey:
+    return ConfiguredKey.model_validate(row, from_attributes=True)
 
 
 def _fresh(secret_sha256: str, now: datetime, *, lineage: UUID) -> dict[str, Any]:

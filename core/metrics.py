@@ -134,6 +134,7 @@ VCONS_RECEIVED = Tally(
 )
 for _collector in (RUNS, LINKS, STORAGES, VCONS_RECEIVED):
     REGISTRY.register(_collector)
+FAILED_KEYS = _counter("failed_keys", "Requests with a wrong ingress key.", "outcome")
 VCONS_IN_FLIGHT = _gauge("vcons_in_flight", "vCons that a run works on, on any replica.")
 GUESTS = GuestMetrics()
 REGISTRY.register(GUESTS)

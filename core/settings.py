@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
+from core.settings_keys import KeySettings
 from core.settings_limits import LimitSettings
 from core.settings_plugins import PluginSettings
 from core.settings_retention import RetentionSettings
@@ -89,6 +90,7 @@ class Settings(
     WorkerSettings,
     PluginSettings,
     LimitSettings,
+    KeySettings,
 ):
     """Everything the service can be told from outside."""
 
@@ -200,7 +202,6 @@ class Settings(
     lease_seconds: float = Field(
         9.0, gt=0, description="Seconds without a sign of life until a worker counts as dead."
     )
-    require_ingress_key: bool = Field(False, description="IngestVcon asks for an ingress key too.")
     allow_private_urls: bool = Field(
         False, description="Guests may fetch URLs inside vCons from private addresses, too."
     )

@@ -21,6 +21,11 @@ def config_path(settings: Settings) -> Path:
     return settings.conserver_config_file
 
 
+def lenience(settings: Settings) -> dict[str, bool]:
+    """What a configuration is forgiven, as `config_file.read` takes it."""
+    return {"strict": settings.config_strict, "weak_keys": settings.allow_weak_keys}
+
+
 def installer(settings: Settings) -> Installer:
     """What installs missing modules, if it may."""
     return Installer(

@@ -38,18 +38,19 @@ def parse(
     written: Written = _AS_IT_IS,
     *,
     strict: bool = False,
+    weak_keys: bool = False,
 ) -> PipelineConfig:
     """What a configuration document means, with `${NAME}` filled from `environ`.
 
     `written`: what stands in the file where YAML turned it into something else. `strict`: an
-    unknown key is an error.
+    unknown key is an error. `weak_keys`: ingress keys may be short.
 
     Raises:
         ConfigurationError: with every problem found, each beginning with its path.
     """
     environment, findings = Environment(environ), Findings(written=written, strict=strict)
     root = Section(_filled(document, environment), (), findings)
-    config = _read(root, environment)
+    config = _read(root, environment, weak_keys=weak_keys)
     used = _used(config)
     _report_unknown_connections(config, findings)
     _report_missing(environment.missing, used, findings)
@@ -78,7 +79,7 @@ def _filled_section(key: str, section: object, environment: Environment) -> obje
     return environment.fill(section, (key,))
 
 
-def _read(root: Section, environment: Environment) -> PipelineConfig:
+def _read(root: Section, environment: Environment, *, weak_keys: bool) -> PipelineConfig:
     connections = read_connections(root.section(CONNECTIONS), environment.variables)
     lent = lendable(connections, environment.variables)
     registry = Registry(
@@ -86,13 +87,17 @@ def _read(root: Section, environment: Environment) -> PipelineConfig:
         storages=read_storages(root.section("storages"), environment.missing, lent),
         tracers=read_tracers(root.section("tracers"), lent),
     )
+    chains = read_chains(root.section("chains"), registry)
+    imports = read_imports(root.section("imports"))
+    auth = read_ingress_auth(root.section("ingress_auth"), weak_keys=weak_keys)
     return PipelineConfig(
-        chains=read_chains(root.section("chains"), registry),
+        chains=chains,
         links=registry.links,
         storages=registry.storages,
         tracers=registry.tracers,
-        imports=read_imports(root.section("imports")),
-        ingress_auth=read_ingress_auth(root.section("ingress_auth")),
+        imports=imports,
+        ingress_auth=auth.keys,
+        ingress_keys=auth.details,
         connections=connections,
         connection_plugins=read_plugin_folders(root),
         flows=read_flows(root.section("flows")),

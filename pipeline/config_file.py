@@ -11,10 +11,16 @@ from pipeline.config import PipelineConfig, parse
 from pipeline.config_written import Written, turned
 
 
-def read(path: str | Path, environ: Mapping[str, str], *, strict: bool = False) -> PipelineConfig:
+def read(
+    path: str | Path,
+    environ: Mapping[str, str],
+    *,
+    strict: bool = False,
+    weak_keys: bool = False,
+) -> PipelineConfig:
     """The pipeline's configuration out of a YAML file, with `${NAME}` filled from `environ`.
 
-    `strict`: an unknown key is an error.
+    `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
 
     Raises:
         ConfigurationError: with every problem found: of the file, else of what it says.
@@ -25,7 +31,7 @@ def read(path: str | Path, environ: Mapping[str, str], *, strict: bool = False) 
             f"{path} is empty; it needs a mapping with links, storages and chains."
             " Without a pipeline, leave CONSERVER_CONFIG_FILE unset"
         )
-    return parse(document, environ, written, strict=strict)
+    return parse(document, environ, written, strict=strict, weak_keys=weak_keys)
 
 
 def _content(path: str | Path) -> bytes:

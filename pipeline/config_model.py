@@ -10,6 +10,7 @@ from pipeline.config_connections import ConnectionSpec, FlowsSpec
 from pipeline.config_environment import Filled
 from pipeline.config_hash import canonical, slow_digest
 from pipeline.config_written import Written
+from schemas.ingress_key import ConfiguredKey
 
 LINK_RETRIES = 0
 """A link is repeated only when asked: nobody promised that running it twice is harmless."""
@@ -129,6 +130,8 @@ class PipelineConfig:
     tracers: Mapping[str, GuestSpec] = field(default_factory=dict)
     imports: Mapping[str, GuestSpec] = field(default_factory=dict)
     ingress_auth: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    ingress_keys: Mapping[str, ConfiguredKey] = field(default_factory=dict, repr=False)
+    """Label and limits, by key, of the keys that have some."""
     connections: Mapping[str, ConnectionSpec] = field(default_factory=dict)
     connection_plugins: tuple[str, ...] = ()
     flows: FlowsSpec = field(default_factory=FlowsSpec)

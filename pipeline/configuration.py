@@ -58,15 +58,17 @@ def load(
     environ: Mapping[str, str],
     installer: Installer = modules.NOTHING,
     strict: bool = False,
+    weak_keys: bool = False,
 ) -> Configuration:
     """Read a file and load its guests; blocks for as long as imports and installations do.
 
-    `strict`: an unknown key is an error.
+    `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
 
     Raises:
         ConfigurationError: with every problem of the file and its guests.
     """
-    return prepared(config_file.read(path, environ, strict=strict), environ, installer)
+    config = config_file.read(path, environ, strict=strict, weak_keys=weak_keys)
+    return prepared(config, environ, installer)
 
 
 def prepared(
@@ -144,8 +146,13 @@ class Snapshot:
         installer: Installer = modules.NOTHING,
         *,
         strict: bool = False,
+        weak_keys: bool = False,
     ) -> None:
-        """Nothing is read or copied before `load`. `strict`: an unknown key is an error."""
+        """Nothing is read or copied before `load`.
+
+        `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
+        """
+        self._weak_keys = weak_keys
         self._original = original
         self._strict = strict
         self._installer = installer
@@ -182,7 +189,9 @@ class Snapshot:
         while True:
             self._seen = self._state()
             content = self._read()
-            loaded = load(self._original, self._environ, self._installer, self._strict)
+            loaded = load(
+                *(self._original, self._environ, self._installer, self._strict, self._weak_keys)
+            )
             if content is not None and content == self._read():  # else it was changed meanwhile
                 confirm(loaded.config, content)
                 self._take(content)

@@ -56,8 +56,13 @@ class ExternalDoor:
         records: PartnerRecords,
         redis: RedisConnection,
         briefly: BoundedCalls,
+        requests_per_minute: int = 0,
     ) -> None:
-        """`records` are called `briefly`; `usage` is what was not yet written down there."""
+        """`records` are called `briefly`; `usage` is what was not yet written down there.
+
+        `requests_per_minute` is the limit of keys that have none of their own; 0 for none.
+        """
+        self._requests_per_minute = requests_per_minute
         self._configuration = configuration
         self._max_vcon_bytes = max_vcon_bytes
         self._intake = intake
@@ -101,16 +106,13 @@ class ExternalDoor:
             raise
 
     async def _within_limit(self, key: IngressKey) -> None:
-        if key.requests_per_minute is None:
+        most = key.requests_per_minute or self._requests_per_minute
+        if not most:
             return
-        wait = await self._redis.script(
-            "rate", str(key.lineage), key.requests_per_minute, WINDOW_MS
-        )
+        wait = await self._redis.script("rate", str(key.lineage), most, WINDOW_MS)
         if wait:
             seconds = math.ceil(wait / 1000)
-            raise RateLimitedError(
-                f"{key.requests_per_minute} requests a minute are let in; try again in {seconds} s"
-            )
+            raise RateLimitedError(f"{most} requests a minute are let in; try again in {seconds} s")
 
     def _entry(self, vcon: object, key: IngressKey) -> Entry:
         chain = self._configuration.config.chain_reading(key.ingress_list)

@@ -15,6 +15,7 @@ from pipeline.assembly import (
     build_queues,
     config_path,
     installer,
+    lenience,
     postgres_calls,
     redis_connection,
 )
@@ -37,7 +38,7 @@ from pipeline.keeper import Keeper
 from pipeline.lists import claimed_lists, lists_of
 from pipeline.operations import PipelineOperations
 from pipeline.outbox import RunOutbox
-from pipeline.partners import OWNERS_SECONDS, USAGE_SECONDS, Partners
+from pipeline.partners import OWNERS_SECONDS, USAGE_SECONDS, KeyLimits, Partners
 from pipeline.redis_identity import RedisIdentity
 from pipeline.redis_watch import LOOK_SECONDS, RedisWatch
 from pipeline.replayer import StorageReplayer
@@ -80,8 +81,7 @@ class PipelineFront:
         """
         self._settings = settings
         self.snapshot = Snapshot(
-            *(config_path(settings), environment(), installer(settings)),
-            strict=settings.config_strict,
+            config_path(settings), environment(), installer(settings), **lenience(settings)
         )
         self._configuration = self.snapshot.load()
         self._connections = service_connections.install(self._configuration.config)
@@ -98,7 +98,8 @@ class PipelineFront:
         self._unusable = UnusableKeys(self.connection, self._configuration, sorted_set)
         self._changed = changed
         self._partners = Partners(
-            self._configuration, self.connection, records, self._records_calls
+            *(self._configuration, self.connection, records, self._records_calls),
+            KeyLimits.of(settings),
         )
         self._build()
 

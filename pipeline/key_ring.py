@@ -8,12 +8,17 @@ from typing import Literal
 
 from core.errors import ForbiddenError, UnavailableError
 from core.ingress_keys import hashed
+from pipeline.failed_keys import FailedKeys
 from schemas.ingress_key import IngressKey, KnownKey
 
 FRESH = 3.0
-"""Seconds that a key is not looked up again: a revoked one works no longer than this."""
+"""Seconds that a key is not looked up again."""
 STALE = 60.0
-"""Seconds that a key still works while Postgres is away, since it was last found valid there."""
+"""Seconds that a key works since it was last found valid, while Postgres is away.
+
+As Postgres may go away in the moment after a key was revoked, this is how long a revoked key works
+at most: the one number that is promised (REVOKED_KEY_SECONDS).
+"""
 MOST = 10_000
 """Keys that are remembered at once."""
 
@@ -54,10 +59,21 @@ class KeyRefusedError(ForbiddenError):
 class KeyRing:
     """The keys that this process has seen lately."""
 
-    def __init__(self, find: FindKey, clock: Callable[[], float]) -> None:
-        """`find` looks a key up by its hash; `clock` counts seconds and never goes back."""
+    def __init__(
+        self,
+        find: FindKey,
+        clock: Callable[[], float],
+        stale: float = STALE,
+        failures: FailedKeys | None = None,
+    ) -> None:
+        """`find` looks a key up by its hash; `clock` counts seconds and never goes back.
+
+        `stale`: seconds that a revoked key works at most. `failures` limits wrong keys.
+        """
         self._find = find
         self._clock = clock
+        self._fresh, self._stale = min(FRESH, stale), stale
+        self._failures = failures or FailedKeys(0, clock)
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
 
     async def check(self, api_key: str | None, lists: Sequence[str]) -> IngressKey:
@@ -65,12 +81,16 @@ class KeyRing:
 
         Raises:
             KeyRefusedError: when it does not; each reason, an unknown list too, in the same words.
+            RateLimitedError: too many wrong keys have come for this list; not for a known key.
             UnavailableError: when Postgres is away and the key was not verified just before.
         """
-        seen = await self._known(api_key or "")
         names: Sequence[str | None] = lists or [None]
+        if hashed(api_key or "") not in self._seen:
+            self._failures.admit(names[0])
+        seen = await self._known(api_key or "")
         for name in names:
             if seen is None or verdict(seen.key, name, self._clock() - seen.at) != "valid":
+                self._failures.count(names[0])
                 raise KeyRefusedError(refusal(name), None if seen is None else seen.key)
         assert seen is not None
         return seen.key
@@ -84,13 +104,13 @@ class KeyRing:
             return None
         digest = hashed(api_key)
         seen = self._seen.get(digest)
-        if seen is not None and self._clock() - seen.at < FRESH:
+        if seen is not None and self._clock() - seen.at < self._fresh:
             return seen
         asked = self._clock()
         try:
             key = await self._find(digest)
         except UnavailableError:
-            if seen is not None and self._clock() - seen.at < STALE:
+            if seen is not None and self._clock() - seen.at < self._stale:
                 return seen
             raise UnavailableError("ingress keys cannot be verified just now; try again") from None
         found = None if key is None else _Seen(key, asked)

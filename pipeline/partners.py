@@ -5,20 +5,23 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping
+from typing import NamedTuple, Self
 
 from core.bounded_calls import BoundedCalls
 from core.errors import UnavailableError
 from core.ingress_keys import hashed
 from core.ingress_ledger import PartnerRecords
 from core.own_thread import in_own_thread
+from core.settings import Settings
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.external import ExternalDoor
+from pipeline.failed_keys import FailedKeys
 from pipeline.intake import Intake
-from pipeline.key_ring import KeyRing
+from pipeline.key_ring import STALE, KeyRing
 from pipeline.owner_outbox import OwnerOutbox
 from pipeline.partner_desk import Desk
-from schemas.ingress_key import KnownKey
+from schemas.ingress_key import ConfiguredKey, KnownKey
 
 USAGE_SECONDS = 5.0
 OWNERS_SECONDS = 0.5
@@ -37,6 +40,23 @@ def brief_calls() -> BoundedCalls:
     return BoundedCalls("partners", threads=4, waiting=64, seconds=BRIEF_SECONDS, late=1)
 
 
+class KeyLimits(NamedTuple):
+    """Bounds on keys: seconds a revoked one works, requests and wrong keys a minute; 0 for any."""
+
+    revoked_seconds: float = STALE
+    requests_per_minute: int = 0
+    failures_per_minute: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of a service."""
+        return cls(
+            settings.revoked_key_seconds,
+            settings.ingress_key_requests_per_minute,
+            settings.failed_keys_per_minute,
+        )
+
+
 class Partners:
     """`ring` verifies keys, `door` takes vCons in, `desk` is for administrators.
 
@@ -49,12 +69,15 @@ class Partners:
         redis: RedisConnection,
         records: PartnerRecords,
         calls: BoundedCalls,
+        limits: KeyLimits = KeyLimits(),  # noqa: B008 -- it is immutable
     ) -> None:
         """Connects to nothing. `calls` carries the administrators' calls to Postgres."""
+        self._limits = limits
         self._configuration = configuration
         self._redis = redis
         self.records = records
-        self.ring = KeyRing(self._find, time.monotonic)
+        failures = FailedKeys(limits.failures_per_minute, time.monotonic)
+        self.ring = KeyRing(self._find, time.monotonic, limits.revoked_seconds, failures)
         self.desk = Desk(configuration, records, self.ring, calls)
         self.owners = OwnerOutbox(redis, records.owners.confirm)
         self._briefly = brief_calls()
@@ -65,7 +88,10 @@ class Partners:
     def open_door(self, max_vcon_bytes: int, intake: Intake) -> ExternalDoor:
         """The door for partners."""
         parts = (self._configuration, max_vcon_bytes, intake)
-        self.door = ExternalDoor(*parts, self.ring, self.records, self._redis, self._briefly)
+        self.door = ExternalDoor(
+            *(*parts, self.ring, self.records, self._redis, self._briefly),
+            self._limits.requests_per_minute,
+        )
         return self.door
 
     def close(self) -> None:
@@ -103,6 +129,11 @@ class Partners:
         auth = self._configuration.config.ingress_auth
         return {name: [hashed(key) for key in keys] for name, keys in auth.items()}
 
+    def _details(self) -> dict[str, ConfiguredKey]:
+        """Label and limits of the configuration's keys, by their hashes."""
+        told = self._configuration.config.ingress_keys
+        return {hashed(key): each for key, each in told.items()}
+
     async def _find(self, digest: str) -> KnownKey | None:
         """Look a key up once those of the configuration are there: none is called wrong before."""
         with contextlib.suppress(TimeoutError):
@@ -114,7 +145,7 @@ class Partners:
 
     async def _synced(self) -> bool:
         try:
-            await in_own_thread(self.records.keys.sync, self._configured())
+            await in_own_thread(self.records.keys.sync, self._configured(), self._details())
         except UnavailableError as error:
             log.debug("ingress keys wait for Postgres", extra={"cause": str(error)})
             return False

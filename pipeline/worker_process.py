@@ -9,7 +9,7 @@ from core.own_thread import in_own_thread
 from core.settings import Settings, environment
 from pipeline import configuration as configurations
 from pipeline import elsewhere, service_connections
-from pipeline.assembly import build_queues, config_path, installer, redis_connection
+from pipeline.assembly import build_queues, config_path, installer, lenience, redis_connection
 from pipeline.blockage import Blockage, LoopLimits, note_failure
 from pipeline.calls import GuestCalls
 from pipeline.configuration import Configuration
@@ -59,7 +59,7 @@ class WorkerProcess:
         """
         self._path = config_path(settings)
         self._installer = installer(settings)
-        self._strict = settings.config_strict
+        self._lenience = lenience(settings)
         self._configuration = self._load()
         self._connections = service_connections.install(self._configuration.config)
         self._reloading = asyncio.Lock()
@@ -95,7 +95,7 @@ class WorkerProcess:
         return GuestCalls(threads, self._connection, *bounds)
 
     def _load(self) -> Configuration:
-        return configurations.load(self._path, environment(), self._installer, self._strict)
+        return configurations.load(self._path, environment(), self._installer, **self._lenience)
 
     async def run(self) -> None:
         """Work until stopped; waits for Redis when it is away.

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 
 class IngressKey(BaseModel):
@@ -31,6 +31,20 @@ class KnownKey(IngressKey):
     """A key as it was looked up; `expires_in`: seconds from then on, by Postgres' clock."""
 
     expires_in: float | None = None
+
+
+SHORTEST_KEY = 16
+"""Characters of the shortest key that a configuration may have, unless weak keys are allowed."""
+
+
+class ConfiguredKey(BaseModel):
+    """What config.yml says of one of its keys, besides the list that it opens."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str = "config.yml"
+    requests_per_minute: int | None = None
+    max_vcon_bytes: int | None = None
 
 
 class NewKey(BaseModel):

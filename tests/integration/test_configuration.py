@@ -187,16 +187,16 @@ async def test_a_file_that_is_gone(watched: Watched, said: Said) -> None:
     assert await watched.changed() == ("in", "second")
 
 
-AUTH = "ingress_auth: {in: [first-key, second-key]}\n"
+AUTH = "ingress_auth: {in: [first-partner-key, second-partner-key]}\n"
 HALVES = {
     "every chain": ("links: {}\n" + AUTH, "chains: every chain is gone"),
     "every key": (GOOD + "ingress_auth: {}\n", "ingress_auth.in: every key it had is gone"),
     "other keys": (
-        GOOD + "ingress_auth: {in: [new-key]}\n",
+        GOOD + "ingress_auth: {in: [new-partner-key-1]}\n",
         "ingress_auth.in: every key it had is gone",
     ),
     "half a key": (
-        GOOD + "ingress_auth:\n  in:\n  - first-key\n  - second-",
+        GOOD + "ingress_auth:\n  in:\n  - first-partner-key\n  - second-partner-k",
         "ingress_auth.in: a key is the beginning of one that is gone",
     ),
 }
@@ -239,7 +239,10 @@ async def test_half_a_file_takes_nothing_away(
     watched.write(half)
     assert await warned.next() == ("configuration change held back", lost)
     assert watched.snapshot.path.read_text() == GOOD + AUTH
-    assert set(watched.configuration.config.ingress_auth["in"]) == {"first-key", "second-key"}
+    assert set(watched.configuration.config.ingress_auth["in"]) == {
+        "first-partner-key",
+        "second-partner-key",
+    }
     watched.write(OTHER + AUTH)
     assert await watched.changed() == ("in", "second")
 

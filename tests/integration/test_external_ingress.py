@@ -14,7 +14,10 @@ from core.ingress_keys import hashed
 from pipeline import partners
 from pipeline.config import PipelineConfig
 from pipeline.configuration import Configuration
+from pipeline.intake import Intake
 from pipeline.modules import Guests
+from pipeline.partners import KeyLimits
+from schemas.ingress_key import ConfiguredKey
 from tests.integration.partner_scene import ADMIN, MOST, Street
 from tests.integration.pipeline_fixtures import a_vcon
 
@@ -124,6 +127,31 @@ async def test_what_a_key_was_used_for_is_counted(street: Street):
     assert usage.bytes > 100
     await meter.write()
     assert await asyncio.to_thread(street.ledger.usage, key.id, None, None) == [usage]
+
+
+async def test_a_key_without_a_limit_has_the_services(street: Street):
+    """All keys of a lineage share it; one with a limit of its own has that."""
+    street.partners._limits = KeyLimits(requests_per_minute=2)
+    street.partners.open_door(MOST, Intake(street.partners._redis, sorted_set="vcons", max_depth=9))
+    street.require_key(required=False)
+    street.key("secret-1")
+    street.key("secret-2", requests_per_minute=3)
+    codes = [await street.code(a_vcon(), f"secret-{n}") for n in (1, 2) for _ in range(4)]
+    assert codes == [200, 200, 429, 429, 200, 200, 200, 429]
+
+
+async def test_labels_and_limits_of_the_file_are_taken_over(street: Street):
+    """And changed with it, without a new key."""
+    auth = {"customer_data": ("file-key-1-of-acme",)}
+    for label, most in (("Acme", 1), ("Acme Inc", 2)):
+        told = {"file-key-1-of-acme": ConfiguredKey(label=label, requests_per_minute=most)}
+        chains = street.configuration.config.chains
+        config = PipelineConfig(chains=chains, ingress_auth=auth, ingress_keys=told)
+        street.configuration.adopt(Configuration(config, Guests()))
+        assert await street.partners._synced()
+        [key] = await asyncio.to_thread(street.keys.all, None)
+        assert (key.label, key.requests_per_minute) == (label, most)
+    assert [await street.code(a_vcon(), "file-key-1-of-acme") for _ in range(3)] == [200, 200, 429]
 
 
 async def test_keys_of_the_file_are_taken_over(street: Street):

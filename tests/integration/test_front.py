@@ -161,7 +161,10 @@ async def test_what_partners_leave_behind_is_pruned(
     """Each table by its own setting; keys of the configuration stay."""
     asked: list[tuple[Any, ...]] = []
     monkeypatch.setattr(IngressLedger, "prune", lambda _, *limits: asked.append(limits))
-    await asyncio.to_thread(config.write_text, f"{GOOD}ingress_auth: {{in: [key-1, key-2]}}\n")
+    await asyncio.to_thread(
+        config.write_text,
+        f"{GOOD}ingress_auth: {{in: [partner-key-number-1, partner-key-number-2]}}\n",
+    )
     days = {
         f"{kind}_retention_days": n for n, kind in enumerate(("audit", "usage", "owner", "key"))
     }
@@ -169,7 +172,7 @@ async def test_what_partners_leave_behind_is_pruned(
         await opened.until(lambda: asked)
     by_table = {"audit_events": 0, "ingress_usage": 1, "vcon_owners": 2}
     by_table |= dict.fromkeys(("ingress_keys", "tokens", "services"), 3)
-    assert asked == [(by_table, [hashed("key-1"), hashed("key-2")])]
+    assert asked == [(by_table, [hashed(f"partner-key-number-{n}") for n in (1, 2)])]
 
 
 async def test_who_brought_vcons_in_is_written_down(

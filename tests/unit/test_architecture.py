@@ -148,9 +148,15 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *("plugboard_client", "health"),
         *("readiness", "signals", "supervisor", "tables", "database", "database_errors"),
         *("migrations", "records", "record_rows", "run_history", "run_queries"),
-        *("ingress_keys", "ingress_ledger", "ingress_owners", "settings_retention"),
+        *(
+            "ingress_keys",
+            "ingress_ledger",
+            "ingress_owners",
+            "settings_retention",
+            "settings_keys",
+        ),
         *("settings_workers", "settings_plugins", "progress", "stalled_workers"),
-        *("settings_limits",),
+        *("settings_limits", "settings_keys"),
     ),
     # assembly
     ("bootstrap", "bootstrap_worker", "checkup", "commands", "command_line", "command_signals"),

@@ -163,7 +163,7 @@ def test_a_key_that_is_nearly_a_known_one_is_a_problem(
 def test_keys_for_a_list_that_is_nearly_one_that_is_read(name: str) -> None:
     """A partner's key would open nothing."""
     chains = {"main": {"ingress_lists": ["calls"]}}
-    assert problems_of({"chains": chains, "ingress_auth": {name: "partner-key"}}) == [
+    assert problems_of({"chains": chains, "ingress_auth": {name: "partner-key-12345"}}) == [
         f"ingress_auth.{name}: no chain reads this list; did you mean 'calls'?"
     ]
 
@@ -174,7 +174,7 @@ def test_lists_of_names_that_are_alike_are_free() -> None:
         "main": {"ingress_lists": ["calls1", "mail"]},
         "off": {"ingress_lists": ["mails"], "enabled": 0},
     }
-    auth = {"calls2": "one-key", "mails": "another-key"}
+    auth = {"calls2": "key-of-a-partner", "mails": "another-key-of-it"}
     assert parse({"chains": chains, "ingress_auth": auth}, {}).notes == (
         "ingress_auth.calls2: no enabled chain reads this list",
         "ingress_auth.mails: no enabled chain reads this list",
@@ -307,7 +307,7 @@ def test_secrets_are_not_in_the_text_of_a_configuration() -> None:
             },
             "storages": {"file": FILE | {"options": {"k": "s3cret"}}},
             "chains": {"main": {"links": [{"tag": {"l": "s3cret"}}], "ingress_lists": ["in"]}},
-            "ingress_auth": {"in": "s3cret"},
+            "ingress_auth": {"in": "s3cret-of-a-partner"},
         },
         {},
     )

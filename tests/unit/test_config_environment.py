@@ -79,7 +79,7 @@ def document(text: str, **changes: Any) -> dict[str, Any]:
         "storages": {"b": guest},
         "tracers": {"c": guest},
         "chains": {"main": chain},
-        "ingress_auth": {"in": [text]},
+        "ingress_auth": {"in": [f"{text}-key-of-a-partner"]},
     }
 
 

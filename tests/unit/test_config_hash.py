@@ -18,7 +18,7 @@ DOCUMENT: dict[str, Any] = {
     "storages": {"file": {"module": "storage.file"}, "other": {"module": "storage.other"}},
     "tracers": {"trace": {"module": "tracers.trace"}},
     "chains": {"main": {"links": ["tag"], "storages": ["file"], "ingress_lists": ["in"]}},
-    "ingress_auth": {"in": "secret"},
+    "ingress_auth": {"in": "a-key-of-a-partner"},
 }
 
 
@@ -69,7 +69,7 @@ def test_what_affects_a_run_moves_the_hash(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"ingress_auth__in": "other"},
+        {"ingress_auth__in": "another-key-of-a-partner"},
         {"links__unused__module": "links.other"},
         {"links__tag__unknown": 1},
         {"links__tag__options": {"n": 1, "key": "${KEY}", "tags": ["a"]}},

@@ -6,6 +6,7 @@ import pytest
 
 from core.errors import ConfigurationError
 from pipeline.config import PipelineConfig, parse
+from schemas.ingress_key import ConfiguredKey
 
 SECRET = "partner-key-12345"
 CHAINS = {"main": {"ingress_lists": ["calls", "leads"]}}
@@ -25,9 +26,11 @@ def problems_of(**auth: Any) -> list[str]:
 
 def test_one_key_or_several() -> None:
     """A list has one key as a text, or several as a list."""
-    assert parsed(calls="one", leads=["two", "three"]).ingress_auth == {
-        "calls": ("one",),
-        "leads": ("two", "three"),
+    assert parsed(
+        calls="first-partner-key", leads=["second-partner-key", "third-partner-key"]
+    ).ingress_auth == {
+        "calls": ("first-partner-key",),
+        "leads": ("second-partner-key", "third-partner-key"),
     }
 
 
@@ -45,25 +48,25 @@ def test_a_key_is_a_text_with_something_in_it(key: object) -> None:
     ]
 
 
-@pytest.mark.parametrize("keys", [12345, {"key": SECRET}, True])
+@pytest.mark.parametrize("keys", [12345, True])
 def test_keys_are_a_text_or_a_list(keys: object) -> None:
     """Anything else below a list's name is an error that does not quote it."""
     assert problems_of(calls=keys) == [
-        "ingress_auth.calls: must be a key or a list of keys, each a text"
+        "ingress_auth.calls: must be a key or a list of keys, each a text or a mapping with `key`"
     ]
 
 
 def test_one_key_for_two_lists() -> None:
     """A key that two lists share is an error that gives both positions and not the key."""
-    assert problems_of(calls=["other", SECRET], leads=SECRET) == [
+    assert problems_of(calls=["other-partner-key", SECRET], leads=SECRET) == [
         "ingress_auth.leads: the same key as ingress_auth.calls[1]; give each list its own"
     ]
 
 
 def test_one_key_twice_in_a_list() -> None:
     """A key repeated in its own list is remarked and kept once."""
-    config = parsed(calls=[SECRET, "other", SECRET])
-    assert config.ingress_auth["calls"] == (SECRET, "other")
+    config = parsed(calls=[SECRET, "other-partner-key", SECRET])
+    assert config.ingress_auth["calls"] == (SECRET, "other-partner-key")
     assert config.notes == ("ingress_auth.calls[2]: the same key as ingress_auth.calls[0]",)
 
 
@@ -78,3 +81,53 @@ def test_an_empty_key_from_the_environment() -> None:
     """A variable that is set to nothing does not make a key that an empty header would match."""
     with pytest.raises(ConfigurationError, match=r"ingress_auth\.calls: a key must be"):
         parse({"chains": CHAINS, "ingress_auth": {"calls": "${KEY}"}}, {"KEY": ""})
+
+
+SHORT = "fifteen-letters"
+
+
+@pytest.mark.parametrize("keys", [SHORT, [SHORT], {"key": SHORT}, [{"key": SHORT, "label": "x"}]])
+def test_a_short_key_is_an_error_that_names_the_setting(keys: object) -> None:
+    """As in vcon-server's documents; the key is not repeated."""
+    [problem] = problems_of(calls=keys)
+    assert problem.endswith(
+        ": a key must have at least 16 characters, and this one has 15;"
+        " ALLOW_WEAK_KEYS=true allows it, for development only"
+    )
+    assert SHORT not in problem
+    weak = {"chains": CHAINS, "ingress_auth": {"calls": keys}}
+    assert parse(weak, {}, weak_keys=True).ingress_auth == {"calls": (SHORT,)}
+    assert parsed(calls=SHORT + "1").ingress_auth == {"calls": (SHORT + "1",)}
+
+
+def test_keys_with_labels_and_limits() -> None:
+    """Mappings beside texts; what a mapping leaves out is as for a text."""
+    first = {"key": SECRET, "label": "Acme", "requests_per_minute": 60, "max_vcon_bytes": 1000}
+    config = parsed(calls=[first, "other-partner-key"], leads={"key": "third-partner-key"})
+    assert config.ingress_auth == {
+        "calls": (SECRET, "other-partner-key"),
+        "leads": ("third-partner-key",),
+    }
+    assert config.ingress_keys == {
+        SECRET: ConfiguredKey(label="Acme", requests_per_minute=60, max_vcon_bytes=1000),
+        "third-partner-key": ConfiguredKey(),
+    }
+    assert SECRET not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"label": "x"}, ": a key must be a text, quoted and not empty"),
+        ({"key": 5}, ": a key must be a text, quoted and not empty"),
+        ({"key": SECRET, "requests_per_minute": 0}, ".requests_per_minute: must be a whole number"),
+        ({"key": SECRET, "requests_per_minute": "x"}, ".requests_per_minute: must be a whole"),
+        ({"key": SECRET, "label": ""}, ".label: must be a text, not empty"),
+        ({"key": SECRET, "lable": "x"}, ".lable: not a known key; did you mean 'label'?"),
+    ],
+)
+def test_what_is_wrong_with_a_mapping(given: dict[str, Any], told: str) -> None:
+    """Each mistake at its place."""
+    [problem] = problems_of(calls=[given])
+    assert problem.startswith(f"ingress_auth.calls[0]{told}")
+    assert SECRET not in problem
