@@ -17,7 +17,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-ind
 EXTRAS = deepgram elasticsearch groq jq milvus mongo mysql openai s3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test venv chaos soak fuzz new-link new-storage new-action lint types check requirements clean
+.PHONY: help demo up test venv chaos soak fuzz new-link new-storage new-action lint types check requirements sbom audit clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -88,6 +88,14 @@ requirements: ## Compile the pinned requirement files (UPGRADE=--upgrade for new
 	for extra in $(EXTRAS); do $(COMPILE) pyproject.toml --extra $$extra \
 		-c requirements-counterparts.txt -o requirements/extras/$$extra.txt \
 		$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.txt) || exit 1; done
+
+sbom: ## Write the bill of materials, sbom.cdx.json, and check it against the requirement files
+	$(BOOTSTRAP) sbom
+	@$(VENV) -m devstack.sbom $(ARGS)
+
+audit: ## Ask for known vulnerabilities of the pinned packages (needs a network)
+	$(BOOTSTRAP) audit
+	@$(VENV) -m devstack.audit $(ARGS)
 
 clean: ## Remove everything the targets made
 	@rm -rf .venv .uv .devstack .mypy_cache .ruff_cache .pytest_cache .hypothesis
