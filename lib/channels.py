@@ -16,14 +16,14 @@ type Entry = dict[str, Any]
 
 def transcript_of(results: Entry) -> Entry | None:
     """The transcript; None for an answer without one. All other results stand beside it."""
-    channels = [each for each in results.get("channels") or () if each.get("alternatives")]
-    if not channels:
+    channels = [each or {} for each in results.get("channels") or ()]
+    if not any(map(_first, channels)):
         return None
     beside = {name: value for name, value in results.items() if name != "channels"}
     if len(channels) == 1:
         return {
             **beside,
-            **channels[0]["alternatives"][0],
+            **_first(channels[0]),
             "detected_language": _language(channels),
         }
     return {**beside, **_merged(channels), "detected_language": _language(channels)}
@@ -31,9 +31,15 @@ def transcript_of(results: Entry) -> Entry | None:
 
 def confidence_of(transcript: Entry) -> float | None:
     """How sure the surest channel is; a channel in which nothing is said does not count."""
-    alternatives = [each["alternatives"][0] for each in transcript.get("channels") or ()]
-    sure = [each["confidence"] for each in alternatives or [transcript] if "confidence" in each]
-    return max(sure, default=None)
+    alternatives = [_first(each) for each in transcript.get("channels") or ()]
+    sure = [each.get("confidence") for each in alternatives or [transcript]]
+    return max((each for each in sure if each is not None), default=None)
+
+
+def _first(channel: Entry) -> Entry:
+    """What a channel says; empty for one without an alternative, which keeps its number."""
+    first: Entry = (channel.get("alternatives") or [{}])[0]
+    return first
 
 
 def _language(channels: Iterable[Entry]) -> str:
@@ -42,7 +48,7 @@ def _language(channels: Iterable[Entry]) -> str:
 
 
 def _merged(channels: list[Entry]) -> Entry:
-    spoken = [each["alternatives"][0] for each in channels]
+    spoken = [_first(each) for each in channels]
     words = _in_time((number, each.get("words")) for number, each in enumerate(spoken))
     blocks = _in_time(
         (number, (each.get("paragraphs") or {}).get("paragraphs"))

@@ -6,7 +6,7 @@ from typing import Any
 
 MOST_TRIES = 1000
 """Places in one answer at which an object may begin; an answer with more is not read further."""
-_decoder = json.JSONDecoder()
+_decoder = json.JSONDecoder(strict=False)  # models leave line breaks in texts as they are
 
 
 def objects_in(answer: str) -> Iterator[dict[str, Any]]:

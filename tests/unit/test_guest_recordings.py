@@ -212,6 +212,23 @@ def test_channels_without_times_follow_each_other() -> None:
     assert answer["transcript"] == "a b\nc"
 
 
+@pytest.mark.parametrize("empty", [{"alternatives": []}, {}, None])
+def test_a_channel_without_an_alternative_keeps_its_number(empty: dict[str, Any] | None) -> None:
+    """Those behind it are not taken for another speaker, also where only one says anything."""
+    caller, agent = channel("my order", 0.7, 1.2, 1.4), channel("hello", 0.8, 0.0)
+    answer = transcript_of({"channels": [empty, caller, agent]})
+    assert answer is not None
+    assert [(each["word"], each["channel"]) for each in answer["words"]] == [
+        ("hello", 2),
+        ("my", 1),
+        ("order", 1),
+    ]
+    assert answer["channels"] == [empty or {}, caller, agent]
+    alone = transcript_of({"channels": [empty, caller]})
+    assert alone is not None
+    assert [each["channel"] for each in alone["words"]] == [1, 1]
+
+
 def test_a_silent_channel_makes_no_answer_uncertain() -> None:
     """The surest channel decides; an answer without alternatives has none."""
     answer = transcript_of({"channels": [channel("", 0.0), channel("yes", 0.9, 1.0)]})
@@ -239,6 +256,11 @@ def test_a_silent_channel_makes_no_answer_uncertain() -> None:
 def test_json_is_read_out_of_what_a_model_says(answer: str) -> None:
     """In a fence, with words around it, and the last one where there are several."""
     assert next(objects_in(answer)) == {"applies": True}
+
+
+def test_a_line_break_in_a_text_is_read() -> None:
+    """Models write it as it is, which JSON does not allow."""
+    assert next(objects_in('{"why": "one\ntwo"}')) == {"why": "one\ntwo"}
 
 
 @pytest.mark.parametrize("answer", ["", "yes", "[1, 2]", "{", "{{{{", '{"a": }', "{" * 100_000])
