@@ -10,8 +10,10 @@ from pathlib import Path
 
 USUAL_FOLDER = Path("src/flowlang/connections")
 
-_REFERENCE = re.compile(r"\$\{env\.([^}:]+)(?::-([^}]*))?\}")
-_SHORT = re.compile(r"\$\{(?!env\.)([A-Za-z_]\w*(?::-[^}]*)?)\}")
+_DEFAULT = r"(?:[^}$]|\$(?!\{))*+"
+"""Up to the brace that closes, and over no other reference: so each text is read once."""
+_REFERENCE = re.compile(rf"\$\{{env\.([^}}:$]++)(?::-({_DEFAULT}))?\}}")
+_SHORT = re.compile(rf"\$\{{(?!env\.)([A-Za-z_]\w*+(?::-{_DEFAULT})?)\}}")
 
 
 def variable(name: str) -> str | None:

@@ -17,8 +17,8 @@ _NAME = re.compile(
     r"|(api|access|private|signing|secret|account|auth|app|application)[-_ ]?key)(?P<many>s?)$",
     re.IGNORECASE,
 )
-_USER_INFO = re.compile(r"(://)[^\s\"']{0,2000}@")
-_USER_PASSWORD = re.compile(r"://[^/?#\s:@]*:(\S+)@")
+_AFTER_SCHEME = re.compile(r"://([^\s\"']*+)")
+_AFTER_USER = re.compile(r"://[^/?#\s:@]*+:(\S++)")
 _SECRET_PARAMETER = re.compile(
     r"([?&](?:[\w.-]{0,40}(?:token|key|secret|signature|passw(?:or)?d|credential)|sig|auth|code)=)"
     r"([^&#\s\"']+)",
@@ -79,7 +79,7 @@ class Secrets:
     def text(self, text: str) -> str:
         """A message without secrets, and without users and secret parameters in any URL."""
         text = self._without(text, SHORTEST_IN_ERRORS)
-        text = _USER_INFO.sub(rf"\1{REDACTED}@", text)
+        text = _AFTER_SCHEME.sub(_without_user, text)
         return _SECRET_PARAMETER.sub(rf"\1{REDACTED}", text)
 
     def output(self, text: str) -> str:
@@ -93,9 +93,18 @@ class Secrets:
         return text
 
 
+def _without_user(found: re.Match[str]) -> str:
+    """The rest of a URL, up to white space, behind its last `@`: a password may hold others."""
+    _, at, rest = found[1].rpartition("@")
+    return f"://{REDACTED}@{rest}" if at else found[0]
+
+
 def _in_url(text: str) -> Iterator[str]:
     """The passwords in URLs, also in one that should have been quoted, and secret parameters."""
-    for password in _USER_PASSWORD.findall(text):
+    for rest in _AFTER_USER.findall(text):
+        password, _, _ = rest.rpartition("@")
+        if not password:
+            continue
         yield password
         host, *others = _DELIMITER.split(password)
         if not host.isdigit():  # a port is no secret; else drivers tell such parts as host or port

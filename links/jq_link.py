@@ -8,7 +8,6 @@ filter at all is told at the start. A filter has `JQ_SECONDS` for a vCon, and `J
 process of its own; one that needs more raises `RuntimeError`.
 """
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -65,8 +64,15 @@ def matches(text: str, document: Mapping[str, Any]) -> bool:
     except ValueError as error:
         increment_counter("conserver.link.jq.filter_errors")
         # What jq says shows parts of the vCon, between parentheses.
-        reason = re.sub(r" ?\(.*\)", "", str(error), flags=re.DOTALL)
+        reason = _without_parentheses(str(error))
         raise ValueError(f"the filter fails on this vCon: {reason[:100]}") from None
+
+
+def _without_parentheses(text: str) -> str:
+    """Without what stands from the first one that opens to the last one that closes."""
+    before, _, inside = text.partition("(")
+    _, closing, after = inside.rpartition(")")
+    return f"{before.removesuffix(' ')}{after}" if closing else text
 
 
 @cache

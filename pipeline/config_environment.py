@@ -16,7 +16,8 @@ _VARIABLE = re.compile(
     r"""
       \$\$\{                                  # escaped
     | (?P<later> \$\{ (?:vcon|result|link) (?=[.\[]) )  # filled with each vCon, by its link
-    | \$\{ (?:env\.)? (?P<name> [A-Za-z_][A-Za-z0-9_]* ) (?: :- (?P<default> [^}]* ) )? \}
+    | \$\{ (?:env\.)? (?P<name> [A-Za-z_][A-Za-z0-9_]* )
+      (?: :- (?P<default> (?:[^}$]|\$(?!\{))*+ ) )? \}
     | (?P<stray> \$\{ )                       # opens something that is no variable
     """,
     re.VERBOSE,

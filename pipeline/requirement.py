@@ -20,7 +20,7 @@ OURS = (*ROOMS, "lib", "core", "pipeline", "actions", "events", "schemas", "flow
 """Packages of the service: nothing on an index is called for by a name in one of them."""
 
 _URL = re.compile(r"(?:git\+(?:https?|ssh|file)|https?|file)://\S+")
-_REVISION = re.compile(r"@([^@#]+)(?:#.*)?$")
+_REVISION = re.compile(r"@([^@#\s]++)(?:#\S*+)?$")
 _WEB = ("git+https", "git+http")
 _PRE = "--pre"
 _COMMIT = re.compile(r"[0-9a-fA-F]{40}|[0-9a-f]{64}")
