@@ -85,7 +85,7 @@ class Service:
         actions = offered_actions(settings)
         metrics.REQUESTS.offer(actions)
         keep_names(name for action in actions.values() for name in action.secret_names())
-        self._desk = RequestDesk(at_once=settings.max_concurrency, waiting=settings.max_queue)
+        self._desk = _desk(settings)
         self._client = self._build_client(actions)
         self._readiness = Readiness(
             joined=lambda: self._client.joined,
@@ -164,7 +164,7 @@ class Service:
             records=self._records,
             pipeline=self._pipeline.service if self._pipeline else None,
             relay=self._pipeline.answers if self._pipeline else None,
-            limits=Limits(settings.request_line_limit, settings.max_frame_bytes),
+            limits=_limits(settings),
             request_limits=RequestLimits(settings.action_timeout, settings.max_vcon_bytes),
         )
 
@@ -239,6 +239,18 @@ class Service:
         await in_own_thread(self._telemetry.close)
         self._page.close()
         await in_own_thread(database.close)
+
+
+def _desk(settings: Settings) -> RequestDesk:
+    return RequestDesk(
+        at_once=settings.max_concurrency,
+        waiting=settings.max_queue,
+        most_bytes=settings.max_request_memory,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.request_line_limit, settings.max_frame_bytes, settings.max_unread_bytes)
 
 
 async def _first_to_end(main: list[asyncio.Task[None]], beside: list[asyncio.Task[None]]) -> None:

@@ -5,6 +5,7 @@ writes as make sense. Nothing here waits for an action.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from core.connection_loss import Loss, closed, judge
 from core.handshake import request_line_bytes
 from core.outbound import Outbox
 from core.plugboard_transport import ConnectToOneHost, TextConnection
+
+log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 2.0
 """Seconds the Plugboard gets to close the socket."""
@@ -31,13 +34,15 @@ class Limits(NamedTuple):
     """What the Plugboard reads of the handshake's first line."""
     frame_bytes: int = 16 * 1024 * 1024
     """The largest message read."""
+    unread_bytes: int = 64 * 1024 * 1024
+    """Answers that the Plugboard does not read; beyond, the connection is made anew."""
 
 
 class Conversation:
     """Carries out what the channel decides.
 
-    `websocket` is the open connection, if there is one; `heard_bytes` the length of the message
-    that is being dealt with.
+    `websocket` is the open connection, if there is one; `heard` the message that is being dealt
+    with.
     """
 
     def __init__(
@@ -49,7 +54,7 @@ class Conversation:
     ) -> None:
         """`handle` is given everything that the channel reports."""
         self.websocket: TextConnection | None = None
-        self.heard_bytes = 0
+        self.heard: bytes = b""
         self._channel = channel
         self._outbox = outbox
         self._handle = handle
@@ -94,12 +99,13 @@ class Conversation:
         now = _now()
         self._flush_is_near = True
         for number, text in enumerate(texts, 1):
-            self.heard_bytes = len(text)
+            self.heard = text
             for effect in self._channel.received(text, now):
                 self._handle(effect)
             if number % HEARD_AT_ONCE == 0:
                 self._flush()
                 self._flush_is_near = True
+        self.heard = b""
         self._after(())
 
     def wake(self) -> None:
@@ -111,12 +117,21 @@ class Conversation:
     def _flush(self) -> None:
         self._flush_is_near = False
         websocket = self.websocket
-        if websocket is None or not websocket.may_write():
+        if websocket is None:
+            return
+        if not websocket.may_write():
+            self._give_up_on_a_peer_that_does_not_read(websocket)
             return
         if texts := self._outbox.drain():
             websocket.write_texts(texts)
         if not websocket.paused:
             self._outbox.written()
+
+    def _give_up_on_a_peer_that_does_not_read(self, websocket: TextConnection) -> None:
+        unread = self._outbox.pushed_bytes
+        if unread > self._limits.unread_bytes and not websocket.transport.is_closing():
+            log.warning("answers are not read, connection given up", extra={"count": unread})
+            websocket.transport.abort()
 
     def leave(self) -> None:
         """Leave the topic; the channel reports `Left` when that is done."""

@@ -13,6 +13,8 @@ import orjson
 from core import metrics
 from core.channel import Channel
 
+MOST_BYTES = 64 * 1024 * 1024
+"""Of answers that wait to be sent."""
 WORTH_SENDING = 30.0
 """Seconds after which the Plugboard has forgotten a request."""
 
@@ -28,6 +30,8 @@ class Answer(NamedTuple):
     payload: Any
     received_at: float
     instead: Any = None
+    size: int = 0
+    """Bytes of its payload, as far as they count."""
 
     def for_peers(self) -> "Answer":
         """The answer as it may go to another process."""
@@ -49,7 +53,7 @@ class Answer(NamedTuple):
         try:
             ref, age = orjson.loads(head)
             if isinstance(orjson.loads(payload), dict) and isinstance(ref, str):
-                return cls(ref, orjson.Fragment(payload), now - float(age))
+                return cls(ref, orjson.Fragment(payload), now - float(age), size=len(payload))
         except (ValueError, TypeError):
             pass
         return None
@@ -58,19 +62,30 @@ class Answer(NamedTuple):
 class UnsentAnswers:
     """Keeps answers that were finished while there was no channel to send them on."""
 
-    def __init__(self) -> None:
-        """Empty; `dropped` counts the answers that came too late."""
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        """Empty; `dropped` counts the answers that came too late, or were too many to keep."""
         self._answers: deque[Answer] = deque()
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self.dropped = 0
 
     def keep(self, *answers: Answer) -> None:
-        """Send them after the next join."""
+        """Send them after the next join; of more than `most_bytes` the oldest are dropped."""
         self._answers.extend(answers)
+        self._bytes += sum(answer.size for answer in answers)
+        while self._bytes > self._most_bytes and len(self._answers) > 1:
+            self._drop(self._answers.popleft())
+
+    def _drop(self, answer: Answer) -> None:
+        self._bytes -= answer.size
+        self.dropped += 1
+        metrics.LATE_ANSWERS.inc()
 
     def take(self) -> list[Answer]:
         """All of them, to be kept elsewhere."""
         answers = list(self._answers)
         self._answers.clear()
+        self._bytes = 0
         return answers
 
     def worth_sending(self, now: float) -> Iterator[Answer]:
@@ -78,18 +93,19 @@ class UnsentAnswers:
         while self._answers:
             answer = self._answers.popleft()
             if answer.worth_sending(now):
+                self._bytes -= answer.size
                 yield answer
             else:
-                self.dropped += 1
-                metrics.LATE_ANSWERS.inc()
+                self._drop(answer)
 
 
 class Outbox:
     """Pushes answers into the channel, and keeps those that did not get through it."""
 
-    def __init__(self, channel: Channel) -> None:
-        """`unsent` holds what waits for the next join."""
-        self.unsent = UnsentAnswers()
+    def __init__(self, channel: Channel, most_bytes: int = MOST_BYTES) -> None:
+        """`unsent` holds what waits for the next join, up to `most_bytes`."""
+        self.unsent = UnsentAnswers(most_bytes)
+        self.pushed_bytes = 0
         self._channel = channel
         self._pushed: list[Answer] = []
         self._in_doubt: list[Answer] = []
@@ -99,6 +115,7 @@ class Outbox:
         """Push it, or keep it until the channel is joined again."""
         if self._channel.push("response", answer.payload, answer.ref):
             self._pushed.append(answer)
+            self.pushed_bytes += answer.size
         else:
             self._keep(answer)
 
@@ -122,7 +139,7 @@ class Outbox:
     def drain(self) -> list[bytes]:
         """The texts to write now. The answers among them are in doubt until `written` is called."""
         self._in_doubt += self._pushed
-        self._pushed = []
+        self._pushed, self.pushed_bytes = [], 0
         return self._channel.outgoing()
 
     def written(self) -> None:
@@ -132,5 +149,5 @@ class Outbox:
     def parted(self) -> None:
         """The channel or its socket is gone, and with it what was pushed and has not left."""
         answers = self._in_doubt + self._pushed
-        self._in_doubt, self._pushed = [], []
+        self._in_doubt, self._pushed, self.pushed_bytes = [], [], 0
         self._keep(*answers)

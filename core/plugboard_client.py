@@ -26,6 +26,7 @@ from core.event_router import EventRouter
 from core.handover import Handover
 from core.logs import keep_secret
 from core.outbound import Outbox
+from core.parsed_size import parsed_bytes
 from core.ports import Client, Pipeline, Records
 from core.ports_relay import AnswerRelay
 from core.reconnection import Reconnection
@@ -81,7 +82,7 @@ class PlugboardClient(Client):
         self._url_for = url_for
         self._channel = channel
         self._reconnection = Reconnection(reconnect, credentials)
-        self._outbox = Outbox(channel)
+        self._outbox = Outbox(channel, limits.unread_bytes)
         self._events = EventRouter(events, channel.topic)
         self._conversation = Conversation(channel, self._outbox, self._handle, limits)
         self._responder = Responder(
@@ -147,9 +148,10 @@ class PlugboardClient(Client):
 
     def accept(self, action: object, fields: object, response_ref: object) -> None:
         """Take on one request; its answer is sent when it is there, or a 503 at once."""
-        conversation = self._conversation
+        websocket, text = self._conversation.websocket, self._conversation.heard
         self._responder.accept(
-            *(action, fields, response_ref, self, conversation.websocket, conversation.heard_bytes)
+            *(action, fields, response_ref, self, websocket, len(text)),
+            held_bytes=parsed_bytes(text),
         )
 
     def retire(self, why: str) -> None:

@@ -51,8 +51,8 @@ def _payload(response: ActionResponse, words: Any, fields: Any) -> Payload:
 REPLY_FORMATS: dict[str, ReplyFormat] = {"auto": auto, "vera": vera, "message": message}
 
 
-def encoded(payload: Payload) -> orjson.Fragment:
-    """The payload as JSON, made once, ready to be put into a frame.
+def encoded(payload: Payload) -> bytes:
+    """The payload as JSON, made once; as `orjson.Fragment` it is ready to be put into a frame.
 
     Whatever Pydantic can write as JSON may be in it: models, sets, times, keys that are no text.
     U+FFFD stands for halves of surrogate pairs.
@@ -61,10 +61,10 @@ def encoded(payload: Payload) -> orjson.Fragment:
         ValueError: something in it cannot be written.
     """
     try:
-        return orjson.Fragment(orjson.dumps(payload))
+        return orjson.dumps(payload)
     except TypeError:
         pass
     try:
-        return orjson.Fragment(to_json(payload, inf_nan_mode="null"))
+        return to_json(payload, inf_nan_mode="null")
     except ValueError:  # half a surrogate pair, or what it cannot write at all
-        return orjson.Fragment(orjson.dumps(storable(to_jsonable_python(payload))))
+        return orjson.dumps(storable(to_jsonable_python(payload)))

@@ -25,6 +25,10 @@ REMEMBERED = 4096
 """How many refs that were answered are known at least. The Plugboard forgets them after 30 s."""
 
 
+LONGEST_REF = 1000
+"""Characters of a ref; thousands are remembered, and the Plugboard's have 36."""
+
+
 class RequestLimits(NamedTuple):
     """What one request may take."""
 
@@ -79,12 +83,14 @@ class Responder:
         client: Any,
         websocket: Any,
         frame_bytes: int = 0,
+        held_bytes: int = 0,
     ) -> None:
         """Take on one request; its answer is sent when it is there, or a 503 at once.
 
-        `frame_bytes` is the length of the message that brought it.
+        `frame_bytes` is the length of the message that brought it, `held_bytes` the memory that
+        what it says takes up.
         """
-        if not isinstance(response_ref, str):
+        if not isinstance(response_ref, str) or len(response_ref) > LONGEST_REF:
             metrics.WITHOUT_REF.inc()
             log.warning("a request without a ref cannot be answered")
             return
@@ -98,7 +104,7 @@ class Responder:
         elif frame_bytes > self._limits.fields_bytes and (excess := self._excess(action, fields)):
             self._answer(response_ref, excess)
         elif not self._desk.take(
-            partial(self._work, action, fields, response_ref, client, websocket)
+            partial(self._work, action, fields, response_ref, client, websocket), held_bytes
         ):
             metrics.REFUSED_FULL.inc()
             self._answer(response_ref, _busy("too many requests wait already"))
@@ -157,8 +163,10 @@ class Responder:
         if request is None:  # it was answered when its time was over
             return
         self._remember(ref)
-        instead = self._payload(_UNTOLD) if response.has_secret else None
-        self._outbox.send(Answer(ref, self._payload(response), request.received_at, instead))
+        instead = orjson.Fragment(self._text(_UNTOLD)) if response.has_secret else None
+        text = self._text(response)
+        payload, received_at = orjson.Fragment(text), request.received_at
+        self._outbox.send(Answer(ref, payload, received_at, instead, len(text)))
         self._answered()
         took = asyncio.get_running_loop().time() - request.received_at
         metrics.REQUESTS.ended((request.action, response.status_code), took)
@@ -168,7 +176,7 @@ class Responder:
             self._older, self._recent = self._recent, set()
         self._recent.add(ref)
 
-    def _payload(self, response: ActionResponse) -> Any:
+    def _text(self, response: ActionResponse) -> bytes:
         try:
             return encoded(self._reply_format(response))
         except Exception:  # noqa: BLE001 -- an action may put anything into it

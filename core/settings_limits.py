@@ -17,3 +17,13 @@ class LimitSettings(BaseModel):
     health_header_bytes: int = Field(
         16_384, ge=256, le=1_048_576, description="Longest head of a request there."
     )
+    max_request_memory: int = Field(
+        256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of memory, once parsed, of requests that run or wait; beyond, 503.",
+    )
+    max_unread_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of answers that the Plugboard does not read, or that wait for a join.",
+    )

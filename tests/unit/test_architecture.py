@@ -76,6 +76,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "frames",
             "unreadable",
             "deep_json",
+            "parsed_size",
             "storable_text",
             "redaction",
             "log_values",

@@ -27,7 +27,7 @@ FALSY = ActionResponse(status_code=200, message="", fields=[])
 
 def relayed(variant: Variant, form: str, response: ActionResponse) -> tuple[int, Any]:
     """The status and the JSON body a caller gets."""
-    payload = orjson.loads(orjson.dumps(encoded(REPLY_FORMATS[form](response))))
+    payload = orjson.loads(encoded(REPLY_FORMATS[form](response)))
     reply: Reply = relay(variant, payload)
     return reply.status, json.loads(reply.body)
 
@@ -141,7 +141,7 @@ class Named(BaseModel):
 )
 def test_what_actions_put_into_fields_becomes_json(value: Any, json_value: Any) -> None:
     """Models, sets, times, large numbers and the like can be answered as they are."""
-    text = orjson.dumps(encoded({"fields": value}))
+    text = encoded({"fields": value})
     assert json.loads(text) == {"fields": json_value}
 
 
