@@ -28,6 +28,14 @@ AdminDoor = Callable[[HttpRequest], Reply | None]
 """Answers an admin request, or returns None if the request is no such thing."""
 
 
+def _name(action: bytes) -> str:
+    """The action's name for the list of calls; `?` for one nested too deeply to be read."""
+    try:
+        return str(json.loads(action))
+    except RecursionError:
+        return "?"
+
+
 class CallerConnection(asyncio.Protocol):
     """Reads requests one after another and answers each before the next."""
 
@@ -140,7 +148,7 @@ class CallerConnection(asyncio.Protocol):
         self._asked = ("?", asyncio.get_running_loop().time())
         try:
             call = entrance.admit(request, hub.board.directory, hub.settings.variant)
-            self._asked = (str(json.loads(call.action)), self._asked[1])
+            self._asked = (_name(call.action), self._asked[1])
             hub.request(call.service.id, call.action, call.fields, self._answered)
         except entrance.RefusedError as refused:
             return refused.reply
