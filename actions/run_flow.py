@@ -27,4 +27,4 @@ class RunFlow(ActionRunner):
         desk = client.pipeline.connections
         with client.giving_way():
             fields = await desk.run_flow(self.flow, self.inputs, client.seconds_left())
-        return ActionResponse(status_code=200, fields=fields)
+        return ActionResponse(status_code=200, fields=fields, is_sent_once=True)

@@ -30,4 +30,4 @@ class RunTask(ActionRunner):
         desk = client.pipeline.connections
         with client.giving_way():
             outputs = await desk.run_task(self.connection, self.task, self.params, timeout)
-        return ActionResponse(status_code=200, fields={"outputs": outputs})
+        return ActionResponse(status_code=200, fields={"outputs": outputs}, is_sent_once=True)

@@ -22,6 +22,9 @@ class ActionResponse(BaseModel):
     status_code: int = Field(description="HTTP status code, 200 to 599.")
     message: Any = Field(None, description="What happened, in words.")
     fields: Any = Field(None, description="The result.")
+    is_sent_once: bool = Field(
+        False, description="Large fields without a message are sent as the message alone."
+    )
     has_secret: bool = Field(
         False, description="It must not reach Redis, over which peers send answers of the leaving."
     )

@@ -14,6 +14,9 @@ from pydantic_core import to_json, to_jsonable_python
 from core.action_response import ActionResponse
 from core.storable_text import storable
 
+MOST_TWICE = 64 * 1024
+"""Bytes of the results of tasks and flows that are sent twice for the sake of both Plugboards."""
+
 type Payload = dict[str, Any]
 type ReplyFormat = Callable[[ActionResponse], Payload]
 
@@ -26,7 +29,13 @@ def vera(response: ActionResponse) -> Payload:
 def auto(response: ActionResponse) -> Payload:
     """Like `vera`, but fields without a message are the message too, so no Plugboard drops them."""
     message = response.fields if response.message is None else response.message
-    return _payload(response, message, response.fields)
+    return _payload(response, message, None if _is_enough(response) else response.fields)
+
+
+def _is_enough(response: ActionResponse) -> bool:
+    """Whether fields that are the message are not sent once more beside it, for their size."""
+    is_twice = response.is_sent_once and response.message is None and response.fields is not None
+    return is_twice and len(to_json(response.fields, inf_nan_mode="null")) > MOST_TWICE
 
 
 def message(response: ActionResponse) -> Payload:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from flowlang.connections.base import ConnectionPlugin
+from flowlang.connections.bounds import BOUNDS, MOST_BYTES, MOST_ROWS, Kept
 from flowlang.connections.connection import said
 from flowlang.exceptions import FlowExecutionError
 
@@ -49,6 +50,7 @@ class BuiltInPlugin(ConnectionPlugin):
     """A configuration to begin with."""
     scaffold_name: ClassVar[str] = "db"
 
+    _bounds: tuple[int, int] = (MOST_ROWS, MOST_BYTES)
     _methods: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
@@ -66,7 +68,7 @@ class BuiltInPlugin(ConnectionPlugin):
             "type": "object",
             "required": list(self.required),
             "additionalProperties": False,
-            "properties": {name: dict(each) for name, each in self.properties.items()},
+            "properties": {name: dict(each) for name, each in self._fields().items()},
         }
 
     def validate_config(self, config: dict[str, Any]) -> tuple[bool, str | None]:
@@ -81,7 +83,19 @@ class BuiltInPlugin(ConnectionPlugin):
 
     def setting(self, config: Mapping[str, Any], name: str) -> Any:
         """A field of the configuration, or its default."""
-        return config.get(name, self.properties[name].get("default"))
+        return config.get(name, self._fields()[name].get("default"))
+
+    @classmethod
+    def _fields(cls) -> Mapping[str, Mapping[str, Any]]:
+        return {**cls.properties, **BOUNDS}
+
+    def bound(self, config: Mapping[str, Any]) -> None:
+        """Take note of how much of a result is kept."""
+        self._bounds = (self.setting(config, "max_rows"), self.setting(config, "max_bytes"))
+
+    def kept[Row](self, _kind: type[Row]) -> Kept[Row]:
+        """Where the rows of one result are kept."""
+        return Kept[Row](*self._bounds)
 
     def scaffold_connection_config(self, name: str | None = None, **kwargs: Any) -> str:
         """A connection as it stands in YAML, secrets left to the environment."""

@@ -6,7 +6,7 @@ taken as it is written, capitals included.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, groupby
 from typing import Any
 
@@ -62,6 +62,8 @@ class Statement:
     parameters: Parameters = None
     rows: list[list[Any]] | None = None
     """Parameters for as many executions as there are lists."""
+    wants_rows: bool = False
+    """What it returns is wanted, up to the limits of the connection."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Done:
     affected: int
     status: str = ""
     """How the server names it: `UPDATE 2`."""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What a query's outputs have besides its rows: `truncated` when they were cut."""
 
 
 def distinct(names: Iterable[str]) -> list[str]:

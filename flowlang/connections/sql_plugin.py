@@ -40,9 +40,10 @@ class SqlPlugin(BuiltInPlugin):
     async def _query(
         self, query: str, params: Parameters = None, connection: Any = None
     ) -> dict[str, Any]:
-        """Run a statement: `rows`, each a dict, and their `count`."""
-        [done] = await self.run(connection, [Statement(query, parameters(params))])
-        return {"rows": done.rows, "count": len(done.rows)}
+        """Run a statement: `rows`, each a dict, and their `count`; `truncated` if cut."""
+        statement = Statement(query, parameters(params), wants_rows=True)
+        [done] = await self.run(connection, [statement])
+        return {"rows": done.rows, "count": len(done.rows), **done.told}
 
     @task
     async def _execute(

@@ -255,3 +255,20 @@ async def test_two_columns_of_one_name_are_both_kept(database: Opened) -> None:
     await database.do("execute", query="INSERT INTO people (id, name) VALUES (7, 'Ada')")
     [row] = await database.rows("SELECT a.id, b.id FROM people a JOIN people b ON a.id = b.id")
     assert row == {"id": 7, "id_2": 7}
+
+
+async def test_a_result_is_cut_and_that_is_told(
+    database_config: dict[str, Any], database: Opened
+) -> None:
+    """By rows and by bytes; what the statement changes is changed whole."""
+    records = [{"name": f"{number:05}" + "n" * 35} for number in range(300)]
+    await database.do("batch_insert", table="people", records=records)
+    for limit, count in (({"max_rows": 7}, 7), ({"max_bytes": 1000}, 18)):
+        async with manager({**database_config, **limit}) as connections:
+            small = Opened(database.kind, connections)
+            for query in ("SELECT name FROM people", "SELECT name FROM people ORDER BY name"):
+                told = await small.do("query", query=query)
+                assert (len(told["rows"]), told["count"], told["truncated"]) == (count, count, True)
+            few = await small.do("query", query="SELECT name FROM people ORDER BY name LIMIT 3")
+            assert (few["count"], "truncated" in few) == (3, False)
+    assert (await database.do("query", query="SELECT name FROM people"))["count"] == 300

@@ -149,3 +149,17 @@ def test_what_is_not_json_is_refused() -> None:
     """A value that cannot be written raises, so that the caller can be told."""
     with pytest.raises(ValueError, match="serialize"):
         encoded({"fields": object()})
+
+
+def test_large_results_of_tasks_are_sent_once() -> None:
+    """They are the message, which both Plugboards relay; small ones are the fields, too."""
+    large, small = {"outputs": ["x" * 70_000]}, {"outputs": ["x"]}
+    for fields, twice in ((large, None), (small, small)):
+        payload = REPLY_FORMATS["auto"](_once(fields))
+        assert (payload["message"], payload["fields"]) == (fields, twice)
+    assert len(orjson.dumps(encoded(REPLY_FORMATS["auto"](_once(large))))) < 80_000
+    assert REPLY_FORMATS["auto"](ActionResponse(status_code=200, fields=large))["fields"] == large
+
+
+def _once(fields: object) -> ActionResponse:
+    return ActionResponse(status_code=200, fields=fields, is_sent_once=True)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowlang.connections.airtable.client import AirtableError, ask
 from flowlang.connections.airtable.requests import at_once, changes, formula, listing, path
+from flowlang.connections.bounds import Kept
 from flowlang.connections.built_in import BuiltInPlugin, task
 from flowlang.exceptions import ConnectionError
 
@@ -55,6 +56,7 @@ class AirtablePlugin(BuiltInPlugin):
         """Open a client, and see that Airtable knows the key."""
         import httpx
 
+        self.bound(config)
         self._base = config.get("base_id")
         self._client = httpx.AsyncClient(
             base_url=self.setting(config, "endpoint_url"),
@@ -93,8 +95,8 @@ class AirtablePlugin(BuiltInPlugin):
     @task
     async def _list_bases(self, base_id: str | None = None, connection: Any = None) -> Outputs:
         """The bases that the key may use: `bases`, `count`."""
-        bases = await _all(connection, path("meta", "bases"), [], "bases")
-        return {"bases": bases, "count": len(bases)}
+        kept = await self._all(connection, path("meta", "bases"), [], "bases")
+        return {"bases": kept.rows, "count": len(kept.rows), **kept.told}
 
     @task
     async def _list_tables(self, base_id: str | None = None, connection: Any = None) -> Outputs:
@@ -139,11 +141,15 @@ class AirtablePlugin(BuiltInPlugin):
         base_id: str | None = None,
         connection: Any = None,
     ) -> Outputs:
-        """All records, page after page: `records`, `count`; `params` are values for `:name`."""
+        """All records, page after page: `records`, `count`; `params` are values for `:name`.
+
+        `truncated` if there are more than the connection's limits.
+        """
         chosen = formula(filter_by_formula, params)
         query = listing(chosen, sort, max_records, page_size, view, fields)
-        records = await _all(connection, self._path(base_id, table), query, "records")
-        return {"records": records[:max_records], "count": len(records[:max_records])}
+        kept = await self._all(connection, self._path(base_id, table), query, "records")
+        records = kept.rows[:max_records]
+        return {"records": records, "count": len(records), **kept.told}
 
     @task
     async def _get(
@@ -210,8 +216,8 @@ class AirtablePlugin(BuiltInPlugin):
     ) -> Outputs:
         """The first record that a formula is true for: `record`, None when none is; `found`."""
         query = listing(formula(filter_by_formula, params), sort, 1, 1, None, None)
-        records = await _all(connection, self._path(base_id, table), query, "records")
-        return {"record": next(iter(records), None), "found": bool(records)}
+        kept = await self._all(connection, self._path(base_id, table), query, "records")
+        return {"record": next(iter(kept.rows), None), "found": bool(kept.rows)}
 
     @task
     async def _batch(
@@ -228,14 +234,15 @@ class AirtablePlugin(BuiltInPlugin):
         told = await ask(connection, method, self._path(base_id, table), json=content)
         return {"records": told["records"], "count": len(told["records"])}
 
-
-async def _all(client: Any, place: str, query: list[tuple[str, str]], what: str) -> list[Any]:
-    """Everything that a list has, over all its pages."""
-    found: list[Any] = []
-    page: list[tuple[str, str]] = []
-    while True:
-        told = await ask(client, "GET", place, params=[*query, *page])
-        found += told[what]
-        if not told.get("offset"):
-            return found
-        page = [("offset", told["offset"])]
+    async def _all(
+        self, client: Any, place: str, query: list[tuple[str, str]], what: str
+    ) -> Kept[Any]:
+        """What a list has, over all its pages, up to the limits."""
+        kept, page = self.kept(object), list[tuple[str, str]]()
+        while not kept.is_cut:
+            told = await ask(client, "GET", place, params=[*query, *page])
+            all(map(kept.add, told[what]))
+            if not told.get("offset"):
+                break
+            page = [("offset", told["offset"])]
+        return kept

@@ -53,6 +53,7 @@ class MongodbPlugin(BuiltInPlugin):
         """Open the client, and see that a server answers."""
         from pymongo import AsyncMongoClient
 
+        self.bound(config)
         self._client = AsyncMongoClient(
             config["url"],
             tz_aware=True,
@@ -94,12 +95,11 @@ class MongodbPlugin(BuiltInPlugin):
         skip: int = 0,
         connection: Any = None,
     ) -> Outputs:
-        """All documents, or `limit` of them: `documents`, `count`."""
+        """All documents, or `limit` of them: `documents`, `count`; `truncated` if cut."""
         found = connection[collection].find(
             selection(filter), projection, sort=_order(sort), limit=limit, skip=skip
         )
-        documents = [read(each) async for each in found]
-        return {"documents": documents, "count": len(documents)}
+        return await self._documents(found)
 
     @task
     async def _find_one(
@@ -169,10 +169,17 @@ class MongodbPlugin(BuiltInPlugin):
     async def _aggregate(
         self, collection: str, pipeline: list[Document], connection: Any = None
     ) -> Outputs:
-        """What comes out of a pipeline of stages: `documents`, `count`."""
+        """What comes out of a pipeline: `documents`, `count`; `truncated` if there are more."""
         found = await connection[collection].aggregate([_stage(each) for each in pipeline])
-        documents = [read(each) async for each in found]
-        return {"documents": documents, "count": len(documents)}
+        return await self._documents(found)
+
+    async def _documents(self, found: Any) -> Outputs:
+        kept = self.kept(dict[str, Any])
+        async for each in found:
+            if not kept.add(read(each)):
+                break
+        await found.close()
+        return {"documents": kept.rows, "count": len(kept.rows), **kept.told}
 
 
 def _tls(config: Mapping[str, Any]) -> dict[str, Any]:

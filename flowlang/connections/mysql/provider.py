@@ -80,6 +80,7 @@ class MysqlPlugin(SqlPlugin):
         import asyncmy
         from asyncmy.constants.CLIENT import FOUND_ROWS
 
+        self.bound(config)
         size = self.setting(config, "pool_size")
         names = (*self.required, "port", "charset", "autocommit")
         self._options = {name: self.setting(config, name) for name in names}
@@ -124,7 +125,7 @@ class MysqlPlugin(SqlPlugin):
         try:
             if atomic:
                 await connection.begin()
-            done = [await _done(connection, statement) for statement in plan]
+            done = [await self._done(connection, statement) for statement in plan]
             if atomic or not connection.get_autocommit():
                 await connection.commit()
         except Exception:
@@ -143,22 +144,31 @@ class MysqlPlugin(SqlPlugin):
 
         with suppress(Exception):
             async with asyncio.timeout(KILL_SECONDS), asyncmy.connect(**self._options) as other:
-                await _done(other, Statement(f"KILL {int(connection.thread_id())}"))
+                await self._done(other, Statement(f"KILL {int(connection.thread_id())}"))
 
+    async def _done(self, connection: "Connection", statement: Statement) -> Done:
+        if statement.wants_rows:
+            return await self._rows(connection, statement)
+        async with connection.cursor() as cursor:
+            if statement.rows is not None:
+                rows = [tuple(map(_value, row)) for row in statement.rows]
+                await cursor.executemany(statement.sql, rows)
+            else:
+                await cursor.execute(statement.sql, _values(statement.parameters))
+            affected: Any = cursor.rowcount
+            return Done([], max(affected, 0))
 
-async def _done(connection: "Connection", statement: Statement) -> Done:
-    async with connection.cursor() as cursor:
-        if statement.rows is not None:
-            await cursor.executemany(
-                statement.sql, [tuple(map(_value, row)) for row in statement.rows]
-            )
-        else:
+    async def _rows(self, connection: "Connection", statement: Statement) -> Done:
+        """Read a result row by row: the usual cursor would hold all of it, however long it is."""
+        from asyncmy.cursors import SSCursor
+
+        kept = self.kept(dict[str, Any])
+        async with connection.cursor(SSCursor) as cursor:
             await cursor.execute(statement.sql, _values(statement.parameters))
-        names = distinct(column for column, *_ in cursor.description or ())
-        found = await cursor.fetchall() if names else ()
-        rows = [dict(zip(names, row, strict=True)) for row in found]
-        affected: Any = cursor.rowcount
-        return Done(rows, max(affected, 0))
+            names = distinct(column for column, *_ in cursor.description or ())
+            while names and (row := await cursor.fetchone()) is not None:
+                kept.add(dict(zip(names, row, strict=True)))
+        return Done(kept.rows, 0, told=kept.told)
 
 
 def _values(given: Parameters) -> Any:

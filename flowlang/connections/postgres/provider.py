@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     type Rows = AsyncConnection[dict[str, Any]]
 
 
+CHUNK = 100
+"""Rows that are asked for at once."""
+
+
 class PostgresPlugin(SqlPlugin):
     """Queries with `$1`, `$2`; JSON columns take and give mappings."""
 
@@ -81,6 +85,7 @@ class PostgresPlugin(SqlPlugin):
         import psycopg
         import psycopg_pool
 
+        self.bound(config)
         url, self._timeout = config["url"], self.setting(config, "timeout")
         await (await psycopg.AsyncConnection.connect(url, **self._options(config))).close()
         self._pool = psycopg_pool.AsyncConnectionPool(
@@ -140,14 +145,32 @@ class PostgresPlugin(SqlPlugin):
             return [await self._done(connection, each) for each in plan]
 
     async def _done(self, connection: "Rows", statement: Statement) -> Done:
-        cursor = connection.cursor()
         try:
             async with asyncio.timeout(self._timeout):
+                if statement.wants_rows:
+                    return await self._rows(connection, statement)
+                cursor = connection.cursor()
                 await _execute(cursor, statement)
         except TimeoutError:
             raise TimeoutError(f"no answer within {self._timeout} s") from None
-        rows = await cursor.fetchall() if cursor.description else []
-        return Done(rows, max(cursor.rowcount, 0), cursor.statusmessage or "")
+        return Done([], max(cursor.rowcount, 0), cursor.statusmessage or "")
+
+    async def _rows(self, connection: "Rows", statement: Statement) -> Done:
+        """Read a result row by row: the driver would else hold all of it, however long it is.
+
+        Rows that are dropped are read, too: ending the statement would undo what it has changed.
+        """
+        from psycopg import ProgrammingError, capabilities
+
+        cursor, kept = connection.cursor(), self.kept(dict[str, Any])
+        size = CHUNK if capabilities.has_stream_chunked() else 1
+        try:
+            async for row in cursor.stream(*_given(statement), size=size):
+                kept.add(row)
+        except ProgrammingError as error:
+            if error.sqlstate is not None or "produce a result" not in str(error):
+                raise  # else it returns no rows, and was carried out
+        return Done(kept.rows, 0, told=kept.told)
 
     def told(self, done: Done) -> Any:
         """The server's own words, such as `UPDATE 2`."""
@@ -155,14 +178,19 @@ class PostgresPlugin(SqlPlugin):
 
 
 async def _execute(cursor: "AsyncCursor[Any]", statement: Statement) -> None:
-    sql: Any = statement.sql
     if statement.rows is not None:
+        sql: Any = statement.sql
         await cursor.executemany(sql, [list(map(_adapted, row)) for row in statement.rows])
-    elif isinstance(statement.parameters, Mapping):
-        raise ValueError("params must be a list, for $1, $2 and so on")
     else:
-        given = statement.parameters
-        await cursor.execute(sql, None if given is None else list(map(_adapted, given)))
+        await cursor.execute(*_given(statement))
+
+
+def _given(statement: Statement) -> tuple[Any, list[Any] | None]:
+    """SQL and parameters as the driver takes them."""
+    given = statement.parameters
+    if isinstance(given, Mapping):
+        raise ValueError("params must be a list, for $1, $2 and so on")  # noqa: TRY004 - a user's input
+    return statement.sql, None if given is None else list(map(_adapted, given))
 
 
 def _distinct_row(cursor: "AsyncCursor[Any]") -> Callable[[Sequence[Any]], dict[str, Any]]:

@@ -55,6 +55,7 @@ class RedisPlugin(BuiltInPlugin):
         """Open the client, and see that the server answers."""
         from redis.asyncio import BlockingConnectionPool, Redis
 
+        self.bound(config)
         names = ("max_connections", "decode_responses", "socket_timeout", "socket_connect_timeout")
         settings = {name: self.setting(config, name) for name in names}
         pool = BlockingConnectionPool.from_url(
@@ -82,7 +83,9 @@ class RedisPlugin(BuiltInPlugin):
 
     @task
     async def _get(self, key: str, connection: Any = None) -> Outputs:
-        """A text: `value`, None when there is none; `exists`."""
+        """A text: `value`, None when there is none; `exists`. One above `max_bytes` is refused."""
+        if (size := await connection.strlen(key)) > self._bounds[1]:
+            raise ValueError(f"the value has {size} bytes, above max_bytes {self._bounds[1]}")
         value = await connection.get(key)
         return {"value": value, "exists": value is not None}
 
@@ -118,8 +121,12 @@ class RedisPlugin(BuiltInPlugin):
 
     @task
     async def _hgetall(self, key: str, connection: Any = None) -> Outputs:
-        """All fields of a hash: `hash`, empty when there is none."""
-        return {"hash": dict(await connection.hgetall(key))}
+        """All fields of a hash: `hash`, empty when there is none; `truncated` if it has more."""
+        kept = self.kept(tuple[Any, Any])
+        async for field in connection.hscan_iter(key, count=100):
+            if not kept.add(field):
+                break
+        return {"hash": dict(kept.rows), **kept.told}
 
     @task
     async def _hset(self, key: str, mapping: Mapping[str, Any], connection: Any = None) -> Outputs:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from flowlang.connections.bounds import MOST_BYTES, MOST_ROWS, Kept
 from flowlang.connections.sql import Done, Parameters, Statement, distinct
 
 
@@ -19,9 +20,19 @@ class Database:
     connection: sqlite3.Connection
     """For tasks of one's own; it is in autocommit, and its rows are `sqlite3.Row`."""
 
-    def __init__(self, level: str) -> None:
-        """`level` is how transactions begin: DEFERRED, IMMEDIATE or EXCLUSIVE."""
+    def __init__(
+        self,
+        level: str,
+        bounds: tuple[int, int] = (MOST_ROWS, MOST_BYTES),
+        *,
+        may_attach: bool = False,
+    ) -> None:
+        """`level` is how transactions begin: DEFERRED, IMMEDIATE or EXCLUSIVE.
+
+        `bounds`: rows and bytes of one result. `may_attach`: statements may open other files.
+        """
         self._begin = f"BEGIN {level}"
+        self._bounds, self._may_attach = bounds, may_attach
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
 
     async def open(self, path: str, **options: Any) -> None:
@@ -31,6 +42,8 @@ class Database:
             connection: sqlite3.Connection = sqlite3.connect(path, isolation_level=None, **options)
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA foreign_keys = ON")
+            if not self._may_attach:
+                connection.set_authorizer(_without_other_files)
             return connection
 
         self.connection = await self._in_thread(opened)
@@ -76,8 +89,18 @@ class Database:
         else:
             cursor = self.connection.execute(statement.sql, _values(statement.parameters))
         names = distinct(column for column, *_ in cursor.description or ())
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()] if names else []
-        return Done(rows, max(cursor.rowcount, 0))
+        kept = Kept[dict[str, Any]](*self._bounds)
+        for row in cursor if names else ():
+            if not kept.add(dict(zip(names, row, strict=True))):
+                break
+        cursor.close()  # the end of it, which counts rows, was not read when it was cut
+        return Done(kept.rows, max(cursor.rowcount, 0), told=kept.told)
+
+
+def _without_other_files(action: int, file: str | None, *_: str | None) -> int:
+    """Deny ATTACH, also that of VACUUM INTO; plain VACUUM attaches a nameless temporary file."""
+    is_other = action == sqlite3.SQLITE_ATTACH and file != ""
+    return sqlite3.SQLITE_DENY if is_other else sqlite3.SQLITE_OK
 
 
 def _values(given: Parameters) -> Any:

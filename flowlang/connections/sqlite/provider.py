@@ -37,6 +37,11 @@ class SqlitePlugin(SqlPlugin):
             "enum": ["DEFERRED", "IMMEDIATE", "EXCLUSIVE", None],
             "description": "How a transaction begins; DEFERRED if null",
         },
+        "allow_attach": {
+            "type": "boolean",
+            "default": False,
+            "description": "Allow ATTACH and VACUUM INTO, which open and write other files",
+        },
         "check_same_thread": {
             "type": "boolean",
             "default": False,
@@ -51,8 +56,12 @@ class SqlitePlugin(SqlPlugin):
 
     async def connect(self, config: dict[str, Any]) -> Any:
         """Open the file, with foreign keys enforced."""
+        self.bound(config)
         path = _path(config["database"])
-        self._database = Database(self.setting(config, "isolation_level") or "DEFERRED")
+        level = self.setting(config, "isolation_level") or "DEFERRED"
+        self._database = Database(
+            level, self._bounds, may_attach=self.setting(config, "allow_attach")
+        )
         await self._database.open(
             path,
             uri=path.startswith("file:"),

@@ -1,0 +1,59 @@
+"""How much of a result is kept: rows and bytes, each with a field of the connection."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MOST_ROWS = 10_000
+MOST_BYTES = 8_000_000
+
+BOUNDS: Mapping[str, Mapping[str, Any]] = {
+    "max_rows": {
+        "type": "integer",
+        "default": MOST_ROWS,
+        "minimum": 1,
+        "description": "The most rows, documents or records of one result",
+    },
+    "max_bytes": {
+        "type": "integer",
+        "default": MOST_BYTES,
+        "minimum": 1000,
+        "description": "About the most bytes of one result",
+    },
+}
+TRUNCATED = {"truncated": True}
+"""What outputs have besides when a result was cut."""
+
+
+class Kept[Row]:
+    """The rows of one result up to the limits; the first that does not fit ends it."""
+
+    def __init__(self, most_rows: int = MOST_ROWS, most_bytes: int = MOST_BYTES) -> None:
+        self.rows: list[Row] = []
+        self.is_cut = False
+        self._most = most_rows
+        self._left = most_bytes
+
+    def add(self, row: Row) -> bool:
+        """Keep a row if there is room; whether there was."""
+        self._left -= size_of(row)
+        if self._left < 0 or len(self.rows) >= self._most:
+            self.is_cut = True
+        if not self.is_cut:
+            self.rows.append(row)
+        return not self.is_cut
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What outputs have besides the rows."""
+        return dict(TRUNCATED) if self.is_cut else {}
+
+
+def size_of(value: Any) -> int:
+    """About the bytes of a value as JSON."""
+    if isinstance(value, str | bytes | bytearray | memoryview):
+        return len(value) + 3
+    if isinstance(value, Mapping):
+        return 2 + sum(len(str(key)) + 4 + size_of(each) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return 2 + sum(map(size_of, value))
+    return 8
