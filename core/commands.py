@@ -11,10 +11,11 @@ from contextlib import contextmanager
 
 import orjson
 
+from core import core_dumps
 from core.command_line import Command
 from core.errors import ConfigurationError
 from core.logs import configure_logging, keep_secret, without_secrets
-from core.settings import Settings, environment, load_settings, read_env_file
+from core.settings import Settings, environment, load_settings, read_env_file, withhold
 from core.settings_misspelt import warn_of_misspelt
 
 EXIT_WELL, EXIT_NOT_WELL, EXIT_CONFIGURATION = 0, 1, 2
@@ -26,13 +27,16 @@ async def carry_out(command: Command) -> int:
         read_env_file()
         if command.name == "check":
             return await _check(as_json_text=command.as_json)
-        settings = load_settings()
+        settings = load_settings(without_secrets=command.name == "worker")
         keep_secret(*settings.secrets)
         if command.name == "actions":
             return _show_actions(settings, command)
         configure_logging(settings.log_level, settings.log_format)
-        if command.name == "worker":
+        if not settings.core_dumps:
+            core_dumps.switch_off()
+        if command.name == "worker":  # its environment has only what it may have
             return await _work(settings, command)
+        withhold(settings.withheld)
         warn_of_misspelt(environment())
         return await _serve(settings)
     except ConfigurationError as error:

@@ -4,9 +4,10 @@ A field's name in capitals is its environment variable. `docs/settings.md` is ge
 """
 
 import os
+from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from dotenv import dotenv_values
@@ -22,7 +23,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
-from core.settings_keys import KeySettings
+from core.settings_keys import OWN_SECRETS, KeySettings
 from core.settings_limits import LimitSettings
 from core.settings_plugins import PluginSettings
 from core.settings_retention import RetentionSettings
@@ -33,6 +34,7 @@ MIB = 1024 * 1024
 _SWITCH = TypeAdapter(bool)
 LOG_LEVEL_NAMES = {"WARN": "WARNING", "FATAL": "ERROR", "CRITICAL": "ERROR", "NOTSET": "DEBUG"}
 """Python's other names of levels; nothing is logged above ERROR."""
+NOT_GIVEN = "not-given-to-workers"
 PLUGBOARD_TIMEOUT = 30.0
 """Seconds after which the Plugboard answers 408 in our place."""
 
@@ -279,8 +281,9 @@ class Settings(
         """What must never be logged. A password that is no better than a name is not among it."""
         redis = urlsplit(self.redis_url.get_secret_value() if self.redis_url else "").password
         passwords = {self.postgres_password.get_secret_value(), unquote(redis or "")}
-        names = {self.postgres_user, self.postgres_host, self.postgres_database, ""}
-        return [self.token.get_secret_value(), *(passwords - names), *self.otlp_header_values]
+        names = {self.postgres_user, self.postgres_host, self.postgres_database, "", NOT_GIVEN}
+        own = {self.token.get_secret_value()} | passwords
+        return [*(own - names), *self.otlp_header_values]
 
     @property
     def stall_limit(self) -> float:
@@ -320,9 +323,32 @@ def _names_a_server(parts: SplitResult) -> bool:
         return False
 
 
+_withheld: dict[str, str] = {}
+
+
 def environment() -> dict[str, str]:
     """All variables as they are now: what `${NAME}` in the configuration file is filled from."""
+    return {**os.environ, **_withheld}
+
+
+def inherited_environment() -> dict[str, str]:
+    """The variables that plugins of this process, and processes that it starts, can see."""
     return dict(os.environ)
+
+
+def withhold(names: Iterable[str]) -> None:
+    """Take variables out of this process's environment; `environment` still has them."""
+    _withheld.update({name: os.environ.pop(name) for name in names if name in os.environ})
+
+
+def withheld() -> frozenset[str]:
+    """The names of those variables."""
+    return frozenset(_withheld)
+
+
+def give_back(names: Iterable[str]) -> None:
+    """Put variables back that were withheld: the configuration names them."""
+    os.environ.update({name: _withheld.pop(name) for name in names if name in _withheld})
 
 
 def read_env_file() -> None:
@@ -346,14 +372,18 @@ def read_env_file() -> None:
         os.environ.setdefault(variable, value or "")
 
 
-def load_settings() -> Settings:
+def load_settings(*, without_secrets: bool = False) -> Settings:
     """Read the environment.
+
+    `without_secrets`: the service's own may be missing, as in the environment of a worker.
 
     Raises:
         ConfigurationError: with one line for each variable that is missing or wrong.
     """
+    missing = [name for name in OWN_SECRETS if without_secrets and not os.environ.get(name)]
+    stand_ins: dict[str, Any] = {name.lower(): NOT_GIVEN for name in missing}
     try:
-        return Settings()
+        return Settings(**stand_ins)
     except ValidationError as error:  # its own text would repeat the values
         raise ConfigurationError([_problem(detail) for detail in error.errors()]) from None
 

@@ -1,12 +1,22 @@
-"""The settings of partners' ingress keys."""
+"""The settings of partners' ingress keys, and of who gets the service's own secrets."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+
+OWN_SECRETS = ("TOKEN", "POSTGRES_PASSWORD")
+"""What neither workers nor plugins get, unless the configuration names it."""
 
 
 class KeySettings(BaseModel):
     """What partners' keys may be like, and how often they are used and tried."""
 
     require_ingress_key: bool = Field(False, description="IngestVcon asks for an ingress key too.")
+    plugin_secrets: str = Field(
+        "",
+        description="TOKEN or POSTGRES_PASSWORD, or both with a comma: plugins may read them.",
+    )
+    core_dumps: bool = Field(
+        False, description="A process that crashes may leave its memory on the disk."
+    )
     allow_weak_keys: bool = Field(
         False, description="Keys in config.yml may have fewer than 16 characters; for development."
     )
@@ -26,3 +36,20 @@ class KeySettings(BaseModel):
         ge=0,
         description="Wrong keys a minute for one list and replica, then 429; 0: any number.",
     )
+
+    @field_validator("plugin_secrets")
+    @classmethod
+    def _are_own_secrets(cls, value: str) -> str:
+        if unknown := sorted(_names(value) - set(OWN_SECRETS)):
+            msg = f"must name {' or '.join(OWN_SECRETS)}, not {', '.join(unknown)}"
+            raise ValueError(msg)
+        return value
+
+    @property
+    def withheld(self) -> frozenset[str]:
+        """The variables that neither workers nor plugins get."""
+        return frozenset(OWN_SECRETS) - _names(self.plugin_secrets)
+
+
+def _names(text: str) -> set[str]:
+    return {name.strip() for name in text.split(",") if name.strip()}

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from core import metrics
-from core.settings import environment
+from core.settings import inherited_environment
 from core.stalled_workers import LOOK_SECONDS, StalledWorkers, StallLimits
 from core.suspects import Recruiting, Suspects
 
@@ -222,12 +222,16 @@ def workers(
     suspects: Suspects,
     stalls: StallLimits,
 ) -> Supervisor:
-    """A supervisor of this service's own workers; `variables` are added to the environment."""
+    """A supervisor of this service's own workers; `variables` are added to the environment.
+
+    They get what this process has not withheld, and read no `.env`: it was read here.
+    """
+    told = {"ENV_FILE": "", **{name: str(path) for name, path in variables.items()}}
     return Supervisor(
         [sys.executable, str(ENTRYPOINT), "worker"],
         count,
         worker_died,
-        environment=environment() | {name: str(path) for name, path in variables.items()},
+        environment=inherited_environment() | told,
         process_ended=process_ended,
         suspects=suspects,
         stalls=stalls,

@@ -5,19 +5,21 @@ import contextlib
 import logging
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import ConfigurationError
 from core.logs import keep_secret, keep_secrets_of, keep_values_secret
 from core.own_thread import in_own_thread
+from core.settings import give_back, withheld
 from core.spans import installed
 from pipeline import config_file, modules
 from pipeline.config import PipelineConfig
 from pipeline.config_changes import HeldBackError, SecondThoughts, losses
 from pipeline.config_environment import Environment
 from pipeline.config_secrets import secret_values
+from pipeline.config_variables import variables_named_in, variables_of_flows
 from pipeline.installer import Installer
 from pipeline.modules import Guests
 from pipeline.service_connections import findings_of
@@ -189,14 +191,28 @@ class Snapshot:
         while True:
             self._seen = self._state()
             content = self._read()
+            self._hand_over(variables_named_in(content or b""))
             loaded = load(
                 *(self._original, self._environ, self._installer, self._strict, self._weak_keys)
             )
+            self._hand_over(variables_of_flows(Path(loaded.config.flows.folder)))
             if content is not None and content == self._read():  # else it was changed meanwhile
                 confirm(loaded.config, content)
                 self._take(content)
                 tell(loaded.notes)
                 return loaded
+
+    def _hand_over(self, names: Set[str]) -> None:
+        """Give plugins and workers what the configuration names of the service's own secrets.
+
+        Raises:
+            ConfigurationError: workers run already, without it.
+        """
+        wanted = names & withheld()
+        if wanted and self._folder is not None:
+            told = "the workers were started without it; restart the service"
+            raise ConfigurationError([f"{name} was not named before: {told}" for name in wanted])
+        give_back(wanted)
 
     def restore(self) -> None:
         """Write the copy again if somebody has cleared it away, as is done in folders like /tmp."""

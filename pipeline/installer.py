@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 
 from core.errors import GuestError
 from core.logs import keep_secret, without_secrets
-from core.settings import environment
+from core.settings import inherited_environment
 from pipeline.installer_folder import (
     differs,
     hidden,
@@ -209,7 +209,7 @@ class Installer:
 
     def _run_pip(self, wanted: Requirement, first: list[str], *arguments: str) -> None:
         command = [sys.executable, "-P", "-m", "pip", "install", *_QUIET, *_PLAIN, *arguments]
-        environ = environment()
+        environ = inherited_environment()
         # a repository that wants a password must fail, and what is in the folder counts as there
         path = [*first, *environ.get("PYTHONPATH", "").split(os.pathsep)]
         more = {"GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": os.pathsep.join(filter(None, path))}

@@ -157,7 +157,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "settings_keys",
         ),
         *("settings_workers", "settings_plugins", "progress", "stalled_workers"),
-        *("settings_limits", "settings_keys"),
+        *("settings_limits", "settings_keys", "core_dumps"),
     ),
     # assembly
     ("bootstrap", "bootstrap_worker", "checkup", "commands", "command_line", "command_signals"),
