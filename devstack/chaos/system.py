@@ -16,6 +16,7 @@ from redis.backoff import ExponentialBackoff
 
 from devstack.chaos.chain import GUESTS, INGRESS, write_config
 from devstack.chaos.ledger import Ledger
+from devstack.chaos.log_lines import unexpected_lines
 from devstack.chaos.processes import WorkerProcess, gone, send, workers_of
 from devstack.chaos.servers import Servers
 from devstack.chaos.waiting import until
@@ -23,9 +24,8 @@ from devstack.plugboard.server import DevelopmentPlugboard
 from devstack.plugboard.settings import PlugboardSettings
 from devstack.service import ServiceProcess
 
-TRACEBACK = "Traceback (most recent call last):"
-TRACEBACK_SHOWN = 1500
 SCALED_DOWN = {
+    "LOG_FORMAT": "json",  # see `unexpected_lines`
     "CONSERVER_VCON_CONCURRENCY": "4",
     "LEASE_SECONDS": "1.5",
     "STORAGE_REPLAY_INTERVAL": "0.25",
@@ -172,10 +172,9 @@ class System:
         return bool(await self.redis.llen("pc:history") == 0)
 
     def tracebacks(self) -> list[str]:
-        """The first lines of everything that no service has expected so far."""
+        """The tracebacks of the services' own code in their logs so far."""
         logs = sorted(self.folder.glob("*.log"))
-        parts = [part for log in logs for part in log.read_text().split(TRACEBACK)[1:]]
-        return [part[:TRACEBACK_SHOWN] for part in parts]
+        return [line for log in logs for line in unexpected_lines(log.read_text())]
 
     async def call(self, action: str, **fields: object) -> httpx.Response:
         """POST one request to the Plugboard as a caller would."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devstack.chaos.broken import CHECKOUT, HELD, SCRIPT, break_build
+from devstack.chaos.log_lines import unexpected_lines
 from devstack.chaos.verdict import Evidence, judge
 from devstack.chaos.waiting import ChaosError
 
@@ -128,3 +129,12 @@ def test_an_unbreakable_build(tmp_path: Path) -> None:
     copy.write_text("return 0")
     with pytest.raises(ChaosError, match="to break the build"):
         break_build(tmp_path)
+
+
+def test_tracebacks_of_plugins_are_expected() -> None:
+    """Those of the service's own code are not, nor what the interpreter prints by itself."""
+    plugin = '{"event":"plugin failed","logger":"pipeline.plugin_failures","exception":[]}'
+    engine = '{"event":"claim failed","logger":"pipeline.worker","exception":[]}'
+    plain = '{"event":"joined","logger":"core.channel"}'
+    printed = "Exception ignored; Traceback (most recent call last):"
+    assert unexpected_lines(f"{plugin}\n{engine}\n{plain}\n{printed}") == [engine, printed]
