@@ -126,10 +126,7 @@ class GuestCalls:
             if not task.done():
                 await asyncio.wait([task])
         except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait([task], timeout=CANCEL_GRACE)
-            if not task.done():
-                self._leave_task(task, call, who)
+            await self._end_task(task, call, who)
             raise
         self._leftovers.of_tasks(call.tasks, who)
         self._leftovers.of_threads(threads, who)
@@ -137,9 +134,20 @@ class GuestCalls:
             raise PluginError("CancelledError: was cancelled from within")
         return task.result()
 
-    def _leave_task(self, task: asyncio.Task[Any], call: PluginCall, who: Plugin) -> None:
-        log.warning("plugin ignores its cancellation; left behind", extra=dict(who))
-        self._leave(task, call)
+    async def _end_task(self, task: asyncio.Task[Any], call: PluginCall, who: Plugin) -> None:
+        """Cancel a plugin's task; its result is dropped, whenever it ends.
+
+        The wait is short, but may itself be cancelled, by the end of the process.
+        """
+        task.cancel()
+        try:
+            await asyncio.wait([task], timeout=CANCEL_GRACE)
+        finally:
+            if task.done():
+                _drop_result(task)
+            else:
+                log.warning("plugin ignores its cancellation; left behind", extra=dict(who))
+                self._leave(task, call)
 
     def _leave(self, job: asyncio.Task[Any] | Future[Any], call: PluginCall) -> None:
         call.abandoned = True
@@ -150,8 +158,7 @@ class GuestCalls:
 
     def _came_back(self, job: asyncio.Task[Any] | Future[Any]) -> None:
         self._left.discard(job)
-        if not job.cancelled():
-            job.exception()  # else its destruction would be logged
+        _drop_result(job)
 
     async def _in_thread(
         self, work: tuple[Any, ...], call: PluginCall, context: Context, who: Plugin
@@ -266,6 +273,11 @@ class GuestCalls:
     def close(self) -> None:
         """Let no further guest start; those that run are not waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _drop_result(job: asyncio.Task[Any] | Future[Any]) -> None:
+    if not job.cancelled():
+        job.exception()  # else its destruction would be logged
 
 
 def _pause(tried: int) -> float:

@@ -111,7 +111,10 @@ class Worker:
         self._watch.watch(list(watched))
 
     async def run(self) -> None:
-        """Work until `stop`; then until what runs has ended or `release` is called."""
+        """Work until `stop`; then until what runs has ended or `release` is called.
+
+        Cancelled, it breaks off what runs and leaves that in flight, to the rescue of dead workers.
+        """
         self._reports.start()
         beside = [
             asyncio.create_task(self._cancellations.listen()),
@@ -123,6 +126,7 @@ class Worker:
         finally:
             self._reports.stop()
             self._watch.close()
+            self._break_off()
             for task in beside:
                 task.cancel()
 
@@ -166,14 +170,18 @@ class Worker:
 
     async def release(self) -> None:
         """Break off what still runs and put it back to the heads of its lists."""
+        await asyncio.gather(*self._break_off(), return_exceptions=True)
+        # the last one claimed first: each goes to the head of its list
+        for live in sorted(self._broken_off, key=lambda live: live.claim.token, reverse=True):
+            await self._queues.give_back(self._id, live.claim, live.record("queued"))
+
+    def _break_off(self) -> list[asyncio.Task[None]]:
+        """Cancel the tasks of all runs; their attempts do not count."""
         self._releasing = True
         tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        # the last one claimed first: each goes to the head of its list
-        for live in sorted(self._broken_off, key=lambda live: live.claim.token, reverse=True):
-            await self._queues.give_back(self._id, live.claim, live.record("queued"))
+        return tasks
 
     async def abandon(self, failed: LiveRun | None) -> None:
         """Settle an attempt that has failed, and give everything else back without blame.

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -17,9 +18,9 @@ from pipeline.finder import VconFinder
 from pipeline.service import PipelineService
 from pipeline.store import VconStore
 from tests.integration.operations_scene import ACTIONS, EXPIRY, Notebook, Operations, operations
-from tests.integration.pipeline_fixtures import a_vcon, configured, new_uuid
+from tests.integration.pipeline_fixtures import a_vcon, configured
 
-VCON, RUN = new_uuid(), new_uuid()
+VCON, RUN = str(UUID(int=1)), str(UUID(int=2))  # in the ids of tests, so the same in every process
 DOCUMENT = a_vcon(VCON)
 REQUESTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("IngestVcon", {"vcon": DOCUMENT, "ingress_lists": ["in"]}),

@@ -563,6 +563,19 @@ async def kill(scene: Scene, crew: Any) -> None:
     await scene.queues.bury(crew.name)
 
 
+async def test_a_worker_whose_task_is_cancelled_leaves_what_it_holds_in_flight(scene: Scene):
+    """Its runs end with it, count as no attempts, and ask Redis for nothing any more."""
+    gate = Gate()
+    crew = await scene.start(configured(links=[link(gate.run, "gate")]))
+    [fed] = await scene.feed()
+    await gate.arrival()
+    runs = [*crew.worker._running.values()]
+    crew.task.cancel()
+    await asyncio.gather(crew.task, *runs, return_exceptions=True)
+    assert list((await scene.queues.held("one")).values()) == [fed]
+    assert scene.settled.empty()
+
+
 async def test_suspects_hold_up_nothing_and_run_one_at_a_time(scene: Scene):
     """Fresh vCons pass those that hang apart; each of these has a process to itself."""
     gate = Gate()

@@ -1,6 +1,7 @@
 """Calling guests: patience with Redis, retries, and guests that misbehave. No server needed."""
 
 import asyncio
+import gc
 import sys
 import threading
 from contextvars import ContextVar
@@ -268,3 +269,34 @@ def test_an_error_is_described_in_one_line(error, text):
 def test_a_description_has_an_end():
     """However much an error says."""
     assert len(describe(ValueError("x" * 10_000))) == 500
+
+
+async def test_a_cancelled_call_drops_what_its_plugin_raises(calls):
+    """Whenever that is; else asyncio would log it as never retrieved."""
+    logged, begun, go = [], asyncio.Event(), asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+
+    async def ends_badly():
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await go.wait()
+            raise ValueError
+
+    for more in (0, 1):  # cancelled once; and again, by the end of the process
+        begun.clear()
+        go.clear()
+        call = asyncio.create_task(calls.call(ends_badly, is_async=True))
+        await begun.wait()
+        call.cancel()
+        await asyncio.sleep(0)
+        if more:
+            call.cancel()
+            await asyncio.sleep(0)
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    await asyncio.sleep(0)
+    gc.collect()
+    assert logged == []
