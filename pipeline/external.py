@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 from core.bounded_calls import BoundedCalls
@@ -26,6 +27,7 @@ from pipeline.connection_errors import WrongTypeError
 from pipeline.ingress import entry_of
 from pipeline.intake import Entry, Intake, Owner, foreign
 from pipeline.key_ring import KeyRefusedError, KeyRing
+from pipeline.large_documents import beside_the_loop
 from pipeline.usage_meter import UsageMeter
 from schemas.ingested import Ingested
 from schemas.ingress_key import IngressKey
@@ -88,7 +90,7 @@ class ExternalDoor:
             await self._within_limit(key)
             if not lists:
                 raise InvalidError("ingress_lists: with a key, name the list that it opens")
-            entry = self._entry(vcon, key)
+            entry = await self._entry(vcon, key)
             taken = await self._take(entry, key)
         except PatchcordError as error:
             self.usage.refused(key.id, REASONS.get(type(error), "other"))
@@ -114,12 +116,12 @@ class ExternalDoor:
             seconds = math.ceil(wait / 1000)
             raise RateLimitedError(f"{most} requests a minute are let in; try again in {seconds} s")
 
-    def _entry(self, vcon: object, key: IngressKey) -> Entry:
+    async def _entry(self, vcon: object, key: IngressKey) -> Entry:
         chain = self._configuration.config.chain_reading(key.ingress_list)
         if chain is None:
             raise UnavailableError(f"list {key.ingress_list} is read by no chain at present")
         limits = (self._max_vcon_bytes, key.max_vcon_bytes or self._max_vcon_bytes)
-        return entry_of(vcon, min(limits), [chain])
+        return await beside_the_loop(vcon, partial(entry_of, vcon, min(limits), [chain]))
 
     async def _take(self, entry: Entry, key: IngressKey) -> Ingested:
         uuid = UUID(entry.vcon_uuid)

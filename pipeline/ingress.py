@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from pipeline.document_findings import findings
 from pipeline.envelope import inside, is_envelope, with_address
 from pipeline.extensions import check_accepted
 from pipeline.intake import Entry, Intake
+from pipeline.large_documents import beside_the_loop
 from pipeline.unpacking import as_object
 from schemas.ingested import Ingested
 from schemas.vcon import RECEIVED
@@ -40,16 +42,16 @@ class Ingress:
             ConflictError: when other content under its uuid is being processed.
             UnavailableError: when a list is full or Redis is away.
         """
-        entry = self.entry(vcon, [self._reader(name) for name in lists])
+        entry = await self.entry(vcon, [self._reader(name) for name in lists])
         names = _once(lists)
         outcome = await self._intake.ingest(entry, names)
         for name in names:
             VCONS_RECEIVED.count(name, outcome)
         return Ingested(uuid=entry.vcon_uuid, outcome=outcome, warnings=entry.warnings)
 
-    def entry(self, vcon: Mapping[str, Any] | bytes, chains: Iterable[Chain]) -> Entry:
+    async def entry(self, vcon: Mapping[str, Any] | bytes, chains: Iterable[Chain]) -> Entry:
         """The vCon as it goes into these chains; see `entry_of`."""
-        return entry_of(vcon, self._max_vcon_bytes, chains)
+        return await beside_the_loop(vcon, partial(entry_of, vcon, self._max_vcon_bytes, chains))
 
     async def put(self, entry: Entry, key: str | None = None) -> None:
         """Store a vCon that goes into no list, for the request with this idempotency key.

@@ -93,7 +93,7 @@ class PipelineService:
     async def _requested(
         self, chain: Chain, vcon: str | Mapping[str, Any] | bytes, key: str | None
     ) -> str:
-        entry = None if isinstance(vcon, str) else self._doors.own.entry(vcon, [chain])
+        entry = None if isinstance(vcon, str) else await self._doors.own.entry(vcon, [chain])
         named = entry.vcon_uuid if entry else canonical_uuid(vcon) or str(vcon)
         digest = entry.digest if entry else ""
         if key is not None:  # before the vCon is touched: a document would be taken in once more
