@@ -1,7 +1,6 @@
 """The HTTP entrance: `POST /` with an account's token becomes a call to a service."""
 
 import json
-import math
 import re
 import uuid
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from devstack.plugboard import http_replies as replies
 from devstack.plugboard.directory import AccountToken, Directory, Service
 from devstack.plugboard.http_replies import Reply
 from devstack.plugboard.http_requests import HttpRequest, form
+from devstack.plugboard.serializers import finite
 from devstack.plugboard.settings import Variant
 
 
@@ -125,7 +125,7 @@ def _decode(body: bytes) -> Any:
 
 def _loads(text: str) -> Any:
     return json.loads(
-        text, object_pairs_hook=_first_wins, parse_float=_finite, parse_constant=_finite
+        text, object_pairs_hook=_first_wins, parse_float=finite, parse_constant=finite
     )
 
 
@@ -141,10 +141,3 @@ def _as_json(value: object) -> bytes:
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     decoded = dict(pairs)
     return decoded if len(decoded) == len(pairs) else dict(reversed(pairs))
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no finite number")
-    return number

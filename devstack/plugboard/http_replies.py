@@ -1,5 +1,6 @@
 """HTTP answers: the fixed ones, and what each published Plugboard makes of a consumer's answer."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -25,7 +26,11 @@ class Reply:
 
 def json_reply(status: int, value: object) -> Reply:
     """An answer with a JSON body."""
-    return Reply(status, orjson.dumps(value), JSON)
+    try:
+        body = orjson.dumps(value)
+    except TypeError:  # an integer of more than 64 bits
+        body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return Reply(status, body, JSON)
 
 
 def problem(status: int, message: str) -> Reply:

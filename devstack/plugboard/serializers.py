@@ -3,6 +3,8 @@
 Version 1 speaks objects and has no join_ref from the server; version 2 speaks arrays of five.
 """
 
+import json
+import math
 import re
 from typing import Any, NamedTuple, Protocol
 
@@ -92,5 +94,16 @@ def serializer_for(vsn: str) -> Serializer | None:
 def _parse(data: bytes) -> Any:
     try:
         return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+    except orjson.JSONDecodeError:
+        pass  # or an integer longer than it reads, which the real server takes
+    try:
+        return json.loads(data, parse_float=finite, parse_constant=finite)
+    except (ValueError, RecursionError) as error:
         raise MalformedError("not JSON") from error
+
+
+def finite(text: str) -> float:
+    """The number that a JSON text says; raises ValueError for one that is not finite."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return number

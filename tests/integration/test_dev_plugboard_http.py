@@ -75,7 +75,13 @@ async def test_an_informational_status_breaks_the_caller(status: int) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "action"),
-    [(None, None), ([1, None], 7), ("text", "Nobody"), ({"deep": {"x": 1}}, "")],
+    [
+        (None, None),
+        ([1, None], 7),
+        ("text", "Nobody"),
+        ({"deep": {"x": 1}}, ""),
+        ({"n": 10**400}, "integers longer than a double holds"),
+    ],
 )
 async def test_anything_is_forwarded(fields: object, action: object) -> None:
     """Neither action nor fields are validated, and the action need not be registered."""
@@ -87,6 +93,17 @@ async def test_anything_is_forwarded(fields: object, action: object) -> None:
         assert request["payload"]["fields"] == fields
         await client.answer(request, {"status": "success", "message": fields})
         assert (await call).json()["message"] == fields
+
+
+async def test_an_action_that_is_nested_deeply_is_forwarded() -> None:
+    """Deeper than Python's own reader goes."""
+    deep = "[" * 3000 + "]" * 3000
+    async with plugboard() as scene:
+        client = await scene.join()
+        body = f'{{"service_id":{scene.service.id},"action":{deep},"fields":{{}}}}'
+        call = scene.calling(content=body)
+        assert f'"action":{deep}' in str(await client.socket.recv())
+        call.cancel()
 
 
 @pytest.mark.parametrize(
