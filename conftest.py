@@ -1,5 +1,6 @@
-"""Tests of plugins that lie in this checkout may import vcon-server's names, as the service can."""
+"""Tests of plugins in this checkout import vcon-server's names and `vcon` as the service can."""
 
-from lib import aliases
+from lib import aliases, vcon_library
 
 aliases.install()
+vcon_library.prepare()

@@ -42,6 +42,7 @@ class _Adding(Loader):
         return self._own.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
+        _ignore_what_it_warns_of()  # again: pytest and others have put filters before ours since
         self._own.exec_module(module)
         _add(module)
 
@@ -103,11 +104,15 @@ def prepare() -> None:
         _prepare()
 
 
-def _prepare() -> None:
+def _ignore_what_it_warns_of() -> None:
     with contextlib.suppress(ImportError):
         import_module("authlib.deprecate")  # puts a filter of its own before all others: be later
     moving = r"authlib\.jose module is deprecated"
     warnings.filterwarnings("ignore", moving, DeprecationWarning)
+
+
+def _prepare() -> None:
+    _ignore_what_it_warns_of()
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
     if LIBRARY in sys.modules:

@@ -47,6 +47,16 @@ def test_a_mark_that_the_guide_uses():
 """
 
 
+OF_A_LINK = """
+import vcon
+
+
+def test_a_vcon_is_made_by_hand():
+    made = vcon.Vcon({"uuid": "test-uuid-123", "vcon": "0.0.1", "parties": [], "dialog": []})
+    assert made.uuid == "test-uuid-123"
+"""
+
+
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """What a Python command prints in a folder, with this checkout on its path."""
     return subprocess.run(
@@ -72,6 +82,16 @@ def test_a_storages_own_tests_pass_where_the_guide_puts_them(tmp_path: Path) -> 
         tmp_path, "-m", "pytest", "server/storage/my_storage/tests", "-p", "no:cacheprovider"
     )
     assert (done.returncode, "3 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_a_links_own_tests_may_begin_with_the_vcon_library(tmp_path: Path) -> None:
+    """Before anything of ours is imported: also without the packages that it names needlessly."""
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_link.py").write_text(OF_A_LINK)
+    done = run(tmp_path, "-m", "pytest", "tests", "-p", "no:cacheprovider")
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 def test_the_suite_is_run_as_a_module() -> None:
