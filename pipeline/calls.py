@@ -13,7 +13,7 @@ from typing import Any
 from core.errors import ConflictError
 from pipeline import step_scope, thread_loops
 from pipeline.connection import RedisConnection
-from pipeline.deadline import moving_limit, time_limit
+from pipeline.deadline import MovingLimit
 from pipeline.live_run import PluginCall, current_call, current_step
 from pipeline.modules import LoadedStorage
 from pipeline.plugin_errors import (
@@ -95,8 +95,7 @@ class GuestCalls:
         if timeout is None:
             return await self._call(function, arguments, is_async, plugin)
         try:
-            limited = time_limit(timeout) if began is None else moving_limit(timeout, began)
-            async with limited as limit:
+            async with MovingLimit(timeout, began) as limit:
                 return await self._call(function, arguments, is_async, plugin)
         except TimeoutError as error:
             if not limit.expired():  # it is the guest's own

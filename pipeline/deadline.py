@@ -5,7 +5,8 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, Token
+from typing import Any, Self
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
@@ -22,32 +23,52 @@ async def time_limit(seconds: float | None) -> AsyncIterator[asyncio.Timeout]:
         _deadline.reset(token)
 
 
-@asynccontextmanager
-async def moving_limit(
-    seconds: float, began: Callable[[], float]
-) -> AsyncIterator[asyncio.Timeout]:
+class MovingLimit:
     """A time limit for each of several steps in one await; `began` says when the last one began.
 
     It is asked when a step that began with the first would be out of time, and not before, so that
-    quick steps cost nothing. `remaining` does not tell of it.
+    quick steps cost nothing. `remaining` does not tell of it, unless there is no `began`: then it
+    is what `time_limit` is, and does it at a third of the cost.
     """
-    limit, loop = asyncio.timeout(None), asyncio.get_running_loop()
-    handle: asyncio.TimerHandle
 
-    def look() -> None:
-        nonlocal handle
-        left = began() + seconds - time.perf_counter()
-        if left <= 0:
-            limit.reschedule(loop.time())
+    __slots__ = ("_began", "_cancelling", "_expired", "_handle", "_seconds", "_task", "_token")
+
+    def __init__(self, seconds: float, began: Callable[[], float] | None = None) -> None:
+        """`began`: as `time.perf_counter` has it."""
+        self._seconds, self._began, self._expired = seconds, began, False
+
+    def expired(self) -> bool:
+        """Whether it was this limit that ended the block."""
+        return self._expired
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._cancelling = task, task.cancelling()
+        self._token: Token[float] | None = None
+        if self._began is None:
+            ends = time.monotonic() + self._seconds
+            self._token = _deadline.set(min(ends, _deadline.get()))
+        self._handle = asyncio.get_running_loop().call_later(self._seconds, self._look)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: Any, trace: Any) -> None:
+        self._handle.cancel()
+        if self._token is not None:
+            _deadline.reset(self._token)
+        # As asyncio.timeout does: a cancellation from outside at the same time goes before.
+        is_ours = self._expired and self._task.uncancel() <= self._cancelling
+        if is_ours and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def _look(self) -> None:
+        began = -math.inf if self._began is None else self._began()
+        left = began + self._seconds - time.perf_counter()
+        if left > 0:
+            self._handle = asyncio.get_running_loop().call_later(left, self._look)
         else:
-            handle = loop.call_later(left, look)
-
-    handle = loop.call_later(seconds, look)
-    try:
-        async with limit:
-            yield limit
-    finally:
-        handle.cancel()
+            self._expired = True
+            self._task.cancel()
 
 
 def remaining() -> float:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipeline.deadline import moving_limit, remaining, time_limit
+from pipeline.deadline import MovingLimit, remaining, time_limit
 
 
 async def test_the_nearest_end_counts() -> None:
@@ -50,7 +50,7 @@ async def test_a_moving_limit_counts_from_the_last_step() -> None:
         return asked[-1] if len(asked) < 4 else asked[-1] - 3600
 
     with pytest.raises(TimeoutError):
-        async with moving_limit(0.01, began):
+        async with MovingLimit(0.01, began):
             await asyncio.get_running_loop().create_future()
     assert len(asked) == 4
 
@@ -61,6 +61,34 @@ async def test_a_moving_limit_leaves_what_is_quick_alone() -> None:
     def never() -> float:
         raise AssertionError
 
-    async with moving_limit(60, never) as limit:
+    async with MovingLimit(60, never) as limit:
         await asyncio.sleep(0)
     assert not limit.expired()
+
+
+async def test_a_limit_of_one_step_is_told_and_ends_it() -> None:
+    """As `time_limit`: inside it is known, a cancellation from outside goes before."""
+    limit = MovingLimit(0.01)
+
+    async def too_long() -> None:
+        async with limit:
+            assert remaining() <= 0.01
+            await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(TimeoutError):
+        await too_long()
+    assert limit.expired()
+    assert remaining() == math.inf
+    current = asyncio.current_task()
+    assert current is not None
+    assert current.cancelling() == 0
+
+    async def limited() -> None:
+        async with MovingLimit(60):
+            await asyncio.get_running_loop().create_future()
+
+    task = asyncio.create_task(limited())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
