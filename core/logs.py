@@ -16,6 +16,7 @@ import structlog
 from structlog.typing import EventDict
 
 from core import log_context
+from core.log_bounds import bounded_parts, plain_traceback, traceback_dict
 from core.log_values import plain_values
 from core.redaction import KNOWN
 
@@ -94,6 +95,7 @@ def formatter(form: Form) -> logging.Formatter:
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _bound_texts,
             _hide_secret_fields,
             *(_text_processors() if as_text else _json_processors()),
         ],
@@ -110,9 +112,18 @@ def _add_context(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return {**log_context.fields(), **event}
 
 
+def _bound_texts(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Before anything is looked for in them; what has a secret's name is hidden afterwards."""
+    return {
+        name: value if name == "exc_info" else bounded_parts(value, KNOWN.text)
+        for name, value in event.items()
+    }
+
+
 def _hide_secret_fields(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """By name, since the finished line of a terminal has colours between name and value."""
-    return KNOWN.fields(event)
+    shown = {name: value for name, value in event.items() if name != "exc_info"}
+    return {**event, **KNOWN.fields(shown)}
 
 
 # Both leave the local variables out of tracebacks, which either would show by default: tokens and
@@ -123,15 +134,14 @@ def _text_processors() -> list[Any]:
     return [
         plain_values,
         structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty(), exception_formatter=plain_traceback(KNOWN.text)
         ),
     ]
 
 
 def _json_processors() -> list[Any]:
-    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [
-        structlog.processors.ExceptionRenderer(tracebacks),
+        structlog.processors.ExceptionRenderer(traceback_dict(KNOWN.text)),
         structlog.processors.JSONRenderer(default=str),
     ]
 

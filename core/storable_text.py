@@ -16,6 +16,11 @@ LONGEST = 500
 """Characters of an error or a name in a record."""
 REPLACEMENT = "\ufffd"
 _CUT = " ..."
+_SEARCHED = 20_000
+"""Characters of an error's text that are searched for secrets: the longest are keys of 4,000."""
+_EXCEPTIONS = vars(BaseExceptionGroup)["exceptions"].__get__
+_NAME = vars(type)["__name__"].__get__
+"""What the interpreter itself knows: a class may have code of its own under the same name."""
 _DEEPEST = 100
 """Levels of a structure; orjson itself writes 254."""
 
@@ -67,10 +72,10 @@ def described(error: BaseException) -> str:
     It enters records, answers and dead letters, so it is redacted as a log line is, before it is
     cut. Of a group, the first error counts. An error that cannot say anything is its type.
     """
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    name = type(error).__name__
-    text = error_text(_shown(error).strip()).partition("\n")[0]
+    while issubclass(type(error), BaseExceptionGroup):
+        error = _EXCEPTIONS(error)[0]
+    name = _NAME(type(error))
+    text = error_text(_shown(error).strip()[:_SEARCHED]).partition("\n")[0]
     return storable_text(f"{name}: {text}" if text else name, LONGEST)
 
 

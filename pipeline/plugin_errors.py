@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent import futures
 from typing import Any
 
 from core.errors import GuestError
@@ -21,6 +22,9 @@ type Plugin = Mapping[str, str]
 """The log field that names a plugin: `link`, `storage` or `tracer`."""
 
 NOT_NAMED: Plugin = {}
+_NOT_CARRIED = (StopIteration, StopAsyncIteration, futures.CancelledError)
+"""`asyncio` makes a cancellation of the waiting run out of the last one."""
+_ASKED = ("__traceback__", "__cause__", "__context__", "__suppress_context__", "__notes__")
 EXIT_FORKED = 70
 
 
@@ -30,7 +34,7 @@ class PluginError(GuestError):
 
 def describe(error: BaseException) -> str:
     """An error in one storable line: its type, and what it says, without known secrets."""
-    return error_text(str(error)) if isinstance(error, PluginError) else described(error)
+    return error_text(str(error)) if type(error) is PluginError else described(error)
 
 
 def contained(function: Callable[..., Any], arguments: tuple[Any, ...], plugin: Plugin) -> Any:
@@ -43,11 +47,11 @@ def contained(function: Callable[..., Any], arguments: tuple[Any, ...], plugin: 
     try:
         return function(*arguments)
     except BaseException as error:
-        if _is_ordinary(error):
+        if (failure := _carried(error)) is error:
             raise
-        raise PluginError(_text(error)) from error
     finally:
         end_if_forked(process, plugin)
+    raise failure
 
 
 async def contained_async(
@@ -61,27 +65,44 @@ async def contained_async(
     try:
         return await function(*arguments)
     except BaseException as error:
-        if _is_ordinary(error):
+        if (failure := _carried(error)) is error:
             raise
-        raise PluginError(_text(error)) from error
     finally:
         end_if_forked(process, plugin)
+    raise failure
 
 
-def _is_ordinary(error: BaseException) -> bool:
-    not_carried = StopIteration | StopAsyncIteration
-    return isinstance(error, Exception) and not isinstance(error, not_carried)
+def _carried(error: BaseException) -> Exception:
+    """The error itself if a future can carry it and a log can show it, else a `PluginError`.
+
+    Its class is asked by `type`: `isinstance` would run the error's own `__class__`.
+    """
+    is_shown = _is_shown(error)
+    ordinary = issubclass(type(error), Exception) and not issubclass(type(error), _NOT_CARRIED)
+    if is_shown and ordinary and isinstance(error, Exception):
+        return error
+    failure = PluginError(_text(error))
+    failure.__cause__ = error if is_shown else None
+    return failure
+
+
+def _is_shown(error: BaseException) -> bool:
+    """Whether the interpreter, asyncio and the log can ask this error what they ask of any."""
+    try:
+        hash(type(error))
+        for name in _ASKED:
+            getattr(error, name, None)
+        return error.__class__ is type(error)
+    except BaseException:  # noqa: BLE001 -- its attributes may be code that raises anything
+        return False
 
 
 def _text(error: BaseException) -> str:
-    match error:
-        case SystemExit(code=int() | str() | None):
-            text = error_text(f"SystemExit: called sys.exit({error.code!r})")
-            return storable_text(text, LONGEST)
-        case asyncio.CancelledError():
-            return "CancelledError: was cancelled from within"
-        case _:
-            return described(error)
+    if type(error) is SystemExit and isinstance(error.code, int | str | None):
+        return storable_text(error_text(f"SystemExit: called sys.exit({error.code!r})"), LONGEST)
+    if issubclass(type(error), asyncio.CancelledError):
+        return "CancelledError: was cancelled from within"
+    return described(error)
 
 
 def end_if_forked(process: int, plugin: Plugin) -> None:

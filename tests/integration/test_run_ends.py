@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import types
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
+from concurrent import futures
 from typing import Any
 
 import pytest
@@ -44,6 +45,25 @@ class MuteError(Exception):
         raise PanicException
 
 
+def hostile(names: Iterable[str]) -> type[Exception]:
+    """A class of errors; asking one of them for any of these attributes raises."""
+
+    def ask(_: object) -> None:
+        raise KeyboardInterrupt
+
+    return type("Hostile", (Exception,), dict.fromkeys(names, property(ask)))
+
+
+class Unhashable(type(Exception)):  # type: ignore[misc]
+    """Makes classes that no dict can have as a key."""
+
+    __hash__ = None
+
+
+class Odd(Exception, metaclass=Unhashable):  # noqa: N818 -- a plugin's own
+    """Of such a class."""
+
+
 class Unexpected(BaseException):
     """What no code has been written for."""
 
@@ -73,6 +93,8 @@ NO_EXCEPTIONS = [
     (MuteError(), "MuteError"),
     (ValueError(f"no {LATIN_1}\0"), "ValueError: no caf\ufffd.wav\ufffd"),
     (RuntimeError("x" * 5_000_000), "RuntimeError: xxx"),
+    (futures.CancelledError("one"), "CancelledError: one"),
+    (Odd("one"), "Odd: one"),
 ]
 
 
@@ -110,6 +132,19 @@ async def test_whatever_a_plugin_raises_ends_the_run_as_a_dead_letter(
         Run.model_validate(ended.run)
         await crew.stop()
     assert scene.client.hgetall("pc:locks") == {}
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+@pytest.mark.parametrize("name", ["__class__", "__traceback__", "__cause__", "__notes__"])
+async def test_an_error_whose_attributes_raise_ends_the_run(
+    scene: Scene, name: str, is_async: bool
+) -> None:
+    """The interpreter, asyncio and the log ask every error for them."""
+    rude = raising(hostile([name])("one"), is_async=is_async)
+    await scene.start(configured(links=[link(rude)], max_attempts=2))
+    [vcon_uuid] = await scene.feed()
+    await scene.finished()
+    assert scene.reason("DLQ:in", vcon_uuid)["error"] == "Hostile: one"
 
 
 @pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])

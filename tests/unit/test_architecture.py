@@ -44,7 +44,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     r"|flowlang/connections/redis/.*",
     "prometheus_client": r"core/(metrics(_\w+)?|otlp(_metrics)?|telemetry)\.py",
     "opentelemetry": r"core/otlp(_metrics)?\.py",
-    "structlog": r"core/logs\.py",
+    "structlog": r"core/log(s|_bounds)\.py",
     "uvloop": r"entrypoint\.py",
     "pydantic_settings": r"core/settings\.py",
     # a vCon's URLs are fetched in one place; the others know where they go from the configuration
@@ -79,6 +79,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "parsed_size",
             "storable_text",
             "redaction",
+            "log_bounds",
             "log_values",
             "loop_timeout",
             "loop_watch",

@@ -20,6 +20,7 @@ from structlog.contextvars import bound_contextvars
 from core import log_context
 from core.action_response import ActionResponse
 from core.dispatch import Dispatcher
+from core.log_bounds import LONGEST
 from core.logs import configure_logging, keep_secret
 from tests.canaries import canary
 from tests.unit.actions_for_tests import TestAction
@@ -135,6 +136,59 @@ def test_a_traceback_shows_no_local_variables(form: Any, monkeypatch: pytest.Mon
     assert "broken by 12 letters" in written
     assert "fail" in written
     assert SECRET not in written
+
+
+class Hostile(Exception):  # noqa: N818 -- a plugin's own
+    """Rendering its traceback raises."""
+
+    def _raise(self) -> Any:
+        raise KeyboardInterrupt
+
+    __notes__ = __cause__ = __context__ = property(_raise)  # type: ignore[assignment]
+
+
+def raised(error: Exception, reason: Exception | None = None) -> Exception:
+    """The same with a traceback."""
+    try:
+        raise error from reason  # noqa: TRY301 -- else it would have no traceback
+    except Exception as caught:
+        return caught
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_an_error_that_is_handled_already_has_its_traceback(
+    form: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with errors of tasks and threads, which are logged when nothing is being handled."""
+    stream = logged(monkeypatch, form=form)
+    logging.getLogger("x").error("it failed", exc_info=raised(ValueError("that is why")))
+    assert "that is why" in stream.getvalue()
+    assert "in raised" in stream.getvalue() or '"name": "raised"' in stream.getvalue()
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_an_error_that_cannot_be_shown_is_named(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also as the reason of another: what it raises meanwhile ends neither a run nor a process."""
+    stream = logged(monkeypatch, form=form)
+    error = raised(ValueError("outer"), Hostile("inner"))
+    logging.getLogger("x").error("it failed", exc_info=error)
+    assert "outer" in stream.getvalue()
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_line_is_bounded(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Megabytes in an error, a field or the message: both ends are written, without secrets."""
+    stream = logged(monkeypatch, form=form)
+    keep_secret(SECRET)
+    half = "x" * (LONGEST // 2 - 5)  # a cut that divides the secret must not show its beginning
+    text = f"begin {half}{SECRET}{'y' * 5_000_000} end"
+    error = raised(ValueError(text))
+    logging.getLogger("x").error(text, exc_info=error, extra={"problems": [text]})
+    written = stream.getvalue()
+    assert len(written) < 10 * LONGEST
+    assert "begin xxx" in written
+    assert "yyy end" in written
+    assert SECRET[:6] not in written
 
 
 @pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])

@@ -55,9 +55,29 @@ class Mute(Exception):  # noqa: N818 -- a plugin's own
         raise KeyboardInterrupt
 
 
+class Endless(ExceptionGroup[Exception]):
+    """Says that it contains itself."""
+
+    exceptions = property(lambda self: (self,))  # type: ignore[assignment]
+
+
+class Numbered(type):
+    """Makes classes whose name is code that raises."""
+
+    @property
+    def __name__(cls) -> str:
+        raise KeyboardInterrupt
+
+
+class Unnamed(Exception, metaclass=Numbered):  # noqa: N818 -- a plugin's own
+    """Its class cannot be asked for its name."""
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
+        (Endless("g", [KeyError("k")]), "KeyError: 'k'"),
+        (Unnamed("x"), "Unnamed: x"),
         (ValueError("x\ud800\0"), "ValueError: x\ufffd\ufffd"),
         (Mute(), "Mute"),
         (BaseExceptionGroup("g", [ExceptionGroup("h", [KeyError("k")])]), "KeyError: 'k'"),
