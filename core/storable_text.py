@@ -72,11 +72,18 @@ def described(error: BaseException) -> str:
     It enters records, answers and dead letters, so it is redacted as a log line is, before it is
     cut. Of a group, the first error counts. An error that cannot say anything is its type.
     """
-    while issubclass(type(error), BaseExceptionGroup):
-        error = _EXCEPTIONS(error)[0]
+    while inner := members_of(error):
+        error = inner[0]
     name = _NAME(type(error))
     text = error_text(_shown(error).strip()[:_SEARCHED]).partition("\n")[0]
     return storable_text(f"{name}: {text}" if text else name, LONGEST)
+
+
+def members_of(error: BaseException) -> tuple[BaseException, ...]:
+    """The errors of a group, without running code of its class; none of any other error."""
+    is_group = issubclass(type(error), BaseExceptionGroup)
+    members: tuple[BaseException, ...] = _EXCEPTIONS(error) if is_group else ()
+    return members
 
 
 def text_of(value: object, longest: int | None = None) -> str:

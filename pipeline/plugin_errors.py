@@ -14,7 +14,7 @@ from typing import Any
 
 from core.errors import GuestError
 from core.redaction import error_text
-from core.storable_text import LONGEST, described, storable_text
+from core.storable_text import LONGEST, described, members_of, storable_text
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ type Plugin = Mapping[str, str]
 NOT_NAMED: Plugin = {}
 _NOT_CARRIED = (StopIteration, StopAsyncIteration, futures.CancelledError)
 """`asyncio` makes a cancellation of the waiting run out of the last one."""
+_MOST = 1000
 _ASKED = ("__traceback__", "__cause__", "__context__", "__suppress_context__", "__notes__")
 EXIT_FORKED = 70
 
@@ -87,14 +88,32 @@ def _carried(error: BaseException) -> Exception:
 
 
 def _is_shown(error: BaseException) -> bool:
-    """Whether the interpreter, asyncio and the log can ask this error what they ask of any."""
+    """Whether the interpreter, asyncio and the log can ask this error what they ask of any.
+
+    So with all that it contains or was raised from, of which there must be no more than `_MOST`.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
     try:
-        hash(type(error))
-        for name in _ASKED:
-            getattr(error, name, None)
-        return error.__class__ is type(error)
+        while waiting and len(seen) < _MOST:
+            if (each := waiting.pop()) is not None and id(each) not in seen:
+                seen.add(id(each))
+                waiting += _neighbours(each)
     except BaseException:  # noqa: BLE001 -- its attributes may be code that raises anything
         return False
+    return not waiting
+
+
+def _neighbours(error: BaseException) -> list[BaseException | None]:
+    """What it contains or was raised from. Raises what its own code raises, or ValueError."""
+    hash(type(error))
+    for name in _ASKED:
+        getattr(error, name, None)
+    inner = members_of(error)
+    says_other = bool(inner) and getattr(error, "exceptions", None) is not inner
+    if says_other or error.__class__ is not type(error):
+        raise ValueError("it says something else of itself")
+    return [error.__cause__, error.__context__, *inner]
 
 
 def _text(error: BaseException) -> str:

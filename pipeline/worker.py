@@ -58,6 +58,7 @@ class Worker:
     """One process's share of the chains."""
 
     _releasing = False
+    _task: asyncio.Task[Any] | None = None
 
     def __init__(
         self,
@@ -110,11 +111,16 @@ class Worker:
         watched = self._chains if self._patience is None else map(keys.suspects, self._chains)
         self._watch.watch(list(watched))
 
+    @property
+    def _is_ending(self) -> bool:
+        return self._task is not None and self._task.cancelling() > 0
+
     async def run(self) -> None:
         """Work until `stop`; then until what runs has ended or `release` is called.
 
         Cancelled, it breaks off what runs and leaves that in flight, to the rescue of dead workers.
         """
+        self._task = asyncio.current_task()
         self._reports.start()
         beside = [
             asyncio.create_task(self._cancellations.listen()),
@@ -285,12 +291,14 @@ class Worker:
     async def _attempt(self, live: LiveRun, lapses: int) -> bool:
         """Run and settle; a run whose task ends in any other way has failed at this attempt.
 
-        Only `release` cancels a run. Where a plugin cancels it, the attempt has failed.
+        Only `release` cancels a run, and the end of the event loop, which cancels all tasks in any
+        order: which plugin has ended it is not known. Where a plugin cancels a run alone, the
+        attempt has failed.
         """
         try:
             return await self._run_and_settle(live, lapses)
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and self._releasing:
+            if isinstance(error, asyncio.CancelledError) and (self._releasing or self._is_ending):
                 raise
             return await self._settler.fail(live, error)
 

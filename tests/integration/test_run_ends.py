@@ -64,6 +64,12 @@ class Odd(Exception, metaclass=Unhashable):  # noqa: N818 -- a plugin's own
     """Of such a class."""
 
 
+class Endless(ExceptionGroup[Exception]):
+    """Says that it contains itself: rendering it would not end."""
+
+    exceptions = property(lambda self: (self,))  # type: ignore[assignment]
+
+
 class Unexpected(BaseException):
     """What no code has been written for."""
 
@@ -95,6 +101,7 @@ NO_EXCEPTIONS = [
     (RuntimeError("x" * 5_000_000), "RuntimeError: xxx"),
     (futures.CancelledError("one"), "CancelledError: one"),
     (Odd("one"), "Odd: one"),
+    (ExceptionGroup("all", [Endless("all", [ValueError("one")])]), "ValueError: one"),
 ]
 
 
@@ -353,6 +360,34 @@ async def test_a_run_ends_wherever_its_task_is_broken(
     assert at > 10
     assert scene.client.hgetall(keys.inflight("one")) == {}
     assert scene.client.hgetall("pc:locks") == {}
+
+
+async def test_the_end_of_the_event_loop_is_no_attempt(scene: Scene) -> None:
+    """A plugin may stop it for all that run beside it; they become suspects, one is charged later.
+
+    `asyncio.Runner` cancels all tasks then.
+    """
+    running, both = 0, asyncio.Event()
+
+    async def waits(*_: Any) -> None:
+        nonlocal running
+        running += 1
+        if running == 2:
+            both.set()
+        await asyncio.Event().wait()
+
+    before = asyncio.all_tasks()
+    crew = await scene.start(configured(links=[link(waits)]))
+    vcon_uuids = await scene.feed(count=2)
+    await both.wait()
+    ended = asyncio.all_tasks() - before
+    for task in ended:
+        task.cancel()
+    await asyncio.gather(*ended, return_exceptions=True)
+    await crew.dismiss()
+    assert set(scene.client.hkeys(keys.inflight("one"))) == set(vcon_uuids)
+    await scene.queues.rescue("one")
+    assert {past.split("\n")[0] for past in scene.client.hvals("pc:attempts:in")} == {"0"}
 
 
 async def over(scene: Scene, vcon_uuid: str) -> None:
