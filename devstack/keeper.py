@@ -1,11 +1,12 @@
 """Runs one server and makes sure that it ends with its owner. A program of its own.
 
-    python keeper.py ORDER      (an `Order` as JSON)
+    python keeper.py FOLDER     (the server's, only to be seen in a list of processes)
 
-The owner holds the other end of this program's standard input. However the owner ends, `kill -9`
-included, the kernel closes that end, and the server is told to stop. The byte `k` kills the server
-at once. Should this program itself be killed, the kernel signals the server. The server's process
-id is printed first; its exit code becomes this program's.
+The owner holds the other end of this program's standard input, and first writes one line to it: an
+`Order` as JSON. It is no argument, because every user of the machine can read those. However the
+owner ends, `kill -9` included, the kernel closes that end, and the server is told to stop. The byte
+`k` kills the server at once. Should this program itself be killed, the kernel signals the server.
+The server's process id is printed first; its exit code becomes this program's.
 """
 
 import ctypes
@@ -21,6 +22,8 @@ from typing import TypedDict
 STDIN = 0
 KILL = b"k"
 PR_SET_PDEATHSIG = 1
+PRIVATE = 0o077
+"""The umask of servers: other users cannot read their files."""
 
 
 class Order(TypedDict):
@@ -50,6 +53,7 @@ def launch(order: Order) -> subprocess.Popen[bytes]:
         stdout=sys.stderr,
         user=order["user"],
         group=order["group"],
+        umask=PRIVATE,
         extra_groups=None if order["user"] is None else [],
         preexec_fn=partial(  # noqa: PLW1509 - this program has one thread
             end_with_keeper, os.getpid(), order["stop_signal"]
@@ -85,6 +89,17 @@ def obey(server: subprocess.Popen[bytes], order: Order) -> None:
         stop(server, order)
 
 
+def read_order() -> Order:
+    """Reads the first line of standard input, and no byte more."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        if not (byte := os.read(STDIN, 1)):
+            sys.exit(1)  # the owner ended before it had written the order
+        line += byte
+    order: Order = json.loads(line)
+    return order
+
+
 def keep(order: Order) -> int:
     """Runs a server until it or its owner ends; returns its exit code, 128+n for signal n."""
     ended = ended_children()
@@ -100,4 +115,4 @@ def keep(order: Order) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(keep(json.loads(sys.argv[1])))
+    sys.exit(keep(read_order()))

@@ -57,7 +57,7 @@ class KeptProcess:
             user=account.uid if account else None,
             group=account.gid if account else None,
         )
-        with self.log.open("ab") as log:
+        with open(self.log, "ab", opener=private) as log:
             self._logged_before = log.tell()
             self._keeper = _start_keeper(order, folder, log, pass_fds)
         self.pid = self._read_pid()
@@ -132,12 +132,19 @@ class KeptProcess:
         _pipe(self._keeper.stdout).close()
 
 
+def private(path: str, flags: int) -> int:
+    """Opens a file that no other user can read."""
+    descriptor = os.open(path, flags, 0o600)
+    os.fchmod(descriptor, 0o600)  # it may be there from before
+    return descriptor
+
+
 def _start_keeper(
     order: keeper.Order, folder: Path, log: IO[bytes], pass_fds: Sequence[int]
 ) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C in the terminal reaches the owner, who stops servers in order.
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", keeper.__file__, json.dumps(order)],
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", keeper.__file__, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -145,6 +152,11 @@ def _start_keeper(
         start_new_session=True,
         pass_fds=pass_fds,
     )
+    orders = _pipe(process.stdin)
+    with suppress(BrokenPipeError):  # it has ended by itself
+        orders.write(json.dumps(order).encode() + b"\n")
+        orders.flush()
+    return process
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -14,7 +14,7 @@ from typing import Self
 from devstack.folders import claimed
 from devstack.packages import package_folder
 from devstack.ports import HOST, on_free_port
-from devstack.process import KeptProcess
+from devstack.process import KeptProcess, private
 
 READY = "Ready to accept connections"
 # Valkey frees values in a second thread unless told otherwise, and this JSON module's texts may be
@@ -114,4 +114,7 @@ def _command(
     places = {"port": str(port), "dir": str(folder)}
     modules = {"loadmodule": str(json_module)} if json else {}
     given = {**settings, **places, **modules}.items()
-    return [server, *(part for name, value in given for part in (f"--{name}", value))]
+    configuration = folder / "valkey.conf"
+    with open(configuration, "w", encoding="utf-8", opener=private) as file:
+        file.writelines(f'{name} "{value}"\n' for name, value in given)
+    return [server, configuration]

@@ -198,8 +198,9 @@ class Installer:
         pins = _pins(self._folder) if replacing else _pins()
         (new / "pins.txt").write_text("\n".join(pins))
         pre = ("--pre",) if wanted.pre else ()
-        asked = ("--constraint", str(new / "pins.txt"), *pre, wanted.without_credentials)
-        self._pip(wanted, "--prefix", str(new), *asked)
+        asked = ("--constraint", str(new / "pins.txt"), *pre)
+        with _requirement_file(wanted) as file:
+            self._pip(wanted, "--prefix", str(new), *asked, "--requirement", file)
 
     def _pip(self, wanted: Requirement, *arguments: str) -> None:
         assert self._folder is not None
@@ -231,6 +232,18 @@ class Installer:
         if done.returncode != 0:
             said = _last_lines(done.stdout + done.stderr)
             raise GuestError(f"installing {shown(wanted.text)} failed: {said}")
+
+
+@contextmanager
+def _requirement_file(wanted: Requirement) -> Iterator[str]:
+    """A file that only this user can read, since a URL may hold a password.
+
+    pip's arguments can be read by every user of the machine.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+        file.write(f"{wanted.without_credentials}\n")
+        file.flush()
+        yield file.name
 
 
 def _pins(loose: Path | None = None) -> list[str]:

@@ -84,7 +84,7 @@ class Options(GuestOptions):
         10_485_760, description="the most bytes of JSON; a larger vCon is refused"
     )
     file_permissions: Permissions = Field(
-        0o644, description="of files; octal, as number or text", json_schema_extra={"octal": True}
+        0o640, description="of files; octal, as number or text", json_schema_extra={"octal": True}
     )
     dir_permissions: Permissions = Field(
         0o755,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
+from signal import SIGTERM
 
 import psycopg
 import pytest
@@ -16,7 +18,9 @@ from devstack.account import server_account
 from devstack.errors import PortTakenError, StackError
 from devstack.folders import server_folder
 from devstack.postgres import Postgres
+from devstack.process import KeptProcess
 from devstack.valkey import Valkey
+from tests.canaries import canary
 from tests.integration.processes import processes_under
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to change user")
@@ -177,6 +181,36 @@ def test_killed_valkey_comes_back_with_its_data(reachable_folder: Path) -> None:
         assert client.lrange("inbox", 0, -1) == ["1", "2"]
     assert (server.url, server.pid == first) == (address, False)
     server.stop()
+
+
+def test_no_other_user_reads_what_valkey_keeps(reachable_folder: Path) -> None:
+    """Neither its files nor its log, also where these are there from before."""
+    (reachable_folder / "valkey.log").touch(mode=0o644)
+    server = Valkey.start(reachable_folder)
+    with Redis.from_url(server.url) as client:
+        client.set("a", "1")
+    server.stop()
+    files = [each for each in reachable_folder.rglob("*") if each.is_file()]
+    files = [each for each in files if each.name not in ("lock", "owner")]  # they hold no data
+    assert {"valkey.conf", "valkey.log"} < {each.name for each in files}
+    assert [each.name for each in files if each.stat().st_mode & 0o077] == []
+
+
+def test_no_secret_is_an_argument_of_a_server_or_its_keeper(reachable_folder: Path) -> None:
+    """Commands and environments of servers, which every user of the machine could read."""
+    secret = canary("argument-canary-77ab")
+    process = KeptProcess(
+        "sleeper",
+        [sys.executable, "-c", "import time; time.sleep(1000)"],
+        folder=reachable_folder,
+        stop_signal=SIGTERM,
+        environment={"PATH": os.defpath, "SECRET": secret},
+    )
+    pids = [process.pid, process._keeper.pid]
+    lines = [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids]
+    process.stop()
+    assert all(lines)
+    assert [line for line in lines if secret in line] == []
 
 
 def test_stopped_valkey_leaves_no_process(reachable_folder: Path) -> None:

@@ -196,6 +196,23 @@ def test_a_private_repository(
     assert TOKEN not in f"{commands}{kept}{[vars(record) for record in caplog.records]}"
 
 
+def test_a_wheel_behind_a_password(
+    folder: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password of its address is in no argument of pip, and in no file that others may read."""
+    wheel(index, "made-up-link", "1.0", made_up_link=LINK.format(version="secret"))
+    commands: list[Any] = []
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: (commands.append(a), run(*a, **k))[1])
+    base = os.environ["PIP_INDEX_URL"].replace("://", f"://user:{TOKEN}@")
+    file = f"{base}made-up-link/made_up_link-1.0-py3-none-any.whl"
+    assert version(loaded(folder, "made_up_link", f"made-up-link @ {file}")) == "secret"
+    assert len(commands) == 1
+    assert TOKEN not in str(commands)
+    kept = [each.read_bytes() for each in folder.rglob("*") if each.is_file()]
+    assert TOKEN not in str(kept)
+
+
 def test_one_that_died_in_the_middle(folder: Path, index: Path) -> None:
     """What it left is no package, and is cleared away by the next."""
     left = folder / str(sys.implementation.cache_tag) / ".new-x" / "lib" / "made_up_link"

@@ -199,6 +199,12 @@ def test_files_and_new_folders_have_the_configured_permissions(tmp_path: Path) -
     assert mode(tmp_path / "made/vcons" / DAY / f"{UUID}.json") == 0o640
 
 
+def test_the_permissions_of_files_by_default(tmp_path: Path) -> None:
+    """Users outside of the group do not read vCons."""
+    file.save(UUID, options(tmp_path))
+    assert mode(tmp_path / "made/vcons" / DAY / f"{UUID}.json") == 0o640
+
+
 def test_the_permissions_of_folders_that_were_there_stay(tmp_path: Path) -> None:
     """Those above the path, the path itself, and that of a day."""
     there = [tmp_path, tmp_path / "made", tmp_path / "made/vcons", tmp_path / "made/vcons/2023"]
