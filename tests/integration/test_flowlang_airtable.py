@@ -347,3 +347,14 @@ async def test_the_example_runs(server: Airtable, tmp_path: Path, monkeypatch: A
     first, second = [await run_flow(Flow.read(path)) for _ in range(2)]
     assert first == {"success": True, "outputs": {"known": False, "added": "rec0"}}
     assert second == {"success": True, "outputs": {"known": True, "added": "none"}}
+
+
+async def test_a_list_is_cut_and_that_is_told(server: Airtable) -> None:
+    """No further page is asked for."""
+    server.records = {f"rec{n}": {"id": f"rec{n}", "fields": {"Name": "x" * 300}} for n in range(9)}
+    for limit, count in (({"max_rows": 4}, 4), ({"max_bytes": 1000}, 2)):
+        async with ConnectionManager(config(server, **limit)) as manager:
+            told = await Tasks(manager).on_table("list", page_size=3)
+            assert (told["count"], told["truncated"]) == (count, True)
+            fine = await Tasks(manager).on_table("list", max_records=1)
+            assert (fine["count"], "truncated" in fine) == (1, False)

@@ -225,3 +225,16 @@ async def test_a_server_that_went_away_is_noticed() -> None:
         writer.transport.abort()
     assert "Failed to check 'db' (mongodb): " in str(await kept.check("db"))
     await kept.close()
+
+
+async def test_documents_are_cut_and_that_is_told(mongo: Mongo, url: str) -> None:
+    """What is found, and what comes out of a pipeline."""
+    await mongo.do("insert", documents=[{"n": number, "text": "x" * 300} for number in range(9)])
+    for limit, count in (({"max_rows": 4}, 4), ({"max_bytes": 1000}, 2)):
+        config = {"type": "mongodb", "url": url, "database": "test", **limit}
+        async with ConnectionManager({"db": config}) as manager:
+            small = Mongo(manager)
+            for told in (await small.do("find"), await small.do("aggregate", pipeline=[])):
+                assert (told["count"], told["truncated"]) == (count, True)
+            few = await small.do("find", limit=2)
+            assert (few["count"], "truncated" in few) == (2, False)

@@ -149,7 +149,8 @@ class AirtablePlugin(BuiltInPlugin):
         query = listing(chosen, sort, max_records, page_size, view, fields)
         kept = await self._all(connection, self._path(base_id, table), query, "records")
         records = kept.rows[:max_records]
-        return {"records": records, "count": len(records), **kept.told}
+        told = {} if len(records) == max_records else kept.told
+        return {"records": records, "count": len(records), **told}
 
     @task
     async def _get(
@@ -217,7 +218,8 @@ class AirtablePlugin(BuiltInPlugin):
         """The first record that a formula is true for: `record`, None when none is; `found`."""
         query = listing(formula(filter_by_formula, params), sort, 1, 1, None, None)
         kept = await self._all(connection, self._path(base_id, table), query, "records")
-        return {"record": next(iter(kept.rows), None), "found": bool(kept.rows)}
+        record = next(iter(kept.rows), None)
+        return {"record": record, "found": record is not None, **kept.told}
 
     @task
     async def _batch(
