@@ -35,7 +35,7 @@ class ChatOptions(OpenAIOptions):
         SourceOptions(),
         description="the type of the analysis that has the text, and the path of the text in it",
     )
-    only_if: dict[str, Any] | None = Field(
+    only_if: dict[str, str | None] | None = Field(
         None,
         description="leaves alone all vCons but those with an entry of such a `type` or `purpose` "
         "in a `section` (`attachments` or `analysis`) that `includes` this text or tag",

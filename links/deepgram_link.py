@@ -24,7 +24,7 @@ from importlib import import_module
 from typing import Any, Self
 
 from deepgram import AsyncDeepgramClient, DeepgramClientEnvironment
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from lib.ai_usage import report_usage
 from lib.channels import confidence_of, transcript_of
@@ -51,6 +51,8 @@ REPORTED = "DEEPGRAM_TRANSCRIBE"
 """What its usage is reported as."""
 
 HOST = "https://api.deepgram.com"
+_TEXTS = frozenset({"language", "model", "tier", "version", "encoding"})
+"""Options of Deepgram's that are never a switch."""
 
 
 class Options(ProxyOptions):
@@ -66,6 +68,15 @@ class Options(ProxyOptions):
     )
     model: str = Field("nova-3", description="the model that a LiteLLM proxy is asked for")
     base_url: str = Field(HOST, description="+ where Deepgram is, such as a server of your own")
+
+    @field_validator("api")
+    @classmethod
+    def _has_texts(cls, api: dict[str, Any]) -> dict[str, Any]:
+        """Norway is `no`, which YAML reads as false."""
+        for name in _TEXTS & api.keys():
+            if isinstance(api[name], bool):
+                raise ValueError(f"{name} must be a text; quote it")  # noqa: TRY004 - pydantic's
+        return api
 
     @model_validator(mode="after")
     def _has_credentials(self) -> Self:

@@ -23,6 +23,7 @@ _OTHERWISE = re.compile(
 )
 _PREFIX = "tag:yaml.org,2002:"
 _NUMBERS = ("int", "float")
+_constructor = yaml.constructor.SafeConstructor()
 _CALLED = {
     "bool": "true or false",
     "null": "nothing",
@@ -51,8 +52,16 @@ def _scalars(
     if isinstance(node, yaml.ScalarNode):
         yield where, node, value
     elif id(node) not in above:
+        yield from _turned_keys(node, where)
         for key, inner, item in _items(node, value):
             yield from _scalars(inner, item, (*where, key), (*above, id(node)))
+
+
+def _turned_keys(node: yaml.Node, where: Where) -> Iterator[tuple[Where, yaml.ScalarNode, object]]:
+    """Keys that are another number than their digits say, as places that the document has not."""
+    for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+        if isinstance(value := _key(key), int) and str(value) != key.value:
+            yield (*where, key.value), key, value
 
 
 def _items(node: yaml.Node, value: object) -> Iterator[tuple[str | int, yaml.Node, object]]:
@@ -61,9 +70,18 @@ def _items(node: yaml.Node, value: object) -> Iterator[tuple[str | int, yaml.Nod
             (place, *pair) for place, pair in enumerate(zip(node.value, value, strict=True))
         )
     elif isinstance(node, yaml.MappingNode) and isinstance(value, Mapping):
-        pairs = [pair for pair in node.value if isinstance(pair[0], yaml.ScalarNode)]
-        inner = {key.value: item for key, item in pairs}  # merged ones come first
+        inner = {_key(key): item for key, item in node.value}  # merged ones come first
         yield from ((key, inner[key], item) for key, item in value.items() if key in inner)
+
+
+def _key(node: yaml.Node) -> object:
+    """The key that a node becomes: its text, or a whole number; None for all others."""
+    if not isinstance(node, yaml.ScalarNode):
+        return None
+    if node.tag != f"{_PREFIX}int":
+        return node.value
+    number: object = _constructor.construct_yaml_int(node)
+    return number
 
 
 def below(written: Written, where: Where) -> dict[Where, str]:

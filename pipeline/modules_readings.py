@@ -18,6 +18,7 @@ from pipeline.config_written import Written, advice, is_date, is_other_number
 type Model = type[BaseModel]
 
 _FAILED = object()
+_KEY = "a key must be a text; quote it"
 _OCTAL = "octal"
 """The mark, in a field's `json_schema_extra`, of a number that is octal, such as a file mode."""
 
@@ -25,7 +26,10 @@ _OCTAL = "octal"
 def misread(model: Model, options: Mapping[str, Any], written: Written) -> list[str]:
     """A message for each option that says something else than what stands in the file."""
     places = {at: text for at, text in written.items() if not _is_octal(model, at)}
-    return [*_misread_values(model, options, places), *_misread_keys(options)]
+    keys = [at for at in places if not _has(options, at)]
+    values = {at: text for at, text in places.items() if at not in keys}
+    told = [f"{spelled(('options', *at))}: {_KEY}" for at in keys]
+    return [*_misread_values(model, options, values), *_misread_keys(options), *told]
 
 
 def _misread_values(model: Model, options: Mapping[str, Any], written: Written) -> Iterator[str]:
@@ -76,7 +80,7 @@ def _misread_keys(options: Any, where: Where = ("options",)) -> Iterator[str]:
         if isinstance(key, str | int) and not isinstance(key, bool):
             yield from _misread_keys(value, (*where, key))
         else:
-            yield f"{spelled((*where, key))}: a key must be a text; quote it"
+            yield f"{spelled((*where, key))}: {_KEY}"
 
 
 def _items(value: object) -> Iterable[tuple[Any, Any]]:
@@ -89,6 +93,15 @@ def _is_octal(model: Model, at: Where) -> bool:
     field = model.model_fields.get(str(at[0]))
     extra = field and field.json_schema_extra
     return isinstance(extra, dict) and bool(extra.get(_OCTAL))
+
+
+def _has(value: Any, at: Where) -> bool:
+    """Whether the options have this place, which a key that became another number has not."""
+    try:
+        _at(value, at)
+    except (LookupError, TypeError):
+        return False
+    return True
 
 
 def _at(value: Any, at: Where) -> Any:

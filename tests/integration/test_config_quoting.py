@@ -60,6 +60,21 @@ def test_names_of_tags_that_yaml_has_turned(tmp_path: Path, options: str) -> Non
     assert "a key must be a text; quote it" in problem(tmp_path, link("links.tag", options))
 
 
+@pytest.mark.parametrize("key", ["0123", "0x10", "22:30", "1_000"])
+def test_keys_that_yaml_has_made_other_numbers(tmp_path: Path, key: str) -> None:
+    """Those that are what their digits say are taken as they stand, and so is what is quoted."""
+    for module, option in (("links.tag", "tags"), ("links.tag_router", "tag_routes")):
+        told = problem(tmp_path, link(module, f"{option}: {{{key}: x}}"))
+        assert told.startswith(f"links.it: options.{option}.{key}: a key must be a text; quote it")
+        load(tmp_path, link(module, f'{option}: {{"{key}": x, 2024: y}}'))
+
+
+def test_values_behind_a_number_as_a_key(tmp_path: Path) -> None:
+    """They are looked at like all others."""
+    told = problem(tmp_path, link("links.tag", "tags: {2024: 1.10}"))
+    assert told.startswith("links.it: options.tags[2024]: YAML reads another number")
+
+
 @pytest.mark.parametrize(
     ("module", "options", "place"),
     [
@@ -75,6 +90,18 @@ def test_names_of_tags_that_yaml_has_turned(tmp_path: Path, options: str) -> Non
         ("links.expire_vcon", "seconds: 010", "seconds"),
         ("links.deepgram_link", "DEEPGRAM_KEY: k, api: {replace: 22:30}", "api.replace"),
         ("links.deepgram_link", "DEEPGRAM_KEY: 0123, api: {}", "DEEPGRAM_KEY"),
+        ("links.deepgram_link", "DEEPGRAM_KEY: k, api: {language: no}", "api.language"),
+        (
+            "links.analyze",
+            "api_key: k, only_if: {section: attachments, type: tags, includes: no}",
+            "only_if.includes",
+        ),
+        (
+            "links.check_and_tag",
+            "api_key: k, tag_name: t, evaluation_question: q, tag_value: v, "
+            "only_if: {section: attachments, type: tags, includes: 1.10}",
+            "only_if.includes",
+        ),
     ],
 )
 def test_options_that_yaml_has_turned(

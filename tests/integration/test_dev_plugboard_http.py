@@ -95,6 +95,17 @@ async def test_anything_is_forwarded(fields: object, action: object) -> None:
         assert (await call).json()["message"] == fields
 
 
+async def test_an_action_that_is_nested_deeply_is_forwarded() -> None:
+    """Deeper than Python's own reader goes."""
+    deep = "[" * 3000 + "]" * 3000
+    async with plugboard() as scene:
+        client = await scene.join()
+        body = f'{{"service_id":{scene.service.id},"action":{deep},"fields":{{}}}}'
+        call = scene.calling(content=body)
+        assert f'"action":{deep}' in str(await client.socket.recv())
+        call.cancel()
+
+
 @pytest.mark.parametrize(
     ("variant", "status", "body"),
     [
