@@ -70,9 +70,10 @@ def _pauses() -> Iterator[object]:
     return repeat({"text": "The quick brown fox", "seconds": 0.05})
 
 
-def _vcons() -> Callable[[], Iterator[object]]:
+def ingested_vcons(size: int = VCON_BYTES) -> Callable[[], Iterator[object]]:
     """Never the same one twice: each is a template with another end of its uuid."""
     (vcon,) = made_up_vcons(1, sizes=(VCON_BYTES, VCON_BYTES))
+    vcon["dialog"] *= size // VCON_BYTES
     text = orjson.dumps({"vcon": vcon, "ingress_lists": [INGRESS]})
     before, after = text.split(vcon["uuid"].encode(), 1)
     given = (b"%b%b%012x%b" % (before, vcon["uuid"][:-12].encode(), n, after) for n in range(2**40))
@@ -86,7 +87,7 @@ CASES = (
     ),
     Case("50 ms, 64 in flight", "Pause", _pauses, 64 * 40, 64, ("echo_later",)),
     *(
-        Case(f"ingest, {n} in flight", "IngestVcon", _vcons(), 2_000, n, ("ingest",))
+        Case(f"ingest, {n} in flight", "IngestVcon", ingested_vcons(), 2_000, n, ("ingest",))
         for n in (1, 16, 64)
     ),
 )

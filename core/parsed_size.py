@@ -12,13 +12,16 @@ PER_VALUE = 72
 WIDEST = 4
 """Bytes of each character of a text that holds one beyond the first 65,536."""
 
+_OTHERS = bytes(sorted(set(range(256)) - set(b"{[,")))
+
 
 def parsed_bytes(text: bytes) -> int:
     """An estimate, rather too large than too small."""
+    begin = text.translate(None, _OTHERS)  # one pass; counting in the text would be three
     is_narrow = text.isascii() and b"\\u" not in text
     return (
         len(text) * (1 if is_narrow else WIDEST)
-        + PER_OBJECT * text.count(b"{")
-        + PER_LIST * text.count(b"[")
-        + PER_VALUE * text.count(b",")
+        + PER_OBJECT * begin.count(b"{")
+        + PER_LIST * begin.count(b"[")
+        + PER_VALUE * begin.count(b",")
     )
