@@ -121,12 +121,15 @@ class GuestCalls:
         loop, threads = asyncio.get_running_loop(), threading.active_count()
         contain_tasks(loop)
         task = asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
+        contain_tasks(loop)
         try:
             if not task.done():
                 await asyncio.wait([task])
         except asyncio.CancelledError:
             await self._end_task(task, call, who)
             raise
+        finally:
+            contain_tasks(loop)
         self._leftovers.of_tasks(call.tasks, who)
         self._leftovers.of_threads(threads, who)
         if task.cancelled():

@@ -28,8 +28,12 @@ _OURS = (
 
 
 def contain_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Let this loop make the tasks of plugins as told above, unless a plugin has set a factory."""
-    if loop.get_task_factory() is None:
+    """Let this loop make the tasks of plugins as told above.
+
+    To be called again when a plugin has had a turn: a factory that it has set would make the tasks
+    of the worker, too, and of all other plugins.
+    """
+    if loop.get_task_factory() is not _task:
         loop.set_task_factory(_task)
 
 

@@ -235,6 +235,27 @@ async def test_a_task_of_a_plugin_does_not_end_the_event_loop(
     assert type(error).__name__ in scene.reason("DLQ:in", vcon_uuid)["error"]
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["waits", "returns"])
+async def test_a_task_factory_of_a_plugin_makes_no_tasks_of_the_worker(
+    scene: Scene, waits: bool
+) -> None:
+    """One that fails would keep every run of the worker in flight until a restart."""
+
+    def broken(*_: Any, **__: Any) -> asyncio.Task[Any]:
+        raise ZeroDivisionError
+
+    async def sets(vcon_uuid: str, *_: Any) -> str:
+        if waits:
+            await asyncio.sleep(0)
+        asyncio.get_running_loop().set_task_factory(broken)
+        return vcon_uuid
+
+    await scene.start(configured(links=[link(sets)]))
+    await scene.feed(count=2)
+    for _ in range(2):
+        assert (await scene.finished()).status == "done"
+
+
 async def test_too_much_left_behind_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """By calls in threads and on the event loop, once so many still run."""
     monkeypatch.setattr(calls, "CANCEL_GRACE", 0.01)
