@@ -17,8 +17,9 @@ from core.tables import RunRecord
 OURS = UUID(int=0)
 """The owner of what came in by our own doors, or in a way that no key was asked for."""
 
-type Claim = Literal["new", "mine", "foreign", "unknown"]
-"""`unknown` while Postgres cannot say."""
+type Claim = Literal["new", "mine", "foreign", "seen", "unknown"]
+"""`seen`: runs have worked on it, so it is foreign unless Redis knows that it is this lineage's.
+`unknown` while Postgres cannot say."""
 
 # A row that is there is locked and told as it is.
 _CLAIM = text("""
@@ -52,19 +53,22 @@ class VconOwners:
         self._database = database
 
     def claim(self, vcon_uuid: UUID, lineage: UUID) -> Claim:
-        """Whose a vCon is: `mine` or `foreign` for certain; `new` if Redis has to decide.
+        """Whose a vCon is: `mine` or `foreign` for certain; else Redis has to decide.
 
         One that runs have worked on without an owner came in by another door, and is foreign.
         """
         wanted = {"vcon_uuid": vcon_uuid, "lineage": lineage}
         with self._database.transaction() as session:
             owner = session.execute(_CLAIM, wanted).one()
-            if owner.made and session.scalar(_seen_in_runs(vcon_uuid)):
+            seen = not owner.confirmed and session.scalar(_seen_in_runs(vcon_uuid))
+            if owner.made and seen:
                 session.rollback()
                 return "foreign"
         if owner.lineage != lineage:
             return "foreign"
-        return "mine" if owner.confirmed else "new"
+        if owner.confirmed:
+            return "mine"
+        return "seen" if seen else "new"
 
     def release(self, vcon_uuid: UUID, lineage: UUID) -> None:
         """Undo a claim whose vCon was not taken in; one that was confirmed stays."""

@@ -21,7 +21,20 @@ from schemas.run_page import RunPage, RunQuery
 # The newest state of a run wins: the higher attempt, then the later end (not ended is earliest).
 # DISTINCT ON also writes in the order of the keys, so that two replicas with the same runs in
 # hand cannot deadlock.
+#
+# A vCon that a run had to do with and that has no owner is ours, from the moment its run is
+# recorded: what another program queued, or a link renamed. Not confirmed, because what Redis says
+# of an action that brought it in may come later and counts more.
 _WRITE = """
+WITH owned AS (
+    INSERT INTO vcon_owners (vcon_uuid, lineage, created_at, confirmed)
+    SELECT vcon_in, CAST(:ours AS uuid), now(), false
+    FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS run (vcon_in uuid)
+    UNION SELECT vcon_out, CAST(:ours AS uuid), now(), false
+    FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS run (vcon_out uuid)
+    ORDER BY 1
+    ON CONFLICT DO NOTHING
+)
 INSERT INTO chain_runs ({names})
 SELECT DISTINCT ON (run_id) {names}
 FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS run ({columns})
@@ -33,7 +46,7 @@ WHERE (excluded.attempts, coalesce(excluded.finished_at, '-infinity'))
 
 _FIND = text("SELECT to_jsonb(run) FROM chain_runs AS run WHERE run_id = :run_id")
 
-# What a run had to do with and nobody owns is ours; that is not forgotten together with the run.
+# That is not forgotten together with the run, nor given to a claim that was never decided.
 _PRUNE = text("""
 WITH pruned AS (
     DELETE FROM chain_runs WHERE run_id IN (
@@ -44,10 +57,11 @@ WITH pruned AS (
         FOR UPDATE SKIP LOCKED
     ) RETURNING run_id, vcon_in, vcon_out
 ), kept AS (
-    INSERT INTO vcon_owners (vcon_uuid, lineage, created_at)
+    INSERT INTO vcon_owners AS known (vcon_uuid, lineage, created_at)
     SELECT vcon_in, CAST(:ours AS uuid), now() FROM pruned
     UNION SELECT vcon_out, CAST(:ours AS uuid), now() FROM pruned ORDER BY 1
-    ON CONFLICT DO NOTHING
+    ON CONFLICT (vcon_uuid) DO UPDATE SET lineage = excluded.lineage, confirmed = true
+    WHERE NOT known.confirmed
 )
 SELECT run_id FROM pruned
 """)
@@ -74,7 +88,8 @@ class RunHistory:
             return
         try:
             with self._database.transaction() as session:
-                session.execute(_WRITE_RUNS, {"runs": storable_json(list(runs)).decode()})
+                told = storable_json(list(runs)).decode()
+                session.execute(_WRITE_RUNS, {"runs": told, "ours": OURS})
         except ConflictError as error:  # the upsert resolves all but one: a field that is missing
             raise InvalidError(str(error)) from None
 

@@ -1,7 +1,10 @@
 """Writing down how far a run has come, as long as it is ours."""
 
+import contextlib
+
 from core.errors import ConflictError
-from pipeline.connection import RedisConnection
+from pipeline import keys
+from pipeline.connection import CommandRefused, RedisConnection
 from pipeline.live_run import LiveRun
 from pipeline.queues import Queues
 
@@ -39,6 +42,14 @@ class RunJournal:
             raise Lost
         if live.memory.unwritten is written:  # else another storage has written meanwhile
             live.memory.unwritten = b""
+
+    async def own(self, vcon_uuid: str) -> None:
+        """A link goes on with another vCon: ours, unless it has an owner already.
+
+        The run's record names the first and the last vCon only, and may be gone one day.
+        """
+        with contextlib.suppress(CommandRefused):  # another program uses the key
+            await self._connection.command("HSETNX", keys.OWNERS, vcon_uuid, "")
 
     async def note_slow(self, live: LiveRun, seconds: float) -> None:
         """Write if the step just noted was a slow one.

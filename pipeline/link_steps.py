@@ -77,6 +77,8 @@ class LinkSteps:
             if returned != live.progress.vcon and live.memory.unwritten:
                 await self._journal.write(live)  # before another vCon takes its place
             after = plan.after_link(live.progress, returned)
+            if after.vcon != live.progress.vcon:
+                await self._journal.own(after.vcon)
         except ConflictError:
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a guest raises is the outcome of its step

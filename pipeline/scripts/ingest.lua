@@ -2,7 +2,7 @@
 -- Store, index and enqueue one vCon, all or nothing.
 -- ARGV: uuid, document, created_at (epoch s), digest, sorted set, max depth, trace context or "",
 --       owner (the lineage of a partner's key, or "" for the internal API, which may replace all),
---       what Postgres says of the owner's claim ("mine", "new" or, while it is away, "unknown"),
+--       what Postgres says of the owner's claim ("mine", "new", "seen" or, while it is away, "unknown"),
 --       where to remember the digest for the idempotency key of the request or "",
 --       n lists, lists..., index keys...
 -- Returns {"new" | "duplicate" | "replaced"}, {"busy"}, {"foreign"}, {"unsure"}, {"full", list}, or
@@ -37,7 +37,7 @@ if owner ~= '' and claim ~= 'mine' and known ~= owner then
   if claim == 'unknown' then
     return {'unsure'}
   end
-  if known or here then
+  if known or here or claim == 'seen' then
     return {'foreign'}
   end
 end

@@ -9,6 +9,7 @@ import pytest
 
 from core.errors import UnavailableError
 from core.ingress_owners import VconOwners
+from core.run_history import RunHistory
 from tests.emptying import empty
 from tests.integration.partner_scene import Street
 from tests.integration.pipeline_fixtures import PATIENCE, a_vcon, new_uuid
@@ -137,3 +138,24 @@ async def test_of_many_partners_at_once_one_gets_the_uuid(street: Street):
     )
     assert sorted(codes) == [200] + [409] * 7
     assert street.stored(vcon_uuid)["subject"] == secrets[codes.index(200)]
+
+
+async def test_a_claim_left_behind_opens_nothing_that_runs_have_seen(street: Street):
+    """A request broke off after its claim; another program queued the vCon, and Redis forgot it."""
+    key = await asyncio.to_thread(street.key, "secret-1")
+    vcon = a_vcon()
+    owners = street.partners.records.owners
+    assert owners.claim(UUID(vcon["uuid"]), key.lineage) == "new"
+    run = {
+        "run_id": new_uuid(),
+        "chain": "main",
+        "config_hash": "",
+        "status": "done",
+        "vcon_in": vcon["uuid"],
+        "vcon_out": vcon["uuid"],
+        "attempts": 1,
+        "steps": [],
+    }
+    RunHistory(street.database).write_runs([run])
+    assert await street.code(vcon) == 409
+    assert street.client.keys("vcon:*") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,10 +15,12 @@ from core.database import Database
 from core.errors import UnavailableError
 from core.ingress_owners import OURS, VconOwners
 from core.run_history import RunHistory
+from lib.vcon_redis import AsyncVconRedis
 from pipeline import keys
 from pipeline import owner_outbox as module
 from pipeline.connection import RedisConnection
 from pipeline.owner_outbox import OwnerOutbox
+from tests.integration.pipeline_fixtures import Scene, a_vcon, configured, link
 
 
 @pytest.fixture
@@ -74,6 +77,65 @@ def test_what_came_in_by_another_door_is_foreign(owners: VconOwners, migrated: D
         assert [owners.claim(each, lineage) for each in (came_in, came_out)] == ["foreign"] * 2
         assert owners.claim(theirs, lineage) == "mine"
         RunHistory(migrated).prune_runs(30)
+
+
+def recorded(migrated: Database, vcon_in: UUID, vcon_out: UUID) -> None:
+    """A run of long ago, as workers record it."""
+    run = {
+        "run_id": str(uuid4()),
+        "chain": "main",
+        "config_hash": "",
+        "status": "done",
+        "vcon_in": str(vcon_in),
+        "vcon_out": str(vcon_out),
+        "attempts": 1,
+        "steps": [],
+        "finished_at": "2020-01-01T00:00:00Z",
+    }
+    RunHistory(migrated).write_runs([run])
+
+
+def test_what_runs_worked_on_stays_ours_without_the_runs(owners: VconOwners, migrated: Database):
+    """Also where the runs are not pruned but deleted by hand; Redis' later word still counts."""
+    came_in, came_out, theirs, lineage = (uuid4() for _ in range(4))
+    recorded(migrated, came_in, came_out)
+    recorded(migrated, theirs, theirs)
+    with migrated.transaction() as session:
+        session.execute(text("DELETE FROM chain_runs"))
+    owners.confirm({str(theirs): lineage})
+    claims = [owners.claim(each, lineage) for each in (came_in, came_out, theirs)]
+    assert claims == ["foreign", "foreign", "mine"]
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_a_claim_that_was_never_decided_gives_way_to_a_run(
+    owners: VconOwners, migrated: Database, pruned: bool
+):
+    """A request that broke off left it behind; then another program queued that uuid."""
+    vcon, lineage = uuid4(), uuid4()
+    assert owners.claim(vcon, lineage) == "new"
+    recorded(migrated, vcon, vcon)
+    if pruned:
+        RunHistory(migrated).prune_runs(30)
+    assert owners.claim(vcon, lineage) == ("foreign" if pruned else "seen")
+
+
+async def test_every_vcon_that_links_go_on_with_is_ours(scene: Scene, owners: VconOwners):
+    """The first and the last stand in the run's record, those between in no record."""
+    uuids = [str(uuid4()) for _ in range(3)]
+
+    def going_on_with(vcon_uuid: str) -> Any:
+        async def renames(*_: Any) -> str:
+            await AsyncVconRedis().store_vcon_dict(a_vcon(vcon_uuid))
+            return vcon_uuid
+
+        return link(renames, f"to-{vcon_uuid}")
+
+    await scene.start(configured(links=[going_on_with(each) for each in uuids]))
+    await scene.feed()
+    assert (await scene.ended()).status == "done"
+    await OwnerOutbox(scene.redis, owners.confirm).drain()
+    assert [owners.claim(UUID(each), uuid4()) for each in uuids] == ["foreign"] * 3
 
 
 async def test_owners_go_from_redis_to_postgres(
