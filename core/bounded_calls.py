@@ -25,7 +25,7 @@ class BoundedCalls:
 
         As long as `late` calls are late, by default one for each thread, no other begins.
         """
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"shared {name}")
         self._most = threads + waiting
         self._most_late = late or threads
         self.seconds = seconds

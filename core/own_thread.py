@@ -34,7 +34,7 @@ async def in_own_thread[**P, T](function: Callable[P, T], *args: P.args, **optio
             done.set_result(result)
 
     done.set_running_or_notify_cancel()  # a cancelled caller must not make the thread raise
-    name = getattr(function, "__name__", "own")
+    name = f"shared {getattr(function, '__name__', 'own')}"  # one of the service, not of a plugin
     threading.Thread(target=work, name=name, daemon=True).start()
     return await asyncio.wrap_future(done)
 
