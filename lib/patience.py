@@ -50,7 +50,7 @@ _PASSING = frozenset(
 )
 """Classes of errors that may pass. By name: each vendor's library has its own of the same."""
 
-_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?", re.ASCII)
+_SECONDS = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,18})?", re.ASCII)
 _HTTP = frozenset({"HTTPError", "APIError", "ApiError"})
 
 
