@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import ExceptionTransformer
 
+from core.log_values import one_line
 from core.storable_text import described
 
 LONGEST = 20_000
@@ -53,7 +54,8 @@ def plain_traceback(redact: Redact) -> Callable[[TextIO, ExcInfo], None]:
             structlog.dev.plain_traceback(text, exc_info)
         except BaseException:  # noqa: BLE001 -- attributes of a plugin's error may be code that raises
             text = io.StringIO(_not_shown(exc_info))
-        out.write(bounded(text.getvalue(), redact))
+        lines = bounded(text.getvalue(), redact).split("\n")
+        out.write("\n".join(map(one_line, lines)))
 
     return write
 

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any, override
 
 _AS_THEY_ARE = (bool, int, float, type(None))
-_UNTOUCHED = frozenset({"exc_info", "exception", "stack", "level", "logger", "timestamp"})
+_UNTOUCHED = frozenset({"exc_info", "exception", "stack", "level", "timestamp"})
 
 
 class _Shown:
@@ -22,7 +22,10 @@ class _Shown:
 
 def plain_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
     """A structlog processor: every field and the message as plain text on one line."""
-    return {name: value if name in _UNTOUCHED else _plain(value) for name, value in event.items()}
+    return {
+        one_line(name): value if name in _UNTOUCHED else _plain(value)
+        for name, value in event.items()
+    }
 
 
 def _plain(value: object) -> object:

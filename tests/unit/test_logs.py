@@ -175,6 +175,15 @@ def test_an_error_that_cannot_be_shown_is_named(form: Any, monkeypatch: pytest.M
     assert "outer" in stream.getvalue()
 
 
+def test_a_line_has_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those in the text of an error, or in names, could clear the terminal that shows the log."""
+    stream = logged(monkeypatch, form="text")
+    error = raised(ValueError("a\x1b[2J\0\rb"))
+    logging.getLogger("x\x1b[2J").error("it failed", exc_info=error, extra={"a\x1b[2J": 1})
+    assert "\x1b" not in stream.getvalue()
+    assert r"ValueError: a\x1b[2J\x00\rb" in stream.getvalue()
+
+
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_a_line_is_bounded(form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Megabytes in an error, a field or the message: both ends are written, without secrets."""
