@@ -40,6 +40,7 @@ class Deployment:
         losses: bool = False,
         health_port: int = 0,
         answered: Answered | None = None,
+        valkey_password: str = "",
     ) -> None:
         """`config` is the pipeline's config.yml; `settings` are added to the service's own.
 
@@ -50,6 +51,7 @@ class Deployment:
         request that the Plugboard has answered.
         """
         self._config = config
+        self._valkey_password = valkey_password
         self._folder = folder
         self._plugboard = PlugboardSettings(
             variant=variant, port=port, losses=losses, answered=answered
@@ -65,7 +67,7 @@ class Deployment:
             StackError: in one line, what did not start; everything else has been stopped again.
         """
         async with AsyncExitStack() as started:
-            stack = EmbeddedStack(self._folder)
+            stack = EmbeddedStack(self._folder, valkey_password=self._valkey_password)
             self.stack = await asyncio.to_thread(stack.__enter__)
             started.push(stack.__exit__)
             await asyncio.to_thread(self._prepare)
@@ -118,6 +120,7 @@ class Deployment:
             "CONSERVER_VCON_CONCURRENCY": "8",
             "DATA_FOLDER": str(self.data),
             "REDIS_PORT": str(self.stack.valkey.port),
+            "REDIS_PASSWORD": self.stack.valkey.password,
             **self._settings,
         }
 

@@ -23,8 +23,11 @@ class EmbeddedStack:
     postgres: Postgres
     valkey: Valkey
 
-    def __init__(self, folder: Path | None = None, *, fsync: bool = True) -> None:
+    def __init__(
+        self, folder: Path | None = None, *, fsync: bool = True, valkey_password: str = ""
+    ) -> None:
         """Without a `folder` the data lie in a temporary one that goes away with the stack."""
+        self._valkey_password = valkey_password
         self._given = folder
         self._fsync = fsync
         self._running = ExitStack()
@@ -48,7 +51,8 @@ class EmbeddedStack:
     def _start(self, folder: Path, started: ExitStack) -> None:
         with ThreadPoolExecutor() as pool:
             postgres = pool.submit(Postgres.start, folder / "postgres", fsync=self._fsync)
-            valkey = pool.submit(Valkey.start, folder / "valkey")
+            password = self._valkey_password
+            valkey = pool.submit(Valkey.start, folder / "valkey", password=password)
         _stop_with(started, postgres)
         _stop_with(started, valkey)
         self.postgres, self.valkey = postgres.result(), valkey.result()

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import secrets
 import signal
 import sys
 from collections.abc import Sequence
@@ -72,6 +73,7 @@ async def keep_up(told: argparse.Namespace) -> None:
         settings=settings,
         losses=True,
         answered=None if told.quiet else _tell_request,
+        valkey_password=secrets.token_urlsafe(24),
     ) as system:
         print(_summary(system), flush=True)
         runs = None if told.quiet else asyncio.create_task(_tell_runs(system))

@@ -40,10 +40,21 @@ class Valkey:
     `json` is what an operator has who forgot the module.
     """
 
-    def __init__(self, folder: Path, port: int, *, durable: bool = True, json: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *,
+        durable: bool = True,
+        json: bool = True,
+        password: str = "",
+    ) -> None:
         """Starts a server; `start` does the same and finds a port."""
         self.folder = folder
+        self.password = password
         self._settings = SETTINGS if durable else SETTINGS | FORGETFUL_SETTINGS
+        if password:
+            self._settings = {**self._settings, "requirepass": password}
         self._json = json
         self.port = port
         self.host = HOST
@@ -57,14 +68,19 @@ class Valkey:
         *,
         durable: bool = True,
         json: bool = True,
+        password: str = "",
     ) -> Self:
         """Starts a server on the data in `folder`, which is made if it is missing.
+
+        Without a `password` it asks for none, as tests have it.
 
         Raises:
             StackError: it does not start; the message says why.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        return on_free_port(lambda port: cls(folder, port, durable=durable, json=json), port)
+        return on_free_port(
+            lambda port: cls(folder, port, durable=durable, json=json, password=password), port
+        )
 
     def _launch(self) -> KeptProcess:
         with claimed(self.folder) as lock:
@@ -86,7 +102,8 @@ class Valkey:
     @property
     def url(self) -> str:
         """The address as `REDIS_URL` takes it."""
-        return f"redis://{self.host}:{self.port}/0"
+        user = f":{self.password}@" if self.password else ""
+        return f"redis://{user}{self.host}:{self.port}/0"
 
     def kill(self) -> None:
         """Ends the server as a crash would; `restart` brings it back."""

@@ -1,7 +1,10 @@
 """The admin door: `/_dev/...`, JSON in and out, for loopback only and closed to browsers."""
 
 import dataclasses
+import hmac
 import re
+import secrets
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +19,8 @@ from devstack.plugboard.http_requests import HttpRequest
 from devstack.plugboard.operations import Operations
 
 PREFIX = "/_dev"
+USER = "admin"
+_LOOPBACK = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?")
 
 Body = dict[str, Any]
 Handler = Callable[[Operations, Body, int], object]
@@ -25,15 +30,24 @@ Handler = Callable[[Operations, Body, int], object]
 class AdminDoor:
     """Answers admin requests by calling the same operations that tests call in process."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, token: str = "") -> None:
+        """`token` is the password of the user `admin`; without one there is a new one."""
         self._operations = operations
+        user = f"{USER}:{token or secrets.token_urlsafe(24)}"
+        self._authorization = f"Basic {b64encode(user.encode()).decode()}"
 
     def __call__(self, request: HttpRequest) -> Reply | None:
-        """The answer; None for other paths, for strangers, and for pages in a browser."""
+        """The answer; None for other paths, for strangers, and for pages in a browser.
+
+        A page could reach it by a name of its own that leads to loopback: the Host header tells.
+        """
         if not request.path.startswith(PREFIX) or not request.from_loopback:
             return None
-        if "origin" in request.headers:
+        if "origin" in request.headers or not _names_loopback(request.headers.get("host", "")):
             return None
+        given = request.headers.get("authorization", "")
+        if not hmac.compare_digest(given.encode(), self._authorization.encode()):
+            return json_reply(401, {"message": "the admin URL has the user and the password"})
         return self._route(request)
 
     def _route(self, request: HttpRequest) -> Reply | None:
@@ -53,6 +67,10 @@ class AdminDoor:
             return json_reply(404, {"message": f"there is no {error}"})
         except (TypeError, ValueError, re.error, ProtocolError) as error:
             return json_reply(400, {"message": str(error)})
+
+
+def _names_loopback(host: str) -> bool:
+    return _LOOPBACK.fullmatch(host) is not None
 
 
 def _index(operations: Operations, body: Body, number: int) -> object:

@@ -1,9 +1,10 @@
 """The development Plugboard: start, stop, kill, restart."""
 
 import asyncio
+import secrets
 from typing import Self
 
-from devstack.plugboard.administration import AdminDoor
+from devstack.plugboard.administration import USER, AdminDoor
 from devstack.plugboard.board import Board
 from devstack.plugboard.caller_connection import CallerConnection
 from devstack.plugboard.hub import Hub
@@ -24,6 +25,7 @@ class DevelopmentPlugboard(Operations):
         super().__init__(settings or PlugboardSettings())
         self._port = self.settings.port
         self._server: asyncio.Server | None = None
+        self._admin_token = secrets.token_urlsafe(24)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -55,8 +57,8 @@ class DevelopmentPlugboard(Operations):
 
     @property
     def admin_url(self) -> str:
-        """The admin door, open to loopback only."""
-        return self.http_url + "_dev"
+        """The admin door, open to loopback only; with its user and password."""
+        return f"{self.http_url.replace('://', f'://{USER}:{self._admin_token}@', 1)}_dev"
 
     async def start(self) -> None:
         """Accept connections, with no consumers and nothing pending; raises OSError."""
@@ -64,7 +66,7 @@ class DevelopmentPlugboard(Operations):
             raise RuntimeError("the board is running already")
         board = Board(self.settings, self.directory, self.faults)
         hub = Hub(self.settings, board, self.faults, self._watch.changed)
-        door = AdminDoor(self)
+        door = AdminDoor(self, self._admin_token)
         self._server = await asyncio.get_running_loop().create_server(
             lambda: CallerConnection(hub, door), self.settings.host, self._port, backlog=_BACKLOG
         )

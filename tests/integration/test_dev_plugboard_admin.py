@@ -14,6 +14,11 @@ from tests.integration.plugboard_scene import Scene, plugboard
 SUCCESS = {"status": "success", "message": None}
 
 
+def wrong_password(url: str) -> str:
+    """The same with another password."""
+    return url.replace("@", "x@")
+
+
 async def admin(
     scene: Scene, method: str, path: str, body: object = None, status: int = 200
 ) -> Any:
@@ -103,6 +108,11 @@ async def test_the_door_is_shut_to_browsers_and_strangers() -> None:
         assert (await scene.http.get(scene.board.admin_url, headers=headers)).status_code == 404
         assert (await scene.http.get(scene.board.admin_url)).json()["routes"]
         assert (await scene.http.get(f"{scene.board.admin_url}/nothing")).status_code == 404
+        for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", ""):
+            headers = {"host": host}
+            assert (await scene.http.get(scene.board.admin_url, headers=headers)).status_code == 404
+        for url in (f"{scene.board.http_url}_dev", wrong_password(scene.board.admin_url)):
+            assert (await scene.http.get(url)).status_code == 401
         door = AdminDoor(scene.board)
         assert door(HttpRequest("GET", "/_dev", {}, from_loopback=False)) is None
 

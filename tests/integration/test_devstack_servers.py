@@ -11,7 +11,7 @@ from signal import SIGTERM
 
 import psycopg
 import pytest
-from redis import Redis
+from redis import AuthenticationError, Redis
 
 from devstack import folders, packages, ports, postgres
 from devstack.account import server_account
@@ -194,6 +194,18 @@ def test_no_other_user_reads_what_valkey_keeps(reachable_folder: Path) -> None:
     files = [each for each in files if each.name not in ("lock", "owner")]  # they hold no data
     assert {"valkey.conf", "valkey.log"} < {each.name for each in files}
     assert [each.name for each in files if each.stat().st_mode & 0o077] == []
+
+
+def test_valkey_with_a_password_opens_to_its_url_only(reachable_folder: Path) -> None:
+    """As `make up` has it; the password is in no argument."""
+    server = Valkey.start(reachable_folder, password=canary("valkey-password-31cd"))
+    with Redis.from_url(server.url) as known, Redis(port=server.port) as stranger:
+        assert known.ping()
+        with pytest.raises(AuthenticationError):
+            stranger.ping()
+    arguments = Path(f"/proc/{server.pid}/cmdline").read_text()
+    server.stop()
+    assert server.password not in arguments
 
 
 def test_no_secret_is_an_argument_of_a_server_or_its_keeper(reachable_folder: Path) -> None:

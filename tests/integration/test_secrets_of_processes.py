@@ -19,6 +19,7 @@ from core.errors import ConfigurationError
 from core.settings import environment, give_back, inherited_environment, withhold
 from devstack.deployment import Deployment
 from pipeline.configuration import Snapshot
+from tests.canaries import canary
 from tests.integration.pipeline_fixtures import a_vcon
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +71,9 @@ async def running(folder: Path, more: str) -> AsyncIterator[Deployment]:
     """The whole system."""
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     given = {"PYTHONPATH": path, "ACTIONS": "IngestVcon,GetVcon"}
-    async with Deployment(configured(folder, more), settings=given) as system:
+    password = canary("valkey-password-64ef")
+    parts = configured(folder, more)
+    async with Deployment(parts, settings=given, valkey_password=password) as system:
         yield system
 
 
