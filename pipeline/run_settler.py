@@ -7,6 +7,7 @@ letter list is refused (its name is a key of another type), the run comes back l
 again by then, and it becomes a dead letter as soon as the list takes it.
 """
 
+import asyncio
 import logging
 import random
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 REFUSED_PAUSE = 30.0
 """Seconds until a run is tried again whose dead letter Redis has refused."""
+ATTEMPTS = "pc:attempts:"
 ASIDE_SECONDS = 5.0
 """After which a run is settled again whose lists have another type; its attempt counts once."""
 LOG_LEVELS: dict[plan.Ending, int] = {
@@ -54,21 +56,34 @@ class RunSettler:
 
     async def settle(self, live: LiveRun, ending: plan.Ending) -> bool:
         """End an attempt; False when this worker no longer held the run, and nothing happened."""
-        try:
-            return await self._connection.insist(lambda: self._settle(live, ending))
-        except CommandRefused as error:
-            if ending != "failed" and isinstance(error, UnusableKeyError):
-                return await self._set_aside(live, error)
-            return await self._give_up(live, error)
+        while True:
+            try:
+                return await self._connection.insist(lambda: self._settle(live, ending))
+            except CommandRefused as error:
+                if not isinstance(error, UnusableKeyError):
+                    return await self._give_up(live, error)
+                if (held := await self._set_aside(live, ending, error)) is not None:
+                    return held
+            # Not even that can be written down: the run stays in flight until the key is usable.
+            await asyncio.sleep(ASIDE_SECONDS)
 
-    async def _set_aside(self, live: LiveRun, error: UnusableKeyError) -> bool:
-        """The same attempt later: by then the operator may have made the list usable."""
+    async def _set_aside(
+        self, live: LiveRun, ending: plan.Ending, error: UnusableKeyError
+    ) -> bool | None:
+        """The same attempt later: by then the operator may have made the list usable.
+
+        None where the key that counts the attempts of the whole list is the unusable one.
+        """
+        if ending == "failed" and not _counts_attempts(error):
+            return await self._give_up(live, error)
         log.warning("run set aside", extra={**run_fields(live), "error": str(error)})
         aside = self._id, live.claim, live.record("queued"), ASIDE_SECONDS
         try:
             return await self._connection.insist(lambda: self._queues.set_aside(*aside))
-        except CommandRefused as refusal:  # it is a key of this run alone
-            return await self._give_up(live, refusal)
+        except CommandRefused as refusal:
+            if _counts_attempts(refusal):
+                return None
+            return await self._give_up(live, refusal)  # it is a key of this run alone
 
     async def _give_up(self, live: LiveRun, error: Exception) -> bool:
         """It cannot be forwarded as configured: a dead letter."""
@@ -154,3 +169,8 @@ def run_fields(live: LiveRun) -> dict[str, object]:
         "attempt": live.claim.attempt,
         "error": live.progress.error,
     }
+
+
+def _counts_attempts(error: Exception) -> bool:
+    """Whether the unusable key is that of a list's attempts, without which none can be charged."""
+    return str(error).startswith(ATTEMPTS)

@@ -104,6 +104,35 @@ async def test_what_cannot_be_forwarded_is_set_aside(scene: Scene):
 
 
 @pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("fails", [False, True])
+async def test_attempts_that_cannot_be_counted_end_no_run(scene: Scene, *, fails: bool):
+    """The key of a list's attempts became unusable: the run is neither charged nor given up."""
+    calls: list[str] = []
+    key = "pc:attempts:in"
+
+    async def takes_the_name(vcon_uuid: str, _name: str, _options: Any) -> str:
+        calls.append(vcon_uuid)
+        if len(calls) == 1:
+            scene.client.xadd(key, {"another": "program's"})
+            if fails:
+                raise ValueError("its own")
+        return vcon_uuid
+
+    chain = configured(links=[link(takes_the_name, "takes")], max_attempts=2)
+    crew = await scene.start(chain)
+    said = asyncio.Event()
+    logging.getLogger("pipeline.run_settler").addFilter(lambda _record: said.set() or True)
+    [vcon_uuid] = await scene.feed()
+    await asyncio.wait_for(said.wait(), PATIENCE)
+    assert (scene.elements("DLQ:in"), scene.elements("out")) == ([], [])
+    scene.client.delete(key)
+    ended = await scene.finished()
+    assert (ended.status, ended.claim.attempt) == ("done", 2 if fails else 1)
+    assert (len(calls), scene.elements("out")) == (2 if fails else 1, [vcon_uuid])
+    assert not crew.task.done()
+
+
+@pytest.mark.usefixtures("often")
 async def test_a_retry_survives_another_type_in_its_list(scene: Scene):
     """It stays among the delayed ones until its list is one again."""
     failed = False
