@@ -7,7 +7,7 @@ before it is asked for: the unit tests stay fast.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,23 @@ _numbers = count(1)
 def pytest_configure(config: pytest.Config) -> None:
     """No secret of a test may be in any log."""
     config.pluginmanager.register(LogSearch())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Replace half surrogates, which tests put into errors, in what a process reports of its tests.
+
+    A process of several cannot send them to the one that prints, and would take that down with it.
+    """
+    report = yield
+    report.sections = [(name, _encodable(text)) for name, text in report.sections]
+    if report.longrepr is not None and (shown := str(report.longrepr)) != _encodable(shown):
+        report.longrepr = _encodable(shown)
+    return report
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @pytest.fixture(scope="session")
