@@ -13,7 +13,7 @@ from schemas.vcon_page import VconPage
 
 CHUNK = 500
 """How many vCons one script call looks at; other clients of Redis go on in between."""
-REAPED = 100
+REAPED = 50
 """vCons whose index entries one script call looks at, which takes more time for each."""
 SEARCH_CALLS = 1000
 """Script calls for one page of search results at most; it may have fewer than asked for then."""

@@ -127,6 +127,7 @@ async def test_without_redis_there_are_no_depths(
     """Old numbers would look like new ones: while Redis does not answer in time, there are none."""
     await Depths(scene.redis, lists).look()
     monkeypatch.setattr("pipeline.depths.PATIENCE", 0.0)
+    monkeypatch.setattr("core.loop_timeout.SLICES", 1)  # at the first turn of the loop
     await Depths(scene.redis, lists).look()
     assert gauge("ingress_depth") == gauge("dead_letters") == {}
     assert gauge("vcons_in_flight")[""] != gauge("vcons_in_flight")[""]  # NaN
