@@ -15,7 +15,7 @@ from tests.integration.operations_scene import Operations, operations
 ENTRIES = 300_000
 SLOW = 5_000
 """Microseconds: the most that one command or script may keep Redis from other clients."""
-ATTEMPTS = 3
+ATTEMPTS = 6
 KEPT = 2000
 """Entries of the log that Redis keeps."""
 FILLED_AT_ONCE = 10_000
