@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 REFUSED_PAUSE = 30.0
 """Seconds until a run is tried again whose dead letter Redis has refused."""
-ATTEMPTS = "pc:attempts:"
+SHARED = ("pc:attempts:", "pc:inflight:", "pc:locks", "pc:later")
+"""Keys that more than one run needs to be settled: that one is unusable is no run's fault."""
 ASIDE_SECONDS = 5.0
 """After which a run is settled again whose lists have another type; its attempt counts once."""
 LOG_LEVELS: dict[plan.Ending, int] = {
@@ -72,16 +73,16 @@ class RunSettler:
     ) -> bool | None:
         """The same attempt later: by then the operator may have made the list usable.
 
-        None where the key that counts the attempts of the whole list is the unusable one.
+        None where a key is unusable without which no run can be settled.
         """
-        if ending == "failed" and not _counts_attempts(error):
+        if ending == "failed" and not _is_shared(error):
             return await self._give_up(live, error)
         log.warning("run set aside", extra={**run_fields(live), "error": str(error)})
         aside = self._id, live.claim, live.record("queued"), ASIDE_SECONDS
         try:
             return await self._connection.insist(lambda: self._queues.set_aside(*aside))
         except CommandRefused as refusal:
-            if _counts_attempts(refusal):
+            if _is_shared(refusal):
                 return None
             return await self._give_up(live, refusal)  # it is a key of this run alone
 
@@ -171,6 +172,6 @@ def run_fields(live: LiveRun) -> dict[str, object]:
     }
 
 
-def _counts_attempts(error: Exception) -> bool:
-    """Whether the unusable key is that of a list's attempts, without which none can be charged."""
-    return str(error).startswith(ATTEMPTS)
+def _is_shared(error: Exception) -> bool:
+    """Whether the unusable key is one of those that runs share."""
+    return str(error).startswith(SHARED)

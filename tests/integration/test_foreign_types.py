@@ -104,15 +104,16 @@ async def test_what_cannot_be_forwarded_is_set_aside(scene: Scene):
 
 
 @pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("key", ["pc:attempts:in", keys.LOCKS])
 @pytest.mark.parametrize("fails", [False, True])
-async def test_attempts_that_cannot_be_counted_end_no_run(scene: Scene, *, fails: bool):
-    """The key of a list's attempts became unusable: the run is neither charged nor given up."""
+async def test_a_key_that_runs_share_ends_no_run(scene: Scene, key: str, *, fails: bool):
+    """It became unusable while a run went on: the run is neither charged nor given up."""
     calls: list[str] = []
-    key = "pc:attempts:in"
 
     async def takes_the_name(vcon_uuid: str, _name: str, _options: Any) -> str:
         calls.append(vcon_uuid)
         if len(calls) == 1:
+            scene.client.delete(key)
             scene.client.xadd(key, {"another": "program's"})
             if fails:
                 raise ValueError("its own")
