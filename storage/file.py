@@ -52,6 +52,8 @@ _INCOMPLETE = "incomplete"
 """A file in `.lookup` that says that there may be vCons which are not noted there."""
 
 _complete: dict[Path, bool] = {}
+_folders: dict[Path, tuple[str, ...]] = {}
+_without_links: set[Path] = set()
 
 
 def permissions(value: object) -> int:
@@ -218,11 +220,25 @@ def _replace(name: str, noted: str | None, place: str, options: Options) -> None
     if noted is None and _complete.get(path):
         older = []
     else:
-        older = _files(name, options) if noted is None else [path / noted]
+        search = _files if path in _without_links else _files_from_before
+        older = search(name, options) if noted is None else [path / noted]
     for file in older:
         if file != path / place:
             file.unlink(missing_ok=True)
     _note_place(name, place, options)
+
+
+def _files_from_before(name: str, options: Options) -> list[Path]:
+    """The files of a vCon in folders that were there when this process first looked.
+
+    What has been saved since is noted, so the folders are listed once and not for each vCon.
+    """
+    path = options.path
+    if path not in _folders:
+        found = (str(folder) for days in _DAYS for folder in path.glob(days))
+        _folders[path] = (str(path), *found)
+    files = (f"{folder}/{name}{suffix}" for folder in _folders[path] for suffix in _SUFFIXES)
+    return [Path(file) for file in files if os.access(file, os.F_OK)]
 
 
 def _note_place(name: str, place: str, options: Options) -> None:
@@ -238,6 +254,7 @@ def _note_place(name: str, place: str, options: Options) -> None:
         log.warning("place of a vCon not noted", extra={"vcon": name, "error": str(error)})
         (options.path / _LOOKUP / _INCOMPLETE).touch()
         _complete[options.path] = False
+        _without_links.add(options.path)
 
 
 def _link(place: str, entry: Path, options: Options) -> None:
