@@ -170,6 +170,28 @@ def test_files_from_before_places_were_noted(tmp_path: Path, place: str) -> None
         check_removed(tmp_path)
 
 
+def test_folders_from_before_are_listed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many new vCons are saved beside them: a listing takes longer with every day."""
+    (tmp_path / "made" / "vcons" / "2020" / "01" / "01").mkdir(parents=True)
+    listed: list[str] = []
+    glob = Path.glob
+
+    def counted(self: Path, pattern: str) -> Iterator[Path]:
+        listed.append(pattern)
+        return glob(self, pattern)
+
+    monkeypatch.setattr(Path, "glob", counted)
+    counts = []
+    for number in range(3):
+        document = {**VCON, "uuid": f"00000000-0000-8000-8000-{number:012}"}
+        VconRedis().store_vcon_dict(document)
+        file.save(document["uuid"], options(tmp_path))
+        counts.append(len(listed))
+    assert counts[0] == counts[-1] == len(file._DAYS)
+
+
 def test_a_note_that_leads_out_of_the_path_is_not_followed(tmp_path: Path) -> None:
     """A save removes nothing but files of the vCon inside the path."""
     outside = tmp_path / "made" / f"{UUID}.json"
