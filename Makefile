@@ -77,6 +77,7 @@ check: lint types test ## Lint, types, tests
 requirements: ## Compile the pinned requirement files (UPGRADE=--upgrade for newer versions)
 	$(BOOTSTRAP) requirements
 	@PATH="$(CURDIR)/.uv/bin:$$PATH" && export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 && \
+	$(COMPILE) requirements/uv.in -o requirements/uv.txt && \
 	$(COMPILE) pyproject.toml -o requirements.txt && \
 	$(COMPILE) requirements/devstack.in -c requirements.txt -o requirements-devstack.txt && \
 	$(COMPILE) requirements/test.in -c requirements.txt -c requirements-devstack.txt \

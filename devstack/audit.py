@@ -14,8 +14,10 @@ from typing import Any
 
 from devstack.bootstrap import FILES
 from devstack.licences import ROOT
+from devstack.machine import UV_PIN
 
 KNOWN, NOT_ASKED = 1, 3
+ASKED = (*FILES, str(UV_PIN.relative_to(ROOT)))
 SECONDS = 300
 _OPTIONS = ("--disable-pip", "--require-hashes", "--format", "json", "--progress-spinner", "off")
 _LONGEST = 300
@@ -88,4 +90,4 @@ def outcome(file: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(audit(sys.argv[1:] or FILES))
+    sys.exit(audit(sys.argv[1:] or ASKED))

@@ -15,6 +15,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 VENV = CHECKOUT / ".venv"
 PRIVATE = CHECKOUT / ".uv"
+UV_PIN = CHECKOUT / "requirements" / "uv.txt"
 LOG = PRIVATE / "bootstrap.log"
 
 MINORS = ("3.12", "3.13")
@@ -85,18 +86,30 @@ def environment() -> dict[str, str]:
 
 
 def find_uv() -> str:
-    """Returns a `uv` that runs: the one on PATH, else the one in `.uv`, put there if missing."""
+    """Returns a `uv` that runs: the one on PATH, else that of `requirements/uv.txt` in `.uv`.
+
+    The one on PATH may have any version: its owner has chosen it.
+    """
     private = PRIVATE / "bin" / "uv"
-    for candidate in (shutil.which("uv"), str(private)):
-        if candidate and answers(candidate, "--version"):
-            return candidate
-    say("getting uv, the installer, into .uv")
-    install_uv()
+    if (own := shutil.which("uv")) and answers(own, "--version"):
+        return own
+    if f" {pinned_uv()} " not in f"{answers(private, '--version')} ":
+        say("getting uv, the installer, into .uv")
+        install_uv()
     return str(private)
 
 
+def pinned_uv() -> str:
+    """Returns the version that `requirements/uv.txt` names."""
+    lines = UV_PIN.read_text(encoding="utf-8").splitlines()
+    [pin] = (line for line in lines if line.startswith("uv=="))
+    return pin.partition("==")[2].split()[0]
+
+
 def install_uv() -> None:
-    """Installs uv into `.uv` with the pip of the running Python.
+    """Installs the pinned uv into `.uv` with the pip of the running Python.
+
+    pip checks the file against the SHA-256 in `requirements/uv.txt`.
 
     An old pip trusts only the certificates it carries, so a second try names the system's.
 
@@ -108,7 +121,8 @@ def install_uv() -> None:
         raise BootstrapError(
             f"{sys.executable} has no pip; install it (python3-pip) or uv and run again"
         )
-    install = ("install", "--quiet", "--no-input", "--upgrade", "--target", str(PRIVATE), "uv")
+    options = ("--quiet", "--no-input", "--no-deps", "--upgrade", "--target", str(PRIVATE))
+    install = ("install", *options, "--require-hashes", "--requirement", str(UV_PIN))
     for certificates in ((), system_certificates()):
         said = attempt(*pip, *install, *certificates)
         if said is None:

@@ -89,7 +89,7 @@ class Options(GuestOptions):
         0o640, description="of files; octal, as number or text", json_schema_extra={"octal": True}
     )
     dir_permissions: Permissions = Field(
-        0o755,
+        0o750,
         description="of the folders that are made; others keep theirs",
         json_schema_extra={"octal": True},
     )

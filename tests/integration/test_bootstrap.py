@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,8 @@ def checkout(tmp_path: Path) -> Path:
     """A checkout with the bootstrap and requirement files that ask for next to nothing."""
     checkout = tmp_path / "checkout"
     (checkout / "devstack").mkdir(parents=True)
+    (checkout / "requirements").mkdir()
+    shutil.copy(CHECKOUT / "requirements" / "uv.txt", checkout / "requirements")
     for part in PARTS:
         shutil.copy(CHECKOUT / "devstack" / f"{part}.py", checkout / "devstack")
     for name in FILES:
@@ -113,6 +117,47 @@ def test_a_package_without_its_hash_is_not_installed(checkout: Path, options: st
     code, _, errors = run(checkout, "demo")
     assert (code, "the packages could not be installed" in errors) == (1, True)
     assert not list((checkout / ".venv").glob("lib/*/site-packages/pip"))
+
+
+def uv_wheel(folder: Path, version: str) -> str:
+    """Puts a `uv` that only tells its version into a folder of packages; the wheel's SHA-256."""
+    about = f"uv-{version}.dist-info"
+    files = {
+        f"uv-{version}.data/scripts/uv": f"#!/bin/sh\necho uv {version}\n",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: uv\nVersion: {version}\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nTag: py3-none-any\n",
+        f"{about}/RECORD": "",
+    }
+    folder.mkdir(exist_ok=True)
+    wheel = folder / f"uv-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o100755 << 16  # pip lets it be executed
+            archive.writestr(entry, text)
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
+def pin_uv(checkout: Path, version: str, digest: str) -> None:
+    """Writes what `make requirements` would write for this version."""
+    text = f"# by uv\nuv=={version} \\\n    --hash=sha256:{digest}\n"
+    (checkout / "requirements" / "uv.txt").write_text(text)
+
+
+def test_the_installer_is_the_pinned_one(checkout: Path, tmp_path: Path) -> None:
+    """Of several versions the pinned one is got, only with its SHA-256, and again for a new pin."""
+    packages, empty = tmp_path / "packages", tmp_path / "empty"
+    digests = {version: uv_wheel(packages, version) for version in ("1.0", "1.1", "1.2")}
+    offline = {"PATH": str(empty), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packages)}
+    pin_uv(checkout, "1.0", digests["1.2"])
+    code, _, errors = run(checkout, "requirements", **offline)
+    assert (code, "pip could not get uv" in errors) == (1, True)
+    assert not (checkout / ".uv" / "bin").exists()
+    for version in ("1.0", "1.1", "1.1"):
+        pin_uv(checkout, version, digests[version])
+        assert run(checkout, "requirements", **offline)[0] == 0
+        said = subprocess.run([checkout / ".uv/bin/uv"], capture_output=True, check=True)
+        assert said.stdout == f"uv {version}\n".encode()
 
 
 def test_an_unwritable_home_is_no_obstacle(checkout: Path) -> None:

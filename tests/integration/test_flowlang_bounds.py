@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,22 @@ async def test_sqlite_opens_no_other_file(tmp_path: Path, query: str) -> None:
     assert files_in(tmp_path) == {"own.db"}
     if "mode=ro" not in query:
         await asked(sqlite(tmp_path, allow_attach=True), "sqlite_execute", query=text)
+
+
+async def test_other_users_do_not_read_what_sqlite_keeps(tmp_path: Path) -> None:
+    """A database that is made, in a folder that is made; one that was there stays as it is."""
+    before = os.umask(0)
+    try:
+        made = tmp_path / "made"
+        create = {"query": "CREATE TABLE t (a)"}
+        await asked(sqlite(made), "sqlite_execute", **create)
+        (tmp_path / "own.db").touch(mode=0o666)
+        await asked(sqlite(tmp_path), "sqlite_execute", **create)
+    finally:
+        os.umask(before)
+    places = (made, made / "own.db", tmp_path / "own.db")
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in places]
+    assert modes == [0o750, 0o640, 0o666]
 
 
 async def test_sqlite_may_still_vacuum(tmp_path: Path) -> None:

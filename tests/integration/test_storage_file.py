@@ -214,17 +214,20 @@ def test_a_compressed_file_is_gzip_and_the_same_each_time(tmp_path: Path) -> Non
 
 def test_files_and_new_folders_have_the_configured_permissions(tmp_path: Path) -> None:
     """Whatever the umask; each folder that was made."""
-    file.save(UUID, options(tmp_path, file_permissions="0o640", dir_permissions=0o750))
+    file.save(UUID, options(tmp_path, file_permissions="0o644", dir_permissions=0o755))
     made = [tmp_path / "made", *(tmp_path / "made").rglob("*")]
-    assert {mode(path) for path in made if path.is_dir()} == {0o750}
+    assert {mode(path) for path in made if path.is_dir()} == {0o755}
     assert len([path for path in made if path.is_dir()]) == 7
-    assert mode(tmp_path / "made/vcons" / DAY / f"{UUID}.json") == 0o640
+    assert mode(tmp_path / "made/vcons" / DAY / f"{UUID}.json") == 0o644
 
 
-def test_the_permissions_of_files_by_default(tmp_path: Path) -> None:
-    """Users outside of the group do not read vCons."""
+def test_the_permissions_by_default(tmp_path: Path) -> None:
+    """Users outside of the group neither read vCons nor list them, nor read where they lie."""
     file.save(UUID, options(tmp_path))
     assert mode(tmp_path / "made/vcons" / DAY / f"{UUID}.json") == 0o640
+    folders = [path for path in (tmp_path / "made").rglob("*") if path.is_dir()]
+    assert {mode(path) for path in (tmp_path / "made", *folders)} == {0o750}
+    assert tmp_path / "made/vcons/.lookup" in folders
 
 
 def test_the_permissions_of_folders_that_were_there_stay(tmp_path: Path) -> None:
@@ -236,7 +239,7 @@ def test_the_permissions_of_folders_that_were_there_stay(tmp_path: Path) -> None
         folder.chmod(0o1777)
     file.save(UUID, options(tmp_path))
     assert [mode(folder) for folder in there] == [0o1777] * 4
-    assert mode(tmp_path / "made/vcons/2023/04") == 0o755
+    assert mode(tmp_path / "made/vcons/2023/04") == 0o750
 
 
 def test_a_vcon_that_is_too_large_is_refused(tmp_path: Path) -> None:

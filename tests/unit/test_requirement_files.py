@@ -10,12 +10,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from devstack.bootstrap import FILES, SERVICE
+from devstack.machine import UV_PIN
 from devstack.pins import EXTRAS, excluded, names, read_pins
 from tests.unit.source_files import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRA_FILES = sorted((ROOT / EXTRAS).glob("*.txt"))
-ALL = [*(ROOT / name for name in FILES), *EXTRA_FILES]
+ALL = [*(ROOT / name for name in FILES), *EXTRA_FILES, UV_PIN]
 TAGS = {"python_version": "3.13", "python_full_version": "3.13.1"}
 MACHINES = [
     {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": machine} | tags

@@ -90,9 +90,15 @@ class SqlitePlugin(SqlPlugin):
 
 
 def _path(given: str) -> str:
-    """The path as the driver takes it; its folder is made."""
+    """The path as the driver takes it.
+
+    A file and a folder that are missing are made, closed to users outside of the group. SQLite
+    gives its journals the permissions of the file.
+    """
     if given == ":memory:" or given.startswith("file:"):
         return given
     path = Path(given).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o640)
     return str(path)
