@@ -11,7 +11,7 @@ from contextvars import Context
 from typing import Any
 
 from core.errors import ConflictError
-from pipeline import step_scope, thread_loops
+from pipeline import own_keys, step_scope, thread_loops
 from pipeline.connection import RedisConnection
 from pipeline.deadline import MovingLimit
 from pipeline.live_run import PluginCall, current_call, current_step
@@ -194,6 +194,8 @@ class GuestCalls:
     async def insist[T](self, attempt: Callable[[], Awaitable[T]], retries: int) -> T:
         """Repeat what fails: `retries` times for its own sake, and while our Redis is away.
 
+        So it is while a key of this service, which the plugin's call needs, has another type.
+
         What fails while Redis goes away is not the plugin's fault, even if it is back when asked.
         """
         tried = flaps = 0
@@ -222,7 +224,7 @@ class GuestCalls:
         if failures.no_memory:
             await self._connection.wait_until_reachable()
             return True
-        return False
+        return await own_keys.waited_for(self._connection, failures.unusable)
 
     async def save(
         self,

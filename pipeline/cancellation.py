@@ -20,6 +20,11 @@ REMEMBERED = 1000
 """Far more cancellations than are told while one claim is on its way."""
 
 
+async def is_cancelled(connection: RedisConnection, run_id: str) -> bool:
+    """Whether a running run was told to end; not so where its key is another program's."""
+    return bool(await connection.command("TYPE", keys.cancel(run_id)) == "string")
+
+
 class Cancellations:
     """Marks the runs of this process that somebody has cancelled."""
 
@@ -54,7 +59,7 @@ class Cancellations:
             self._mark(run_id)
             return
         for each in list(self._live):  # we have just begun to listen, perhaps not in time
-            if await self._connection.command("EXISTS", keys.cancel(each)):
+            if await is_cancelled(self._connection, each):
                 self._mark(each)
 
     def _mark(self, run_id: str) -> None:

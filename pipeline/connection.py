@@ -19,7 +19,7 @@ from core.errors import UnavailableError
 from core.loop_timeout import LoopTimeout
 from pipeline import keys
 from pipeline.connection_batches import ENCODING_ERRORS, Reply, packed, replies
-from pipeline.connection_clients import AsyncClient, SyncClient, note_failure
+from pipeline.connection_clients import AsyncClient, SyncClient, note_failure, note_unusable
 from pipeline.connection_errors import (
     WrongTypeError,
     lacks_memory,
@@ -89,7 +89,9 @@ class RedisConnection:
         try:
             return await _noted(reply)
         except WrongTypeError as error:
-            raise named(error, words) from None
+            known = named(error, words)
+            note_unusable(known)
+            raise known from None
 
     async def script(self, name: str, *arguments: Any) -> Reply:
         """One of `pipeline/scripts/`, by file name; all its arguments are ARGV.
@@ -133,7 +135,7 @@ class RedisConnection:
         try:
             return self._threads.reply(packed(words))
         except (RedisError, OSError) as error:
-            note_failure(error)
+            note_failure(error, words)
             known = self._translated(error)
             raise (named(known, words) if isinstance(known, WrongTypeError) else known) from error
 

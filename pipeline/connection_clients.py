@@ -7,14 +7,24 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from core.errors import UnavailableError
-from pipeline.connection_errors import lacks_memory, translated
+from pipeline import keys
+from pipeline.connection_errors import WrongTypeError, lacks_memory, named, translated
 from pipeline.redis_failures import note
 
 
-def note_failure(error: Exception) -> None:
-    """Our Redis has answered a command of the present call with this."""
-    if isinstance(translated(error), UnavailableError):
+def note_failure(error: Exception, words: tuple[Any, ...]) -> None:
+    """Our Redis has answered this command of the present call with this error."""
+    known = translated(error)
+    if isinstance(known, UnavailableError):
         note(no_memory=lacks_memory(error))
+    elif isinstance(known, WrongTypeError):
+        note_unusable(named(known, words))
+
+
+def note_unusable(error: WrongTypeError) -> None:
+    """A command of the present call met a key of another type; counted if the key is ours."""
+    if keys.own_type(error.key) is not None:
+        note(unusable=error.key)
 
 
 class SyncClient(redis.Redis):
@@ -25,7 +35,7 @@ class SyncClient(redis.Redis):
         try:
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
-            note_failure(error)
+            note_failure(error, args)
             raise
 
 
@@ -37,5 +47,5 @@ class AsyncClient(redis.asyncio.Redis):
         try:
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
-            note_failure(error)
+            note_failure(error, args)
             raise

@@ -24,13 +24,22 @@ _WRONG_TYPE_WORDS = ("WRONGTYPE ", "Existing key has wrong Redis type")
 class WrongTypeError(UnusableKeyError, redis.exceptions.ResponseError):
     """A key of another type stands where a command or a script needs one of ours."""
 
+    key = ""
+    """The key's name; empty when Redis did not give it."""
+
 
 def named(error: WrongTypeError, words: tuple[object, ...]) -> WrongTypeError:
     """The error of a plain command, with its key; scripts name theirs themselves."""
-    command, key = words[:2]
-    if command == "EVALSHA":
+    if error.key or len(words) < 2 or words[0] == "EVALSHA":
         return error
-    return WrongTypeError(f"{key!s} has another type than {command} needs"[:200])
+    command, key = words[:2]
+    return _wrong_type(str(key), f"{key!s} has another type than {command} needs")
+
+
+def _wrong_type(key: str, text: str) -> WrongTypeError:
+    error = WrongTypeError(text[:200])
+    error.key = key
+    return error
 
 
 def stops_leases(error: Exception) -> bool:
@@ -52,7 +61,8 @@ def translated(error: Exception) -> Exception:
     if _lacks_json(str(error).casefold()):
         return UnavailableError(NO_JSON)
     if str(error).startswith(_WRONG_TYPE_WORDS):
-        return WrongTypeError(str(error).removeprefix("WRONGTYPE ")[:200])
+        text = str(error).removeprefix("WRONGTYPE ")
+        return _wrong_type(text.rpartition(" is no ")[0], text)
     return error
 
 

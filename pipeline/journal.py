@@ -3,7 +3,7 @@
 import contextlib
 
 from core.errors import ConflictError
-from pipeline import keys
+from pipeline import keys, own_keys
 from pipeline.connection import CommandRefused, RedisConnection
 from pipeline.live_run import LiveRun
 from pipeline.queues import Queues
@@ -20,7 +20,7 @@ class RunJournal:
     """The journals of one worker's runs."""
 
     def __init__(self, connection: RedisConnection, queues: Queues) -> None:
-        """Waits for Redis when it is away."""
+        """Waits for Redis when it is away, and for keys of ours that have another type."""
         self._connection = connection
         self._queues = queues
 
@@ -38,7 +38,7 @@ class RunJournal:
             written = record.document
             return await self._queues.journal(live.worker, live.claim, record)
 
-        if not await self._connection.insist(attempt):
+        if not await own_keys.insist(self._connection, attempt):
             raise Lost
         if live.memory.unwritten is written:  # else another storage has written meanwhile
             live.memory.unwritten = b""

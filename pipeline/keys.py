@@ -26,10 +26,39 @@ SHARED_TYPES = {
     EPOCH: "hash",
 }
 """The types of the keys that all chains share."""
+_TYPES_BY_PREFIX = {
+    "pc:run:": "string",
+    "pc:step:": "string",
+    "pc:cancel:": "string",
+    "pc:death:": "string",
+    "pc:stalled:": "string",
+    "pc:worker:": "string",
+    "pc:inflight:": "hash",
+    "pc:attempts:": "hash",
+    "pc:suspects:": "list",
+    "pc:waiting:": "list",
+    "pc:holds:": "set",
+    "pc:about:": "hash",
+    "pc:dead:": "hash",
+    "pc:unread:": "set",
+    "pc:lease:": "zset",
+    "pc:again:": "hash",
+    "pc:missing:": "hash",
+    "pc:unsure:": "set",
+}
+"""The types of the keys that there is one of for each run, worker, list or vCon."""
 FINISHED_CHANNEL = "pc:finished"
 CANCEL_CHANNEL = "pc:cancel"
 
 RESERVED_PREFIXES = ("pc:", RUN_LIST, DEAD_LETTERS, "vcon:", "context:", "tel:", "mailto:", "name:")
+
+
+def own_type(key: str) -> str | None:
+    """The Redis type that this service keeps under a name; None for names that are not its own."""
+    if known := SHARED_TYPES.get(key):
+        return known
+    prefix = ":".join([*key.split(":", 2)[:2], ""])
+    return _TYPES_BY_PREFIX.get(prefix)
 
 
 def vcon(uuid: str) -> str:

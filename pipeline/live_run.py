@@ -46,8 +46,17 @@ class LiveRun:
     """How often the lease had lapsed when the run was last known to be ours."""
     not_settled: str | None = None
     """Why an earlier attempt failed that could not be made a dead letter."""
+    begun: int = 0
+    """How many attempts had begun by then."""
     cancelled: bool = False
     """Somebody wants it to end before its next link."""
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts have begun: a claim beyond the chain's `max_attempts` begins none."""
+        if self.claim.attempt <= self.chain.max_attempts:
+            return self.claim.attempt
+        return self.begun or self.claim.attempt - 1
 
     def note(
         self,
@@ -90,7 +99,7 @@ class LiveRun:
                 "vcon_out": self.progress.vcon,
                 "status": status,
                 "ingress_list": None if is_run_list else self.claim.list_name,
-                "attempts": self.claim.attempt,
+                "attempts": self.attempts,
                 "steps": self.steps,
                 "error": self.progress.error,
                 "worker": self.worker,
@@ -159,7 +168,8 @@ def resume(live: LiveRun) -> None:
     try:
         earlier = orjson.loads(live.claim.journal)
         live.queued_at = earlier["queued_at"]
-        live.not_settled = earlier["error"] if earlier["status"] == "failed" else None
+        if earlier["status"] == "failed":
+            live.not_settled, live.begun = earlier["error"], int(earlier["attempts"])
         _resume(live, earlier)
     except (ValueError, KeyError, TypeError) as error:
         log.warning("journal of a run not understood", extra={"error": described(error)})

@@ -9,6 +9,7 @@ from typing import Any
 from core.spans import installed
 from pipeline import keys
 from pipeline.connection import RedisConnection
+from pipeline.connection_errors import WrongTypeError
 from pipeline.list_states import RedisState, state_of
 from pipeline.positions import find_first
 
@@ -210,7 +211,10 @@ class Queues:
 
     async def last_death(self, run_id: str) -> str:
         """What is known of the last worker that died with this run, to be put behind a reason."""
-        known = await self._connection.command("GET", keys.death(run_id))
+        try:
+            known = await self._connection.command("GET", keys.death(run_id))
+        except WrongTypeError:
+            return ""
         return f"; the last time {known}" if known else ""
 
     async def workers(self) -> list[str]:

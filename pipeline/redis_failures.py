@@ -1,5 +1,7 @@
 """Whether our own Redis failed during one call of a plugin.
 
+Redis has failed, too, where one of this service's own keys had another type (`keys.own_type`).
+
 A plugin may hide that Redis was away or had no memory: it raises another error, or returns None as
 if the vCon was to be halted. What counts is what the call's own commands met, in whichever task or
 thread it gave them. Errors of another Redis, which a plugin has a client of its own for, do not
@@ -19,9 +21,11 @@ class Failures:
 
     around: Self | None = None
     count: int = 0
-    """Commands that found Redis away or without memory."""
+    """Commands that found Redis away or without memory, or a key of ours with another type."""
     no_memory: int = 0
     """Those of them that found it without memory."""
+    unusable: str = ""
+    """The last key of ours that had another type."""
 
 
 _present: ContextVar[Failures | None] = ContextVar("redis_failures", default=None)
@@ -38,10 +42,11 @@ def counted() -> Iterator[Failures]:
         _present.reset(token)
 
 
-def note(*, no_memory: bool) -> None:
+def note(*, no_memory: bool = False, unusable: str = "") -> None:
     """A command given here and now has failed."""
     failures = _present.get()
     while failures is not None:
         failures.count += 1
         failures.no_memory += no_memory
+        failures.unusable = unusable or failures.unusable
         failures = failures.around

@@ -1,20 +1,25 @@
 """Ending a run in Redis, also one of which nothing is known but that it could not go on.
 
 A run ends in one of three steps. `settle` writes down how it ended; where a list has another type,
-the same attempt is settled again later. Where that is refused, too, or the run's task ended
-without it, `fail` counts an attempt, with as little in the record as can be. Where even the dead-
-letter list is refused (its name is a key of another type), the run comes back later: no link runs
-again by then, and it becomes a dead letter as soon as the list takes it.
+the same attempt is settled again later, and where one of the keys has that no run can be settled
+without (`NEEDED`), the run stays in flight until the key is usable: no attempt is used up. Where
+that is refused, too, or the run's task ended without it, `fail` counts an attempt, with as little
+in the record as can be. Where even the dead-letter list is refused (its name is a key of another
+type), the run comes back later: no link runs again by then, and it becomes a dead letter as soon as
+the list takes it.
 """
 
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable
 
-from core.errors import PatchcordError, UnusableKeyError
+from core.errors import PatchcordError
 from core.logs import without_secrets
 from pipeline import chain as plan
+from pipeline import own_keys
 from pipeline.connection import CommandRefused, RedisConnection
+from pipeline.connection_errors import WrongTypeError
 from pipeline.journal import Lost
 from pipeline.live_run import LiveRun
 from pipeline.objection import objection
@@ -28,10 +33,12 @@ log = logging.getLogger(__name__)
 
 REFUSED_PAUSE = 30.0
 """Seconds until a run is tried again whose dead letter Redis has refused."""
-SHARED = ("pc:attempts:", "pc:inflight:", "pc:locks", "pc:later")
-"""Keys that more than one run needs to be settled: that one is unusable is no run's fault."""
+NEEDED = ("pc:attempts:", "pc:inflight:", "pc:locks", "pc:later", "pc:run:")
+"""Keys without which a run can be settled in no way; that one is unusable is no run's fault."""
 ASIDE_SECONDS = 5.0
 """After which a run is settled again whose lists have another type; its attempt counts once."""
+KEY_PAUSE = 0.1
+"""Seconds before another try where the key was usable by the time that it was looked at."""
 LOG_LEVELS: dict[plan.Ending, int] = {
     "done": logging.DEBUG,  # it is in the history; a line would cost as much as the run itself
     "halted": logging.INFO,
@@ -59,32 +66,32 @@ class RunSettler:
         """End an attempt; False when this worker no longer held the run, and nothing happened."""
         while True:
             try:
-                return await self._connection.insist(lambda: self._settle(live, ending))
-            except CommandRefused as error:
-                if not isinstance(error, UnusableKeyError):
-                    return await self._give_up(live, error)
+                return await self._insist(lambda: self._settle(live, ending))
+            except WrongTypeError as error:
                 if (held := await self._set_aside(live, ending, error)) is not None:
                     return held
-            # Not even that can be written down: the run stays in flight until the key is usable.
+            except CommandRefused as error:
+                return await self._give_up(live, error)
             await asyncio.sleep(ASIDE_SECONDS)
 
     async def _set_aside(
-        self, live: LiveRun, ending: plan.Ending, error: UnusableKeyError
+        self, live: LiveRun, ending: plan.Ending, error: WrongTypeError
     ) -> bool | None:
         """The same attempt later: by then the operator may have made the list usable.
 
-        None where a key is unusable without which no run can be settled.
+        None where neither its list nor the delayed retries take it: it stays in flight.
         """
-        if ending == "failed" and not _is_shared(error):
-            return await self._give_up(live, error)
+        if ending == "failed":
+            is_queued = error.key == live.claim.list_name
+            return None if is_queued else await self._give_up(live, error)
         log.warning("run set aside", extra={**run_fields(live), "error": str(error)})
         aside = self._id, live.claim, live.record("queued"), ASIDE_SECONDS
         try:
-            return await self._connection.insist(lambda: self._queues.set_aside(*aside))
+            return await self._insist(lambda: self._queues.set_aside(*aside))
         except CommandRefused as refusal:
-            if _is_shared(refusal):
+            if isinstance(refusal, WrongTypeError) and refusal.key == live.claim.list_name:
                 return None
-            return await self._give_up(live, refusal)  # it is a key of this run alone
+            return await self._give_up(live, refusal)
 
     async def _give_up(self, live: LiveRun, error: Exception) -> bool:
         """It cannot be forwarded as configured: a dead letter."""
@@ -104,7 +111,7 @@ class RunSettler:
         live.start_over()
         live.progress = plan.after_failure(live.progress, describe(error.__cause__ or error))
         try:
-            return await self._connection.insist(lambda: self._settle(live, "failed"))
+            return await self._insist(lambda: self._settle(live, "failed"))
         except CommandRefused:
             return await self._fail_for_good(live)
 
@@ -123,15 +130,30 @@ class RunSettler:
 
     async def _is_held(self, live: LiveRun) -> bool:
         """A plugin may raise the error that says that a run was taken over."""
-        held = await self._connection.insist(lambda: self._queues.held(self._id))
+        held = await self._insist(lambda: self._queues.held(self._id))
         return live.claim.token in held
 
     async def _fail_for_good(self, live: LiveRun) -> bool:
         try:
-            return await self._connection.insist(lambda: self._finish(live, "failed"))
+            return await self._insist(lambda: self._finish(live, "failed"))
         except CommandRefused:
             log.exception("dead letter refused; tried again later", extra=run_fields(live))
-            return await self._connection.insist(lambda: self._retry(live, REFUSED_PAUSE, "failed"))
+            return await self._insist(lambda: self._retry(live, REFUSED_PAUSE, "failed"))
+
+    async def _insist[T](self, operation: Callable[[], Awaitable[T]]) -> T:
+        """Repeat while Redis is away, or a key has another type that no run can be settled without.
+
+        Raises:
+            CommandRefused: for any other error of Redis.
+        """
+        while True:
+            try:
+                return await self._connection.insist(operation)
+            except WrongTypeError as error:
+                if not error.key.startswith(NEEDED):
+                    raise
+                if not await own_keys.waited_for(self._connection, error.key):
+                    await asyncio.sleep(KEY_PAUSE)
 
     async def _settle(self, live: LiveRun, ending: plan.Ending) -> bool:
         more = live.claim.attempt < live.chain.max_attempts and objection(live) is None
@@ -167,11 +189,6 @@ def run_fields(live: LiveRun) -> dict[str, object]:
         "run": live.claim.run_id,
         "chain": live.chain.name,
         "vcon": live.progress.vcon,
-        "attempt": live.claim.attempt,
+        "attempt": live.attempts,
         "error": live.progress.error,
     }
-
-
-def _is_shared(error: Exception) -> bool:
-    """Whether the unusable key is one of those that runs share."""
-    return str(error).startswith(SHARED)

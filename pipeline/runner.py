@@ -7,6 +7,7 @@ import time
 from core.errors import ConflictError, UnavailableError
 from pipeline import chain as plan
 from pipeline.calls import GuestCalls
+from pipeline.cancellation import is_cancelled
 from pipeline.connection import RedisConnection
 from pipeline.deadline import time_limit
 from pipeline.journal import SLOW_STEP, Lost, RunJournal
@@ -81,16 +82,28 @@ class ChainRunner:
     async def _run_moves(self, live: LiveRun) -> plan.Ending:
         while True:
             match plan.next_move(live.chain, live.progress):
-                case plan.Settle(ending):
-                    return ending
                 case plan.RunLink() if live.cancelled:
                     live.progress = plan.after_cancellation(live.progress)
                 case plan.RunLink():
                     await self._tenure.confirm(live)
                     await self._links.run(live)
+                case plan.Save() | plan.Settle("done") if await self._is_cancelled(live):
+                    live.progress = plan.after_cancellation(live.progress)
+                case plan.Settle(ending):
+                    return ending
                 case plan.Save(names):
                     await self._tenure.confirm(live)
                     await self._save(live, names)
+
+    async def _is_cancelled(self, live: LiveRun) -> bool:
+        """Whether the run ends between its last link and its storages.
+
+        Redis is asked: the message of a cancellation that was accepted may still be under way. What
+        is cancelled once storages have begun ends as any other.
+        """
+        if live.progress.saved or live.progress.refused:
+            return False
+        return live.cancelled or await is_cancelled(self._connection, live.claim.run_id)
 
     async def _save(self, live: LiveRun, names: tuple[str, ...]) -> None:
         if live.memory.unwritten:

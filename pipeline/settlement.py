@@ -47,7 +47,7 @@ def _reason(live: LiveRun, error: str | None, step: Mapping[str, Any]) -> str:
             "cause": _cause(kind, name, error),
             "step": name,
             "kind": kind,
-            "attempts": live.claim.attempt,
+            "attempts": live.attempts,
             "chain": live.chain.name,
             "list_name": live.claim.list_name,
             "run_id": live.claim.run_id,

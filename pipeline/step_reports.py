@@ -103,7 +103,7 @@ def step_report(live: LiveRun, now: datetime) -> str:
             name, kind = "", ""
     report = {
         "worker": live.worker,
-        "attempts": live.claim.attempt,
+        "attempts": live.attempts,
         "started_at": live.started_at.isoformat(),
         "step": {"name": name, "kind": kind, "since": _since(live, now)} if name else None,
     }

@@ -179,7 +179,10 @@ class Worker:
         await asyncio.gather(*self._break_off(), return_exceptions=True)
         # the last one claimed first: each goes to the head of its list
         for live in sorted(self._broken_off, key=lambda live: live.claim.token, reverse=True):
-            await self._queues.give_back(self._id, live.claim, live.record("queued"))
+            try:
+                await self._queues.give_back(self._id, live.claim, live.record("queued"))
+            except CommandRefused as error:  # a key of another type; the others go back
+                log.warning("run not given back", extra={**run_fields(live), "error": str(error)})
 
     def _break_off(self) -> list[asyncio.Task[None]]:
         """Cancel the tasks of all runs; their attempts do not count."""

@@ -11,6 +11,7 @@ from redis import Redis
 
 from core.errors import ConflictError, UnknownNameError
 from pipeline import keys
+from pipeline.cancellation import Cancellations
 from pipeline.connection import RedisConnection
 from tests.integration.pipeline_fixtures import (
     PATIENCE,
@@ -81,6 +82,50 @@ async def test_a_run_ends_before_its_next_link(scene: Scene):
     run = await runs.find(run_id)
     assert (run.status, [step.name for step in run.steps]) == ("cancelled", ["first"])
     assert (gate.after, saved, scene.elements("out")) == ([], [], [])
+
+
+@pytest.mark.parametrize("heard_of", [True, False])
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_run_cancelled_during_its_last_link_ends_before_its_storages(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, *, heard_of: bool, stored: bool
+):
+    """Also where the message of the cancellation has not arrived when the link ends."""
+    gate, saved = Gate(), []
+    shelf = storage(lambda vcon_uuid, _options: saved.append(vcon_uuid))
+    configuration = configured(links=gate.links[:1], storages=[shelf] if stored else [])
+    if not heard_of:
+        monkeypatch.setattr(Cancellations, "_mark", lambda *_: None)
+    crew = await scene.start(configuration)
+    runs = scene.runs(configuration)
+    run_id = await runs.start("main", await a_stored_vcon(scene))
+    await gate.begun.wait()
+    assert (await runs.cancel(run_id)).status == "running"
+    if heard_of:
+        await heard(crew, run_id)
+    gate.open.set()
+    await scene.ended()
+    run = await runs.find(run_id)
+    assert (run.status, [step.name for step in run.steps]) == ("cancelled", ["first"])
+    assert (saved, scene.elements("out")) == ([], [])
+
+
+async def test_a_run_cancelled_while_it_is_stored_ends_as_any_other(scene: Scene):
+    """One storage has it already: the others get it, too, and so do the egress lists."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def save(_vcon_uuid: str, _options: Any) -> None:
+        begun.set()
+        await go_on.wait()
+
+    configuration = configured(storages=[storage(save)])
+    await scene.start(configuration)
+    runs = scene.runs(configuration)
+    run_id = await runs.start("main", vcon_uuid := await a_stored_vcon(scene))
+    await begun.wait()
+    await runs.cancel(run_id)
+    go_on.set()
+    await scene.ended()
+    assert ((await runs.find(run_id)).status, scene.elements("out")) == ("done", [vcon_uuid])
 
 
 async def test_sync_links_that_share_a_thread_stop_between_them(scene: Scene):

@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 
 from core.metrics import REGISTRY
 from lib.vcon_redis import AsyncVconRedis
-from pipeline import keys, run_settler, worker
+from pipeline import keys, own_keys, run_settler, worker
 from pipeline.depths import Depths
 from pipeline.unusable_keys import UnusableKeys
 from tests.integration.pipeline_fixtures import PATIENCE, Scene, both, configured, link
@@ -43,6 +43,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker looks again after a moment."""
     monkeypatch.setattr(worker, "IDLE_SECONDS", 0.05)
     monkeypatch.setattr(run_settler, "ASIDE_SECONDS", 0.05)
+    monkeypatch.setattr(own_keys, "LOOK_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ async def test_a_key_that_runs_share_ends_no_run(scene: Scene, key: str, *, fail
     chain = configured(links=[link(takes_the_name, "takes")], max_attempts=2)
     crew = await scene.start(chain)
     said = asyncio.Event()
-    logging.getLogger("pipeline.run_settler").addFilter(lambda _record: said.set() or True)
+    logging.getLogger("pipeline.own_keys").addFilter(lambda _record: said.set() or True)
     [vcon_uuid] = await scene.feed()
     await asyncio.wait_for(said.wait(), PATIENCE)
     assert (scene.elements("DLQ:in"), scene.elements("out")) == ([], [])
@@ -265,3 +266,24 @@ async def test_the_metrics_tell_of_it_and_go_on(scene: Scene):
         assert f'patchcord_unusable_keys{{key="{name}"}} 1.0' in page
     assert 'patchcord_ingress_depth{list="mails"} 2.0' in page
     assert 'patchcord_ingress_depth{list="calls"}' not in page
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("refused_first", [False, True])
+async def test_a_dead_letter_counts_the_attempts_that_began(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, *, refused_first: bool
+):
+    """Not the claims that only make it a dead letter, nor those that could not even do that."""
+    monkeypatch.setattr(run_settler, "REFUSED_PAUSE", 0.001)
+    [vcon_uuid] = await scene.feed("elsewhere")
+    scene.client.hset("pc:attempts:in", vcon_uuid, "2\nsome-run\n0")  # its process died twice
+    scene.client.rpush("in", vcon_uuid)
+    if refused_first:
+        scene.client.set("DLQ:in", "another program's")
+    await scene.start(configured(links=[link(ok)], max_attempts=2))
+    if refused_first:
+        assert [(await scene.ended()).run["attempts"] for _ in range(3)] == [2, 2, 2]
+        scene.client.delete("DLQ:in")
+    assert (await scene.finished()).run["attempts"] == 2
+    assert scene.reason("DLQ:in", vcon_uuid)["attempts"] == 2
+    assert "died 2 times" in scene.reason("DLQ:in", vcon_uuid)["error"]
