@@ -16,6 +16,7 @@ class ExternalIngress(ActionRunner):
     """
 
     needs_pipeline: ClassVar[bool] = True
+    text_fields: ClassVar[frozenset[str]] = frozenset({"vcon"})
     limits_size: ClassVar[bool] = True
     secret_fields: ClassVar[frozenset[str]] = frozenset({"api_key"})
 

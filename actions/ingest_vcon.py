@@ -18,6 +18,7 @@ class IngestVcon(ActionRunner):
     """
 
     needs_pipeline: ClassVar[bool] = True
+    text_fields: ClassVar[frozenset[str]] = frozenset({"vcon"})
     secret_fields: ClassVar[frozenset[str]] = frozenset({"api_key"})
 
     vcon: GivenVcon = Field(description="The vCon")

@@ -20,6 +20,7 @@ class RunChain(ActionRunner):
     """200 with the finished run, or 202 with the run as it stands; it goes on."""
 
     needs_pipeline: ClassVar[bool] = True
+    text_fields: ClassVar[frozenset[str]] = frozenset({"vcon"})
 
     chain: str = Field(description="Chain name")
     vcon_uuid: Uuid | None = Field(None, description="A known vCon")

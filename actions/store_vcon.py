@@ -16,6 +16,7 @@ class StoreVcon(ActionRunner):
     """200 with each storage's outcome; 502 when not one of them took it."""
 
     needs_pipeline: ClassVar[bool] = True
+    text_fields: ClassVar[frozenset[str]] = frozenset({"vcon"})
 
     vcon_uuid: Uuid | None = Field(None, description="A known vCon")
     vcon: GivenVcon | None = Field(None, description="Or the vCon")

@@ -18,6 +18,8 @@ class ActionRunner(ActionSchema):
     """Published only where chains run."""
     limits_size: ClassVar[bool] = False
     """Refuses by itself what is too large, after something that has to come first."""
+    text_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields that `run` takes as the UTF-8 JSON text of an object, too, where that is large."""
     administrative: ClassVar[bool] = False
     """Destroys, replays, or is about keys: published only with ADMIN_ACTIONS=true."""
 

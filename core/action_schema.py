@@ -37,6 +37,16 @@ class ActionSchema(BaseModel, ABC):
         )
 
     @classmethod
+    def only_names(cls) -> frozenset[str] | None:
+        """All names of fields that callers may use; None if there may be others."""
+        if cls.model_config.get("extra") != "forbid":
+            return None
+        aliases = [info.validation_alias for info in cls.model_fields.values()]
+        if not all(alias is None or isinstance(alias, str) for alias in aliases):
+            return None
+        return frozenset(cls.model_fields) | {alias for alias in aliases if isinstance(alias, str)}
+
+    @classmethod
     def to_dict(cls) -> dict[str, Any]:
         """`{discriminator: {"description": ..., "fields": {name: {type, description, ...}}}}`."""
         return {

@@ -17,6 +17,7 @@ from core.database import database
 from core.errors import PatchcordError
 from core.handshake import check_request_line, handshake_url
 from core.health import health_server
+from core.helper_process import HelperLimits, HelperProcess
 from core.ingress_ledger import PartnerRecords
 from core.logs import keep_names
 from core.loop_watch import LoopWatch
@@ -80,6 +81,9 @@ class Service:
         self._loop_watch = LoopWatch()
         self._records = Records(database)
         self._threads = BlockingPool(settings.blocking_threads)
+        self._helper = HelperProcess(
+            HelperLimits(settings.large_document_seconds, settings.large_document_memory)
+        )
         self._pipeline = self._build_pipeline() if settings.has_pipeline else None
         self._workers = self._build_workers(self._pipeline) if self._pipeline else None
         actions = offered_actions(settings)
@@ -111,7 +115,7 @@ class Service:
 
     def _build_pipeline(self) -> PipelineFront:
         records = RunHistory(database), PartnerRecords(database)
-        return PipelineFront(self._settings, *records, self._configuration_changed)
+        return PipelineFront(self._settings, *records, self._configuration_changed, self._helper)
 
     def _build_workers(self, front: PipelineFront) -> Supervisor:
         variables = {
@@ -156,7 +160,7 @@ class Service:
                 join_timeout=settings.join_timeout,
                 rejoin=backoff,
             ),
-            dispatcher=dispatcher(actions, run_blocking=self._threads.run),
+            dispatcher=dispatcher(actions, run_blocking=self._threads.run, apart=self._helper),
             desk=self._desk,
             events=ActionRegistry.discover("events"),
             reply_format=REPLY_FORMATS[settings.reply_format],
@@ -165,6 +169,7 @@ class Service:
             pipeline=self._pipeline.service if self._pipeline else None,
             relay=self._pipeline.answers if self._pipeline else None,
             limits=_limits(settings),
+            apart=self._helper,
             request_limits=RequestLimits(settings.action_timeout, settings.max_vcon_bytes),
         )
 
@@ -233,6 +238,7 @@ class Service:
             await self._pipeline.close()
         await in_own_thread(self._records.close, 5.0)
         self._threads.close()
+        self._helper.close()
         self._loop_watch.stop()
         if self._health:
             await in_own_thread(self._health.close)

@@ -22,6 +22,7 @@ from core.channel_states import State
 from core.errors import PatchcordError
 from core.frames import SERIALIZERS, Frame, Malformed, decode_any
 from core.heartbeat import Heartbeat
+from core.large_frames import SPLITTERS
 
 PHOENIX = "phoenix"
 
@@ -62,6 +63,7 @@ class Channel:
         if min(heartbeat_interval, heartbeat_timeout, join_timeout) <= 0:
             raise ChannelMisuseError("the times of a channel must be positive")
         self.topic = topic
+        self.vsn = vsn
         self._decode, self._encode = SERIALIZERS[vsn]
         self._heartbeat = Heartbeat(heartbeat_interval, heartbeat_timeout)
         self._beats = count(1)
@@ -89,7 +91,10 @@ class Channel:
 
     def received(self, text: str | bytes, now: float) -> Effects:
         """A text message came in; at most one effect, and never an exception."""
-        frame = self._decode(text)
+        return self.read(self._decode(text), now)
+
+    def read(self, frame: Frame | Malformed, now: float) -> Effects:
+        """The same for a message that was decoded already, see `split`."""
         if isinstance(frame, Malformed):
             return dropped(DropReason.MALFORMED, frame.reason)
         topic, event, payload, ref, join_ref = frame
@@ -101,6 +106,10 @@ class Channel:
             return self._replied(ref, payload, now)
         # V1 has no place for the join_ref and names it as the ref.
         return self._membership.ended(event, ref if join_ref is None else join_ref, now)
+
+    def split(self, text: bytes) -> Frame | None:
+        """A large message, decoded but for its large fields; None if `read_apart` has to see it."""
+        return SPLITTERS[self.vsn](text)
 
     def tick(self, now: float) -> Effects:
         """Do what is due by now: a heartbeat, a join, or giving up on one of them."""

@@ -7,15 +7,20 @@ writes as make sense. Nothing here waits for an action.
 import asyncio
 import logging
 from collections.abc import Callable
+from contextvars import Context
 from typing import NamedTuple
 
 from websockets.exceptions import WebSocketException
 
 from core.alarm import Alarm
 from core.channel import Channel
-from core.channel_effects import Effect, Effects, HeartbeatMissed
+from core.channel_effects import DropReason, Effect, Effects, HeartbeatMissed, dropped
 from core.connection_loss import Loss, closed, judge
+from core.errors import PatchcordError
+from core.frames import Malformed
 from core.handshake import request_line_bytes
+from core.helper_process import Apart, here
+from core.large_frames import LARGE, read_apart
 from core.outbound import Outbox
 from core.plugboard_transport import ConnectToOneHost, TextConnection
 
@@ -51,8 +56,15 @@ class Conversation:
         outbox: Outbox,
         handle: Callable[[Effect], None],
         limits: Limits,
+        apart: Apart = here,
     ) -> None:
-        """`handle` is given everything that the channel reports."""
+        """`handle` is given everything that the channel reports.
+
+        `apart` reads large messages that cannot be split.
+        """
+        self._apart = apart
+        self._reading: set[asyncio.Task[None]] = set()
+        self._unread_bytes = 0
         self.websocket: TextConnection | None = None
         self.heard: bytes = b""
         self._channel = channel
@@ -99,12 +111,45 @@ class Conversation:
         now = _now()
         self._flush_is_near = True
         for number, text in enumerate(texts, 1):
-            self.heard = text
-            for effect in self._channel.received(text, now):
-                self._handle(effect)
+            self._hear(text, now)
             if number % HEARD_AT_ONCE == 0:
                 self._flush()
                 self._flush_is_near = True
+        self.heard = b""
+        self._after(())
+
+    def _hear(self, text: bytes, now: float) -> None:
+        if len(text) <= LARGE:
+            self._report(text, self._channel.received(text, now))
+        elif frame := self._channel.split(text):
+            self._report(text, self._channel.read(frame, now))
+        else:
+            self._read_beside(text)
+
+    def _report(self, text: bytes, effects: Effects) -> None:
+        self.heard = text
+        for effect in effects:
+            self._handle(effect)
+
+    def _read_beside(self, text: bytes) -> None:
+        """Have a message read elsewhere; later ones overtake it."""
+        if self._unread_bytes + len(text) > self._limits.unread_bytes:
+            self._report(text, dropped(DropReason.MALFORMED, "too many that cannot be split"))
+            return
+        self._unread_bytes += len(text)
+        task = asyncio.get_running_loop().create_task(self._read(text), context=Context())
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+    async def _read(self, text: bytes) -> None:
+        try:
+            frame = await self._apart(read_apart, text, self._channel.vsn)
+        except PatchcordError as error:
+            frame = Malformed(str(error))
+            log.warning("dropped frame", extra={"error": str(error)})
+        finally:
+            self._unread_bytes -= len(text)
+        self._report(text, self._channel.read(frame, _now()))
         self.heard = b""
         self._after(())
 

@@ -28,10 +28,12 @@ from core.errors import (
     UnknownNameError,
     UnusableKeyError,
 )
+from core.helper_process import Apart, here
+from core.large_frames import Unparsed, excess_of_text, fields_of
 from core.log_context import request_secrets
 from core.loop_watch import stepwise
 from core.redaction import KNOWN
-from core.unreadable import Unreadable
+from core.unreadable import UNREADABLE, Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +58,6 @@ LONGEST_NAME = 100
 LONGEST_WORDS = 200
 """How much of what Pydantic says about a value, which it may quote."""
 
-_UNREADABLE = "The request cannot be read: {}"
-
 type RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -65,15 +65,20 @@ class Dispatcher:
     """Turns requests into answers with one set of actions."""
 
     def __init__(
-        self, actions: Mapping[str, type[ActionRunner]], *, run_blocking: RunBlocking
+        self,
+        actions: Mapping[str, type[ActionRunner]],
+        *,
+        run_blocking: RunBlocking,
+        apart: Apart = here,
     ) -> None:
-        """`run_blocking` awaits a function that it runs in a thread."""
+        """`run_blocking` awaits a function in a thread; `apart` looks at large texts."""
         self._actions = dict(actions)  # whatever mapping it is, this one is quick
         self._blocking = frozenset(
             action for action in actions.values() if not inspect.iscoroutinefunction(action.run)
         )
         self._secret = {each: names for each in actions.values() if (names := each.secret_names())}
         self._run_blocking = run_blocking
+        self._apart = apart
 
     @property
     def actions(self) -> dict[str, type[ActionRunner]]:
@@ -85,12 +90,17 @@ class Dispatcher:
         action = self._actions.get(name) if isinstance(name, str) else None
         return action is not None and action.limits_size
 
+    def parses(self, name: object) -> bool:
+        """Whether the action of this name has large fields parsed in this process."""
+        action = self._actions.get(name) if isinstance(name, str) else None
+        return action is not None and not action.text_fields
+
     async def answer(
         self, name: object, fields: object, client: Any, websocket: Any
     ) -> ActionResponse:
         """The answer to one request, whatever happens."""
         if isinstance(name, Unreadable):
-            return ActionResponse(status_code=400, message=_UNREADABLE.format(name.why))
+            return ActionResponse(status_code=400, message=UNREADABLE.format(name.why))
         action = self._actions.get(name) if isinstance(name, str) else None
         if action is None:
             return ActionResponse(status_code=404, message=f"Unknown action: {_shown(name)}")
@@ -109,7 +119,11 @@ class Dispatcher:
         self, action: type[ActionRunner], fields: object, client: Any, websocket: Any
     ) -> ActionResponse:
         if isinstance(fields, Unreadable):
-            raise InvalidError(_UNREADABLE.format(fields.why))
+            raise InvalidError(UNREADABLE.format(fields.why))
+        if isinstance(fields, Unparsed):
+            return await self._outcome(
+                action, await self._parsed(action, fields), client, websocket
+            )
         if secret := self._secret.get(action):
             request_secrets.set(tuple(_values(fields, secret)))
         try:
@@ -121,6 +135,14 @@ class Dispatcher:
             msg = f"run() returned {type(outcome).__name__} instead of an ActionResponse"
             raise TypeError(msg)
         return outcome
+
+    async def _parsed(self, action: type[ActionRunner], fields: Unparsed) -> object:
+        text, most = fields
+        if most is not None and not action.limits_size:
+            excess = await self._apart(excess_of_text, text, most)
+            if excess:
+                raise TooLargeError(excess)
+        return fields_of(text, action.text_fields, action.only_names())
 
     def _run(
         self, action: type[ActionRunner], request: ActionRunner, client: Any, websocket: Any

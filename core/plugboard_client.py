@@ -24,6 +24,8 @@ from core.dispatch import Dispatcher
 from core.errors import UnavailableError
 from core.event_router import EventRouter
 from core.handover import Handover
+from core.helper_process import Apart, here
+from core.large_frames import Unparsed
 from core.logs import keep_secret
 from core.outbound import Outbox
 from core.parsed_size import parsed_bytes
@@ -71,10 +73,12 @@ class PlugboardClient(Client):
         request_limits: RequestLimits,
         pipeline: Pipeline | None = None,
         relay: AnswerRelay | None = None,
+        apart: Apart = here,
     ) -> None:
         """Everything is given by the assembly; nothing connects before `run`.
 
-        `url_for` gives the URL to connect to with a token's value.
+        `url_for` gives the URL to connect to with a token's value; `apart` reads large messages
+        that cannot be split.
         """
         self.credentials = credentials
         self._records = records
@@ -84,7 +88,7 @@ class PlugboardClient(Client):
         self._reconnection = Reconnection(reconnect, credentials)
         self._outbox = Outbox(channel, limits.unread_bytes)
         self._events = EventRouter(events, channel.topic)
-        self._conversation = Conversation(channel, self._outbox, self._handle, limits)
+        self._conversation = Conversation(channel, self._outbox, self._handle, limits, apart)
         self._responder = Responder(
             *(dispatcher, desk, request_limits, reply_format),
             *(self._outbox, self._conversation.wake),
@@ -151,8 +155,14 @@ class PlugboardClient(Client):
         websocket, text = self._conversation.websocket, self._conversation.heard
         self._responder.accept(
             *(action, fields, response_ref, self, websocket, len(text)),
-            held_bytes=parsed_bytes(text),
+            held_bytes=self._held_bytes(action, fields, text),
         )
+
+    def _held_bytes(self, action: object, fields: object, text: bytes) -> int:
+        """What a request takes up: its text, if that is not parsed in this process."""
+        if isinstance(fields, Unparsed) and not self._responder.parses(action):
+            return len(text)
+        return parsed_bytes(text)
 
     def retire(self, why: str) -> None:
         """The service is no more: `retired` says why, and `run` ends when all have their answer."""

@@ -13,11 +13,11 @@ from core import metrics
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.dispatch import Dispatcher, incident
+from core.large_frames import Unparsed, excess
 from core.log_context import LONGEST_ACTION, current_request
 from core.outbound import Answer, Outbox
 from core.replies import ReplyFormat, encoded
 from core.request_desk import RequestDesk
-from core.unreadable import Unreadable
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +98,13 @@ class Responder:
             metrics.DUPLICATE_REFS.inc()
             return
         self._receive(response_ref, action)
+        if isinstance(fields, Unparsed) and frame_bytes > self._limits.fields_bytes:
+            fields = fields._replace(most=self._limits.fields_bytes)
         if self._closed:
             metrics.REFUSED_STOPPING.inc()
             self._answer(response_ref, _busy("this replica is stopping"))
         elif frame_bytes > self._limits.fields_bytes and (excess := self._excess(action, fields)):
-            self._answer(response_ref, excess)
+            self._answer(response_ref, ActionResponse(status_code=413, message=excess))
         elif not self._desk.take(
             partial(self._work, action, fields, response_ref, client, websocket), held_bytes
         ):
@@ -119,19 +121,14 @@ class Responder:
         if self._timer is None:
             self._timer = loop.call_at(now + self._limits.seconds, self._sweep)
 
-    def _excess(self, action: object, fields: object) -> ActionResponse | None:
-        if isinstance(fields, Unreadable) or self._dispatcher.limits_size(action):
-            return None
-        most = self._limits.fields_bytes
-        try:
-            size = len(orjson.dumps(fields))
-        except TypeError:  # it reads what is nested deeper than it writes
-            return ActionResponse(status_code=413, message="the fields are nested too deeply")
-        if size <= most:
-            return None
-        return ActionResponse(
-            status_code=413, message=f"the fields are {size} bytes; at most {most} are taken"
-        )
+    def _excess(self, action: object, fields: object) -> str:
+        if isinstance(fields, Unparsed) or self._dispatcher.limits_size(action):
+            return ""  # of what is not parsed yet the dispatcher says so
+        return excess(fields, self._limits.fields_bytes)
+
+    def parses(self, action: object) -> bool:
+        """See `Dispatcher.parses`."""
+        return self._dispatcher.parses(action)
 
     async def close(self, grace: float) -> None:
         """Finish within `grace` seconds what was taken on; answer the rest, and all new, with 503.

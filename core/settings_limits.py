@@ -22,6 +22,14 @@ class LimitSettings(BaseModel):
         ge=1024 * 1024,
         description="Bytes of memory, once parsed, of requests that run or wait; beyond, 503.",
     )
+    large_document_seconds: float = Field(
+        20.0, gt=0, description="Seconds that reading one large vCon may take; then 413."
+    )
+    large_document_memory: int = Field(
+        4 * 1024 * 1024 * 1024,
+        ge=512 * 1024 * 1024,
+        description="Address space of the process that reads large vCons, bytes; then 413 or 503.",
+    )
     max_unread_bytes: int = Field(
         64 * 1024 * 1024,
         ge=1024 * 1024,

@@ -8,6 +8,7 @@ from core import log_context
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.dispatch import Dispatcher, RunBlocking
+from core.helper_process import Apart, here
 from core.metrics import UNKNOWN
 from core.spans import Spans, installed
 
@@ -21,9 +22,10 @@ class TracedDispatcher(Dispatcher):
         spans: Spans,
         *,
         run_blocking: RunBlocking,
+        apart: Apart = here,
     ) -> None:
         """`spans` is what to trace with."""
-        super().__init__(actions, run_blocking=run_blocking)
+        super().__init__(actions, run_blocking=run_blocking, apart=apart)
         self._names = frozenset(actions)
         self._spans = spans
 
@@ -47,9 +49,9 @@ class TracedDispatcher(Dispatcher):
 
 
 def dispatcher(
-    actions: Mapping[str, type[ActionRunner]], *, run_blocking: RunBlocking
+    actions: Mapping[str, type[ActionRunner]], *, run_blocking: RunBlocking, apart: Apart = here
 ) -> Dispatcher:
     """A dispatcher, traced if anything is."""
     if (spans := installed()) is None:
-        return Dispatcher(actions, run_blocking=run_blocking)
-    return TracedDispatcher(actions, spans, run_blocking=run_blocking)
+        return Dispatcher(actions, run_blocking=run_blocking, apart=apart)
+    return TracedDispatcher(actions, spans, run_blocking=run_blocking, apart=apart)

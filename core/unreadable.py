@@ -18,6 +18,8 @@ import orjson
 from core.deep_json import without_deep_values
 
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+UNREADABLE = "The request cannot be read: {}"
+"""What a caller is told of an `Unreadable`."""
 NO_NUMBER = "not a finite number, or an integer of more than 64 bits"
 _MOST_DIGITS = 400
 _LONGEST_PLACE = 200

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import math
 from collections.abc import Sequence
-from functools import partial
 from uuid import UUID
 
 from core.bounded_calls import BoundedCalls
@@ -18,16 +17,16 @@ from core.errors import (
     UnavailableError,
     UnusableKeyError,
 )
+from core.helper_process import Apart, here
 from core.ingress_ledger import PartnerRecords
 from core.ingress_owners import Claim
 from core.metrics import VCONS_RECEIVED
 from pipeline.configuration import Configuration
 from pipeline.connection import RedisConnection
 from pipeline.connection_errors import WrongTypeError
-from pipeline.ingress import entry_of
-from pipeline.intake import Entry, Intake, Owner, foreign
+from pipeline.entry import Entry, entry_apart
+from pipeline.intake import Intake, Owner, foreign
 from pipeline.key_ring import KeyRefusedError, KeyRing
-from pipeline.large_documents import beside_the_loop
 from pipeline.usage_meter import UsageMeter
 from schemas.ingested import Ingested
 from schemas.ingress_key import IngressKey
@@ -59,12 +58,16 @@ class ExternalDoor:
         redis: RedisConnection,
         briefly: BoundedCalls,
         requests_per_minute: int = 0,
+        apart: Apart = here,
     ) -> None:
         """`records` are called `briefly`; `usage` is what was not yet written down there.
+
+        `apart` looks at vCons that are given as text.
 
         `requests_per_minute` is the limit of keys that have none of their own; 0 for none.
         """
         self._requests_per_minute = requests_per_minute
+        self._apart = apart
         self._configuration = configuration
         self._max_vcon_bytes = max_vcon_bytes
         self._intake = intake
@@ -121,7 +124,7 @@ class ExternalDoor:
         if chain is None:
             raise UnavailableError(f"list {key.ingress_list} is read by no chain at present")
         limits = (self._max_vcon_bytes, key.max_vcon_bytes or self._max_vcon_bytes)
-        return await beside_the_loop(vcon, partial(entry_of, vcon, min(limits), [chain]))
+        return await entry_apart(self._apart, vcon, min(limits), [chain])
 
     async def _take(self, entry: Entry, key: IngressKey) -> Ingested:
         uuid = UUID(entry.vcon_uuid)

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from core.errors import UnavailableError
+from core.helper_process import Apart, here
 from core.ingress_ledger import PartnerRecords
 from core.own_thread import in_own_thread
 from core.run_history import RunHistory
@@ -71,10 +72,12 @@ class PipelineFront:
         history: RunHistory,
         records: PartnerRecords,
         changed: Callable[[], Awaitable[None]],
+        apart: Apart = here,
     ) -> None:
         """Read the configuration, check every guest, build the parts; connects to nothing.
 
-        `changed` is awaited whenever another configuration has come into force.
+        `changed` is awaited whenever another configuration has come into force; `apart` looks at
+        large vCons.
 
         Raises:
             ConfigurationError: with every problem of the configuration and its guests.
@@ -97,6 +100,7 @@ class PipelineFront:
         self.depths = Depths(self.connection, self._configuration, sorted_set)
         self._unusable = UnusableKeys(self.connection, self._configuration, sorted_set)
         self._changed = changed
+        self._apart = apart
         self._partners = Partners(
             *(self._configuration, self.connection, records, self._records_calls),
             KeyLimits.of(settings),
@@ -112,8 +116,8 @@ class PipelineFront:
         settings, redis = self._settings, self.connection
         sorted_set, expiry = settings.vcon_sorted_set_name, settings.vcon_redis_expiry
         intake = self._intake()
-        own = Ingress(self._configuration, settings.max_vcon_bytes, intake)
-        partners = self._partners.open_door(settings.max_vcon_bytes, intake)
+        own = Ingress(self._configuration, settings.max_vcon_bytes, intake, self._apart)
+        partners = self._partners.open_door(settings.max_vcon_bytes, intake, self._apart)
         self._finder = finder = VconFinder(
             self._configuration, VconStore(redis), self._calls, expiry, settings.max_vcon_bytes
         )

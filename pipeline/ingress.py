@@ -1,33 +1,30 @@
 """What is taken in through our own door: one vCon, checked, normalised, stored and enqueued."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
-import orjson
-
-from core.errors import InvalidError, TooLargeError, UnknownNameError
+from core.errors import UnknownNameError
+from core.helper_process import Apart, here
 from core.metrics import VCONS_RECEIVED
 from pipeline.config import Chain
 from pipeline.configuration import Configuration
-from pipeline.document import created_at_epoch, normalised, search_keys
-from pipeline.document_findings import findings
-from pipeline.envelope import inside, is_envelope, with_address
-from pipeline.extensions import check_accepted
-from pipeline.intake import Entry, Intake
-from pipeline.large_documents import beside_the_loop
-from pipeline.unpacking import as_object
+from pipeline.entry import Entry, entry_apart
+from pipeline.intake import Intake
 from schemas.ingested import Ingested
-from schemas.vcon import RECEIVED
 
 
 class Ingress:
     """The door through which vCons come in over RPC from whoever may call the service."""
 
-    def __init__(self, configuration: Configuration, max_vcon_bytes: int, intake: Intake) -> None:
-        """Lists are those of the configuration."""
+    def __init__(
+        self,
+        configuration: Configuration,
+        max_vcon_bytes: int,
+        intake: Intake,
+        apart: Apart = here,
+    ) -> None:
+        """Lists are those of the configuration; `apart` looks at vCons that are given as bytes."""
+        self._apart = apart
         self._configuration = configuration
         self._max_vcon_bytes = max_vcon_bytes
         self._intake = intake
@@ -51,7 +48,7 @@ class Ingress:
 
     async def entry(self, vcon: Mapping[str, Any] | bytes, chains: Iterable[Chain]) -> Entry:
         """The vCon as it goes into these chains; see `entry_of`."""
-        return await beside_the_loop(vcon, partial(entry_of, vcon, self._max_vcon_bytes, chains))
+        return await entry_apart(self._apart, vcon, self._max_vcon_bytes, chains)
 
     async def put(self, entry: Entry, key: str | None = None) -> None:
         """Store a vCon that goes into no list, for the request with this idempotency key.
@@ -69,64 +66,6 @@ class Ingress:
         if chain is None:
             raise UnknownNameError("ingress list", name, config.ingress_lists)
         return chain
-
-
-def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Entry:
-    """The vCon as it goes into these chains, in canonical form.
-
-    Raises:
-        InvalidError: with everything that is wrong with it, and where.
-        TooLargeError: when it has more than `most_bytes`, unpacked.
-    """
-    document, warnings = checked(as_object(vcon, most_bytes), chains, most_bytes)
-    text = orjson.dumps(document)
-    if len(text) > most_bytes:
-        msg = f"the vCon is {len(text)} bytes; at most {most_bytes} are taken"
-        raise TooLargeError(msg)
-    return Entry(
-        vcon_uuid=document["uuid"],
-        document=text,
-        created_at=created_at_epoch(document) or 0.0,
-        digest=hashlib.sha256(_told(document, text)).hexdigest(),
-        index_keys=search_keys(document),
-        warnings=warnings,
-    )
-
-
-def checked(
-    vcon: Mapping[str, Any], chains: Iterable[Chain], most_bytes: int
-) -> tuple[dict[str, Any], list[str]]:
-    """The vCon in canonical form, and what is odd about it.
-
-    Raises:
-        InvalidError: with every problem found and where; or one of the chains does not take it,
-            see `check_accepted`.
-    """
-    document = dict(vcon)
-    found = findings(document, most_bytes)
-    warnings = [str(finding) for finding in found if not finding.refuses]
-    if problems := [str(finding) for finding in found if finding.refuses]:
-        odd = f" (and odd: {'; '.join(warnings)})" if warnings else ""
-        msg = f"The vCon is not valid: {'; '.join(problems)}{odd}"
-        raise InvalidError(msg, problems)
-    payload = inside(document, most_bytes) if is_envelope(document) else None
-    check_accepted(document, chains, payload)
-    whole = with_address(document, payload) if is_envelope(document) else document
-    return _dated(normalised(whole)), warnings
-
-
-def _dated(document: dict[str, Any]) -> dict[str, Any]:
-    """The vCon with the time of its receipt, marked as such, where it tells no time itself."""
-    if document.get("created_at") is not None:
-        return document
-    return {**document, "created_at": datetime.now(UTC).isoformat(), **RECEIVED}
-
-
-def _told(document: Mapping[str, Any], text: bytes) -> bytes:
-    """What a repeat of the same request has in common with it: not the time of receipt."""
-    if not RECEIVED.items() <= document.items():
-        return text
-    return orjson.dumps({name: document[name] for name in document if name != "created_at"})
 
 
 def _once(lists: Sequence[str]) -> list[str]:

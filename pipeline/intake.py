@@ -1,7 +1,7 @@
 """What goes into the lists: documents with their uuid, uuids alone, and requested runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import batched
 
 from core.errors import ConflictError, FullError, InvalidError, UnavailableError
@@ -11,6 +11,7 @@ from pipeline import keys
 from pipeline.chunks import chunks
 from pipeline.config import Chain
 from pipeline.connection import RedisConnection
+from pipeline.entry import Entry
 from pipeline.envelope import unwelcome
 from pipeline.extensions import named_in, unknown_to
 from pipeline.idempotency import RunRequest, run_of, used_otherwise
@@ -19,21 +20,6 @@ from schemas.ingested import Outcome
 
 CHUNK = 100
 """vCons that one script call queues; of more, all are looked at before the first is queued."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One canonical vCon as it goes in. `created_at` is in epoch seconds.
-
-    `warnings` are for the caller and do not go in.
-    """
-
-    vcon_uuid: str
-    document: bytes
-    created_at: float
-    digest: str
-    index_keys: Sequence[str]
-    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 
 from core.bounded_calls import BoundedCalls
 from core.errors import UnavailableError
+from core.helper_process import Apart, here
 from core.ingress_keys import hashed
 from core.ingress_ledger import PartnerRecords
 from core.own_thread import in_own_thread
@@ -85,12 +86,13 @@ class Partners:
         self._outdated.set()
         self._current = asyncio.Event()
 
-    def open_door(self, max_vcon_bytes: int, intake: Intake) -> ExternalDoor:
-        """The door for partners."""
+    def open_door(self, max_vcon_bytes: int, intake: Intake, apart: Apart = here) -> ExternalDoor:
+        """The door for partners; see `ExternalDoor`."""
         parts = (self._configuration, max_vcon_bytes, intake)
         self.door = ExternalDoor(
             *(*parts, self.ring, self.records, self._redis, self._briefly),
             self._limits.requests_per_minute,
+            apart,
         )
         return self.door
 

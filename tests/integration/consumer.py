@@ -18,6 +18,7 @@ from core.conversation import Limits
 from core.credentials import Credentials
 from core.dispatch import Dispatcher
 from core.handshake import handshake_url
+from core.helper_process import Apart, here
 from core.plugboard_client import TOPIC, PlugboardClient
 from core.ports_relay import AnswerRelay
 from core.replies import REPLY_FORMATS
@@ -131,6 +132,8 @@ async def replica(
     token: str | None = None,
     websocket_url: str | None = None,
     relay: AnswerRelay | None = None,
+    pipeline: Any = None,
+    apart: Apart = here,
 ) -> AsyncIterator[Consumer]:
     """A client with these actions that has begun to run at the scene's board."""
     records, pool = RecordingRecords(), BlockingPool(threads)
@@ -149,6 +152,7 @@ async def replica(
         dispatcher=Dispatcher(
             {cls.discriminator(): cls for cls in actions},
             run_blocking=pool.run,
+            apart=apart,
         ),
         desk=RequestDesk(at_once=at_once, waiting=waiting),
         events=ActionRegistry.discover("events"),
@@ -158,6 +162,8 @@ async def replica(
         limits=Limits(),
         request_limits=RequestLimits(timeout, fields_bytes),
         relay=relay,
+        pipeline=pipeline,
+        apart=apart,
     )
     running = Consumer(scene, client, records)
     try:

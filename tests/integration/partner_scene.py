@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,8 @@ from core.action_registry import ActionRegistry
 from core.action_response import ActionResponse
 from core.database import Database
 from core.dispatch import Dispatcher
-from core.frames import Frame, decode_v2
+from core.frames import Frame, Malformed, decode_v2
+from core.helper_process import Apart, here
 from core.ingress_keys import hashed
 from core.ingress_ledger import PartnerRecords
 from core.settings import DatabaseSettings
@@ -34,6 +35,8 @@ from schemas.ingress_key import Author, IngressKey, NewKey
 from tests.integration.pipeline_fixtures import postgres_calls
 
 ACTIONS = ActionRegistry.discover("actions")
+type Decode = Callable[[bytes], Frame | Malformed | None]
+
 ADMIN = Author(actor="service:1")
 LISTS = ("customer_data", "support_calls")
 MOST = 4_000
@@ -43,7 +46,12 @@ class Street:
     """Both doors, and a partner's way to them."""
 
     def __init__(
-        self, redis: RedisConnection, client: Redis, database: Database, most_bytes: int = MOST
+        self,
+        redis: RedisConnection,
+        client: Redis,
+        database: Database,
+        most_bytes: int = MOST,
+        apart: Apart = here,
     ) -> None:
         self.client, self.database = client, database
         chains = {"main": Chain("main", ingress_lists=LISTS)}
@@ -52,16 +60,17 @@ class Street:
         self.keys, self.ledger = records.keys, records.ledger
         self.partners = Partners(self.configuration, redis, records, postgres_calls())
         intake = Intake(redis, sorted_set="vcons", max_depth=100)
-        self.partners.open_door(most_bytes, intake)
-        self.own = Ingress(self.configuration, most_bytes, intake)
+        self.partners.open_door(most_bytes, intake, apart)
+        self.own = Ingress(self.configuration, most_bytes, intake, apart)
         self.require_key(required=False)
-        self._dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread)
+        self.decode: Decode = decode_v2
+        self._dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread, apart=apart)
 
     def require_key(self, *, required: bool = True) -> None:
         """Whether whoever comes in by our own door needs a key."""
         doors = Doors(self.own, self.partners.door, key_required=required)
         parts: Any = [None] * 7  # what has nothing to do with the doors
-        self._pipeline = PipelineService(self.configuration, doors, *parts, "0.4.0")
+        self.pipeline = PipelineService(self.configuration, doors, *parts, "0.4.0")
 
     def key(self, secret: str, name: str = "customer_data", **limits: Any) -> IngressKey:
         """A new key for a list."""
@@ -73,8 +82,10 @@ class Street:
     ) -> ActionResponse:
         """The answer to a partner."""
         fields = {"vcon": vcon, "ingress_list": ingress_list, "api_key": api_key}
-        client = SimpleNamespace(pipeline=self._pipeline)
-        return await self._dispatcher.answer("ExternalIngress", received(fields), client, None)
+        client = SimpleNamespace(pipeline=self.pipeline)
+        return await self._dispatcher.answer(
+            "ExternalIngress", received(fields, self.decode), client, None
+        )
 
     async def code(self, vcon: object, *place: object) -> int:
         """The code of that answer."""
@@ -87,25 +98,32 @@ class Street:
     async def ingest(self, vcon: object, *lists: object, **key: object) -> ActionResponse:
         """The answer to whoever comes in by our own door, with an `api_key` or without."""
         fields = {"vcon": vcon, "ingress_lists": list(lists), **key}
-        client = SimpleNamespace(pipeline=self._pipeline)
-        return await self._dispatcher.answer("IngestVcon", received(fields), client, None)
+        client = SimpleNamespace(pipeline=self.pipeline)
+        return await self._dispatcher.answer(
+            "IngestVcon", received(fields, self.decode), client, None
+        )
 
 
-def received(fields: dict[str, object]) -> object:
+def received(fields: dict[str, object], decode: Decode = decode_v2) -> object:
     """Fields as they come in a frame."""
-    frame = decode_v2(json.dumps([None, None, "service", "request", {"fields": fields}]))
+    text = json.dumps([None, None, "service", "request", {"fields": fields}])
+    frame = decode(text.encode())
     assert isinstance(frame, Frame)
     return frame.payload["fields"]
 
 
 @asynccontextmanager
 async def doors(
-    redis: RedisConnection, client: Redis, settings: DatabaseSettings, most_bytes: int = MOST
+    redis: RedisConnection,
+    client: Redis,
+    settings: DatabaseSettings,
+    most_bytes: int = MOST,
+    apart: Apart = here,
 ) -> AsyncIterator[Street]:
     """Doors without any key."""
     database = Database()
     database.initialize(settings)
-    opened = Street(redis, client, database, most_bytes)
+    opened = Street(redis, client, database, most_bytes, apart)
     await opened.partners.take_over()
     yield opened
     database.close()

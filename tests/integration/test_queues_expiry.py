@@ -12,7 +12,7 @@ from redis import Redis
 from core.errors import UnavailableError
 from pipeline import keys
 from pipeline.connection import RedisConnection
-from pipeline.intake import Entry
+from pipeline.entry import Entry
 from pipeline.queues import Record
 from tests.integration.pipeline_fixtures import VCON_EXPIRY, a_vcon, new_uuid
 from tests.integration.test_queues import JOURNAL, Lists

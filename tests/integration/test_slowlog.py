@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pipeline.ingress import entry_of
+from pipeline.entry import entry_of
 from tests.integration.pipeline_fixtures import a_vcon, both, configured, link, storage
 from tests.integration.slowlog_scene import ENTRIES, Slowlog, slowlog, uuid_at, uuids_at
 

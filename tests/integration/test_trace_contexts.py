@@ -14,7 +14,7 @@ import pytest
 from core import spans
 from core.spans import Attributes, Spans
 from pipeline.configuration import Configuration
-from pipeline.intake import Entry
+from pipeline.entry import Entry
 from pipeline.spans import with_spans
 from tests.integration.dead_letters_scene import Guests, failed, replay
 from tests.integration.operations_scene import operations

@@ -12,7 +12,7 @@ from tests.unit.source_files import ROOMS, ROOT, SERVICE, Source, service, sourc
 MAY_IMPORT: dict[str, str] = {
     "core": r"core|schemas",
     "pipeline": r"pipeline|schemas|flowlang"
-    r"|core\.(bounded_calls|own_thread|loop_timeout|settings|errors|logs|metrics|spans|records|storable_text"
+    r"|core\.(bounded_calls|helper_process|own_thread|unreadable|loop_timeout|settings|errors|logs|metrics|spans|records|storable_text"
     r"|redaction"
     r"|(run|ingress)_\w+|ports_relay)",
     "actions": r"core\.(action_\w+|ports\w*)|schemas",
@@ -74,6 +74,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
         *(
             "errors",
             "frames",
+            "large_frames",
             "unreadable",
             "deep_json",
             "parsed_size",
@@ -121,6 +122,8 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "blocking_pool",
             "bounded_calls",
             "own_thread",
+            "helper_process",
+            "helper_child",
             "channel_counts",
             "handover",
             "suspects",
