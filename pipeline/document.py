@@ -8,7 +8,9 @@ edits both.
 
 import copy
 
-from pipeline.document_bodies import with_open_body, with_text_body
+import orjson
+
+from pipeline.document_bodies import with_open_body, with_sorted_body, with_text_body
 from pipeline.document_fields import epoch_seconds
 from pipeline.document_names import (
     ENTRIES,
@@ -67,6 +69,11 @@ def with_values(document: Document) -> Document:
     return each_entry(document, _with_value)
 
 
+def sorted_text(document: Document) -> bytes:
+    """A canonical vCon as JSON with the members of each object in order, also in JSON bodies."""
+    return orjson.dumps(each_entry(document, _with_sorted_body), option=orjson.OPT_SORT_KEYS)
+
+
 def to_legacy(document: Document, version: str) -> Document:
     """A canonical vCon as an old version would have it: a copy that shares nothing.
 
@@ -119,6 +126,10 @@ def _to_canonical(entry: Entry, name: str) -> Entry:
 
 def _with_value(entry: Entry, name: str) -> Entry:
     return with_open_body(entry, "json") if name in _WITH_BODY else entry
+
+
+def _with_sorted_body(entry: Entry, name: str) -> Entry:
+    return with_sorted_body(entry) if name in _WITH_BODY else entry
 
 
 def _to_legacy(entry: Entry, name: str) -> Entry:

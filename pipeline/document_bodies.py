@@ -32,6 +32,20 @@ def with_text_body(entry: Entry) -> Entry:
     return {**entry, "body": orjson.dumps(body).decode(), "encoding": "json"}
 
 
+def with_sorted_body(entry: Entry) -> Entry:
+    """The entry with the members of its JSON body in order, if the text was made of a value."""
+    body = entry.get("body")
+    if entry.get("encoding") != "json" or not isinstance(body, str):
+        return entry
+    try:
+        value = orjson.loads(body)
+        if orjson.dumps(value).decode() != body:  # such as an integer that was rounded
+            return entry
+        return {**entry, "body": orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()}
+    except (ValueError, TypeError):  # no JSON, or nested too deeply to be written
+        return entry
+
+
 def with_open_body(entry: Entry, encoding: str) -> Entry:
     """The entry with its body as the value, under this encoding; the same where text must stay."""
     body = entry.get("body")

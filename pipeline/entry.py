@@ -14,7 +14,7 @@ import orjson
 from core.errors import InvalidError, TooLargeError
 from core.helper_process import Apart
 from pipeline.config_model import Chain
-from pipeline.document import created_at_epoch, normalised, search_keys
+from pipeline.document import created_at_epoch, normalised, search_keys, sorted_text
 from pipeline.document_findings import findings
 from pipeline.envelope import inside, is_envelope, with_address
 from pipeline.extensions import check_accepted
@@ -35,6 +35,16 @@ class Entry:
     digest: str
     index_keys: Sequence[str]
     warnings: list[str] = field(default_factory=list)
+    earlier_digest: str = ""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """What tells the same content: today's form, and that of the version before.
+
+        Today's does not depend on the order of members; what the version before has written in
+        Redis is compared with its own form.
+        """
+        return tuple(filter(None, (self.digest, self.earlier_digest)))
 
 
 def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Entry:
@@ -45,6 +55,7 @@ def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Ent
         TooLargeError: when it has more than `most_bytes`, unpacked.
     """
     document, warnings = checked(as_object(vcon, most_bytes), chains, most_bytes)
+    told = _told(document)
     text = orjson.dumps(document)
     if len(text) > most_bytes:
         msg = f"the vCon is {len(text)} bytes; at most {most_bytes} are taken"
@@ -53,9 +64,10 @@ def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Ent
         vcon_uuid=document["uuid"],
         document=text,
         created_at=created_at_epoch(document) or 0.0,
-        digest=hashlib.sha256(_told(document, text)).hexdigest(),
+        digest=hashlib.sha256(sorted_text(told)).hexdigest(),
         index_keys=search_keys(document),
         warnings=warnings,
+        earlier_digest=hashlib.sha256(text if told is document else orjson.dumps(told)).hexdigest(),
     )
 
 
@@ -102,8 +114,8 @@ def _dated(document: dict[str, Any]) -> dict[str, Any]:
     return {**document, "created_at": datetime.now(UTC).isoformat(), **RECEIVED}
 
 
-def _told(document: Mapping[str, Any], text: bytes) -> bytes:
+def _told(document: dict[str, Any]) -> dict[str, Any]:
     """What a repeat of the same request has in common with it: not the time of receipt."""
     if not RECEIVED.items() <= document.items():
-        return text
-    return orjson.dumps({name: document[name] for name in document if name != "created_at"})
+        return document
+    return {name: document[name] for name in document if name != "created_at"}

@@ -4,6 +4,7 @@ Redis remembers two things for a day: the run with its chain and its vCon, and b
 digest of the document that the vCon had then, which earlier versions did not leave.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import ConflictError
@@ -11,11 +12,11 @@ from core.errors import ConflictError
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a caller asks for; `digest` is that of the document given, empty for a mere uuid."""
+    """What a caller asks for; `digests` are those of the document given, if any."""
 
     chain: str
     vcon_uuid: str
-    digest: str = ""
+    digests: Sequence[str] = ()
 
 
 def run_of(request: RunRequest, registered: str, digest: str | None) -> str:
@@ -30,7 +31,7 @@ def run_of(request: RunRequest, registered: str, digest: str | None) -> str:
     run_id, *known = registered.split("\n")
     if known != [request.chain, request.vcon_uuid]:
         raise ConflictError("this idempotency_key was used for another chain or another vCon")
-    if request.digest and digest not in (None, request.digest):
+    if request.digests and digest not in (None, *request.digests):
         raise used_otherwise()
     return run_id
 

@@ -86,7 +86,7 @@ class Intake:
         entry.warnings.extend(warnings)
         state, *names = await self._connection.script(
             "ingest",
-            *(entry.vcon_uuid, entry.document, entry.created_at, entry.digest),
+            *(entry.vcon_uuid, entry.document, entry.created_at, "\n".join(entry.digests)),
             *(self._sorted_set, self._max_depth, trace_context(), owner.lineage),
             *(owner.claim, "" if key is None else keys.idempotent_digest(key)),
             *(len(lists), *lists, *index_keys),
@@ -159,11 +159,11 @@ class Intake:
         chain: str,
         journal: bytes,
         key: str | None = None,
-        digest: str = "",
+        digests: Sequence[str] = (),
     ) -> str | None:
         """Register a requested run; its id, or None when there is no such vCon.
 
-        It is that of an earlier request if that had the same `key`. `digest` is that of the
+        It is that of an earlier request if that had the same `key`. `digests` are those of the
         document that came with this request; empty without one.
 
         Raises:
@@ -178,7 +178,7 @@ class Intake:
         if reply == ["full"]:
             msg = f"{self._max_runs} runs of this vCon wait already; try again later"
             raise FullError(msg)
-        return run_of(RunRequest(chain, vcon_uuid, digest), *reply) if reply else None
+        return run_of(RunRequest(chain, vcon_uuid, digests), *reply) if reply else None
 
     def _full(self, name: str) -> FullError:
         return FullError(f"list {name} is full ({self._max_depth} vCons); try again later")

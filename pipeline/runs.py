@@ -5,6 +5,7 @@ import contextlib
 import logging
 import uuid
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -70,21 +71,23 @@ class Runs:
         for waiter in [each for run in runs for each in self._waiters.get(run, ())]:
             waiter.set()
 
-    async def requested(self, key: str, chain: str, vcon_uuid: str, digest: str = "") -> str | None:
+    async def requested(
+        self, key: str, chain: str, vcon_uuid: str, digests: Sequence[str] = ()
+    ) -> str | None:
         """The run that was requested with this key within a day, if any.
 
-        `digest` is that of the document that comes with the request now.
+        `digests` are those of the document that comes with the request now.
 
         Raises:
             ConflictError: the request was another one.
         """
         where = keys.idempotency(key), keys.idempotent_digest(key)
         known, first = await self._connection.command("MGET", *where)
-        request = RunRequest(chain, vcon_uuid, digest)
+        request = RunRequest(chain, vcon_uuid, digests)
         return None if known is None else run_of(request, known, first)
 
     async def start(
-        self, chain: str, vcon_uuid: str, key: str | None = None, digest: str = ""
+        self, chain: str, vcon_uuid: str, key: str | None = None, digests: Sequence[str] = ()
     ) -> str:
         """Request a run; its id. It is registered before anything of it runs.
 
@@ -105,7 +108,7 @@ class Runs:
             queued_at=datetime.now(UTC),
         )
         journal = queued.model_dump_json().encode()
-        registered = await self._intake.enqueue_run(vcon_uuid, run_id, chain, journal, key, digest)
+        registered = await self._intake.enqueue_run(vcon_uuid, run_id, chain, journal, key, digests)
         if registered is None:
             raise UnknownNameError("vCon", vcon_uuid)
         return registered

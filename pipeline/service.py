@@ -95,16 +95,16 @@ class PipelineService:
     ) -> str:
         entry = None if isinstance(vcon, str) else await self._doors.own.entry(vcon, [chain])
         named = entry.vcon_uuid if entry else canonical_uuid(vcon) or str(vcon)
-        digest = entry.digest if entry else ""
+        digests = entry.digests if entry else ()
         if key is not None:  # before the vCon is touched: a document would be taken in once more
-            known = await self._runs.requested(key, chain.name, named, digest)
+            known = await self._runs.requested(key, chain.name, named, digests)
             if known is not None:
                 return known
         if entry:
             await self._doors.own.put(entry, key)
         else:
             named = await self._finder.bring_back(named, [chain])
-        return await self._runs.start(chain.name, named, key, digest)
+        return await self._runs.start(chain.name, named, key, digests)
 
     async def cancel_run(self, run_id: str) -> Run:
         """Stop a run before its next link; see `Runs.cancel`."""

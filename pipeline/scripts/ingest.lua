@@ -1,6 +1,6 @@
 #!lua
 -- Store, index and enqueue one vCon, all or nothing.
--- ARGV: uuid, document, created_at (epoch s), digest, sorted set, max depth, trace context or "",
+-- ARGV: uuid, document, created_at (epoch s), digests, a line each, sorted set, max depth, trace context or "",
 --       owner (the lineage of a partner's key, or "" for the internal API, which may replace all),
 --       what Postgres says of the owner's claim ("mine", "new", "seen" or, while it is away, "unknown"),
 --       where to remember the digest for the idempotency key of the request or "",
@@ -9,8 +9,12 @@
 -- {"used"} when the idempotency key was used with another digest.
 -- Repeating it is harmless: the digest tells that this very document is here already, and each
 -- list that got the uuid is remembered beside the digest.
+--
+-- The first digest is written; the second one is that of the version before, whose digests stay in
+-- Redis for a while.
 -- uses: usable, reasons, leave_context
-local uuid, document, created, digest = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
+local digest, earlier = string.match(ARGV[4], '^([^\n]*)\n?(.*)$')
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local owner, claim, digest_key, n = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
 local key, about, holds = 'vcon:' .. uuid, 'pc:about:' .. uuid, 'pc:holds:' .. uuid
@@ -29,7 +33,10 @@ if wrong then
 end
 
 local here = redis.call('EXISTS', key) == 1
-local same = here and redis.call('HGET', about, 'digest') == digest
+local function tells_this(known)
+  return known == digest or earlier ~= '' and known == earlier
+end
+local same = here and tells_this(redis.call('HGET', about, 'digest'))
 
 -- Ours is ''. Without any it came in by no door, or is a copy that was brought back for a while.
 local known = redis.call('HGET', about, 'owner') or redis.call('HGET', 'pc:owners', uuid)
@@ -43,7 +50,7 @@ if owner ~= '' and claim ~= 'mine' and known ~= owner then
 end
 
 local first = digest_key ~= '' and redis.call('GET', digest_key) or digest
-if first ~= digest then
+if not tells_this(first) then
   return {'used'}
 end
 
@@ -106,7 +113,7 @@ if not same then
   end
 end
 if digest_key ~= '' then
-  redis.call('SET', digest_key, digest, 'EX', 86400)
+  redis.call('SET', digest_key, first, 'EX', 86400)
 end
 for _, list in ipairs(wanted) do
   redis.call('HSET', about, 'in:' .. list, 1)

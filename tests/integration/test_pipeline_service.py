@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 
 from core.errors import ConflictError, InvalidError, UnknownNameError
@@ -15,6 +17,7 @@ from pipeline import finder as finders
 from pipeline import keys
 from pipeline.calls import GuestCalls
 from pipeline.configuration import Configuration
+from pipeline.document import normalised
 from pipeline.doors import Doors
 from pipeline.finder import VconFinder
 from pipeline.ingress import Ingress
@@ -314,3 +317,76 @@ async def test_a_key_of_an_earlier_version_has_no_content(scene: Scene, pipeline
     scene.client.delete(keys.idempotent_digest("key"))
     changed = document | {"subject": "second"}
     assert (await pipeline.run_chain("main", changed, 0, "key")).run_id == first.run_id
+
+
+def in_another_order(value: Any) -> Any:
+    """The same JSON with the members of each object the other way round."""
+    if isinstance(value, dict):
+        return {name: in_another_order(value[name]) for name in reversed(value)}
+    return [in_another_order(each) for each in value] if isinstance(value, list) else value
+
+
+def with_a_body(**changes: Any) -> dict[str, Any]:
+    """A vCon whose analysis is a JSON value."""
+    body = {"b": [{"y": 1, "x": 2}], "a": "text"}
+    return a_vcon(analysis=[{"type": "odd", "encoding": "json", "body": body, "vendor": "v"}]) | (
+        changes
+    )
+
+
+@pytest.mark.parametrize("dated", [True, False])
+async def test_the_order_of_members_is_no_other_content(pipeline: Pipeline, *, dated: bool):
+    """Nor is white space: the run is the first one's, and the vCon a duplicate."""
+    document = with_a_body()
+    if not dated:
+        del document["created_at"]
+    other = in_another_order(document)
+    assert list(other) != list(document)
+    first = await pipeline.run_chain("main", document, 0, "key")
+    assert (await pipeline.run_chain("main", other, 0, "key")).run_id == first.run_id
+    indented = orjson.dumps(other, option=orjson.OPT_INDENT_2)
+    assert (await pipeline.run_chain("main", indented, 0, "key")).run_id == first.run_id
+    assert (await pipeline.ingest(other, ["in"], None)).outcome == "duplicate"
+    assert (await pipeline.ingest(document | {"subject": "b"}, ["in"], None)).outcome != "duplicate"
+
+
+async def test_digests_of_the_version_before_are_known(scene: Scene, pipeline: Pipeline):
+    """It took them of the text as it came, and may have written it moments ago."""
+    document = with_a_body()
+    first = await pipeline.run_chain("main", document, 0, "key")
+    stored = orjson.dumps(normalised(document))
+    earlier = hashlib.sha256(stored).hexdigest()
+    assert scene.client.hget(f"pc:about:{document['uuid']}", "digest") != earlier
+    scene.client.hset(f"pc:about:{document['uuid']}", "digest", earlier)
+    scene.client.set(keys.idempotent_digest("key"), earlier)
+    assert (await pipeline.run_chain("main", document, 0, "key")).run_id == first.run_id
+    assert (await pipeline.ingest(document, ["in"], None)).outcome == "duplicate"
+    scene.client.delete(keys.idempotency("key"))  # the version before stopped before the second key
+    await pipeline.run_chain("main", document, 0, "key")
+    assert scene.client.get(keys.idempotent_digest("key")) == earlier
+    with pytest.raises(ConflictError, match="used with other content"):
+        await pipeline.run_chain("main", document | {"subject": "second"}, 0, "key")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('{"n":12345678901234567890123}', '{"n":12345678901234567890124}'),
+        ('{"n":1}', '{"n":1.0}'),
+        ('{"n":1}', '{"n": 1}'),
+        ("[1,2]", "[2,1]"),
+        ("5", "5.0"),
+    ],
+)
+async def test_other_texts_are_other_content(pipeline: Pipeline, one: str, other: str):
+    """A body that came as text counts as it stands, unless it is as a value would be written."""
+    first, second = (
+        a_vcon("0192f0a0-0000-7000-8000-000000000001", analysis=[_analysis(body)])
+        for body in (one, other)
+    )
+    await pipeline.ingest(first, ["in"], None)
+    assert (await pipeline.ingest(second, ["in"], None)).outcome == "replaced"
+
+
+def _analysis(body: str) -> dict[str, Any]:
+    return {"type": "odd", "encoding": "json", "body": body, "vendor": "v"}
