@@ -49,6 +49,8 @@ class Case:
     concurrency: int = CONCURRENCY
     waits: float = 0.0
     """Seconds that the chain's one link waits: the floor is then what waiting alone allows."""
+    limits: bool = True
+    """Whether the chain, its links and its storage have their default time limits."""
 
 
 CASES = (
@@ -56,6 +58,11 @@ CASES = (
     *(
         Case(f"sync link, {each}", "benchmarks.guests_like_vcon_server", each)
         for each in ("none", "file", "postgres")
+    ),
+    *(
+        Case(f"{kind}, {each}, no time limits", link, each, limits=False)
+        for kind, link in (("tag", "links.tag"), ("sync link", "benchmarks.guests_like_vcon_server"))
+        for each in ("none", "file")
     ),
     Case("tag, none, ten lists", "links.tag", "none", lists=10),
     Case("tag, none, 50 kB configuration", "links.tag", "none", padding=50_000),
@@ -178,20 +185,22 @@ def _config(case: Case, files: Path, stack: EmbeddedStack) -> dict[str, Any]:
             },
         },
     }
+    timeout: dict[str, Any] = {} if case.limits else {"timeout": "none"}
     unused = {f"unused{n}": {"module": "links.tag"} for n in range(case.padding // 40)}
     return {
         "links": {
-            "one": {"module": case.link, "options": {"tags": ["one"]}},
-            "two": {"module": case.link, "options": {"tags": ["two"]}},
+            "one": {"module": case.link, "options": {"tags": ["one"]}, **timeout},
+            "two": {"module": case.link, "options": {"tags": ["two"]}, **timeout},
             **unused,
         },
-        "storages": storages,
+        "storages": {name: {**each, **timeout} for name, each in storages.items()},
         "chains": {
             "bench": {
                 "links": ["one"] if case.waits else ["one", "two"],
                 "storages": [] if case.storage == "none" else [case.storage],
                 "ingress_lists": [_ingress(index) for index in range(case.lists)],
                 "egress_lists": [EGRESS],
+                **timeout,
             }
         },
     }
