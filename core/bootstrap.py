@@ -27,7 +27,7 @@ from core.own_thread import in_own_thread, widen_shared_pool
 from core.plugboard_client import TOPIC, PlugboardClient
 from core.readiness import Readiness
 from core.records import Records
-from core.replies import REPLY_FORMATS
+from core.replies import reply_format
 from core.request_desk import RequestDesk
 from core.responder import RequestLimits
 from core.run_history import RunHistory
@@ -163,7 +163,7 @@ class Service:
             dispatcher=dispatcher(actions, run_blocking=self._threads.run, apart=self._helper),
             desk=self._desk,
             events=ActionRegistry.discover("events"),
-            reply_format=REPLY_FORMATS[settings.reply_format],
+            reply_format=reply_format(settings.reply_format, settings.reply_twice_bytes),
             reconnect=backoff,
             records=self._records,
             pipeline=self._pipeline.service if self._pipeline else None,

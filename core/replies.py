@@ -6,6 +6,7 @@ both; the formats differ in what stands in `message`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,7 +16,8 @@ from core.action_response import ActionResponse
 from core.storable_text import storable
 
 MOST_TWICE = 64 * 1024
-"""Bytes of the results of tasks and flows that are sent twice for the sake of both Plugboards."""
+"""Bytes of the results of tasks and flows that are sent twice unless REPLY_TWICE_BYTES says else:
+one published Plugboard relays only the message, and callers of the other read the fields."""
 
 type Payload = dict[str, Any]
 type ReplyFormat = Callable[[ActionResponse], Payload]
@@ -26,16 +28,17 @@ def vera(response: ActionResponse) -> Payload:
     return _payload(response, response.message, response.fields)
 
 
-def auto(response: ActionResponse) -> Payload:
+def auto(response: ActionResponse, most_twice: int = MOST_TWICE) -> Payload:
     """Like `vera`, but fields without a message are the message too, so no Plugboard drops them."""
     message = response.fields if response.message is None else response.message
-    return _payload(response, message, None if _is_enough(response) else response.fields)
+    is_enough = _is_enough(response, most_twice)
+    return _payload(response, message, None if is_enough else response.fields)
 
 
-def _is_enough(response: ActionResponse) -> bool:
+def _is_enough(response: ActionResponse, most_twice: int) -> bool:
     """Whether fields that are the message are not sent once more beside it, for their size."""
     is_twice = response.is_sent_once and response.message is None and response.fields is not None
-    return is_twice and len(to_json(response.fields, inf_nan_mode="null")) > MOST_TWICE
+    return is_twice and len(to_json(response.fields, inf_nan_mode="null")) > most_twice
 
 
 def message(response: ActionResponse) -> Payload:
@@ -58,6 +61,11 @@ def _payload(response: ActionResponse, words: Any, fields: Any) -> Payload:
 
 
 REPLY_FORMATS: dict[str, ReplyFormat] = {"auto": auto, "vera": vera, "message": message}
+
+
+def reply_format(name: str, most_twice: int) -> ReplyFormat:
+    """The format of this name; `auto` sends results of tasks above so many bytes once."""
+    return partial(auto, most_twice=most_twice) if name == "auto" else REPLY_FORMATS[name]
 
 
 def encoded(payload: Payload) -> bytes:

@@ -17,6 +17,12 @@ class LimitSettings(BaseModel):
     health_header_bytes: int = Field(
         16_384, ge=256, le=1_048_576, description="Longest head of a request there."
     )
+    reply_twice_bytes: int = Field(
+        65_536,
+        ge=0,
+        description="With REPLY_FORMAT `auto`: bytes of a result of RunTask or RunFlow that is "
+        "sent as the message and as the fields; a larger one is sent once, as the message.",
+    )
     max_request_memory: int = Field(
         256 * 1024 * 1024,
         ge=1024 * 1024,

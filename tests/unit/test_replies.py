@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from core.action_response import ActionResponse
-from core.replies import REPLY_FORMATS, encoded
+from core.replies import REPLY_FORMATS, encoded, reply_format
 from devstack.plugboard.http_replies import Reply, relay
 from devstack.plugboard.settings import Variant
 
@@ -159,6 +159,25 @@ def test_large_results_of_tasks_are_sent_once() -> None:
         assert (payload["message"], payload["fields"]) == (fields, twice)
     assert len(encoded(REPLY_FORMATS["auto"](_once(large)))) < 80_000
     assert REPLY_FORMATS["auto"](ActionResponse(status_code=200, fields=large))["fields"] == large
+
+
+@pytest.mark.parametrize(
+    ("form", "most_twice", "times", "plugboards"),
+    [("auto", 65_536, 2, 2), ("auto", 0, 1, 2), ("vera", 65_536, 1, 1), ("message", 65_536, 1, 2)],
+)
+def test_how_often_a_small_result_of_a_task_is_sent(
+    form: str, most_twice: int, times: int, plugboards: int
+) -> None:
+    """Twice only with `auto`, unless the setting says else; with `vera` one Plugboard drops it."""
+    sent = encoded(reply_format(form, most_twice)(_once({"outputs": "unmistakable"})))
+    assert sent.count(b"unmistakable") == times
+    relayed_by = [each for each in Variant if b"unmistakable" in _body(each, sent)]
+    assert len(relayed_by) == plugboards
+
+
+def _body(variant: Variant, sent: bytes) -> bytes:
+    reply: Reply = relay(variant, orjson.loads(sent))
+    return reply.body
 
 
 def _once(fields: object) -> ActionResponse:
