@@ -1,6 +1,6 @@
 """How much of a result is kept: rows and bytes, each with a field of the connection."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 MOST_ROWS = 10_000
@@ -35,17 +35,27 @@ class Kept[Row]:
 
     def add(self, row: Row) -> bool:
         """Keep a row if there is room; whether there was."""
-        self._left -= size_of(row)
+        return self.take(size_of(row), lambda: row)
+
+    def take(self, size: int, made: Callable[[], Row]) -> bool:
+        """The same for a row of a known size, which is made only if there is room."""
+        self._left -= size
         if self._left < 0 or len(self.rows) >= self._most:
             self.is_cut = True
         if not self.is_cut:
-            self.rows.append(row)
+            self.rows.append(made())
         return not self.is_cut
 
     @property
     def told(self) -> dict[str, Any]:
         """What outputs have besides the rows."""
         return dict(TRUNCATED) if self.is_cut else {}
+
+
+def require_room(size: int, most: int, what: str) -> None:
+    """Raises ValueError for what has more bytes than a result may have, and is not cut."""
+    if size > most:
+        raise ValueError(f"{what} has {size} bytes, above max_bytes {most}")
 
 
 def size_of(value: Any) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from devstack.postgres import Postgres
 from flowlang.connections import plugin_registry
@@ -79,6 +80,15 @@ async def test_sqlite_may_still_vacuum(tmp_path: Path) -> None:
     await asked(sqlite(tmp_path), "sqlite_execute", query="VACUUM")
 
 
+async def test_sqlite_counts_all_rows_that_a_statement_changes(tmp_path: Path) -> None:
+    """Also where it returns more of them than a result may have."""
+    await asked(sqlite(tmp_path), "sqlite_execute", query="CREATE TABLE t (a)")
+    numbers = "WITH RECURSIVE n(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM n LIMIT 20000)"
+    query = f"{numbers} INSERT INTO t SELECT a FROM n RETURNING a"
+    told = await asked(sqlite(tmp_path), "sqlite_execute", query=query)
+    assert told == {"rows_affected": 20_000}
+
+
 async def test_sqlite_reads_no_more_than_is_kept(tmp_path: Path) -> None:
     """A query without end is left as soon as its result is cut."""
     endless = "WITH RECURSIVE n(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM n) SELECT a FROM n"
@@ -101,6 +111,50 @@ async def test_postgres_holds_no_more_than_is_kept(flow_postgres: dict[str, Any]
     told = await asked(flow_postgres, "pg_query", query=query)
     assert (told["truncated"], told["count"]) == (True, 7920)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+@pytest.mark.parametrize("params", [[], ["x"]])
+async def test_rows_that_are_not_wanted_are_not_held(
+    flow_postgres: dict[str, Any], params: list[str]
+) -> None:
+    """By a statement with and without parameters, in a transaction and by itself."""
+    value = "$1::text" if params else "'x'"
+    query = f"SELECT repeat({value}, 1000) AS a FROM generate_series(1, 200000)"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told = await asked(flow_postgres, "pg_execute", query=query, params=params)
+    assert told == {"rows_affected": 200_000}
+    queries = [{"query": query, "params": params}]
+    told = await asked(flow_postgres, "pg_transaction", queries=queries)
+    assert told == {"results": ["SELECT 200000"], "count": 1}
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+async def test_a_query_of_several_statements_is_refused_with_the_way_out(
+    flow_postgres: dict[str, Any],
+) -> None:
+    """Before any is carried out; pg_execute and pg_transaction take several."""
+    several = "CREATE TABLE several (a int); INSERT INTO several VALUES (1), (2)"
+    with pytest.raises(FlowExecutionError, match="query failed: pg_query takes one statement: g"):
+        await asked(flow_postgres, "pg_query", query=several)
+    with pytest.raises(FlowExecutionError, match="syntax error"):
+        await asked(flow_postgres, "pg_query", query="SELEKT 1")
+    assert await asked(flow_postgres, "pg_execute", query=several) == {"rows_affected": 0}
+    queries = [{"query": each} for each in ("SELECT a FROM several", "DROP TABLE several")]
+    told = await asked(flow_postgres, "pg_transaction", queries=queries)
+    assert told["results"] == ["SELECT 2", "DROP TABLE"]
+
+
+async def test_errors_of_statements_without_wanted_rows_are_told(
+    flow_postgres: dict[str, Any],
+) -> None:
+    """In the first and a later statement, and after rows; the connection is of use afterwards."""
+    later = "SELECT 1 / (3 - n) FROM generate_series(1, 5) AS n"
+    for query in (later, f"SELECT 1; {later}", f"{later}; SELECT 1"):
+        with pytest.raises(FlowExecutionError, match=r"execute failed: .*division by zero"):
+            await asked(flow_postgres, "pg_execute", query=query)
+    with pytest.raises(FlowExecutionError, match="COPY"):
+        await asked(flow_postgres, "pg_execute", query="COPY (SELECT 1) TO STDOUT")
+    assert await asked(flow_postgres, "pg_execute", query="") == {"rows_affected": 0}
 
 
 async def test_what_postgres_changes_is_changed_whole(flow_postgres: dict[str, Any]) -> None:
@@ -132,6 +186,45 @@ async def test_redis_reads_no_more_than_is_kept(redis_url: str) -> None:
     finally:
         await connection.delete("h", "t")
         await plugin.disconnect()
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+async def test_redis_sends_no_value_that_is_not_kept(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, is_old: bool
+) -> None:
+    """Its size is asked for first; before Redis 7.4 names come with values, a few at a time."""
+    plugin = RedisPlugin()
+    await plugin.connect({"url": redis_url, "max_bytes": 3000})
+    try:
+        connection, tasks = await plugin.get_connection(), plugin.get_builtin_tasks()
+        values = {f"f{number:03}": "v" * 500_000 for number in range(60)}
+        await connection.hset("h", mapping=values)
+        if is_old:
+            monkeypatch.setattr(connection, "hscan", _without_no_values(connection.hscan))
+        before = (await connection.info("stats"))["total_net_output_bytes"]
+        assert await tasks["redis_hgetall"](key="h", connection=connection) == {
+            "hash": {},
+            "truncated": True,
+        }
+        sent = (await connection.info("stats"))["total_net_output_bytes"] - before
+        assert sent < (10_000_000 if is_old else 20_000)
+        await connection.hset("small", mapping={"a": "1", "b": "2"})
+        told = await tasks["redis_hgetall"](key="small", connection=connection)
+        assert told == {"hash": {"a": "1", "b": "2"}}
+    finally:
+        await connection.delete("h", "small")
+        await plugin.disconnect()
+
+
+def _without_no_values(scan: Any) -> Any:
+    """`hscan` as Redis before 7.4 answers it."""
+
+    async def older(*arguments: Any, no_values: bool = False, **options: Any) -> Any:
+        if no_values:
+            raise ResponseError("syntax error")
+        return await scan(*arguments, **options)
+
+    return older
 
 
 def test_the_first_row_that_does_not_fit_ends_a_result() -> None:

@@ -15,7 +15,8 @@ from nx_27017.server import handle_client
 from flowlang.__main__ import main
 from flowlang.connections.kept import KeptConnections
 from flowlang.connections.manager import ConnectionManager
-from flowlang.connections.mongodb.values import selection, upserted
+from flowlang.connections.mongodb import provider
+from flowlang.connections.mongodb.values import decoded, selection, upserted
 from flowlang.exceptions import ConnectionError, FlowExecutionError
 from flowlang.flow import Flow
 from flowlang.running import run_flow
@@ -238,3 +239,27 @@ async def test_documents_are_cut_and_that_is_told(mongo: Mongo, url: str) -> Non
                 assert (told["count"], told["truncated"]) == (count, True)
             few = await small.do("find", limit=2)
             assert (few["count"], "truncated" in few) == (2, False)
+
+
+async def test_only_documents_that_are_kept_are_decoded(
+    mongo: Mongo, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their size is that of their bytes; one document that is too large is refused."""
+    made: list[int] = []
+
+    def counted(document: Any, options: Any) -> Any:
+        made.append(len(document.raw))
+        return decoded(document, options)
+
+    monkeypatch.setattr(provider, "decoded", counted)
+    await mongo.do("insert", documents=[{"text": "x" * size} for size in (300, 100_000, 300)])
+    config = {"type": "mongodb", "url": url, "database": "test", "max_bytes": 1000}
+    async with ConnectionManager({"db": config}) as manager:
+        small = Mongo(manager)
+        for told in (await small.do("find"), await small.do("aggregate", pipeline=[])):
+            assert (told["count"], told["truncated"]) == (1, True)
+        with pytest.raises(FlowExecutionError, match=r"document has 1000.. bytes, above max_b"):
+            await small.do("find_one", filter={"text": "x" * 100_000})
+        assert (await small.do("find_one"))["found"] is True
+    assert len(made) == 3
+    assert max(made) < 1000

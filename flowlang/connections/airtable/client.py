@@ -1,5 +1,7 @@
 """Asking Airtable: which answers are failures, and which requests are worth another try.
 
+An answer is counted while it comes in, uncompressed, and given up at its limit.
+
 Source: Airtable's Web API reference, "Errors" and "Rate limits": five requests a second and base.
 """
 
@@ -15,6 +17,9 @@ TRIES = 5
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 SERVER_IN_TROUBLE = (500, 502, 503, 504)
+RETRY_AFTER = "Retry-After"
+PLAIN = {"Accept-Encoding": "identity"}
+"""Compressed bytes cannot be counted before they are unpacked."""
 REPEATABLE = ("GET", "PATCH")
 """What may be asked again although it may have been done: the outcome is the same."""
 
@@ -27,20 +32,55 @@ class AirtableError(Exception):
         self.status = status
 
 
-async def ask(client: "AsyncClient", method: str, path: str, **content: Any) -> Any:
-    """The JSON of an answer.
+class AnswerTooLarge(ValueError):
+    """Airtable has sent more than the connection's `max_bytes`."""
+
+    def __init__(self, method: str, most: int) -> None:
+        told = f"Airtable's answer has more than {most} bytes, above max_bytes"
+        super().__init__(told if method == "GET" else f"{told}; the change was made")
+
+
+async def ask(client: "AsyncClient", method: str, path: str, most: int, **content: Any) -> Any:
+    """The JSON of an answer of at most so many bytes.
 
     What was refused for its haste is tried again when Airtable says, and so is what can be repeated
-    when the server is in trouble. Raises AirtableError, httpx.HTTPError.
+    when the server is in trouble. Raises AirtableError, AnswerTooLarge, httpx.HTTPError.
     """
     for tried in range(1, TRIES + 1):
-        response = await client.request(method, path, **content)
+        response = await _answer(client, method, path, most, content)
         if tried == TRIES or not _again(method, response.status_code):
             break
-        await asyncio.sleep(_pause(response.headers.get("Retry-After"), tried))
+        await asyncio.sleep(_pause(response.headers.get(RETRY_AFTER), tried))
     if not response.is_success:
         raise AirtableError(response.status_code, _message(response))
     return response.json()
+
+
+async def _answer(
+    client: "AsyncClient", method: str, path: str, most: int, content: dict[str, Any]
+) -> "Response":
+    """One answer, read whole; of a refusal only as much as there is room for."""
+    from httpx import Response
+
+    async with client.stream(method, path, headers=PLAIN, **content) as stream:
+        is_plain = stream.headers.get("Content-Encoding", "identity") == "identity"
+        if stream.is_success and not is_plain:
+            raise ValueError("Airtable's answer is compressed, which was not asked for")
+        body = await _body(stream, most) if is_plain else b""
+        if stream.is_success and len(body) > most:
+            raise AnswerTooLarge(method, most)
+        pause = {name: stream.headers[name] for name in (RETRY_AFTER,) if name in stream.headers}
+        return Response(stream.status_code, headers=pause, content=body)
+
+
+async def _body(stream: "Response", most: int) -> bytes:
+    """What has come in, up to one byte more than there may be."""
+    body = bytearray()
+    async for chunk in stream.aiter_raw():
+        body += chunk[: most - len(body) + 1]
+        if len(body) > most:
+            break
+    return bytes(body)
 
 
 def _again(method: str, status: int) -> bool:

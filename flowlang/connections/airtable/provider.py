@@ -1,16 +1,20 @@
 """Connects flows to Airtable."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from flowlang.connections.airtable.client import AirtableError, ask
-from flowlang.connections.airtable.requests import at_once, changes, formula, listing, path
+from flowlang.connections.airtable.client import AirtableError, AnswerTooLarge, ask
+from flowlang.connections.airtable.requests import at_once, changes, formula, halved, listing, path
 from flowlang.connections.bounds import Kept
 from flowlang.connections.built_in import BuiltInPlugin, task
 from flowlang.exceptions import ConnectionError
 
 if TYPE_CHECKING:
     from httpx import AsyncClient
+
+ENVELOPE = 1000
+"""Bytes of an answer that are around its records."""
 
 type Outputs = dict[str, Any]
 
@@ -80,11 +84,15 @@ class AirtablePlugin(BuiltInPlugin):
 
     async def check_connection(self, connection: "AsyncClient") -> None:
         """See that Airtable knows the key; one that may not list bases is a key all the same."""
-        try:
-            await ask(connection, "GET", path("meta", "bases"))
-        except AirtableError as error:
-            if error.status != 403:
-                raise
+        with suppress(AnswerTooLarge):
+            try:
+                await self._ask(connection, "GET", path("meta", "bases"))
+            except AirtableError as error:
+                if error.status != 403:
+                    raise
+
+    async def _ask(self, client: Any, method: str, place: str, **content: Any) -> Any:
+        return await ask(client, method, place, self._bounds[1] + ENVELOPE, **content)
 
     def _path(self, base_id: str | None, *parts: str) -> str:
         base = base_id or self._base
@@ -101,12 +109,14 @@ class AirtablePlugin(BuiltInPlugin):
     @task
     async def _list_tables(self, base_id: str | None = None, connection: Any = None) -> Outputs:
         """A base's tables with their fields: `tables`, `count`."""
-        tables = await self._tables(base_id, connection)
-        return {"tables": tables, "count": len(tables)}
+        kept = self.kept(object)
+        all(map(kept.add, await self._tables(base_id, connection)))
+        return {"tables": kept.rows, "count": len(kept.rows), **kept.told}
 
     async def _tables(self, base_id: str | None, connection: Any) -> list[Any]:
         base = self._path(base_id).removeprefix("/v0")
-        tables: list[Any] = (await ask(connection, "GET", f"/v0/meta/bases{base}/tables"))["tables"]
+        told = await self._ask(connection, "GET", f"/v0/meta/bases{base}/tables")
+        tables: list[Any] = told["tables"]
         return tables
 
     @task
@@ -158,7 +168,7 @@ class AirtablePlugin(BuiltInPlugin):
     ) -> Outputs:
         """One record: `record`, None when there is none; `found`."""
         try:
-            record = await ask(connection, "GET", self._path(base_id, table, record_id))
+            record = await self._ask(connection, "GET", self._path(base_id, table, record_id))
         except AirtableError as error:
             if error.status != 404:
                 raise
@@ -175,7 +185,7 @@ class AirtablePlugin(BuiltInPlugin):
     ) -> Outputs:
         """Add a record: `record`, `record_id`."""
         content = {"fields": fields}
-        record = await ask(connection, "POST", self._path(base_id, table), json=content)
+        record = await self._ask(connection, "POST", self._path(base_id, table), json=content)
         return {"record": record, "record_id": record["id"]}
 
     @task
@@ -189,7 +199,7 @@ class AirtablePlugin(BuiltInPlugin):
     ) -> Outputs:
         """Change some fields of a record: `record`."""
         place, content = self._path(base_id, table, record_id), {"fields": fields}
-        return {"record": await ask(connection, "PATCH", place, json=content)}
+        return {"record": await self._ask(connection, "PATCH", place, json=content)}
 
     @task
     async def _delete(
@@ -201,7 +211,7 @@ class AirtablePlugin(BuiltInPlugin):
     ) -> Outputs:
         """Remove up to ten records: `deleted_ids`, `deleted_count`."""
         query = [("records[]", each) for each in at_once(record_ids, "record_ids")]
-        told = await ask(connection, "DELETE", self._path(base_id, table), params=query)
+        told = await self._ask(connection, "DELETE", self._path(base_id, table), params=query)
         ids = [each["id"] for each in told["records"] if each.get("deleted")]
         return {"deleted_ids": ids, "deleted_count": len(ids)}
 
@@ -218,6 +228,8 @@ class AirtablePlugin(BuiltInPlugin):
         """The first record that a formula is true for: `record`, None when none is; `found`."""
         query = listing(formula(filter_by_formula, params), sort, 1, 1, None, None)
         kept = await self._all(connection, self._path(base_id, table), query, "records")
+        if kept.is_cut and not kept.rows:
+            raise ValueError(f"the record has more bytes than max_bytes {self._bounds[1]}")
         record = next(iter(kept.rows), None)
         return {"record": record, "found": record is not None, **kept.told}
 
@@ -233,7 +245,7 @@ class AirtablePlugin(BuiltInPlugin):
         """Create or update up to ten records, all or none: `records`, `count`."""
         content = {"records": changes(operation, at_once(records, "records"))}
         method = "POST" if operation == "create" else "PATCH"
-        told = await ask(connection, method, self._path(base_id, table), json=content)
+        told = await self._ask(connection, method, self._path(base_id, table), json=content)
         return {"records": told["records"], "count": len(told["records"])}
 
     async def _all(
@@ -242,7 +254,11 @@ class AirtablePlugin(BuiltInPlugin):
         """What a list has, over all its pages, up to the limits."""
         kept, page = self.kept(object), list[tuple[str, str]]()
         while not kept.is_cut:
-            told = await ask(client, "GET", place, params=[*query, *page])
+            try:
+                told = await self._ask(client, "GET", place, params=[*query, *page])
+            except AnswerTooLarge:
+                kept.is_cut = not (query := halved(query))
+                continue
             all(map(kept.add, told[what]))
             if not told.get("offset"):
                 break

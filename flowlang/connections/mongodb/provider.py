@@ -1,10 +1,12 @@
 """Connects flows to MongoDB."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from flowlang.connections.bounds import require_room
 from flowlang.connections.built_in import BuiltInPlugin, task
-from flowlang.connections.mongodb.values import read, selection, stored, upserted
+from flowlang.connections.mongodb.values import decoded, selection, stored, undecoded, upserted
 from flowlang.connections.tls import TLS
 from flowlang.exceptions import ConnectionError
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 type Document = Mapping[str, Any]
 type Outputs = dict[str, Any]
 
+BATCH = 100
+"""Documents that the server sends at once, if they have no more than its 16 MB together."""
 _DIRECTIONS = {"asc": 1, "ascending": 1, "1": 1, "desc": -1, "descending": -1, "-1": -1}
 
 
@@ -96,10 +100,15 @@ class MongodbPlugin(BuiltInPlugin):
         connection: Any = None,
     ) -> Outputs:
         """All documents, or `limit` of them: `documents`, `count`; `truncated` if cut."""
-        found = connection[collection].find(
-            selection(filter), projection, sort=_order(sort), limit=limit, skip=skip
+        found = undecoded(connection[collection]).find(
+            selection(filter),
+            projection,
+            sort=_order(sort),
+            limit=self._limit(limit),
+            skip=skip,
+            batch_size=BATCH,
         )
-        return await self._documents(found)
+        return await self._documents(found, connection.codec_options)
 
     @task
     async def _find_one(
@@ -109,9 +118,15 @@ class MongodbPlugin(BuiltInPlugin):
         projection: Any = None,
         connection: Any = None,
     ) -> Outputs:
-        """The first document: `document`, None when there is none; `found`."""
-        document = await connection[collection].find_one(selection(filter), projection)
-        return {"document": read(document), "found": document is not None}
+        """The first document: `document`, None when there is none; `found`.
+
+        One above `max_bytes` is refused.
+        """
+        found = await undecoded(connection[collection]).find_one(selection(filter), projection)
+        if found is None:
+            return {"document": None, "found": False}
+        require_room(len(found.raw), self._bounds[1], "the document")
+        return {"document": decoded(found, connection.codec_options), "found": True}
 
     @task
     async def _insert(
@@ -170,13 +185,20 @@ class MongodbPlugin(BuiltInPlugin):
         self, collection: str, pipeline: list[Document], connection: Any = None
     ) -> Outputs:
         """What comes out of a pipeline: `documents`, `count`; `truncated` if there are more."""
-        found = await connection[collection].aggregate([_stage(each) for each in pipeline])
-        return await self._documents(found)
+        stages = [_stage(each) for each in pipeline]
+        found = await undecoded(connection[collection]).aggregate(stages, batchSize=BATCH)
+        return await self._documents(found, connection.codec_options)
 
-    async def _documents(self, found: Any) -> Outputs:
+    def _limit(self, wanted: int) -> int:
+        """How many documents the server is asked for: at most one more than are kept."""
+        most = self._bounds[0] + 1
+        return min(abs(wanted) or most, most)
+
+    async def _documents(self, found: Any, options: Any) -> Outputs:
+        """Those that there is room for; only these are decoded."""
         kept = self.kept(dict[str, Any])
         async for each in found:
-            if not kept.add(read(each)):
+            if not kept.take(len(each.raw), partial(decoded, each, options)):
                 break
         await found.close()
         return {"documents": kept.rows, "count": len(kept.rows), **kept.told}

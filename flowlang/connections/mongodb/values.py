@@ -29,6 +29,21 @@ def stored(value: Any) -> Any:
     return value
 
 
+def undecoded(collection: Any) -> Any:
+    """The collection, whose documents come as bytes: each as the server sent it."""
+    from bson.raw_bson import RawBSONDocument
+
+    options = collection.codec_options.with_options(document_class=RawBSONDocument)
+    return collection.with_options(codec_options=options)
+
+
+def decoded(document: Any, options: Any) -> Any:
+    """Such a document in plain values."""
+    from bson import decode
+
+    return read(decode(document.raw, options))
+
+
 def read(value: Any) -> Any:
     """What MongoDB keeps in plain values: ids are texts, at any depth."""
     from bson import Decimal128, ObjectId

@@ -147,28 +147,28 @@ class MysqlPlugin(SqlPlugin):
                 await self._done(other, Statement(f"KILL {int(connection.thread_id())}"))
 
     async def _done(self, connection: "Connection", statement: Statement) -> Done:
-        if statement.wants_rows:
-            return await self._rows(connection, statement)
+        if statement.rows is None:
+            return await self._read(connection, statement)
         async with connection.cursor() as cursor:
-            if statement.rows is not None:
-                rows = [tuple(map(_value, row)) for row in statement.rows]
-                await cursor.executemany(statement.sql, rows)
-            else:
-                await cursor.execute(statement.sql, _values(statement.parameters))
+            rows = [tuple(map(_value, row)) for row in statement.rows]
+            await cursor.executemany(statement.sql, rows)
             affected: Any = cursor.rowcount
             return Done([], max(affected, 0))
 
-    async def _rows(self, connection: "Connection", statement: Statement) -> Done:
+    async def _read(self, connection: "Connection", statement: Statement) -> Done:
         """Read a result row by row: the usual cursor would hold all of it, however long it is."""
         from asyncmy.cursors import SSCursor
 
-        kept = self.kept(dict[str, Any])
+        kept, count = self.kept(dict[str, Any]), 0
         async with connection.cursor(SSCursor) as cursor:
             await cursor.execute(statement.sql, _values(statement.parameters))
             names = distinct(column for column, *_ in cursor.description or ())
             while names and (row := await cursor.fetchone()) is not None:
-                kept.add(dict(zip(names, row, strict=True)))
-        return Done(kept.rows, 0, told=kept.told)
+                count += 1
+                if statement.wants_rows:
+                    kept.add(dict(zip(names, row, strict=True)))
+            affected: Any = count if names else cursor.rowcount
+        return Done(kept.rows, max(affected, 0), told=kept.told)
 
 
 def _values(given: Parameters) -> Any:

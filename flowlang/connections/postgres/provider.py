@@ -6,19 +6,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowlang.connections.postgres.times import take_any_time
+from flowlang.connections.postgres.uncollected import CHUNK, carried_out
 from flowlang.connections.sql import POSTGRES, Done, Statement, distinct
 from flowlang.connections.sql_plugin import SqlPlugin
 from flowlang.exceptions import ConnectionError
 
 if TYPE_CHECKING:
-    from psycopg import AsyncConnection, AsyncCursor
+    from psycopg import AsyncConnection, AsyncCursor, Error
     from psycopg_pool import AsyncConnectionPool
 
     type Rows = AsyncConnection[dict[str, Any]]
 
 
-CHUNK = 100
-"""Rows that are asked for at once."""
+SEVERAL = (
+    "pg_query takes one statement: give several to pg_transaction, an entry of `queries` for each, "
+    "or to pg_execute if no rows are wanted"
+)
 
 
 class PostgresPlugin(SqlPlugin):
@@ -149,11 +152,9 @@ class PostgresPlugin(SqlPlugin):
             async with asyncio.timeout(self._timeout):
                 if statement.wants_rows:
                     return await self._rows(connection, statement)
-                cursor = connection.cursor()
-                await _execute(cursor, statement)
+                return await _executed(connection, statement)
         except TimeoutError:
             raise TimeoutError(f"no answer within {self._timeout} s") from None
-        return Done([], max(cursor.rowcount, 0), cursor.statusmessage or "")
 
     async def _rows(self, connection: "Rows", statement: Statement) -> Done:
         """Read a result row by row: the driver would else hold all of it, however long it is.
@@ -168,6 +169,8 @@ class PostgresPlugin(SqlPlugin):
             async for row in cursor.stream(*_given(statement), size=size):
                 kept.add(row)
         except ProgrammingError as error:
+            if _has_several_statements(error):
+                raise ValueError(SEVERAL) from error
             if error.sqlstate is not None or "produce a result" not in str(error):
                 raise  # else it returns no rows, and was carried out
         return Done(kept.rows, 0, told=kept.told)
@@ -177,12 +180,20 @@ class PostgresPlugin(SqlPlugin):
         return done.status
 
 
-async def _execute(cursor: "AsyncCursor[Any]", statement: Statement) -> None:
-    if statement.rows is not None:
-        sql: Any = statement.sql
-        await cursor.executemany(sql, [list(map(_adapted, row)) for row in statement.rows])
-    else:
-        await cursor.execute(*_given(statement))
+async def _executed(connection: "Rows", statement: Statement) -> Done:
+    """Without the rows that it may return."""
+    if statement.rows is None:
+        outcome = await carried_out(connection, *_given(statement))
+        return Done([], outcome.affected, outcome.status)
+    cursor = connection.cursor()
+    sql: Any = statement.sql
+    await cursor.executemany(sql, [list(map(_adapted, row)) for row in statement.rows])
+    return Done([], max(cursor.rowcount, 0), cursor.statusmessage or "")
+
+
+def _has_several_statements(error: "Error") -> bool:
+    """Whether the server refused to parse them as one; its words depend on its language."""
+    return error.sqlstate == "42601" and error.diag.source_function == "exec_parse_message"
 
 
 def _given(statement: Statement) -> tuple[Any, list[Any] | None]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from flowlang.connections.bounds import Kept, require_room, size_of
 from flowlang.connections.built_in import BuiltInPlugin, task
 from flowlang.connections.tls import CHECKS, needs_tls
 from flowlang.exceptions import ConnectionError
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 SECONDS = {"type": "number", "default": 5.0, "minimum": 0.1}
+
+PAGE = 50
+"""Names of fields that are asked for at once."""
+PAGE_WITH_VALUES = 5
 
 type Outputs = dict[str, Any]
 
@@ -84,8 +89,7 @@ class RedisPlugin(BuiltInPlugin):
     @task
     async def _get(self, key: str, connection: Any = None) -> Outputs:
         """A text: `value`, None when there is none; `exists`. One above `max_bytes` is refused."""
-        if (size := await connection.strlen(key)) > self._bounds[1]:
-            raise ValueError(f"the value has {size} bytes, above max_bytes {self._bounds[1]}")
+        require_room(await connection.strlen(key), self._bounds[1], "the value")
         value = await connection.get(key)
         return {"value": value, "exists": value is not None}
 
@@ -121,18 +125,50 @@ class RedisPlugin(BuiltInPlugin):
 
     @task
     async def _hgetall(self, key: str, connection: Any = None) -> Outputs:
-        """All fields of a hash: `hash`, empty when there is none; `truncated` if it has more."""
-        kept = self.kept(tuple[Any, Any])
-        async for field in connection.hscan_iter(key, count=100):
-            if not kept.add(field):
-                break
-        return {"hash": dict(kept.rows), **kept.told}
+        """All fields of a hash: `hash`, empty when there is none; `truncated` if it has more.
+
+        Values are read once it is known how large they are.
+        """
+        kept, found, cursor = self.kept(object), dict[Any, Any](), None
+        while cursor != 0 and not kept.is_cut:
+            cursor, names = await _names(connection, key, cursor or 0)
+            fitting = await _fitting(connection, key, names, kept)
+            values = await connection.hmget(key, fitting) if fitting else []
+            found |= zip(fitting, values, strict=True)
+        present = {name: value for name, value in found.items() if value is not None}
+        return {"hash": present, **kept.told}
 
     @task
     async def _hset(self, key: str, mapping: Mapping[str, Any], connection: Any = None) -> Outputs:
         """Write fields of a hash: `fields_set`, how many are new."""
         texts = {name: _text(value) for name, value in mapping.items()}
         return {"fields_set": await connection.hset(key, mapping=texts) if texts else 0}
+
+
+async def _names(connection: Any, key: str, cursor: int) -> tuple[int, list[Any]]:
+    """A page of a hash's names; Redis before 7.4 tells them only with their values."""
+    from redis.exceptions import ResponseError
+
+    try:
+        cursor, names = await connection.hscan(key, cursor, count=PAGE, no_values=True)
+    except ResponseError as error:
+        if "syntax" not in str(error):
+            raise
+        cursor, names = await connection.hscan(key, cursor, count=PAGE_WITH_VALUES)
+    return cursor, list(names)
+
+
+async def _fitting(connection: Any, key: str, names: list[Any], kept: Kept[Any]) -> list[Any]:
+    """The first of these fields of a hash, as many as there is room for."""
+    before = len(kept.rows)
+    async with connection.pipeline(transaction=False) as asked:
+        for name in names:
+            asked.hstrlen(key, name)
+        sizes = await asked.execute()
+    for name, size in zip(names, sizes, strict=True):
+        if not kept.take(size_of(name) + size, lambda: None):
+            break
+    return names[: len(kept.rows) - before]
 
 
 def _has_tls(config: Mapping[str, Any]) -> bool:

@@ -82,6 +82,7 @@ class Database:
         return done
 
     def _done(self, statement: Statement) -> Done:
+        before = self.connection.total_changes
         if statement.rows is not None:
             cursor = self.connection.executemany(
                 statement.sql, [list(map(_value, row)) for row in statement.rows]
@@ -93,8 +94,15 @@ class Database:
         for row in cursor if names else ():
             if not kept.add(dict(zip(names, row, strict=True))):
                 break
-        cursor.close()  # the end of it, which counts rows, was not read when it was cut
-        return Done(kept.rows, max(cursor.rowcount, 0), told=kept.told)
+        cursor.close()
+        return Done(kept.rows, self._affected(cursor, before), told=kept.told)
+
+    def _affected(self, cursor: sqlite3.Cursor, before: int) -> int:
+        """Rows that a statement changed; the cursor does not know where its rows were cut."""
+        if cursor.rowcount >= 0 or self.connection.total_changes == before:
+            return max(cursor.rowcount, 0)
+        [(count,)] = self.connection.execute("SELECT changes()")
+        return int(count)
 
 
 def _without_other_files(action: int, file: str | None, *_: str | None) -> int:

@@ -1,0 +1,87 @@
+"""Statements whose rows are not wanted: counted as they come in, and not kept.
+
+psycopg's `execute` holds all rows of a statement, and its `stream` does not say what the server
+says of it. So the statement is sent, and its rows are fetched, with psycopg's own generators.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg.abc import PQGen
+    from psycopg.pq.abc import PGresult
+
+CHUNK = 100
+"""Rows that are asked for at once."""
+
+
+@dataclass
+class Outcome:
+    """What the server says of the first statement, and what went wrong."""
+
+    status: str = ""
+    """The server's own words, such as `UPDATE 2`."""
+    affected: int = 0
+    """Rows that it returned, or else touched."""
+    is_over: bool = False
+    error: Exception | None = None
+
+
+async def carried_out(
+    connection: "AsyncConnection[Any]", sql: str, values: Sequence[Any] | None
+) -> Outcome:
+    """Send a statement, or without values several, and read to the end. Raises psycopg.Error."""
+    async with connection.lock:
+        _send(connection, sql, values)
+        outcome = await connection.wait(_fetched(connection))
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome
+
+
+def _send(connection: "AsyncConnection[Any]", sql: str, values: Sequence[Any] | None) -> None:
+    """Without values by the simple protocol, which takes several statements."""
+    from psycopg import capabilities
+    from psycopg.adapt import PyFormat, Transformer
+
+    query, server = sql.encode(connection.info.encoding), connection.pgconn
+    if values:
+        adapter = Transformer(connection)
+        dumped = adapter.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        server.send_query_params(query, dumped, adapter.types, adapter.formats)
+    else:
+        server.send_query(query)
+    if capabilities.has_stream_chunked():
+        server.set_chunked_rows_mode(CHUNK)
+    else:
+        server.set_single_row_mode()
+
+
+def _fetched(connection: "AsyncConnection[Any]") -> "PQGen[Outcome]":
+    from psycopg.generators import fetch, send
+
+    outcome, server = Outcome(), connection.pgconn
+    yield from send(server)
+    while (result := (yield from fetch(server))) is not None:
+        _note(outcome, result, connection.info.encoding)
+    return outcome
+
+
+def _note(outcome: Outcome, result: "PGresult", encoding: str) -> None:
+    """Take note of one result, and let go of its rows."""
+    from psycopg import NotSupportedError
+    from psycopg.errors import error_from_result
+    from psycopg.pq import ExecStatus
+
+    kind = ExecStatus(result.status)
+    if kind in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
+        raise NotSupportedError("COPY from or to the client is not supported")
+    if kind is ExecStatus.FATAL_ERROR:
+        outcome.error = error_from_result(result, encoding)
+    if not outcome.is_over:
+        # The words are in the result that ends a statement, or in the last of its rows before that.
+        outcome.status = outcome.status or (result.command_status or b"").decode()
+        outcome.affected = outcome.affected + result.ntuples or result.command_tuples or 0
+        outcome.is_over = kind not in (ExecStatus.SINGLE_TUPLE, ExecStatus.TUPLES_CHUNK)
