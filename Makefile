@@ -2,6 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 UPGRADE ?=
+COST ?=
 
 VENV := .venv/bin/python
 BOOTSTRAP := @$(PYTHON) -m devstack.bootstrap
@@ -44,9 +45,10 @@ soak: ## Load one service for an hour and see that it does not grow (ARGS="--sec
 	$(BOOTSTRAP) soak
 	@$(VENV) -m devstack.soak $(ARGS)
 
-fuzz: ## Push 10,000 made-up vCons at each door and see them taken whole or refused in words
+fuzz: ## Send 10,000 made-up vCons to each API, then 1,000 costly ones (COST="--help" lists options)
 	$(BOOTSTRAP) test
 	@$(VENV) -m pytest --hypothesis-profile=long $(or $(ARGS),tests/integration/test_doors_fuzz.py)
+	@$(VENV) -m devstack.document_cost $(COST)
 
 new-link: ## Make a link with a passing test (NAME=word_count; EXTERNAL=1: a package of its own)
 	$(BOOTSTRAP) scaffold

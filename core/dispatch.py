@@ -53,6 +53,8 @@ STATUS_OF: dict[type[Exception], int] = {
 
 MOST_PROBLEMS = 20
 """How many wrong fields an answer names; a caller may send any number of them."""
+MOST_UNKNOWN = 10_000
+"""How many fields that an action does not have are looked at; more are refused unread."""
 LONGEST_NAME = 100
 """How much of a name that the caller made up is repeated."""
 LONGEST_WORDS = 200
@@ -127,6 +129,7 @@ class Dispatcher:
         if secret := self._secret.get(action):
             request_secrets.set(tuple(_values(fields, secret)))
         try:
+            _check_number(action, fields)
             request = action.model_validate(fields)
         except ValidationError as error:
             raise InvalidError(explain(action, error, fields)) from None
@@ -152,6 +155,15 @@ class Dispatcher:
             return self._run_blocking(partial(run, client, websocket))
         awaitable: Awaitable[Any] = stepwise(run(client, websocket))
         return awaitable
+
+
+def _check_number(action: type[ActionRunner], fields: object) -> None:
+    """Refuse very many unknown fields: Pydantic takes a kilobyte to report each."""
+    if action.model_config.get("extra") != "forbid" or not isinstance(fields, dict):
+        return
+    if len(fields) > len(action.model_fields) + MOST_UNKNOWN:
+        name, count = action.discriminator(), len(fields)
+        raise InvalidError(f"Invalid fields for {name}: there are no {count} fields")
 
 
 def _is_being_cancelled() -> bool:

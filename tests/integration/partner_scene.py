@@ -82,10 +82,12 @@ class Street:
     ) -> ActionResponse:
         """The answer to a partner."""
         fields = {"vcon": vcon, "ingress_list": ingress_list, "api_key": api_key}
+        return await self.answer("ExternalIngress", received(fields, self.decode))
+
+    async def answer(self, action: str, fields: object) -> ActionResponse:
+        """The answer to fields as they were read from a frame."""
         client = SimpleNamespace(pipeline=self.pipeline)
-        return await self._dispatcher.answer(
-            "ExternalIngress", received(fields, self.decode), client, None
-        )
+        return await self._dispatcher.answer(action, fields, client, None)
 
     async def code(self, vcon: object, *place: object) -> int:
         """The code of that answer."""
@@ -98,10 +100,7 @@ class Street:
     async def ingest(self, vcon: object, *lists: object, **key: object) -> ActionResponse:
         """The answer to whoever comes in by our own door, with an `api_key` or without."""
         fields = {"vcon": vcon, "ingress_lists": list(lists), **key}
-        client = SimpleNamespace(pipeline=self.pipeline)
-        return await self._dispatcher.answer(
-            "IngestVcon", received(fields, self.decode), client, None
-        )
+        return await self.answer("IngestVcon", received(fields, self.decode))
 
 
 def received(fields: dict[str, object], decode: Decode = decode_v2) -> object:

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import tracemalloc
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self, override
 
 import pytest
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from core import errors
 from core.action_response import ActionResponse
@@ -144,6 +146,41 @@ async def test_an_endless_list_of_mistakes_is_cut() -> None:
     response = await answer("Strict", {"number": 1} | {f"f{n}": n for n in range(1_000)})
     assert response.message.count("there is no such field") == MOST_PROBLEMS
     assert response.message.endswith(f"; and {1_000 - MOST_PROBLEMS} more")
+
+
+class Listing(Echo):
+    """Takes collections of whole numbers."""
+
+    numbers: list[int] = Field([])
+    nested: tuple[list[int], ...] = ()
+    optional: Sequence[int] | None = None
+    unique: set[int] = Field(set())
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"numbers": ["x"] * 100_000},
+        {"nested": [["x"] * 300] * 300},
+        {"optional": ["x"] * 100_000},
+        {"unique": ["x"] * 100_000},
+        {f"f{number}": 1 for number in range(100_000)},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+async def test_very_many_mistakes_take_little_memory(fields: dict[str, object]) -> None:
+    """The first wrong element of a list is told; very many unknown fields are only counted."""
+    dispatcher = Dispatcher({"Listing": Listing}, run_blocking=in_thread)
+    await dispatcher.answer("Listing", {"numbers": ["x"]}, None, None)
+    tracemalloc.start()
+    try:
+        response = await dispatcher.answer("Listing", fields, None, None)
+        _, memory = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert response.status_code == 400
+    assert "Input should be a valid" in response.message or "100000 fields" in response.message
+    assert memory < 1_000_000
 
 
 RAISED: list[tuple[Exception, int, str]] = [
