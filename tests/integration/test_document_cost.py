@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from core.frames import Frame, decode_v2
+from core.frames import Frame
 from core.settings import DatabaseSettings
 from devstack import document_cost
 from devstack.document_cost import Cost, Meter, Sent, TooExpensiveError, checked
@@ -79,7 +79,7 @@ def counting() -> Iterator[Counted]:
 async def send(street: Street, fields: str, *, is_partner: bool) -> int:
     """Code of the answer to a frame with these fields."""
     message = f'[null, null, "service", "request", {{"fields": {fields}}}]'
-    frame = decode_v2(message)
+    frame = street.decode(message.encode())
     assert isinstance(frame, Frame)
     action = "ExternalIngress" if is_partner else "IngestVcon"
     return (await street.answer(action, frame.payload["fields"])).status_code
