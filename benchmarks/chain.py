@@ -61,7 +61,10 @@ CASES = (
     ),
     *(
         Case(f"{kind}, {each}, no time limits", link, each, limits=False)
-        for kind, link in (("tag", "links.tag"), ("sync link", "benchmarks.guests_like_vcon_server"))
+        for kind, link in (
+            ("tag", "links.tag"),
+            ("sync link", "benchmarks.guests_like_vcon_server"),
+        )
         for each in ("none", "file")
     ),
     Case("tag, none, ten lists", "links.tag", "none", lists=10),

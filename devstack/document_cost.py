@@ -196,7 +196,7 @@ class Fuzzed:
 
     async def _worked_on(self) -> None:
         """Return when the run has ended, and clear its vCon away."""
-        found = await self._redis.blpop([EGRESS], timeout=WORK_SECONDS)
+        found: Any = await self._redis.blpop([EGRESS], timeout=WORK_SECONDS)
         if found is None:
             raise TimeoutError("the run has not ended")
         await self._redis.unlink(f"vcon:{found[1]}")
