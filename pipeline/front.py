@@ -31,7 +31,7 @@ from pipeline.doors import Doors
 from pipeline.egress import Egress
 from pipeline.finder import VconFinder
 from pipeline.history import RunArchive
-from pipeline.housekeeping import Rescuer, every
+from pipeline.housekeeping import Rescuer, every, if_usable, unlock_left_over
 from pipeline.index_terms import TermLimits
 from pipeline.ingress import Ingress
 from pipeline.intake import Intake
@@ -187,6 +187,7 @@ class PipelineFront:
         self._watch.ask()
 
     async def _sweep(self) -> None:
+        await if_usable(unlock_left_over(self._queues))
         await self._keeper.sweep(lists_of(self._configuration.config))
 
     async def _prune(self) -> None:

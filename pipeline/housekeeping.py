@@ -49,6 +49,13 @@ async def _rescue(queues: Queues, worker: str) -> None:
         )
 
 
+async def unlock_left_over(queues: Queues) -> None:
+    """Remove locks on vCons that no worker has in flight: nothing else would claim those again."""
+    async for vcon_uuids in queues.unlock():
+        for vcon_uuid in vcon_uuids:
+            log.warning("removed a lock that was left over", extra={"vcon": vcon_uuid})
+
+
 async def if_usable(step: Awaitable[None]) -> None:
     """Leave out what a key of another type prevents; `UnusableKeys` tells of it."""
     with contextlib.suppress(UnusableKeyError):

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,10 @@ from pipeline.connection_errors import WrongTypeError
 from pipeline.list_states import RedisState, state_of
 from pipeline.positions import find_first
 
+LOCKS_AT_ONCE = 100
+"""Locks that one call of a script looks at; other clients of Redis go on in between."""
+MOST_UNLOCKED = 10
+"""How many of them it removes; so many say that there are more."""
 STALL_EXPIRY = 60
 """Seconds that it is known that a worker has stood still; it dies before, or goes on."""
 
@@ -203,6 +207,17 @@ class Queues:
         """Give back what a worker held that is known to be dead."""
         await self._connection.command("DEL", keys.worker(worker))
         await self.rescue(worker)
+
+    async def unlock(self) -> AsyncIterator[list[str]]:
+        """Remove locks on vCons that no worker has in flight; the uuids, as they are found."""
+        cursor = "0"
+        while True:
+            words = cursor, LOCKS_AT_ONCE, self._vcon_expiry
+            cursor, *unlocked = await self._connection.script("unlock", *words)
+            if unlocked:
+                yield unlocked
+            if str(cursor) == "0" and len(unlocked) < MOST_UNLOCKED:
+                return
 
     async def note_stall(self, worker: str, seconds: float) -> None:
         """A worker makes no progress: what it dies of will be told with what it held."""

@@ -70,6 +70,7 @@ CALLS: dict[str, list[str]] = {
         '60 {"trace":1} 1 letter letter in letter run-new {} - 2 DLQ:in -1 DLQ:storage:shelf -'
     ],
     "rescue": ["dying"],
+    "unlock": ["0 100 60"],
     "restore": ['absent {"uuid":"absent"} 60'],
     "saved": ["free 60"],
     "search": ["0 100 tel:1 name:a"],
@@ -268,6 +269,8 @@ def _workers(client: Redis) -> None:
     client.hset("pc:inflight:dying", mapping=dying)
     client.hset("pc:locks", mapping=dict.fromkeys(("held", "held2"), "alive"))
     client.hset("pc:locks", mapping=dict.fromkeys(("dead", "dead2"), "dying"))
+    client.hset("pc:locks", "read", "long gone")
+    client.rpush("pc:waiting:read", "in\nread")
     client.rpush("pc:waiting:held", "in\nheld", "run:main\nheld|run-waiting")
     client.rpush("pc:waiting:dead", "in\ndead")
     client.set("pc:run:run-held", journal("run-held", "held", status="running"))

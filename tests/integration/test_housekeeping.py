@@ -10,7 +10,7 @@ import pytest
 from core.errors import UnavailableError
 from pipeline import keys
 from pipeline.connection import CommandRefused
-from pipeline.housekeeping import Rescuer, every, rescue_the_dead
+from pipeline.housekeeping import Rescuer, every, rescue_the_dead, unlock_left_over
 from tests.integration.operations_scene import (
     Operations,
     operations,
@@ -111,3 +111,38 @@ async def test_what_a_stalled_worker_died_of_is_told_with_the_run(ops: Operation
     await rescue_the_dead(queues)
     told = await queues.last_death(claim.run_id)
     assert told == "; the last time it made no progress for 4 s or more"
+
+
+async def test_a_lock_that_is_left_over_is_removed(
+    ops: Operations, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another program took the in-flight hash away: the vCon waits for no run that there is."""
+    left, held, foreign = [await ops.ingest("in") for _ in range(3)]
+    for worker in ("gone", "alive", "odd"):
+        ops.client.set(keys.worker(worker), 1)
+        await ops.workers.queues.claim(worker, 1, ["in"])
+    ops.client.delete(keys.inflight("gone"))
+    ops.client.delete(keys.inflight("odd"))
+    ops.client.set(keys.inflight("odd"), "another program's")
+    ops.client.hset(keys.LOCKS, left, f"gone\n7\n{left}")
+    ops.client.rpush("in", left, held)
+    assert (await ops.workers.queues.claim("alive", 2, ["in"])).claims == []
+    await unlock_left_over(ops.workers.queues)
+    assert set(ops.client.hkeys(keys.LOCKS)) == {held, foreign}
+    [claim] = (await ops.workers.queues.claim("alive", 2, ["in"])).claims
+    assert claim.vcon_uuid == left
+    assert [record.getMessage() for record in caplog.records] == [
+        "removed a lock that was left over"
+    ]
+
+
+async def test_any_number_of_locks_is_looked_through(ops: Operations) -> None:
+    """In slices, of which each removes a few."""
+    many = {f"vcon-{number}": "gone" for number in range(1000)}
+    ops.client.hset(keys.LOCKS, mapping=many)
+    kept = await ops.ingest("in")
+    ops.client.set(keys.worker("alive"), 1)
+    await ops.workers.queues.claim("alive", 1, ["in"])
+    slices = [len(each) async for each in ops.workers.queues.unlock()]
+    assert (sum(slices), max(slices)) == (1000, 10)
+    assert ops.client.hkeys(keys.LOCKS) == [kept]

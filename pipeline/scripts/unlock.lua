@@ -1,0 +1,36 @@
+#!lua flags=allow-oom
+-- Remove locks on vCons that no worker has in flight; what waited for these goes back to its lists.
+-- ARGV: cursor of HSCAN, how many locks to look at, vCon expiry (s).
+-- Returns {cursor to go on with, "0" at the end; uuids that were unlocked}.
+--
+-- Each script writes lock and in-flight entry in one step, so a lock without an entry is left over:
+-- the in-flight hash was deleted or renamed by another program, or Redis was restored from a part of
+-- its data. While a key that would tell has another type, the lock stays.
+-- uses: usable, clock, let_go, hold_back, put_back, wake_waiting
+local MOST = 10 -- unlocked in one call, each with up to 500 elements that wait
+local wrong = wrong_type('hash', 'pc:locks')
+if wrong then
+  return redis.error_reply(wrong)
+end
+local function is_left_over(uuid, lock)
+  local inflight = 'pc:inflight:' .. string.match(lock, '^[^\n]*')
+  return is('list', 'pc:waiting:' .. uuid) and is('hash', inflight)
+    and redis.call('HEXISTS', inflight, uuid) == 0
+end
+
+local cursor, flat = unpack(redis.call('HSCAN', 'pc:locks', ARGV[1], 'COUNT', ARGV[2]))
+local unlocked = {}
+for i = 1, #flat, 2 do
+  local uuid = flat[i]
+  if is_left_over(uuid, flat[i + 1]) then
+    redis.call('HDEL', 'pc:locks', uuid)
+    hold_back(uuid)
+    wake_waiting(uuid)
+    let_go(uuid, ARGV[3])
+    unlocked[#unlocked + 1] = uuid
+    if #unlocked == MOST then
+      return {ARGV[1], unpack(unlocked)} -- the same part again
+    end
+  end
+end
+return {cursor, unpack(unlocked)}
