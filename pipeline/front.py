@@ -46,6 +46,7 @@ from pipeline.replayer import StorageReplayer
 from pipeline.run_views import RunListing
 from pipeline.runs import Runs
 from pipeline.service import PipelineService
+from pipeline.staging import Trash
 from pipeline.store import VconStore
 from pipeline.unread_lists import UnreadLists
 from pipeline.unusable_keys import UNUSABLE_SECONDS, UnusableKeys
@@ -59,6 +60,8 @@ LAST_USAGE = 2.0
 """Seconds that Postgres gets at the end for the usage that is not written yet."""
 IDENTITY_SECONDS = 2.0
 """Between two looks whether Redis still has its data."""
+TRASH_SECONDS = 2.0
+"""Between two looks for large documents that are to be freed."""
 UNREAD_SECONDS = 5.0
 """Between two looks for lists that no chain reads."""
 
@@ -164,6 +167,7 @@ class PipelineFront:
             every(UNREAD_SECONDS, UnreadLists(redis, self._configuration, UNREAD_SECONDS).look),
             every(UNUSABLE_SECONDS, self._unusable.look),
             every(settings.lease_seconds / RESCUES, rescuer.round),
+            every(TRASH_SECONDS, Trash(redis).empty),
             every(settings.sweep_interval, self._sweep),
             every(interval, replayer.round),
             every(PRUNE_SECONDS, self._prune),
@@ -180,6 +184,7 @@ class PipelineFront:
             max_depth=settings.max_queue_depth,
             max_runs=settings.max_runs_per_vcon,
             terms=TermLimits(settings.index_terms, settings.index_term_length),
+            apart=self._apart,
         )
 
     def reload(self) -> None:

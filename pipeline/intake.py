@@ -3,19 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import batched
+from typing import Any
 
 from core.errors import ConflictError, FullError, InvalidError, UnavailableError
+from core.helper_process import Apart, here
 from core.ingress_owners import Claim
 from core.spans import context as trace_context
 from pipeline import keys
 from pipeline.chunks import chunks
 from pipeline.config import Chain
 from pipeline.connection import RedisConnection
+from pipeline.document_pieces import is_large
 from pipeline.entry import Entry
 from pipeline.envelope import unwelcome
 from pipeline.extensions import named_in, unknown_to
 from pipeline.idempotency import RunRequest, run_of, used_otherwise
 from pipeline.index_terms import TERM_LIMITS, TermLimits, indexed
+from pipeline.staging import staged
 from schemas.ingested import Outcome
 
 CHUNK = 100
@@ -52,16 +56,19 @@ class Intake:
         max_depth: int,
         max_runs: int = 1000,
         terms: TermLimits = TERM_LIMITS,
+        apart: Apart = here,
     ) -> None:
         """A list with `max_depth` vCons is full. `sorted_set` holds all uuids by `created_at`.
 
-        At most `max_runs` requested runs of one vCon wait at once.
+        At most `max_runs` requested runs of one vCon wait at once. `apart`: where large documents
+        are divided.
         """
         self._connection = connection
         self._sorted_set = sorted_set
         self._max_depth = max_depth
         self._max_runs = max_runs
         self._terms = terms
+        self._apart = apart
 
     async def ingest(
         self,
@@ -84,13 +91,13 @@ class Intake:
         """
         index_keys, warnings = indexed(entry.index_keys, self._terms)
         entry.warnings.extend(warnings)
-        state, *names = await self._connection.script(
-            "ingest",
-            *(entry.vcon_uuid, entry.document, entry.created_at, "\n".join(entry.digests)),
+        words = (
+            *(entry.created_at, "\n".join(entry.digests)),
             *(self._sorted_set, self._max_depth, trace_context(), owner.lineage),
             *(owner.claim, "" if key is None else keys.idempotent_digest(key)),
             *(len(lists), *lists, *index_keys),
         )
+        state, *names = await self._stored(entry, words)
         if state == "busy":
             msg = f"vCon {entry.vcon_uuid} is being processed with other content; try again later"
             raise ConflictError(msg)
@@ -105,6 +112,15 @@ class Intake:
             raise self._full(names[0])
         outcome: Outcome = state
         return outcome
+
+    async def _stored(self, entry: Entry, words: Sequence[object]) -> Any:
+        """What the script answers; a large document is written only if it is needed."""
+        given = b"" if is_large(entry.document) else entry.document
+        reply = await self._connection.script("ingest", entry.vcon_uuid, given, *words)
+        if reply == ["stage"]:
+            document = await staged(self._connection, entry.document, self._apart)
+            reply = await self._connection.script("ingest", entry.vcon_uuid, document, *words)
+        return reply
 
     async def enqueue(
         self, vcon_uuids: Sequence[str], name: str, chain: Chain | None = None

@@ -27,6 +27,7 @@ from pipeline.connection import RedisConnection
 from pipeline.egress import Egress
 from pipeline.housekeeping import if_usable
 from pipeline.lists import Lists
+from pipeline.staging import Trash
 
 CHUNK = 500
 """Entries that one command or script looks at; other clients of Redis go on in between."""
@@ -76,6 +77,7 @@ class Keeper:
         for name in lists.dead:
             await if_usable(self._sweep_dead(name))
         await self._catalogue.reap()
+        await if_usable(Trash(self._connection).empty())
 
     async def _sweep_egress(self, name: str) -> None:
         await self._keep(name, keys.unread(name))

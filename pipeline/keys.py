@@ -13,6 +13,9 @@ LENDERS = "pc:lenders"
 PROBE = "pc:probe"
 LISTS = "pc:lists"
 EPOCH = "pc:epoch"
+TRASH = "pc:trash"
+OLD_TERMS = "pc:trash:terms:"
+STAGED = "pc:staged:"
 SHARED_TYPES = {
     "pc:tokens": "string",
     "pc:expiring": "zset",
@@ -24,6 +27,7 @@ SHARED_TYPES = {
     LENDERS: "set",
     LISTS: "zset",
     EPOCH: "hash",
+    TRASH: "zset",
 }
 """The types of the keys that all chains share."""
 _TYPES_BY_PREFIX = {

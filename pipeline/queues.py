@@ -12,6 +12,7 @@ from pipeline.connection import RedisConnection
 from pipeline.connection_errors import WrongTypeError
 from pipeline.list_states import RedisState, state_of
 from pipeline.positions import find_first
+from pipeline.staging import staged
 
 LOCKS_AT_ONCE = 100
 """Locks that one call of a script looks at; other clients of Redis go on in between."""
@@ -162,20 +163,23 @@ class Queues:
     async def _settle(
         self, worker: str, claim: Claim, how: str, record: Record, seconds: float, *rest: Any
     ) -> bool:
+        document = await staged(self._connection, record.document)
         reply = await self._connection.script(
             "settle",
             *(worker, claim.vcon_uuid, claim.token, how),
             *(record.journal, self._run_expiry, int(seconds * 1000), self._vcon_expiry),
-            *(record.vcon_uuid, record.document, *rest),
+            *(record.vcon_uuid, document, *rest),
         )
         return bool(reply)
 
     async def journal(self, worker: str, claim: Claim, record: Record) -> bool:
         """Write down how far a run has come; False when this worker no longer holds it."""
+        number = time.monotonic_ns()  # before the document is written, which takes its time
+        document = await staged(self._connection, record.document)
         reply = await self._connection.script(
             "journal",
             *(worker, claim.vcon_uuid, claim.token, record.journal),
-            *(record.vcon_uuid, record.document, 0, time.monotonic_ns()),
+            *(record.vcon_uuid, document, 0, number),
         )
         return bool(reply)
 

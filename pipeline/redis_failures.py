@@ -42,6 +42,16 @@ def counted() -> Iterator[Failures]:
         _present.reset(token)
 
 
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Leave failures to the caller, who may do without the commands that are given inside."""
+    token = _present.set(None)
+    try:
+        yield
+    finally:
+        _present.reset(token)
+
+
 def note(*, no_memory: bool = False, unusable: str = "") -> None:
     """A command given here and now has failed."""
     failures = _present.get()

@@ -9,7 +9,9 @@ from core.errors import ConflictError
 from pipeline import keys
 from pipeline.connection import RedisConnection
 from pipeline.connection_errors import WrongTypeError
+from pipeline.document_pieces import is_large
 from pipeline.live_run import LiveRun, current_run, is_abandoned
+from pipeline.staging import staged, staged_from_thread
 
 
 class VconStore:
@@ -56,27 +58,25 @@ class VconStore:
             UnavailableError: when Redis cannot be reached.
         """
         run, text = _writing(), orjson.dumps(document)
-        if run is None:
-            await self._connection.command("JSON.SET", keys.vcon(document["uuid"]), ".", text)
-            if expiry > 0:
-                await self._connection.script("expire", document["uuid"], expiry)
-        elif _can_wait(run, document["uuid"], expiry):
+        if run is not None and _can_wait(run, document["uuid"], expiry):
             run.memory.write(document["uuid"], text)
-        elif not await self._connection.script("journal", *_fenced(run, document, text, expiry)):
+            return
+        number = time.monotonic_ns()  # before a large document is written, which takes its time
+        given = await staged(self._connection, text)
+        name, *words = _write(run, document["uuid"], given, expiry, number)
+        if not await self._connection.script(name, *words) and run is not None:
             raise _not_held(run)
 
     def put_from_thread(self, document: dict[str, Any], expiry: int = 0) -> None:
         """The same, from a thread."""
         run, text = _writing(), orjson.dumps(document)
-        if run is None:
-            self._connection.command_from_thread("JSON.SET", keys.vcon(document["uuid"]), ".", text)
-            if expiry > 0:
-                self._connection.script_from_thread("expire", document["uuid"], expiry)
-        elif _can_wait(run, document["uuid"], expiry):
+        if run is not None and _can_wait(run, document["uuid"], expiry):
             run.memory.write(document["uuid"], text)
-        elif not self._connection.script_from_thread(
-            "journal", *_fenced(run, document, text, expiry)
-        ):
+            return
+        number = time.monotonic_ns()
+        given = staged_from_thread(self._connection, text)
+        name, *words = _write(run, document["uuid"], given, expiry, number)
+        if not self._connection.script_from_thread(name, *words) and run is not None:
             raise _not_held(run)
 
     async def restore(self, document: dict[str, Any], expiry: int) -> None:
@@ -84,7 +84,11 @@ class VconStore:
 
         With `expiry` > 0 it goes after so many seconds.
         """
-        await self._connection.script("restore", document["uuid"], orjson.dumps(document), expiry)
+        text = orjson.dumps(document)
+        if is_large(text) and not await self._connection.script("restore", document["uuid"], "", 0):
+            return
+        given = await staged(self._connection, text)
+        await self._connection.script("restore", document["uuid"], given, expiry)
 
 
 def _writing() -> LiveRun | None:
@@ -115,10 +119,15 @@ def _can_wait(run: LiveRun, vcon_uuid: str, expiry: int) -> bool:
     return run.memory.in_use and vcon_uuid == run.progress.vcon and expiry <= 0
 
 
-def _fenced(run: LiveRun, document: dict[str, Any], text: bytes, expiry: int) -> tuple[Any, ...]:
+def _write(
+    run: LiveRun | None, vcon_uuid: str, given: bytes | str, expiry: int, number: int
+) -> tuple[Any, ...]:
+    """The script that writes, and its arguments."""
+    if run is None:
+        return ("place", vcon_uuid, given, expiry)
     return (
-        *(run.worker, run.claim.vcon_uuid, run.claim.token, run.journal()),
-        *(document["uuid"], text, expiry, time.monotonic_ns()),
+        *("journal", run.worker, run.claim.vcon_uuid, run.claim.token, run.journal()),
+        *(vcon_uuid, given, expiry, number),
     )
 
 

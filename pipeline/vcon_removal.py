@@ -9,16 +9,17 @@ import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from core.errors import ConflictError, UnusableKeyError
+from core.errors import ConflictError, UnavailableError, UnusableKeyError
 from pipeline import keys
 from pipeline.chunks import chunks, members
 from pipeline.connection import RedisConnection
 from pipeline.positions import find_all, find_first
+from pipeline.staging import Trash
 
 COPIES = 100
 """Queue entries that one script call takes out."""
 ATTEMPTS = 20
-PROCESSED, MOVED = -1, -2
+PROCESSED, MOVED, WAS_LARGE = -1, -2, 2
 
 type Copy = tuple[str, str, int | str]
 """A list, an element of it, and its position; empty where that is not known."""
@@ -42,6 +43,9 @@ class VconRemoval:
         was_queued = False
         for _ in range(ATTEMPTS):
             state = await self._try(vcon_uuid, lists)
+            if state == WAS_LARGE:
+                with contextlib.suppress(UnavailableError):  # it is removed; the rest comes later
+                    await Trash(self._connection).empty()
             if state not in (PROCESSED, MOVED):
                 return bool(state) or was_queued
             if state == PROCESSED:

@@ -3,9 +3,9 @@
 -- ARGV: uuid, sorted set, now (ISO 8601), run expiry (s), whether that is all (0: only the copies
 --       are taken out), n lists, lists..., then for each copy in a list: list, element, its position
 --       there ("": where its run is queued is not known), see parts/take_at.lua.
--- Returns 1, 0 when nothing was there, -1 while it is being processed, or -2 when a copy has moved.
+-- Returns 1, 2 when a large document is to be freed, 0 when nothing was there, -1 while it is being processed, or -2 when a copy has moved.
 -- A list that is none cannot hold it and is passed over.
--- uses: usable, reasons, clear_missing, take_at
+-- uses: usable, reasons, clear_missing, take_at, place, index
 local uuid = ARGV[1]
 local about, removed = 'pc:about:' .. uuid, 0
 local wrong = wrong_type('hash', 'pc:locks', about) or wrong_type(JSON, 'vcon:' .. uuid)
@@ -109,10 +109,9 @@ for _, hold in ipairs(holds_of(uuid)) do
   end
 end
 
-for _, index in ipairs(decoded(redis.call('HGET', about, 'index')) or {}) do
-  if_usable('set', 'SREM', index, uuid)
-end
+unindex(uuid)
+local documents, was_large = remove_document(uuid)
 if_usable('zset', 'ZREM', ARGV[2], uuid, 'vcon:' .. uuid)
 if_usable('zset', 'ZREM', 'pc:expiring', uuid)
 redis.call('DEL', about, 'pc:holds:' .. uuid, 'pc:waiting:' .. uuid)
-return math.min(removed + redis.call('DEL', 'vcon:' .. uuid), 1)
+return was_large and 2 or math.min(removed + documents, 1)

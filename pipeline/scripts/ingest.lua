@@ -9,10 +9,11 @@
 -- {"used"} when the idempotency key was used with another digest.
 -- Repeating it is harmless: the digest tells that this very document is here already, and each
 -- list that got the uuid is remembered beside the digest.
+-- {"stage"}: the document was not given (""), since it is a large one, and is needed.
 --
 -- The first digest is written; the second one is that of the version before, whose digests stay in
 -- Redis for a while.
--- uses: usable, reasons, leave_context
+-- uses: usable, reasons, leave_context, place, index
 local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
 local digest, earlier = string.match(ARGV[4], '^([^\n]*)\n?(.*)$')
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
@@ -82,10 +83,15 @@ for i = 12, 11 + n do
   end
 end
 
+if not same and document == '' then
+  return {'stage'}
+end
 if not same then
-  for _, index in ipairs(decoded(redis.call('HGET', about, 'index')) or {}) do
-    if_usable('set', 'SREM', index, uuid)
+  local gone = put_document(uuid, document) -- first, since Redis may refuse it
+  if gone then
+    return redis.error_reply(gone)
   end
+  unindex(uuid)
   -- runs that failed with the old content: a replay must not skip links on the new one
   for _, hold in ipairs(holds_of(uuid)) do
     for _, reason in ipairs(reasons_of(hold, uuid)) do
@@ -94,9 +100,9 @@ if not same then
       end
     end
   end
-  redis.call('JSON.SET', key, '.', document)
   redis.call('PERSIST', key)
   redis.call('DEL', about)
+  note_large(uuid, document)
   if_usable('zset', 'ZADD', sorted_set, created, uuid)
   local index = {}
   for i = 12 + n, #ARGV do

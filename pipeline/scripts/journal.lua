@@ -6,7 +6,7 @@
 --
 -- What was sent again because no reply came may arrive a second time, after the run has gone on: it
 -- must not bring an older document back.
--- uses: usable, expire
+-- uses: usable, expire, place
 local wrong = wrong_type('hash', 'pc:inflight:' .. ARGV[1], 'pc:locks')
   or wrong_type(JSON, 'vcon:' .. ARGV[5])
 if wrong then
@@ -27,8 +27,11 @@ if ARGV[6] ~= '' then
   if document == ARGV[5] and (tonumber(number) or 0) > tonumber(ARGV[8]) then
     return 1
   end
+  local gone = put_document(ARGV[5], ARGV[6])
+  if gone then
+    return redis.error_reply(gone)
+  end
   redis.call('HSET', 'pc:locks', ARGV[2], ARGV[1] .. '\n' .. ARGV[8] .. '\n' .. ARGV[5])
-  redis.call('JSON.SET', 'vcon:' .. ARGV[5], '.', ARGV[6])
 end
 redis.call('SET', 'pc:run:' .. run, ARGV[4])
 if tonumber(ARGV[7]) > 0 then

@@ -2,7 +2,7 @@
 -- Forget the index entries of vCons that are gone.
 -- ARGV: sorted set, how many of those due to look at, uuids of others to look at...
 -- Returns how many were due.
--- uses: usable
+-- uses: usable, place, index
 local now = tonumber(redis.call('TIME')[1])
 local wrong = wrong_type('zset', 'pc:expiring')
 if wrong then
@@ -21,10 +21,7 @@ for _, uuid in ipairs(looked_at) do
     redis.call('ZREM', 'pc:expiring', uuid)
   end
   if left == -2 then
-    local known = is('hash', about) and decoded(redis.call('HGET', about, 'index'))
-    for _, index in ipairs(known or {}) do
-      if_usable('set', 'SREM', index, uuid)
-    end
+    unindex(uuid)
     if_usable('zset', 'ZREM', ARGV[1], uuid, 'vcon:' .. uuid)
     if_usable('hash', 'DEL', about)
   end

@@ -9,7 +9,7 @@
 --      "return"  put it back to the head of its list, as if it had never been claimed.
 -- Refused as a whole, with the name of the key, when a list, a document or a record has another type;
 -- what is only noted beside them (holds, traces, the history) is passed over.
--- uses: usable, clock, let_go, hold_back, put_back, wake_waiting, reasons, leave_context, stands_in, copies, clear_missing
+-- uses: usable, place, clock, let_go, hold_back, put_back, wake_waiting, reasons, leave_context, stands_in, copies, clear_missing
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
 local wrong = wrong_type('hash', inflight, 'pc:locks')
@@ -47,7 +47,10 @@ if wrong then
   return redis.error_reply(wrong)
 end
 if document ~= '' then -- first, since Redis may refuse it
-  redis.call('JSON.SET', 'vcon:' .. out, '.', document)
+  local gone = put_document(out, document)
+  if gone then
+    return redis.error_reply(gone)
+  end
 end
 
 redis.call('HDEL', inflight, uuid)

@@ -45,6 +45,7 @@ CALLS: dict[str, list[str]] = {
     ],
     "depths": ["3 in out DLQ:in zset pc:later"],
     "drain_history": ["1 {}"],
+    "due_trash": ["10"],
     "enqueue": ['in 100 ec {"trace":1} 1 read absent'],
     "enqueue_run": ['read run-new main {} {"trace":1} pc:idem:k pc:idemdigest:k 1000'],
     "expire": ["first 60", "free 60"],
@@ -60,6 +61,7 @@ CALLS: dict[str, list[str]] = {
     "members": ["pc:unread:out 0 10", "pc:dead:DLQ:in 0 10"],
     "own": ["pc:replayer:shelf me 1000"],
     "page": ["vcons +inf -inf 0 10"],
+    "place": ['free {"uuid":"free"} 60', 'absent {"uuid":"absent"} 60'],
     "present": ["vcon:first vcon:absent"],
     "probe": ["pc:probe"],
     "rate": ["key 5 60000"],
@@ -83,8 +85,10 @@ CALLS: dict[str, list[str]] = {
         "alive held 7 return - 60 0 60 held - -",
     ],
     "show_replica": ["pc:replicas:1 r1 serving 10"],
+    "stage": ['pc:staged:fresh~[] {"uuid":"fresh"} 60'],
     "suspects": ["in run:main"],
     "under_way": ["10"],
+    "unindex": ["first tel:1 name:a"],
 }
 """Each script's arguments, once for every way through it: `-` is empty, `~` a line break."""
 
@@ -96,12 +100,12 @@ def words(call: str) -> list[str]:
 
 KINDS: dict[str, str] = {
     "in|more|out|absent|run:.*|DLQ:.*|context:.*|pc:(suspects|waiting):.*|pc:history": "list",
-    "vcons|pc:(later|expiring|lease:.*|replicas:.*|rate:key)": "zset",
+    "vcons|pc:(later|expiring|trash|lease:.*|replicas:.*|rate:key)": "zset",
     "tel:.*|name:.*|pc:(workers|lenders|holds:.*|unread:.*|unsure:.*)": "set",
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
     "pc:(run|cancel|idem|idemdigest|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
     "pc:(step|stalled|death):.*": "string",
-    "vcon:.*": "ReJSON-RL",
+    "vcon:.*|pc:staged:.*": "ReJSON-RL",
 }
 """What type each key has, by a pattern for its name."""
 

@@ -12,7 +12,7 @@ from tests.unit.source_files import ROOMS, ROOT, SERVICE, Source, service, sourc
 MAY_IMPORT: dict[str, str] = {
     "core": r"core|schemas",
     "pipeline": r"pipeline|schemas|flowlang"
-    r"|core\.(bounded_calls|helper_process|own_thread|unreadable|loop_timeout|settings|errors|logs|metrics|spans|records|storable_text"
+    r"|core\.(bounded_calls|helper_process|own_thread|parsed_size|unreadable|loop_timeout|settings|errors|logs|metrics|spans|records|storable_text"
     r"|redaction"
     r"|(run|ingress)_\w+|ports_relay)",
     "actions": r"core\.(action_\w+|ports\w*)|schemas",

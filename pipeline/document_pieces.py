@@ -1,0 +1,170 @@
+"""A large document as a first text and commands that complete it, each quick for Redis.
+
+Redis answers no other client while it reads a JSON text, and again while it frees one: 8 MB take up
+to a quarter of a second, by what they hold. `parsed_bytes` is a fair measure of that time; about
+1 ms for each million. The commands append to arrays and to long strings, and merge further members
+into objects. `undo` is what frees the document in as small steps: to which length each array is
+cut, the last one first.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from core.parsed_size import PER_LIST, PER_OBJECT, PER_VALUE, parsed_bytes
+
+LARGE = 1_000_000
+"""Estimated bytes in memory of a document from which on it is written in pieces."""
+PIECE = 500_000
+"""The same of what one command writes."""
+_SURELY_SMALL = 10_000
+"""Bytes of text that cannot be so large."""
+_GROUP = 1000
+"""Elements of an array that one command appends at most."""
+_DEEPEST = 100
+"""Levels; RedisJSON reads 127, and a document written in pieces must be readable as a whole."""
+_LONGEST_TRAIL = 8
+"""Names and positions in a path; what lies deeper is written at once."""
+_NAME = re.compile(r"""[^"'\\\x00-\x1f\ud800-\udfff]{1,64}""")
+"""Names that stand in a path as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A command at a path; `reply` is the length that the array or string has then, if known."""
+
+    command: str
+    path: str
+    texts: Sequence[bytes]
+    reply: int | None = None
+    before: int | None = None
+    """The length of the array before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A document: what is written first, and what then."""
+
+    first: bytes
+    then: list[Piece] = field(default_factory=list)
+
+    @property
+    def undo(self) -> str:
+        """JSON, pairs of a path and the length that the array there is cut to, in this order."""
+        cuts = [(each.path, each.before) for each in self.then if each.before is not None]
+        return orjson.dumps(cuts[::-1]).decode()
+
+
+def is_large(text: bytes | str) -> bool:
+    """Whether writing it at once would keep Redis from other clients."""
+    if len(text) < _SURELY_SMALL:
+        return False
+    return parsed_bytes(text if isinstance(text, bytes) else text.encode()) > LARGE
+
+
+def pieces_of(text: bytes | str) -> Pieces | None:
+    """The pieces of a document; None for one that can only be written as a whole."""
+    try:
+        document = orjson.loads(text)
+        if _is_deep(document):
+            return None
+        then: list[Piece] = []
+        return Pieces(_begun(document, ("$",), then), then)
+    except (TypeError, ValueError):  # numbers or halves of characters that orjson does not know
+        return None
+
+
+def _is_deep(document: object) -> bool:
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)  # type: ignore[attr-defined]
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _begun(value: Any, trail: tuple[str, ...], then: list[Piece]) -> bytes:
+    """What is written first of a value; what completes it is added to `then`."""
+    if len(trail) > _LONGEST_TRAIL or _weight(value) <= PIECE:
+        return b"%b" % orjson.dumps(value)  # a copy: orjson leaves a hole of 1 kB behind each text
+    if isinstance(value, str):
+        return _begun_string(value, trail, then)
+    if isinstance(value, list):
+        then += _appended(value, trail)
+        return b"[]"
+    return _begun_object(value, trail, then)
+
+
+def _begun_string(value: str, trail: tuple[str, ...], then: list[Piece]) -> bytes:
+    size = PIECE if value.isascii() else PIECE // 8  # a character may take several bytes
+    length = len(value[:size].encode())
+    for first in range(size, len(value), size):
+        part = value[first : first + size]
+        length += len(part.encode())
+        then.append(Piece("JSON.STRAPPEND", "".join(trail), (orjson.dumps(part),), length))
+    return orjson.dumps(value[:size])
+
+
+def _appended(values: Sequence[Any], trail: tuple[str, ...]) -> Iterator[Piece]:
+    """Elements together while they are small; a large one begun, and then its own pieces."""
+    first, size, path = 0, _GROUP, "".join(trail)
+    while some := values[first : first + size]:
+        then: list[Piece] = []
+        if len(some) == 1:
+            texts = [_begun(some[0], (*trail, f"[{first}]"), then)]
+        elif parsed_bytes(orjson.dumps(some)) > PIECE:
+            size = len(some) // 2
+            continue
+        else:
+            texts = [b"%b" % orjson.dumps(each) for each in some]
+        yield Piece("JSON.ARRAPPEND", path, texts, first + len(some), first)
+        yield from then
+        first += len(some)
+        size = min(size + size // 4 + 1, _GROUP)
+
+
+def _weight(value: Any) -> int:
+    """Estimated bytes in memory, as `parsed_bytes`; of what is larger than a piece, a part."""
+    weight, todo = 0, [value]
+    while todo and weight <= PIECE:
+        each = todo.pop()
+        if isinstance(each, str):
+            weight += PER_VALUE + len(each)
+        elif isinstance(each, list | dict):
+            weight += PER_VALUE * len(each) + PER_LIST
+            if isinstance(each, dict):
+                weight += PER_OBJECT + sum(map(len, each))
+            if weight <= PIECE:
+                todo += each.values() if isinstance(each, dict) else each
+    return weight
+
+
+def _begun_object(value: Mapping[str, Any], trail: tuple[str, ...], then: list[Piece]) -> bytes:
+    """The first members, and all with `null`, which a merge would leave out."""
+    inner: list[Piece] = []
+    groups: list[list[bytes]] = [[]]
+    weight = 0
+    for name, each in value.items():
+        into = (*trail, f'["{name}"]')
+        begun = _begun(each, into, inner) if _NAME.fullmatch(name) else orjson.dumps(each)
+        member = b"%b:%b" % (orjson.dumps(name), begun)
+        weight += PER_VALUE + len(member) + _weight(each)
+        if b"null" in member:
+            groups[0].append(member)
+            continue
+        if weight > PIECE:
+            groups.append([])
+            weight = 0
+        groups[-1].append(member)
+    texts = [b"{" + b",".join(each) + b"}" for each in groups]
+    then += [Piece("JSON.MERGE", "".join(trail), (text,)) for text in texts[1:]]
+    then += inner
+    return texts[0]

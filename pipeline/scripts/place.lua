@@ -1,0 +1,17 @@
+#!lua
+-- Write a document outside of any run.
+-- ARGV: uuid, document, expiry (s, 0 leaves it as it is).
+-- uses: usable, expire, place
+local wrong = wrong_type(JSON, 'vcon:' .. ARGV[1])
+if wrong then
+  return redis.error_reply(wrong)
+end
+local gone = put_document(ARGV[1], ARGV[2])
+if gone then
+  return redis.error_reply(gone)
+end
+if tonumber(ARGV[3]) > 0 then
+  expire(ARGV[1], ARGV[3])
+  reap_later(ARGV[1], ARGV[3])
+end
+return 1
