@@ -4,6 +4,7 @@ import hmac
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from core.errors import ForbiddenError, UnavailableError
@@ -96,8 +97,11 @@ class KeyRing:
         return seen.key
 
     def forget(self) -> None:
-        """Look every key up again: some were changed by this very process."""
-        self._seen.clear()
+        """Look every key up again: some were changed by this very process.
+
+        Which keys were valid is kept: their partners are not turned away for others' wrong keys.
+        """
+        self._seen = OrderedDict((name, _Seen(seen.key, -inf)) for name, seen in self._seen.items())
 
     async def _known(self, api_key: str) -> _Seen | None:
         if not api_key:

@@ -50,6 +50,10 @@ class Ring:
             return False
         return True
 
+    def forget(self) -> None:
+        """Keys were changed by this process."""
+        self._ring.forget()
+
     def revoke(self) -> None:
         """Revoke the key, by another process."""
         self.keys[hashed("secret")] = a_key(revoked_at=NOW)
@@ -159,6 +163,20 @@ async def test_wrong_keys_are_counted_and_throttled_by_list() -> None:
     assert (failed("refused") - before[0], failed("throttled") - before[1]) == (4, 5)
     ring.now += 60
     assert not await ring.opens("wrong")
+
+
+async def test_partners_are_not_turned_away_after_keys_were_changed_here() -> None:
+    """A change of keys has all of them looked up again, and does not make them unknown."""
+    ring = Counted()
+    assert await ring.opens()
+    for number in range(3):
+        assert not await ring.opens(f"wrong-{number}")
+    asked = ring.asked
+    ring.forget()
+    assert await ring.opens()
+    assert ring.asked == asked + 1
+    with pytest.raises(RateLimitedError):
+        await ring.opens("wrong")
 
 
 async def test_the_limit_of_wrong_keys_does_not_tell_which_lists_there_are() -> None:
