@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -20,7 +19,6 @@ from tests.emptying import empty
 from tests.integration.partner_scene import Street, doors
 from tests.integration.pipeline_fixtures import a_vcon
 
-PAGE = (Path(__file__).parents[2] / "docs/security.md").read_text()
 MOST_BYTES = 8_000_000
 LIST, SECRET = "customer_data", "secret-1"
 PARTIES = 100_000
@@ -172,14 +170,3 @@ async def test_a_partner_who_gets_the_fields_wrong(street: Street) -> None:
     ]
     assert [answer.status_code for answer in wrong] == [400] * 3
     assert not any(SECRET in answer.message for answer in wrong)
-
-
-def test_every_row_of_the_page_has_its_test() -> None:
-    """Each test that the page names exists in the file that it names."""
-    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", PAGE)
-    assert len(named) >= 20
-    folder = Path(__file__).parents[1]
-    for file, test in named:
-        sources = [source.read_text() for source in folder.rglob(file)]  # of units, and of parts
-        defined = re.compile(rf"^(async )?def {test}\(", re.MULTILINE)
-        assert any(map(defined.search, sources)), test

@@ -249,6 +249,19 @@ async def test_a_vcon_that_is_not_in_redis_is_an_error(options: dict[str, Any]) 
         await save(options, MISSING)
 
 
+async def test_a_uuid_with_a_path_in_it_makes_no_key(
+    store: VconStore, options: dict[str, Any], bucket: Any
+) -> None:
+    """Keys are made of checked uuids and parsed dates, and of nothing else that a vCon says."""
+    await store.put({**VCON, "uuid": "../outside"})
+    for function in (s3.save, s3.get, s3.delete):
+        with pytest.raises(ValueError, match="not a uuid"):
+            await asyncio.to_thread(function, "../outside", options)
+    await store.put({**VCON, "created_at": "../../2025"})
+    await save(options)
+    assert sorted(objects(bucket)) == [f"1970/01/01/{UUID}.vcon", f"lookup/{UUID}.txt"]
+
+
 @pytest.mark.usefixtures("store", "bucket")
 async def test_one_client_serves_all_threads(options: dict[str, Any]) -> None:
     """It is made once for the same options, whoever asks first."""
