@@ -256,7 +256,10 @@ def _desk(settings: Settings) -> RequestDesk:
 
 
 def _limits(settings: Settings) -> Limits:
-    return Limits(settings.request_line_limit, settings.max_frame_bytes, settings.max_unread_bytes)
+    return Limits(
+        *(settings.request_line_limit, settings.max_frame_bytes),
+        *(settings.max_unread_bytes, settings.max_handover_bytes),
+    )
 
 
 async def _first_to_end(main: list[asyncio.Task[None]], beside: list[asyncio.Task[None]]) -> None:

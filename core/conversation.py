@@ -41,6 +41,8 @@ class Limits(NamedTuple):
     """The largest message read."""
     unread_bytes: int = 64 * 1024 * 1024
     """Answers that the Plugboard does not read; beyond, the connection is made anew."""
+    handover_bytes: int = 64 * 1024 * 1024
+    """Answers that wait to be given to peers; beyond, 503 instead."""
 
 
 class Conversation:

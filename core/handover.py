@@ -12,9 +12,11 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+import orjson
+
 from core import metrics
 from core.errors import UnavailableError
-from core.outbound import Answer, Outbox
+from core.outbound import MOST_BYTES, Answer, Outbox
 from core.ports_relay import AnswerRelay
 
 log = logging.getLogger(__name__)
@@ -32,8 +34,22 @@ SHOWN_LONGER = 5.0
 class Handover:
     """One replica's part in it; does nothing without a relay."""
 
-    def __init__(self, relay: AnswerRelay | None, outbox: Outbox, wake: Callable[[], None]) -> None:
-        """Answers of peers go into `outbox`; `wake` is called when one is there."""
+    def __init__(
+        self,
+        relay: AnswerRelay | None,
+        outbox: Outbox,
+        wake: Callable[[], None],
+        refusal: bytes = b"{}",
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        """Answers of peers go into `outbox`; `wake` is called when one is there.
+
+        Of own answers at most `most_bytes` wait to be given away; a caller whose answer would be
+        too much gets the `refusal`, JSON, instead.
+        """
+        self._refusal = refusal
+        self._most_bytes = most_bytes
+        self._waiting_bytes = 0
         self._wake = wake
         self._relay = relay
         self._outbox = outbox
@@ -97,8 +113,20 @@ class Handover:
         if company.serving == 0:
             return False
         self._giving = asyncio.create_task(self._give(self._relay, self._service_id))
-        self._outbox.divert(self._given.put_nowait)
+        self._outbox.divert(self._take)
         return True
+
+    def _take(self, answer: Answer) -> None:
+        if self._waiting_bytes and self._waiting_bytes + answer.size > self._most_bytes:
+            log.warning(
+                "answer not handed over, refusal instead",
+                extra={"ref": answer.ref, "count": answer.size},
+            )
+            metrics.HANDOVER_FULL.inc()
+            payload = orjson.Fragment(self._refusal)
+            answer = answer._replace(payload=payload, size=len(self._refusal))
+        self._waiting_bytes += answer.size
+        self._given.put_nowait(answer)
 
     async def _give(self, relay: AnswerRelay, service_id: int) -> None:
         while True:
@@ -109,6 +137,7 @@ class Handover:
                     metrics.ANSWERS_HANDED_OVER.inc()
                     break
                 await asyncio.sleep(AGAIN)
+            self._waiting_bytes -= answer.size
             self._given.task_done()
 
     async def finish(self, seconds: float) -> None:

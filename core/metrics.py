@@ -102,6 +102,8 @@ WITHOUT_REF = DROPPED.labels("no_ref")
 """Requests that nobody could be answered to."""
 LATE_ANSWERS = DROPPED.labels("late_answer")
 """Answers kept over a reconnect until nobody waited for them any more."""
+HANDOVER_FULL = DROPPED.labels("handover_full")
+"""Answers of a leaving replica that were too large for its peers; answered with 503."""
 
 REFUSED = _counter("requests_refused", "Requests answered with 503 without being run.", "reason")
 REFUSED_FULL = REFUSED.labels("full")

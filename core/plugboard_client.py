@@ -13,6 +13,7 @@ from typing import Any
 
 from core import channel_effects as effects
 from core import metrics
+from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.backoff import Backoff
 from core.channel import Channel
@@ -32,7 +33,7 @@ from core.parsed_size import parsed_bytes
 from core.ports import Client, Pipeline, Records
 from core.ports_relay import AnswerRelay
 from core.reconnection import Reconnection
-from core.replies import ReplyFormat
+from core.replies import ReplyFormat, encoded
 from core.request_desk import RequestDesk
 from core.responder import RequestLimits, Responder
 from schemas.service import Service
@@ -41,6 +42,10 @@ from schemas.token import Token, in_use
 log = logging.getLogger(__name__)
 
 TOPIC = "service"
+NOT_HANDED_OVER = ActionResponse(
+    status_code=503,
+    message="it was done, but its answer was too large to be handed over by a replica that left",
+)
 LEAVE_TIMEOUT = 2.0
 """Seconds the Plugboard gets to confirm a leave."""
 
@@ -89,11 +94,10 @@ class PlugboardClient(Client):
         self._outbox = Outbox(channel, limits.unread_bytes)
         self._events = EventRouter(events, channel.topic)
         self._conversation = Conversation(channel, self._outbox, self._handle, limits, apart)
-        self._responder = Responder(
-            *(dispatcher, desk, request_limits, reply_format),
-            *(self._outbox, self._conversation.wake),
-        )
-        self._handover = Handover(relay, self._outbox, self._conversation.wake)
+        answers = self._outbox, self._conversation.wake
+        self._responder = Responder(dispatcher, desk, request_limits, reply_format, *answers)
+        refusal = encoded(reply_format(NOT_HANDED_OVER)), limits.handover_bytes
+        self._handover = Handover(relay, *answers, *refusal)
         self._leaving = asyncio.Event()
         self._left = asyncio.Event()
         self._retirement: asyncio.Task[None] | None = None

@@ -41,3 +41,8 @@ class LimitSettings(BaseModel):
         ge=1024 * 1024,
         description="Bytes of answers that the Plugboard does not read, or that wait for a join.",
     )
+    max_handover_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of answers that a leaving replica keeps for its peers; beyond, 503.",
+    )

@@ -6,7 +6,7 @@ from typing import Any, override
 
 import pytest
 
-from core import handover
+from core import handover, metrics
 from core.channel import Channel
 from core.errors import UnavailableError
 from core.handover import Handover
@@ -77,10 +77,14 @@ class Shared:
 class Replica:
     """A handover with an outbox whose channel is not joined: what is sent is kept there."""
 
-    def __init__(self, name: str, shared: Shared) -> None:
+    def __init__(self, name: str, shared: Shared, most_bytes: int = 10_000) -> None:
         self.outbox = Outbox(Channel("service"))
         self.woken = asyncio.Event()
-        self.handover = Handover(RelayInMemory(name, shared), self.outbox, self.woken.set)
+        self.handover = Handover(
+            *(RelayInMemory(name, shared), self.outbox, self.woken.set),
+            b'{"refused":1}',
+            most_bytes,
+        )
         self.handover.joined(SERVICE)
 
     def kept(self) -> list[tuple[str, Any]]:
@@ -243,3 +247,19 @@ async def test_nothing_ends_the_serving(
     await replica.woken.wait()
     assert [ref for ref, _ in replica.kept()] == ["good"]
     serving.cancel()
+
+
+async def test_answers_that_wait_to_be_handed_over_are_bounded() -> None:
+    """One alone may be larger; each that would be too much is refused to its caller in words."""
+    shared = Shared()
+    shared.roles["b"], before = "serving", metrics.HANDOVER_FULL._value.get()
+    leaver = Replica("a", shared, most_bytes=100)
+    assert await leaver.handover.begin(consumers=2, grace=5)
+    for ref in ("alone", "more", "even more"):
+        leaver.outbox.send(answer(ref)._replace(size=1000))
+    await leaver.handover.finish(5)
+    told = [text.partition(b"\n")[2] for text in shared.texts]
+    assert told == [b'{"message":"alone"}', b'{"refused":1}', b'{"refused":1}']
+    assert metrics.HANDOVER_FULL._value.get() == before + 2
+    leaver.outbox.send(answer("later")._replace(size=1000))  # there is room again
+    assert leaver.handover._waiting_bytes == 1000
