@@ -2,9 +2,11 @@
 
     python -m benchmarks.large_documents [--bytes 5000000] [--vcons 40]
 
-The development Plugboard and the load are on one core, the service on the other. Printed are the
-milliseconds of `Echo`, one request at a time: alone, and while large vCons are ingested one after
-the other. The goal, on an idle machine, is a p99 below 50 ms beside them.
+The development Plugboard and the load are on one core, the service on the other, and its helper
+process with it. Every 5 ms an `Echo` is due; its time counts from then on, so that one that is held
+up counts with all those behind it. Printed are the milliseconds, alone and while large vCons are
+ingested one after the other, and the load of the machine. The goal, on an idle machine, is a p99
+below 50 ms beside them.
 """
 
 import argparse
@@ -12,6 +14,8 @@ import asyncio
 import contextlib
 import os
 import statistics
+import time
+from collections.abc import Callable
 from itertools import repeat
 
 import uvloop
@@ -21,21 +25,35 @@ from benchmarks.rpc_clients import OURS, client, stop_workers
 from benchmarks.servers import servers
 from devstack.plugboard import DevelopmentPlugboard, Load, PlugboardSettings, Service, drive
 
+PACE = 0.005
+"""Seconds between two small requests."""
 ALONE = 1_000
 SMALL = {"text": "The quick brown fox jumps over the lazy dog"}
 
 
-async def small_requests(board: DevelopmentPlugboard, service: Service, requests: int) -> Load:
-    """So many of them, one at a time."""
-    return await drive(
-        board, service, action="Echo", fields=repeat(SMALL), requests=requests, in_flight=1
-    )
+async def one(board: DevelopmentPlugboard, service: Service, due: float) -> float:
+    """Seconds of a small request since it was due."""
+    await drive(board, service, action="Echo", fields=repeat(SMALL), requests=1, in_flight=1)
+    return time.perf_counter() - due
+
+
+async def paced(
+    board: DevelopmentPlugboard, service: Service, go_on: Callable[[int], bool]
+) -> list[float]:
+    """Seconds of small requests, each made when it is due, while `go_on` says so of their count."""
+    requests: list[asyncio.Task[float]] = []
+    due = time.perf_counter()
+    while go_on(len(requests)):
+        requests.append(asyncio.create_task(one(board, service, due)))
+        due += PACE
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+    return await asyncio.gather(*requests)
 
 
 async def beside(
     board: DevelopmentPlugboard, service: Service, size: int, vcons: int
-) -> list[float]:
-    """Seconds of each small request that was made while vCons of that size came in."""
+) -> tuple[Load, list[float]]:
+    """How the vCons of that size went, and the seconds of each small request meanwhile."""
     stream = asyncio.create_task(
         drive(
             *(board, service),
@@ -45,15 +63,12 @@ async def beside(
             in_flight=1,
         )
     )
-    latencies: list[float] = []
-    while not stream.done():
-        latencies += (await small_requests(board, service, 10)).latencies
-    await stream
-    return latencies
+    small = await paced(board, service, lambda _: not stream.done())
+    return await stream, small
 
 
 async def measure(size: int, vcons: int) -> dict[str, list[float]]:
-    """Seconds of small requests, alone and beside the stream."""
+    """Seconds of small requests, alone and beside the stream, and of the large ones."""
     settings = PlugboardSettings(recorded_frames=0, losses=False)
     with servers() as stack, contextlib.ExitStack() as clients:
         async with DevelopmentPlugboard(settings) as board:
@@ -61,11 +76,9 @@ async def measure(size: int, vcons: int) -> dict[str, list[float]]:
             pid = clients.enter_context(client(board, service, stack))
             await board.wait_joined(service, within=JOIN_SECONDS)
             stop_workers(pid)
-            alone = await small_requests(board, service, ALONE)
-            measured = {
-                "alone": alone.latencies,
-                "beside": await beside(board, service, size, vcons),
-            }
+            alone = await paced(board, service, lambda count: count < ALONE)
+            large, small = await beside(board, service, size, vcons)
+            measured = {"alone": alone, "beside": small, "large": large.latencies}
             clients.close()  # while there is a board to leave
     return measured
 
@@ -79,6 +92,7 @@ def main() -> None:
     os.sched_setaffinity(0, {BOARD_CORE})
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         measured = runner.run(measure(options.bytes, options.vcons))
+    print(f"load of the machine: {os.getloadavg()[0]:.1f}")
     for name, seconds in measured.items():
         times = statistics.quantiles(seconds, n=100)
         print(f"{name:8}{len(seconds):7} requests, p50 {times[49] * 1e3:8.2f} ms", end="")
