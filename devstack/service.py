@@ -23,14 +23,22 @@ class ServiceProcess:
     """`python entrypoint.py` with its health port open; ends when this process ends."""
 
     def __init__(
-        self, folder: Path, environment: Mapping[str, str], *, name: str = "service"
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        name: str = "service",
+        entrypoint: Path = ENTRYPOINT,
     ) -> None:
-        """Start it; it logs to `<folder>/<name>.log`. `environment` holds its settings."""
+        """Start it; it logs to `<folder>/<name>.log`. `environment` holds its settings.
+
+        `entrypoint` may be that of another checkout, whose version then runs.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.health_port = int(environment.get("HEALTH_PORT") or free_port())
         self._process = KeptProcess(
             name,
-            [sys.executable, ENTRYPOINT],
+            [sys.executable, entrypoint],
             folder=folder,
             stop_signal=SIGTERM,
             environment={

@@ -22,7 +22,7 @@ from devstack.chaos.servers import Servers
 from devstack.chaos.waiting import until
 from devstack.plugboard.server import DevelopmentPlugboard
 from devstack.plugboard.settings import PlugboardSettings
-from devstack.service import ServiceProcess
+from devstack.service import ENTRYPOINT, ServiceProcess
 
 SCALED_DOWN = {
     "LOG_FORMAT": "json",  # see `unexpected_lines`
@@ -115,11 +115,14 @@ class System:
             **self._settings,
         }
 
-    async def launch(self, **settings: str) -> ServiceProcess:
+    async def launch(self, entrypoint: Path = ENTRYPOINT, /, **settings: str) -> ServiceProcess:
         """Start one more service, not waiting until it is ready."""
-        name = f"service-{len(self.services) + 1}"
         service = await asyncio.to_thread(
-            ServiceProcess, self.folder, {**self.environment(), **settings}, name=name
+            ServiceProcess,
+            self.folder,
+            {**self.environment(), **settings},
+            name=f"service-{len(self.services) + 1}",
+            entrypoint=entrypoint,
         )
         self.services.append(service)
         return service
