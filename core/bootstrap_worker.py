@@ -8,14 +8,16 @@ from core.metrics_file import MetricsFile
 from core.own_thread import in_own_thread, widen_shared_pool
 from core.progress import WorkerProgress
 from core.settings import Settings
-from core.signals import LINGER, StopSignals, end_within, on_hangup, on_input, until
+from core.signals import LINGER, StopSignals, end_by_alarm, end_within, on_hangup, on_input, until
 from core.telemetry import Telemetry
 from lib.host import receive_guests
 from pipeline.blockage import Blockage
 from pipeline.observers import run_fields
 from pipeline.worker_process import WorkerProcess
 
-EXIT_STOPPED, EXIT_BLOCKED = 0, 5
+EXIT_STOPPED, EXIT_BLOCKED, EXIT_DAMAGED = 0, 5, 6
+END_SECONDS = 5.0
+"""Seconds beyond the grace until a damaged process is ended by a signal."""
 ABANDON_SECONDS = 5.0
 """Seconds that giving back takes at most when the event loop stands still."""
 
@@ -48,6 +50,7 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
         for_suspects=for_suspects,
         beats=progress,
         blocked=blocked,
+        damaged=lambda: end_by_alarm(settings.shutdown_grace + END_SECONDS),
     )
     signals = StopSignals()  # until here a signal ends the process: nothing has been claimed
     widen_shared_pool(settings.conserver_vcon_concurrency)
@@ -55,6 +58,8 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
     try:
         await _until_stopped(worker, signals, settings.shutdown_grace)
     finally:
+        if worker.is_damaged:  # all has been given back; threads and files may be out of reach
+            os._exit(EXIT_DAMAGED)
         end_within(LINGER, EXIT_STOPPED)
     numbers.write()
     await worker.close()

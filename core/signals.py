@@ -71,6 +71,12 @@ def _read_some() -> bytes:
         return b""
 
 
+def end_by_alarm(seconds: float) -> None:
+    """End this process by then, by a signal: for one that may be unable to start a thread."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
 def end_within(seconds: float, exit_code: int) -> None:
     """End this process by then, even if a guest's thread, which nobody can stop, runs on."""
     timer = threading.Timer(seconds, os._exit, [exit_code])

@@ -56,13 +56,16 @@ class GuestCalls:
         connection: RedisConnection,
         most_left: int = MOST_LEFT,
         too_many: Callable[[], None] = lambda: None,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
         """`threads`: how many sync plugins run at once.
 
-        `too_many` is called when `most_left` calls that were given up still run.
+        `too_many` is called when `most_left` calls that were given up still run, `failed` when a
+        call has failed for good.
         """
         self._most_left = most_left
         self._too_many = too_many
+        self._failed = failed
         self._threads = threads
         self._pool = self._fresh_pool()
         self._connection = connection
@@ -213,6 +216,7 @@ class GuestCalls:
                     elif tried < retries:
                         tried += 1
                     else:
+                        self._failed()
                         raise
             await asyncio.sleep(_pause(min(tried + flaps, MOST_DOUBLINGS)))
 

@@ -16,6 +16,7 @@ from pipeline.configuration import Configuration
 from pipeline.connection import CommandRefused
 from pipeline.elsewhere import Elsewhere
 from pipeline.finder import VconFinder
+from pipeline.fitness import Fitness
 from pipeline.journal import RunJournal
 from pipeline.lease import Lease
 from pipeline.link_steps import LinkSteps
@@ -39,6 +40,9 @@ LAST_CLAIM = 0.5
 class WorkerProcess:
     """All that runs in one worker's process."""
 
+    is_damaged = False
+    """Whether it has to end because a plugin has damaged it."""
+
     def __init__(
         self,
         settings: Settings,
@@ -48,24 +52,25 @@ class WorkerProcess:
         for_suspects: bool = False,
         beats: Beats | None = None,
         blocked: Callable[[Blockage], None] = lambda _: None,
+        damaged: Callable[[], None] = lambda: None,
     ) -> None:
         """Read the configuration, load the guests, build the parts; connects to nothing.
 
         `counted` is called whenever something has been counted. `blocked` is called in a thread
-        when the event loop has stood still for too long, and ends the process.
+        when the event loop has stood still for too long, and ends the process. `damaged` is
+        called when a plugin has damaged the process, before `run` returns.
 
         Raises:
             ConfigurationError: with every problem of the configuration and its guests.
         """
-        self._path = config_path(settings)
-        self._installer = installer(settings)
-        self._lenience = lenience(settings)
+        self._path, self._lenience = config_path(settings), lenience(settings)
+        self._installer, self._damaged = installer(settings), damaged
         self._configuration = self._load()
         self._connections = service_connections.install(self._configuration.config)
         self._reloading = asyncio.Lock()
         self._connection = redis = redis_connection(settings)
         queues = build_queues(settings, redis)
-        self._overgrown = asyncio.Event()
+        self._overgrown, self._fitness = asyncio.Event(), Fitness()
         self._calls = self._plugin_calls(settings)
         self._readers = GuestCalls(READERS, redis)
         self._finder = VconFinder(
@@ -92,7 +97,7 @@ class WorkerProcess:
     def _plugin_calls(self, settings: Settings) -> GuestCalls:
         threads = settings.conserver_vcon_concurrency * 2
         bounds = settings.max_abandoned_calls, self._overgrown.set
-        return GuestCalls(threads, self._connection, *bounds)
+        return GuestCalls(threads, self._connection, *bounds, self._fitness.ask)
 
     def _load(self) -> Configuration:
         return configurations.load(self._path, environment(), self._installer, **self._lenience)
@@ -100,25 +105,40 @@ class WorkerProcess:
     async def run(self) -> None:
         """Work until stopped; waits for Redis when it is away.
 
-        Also ends when plugins have left too much running. What runs then is ended by `stop`, and
-        the supervisor starts another worker.
+        Also ends when plugins have left too much running, or have damaged this process. What runs
+        then is ended by `stop`, and the supervisor starts another worker.
         """
         self._watchdog.start()
         await self._connection.insist(lambda: in_own_thread(self._lease.start))
         looking = asyncio.create_task(self._connections.look_after())
         working = asyncio.create_task(self._worker.run())
-        leaving = asyncio.create_task(_until(self._overgrown))
+        leaving = asyncio.create_task(self._reason_to_end())
         try:
             await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 working.result()
             else:
-                log.error("worker ends: too many calls of plugins were left running")
+                log.error("worker ends early", extra={"error": leaving.result()})
         finally:
             looking.cancel()
-            leaving.cancel()
-            if not self._overgrown.is_set():
+            if not leaving.done():
+                leaving.cancel()
                 working.cancel()
+
+    async def _reason_to_end(self) -> str:
+        """Wait until another worker has to take this one's place; why."""
+        damaged = asyncio.create_task(self._fitness.damaged())
+        overgrown = asyncio.create_task(_until(self._overgrown))
+        try:
+            await asyncio.wait([damaged, overgrown], return_when=asyncio.FIRST_COMPLETED)
+            if overgrown.done():
+                return "too many calls of plugins were left running"
+            self.is_damaged = True
+            self._damaged()
+            return f"a plugin has damaged this process: {damaged.result()}"
+        finally:
+            damaged.cancel()
+            overgrown.cancel()
 
     async def reload(self) -> None:
         """Go by the file as it is now; the service has found it good."""

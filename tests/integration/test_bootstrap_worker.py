@@ -14,15 +14,20 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from core.bootstrap_worker import EXIT_DAMAGED
 from pipeline import keys
 from tests.integration.pipeline_fixtures import a_vcon
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0  # seconds; a ceiling, reached only when something is broken
 CONFIG = """
-links: {{stuck: {{module: stuck_link}}, late: {{module: stuck_link, timeout: 0.05}}}}
+links:
+  damaging: {{module: damaging_link}}
+  stuck: {{module: stuck_link}}
+  late: {{module: stuck_link, timeout: 0.05}}
 chains:
   late: {{links: [late], ingress_lists: [late]}}
+  damaging: {{links: [damaging], ingress_lists: [damaging]}}
   stuck: {{links: [stuck], ingress_lists: [stuck]}}
   main: {{ingress_lists: [{}], egress_lists: [out]}}
 """
@@ -31,6 +36,13 @@ import os, redis, time
 def run(vcon_uuid, link_name, opts):
     redis.Redis.from_url(os.environ["REDIS_URL"]).rpush("begun", vcon_uuid)
     time.sleep(1000)
+"""
+DAMAGING = """
+import os, resource
+def run(vcon_uuid, link_name, opts):
+    limit = getattr(resource, "RLIMIT_" + os.environ["SHORT_OF"])
+    resource.setrlimit(limit, (3, resource.getrlimit(limit)[1]))
+    raise OSError("too many open files")
 """
 POSTGRES = {
     **{f"POSTGRES_{name}": "nobody" for name in ("HOST", "USER", "PASSWORD")},
@@ -45,6 +57,7 @@ type Start = Callable[..., subprocess.Popen[bytes]]
 def config(tmp_path: Path) -> Path:
     """A chain from `in` to `out`, and one whose link never ends."""
     (tmp_path / "stuck_link.py").write_text(STUCK)
+    (tmp_path / "damaging_link.py").write_text(DAMAGING)
     (path := tmp_path / "config.yml").write_text(CONFIG.format("in"))
     return path
 
@@ -164,3 +177,16 @@ def test_a_worker_ends_when_plugins_have_left_too_much(start: Start, redis: Any)
     assert worker.wait(PATIENCE) == 0
     assert redis.hgetall("pc:locks") == {}
     assert len(redis.zrange(keys.LATER, 0, -1)) + redis.llen("late") == 2
+
+
+@pytest.mark.parametrize("short_of", ["NOFILE", "AS"])
+def test_a_worker_ends_when_a_plugin_has_damaged_it(
+    start: Start, redis: Any, short_of: str
+) -> None:
+    """It can open no file, or has no memory left: its run goes back, another worker takes over."""
+    vcon_uuid = feed(redis, "damaging")
+    worker = start(SHORT_OF=short_of)
+    assert worker.wait(PATIENCE) == EXIT_DAMAGED
+    assert b"worker ends early" in worker.stderr.read()
+    assert redis.zrange(keys.LATER, 0, -1) == [f"damaging\n{vcon_uuid}"]
+    assert redis.hgetall(keys.LOCKS) == {}
