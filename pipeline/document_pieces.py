@@ -104,7 +104,7 @@ def _begun(value: Any, trail: tuple[str, ...], then: list[Piece]) -> bytes:
 
 
 def _begun_string(value: str, trail: tuple[str, ...], then: list[Piece]) -> bytes:
-    size = PIECE if value.isascii() else PIECE // 8  # a character may take several bytes
+    size = PIECE if value.isascii() else PIECE // 2  # a character may take several bytes
     length = len(value[:size].encode())
     for first in range(size, len(value), size):
         part = value[first : first + size]

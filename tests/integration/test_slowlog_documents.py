@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -23,10 +23,10 @@ LIMIT = 8_000_000
 """Bytes: what MAX_VCON_BYTES is, rounded down."""
 UUID = "0a0b0c0d-0000-4000-8000-000000000000"
 REPLAY: dict[str, Any] = {"cause": None, "limit": 1000, "from_start": False}
-READING = ("json.get",)
-"""A document is read as a whole: one command, no script."""
-TOGETHER = ("json.merge", "unlink")
-"""An object with very many members grows, and is freed, in one command now and then."""
+COMMANDS = tuple(f"json.{each}" for each in ("get", "strappend", "arrappend", "merge", "arrtrim"))
+"""Judged by what they do; scripts by the time they take."""
+MOST_BYTES = 1_200_000
+"""Of one command's words."""
 
 
 def nested(levels: int) -> list[Any]:
@@ -43,8 +43,8 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
         "parties": [{"tel": f"+{n}"} for n in range(100_000)],
         "dialog": [{"type": "text", "start": f"2026-{n}"} for n in range(100_000)],
     },
-    "deep": lambda: {"meta": {"x": [{"y": [nested(50)] * 1000}] * 20}},
-    "wide": lambda: {"attachments": [{"meta": [[]] * 100_000}] * 6},
+    "deep": lambda: {"meta": {"x": [{"y": [nested(50)] * 1000}] * 10}},
+    "wide": lambda: {"attachments": [{"meta": [[]] * 60_000}] * 6},
     "many names": lambda: {"meta": {"x": {f"k{n}": n for n in range(200_000)}, "y": None}},
 }
 
@@ -71,6 +71,29 @@ async def log(redis_url: str) -> AsyncIterator[Slowlog]:
 def entry(document: dict[str, Any], digest: str) -> Entry:
     """As it goes in."""
     return Entry(UUID, orjson.dumps(document), 1.0, digest, [])
+
+
+@dataclass
+class Watched:
+    """Bytes of each command that was sent, and of each document when it was freed."""
+
+    sent: list[int] = field(default_factory=list)
+    freed: list[int] = field(default_factory=list)
+
+
+def watched(ops: Operations) -> Watched:
+    """What is sent from now on."""
+    seen, command = Watched(), ops.redis.command
+
+    async def sent(*words: Any) -> Any:
+        seen.sent.append(sum(len(each) for each in words if isinstance(each, str | bytes)))
+        if words[0] == "UNLINK":
+            text: Any = ops.client.execute_command("JSON.GET", words[1])  # type: ignore[no-untyped-call]
+            seen.freed.append(len(text))
+        return await command(*words)
+
+    ops.redis.command = sent  # type: ignore[method-assign]
+    return seen
 
 
 def stored(ops: Operations) -> dict[str, Any]:
@@ -187,6 +210,18 @@ async def test_a_redis_without_memory(log: Slowlog) -> None:
         ops.client.config_set("maxmemory", before["maxmemory"])
 
 
+async def refused(ops: Operations, **members: Any) -> None:
+    """A run of a vCon that its chain does not take."""
+    assert await ops.intake.ingest(entry(a_vcon(UUID, **members), "d"), ["in"]) == "new"
+    await ops.work()
+    assert ops.list("DLQ:in") == [UUID]
+
+
+def stored_reason(ops: Operations) -> str:
+    """Why it is a dead letter."""
+    return str(ops.client.hget("pc:dead:DLQ:in", UUID))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_a_vcon_at_the_limit(log: Slowlog, shape: str) -> None:
     """It comes in, is changed, fails, is replayed, ends, is replaced and is deleted."""
@@ -207,6 +242,24 @@ async def test_a_vcon_at_the_limit(log: Slowlog, shape: str) -> None:
         assert left_over(ops) == []
         assert ops.traces(UUID) == []
 
-    await log.check(
-        live, lambda: None, besides=READING + (TOGETHER if shape == "many names" else ())
-    )
+    given = watched(ops)
+    await log.check(live, lambda: None, besides=(*COMMANDS, "unlink"))
+    assert max(given.sent) < MOST_BYTES
+    assert len(given.freed) >= 4
+    if shape not in ("one text", "many names"):  # which are freed in one step
+        assert max(given.freed) < MOST_BYTES
+
+
+@pytest.mark.parametrize("critical", [["CC"] * 300_000, {"CC": "x" * LIMIT}, [["CC"] * 300_000]])
+async def test_critical_extensions_as_large_as_the_vcon(log: Slowlog, critical: Any) -> None:
+    """They are not read by the scripts; a chain does not take what could not be looked at."""
+    await log.check(lambda: refused(log.ops, critical=critical), lambda: None, besides=COMMANDS)
+    assert "more than can be looked at" in stored_reason(log.ops)
+
+
+async def test_very_many_members(log: Slowlog) -> None:
+    """The scripts do not read their names; that a critical extension is named is still seen."""
+    many = {f"k{n}": n for n in range(200_000)} | {"critical": ["sealed_money"]}
+    more = (*COMMANDS, "unlink")
+    await log.check(lambda: refused(log.ops, **many), lambda: None, besides=more)
+    assert "sealed_money" in stored_reason(log.ops)
