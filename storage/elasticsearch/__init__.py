@@ -16,8 +16,11 @@ of an index of its own. The other indexes are vcon-server's, after `index_prefix
 | `patchcord_parts` | which parts there are, by the uuid of the vCon |
 
 Roles, purposes and types stand in the vCon: `index_names` says which have an index of their own,
-else the first `max_indexes` in each process have, with at most 100 bytes of each; the parts of all
-others are in `vcon_parties_other`, `vcon_attachments_other` and `vcon_analysis_other`.
+else the first `max_indexes` have, with at most 100 bytes of each; the parts of all others are in
+`vcon_parties_other`, `vcon_attachments_other` and `vcon_analysis_other`. Names in use are noted on
+the server, in the document `index_names` of `patchcord_parts`: all processes share the limit. The
+note begins with the indexes that are there, which takes the right `view_index_metadata`. After
+indexes were deleted, delete it and start the service again: it is made anew.
 
 Elasticsearch 8 is meant. Certificates are checked unless `verify_certs` is off. Reads the vCon,
 writes nothing on it. Raises `LookupError` for a vCon that is not in Redis, `ValueError` for a text
@@ -47,6 +50,7 @@ from storage.elasticsearch.parts import (
     operations,
     places_in,
 )
+from storage.elasticsearch.registry import Registry
 
 __all__ = ["Options", "close", "delete", "only_through_lib", "save"]
 
@@ -70,7 +74,9 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
     prefix = options.index_prefix.strip()
-    parts = documents(to_configured_legacy(document), prefix, _names(options))
+    legacy, names = to_configured_legacy(document), _names(options)
+    await _registry(options, prefix).admit(names, legacy)
+    parts = documents(legacy, prefix, names)
     noted = places_in(await _note(options, prefix, name), name)
     gone = noted - parts.keys()
     note_place = (notes_index(prefix), name)
@@ -104,6 +110,10 @@ async def delete(vcon_uuid: str, opts: Given = None) -> bool:
     return bool(answer["deleted"])
 
 
+def _registry(options: Options, prefix: str) -> Registry:
+    return Registry(_client(options), options.patience, SERVER, prefix)
+
+
 async def _note(options: Options, prefix: str, name: str) -> object:
     """The note of the vCon's parts; None when there is none."""
     client = _client(options).options(ignore_status=404)
@@ -135,8 +145,9 @@ async def _bulk(options: Options, asked: list[dict[str, Any]]) -> None:
 
 
 async def close() -> None:
-    """Close the connections; they are made anew when they are wanted again."""
+    """Close the connections; they are made anew, and names read anew, when they are wanted."""
     await http_client.close("elasticsearch")
+    _kept_names.cache_clear()
 
 
 def _refusals(items: list[dict[str, Any]]) -> str:

@@ -23,7 +23,7 @@ class Options(PatientOptions):
         "of all others share `..._other`; unset: any, up to `max_indexes`",
     )
     max_indexes: int = Field(
-        MOST_INDEXES, ge=1, description="+ the most such indexes that one process writes to"
+        MOST_INDEXES, ge=1, description="+ the most such indexes of one server and prefix"
     )
     verify_certs: bool = Field(
         True, description="+ whether the server's certificate is checked; vcon-server does not"

@@ -1,7 +1,7 @@
 """A vCon as the documents of its parts."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -12,20 +12,22 @@ MOST_INDEXES = 200
 LONGEST_NAME = 100
 """Bytes of a role, purpose or type in the name of an index."""
 OTHER = "other"
+NAMED_KINDS = ("parties", "attachments", "analysis")
 
-# What Elasticsearch allows in the name of no index.
-_NOT_IN_A_NAME = re.compile(r'[\\/*?"<>| ,#:]')
+# What Elasticsearch allows in the name of no index, and control characters.
+_NOT_IN_A_NAME = re.compile(r'[\x00-\x20\x7f\\/*?"<>|,#:]')
 
 
 type Place = tuple[str, str]
 """The index and the id of a part's document."""
+type Name = tuple[()] | tuple[object]
 
 
 class IndexNames:
     """Which roles, purposes and types get an index of their own; the others share `KIND_other`.
 
-    They stand in vCons, and each index costs the server memory for good: so many names at most,
-    counted from the start of the process, or only those that the configuration allows.
+    They stand in vCons, and each index costs the server memory for good: so many names at most, or
+    only those that the configuration allows.
     """
 
     def __init__(self, allowed: Iterable[str] | None = None, most: int = MOST_INDEXES) -> None:
@@ -36,24 +38,50 @@ class IndexNames:
 
     def named(self, kind: str, name: object) -> str:
         """The name of the index for a part of this kind and name."""
-        component = _component(name)
-        whole = f"{kind}_{component}"
-        if self._allowed is not None:
-            return whole if component in self._allowed else f"{kind}_{OTHER}"
-        if whole in self._used or len(self._used) < self._most:
-            self._used.add(whole)
-            return whole
-        return f"{kind}_{OTHER}"
+        whole = _whole(kind, name)
+        is_allowed = self._allowed is not None and _component(name) in self._allowed
+        return whole if is_allowed or whole in self._used else f"{kind}_{OTHER}"
+
+    def unknown(self, document: Document) -> list[str]:
+        """Names that a vCon has and that are not in use, in their order; none without room."""
+        if self._allowed is not None or len(self._used) >= self._most:
+            return []
+        wanted = (_whole(kind, *name) for kind, name, _, _ in _entries_by_name(document) if name)
+        shared = {f"{kind}_{OTHER}" for kind in NAMED_KINDS}
+        return [each for each in dict.fromkeys(wanted) if each not in self._used | shared]
+
+    def learn(self, names: Iterable[str]) -> None:
+        """Take these for names in use."""
+        self._used.update(names)
+
+    def room_for(self, names: Sequence[str]) -> list[str]:
+        """The first of these, as many as there may be besides those in use."""
+        return list(names[: max(self._most - len(self._used), 0)])
 
 
-def documents(
-    document: Document, prefix: str, names: IndexNames | None = None
-) -> dict[Place, Document]:
+def indexes_of_names(prefix: str) -> str:
+    """A pattern for all indexes but those of the notes."""
+    return f"{_index(f'{prefix}vcon_')}*"
+
+
+def names_of(indexes: Iterable[str], prefix: str) -> list[str]:
+    """The names that have an index of their own, of all indexes of a server."""
+    begin = _index(f"{prefix}vcon_")
+    found = (each.removeprefix(begin) for each in indexes if each.startswith(begin))
+    return [
+        each
+        for each in found
+        for kind, _, name in [each.partition("_")]
+        if kind in NAMED_KINDS and name not in ("", OTHER)
+    ]
+
+
+def documents(document: Document, prefix: str, names: IndexNames) -> dict[Place, Document]:
     """The document of each part of a vCon, by its place."""
     vcon_uuid, shared = document["uuid"], _shared(document)
     return {
         (_index(f"{prefix}vcon_{name}"), f"{vcon_uuid}_{number}"): {**part, **shared}
-        for name, number, part in _parts(document, names or IndexNames())
+        for name, number, part in _parts(document, names)
     }
 
 
@@ -88,6 +116,10 @@ def places_in(note: object, vcon_uuid: str) -> set[Place]:
     }
 
 
+def _whole(kind: str, name: object) -> str:
+    return f"{kind}_{_component(name)}"
+
+
 def _component(name: object) -> str:
     text = str(name)[:LONGEST_NAME]
     return _index(text).encode()[:LONGEST_NAME].decode(errors="ignore")
@@ -99,16 +131,22 @@ def _index(name: str) -> str:
 
 def _parts(document: Document, names: IndexNames) -> Iterator[tuple[str, int, Document]]:
     """Each part with the name of its kind, and its number among those of one section."""
+    for kind, name, number, entry in _entries_by_name(document):
+        part = _open(entry) if kind in ("attachments", "analysis") else entry
+        yield (names.named(kind, *name) if name else kind), number, part
+
+
+def _entries_by_name(document: Document) -> Iterator[tuple[str, Name, int, Document]]:
+    """Each entry with its kind, its number, and the role, purpose or type if its kind has one."""
     for number, party in _entries(document, "parties"):
-        role = party.get("role")
-        yield (names.named("parties", role) if role else "parties"), number, party
+        yield "parties", (party["role"],) if party.get("role") else (), number, party
     for number, attachment in _entries(document, "attachments"):
         purpose = attachment.get("type") or attachment.get("purpose") or "unknown"
-        yield names.named("attachments", purpose), number, _open(attachment)
+        yield "attachments", (purpose,), number, attachment
     for number, analysis in _entries(document, "analysis"):
-        yield names.named("analysis", analysis.get("type")), number, _open(analysis)
+        yield "analysis", (analysis.get("type"),), number, analysis
     for number, dialog in _entries(document, "dialog"):
-        yield "dialog", number, dialog
+        yield "dialog", (), number, dialog
 
 
 def _shared(document: Document) -> Document:

@@ -6,11 +6,13 @@ Reading by id sees what was written last; a query sees what was there at the las
 from __future__ import annotations
 
 import json
+from collections import Counter
 from fnmatch import fnmatchcase
+from threading import Lock
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.integration.http_stand_in import StandIn
+from tests.integration.http_stand_in import Refused, StandIn
 
 type Place = tuple[str, str]
 
@@ -22,9 +24,15 @@ class ElasticStandIn(StandIn):
         super().__init__(headers={"x-elastic-product": "Elasticsearch"})
         self.documents: dict[Place, dict[str, Any]] = {}
         self.seen: dict[Place, dict[str, Any]] = {}
+        self.versions: Counter[Place] = Counter()
+        self._lock = Lock()
 
     def reply(self, path: str, body: bytes) -> bytes:
         """What a request is answered with."""
+        with self._lock:
+            return self._replied(path, body)
+
+    def _replied(self, path: str, body: bytes) -> bytes:
         index, _, operation = urlsplit(path).path.lstrip("/").rpartition("/")
         if operation == "_bulk":
             answer: Any = self._bulk(body)
@@ -32,10 +40,32 @@ class ElasticStandIn(StandIn):
             self.seen, answer = dict(self.documents), {}
         elif operation == "_delete_by_query":
             answer = {"deleted": self._delete(index, json.loads(body))}
+        elif index == "_resolve/index":
+            names = sorted({name for name, _ in self.documents})
+            found = [{"name": name} for name in names if fnmatchcase(name, unquote(operation))]
+            answer = {"indices": found, "aliases": [], "data_streams": []}
+        elif body:
+            answer = self._written((index.removesuffix("/_doc"), operation), path, body)
         else:
-            found = self.documents.get((index.removesuffix("/_doc"), operation))
-            answer = {"found": found is not None} | ({"_source": found} if found else {})
+            answer = self._found((index.removesuffix("/_doc"), operation))
         return json.dumps(answer).encode()
+
+    def _found(self, place: Place) -> dict[str, Any]:
+        if place not in self.documents:
+            return {"found": False}
+        version = {"_seq_no": self.versions[place], "_primary_term": 1}
+        return {"found": True, "_source": self.documents[place], **version}
+
+    def _written(self, place: Place, path: str, body: bytes) -> dict[str, Any]:
+        """One document, if it is as the request says: not there, or of this number."""
+        wanted = parse_qs(urlsplit(path).query)
+        number = [str(self.versions[place])]
+        is_new = place not in self.documents
+        if ("op_type" in wanted) != is_new or wanted.get("if_seq_no", number) != number:
+            raise Refused(409)
+        self.documents[place] = json.loads(body)
+        self.versions[place] += 1
+        return {"result": "created" if is_new else "updated"}
 
     def _bulk(self, body: bytes) -> dict[str, Any]:
         lines, items = iter(body.splitlines()), []

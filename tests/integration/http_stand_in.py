@@ -14,6 +14,14 @@ from urllib.parse import urlsplit
 MORE_THAN_SENT = 1000
 
 
+class Refused(Exception):  # noqa: N818 - an answer, not an error of the test
+    """Raised by `reply`: the answer is this status, without a body."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 @dataclass
 class StandIn:
     """Answers first what `answers` says, in turn, then what `replies` has for the path.
@@ -81,7 +89,11 @@ class _Handler(BaseHTTPRequestHandler):
         if answer in ("hang", "drop"):
             self.close_connection = True
             return
-        self._answer(answer, self.stand_in.reply(self.path, body))
+        try:
+            reply = self.stand_in.reply(self.path, body)
+        except Refused as refused:
+            answer, reply = str(refused.status), b""
+        self._answer(answer, reply)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):

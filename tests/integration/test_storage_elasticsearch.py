@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -26,6 +26,10 @@ TENANT = {"purpose": "tenant", "body": '{"id": 7}', "encoding": "json"}
 VCON = transcribed() | {"attachments": [TENANT]}
 UUID = VCON["uuid"]
 PASSWORD = canary("password-of-elasticsearch")
+NAMES = "/patchcord_parts/_doc/index_names"
+ITS_NAMES = [
+    *("parties_customer", "parties_agent", "attachments_tenant", "analysis_transcript"),
+]
 CEILING_SECONDS = 20
 
 
@@ -42,7 +46,8 @@ async def store(redis_url: str) -> AsyncIterator[VconStore]:
 def options(vendors: StandIn) -> dict[str, Any]:
     """Options for a server of one's own, which takes everything."""
     vendors.headers = {"x-elastic-product": "Elasticsearch"}
-    vendors.replies = {"/_bulk": {"errors": False, "items": [], "took": 1}}
+    noted = {"found": True, "_source": {"names": ITS_NAMES}, "_seq_no": 1, "_primary_term": 1}
+    vendors.replies = {"/_bulk": {"errors": False, "items": [], "took": 1}, NAMES: noted}
     return {"url": vendors.base, "username": "elastic", "password": PASSWORD, **QUICK}
 
 
@@ -56,8 +61,10 @@ def indexed(vendors: StandIn) -> dict[tuple[str, str], dict[str, Any]]:
 async def test_each_part_is_a_document(vendors: StandIn, options: dict[str, Any]) -> None:
     """In vcon-server's indexes and under its ids, with what they share; noted in one request."""
     await elasticsearch.save(UUID, options | {"index_prefix": "test_"})
-    notes = f"/test_patchcord_parts/_doc/{UUID}"
-    assert [urlsplit(path).path for path, _, _ in vendors.got] == [notes, "/_bulk"]
+    notes, names = f"/test_patchcord_parts/_doc/{UUID}", f"/test_{NAMES[1:]}"
+    indexes = "/_resolve/index/test_vcon_*"
+    paths = [unquote(urlsplit(path).path) for path, _, _ in vendors.got]
+    assert paths == [names, indexes, names, notes, "/_bulk"]
     documents = indexed(vendors)
     note = documents.pop(("test_patchcord_parts", UUID))
     assert note["parts"][0] == "test_vcon_analysis_transcript 0"
@@ -83,7 +90,7 @@ async def test_a_server_is_asked_as_its_options_say(
     await elasticsearch.save(UUID, options)
     await elasticsearch.save(UUID, options | {"api_key": PASSWORD})
     kinds = [headers["authorization"].split()[0] for _, headers, _ in vendors.got]
-    assert kinds == ["Basic", "Basic", "ApiKey", "ApiKey"]
+    assert kinds == ["Basic"] * 3 + ["ApiKey"] * 2
 
 
 async def test_a_vcon_without_dialogs_is_findable_too(
@@ -121,7 +128,7 @@ async def test_what_may_pass_is_asked_again(
     assert len(vendors.got) >= 2
 
 
-@pytest.mark.parametrize("answers", [["401"], ["ok", "401"], ["404", "404"]])
+@pytest.mark.parametrize("answers", [["401"], ["ok", "401"], ["ok", "404", "404"]])
 async def test_a_refusal_is_an_error(
     vendors: StandIn, options: dict[str, Any], answers: list[str]
 ) -> None:
@@ -171,10 +178,10 @@ async def test_a_vcon_that_changes_leaves_no_part(
                 server.answers.clear()
                 continue
             await elasticsearch.save(UUID, theirs)
-            places = server.documents.keys() - {("patchcord_parts", UUID)}
-            assert places == documents(document, "").keys()
+            places = {each for each in server.documents if each[0] != "patchcord_parts"}
+            assert places == documents(document, "", learned(document)).keys()
         assert await elasticsearch.delete(UUID, theirs)
-        assert server.documents == {}
+        assert server.documents.keys() == {("patchcord_parts", "index_names")}
         assert not await elasticsearch.delete(UUID, theirs)
 
 
@@ -198,21 +205,79 @@ def test_options_say_where() -> None:
 def test_names_of_indexes_are_bounded_in_length() -> None:
     """Whatever a role is: with its prefix it is a name that Elasticsearch accepts."""
     for role in ("x" * 100_000, "\u00fc" * 5_000, {"a": ["b"] * 10_000}, "a/b\\*?"):
-        [(index, _)] = documents({"uuid": UUID, "parties": [{"role": role}]}, "test_")
+        document = {"uuid": UUID, "parties": [{"role": role}]}
+        [(index, _)] = documents(document, "test_", learned(document))
         assert len(index.encode()) <= 120
         assert not set(index) & set('\\/*?"<>| ,#:')
 
 
+def learned(document: dict[str, Any], most: int = 200) -> IndexNames:
+    """All names of a vCon, as far as there is room."""
+    names = IndexNames(most=most)
+    names.learn(names.room_for(names.unknown(document)))
+    return names
+
+
 def test_names_of_indexes_are_bounded_in_number() -> None:
-    """For one vCon and for all of them together; names in use stay as they are."""
-    names = IndexNames(most=3)
-    first = documents(_with_roles("agent", "customer"), "", names)
-    many = documents(_with_roles(*(f"r{number}" for number in range(5_000))), "", names)
-    again = documents(_with_roles("agent"), "", names)
-    assert {index for index, _ in first} == {"vcon_parties_agent", "vcon_parties_customer"}
-    assert {index for index, _ in many} == {"vcon_parties_r0", "vcon_parties_other"}
-    assert len(many) == 5_000
-    assert [index for index, _ in again] == ["vcon_parties_agent"]
+    """The first ones have an index; the parts of all others share one."""
+    names = learned(_with_roles("agent", "customer", "other"), most=3)
+    many = _with_roles(*(f"r{number}" for number in range(5_000)))
+    names.learn(names.room_for(names.unknown(many)))
+    places = documents(many, "", names)
+    assert {index for index, _ in places} == {"vcon_parties_r0", "vcon_parties_other"}
+    assert len(places) == 5_000
+    assert names.unknown(_with_roles("new")) == []
+    assert [index for index, _ in documents(_with_roles("agent"), "", names)] == [
+        "vcon_parties_agent"
+    ]
+
+
+def _named(server: ElasticStandIn) -> set[str]:
+    shared = ("patchcord_parts", "vcon_parties_other", "vcon_dialog")
+    return {index for index, _ in server.documents if index not in shared}
+
+
+async def test_processes_share_the_limit_of_indexes(
+    store: VconStore, options: dict[str, Any]
+) -> None:
+    """Two of them at once, and a third that starts later; indexes from before are counted."""
+    with stand_in(ElasticStandIn()) as server:
+        server.documents[("vcon_parties_old", "x_0")] = {}
+        server.documents[("vcon_attachments_other", "x_0")] = {}
+        processes = [options | {"url": server.base + end, "max_indexes": 6} for end in ("", "/")]
+        vcons = [await _with_role_in(store, number) for number in range(20)]
+        for pair in zip(vcons[:10], vcons[10:], strict=True):
+            saves = zip(pair, processes, strict=True)
+            await asyncio.gather(*(elasticsearch.save(*each) for each in saves))
+        await elasticsearch.close()
+        await elasticsearch.save(await _with_role_in(store, 99), processes[0])
+        assert len(_named(server) - {"vcon_attachments_other"}) == 6
+        assert "vcon_parties_old" in _named(server)
+        parts = [index for index, _ in server.documents if index.startswith("vcon_parties")]
+        assert len(parts) == 1 + 21
+
+
+async def test_a_user_who_may_not_see_indexes_begins_with_none(
+    store: VconStore, options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """That is told; what the note then says counts."""
+    with stand_in(ElasticStandIn()) as server:
+        server.answers = ["ok", "403"]
+        theirs = options | {"url": server.base, "max_indexes": 1}
+        await elasticsearch.save(await _with_role_in(store, 1), theirs)
+        await elasticsearch.save(await _with_role_in(store, 2), theirs)
+        assert _named(server) == {"vcon_parties_r1"}
+        assert "indexes of the server not counted" in caplog.text
+
+
+async def _with_role_in(store: VconStore, number: int) -> str:
+    """A vCon with a role of its own, in Redis."""
+    document = canonical("no-dialog-0.2.0")
+    document["uuid"] = f"00000000-0000-8000-8000-{number:012}"
+    document["parties"] = [{"name": "x", "role": f"r{number}"}]
+    document |= {"attachments": [], "analysis": []}
+    await store.put(document)
+    return str(document["uuid"])
 
 
 async def test_only_what_the_configuration_names_has_an_index(
