@@ -38,10 +38,16 @@ class Piece:
 
     command: str
     path: str
-    texts: Sequence[bytes]
+    lines: bytes
+    """JSON texts, one a line: a million of them would take the event loop long to receive."""
     reply: int | None = None
     before: int | None = None
     """The length of the array before."""
+
+    @property
+    def texts(self) -> list[bytes]:
+        """The arguments of the command."""
+        return self.lines.split(b"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,8 @@ class Pieces:
 
 def is_large(text: bytes | str) -> bool:
     """Whether writing it at once would keep Redis from other clients."""
-    if len(text) < _SURELY_SMALL:
-        return False
+    if len(text) < _SURELY_SMALL or len(text) > LARGE:
+        return len(text) > LARGE  # without looking at all of it
     return parsed_bytes(text if isinstance(text, bytes) else text.encode()) > LARGE
 
 
@@ -109,7 +115,7 @@ def _begun_string(value: str, trail: tuple[str, ...], then: list[Piece]) -> byte
     for first in range(size, len(value), size):
         part = value[first : first + size]
         length += len(part.encode())
-        then.append(Piece("JSON.STRAPPEND", "".join(trail), (orjson.dumps(part),), length))
+        then.append(Piece("JSON.STRAPPEND", "".join(trail), orjson.dumps(part), length))
     return orjson.dumps(value[:size])
 
 
@@ -125,7 +131,7 @@ def _appended(values: Sequence[Any], trail: tuple[str, ...]) -> Iterator[Piece]:
             continue
         else:
             texts = [b"%b" % orjson.dumps(each) for each in some]
-        yield Piece("JSON.ARRAPPEND", path, texts, first + len(some), first)
+        yield Piece("JSON.ARRAPPEND", path, b"\n".join(texts), first + len(some), first)
         yield from then
         first += len(some)
         size = min(size + size // 4 + 1, _GROUP)
@@ -165,6 +171,6 @@ def _begun_object(value: Mapping[str, Any], trail: tuple[str, ...], then: list[P
             weight = 0
         groups[-1].append(member)
     texts = [b"{" + b",".join(each) + b"}" for each in groups]
-    then += [Piece("JSON.MERGE", "".join(trail), (text,)) for text in texts[1:]]
+    then += [Piece("JSON.MERGE", "".join(trail), text) for text in texts[1:]]
     then += inner
     return texts[0]

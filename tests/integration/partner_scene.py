@@ -59,7 +59,7 @@ class Street:
         records = PartnerRecords(database)
         self.keys, self.ledger = records.keys, records.ledger
         self.partners = Partners(self.configuration, redis, records, postgres_calls())
-        intake = Intake(redis, sorted_set="vcons", max_depth=100)
+        intake = Intake(redis, sorted_set="vcons", max_depth=100, apart=apart)
         self.partners.open_door(most_bytes, intake, apart)
         self.own = Ingress(self.configuration, most_bytes, intake, apart)
         self.require_key(required=False)

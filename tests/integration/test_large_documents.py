@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
+import pickletools
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -14,12 +16,15 @@ import orjson
 import pytest
 from redis import Redis
 
+import core.plugboard_client
 import pipeline.entry
 from core.action_registry import ActionRegistry
 from core.frames import Frame
 from core.helper_process import HelperProcess
 from core.large_frames import LARGE, SPLITTERS, read_apart
+from core.parsed_size import parsed_bytes
 from core.settings import DatabaseSettings
+from pipeline import document_pieces
 from pipeline.connection import RedisConnection
 from tests.integration.consumer import Consumer, replica
 from tests.integration.partner_scene import Street, doors
@@ -69,6 +74,8 @@ def only_in_the_helper(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     for module in (orjson, json):
         monkeypatch.setattr(module, "loads", watched(module.loads))
     monkeypatch.setattr(pipeline.entry, "checked", None)
+    for module in (core.plugboard_client, document_pieces):  # which looks at every character
+        monkeypatch.setattr(module, "parsed_bytes", watched(parsed_bytes))
     return sizes
 
 
@@ -157,13 +164,15 @@ async def test_no_large_text_is_read_in_the_service(
     odd = a_vcon(subject=BODY, meta=[10**30])
     half = a_vcon(subject="\ud800" + BODY)
     excess = a_vcon(subject=BODY * 9)
+    larger = a_vcon(subject=BODY * 5)
     key = {"ingress_list": LIST, "api_key": SECRET}
-    vcons = (good, bad, odd, half, excess)
+    vcons = (good, bad, odd, half, excess, larger)
     ours = [await answered(consumer, "IngestVcon", each, ingress_lists=[LIST]) for each in vcons]
     theirs = [await answered(consumer, "ExternalIngress", each, **key) for each in vcons]
-    assert (ours, theirs) == ([201, 400, 400, 400, 413], [409, 400, 400, 400, 413])
+    assert (ours, theirs) == ([201, 400, 400, 400, 413, 201], [409, 400, 400, 400, 413, 409])
     assert street.stored(good["uuid"])["subject"] == BODY
-    assert max(only_in_the_helper) <= LARGE
+    assert street.stored(larger["uuid"])["subject"] == BODY * 5
+    assert max(only_in_the_helper) <= LARGE + 1000
 
 
 async def test_a_helper_that_is_killed_costs_no_request(
@@ -188,3 +197,13 @@ async def test_while_no_helper_lives_large_vcons_are_503(
     helper.close()
     assert await answered(consumer, "IngestVcon", a_vcon(subject=BODY)) == 503
     assert await answered(consumer, "IngestVcon", a_vcon()) == 201
+
+
+def test_what_the_helper_gives_back_is_quickly_received() -> None:
+    """A large vCon comes back in few parts, however many values it holds."""
+    text = b'{"x":[' + b"[]," * 200_000 + b"[]]}"
+    pieces = document_pieces.pieces_of(text)
+    assert pieces is not None
+    elements = [piece.texts for piece in pieces.then if piece.command == "JSON.ARRAPPEND"]
+    assert sum(map(len, elements)) == 200_001
+    assert sum(1 for _ in pickletools.genops(pickle.dumps(pieces))) < 5_000
