@@ -12,6 +12,7 @@ import json
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -92,10 +93,9 @@ class HelperProcess:
     async def _answer(self, call: tuple[Any, ...]) -> Any:
         if self._closed:
             raise _EndedError
-        if self._child is None:
-            self._child = await in_own_thread(_Child, self._limits)
+        child = self._child = self._child or _Child(self._limits)
         try:
-            is_result, answer = await in_own_thread(self._child.ask, call)
+            is_result, answer = await in_own_thread(child.ask, call)
         except BaseException:
             self._end()
             raise
@@ -103,39 +103,42 @@ class HelperProcess:
             raise answer
         return answer
 
-    def _end(self) -> None:
-        if self._child is not None:
-            self._child.end()
-            self._child = None
+    def _end(self) -> "_Child | None":
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
+        return child
 
     def close(self) -> None:
         """End the helper; a call under way fails with `UnavailableError`, and so do later ones."""
         self._closed = True
-        self._end()
+        if child := self._end():
+            child.wait()
 
 
 class _Child:
-    """One helper; `ask` blocks and is to be called in a thread."""
+    """One helper, started with the first call; `ask` blocks and is to be called in a thread."""
 
     def __init__(self, limits: HelperLimits) -> None:
         self._limits = limits
-        self._socket, theirs = Pipe()
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 -- our own file; no secrets in its environment
-                [sys.executable, "-I", str(_CHILD), str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={},
-                pass_fds=[theirs.fileno()],
-            )
-        told = {"path": sys.path, "memory": limits.memory, "seconds": limits.seconds}
-        with contextlib.suppress(OSError):  # told by what is read
-            self._socket.send_bytes(json.dumps(told).encode())
+        self._socket, self._theirs = Pipe()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._has_ended = False
+        self._lock = threading.Lock()
+        """Held while it is started or ended."""
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._has_ended:
+                raise _EndedError
+            if self._process is None:
+                self._process = _started(self._theirs)
+                self._theirs.close()
+                self._socket.send_bytes(_told(self._limits))
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
 
     def ask(self, call: tuple[Any, ...]) -> tuple[bool, Any]:
         """Whether the function has returned, and the result; else the exception.
@@ -145,6 +148,7 @@ class _Child:
             TooLargeError: it did not answer in time.
         """
         try:
+            self._start()
             return self._asked(self._socket, pickle.dumps(call, pickle.HIGHEST_PROTOCOL))
         except (EOFError, OSError) as error:
             raise _EndedError from error
@@ -159,5 +163,28 @@ class _Child:
 
     def end(self) -> None:
         """Kill it; a thread that waits for its answer finds that it has ended."""
-        self._process.kill()
-        self._process.wait()
+        with self._lock:
+            self._has_ended = True
+            if self._process is not None:
+                self._process.kill()
+        threading.Thread(target=self.wait, name="shared helper", daemon=True).start()
+
+    def wait(self) -> None:
+        """Until it is gone, with all its memory."""
+        if self._process is not None:
+            self._process.wait()
+
+
+def _started(theirs: "Connection[Any, Any]") -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 -- our own file; no secrets in its environment
+        [sys.executable, "-I", str(_CHILD), str(theirs.fileno())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={},
+        pass_fds=[theirs.fileno()],
+    )
+
+
+def _told(limits: HelperLimits) -> bytes:
+    return json.dumps({"path": sys.path, **limits._asdict()}).encode()

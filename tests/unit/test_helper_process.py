@@ -148,6 +148,21 @@ async def test_close_ends_it_whatever_it_does(helper: HelperProcess) -> None:
     os.close(writing)
 
 
+async def test_a_helper_that_is_just_being_started_can_be_ended(helper: HelperProcess) -> None:
+    """By a caller that is cancelled, and by the end of the service: none is left behind."""
+    started = asyncio.create_task(helper(signal.pause))
+    await asyncio.sleep(0)
+    started.cancel()
+    assert await helper(int, "1") == 1
+    stopped = HelperProcess()
+    started = asyncio.create_task(stopped(signal.pause))
+    await asyncio.sleep(0)
+    stopped.close()
+    with pytest.raises(UnavailableError):
+        await started
+    assert stopped.pid is None
+
+
 PARENT = """
 import asyncio, os, signal
 from core.helper_process import HelperProcess
