@@ -15,6 +15,7 @@ from core.conversation import Limits
 from core.credentials import Credentials
 from core.database import database
 from core.errors import PatchcordError
+from core.freeze_watch import FreezeWatch
 from core.handshake import check_request_line, handshake_url
 from core.health import health_server
 from core.helper_process import HelperLimits, HelperProcess
@@ -76,8 +77,8 @@ class Service:
         self._page = MetricsPage()
         self._telemetry = Telemetry(settings, self._page.collect)  # before guests are loaded
         database.initialize(settings)
-        self._settings = settings
-        self._draining = False
+        self._settings, self._draining = settings, False
+        self._freeze_watch = FreezeWatch(settings.frozen_service_limit)
         self._loop_watch = LoopWatch()
         self._records = Records(database)
         self._threads = BlockingPool(settings.blocking_threads)
@@ -179,6 +180,7 @@ class Service:
         if self._health:
             self._health.start()
         self._loop_watch.start()
+        self._freeze_watch.start()
         main = [asyncio.create_task(self._client.run()), asyncio.create_task(until(signals.asked))]
         beside = [
             asyncio.create_task(self._readiness.watch()),
@@ -240,6 +242,7 @@ class Service:
         self._threads.close()
         self._helper.close()
         self._loop_watch.stop()
+        self._freeze_watch.stop()
         if self._health:
             await in_own_thread(self._health.close)
         await in_own_thread(self._telemetry.close)

@@ -21,6 +21,11 @@ class WorkerSettings(BaseModel):
         gt=0,
         description="Seconds without any progress until a worker is killed; unset: LEASE_SECONDS.",
     )
+    frozen_service_limit: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds a plugin may hold the service's interpreter until the process ends.",
+    )
     progress_fd: int | None = Field(
         None, ge=3, description="Where a worker shows its progress; the service sets it."
     )

@@ -257,3 +257,34 @@ async def test_a_taken_health_port_is_told(scene: Scene) -> None:
     ran = await asyncio.to_thread(run, settings)
     assert ran.returncode == 2
     assert f"HEALTH_PORT: cannot listen on {scene.board.port}" in ran.stderr
+
+
+FREEZES = """
+import re, threading, time
+def freeze():
+    while "freeze watch" not in {thread.name for thread in threading.enumerate()}:
+        time.sleep(0.01)
+    re.match("(a+)+$", "a" * 64 + "b")
+threading.Thread(target=freeze, daemon=True).start()
+def save(vcon_uuid, options):
+    pass
+"""
+
+
+async def test_a_service_that_a_plugin_freezes_ends(start: Start, tmp_path: Path) -> None:
+    """No thread of it runs any more, so nothing else could end it; its log has the stack."""
+    (tmp_path / "freezing_shelf.py").write_text(FREEZES)
+    (config := tmp_path / "config.yml").write_text(
+        "storages: {shelf: {module: freezing_shelf}}\nchains: {main: {storages: [shelf]}}\n"
+    )
+    service = start(
+        CONSERVER_CONFIG_FILE=str(config),
+        REDIS_URL="redis://127.0.0.1:1/0",
+        PYTHONPATH=str(tmp_path),
+        FROZEN_SERVICE_LIMIT="0.5",
+    )
+    async with asyncio.timeout(CEILING):
+        while service.running:  # noqa: ASYNC110 -- a process of devstack tells of no end
+            await asyncio.sleep(0.02)
+    assert "Timeout (" in service.logged()
+    assert "in freeze" in service.logged()

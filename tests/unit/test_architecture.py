@@ -84,6 +84,7 @@ RANKS: tuple[tuple[str, ...], ...] = (
             "log_values",
             "loop_timeout",
             "loop_watch",
+            "freeze_watch",
             "backoff",
             "findings",
             "heartbeat",
