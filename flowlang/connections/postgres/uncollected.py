@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGresult
 
-CHUNK = 100
-"""Rows that are asked for at once."""
+CHUNK = 10
+"""Rows that are held before they are counted: one may be a document of megabytes."""
 
 
 @dataclass
