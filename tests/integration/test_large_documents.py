@@ -21,7 +21,7 @@ import pipeline.entry
 from core.action_registry import ActionRegistry
 from core.frames import Frame
 from core.helper_process import HelperProcess
-from core.large_frames import LARGE, SPLITTERS, read_apart
+from core.large_frames import LARGE, SPLITTERS, Unparsed, read_apart
 from core.parsed_size import parsed_bytes
 from core.settings import DatabaseSettings
 from pipeline import document_pieces
@@ -30,6 +30,7 @@ from tests.integration.consumer import Consumer, replica
 from tests.integration.partner_scene import Street, doors
 from tests.integration.pipeline_fixtures import a_vcon
 from tests.integration.plugboard_scene import plugboard
+from tests.unit.actions_for_tests import Echo
 
 MOST, LIST, SECRET = 2_000_000, "customer_data", "secret-1"
 BODY = "x" * LARGE
@@ -141,9 +142,10 @@ async def consumer(
     """A client at a board with the actions that take vCons, in either version."""
     options = {"pipeline": street.pipeline, "apart": helper, "fields_bytes": MOST}
     names = ("IngestVcon", "ExternalIngress")
+    known = (Echo, *(ACTIONS[name] for name in names))
     async with (
         plugboard() as scene,
-        replica(scene, *(ACTIONS[name] for name in names), vsn=request.param, **options) as running,
+        replica(scene, *known, vsn=request.param, **options) as running,
     ):
         await running.joined()
         yield running
@@ -173,6 +175,16 @@ async def test_no_large_text_is_read_in_the_service(
     assert street.stored(good["uuid"])["subject"] == BODY
     assert street.stored(larger["uuid"])["subject"] == BODY * 5
     assert max(only_in_the_helper) <= LARGE + 1000
+
+
+async def test_a_request_counts_with_what_it_takes_up_here(consumer: Consumer) -> None:
+    """Its text, unless its action has all of it parsed in this process."""
+    text = b'{"a":[' + b"[]," * LARGE + b"[]]}"
+    held = consumer.client._held_bytes
+    for action in ("IngestVcon", "ExternalIngress", "Unknown", 7):
+        assert held(action, Unparsed(text), text) == len(text)
+    assert held("Echo", Unparsed(text), text) == parsed_bytes(text)
+    assert held("IngestVcon", {}, text) == parsed_bytes(text)
 
 
 async def test_a_helper_that_is_killed_costs_no_request(

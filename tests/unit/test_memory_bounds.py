@@ -10,6 +10,7 @@ import pytest
 from core import metrics
 from core.backoff import Backoff
 from core.channel import Channel
+from core.channel_effects import Dropped, Effect
 from core.conversation import Conversation, Limits
 from core.outbound import Answer, Outbox, UnsentAnswers
 from core.parsed_size import parsed_bytes
@@ -148,3 +149,22 @@ async def test_a_plugboard_that_does_not_read_is_given_up() -> None:
     channel.closed("gone")
     outbox.parted()
     assert len(outbox.unsent.take()) == 5
+
+
+async def test_messages_that_cannot_be_split_are_bounded_while_they_are_read() -> None:
+    """What would be too much is dropped and told; what is read comes to the channel afterwards."""
+    told: list[Effect] = []
+    channel = Channel("service")
+    conversation = Conversation(channel, Outbox(channel), told.append, Limits(unread_bytes=600_000))
+    text = b"[" + b"x" * 400_000
+    for _ in range(2):
+        conversation._hear(text, 0.0)
+    assert [str(each.detail) for each in told if isinstance(each, Dropped)] == [
+        "too many that cannot be split"
+    ]
+    await asyncio.gather(*conversation._reading)
+    assert [type(each) for each in told] == [Dropped, Dropped]
+    conversation._hear(text, 0.0)  # there is room again
+    await asyncio.gather(*conversation._reading)
+    assert len(told) == 3
+    assert "not JSON" in str(told[2])
