@@ -113,15 +113,6 @@ async def test_postgres_holds_no_more_than_is_kept(flow_postgres: dict[str, Any]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
 
-async def test_postgres_holds_few_large_rows(flow_postgres: dict[str, Any]) -> None:
-    """Each is a document of megabytes."""
-    query = "SELECT repeat('x', 5000000) AS a FROM generate_series(1, 80)"
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    told = await asked(flow_postgres, "pg_query", query=query)
-    assert (told["truncated"], told["count"]) == (True, 1)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 250 * 1024
-
-
 @pytest.mark.parametrize("params", [[], ["x"]])
 async def test_rows_that_are_not_wanted_are_not_held(
     flow_postgres: dict[str, Any], params: list[str]
@@ -136,6 +127,15 @@ async def test_rows_that_are_not_wanted_are_not_held(
     told = await asked(flow_postgres, "pg_transaction", queries=queries)
     assert told == {"results": ["SELECT 50000"], "count": 1}
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+async def test_postgres_holds_few_large_rows(flow_postgres: dict[str, Any]) -> None:
+    """Each is a document of megabytes."""
+    query = "SELECT repeat('x', 5000000) AS a FROM generate_series(1, 80)"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told = await asked(flow_postgres, "pg_query", query=query)
+    assert (told["truncated"], told["count"]) == (True, 1)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 250 * 1024
 
 
 async def test_a_query_of_several_statements_is_refused_with_the_way_out(
