@@ -24,6 +24,7 @@ RUN for extra in $(echo "$EXTRAS" | tr ',' ' '); do \
 
 COPY LICENSE ./
 COPY alembic.ini entrypoint.py ./
+COPY app app
 COPY core core
 COPY actions actions
 COPY events events

@@ -6,7 +6,7 @@ COST ?=
 
 VENV := .venv/bin/python
 BOOTSTRAP := @$(PYTHON) -m devstack.bootstrap
-ROOMS := core actions events schemas pipeline links storage tracers lib flowlang devstack benchmarks
+ROOMS := app core actions events schemas pipeline links storage tracers lib flowlang devstack benchmarks
 # mypy refuses a folder without a Python file.
 TYPED = $(foreach room,$(ROOMS),$(if $(wildcard $(room)/*.py $(room)/*/*.py),$(room))) \
 	$(wildcard entrypoint.py alembic/env.py)
@@ -33,8 +33,8 @@ up: ## Start the embedded stack and the service and keep them running (ARGS="--h
 
 test: ## Run the whole test suite (ARGS="tests/unit -k name" for a part)
 	$(BOOTSTRAP) test
-	@$(VENV) -m devstack.mariadb
-	@$(VENV) -m devstack.pgbouncer
+	@$(VENV) -m devstack.servers.mariadb
+	@$(VENV) -m devstack.servers.pgbouncer
 	@$(VENV) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 chaos: ## Kill and stop everything under load, for long, and count every vCon (ARGS="--short")
@@ -47,7 +47,7 @@ soak: ## Load one service for an hour and see that it does not grow (ARGS="--sec
 
 fuzz: ## Send 10,000 made-up vCons to each API, then 1,000 costly ones (COST="--help" lists options)
 	$(BOOTSTRAP) test
-	@$(VENV) -m pytest --hypothesis-profile=long $(or $(ARGS),tests/integration/test_doors_fuzz.py)
+	@$(VENV) -m pytest --hypothesis-profile=long $(or $(ARGS),tests/integration/ingest/test_ingest_fuzz.py)
 	@$(VENV) -m devstack.document_cost $(COST)
 
 new-link: ## Make a link with a passing test (NAME=word_count; EXTERNAL=1: a package of its own)
@@ -94,11 +94,11 @@ requirements: ## Compile the pinned requirement files (UPGRADE=--upgrade for new
 
 sbom: ## Write the bill of materials, sbom.cdx.json, and check it against the requirement files
 	$(BOOTSTRAP) sbom
-	@$(VENV) -m devstack.sbom $(ARGS)
+	@$(VENV) -m devstack.supply.sbom $(ARGS)
 
 audit: ## Ask for known vulnerabilities of the pinned packages (needs a network)
 	$(BOOTSTRAP) audit
-	@$(VENV) -m devstack.audit $(ARGS)
+	@$(VENV) -m devstack.supply.audit $(ARGS)
 
 clean: ## Remove everything the targets made
 	@rm -rf .venv .uv .devstack .mypy_cache .ruff_cache .pytest_cache .hypothesis

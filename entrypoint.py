@@ -4,8 +4,8 @@ import contextlib
 import sys
 from collections.abc import Callable
 
-from core.command_line import Command, read
-from core.command_signals import StoppedEarlyError, end_when_asked, no_longer
+from app.command_line import Command, read
+from app.startup_signals import StoppedEarlyError, end_when_asked, no_longer
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
 def _run(command: Command) -> int:
     import asyncio  # noqa: PLC0415 -- these take half a second, in which a signal must count
 
-    from core.commands import carry_out  # noqa: PLC0415
+    from app.cli import carry_out  # noqa: PLC0415
 
     new_event_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):  # where there is no uvloop, asyncio's own does

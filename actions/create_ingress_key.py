@@ -8,7 +8,7 @@ from pydantic import Field
 from core.action_author import author_of
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
-from core.ports import Client
+from core.interfaces import Client
 from schemas.ingress_key import NewKey
 
 type Label = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, override
 
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
-from core.ports import Client
+from core.interfaces import Client
 
 
 class ListChains(ActionRunner):

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
-from core.ports import Client
+from core.interfaces import Client
 from schemas.run import RunStatus
 from schemas.run_page import RunQuery
 from schemas.uuids import Uuid

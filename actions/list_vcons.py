@@ -7,7 +7,7 @@ from pydantic import Field
 
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
-from core.ports import Client
+from core.interfaces import Client
 
 
 class ListVcons(ActionRunner):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
-from core.ports import Client
+from core.interfaces import Client
 
 
 class SearchVcons(ActionRunner):

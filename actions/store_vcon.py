@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
-from core.ports import Client
+from core.interfaces import Client
 from schemas.packed import GivenVcon
 from schemas.selection import one_of
 from schemas.uuids import Uuid

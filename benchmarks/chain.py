@@ -27,8 +27,8 @@ from benchmarks.chain_names import EGRESS, INGRESS, STARTED
 from benchmarks.processes import children, cpu_seconds
 from benchmarks.servers import servers
 from benchmarks.vcons import made_up_vcons
+from devstack.servers.stack import EmbeddedStack
 from devstack.service import ServiceProcess
-from devstack.stack import EmbeddedStack
 
 ROOT = Path(__file__).parents[1]
 DATABASE = "bench"

@@ -27,9 +27,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from devstack.postgres import Postgres
+from devstack.servers.postgres import Postgres
 from flowlang.connections.kept import KeptConnections
-from flowlang.flow import Flow
+from flowlang.language.flow import Flow
 from flowlang.running import Surroundings, run_flow
 
 WORST_RATIO = 1.5

@@ -28,7 +28,7 @@ from benchmarks.rpc_names import INGRESS
 from benchmarks.servers import servers
 from benchmarks.vcons import made_up_vcons
 from devstack.plugboard import DevelopmentPlugboard, Load, PlugboardSettings, Service, drive
-from devstack.stack import EmbeddedStack
+from devstack.servers.stack import EmbeddedStack
 
 BOARD_CORE = 0
 JOIN_SECONDS = 60.0

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from benchmarks.processes import children
 from benchmarks.rpc_names import INGRESS
-from core.handshake import handshake_url
+from core.plugboard.handshake import handshake_url
 from devstack.plugboard import DevelopmentPlugboard
 from devstack.plugboard.directory import Service
-from devstack.stack import EmbeddedStack
+from devstack.servers.stack import EmbeddedStack
 
 ROOT = Path(__file__).parents[1]
 DATABASE = "bench_rpc"

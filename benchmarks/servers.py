@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from redis import Redis
 
-from devstack.stack import EmbeddedStack
+from devstack.servers.stack import EmbeddedStack
 
 
 @contextmanager

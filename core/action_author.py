@@ -1,12 +1,12 @@
 """On whose behalf an action does something, for the audit."""
 
-from core import log_context
-from core.ports import Client
+from core import request_context
+from core.interfaces import Client
 from schemas.ingress_key import Author
 
 
 def author_of(client: Client) -> Author:
     """The service that the present request came for, and the request's ref."""
-    ref = log_context.fields().get("ref")
+    ref = request_context.fields().get("ref")
     actor = f"service:{client.service.id}" if client.service else "service"
     return Author(actor=actor, ref=None if ref is None else str(ref))

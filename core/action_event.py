@@ -10,7 +10,7 @@ from core.action_runner import ActionRunner
 class PlugboardEvent(ActionRunner):
     """One message on the service's topic; a subclass gives `event` its name and `payload` a shape.
 
-    `run` gets a `core.ports.Client`. A plain `def run` runs inside the read loop and must not
+    `run` gets a `core.interfaces.Client`. A plain `def run` runs inside the read loop and must not
     block; an `async def run` runs beside it. What an event does not know it ignores, so that a
     newer Plugboard may say more.
     """

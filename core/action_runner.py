@@ -38,6 +38,6 @@ class ActionRunner(ActionSchema):
     ) -> Awaitable[ActionResponse | None] | ActionResponse | None:
         """Do it and answer; an event has no answer and is a plain `def`.
 
-        `client` is the `core.plugboard_client.PlugboardClient`, `websocket` its connection. Both
+        `client` is the `core.plugboard.client.PlugboardClient`, `websocket` its connection. Both
         are `Any` here so that an override may name them as exactly as it likes.
         """

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from core.errors import TooLargeError, UnavailableError
-from core.own_thread import in_own_thread
+from core.thread_pool import in_own_thread
 
 TRIES = 2
 """How many helpers a call may find ended: the first one may have ended because of another call."""

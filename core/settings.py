@@ -23,12 +23,15 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import ConfigurationError
-from core.settings_keys import OWN_SECRETS, KeySettings
-from core.settings_limits import LimitSettings
-from core.settings_plugins import PluginSettings
-from core.settings_retention import RetentionSettings
-from core.settings_telemetry import TelemetrySettings
-from core.settings_workers import WorkerSettings
+from core.setting_groups import (
+    OWN_SECRETS,
+    KeySettings,
+    LimitSettings,
+    PluginSettings,
+    RetentionSettings,
+    TelemetrySettings,
+    WorkerSettings,
+)
 
 MIB = 1024 * 1024
 _SWITCH = TypeAdapter(bool)

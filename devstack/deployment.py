@@ -11,8 +11,8 @@ import httpx
 
 from devstack.plugboard.server import DevelopmentPlugboard
 from devstack.plugboard.settings import Answered, PlugboardSettings, Variant
+from devstack.servers.stack import EmbeddedStack
 from devstack.service import ServiceProcess
-from devstack.stack import EmbeddedStack
 
 DATABASE = "patchcord"
 SERVICE = "patchcord"

@@ -91,7 +91,7 @@ def describe(kind: str, name: Name, folder: Path) -> None:
         page = folder / "docs" / "actions.md"
         page.write_text(page.read_text() + _filled("action_page", name))
     elif kind != "external":  # the module is imported for it, in a process of its own
-        command = [sys.executable, "-m", "devstack.guest_pages", _module(kind, name)]
+        command = [sys.executable, "-m", "devstack.pages.guest_pages", _module(kind, name)]
         subprocess.run(command, cwd=folder, check=True)
 
 

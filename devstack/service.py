@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 
 from devstack.errors import StackError
-from devstack.ports import HOST, free_port
-from devstack.process import KeptProcess
+from devstack.servers.ports import HOST, free_port
+from devstack.servers.process import KeptProcess
 
 ENTRYPOINT = Path(__file__).parents[1] / "entrypoint.py"
 READY_SECONDS = 30.0

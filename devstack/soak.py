@@ -25,7 +25,7 @@ from devstack.chaos.processes import workers_of
 from devstack.deployment import Deployment
 from devstack.errors import StackError
 from devstack.growth import Growth, Sample, growth, look
-from devstack.ports import HOST
+from devstack.servers.ports import HOST
 
 MIB = 1024 * 1024
 SAMPLES = Path(__file__).parents[1] / "samples"

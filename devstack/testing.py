@@ -21,17 +21,17 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from devstack.folders import temporary_folder
-from devstack.valkey import Valkey
+from devstack.servers.folders import temporary_folder
+from devstack.servers.valkey import Valkey
 from lib import aliases
 from lib.vcon_library import prepare
-from pipeline import connection
-from pipeline.calls import GuestCalls
-from pipeline.config import parse
-from pipeline.connection import RedisConnection
-from pipeline.document import normalised
-from pipeline.modules import Guests, Loaded, LoadedStorage, load
-from pipeline.store import VconStore
+from pipeline.config.parser import parse
+from pipeline.plugins.loader import Guests, Loaded, LoadedStorage, load
+from pipeline.redis_client import client
+from pipeline.redis_client.client import RedisConnection
+from pipeline.runs.calls import GuestCalls
+from pipeline.runs.vcon_store import VconStore
+from pipeline.vcon.normalization import normalised
 
 type Document = dict[str, Any]
 type Options = Mapping[str, Any]
@@ -188,7 +188,7 @@ class GuestBench:
     def _work[T](self, work: Callable[[VconStore, GuestCalls], Awaitable[T]]) -> T:
         async def working() -> T:
             async with connected(self.redis_url) as store:
-                calls = GuestCalls(1, connection.installed())
+                calls = GuestCalls(1, client.installed())
                 try:
                     return await work(store, calls)
                 finally:
@@ -213,12 +213,12 @@ def _loop_of_its_own() -> Iterator[asyncio.AbstractEventLoop]:
 async def connected(redis_url: str) -> AsyncIterator[VconStore]:
     """The store behind the connection that guests of this process find meanwhile."""
     redis = RedisConnection(redis_url)
-    before = list(connection._installed)
-    connection.install(redis)
+    before = list(client._installed)
+    client.install(redis)
     try:
         yield VconStore(redis)
     finally:
-        connection._installed[:] = before
+        client._installed[:] = before
         await redis.close()
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, override
 from pydantic import BaseModel, Field
 
 from core.action_event import PlugboardEvent
-from core.ports import Client
+from core.interfaces import Client
 
 
 class RequestEvent(PlugboardEvent):

@@ -5,7 +5,7 @@ from typing import Any, Literal, override
 from pydantic import BaseModel, Field
 
 from core.action_event import PlugboardEvent
-from core.ports import Client
+from core.interfaces import Client
 from schemas.service import Service
 
 

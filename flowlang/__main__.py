@@ -2,7 +2,7 @@
 
 import sys
 
-from flowlang.cli import main
+from flowlang.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

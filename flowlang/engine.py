@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from flowlang.conditions import equal, holds
 from flowlang.connections.registry import ConnectionPluginRegistry
 from flowlang.connections.scope import Connections
 from flowlang.exceptions import (
@@ -25,8 +24,9 @@ from flowlang.exceptions import (
     TaskNotFoundError,
     TimeoutError,
 )
-from flowlang.references import resolved
-from flowlang.steps import (
+from flowlang.language.conditions import equal, holds
+from flowlang.language.references import resolved
+from flowlang.language.steps import (
     ExitStep,
     ForEachStep,
     IfStep,
@@ -36,8 +36,8 @@ from flowlang.steps import (
     SwitchStep,
     TaskStep,
 )
+from flowlang.language.untrusted import arguments
 from flowlang.tasks import Function, run_once
-from flowlang.untrusted import arguments
 
 
 @dataclass(frozen=True)

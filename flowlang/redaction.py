@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from flowlang.schemas import Schema
+from flowlang.language.schemas import Schema
 
 REDACTED: Final = "[redacted]"
 SHORTEST_IN_ERRORS: Final = 4

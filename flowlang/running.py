@@ -14,10 +14,10 @@ from flowlang.connections.scope import Connections
 from flowlang.engine import Engine, Scope, Subflow, within
 from flowlang.environment import variable
 from flowlang.exceptions import FlowExecutionError, FlowTerminationException
-from flowlang.flow import Flow
+from flowlang.language.flow import Flow
+from flowlang.language.subflows import load_subflow
 from flowlang.redaction import Secrets
 from flowlang.results import failed, succeeded, terminated
-from flowlang.subflows import load_subflow
 from flowlang.tasks import Function, run_once
 
 logger = logging.getLogger(__name__)

@@ -12,5 +12,5 @@ setup(
     packages=["flowlang", *(f"flowlang.{name}" for name in find_packages())],
     package_data={"flowlang": ["templates/*"], "": ["requirements.txt", "example.yaml"]},
     install_requires=["jsonschema", "packaging", "PyYAML"],
-    entry_points={"console_scripts": ["flowlang = flowlang.cli:main"]},
+    entry_points={"console_scripts": ["flowlang = flowlang.cli.main:main"]},
 )

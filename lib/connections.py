@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from flowlang.exceptions import FlowLangError
-from flowlang.references import resolved
-from flowlang.untrusted import arguments, objections, whole_selections
-from pipeline.service_connections import Result, installed
+from flowlang.language.references import resolved
+from flowlang.language.untrusted import arguments, objections, whole_selections
+from pipeline.connections.registry import Result, installed
 
 
 class ConnectionFailedError(RuntimeError):

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from core.spans import context
+from core.observability.tracing import context
 
 DAY = 86_400
 """Seconds that a context is kept."""

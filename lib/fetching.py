@@ -10,14 +10,122 @@ URLs from the configuration are the operator's own business and need none of thi
 import asyncio
 import contextlib
 import ipaddress
+import socket
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
 
-from lib import fetch_budget, name_lookup
-from lib.fetch_budget import Budget, BudgetSpentError
+from lib import limits
+from pipeline.runs.call_scope import kept
+
+# Asking the name server, for a limited time.
+#
+# `getaddrinfo` cannot be stopped: it runs in a thread of its own, which is left behind when the
+# time is over. So many threads at most wait for a name server.
+
+MOST_LOOKUPS = 32
+
+type Found = Future[list[str]]
+
+_places = threading.BoundedSemaphore(MOST_LOOKUPS)
+
+
+def addresses(host: str, port: int, seconds: float) -> list[str]:
+    """The addresses of a host.
+
+    Raises:
+        OSError: when they cannot be had; TimeoutError within `seconds`.
+        UnicodeError: when it is no name.
+    """
+    if not _places.acquire(timeout=max(seconds, 0)):
+        raise TimeoutError("all name lookups are waiting")
+    found: Found = Future()
+    threading.Thread(target=_look, args=(found, host, port), name="lookup", daemon=True).start()
+    return found.result(max(seconds, 0))
+
+
+def _look(found: Found, host: str, port: int) -> None:
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found.set_result([str(info[4][0]) for info in infos])
+    except (OSError, UnicodeError) as error:
+        found.set_exception(error)
+    finally:
+        _places.release()
+
+
+# How much one link may fetch for one vCon: requests, bytes and seconds.
+#
+# A vCon may have tens of thousands of dialogs, each with a URL whose server answers just before
+# its time is over. Each fetch is limited for itself; these limits hold for all of them together.
+# Seconds are also counted for each host, so that a host that never answers costs its share once
+# and not once for each dialog.
+
+
+class BudgetSpentError(RuntimeError):
+    """One link has fetched as much for one vCon as it may."""
+
+
+class Budget:
+    """What is left for one call of a plugin. Threads may share it."""
+
+    def __init__(self) -> None:
+        self.limits = limits.current()
+        self.requests = 0
+        self.bytes = 0
+        self.seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def request(self, host: str) -> Iterator[float]:
+        """Count a request and its time; gives the seconds that it may take.
+
+        Raises:
+            BudgetSpentError: when no request or no second is left.
+        """
+        left = self._begin(host)
+        began = time.monotonic()
+        try:
+            yield left
+        finally:
+            with self._lock:
+                spent = time.monotonic() - began
+                self.seconds[host] = self.seconds.get(host, 0.0) + spent
+
+    def _begin(self, host: str) -> float:
+        with self._lock:
+            if self.requests >= self.limits.fetch_requests:
+                raise BudgetSpentError(
+                    f"more than {self.limits.fetch_requests} requests for one vCon"
+                )
+            self.requests += 1
+            left = self.limits.fetch_seconds - sum(self.seconds.values())
+            if left <= 0:
+                raise BudgetSpentError(f"more than {self.limits.fetch_seconds:g} s for one vCon")
+            here = self.limits.fetch_host_seconds - self.seconds.get(host, 0.0)
+            if here <= 0:
+                raise BudgetSpentError(
+                    f"more than {self.limits.fetch_host_seconds:g} s of one host"
+                )
+            return min(left, here)
+
+    def read(self, count: int) -> None:
+        """Count bytes that have come. Raises BudgetSpentError."""
+        with self._lock:
+            self.bytes += count
+            if self.bytes > self.limits.fetch_bytes:
+                raise BudgetSpentError(f"more than {self.limits.fetch_bytes} bytes for one vCon")
+
+
+def current() -> Budget:
+    """The budget of the call of a plugin that this code belongs to; a fresh one outside."""
+    return kept(Budget)
+
 
 MIB = 1024 * 1024
 MOST_BYTES = 200 * MIB
@@ -73,7 +181,7 @@ def fetch(
 
     `headers` go to the origin of `url` only, not to where it redirects. `seconds` is the time for
     all of it, the name server's part included. All fetches of one link for one vCon share a budget
-    (`lib.fetch_budget`). `permits` and `resolve` take the place of the rule and the name server in
+    (`lib.fetching`). `permits` and `resolve` take the place of the rule and the name server in
     tests.
 
     Raises:
@@ -81,7 +189,7 @@ def fetch(
             compressed, more than `most_bytes`, or when the budget is spent.
         FetchError: when the server cannot be reached, is too slow, or answers with an error.
     """
-    way = _Way(permits or _permitted, resolve, most_bytes, fetch_budget.current())
+    way = _Way(permits or _permitted, resolve, most_bytes, current())
     deadline = time.monotonic() + seconds
     origin, given = _origin(_parsed(url)), dict(headers or {})
     for _ in range(MOST_REDIRECTS + 1):
@@ -124,7 +232,7 @@ def refuse_private(url: str) -> None:
     """
     target = _parsed(url)
     try:
-        with contextlib.suppress(NotResolvedError), fetch_budget.current().request(target.host):
+        with contextlib.suppress(NotResolvedError), current().request(target.host):
             _addresses(target, _permitted, _lookup(time.monotonic() + LOOKUP_SECONDS))
     except BudgetSpentError as error:
         raise FetchRefusedError(f"{target.host}: {error}") from None
@@ -192,7 +300,7 @@ def _lookup(until: float) -> Resolve:
 
     def resolve(host: str, port: int) -> list[str]:
         left = min(until - time.monotonic(), LOOKUP_SECONDS)
-        return name_lookup.addresses(host, port, left)
+        return addresses(host, port, left)
 
     return resolve
 

@@ -7,7 +7,7 @@ out: each value would be a series for ever. See docs/metrics.md. Nothing here ra
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from core.metrics import GUESTS, Attributes
+from core.observability.metrics import GUESTS, Attributes
 
 
 def increment_counter(

@@ -9,8 +9,8 @@ from typing import Any
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
-from lib.http_client import kept
 from lib.openai_options import credentials, infer_vendor
+from lib.web.http_client import kept
 
 __all__ = ["get_async_openai_client", "get_openai_client", "get_vendor_from_opts"]
 

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from lib.patience import PatientOptions
+from lib.web.http_retry import PatientOptions
 
 AZURE_VERSION = "2024-10-21"
 UNSET = SecretStr("")

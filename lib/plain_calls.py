@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from pipeline.elsewhere import installed
+from pipeline.storages.storage_fallback import installed
 
 
 def plain_too[**P, T](

@@ -7,7 +7,7 @@ used: the process has a connection of its own.
 
 import asyncio
 
-from pipeline.connection import installed
+from pipeline.redis_client.client import installed
 
 DEAD_LETTERS = "DLQ:"
 

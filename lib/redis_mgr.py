@@ -6,7 +6,7 @@ used. What is written through it goes without the protection that `lib.vcon_redi
 
 from typing import Any
 
-from pipeline.connection import installed
+from pipeline.redis_client.client import installed
 
 
 class _Client:

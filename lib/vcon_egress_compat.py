@@ -6,7 +6,7 @@ others read) passes it through `to_configured_legacy` first.
 
 from typing import Any
 
-from pipeline.document import LEGACY_VERSIONS, outgoing, to_legacy
+from pipeline.vcon.normalization import LEGACY_VERSIONS, outgoing, to_legacy
 from schemas.vcon import TEXT_FORM
 
 __all__ = ["SUPPORTED_VERSIONS", "configure", "to_configured_legacy", "to_legacy"]

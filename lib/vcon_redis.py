@@ -14,10 +14,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from lib.vcon_library import document_of, open_vcon
-from pipeline.connection import installed
-from pipeline.document import normalised, readable
-from pipeline.elsewhere import installed as installed_elsewhere
-from pipeline.store import VconStore
+from pipeline.redis_client.client import installed
+from pipeline.runs.vcon_store import VconStore
+from pipeline.storages.storage_fallback import installed as installed_elsewhere
+from pipeline.vcon.normalization import normalised, readable
 
 if TYPE_CHECKING:
     from vcon import Vcon

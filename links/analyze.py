@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import Field
 
-from lib.chat import ChatOptions, complete
+from lib.ai.chat import ChatOptions, complete
 from lib.dialogs import add_analysis
 from lib.openai_client import get_vendor_from_opts
 from lib.plain_calls import plain_too

@@ -16,13 +16,12 @@ from typing import Any
 
 from pydantic import Field
 
-from lib.chat import ChatOptions, SourceOptions, complete
+from lib.ai.chat import ChatOptions, SourceOptions, complete, objects_in
 from lib.dialogs import add_analysis
 from lib.metrics import increment_counter
-from lib.model_json import objects_in
-from lib.patience import VendorError
 from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
+from lib.web.http_retry import VendorError
 from links.tag import add_tags
 
 only_through_lib = True

@@ -26,16 +26,16 @@ from typing import Any, Self
 from deepgram import AsyncDeepgramClient, DeepgramClientEnvironment
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from lib.ai.deepgram_channels import confidence_of, transcript_of
+from lib.ai.transcription import Transcript, Vendor, add_transcripts, transcribe_by_proxy, used
 from lib.ai_usage import report_usage
-from lib.channels import confidence_of, transcript_of
 from lib.dialogs import Entry, media
 from lib.fetching import refuse_private
-from lib.http_client import shared_client
 from lib.metrics import record_histogram
 from lib.openai_options import UNSET, ProxyOptions
-from lib.patience import VendorError, ask
 from lib.plain_calls import plain_too
-from lib.transcription import Transcript, Vendor, add_transcripts, transcribe_by_proxy, used
+from lib.web.http_client import shared_client
+from lib.web.http_retry import VendorError, ask
 
 with warnings.catch_warnings():
     # It imports itself when it is first used, in the middle of a vCon, and uses old names then.
@@ -85,7 +85,7 @@ class Options(ProxyOptions):
         if self.has_proxy:
             # OpenAI's library asks a proxy: that it is missing is told now, not by the first vCon.
             import_module("lib.openai_client")
-            import_module("lib.audio")
+            import_module("lib.recordings.audio")
         return self
 
     @property

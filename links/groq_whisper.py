@@ -20,12 +20,12 @@ from typing import Any, Self
 from groq import AsyncGroq, Groq, GroqError
 from pydantic import Field, SecretStr, model_validator
 
-from lib.audio import GROQ_ENDINGS, MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploads
+from lib.ai.transcription import Transcript, Vendor, add_transcripts, combined, heard
 from lib.dialogs import Entry
-from lib.http_client import kept
-from lib.patience import PatientOptions, ask
 from lib.plain_calls import plain_too
-from lib.transcription import Transcript, Vendor, add_transcripts, combined, heard
+from lib.recordings.audio import GROQ_ENDINGS, MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploads
+from lib.web.http_client import kept
+from lib.web.http_retry import PatientOptions, ask
 
 only_through_lib = True
 

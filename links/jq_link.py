@@ -15,7 +15,7 @@ from typing import Any
 import jq
 from pydantic import Field, field_validator
 
-from lib.jq_process import first_output_counts
+from lib.jq.process import first_output_counts
 from lib.metrics import increment_counter
 from lib.options import GuestOptions
 from lib.vcon_redis import VconRedis

@@ -21,14 +21,14 @@ from typing import Any
 
 from pydantic import Field
 
+from lib.ai.transcription import Transcript, Vendor, add_transcripts, combined, heard, used
 from lib.ai_usage import report_usage
-from lib.audio import MAX_UPLOAD_BYTES, MEBIBYTE, OPENAI_ENDINGS, Accepted, Part, uploads
 from lib.dialogs import Entry
 from lib.openai_client import get_async_openai_client
 from lib.openai_options import OpenAIOptions
-from lib.patience import ask
 from lib.plain_calls import plain_too
-from lib.transcription import Transcript, Vendor, add_transcripts, combined, heard, used
+from lib.recordings.audio import MAX_UPLOAD_BYTES, MEBIBYTE, OPENAI_ENDINGS, Accepted, Part, uploads
+from lib.web.http_retry import ask
 
 only_through_lib = True
 

@@ -29,10 +29,9 @@ import orjson
 from pydantic import BeforeValidator, Field
 
 from lib.options import GuestOptions
-from lib.vcon_dates import created_at, day_folder
 from lib.vcon_egress_compat import to_configured_legacy
+from lib.vcon_fields import created_at, day_folder, required_uuid
 from lib.vcon_redis import VconRedis
-from lib.vcon_uuid import required_uuid
 
 only_through_lib = True
 

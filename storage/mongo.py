@@ -18,12 +18,12 @@ from pydantic import Field, SecretStr
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 
-from lib import http_client
 from lib.options import GuestOptions
 from lib.plain_calls import plain_too
 from lib.vcon_egress_compat import to_configured_legacy
+from lib.vcon_fields import required_uuid
 from lib.vcon_redis import AsyncVconRedis
-from lib.vcon_uuid import required_uuid
+from lib.web import http_client
 
 __all__ = ["Options", "close", "delete", "get", "only_through_lib", "save"]
 

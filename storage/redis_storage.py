@@ -15,8 +15,8 @@ from pydantic import Field
 from lib.options import GuestOptions
 from lib.redis_mgr import get_client
 from lib.vcon_egress_compat import to_configured_legacy
+from lib.vcon_fields import required_uuid
 from lib.vcon_redis import VconRedis
-from lib.vcon_uuid import required_uuid
 
 only_through_lib = True
 

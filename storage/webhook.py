@@ -14,7 +14,7 @@ import orjson
 from lib.plain_calls import plain_too
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
-from lib.webhooks import DeliveryError, ReceiverOptions, deliver_to_all
+from lib.web.webhooks import DeliveryError, ReceiverOptions, deliver_to_all
 
 __all__ = ["DeliveryError", "Options", "only_through_lib", "save"]
 

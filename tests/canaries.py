@@ -112,7 +112,7 @@ class _FormattedLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if self.formatter is None:  # not before something is logged: imports take time
-            from core.logs import formatter
+            from core.observability.logs import formatter
 
             self.setFormatter(formatter("json"))
         CANARIES.keep("lines logged by the test process", self.format(record))
@@ -127,7 +127,7 @@ def _heard(make: Callable[..., str]) -> Callable[..., str]:
 
 
 def _watch_servers() -> None:
-    from devstack.process import KeptProcess
+    from devstack.servers.process import KeptProcess
 
     end = KeptProcess._end
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from core.settings import DatabaseSettings
-    from devstack.postgres import Postgres
-    from devstack.valkey import Valkey
+    from devstack.servers.postgres import Postgres
+    from devstack.servers.valkey import Valkey
 
 settings.register_profile("house", deadline=None)  # a busy machine must not fail a test
 settings.register_profile("long", deadline=None, max_examples=10_000)  # --hypothesis-profile=long
@@ -56,8 +56,8 @@ def _encodable(text: str) -> str:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """The session's PostgreSQL; tests that stop or kill a server start their own."""
-    from devstack.folders import temporary_folder
-    from devstack.postgres import Postgres
+    from devstack.servers.folders import temporary_folder
+    from devstack.servers.postgres import Postgres
 
     with temporary_folder() as folder:
         server = Postgres.start(folder, fsync=False)
@@ -68,8 +68,8 @@ def postgres_server() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Valkey]:
     """The session's Valkey; tests that stop or kill a server start their own."""
-    from devstack.folders import temporary_folder
-    from devstack.valkey import Valkey
+    from devstack.servers.folders import temporary_folder
+    from devstack.servers.valkey import Valkey
 
     with temporary_folder() as folder:
         server = Valkey.start(folder, durable=False)
@@ -80,7 +80,7 @@ def valkey_server() -> Iterator[Valkey]:
 @pytest.fixture
 def reachable_folder() -> Iterator[Path]:
     """A folder for servers of the test's own; pytest's `tmp_path` is closed to root's servers."""
-    from devstack.folders import temporary_folder
+    from devstack.servers.folders import temporary_folder
 
     with temporary_folder() as folder:
         yield folder
@@ -89,8 +89,8 @@ def reachable_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def used_stack_folder() -> Iterator[Path]:
     """The folder of an embedded stack that ran before: its database need not be made again."""
-    from devstack.folders import temporary_folder
-    from devstack.postgres import Postgres
+    from devstack.servers.folders import temporary_folder
+    from devstack.servers.postgres import Postgres
 
     with temporary_folder() as folder:
         Postgres.start(folder / "postgres", fsync=False).stop()
@@ -117,7 +117,7 @@ def empty_database(postgres_server: Postgres) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def template_database(postgres_server: Postgres) -> str:
     """The name of a database migrated to the newest revision, there to be copied, not used."""
-    from core.database import Database
+    from core.db.database import Database
 
     postgres_server.create_database(TEMPLATE)
     database = Database()

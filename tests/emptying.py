@@ -2,7 +2,7 @@
 
 After a synchronous FLUSHALL, the next KEYS stops the key table of Valkey 9.1 from ever growing
 again: a hundred thousand keys then share two buckets, and a script takes half a minute. An
-asynchronous one frees JSON in a thread in which the JSON module crashes; see `devstack.valkey`.
+asynchronous one frees JSON in a thread in which the JSON module crashes; see `servers.valkey`.
 """
 
 from __future__ import annotations

@@ -19,10 +19,10 @@ from typing import Any
 
 from pydantic import Field, SecretStr
 
-from lib.http_client import shared_client
-from lib.patience import RETRIES, PatientOptions, VendorError, ask
 from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
+from lib.web.http_client import shared_client
+from lib.web.http_retry import RETRIES, PatientOptions, VendorError, ask
 
 SERVER = "http://jlinc-server:9090"
 NOBODY = "00000000-0000-0000-0000-000000000000"

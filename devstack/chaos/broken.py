@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 from devstack.chaos.waiting import ChaosError
-from devstack.folders import temporary_folder
+from devstack.servers.folders import temporary_folder
 
 CHECKOUT = Path(__file__).parents[2]
 LEFT_OUT = (".*", "__pycache__", "tests", "benchmarks", "docs")
-SCRIPT = Path("pipeline/scripts/rescue.lua")
+SCRIPT = Path("pipeline/redis_client/scripts/rescue.lua")
 HELD = "'pc:inflight:' .. worker"
 POPPED = "'pc:popped:' .. worker"
 EVENT, TIMES = "one of two workers killed", 8

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-PLUGINS = "pipeline.plugin_failures"
+PLUGINS = "pipeline.plugins.errors"
 """The logger of failing plugins: their tracebacks are logged by design, the engine's are faults."""
 TRACEBACK = "Traceback (most recent call last):"
 SHOWN = 1500

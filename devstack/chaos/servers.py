@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devstack.postgres import Postgres
-from devstack.stack import EmbeddedStack
-from devstack.valkey import Valkey
+from devstack.servers.postgres import Postgres
+from devstack.servers.stack import EmbeddedStack
+from devstack.servers.valkey import Valkey
 
 
 class Servers:

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from core.deep_json import without_deep_values
+from core.phoenix.lenient_json import without_deep_values
 from devstack.plugboard import http_replies as replies
 from devstack.plugboard.directory import AccountToken, Directory, Service
 from devstack.plugboard.http_replies import Reply

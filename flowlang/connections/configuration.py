@@ -22,8 +22,8 @@ from flowlang.exceptions import (
     ConnectionNotFoundError,
     PluginNotFoundError,
 )
+from flowlang.language.schemas import Schema
 from flowlang.redaction import Secrets, is_secret
-from flowlang.schemas import Schema
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),

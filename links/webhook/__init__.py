@@ -21,11 +21,11 @@ from typing import Any
 import orjson
 from pydantic import Field, SecretStr
 
-from lib.http_client import close
 from lib.plain_calls import plain_too
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
-from lib.webhooks import DeliveryError, ReceiverOptions, deliver_to_all
+from lib.web.http_client import close
+from lib.web.webhooks import DeliveryError, ReceiverOptions, deliver_to_all
 from links.webhook.signature import message_id, signed_headers
 
 __all__ = ["DeliveryError", "Options", "close", "run"]

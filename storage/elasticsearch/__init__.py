@@ -35,12 +35,12 @@ from typing import Any
 from elastic_transport import HttpxAsyncHttpNode
 from elasticsearch import AsyncElasticsearch
 
-from lib import http_client
-from lib.patience import VendorError, ask
 from lib.plain_calls import plain_too
 from lib.vcon_egress_compat import to_configured_legacy
+from lib.vcon_fields import required_uuid
 from lib.vcon_redis import AsyncVconRedis
-from lib.vcon_uuid import required_uuid
+from lib.web import http_client
+from lib.web.http_retry import VendorError, ask
 from storage.elasticsearch.options import Options
 from storage.elasticsearch.parts import (
     IndexNames,

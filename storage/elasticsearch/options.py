@@ -2,7 +2,7 @@ from typing import Any, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from lib.patience import RETRIES, PatientOptions
+from lib.web.http_retry import RETRIES, PatientOptions
 from storage.elasticsearch.parts import MOST_INDEXES
 
 

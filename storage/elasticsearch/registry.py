@@ -8,7 +8,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from lib.patience import Patience, ask
+from lib.web.http_retry import Patience, ask
 from storage.elasticsearch.parts import (
     Document,
     IndexNames,

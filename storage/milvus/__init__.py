@@ -19,9 +19,9 @@ from typing import Any
 from lib.ai_usage import report_usage
 from lib.metrics import increment_counter
 from lib.openai_client import get_async_openai_client
-from lib.patience import ask
 from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
+from lib.web.http_retry import ask
 from storage.milvus import collection
 from storage.milvus.options import Options
 from storage.milvus.texts import facts, text_of

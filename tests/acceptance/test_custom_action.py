@@ -12,8 +12,8 @@ from signal import SIGTERM
 import pytest
 
 from devstack.plugboard import Variant
-from devstack.process import KeptProcess
-from tests.integration.plugboard_scene import Scene, plugboard
+from devstack.servers.process import KeptProcess
+from tests.integration.support.plugboard_scene import Scene, plugboard
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTED = ROOT / "tests" / "data" / "my_custom_action.py"

@@ -9,9 +9,9 @@ from signal import SIGTERM
 import httpx
 
 from devstack.plugboard import Variant
-from devstack.ports import HOST, free_port
-from devstack.process import KeptProcess
-from tests.integration.plugboard_scene import plugboard
+from devstack.servers.ports import HOST, free_port
+from devstack.servers.process import KeptProcess
+from tests.integration.support.plugboard_scene import plugboard
 
 ROOT = Path(__file__).parents[2]
 CEILING = 60.0  # seconds; reached only when something is broken

@@ -16,9 +16,9 @@ import pytest_asyncio
 from redis import Redis
 
 from devstack.deployment import DATABASE, Deployment
-from pipeline.document import normalised
+from pipeline.vcon.normalization import normalised
 from tests.canaries import canary
-from tests.integration.otlp_collector import Collector, collector
+from tests.integration.support.otlp_collector import Collector, collector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping

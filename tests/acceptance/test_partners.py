@@ -15,11 +15,11 @@ import yaml
 from redis.asyncio import Redis
 
 from core.action_registry import ActionRegistry
-from core.unreadable import NO_NUMBER
+from core.phoenix.lenient_json import NO_NUMBER
 from devstack.deployment import Deployment
 from devstack.plugboard.settings import Variant
 from tests.canaries import canary
-from tests.integration.pipeline_fixtures import a_vcon
+from tests.integration.support.pipeline_fixtures import a_vcon
 
 CONFIG = Path(__file__).parents[1] / "data" / "partners.yml"
 AUTH: dict[str, str | list[str]] = yaml.safe_load(CONFIG.read_text())["ingress_auth"]

@@ -11,16 +11,19 @@ import pytest
 
 from devstack.scaffold import FILES, Name, ScaffoldError, describe, main, scaffold
 from devstack.testing import GuestBench, sample_vcon
-from pipeline.config import parse
-from pipeline.installer import Installer
-from pipeline.modules import load
+from pipeline.config.parser import parse
+from pipeline.plugins.installer import Installer
+from pipeline.plugins.loader import load
 from tests.guests.scene import tags
-from tests.integration.package_index import release
+from tests.integration.support.package_index import release
 
 ROOT = Path(__file__).parents[2]
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__")
 MADE = {"link": "WordCount", "storage": "line-file", "action": "get_subject"}
-RULES = ["tests/unit/test_operations_docs.py", "tests/unit/test_actions_published.py"]
+RULES = [
+    "tests/unit/project/test_operations_docs.py",
+    "tests/unit/actions/test_actions_published.py",
+]
 ALONE = ("--follow-imports=skip", "--allow-subclassing-any")  # else all that they import is checked
 CEILING = 180
 

@@ -18,11 +18,11 @@ import pytest_asyncio
 import yaml
 
 from devstack.deployment import Deployment
-from pipeline.document import normalised
+from pipeline.vcon.normalization import normalised
 from tests.acceptance.test_main_job import SAMPLES, finished
 from tests.canaries import canary
-from tests.integration.http_stand_in import StandIn
-from tests.integration.vendors_scene import (
+from tests.integration.support.http_stand_in import StandIn
+from tests.integration.support.vendors_scene import (
     BY_URL,
     DEEPGRAM,
     HEARD,
@@ -31,7 +31,7 @@ from tests.integration.vendors_scene import (
     vendors_server,
     written,
 )
-from tests.unit.test_config_vcon_server import EXAMPLE, FRAGMENTS
+from tests.unit.config.test_config_vcon_server import EXAMPLE, FRAGMENTS
 
 __all__ = ["s3_url", "vendors_server"]
 

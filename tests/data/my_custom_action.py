@@ -6,7 +6,7 @@ from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 
 if TYPE_CHECKING:
-    from core.plugboard_client import PlugboardClient
+    from core.plugboard.client import PlugboardClient
 
 class MyCustomAction(ActionRunner):
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from devstack.testing import connected
-from pipeline.document import normalised
+from pipeline.vcon.normalization import normalised
 
 __all__ = ["GUESTS", "SAMPLES", "TAGGED", "canonical", "connected", "sample", "tags"]
 

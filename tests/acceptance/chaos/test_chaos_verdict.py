@@ -133,8 +133,8 @@ def test_an_unbreakable_build(tmp_path: Path) -> None:
 
 def test_tracebacks_of_plugins_are_expected() -> None:
     """Those of the service's own code are not, nor what the interpreter prints by itself."""
-    plugin = '{"event":"plugin failed","logger":"pipeline.plugin_failures","exception":[]}'
-    engine = '{"event":"claim failed","logger":"pipeline.worker","exception":[]}'
-    plain = '{"event":"joined","logger":"core.channel"}'
+    plugin = '{"event":"plugin failed","logger":"pipeline.plugins.errors","exception":[]}'
+    engine = '{"event":"claim failed","logger":"pipeline.worker.worker","exception":[]}'
+    plain = '{"event":"joined","logger":"core.phoenix.channel"}'
     printed = "Exception ignored; Traceback (most recent call last):"
     assert unexpected_lines(f"{plugin}\n{engine}\n{plain}\n{printed}") == [engine, printed]

@@ -1,0 +1,104 @@
+"""Puts one worker process together; the service starts as many as CONSERVER_WORKERS says."""
+
+import asyncio
+import os
+
+from app.signals import LINGER, StopSignals, end_by_alarm, end_within, on_hangup, on_input, until
+from app.worker_progress import WorkerProgress
+from core import request_context
+from core.observability.metrics_export import MetricsFile
+from core.observability.telemetry import Telemetry
+from core.settings import Settings
+from core.thread_pool import in_own_thread, widen_shared_pool
+from lib.host import receive_guests
+from pipeline.worker.process import WorkerProcess
+from pipeline.worker.run_metrics import run_fields
+from pipeline.worker.watchdog import Blockage
+
+EXIT_STOPPED, EXIT_BLOCKED, EXIT_DAMAGED = 0, 5, 6
+END_SECONDS = 5.0
+"""Seconds beyond the grace until a damaged process is ended by a signal."""
+ABANDON_SECONDS = 5.0
+"""Seconds that giving back takes at most when the event loop stands still."""
+
+
+async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False) -> int:
+    """Run chains until told to stop, or until the service is gone; the exit code.
+
+    One `for_suspects` runs these alone, and ends when there are none.
+
+    The process ends `LINGER` s after that even if a guest's thread, which nobody can stop, runs on.
+
+    Raises:
+        ConfigurationError: when it cannot start as configured.
+    """
+    receive_guests(settings)
+    request_context.say_also(run_fields)
+    numbers = MetricsFile(settings.metrics_folder)
+    telemetry = Telemetry(settings)  # before guests are loaded
+    progress = _progress(settings)
+
+    def blocked(blockage: Blockage) -> None:
+        end_within(ABANDON_SECONDS, EXIT_BLOCKED)
+        if blockage.run is not None:  # else the rescue makes suspects of all that is held
+            worker.abandon(blockage)
+        numbers.write()
+        os._exit(EXIT_BLOCKED)
+
+    worker = WorkerProcess(
+        *(settings, worker_id, numbers.changed),
+        for_suspects=for_suspects,
+        beats=progress,
+        blocked=blocked,
+        damaged=lambda: end_by_alarm(settings.shutdown_grace + END_SECONDS),
+    )
+    signals = StopSignals()  # until here a signal ends the process: nothing has been claimed
+    widen_shared_pool(settings.conserver_vcon_concurrency)
+    _obey_the_service(worker, signals)
+    try:
+        await _until_stopped(worker, signals, settings.shutdown_grace)
+    finally:
+        if worker.is_damaged:  # all has been given back; threads and files may be out of reach
+            os._exit(EXIT_DAMAGED)
+        end_within(LINGER, EXIT_STOPPED)
+    numbers.write()
+    await worker.close()
+    if progress is not None:
+        progress.stop()
+    await in_own_thread(telemetry.close)
+    return EXIT_STOPPED
+
+
+def _obey_the_service(worker: WorkerProcess, signals: StopSignals) -> None:
+    """Reload when it says so, and end when it is gone."""
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(worker.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    def orphaned() -> None:
+        signals.asked.set()
+        signals.hurry.set()
+
+    on_hangup(reload)
+    on_input(said=reload, closed=orphaned, stuck=lambda: worker.abandon(None))
+
+
+def _progress(settings: Settings) -> WorkerProgress | None:
+    """What the service looks at, unless this worker was started by hand."""
+    if settings.progress_fd is None:
+        return None
+    return WorkerProgress(settings.progress_fd, settings.stall_limit)
+
+
+async def _until_stopped(worker: WorkerProcess, signals: StopSignals, grace: float) -> None:
+    running = asyncio.create_task(worker.run())
+    asked = asyncio.create_task(until(signals.asked))
+    await asyncio.wait([running, asked], return_when=asyncio.FIRST_COMPLETED)
+    await worker.stop(running, grace, signals.hurry)
+    asked.cancel()
+    if running.done():
+        running.result()
+    running.cancel()  # it may be waiting for Redis

@@ -1,0 +1,117 @@
+"""Does what the command line says.
+
+Each command imports its own parts when it is carried out: a worker needs no SQL and no migrations,
+so one that takes the place of a dead one is at work in half the time.
+"""
+
+import contextlib
+import ctypes
+import gc
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import orjson
+
+from app.command_line import Command
+from app.preflight import warn_of_misspelt
+from core.errors import ConfigurationError
+from core.observability.logs import configure_logging, keep_secret, without_secrets
+from core.settings import Settings, environment, load_settings, read_env_file, withhold
+
+# Keeping this process's memory, and so its secrets, off the disk and from its neighbours.
+
+_PR_SET_DUMPABLE = 4
+
+
+def switch_off() -> None:
+    """No core dumps of this process and of those that it starts.
+
+    The limit holds for files; the kernel hands a dump to a program (`core_pattern`) regardless of
+    it, but not for a process that is not dumpable. Other processes of the same user cannot read
+    the environment and the memory of such a process either.
+    """
+    with contextlib.suppress(ValueError, OSError):  # where even lowering is forbidden
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(AttributeError, OSError):  # where there is no prctl
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+EXIT_WELL, EXIT_NOT_WELL, EXIT_CONFIGURATION = 0, 1, 2
+
+
+async def carry_out(command: Command) -> int:
+    """Do it, however long that takes; the exit code."""
+    try:
+        read_env_file()
+        if command.name == "check":
+            return await _check(as_json_text=command.as_json)
+        settings = load_settings(without_secrets=command.name == "worker")
+        keep_secret(*settings.secrets)
+        if command.name == "actions":
+            return _show_actions(settings, command)
+        configure_logging(settings.log_level, settings.log_format)
+        if not settings.core_dumps:
+            switch_off()
+        if command.name == "worker":  # its environment has only what it may have
+            return await _work(settings, command)
+        withhold(settings.withheld)
+        warn_of_misspelt(environment())
+        return await _serve(settings)
+    except ConfigurationError as error:
+        lines = "".join(f"  {without_secrets(problem)}\n" for problem in error.problems)
+        sys.stderr.write(f"Cannot start:\n{lines}")  # logging may not be set up
+        return EXIT_CONFIGURATION
+
+
+@contextmanager
+def _to_stay() -> Iterator[None]:
+    """What is made inside is no garbage, and nobody looks for any among it, now or later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+async def _serve(settings: Settings) -> int:
+    with _to_stay():
+        from app.bootstrap import serve
+    return await serve(settings)
+
+
+async def _work(settings: Settings, command: Command) -> int:
+    with _to_stay():
+        from app.bootstrap_worker import work
+    return await work(settings, command.worker_id, for_suspects=command.suspects)
+
+
+async def _check(*, as_json_text: bool) -> int:
+    from app.preflight import all_well, as_json, as_table, check_up
+
+    configure_logging("WARNING", "auto")  # to standard error, beside the table
+    findings = await check_up()
+    sys.stdout.write((as_json if as_json_text else as_table)(findings, without_secrets))
+    return EXIT_WELL if all_well(findings) else EXIT_NOT_WELL
+
+
+def _show_actions(settings: Settings, command: Command) -> int:
+    from app.published_actions import published
+
+    told = published(settings)
+    if command.fingerprint and not command.as_json:
+        text = f"{told.fingerprint}\n"
+    elif command.fingerprint:
+        text = _json({"fingerprint": told.fingerprint})
+    elif command.as_json:
+        text = _json(told._asdict() | {"fits": told.fits})
+    else:
+        text = f"{_json(told.actions)}\n{told.summary}\n"
+    sys.stdout.write(text)
+    return EXIT_WELL if told.fits else EXIT_NOT_WELL
+
+
+def _json(told: object) -> str:
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2).decode() + "\n"

@@ -1,0 +1,351 @@
+"""Looks whether a service could run as it is configured, without becoming one.
+
+Each check is a function that says what it found: one line, then notes, if any; or it raises. What
+it raises says what is wrong, where, and what to do. Settings, configuration, plugins and the health
+port go through the functions that the start calls, so that the two agree. Nothing is written,
+joined or migrated; only modules that are missing are installed, as at the start, with pip's own
+time limit.
+"""
+
+import asyncio
+import difflib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+import orjson
+
+from app.health import health_server
+from app.published_actions import published, publishing_url
+from core.credentials import Credential, causes_of_refusal
+from core.db.database import database
+from core.errors import ConfigurationError, PatchcordError, UnavailableError
+from core.observability.logs import keep_secret
+from core.plugboard.handshake import check_request_line, request_line_bytes
+from core.plugboard.reconnect import LossKind
+from core.plugboard.session import Limits, knock
+from core.settings import Settings, environment, load_settings
+from core.thread_pool import in_own_thread
+from lib.host import receive_guests
+from pipeline.admin.redis_checks import shortcomings
+from pipeline.admin.unread_lists import unread_at_a_glance
+from pipeline.config import yaml_file
+from pipeline.config.lists import lists_of
+from pipeline.config.parser import PipelineConfig
+from pipeline.live_config import keep_secrets, prepared
+from pipeline.redis_client.client import CommandRefused
+from pipeline.redis_client.errors import NO_JSON
+from pipeline.redis_client.list_states import state_of
+from pipeline.runs.factories import config_path, installer, lenience, redis_connection
+
+# What a check has found, as a table for people and as JSON for programs.
+
+type Outcome = Literal["ok", "failed", "skipped"]
+type Clean = Callable[[str], str]
+
+HEADINGS = ("check", "outcome", "seconds", "detail")
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; `detail` has a line for each problem, or one that says more."""
+
+    check: str
+    outcome: Outcome
+    seconds: float
+    detail: Sequence[str]
+
+
+def all_well(findings: Sequence[Finding]) -> bool:
+    """Whether nothing has failed, and nothing was left out because of it."""
+    return all(finding.outcome == "ok" for finding in findings)
+
+
+def as_table(findings: Sequence[Finding], clean: Clean) -> str:
+    """Aligned columns; `clean` takes the secrets out of each detail."""
+    rows = [HEADINGS, *(row for finding in findings for row in _rows(finding, clean))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS) - 1)]
+    lines = ("  ".join(_padded(row, widths)).rstrip() for row in rows)
+    return "\n".join(lines) + "\n"
+
+
+def as_json(findings: Sequence[Finding], clean: Clean) -> str:
+    """`{"ok": ..., "checks": [{"check", "outcome", "seconds", "detail": [...]}]}`."""
+    checks: list[dict[str, Any]] = [
+        finding._asdict() | {"detail": [clean(line) for line in finding.detail]}
+        for finding in findings
+    ]
+    told = {"ok": all_well(findings), "checks": checks}
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def _rows(finding: Finding, clean: Clean) -> list[tuple[str, ...]]:
+    first, *more = [_one_line(clean(line)) for line in finding.detail] or [""]
+    seconds = "" if finding.outcome == "skipped" else f"{finding.seconds:.2f}"
+    return [
+        (finding.check, finding.outcome, seconds, first),
+        *(("", "", "", line) for line in more),
+    ]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]
+
+
+# Environment variables that are ignored, though they look as if they were meant for us.
+
+log = logging.getLogger(__name__)
+
+CUTOFF = 0.85
+"""How alike two names must be, as `difflib` counts it: `REDIS_URI` is, `POSTGRES_DB` is not."""
+ELSEWHERE = ("ENV_FILE",)
+"""Read before the settings are."""
+DATADOG = ("DD_API_KEY", "DD_SITE")
+AGENT = "set OTEL_EXPORTER_OTLP_ENDPOINT to a Datadog Agent, see docs/telemetry.md"
+_FREE = ("OTEL_",)
+"""Names of others: OpenTelemetry has many that are alike."""
+
+
+def misspelt(environ: Mapping[str, str]) -> list[str]:
+    """A remark for each variable that is no setting and is spelt nearly like one.
+
+    The value, which may be a secret, is not told. Digits count: `REDIS_URL_2` is a name of its own.
+    """
+    known = sorted(name.upper() for name in Settings.model_fields)
+    others = sorted({name for name in environ if name.upper() not in known})
+    others = [name for name in others if name not in ELSEWHERE]
+    told = ((name, _meant(name, known)) for name in others if not name.startswith(_FREE))
+    notes = [f"{name} is not a setting; did you mean {near}?" for name, near in told if near]
+    return notes + _unsent(environ)
+
+
+def _unsent(environ: Mapping[str, str]) -> list[str]:
+    """vcon-server sends to Datadog itself; here an Agent stands in between."""
+    set_here = [name for name in DATADOG if environ.get(name)]
+    if not set_here or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return []
+    return [f"{' and '.join(set_here)}: nothing is sent to Datadog; {AGENT}"]
+
+
+def warn_of_misspelt(environ: Mapping[str, str]) -> None:
+    """Log them, each in a line of its own."""
+    for note in misspelt(environ):
+        log.warning("environment variable ignored", extra={"error": note})
+
+
+def _meant(name: str, known: Iterable[str]) -> str | None:
+    near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=CUTOFF)
+    return next((each for each in near if _digits(each) == _digits(name)), None)
+
+
+def _digits(name: str) -> str:
+    return "".join(filter(str.isdigit, name))
+
+
+type Look = Callable[[], Awaitable[list[str]]]
+
+SECONDS = 15.0
+"""How long one check may take that waits for a server."""
+REMEDY = "another program uses this name: rename or remove its key, or choose another name"
+
+
+PLUGINS = "guests"
+"""The check that the limit is not for: the start waits, too, while modules are installed."""
+
+
+class _NotTriedError(Exception):
+    """Something that this check needs was not well."""
+
+
+async def check_up() -> list[Finding]:
+    """Every check in turn; one that fails keeps only those back that need what it looked at."""
+    settings: list[Settings] = []
+
+    async def look_at_settings() -> list[str]:
+        settings.append(load_settings())
+        keep_secret(*settings[0].secrets)
+        return [f"environment {settings[0].environment}", *_notes(misspelt(environment()))]
+
+    findings = [await _finding("settings", look_at_settings)]
+    if not settings:
+        names = ("actions", "postgres", "plugboard")
+        return findings + [Finding(each, "skipped", 0.0, ["needs the settings"]) for each in names]
+    for name, look in looks(settings[0]).items():
+        findings.append(await _finding(name, look))
+    return findings
+
+
+def looks(settings: Settings) -> dict[str, Look]:
+    """The checks of a service with these settings, by name."""
+    receive_guests(settings)
+    return {
+        "actions": partial(_actions, settings),
+        **({} if settings.health_port is None else {"health": partial(_health, settings)}),
+        **(_pipeline_looks(settings) if settings.has_pipeline else {}),
+        "postgres": partial(_postgres, settings),
+        "plugboard": partial(_plugboard, settings),
+    }
+
+
+def _pipeline_looks(settings: Settings) -> dict[str, Look]:
+    file = _File(settings)
+    return {
+        "configuration": file.read,
+        PLUGINS: file.import_guests,
+        "redis": partial(_redis, settings, file),
+    }
+
+
+async def _finding(name: str, look: Look) -> Finding:
+    began = time.perf_counter()
+    outcome: Outcome
+    try:
+        async with asyncio.timeout(None if name == PLUGINS else SECONDS):
+            outcome, detail = "ok", await look()
+    except _NotTriedError as error:
+        outcome, detail = "skipped", [str(error)]
+    except Exception as error:  # noqa: BLE001 -- a guest or a driver may raise anything
+        outcome, detail = "failed", _problems(error)
+    return Finding(name, outcome, round(time.perf_counter() - began, 3), detail)
+
+
+def _problems(error: Exception) -> list[str]:
+    if isinstance(error, ConfigurationError):
+        return error.problems
+    if isinstance(error, PatchcordError):
+        return [str(error)]
+    if isinstance(error, TimeoutError):
+        return [f"no outcome within {SECONDS:g} s"]
+    return [f"{type(error).__name__}: {error}"]
+
+
+def _notes(notes: Iterable[str]) -> list[str]:
+    return [f"note: {note}" for note in notes]
+
+
+async def _actions(settings: Settings) -> list[str]:
+    told = published(settings)
+    check_request_line(publishing_url(settings, told.actions), settings.request_line_limit)
+    return [told.summary]
+
+
+async def _health(settings: Settings) -> list[str]:
+    """Listen on the health port for a moment."""
+    server = health_server(settings, dict, lambda _: (b"", "text/plain"))
+    assert server is not None
+    server.start()
+    server.close()
+    return [f"port {settings.health_port} is free"]
+
+
+class _File:
+    """The configuration file, which is read once for both of its checks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._path = config_path(settings)
+        self.config: PipelineConfig | None = None
+
+    async def read(self) -> list[str]:
+        try:
+            self.config = yaml_file.read(self._path, environment(), **lenience(self._settings))
+        except ConfigurationError as error:
+            raise ConfigurationError([self._placed(each) for each in error.problems]) from None
+        keep_secrets(self.config)
+        enabled = [name for name, chain in self.config.chains.items() if chain.enabled]
+        told = f"{self._path}: enabled chains: {', '.join(enabled) or 'none'}"
+        return [told, *_notes(self.config.notes)]
+
+    def _placed(self, problem: str) -> str:
+        path = str(self._path)
+        return problem if problem.startswith(path) else f"{path}: {problem}"
+
+    async def import_guests(self) -> list[str]:
+        if self.config is None:
+            raise _NotTriedError("needs the configuration")
+        given = self.config, environment(), installer(self._settings)
+        guests = (await in_own_thread(prepared, *given)).guests
+        told = (
+            f"imported: links {len(guests.links)}, storages {len(guests.storages)}, "
+            f"tracers {len(guests.tracers)}"
+        )
+        return [told, *_notes(guests.notes)]
+
+
+async def _redis(settings: Settings, file: _File) -> list[str]:
+    assert settings.redis_url is not None
+    where = f"REDIS_URL, {_server(settings.redis_url.get_secret_value())}"
+    redis = redis_connection(settings)
+    try:
+        await redis.command("PING")
+        found = await shortcomings(redis)
+        left = await unread_at_a_glance(redis, file.config) if file.config else {}
+        lists = lists_of(file.config).all if file.config else []
+        state = await state_of(redis, lists, settings.vcon_sorted_set_name)
+    except UnavailableError as error:
+        asked = (
+            "" if str(error) == NO_JSON else "; does it run there, and does it let this user in?"
+        )
+        raise UnavailableError(f"{where}: {error}{asked}") from None
+    except CommandRefused as error:
+        raise UnavailableError(f"{where}: {error}") from None
+    finally:
+        await redis.close()
+    if state.unusable:
+        raise ConfigurationError([f"{where}: {each}; {REMEDY}" for each in state.unusable.values()])
+    if NO_JSON in found:
+        raise UnavailableError(f"{where}: {'; '.join(found)}")
+    told = f"{_server(settings.redis_url.get_secret_value())} answers, and has JSON"
+    return [
+        "; ".join([told, *found]),
+        *_notes(f"{n} ids are left in {name}, a list of no chain" for name, n in left.items()),
+    ]
+
+
+def _server(url: str) -> str:
+    """Host and port of a URL, or the path of a socket; nothing else of it."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
+
+
+async def _postgres(settings: Settings) -> list[str]:
+    where = (
+        f"{settings.postgres_database} on {settings.postgres_host}:{settings.postgres_port} "
+        f"as {settings.postgres_user}"
+    )
+    database.initialize(settings)
+    try:
+        present, newest = await in_own_thread(database.revisions)
+        problem = await in_own_thread(database.schema_problem)
+    except PatchcordError as error:
+        raise UnavailableError(f"POSTGRES_*, {where}: {error}") from None
+    finally:
+        database.close()
+    if problem and (present == newest or not settings.migrate_on_start):
+        raise UnavailableError(f"{where}: {problem}")
+    if present == newest or not settings.migrate_on_start:
+        return [f"{where}, at the newest revision ({present})"]
+    return [f"{where}, at revision {present}; the start brings it to {newest}"]
+
+
+async def _plugboard(settings: Settings) -> list[str]:
+    url = publishing_url(settings, published(settings).actions)
+    limits = Limits(settings.request_line_limit, settings.max_frame_bytes)
+    server = urlsplit(settings.websocket_url).netloc.rpartition("@")[2]
+    loss = await knock(url, limits)
+    if loss is None:
+        size = request_line_bytes(url)
+        return [f"{server} takes token and actions ({size} bytes); not joined"]
+    if loss.kind is LossKind.REFUSED:
+        causes = causes_of_refusal(Credential(settings.token), datetime.now(UTC))
+        remedy = "look at TOKEN, and compare `actions --fingerprint` with theirs"
+        raise UnavailableError(f"{server}: {loss.words}: {causes}; {remedy}")
+    remedy = "" if loss.fatal or loss.kind is LossKind.UNTRUSTED else "; is WEBSOCKET_URL right?"
+    raise UnavailableError(f"WEBSOCKET_URL, {server}: {loss.words}{remedy}")

@@ -1,0 +1,250 @@
+"""The one door to Postgres: engine, sessions, transactions, migrations.
+
+Nothing connects before it is used. Every driver error that leaves here is one of `core.errors`,
+without statement parameters and without the password.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from pydantic import ValidationError
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from core.db.errors import driver_errors_translated
+from core.db.migrations import refuse_in_production, revisions, run_alembic, schema_problem
+from core.db.tables import Base
+from core.errors import ConfigurationError
+from core.settings import DatabaseSettings
+
+base = Base
+
+_KEPT = 4
+"""Connections that are kept open."""
+_BESIDE = 12
+"""Connections for what is done beside the requests' calls, partners' calls included."""
+_POOL = {
+    "pool_size": _KEPT,
+    "pool_timeout": 10,
+    "pool_recycle": 1800,
+    "pool_pre_ping": True,
+}
+_CONNECT_SECONDS = 5
+_PROBE_SECONDS = 2  # libpq knows no shorter connect timeout
+_CONNECT: dict[str, Any] = {
+    "connect_timeout": _CONNECT_SECONDS,
+    "tcp_user_timeout": 10_000,  # ms; a peer that vanished is noticed, also in mid-statement
+    "keepalives_idle": 30,
+    "application_name": "patchcord",
+    # A pooler such as PgBouncer may give every transaction another connection to the server, on
+    # which nothing has been prepared. It also refuses `options`: see `_limit`.
+    "prepare_threshold": None,
+}
+
+
+class Database:
+    """Engine and sessions of this process; `database` below is the one that everybody shares."""
+
+    def __init__(self) -> None:
+        self._settings: DatabaseSettings | None = None
+        self._engine: Engine | None = None
+        self._probe: Engine | None = None
+
+    def initialize(self, settings: DatabaseSettings | None = None) -> None:
+        """Get ready for the environment's database; connects to nothing yet.
+
+        May be called again, also with other settings.
+
+        Raises:
+            ConfigurationError: when called without settings and the environment lacks one.
+        """
+        self.close()
+        self._settings = settings or database_settings()
+        threads = self._settings.postgres_threads
+        self._engine = _engine(self._settings, **_POOL, max_overflow=threads + _BESIDE - _KEPT)
+        _limit(
+            self._engine,
+            statement=self._settings.postgres_statement_timeout,
+            lock=self._settings.postgres_lock_timeout,
+        )
+        self._probe = _engine(self._settings, connect_timeout=_PROBE_SECONDS, poolclass=NullPool)
+        _limit(self._probe, statement=_PROBE_SECONDS, lock=_PROBE_SECONDS)
+
+    def close(self) -> None:
+        """Close every idle connection; `initialize()` opens the door again."""
+        if self._engine is not None:
+            self._engine.dispose()
+        self._engine = self._probe = self._settings = None
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine.
+
+        Raises:
+            RuntimeError: when `initialize()` was not called.
+        """
+        return _initialized(self._engine)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session that commits nothing by itself; what is not committed is rolled back.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached or is not migrated.
+            InvalidError: when a value does not fit its column.
+            ConflictError: when a constraint is violated.
+        """
+        with driver_errors_translated(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session that is committed at the end, or rolled back when anything is raised.
+
+        Raises the same errors as `session()`.
+        """
+        with self.session() as session, session.begin():
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the database to the newest revision; several processes may do so at once.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached.
+            ConfigurationError: when the database is newer than this version.
+        """
+        self._alembic(command.upgrade, "head")
+
+    def teardown(self) -> None:
+        """Undo every migration: all tables of the service and their rows are gone.
+
+        Raises:
+            ForbiddenError: in production.
+            UnavailableError: when Postgres cannot be reached.
+        """
+        refuse_in_production("teardown", _initialized(self._settings))
+        self._alembic(command.downgrade, "base")
+
+    def reachable(self) -> bool:
+        """Whether Postgres answers on a fresh connection within about two seconds per address."""
+        try:
+            with _initialized(self._probe).connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except SQLAlchemyError:
+            return False
+        return True
+
+    def revisions(self) -> tuple[str, str]:
+        """The revision that the database is at (`none` before the first), and the newest one.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached within about two seconds.
+        """
+        with driver_errors_translated(), _initialized(self._probe).connect() as connection:
+            return revisions(connection)
+
+    def schema_problem(self) -> str | None:
+        """What the schema lacks that this version needs, and what to do; None: it is complete.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached within about two seconds.
+        """
+        with driver_errors_translated(), _initialized(self._probe).connect() as connection:
+            return schema_problem(connection, base.metadata.tables)
+
+    def _alembic(self, deed: Callable[[Config, str], None], revision: str) -> None:
+        settings = _initialized(self._settings)
+        with driver_errors_translated(), migration_engine(settings).connect() as connection:
+            run_alembic(deed, revision, connection, settings)
+
+
+def get_database_url(settings: DatabaseSettings | None = None) -> str:
+    """SQLAlchemy's URL of the environment's database. The password is in it: never log it.
+
+    Raises:
+        ConfigurationError: when called without settings and the environment lacks one.
+    """
+    return _url(settings or database_settings()).render_as_string(hide_password=False)
+
+
+def migration_engine(settings: DatabaseSettings | None = None, url: str | None = None) -> Engine:
+    """An engine for Alembic, whose statements may take as long as they need.
+
+    With a `url` no settings are asked for; those of TLS can stand in its query.
+
+    Raises:
+        ConfigurationError: when called without either and the environment lacks a setting.
+    """
+    if url:
+        ours = make_url(url).get_driver_name() == "psycopg"  # another driver takes other options
+        return _created(url, _CONNECT if ours else {}, poolclass=NullPool)
+    return _engine(settings or database_settings(), poolclass=NullPool)
+
+
+def database_settings() -> DatabaseSettings:
+    """Read the database's part of the environment.
+
+    Raises:
+        ConfigurationError: with one line for each variable that is missing or wrong.
+    """
+    try:
+        return DatabaseSettings()
+    except ValidationError as error:  # its own text would repeat the password
+        problems = [f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
+        raise ConfigurationError(problems) from None
+
+
+def _initialized[T](part: T | None) -> T:
+    if part is None:
+        raise RuntimeError("call database.initialize() first")
+    return part
+
+
+def _engine(
+    settings: DatabaseSettings, *, connect_timeout: int = _CONNECT_SECONDS, **options: Any
+) -> Engine:
+    tls = {"sslmode": settings.postgres_sslmode, "sslrootcert": settings.postgres_sslrootcert}
+    connect = _CONNECT | {name: value for name, value in tls.items() if value is not None}
+    return _created(_url(settings), connect | {"connect_timeout": connect_timeout}, **options)
+
+
+def _created(url: URL | str, connect: dict[str, Any], **options: Any) -> Engine:
+    return create_engine(url, hide_parameters=True, connect_args=connect, **options)
+
+
+def _limit(engine: Engine, *, statement: float, lock: float) -> None:
+    """Give every transaction its limits in seconds, and UTC.
+
+    In the transaction itself: behind a pooler, a setting of the session would go to other clients.
+    """
+    limits = (
+        f"SET LOCAL TimeZone = 'UTC'; SET LOCAL statement_timeout = {_milliseconds(statement)};"
+        f" SET LOCAL lock_timeout = {_milliseconds(lock)}"
+    )
+
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql(limits)
+
+    event.listen(engine, "begin", begun)
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))  # 0 would be no limit
+
+
+def _url(settings: DatabaseSettings) -> URL:
+    return URL.create(
+        "postgresql+psycopg",
+        username=settings.postgres_user,
+        password=settings.postgres_password.get_secret_value(),
+        host=settings.postgres_host,
+        port=settings.postgres_port,
+        database=settings.postgres_database,
+    )
+
+
+database = Database()

@@ -1,0 +1,113 @@
+"""Alembic, run from inside the service: one process at a time, from any folder."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.errors import ConfigurationError, ForbiddenError
+from core.settings import DatabaseSettings
+
+_ALEMBIC_INI = Path(__file__).resolve().parents[2] / "alembic.ini"
+_LOCK = 0x7061_7463_6863_6F72  # any number will do, as long as every replica asks for this one
+_LOCK_POLL = 0.1  # seconds
+_MIGRATE = "run `alembic upgrade head`, or set MIGRATE_ON_START=true"
+_MISSING = text(
+    "SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass(name) IS NULL"
+)
+
+
+def run_alembic(
+    command: Callable[[Config, str], None],
+    revision: str,
+    connection: Connection,
+    settings: DatabaseSettings,
+) -> None:
+    """Run one of `alembic.command` over a connection; logging and `sys.path` stay as they are.
+
+    Raises:
+        ConfigurationError: when the database is at a revision that this version does not know.
+    """
+    config = _config()
+    config.attributes.update(connection=connection, settings=settings)
+    try:
+        command(config, revision)
+    except CommandError as error:
+        raise ConfigurationError(f"The database cannot be migrated: {error}") from error
+
+
+def _config() -> Config:
+    config = Config(_ALEMBIC_INI)
+    config.set_main_option("prepend_sys_path", "")
+    return config
+
+
+def revisions(connection: Connection) -> tuple[str, str]:
+    """The revision that the database is at, and the newest one of this version; or `none`."""
+    present = MigrationContext.configure(connection).get_current_revision()
+    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    return present or "none", newest or "none"
+
+
+@cache
+def _revisions_of_this_version() -> tuple[str | None, frozenset[str]]:
+    script = ScriptDirectory.from_config(_config())
+    known = frozenset(each.revision for each in script.walk_revisions())
+    return script.get_current_head(), known
+
+
+def schema_problem(connection: Connection, tables: Iterable[str]) -> str | None:
+    """What the schema lacks that this version needs, and what to do; None when it is complete.
+
+    A revision that this version does not know is a later one: the tables are there in it, too.
+    """
+    present = MigrationContext.configure(connection).get_current_revision()
+    newest, known = _revisions_of_this_version()
+    if present != newest and (present is None or present in known):
+        return f"at revision {present or 'none'}, not {newest}; {_MIGRATE}"
+    missing = connection.scalars(_MISSING, {"names": sorted(tables)}).all()
+    if missing:
+        return f"missing tables: {', '.join(missing)}; restore them from a backup"
+    return None
+
+
+@contextmanager
+def migration_lock(engine: Engine) -> Iterator[None]:
+    """Let one process at a time change the schema of this database; the others wait here.
+
+    The lock belongs to a transaction on a connection beside the migration's, since revisions may
+    commit in between: a lock of the session would be lost behind a pooler that hands out
+    connections by transaction. That transaction holds no snapshot while it stays open, or a
+    `CREATE INDEX CONCURRENTLY` of the migration would wait for it; those who wait ask again and
+    again instead of blocking in Postgres for the same reason.
+    """
+    with engine.connect() as holder:
+        while not _locked(holder):
+            holder.rollback()
+            time.sleep(_LOCK_POLL)
+        try:
+            yield
+        finally:
+            with suppress(SQLAlchemyError):  # a lost connection has let go of it already
+                holder.rollback()
+
+
+def _locked(holder: Connection) -> bool:
+    # Without parameters, so that it is one simple query: a portal would stay open, and with it its
+    # snapshot.
+    holder.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+    return bool(holder.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_LOCK})").scalar())
+
+
+def refuse_in_production(deed: str, settings: DatabaseSettings) -> None:
+    """Raise `ForbiddenError` when these settings say production."""
+    if settings.environment == "production":
+        raise ForbiddenError(f"{deed} is refused: ENVIRONMENT is production")

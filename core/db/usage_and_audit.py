@@ -1,0 +1,167 @@
+"""What partners did, in Postgres: what keys were used for, the audit, pruning."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text
+
+from core.db.database import Database
+from core.db.ingress_keys import IngressKeys, count_uses
+from core.db.tables import AuditRecord, IngressKeyRecord, UsageRecord
+from core.db.vcon_owners import VconOwners
+from schemas.ingress_key import AuditEvent, Author, Usage
+
+
+@dataclass(slots=True)
+class Used:
+    """What a key was used for since it was last written down; `refused` counts by reason."""
+
+    accepted: int = 0
+    bytes: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    last: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+_ADD_USAGE = text("""
+INSERT INTO ingress_usage AS known (key_id, day, accepted, refused, bytes)
+VALUES (:key_id, :day, :accepted, CAST(:refused AS jsonb), :bytes)
+ON CONFLICT (key_id, day) DO UPDATE SET
+    accepted = known.accepted + excluded.accepted,
+    bytes = known.bytes + excluded.bytes,
+    refused = (
+        SELECT coalesce(jsonb_object_agg(reason, total), '{}') FROM (
+            SELECT reason, sum(count::bigint) AS total
+            FROM (SELECT * FROM jsonb_each_text(known.refused)
+                  UNION ALL SELECT * FROM jsonb_each_text(excluded.refused)) AS each (reason, count)
+            GROUP BY reason
+        ) AS sums
+    )
+""")
+
+_PRUNE = {
+    "vcon_owners": "vcon_uuid IN (SELECT vcon_uuid FROM vcon_owners WHERE created_at < {limit} "
+    "LIMIT :batch FOR UPDATE SKIP LOCKED)",
+    "ingress_usage": "(key_id, day) IN (SELECT key_id, day FROM ingress_usage "
+    "WHERE day < {limit} LIMIT :batch FOR UPDATE SKIP LOCKED)",
+    "audit_events": "id IN (SELECT id FROM audit_events WHERE at < {limit} "
+    "LIMIT :batch FOR UPDATE SKIP LOCKED)",
+    "ingress_keys": "id IN (SELECT id FROM ingress_keys WHERE secret_sha256 <> ALL(:configured) "
+    "AND (revoked_at < {limit} OR expires_at < {limit}) LIMIT :batch FOR UPDATE SKIP LOCKED)",
+    "tokens": "id IN (SELECT id FROM tokens WHERE deleted_at < {limit} OR expires_at < {limit} "
+    "LIMIT :batch FOR UPDATE SKIP LOCKED)",
+    "services": "id IN (SELECT id FROM services WHERE deleted_at < {limit} "
+    "LIMIT :batch FOR UPDATE SKIP LOCKED)",
+}
+_LIMIT = "now() - make_interval(days => :days)"
+
+
+class IngressLedger:
+    """Rows about what partners did; every method blocks and belongs in a thread.
+
+    Every method raises `UnavailableError` when Postgres cannot be reached or is not migrated.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_usage(self, day: date, used: Mapping[UUID, Used]) -> None:
+        """Add what keys were used for, all of it or nothing."""
+        with self._database.transaction() as session:
+            for key_id, each in sorted(used.items()):
+                row = {"key_id": key_id, "day": day, "accepted": each.accepted}
+                row |= {"bytes": each.bytes, "refused": json.dumps(each.refused)}
+                session.execute(_ADD_USAGE, row)
+            uses = {
+                key_id: (each.accepted + sum(each.refused.values()), each.last)
+                for key_id, each in used.items()
+            }
+            count_uses(session, uses)
+
+    def usage(
+        self, key_id: UUID | None, ingress_list: str | None, since: date | None
+    ) -> list[Usage]:
+        """Usage of one key, of the keys of a list, or of all; the latest day first."""
+        key = IngressKeyRecord
+        statement = select(UsageRecord, key.ingress_list).outerjoin(
+            key, key.id == UsageRecord.key_id
+        )
+        if key_id is not None:
+            statement = statement.where(UsageRecord.key_id == key_id)
+        if ingress_list is not None:
+            statement = statement.where(key.ingress_list == ingress_list)
+        if since is not None:
+            statement = statement.where(UsageRecord.day >= since)
+        statement = statement.order_by(UsageRecord.day.desc(), UsageRecord.key_id).limit(1000)
+        with self._database.session() as session:
+            return [
+                Usage(
+                    key_id=row.key_id,
+                    ingress_list=name,
+                    day=row.day,
+                    accepted=row.accepted,
+                    refused=row.refused,
+                    bytes=row.bytes,
+                )
+                for row, name in session.execute(statement)
+            ]
+
+    def audit(self, action: str, author: Author, target: str, detail: Mapping[str, Any]) -> None:
+        """Write one event down."""
+        event = AuditRecord(
+            at=datetime.now(UTC),
+            action=action,
+            ref=author.ref,
+            actor=author.actor,
+            target=target,
+            detail=dict(detail),
+        )
+        with self._database.transaction() as session:
+            session.add(event)
+
+    def events(self, since: datetime | None, before: int | None, limit: int) -> list[AuditEvent]:
+        """Audit events, the newest first; `before` is the id of the last one already seen."""
+        statement = select(AuditRecord).order_by(AuditRecord.id.desc()).limit(limit)
+        if since is not None:
+            statement = statement.where(AuditRecord.at >= since)
+        if before is not None:
+            statement = statement.where(AuditRecord.id < before)
+        with self._database.session() as session:
+            rows = session.scalars(statement)
+            return [AuditEvent.model_validate(row, from_attributes=True) for row in rows]
+
+    def prune(
+        self, days: Mapping[str, int], configured: Sequence[str] = (), batch: int = 1000
+    ) -> int:
+        """Delete what is older than so many days, by table; 0 keeps everything. How many rows.
+
+        Keys whose hashes are `configured` stay, dead or not: the row is what keeps one that was
+        revoked from coming back. Each batch is a transaction of its own and waits for no writer.
+        """
+        limits = {"batch": batch, "configured": list(configured)}
+        return sum(
+            self._prune(table, limits | {"days": kept}) for table, kept in days.items() if kept > 0
+        )
+
+    def _prune(self, table: str, limits: Mapping[str, Any]) -> int:
+        which = _PRUNE[table].format(limit=_LIMIT)
+        statement = text(f"DELETE FROM {table} WHERE {which} RETURNING 1")  # noqa: S608 -- names of our own
+        total, pruned = 0, limits["batch"]
+        while pruned == limits["batch"]:
+            with self._database.transaction() as session:
+                session.execute(text("SET LOCAL patchcord.pruning = 'on'"))
+                pruned = len(session.execute(statement, limits).all())
+            total += pruned
+        return total
+
+
+class PartnerRecords:
+    """All that Postgres has of partners: their `keys`, what is theirs, and what they did."""
+
+    def __init__(self, database: Database) -> None:
+        self.keys = IngressKeys(database)
+        self.owners = VconOwners(database)
+        self.ledger = IngressLedger(database)

@@ -1,0 +1,171 @@
+"""Everything this service counts: what the metrics are called, and how they are fed.
+
+Count where it happens: `EXPIRED.inc()`. Every label takes its values from the configuration or from
+a list in this file, never from a caller, so the number of series is known. Finding a series by its
+labels costs more than counting in it: keep the child (`DROPPED.labels("expired")`), not the parent.
+
+What happens thousands of times a second is an `Outcomes` or a `Tally`, fed on the event loop alone;
+`docs/metrics.md` names every metric.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import override
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from core.observability.outcome_metrics import Outcomes, Tally
+from core.observability.plugin_metrics import Attributes, GuestMetrics
+
+__all__ = ["Attributes"]  # and every metric below
+
+REGISTRY = CollectorRegistry()
+"""What this process has counted."""
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of the buckets of a request's time."""
+LONG_SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""The same for what a guest does, which may take minutes."""
+UNKNOWN = "unknown"
+"""The label of whatever has a name that this service does not know."""
+
+
+class Requests(Outcomes[object]):
+    """Answers by action and code, and how long they took."""
+
+    def __init__(self) -> None:
+        """Knows no action yet."""
+        super().__init__(
+            "patchcord_request",
+            ("Requests answered.", "From receipt to the answer."),
+            subject=("action",),
+            outcome="code",
+            bounds=SECONDS,
+        )
+        self._actions: set[str] = set()
+
+    def offer(self, actions: Iterable[str]) -> None:
+        """These actions get a label of their own."""
+        self._actions.update(actions)
+
+    @override
+    def bounded(self, key: tuple[object, object]) -> tuple[object, object]:
+        """Whatever the request called its action and the action its outcome."""
+        action, code = key
+        known = isinstance(action, str) and action in self._actions
+        is_status = isinstance(code, int) and 100 <= code < 600
+        return action if known else UNKNOWN, code if is_status else 0
+
+
+def _steps(kind: str) -> Outcomes[str, str]:
+    return Outcomes(
+        f"patchcord_{kind}",
+        (f"Times that a {kind} has run.", f"How long a {kind} takes, retries included."),
+        subject=("chain", kind),
+        outcome="outcome",
+        bounds=LONG_SECONDS,
+    )
+
+
+def _counter(name: str, what: str, *labels: str) -> Counter:
+    return Counter(f"patchcord_{name}", what, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, what: str, *labels: str) -> Gauge:
+    return Gauge(f"patchcord_{name}", what, labels, registry=REGISTRY)
+
+
+def show(gauge: Gauge, values: Mapping[str, float]) -> None:
+    """Let a gauge with one label have these values, by the label's, and no others."""
+    gauge.clear()
+    for label, value in values.items():
+        gauge.labels(label).set(value)
+
+
+# Requests
+
+REQUESTS = Requests()
+REGISTRY.register(REQUESTS)
+IN_FLIGHT = _gauge("requests_in_flight", "Requests that an action works on.")
+WAITING = _gauge("requests_waiting", "Requests that wait for room.")
+GIVING_WAY = _gauge("requests_giving_way", "Requests that take up no room: they wait for a run.")
+STUCK_THREADS = _gauge(
+    "stuck_threads", "Threads of blocking actions that outlived their deadline and still run."
+)
+
+DROPPED = _counter("dropped", "Requests not run and answers not sent.", "reason")
+EXPIRED = DROPPED.labels("expired")
+"""Requests whose time was over before their turn came; answered with 504, not run."""
+DUPLICATE_REFS = DROPPED.labels("duplicate_ref")
+"""Requests whose ref was taken on already."""
+MALFORMED = DROPPED.labels("malformed")
+"""Messages that are none."""
+WITHOUT_REF = DROPPED.labels("no_ref")
+"""Requests that nobody could be answered to."""
+LATE_ANSWERS = DROPPED.labels("late_answer")
+"""Answers kept over a reconnect until nobody waited for them any more."""
+HANDOVER_FULL = DROPPED.labels("handover_full")
+"""Answers of a leaving replica that were too large for its peers; answered with 503."""
+
+REFUSED = _counter("requests_refused", "Requests answered with 503 without being run.", "reason")
+REFUSED_FULL = REFUSED.labels("full")
+"""Too many waited already."""
+REFUSED_STOPPING = REFUSED.labels("stopping")
+"""This replica is leaving."""
+
+# Processes
+
+WORKERS = _gauge("workers", "Worker processes that run.")
+STALLED_WORKERS = _gauge("workers_stalled", "Worker processes that run but make no progress.")
+SUSPECT_WORKERS = _gauge(
+    "suspect_workers", "Processes that run vCons which may have killed a worker, one at a time."
+)
+TASKS = _gauge("asyncio_tasks", "Tasks of the service's event loop, the idle ones included.")
+WORKER_DEATHS = _counter("worker_deaths", "Worker processes that ended unasked.")
+
+# Chains
+
+RUNS: Outcomes[str] = Outcomes(
+    "patchcord_run",
+    ("Attempts at a run that have ended.", "How long an attempt takes."),
+    subject=("chain",),
+    outcome="status",
+    bounds=LONG_SECONDS,
+)
+LINKS, STORAGES = _steps("link"), _steps("storage")
+VCONS_RECEIVED = Tally(
+    "patchcord_vcons_received", "vCons put into an ingress list by an action.", "list", "outcome"
+)
+for _collector in (RUNS, LINKS, STORAGES, VCONS_RECEIVED):
+    REGISTRY.register(_collector)
+FAILED_KEYS = _counter("failed_keys", "Requests with a wrong ingress key.", "outcome")
+VCONS_IN_FLIGHT = _gauge("vcons_in_flight", "vCons that a run works on, on any replica.")
+GUESTS = GuestMetrics()
+REGISTRY.register(GUESTS)
+INGRESS_DEPTH = _gauge("ingress_depth", "vCons that wait in an ingress list.", "list")
+SUSPECTS_DEPTH = _gauge(
+    "suspects", "vCons of an ingress list that wait for a process of their own.", "list"
+)
+EGRESS_DEPTH = _gauge("egress_depth", "vCons that wait in an egress list.", "list")
+DEAD_LETTERS = _gauge("dead_letters", "vCons in a dead-letter list.", "list")
+UNUSABLE_KEYS = _gauge(
+    "unusable_keys", "1 for a key in Redis that has a type this service cannot use.", "key"
+)
+UNREAD_DEPTH = _gauge("unread_depth", "Ids left in a list that no chain reads.", "list")
+"""The one label that is not from the configuration; the 100 longest lists have one."""
+REDIS_LOSSES = _counter("redis_losses", "Times that Redis has come back without its data.")
+RUN_HISTORY_WAITING = _gauge("run_history_waiting", "Finished runs that wait for Postgres.")
+RUN_HISTORY_DROPPED = _counter(
+    "run_history_dropped", "Finished runs given up: Postgres was away, and Redis lacked memory."
+)
+
+# The Plugboard
+
+ANSWERS_HANDED_OVER = _counter("answers_handed_over", "Answers given to a peer after leaving.")
+ANSWERS_OF_PEERS = _counter("answers_of_peers", "Answers sent for replicas that have left.")
+JOINED = _gauge("joined", "1 while requests can come in.")
+TOKEN_EXPIRES = _gauge(
+    "token_expires_timestamp_seconds", "When the token in use expires, as Unix time; 0: not known."
+)
+RECONNECTS = _counter("reconnects", "Connections to the Plugboard tried after the first.")
+HEARTBEATS_MISSED = _counter("heartbeats_missed", "Heartbeats the Plugboard did not answer.")
+JOINS_REFUSED = _counter("joins_refused", "Joins the Plugboard refused.")
+CONNECTIONS_REFUSED = _counter("connections_refused", "Connections it refused with 403.")

@@ -1,0 +1,207 @@
+"""JSON that not every reader takes: the caller is told what is wrong, instead of being dropped.
+
+The quick reader refuses a whole text for one number of more than 64 bits, for half a surrogate
+pair, or for a value nested more than 1,024 levels deep; so does every store behind it. The standard
+library's reader takes the first two, so that a request with such a value can be answered with what
+is wrong, and where. Values that are too deep for it are cut out of the text before it reads.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from math import inf, isfinite
+from typing import Any, NamedTuple
+
+import orjson
+
+# Cutting values that are nested too deeply for any recursive reader out of JSON text.
+
+_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|(?P<open>[\[{]+)|(?P<close>[\]}]+)', re.DOTALL)
+
+
+def without_deep_values(text: str, level: int, deepest: int, instead: str) -> tuple[str, list[str]]:
+    """The text with `instead` for each value that opens at `level` and reaches below `deepest`.
+
+    The values that were cut out come back, too, in their order. Levels count from 1, the outermost
+    bracket. One pass over the brackets: the time grows with the text, not with its depth. Text that
+    is no JSON comes back as something that is none either.
+    """
+    kept, cut, end, start = [], [], 0, 0
+    depth = reached = 0
+    for found in _BRACKETS.finditer(text):
+        count = found.end() - found.start()
+        if found.lastgroup == "open":
+            if depth < level <= depth + count:
+                start, reached = found.start() + level - depth - 1, 0
+            depth += count
+            reached = max(reached, depth)
+        elif found.lastgroup == "close":
+            if depth >= level > depth - count and reached > deepest:
+                kept += [text[end:start], instead]
+                end = found.start() + depth - level + 1
+                cut.append(text[start:end])
+            depth -= count
+    return "".join([*kept, text[end:]]), cut
+
+
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+UNREADABLE = "The request cannot be read: {}"
+"""What a caller is told of an `Unreadable`."""
+NO_NUMBER = "not a finite number, or an integer of more than 64 bits"
+_MOST_DIGITS = 400
+_LONGEST_PLACE = 200
+_DEEPEST = 254
+"""Levels of nesting that the quick writer writes."""
+_DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+_LONG = b"0" * 19
+_LONG_INTEGER = re.compile(rb"[\s:,\[](?:\d{20,}+|-\d{19,}+)[\s,\]}]")
+_MEMBERS = 3
+"""The level of a message at which the values of its payload's members open."""
+_TOO_DEEP = f"too deep {uuid.uuid4()}"
+"""Stands in a text for a value that was cut out; no caller can know it."""
+
+
+_HALF = "holds half a surrogate pair, which is no valid Unicode"
+
+type _Part = tuple[str, Any, str]
+
+
+class Unreadable(NamedTuple):
+    """Stands for a value that is not kept; `why` says where in it what is wrong."""
+
+    why: str
+
+
+def loads(text: str | bytes) -> Any:
+    """What a text says, with `Unreadable` for members of its objects that hold such values.
+
+    Only members two levels down are looked at: those of a message's payload.
+
+    Raises:
+        ValueError: it is no JSON for anybody.
+    """
+    try:
+        message = orjson.loads(text)
+        return _exact(message, text) if _has_long_digits(text) else message
+    except orjson.JSONDecodeError as error:
+        try:
+            return _marked(_read(text if isinstance(text, str) else text.decode()))
+        except (ValueError, RecursionError):
+            raise error from None
+
+
+def _has_long_digits(text: str | bytes) -> bool:
+    """Whether it may hold an integer of more than 64 bits; takes far less time than reading."""
+    written = text.encode() if isinstance(text, str) else text
+    return _LONG in written.translate(_DIGITS)
+
+
+def _exact(message: Any, text: str | bytes) -> Any:
+    """The message; read again if the quick reader has rounded an integer to a float."""
+    written = text.encode() if isinstance(text, str) else text
+    return _marked(_read(written.decode())) if _LONG_INTEGER.search(written) else message
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        shallow, _ = without_deep_values(text, _MEMBERS, _DEEPEST, f'"{_TOO_DEEP}"')
+        return json.loads(shallow, parse_int=_integer)
+
+
+def _marked(message: Any) -> Any:
+    if isinstance(message, dict):
+        return {name: _payload(value) for name, value in message.items()}
+    return [_payload(value) for value in message] if isinstance(message, list) else message
+
+
+def _payload(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: _member(name, each) for name, each in value.items()}
+
+
+def _member(name: str, value: Any) -> Any:
+    if value == _TOO_DEEP:
+        return Unreadable(f"{name[:_LONGEST_PLACE]}: nested more than {_DEEPEST} levels deep")
+    if fault := _first_fault(name, value):
+        return Unreadable(fault)
+    try:
+        orjson.dumps(value)
+    except TypeError:  # it writes what is nested less deeply than what it reads
+        return Unreadable(f"{name[:_LONGEST_PLACE]}: nested more than {_DEEPEST} levels deep")
+    return value
+
+
+def _first_fault(name: str, value: Any) -> str:
+    """Where a value is that no store keeps, and why; empty if there is none.
+
+    Takes one step for each value and each name. Of the way to a value only the iterators of its
+    containers are kept, so the memory grows with the depth alone; its place is written out once
+    something is wrong there. No recursion, as the value may be nested deeply.
+    """
+    trail: list[tuple[str, Iterator[_Part]]] = [(name, _parts(value))]
+    while trail:
+        for part, inner, fault in trail[-1][1]:
+            if fault:
+                return f"{_place(trail, part)}: {fault}".encode(errors="replace").decode()
+            trail.append((part, _parts(inner)))
+            break
+        else:
+            trail.pop()
+    return ""
+
+
+def _parts(value: Any) -> Iterator[_Part]:
+    """What is faulty in a value, or is a container: its part of the place, itself, its fault."""
+    if isinstance(value, dict):
+        return _members_of(value)
+    if isinstance(value, list):
+        return _elements_of(value)
+    fault = _fault(value)
+    return iter([("", None, fault)] if fault else [])
+
+
+def _members_of(container: dict[str, Any]) -> Iterator[_Part]:
+    for name, each in container.items():
+        if fault := _fault(name):
+            yield ": a name", None, fault
+        if (fault := _fault(each)) or isinstance(each, dict | list):
+            yield f".{name[:_LONGEST_PLACE]}", each, fault
+
+
+def _elements_of(container: list[Any]) -> Iterator[_Part]:
+    for number, each in enumerate(container):
+        if (fault := _fault(each)) or isinstance(each, dict | list):
+            yield f"[{number}]", each, fault
+
+
+def _place(trail: list[tuple[str, Iterator[_Part]]], last: str) -> str:
+    shown = [part for part, _ in trail[: _LONGEST_PLACE + 1]]
+    return "".join([*shown, last])[:_LONGEST_PLACE]
+
+
+def _fault(value: Any) -> str:
+    if isinstance(value, str):
+        return "" if _is_unicode(value) else _HALF
+    return "" if value is None or isinstance(value, dict | list) or _is_kept(value) else NO_NUMBER
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_kept(number: object) -> bool:
+    """1e308 is, an integer that every reader but Python's rounds or refuses is not."""
+    if isinstance(number, float):
+        return isfinite(number)
+    return isinstance(number, int) and _SMALLEST <= number <= _LARGEST
+
+
+def _integer(digits: str) -> float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else inf  # Python refuses thousands of them

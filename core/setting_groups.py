@@ -1,0 +1,263 @@
+"""The settings of worker processes: how they are watched, and what replaces them."""
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, SecretStr, field_validator
+
+# The settings that bound what clients can take of the service process.
+
+
+class LimitSettings(BaseModel):
+    """Bounds on connections, memory and time that the outside can use up."""
+
+    health_max_connections: int = Field(
+        64,
+        ge=1,
+        description="Connections to the health port; one more takes the longest idle one's place.",
+    )
+    health_header_timeout: float = Field(
+        5.0, gt=0, description="Seconds for a request's head there, and for taking its answer."
+    )
+    health_header_bytes: int = Field(
+        16_384, ge=256, le=1_048_576, description="Longest head of a request there."
+    )
+    reply_twice_bytes: int = Field(
+        65_536,
+        ge=0,
+        description="With REPLY_FORMAT `auto`: bytes of a result of RunTask or RunFlow that is "
+        "sent as the message and as the fields; a larger one is sent once, as the message.",
+    )
+    max_request_memory: int = Field(
+        256 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of memory, once parsed, of requests that run or wait; beyond, 503.",
+    )
+    large_document_seconds: float = Field(
+        20.0, gt=0, description="Seconds that reading one large vCon may take; then 413."
+    )
+    large_document_memory: int = Field(
+        4 * 1024 * 1024 * 1024,
+        ge=512 * 1024 * 1024,
+        description="Address space of the process that reads large vCons, bytes; then 413 or 503.",
+    )
+    max_unread_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of answers that the Plugboard does not read, or that wait for a join.",
+    )
+    max_handover_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Bytes of answers that a leaving replica keeps for its peers; beyond, 503.",
+    )
+
+
+# The settings of partners' ingress keys, and of who gets the service's own secrets.
+
+OWN_SECRETS = ("TOKEN", "POSTGRES_PASSWORD")
+"""What neither workers nor plugins get, unless the configuration names it."""
+
+
+class KeySettings(BaseModel):
+    """What partners' keys may be like, and how often they are used and tried."""
+
+    require_ingress_key: bool = Field(False, description="IngestVcon asks for an ingress key too.")
+    plugin_secrets: str = Field(
+        "",
+        description="TOKEN or POSTGRES_PASSWORD, or both with a comma: plugins may read them.",
+    )
+    core_dumps: bool = Field(
+        False, description="A process that crashes may leave its memory on the disk."
+    )
+    allow_weak_keys: bool = Field(
+        False, description="Keys in config.yml may have fewer than 16 characters; for development."
+    )
+    revoked_key_seconds: float = Field(
+        60.0,
+        ge=1,
+        description="Seconds that a revoked key works at most, also if Postgres is away then.",
+    )
+    ingress_key_requests_per_minute: int = Field(
+        6000,
+        ge=0,
+        le=100_000,
+        description="Requests of a key and its rotations a minute, if it has no limit; 0: any.",
+    )
+    failed_keys_per_minute: int = Field(
+        300,
+        ge=0,
+        description="Wrong keys a minute for one list and replica, then 429; 0: any number.",
+    )
+
+    @field_validator("plugin_secrets")
+    @classmethod
+    def _are_own_secrets(cls, value: str) -> str:
+        if unknown := sorted(_names(value) - set(OWN_SECRETS)):
+            msg = f"must name {' or '.join(OWN_SECRETS)}, not {', '.join(unknown)}"
+            raise ValueError(msg)
+        return value
+
+    @property
+    def withheld(self) -> frozenset[str]:
+        """The variables that neither workers nor plugins get."""
+        return frozenset(OWN_SECRETS) - _names(self.plugin_secrets)
+
+
+def _names(text: str) -> set[str]:
+    return {name.strip() for name in text.split(",") if name.strip()}
+
+
+# The settings that bound what one vCon can make the built-in plugins do.
+
+MIB = 1024 * 1024
+
+
+class PluginSettings(BaseModel):
+    """Limits of work on behalf of one vCon."""
+
+    index_terms: int = Field(
+        200, ge=1, le=1000, description="Search terms of one vCon that are indexed, at most."
+    )
+    index_term_length: int = Field(
+        200, ge=1, description="Characters of a value that is indexed; longer ones are not."
+    )
+    fetch_requests: int = Field(
+        1000, ge=1, description="URLs that one link may ask for one vCon, redirects included."
+    )
+    fetch_bytes: int = Field(
+        1024 * MIB, ge=1, description="Bytes that one link may fetch for one vCon."
+    )
+    fetch_seconds: float = Field(
+        240.0, gt=0, description="Seconds that one link may spend fetching for one vCon."
+    )
+    fetch_host_seconds: float = Field(
+        120.0, gt=0, description="Seconds of these that one host may take."
+    )
+    ffmpeg_seconds: float = Field(
+        300.0, gt=0, description="Seconds that one look of ffmpeg at a recording may take."
+    )
+    ffmpeg_memory: int = Field(
+        1024 * MIB, ge=256 * MIB, description="Bytes of memory that ffmpeg may have."
+    )
+    jq_seconds: float = Field(
+        10.0, gt=0, description="Seconds that the filter of links.jq_link may take for one vCon."
+    )
+    jq_memory: int = Field(512 * MIB, ge=128 * MIB, description="Bytes of memory that it may have.")
+
+
+# How long rows stay in Postgres, but for the history of runs.
+
+
+class RetentionSettings(BaseModel):
+    """Days by kind of row; the part of `core.settings.Settings` that pruning reads."""
+
+    audit_retention_days: int = Field(
+        0, ge=0, description="Days an audit event stays in Postgres; 0 keeps it."
+    )
+    usage_retention_days: int = Field(
+        400, ge=0, description="Days that the usage of ingress keys stays in Postgres; 0 keeps it."
+    )
+    owner_retention_days: int = Field(
+        0, ge=0, description="Days that it is known who brought a vCon in; 0 keeps it."
+    )
+    key_retention_days: int = Field(
+        400,
+        ge=0,
+        description="Days a dead ingress key, token or service stays in Postgres; 0 keeps it.",
+    )
+
+    @property
+    def retention_days(self) -> dict[str, int]:
+        """Days that rows stay, by table; the history of runs has its own way."""
+        dead = dict.fromkeys(("ingress_keys", "tokens", "services"), self.key_retention_days)
+        return dead | {
+            "vcon_owners": self.owner_retention_days,
+            "ingress_usage": self.usage_retention_days,
+            "audit_events": self.audit_retention_days,
+        }
+
+
+# The settings of OpenTelemetry that this service reads itself; its exporters read the others.
+
+
+class TelemetrySettings(BaseModel):
+    """Where traces and metrics are sent, besides `/metrics`."""
+
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None, description="OTLP over HTTP, such as http://collector:4318; unset: nothing is sent."
+    )
+    otel_exporter_otlp_headers: SecretStr | None = Field(
+        None, description="Headers for it, `name=value,...`; keys in them are never logged."
+    )
+    otel_exporter_otlp_protocol: str = Field(
+        "http/protobuf",
+        description="Only `http/protobuf` is spoken; with another one the start warns and uses it.",
+    )
+    otel_traces_exporter: Literal["otlp", "none"] = Field("otlp", description="Whether to trace.")
+    otel_metrics_exporter: Literal["otlp", "none"] = Field(
+        "otlp", description="Whether to send metrics."
+    )
+    otel_metric_export_interval: int = Field(
+        60_000, gt=0, description="Milliseconds between two sendings of metrics."
+    )
+    otel_service_name: str = Field("patchcord", description="What traces and metrics are from.")
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        if value is not None and not (parts.scheme in ("http", "https") and parts.hostname):
+            msg = "must begin with http:// or https:// and name a host"
+            raise ValueError(msg)
+        return value
+
+    @property
+    def otlp_header_values(self) -> list[str]:
+        """What must never be logged of the headers."""
+        pairs = self.otel_exporter_otlp_headers
+        items = pairs.get_secret_value().split(",") if pairs else []
+        return [value.strip() for _, _, value in (item.partition("=") for item in items)]
+
+
+class WorkerSettings(BaseModel):
+    """Bounds on what one vCon can do to the others of its process."""
+
+    blocked_loop_warning: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds a worker's event loop stands still until that is reported.",
+    )
+    blocked_loop_limit: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds until that ends the attempt, where the step has no `timeout`.",
+    )
+    stalled_worker_limit: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds without any progress until a worker is killed; unset: LEASE_SECONDS.",
+    )
+    frozen_service_limit: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds a plugin may hold the service's interpreter until the process ends.",
+    )
+    progress_fd: int | None = Field(
+        None, ge=3, description="Where a worker shows its progress; the service sets it."
+    )
+    suspect_workers: int = Field(
+        3,
+        ge=1,
+        description="Most processes, beside the workers, for vCons that may have killed a worker.",
+    )
+    max_abandoned_calls: int = Field(
+        100,
+        ge=1,
+        description="Plugin calls that run on after their time; at so many the worker is replaced.",
+    )
+    suspect_wait: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds such a vCon waits for a process of its own until there is one more.",
+    )

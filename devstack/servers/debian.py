@@ -1,0 +1,97 @@
+"""Programs that no Python package carries: from the machine, or from Debian's packages, unpacked.
+
+apt fetches the packages and `dpkg-deb` unpacks them into `.devstack/<name>`; nothing is installed,
+and no root is needed.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from devstack.errors import StackError
+from devstack.machine import CHECKOUT
+from devstack.servers.process import ENVIRONMENT
+
+APT = ("apt-get", "-qq", "-o", "Acquire::http::Timeout=20", "-o", "Acquire::Retries=1")
+LIBRARIES = Path("usr", "lib", f"{os.uname().machine}-linux-gnu")
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """Where the packages lie: `/`, or the folder that they are unpacked in."""
+
+    root: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the programs need to find their libraries."""
+        return {**ENVIRONMENT, "LD_LIBRARY_PATH": str(self.root / LIBRARIES)}
+
+
+@dataclass(frozen=True)
+class Packages:
+    """Packages that belong together, and the program that they are wanted for."""
+
+    name: str
+    program: Path
+    """Below `/`."""
+    packages: tuple[str, ...]
+
+    @property
+    def _folder(self) -> Path:
+        return CHECKOUT / ".devstack" / self.name
+
+    def found(self) -> Unpacked | None:
+        """Where the program is, if it is here."""
+        roots = (Path("/"), self._folder)
+        return next((Unpacked(root) for root in roots if (root / self.program).exists()), None)
+
+    def fetch(self) -> None:
+        """Unpack the packages into this checkout.
+
+        Raises:
+            StackError: they are not to be had; the message says why.
+        """
+        self._folder.parent.mkdir(exist_ok=True)
+        with self._alone(), tempfile.TemporaryDirectory(dir=self._folder.parent) as name:
+            if self.found():
+                return
+            folder = Path(name)
+            try:
+                _run(*APT, "download", *self.packages, folder=folder)
+            except StackError:  # apt's lists are missing or old
+                _run(*APT, "update", folder=folder)
+                _run(*APT, "download", *self.packages, folder=folder)
+            for package in folder.glob("*.deb"):
+                _run("dpkg-deb", "-x", package, folder / "root", folder=folder)
+            (folder / "root").rename(self._folder)
+
+    def try_to_fetch(self, otherwise: str) -> int:
+        """Fetch what is missing; 0 in any case: without it the other tests can still run."""
+        try:
+            if self.found() is None:
+                self.fetch()
+        except StackError as error:
+            print(f"{self.name}: {error}; {otherwise}", file=sys.stderr)
+        return 0
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._folder.with_name(f"{self.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _run(*command: str | Path, folder: Path) -> None:
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise StackError(f"this machine has no {command[0]}") from None
+    if done.returncode:
+        raise StackError(f"{command[0]} failed: {done.stderr.strip()[-300:]}")

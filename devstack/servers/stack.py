@@ -1,0 +1,76 @@
+"""Both servers of the embedded stack, as one thing to start and stop."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devstack.errors import StackError
+from devstack.servers.folders import temporary_folder
+from devstack.servers.postgres import Postgres
+from devstack.servers.valkey import Valkey
+
+
+class EmbeddedStack:
+    """PostgreSQL and Valkey under one folder; a context manager that starts and stops both.
+
+    Inside the context `postgres` and `valkey` are running, and `folder` exists. When this process
+    ends, however it ends, they end too.
+    """
+
+    folder: Path
+    postgres: Postgres
+    valkey: Valkey
+
+    def __init__(
+        self, folder: Path | None = None, *, fsync: bool = True, valkey_password: str = ""
+    ) -> None:
+        """Without a `folder` the data lie in a temporary one that goes away with the stack."""
+        self._valkey_password = valkey_password
+        self._given = folder
+        self._fsync = fsync
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Starts both servers at once.
+
+        Raises:
+            StackError: one does not start, in one line; the other has been stopped again.
+        """
+        with ExitStack() as started:
+            folder = self._given or started.enter_context(temporary_folder())
+            try:
+                self._start(folder, started)
+            except OSError as error:
+                raise StackError(f"no servers can run in {folder}: {error}") from error
+            self.folder = folder
+            self._running = started.pop_all()
+        return self
+
+    def _start(self, folder: Path, started: ExitStack) -> None:
+        with ThreadPoolExecutor() as pool:
+            postgres = pool.submit(Postgres.start, folder / "postgres", fsync=self._fsync)
+            password = self._valkey_password
+            valkey = pool.submit(Valkey.start, folder / "valkey", password=password)
+        _stop_with(started, postgres)
+        _stop_with(started, valkey)
+        self.postgres, self.valkey = postgres.result(), valkey.result()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stops both servers and removes what was temporary."""
+        self._running.close()
+
+    def environment(self, database: str) -> dict[str, str]:
+        """Returns the variables by which the service finds both servers and `database`."""
+        return {"REDIS_URL": self.valkey.url, **self.postgres.environment(database)}
+
+
+def _stop_with(started: ExitStack, starting: Future[Postgres] | Future[Valkey]) -> None:
+    if starting.exception() is None:
+        started.callback(starting.result().stop)

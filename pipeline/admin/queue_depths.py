@@ -1,0 +1,72 @@
+"""How full the lists are, for `/metrics`: read when somebody asks."""
+
+import asyncio
+import contextlib
+import math
+
+from core.aio import LoopTimeout
+from core.errors import UnavailableError, UnusableKeyError
+from core.observability.metrics import (
+    DEAD_LETTERS,
+    EGRESS_DEPTH,
+    INGRESS_DEPTH,
+    RUN_HISTORY_WAITING,
+    SUSPECTS_DEPTH,
+    UNUSABLE_KEYS,
+    VCONS_IN_FLIGHT,
+    show,
+)
+from pipeline.config.lists import lists_of
+from pipeline.live_config import Configuration
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.list_states import RedisState, state_of
+
+PATIENCE = 1.0
+"""Seconds that Redis gets; after that the page has no depths rather than old ones."""
+
+
+class Depths:
+    """Reads the length of every list of the configuration in one round trip."""
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        configuration: Configuration,
+        sorted_set: str = "vcons",
+    ) -> None:
+        """Redis is the same for all replicas, so each of them says the same.
+
+        `sorted_set`: the name of the one with all vCons.
+        """
+        self._connection = connection
+        self._configuration = configuration
+        self._sorted_set = sorted_set
+
+    async def look(self) -> None:
+        """Set the gauges; without Redis they say nothing, nor of a key that cannot be used."""
+        lists = lists_of(self._configuration.config)
+        state = RedisState({}, {})
+        running = history = math.nan
+        with contextlib.suppress(UnavailableError, TimeoutError):
+            async with LoopTimeout(PATIENCE):
+                state, running, history = await asyncio.gather(
+                    state_of(self._connection, lists.all, self._sorted_set),
+                    self._number("HLEN", keys.LOCKS),
+                    self._number("LLEN", keys.HISTORY),
+                )
+        VCONS_IN_FLIGHT.set(running)
+        RUN_HISTORY_WAITING.set(history)
+        usable = {name: each for name, each in state.lists.items() if not each.error}
+        show(INGRESS_DEPTH, {name: usable[name].depth for name in lists.ingress if name in usable})
+        suspects = {name: usable[name].suspects for name in lists.ingress if name in usable}
+        show(SUSPECTS_DEPTH, suspects)
+        show(EGRESS_DEPTH, {n: usable[n].depth for n in lists.handed_out if n in usable})
+        show(DEAD_LETTERS, {name: usable[name].depth for name in lists.dead if name in usable})
+        show(UNUSABLE_KEYS, dict.fromkeys(state.unusable, 1))
+
+    async def _number(self, command: str, key: str) -> float:
+        try:
+            return float(await self._connection.command(command, key))
+        except UnusableKeyError:
+            return math.nan

@@ -1,0 +1,168 @@
+"""What Redis lacks or is set to that loses vCons: told when it changes, shown by `/ready`."""
+
+import logging
+import uuid
+from collections.abc import Sequence
+
+from core.errors import UnavailableError
+from core.observability.metrics import REDIS_LOSSES
+from pipeline.config.lists import lists_of
+from pipeline.live_config import Configuration
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import NO_DOCUMENT, CommandRefused, RedisConnection
+from pipeline.redis_client.errors import NO_JSON
+from pipeline.redis_client.list_states import state_of
+
+# Notices that Redis has lost its data, such as after a restart without persistence.
+#
+# `pc:epoch` holds a random name, written when there is none. A process remembers the name that it
+# found first; when the key is gone or has another one, what was queued before is gone, too.
+
+log = logging.getLogger(__name__)
+
+NAME = "name"
+"""The field of `pc:epoch`, which may get others."""
+
+
+class RedisIdentity:
+    """Looks whether this is still the Redis that it was."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        """Nothing is known of it yet."""
+        self._connection = connection
+        self._known: str | None = None
+
+    async def look(self) -> None:
+        """Read the name, or give one; another than before is logged and counted.
+
+        Raises:
+            UnavailableError: when Redis cannot be reached.
+        """
+        found = await self._connection.command("HGET", keys.EPOCH, NAME) or await self._named()
+        if self._known is not None and found != self._known:
+            REDIS_LOSSES.inc()
+            log.error(
+                "redis has come back without its data",
+                extra={
+                    "error": "pc:epoch is not the one this process knows: what was queued or in"
+                    " flight is gone; see docs/operations.md"
+                },
+            )
+        self._known = found
+
+    async def _named(self) -> str:
+        """The name, which another replica may have given meanwhile."""
+        await self._connection.command("HSETNX", keys.EPOCH, NAME, uuid.uuid4().hex)
+        return str(await self._connection.command("HGET", keys.EPOCH, NAME))
+
+
+# Telling of keys in Redis that have another type than this service keeps under their names.
+#
+# Another program that uses such a name takes it from us: what needs the key waits until it is
+# gone, and everything else goes on. Each is told of once in the log, in `patchcord_unusable_keys`,
+# in `ListChains` and by `check`.
+
+UNUSABLE_SECONDS = 2.0
+"""Seconds between two looks."""
+
+
+class UnusableKeys:
+    """Tells of each such key when it is first seen, and when it is gone."""
+
+    def __init__(
+        self, connection: RedisConnection, configuration: Configuration, sorted_set: str
+    ) -> None:
+        """`sorted_set`: the name of the one with all vCons."""
+        self._connection = connection
+        self._configuration = configuration
+        self._sorted_set = sorted_set
+        self._told: set[str] = set()
+
+    async def look(self) -> None:
+        """Log what has changed since the last look."""
+        lists = lists_of(self._configuration.config).all
+        unusable = (await state_of(self._connection, lists, self._sorted_set)).unusable
+        for name in unusable.keys() - self._told:
+            log.warning("key cannot be used", extra={"list": name, "error": unusable[name]})
+        for name in self._told - unusable.keys():
+            log.warning("key can be used again", extra={"list": name})
+        self._told = set(unusable)
+
+
+LOOK_SECONDS = 5.0
+"""Seconds between two looks: Redis may be replaced by another, or set otherwise, while we run."""
+
+
+class RedisWatch:
+    """Looks every now and then, beside the pipeline."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        """Nothing is known before the first `round`."""
+        self._connection = connection
+        self.warnings: Sequence[str] = ()
+
+    async def round(self) -> None:
+        """Look once; each change is logged.
+
+        Raises:
+            UnavailableError: when Redis cannot be reached.
+        """
+        found = await shortcomings(self._connection)
+        if found == self.warnings:
+            return
+        for warning in found:
+            if warning not in self.warnings:
+                level = logging.ERROR if warning == NO_JSON else logging.WARNING
+                log.log(level, "redis is not fit", extra={"error": warning})
+        if not found:
+            log.info("redis is fit")
+        self.warnings = found
+
+
+async def shortcomings(connection: RedisConnection) -> list[str]:
+    """That it has no JSON, and each setting by which it may lose vCons.
+
+    Raises:
+        UnavailableError: when Redis cannot be reached.
+    """
+    told = [] if await has_json(connection) else [NO_JSON]
+    return told + [
+        f"Redis may lose vCons: its {name} is {value}, set it to {safe}"
+        for name, value, safe in await losses(connection)
+    ]
+
+
+async def has_json(connection: RedisConnection) -> bool:
+    """Whether Redis knows JSON, or at least does not say that it does not.
+
+    Raises:
+        UnavailableError: when Redis cannot be reached.
+    """
+    try:
+        await connection.command("JSON.TYPE", NO_DOCUMENT)
+    except UnavailableError as error:
+        if str(error) != NO_JSON:
+            raise
+        return False
+    except CommandRefused:  # such as by the rights of the user, which is told where it is used
+        return True
+    return True
+
+
+KEEPS_EVERYTHING = {"appendfsync": "always", "appendonly": "yes", "maxmemory-policy": "noeviction"}
+"""How Redis must be set so that it has for good what it has said yes to; see docs/operations.md."""
+
+
+async def losses(connection: RedisConnection) -> list[tuple[str, str, str]]:
+    """The settings by which Redis may lose vCons: name, value, and what it should be.
+
+    Raises:
+        UnavailableError: when Redis cannot be reached.
+    """
+    try:
+        told = await connection.command("CONFIG", "GET", *KEEPS_EVERYTHING)
+    except CommandRefused:  # a managed Redis may forbid CONFIG
+        return []
+    pairs = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
+    found = ((name, pairs.get(name, safe), safe) for name, safe in KEEPS_EVERYTHING.items())
+    return [(name, value, safe) for name, value, safe in found if value != safe]

@@ -1,0 +1,177 @@
+"""Finished runs wait in a Redis list until Postgres has them: its being away loses no history."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import orjson
+
+from core.db.runs import RunHistory
+from core.errors import InvalidError, PatchcordError
+from core.observability.metrics import RUN_HISTORY_DROPPED
+from core.thread_pool import BoundedCalls, in_own_thread
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import CommandRefused, RedisConnection
+from schemas.run import Run
+from schemas.run_page import RunPage, RunQuery
+
+# The long memory of runs, in Postgres: the blocking `RunHistory` behind awaitable calls.
+
+log = logging.getLogger(__name__)
+
+
+class RunArchive:
+    """Writes and finds runs without blocking the event loop."""
+
+    def __init__(self, history: RunHistory, calls: BoundedCalls) -> None:
+        """`calls` carries what requests ask; what is written has a thread of its own."""
+        self._history = history
+        self._calls = calls
+
+    async def find_run(self, run_id: str) -> Run | None:
+        """The run as last recorded, or None.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached, or has too much to do.
+        """
+        return await self._calls(self._history.find_run, run_id)
+
+    async def list_runs(self, query: RunQuery) -> RunPage:
+        """Recorded runs, newest first.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached, or has too much to do.
+        """
+        return await self._calls(self._history.list_runs, query)
+
+    async def prune(self, days: int) -> None:
+        """Forget runs that are older.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached.
+        """
+        await in_own_thread(self._history.prune_runs, days)
+
+    async def write_runs(self, runs: Sequence[dict[str, Any]]) -> None:
+        """Record a batch. A run that no row can hold is left out with a warning.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached; nothing is written.
+        """
+        try:
+            await in_own_thread(self._history.write_runs, runs)
+        except InvalidError:
+            for run in runs:
+                await self._write_alone(run)
+
+    async def _write_alone(self, run: dict[str, Any]) -> None:
+        try:
+            await in_own_thread(self._history.write_runs, [run])
+        except InvalidError as error:
+            log.warning(
+                "run cannot be recorded", extra={"run": run.get("run_id"), "why": str(error)}
+            )
+
+
+BATCH = 500
+PAUSE = 0.5
+PAUSE_MAX = 5.0
+
+CHUNK = 5_000
+"""Runs that are given up in one command, which Redis carries out in under 5 ms."""
+FULL = 0.9
+"""The part of its memory from which on Redis has no room for history."""
+
+type WriteRuns = Callable[[Sequence[dict[str, Any]]], Awaitable[None]]
+
+
+class RunOutbox:
+    """Moves finished runs from Redis into Postgres, in batches, oldest first.
+
+    Every replica may do it at once: writing a run twice changes nothing, and the batch is dropped
+    from the list only if its first run still heads it.
+    """
+
+    def __init__(self, connection: RedisConnection, write: WriteRuns, most: int) -> None:
+        """`write` puts runs into Postgres; raises UnavailableError while that is away.
+
+        `most` runs, about as many kilobytes, always wait for it. The oldest beyond that are given
+        up once Redis lacks the memory.
+        """
+        self._connection = connection
+        self._write = write
+        self._most = most
+        self._failing = False
+
+    async def run(self) -> None:
+        """Drain until cancelled."""
+        pause = PAUSE
+        while True:
+            try:
+                while await self.drain():
+                    pass
+                pause = PAUSE
+                self._resumed()
+            except PatchcordError as error:
+                self._postponed(error)
+                await self.bound()
+                pause = min(pause * 2, PAUSE_MAX)
+            await asyncio.sleep(pause)
+
+    def _postponed(self, error: PatchcordError) -> None:
+        if not self._failing:
+            log.warning("run-history flush postponed", extra={"error": str(error)})
+        self._failing = True
+
+    def _resumed(self) -> None:
+        if self._failing:
+            log.warning("run-history flush resumed")
+        self._failing = False
+
+    async def bound(self) -> None:
+        """Give up the oldest runs if Redis lacks memory: chains go on, history does not."""
+        with contextlib.suppress(PatchcordError, CommandRefused):
+            waiting = await self._waiting()
+            before = waiting
+            while waiting > self._most and await self._is_full():
+                kept = max(self._most, waiting - CHUNK)
+                await self._connection.command("LTRIM", keys.HISTORY, -kept, -1)
+                waiting = kept
+            if waiting < before:
+                self._given_up(before - waiting)
+
+    def _given_up(self, count: int) -> None:
+        RUN_HISTORY_DROPPED.inc(count)
+        error = "Postgres is away and Redis lacks memory: the oldest runs are not recorded"
+        log.error("run history given up", extra={"count": count, "error": error})
+
+    async def _waiting(self) -> int:
+        return int(await self._connection.command("LLEN", keys.HISTORY))
+
+    async def _is_full(self) -> bool:
+        """Whether Redis is near its limit, or near the machine's where it has none."""
+        told = str(await self._connection.command("INFO", "memory"))
+        pairs = (line.partition(":") for line in told.splitlines())
+        memory = {name: value.strip() for name, _, value in pairs}
+        return _is_full(memory)
+
+    async def drain(self) -> int:
+        """Write one batch; how many runs it had.
+
+        Raises:
+            UnavailableError: when Redis or Postgres cannot be reached; nothing is lost.
+        """
+        batch = await self._connection.command("LRANGE", keys.HISTORY, 0, BATCH - 1)
+        if not batch:
+            return 0
+        await self._write([orjson.loads(text) for text in batch])
+        await self._connection.script("drain_history", len(batch), batch[0])
+        return len(batch)
+
+
+def _is_full(memory: dict[str, str]) -> bool:
+    """By the lines of `INFO memory`; one that does not tell its limit is not full."""
+    limit = int(memory.get("maxmemory", 0)) or int(memory.get("total_system_memory", 0))
+    return limit > 0 and int(memory.get("used_memory", 0)) >= FULL * limit

@@ -1,0 +1,210 @@
+"""The pipeline as actions see it: `core.interfaces.Pipeline`."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from core.errors import InvalidError, UnknownNameError
+from pipeline.admin.connections import ConnectionDesk
+from pipeline.admin.operations import PipelineOperations
+from pipeline.admin.runs import Runs
+from pipeline.config.lists import lists_beside
+from pipeline.config.parser import Chain
+from pipeline.ingest.admin import Desk
+from pipeline.ingest.internal import Ingress
+from pipeline.ingest.partner import ExternalDoor
+from pipeline.live_config import Configuration
+from pipeline.plugins.loader import LoadedStorage
+from pipeline.redis_client.list_states import ListState
+from pipeline.runs.calls import GuestCalls
+from pipeline.runs.queues import Queues
+from pipeline.storages.lookup import VconFinder
+from pipeline.vcon.normalization import outgoing
+from schemas.chain import ChainSummary, ListDepth
+from schemas.ingested import Ingested
+from schemas.run import Run, Step
+from schemas.uuids import canonical_uuid
+
+# Which of the two doors for vCons a request comes to.
+
+
+class Doors:
+    """`own` is for whoever may call the service, `partners` for whoever has a key to a list."""
+
+    def __init__(self, own: Ingress, partners: ExternalDoor, *, key_required: bool) -> None:
+        """`key_required`: nobody is let in without a key who is asked for one."""
+        self.own = own
+        self.partners = partners
+        self._key_required = key_required
+
+    async def ingest(
+        self, vcon: Mapping[str, Any] | bytes, lists: Sequence[str], api_key: str | None
+    ) -> Ingested:
+        """Take one vCon in; with a key, or where one is required, as from a partner.
+
+        Raises the errors of `Ingress.take`, or those of `ExternalDoor.take`.
+        """
+        if api_key is None and not self._key_required:
+            return await self.own.take(vcon, lists)
+        return await self.partners.take(vcon, lists, api_key)
+
+
+class PipelineService:
+    """Ingest, run, find and save vCons."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        doors: Doors,
+        finder: VconFinder,
+        runs: Runs,
+        calls: GuestCalls,
+        queues: Queues,
+        operations: PipelineOperations,
+        desk: Desk,
+        connections: ConnectionDesk,
+        egress_format: str,
+    ) -> None:
+        """Everything is given by the assembly; `egress_format` is the form of vCons that leave."""
+        self._egress_format = egress_format
+        self.operations = operations
+        self.desk = desk
+        self.connections = connections
+        self._configuration = configuration
+        self._doors = doors
+        self._finder = finder
+        self._runs = runs
+        self._calls = calls
+        self._queues = queues
+
+    async def ingest(
+        self, vcon: Mapping[str, Any] | bytes, ingress_lists: Sequence[str], api_key: str | None
+    ) -> Ingested:
+        """Take one vCon in; see `Doors.ingest`."""
+        return await self._doors.ingest(vcon, ingress_lists, api_key)
+
+    async def ingest_external(self, vcon: object, ingress_list: str, api_key: str) -> Ingested:
+        """Take one vCon in from a partner; see `ExternalDoor.take`."""
+        return await self._doors.partners.take(vcon, [ingress_list], api_key)
+
+    async def run_chain(
+        self,
+        chain: str,
+        vcon: str | Mapping[str, Any] | bytes,
+        wait: float,
+        idempotency_key: str | None = None,
+        waiting: AbstractContextManager[None] | None = None,
+    ) -> Run:
+        """Run one chain on one vCon; the run when it is finished, or after `wait` seconds.
+
+        While it does nothing but wait it is inside `waiting`.
+
+        The same key again within a day, on any replica, gives the run that was requested first.
+
+        Raises:
+            UnknownNameError: for a chain or vCon that does not exist.
+            InvalidError: for a chain that is disabled, or a vCon that is not valid.
+            ConflictError: the key was used for another chain or vCon, or for other content of it.
+        """
+        run_id = await self._requested(self._enabled(chain), vcon, idempotency_key)
+        if wait <= 0:
+            return await self._runs.find(run_id)
+        with waiting or nullcontext():
+            return await self._runs.wait(run_id, wait)
+
+    async def _requested(
+        self, chain: Chain, vcon: str | Mapping[str, Any] | bytes, key: str | None
+    ) -> str:
+        entry = None if isinstance(vcon, str) else await self._doors.own.entry(vcon, [chain])
+        named = entry.vcon_uuid if entry else canonical_uuid(vcon) or str(vcon)
+        digests = entry.digests if entry else ()
+        if key is not None:  # before the vCon is touched: a document would be taken in once more
+            known = await self._runs.requested(key, chain.name, named, digests)
+            if known is not None:
+                return known
+        if entry:
+            await self._doors.own.put(entry, key)
+        else:
+            named = await self._finder.bring_back(named, [chain])
+        return await self._runs.start(chain.name, named, key, digests)
+
+    async def cancel_run(self, run_id: str) -> Run:
+        """Stop a run before its next link; see `Runs.cancel`."""
+        return await self._runs.cancel(run_id)
+
+    def _enabled(self, name: str) -> Chain:
+        chain = self._configuration.config.chains.get(name)
+        if chain is None:
+            raise UnknownNameError("chain", name, list(self._configuration.config.chains))
+        if not chain.enabled:
+            msg = f"chain {name} is disabled in the configuration"
+            raise InvalidError(msg)
+        return chain
+
+    async def _in_redis(self, vcon: str | Mapping[str, Any] | bytes) -> str:
+        if isinstance(vcon, str):
+            return await self._finder.bring_back(vcon)
+        return (await self._doors.own.take(vcon, ())).uuid
+
+    async def find_run(self, run_id: str) -> Run:
+        """A live, recent or remembered run."""
+        return await self._runs.find(run_id)
+
+    async def save(
+        self, vcon: str | Mapping[str, Any] | bytes, storages: Sequence[str]
+    ) -> list[Step]:
+        """Write one vCon to storages now, side by side; one step each.
+
+        Raises:
+            UnknownNameError: for a storage or vCon that does not exist.
+        """
+        names = list(dict.fromkeys(storages))
+        loaded = [await self._finder.storage(name) for name in names]
+        vcon_uuid = await self._in_redis(vcon)
+        return await asyncio.gather(*(self._save_one(each, vcon_uuid) for each in loaded))
+
+    async def _save_one(self, storage: LoadedStorage, vcon_uuid: str) -> Step:
+        began = time.perf_counter()
+        error = await self._calls.save(storage, vcon_uuid)
+        if error is None:
+            await self._queues.note_saved(vcon_uuid)
+        return Step(
+            name=storage.name,
+            kind="storage",
+            outcome="ok" if error is None else "failed",
+            seconds=round(time.perf_counter() - began, 6),
+            error=error,
+        )
+
+    async def find_vcon(self, vcon_uuid: str, storage: str | None) -> dict[str, Any]:
+        """A vCon from Redis or any storage, or from exactly the one named, as it shall leave."""
+        if storage is None:
+            return outgoing(await self._finder.find(vcon_uuid), self._egress_format)
+        return outgoing(await self._finder.find_in(storage, vcon_uuid), self._egress_format)
+
+    async def chains(self) -> list[ChainSummary]:
+        """Every chain with its parts and the depth of its lists."""
+        return [await self._summary(chain) for chain in self._configuration.config.chains.values()]
+
+    async def _summary(self, chain: Chain) -> ChainSummary:
+        shown = [*chain.ingress_lists, *chain.egress_lists]
+        state = await self._queues.state(_once([*shown, *lists_beside(chain)]))
+        return ChainSummary(
+            name=chain.name,
+            enabled=chain.enabled,
+            links=[link.name for link in chain.links],
+            storages=[storage.name for storage in chain.storages],
+            ingress_lists=[_depth(name, state.lists[name]) for name in chain.ingress_lists],
+            egress_lists=[_depth(name, state.lists[name]) for name in chain.egress_lists],
+            errors=[error for name, error in state.unusable.items() if name not in shown],
+        )
+
+
+def _depth(name: str, state: ListState) -> ListDepth:
+    return ListDepth(name=name, depth=state.depth + state.suspects, error=state.error or None)
+
+
+def _once(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,0 +1,200 @@
+"""The `chains` section: names resolved to what they name, list names checked."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.config.environment import Where
+from pipeline.config.model import (
+    MAX_ATTEMPTS,
+    Chain,
+    GuestSpec,
+    LinkStep,
+    RetryBackoff,
+    StorageSpec,
+)
+from pipeline.config.sections import (
+    ATTEMPTS,
+    SECONDS,
+    SWITCH,
+    Findings,
+    Section,
+    spelled,
+    suggestion,
+)
+from pipeline.config.yaml_spelling import Written, below
+from pipeline.redis_client.keys import RESERVED_PREFIXES
+
+RESERVED_LISTS = ("vcons",)
+"""Redis keys that are no list of ids; together with the prefixes, what no list may be called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What chains may name."""
+
+    links: Mapping[str, LinkStep]
+    storages: Mapping[str, StorageSpec]
+    tracers: Mapping[str, GuestSpec]
+
+
+def read_chains(chains: Section, registry: Registry) -> dict[str, Chain]:
+    """Every chain by name."""
+    found = {name: _chain(name, entry, registry) for name, entry in chains.sections()}
+    _check_readers(found.values(), chains.findings)
+    return found
+
+
+def _chain(name: str, entry: Section, registry: Registry) -> Chain:
+    chain = Chain(
+        name=name,
+        links=_links(entry, registry.links),
+        storages=_named(entry, "storages", "storage", registry.storages),
+        tracers=_tracers(entry, registry.tracers),
+        ingress_lists=_lists(entry, "ingress_lists"),
+        egress_lists=_lists(entry, "egress_lists"),
+        enabled=entry.value("enabled", SWITCH, default=True),
+        timeout=entry.limit("timeout"),
+        max_attempts=entry.value("max_attempts", ATTEMPTS, MAX_ATTEMPTS),
+        retry_backoff=_backoff(entry),
+        allow_envelopes=entry.value("allow_envelopes", SWITCH, default=False),
+        extensions=_extensions(entry),
+    )
+    _check_loop(chain, entry)
+    entry.note_unread()
+    return chain
+
+
+def _backoff(entry: Section) -> RetryBackoff:
+    """`retry_backoff`: a mapping, or a number, which is its `first`."""
+    default = RetryBackoff()
+    if isinstance(entry.raw("retry_backoff"), Mapping | None):
+        given = entry.section("retry_backoff")
+        first = given.value("first", SECONDS, None) or default.first
+        longest = given.value("max", SECONDS, None) or max(default.max, first)
+        given.note_unread()
+    else:
+        first = entry.value("retry_backoff", SECONDS, None) or default.first
+        longest = max(default.max, first)
+    if first > longest:
+        entry.findings.problem((*entry.where, "retry_backoff"), "first must not be above max")
+    return RetryBackoff(first, longest)
+
+
+def _links(entry: Section, links: Mapping[str, LinkStep]) -> tuple[LinkStep, ...]:
+    steps = (_step(where, item, links, entry.findings) for where, item in entry.entries("links"))
+    return tuple(step for step in steps if step)
+
+
+def _step(
+    where: Where, item: object, links: Mapping[str, LinkStep], findings: Findings
+) -> LinkStep | None:
+    """A link by its name, or `name: {options}` with the options this chain changes."""
+    if not isinstance(item, Mapping):
+        return _resolve(where, item, "link", links, findings)
+    if len(item) != 1:
+        findings.problem(where, "must be a link's name, or one name with its options below it")
+        return None
+    [(name, options)] = item.items()
+    step = _resolve(where, name, "link", links, findings)
+    changed = Section({"options": options}, where, findings).options("options")
+    written = below(findings.written, (*where, name))
+    return step and _changed(step, changed, written)
+
+
+def _changed(step: LinkStep, options: Mapping[str, Any], written: Written) -> LinkStep:
+    kept = {at: text for at, text in step.guest.written.items() if at[0] not in options}
+    laid = {**step.guest.options, **options}
+    return replace(step, guest=replace(step.guest, options=laid, written={**kept, **written}))
+
+
+def _tracers(entry: Section, tracers: Mapping[str, GuestSpec]) -> tuple[GuestSpec, ...]:
+    if entry.raw("tracers") is None:
+        return tuple(tracers.values())
+    return _named(entry, "tracers", "tracer", tracers)
+
+
+def _named[T](entry: Section, key: str, kind: str, known: Mapping[str, T]) -> tuple[T, ...]:
+    """What the names in a list stand for, each once."""
+    found: dict[str, T] = {}
+    for where, name in entry.entries(key):
+        if thing := _resolve(where, name, kind, known, entry.findings):
+            _note_repeated(where, str(name), found, entry.findings)
+            found[str(name)] = thing
+    return tuple(found.values())
+
+
+def _resolve[T](
+    where: Where, name: object, kind: str, known: Mapping[str, T], findings: Findings
+) -> T | None:
+    if not isinstance(name, str):
+        findings.text_wanted(where, f"must be the name of a {kind}", name)
+    elif name not in known:
+        findings.problem(where, f"no {kind} named {name!r}; {suggestion(name, known)}")
+    else:
+        return known[name]
+    return None
+
+
+def _note_repeated(where: Where, name: str, seen: Iterable[str], findings: Findings) -> None:
+    if name in seen:
+        findings.note(where, f"{name!r} is named twice, once is enough")
+
+
+def _lists(entry: Section, key: str) -> tuple[str, ...]:
+    """The usable list names below a key, each once."""
+    found: dict[str, None] = {}
+    for where, name in entry.entries(key):
+        if objection := _objection(name):
+            entry.findings.text_wanted(where, objection, name)
+        else:
+            _note_repeated(where, str(name), found, entry.findings)
+            found[str(name)] = None
+    return tuple(found)
+
+
+def _extensions(entry: Section) -> tuple[str, ...]:
+    """The names below `extensions`, each once."""
+    found: dict[str, None] = {}
+    for where, name in entry.entries("extensions"):
+        if not isinstance(name, str) or not name:
+            entry.findings.problem(where, "must be the name of an extension, as vCons have it")
+        else:
+            _note_repeated(where, name, found, entry.findings)
+            found[name] = None
+    return tuple(found)
+
+
+def _objection(name: object) -> str | None:
+    """Why this cannot be the name of a list, if it cannot."""
+    if not isinstance(name, str) or not name:
+        return "a list's name must be a text, not empty"
+    if "\n" in name:
+        return "a list's name must be on one line"
+    if name in RESERVED_LISTS:
+        return f"{name!r} is used otherwise; choose another name"
+    if name.startswith(RESERVED_PREFIXES):
+        prefix = next(prefix for prefix in RESERVED_PREFIXES if name.startswith(prefix))
+        return f"no list may begin with {prefix!r}; choose another name"
+    return None
+
+
+def _check_loop(chain: Chain, entry: Section) -> None:
+    for name in chain.egress_lists:
+        if name in chain.ingress_lists:
+            text = f"{name!r} is also read by this chain, which would never end"
+            entry.findings.problem((*entry.where, "egress_lists"), text)
+
+
+def _check_readers(chains: Iterable[Chain], findings: Findings) -> None:
+    """Of the enabled chains only one may read a list; which of two would get an id is chance."""
+    readers: defaultdict[str, list[str]] = defaultdict(list)
+    for chain in chains:
+        for name in chain.ingress_lists if chain.enabled else ():
+            readers[name].append(chain.name)
+    for name, (first, *others) in readers.items():
+        for other in others:
+            where = ("chains", other, "ingress_lists")
+            reader = spelled(("chains", first))
+            findings.problem(where, f"{name!r} is already read by {reader}")

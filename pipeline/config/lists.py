@@ -1,0 +1,60 @@
+"""Every list of a configuration, by what it is for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.config.parser import Chain, PipelineConfig
+from pipeline.redis_client import keys
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """Names of lists, each once. `ingress` has the run lists, too.
+
+    A list that one chain writes and another reads is both ingress and egress.
+    """
+
+    ingress: list[str]
+    egress: list[str]
+    dead: list[str]
+
+    @property
+    def all(self) -> list[str]:
+        """All of them."""
+        return _once([*self.ingress, *self.egress, *self.dead])
+
+    @property
+    def handed_out(self) -> list[str]:
+        """The egress lists that no chain reads: whoever takes a vCon out is somebody else."""
+        return [name for name in self.egress if name not in self.ingress]
+
+    @property
+    def passed_on(self) -> list[str]:
+        """The egress lists that a chain reads."""
+        return [name for name in self.egress if name in self.ingress]
+
+
+def lists_of(config: PipelineConfig) -> Lists:
+    """The lists of every chain, disabled ones included: what is queued there is still held."""
+    chains = config.chains.values()
+    ingress = [name for chain in chains for name in claimed_lists(chain)]
+    dead = [keys.dead_letters(name) for name in ingress]
+    dead += [keys.storage_dead_letters(name) for name in config.storages]
+    egress = [name for chain in chains for name in chain.egress_lists]
+    return Lists(_once(ingress), _once(egress), _once(dead))
+
+
+def claimed_lists(chain: Chain) -> list[str]:
+    """The lists that workers claim from for a chain."""
+    return [*chain.ingress_lists, keys.run_list(chain.name)]
+
+
+def lists_beside(chain: Chain) -> list[str]:
+    """A chain's lists that the configuration does not name: its run list and its dead letters."""
+    letters = [keys.dead_letters(name) for name in claimed_lists(chain)]
+    letters += [keys.storage_dead_letters(storage.name) for storage in chain.storages]
+    return [keys.run_list(chain.name), *letters]
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

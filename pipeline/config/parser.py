@@ -1,0 +1,170 @@
+"""The pipeline's configuration: a document as YAML gives it becomes frozen, cross-checked values.
+
+Lenient where older files need it: null sections, unknown keys, links nobody uses. Strict where a
+mistake would otherwise show only when a vCon is already on its way. Nothing here reads a file or
+the environment.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+
+from core.errors import ConfigurationError
+from flowlang.environment import as_references
+from pipeline.config.chains import Registry, read_chains
+from pipeline.config.connections import (
+    NEEDING,
+    OPTION,
+    lendable,
+    read_connections,
+    read_flows,
+    read_plugin_folders,
+)
+from pipeline.config.environment import Environment, Missing, Where
+from pipeline.config.ingress_auth import read_ingress_auth
+from pipeline.config.model import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
+from pipeline.config.plugins import read_imports, read_links, read_storages, read_tracers
+from pipeline.config.sections import Findings, Section, slip_of, suggestion
+from pipeline.config.yaml_spelling import Written
+
+__all__ = ["Chain", "GuestSpec", "LinkStep", "PipelineConfig", "StorageSpec", "parse"]
+
+CONNECTIONS = "connections"
+_AS_IT_IS: Written = {}
+_SECTIONS = ("ingress_auth", "imports", "links", "storages", "tracers", "chains")
+
+
+def parse(
+    document: object,
+    environ: Mapping[str, str],
+    written: Written = _AS_IT_IS,
+    *,
+    strict: bool = False,
+    weak_keys: bool = False,
+) -> PipelineConfig:
+    """What a configuration document means, with `${NAME}` filled from `environ`.
+
+    `written`: what stands in the file where YAML turned it into something else. `strict`: an
+    unknown key is an error. `weak_keys`: ingress keys may be short.
+
+    Raises:
+        ConfigurationError: with every problem found, each beginning with its path.
+    """
+    environment, findings = Environment(environ), Findings(written=written, strict=strict)
+    root = Section(_filled(document, environment), (), findings)
+    config = _read(root, environment, weak_keys=weak_keys)
+    used = _used(config)
+    _report_unknown_connections(config, findings)
+    _report_missing(environment.missing, used, findings)
+    _note_unread(root, environment.strays)
+    _note_unused(config, used, findings)
+    if findings.problems:
+        raise ConfigurationError(findings.problems)
+    told = tuple(findings.notes)
+    return replace(config, notes=told, strict=strict, filled=frozenset(environment.filled))
+
+
+def _filled(document: object, environment: Environment) -> object:
+    try:
+        if isinstance(document, Mapping):
+            return {key: _filled_section(key, document[key], environment) for key in document}
+        return environment.fill(document)
+    except RecursionError:
+        raise ConfigurationError(
+            "the configuration contains itself: an alias (*name) inside its own anchor (&name)"
+        ) from None
+
+
+def _filled_section(key: str, section: object, environment: Environment) -> object:
+    if key == CONNECTIONS:
+        return as_references(section)
+    return environment.fill(section, (key,))
+
+
+def _read(root: Section, environment: Environment, *, weak_keys: bool) -> PipelineConfig:
+    connections = read_connections(root.section(CONNECTIONS), environment.variables)
+    lent = lendable(connections, environment.variables)
+    registry = Registry(
+        links=read_links(root.section("links"), lent),
+        storages=read_storages(root.section("storages"), environment.missing, lent),
+        tracers=read_tracers(root.section("tracers"), lent),
+    )
+    chains = read_chains(root.section("chains"), registry)
+    imports = read_imports(root.section("imports"))
+    auth = read_ingress_auth(root.section("ingress_auth"), weak_keys=weak_keys)
+    return PipelineConfig(
+        chains=chains,
+        links=registry.links,
+        storages=registry.storages,
+        tracers=registry.tracers,
+        imports=imports,
+        ingress_auth=auth.keys,
+        ingress_keys=auth.details,
+        connections=connections,
+        connection_plugins=read_plugin_folders(root),
+        flows=read_flows(root.section("flows")),
+    )
+
+
+def _used(config: PipelineConfig) -> frozenset[Where]:
+    """The entries that something running depends on, by the first two parts of their path."""
+    chains = config.enabled_chains
+    return frozenset(
+        {("imports", name) for name in config.imports}
+        | {("ingress_auth", name) for name in config.ingress_lists}
+        | {("chains", chain.name) for chain in chains}
+        | {("links", link.name) for chain in chains for link in chain.links}
+        | {("storages", storage.name) for chain in chains for storage in chain.storages}
+        | {("tracers", tracer.name) for chain in chains for tracer in chain.tracers}
+    )
+
+
+def _report_missing(missing: Sequence[Missing], used: Set[Where], findings: Findings) -> None:
+    """A missing variable is a problem where something runs with it, elsewhere a note."""
+    for where, text in ((m.where, f"the environment has no {m.name}") for m in missing):
+        if where[0] not in _SECTIONS:
+            continue
+        if where[:2] in used or len(where) == 1:
+            findings.problem(where, text)
+        else:
+            findings.note(where, f"{text}; nothing enabled needs it")
+
+
+def _report_unknown_connections(config: PipelineConfig, findings: Findings) -> None:
+    for section, specs in (
+        ("links", [link.guest for link in config.links.values()]),
+        ("storages", config.storages.values()),
+    ):
+        for spec in specs:
+            name = spec.options.get(OPTION)
+            if spec.module in NEEDING and isinstance(name, str) and name not in config.connections:
+                where = (section, spec.name, "options", OPTION)
+                near = suggestion(name, config.connections)
+                findings.problem(where, f"no connection named {name!r}; {near}")
+
+
+def _note_unread(root: Section, strays: Sequence[Where]) -> None:
+    if root.raw("followers"):
+        root.findings.note(("followers",), "following other servers is not supported, ignored")
+    root.note_unread()
+    for where in strays:
+        root.findings.note(where, "'${' begins no variable here and is left as it is")
+
+
+def _note_unused(config: PipelineConfig, used: Set[Where], findings: Findings) -> None:
+    for where in [("links", name) for name in config.links] + [
+        ("tracers", name) for name in config.tracers
+    ]:
+        if where not in used:
+            findings.note(where, "no enabled chain uses it, so its module is not loaded")
+    _report_unread_lists(config, used, findings)
+
+
+def _report_unread_lists(config: PipelineConfig, used: Set[Where], findings: Findings) -> None:
+    """Keys for a list without a reader: a problem where a list that has one was probably meant."""
+    read = {name for chain in config.chains.values() for name in chain.ingress_lists}
+    for name in config.ingress_auth:
+        where = ("ingress_auth", name)
+        if name not in read and (near := slip_of(name, config.ingress_lists)):
+            findings.problem(where, f"no chain reads this list; did you mean {near!r}?")
+        elif where not in used:
+            findings.note(where, "no enabled chain reads this list")

@@ -1,0 +1,108 @@
+"""Reading the configuration file: YAML, with the mistakes that YAML lets pass made visible."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import yaml
+
+from core.errors import ConfigurationError
+from pipeline.config.parser import PipelineConfig, parse
+from pipeline.config.yaml_spelling import Written, turned
+
+
+def read(
+    path: str | Path,
+    environ: Mapping[str, str],
+    *,
+    strict: bool = False,
+    weak_keys: bool = False,
+) -> PipelineConfig:
+    """The pipeline's configuration out of a YAML file, with `${NAME}` filled from `environ`.
+
+    `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
+
+    Raises:
+        ConfigurationError: with every problem found: of the file, else of what it says.
+    """
+    document, written = _load(_content(path), str(path))
+    if document is None:
+        raise ConfigurationError(
+            f"{path} is empty; it needs a mapping with links, storages and chains."
+            " Without a pipeline, leave CONSERVER_CONFIG_FILE unset"
+        )
+    return parse(document, environ, written, strict=strict, weak_keys=weak_keys)
+
+
+def _content(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"there is no configuration file at {path}; point CONSERVER_CONFIG_FILE at one,"
+            " or leave it unset to run without a pipeline"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be read ({error.strerror}); it must be a file"
+            " that the user this service runs as may read"
+        ) from error
+
+
+def _load(content: bytes, name: str) -> tuple[object, Written]:
+    try:
+        loader = yaml.SafeLoader(content)
+        root = loader.get_single_node()
+        if root is None:
+            return None, {}
+        if repeated := list(_repeated_keys(root)):
+            raise ConfigurationError([f"{name}:{problem}" for problem in repeated])
+        document = loader.construct_document(root)
+        return document, turned(root, document)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigurationError(f"{name}:{_explained(error)}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigurationError(f"{name}: is not valid YAML: {error}") from None
+
+
+def _explained(error: yaml.MarkedYAMLError) -> str:
+    # Neither the line, which str(error) quotes, nor a word of it: it may be a key or a password.
+    mark = error.problem_mark or error.context_mark
+    place = _place(mark) if mark else ""
+    reason = re.sub(r"'[^'<]{2,}'", "'...'", error.problem or error.context or "")
+    return f"{place}: is not valid YAML: {reason}"
+
+
+def _place(mark: yaml.Mark) -> str:
+    return f"{mark.line + 1}:{mark.column + 1}"
+
+
+def _repeated_keys(root: yaml.Node) -> Iterator[str]:
+    """A message for each key that stands twice in one mapping; YAML would take the last."""
+    for mapping in _mappings(root):
+        first: dict[tuple[str, str], yaml.Mark] = {}
+        for key, _ in mapping.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            mark = first.setdefault((key.tag, key.value), key.start_mark)
+            if mark is not key.start_mark:
+                yield (
+                    f"{_place(key.start_mark)}: {key.value!r} is given twice,"
+                    f" first on line {mark.line + 1}"
+                )
+
+
+def _mappings(root: yaml.Node) -> Iterator[yaml.MappingNode]:
+    """Every mapping in the document, in order, aliases once."""
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            yield node
+            waiting.extend(part for pair in reversed(node.value) for part in reversed(pair))
+        elif isinstance(node, yaml.SequenceNode):
+            waiting.extend(reversed(node.value))

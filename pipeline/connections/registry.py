@@ -1,0 +1,129 @@
+"""The connections of `config.yml` in one process: what links, storages and actions share.
+
+What runs flows takes a tenth of a second to import, so it is imported when something is connected.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config.model import PipelineConfig
+from pipeline.config.sections import Findings
+
+if TYPE_CHECKING:
+    from pipeline.connections.flows import Flows
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 30.0
+"""How often those that are open are tried, so that a vCon does not have to find out."""
+
+type Result = dict[str, Any]
+"""`success`, `outputs`; or `success`, `error`, `error_type`, and `step` and `cause` if known."""
+
+
+class ServiceConnections:
+    """Runs tasks and flows over connections that are opened on first use and kept."""
+
+    def __init__(self, config: PipelineConfig) -> None:
+        """Connects to nothing."""
+        self.config = config
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flows: Flows | None = None
+        self._taken: PipelineConfig | None = None
+        self._taking = asyncio.Lock()
+
+    def take(self, config: PipelineConfig) -> None:
+        """Go by another configuration; what has not changed stays open."""
+        self.config = config
+
+    async def run_task(self, connection: str, task: str, params: Mapping[str, Any]) -> Result:
+        """What came of one task."""
+        return await (await self._current()).task(connection, task, params)
+
+    async def run_flow(self, flow: str, inputs: Mapping[str, Any]) -> Result:
+        """What came of a flow, a file in the folder of flows."""
+        return await (await self._current()).flow(self.config.flows.folder, flow, inputs)
+
+    async def has_flow(self, flow: str) -> bool:
+        """Whether there is a file of this name."""
+        return (await self._current()).has_flow(self.config.flows.folder, flow)
+
+    async def has_task(self, kind: str, task: str) -> bool:
+        """Whether connections of this type have such a task."""
+        return (await self._current()).has_task(kind, task)
+
+    async def check(self, connection: str) -> str | None:
+        """What is wrong with a connection, opening it if it is not open; None for nothing."""
+        return await (await self._current()).check(connection)
+
+    def from_thread[T](self, work: Coroutine[Any, Any, T]) -> T:
+        """Carry out one of the above for a guest that runs in a thread.
+
+        Raises:
+            RuntimeError: on the event loop itself, which would wait for itself.
+        """
+        loop = self._loop
+        with contextlib.suppress(RuntimeError):
+            if asyncio.get_running_loop() is loop:
+                loop = None
+        if loop is None:
+            work.close()
+            raise RuntimeError("on an event loop, await the asynchronous function instead")
+        return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    async def look_after(self) -> None:
+        """Try those that are open every now and then; until cancelled."""
+        self._loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self._flows is not None:
+                await (await self._current()).check_open()
+
+    async def close(self) -> None:
+        """Close them all."""
+        if self._flows is not None:
+            await self._flows.close()
+
+    async def _current(self) -> "Flows":
+        if self._flows is not None and self._taken is self.config:
+            return self._flows
+        async with self._taking:
+            self._loop = asyncio.get_running_loop()
+            if self._flows is None:
+                from pipeline.connections.flows import Flows  # noqa: PLC0415 -- see the head of this file
+
+                self._flows = Flows()
+            config = self.config
+            if self._taken is not config:
+                await self._flows.adopt(config)
+                self._taken = config
+            return self._flows
+
+
+_installed: ServiceConnections | None = None
+
+
+def install(config: PipelineConfig) -> ServiceConnections:
+    """Make this process's, which guests find through `lib`."""
+    global _installed  # noqa: PLW0603 -- once per process, as its connection to Redis
+    _installed = ServiceConnections(config)
+    return _installed
+
+
+def installed() -> ServiceConnections:
+    """This process's."""
+    if _installed is None:
+        raise RuntimeError("there are no connections outside of the service")
+    return _installed
+
+
+def findings_of(config: PipelineConfig) -> Findings:
+    """What a start should not hide: types without a plugin, unknown keys, tasks there are not."""
+    if not config.connections and not config.connection_plugins:
+        return Findings()
+    from pipeline.connections.flows import findings_of as found  # noqa: PLC0415 -- see the head of this file
+
+    return found(config)

@@ -1,0 +1,148 @@
+"""The partner's door: key first, body second, one list, and only what is the partner's own."""
+
+import contextlib
+import logging
+import math
+from collections.abc import Sequence
+from uuid import UUID
+
+from core.db.usage_and_audit import PartnerRecords
+from core.db.vcon_owners import Claim
+from core.errors import (
+    ConflictError,
+    FullError,
+    InvalidError,
+    PatchcordError,
+    RateLimitedError,
+    TooLargeError,
+    UnavailableError,
+    UnusableKeyError,
+)
+from core.helper_process import Apart, here
+from core.observability.metrics import VCONS_RECEIVED
+from core.thread_pool import BoundedCalls
+from pipeline.ingest.entry import Entry, entry_apart
+from pipeline.ingest.intake import Intake, Owner, foreign
+from pipeline.ingest.key_cache import KeyRefusedError, KeyRing
+from pipeline.ingest.outboxes import UsageMeter
+from pipeline.live_config import Configuration
+from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.errors import WrongTypeError
+from schemas.ingested import Ingested
+from schemas.ingress_key import IngressKey
+
+WINDOW_MS = 60_000
+REASONS: dict[type[PatchcordError], str] = {
+    InvalidError: "invalid",
+    ConflictError: "conflict",
+    TooLargeError: "too_large",
+    RateLimitedError: "rate_limited",
+    FullError: "full",
+    UnavailableError: "unavailable",
+    WrongTypeError: "unavailable",
+}
+
+log = logging.getLogger(__name__)
+
+
+class ExternalDoor:
+    """Takes vCons in from partners, each with a key to one list."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        max_vcon_bytes: int,
+        intake: Intake,
+        keys: KeyRing,
+        records: PartnerRecords,
+        redis: RedisConnection,
+        briefly: BoundedCalls,
+        requests_per_minute: int = 0,
+        apart: Apart = here,
+    ) -> None:
+        """`records` are called `briefly`; `usage` is what was not yet written down there.
+
+        `apart` looks at vCons that are given as text.
+
+        `requests_per_minute` is the limit of keys that have none of their own; 0 for none.
+        """
+        self._requests_per_minute = requests_per_minute
+        self._apart = apart
+        self._configuration = configuration
+        self._max_vcon_bytes = max_vcon_bytes
+        self._intake = intake
+        self._keys = keys
+        self._owners = records.owners
+        self._redis = redis
+        self._briefly = briefly
+        self.usage = UsageMeter(records.ledger)
+
+    async def take(self, vcon: object, lists: Sequence[str], api_key: str | None) -> Ingested:
+        """The vCon's canonical uuid and what came of it.
+
+        Raises:
+            ForbiddenError: the key does not open the list; nothing else has been looked at.
+            RateLimitedError: with the seconds to wait.
+            InvalidError: with everything that is wrong with the vCon, and where.
+            TooLargeError: when it is larger than accepted.
+            ConflictError: the uuid is not this key's, or is being processed with other content.
+            UnavailableError: the list is full or read by nobody, or Redis or Postgres is away.
+        """
+        key = await self._opened(lists, api_key)
+        try:
+            await self._within_limit(key)
+            if not lists:
+                raise InvalidError("ingress_lists: with a key, name the list that it opens")
+            entry = await self._entry(vcon, key)
+            taken = await self._take(entry, key)
+        except PatchcordError as error:
+            self.usage.refused(key.id, REASONS.get(type(error), "other"))
+            raise
+        self.usage.accepted(key.id, len(entry.document))
+        VCONS_RECEIVED.count(key.ingress_list, taken.outcome)
+        return taken
+
+    async def _opened(self, lists: Sequence[str], api_key: str | None) -> IngressKey:
+        try:
+            return await self._keys.check(api_key, lists)
+        except KeyRefusedError as refused:
+            if refused.key is not None:
+                self.usage.refused(refused.key.id, "forbidden")
+            raise
+
+    async def _within_limit(self, key: IngressKey) -> None:
+        most = key.requests_per_minute or self._requests_per_minute
+        if not most:
+            return
+        wait = await self._redis.script("rate", str(key.lineage), most, WINDOW_MS)
+        if wait:
+            seconds = math.ceil(wait / 1000)
+            raise RateLimitedError(f"{most} requests a minute are let in; try again in {seconds} s")
+
+    async def _entry(self, vcon: object, key: IngressKey) -> Entry:
+        chain = self._configuration.config.chain_reading(key.ingress_list)
+        if chain is None:
+            raise UnavailableError(f"list {key.ingress_list} is read by no chain at present")
+        limits = (self._max_vcon_bytes, key.max_vcon_bytes or self._max_vcon_bytes)
+        return await entry_apart(self._apart, vcon, min(limits), [chain])
+
+    async def _take(self, entry: Entry, key: IngressKey) -> Ingested:
+        uuid = UUID(entry.vcon_uuid)
+        claim = await self._claim(uuid, key.lineage)
+        if claim == "foreign":
+            raise foreign(entry.vcon_uuid)
+        owner = Owner(str(key.lineage), claim)
+        try:
+            outcome = await self._intake.ingest(entry, [key.ingress_list], owner)
+        except (ConflictError, FullError, UnusableKeyError):  # nothing was written
+            if claim == "new":
+                with contextlib.suppress(UnavailableError):
+                    await self._briefly(self._owners.release, uuid, key.lineage)
+            raise
+        return Ingested(uuid=entry.vcon_uuid, outcome=outcome, warnings=entry.warnings)
+
+    async def _claim(self, vcon_uuid: UUID, lineage: UUID) -> Claim:
+        try:
+            return await self._briefly(self._owners.claim, vcon_uuid, lineage)
+        except UnavailableError:  # what Redis says for certain is enough
+            return "unknown"

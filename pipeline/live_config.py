@@ -1,0 +1,319 @@
+"""The configuration in force, and taking a changed file into force without a restart."""
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.errors import ConfigurationError
+from core.observability.logs import keep_secret, keep_secrets_of, keep_values_secret
+from core.observability.tracing import installed
+from core.settings import give_back, withheld
+from core.thread_pool import in_own_thread
+from pipeline.config import yaml_file
+from pipeline.config.changes import HeldBackError, SecondThoughts, losses
+from pipeline.config.environment import Environment, variables_named_in, variables_of_flows
+from pipeline.config.parser import PipelineConfig
+from pipeline.config.secret_values import secret_values
+from pipeline.connections.registry import findings_of
+from pipeline.plugins import loader
+from pipeline.plugins.installer import Installer
+from pipeline.plugins.loader import Guests
+from pipeline.runs.spans import with_spans
+
+log = logging.getLogger(__name__)
+
+MOST_NOTES = 50
+"""How many notes are logged each time a configuration is loaded."""
+LOOK_INTERVAL = 0.5
+"""Seconds between two looks at the file."""
+STILL = 1.0
+"""Seconds that a file must not have changed before it is read: until then it may be half a file."""
+
+type Confirm = Callable[[PipelineConfig, bytes], None]
+"""Given a sound configuration and the bytes it was read from: raises to keep it out of force."""
+
+
+@dataclass(slots=True)
+class Configuration:
+    """What is in force now: `config` and the `guests` it names, always both from one file."""
+
+    config: PipelineConfig
+    guests: Guests
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks for the operator, none of them an error."""
+        return (*self.config.notes, *self.guests.notes)
+
+    def adopt(self, other: "Configuration") -> None:
+        """Take another one into force. Runs keep what they started with."""
+        self.config, self.guests = other.config, other.guests
+
+
+def load(
+    path: Path,
+    environ: Mapping[str, str],
+    installer: Installer = loader.NOTHING,
+    strict: bool = False,
+    weak_keys: bool = False,
+) -> Configuration:
+    """Read a file and load its guests; blocks for as long as imports and installations do.
+
+    `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
+
+    Raises:
+        ConfigurationError: with every problem of the file and its guests.
+    """
+    config = yaml_file.read(path, environ, strict=strict, weak_keys=weak_keys)
+    return prepared(config, environ, installer)
+
+
+def prepared(
+    config: PipelineConfig, environ: Mapping[str, str], installer: Installer
+) -> Configuration:
+    """A configuration with its plugins loaded: all that a start demands of it, and so `check`.
+
+    Raises:
+        ConfigurationError: with every problem of the plugins and connections it names.
+    """
+    keep_secrets(config)
+    environment = Environment(environ)
+    for connection in config.connections.values():
+        keep_secrets_of(environment.fill(connection.given, (connection.name,)))
+    keep_values_secret(secret_values(environment.filled))
+    guests = loader.load(config, installer)
+    for loaded in (guests.links, guests.storages, guests.tracers):
+        for each in loaded.values():
+            keep_secrets_of(each.options)
+    found = findings_of(config)
+    if found.problems:
+        raise ConfigurationError(found.problems)
+    guests = replace(guests, notes=(*guests.notes, *found.notes))
+    if (spans := installed()) is not None:
+        guests = with_spans(guests, spans)
+    log.info("configuration loaded", extra={"hash": config.hash, "chains": list(config.chains)})
+    return Configuration(config, guests)
+
+
+async def until_still(path: Path) -> None:
+    """Return when a file has not changed for `STILL` s, or is not there; after 10 s anyhow."""
+    for _ in range(10):
+        if not 0 <= (age := _age(path)) < STILL:
+            return
+        await asyncio.sleep(STILL - age)
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return STILL
+
+
+def tell(notes: Sequence[str]) -> None:
+    """Log the remarks on a configuration, each in a line of its own, up to `MOST_NOTES`."""
+    for note in notes[:MOST_NOTES]:
+        log.warning("configuration note", extra={"error": note})
+    if len(notes) > MOST_NOTES:
+        more = len(notes) - MOST_NOTES
+        log.warning("further configuration notes: run `check`", extra={"count": more})
+
+
+def keep_secrets(config: PipelineConfig) -> None:
+    """What guests are given to prove who they are is not for the log, whoever logs it."""
+    steps = [link for chain in config.chains.values() for link in chain.links]
+    guests = [step.guest for step in (*config.links.values(), *steps)]
+    for guest in (*guests, *config.storages.values(), *config.tracers.values()):
+        keep_secrets_of(guest.options)
+    keep_values_secret(secret_values(config.filled))
+    for keys in config.ingress_auth.values():
+        keep_secret(*keys)
+
+
+class Snapshot:
+    """A copy of the last file that was found good: what the workers read.
+
+    So a worker that is started while the file is broken starts all the same.
+    """
+
+    def __init__(
+        self,
+        original: Path,
+        environ: Mapping[str, str],
+        installer: Installer = loader.NOTHING,
+        *,
+        strict: bool = False,
+        weak_keys: bool = False,
+    ) -> None:
+        """Nothing is read or copied before `load`.
+
+        `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
+        """
+        self._weak_keys = weak_keys
+        self._original = original
+        self._strict = strict
+        self._installer = installer
+        self._environ = environ
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._content = b""
+        self._seen: object = None
+        self._changing: tuple[object, float] = (None, 0.0)
+
+    @property
+    def path(self) -> Path:
+        """Where the copy is, once something has been loaded."""
+        assert self._folder is not None
+        return Path(self._folder.name) / self._original.name
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the file has changed since it was last read, be it good or bad."""
+        return self._state() != self._seen
+
+    def settled(self) -> bool:
+        """Whether the file has changed since it was last read, and not in the last `STILL` s."""
+        state, now = self._state(), time.monotonic()
+        if state != self._changing[0]:
+            self._changing = (state, now)
+        return state != self._seen and now - self._changing[1] >= STILL
+
+    def load(self, confirm: Confirm = lambda config, content: None) -> Configuration:
+        """Read the file and copy it if it is good; blocks for as long as the imports do.
+
+        Raises:
+            ConfigurationError: with every problem, or from `confirm`; the copy stays as it was.
+        """
+        while True:
+            self._seen = self._state()
+            content = self._read()
+            self._hand_over(variables_named_in(content or b""))
+            loaded = load(
+                *(self._original, self._environ, self._installer, self._strict, self._weak_keys)
+            )
+            self._hand_over(variables_of_flows(Path(loaded.config.flows.folder)))
+            if content is not None and content == self._read():  # else it was changed meanwhile
+                confirm(loaded.config, content)
+                self._take(content)
+                tell(loaded.notes)
+                return loaded
+
+    def _hand_over(self, names: Set[str]) -> None:
+        """Give plugins and workers what the configuration names of the service's own secrets.
+
+        Raises:
+            ConfigurationError: workers run already, without it.
+        """
+        wanted = names & withheld()
+        if wanted and self._folder is not None:
+            told = "the workers were started without it; restart the service"
+            raise ConfigurationError([f"{name} was not named before: {told}" for name in wanted])
+        give_back(wanted)
+
+    def restore(self) -> None:
+        """Write the copy again if somebody has cleared it away, as is done in folders like /tmp."""
+        if self.path.exists():
+            return
+        try:
+            self._take(self._content)
+        except ConfigurationError as error:
+            log.error("workers cannot be started", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
+
+    def close(self) -> None:
+        """Remove the copy."""
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _read(self) -> bytes | None:
+        try:
+            return self._original.read_bytes()
+        except OSError:
+            return None
+
+    def _take(self, content: bytes) -> None:
+        """Copy it, readable by this user only, like the folder; in one step."""
+        self._content = content
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="patchcord-")
+        try:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            draft = self.path.with_suffix(".draft")
+            draft.touch(mode=0o600)
+            draft.write_bytes(content)
+            draft.replace(self.path)
+        except OSError as error:
+            msg = f"{self._original} cannot be copied for the workers: {error}"
+            raise ConfigurationError(msg) from error
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._original.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+class ConfigurationWatch:
+    """Looks whether the file has changed; a bad file changes nothing and is told once."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        configuration: Configuration,
+        changed: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`changed` is awaited after a new file has come into force."""
+        self._snapshot = snapshot
+        self._configuration = configuration
+        self._changed = changed
+        self._asked = asyncio.Event()
+        self._thoughts = SecondThoughts()
+
+    def ask(self) -> None:
+        """Read the file now, changed or not, and take it whatever it removes (SIGHUP)."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_INTERVAL):
+                    await self._asked.wait()
+            if self._asked.is_set():
+                self._asked.clear()
+                self._thoughts.forget()
+                await self._reload(self._tell_losses)
+            elif self._snapshot.settled() or self._thoughts.due:
+                await self._reload(self._confirm)
+
+    async def _reload(self, confirm: Confirm) -> None:
+        try:
+            loaded = await in_own_thread(self._snapshot.load, confirm)
+        except HeldBackError as error:
+            lost = {"error": "; ".join(error.problems), "hint": _HINT}
+            log.warning("configuration change held back", extra=lost)
+            return
+        except ConfigurationError as error:
+            self._thoughts.forget()
+            log.error("configuration not changed", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
+            return
+        self._configuration.adopt(loaded)
+        await self._changed()
+
+    def _confirm(self, config: PipelineConfig, content: bytes) -> None:
+        _tell(self._thoughts.confirm(self._configuration.config, config, content))
+
+    def _tell_losses(self, config: PipelineConfig, content: bytes) -> None:
+        _tell(losses(self._configuration.config, config))
+
+
+_HINT = "save it again, send SIGHUP, or leave it as it is for a minute"
+
+
+def _tell(lost: Sequence[str]) -> None:
+    if lost:
+        log.warning("configuration change removes much", extra={"error": "; ".join(lost)})

@@ -1,0 +1,127 @@
+"""Importing the modules that a configuration names, and installing those that are not there."""
+
+import contextlib
+import importlib.util
+import logging
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+from core.errors import GuestError, StoppedEarlyError
+from core.observability.storable_text import described
+from pipeline.config.parser import GuestSpec
+from pipeline.plugins.installer import Installer
+from pipeline.plugins.missing import explain_missing
+from pipeline.plugins.modules_folder import differs, hashed, packages_elsewhere
+from pipeline.plugins.requirement import Requirement, is_ours, read, to_install
+
+log = logging.getLogger(__name__)
+
+_HINT = (
+    "restart the service to have it replaced, where DYNAMIC_INSTALL and MODULES_UPGRADE allow it"
+)
+
+
+class Modules:
+    """The modules of one load: each is imported, and missed, once."""
+
+    def __init__(self, installer: Installer, pip_names: Iterable[str] = ()) -> None:
+        """`installer` brings what is missing, if it may; `pip_names` are all configured ones."""
+        self._installer = installer
+        self._current = {each for name in pip_names if (each := _specification(name))}
+        self._known: dict[tuple[str, str | None], ModuleType | GuestError] = {}
+
+    def get(self, spec: GuestSpec) -> ModuleType:
+        """The module of a guest.
+
+        Raises:
+            GuestError: why there is none.
+        """
+        key = (spec.module, spec.pip_name)  # two may want one module in different versions
+        if key not in self._known:
+            self._known[key] = self._found(spec)
+        outcome = self._known[key]
+        if isinstance(outcome, GuestError):
+            raise outcome
+        return outcome
+
+    def _found(self, spec: GuestSpec) -> ModuleType | GuestError:
+        try:
+            wanted = read(spec.pip_name) if spec.pip_name else None
+            module = self._imported(spec)
+        except GuestError as error:
+            return error
+        except StoppedEarlyError:  # by a signal to this process, while a module is imported
+            raise
+        except BaseException as error:  # noqa: BLE001 -- a plugin's module may raise anything
+            reason = described(error)
+            return GuestError(f"importing {spec.module} fails: {reason}")
+        if wanted or not is_ours(spec.module):
+            self._tell_version(spec.module, wanted)
+        return module
+
+    def _tell_version(self, module: str, wanted: Requirement | None) -> None:
+        dist = self._distribution(module, wanted)
+        if dist is None:
+            log.info("module imported", extra={"guest_module": module})
+            return
+        about = {"guest_module": module, "package": dist.name, "version": dist.version}
+        log.info("module imported", extra=about)
+        if wanted and (other := differs(dist, wanted)):
+            log.warning(
+                "module in another version", extra={**about, "reason": other, "hint": _HINT}
+            )
+
+    def _distribution(
+        self, module: str, wanted: Requirement | None
+    ) -> metadata.Distribution | None:
+        names = [wanted.name] if wanted and wanted.name else []
+        names += self._installer.packages_of(module)
+        root = module.partition(".")[0]
+        if not names and not is_ours(root) and _is_installed(root):
+            names += packages_elsewhere(root)
+        for name in names:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                return metadata.distribution(name)
+        return None
+
+    def _imported(self, spec: GuestSpec) -> ModuleType:
+        if spec.pip_name and spec.module not in sys.modules:
+            self._installer.bring_up_to_date(spec.module, read(spec.pip_name), self._current)
+        try:
+            return importlib.import_module(spec.module)
+        except ModuleNotFoundError as error:
+            pip_name = to_install(spec, error.name)
+            if pip_name is None:
+                raise GuestError(explain_missing(spec, error)) from None
+            if not self._installer.allowed:
+                why = "nothing is installed here (DYNAMIC_INSTALL)"
+                raise GuestError(f"{explain_missing(spec, error)}; {why}") from None
+        self._installer.install(read(pip_name), lambda: _is_there(spec.module))
+        try:
+            return importlib.import_module(spec.module)
+        except ModuleNotFoundError as error:
+            raise GuestError(f"{explain_missing(spec, error)}, though that was installed") from None
+
+
+def _specification(pip_name: str) -> str | None:
+    try:
+        return hashed(read(pip_name))
+    except GuestError:  # it is told where it is wanted
+        return None
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _is_installed(root: str) -> bool:
+    """Whether it lies beside records of packages; to look through all of them takes a second."""
+    module = sys.modules.get(root)
+    places = list(getattr(module, "__path__", ())) or [getattr(module, "__file__", None)]
+    return any(any(Path(place).parent.glob("*.dist-info")) for place in places if place)

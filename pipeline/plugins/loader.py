@@ -1,0 +1,220 @@
+"""From a configuration to guests that can be called: modules imported, contracts checked.
+
+Everything is imported at load, never in the middle of a vCon, and only for enabled chains.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.errors import ConfigurationError, GuestError
+from core.observability.logs import without_secrets
+from pipeline.config import model
+from pipeline.config.model import STORAGE_RETRIES, limit_of
+from pipeline.config.parser import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
+from pipeline.plugins.contract import LINK, STORAGE, TRACER, Contract, Function, Guest, guest_in
+from pipeline.plugins.importer import Modules
+from pipeline.plugins.installer import Installer, look_anew
+from pipeline.plugins.options import Options, fresh, laid_over, unknown_options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A guest ready to be called, with its configured options over its default ones."""
+
+    name: str
+    options: Options = field(repr=False)
+    is_async: bool
+    only_through_lib: bool = False
+    no_default_timeout: bool = False
+
+    def fresh_options(self) -> Options:
+        """The options for one call: a guest may change them, though not what lies deeper."""
+        return fresh(self.options)
+
+
+def seconds_of(timeout: float | None, loaded: Loaded) -> float | None:
+    """How long one call may take; None: any time."""
+    default = None if loaded.no_default_timeout else model.CALL_SECONDS
+    return limit_of(timeout, default)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedLink(Loaded):
+    """`run(vcon_uuid, link_name, opts)` returns a vCon uuid to go on with, or something falsy."""
+
+    run: Function
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedStorage(Loaded):
+    """`save`, `get` and `delete` take `(vcon_uuid, opts)`; `close` takes nothing.
+
+    `timeout` is in seconds for one call, as configured; `retries` is how often a save is repeated.
+    """
+
+    save: Function
+    get: Function | None = None
+    delete: Function | None = None
+    close: Function | None = None
+    timeout: float | None = None
+    retries: int = STORAGE_RETRIES
+
+    @property
+    def seconds(self) -> float | None:
+        """How long one call may take; None: any time."""
+        return seconds_of(self.timeout, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedTracer(Loaded):
+    """`run(in_vcon_uuid, out_vcon_uuid, tracer_name, links, link_index, options)`."""
+
+    run: Function
+
+
+@dataclass(frozen=True, slots=True)
+class Guests:
+    """What the enabled chains of one configuration call, by what was configured."""
+
+    links: Mapping[GuestSpec, LoadedLink] = field(default_factory=dict)
+    storages: Mapping[GuestSpec, LoadedStorage] = field(default_factory=dict)
+    tracers: Mapping[GuestSpec, LoadedTracer] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """Remarks on their options for the operator, none of them an error."""
+
+    def link(self, step: LinkStep) -> LoadedLink:
+        """The link of a step, with the options it has in that chain."""
+        return self.links[step.guest]
+
+    def storage(self, chain: Chain, name: str) -> LoadedStorage:
+        """A storage that the chain writes to."""
+        return self.storages[next(spec for spec in chain.storages if spec.name == name)]
+
+    def tracers_of(self, chain: Chain) -> tuple[LoadedTracer, ...]:
+        """The tracers of a chain, in order."""
+        return tuple(self.tracers[spec] for spec in chain.tracers)
+
+
+NOTHING = Installer(None)
+"""Installs nothing: what is missing is an error."""
+
+
+def load(config: PipelineConfig, installer: Installer = NOTHING) -> Guests:
+    """Import and check what the enabled chains need; `installer` brings what is missing.
+
+    It blocks for as long as that takes.
+
+    Raises:
+        ConfigurationError: with every problem, its path, and the chains that want the guest.
+    """
+    look_anew()
+    wanted = _wanted(config)
+    pip_names = [spec.pip_name for _, spec in wanted if spec.pip_name]
+    loader = _Loader(installer, pip_names, strict=config.strict)
+    loaded: dict[str, dict[GuestSpec, Any]] = {section: {} for section in loader.sections}
+    problems: defaultdict[str, list[str]] = defaultdict(list)
+    notes: list[str] = []
+    for (section, spec), chains in wanted.items():
+        try:
+            loaded[section][spec] = loader.sections[section](spec)
+            notes += [f"{section}.{spec.name}.{each}" for each in loader.notes_on(spec)]
+        except GuestError as error:
+            problems[f"{section}.{spec.name}: {error}"] += chains
+    if problems:
+        told = {without_secrets(text): who for text, who in problems.items()}
+        raise ConfigurationError([_with_chains(text, who) for text, who in told.items()])
+    return Guests(loaded["links"], loaded["storages"], loaded["tracers"], tuple(notes))
+
+
+def load_storage(spec: StorageSpec) -> LoadedStorage:
+    """One storage, such as one that is only read from. It blocks for as long as the import does.
+
+    Raises:
+        GuestError: when its module or its configuration does not allow it.
+    """
+    if spec.unset:
+        raise GuestError(f"storage {spec.name}: the environment has no {', '.join(spec.unset)}")
+    look_anew()
+    try:
+        return _Loader(NOTHING).storage(spec)
+    except GuestError as error:
+        raise GuestError(f"storage {spec.name}: {error}") from error
+
+
+def _wanted(config: PipelineConfig) -> dict[tuple[str, GuestSpec], list[str]]:
+    """Each thing to load, once, with the chains that want it; imports come first, for nobody."""
+    wanted: dict[tuple[str, GuestSpec], list[str]] = {
+        ("imports", spec): [] for spec in config.imports.values()
+    }
+    for chain in config.enabled_chains:
+        for need in dict.fromkeys(_needs(chain)):
+            wanted.setdefault(need, []).append(chain.name)
+    return wanted
+
+
+def _needs(chain: Chain) -> Iterator[tuple[str, GuestSpec]]:
+    yield from (("links", step.guest) for step in chain.links)
+    yield from (("storages", spec) for spec in chain.storages)
+    yield from (("tracers", spec) for spec in chain.tracers)
+
+
+def _with_chains(text: str, chains: list[str]) -> str:
+    return (
+        f"{text} (wanted by chains.{', chains.'.join(dict.fromkeys(chains))})" if chains else text
+    )
+
+
+class _Loader:
+    """Loads guests; within one load a module that is missing or fails is tried once."""
+
+    def __init__(
+        self, installer: Installer, pip_names: Iterable[str] = (), *, strict: bool = False
+    ) -> None:
+        self._modules = Modules(installer, pip_names)
+        self._strict = strict
+        self._notes: dict[GuestSpec, list[str]] = {}
+        self.sections: dict[str, Callable[[Any], Any]] = {
+            "imports": self._modules.get,
+            "links": self.link,
+            "storages": self.storage,
+            "tracers": self.tracer,
+        }
+
+    def link(self, spec: GuestSpec) -> LoadedLink:
+        # The place to rewrite links that have been renamed: module and options change together.
+        guest = self._guest(spec, LINK)
+        return LoadedLink(**_common(spec, guest), **guest.functions)
+
+    def storage(self, spec: StorageSpec) -> LoadedStorage:
+        guest = self._guest(spec, STORAGE)
+        return LoadedStorage(
+            **_common(spec, guest),
+            **guest.functions,
+            timeout=spec.timeout,
+            retries=spec.retries,
+        )
+
+    def tracer(self, spec: GuestSpec) -> LoadedTracer:
+        guest = self._guest(spec, TRACER)
+        return LoadedTracer(**_common(spec, guest), **guest.functions)
+
+    def notes_on(self, spec: GuestSpec) -> list[str]:
+        """Remarks on the options of one that has been loaded."""
+        return self._notes.pop(spec, [])
+
+    def _guest(self, spec: GuestSpec, contract: Contract) -> Guest:
+        guest = guest_in(self._modules.get(spec), contract)
+        self._notes[spec] = unknown_options(guest.default_options, spec, strict=self._strict)
+        return guest
+
+
+def _common(spec: GuestSpec, guest: Guest) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "options": laid_over(guest.default_options, spec, by_itself=guest.uses_connections),
+        "is_async": guest.is_async,
+        "only_through_lib": guest.only_through_lib,
+        "no_default_timeout": guest.no_default_timeout,
+    }

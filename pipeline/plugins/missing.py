@@ -1,0 +1,78 @@
+"""Telling the operator which module is missing, and what to do about it."""
+
+import difflib
+import importlib.util
+import pkgutil
+import re
+
+from pipeline.config.parser import GuestSpec
+
+ROOMS = ("links", "storage", "tracers")
+"""The packages that built-in guests are in."""
+
+_ROOM_BEFORE = re.compile(rf"^({'|'.join(ROOMS)})[_-]")
+
+EXTRAS = {
+    "asyncmy": "mysql",
+    "boto3": "s3",
+    "botocore": "s3",
+    "deepgram": "deepgram",
+    "elastic_transport": "elasticsearch",
+    "elasticsearch": "elasticsearch",
+    "groq": "groq",
+    "imageio_ffmpeg": "openai",
+    "jq": "jq",
+    "openai": "openai",
+    "pymilvus": "milvus",
+    "pymongo": "mongo",
+}
+"""The libraries that only some built-in guests need: by import name, the extra that has it."""
+_INSTALL = "pip install --no-deps --require-hashes -r requirements/extras/{}.txt"
+
+
+def explain_missing(spec: GuestSpec, error: ModuleNotFoundError) -> str:
+    """Either the guest's own module is not there, or something that it imports."""
+    if error.name and f"{spec.module}.".startswith(f"{error.name}."):
+        return f"no module named {spec.module!r}; {_advice(spec, error.name)}"
+    package = f" (its package: {shown(spec.pip_name)})" if spec.pip_name else ""
+    what = repr(error.name) if error.name else f"something missing ({error})"
+    text = f"{spec.module} is there, but it imports {what}, which is not installed{package}"
+    extra = EXTRAS.get((error.name or "").partition(".")[0])
+    return f"{text}; install the extra {extra!r}: {_INSTALL.format(extra)}" if extra else text
+
+
+def shown(pip_name: str) -> str:
+    """A pip name without the credentials its URL may have."""
+    return re.sub(r"//[^/@\s]+@", "//***@", pip_name)
+
+
+def guest_meant(name: str) -> str | None:
+    """The guest that is meant by its name alone, spelt nearly right: `links.tag` for `taag`."""
+    places = {called: room for room in reversed(ROOMS) for called in _modules_in(room)}
+    alone = _ROOM_BEFORE.sub("", name)
+    near = difflib.get_close_matches(alone, places, n=1, cutoff=0.8)
+    return f"{places[near[0]]}.{near[0]}" if near else None
+
+
+def _modules_in(package: str) -> list[str]:
+    spec = importlib.util.find_spec(package)
+    path = (spec and spec.submodule_search_locations) or []
+    return [module.name for module in pkgutil.iter_modules(path)]
+
+
+def _advice(spec: GuestSpec, missing: str) -> str:
+    if spec.pip_name:
+        return f"install it: pip install {shown(spec.pip_name)!r}"
+    if guest := guest_meant(spec.module):
+        return f"did you mean {guest!r}? If not, name its package as pip_name"
+    if near := difflib.get_close_matches(missing, _neighbours(missing), n=1):
+        return f"did you mean {spec.module.replace(missing, near[0], 1)!r}?"
+    return "check the spelling, or install the package that has it and name that as pip_name"
+
+
+def _neighbours(missing: str) -> list[str]:
+    """The modules that are where the missing one was looked for."""
+    parent, _, _ = missing.rpartition(".")
+    if not parent:
+        return list(ROOMS)
+    return [f"{parent}.{name}" for name in _modules_in(parent)]

@@ -1,0 +1,192 @@
+"""The files of MODULES_DIR: which package is there, for which specification, and its replacement.
+
+A package is its modules and a folder `*.dist-info`, whose RECORD names all its files. The
+specification that it was installed for is kept in that folder as a hash, since it may hold a token.
+"""
+
+import json
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from hashlib import sha256
+from importlib import metadata
+from importlib.util import cache_from_source
+from pathlib import Path
+
+from packaging.requirements import Requirement as NamedRequirement
+from packaging.utils import canonicalize_name
+
+from pipeline.plugins.requirement import Requirement, difference, is_ours
+
+_ABOUT = "*.dist-info"
+_REQUESTED = "REQUESTED"
+_SPECIFICATION = "patchcord_specification"
+_HIDDEN = ".replaced"
+
+
+def packages_of(folder: Path, module: str) -> list[str]:
+    """The packages in a folder that a module may be of; cheap, never stale.
+
+    Of a module in a package of ours, such as `links`, the part below that counts, too.
+    """
+    names = tuple(module.removeprefix("server.").split(".")[: 2 if is_ours(module) else 1])
+    found = metadata.distributions(path=[str(folder)])
+    return [each.name for each in found if names in _tops(each, len(names))]
+
+
+@cache
+def packages_elsewhere(root: str) -> tuple[str, ...]:
+    """The packages of this Python that do; what is installed later is not seen."""
+    return tuple(_packages().get(root, ()))
+
+
+@cache
+def _packages() -> dict[str, list[str]]:
+    """Reads the list of files of every package: a second where there are hundreds."""
+    return {name: [*packages] for name, packages in metadata.packages_distributions().items()}
+
+
+def _tops(dist: metadata.Distribution, depth: int) -> set[tuple[str, ...]]:
+    paths = (path.parts[:depth] for path in dist.files or ())
+    return {(*path[:-1], path[-1].partition(".")[0]) for path in paths}
+
+
+def installed_in(folder: Path, name: str) -> metadata.Distribution | None:
+    """A package of a folder by its name."""
+    found = metadata.distributions(path=[str(folder)])
+    wanted = canonicalize_name(name)
+    return next((each for each in found if canonicalize_name(each.name) == wanted), None)
+
+
+def specification(dist: metadata.Distribution) -> str | None:
+    """The hash of the specification that it was installed for, if that is known."""
+    return dist.read_text(_SPECIFICATION)
+
+
+def hashed(wanted: Requirement) -> str:
+    """What `specification` gives once this is installed; another token changes nothing."""
+    text = f"{wanted.without_credentials}{' --pre' if wanted.pre else ''}"
+    return sha256(text.encode()).hexdigest()
+
+
+def differs(dist: metadata.Distribution, wanted: Requirement) -> str | None:
+    """How what is installed differs from what is asked for, if it does."""
+    origin = json.loads(dist.read_text("direct_url.json") or "{}")
+    return difference(wanted, dist.name, dist.version, origin)
+
+
+def is_for_another(
+    dist: metadata.Distribution, wanted: Requirement, current: Collection[str]
+) -> bool:
+    """Whether it is to be replaced: it does not fit, or nothing configured asks for it any more.
+
+    `current` are the hashes of all specifications of the configuration: a package that was
+    installed for one of them, or for one that is not known, stays where it fits this one, too.
+    """
+    known = specification(dist)
+    if known == hashed(wanted):
+        return False
+    return (known is not None and known not in current) or differs(dist, wanted) is not None
+
+
+def needs_in(folder: Path) -> list[str]:
+    """The packages that were asked for, in their versions, and what each package needs, for pip."""
+    needs = []
+    for dist in metadata.distributions(path=[str(folder)]):
+        if dist.read_text(_REQUESTED) is not None:
+            needs.append(f"{dist.name}=={dist.version}")
+        needed = map(NamedRequirement, dist.requires or ())
+        here = (each for each in needed if not each.marker or each.marker.evaluate({"extra": ""}))
+        needs += [f"{each.name}{each.specifier}" for each in here]
+    return needs
+
+
+def site_packages(prefix: Path) -> list[Path]:
+    """Where pip has put packages below a prefix, however this system calls such folders.
+
+    On Debian it is `local/lib/python3.12/dist-packages`, elsewhere `lib` and perhaps `lib64`.
+    """
+    return sorted({about.parent for about in prefix.rglob(_ABOUT)})
+
+
+def take_in(
+    made: Path, folder: Path, wanted: Requirement, replaced: Iterable[metadata.Distribution]
+) -> list[str]:
+    """Move new packages into the folder; their names.
+
+    They take the place of those that are `replaced`, and of others of the same names.
+    """
+    packages = []
+    for each in replaced:
+        if _about(each).is_dir():
+            remove(each, folder)
+    for about in made.glob(_ABOUT):
+        if (about / _REQUESTED).exists():
+            (about / _SPECIFICATION).write_text(hashed(wanted))
+        name = metadata.PathDistribution(about).name
+        while (old := installed_in(folder, name)) is not None:
+            remove(old, folder)
+        packages.append(about.stem)
+    move_into(made, folder)
+    return packages
+
+
+def remove(dist: metadata.Distribution, folder: Path) -> None:
+    """Delete a package's files in the folder, its metadata last."""
+    about = _about(dist)
+    for path in dist.files or ():
+        place = Path(str(dist.locate_file(path))).resolve()
+        if place.is_relative_to(folder.resolve()) and not place.is_relative_to(about.resolve()):
+            place.unlink(missing_ok=True)
+            Path(cache_from_source(str(place))).unlink(missing_ok=True)  # else it might be run
+            _remove_empty(place.parent, folder.resolve())
+    shutil.rmtree(about)
+
+
+def _remove_empty(place: Path, top: Path) -> None:
+    """Remove a folder, and those around it, that hold nothing but what Python compiled."""
+    while place != top and place.is_dir():
+        if any(each.name != "__pycache__" for each in place.iterdir()):
+            return
+        shutil.rmtree(place)
+        place = place.parent
+
+
+@contextmanager
+def hidden(dists: Iterable[metadata.Distribution]) -> Iterator[None]:
+    """Let pip not see packages, whose modules stay; afterwards they are seen again."""
+    abouts = [_about(dist) for dist in dists]
+    for about in abouts:
+        about.rename(about.with_name(about.name + _HIDDEN))
+    try:
+        yield
+    finally:
+        for folder in {about.parent for about in abouts}:
+            show_again(folder)
+
+
+def is_hiding(folder: Path) -> bool:
+    """Whether something is hidden, by a process that is at it or by one that died."""
+    return any(folder.glob(f"{_ABOUT}{_HIDDEN}"))
+
+
+def show_again(folder: Path) -> None:
+    """What was hidden, by this process or by one that died, is seen again."""
+    for about in folder.glob(f"{_ABOUT}{_HIDDEN}"):
+        about.rename(about.with_name(about.name.removesuffix(_HIDDEN)))
+
+
+def move_into(source: Path, target: Path) -> None:
+    """Move what is in one folder into another: folders are merged, files replaced."""
+    for entry in sorted(source.iterdir(), key=lambda each: each.suffix == ".dist-info"):
+        there = target / entry.name
+        if entry.is_dir() and there.is_dir():
+            move_into(entry, there)
+        else:
+            entry.replace(there)
+
+
+def _about(dist: metadata.Distribution) -> Path:
+    assert isinstance(dist, metadata.PathDistribution)
+    return Path(str(dist._path))

@@ -1,0 +1,341 @@
+"""Calling a guest: on the event loop when it is async, in a bounded pool of threads when not."""
+
+import asyncio
+import contextvars
+import logging
+import random
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import Context
+from typing import Any
+
+from core.errors import ConflictError
+from pipeline.plugins.errors import (
+    NOT_NAMED,
+    Plugin,
+    PluginError,
+    contained,
+    contained_async,
+    describe,
+    tell_failure,
+)
+from pipeline.plugins.loader import LoadedStorage
+from pipeline.redis_client import own_keys
+from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.errors import Failures, counted
+from pipeline.runs import call_scope
+from pipeline.runs.call_scope import MovingLimit
+from pipeline.runs.plugin_tasks import Leftovers, contain_tasks
+from pipeline.runs.run_state import PluginCall, current_call, current_step
+
+# `asyncio.get_event_loop()` in a sync plugin, which runs in a thread.
+#
+# In vcon-server plugins run in the main thread, where that call makes a loop; in any other thread
+# it raises. So each thread of a plugin has a loop set before every call. It costs nothing until it
+# is used: only then is a real one made, which goes with the thread.
+
+_threads = threading.local()
+
+
+class ThreadLoop(asyncio.AbstractEventLoop):
+    """Stands for a loop of this thread that is made when it is first used, or again once closed."""
+
+    def __init__(self) -> None:
+        self._real: asyncio.AbstractEventLoop | None = None
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in _OWN:
+            return object.__getattribute__(self, name)
+        return getattr(object.__getattribute__(self, "real")(), name)
+
+    def real(self) -> asyncio.AbstractEventLoop:
+        """The loop itself."""
+        if self._real is None:
+            self._real = asyncio.new_event_loop()
+        return self._real
+
+    def renew(self) -> None:
+        """Forget a loop that a plugin has closed."""
+        if self._real is not None and self._real.is_closed():
+            self._real = None
+
+    def __del__(self) -> None:
+        if self._real is not None and not self._real.is_closed():
+            self._real.close()
+
+
+_OWN = ("_real", "real", "renew", "__class__", "__del__", "__init__", "__dict__")
+
+
+def provide() -> None:
+    """See that `asyncio.get_event_loop()` works in this thread."""
+    loop: ThreadLoop | None = getattr(_threads, "loop", None)
+    if loop is None:
+        loop = _threads.loop = ThreadLoop()  # type: ignore[abstract]  # all of it is the real one's
+    loop.renew()
+    asyncio.set_event_loop(loop)
+
+
+log = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 5.0
+RETRY_PAUSE = 0.2
+"""Seconds before the first repetition; doubles each time."""
+FLAPS = 5
+"""How often a failure is put down to a Redis that went away and is back when asked."""
+MOST_DOUBLINGS = 6
+"""The pause between repetitions doubles so often at most."""
+MOST_LEFT = 100
+"""How many calls that were given up may still run."""
+CANCEL_GRACE = 1.0
+"""Seconds that an async plugin has to end after it was cancelled; then it is left behind."""
+
+
+async def _at_once() -> None:
+    """Nothing keeps a guest from starting."""
+
+
+class GuestCalls:
+    """Calls links, storages and tracers, and is patient with them."""
+
+    def __init__(
+        self,
+        threads: int,
+        connection: RedisConnection,
+        most_left: int = MOST_LEFT,
+        too_many: Callable[[], None] = lambda: None,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`threads`: how many sync plugins run at once.
+
+        `too_many` is called when `most_left` calls that were given up still run, `failed` when a
+        call has failed for good.
+        """
+        self._most_left = most_left
+        self._too_many = too_many
+        self._failed = failed
+        self._threads = threads
+        self._pool = self._fresh_pool()
+        self._connection = connection
+        self._left: set[asyncio.Task[Any] | Future[Any]] = set()
+        self._leftovers = Leftovers()
+
+    def _fresh_pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="guest")
+
+    async def call(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        is_async: bool,
+        timeout: float | None = None,
+        began: Callable[[], float] | None = None,
+        plugin: Plugin = NOT_NAMED,
+    ) -> Any:
+        """What the plugin returns. `plugin` names it in the log.
+
+        `began`: since when `timeout` counts, in `time.perf_counter`, asked anew when it is over;
+        None: since now.
+
+        Raises:
+            TimeoutError: after `timeout` seconds. A thread cannot be stopped, nor can an async
+                plugin that ignores its cancellation: either runs on, and its result is dropped.
+            PluginError: it raised what is no ordinary exception, or cancelled itself.
+            Exception: what it raises.
+        """
+        if timeout is None:
+            return await self._call(function, arguments, is_async, plugin)
+        try:
+            async with MovingLimit(timeout, began) as limit:
+                return await self._call(function, arguments, is_async, plugin)
+        except TimeoutError as error:
+            if not limit.expired():  # it is the guest's own
+                raise
+            raise TimeoutError(f"did not end within {timeout:g} s") from error
+
+    async def _call(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], is_async: bool, who: Plugin
+    ) -> Any:
+        call, context = PluginCall(), contextvars.copy_context()
+        context.run(current_call.set, call)
+        context.run(call_scope.begin)
+        if is_async:
+            return await self._in_task(
+                contained_async(function, arguments, who), call, context, who
+            )
+        return await self._in_thread((function, arguments, who), call, context, who)
+
+    async def _in_task(
+        self, coroutine: Coroutine[Any, Any, Any], call: PluginCall, context: Context, who: Plugin
+    ) -> Any:
+        """Run a plugin as a task of its own, which starts at once."""
+        loop, threads = asyncio.get_running_loop(), threading.active_count()
+        contain_tasks(loop)
+        task = asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
+        contain_tasks(loop)
+        try:
+            if not task.done():
+                await asyncio.wait([task])
+        except asyncio.CancelledError:
+            await self._end_task(task, call, who)
+            raise
+        finally:
+            contain_tasks(loop)
+        self._leftovers.of_tasks(call.tasks, who)
+        self._leftovers.of_threads(threads, who)
+        if task.cancelled():
+            raise PluginError("CancelledError: was cancelled from within")
+        return task.result()
+
+    async def _end_task(self, task: asyncio.Task[Any], call: PluginCall, who: Plugin) -> None:
+        """Cancel a plugin's task; its result is dropped, whenever it ends.
+
+        The wait is short, but may itself be cancelled, by the end of the process.
+        """
+        task.cancel()
+        try:
+            await asyncio.wait([task], timeout=CANCEL_GRACE)
+        finally:
+            if task.done():
+                _drop_result(task)
+            else:
+                log.warning("plugin ignores its cancellation; left behind", extra=dict(who))
+                self._leave(task, call)
+
+    def _leave(self, job: asyncio.Task[Any] | Future[Any], call: PluginCall) -> None:
+        call.abandoned = True
+        self._left.add(job)
+        job.add_done_callback(self._came_back)
+        if len(self._left) >= self._most_left:
+            self._too_many()
+
+    def _came_back(self, job: asyncio.Task[Any] | Future[Any]) -> None:
+        self._left.discard(job)
+        _drop_result(job)
+
+    async def _in_thread(
+        self, work: tuple[Any, ...], call: PluginCall, context: Context, who: Plugin
+    ) -> Any:
+        job = self._pool.submit(context.run, self._watched, *work)
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            call.abandoned = True
+            if job.running():
+                log.warning("plugin left behind in its thread", extra=dict(who))
+                self._leave_behind()
+                self._leave(job, call)
+            raise
+
+    def _watched(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], who: Plugin
+    ) -> Any:
+        provide()
+        threads = threading.active_count()
+        try:
+            return contained(function, arguments, who)
+        finally:
+            self._leftovers.of_threads(threads, who)
+
+    def _leave_behind(self) -> None:
+        """A thread that hangs stays behind with its pool, so that it takes nobody's place."""
+        self._pool.shutdown(wait=False)
+        self._pool = self._fresh_pool()
+
+    async def insist[T](self, attempt: Callable[[], Awaitable[T]], retries: int) -> T:
+        """Repeat what fails: `retries` times for its own sake, and while our Redis is away.
+
+        So it is while a key of this service, which the plugin's call needs, has another type.
+
+        What fails while Redis goes away is not the plugin's fault, even if it is back when asked.
+        """
+        tried = flaps = 0
+        while True:
+            with counted() as failures:
+                try:
+                    return await attempt()
+                except ConflictError:  # the run is not ours any more
+                    raise
+                except Exception:
+                    if await self._waited_for_redis(failures):
+                        pass
+                    elif failures.count and flaps < FLAPS:
+                        flaps += 1
+                    elif tried < retries:
+                        tried += 1
+                    else:
+                        self._failed()
+                        raise
+            await asyncio.sleep(_pause(min(tried + flaps, MOST_DOUBLINGS)))
+
+    async def _waited_for_redis(self, failures: Failures) -> bool:
+        """Whether a call failed for want of our Redis, which is back now."""
+        if not await self._connection.ends_runs():
+            await self._connection.wait_until_runs_end()
+            return True
+        if failures.no_memory:
+            await self._connection.wait_until_reachable()
+            return True
+        return await own_keys.waited_for(self._connection, failures.unusable)
+
+    async def save(
+        self,
+        storage: LoadedStorage,
+        vcon_uuid: str,
+        may_start: Callable[[], Awaitable[None]] = _at_once,
+    ) -> str | None:
+        """Write one vCon to one storage, with its retries; None, or why it would not take it.
+
+        `may_start` is awaited before each try; what it raises ends the matter.
+        """
+
+        async def attempt() -> None:
+            await may_start()
+            current_step.set(storage)
+            await self.call(
+                storage.save,
+                *(vcon_uuid, storage.fresh_options()),
+                is_async=storage.is_async,
+                timeout=storage.seconds,
+                plugin={"storage": storage.name},
+            )
+
+        try:
+            await self.insist(attempt, storage.retries)
+        except ConflictError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever a guest raises is the outcome of its step
+            tell_failure(error, {"storage": storage.name})
+            return describe(error)
+        return None
+
+    async def close_storages(self, storages: Iterable[LoadedStorage]) -> None:
+        """Let every storage that wants to give back its connections, each module once."""
+        closing = {storage.close: storage for storage in storages if storage.close is not None}
+        for close, storage in closing.items():
+            try:
+                await self.call(
+                    close,
+                    is_async=storage.is_async,
+                    timeout=CLOSE_SECONDS,
+                    plugin={"storage": storage.name},
+                )
+            except Exception as error:  # noqa: BLE001 -- nothing depends on it any more
+                log.warning(
+                    "storage was not closed",
+                    extra={"storage": storage.name, "error": describe(error)},
+                )
+
+    def close(self) -> None:
+        """Let no further guest start; those that run are not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _drop_result(job: asyncio.Task[Any] | Future[Any]) -> None:
+    if not job.cancelled():
+        job.exception()  # else its destruction would be logged
+
+
+def _pause(tried: int) -> float:
+    return RETRY_PAUSE * 2.0 ** (tried - 1) * random.uniform(0.5, 1.0)  # noqa: S311 -- spreads retries

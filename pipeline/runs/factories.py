@@ -1,0 +1,64 @@
+"""What both halves of the pipeline are built from, given the settings."""
+
+from pathlib import Path
+
+from core.settings import Settings
+from core.thread_pool import BoundedCalls
+from pipeline.plugins.installer import Installer
+from pipeline.redis_client import client
+from pipeline.redis_client.client import RedisConnection
+from pipeline.runs.queues import Queues
+
+WAITING = 3
+"""Requests that wait for a thread to Postgres, for each of these threads."""
+GRACE = 2.0
+"""Seconds for Postgres to say itself that a statement's time is up."""
+
+
+def config_path(settings: Settings) -> Path:
+    """Where config.yml is, in a service that has a pipeline."""
+    assert settings.conserver_config_file is not None
+    return settings.conserver_config_file
+
+
+def lenience(settings: Settings) -> dict[str, bool]:
+    """What a configuration is forgiven, as `config_file.read` takes it."""
+    return {"strict": settings.config_strict, "weak_keys": settings.allow_weak_keys}
+
+
+def installer(settings: Settings) -> Installer:
+    """What installs missing modules, if it may."""
+    return Installer(
+        settings.modules_dir,
+        allowed=bool(settings.dynamic_install),
+        upgrade=settings.modules_upgrade,
+        exact=settings.exact_installs,
+    )
+
+
+def postgres_calls(settings: Settings) -> BoundedCalls:
+    """What carries the requests' calls to Postgres: a few at once, and a few more that wait."""
+    return BoundedCalls(
+        "postgres",
+        threads=settings.postgres_threads,
+        waiting=WAITING * settings.postgres_threads,
+        seconds=settings.postgres_statement_timeout + GRACE,
+    )
+
+
+def redis_connection(settings: Settings) -> RedisConnection:
+    """The process's connection, which guests find through `lib`; connects on first use."""
+    assert settings.redis_url is not None
+    redis = RedisConnection(settings.redis_url.get_secret_value())
+    client.install(redis)
+    return redis
+
+
+def build_queues(settings: Settings, redis: RedisConnection) -> Queues:
+    """The queue scripts with the settings' times to live."""
+    return Queues(
+        redis,
+        run_expiry=settings.run_expiry,
+        vcon_expiry=settings.vcon_redis_expiry,
+        sorted_set=settings.vcon_sorted_set_name,
+    )

@@ -1,0 +1,117 @@
+"""Whether a worker may go on with a run."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from core.errors import UnavailableError
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import RedisConnection
+from pipeline.runs.checkpoint import RunJournal
+from pipeline.runs.run_state import LiveRun
+
+# A worker's sign of life, kept by a thread of its own so that a busy event loop cannot miss it.
+
+log = logging.getLogger(__name__)
+
+
+class Lease:
+    """Says `worker is alive` to Redis three times per lease.
+
+    What the worker holds does not expire meanwhile, whatever time a link has given it.
+    `lapses` counts how often the lease has run out: a run that was claimed under an earlier count
+    may have been given to somebody else since.
+    """
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        worker: str,
+        seconds: float,
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Nothing happens until `start`.
+
+        `goes_on` says whether the worker's event loop makes progress: only then is it renewed.
+        """
+        self._connection = connection
+        self._worker = worker
+        self._seconds = seconds
+        self._goes_on = goes_on
+        self._valid_until = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self.lapses = 0
+
+    @property
+    def valid(self) -> bool:
+        """Whether this worker may start anything now."""
+        return time.monotonic() < self._valid_until
+
+    def start(self) -> None:
+        """Take the lease, then keep it.
+
+        Raises:
+            UnavailableError: when Redis cannot be reached.
+        """
+        self._renew()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop keeping it. The caller has settled everything it held."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._valid_until = 0.0
+        try:
+            self._connection.command_from_thread("DEL", keys.worker(self._worker))
+        except UnavailableError:
+            log.debug("the lease runs out by itself")
+
+    def _beat(self) -> None:
+        while not self._stopping.wait(self._seconds / 3):
+            try:
+                if self._goes_on():
+                    self._renew()
+            except Exception as error:  # noqa: BLE001 -- this thread must outlive whatever it is
+                log.warning("the lease could not be renewed", extra={"cause": str(error)})
+
+    def _renew(self) -> None:
+        asked_at = time.monotonic()
+        ran_out = asked_at >= self._valid_until
+        milliseconds = int(self._seconds * 1000)
+        known = self._connection.script_from_thread("renew", self._worker, milliseconds)
+        if self._valid_until and (ran_out or not known):  # clocks differ: Redis' counts as well
+            self.lapses += 1
+        self._valid_until = asked_at + self._seconds
+
+
+LEASE_POLL = 0.2
+
+
+class Tenure:
+    """To be asked before anything is started on behalf of a run."""
+
+    def __init__(self, lease: Lease, journal: RunJournal) -> None:
+        """A run is held as long as the lease has not lapsed since it was claimed."""
+        self._lease = lease
+        self._journal = journal
+
+    async def confirm(self, live: LiveRun) -> None:
+        """Nothing starts without a lease; after a lapse, only what is still in our hands.
+
+        Raises:
+            Lost: when another worker has taken the run over.
+        """
+        while not self._lease.valid:  # noqa: ASYNC110 -- the lease is kept by a thread
+            await asyncio.sleep(LEASE_POLL)
+        lapses = self._lease.lapses
+        if live.lapses != lapses:
+            await self._journal.write(live)
+            live.lapses = lapses
+
+    def is_sure(self, live: LiveRun) -> bool:
+        """Whether nothing needs to be asked just now; from a thread, too."""
+        return self._lease.valid and self._lease.lapses == live.lapses

@@ -1,0 +1,136 @@
+"""What to do next with a vCon in a chain: values in, values out.
+
+A run is links in order, then all storages side by side, then the end. How far it has come is a
+`Progress`; `next_move` looks at it and names the one thing to do now. Each outcome gives a new
+`Progress`. Nothing here waits, logs or fails.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from core.observability.redaction import error_text
+from core.observability.storable_text import storable_text
+from pipeline.config.parser import Chain
+from schemas.run import StepOutcome
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+
+Ending = Literal["done", "halted", "partial", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come."""
+
+    vcon: str
+    links_done: int = 0
+    saved: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
+    ended: Ending | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunLink:
+    """Run the link at this index."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Write the vCon to these storages, side by side."""
+
+    storages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Nothing is left to do: end the run like this."""
+
+    ending: Ending
+
+
+type Move = RunLink | Save | Settle
+
+
+def next_move(chain: Chain, progress: Progress) -> Move:
+    """The one thing to do now."""
+    if progress.ended is not None:
+        return Settle(progress.ended)
+    if progress.links_done < len(chain.links):
+        return RunLink(progress.links_done)
+    tried = progress.saved | progress.refused
+    left = tuple(storage.name for storage in chain.storages if storage.name not in tried)
+    if left:
+        return Save(left)
+    return Settle("partial" if progress.refused else "done")
+
+
+@dataclass(frozen=True, slots=True)
+class NotAUuid:
+    """Stands for what a link has returned that is neither a text nor falsy."""
+
+    shown: str
+
+
+def returned_value(returned: object) -> str | NotAUuid | None:
+    """What a link returned, as a value without any code of the link: its classes may raise.
+
+    Raises what the value's own methods raise; that is the link's failure.
+    """
+    if not returned:
+        return None
+    if isinstance(returned, NotAUuid):
+        return returned
+    if isinstance(returned, str):
+        return str.__str__(returned)
+    return NotAUuid(_shown(returned))
+
+
+def _shown(returned: object) -> str:
+    """The beginning of a value that is none of ours; it may be, or hold, a secret."""
+    return storable_text(error_text(repr(returned))[:80])
+
+
+def after_link(progress: Progress, returned: object) -> Progress:
+    """What a link's return value means: the same or another uuid goes on, falsy halts.
+
+    Anything else ends the attempt as failed, with the reason.
+    """
+    value = returned_value(returned)
+    if value is None:
+        return replace(progress, links_done=progress.links_done + 1, ended="halted")
+    if isinstance(value, NotAUuid) or not _UUID.fullmatch(value):
+        shown = value.shown if isinstance(value, NotAUuid) else _shown(value)
+        return after_failure(
+            progress, f"a link returns a vCon uuid or None, but this returned {shown}"
+        )
+    return replace(progress, links_done=progress.links_done + 1, vcon=value)
+
+
+def after_failure(progress: Progress, reason: str) -> Progress:
+    """The attempt has failed; the link that failed is not counted as done."""
+    return replace(progress, ended="failed", error=reason)
+
+
+def after_cancellation(progress: Progress) -> Progress:
+    """Somebody has cancelled the run: no further link, no storage, no egress."""
+    return replace(progress, ended="cancelled")
+
+
+def after_save(progress: Progress, saved: frozenset[str], refused: frozenset[str]) -> Progress:
+    """Some storages have it, some would not take it."""
+    return replace(progress, saved=progress.saved | saved, refused=progress.refused | refused)
+
+
+def outcome(progress: Progress) -> StepOutcome:
+    """What became of the link that was run last."""
+    match progress.ended:
+        case "halted":
+            return "halted"
+        case "failed":
+            return "failed"
+        case _:
+            return "ok"

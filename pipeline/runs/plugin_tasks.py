@@ -1,0 +1,90 @@
+"""The tasks that async plugins start, and what plugins leave running when they return.
+
+A task of a plugin that raises `SystemExit` or `KeyboardInterrupt` would end the event loop of the
+worker. The task factory of this file makes an ordinary exception of it, as `contained_async` does
+for the plugin itself.
+"""
+
+import asyncio
+import inspect
+import logging
+import os
+import threading
+from collections.abc import Coroutine, Iterable, Iterator
+from typing import Any
+
+from pipeline.plugins.errors import NOT_NAMED, Plugin, PluginError, describe, end_if_forked
+from pipeline.runs.run_state import current_call
+
+log = logging.getLogger(__name__)
+
+SHOWN = 5
+"""How many names of tasks or threads a log line has."""
+_OURS = (
+    *("guest", "asyncio_", "lease", "watchdog", "step reports", "input", "health"),
+    *("action", "records", "shared", "otlp", "MainThread", "loop watch", "lookup", "sqlite"),
+)
+"""How the names of the service's own threads begin, and of those that `asyncio.to_thread` has."""
+
+
+def contain_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Let this loop make the tasks of plugins as told above.
+
+    To be called again when a plugin has had a turn: a factory that it has set would make the tasks
+    of the worker, too, and of all other plugins.
+    """
+    if loop.get_task_factory() is not _task:
+        loop.set_task_factory(_task)
+
+
+def _task(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any
+) -> asyncio.Task[Any]:
+    call = current_call.get()
+    if call is None or not inspect.iscoroutine(work):
+        return asyncio.Task(work, loop=loop, **options)
+    task = asyncio.Task(_contained(work), loop=loop, **options)
+    call.tasks.add(task)
+    return task
+
+
+async def _contained(work: Coroutine[Any, Any, Any]) -> Any:
+    process = os.getpid()
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise PluginError(describe(error)) from error
+    finally:
+        end_if_forked(process, NOT_NAMED)
+
+
+class Leftovers:
+    """Names each plugin once that leaves tasks or threads running."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str]] = set()
+        self._known = set(threading.enumerate())
+
+    def of_tasks(self, tasks: Iterable[asyncio.Task[Any]], plugin: Plugin) -> None:
+        """A call has returned that had started these."""
+        self._tell("tasks", [each.get_name() for each in tasks if not each.done()], plugin)
+
+    def of_threads(self, before: int, plugin: Plugin) -> None:
+        """A call has returned that began when there were so many threads."""
+        if threading.active_count() > before:
+            self._tell("threads", list(self._new_threads()), plugin)
+
+    def _new_threads(self) -> Iterator[str]:
+        now = set(threading.enumerate())
+        new, self._known = now - self._known, now
+        return (each.name for each in new if not each.name.startswith(_OURS))
+
+    def _tell(self, kind: str, names: list[str], plugin: Plugin) -> None:
+        key = kind, str(plugin)
+        if not names or key in self._told:
+            return
+        self._told.add(key)
+        shown = f"{kind} still run: {', '.join(names[:SHOWN])}"
+        log.warning(
+            "plugin left something running", extra={"error": shown, "count": len(names), **plugin}
+        )

@@ -1,0 +1,162 @@
+"""Finding a vCon: in Redis, else in the storages, in the order of the configuration."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from core.errors import GuestError, InvalidError, UnknownNameError
+from core.thread_pool import in_own_thread
+from pipeline.config.parser import Chain, StorageSpec
+from pipeline.live_config import Configuration
+from pipeline.plugins.errors import describe
+from pipeline.plugins.loader import LoadedStorage, load_storage
+from pipeline.runs.calls import GuestCalls
+from pipeline.runs.vcon_store import VconStore
+from pipeline.vcon.envelope import MOST_BYTES, parsed
+from pipeline.vcon.extensions import check_accepted
+from pipeline.vcon.normalization import normalised
+from schemas.uuids import canonical_uuid, required_uuid
+
+LINKS_ADD = 16
+"""How many times larger than when it came in a vCon may be in a storage that packs it."""
+
+log = logging.getLogger(__name__)
+
+
+class VconFinder:
+    """Reads vCons back from wherever they are."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        store: VconStore,
+        calls: GuestCalls,
+        cache_expiry: int,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
+        """`cache_expiry`: seconds that a vCon brought back from a storage stays in Redis.
+
+        `most_bytes`: the most that is accepted; gzip from a storage may hold `LINKS_ADD` times it.
+        """
+        self._most_bytes = LINKS_ADD * most_bytes
+        self._configuration = configuration
+        self._store = store
+        self._calls = calls
+        self._cache_expiry = cache_expiry
+        self._loaded: dict[str, tuple[StorageSpec, LoadedStorage]] = {}
+        self._loading = asyncio.Lock()
+
+    async def find(self, vcon_uuid: str) -> dict[str, Any]:
+        """From Redis or the first storage that has it.
+
+        Raises:
+            InvalidError: for a text that is not a UUID.
+            UnknownNameError: when neither Redis nor a storage has it.
+        """
+        vcon_uuid = checked_uuid(vcon_uuid)
+        document = await self._store.get(vcon_uuid)
+        if document is not None:
+            return document
+        for name in self._configuration.config.storages:
+            if document := await self._quietly_read(name, vcon_uuid):
+                return document
+        raise UnknownNameError("vCon", vcon_uuid)
+
+    async def bring_back(self, vcon_uuid: str, chains: Iterable[Chain] = ()) -> str:
+        """Make sure that the vCon is in Redis, for these chains; its uuid.
+
+        Raises:
+            UnknownNameError: when neither Redis nor a storage has it.
+            InvalidError: for a text that is not a UUID, or a signed or encrypted vCon that one
+                of the chains does not take.
+        """
+        vcon_uuid = checked_uuid(vcon_uuid)
+        document = await self._store.get(vcon_uuid)
+        if document is None:
+            document = normalised(await self.find(vcon_uuid))
+            await self._store.restore(document, self._cache_expiry)
+        check_accepted(document, chains)
+        return vcon_uuid
+
+    async def find_in(self, name: str, vcon_uuid: str) -> dict[str, Any]:
+        """From exactly this storage.
+
+        Raises:
+            UnknownNameError: for a storage that is not configured, or a vCon it does not have.
+            InvalidError: for a text that is not a UUID, or a storage that cannot be read from.
+            GuestError: when the storage fails.
+        """
+        vcon_uuid = checked_uuid(vcon_uuid)
+        storage = await self.storage(name)
+        if storage.get is None:
+            msg = f"storage {name} cannot be read from: its module has no get()"
+            raise InvalidError(msg)
+        document = await self._read(storage, vcon_uuid)
+        if document is None:
+            msg = f"vCon in storage {name}"
+            raise UnknownNameError(msg, vcon_uuid)
+        return document
+
+    async def storage(self, name: str) -> LoadedStorage:
+        """A configured storage, loaded.
+
+        Raises:
+            UnknownNameError: when it is not configured.
+            GuestError: when its module cannot be used.
+        """
+        if name not in self._configuration.config.storages:
+            raise UnknownNameError("storage", name, list(self._configuration.config.storages))
+        spec = self._configuration.config.storages[name]
+        if not self._has(spec):
+            async with self._loading:  # many may ask at once, right after the start
+                if not self._has(spec):
+                    self._loaded[name] = spec, await in_own_thread(load_storage, spec)
+        return self._loaded[name][1]
+
+    def _has(self, spec: StorageSpec) -> bool:
+        return spec.name in self._loaded and self._loaded[spec.name][0] is spec
+
+    @property
+    def loaded(self) -> tuple[LoadedStorage, ...]:
+        """The storages that have been asked for anything, and may hold connections."""
+        return tuple(storage for _, storage in self._loaded.values())
+
+    async def _quietly_read(self, name: str, vcon_uuid: str) -> dict[str, Any] | None:
+        try:
+            storage = await self.storage(name)
+            return None if storage.get is None else await self._read(storage, vcon_uuid)
+        except GuestError as error:
+            log.warning("storage cannot be read", extra={"error": str(error)})
+            return None
+
+    async def _read(self, storage: LoadedStorage, vcon_uuid: str) -> dict[str, Any] | None:
+        assert storage.get is not None
+        try:
+            found = await self._calls.call(
+                storage.get,
+                *(vcon_uuid, storage.fresh_options()),
+                is_async=storage.is_async,
+                timeout=storage.seconds,
+                plugin={"storage": storage.name},
+            )
+            document = parsed(found, self._most_bytes) if isinstance(found, str | bytes) else found
+        except Exception as error:
+            msg = f"storage {storage.name} failed: {describe(error)}"
+            raise GuestError(msg) from error
+        if not isinstance(document, dict):
+            return None
+        # a storage that answers with another conversation must not be believed
+        return document if canonical_uuid(document.get("uuid")) == vcon_uuid else None
+
+
+def checked_uuid(vcon_uuid: str) -> str:
+    """The canonical form of what a caller names.
+
+    Raises:
+        InvalidError: when it is not a UUID: storages would take it for a path or a pattern.
+    """
+    try:
+        return required_uuid(vcon_uuid)
+    except ValueError as error:
+        raise InvalidError(str(error)) from None

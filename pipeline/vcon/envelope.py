@@ -1,0 +1,248 @@
+"""Signed and encrypted vCons (JWS, RFC 7515; JWE, RFC 7516, both as JSON): kept as they are.
+
+Nothing is verified or decrypted. An envelope only gets, beside its own members, those by which
+every vCon is found and which links and storages expect: `vcon`, `uuid`, `created_at` and the four
+lists. Both RFCs let other members stand there and tell readers to ignore them, and no signature
+covers them. They are taken from the payload of a JWS, which may be gzip and may be signed again, or
+from the headers of a JWE. A JWE that keeps to the draft tells no time anywhere.
+"""
+
+import zlib
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from core.errors import InvalidError, TooLargeError
+from core.phoenix.lenient_json import UNREADABLE, Unreadable, loads
+from pipeline.config.parser import Chain
+from schemas.packed import WANTED, packed_bytes
+from schemas.uuids import canonical_uuid
+from schemas.vcon import CANONICAL_VERSION, Document, Finding
+
+# Gzip of unknown origin, unpacked no further than a limit.
+
+MAGIC = b"\x1f\x8b"
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class UnpackedTooLargeError(ValueError):
+    """There is more in it than the limit allows."""
+
+
+def unpacked(content: bytes, most_bytes: int) -> bytes:
+    """What one gzip file of one or several members holds.
+
+    Unpacking stops at the limit, so a small file that holds gigabytes costs no more than that.
+
+    Raises:
+        UnpackedTooLargeError: it holds more than `most_bytes`.
+        ValueError: it is no gzip file, or only a part of one.
+    """
+    parts: list[bytes] = []
+    room = most_bytes
+    rest = content
+    while rest:
+        part, rest = _member(rest, room)
+        parts.append(part)
+        room -= len(part)
+        rest = rest.lstrip(b"\0")  # padding after the last member
+    return b"".join(parts)
+
+
+def _member(content: bytes, most_bytes: int) -> tuple[bytes, bytes]:
+    """What the first member holds, and what follows it."""
+    reader = zlib.decompressobj(wbits=_GZIP)
+    try:
+        part = reader.decompress(content, most_bytes + 1)
+    except zlib.error as error:
+        raise ValueError("no gzip file") from error
+    if len(part) > most_bytes:
+        raise UnpackedTooLargeError(f"more than {most_bytes} bytes unpacked")
+    if not reader.eof:
+        raise ValueError("only a part of a gzip file")
+    return part, reader.unused_data
+
+
+# A vCon as it was given, as an object: gzip is unpacked, and only up to the limit.
+
+
+def parsed(content: str | bytes, most_bytes: int) -> Any:
+    """What JSON says, or gzip of it.
+
+    Raises:
+        UnpackedTooLargeError: gzip of more than `most_bytes`.
+        ValueError: it is neither.
+    """
+    if isinstance(content, bytes) and content.startswith(MAGIC):
+        content = unpacked(content, most_bytes)
+    return orjson.loads(content)
+
+
+def as_object(given: object, most_bytes: int) -> Mapping[str, Any]:
+    """A vCon given as an object, as bytes of JSON or of gzip, or as gzip in base64.
+
+    Raises:
+        InvalidError: it is none of these.
+        TooLargeError: unpacked it has more than `most_bytes`.
+    """
+    try:
+        if isinstance(given, bytes) and not given.startswith(MAGIC):
+            given = _field(given)
+        content = packed_bytes(given)
+        document = parsed(content, most_bytes) if isinstance(content, bytes) else content
+    except UnpackedTooLargeError as error:
+        msg = f"the vCon has more than {most_bytes} bytes unpacked; at most so many are taken"
+        raise TooLargeError(msg) from error
+    except ValueError as error:
+        raise InvalidError(f"vcon: {error}") from error
+    if not isinstance(document, Mapping):
+        raise InvalidError(f"vcon: {WANTED}")
+    return document
+
+
+def _field(text: bytes) -> Any:
+    """The field `vcon` of a request, given as JSON text; told as if the request had been parsed."""
+    fields = loads(b'[{"fields":{"vcon":%b}}]' % text)[0]["fields"]
+    if isinstance(fields, Unreadable):
+        raise InvalidError(UNREADABLE.format(fields.why))
+    return fields["vcon"]
+
+
+MOST_LAYERS = 64
+"""How many signatures may lie around one another (core 5.2.3, long-term archiving)."""
+
+MOST_BYTES = 8_000_000
+"""The most bytes that a packed payload may hold, unless the caller says another number."""
+
+_ADDRESS = ("vcon", "uuid", "created_at")
+
+
+def is_envelope(document: Document) -> bool:
+    """Whether a document is signed or encrypted, or a vCon that carries its signed form."""
+    signed = "payload" in document and ("signatures" in document or "signature" in document)
+    return signed or "ciphertext" in document
+
+
+def check_envelope(document: Document, chains: Iterable[Chain]) -> None:
+    """See that each of the chains takes this document as far as its form goes.
+
+    Raises:
+        InvalidError: it is signed or encrypted, and one of the chains does not take such.
+    """
+    if is_envelope(document):
+        for chain in chains:
+            if not chain.allow_envelopes:
+                raise InvalidError(unwelcome(chain))
+
+
+def unwelcome(chain: Chain) -> str:
+    """Why a chain does not take an envelope."""
+    return (
+        f"The vCon is signed or encrypted and is not opened here; chain {chain.name} takes "
+        "open ones only (allow_envelopes is not set for it)"
+    )
+
+
+def addressed(envelope: Document, most_bytes: int = MOST_BYTES) -> Document:
+    """An envelope with the members that every vCon has, as far as it tells them anywhere.
+
+    Any other document comes back as it is.
+    """
+    return (
+        with_address(envelope, inside(envelope, most_bytes)) if is_envelope(envelope) else envelope
+    )
+
+
+def with_address(envelope: Document, payload: Document | None) -> Document:
+    """The same for one that was opened already: `payload` is what `inside` gave."""
+    found = payload or {}
+    uuids = [] if "uuid" in found else _header_uuids(envelope)
+    told = {"uuid": uuids[0]} if uuids else {}
+    told |= {name: found[name] for name in _ADDRESS if found.get(name) is not None}
+    given = {name: value for name, value in envelope.items() if value is not None}
+    return {**envelope, "vcon": CANONICAL_VERSION, **told, **given}
+
+
+def inside(envelope: Document, most_bytes: int = MOST_BYTES) -> Document | None:
+    """What an envelope lets every reader read: a JWS's payload, or a JWE's headers.
+
+    None: its payload cannot be read, or is larger than `most_bytes` unpacked.
+    """
+    document: Document | None = envelope
+    room = 4 * most_bytes  # for all layers together: in base64 each is a third larger
+    for _ in range(MOST_LAYERS):
+        if document is None or not is_envelope(document):
+            return document
+        if "ciphertext" in document:
+            return _headers(document)
+        room -= len(document["payload"]) if isinstance(document["payload"], str) else 0
+        document = _decoded(document["payload"], most_bytes) if room > 0 else None
+    return None
+
+
+def envelope_findings(
+    envelope: Document, payload: Document | None, most_bytes: int = MOST_BYTES
+) -> Iterator[Finding]:
+    """What is wrong with an envelope itself: no reader could open it, or it is not what it says.
+
+    `payload` is what `inside` gave.
+    """
+    if "ciphertext" not in envelope:
+        yield from _payload_findings(envelope, payload, most_bytes)
+    elif not isinstance(envelope["ciphertext"], str) or not envelope["ciphertext"]:
+        yield Finding("error", "ciphertext", "expected a text in base64url")
+    told = [(payload or {}).get("uuid"), *_header_uuids(envelope), envelope.get("uuid")]
+    if len({canonical_uuid(uuid) for uuid in told if uuid is not None}) > 1:
+        yield Finding("error", "uuid", "is not the uuid inside the envelope")
+
+
+def _payload_findings(
+    envelope: Document, payload: Document | None, most_bytes: int
+) -> Iterator[Finding]:
+    if payload is None:
+        limit = f" of at most {most_bytes} bytes unpacked"
+        yield Finding("error", "payload", f"expected a vCon in base64url{limit}")
+    signatures = envelope.get("signatures")
+    if "signatures" in envelope and (not isinstance(signatures, list) or not signatures):
+        yield Finding("error", "signatures", "expected a list with at least one signature")
+
+
+def _headers(envelope: Document) -> Document:
+    """The headers of a JWE; of a name in both, the protected one counts."""
+    shared = envelope.get("unprotected")
+    unprotected = shared if isinstance(shared, dict) else {}
+    return {**unprotected, **(_header(envelope.get("protected")) or {})}
+
+
+def _header_uuids(envelope: Document) -> list[object]:
+    """The uuids told in the headers of the envelope, its signatures and its recipients."""
+    found = []
+    for part in [envelope, *_parts(envelope, "signatures"), *_parts(envelope, "recipients")]:
+        headers = [part.get("header"), part.get("unprotected")]
+        headers.append(_header(part.get("protected")))
+        found += [each["uuid"] for each in headers if isinstance(each, dict) and each.get("uuid")]
+    return found
+
+
+def _parts(envelope: Document, name: str) -> list[Document]:
+    parts = envelope.get(name)
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def _header(text: Any) -> Document | None:
+    """A protected header: never gzip, of which there could be as many as there are signatures."""
+    return _decoded(text, most_bytes=0)
+
+
+def _decoded(text: Any, most_bytes: int) -> Document | None:
+    if not isinstance(text, str):
+        return None
+    digits = text.rstrip("=")
+    try:
+        content = b64decode(digits + "=" * (-len(digits) % 4), b"-_", validate=True)
+        value = parsed(content, most_bytes)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,89 @@
+"""Waiting for work without polling: one blocked connection for each list that is watched."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Iterable, Sequence
+
+from core.errors import UnavailableError
+from pipeline.redis_client.client import CommandRefused, RedisConnection
+
+BLOCK_SECONDS = 5.0
+"""How long one blocking command lasts; short enough to notice a dead connection."""
+PAUSE_MIN, PAUSE_MAX = 0.1, 5.0
+"""Seconds between two blocking commands that Redis refuses."""
+
+
+class ListWatch:
+    """Wakes its worker when a list has an element.
+
+    A watcher that is blocked stays blocked while the worker is busy, and costs nothing: it takes
+    no element, so nobody minds when it fires late. That saves a reconnect for each idle spell.
+    """
+
+    def __init__(self, connection: RedisConnection) -> None:
+        """Nothing is watched before `watch` and `wait`."""
+        self._connection = connection
+        self._watchers: dict[str, asyncio.Task[None] | None] = {}
+        self._paused: frozenset[str] = frozenset()
+        self._fired = asyncio.Event()
+
+    def watch(self, lists: Sequence[str]) -> None:
+        """Watch these lists from now on, and end the present `wait`."""
+        for name in set(self._watchers) - set(lists):
+            if watcher := self._watchers.pop(name):
+                watcher.cancel()
+        for name in lists:
+            self._watchers.setdefault(name, None)
+        self._fired.set()
+
+    def pause(self, lists: Iterable[str]) -> None:
+        """Do not watch these until the next call: nothing can be claimed from them at present."""
+        self._paused = frozenset(lists)
+        for name in self._paused & self._watchers.keys():
+            if watcher := self._watchers[name]:
+                watcher.cancel()
+
+    def forget(self) -> None:
+        """What has fired so far is old news; call before looking into the lists."""
+        self._fired.clear()
+
+    def wake(self) -> None:
+        """End the present `wait`."""
+        self._fired.set()
+
+    async def wait(self, at_most: float | None) -> None:
+        """Until some list has an element, or `at_most` seconds (None: for ever)."""
+        for name, watcher in self._watchers.items():
+            if name not in self._paused and (watcher is None or watcher.done()):
+                self._watchers[name] = asyncio.create_task(self._watch(name))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most):
+                await self._fired.wait()
+
+    async def _watch(self, name: str) -> None:
+        pause = PAUSE_MIN
+        while not await self._has_element(name):
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads commands
+            pause = min(pause * 2, PAUSE_MAX)
+        self._fired.set()
+
+    async def _has_element(self, name: str) -> bool:
+        """Block until the list has an element; False when Redis refuses to block.
+
+        Without memory Redis refuses at once, as it does for a key of another type: the worker then
+        looks into its lists after each pause, and its own claim finds out if Redis is away.
+        """
+        try:
+            while not await self._connection.wait_for_element(name, BLOCK_SECONDS):
+                pass
+        except (UnavailableError, CommandRefused):
+            self._fired.set()
+            return False
+        return True
+
+    def close(self) -> None:
+        """Stop watching."""
+        for watcher in self._watchers.values():
+            if watcher is not None:
+                watcher.cancel()

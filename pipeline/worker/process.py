@@ -1,0 +1,207 @@
+"""One worker's process: a worker, its lease, and the connection they share."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from core.errors import ConfigurationError, PatchcordError, UnavailableError
+from core.settings import Settings, environment
+from core.thread_pool import in_own_thread
+from pipeline import live_config as configurations
+from pipeline.connections import registry
+from pipeline.live_config import Configuration
+from pipeline.redis_client.client import CommandRefused
+from pipeline.runs.calls import GuestCalls
+from pipeline.runs.checkpoint import RunJournal
+from pipeline.runs.factories import build_queues, config_path, installer, lenience, redis_connection
+from pipeline.runs.lease import Lease
+from pipeline.runs.queues import Queues
+from pipeline.runs.vcon_store import VconStore
+from pipeline.storages import storage_fallback
+from pipeline.storages.lookup import VconFinder
+from pipeline.storages.storage_fallback import Elsewhere
+from pipeline.worker.fitness import Fitness
+from pipeline.worker.link_runner import LinkSteps
+from pipeline.worker.run_metrics import RunMeter
+from pipeline.worker.runner import ChainRunner, chain_runner
+from pipeline.worker.tracers import Tracers
+from pipeline.worker.watchdog import Beats, Blockage, LoopLimits, Watchdog, note_failure
+from pipeline.worker.worker import Worker
+
+log = logging.getLogger(__name__)
+
+READERS = 2
+"""How many sync storages are read from at once for guests that miss a vCon."""
+LAST_CLAIM = 0.5
+"""Seconds that the answer to a last claim is waited for, when Redis is slow or away."""
+
+
+class WorkerProcess:
+    """All that runs in one worker's process."""
+
+    is_damaged = False
+    """Whether it has to end because a plugin has damaged it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker_id: str,
+        counted: Callable[[], None],
+        *,
+        for_suspects: bool = False,
+        beats: Beats | None = None,
+        blocked: Callable[[Blockage], None] = lambda _: None,
+        damaged: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Read the configuration, load the guests, build the parts; connects to nothing.
+
+        `counted` is called whenever something has been counted. `blocked` is called in a thread
+        when the event loop has stood still for too long, and ends the process. `damaged` is
+        called when a plugin has damaged the process, before `run` returns.
+
+        Raises:
+            ConfigurationError: with every problem of the configuration and its guests.
+        """
+        self._path, self._lenience = config_path(settings), lenience(settings)
+        self._installer, self._damaged = installer(settings), damaged
+        self._configuration = self._load()
+        self._connections = registry.install(self._configuration.config)
+        self._reloading = asyncio.Lock()
+        self._connection = redis = redis_connection(settings)
+        queues = build_queues(settings, redis)
+        self._overgrown, self._fitness = asyncio.Event(), Fitness()
+        self._calls = self._plugin_calls(settings)
+        self._readers = GuestCalls(READERS, redis)
+        self._finder = VconFinder(
+            *(self._configuration, VconStore(redis), self._readers, settings.vcon_redis_expiry),
+            settings.max_vcon_bytes,
+        )
+        storage_fallback.install(Elsewhere(self._finder, asyncio.get_running_loop()))
+        self._watchdog = Watchdog(_loop_limits(settings), beats, blocked)
+        keeping = settings.lease_seconds, self._watchdog.is_fine
+        self._lease = Lease(redis, worker_id, *keeping)
+        self._worker = Worker(
+            *(worker_id, self._configuration, redis, queues, self._runner(queues)),
+            RunMeter(counted),
+            concurrency=settings.conserver_vcon_concurrency,
+            patience=2 * settings.suspect_wait if for_suspects else None,
+        )
+
+    def _runner(self, queues: Queues) -> ChainRunner:
+        redis, calls = self._connection, self._calls
+        journal = RunJournal(redis, queues)
+        links = LinkSteps(redis, calls, journal, self._lease, Tracers(calls))
+        return chain_runner(redis, links, calls, journal, self._lease)
+
+    def _plugin_calls(self, settings: Settings) -> GuestCalls:
+        threads = settings.conserver_vcon_concurrency * 2
+        bounds = settings.max_abandoned_calls, self._overgrown.set
+        return GuestCalls(threads, self._connection, *bounds, self._fitness.ask)
+
+    def _load(self) -> Configuration:
+        return configurations.load(self._path, environment(), self._installer, **self._lenience)
+
+    async def run(self) -> None:
+        """Work until stopped; waits for Redis when it is away.
+
+        Also ends when plugins have left too much running, or have damaged this process. What runs
+        then is ended by `stop`, and the supervisor starts another worker.
+        """
+        self._watchdog.start()
+        await self._connection.insist(lambda: in_own_thread(self._lease.start))
+        looking = asyncio.create_task(self._connections.look_after())
+        working = asyncio.create_task(self._worker.run())
+        leaving = asyncio.create_task(self._reason_to_end())
+        try:
+            await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+            else:
+                log.error("worker ends early", extra={"error": leaving.result()})
+        finally:
+            looking.cancel()
+            if not leaving.done():
+                leaving.cancel()
+                working.cancel()
+
+    async def _reason_to_end(self) -> str:
+        """Wait until another worker has to take this one's place; why."""
+        damaged = asyncio.create_task(self._fitness.damaged())
+        overgrown = asyncio.create_task(_until(self._overgrown))
+        try:
+            await asyncio.wait([damaged, overgrown], return_when=asyncio.FIRST_COMPLETED)
+            if overgrown.done():
+                return "too many calls of plugins were left running"
+            self.is_damaged = True
+            self._damaged()
+            return f"a plugin has damaged this process: {damaged.result()}"
+        finally:
+            damaged.cancel()
+            overgrown.cancel()
+
+    async def reload(self) -> None:
+        """Go by the file as it is now; the service has found it good."""
+        async with self._reloading:  # else an older file might be through with later
+            try:
+                loaded = await in_own_thread(self._load)
+            except ConfigurationError as error:
+                log.error("configuration not changed", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
+                return
+            self._configuration.adopt(loaded)
+            self._connections.take(loaded.config)
+            self._worker.reconfigure()
+
+    async def stop(self, running: asyncio.Task[None], grace: float, hurry: asyncio.Event) -> None:
+        """Claim nothing more, finish what runs within `grace` seconds or until `hurry`.
+
+        What has not finished by then goes back to the heads of its lists, and so does what a claim
+        that was on its way still brings. `running` is the task of `run`.
+        """
+        self._worker.stop()
+        ends = [asyncio.create_task(self._worker.idle()), asyncio.create_task(_until(hurry))]
+        await asyncio.wait(ends, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
+        await self._release()
+        await asyncio.wait([running], timeout=LAST_CLAIM)
+        await self._release()
+
+    async def _release(self) -> None:
+        await asyncio.sleep(0)  # what has just been claimed has begun: it can be broken off
+        try:
+            await self._worker.release()
+        except UnavailableError:
+            log.warning("Redis is away; others will give back what this worker holds")
+
+    def abandon(self, blockage: Blockage | None) -> None:
+        """Settle and give back all that is held, from a thread, while the event loop stands still.
+
+        The attempt of the run that blocks it has failed; what is not settled here is left to the
+        rescue of dead workers.
+        """
+        live = blockage.run if blockage else None
+        if blockage and live:
+            note_failure(blockage, live)
+        try:
+            asyncio.run(self._worker.abandon(live))
+        except (PatchcordError, CommandRefused) as error:
+            log.warning("held vCons are left to the rescue", extra={"error": str(error)})
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self._watchdog.stop()
+        await in_own_thread(self._lease.stop)
+        written = self._configuration.guests.storages.values()
+        await self._calls.close_storages([*written, *self._finder.loaded])
+        await self._connections.close()
+        self._calls.close()
+        self._readers.close()
+        await self._connection.close()
+
+
+def _loop_limits(settings: Settings) -> LoopLimits:
+    return LoopLimits(settings.blocked_loop_warning, settings.blocked_loop_limit)
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()

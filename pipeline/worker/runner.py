@@ -1,0 +1,197 @@
+"""One run: ask `chain` what is next, do it, tell it what came of it, until nothing is left."""
+
+import asyncio
+import logging
+import time
+from typing import Any, override
+
+from core.errors import ConflictError, UnavailableError
+from core.observability.tracing import Attributes, Spans, installed
+from pipeline.plugins.errors import describe
+from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.errors import counted
+from pipeline.runs import plan
+from pipeline.runs.call_scope import time_limit
+from pipeline.runs.calls import GuestCalls
+from pipeline.runs.cancellation import is_cancelled
+from pipeline.runs.checkpoint import SLOW_STEP, Lost, RunJournal
+from pipeline.runs.lease import Lease, Tenure
+from pipeline.runs.run_state import LiveRun, current_run
+from pipeline.worker.link_runner import LinkSteps
+
+log = logging.getLogger(__name__)
+
+
+class ChainRunner:
+    """Carries out runs. One for a process; a run is one call of `run`."""
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        links: LinkSteps,
+        calls: GuestCalls,
+        journal: RunJournal,
+        lease: Lease,
+    ) -> None:
+        """Everything a run touches, given by the assembly."""
+        self._connection = connection
+        self._links = links
+        self._calls = calls
+        self._journal = journal
+        self._lease = lease
+        self._tenure = Tenure(lease, journal)
+
+    @property
+    def lapses(self) -> int:
+        """How often the lease has lapsed so far."""
+        return self._lease.lapses
+
+    async def run(self, live: LiveRun, lapses: int | None = None) -> plan.Ending:
+        """Take the run as far as it goes; how it ended.
+
+        `lapses` is what it was before the run was claimed; None means that this is certainly now.
+
+        Raises:
+            Lost: when another worker has taken the run over.
+        """
+        live.lapses = self._lease.lapses if lapses is None else lapses
+        token = current_run.set(live)
+        try:
+            while (ending := await self._in_time(live)) is None:
+                await self._connection.wait_until_reachable()
+            return ending
+        finally:
+            current_run.reset(token)
+
+    async def _in_time(self, live: LiveRun) -> plan.Ending | None:
+        """How the run ended; None when it has to go on once Redis is back."""
+        try:
+            with counted() as failures:
+                async with time_limit(live.chain.seconds):
+                    return await self._run_moves(live)
+        except TimeoutError:
+            return None if failures.count else _out_of_time(live)
+        except ConflictError as error:  # a guest's write was refused
+            raise Lost from error
+        except UnavailableError:
+            return None
+        except Exception as error:  # whatever it is, the vCon must not be stuck in our hands
+            log.exception("run could not go on", extra={"run": live.claim.run_id})
+            live.progress = plan.after_failure(live.progress, describe(error))
+            return "failed"
+
+    async def _run_moves(self, live: LiveRun) -> plan.Ending:
+        while True:
+            match plan.next_move(live.chain, live.progress):
+                case plan.RunLink() if live.cancelled:
+                    live.progress = plan.after_cancellation(live.progress)
+                case plan.RunLink():
+                    await self._tenure.confirm(live)
+                    await self._links.run(live)
+                case plan.Save() | plan.Settle("done") if await self._is_cancelled(live):
+                    live.progress = plan.after_cancellation(live.progress)
+                case plan.Settle(ending):
+                    return ending
+                case plan.Save(names):
+                    await self._tenure.confirm(live)
+                    await self._save(live, names)
+
+    async def _is_cancelled(self, live: LiveRun) -> bool:
+        """Whether the run ends between its last link and its storages.
+
+        Redis is asked: the message of a cancellation that was accepted may still be under way. What
+        is cancelled once storages have begun ends as any other.
+        """
+        if live.progress.saved or live.progress.refused:
+            return False
+        return live.cancelled or await is_cancelled(self._connection, live.claim.run_id)
+
+    async def _save(self, live: LiveRun, names: tuple[str, ...]) -> None:
+        if live.memory.unwritten:
+            await self._journal.write(live)
+        storages = [live.guests.storage(live.chain, name) for name in names]
+        through_lib = all(storage.only_through_lib for storage in storages)
+        await self._journal.make_way(live, only_through_lib=through_lib)
+        live.step_began = time.perf_counter()
+        saved = await self._side_by_side(live, names)
+        kept = frozenset(name for name, fine in zip(names, saved, strict=True) if fine)
+        live.progress = plan.after_save(live.progress, kept, frozenset(names) - kept)
+
+    async def _side_by_side(self, live: LiveRun, names: tuple[str, ...]) -> list[bool]:
+        if len(names) == 1:
+            return [await self._save_one(live, names[0])]
+        saving = [asyncio.create_task(self._save_one(live, name)) for name in names]
+        try:
+            done, slow = await asyncio.wait(saving, timeout=SLOW_STEP)
+            if done and slow:  # the quick ones must not be repeated because of the others
+                await self._journal.write(live)
+            return await asyncio.gather(*saving)
+        finally:
+            for task in saving:
+                task.cancel()
+
+    async def _save_one(self, live: LiveRun, name: str) -> bool:
+        storage = live.guests.storage(live.chain, name)
+        began = time.perf_counter()
+        error = await self._calls.save(
+            storage, live.progress.vcon, lambda: self._tenure.confirm(live)
+        )
+        seconds = time.perf_counter() - began
+        live.note("storage", name, "ok" if error is None else "failed", seconds, error)
+        await self._journal.note_slow(live, seconds)
+        return error is None
+
+
+def _out_of_time(live: LiveRun) -> plan.Ending:
+    """The chain's time is over: whatever was under way has failed, and so has the attempt."""
+    reason = f"TimeoutError: the chain did not end within {live.chain.seconds:g} s"
+    match plan.next_move(live.chain, live.progress):
+        case plan.RunLink(index):
+            live.note("link", live.chain.links[index].name, "failed", _since(live), reason)
+        case plan.Save(names):
+            noted = {step["name"] for step in live.steps if step["kind"] == "storage"}
+            for name in names:
+                if name not in noted:
+                    live.note("storage", name, "failed", _since(live), reason)
+        case plan.Settle():  # it was just about to end
+            pass
+    live.progress = plan.after_failure(live.progress, reason)
+    return "failed"
+
+
+def _since(live: LiveRun) -> float:
+    return time.perf_counter() - live.step_began
+
+
+class TracedRunner(ChainRunner):
+    """A span for each attempt at a run, linked with that of whoever queued the vCon."""
+
+    spans: Spans
+
+    @override
+    async def run(self, live: LiveRun, lapses: int | None = None) -> plan.Ending:
+        """The same, traced; `live.context` is what the readers of egress lists link with."""
+        attributes: Attributes = {
+            "vcon_id": live.claim.vcon_uuid,
+            "vcon.uuid": live.claim.vcon_uuid,
+            "chain_name": live.chain.name,
+            "run_id": live.claim.run_id,
+            "attempt": live.claim.attempt,
+        }
+        name = f"vcon_processing.{live.chain.name}"
+        with self.spans.span(name, attributes, live.claim.context) as span:
+            live.context = self.spans.context()
+            ending = await super().run(live, lapses)
+            span.say("outcome", ending)
+            if ending in ("failed", "partial"):
+                span.failed(ending)
+            return ending
+
+
+def chain_runner(*parts: Any) -> ChainRunner:
+    """A runner made of these parts, traced if anything is."""
+    if (spans := installed()) is None:
+        return ChainRunner(*parts)
+    runner = TracedRunner(*parts)
+    runner.spans = spans
+    return runner

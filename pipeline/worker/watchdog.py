@@ -1,0 +1,212 @@
+"""Sees from a thread whether the event loop goes on, and ends the process when it does not.
+
+An `async def` plugin that does not await (CPU work, a blocking call) stops every other run of its
+process: their time limits cannot fire, nothing is settled, and a stop is not heard. The loop counts
+its turns; this thread compares. A loop that stands still is reported with the plugin that is on it
+and the stack. At the limit of the plugin's step, or `BLOCKED_LOOP_LIMIT`, the attempt of its run
+has failed, the neighbours are given back unblamed, and the process ends, to be replaced.
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from core.observability.storable_text import LONGEST, storable_text
+from pipeline.config.model import limit_of
+from pipeline.plugins.loader import LoadedStorage, LoadedTracer
+from pipeline.runs import plan
+from pipeline.runs.call_scope import remaining_in
+from pipeline.runs.run_state import LiveRun, current_run, current_step
+
+# What is on an event loop that stands still, and what that means for the run it is put down to.
+#
+# Which run that is, is read off the context of the loop's current task, from another thread:
+# setting a context variable for each step is all that it costs while everything goes well.
+
+PIPELINE = str(Path(__file__).parents[1])
+FRAMES = 12
+"""How many frames of a stack are told, innermost first."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoopLimits:
+    """Seconds that a loop may stand still: `warn` until it is reported, `end` until the end."""
+
+    warn: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Blockage:
+    """What is on a loop that stands still. `run` is None when it is on no run's behalf."""
+
+    seconds: float
+    run: LiveRun | None
+    kind: str
+    name: str
+    timeout: float | None
+    time_left: float
+    stack: str
+
+    @property
+    def error(self) -> str:
+        """What the attempt failed with."""
+        return f"BlockedLoop: the event loop stood still for {self.seconds:.0f} s in {self.stack}"
+
+    def fields(self) -> dict[str, object]:
+        """What its log lines say."""
+        about: dict[str, object] = {"seconds": self.seconds, "error": self.stack}
+        if self.kind:
+            about[self.kind] = self.name
+        if self.run is not None:
+            about |= {"run": self.run.claim.run_id, "chain": self.run.chain.name}
+            about["vcon"] = self.run.progress.vcon
+        return about
+
+
+def is_over(blockage: Blockage, limits: LoopLimits) -> bool:
+    """Whether the process has to end.
+
+    A step with a time limit of its own has that long, even if it is longer than `limits.end`; but
+    no process ends before the blockage has been reported.
+    """
+    if blockage.seconds < limits.warn:
+        return False
+    unlimited = limit_of(blockage.timeout, None) is None and blockage.seconds >= limits.end
+    return unlimited or blockage.time_left <= 0
+
+
+def blockage_of(loop: asyncio.AbstractEventLoop, thread: int, seconds: float) -> Blockage:
+    """What is on the loop of a thread just now."""
+    task = asyncio.current_task(loop)
+    context = task.get_context() if task else Context()
+    step = context.get(current_step)
+    stack = told(sys._current_frames().get(thread))
+    return Blockage(
+        seconds=seconds,
+        run=context.get(current_run),
+        kind=_kind(step),
+        name=getattr(step, "name", ""),
+        timeout=getattr(step, "timeout", None),
+        time_left=remaining_in(context),
+        stack=stack,
+    )
+
+
+def _kind(step: Any) -> str:
+    kinds = {LoadedStorage: "storage", LoadedTracer: "tracer", type(None): ""}
+    return kinds.get(type(step), "link")
+
+
+def told(frame: FrameType | None) -> str:
+    """A stack in one storable line, innermost frame first, down to what called the plugin."""
+    frames: list[str] = []
+    while frame is not None and len(frames) < FRAMES:
+        code = frame.f_code
+        if frames and code.co_filename.startswith(PIPELINE):
+            break
+        frames.append(f"{code.co_filename}:{frame.f_lineno} {code.co_name}")
+        frame = frame.f_back
+    return storable_text(" < ".join(frames), LONGEST)
+
+
+def note_failure(blockage: Blockage, live: LiveRun) -> None:
+    """The attempt of its run has failed, in the step that is on the loop.
+
+    What a tracer blocks is put down to the link that it was told about, which runs again.
+    """
+    name, reason = blockage.name, blockage.error
+    match blockage.kind:
+        case "link":
+            live.note("link", name, "failed", blockage.seconds, reason)
+        case "storage":
+            live.note("storage", name, "failed", blockage.seconds, reason)
+        case "tracer":
+            reason = f"tracer {name}: {reason}"
+            if live.steps[live.resumed :]:
+                live.steps[-1].update(outcome="failed", error=reason)
+    live.progress = plan.after_failure(live.progress, reason)
+
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.25
+
+
+class Beats(Protocol):
+    """Where the watchdog leaves its counts for the service."""
+
+    def beat(self, turns: int) -> None:
+        """It has looked, and the loop has had so many turns."""
+        ...
+
+
+class Watchdog:
+    """One thread for one event loop."""
+
+    def __init__(
+        self, limits: LoopLimits, beats: Beats | None, over: Callable[[Blockage], None]
+    ) -> None:
+        """`over` is called in the thread when the process has to end, and ends it."""
+        self._limits = limits
+        self._beats = beats
+        self._over = over
+        self._turns = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._over_now = False
+
+    def is_fine(self) -> bool:
+        """False once the loop has stood still for too long: the lease is kept no longer."""
+        return not self._over_now
+
+    def start(self) -> None:
+        """Watch the running loop of this thread."""
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        self._turn()
+        self._beat()  # before anything is claimed: what has not begun is not watched
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _turn(self) -> None:
+        self._turns += 1
+        if not self._stopping.is_set():
+            self._loop.call_later(LOOK_SECONDS, self._turn)
+
+    def _beat(self) -> None:
+        if self._beats is not None:
+            self._beats.beat(self._turns)
+
+    def _watch(self) -> None:
+        turns, still, warned = 0, 0.0, False
+        while not self._stopping.wait(LOOK_SECONDS):
+            self._beat()
+            # counted in looks: a process that was stopped has not stood still meanwhile
+            still = still + LOOK_SECONDS if self._turns == turns else 0.0
+            turns, warned = self._turns, warned and still > 0
+            if still >= self._limits.warn:
+                warned = self._look(still, warned=warned)
+
+    def _look(self, still: float, *, warned: bool) -> bool:
+        blockage = blockage_of(self._loop, self._loop_thread, still)
+        if not warned:
+            log.warning("event loop stands still", extra=blockage.fields())
+        if is_over(blockage, self._limits):
+            self._over_now = True
+            log.error("event loop stood still for too long", extra=blockage.fields())
+            self._over(blockage)
+            self._stopping.set()
+        return True

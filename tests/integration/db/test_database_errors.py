@@ -1,0 +1,122 @@
+"""What goes wrong in Postgres leaves as our own errors, without secrets."""
+
+import socket
+import traceback
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import select, text
+
+from core.db.database import Database
+from core.db.tables import ServiceRecord
+from core.errors import ConflictError, InvalidError, PatchcordError, UnavailableError
+from core.settings import DatabaseSettings
+from tests.canaries import canary
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def a_service(**changes):
+    """One row of `services`."""
+    values = {"id": 1, "name": "one", "inserted_at": NOON, "updated_at": NOON}
+    return ServiceRecord(**(values | changes))
+
+
+@pytest.fixture
+def database(database_settings):
+    """A database of the test's own, migrated."""
+    database = Database()
+    database.initialize(database_settings)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def elsewhere(database_settings):
+    """Makes a `Database` with other settings than the working ones."""
+    made = []
+
+    def make(**changes):
+        settings = DatabaseSettings(**(database_settings.model_dump() | changes))
+        made.append(Database())
+        made[-1].initialize(settings)
+        return made[-1]
+
+    yield make
+    for database in made:
+        database.close()
+
+
+def a_closed_port():
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def names(database):
+    """The names of all services, read over another session."""
+    with database.session() as session:
+        return list(session.scalars(select(ServiceRecord.name).order_by(ServiceRecord.name)))
+
+
+def everything_said(error):
+    """All that a log line with traceback would show."""
+    return "".join(traceback.format_exception(error)) + repr(error)
+
+
+@pytest.mark.parametrize("changes", [{}, {"id": 2, "updated_at": None}], ids=["unique", "null"])
+def test_conflict_tells_whose_fault_and_no_values(database, changes):
+    """A broken constraint is a conflict, and the error repeats no value of the statement."""
+    with database.transaction() as session:
+        session.add(a_service())
+    with pytest.raises(ConflictError, match="constraint") as caught, database.transaction() as same:
+        same.add(a_service(name="very private", **changes))
+    assert "very private" not in everything_said(caught.value)
+
+
+@pytest.mark.parametrize("changes", [{"id": 2**70}, {"name": "a\0b"}])
+def test_value_that_does_not_fit_is_invalid(database, changes):
+    """A value that the column cannot hold is the caller's mistake, whoever notices it."""
+    with pytest.raises(InvalidError), database.transaction() as session:
+        session.add(a_service(**changes))
+
+
+def test_other_failures_are_ours(database):
+    """A statement that is simply wrong is no fault of caller or server."""
+    with pytest.raises(PatchcordError) as caught, database.session() as session:
+        session.execute(text("SELEKT"))
+    assert type(caught.value) is PatchcordError
+
+
+def test_database_without_tables_is_unavailable(postgres_server, empty_database, elsewhere):
+    """Before the migration the tables are missing, which later tries may find mended."""
+    database = elsewhere(postgres_db_test=empty_database)
+    with pytest.raises(UnavailableError, match="services"):
+        names(database)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: {"postgres_port": a_closed_port()},
+        lambda: {"postgres_password": canary("open-sesame")},
+        lambda: {"postgres_db_test": "no_such_database"},
+        lambda: {"postgres_host": "host.invalid"},
+    ],
+    ids=["refused", "password", "database", "host"],
+)
+def test_unreachable(elsewhere, database_settings, wrong):
+    """Whatever keeps Postgres away, it is unavailable, and no message holds a password."""
+    database = elsewhere(**wrong())
+    assert not database.reachable()
+    with pytest.raises(UnavailableError) as caught:
+        database.migrate()
+    said = everything_said(caught.value)
+    assert canary("open-sesame") not in said
+    assert database_settings.postgres_password.get_secret_value() not in said
+
+
+def test_silent_server_is_unreachable(elsewhere):
+    """A server that accepts connections and never says a word does not hold the check up."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert not elsewhere(postgres_port=silent.getsockname()[1]).reachable()

@@ -1,0 +1,307 @@
+"""A Redis in which every script has something to do, and what the scripts are called with there.
+
+`World` puts that Redis back in one round trip, with a key of another type in one place, and tells
+where each vCon stands afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from pipeline.redis_client.script_texts import script_texts
+
+RUN = {"run_id": "", "chain": "main", "vcon_in": "", "status": "queued", "finished_at": None}
+UUIDS = ("first", "second", "held", "held2", "dead", "dead2", "letter", "read", "lent", "late")
+REASON = {"error": "no", "run_id": "run-failed", "list_name": "in", "chain": "main"}
+DAY = 86400
+
+
+def journal(run: str, uuid: str, **changes: Any) -> str:
+    """A run as it stands in Redis."""
+    told = RUN | {"run_id": run, "vcon_in": uuid, "vcon_out": uuid, "steps": []} | changes
+    return json.dumps(told, separators=(",", ":"))
+
+
+CALLS: dict[str, list[str]] = {
+    "ack_egress": ["out 60 lent read"],
+    "adopt": ["free"],
+    "cancel": [f"run-{name} 2026-01-01 60 60 - - -" for name in ("first", "second", "held")],
+    "claim": [
+        f"alive 16 {suspects} 1 2 in~out run:main~out " + " ".join(f"new{n}" for n in range(16))
+        for suspects in (0, 1)
+    ],
+    "delete": [
+        "first vcons 2026-01-01 60 1 4 in run:main out DLQ:in in first -1"
+        " run:main first|run-first -",
+        "first vcons 2026-01-01 60 0 0 in first -1 run:main first|run-first -",
+    ],
+    "depths": ["3 in out DLQ:in zset pc:later"],
+    "drain_history": ["1 {}"],
+    "due_trash": ["10"],
+    "enqueue": ['in 100 ec {"trace":1} 1 read absent'],
+    "enqueue_run": ['read run-new main {} {"trace":1} pc:idem:k pc:idemdigest:k 1000'],
+    "expire": ["first 60", "free 60"],
+    "ingest": [
+        'first {"uuid":"first"} 7 other vcons 100 {"trace":1} - new pc:idemdigest:k 2 in more'
+        " tel:1 name:new"
+    ],
+    "find": ["in -1 10 first second"],
+    "journal": ['alive held 7 {} held {"uuid":"held"} 60 5'],
+    "keep_queued": ["in - 0 -1", "DLQ:in pc:dead:DLQ:in 0 -1", "out pc:unread:out 0 -1"],
+    "lease_egress": ["out 1 60 10"],
+    "look": ["run-held"],
+    "members": ["pc:unread:out 0 10", "pc:dead:DLQ:in 0 10"],
+    "own": ["pc:replayer:shelf me 1000"],
+    "page": ["vcons +inf -inf 0 10"],
+    "place": ['free {"uuid":"free"} 60', 'absent {"uuid":"absent"} 60'],
+    "present": ["vcon:first vcon:absent"],
+    "probe": ["pc:probe"],
+    "rate": ["key 5 60000"],
+    "reap": ["vcons 10 absent"],
+    "release": ["out pc:unread:out 60 60 1 s gone", "DLQ:in pc:dead:DLQ:in 60 60 0 s gone"],
+    "renew": ["alive 1000"],
+    "replay": [
+        '60 {"trace":1} 1 letter letter in letter run-new {} - 2 DLQ:in -1 DLQ:storage:shelf -'
+    ],
+    "rescue": ["dying"],
+    "unlock": ["0 100 60"],
+    "restore": ['absent {"uuid":"absent"} 60'],
+    "saved": ["free 60"],
+    "search": ["0 100 tel:1 name:a"],
+    "settle": [
+        'alive held 7 finish {} 60 0 60 made {"uuid":"made"} {"trace":1} 1 1 out'
+        " 1 DLQ:storage:shelf {}",
+        'alive held2 8 later {} 60 1000 60 held2 - {"trace":1}',
+        "alive held2 8 aside {} 60 1000 60 held2 - -",
+        "alive held2 8 return {} 60 0 60 held2 - -",
+        "alive held 7 return - 60 0 60 held - -",
+    ],
+    "show_replica": ["pc:replicas:1 r1 serving 10"],
+    "stage": ['pc:staged:fresh~[] {"uuid":"fresh"} 60'],
+    "suspects": ["in run:main"],
+    "under_way": ["10"],
+    "unindex": ["first tel:1 name:a"],
+}
+"""Each script's arguments, once for every way through it: `-` is empty, `~` a line break."""
+
+
+def words(call: str) -> list[str]:
+    """The arguments of a call."""
+    return ["" if word == "-" else word.replace("~", "\n") for word in call.split(" ")]
+
+
+KINDS: dict[str, str] = {
+    "in|more|out|absent|run:.*|DLQ:.*|context:.*|pc:(suspects|waiting):.*|pc:history": "list",
+    "vcons|pc:(later|expiring|trash|lease:.*|replicas:.*|rate:key)": "zset",
+    "tel:.*|name:.*|pc:(workers|lenders|holds:.*|unread:.*|unsure:.*)": "set",
+    "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
+    "pc:(run|cancel|idem|idemdigest|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
+    "pc:(step|stalled|death):.*": "string",
+    "vcon:.*|pc:staged:.*": "ReJSON-RL",
+}
+"""What type each key has, by a pattern for its name."""
+
+FOREIGN: dict[str, Callable[[Any, str], Any]] = {
+    "string": lambda at, key: at.set(key, "another program's"),
+    "list": lambda at, key: at.rpush(key, "another program's"),
+    "hash": lambda at, key: at.hset(key, "another", "program's"),
+    "set": lambda at, key: at.sadd(key, "another program's"),
+    "zset": lambda at, key: at.zadd(key, {"another program's": 1}),
+    "stream": lambda at, key: at.xadd(key, {"another": "program's"}),
+    "ReJSON-RL": lambda at, key: at.json().set(key, ".", {"another": "program's"}),
+}
+
+_RESTORE = """
+redis.call('FLUSHDB')
+for i = 1, #ARGV, 3 do
+  redis.call('RESTORE', ARGV[i], ARGV[i + 1], ARGV[i + 2])
+end
+"""
+_LOOK = """
+local dumps, keys, places = {}, redis.call('KEYS', '*'), {}
+local function add(elements)
+  for _, element in ipairs(elements) do
+    places[#places + 1] = element
+  end
+end
+for i, key in ipairs(keys) do
+  dumps[i] = redis.sha1hex(redis.call('DUMP', key)) .. (redis.call('TTL', key) < 0 and '' or ' ttl')
+  local kind = redis.call('TYPE', key)['ok']
+  if kind == 'list' and not string.find(key, '^context:') and key ~= 'pc:history' then
+    add(redis.call('LRANGE', key, 0, -1))
+  elseif kind == 'zset' and (key == 'pc:later' or string.find(key, '^pc:lease:')) then
+    add(redis.call('ZRANGE', key, 0, -1))
+  elseif kind == 'hash' and string.find(key, '^pc:inflight:') then
+    add(redis.call('HKEYS', key))
+  end
+end
+return {keys, dumps, places}
+"""
+_TRACED = """
+local actual = redis
+local function traced(command, key, ...)
+  if command ~= 'PUBLISH' and command ~= 'TIME' then
+    actual.call('SADD', 'test:touched', key)
+  end
+end
+local redis = setmetatable({
+  call = function(...) traced(...) return actual.call(...) end,
+  pcall = function(...) traced(...) return actual.pcall(...) end,
+}, {__index = actual})
+"""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Every key with a digest of what it holds, and in how many places each vCon stands.
+
+    The places are where it is queued, delayed, waiting, in flight, lent or a dead letter.
+    """
+
+    keys: dict[str, str]
+    places: Counter[str]
+
+
+class World:
+    """That Redis, and every script in it."""
+
+    def __init__(self, client: Redis) -> None:
+        self.client = client
+        self.texts = script_texts()
+        client.flushdb()
+        _build(client)
+        self._dumps = _dumps(client)
+
+    def restore(self, key: str | None = None, kind: str = "") -> None:
+        """As it was, but for this key, which is another program's."""
+        self.client.eval(_RESTORE, 0, *self._dumps)
+        if key is not None:
+            self.client.delete(key)
+            FOREIGN[kind](self.client, key)
+
+    def touched(self, name: str, arguments: list[str]) -> list[str]:
+        """The keys that a script looks at or changes when all is as it should be."""
+        self.restore()
+        shebang, body = self.texts[name].partition("\n")[::2]
+        if not shebang.startswith("#!"):
+            shebang, body = "", self.texts[name]
+        self.client.eval(f"{shebang}\n{_TRACED}\n{body}".lstrip(), 0, *arguments)
+        return sorted(set(self.client.smembers("test:touched")) - {"test:touched"})
+
+    def run(self, name: str, arguments: list[str]) -> str | None:
+        """What a script is refused with, if it is."""
+        try:
+            self.client.eval(self.texts[name], 0, *arguments)
+        except ResponseError as error:
+            return str(error)
+        return None
+
+    def look(self) -> Look:
+        """What there is now."""
+        names, digests, elements = self.client.eval(_LOOK, 0)
+        digests_of = dict(zip(names, digests, strict=True))
+        digests_of.pop("test:touched", None)
+        return Look(digests_of, Counter(map(_uuid, elements)))
+
+
+def kind_of(key: str) -> str:
+    """The type that this service keeps under a name."""
+    return next(kind for names, kind in KINDS.items() if re.fullmatch(names, key))
+
+
+def _uuid(element: str) -> str:
+    return element.rpartition("\n")[2].partition("|")[0]
+
+
+def _dumps(client: Redis) -> list[Any]:
+    plain = Redis(
+        host=client.connection_pool.connection_kwargs["host"],
+        port=client.connection_pool.connection_kwargs["port"],
+    )
+    with plain:
+        found = [(key, max(plain.pttl(key), 0), plain.dump(key)) for key in plain.scan_iter()]
+    return [word for row in found for word in row]
+
+
+def _build(client: Redis) -> None:
+    for uuid in (*UUIDS, "free"):
+        client.json().set(f"vcon:{uuid}", ".", {"uuid": uuid})
+        about = {"digest": "digest", "index": '["tel:1"]', "owner": "", "saved": 1}
+        client.hset(f"pc:about:{uuid}", mapping=about)
+        client.zadd("vcons", {uuid: 5})
+        client.sadd("tel:1", uuid)
+        client.sadd("name:a", uuid)
+    _queues(client)
+    _workers(client)
+    _ends(client)
+
+
+def _queues(client: Redis) -> None:
+    client.rpush("in", "first", "second")
+    client.rpush("run:main", "first|run-first")
+    client.hset("pc:attempts:in", mapping={"second": "1\nrun-second\n0"})
+    client.hset("pc:attempts:in", mapping={"third": "1\nrun-third\n1", "moved": "0\nrun-moved\n1"})
+    client.rpush("in", "third")
+    client.rpush("pc:suspects:in", "moved")
+    client.set("pc:run:run-first", journal("run-first", "first"))
+    client.set("pc:run:run-second", journal("run-second", "second", ingress_list="in"))
+    client.sadd("pc:holds:first", "in", "run:main|run-first", "DLQ:in")
+    client.sadd("pc:holds:second", "in")
+    client.zadd("pc:later", {"in\nlate": 5, "run:main\nlate|run-late": 6})
+    client.rpush("context:in:first", '{"trace":0}')
+    client.set("pc:run:run-late", journal("run-late", "late"))
+    client.expire("vcon:second", DAY)
+
+
+def _workers(client: Redis) -> None:
+    client.set("pc:worker:alive", 1, px=DAY * 1000)
+    client.sadd("pc:workers", "alive", "dying")
+    client.set("pc:tokens", 20)
+    client.set("pc:step:run-held", "7\ntag")
+    client.set("pc:stalled:dying", "stood still")
+    held = {"held": "7\nrun-held\nin\nheld", "held2": "8\nrun-held2\nrun:main\nheld2|run-held2"}
+    client.hset("pc:inflight:alive", mapping=held)
+    dying = {"dead": "9\nrun-dead\nin\ndead", "dead2": "10\nrun-dead2\nrun:main\ndead2|run-dead2"}
+    client.hset("pc:inflight:dying", mapping=dying)
+    client.hset("pc:locks", mapping=dict.fromkeys(("held", "held2"), "alive"))
+    client.hset("pc:locks", mapping=dict.fromkeys(("dead", "dead2"), "dying"))
+    client.hset("pc:locks", "read", "long gone")
+    client.rpush("pc:waiting:read", "in\nread")
+    client.rpush("pc:waiting:held", "in\nheld", "run:main\nheld|run-waiting")
+    client.rpush("pc:waiting:dead", "in\ndead")
+    client.set("pc:run:run-held", journal("run-held", "held", status="running"))
+    client.set("pc:run:run-held2", journal("run-held2", "held2", status="running"))
+    for uuid in ("held", "dead"):
+        client.expire(f"vcon:{uuid}", DAY)
+
+
+def _ends(client: Redis) -> None:
+    for letters in ("DLQ:in", "DLQ:storage:shelf"):
+        client.rpush(letters, "letter")
+        client.hset(f"pc:dead:{letters}", mapping={"letter": json.dumps(REASON), "gone": "{}"})
+    for name in ("out", "DLQ:in"):
+        client.hset(f"pc:missing:{name}", "gone", "s")
+    client.hset("pc:again:out", "lent", 1)
+    client.sadd("pc:holds:letter", "DLQ:in", "DLQ:storage:shelf")
+    client.hset("pc:dead:DLQ:in", "first", json.dumps(REASON))
+    client.set("pc:run:run-failed", journal("run-failed", "letter", status="failed"))
+    client.rpush("out", "read", "first")
+    client.sadd("pc:unread:out", "read", "lent", "gone", "first")
+    client.sadd("pc:holds:read", "out")
+    client.zadd("pc:lease:out", {"lent": 5})
+    client.sadd("pc:lenders", "out")
+    client.rpush("pc:history", "{}")
+    client.hset("pc:owners", "first", "")
+    client.zadd("pc:expiring", {"absent": 5, "first": 6})
+    client.hset("pc:about:absent", "index", '["tel:1"]')
+    client.zadd("pc:replicas:1", {"serving:r2": 9e9})
+    client.zadd("pc:rate:key", {"1": 9e15})
+    client.set("pc:rate:key:n", 1)

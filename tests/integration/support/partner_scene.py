@@ -1,0 +1,136 @@
+"""Both doors for vCons, on real Redis and Postgres, as a frame of the Plugboard reaches them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from core.action_registry import ActionRegistry
+from core.action_response import ActionResponse
+from core.db.database import Database
+from core.db.ingress_keys import hashed
+from core.db.usage_and_audit import PartnerRecords
+from core.helper_process import Apart, here
+from core.phoenix.frames import Frame, Malformed, decode_v2
+from core.rpc.dispatcher import Dispatcher
+from core.settings import DatabaseSettings
+from pipeline.api import Doors, PipelineService
+from pipeline.config.parser import Chain, PipelineConfig
+from pipeline.ingest.intake import Intake
+from pipeline.ingest.internal import Ingress
+from pipeline.ingest.partners import Partners
+from pipeline.live_config import Configuration
+from pipeline.plugins.loader import Guests
+from pipeline.redis_client import keys as names
+from pipeline.redis_client.client import RedisConnection
+from schemas.ingress_key import Author, IngressKey, NewKey
+from tests.integration.support.pipeline_fixtures import postgres_calls
+
+ACTIONS = ActionRegistry.discover("actions")
+type Decode = Callable[[bytes], Frame | Malformed | None]
+
+ADMIN = Author(actor="service:1")
+LISTS = ("customer_data", "support_calls")
+MOST = 4_000
+
+
+class Street:
+    """Both doors, and a partner's way to them."""
+
+    def __init__(
+        self,
+        redis: RedisConnection,
+        client: Redis,
+        database: Database,
+        most_bytes: int = MOST,
+        apart: Apart = here,
+    ) -> None:
+        self.client, self.database = client, database
+        chains = {"main": Chain("main", ingress_lists=LISTS)}
+        self.configuration = Configuration(PipelineConfig(chains=chains), Guests())
+        records = PartnerRecords(database)
+        self.keys, self.ledger = records.keys, records.ledger
+        self.partners = Partners(self.configuration, redis, records, postgres_calls())
+        intake = Intake(redis, sorted_set="vcons", max_depth=100, apart=apart)
+        self.partners.open_door(most_bytes, intake, apart)
+        self.own = Ingress(self.configuration, most_bytes, intake, apart)
+        self.require_key(required=False)
+        self.decode: Decode = decode_v2
+        self._dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread, apart=apart)
+
+    def require_key(self, *, required: bool = True) -> None:
+        """Whether whoever comes in by our own door needs a key."""
+        doors = Doors(self.own, self.partners.door, key_required=required)
+        parts: Any = [None] * 7  # what has nothing to do with the doors
+        self.pipeline = PipelineService(self.configuration, doors, *parts, "0.4.0")
+
+    def key(self, secret: str, name: str = "customer_data", **limits: Any) -> IngressKey:
+        """A new key for a list."""
+        new = NewKey(ingress_list=name, label="partner", **limits)
+        return self.keys.create(new, hashed(secret), ADMIN)
+
+    async def push(
+        self, vcon: object, api_key: object = "secret-1", ingress_list: object = "customer_data"
+    ) -> ActionResponse:
+        """The answer to a partner."""
+        fields = {"vcon": vcon, "ingress_list": ingress_list, "api_key": api_key}
+        return await self.answer("ExternalIngress", received(fields, self.decode))
+
+    async def answer(self, action: str, fields: object) -> ActionResponse:
+        """The answer to fields as they were read from a frame."""
+        client = SimpleNamespace(pipeline=self.pipeline)
+        return await self._dispatcher.answer(action, fields, client, None)
+
+    async def code(self, vcon: object, *place: object) -> int:
+        """The code of that answer."""
+        return (await self.push(vcon, *place)).status_code
+
+    def stored(self, vcon_uuid: str) -> Any:
+        """What Redis has of a vCon."""
+        return self.client.json().get(names.vcon(vcon_uuid))
+
+    async def ingest(self, vcon: object, *lists: object, **key: object) -> ActionResponse:
+        """The answer to whoever comes in by our own door, with an `api_key` or without."""
+        fields = {"vcon": vcon, "ingress_lists": list(lists), **key}
+        return await self.answer("IngestVcon", received(fields, self.decode))
+
+
+def received(fields: dict[str, object], decode: Decode = decode_v2) -> object:
+    """Fields as they come in a frame."""
+    text = json.dumps([None, None, "service", "request", {"fields": fields}])
+    frame = decode(text.encode())
+    assert isinstance(frame, Frame)
+    return frame.payload["fields"]
+
+
+@asynccontextmanager
+async def doors(
+    redis: RedisConnection,
+    client: Redis,
+    settings: DatabaseSettings,
+    most_bytes: int = MOST,
+    apart: Apart = here,
+) -> AsyncIterator[Street]:
+    """Doors without any key."""
+    database = Database()
+    database.initialize(settings)
+    opened = Street(redis, client, database, most_bytes, apart)
+    await opened.partners.take_over()
+    yield opened
+    database.close()
+
+
+@pytest.fixture
+async def street(
+    redis: RedisConnection, client: Redis, database_settings: DatabaseSettings
+) -> AsyncIterator[Street]:
+    """Both doors, without any key."""
+    async with doors(redis, client, database_settings) as opened:
+        yield opened

@@ -1,0 +1,419 @@
+"""What the tests of the pipeline share: chains built in code, and workers that run them here.
+
+Guests are functions of the test itself. Nothing in Redis is faked, and no test waits for a time:
+`Scene.ended` and its neighbours tell what a worker has just done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+from redis import Redis
+
+from core.thread_pool import BoundedCalls
+from pipeline.admin.runs import Runs
+from pipeline.config.model import RetryBackoff
+from pipeline.config.parser import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
+from pipeline.ingest.intake import Intake
+from pipeline.live_config import Configuration
+from pipeline.plugins.contract import is_async
+from pipeline.plugins.loader import Guests, LoadedLink, LoadedStorage, LoadedTracer
+from pipeline.redis_client import client as connection
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import RedisConnection
+from pipeline.runs import calls as pipeline_calls
+from pipeline.runs.calls import GuestCalls
+from pipeline.runs.checkpoint import RunJournal
+from pipeline.runs.lease import Lease
+from pipeline.runs.queues import Claim, Queues, Record, Settlement
+from pipeline.runs.vcon_store import VconStore
+from pipeline.worker.link_runner import LinkSteps
+from pipeline.worker.run_metrics import RunMeter
+from pipeline.worker.runner import chain_runner
+from pipeline.worker.tracers import Tracers
+from pipeline.worker.worker import Worker
+from schemas.run import Run
+
+PATIENCE = 20.0  # seconds; a ceiling, reached only when something is broken
+VCON_EXPIRY = 3600
+
+
+def postgres_calls() -> BoundedCalls:
+    """Carries calls to Postgres, as many as a test makes."""
+    return BoundedCalls("test", threads=4, waiting=1000, seconds=PATIENCE)
+
+
+def new_uuid() -> str:
+    """A uuid that nobody has."""
+    return str(uuid.uuid4())
+
+
+def a_vcon(vcon_uuid: str | None = None, **changes: Any) -> dict[str, Any]:
+    """A vCon in canonical form."""
+    document = {
+        "vcon": "0.4.0",
+        "uuid": vcon_uuid or new_uuid(),
+        "created_at": "2026-11-21T12:00:00+00:00",
+        "parties": [{"tel": "+15550100", "name": "Ann"}],
+        "dialog": [],
+        "analysis": [],
+        "attachments": [],
+    }
+    return document | changes
+
+
+def link(
+    run: Callable[..., Any],
+    name: str | None = None,
+    *,
+    timeout: float | None = None,
+    retries: int = 0,
+    options: dict[str, Any] | None = None,
+    only_through_lib: bool = False,
+) -> tuple[LinkStep, LoadedLink]:
+    """A link of a chain, and how it is called."""
+    name = name or run.__name__
+    spec = GuestSpec(name, "test", options=options or {})
+    loaded = LoadedLink(
+        name=name,
+        options=spec.options,
+        is_async=is_async(run),
+        only_through_lib=only_through_lib,
+        run=run,
+    )
+    return LinkStep(name, spec, timeout=timeout, retries=retries), loaded
+
+
+def storage(
+    save: Callable[..., Any] | None = None,
+    name: str = "shelf",
+    *,
+    get: Callable[..., Any] | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+) -> tuple[StorageSpec, LoadedStorage]:
+    """A storage of a chain, and how it is called."""
+    spec = StorageSpec(name, "test", timeout=timeout, retries=retries)
+    save = save or (lambda _uuid, _options: None)
+    loaded = LoadedStorage(
+        name=name,
+        options={},
+        is_async=is_async(save) or (get is not None and is_async(get)),
+        save=save,
+        get=get,
+        timeout=timeout,
+        retries=retries,
+    )
+    return spec, loaded
+
+
+def tracer(
+    run: Callable[..., Any], name: str = "tracer", **options: Any
+) -> tuple[GuestSpec, LoadedTracer]:
+    """A tracer of a chain, and how it is called."""
+    spec = GuestSpec(name, "test", options=options)
+    return spec, LoadedTracer(name=name, options=options, is_async=is_async(run), run=run)
+
+
+def configured(
+    *,
+    name: str = "main",
+    links: list[tuple[LinkStep, LoadedLink]] | None = None,
+    storages: list[tuple[StorageSpec, LoadedStorage]] | None = None,
+    tracers: list[tuple[GuestSpec, LoadedTracer]] | None = None,
+    ingress: tuple[str, ...] = ("in",),
+    egress: tuple[str, ...] = ("out",),
+    **changes: Any,
+) -> Configuration:
+    """A configuration with one chain. Changes are those of `Chain`."""
+    links, storages, tracers = links or [], storages or [], tracers or []
+    chain = Chain(
+        name=name,
+        links=tuple(step for step, _ in links),
+        storages=tuple(spec for spec, _ in storages),
+        tracers=tuple(spec for spec, _ in tracers),
+        ingress_lists=ingress,
+        egress_lists=egress,
+        **changes,
+    )
+    config = PipelineConfig(
+        chains={name: chain}, storages={spec.name: spec for spec, _ in storages}
+    )
+    return Configuration(
+        config,
+        Guests(
+            links={step.guest: loaded for step, loaded in links},
+            storages=dict(storages),
+            tracers=dict(tracers),
+        ),
+    )
+
+
+def both(first: Configuration, second: Configuration) -> Configuration:
+    """Two configurations in one."""
+    config = PipelineConfig(
+        chains={**first.config.chains, **second.config.chains},
+        storages={**first.config.storages, **second.config.storages},
+    )
+    guests = Guests(
+        links={**first.guests.links, **second.guests.links},
+        storages={**first.guests.storages, **second.guests.storages},
+        tracers={**first.guests.tracers, **second.guests.tracers},
+    )
+    return Configuration(config, guests)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """One attempt has ended: `how` is finish, later or return; `held` whether that counted."""
+
+    how: str
+    worker: str
+    claim: Claim
+    held: bool
+    run: dict[str, Any]
+
+    @property
+    def status(self) -> str:
+        """The run's status as it was written down."""
+        return str(self.run["status"])
+
+    @property
+    def steps(self) -> list[tuple[str, str]]:
+        """Name and outcome of each step."""
+        return [(step["name"], step["outcome"]) for step in self.run["steps"]]
+
+
+class TellingQueues(Queues):
+    """The real queues, which also tell what a worker has settled."""
+
+    def __init__(self, redis: RedisConnection, ended: asyncio.Queue[Ended]) -> None:
+        super().__init__(redis, run_expiry=600, vcon_expiry=VCON_EXPIRY)
+        self._ended = ended
+
+    async def finish(self, worker: str, claim: Claim, settlement: Settlement) -> bool:
+        held = await super().finish(worker, claim, settlement)
+        return self._tell("finish", worker, claim, held, settlement.record)
+
+    async def retry_later(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
+        held = await super().retry_later(worker, claim, record, seconds)
+        return self._tell("later", worker, claim, held, record)
+
+    async def set_aside(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
+        held = await super().set_aside(worker, claim, record, seconds)
+        return self._tell("aside", worker, claim, held, record)
+
+    async def give_back(self, worker: str, claim: Claim, record: Record) -> bool:
+        held = await super().give_back(worker, claim, record)
+        return self._tell("return", worker, claim, held, record)
+
+    def _tell(self, how: str, worker: str, claim: Claim, held: bool, record: Record) -> bool:
+        journal = orjson.loads(record.journal)
+        self._ended.put_nowait(Ended(how, worker, claim, held, journal))
+        return held
+
+
+@dataclass
+class Crew:
+    """One worker at work, with its lease."""
+
+    name: str
+    worker: Worker
+    lease: Lease
+    calls: GuestCalls
+    task: asyncio.Task[None]
+
+    async def stop(self) -> None:
+        """Stop as a process does: finish nothing more, put back what runs, let the lease go."""
+        self.worker.stop()
+        await self.worker.release()
+        await self.task
+        await self.dismiss()
+
+    async def dismiss(self) -> None:
+        """Let the lease and the threads go."""
+        await asyncio.to_thread(self.lease.stop)
+        self.calls.close()
+
+
+class NoHistory:
+    """Nothing is remembered beyond Redis."""
+
+    async def find_run(self, run_id: str) -> Run | None:
+        """Nothing."""
+        return None
+
+
+@dataclass(repr=False)
+class Scene:
+    """One Redis, and workers on it that live in this process."""
+
+    redis: RedisConnection
+    client: Redis
+    settled: asyncio.Queue[Ended] = field(default_factory=asyncio.Queue)
+    crews: list[Crew] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.queues = TellingQueues(self.redis, self.settled)
+        self.store = VconStore(self.redis)
+        self.intake = Intake(self.redis, sorted_set="vcons", max_depth=1000)
+
+    async def start(
+        self,
+        configuration: Configuration,
+        name: str = "one",
+        *,
+        concurrency: int = 4,
+        lease_seconds: float = 60.0,
+        redis: RedisConnection | None = None,
+        patience: float | None = None,
+    ) -> Crew:
+        """Start a worker; one for suspects if it has `patience`."""
+        crew = self.hire(
+            *(configuration, name),
+            concurrency=concurrency,
+            lease_seconds=lease_seconds,
+            redis=redis,
+            patience=patience,
+        )
+        await asyncio.to_thread(crew.lease.start)
+        crew.task = asyncio.create_task(crew.worker.run())
+        return crew
+
+    def hire(
+        self,
+        configuration: Configuration,
+        name: str,
+        *,
+        concurrency: int = 4,
+        lease_seconds: float = 60.0,
+        redis: RedisConnection | None = None,
+        patience: float | None = None,
+    ) -> Crew:
+        """A worker that does nothing yet and has no lease."""
+        redis = redis or self.redis
+        calls = GuestCalls(concurrency * 2, redis)
+        lease = Lease(redis, name, lease_seconds)
+        journal = RunJournal(redis, self.queues)
+        links = LinkSteps(redis, calls, journal, lease, Tracers(calls))
+        runner = chain_runner(redis, links, calls, journal, lease)
+        worker = Worker(
+            *(name, configuration, redis, self.queues, runner, RunMeter(lambda: None)),
+            concurrency=concurrency,
+            patience=patience,
+        )
+        crew = Crew(name, worker, lease, calls, asyncio.create_task(asyncio.sleep(0)))
+        self.crews.append(crew)
+        return crew
+
+    def runs(self, configuration: Configuration) -> Runs:
+        """Runs as a replica's actions see them."""
+        return Runs(self.redis, self.intake, self.queues, NoHistory(), configuration)
+
+    async def feed(self, *names: str, count: int = 1, document: bool = True) -> list[str]:
+        """Put new vCons into lists as an adapter does; their uuids."""
+        uuids = [new_uuid() for _ in range(count)]
+        for vcon_uuid in uuids:
+            if document:
+                await self.store.put(a_vcon(vcon_uuid))
+            for name in names or ("in",):
+                await self.redis.command("RPUSH", name, vcon_uuid)
+        return uuids
+
+    async def ended(self) -> Ended:
+        """What a worker settles next."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.settled.get()
+
+    async def finished(self) -> Ended:
+        """The next run that is over; retries in between are passed over."""
+        while (ended := await self.ended()).how != "finish":
+            pass
+        return ended
+
+    def elements(self, name: str) -> list[str]:
+        """What is in a list."""
+        found: list[str] = self.client.lrange(name, 0, -1)
+        return found
+
+    def reason(self, letters: str, vcon_uuid: str) -> dict[str, Any]:
+        """Why a vCon is a dead letter."""
+        text = self.client.hget(keys.reasons(letters), vcon_uuid)
+        assert text is not None
+        return orjson.loads(text)
+
+    def run_ids(self) -> list[str]:
+        """The runs that have a journal."""
+        return [key.removeprefix("pc:run:") for key in self.client.keys("pc:run:*")]
+
+    def journal(self, run_id: str) -> dict[str, Any]:
+        """A run as it is journaled."""
+        return orjson.loads(self.client.get(keys.run(run_id)))
+
+    async def close(self) -> None:
+        """Send every worker home."""
+        for crew in self.crews:
+            if not crew.task.done():
+                crew.worker.stop()
+                await crew.worker.release()
+                await crew.task
+            await crew.dismiss()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[RedisConnection]:
+    """A connection to an empty Redis; guests of this process find it, too."""
+    opened = RedisConnection(redis_url)
+    connection.install(opened)
+    yield opened
+    connection._installed.clear()
+    await opened.close()
+
+
+@pytest.fixture
+def client(redis_url: str) -> Any:
+    """The same Redis as an outsider sees it."""
+    with Redis.from_url(redis_url, decode_responses=True) as outsider:
+        yield outsider
+
+
+@pytest.fixture
+async def scene(redis: RedisConnection, client: Redis) -> AsyncIterator[Scene]:
+    """An empty Redis without workers; those that a test starts go home after it."""
+    opened = Scene(redis, client)
+    yield opened
+    await opened.close()
+
+
+class _News(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: asyncio.Queue[str] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._loop.call_soon_threadsafe(self.heard.put_nowait, record.getMessage())
+
+
+@pytest.fixture
+async def news() -> AsyncIterator[asyncio.Queue[str]]:
+    """What the log says about outages, as it is said."""
+    handler = _News()
+    log = logging.getLogger("pipeline.redis_client.errors")
+    log.addHandler(handler)
+    yield handler.heard
+    log.removeHandler(handler)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come without a pause."""
+    monkeypatch.setattr(RetryBackoff, "pause", lambda *_: 0.001)
+    monkeypatch.setattr(pipeline_calls, "RETRY_PAUSE", 0.001)

@@ -1,0 +1,154 @@
+"""What the tests of guests that call vendors share: the vendors' stand-in, and what it says."""
+
+from __future__ import annotations
+
+import array
+import base64
+import io
+import json
+import math
+import subprocess
+import wave
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lib import fetching
+from tests.guests.scene import Later, canonical
+from tests.integration.support.http_stand_in import StandIn, stand_in
+
+INLINE = "recording-inline-wav-0.4.0"
+BY_URL = "recording-by-url-0.4.0"
+FAULTS = ("500", "503", "429 Retry-After: 0", "429", "drop", "hang", "cut", "half")
+"""What a vendor does once, and then not again."""
+QUICK = {"backoff": 0.001, "timeout": 30}
+"""Options with which no pause is waited for."""
+SHORT = {"timeout": 0.2, "retries": 50}
+"""And with which nobody waits for a vendor that hangs."""
+HEARD = "Hello, my bike is broken."
+
+ANSWER = {
+    "text": HEARD,
+    "usage": {"type": "tokens", "input_tokens": 14, "output_tokens": 45, "total_tokens": 59},
+}
+"""What OpenAI answers to a recording."""
+DEEPGRAM = {
+    "metadata": {"request_id": "r", "duration": 25.4, "channels": 1, "models": []},
+    "results": {
+        "channels": [
+            {
+                "detected_language": "de",
+                "alternatives": [
+                    {
+                        "transcript": HEARD,
+                        "confidence": 0.98,
+                        "words": [{"word": "hello", "start": 0.1, "end": 0.4, "confidence": 0.99}],
+                        "paragraphs": {"transcript": HEARD, "paragraphs": []},
+                    },
+                    {"transcript": "Another one", "confidence": 0.2},
+                ],
+            }
+        ]
+    },
+}
+
+
+def chat(content: str = "A broken bike.") -> dict[str, Any]:
+    """What OpenAI answers to a chat."""
+    message = {"role": "assistant", "content": content}
+    return {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "gpt-4-0613",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15},
+    }
+
+
+@pytest.fixture(scope="session")
+def vendors_server() -> Iterator[StandIn]:
+    """The server in the place of all vendors, started when the first test asks."""
+    with stand_in(StandIn()) as server:
+        yield server
+
+
+@pytest.fixture
+def vendors(vendors_server: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """One server in the place of all vendors, that has nothing to say yet."""
+    vendors_server.reset()
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{vendors_server.base}/v1")
+    monkeypatch.setenv("GROQ_BASE_URL", vendors_server.base)
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    monkeypatch.setattr(fetching, "_private_allowed", True)
+    return vendors_server
+
+
+def transcribed(name: str = BY_URL, text: str = HEARD) -> dict[str, Any]:
+    """A sample with a transcript by Deepgram."""
+    body = json.dumps({"transcript": text, "paragraphs": {"transcript": text}})
+    entry = {
+        "type": "transcript",
+        "dialog": 0,
+        "vendor": "deepgram",
+        "body": body,
+        "encoding": "json",
+    }
+    return canonical(name) | {"analysis": [entry]}
+
+
+def written(document: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    """The analyses of a type."""
+    return [each for each in document["analysis"] if each["type"] == kind]
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """The address of a server that speaks S3, started when the first test asks."""
+    import logging
+
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def tone(seconds: float, loudness: float = 0.5) -> list[int]:
+    """Samples of a tone, 8000 a second; with a loudness of 0, of silence."""
+    return [
+        int(32000 * loudness * math.sin(number / 8000 * 440 * 2 * math.pi))
+        for number in range(int(seconds * 8000))
+    ]
+
+
+def wav(samples: list[int]) -> bytes:
+    """A recording of them."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as recording:
+        recording.setnchannels(1)
+        recording.setsampwidth(2)
+        recording.setframerate(8000)
+        recording.writeframes(array.array("h", samples).tobytes())
+    return file.getvalue()
+
+
+def with_recording(samples: list[int]) -> dict[str, Any]:
+    """A vCon with such a recording in it."""
+    document = canonical(INLINE)
+    dialog = document["dialog"][0]
+    dialog["body"] = base64.urlsafe_b64encode(wav(samples)).decode().rstrip("=")
+    del dialog["content_hash"]
+    dialog["duration"] = len(samples) / 8000
+    return document
+
+
+def streamed(form: str, seconds: float) -> bytes:
+    """A tone, written to where nothing at its beginning can be changed afterwards."""
+    tone = ("-f", "lavfi", "-i", f"sine=duration={seconds}")
+    command = [Later("imageio_ffmpeg").get_ffmpeg_exe(), "-v", "error", *tone, "-f", form, "-"]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout

@@ -1,0 +1,475 @@
+"""Every run ends: whatever a plugin raises or returns, and whatever fails in the engine itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import types
+from collections.abc import Callable, Generator, Iterable
+from concurrent import futures
+from typing import Any
+
+import pytest
+
+from core.errors import ConflictError
+from core.rpc.reply_formats import encoded
+from lib.vcon_redis import AsyncVconRedis, VconRedis
+from pipeline.admin.dead_letters import DeadLetters
+from pipeline.live_config import Configuration
+from pipeline.redis_client import keys
+from pipeline.runs.queues import Queues
+from pipeline.worker import run_settler, worker
+from pipeline.worker.worker import Worker
+from schemas.run import Run
+from tests.integration.support.pipeline_fixtures import (
+    Scene,
+    a_vcon,
+    configured,
+    link,
+    storage,
+    tracer,
+)
+
+pytestmark = pytest.mark.usefixtures("at_once")
+
+LATIN_1 = os.fsdecode(b"caf\xe9.wav")
+
+
+class PanicException(BaseException):
+    """What a Rust extension raises when it panics."""
+
+
+class MuteError(Exception):
+    """An error that cannot say anything."""
+
+    def __str__(self) -> str:
+        raise PanicException
+
+
+def hostile(names: Iterable[str]) -> type[Exception]:
+    """A class of errors; asking one of them for any of these attributes raises."""
+
+    def ask(_: object) -> None:
+        raise KeyboardInterrupt
+
+    return type("Hostile", (Exception,), dict.fromkeys(names, property(ask)))
+
+
+class Unhashable(type(Exception)):  # type: ignore[misc]
+    """Makes classes that no dict can have as a key."""
+
+    __hash__ = None
+
+
+class Odd(Exception, metaclass=Unhashable):  # noqa: N818 -- a plugin's own
+    """Of such a class."""
+
+
+class Endless(ExceptionGroup[Exception]):
+    """Says that it contains itself: rendering it would not end."""
+
+    exceptions = property(lambda self: (self,))  # type: ignore[assignment]
+
+
+class Unexpected(BaseException):
+    """What no code has been written for."""
+
+
+def raising(error: BaseException, *, is_async: bool) -> Callable[..., Any]:
+    """A plugin that raises this."""
+
+    async def raises_async(*_: Any) -> None:
+        raise error
+
+    def raises(*_: Any) -> None:
+        raise error
+
+    return raises_async if is_async else raises
+
+
+NO_EXCEPTIONS = [
+    (PanicException("called `Option::unwrap()`"), "PanicException: called `Option::unwrap()`"),
+    (GeneratorExit(), "GeneratorExit"),
+    (KeyboardInterrupt(), "KeyboardInterrupt"),
+    (SystemExit(3), "SystemExit: called sys.exit(3)"),
+    (asyncio.CancelledError(), "CancelledError: was cancelled from within"),
+    (StopIteration("over"), "StopIteration"),
+    (StopAsyncIteration("over"), "StopAsyncIteration: over"),
+    (BaseExceptionGroup("all", [PanicException("one")]), "PanicException: one"),
+    (ExceptionGroup("all", [ValueError("one")]), "ValueError: one"),
+    (MuteError(), "MuteError"),
+    (ValueError(f"no {LATIN_1}\0"), "ValueError: no caf\ufffd.wav\ufffd"),
+    (RuntimeError("x" * 5_000_000), "RuntimeError: xxx"),
+    (futures.CancelledError("one"), "CancelledError: one"),
+    (Odd("one"), "Odd: one"),
+    (ExceptionGroup("all", [Endless("all", [ValueError("one")])]), "ValueError: one"),
+]
+
+
+def places(error: BaseException, *, is_async: bool) -> dict[str, tuple[Configuration, str]]:
+    """A chain for each kind of plugin that raises this, and where its dead letters are."""
+    rude = raising(error, is_async=is_async)
+
+    async def fine(vcon_uuid: str, *_: Any) -> str:
+        return vcon_uuid
+
+    watched = configured(
+        links=[link(fine)], tracers=[tracer(rude, dlq_vcon_on_error=True)], max_attempts=2
+    )
+    return {
+        "link": (configured(links=[link(rude)], max_attempts=2), "DLQ:in"),
+        "link with a limit": (configured(links=[link(rude, timeout=20)], max_attempts=2), "DLQ:in"),
+        "storage": (configured(storages=[storage(rude)]), "DLQ:storage:shelf"),
+        "tracer": (watched, "DLQ:in"),
+    }
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+@pytest.mark.parametrize(("error", "text"), NO_EXCEPTIONS)
+async def test_whatever_a_plugin_raises_ends_the_run_as_a_dead_letter(
+    scene: Scene, error: BaseException, text: str, is_async: bool
+) -> None:
+    """After `max_attempts`, with the type and the text of what was raised."""
+    for place, (chain, letters) in places(error, is_async=is_async).items():
+        crew = await scene.start(chain, place)
+        [vcon_uuid] = await scene.feed()
+        ended = await scene.finished()
+        assert (ended.status, ended.held) == ("partial" if place == "storage" else "failed", True)
+        assert ended.claim.attempt == (1 if place == "storage" else 2)
+        assert text in scene.reason(letters, vcon_uuid)["error"], place
+        Run.model_validate(ended.run)
+        await crew.stop()
+    assert scene.client.hgetall("pc:locks") == {}
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+@pytest.mark.parametrize("name", ["__class__", "__traceback__", "__cause__", "__notes__"])
+async def test_an_error_whose_attributes_raise_ends_the_run(
+    scene: Scene, name: str, is_async: bool
+) -> None:
+    """The interpreter, asyncio and the log ask every error for them."""
+    rude = raising(hostile([name])("one"), is_async=is_async)
+    await scene.start(configured(links=[link(rude)], max_attempts=2))
+    [vcon_uuid] = await scene.feed()
+    await scene.finished()
+    assert scene.reason("DLQ:in", vcon_uuid)["error"] == "Hostile: one"
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+async def test_a_plugin_cannot_say_that_its_run_was_taken_over(
+    scene: Scene, is_async: bool
+) -> None:
+    """Redis says whether that is so; if it is not, the attempt has failed."""
+    rude = raising(ConflictError("not mine any more"), is_async=is_async)
+    for name, chain in {
+        "link": configured(links=[link(rude)], max_attempts=2),
+        "storage": configured(storages=[storage(rude)], max_attempts=2),
+        "tracer": configured(links=[link(ok)], tracers=[tracer(rude)], max_attempts=2),
+    }.items():
+        crew = await scene.start(chain, name)
+        [vcon_uuid] = await scene.feed()
+        ended = await scene.finished()
+        assert (ended.status, ended.claim.attempt, ended.held) == ("failed", 2, True)
+        assert "not mine any more" in scene.reason("DLQ:in", vcon_uuid)["error"]
+        await crew.stop()
+
+
+class Contrary:
+    """A value whose every method fails."""
+
+    def __init__(self, where: str) -> None:
+        def fails(*_: Any) -> None:
+            raise PanicException(where)
+
+        self.__class__ = type("Contrary", (Contrary,), {where: fails})
+
+
+class OddText(str):
+    """A text that is never equal to anything and does not want to be shown."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, _other: object) -> bool:
+        raise PanicException
+
+    def __repr__(self) -> str:
+        raise PanicException
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(Contrary("__bool__"), Contrary("__len__"), Contrary("__repr__"), OddText("x")),
+        *(LATIN_1, "a\0b", "x" * 5_000_000, ["x"], {"\udce9": 1}, b"\xff", 10**5000, object()),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_an_odd_return_value_fails_the_attempt(scene: Scene, value: object) -> None:
+    """Of a sync link, an async one, and one with a limit."""
+
+    async def returns_async(*_: Any) -> object:
+        return value
+
+    def returns(*_: Any) -> object:
+        return value
+
+    for run, limit in ((returns, None), (returns, 20.0), (returns_async, None)):
+        crew = await scene.start(configured(links=[link(run, timeout=limit)], max_attempts=1))
+        [vcon_uuid] = await scene.feed()
+        assert (await scene.finished()).status == "failed"
+        assert scene.reason("DLQ:in", vcon_uuid)["error"]
+        await crew.stop()
+
+
+async def test_a_subclass_of_str_is_a_uuid_like_any_other(scene: Scene) -> None:
+    """Its own methods are not asked."""
+    await scene.start(configured(links=[link(lambda uuid, *_: OddText(uuid), "odd")]))
+    [vcon_uuid] = await scene.feed()
+    assert (await scene.finished()).status == "done"
+    assert scene.elements("out") == [vcon_uuid]
+
+
+@pytest.mark.parametrize("only_through_lib", [True, False])
+@pytest.mark.parametrize("body", [LATIN_1, "a\0b", "x" * 5_000_000], ids=["half", "nul", "5 MB"])
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
+async def test_a_vcon_with_odd_text_never_keeps_its_run_from_ending(
+    scene: Scene, is_async: bool, body: str, only_through_lib: bool
+) -> None:
+    """What JSON cannot hold fails the attempt; what it can hold is stored."""
+    analysis = [{"type": body[:10], "dialog": 0, "vendor": "x", "body": body}]
+
+    async def writes_async(vcon_uuid: str, *_: Any) -> str:
+        await AsyncVconRedis().store_vcon_dict(a_vcon(vcon_uuid, analysis=analysis))
+        return vcon_uuid
+
+    def writes(vcon_uuid: str, *_: Any) -> str:
+        VconRedis().store_vcon_dict(a_vcon(vcon_uuid, analysis=analysis))
+        return vcon_uuid
+
+    run = writes_async if is_async else writes
+    chain = configured(links=[link(run, only_through_lib=only_through_lib)], max_attempts=2)
+    await scene.start(chain)
+    [vcon_uuid] = await scene.feed()
+    ended = await scene.finished()
+    if body == LATIN_1:
+        assert (ended.status, ended.claim.attempt) == ("failed", 2)
+        assert "surrogates" in scene.reason("DLQ:in", vcon_uuid)["error"]
+    else:
+        assert ended.status == "done"
+        document = await scene.store.get(vcon_uuid)
+        assert document is not None
+        assert document["analysis"][0]["body"] == body
+
+
+@pytest.mark.parametrize(
+    "element", [b"caf\xe9", b"\xed\xa0\x80", b"a\0b", b"", b"x" * 1_000_000, "é".encode()]
+)
+async def test_whatever_bytes_a_list_has_end_as_a_dead_letter(scene: Scene, element: bytes) -> None:
+    """Other programs fill lists, too: what is no UTF-8 is found again under the same bytes."""
+    scene.client.rpush("in", element)
+    await scene.start(configured(links=[link(ok)], max_attempts=2))
+    ended = await scene.finished()
+    assert (ended.status, ended.held, ended.claim.attempt) == ("failed", True, 2)
+    [dead] = await scene.redis.command("LRANGE", "DLQ:in", 0, -1)
+    assert dead.encode(errors="surrogateescape") == element
+    [letter] = (await DeadLetters(scene.redis, run_expiry=60).page("DLQ:in", None, 10)).entries
+    encoded({"fields": [letter]})
+    assert scene.client.keys("pc:inflight:*") == []
+
+
+# --- the engine itself
+
+
+@types.coroutine
+def interrupted(coroutine: Any, at: int, steps: list[int]) -> Generator[Any, Any, Any]:
+    """Carry a coroutine out, but raise `Unexpected` where it waits for the `at`-th time."""
+    method, value = coroutine.send, None
+    while True:
+        try:
+            waits_for = method(value)
+        except StopIteration as over:
+            return over.value
+        steps[0] += 1
+        if steps[0] == at:
+            method, value = coroutine.throw, Unexpected(f"at wait {at}")
+            continue
+        try:
+            method, value = coroutine.send, (yield waits_for)
+        except BaseException as error:
+            method, value = coroutine.throw, error
+
+
+async def ok(vcon_uuid: str, *_: Any) -> str:
+    """A link that reads and writes the vCon."""
+    document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
+    await AsyncVconRedis().store_vcon_dict((document or {}) | {"subject": "seen"})
+    return vcon_uuid
+
+
+def busy_chain(max_attempts: int) -> Configuration:
+    """A chain that does everything that a run can do."""
+
+    async def saves(*_: Any) -> None:
+        await asyncio.sleep(0)
+
+    return configured(
+        links=[link(ok, "one"), link(lambda uuid, *_: uuid, "two"), link(ok, "three")],
+        storages=[storage(saves, "shelf"), storage(lambda *_: None, "other")],
+        tracers=[tracer(ok)],
+        max_attempts=max_attempts,
+    )
+
+
+async def waits_of_a_run(scene: Scene, monkeypatch: pytest.MonkeyPatch, at: int) -> list[int]:
+    """Let the next attempt meet `Unexpected` at a wait; how often it has waited, as it goes."""
+    work_on, steps = Worker._attempt, [0]
+
+    async def interrupted_once(self: Worker, *arguments: Any) -> bool:
+        if steps[0]:
+            return await work_on(self, *arguments)
+        held: bool = await interrupted(work_on(self, *arguments), at, steps)
+        return held
+
+    monkeypatch.setattr(Worker, "_attempt", interrupted_once)
+    return steps
+
+
+@pytest.mark.parametrize("max_attempts", [1, 3])
+async def test_a_run_ends_wherever_its_task_is_broken(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, max_attempts: int
+) -> None:
+    """An error that nothing is written for, at each wait of run and settlement in turn.
+
+    The run is done at its next attempt, or a dead letter that says what happened.
+    """
+    crew = await scene.start(busy_chain(max_attempts))
+    at, broken = 1, True
+    while broken:
+        with monkeypatch.context() as patch:
+            steps = await waits_of_a_run(scene, patch, at)
+            [vcon_uuid] = await scene.feed()
+            await over(scene, vcon_uuid)
+            await crew.worker.idle()
+        broken = steps[0] >= at
+        is_dead = vcon_uuid in scene.elements("DLQ:in")
+        assert is_dead != (vcon_uuid in scene.elements("out")), at
+        if is_dead:
+            assert max_attempts == 1
+            assert scene.reason("DLQ:in", vcon_uuid)["error"] == f"Unexpected: at wait {at}"
+        at += 1
+    assert at > 10
+    assert scene.client.hgetall(keys.inflight("one")) == {}
+    assert scene.client.hgetall("pc:locks") == {}
+
+
+async def test_the_end_of_the_event_loop_is_no_attempt(scene: Scene) -> None:
+    """A plugin may stop it for all that run beside it; they become suspects, one is charged later.
+
+    `asyncio.Runner` cancels all tasks then.
+    """
+    running, both = 0, asyncio.Event()
+
+    async def waits(*_: Any) -> None:
+        nonlocal running
+        running += 1
+        if running == 2:
+            both.set()
+        await asyncio.Event().wait()
+
+    before = asyncio.all_tasks()
+    crew = await scene.start(configured(links=[link(waits)]))
+    vcon_uuids = await scene.feed(count=2)
+    await both.wait()
+    ended = asyncio.all_tasks() - before
+    for task in ended:
+        task.cancel()
+    await asyncio.gather(*ended, return_exceptions=True)
+    await crew.dismiss()
+    assert set(scene.client.hkeys(keys.inflight("one"))) == set(vcon_uuids)
+    await scene.queues.rescue("one")
+    assert {past.split("\n")[0] for past in scene.client.hvals("pc:attempts:in")} == {"0"}
+
+
+async def over(scene: Scene, vcon_uuid: str) -> None:
+    """Until a run has ended in Redis."""
+    while vcon_uuid not in (*scene.elements("out"), *scene.elements("DLQ:in")):
+        await scene.ended()
+
+
+@pytest.mark.parametrize("name", ["finish", "retry_later"])
+async def test_a_settlement_that_fails_is_made_up_for(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Also when the last resort fails as well: it is tried again, and the attempt counts."""
+    monkeypatch.setattr(worker, "ORPHANS_SECONDS", 0.02)
+    real, failures = getattr(Queues, name), [Unexpected(name), Unexpected(name), Unexpected(name)]
+
+    async def fails(self: Queues, *arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await real(self, *arguments)
+
+    monkeypatch.setattr(Queues, name, fails)
+    rude = raising(ValueError("no"), is_async=True)
+    await scene.start(configured(links=[link(rude)], max_attempts=2))
+    [vcon_uuid] = await scene.feed()
+    await over(scene, vcon_uuid)
+    reason = scene.reason("DLQ:in", vcon_uuid)
+    assert (reason["attempts"], failures) == (2, [])
+    assert scene.client.hgetall("pc:locks") == {}
+
+
+async def test_a_claim_that_fails_is_made_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it took before it failed goes back to its list, at no attempt."""
+    monkeypatch.setattr(worker, "CLAIM_PAUSE", 0.01)
+    real, failures = Queues.claim, [TypeError("odd reply")]
+
+    async def fails(self: Queues, *arguments: Any, **options: Any) -> Any:
+        claims = await real(self, *arguments, **options)
+        if claims.claims and failures:
+            raise failures.pop()
+        return claims
+
+    monkeypatch.setattr(Queues, "claim", fails)
+    await scene.start(configured(links=[link(ok)]))
+    [vcon_uuid] = await scene.feed()
+    ended = await scene.finished()
+    assert (ended.claim.vcon_uuid, ended.status, ended.claim.attempt) == (vcon_uuid, "done", 1)
+    assert "claim failed" in caplog.messages
+
+
+async def test_a_dead_letter_list_that_is_none_keeps_no_run_for_ever(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run waits outside the worker, no link runs again, and the first reason is kept."""
+    monkeypatch.setattr(run_settler, "REFUSED_PAUSE", 0.01)
+    tried: list[str] = []
+
+    async def fails(vcon_uuid: str, *_: Any) -> None:
+        tried.append(vcon_uuid)
+        raise ValueError("the first reason")
+
+    scene.client.set("DLQ:in", "a text")
+    crew = await scene.start(configured(links=[link(fails)], max_attempts=1))
+    [vcon_uuid] = await scene.feed()
+    assert (await scene.ended()).how == "later"
+    await crew.worker.idle()
+    assert scene.client.hgetall("pc:locks") == {}
+    scene.client.delete("DLQ:in")
+    await over(scene, vcon_uuid)
+    assert "the first reason" in scene.reason("DLQ:in", vcon_uuid)["error"]
+    assert tried == [vcon_uuid]
+
+
+@pytest.mark.parametrize("journal", ["no json", "[]", "{}", '{"queued_at": 1, "status": 2}'])
+async def test_a_journal_that_is_none_counts_for_nothing(scene: Scene, journal: str) -> None:
+    """The run starts over."""
+    [vcon_uuid] = await scene.feed(document=True)
+    scene.client.hset("pc:attempts:in", vcon_uuid, "0\nsome-run\n0")
+    scene.client.set(keys.run("some-run"), journal)
+    await scene.start(configured(links=[link(ok)]))
+    ended = await scene.finished()
+    assert (ended.status, ended.claim.run_id) == ("done", "some-run")

@@ -1,0 +1,72 @@
+"""Options that vcon-server's plugins know are taken by ours, and are not called misspelt."""
+
+from importlib import import_module
+
+import pytest
+
+from pipeline.config.parser import GuestSpec
+from pipeline.plugins.options import unknown_options
+
+CREDENTIALS = (
+    "LITELLM_PROXY_URL LITELLM_MASTER_KEY AZURE_OPENAI_ENDPOINT AZURE_OPENAI_API_KEY "
+    "AZURE_OPENAI_API_VERSION OPENAI_API_KEY openai_api_key api_key organization organization_key "
+    "project project_key send_ai_usage_data_to_url ai_usage_api_token"
+)
+KNOWN = {
+    "links.analyze": "prompt analysis_type model sampling_rate temperature system_prompt source "
+    f"only_if {CREDENTIALS}",
+    "links.check_and_tag": "tag_name tag_value evaluation_question analysis_type model source "
+    f"response_format verbosity minimal_reasoning {CREDENTIALS}",
+    "links.deepgram_link": "minimum_duration DEEPGRAM_KEY minimum_confidence api model",
+    "links.delay": "seconds",
+    "links.expire_vcon": "seconds",
+    "links.groq_whisper": "minimum_duration API_KEY Content-Type",
+    "links.jq_link": "filter forward_matches",
+    "links.openai_transcribe": "model language minimum_duration max_chunk_duration "
+    f"use_silence_chunking silence_thresh silence_len {CREDENTIALS}",
+    "links.sampler": "method value seed",
+    "links.tag": "tags",
+    "links.tag_router": "tag_routes forward_original",
+    "links.transcribe": "vendor vendor_options",
+    "links.webhook": "webhook-urls headers",
+    "storage.elasticsearch": "cloud_id api_key url username password ca_certs index_prefix index",
+    "storage.file": "path organize_by_date compression max_file_size file_permissions "
+    "dir_permissions",
+    "storage.milvus": "host port collection_name embedding_model embedding_dim index_type "
+    "create_collection_if_missing skip_if_exists metric_type nlist m ef_construction pq_m pq_nbits "
+    f"n_trees {CREDENTIALS}",
+    "storage.mongo": "url database collection",
+    "storage.postgres": "database user password host port table_name",
+    "storage.redis_storage": "prefix expires",
+    "storage.s3": "aws_access_key_id aws_secret_access_key aws_bucket aws_region endpoint_url "
+    "s3_path",
+    "storage.webhook": "webhook-urls headers",
+    "tracers.jlinc": "data_store_api_url data_store_api_key archive_api_url archive_api_key "
+    "system_prefix agreement_id hash_event_data dlq_vcon_on_error",
+}
+WITHOUT_MEANING = {
+    "links.sampler": "rate",
+    "links.tag_router": "rules",
+    "links.transcribe": "transcribe_options",
+    "storage.elasticsearch": "hosts",
+    "storage.redis_storage": "redis_url",
+}
+
+
+def spec(module: str, names: str) -> GuestSpec:
+    """A plugin with these options."""
+    return GuestSpec("it", module, options=dict.fromkeys(names.split(), 1))
+
+
+@pytest.mark.parametrize(("module", "names"), KNOWN.items())
+def test_options_that_have_a_meaning(module: str, names: str) -> None:
+    """They are known here, too."""
+    options = import_module(module).Options
+    assert unknown_options(options, spec(module, names), strict=False) == []
+
+
+@pytest.mark.parametrize(("module", "names"), WITHOUT_MEANING.items())
+def test_options_without_a_meaning(module: str, names: str) -> None:
+    """They are a note and no error."""
+    options = import_module(module).Options
+    assert len(unknown_options(options, spec(module, names), strict=False)) == 1

@@ -1,0 +1,113 @@
+"""Whether another try may help is read off the error alone."""
+
+import os
+import socket
+import ssl
+
+import pytest
+from websockets.datastructures import Headers
+from websockets.exceptions import (
+    ConnectionClosedError,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+)
+from websockets.frames import Close
+from websockets.http11 import Response
+
+from core.plugboard.reconnect import LossKind, closed, judge
+
+LINE, LIMIT = 4_000, 9_998
+SECRET = "wss://plugboard.example/websocket?token=1-iQ0kccX4R8VQNAC"
+
+
+def status(code: int) -> InvalidStatus:
+    """An HTTP answer in place of the upgrade."""
+    return InvalidStatus(Response(code, "", Headers()))
+
+
+def message(cause: Exception) -> InvalidMessage:
+    """What the driver makes of an answer that it cannot read."""
+    error = InvalidMessage("did not receive a valid HTTP response")
+    error.__cause__ = cause
+    return error
+
+
+UNREADABLE_414 = message(ValueError("unsupported protocol: HTTP/1.0 414 Request-URI Too Long"))
+UNREADABLE_502 = message(ValueError("unsupported protocol: HTTP/1.0 502 Bad Gateway"))
+HUNG_UP = message(EOFError("connection closed while reading HTTP status line"))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "code"),
+    [
+        (ConnectionClosedError(Close(1012, ""), None), LossKind.CLOSED, 1012),
+        (ConnectionClosedError(Close(1002, ""), None), LossKind.CLOSED, 1002),
+        (ConnectionClosedError(None, None), LossKind.CLOSED, 1006),
+        (status(403), LossKind.REFUSED, 403),
+        (status(500), LossKind.ANSWERED, 500),
+        (status(502), LossKind.ANSWERED, 502),
+        (status(404), LossKind.ANSWERED, 404),
+        (UNREADABLE_502, LossKind.ANSWERED, None),
+        (HUNG_UP, LossKind.ANSWERED, None),
+        (ConnectionRefusedError(111, "no"), LossKind.UNREACHABLE, None),
+        (TimeoutError("timed out during opening handshake"), LossKind.UNREACHABLE, None),
+        (socket.gaierror(-2, "Name or service not known"), LossKind.UNREACHABLE, None),
+        (InvalidURI(SECRET, "no"), LossKind.UNREACHABLE, None),
+    ],
+)
+def test_everything_ordinary_is_tried_again(
+    error: Exception, kind: LossKind, code: int | None
+) -> None:
+    """A restart, a cut line, a refusal and a proxy's error are no reason to give up."""
+    loss = judge(error, LINE, LIMIT)
+    assert (loss.kind, loss.code, loss.fatal) == (kind, code, False)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [(UNREADABLE_414, LINE), (status(414), LINE), (HUNG_UP, LIMIT + 1), (UNREADABLE_502, 20_000)],
+)
+def test_a_request_line_that_is_too_long_is_fatal(error: Exception, line: int) -> None:
+    """The cause says 414, or our own line is over the limit: told with its length and a remedy."""
+    loss = judge(error, line, LIMIT)
+    assert loss.fatal
+    assert f"has {line} bytes" in loss.words
+    assert "set ACTIONS" in loss.words
+
+
+def test_a_long_line_is_not_blamed_for_a_dead_server() -> None:
+    """A server that cannot be reached has not read the line."""
+    assert not judge(ConnectionRefusedError(111, ""), LIMIT + 1, LIMIT).fatal
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ConnectionRefusedError(111, f"refused {SECRET}"), os.strerror(111)),
+        (TimeoutError(SECRET), "no answer in time"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (InvalidURI(SECRET, "no"), "InvalidURI"),
+        (ssl.SSLError(1, f"[SSL] {SECRET}"), "SSLError"),
+    ],
+)
+def test_the_words_name_the_cause_and_quote_no_url(error: Exception, words: str) -> None:
+    """The driver's own text may hold the URL, and so the token."""
+    told = judge(error, LINE, LIMIT).words
+    assert words in told
+    assert "token" not in told
+
+
+def test_a_certificate_that_is_not_trusted_names_the_remedy() -> None:
+    """Behind a private authority the operator is told of SSL_CERT_FILE."""
+    error = ssl.SSLCertVerificationError(1, "x")
+    error.verify_message = "unable to get local issuer certificate"
+    loss = judge(error, LINE, LIMIT)
+    assert (loss.kind, loss.fatal) == (LossKind.UNTRUSTED, False)
+    assert "unable to get local issuer certificate" in loss.words
+    assert "SSL_CERT_FILE" in loss.words
+
+
+def test_a_close_without_a_code_is_abnormal() -> None:
+    """A line that was cut has the code that stands for it."""
+    assert (closed(None).code, closed(1000).code) == (1006, 1000)

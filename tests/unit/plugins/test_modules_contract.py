@@ -1,0 +1,242 @@
+"""What makes a module a guest: judged without importing anything."""
+
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from core.errors import GuestError
+from pipeline.plugins.contract import LINK, STORAGE, TRACER, Contract, guest_in
+
+
+def module_with(**attributes: Any) -> ModuleType:
+    """A module of that content; classes count as defined in it."""
+    module = ModuleType("guests.sample")
+    for thing in attributes.values():
+        if isinstance(thing, type):
+            thing.__module__ = "guests.sample"
+    vars(module).update(attributes)
+    return module
+
+
+def refusal(contract: Contract, **attributes: Any) -> str:
+    """Why a module of that content is no guest."""
+    with pytest.raises(GuestError) as refused:
+        guest_in(module_with(**attributes), contract)
+    return str(refused.value)
+
+
+def run(vcon_uuid: str, link_name: str, opts: dict[str, Any] = {"x": 1}) -> str:  # noqa: B006 -- as guests write it
+    """A link as most are written."""
+    return f"{vcon_uuid} {link_name} {opts}"
+
+
+def save(vcon_uuid: str, opts: dict[str, Any]) -> None:
+    """A storage's one needed function."""
+
+
+async def async_save(vcon_uuid: str, opts: dict[str, Any]) -> None:
+    """The same, to be awaited."""
+
+
+def test_a_link_module() -> None:
+    """A module with `run` is a link, its `default_options` are found."""
+    guest = guest_in(module_with(run=run, default_options={"x": 1}), LINK)
+    assert guest.functions == {"run": run}
+    assert guest.default_options == {"x": 1}
+    assert not guest.is_async
+
+
+@pytest.mark.parametrize("attributes", [{}, {"default_options": None}])
+def test_default_options_may_be_absent(attributes: dict[str, Any]) -> None:
+    """Without default options there are none."""
+    assert guest_in(module_with(run=run, **attributes), LINK).default_options == {}
+
+
+def test_default_options_are_a_mapping() -> None:
+    """Default options of another kind are refused."""
+    assert refusal(LINK, run=run, default_options=["x"]) == "default_options is not a mapping"
+
+
+@pytest.mark.parametrize(
+    ("contract", "call"),
+    [
+        (LINK, "run(vcon_uuid, link_name, opts)"),
+        (STORAGE, "save(vcon_uuid, opts)"),
+        (TRACER, "run(in_vcon_uuid, out_vcon_uuid, tracer_name, links, link_index, options)"),
+    ],
+)
+def test_the_needed_function_is_named(contract: Contract, call: str) -> None:
+    """A module without the needed function is told what it has to be."""
+    assert refusal(contract) == f"has no {call}"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda vcon_uuid, link_name, opts: None,
+        lambda a, b, c: None,
+        lambda a, b, c=None, d=4: None,
+        lambda *arguments: None,
+        lambda a, *rest, key=1, **more: None,
+        partial(lambda first, a, b, c: None, 1),
+        max,
+    ],
+)
+def test_signatures_that_fit(function: Any) -> None:
+    """What can be called with three positional arguments is a link, whatever their names."""
+    assert guest_in(module_with(run=function), LINK).functions["run"] is function
+
+
+@pytest.mark.parametrize(
+    ("function", "defined"),
+    [
+        (lambda: None, "run()"),
+        (lambda vcon_uuid, opts: None, "run(vcon_uuid, opts)"),
+        (lambda a, b, c, d: None, "run(a, b, c, d)"),
+        (lambda a, b, c, *, key: None, "run(a, b, c, key)"),
+        (lambda a, b, *, c: None, "run(a, b, c)"),
+    ],
+)
+def test_signatures_that_do_not_fit(function: Any, defined: str) -> None:
+    """A function that cannot be called so is refused, with what it is and what it should be."""
+    assert refusal(LINK, run=function) == (
+        f"is defined as {defined}, but is called as run(vcon_uuid, link_name, opts)"
+    )
+
+
+def test_defaults_in_a_signature_are_not_shown() -> None:
+    """A message about a signature holds no default values: they may be passwords."""
+    assert "s3cret" not in refusal(LINK, run=lambda opts={"password": "s3cret"}: None)
+
+
+def test_run_is_a_function() -> None:
+    """A `run` that cannot be called is refused."""
+    assert refusal(LINK, run="fast") == "run is not a function"
+
+
+def test_a_storage_needs_only_save() -> None:
+    """`get`, `delete` and `close` may be absent."""
+    assert guest_in(module_with(save=save), STORAGE).functions == {"save": save}
+
+
+def test_a_whole_storage() -> None:
+    """All functions of a storage are found."""
+    module = module_with(save=save, get=save, delete=save, close=lambda: None, exists=save)
+    assert list(guest_in(module, STORAGE).functions) == ["save", "get", "delete", "close"]
+
+
+def test_every_wrong_function_is_reported() -> None:
+    """One wrong function does not hide another, nor one that is missing."""
+    problems = refusal(STORAGE, get=lambda: None, delete=3).split("; ")
+    assert [problem.partition(",")[0] for problem in problems] == [
+        "is defined as get()",
+        "delete is not a function",
+        "has no save(vcon_uuid",
+    ]
+
+
+def test_a_close_that_is_meant_otherwise_is_left_alone() -> None:
+    """A module may have a `close` with arguments of its own; it is not ours to call."""
+    module = module_with(save=save, close=lambda connection: None)
+    assert "close" not in guest_in(module, STORAGE).functions
+
+
+def test_async_functions() -> None:
+    """A guest whose functions are `async def` says so."""
+    assert guest_in(module_with(save=async_save, get=async_save), STORAGE).is_async
+
+
+def test_async_objects() -> None:
+    """An object with an `async def __call__` is async too."""
+
+    class Save:
+        async def __call__(self, vcon_uuid: str, opts: dict[str, Any]) -> None: ...
+
+    assert guest_in(module_with(save=Save()), STORAGE).is_async
+
+
+def test_async_and_other_functions_do_not_mix() -> None:
+    """One guest is called in one way, so a mixture is refused."""
+    assert refusal(STORAGE, save=async_save, get=save, delete=async_save) == (
+        "make all functions async or none: save, delete is, get not"
+    )
+
+
+def test_a_class() -> None:
+    """A module with one class that has the methods is a guest; the class is constructed."""
+
+    class Tagger:
+        def __init__(self) -> None:
+            self.options = {"x": 1}
+
+        @property
+        def default_options(self) -> dict[str, int]:
+            return self.options
+
+        async def run(self, vcon_uuid: str, link_name: str, opts: dict[str, Any]) -> str:
+            return vcon_uuid
+
+    guest = guest_in(module_with(Tagger=Tagger, Same=Tagger), LINK)
+    assert isinstance(guest.functions["run"].__self__, Tagger)
+    assert guest.default_options == {"x": 1}
+    assert guest.is_async
+
+
+def test_the_module_goes_before_its_classes() -> None:
+    """With a `run` of the module's own, its classes are not looked at."""
+
+    class Runner:
+        run = None
+
+    assert guest_in(module_with(run=run, Runner=Runner), LINK).functions == {"run": run}
+
+
+def test_default_options_beside_a_class() -> None:
+    """A class without default options has those of its module."""
+
+    class Tagger:
+        def run(self, vcon_uuid: str, link_name: str, opts: dict[str, Any]) -> None: ...
+
+    guest = guest_in(module_with(Tagger=Tagger, default_options={"x": 1}), LINK)
+    assert guest.default_options == {"x": 1}
+
+
+def test_several_classes() -> None:
+    """Two classes that would do are refused by name."""
+    classes = {name: type(name, (), {"run": run}) for name in ("B", "A")}
+    assert refusal(LINK, **classes) == "has several classes with run, only one may: A, B"
+
+
+def test_an_imported_class_does_not_count() -> None:
+    """A class from elsewhere that happens to have the method is not the guest."""
+    module = module_with()
+    vars(module)["Imported"] = type("Imported", (), {"run": run, "__module__": "guests.sampled"})
+    with pytest.raises(GuestError, match="has no run"):
+        guest_in(module, LINK)
+
+
+def test_a_class_that_cannot_be_constructed() -> None:
+    """A class that wants arguments, or fails, is refused with the reason."""
+
+    class Tagger:
+        def __init__(self) -> None:
+            raise ValueError("no model here")
+
+        run = run
+
+    assert refusal(LINK, Tagger=Tagger) == (
+        "Tagger() cannot be constructed: ValueError: no model here"
+    )
+
+
+def test_a_method_without_self_does_not_fit() -> None:
+    """Methods are checked as they are called, bound to their object."""
+
+    class Tagger:
+        run = run
+
+    assert refusal(LINK, Tagger=Tagger) == (
+        "is defined as run(link_name, opts), but is called as run(vcon_uuid, link_name, opts)"
+    )

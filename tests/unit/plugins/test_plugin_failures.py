@@ -1,0 +1,43 @@
+"""A plugin's traceback is logged at WARNING once per cause and minute, else at DEBUG."""
+
+import logging
+
+import pytest
+
+from pipeline.plugins import errors
+from pipeline.plugins.errors import tell_failure
+
+
+def raised(text: str) -> Exception:
+    """An error with a traceback, as a plugin raises it."""
+    try:
+        int(text)
+    except ValueError as error:
+        return error
+    raise AssertionError(text)
+
+
+def test_a_traceback_once_per_cause_and_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text does not make another cause, since it differs with every vCon; the plugin does."""
+    caplog.set_level(logging.DEBUG)
+    now = [100.0]
+    monkeypatch.setattr(errors.time, "monotonic", lambda: now[0])
+    for name, text, at in (
+        ("a", "one", 100),
+        ("a", "two", 159),
+        ("b", "one", 159),
+        ("a", "x", 160),
+    ):
+        now[0] = float(at)
+        tell_failure(raised(text), {"link": f"once-{name}"})
+    told = [(each.levelname, vars(each)["link"]) for each in caplog.records]
+    assert told == [
+        ("WARNING", "once-a"),
+        ("DEBUG", "once-a"),
+        ("WARNING", "once-b"),
+        ("WARNING", "once-a"),
+    ]
+    assert "int(text)" in caplog.text
+    assert vars(caplog.records[0])["error"].startswith("ValueError: ")

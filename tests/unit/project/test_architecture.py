@@ -1,0 +1,143 @@
+"""The house rules that can be read off the source: who imports whom, how long things are."""
+
+import ast
+import re
+from functools import cache
+from statistics import median, quantiles
+
+import pytest
+from importlinter.cli import lint_imports
+
+from tests.unit.support.source_files import ROOMS, ROOT, SERVICE, Source, service, sources
+
+ONLY_IMPORTERS: dict[str, str] = {
+    "websockets": r"core/plugboard/(session|transport|reconnect)\.py",
+    "sqlalchemy": r"core/db/\w+\.py|alembic/.*",
+    "redis": r"pipeline/redis_client/(client|threads|errors|batching)\.py"
+    r"|flowlang/connections/redis/.*",
+    "prometheus_client": r"core/observability/(\w*metrics|metrics_export|otlp|telemetry)\.py",
+    "opentelemetry": r"core/observability/otlp\.py",
+    "structlog": r"core/observability/logs\.py",
+    "uvloop": r"entrypoint\.py",
+    "pydantic_settings": r"core/settings\.py",
+    # a vCon's URLs are fetched in one place; the others know where they go from the configuration
+    "httpx": r"lib/(fetching|web/\w+|ai_usage)\.py|flowlang/connections/airtable/.*"
+    r"|devstack/.*",
+    "openai": r"lib/openai_client\.py",
+    "deepgram": r"links/deepgram_link\.py",
+    "groq": r"links/groq_whisper\.py",
+    "jq": r"links/jq_link\.py|lib/jq/child\.py",
+    "imageio_ffmpeg": r"lib/recordings/audio\.py",
+    "boto3": r"storage/s3\.py",
+    "pymongo": r"storage/mongo\.py|flowlang/connections/mongodb/.*",
+    "elasticsearch": r"storage/elasticsearch/__init__\.py",
+    "pymilvus": r"storage/milvus/collection\.py",
+    "asyncmy": r"flowlang/connections/mysql/.*",
+    "sqlite3": r"flowlang/connections/sqlite/.*",
+    "jsonschema": r"flowlang/connections/configuration\.py",
+    "setuptools": r"flowlang/setup\.py",
+    "packaging": r"flowlang/connections/dependencies\.py"
+    r"|pipeline/plugins/(requirement|modules_folder|installer)\.py",
+}
+"""The service's files that may import a library; each outside thing has its own."""
+
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 35
+
+
+def test_each_room_imports_only_what_it_may() -> None:
+    """The contracts of `[tool.importlinter]` in pyproject.toml hold, and there are no cycles."""
+    assert lint_imports(no_cache=True, config_filename=str(ROOT / "pyproject.toml")) == 0
+
+
+@pytest.mark.parametrize(("library", "files"), ONLY_IMPORTERS.items())
+def test_each_outside_thing_has_its_own_files(library: str, files: str) -> None:
+    """A library that talks to the outside is imported where the house keeps it, nowhere else."""
+    importers = {
+        source.path
+        for source in service()
+        if any(name.split(".")[0] == library for name in source.imports)
+    }
+    assert {path for path in importers if not re.fullmatch(files, path)} == set()
+    assert importers
+
+
+def test_nothing_of_the_service_shares_its_threads_with_plugins() -> None:
+    """What hangs in asyncio's one pool for everything must not keep the service from going on."""
+    shared = re.compile(r"\bto_thread\(|run_in_executor\(")
+    # a plugin's own loop, in a thread of its own
+    allowed = "pipeline/redis_client/client.py"
+    users = [
+        source.path
+        for source in service()
+        if source.room in ("core", "pipeline") and shared.search(source.text)
+    ]
+    assert users == [allowed]
+
+
+def module_of(name: str) -> str:
+    """The module that a name belongs to: the name itself, or what it was imported from."""
+    modules = module_names()
+    while name not in modules and "." in name:
+        name = name.rpartition(".")[0]
+    return name
+
+
+@cache
+def module_names() -> frozenset[str]:
+    """Every module of the project."""
+    return frozenset(source.module for source in sources() if source.room != "alembic")
+
+
+def edges(source: Source) -> set[str]:
+    """The modules that a file imports; `from package import module` imports but the latter."""
+    imported = {module_of(name) for name in source.imports if name.split(".")[0] in ROOMS}
+    packages = {name for name in imported if any(n.startswith(f"{name}.") for n in imported)}
+    return imported - packages - {source.module}
+
+
+def test_imports_never_go_round() -> None:
+    """No module imports itself over others, not even for its types alone."""
+    graph = {source.module: edges(source) for source in sources() if source.room != "alembic"}
+    while graph:
+        leaves = {module for module, imported in graph.items() if not imported & graph.keys()}
+        assert leaves, f"a cycle among {sorted(graph)}"
+        graph = {module: imported for module, imported in graph.items() if module not in leaves}
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    """One file of the service looks at `os.environ`, and one of `flowlang`, which stands alone."""
+    readers = {
+        source.path
+        for source in service()
+        for node in source.nodes
+        if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv"))
+        or (isinstance(node, ast.ImportFrom) and node.module == "os" and _imports_environ(node))
+    }
+    assert readers == {"core/settings.py", "flowlang/environment.py"}
+
+
+def _imports_environ(node: ast.ImportFrom) -> bool:
+    return any(alias.name in ("environ", "environb", "getenv") for alias in node.names)
+
+
+def test_every_room_but_alembic_is_a_package() -> None:
+    """Each room has an `__init__.py`; Alembic's would shadow Alembic itself."""
+    rooms = {room for room in (*SERVICE, "devstack") if (ROOT / room / "__init__.py").is_file()}
+    assert rooms == {room for room in (*SERVICE, "devstack") if (ROOT / room).is_dir()}
+    assert not (ROOT / "alembic" / "__init__.py").exists()
+
+
+def test_no_file_is_too_long() -> None:
+    """A file that needs more than 400 lines is two files."""
+    assert [source.path for source in sources() if len(source.lines) > LONGEST_FILE] == []
+    entrypoint = next(source for source in sources() if source.path == "entrypoint.py")
+    assert len(entrypoint.lines) <= 40
+
+
+def test_functions_are_short() -> None:
+    """Half of all functions have at most five code lines, nine of ten fifteen, all of them 35."""
+    lengths = dict(item for source in sources() for item in source.functions())
+    assert [name for name, length in lengths.items() if length > LONGEST_FUNCTION] == []
+    assert median(lengths.values()) <= 5
+    assert quantiles(lengths.values(), n=10)[-1] <= 15

@@ -1,0 +1,40 @@
+"""docs/guests/ says of every built-in guest what is true.
+
+All guests are imported by one test only: with the vendors' libraries that takes seconds.
+"""
+
+import ast
+
+import pytest
+
+from devstack.pages.guest_pages import FOLDER, ROOMS, guests, pages
+from lib.options import GuestOptions
+from tests.unit.support.source_files import Source, service
+
+SOURCES = [
+    source
+    for source in service()
+    if source.room in ROOMS
+    and source.module.count(".") == 1
+    and any(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == ROOMS[source.room]
+        for node in source.nodes
+    )
+]
+
+
+def test_the_pages_are_current_and_every_option_is_described_and_checked() -> None:
+    """They are what `python -m devstack.pages.guest_pages` would write; each guest has a model."""
+    written = pages()
+    assert {file.name: file.read_text() for file in FOLDER.glob("*.md")} == written
+    assert not [name for name, text in written.items() if '`"**' in text]  # a default is public
+    for guest in guests():
+        assert issubclass(guest.Options, GuestOptions)
+        assert all(field.description for field in guest.Options.model_fields.values()), guest
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.module)
+def test_a_guest_says_what_it_reads_writes_and_raises(source: Source) -> None:
+    """Whoever looks it up wants to know before it runs on a vCon."""
+    words = ast.get_docstring(source.tree) or ""
+    assert all(word in words for word in ("Reads", "rites", "aises"))

@@ -1,0 +1,200 @@
+"""No pattern of the service takes more than linear time: twice the text, twice the steps."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.unit.project.counting_matcher import CountingMatcher
+from tests.unit.support.source_files import SERVICE, Source, service
+
+COMPILES = {
+    "compile",
+    "match",
+    "search",
+    "fullmatch",
+    "sub",
+    "subn",
+    "split",
+    "findall",
+    "finditer",
+}
+FROM_THE_START = {"match", "fullmatch"}
+MADE_AT_RUN_TIME = {"core/observability/redaction.py": 1}
+"""Calls that compile a pattern which is no constant: alternatives of known secrets, escaped."""
+
+SIZE = 100
+"""Characters of a text; the other has twice as many."""
+MOST_PIECES = 12
+MOST_PAIRED = 4
+
+
+class Use(NamedTuple):
+    """A pattern, and how it is used: `match`, `fullmatch`, or `search` for all that scan."""
+
+    place: str
+    pattern: re.Pattern[Any]
+    way: str
+
+
+def calls(source: Source) -> Iterator[ast.Call]:
+    """Every call of a function of `re` that is given a pattern."""
+    for node in source.nodes:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == "re"
+            and node.func.attr in COMPILES
+        ):
+            yield node
+
+
+def constants(source: Source) -> dict[str, re.Pattern[Any]]:
+    """The compiled patterns that are names of the module."""
+    found = vars(import_module(source.module))
+    assigned = {
+        target.id
+        for node in source.tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    return {name: found[name] for name in assigned if isinstance(found.get(name), re.Pattern)}
+
+
+def ways(sources: list[Source], name: str) -> set[str]:
+    """How a pattern of this name is used in these files."""
+    used = {
+        node.attr
+        for source in sources
+        for node in source.nodes
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == name
+        and node.attr in COMPILES
+    }
+    return {way if way in FROM_THE_START else "search" for way in used} or {"search"}
+
+
+def literal(call: ast.Call) -> re.Pattern[Any] | None:
+    """The pattern that stands in the call itself."""
+    given = call.args[0]
+    return re.compile(given.value) if isinstance(given, ast.Constant) else None
+
+
+def uses() -> Iterator[Use]:
+    """Every pattern of the service with each way in which it is used."""
+    for source in service():
+        if source.room not in SERVICE or not any(calls(source)):
+            continue
+        for name, pattern in constants(source).items():
+            for way in ways([source], name):
+                yield Use(f"{source.path}:{name}:{way}", pattern, way)
+        for call in calls(source):
+            attribute = call.func
+            assert isinstance(attribute, ast.Attribute)
+            pattern_here = literal(call)
+            if attribute.attr != "compile" and pattern_here is not None:
+                way = attribute.attr if attribute.attr in FROM_THE_START else "search"
+                yield Use(f"{source.path}:{call.lineno}:{way}", pattern_here, way)
+
+
+USES = sorted(uses())
+
+
+def texts(pieces: list[str], size: int) -> Iterator[str]:
+    """About so many characters: pieces, one or two of them, repeated; the end fits or does not."""
+    for first in pieces:
+        for end in ("", "\0"):
+            yield _filled(first, size) + end
+        for second in pieces[:MOST_PAIRED]:
+            yield first + _filled(second, size) + "\0"
+            yield _filled(first + second, size) + "\0"
+
+
+def _filled(piece: str, size: int) -> str:
+    return piece * (size // len(piece) + 1)
+
+
+def steps(use: Use, text: str) -> int:
+    """How many steps the pattern takes on a text, used as it is used."""
+    matcher = MATCHERS[use.place]
+    before = matcher.steps
+    if use.way == "search":
+        matcher.spans(text)
+    else:
+        matcher.matches(text, whole=use.way == "fullmatch")
+    return matcher.steps - before
+
+
+MATCHERS = {use.place: CountingMatcher(use.pattern) for use in USES}
+
+
+@pytest.fixture(autouse=True)
+def deep_enough() -> Iterator[None]:
+    """The matcher calls itself for each step."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    yield
+    sys.setrecursionlimit(before)
+
+
+def test_every_pattern_is_known() -> None:
+    """A pattern stands at the top of its file, or as text in the call: else none could test it."""
+    unknown: dict[str, int] = {}
+    for source in service():
+        at_the_top = sum(
+            isinstance(node, ast.Assign | ast.AnnAssign)
+            for node in source.tree.body
+            for call in calls(source)
+            if getattr(node, "value", None) is call
+        )
+        others = [call for call in calls(source) if not isinstance(call.args[0], ast.Constant)]
+        compiled = sum(
+            isinstance(call.args[0], ast.Constant) and call.func.attr == "compile"
+            for call in calls(source)
+            if isinstance(call.func, ast.Attribute)
+        )
+        if (inside := len(others) + compiled - at_the_top) > 0:
+            unknown[source.path] = inside
+    assert unknown == MADE_AT_RUN_TIME
+
+
+@pytest.mark.parametrize("use", USES, ids=lambda use: use.place)
+def test_twice_the_text_takes_twice_the_steps(use: Use) -> None:
+    """For the texts that its own elements suggest."""
+    pieces = MATCHERS[use.place].pieces()[:MOST_PIECES]
+    for once, twice in zip(texts(pieces, SIZE), texts(pieces, 2 * SIZE), strict=True):
+        few = steps(use, once)
+        assert steps(use, twice) <= 3 * few + 60, once[:200]  # four times would be quadratic
+
+
+@pytest.mark.parametrize("use", USES, ids=lambda use: use.place)
+def test_the_counting_matcher_finds_what_the_library_finds(use: Use) -> None:
+    """Else its steps would say nothing; without the limits that it takes for endless."""
+    matcher = CountingMatcher(use.pattern)
+    for text in texts(matcher.pieces()[:3], 20):
+        given = text.encode("latin-1") if isinstance(use.pattern.pattern, bytes) else text
+        if use.way == "search":
+            found = [each.span() for each in use.pattern.finditer(given)]
+            assert matcher.spans(text) == found, text
+        else:
+            found_it = getattr(use.pattern, use.way)(given) is not None
+            assert matcher.matches(text, whole=use.way == "fullmatch") == found_it, text
+
+
+@pytest.mark.parametrize(
+    "slow", [r"a*a*b", r"://[^/?#\s:@]*:(\S+)@", r"(://)[^\s\"']{0,2000}@", r"x.*?y"]
+)
+def test_a_pattern_that_backtracks_is_seen(slow: str) -> None:
+    """The search for such patterns finds those that it is there for."""
+    matcher = CountingMatcher(re.compile(slow))
+    use = Use("slow", re.compile(slow), "search")
+    MATCHERS["slow"] = matcher
+    pairs = zip(texts(matcher.pieces(), SIZE), texts(matcher.pieces(), 2 * SIZE), strict=True)
+    assert any(steps(use, twice) > 2.5 * steps(use, once) + 60 for once, twice in pairs)
