@@ -5,7 +5,7 @@ ENV PYTHONUNBUFFERED=1 \
     HEALTH_PORT=8080 \
     MODULES_DIR=/modules
 
-# git is for guests that a configuration names by their repository.
+# git is for plugins that a configuration names by their repository.
 RUN apt-get update && apt-get install -y --no-install-recommends git \
     && rm -rf /var/lib/apt/lists/*
 

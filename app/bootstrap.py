@@ -31,14 +31,14 @@ from core.phoenix.channel import Channel
 from core.plugboard.client import TOPIC, PlugboardClient
 from core.plugboard.handshake import check_request_line, handshake_url
 from core.plugboard.session import Limits
-from core.rpc.concurrency_limiter import RequestDesk
+from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import dispatcher
 from core.rpc.reply_formats import reply_format
 from core.rpc.request_handler import RequestLimits
 from core.settings import Settings
 from core.thread_pool import BlockingPool, in_own_thread, widen_shared_pool
-from lib.host import receive_guests
-from pipeline.composition import PipelineFront
+from lib.host import receive_plugins
+from pipeline.composition import PipelineComposition
 from pipeline.live_config import until_still
 from pipeline.runs.factories import config_path
 
@@ -48,7 +48,7 @@ from pipeline.runs.factories import config_path
 def show(
     *,
     joined: Callable[[], bool],
-    desk: RequestDesk,
+    desk: ConcurrencyLimiter,
     threads: BlockingPool,
     workers: Supervisor | None,
 ) -> None:
@@ -95,9 +95,9 @@ class Service:
         Raises:
             ConfigurationError: with every problem found.
         """
-        receive_guests(settings)
+        receive_plugins(settings)
         self._page = MetricsPage()
-        self._telemetry = Telemetry(settings, self._page.collect)  # before guests are loaded
+        self._telemetry = Telemetry(settings, self._page.collect)  # before plugins are loaded
         database.initialize(settings)
         self._settings, self._draining = settings, False
         self._freeze_watch = FreezeWatch(settings.frozen_service_limit)
@@ -136,11 +136,13 @@ class Service:
     def _token_is_good(self) -> bool:
         return not self._client.credentials.present.deleted
 
-    def _build_pipeline(self) -> PipelineFront:
+    def _build_pipeline(self) -> PipelineComposition:
         records = RunHistory(database), PartnerRecords(database)
-        return PipelineFront(self._settings, *records, self._configuration_changed, self._helper)
+        return PipelineComposition(
+            self._settings, *records, self._configuration_changed, self._helper
+        )
 
-    def _build_workers(self, front: PipelineFront) -> Supervisor:
+    def _build_workers(self, front: PipelineComposition) -> Supervisor:
         variables = {
             "METRICS_FOLDER": self._page.folder,
             "CONSERVER_CONFIG_FILE": front.snapshot.path,
@@ -272,8 +274,8 @@ class Service:
         await in_own_thread(database.close)
 
 
-def _desk(settings: Settings) -> RequestDesk:
-    return RequestDesk(
+def _desk(settings: Settings) -> ConcurrencyLimiter:
+    return ConcurrencyLimiter(
         at_once=settings.max_concurrency,
         waiting=settings.max_queue,
         most_bytes=settings.max_request_memory,

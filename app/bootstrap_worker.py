@@ -10,7 +10,7 @@ from core.observability.metrics_export import MetricsFile
 from core.observability.telemetry import Telemetry
 from core.settings import Settings
 from core.thread_pool import in_own_thread, widen_shared_pool
-from lib.host import receive_guests
+from lib.host import receive_plugins
 from pipeline.worker.process import WorkerProcess
 from pipeline.worker.run_metrics import run_fields
 from pipeline.worker.watchdog import Blockage
@@ -27,15 +27,16 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
 
     One `for_suspects` runs these alone, and ends when there are none.
 
-    The process ends `LINGER` s after that even if a guest's thread, which nobody can stop, runs on.
+    The process ends `LINGER` s after that even if a plugin's thread, which nobody can stop, runs
+    on.
 
     Raises:
         ConfigurationError: when it cannot start as configured.
     """
-    receive_guests(settings)
+    receive_plugins(settings)
     request_context.say_also(run_fields)
     numbers = MetricsFile(settings.metrics_folder)
-    telemetry = Telemetry(settings)  # before guests are loaded
+    telemetry = Telemetry(settings)  # before plugins are loaded
     progress = _progress(settings)
 
     def blocked(blockage: Blockage) -> None:

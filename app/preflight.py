@@ -30,7 +30,7 @@ from core.plugboard.reconnect import LossKind
 from core.plugboard.session import Limits, knock
 from core.settings import Settings, environment, load_settings
 from core.thread_pool import in_own_thread
-from lib.host import receive_guests
+from lib.host import receive_plugins
 from pipeline.admin.redis_checks import shortcomings
 from pipeline.admin.unread_lists import unread_at_a_glance
 from pipeline.config import yaml_file
@@ -156,7 +156,7 @@ SECONDS = 15.0
 REMEDY = "another program uses this name: rename or remove its key, or choose another name"
 
 
-PLUGINS = "guests"
+PLUGINS = "plugins"
 """The check that the limit is not for: the start waits, too, while modules are installed."""
 
 
@@ -184,7 +184,7 @@ async def check_up() -> list[Finding]:
 
 def looks(settings: Settings) -> dict[str, Look]:
     """The checks of a service with these settings, by name."""
-    receive_guests(settings)
+    receive_plugins(settings)
     return {
         "actions": partial(_actions, settings),
         **({} if settings.health_port is None else {"health": partial(_health, settings)}),
@@ -198,7 +198,7 @@ def _pipeline_looks(settings: Settings) -> dict[str, Look]:
     file = _File(settings)
     return {
         "configuration": file.read,
-        PLUGINS: file.import_guests,
+        PLUGINS: file.import_plugins,
         "redis": partial(_redis, settings, file),
     }
 
@@ -211,7 +211,7 @@ async def _finding(name: str, look: Look) -> Finding:
             outcome, detail = "ok", await look()
     except _NotTriedError as error:
         outcome, detail = "skipped", [str(error)]
-    except Exception as error:  # noqa: BLE001 -- a guest or a driver may raise anything
+    except Exception as error:  # noqa: BLE001 -- a plugin or a driver may raise anything
         outcome, detail = "failed", _problems(error)
     return Finding(name, outcome, round(time.perf_counter() - began, 3), detail)
 
@@ -267,16 +267,16 @@ class _File:
         path = str(self._path)
         return problem if problem.startswith(path) else f"{path}: {problem}"
 
-    async def import_guests(self) -> list[str]:
+    async def import_plugins(self) -> list[str]:
         if self.config is None:
             raise _NotTriedError("needs the configuration")
         given = self.config, environment(), installer(self._settings)
-        guests = (await in_own_thread(prepared, *given)).guests
+        plugins = (await in_own_thread(prepared, *given)).plugins
         told = (
-            f"imported: links {len(guests.links)}, storages {len(guests.storages)}, "
-            f"tracers {len(guests.tracers)}"
+            f"imported: links {len(plugins.links)}, storages {len(plugins.storages)}, "
+            f"tracers {len(plugins.tracers)}"
         )
-        return [told, *_notes(guests.notes)]
+        return [told, *_notes(plugins.notes)]
 
 
 async def _redis(settings: Settings, file: _File) -> list[str]:

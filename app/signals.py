@@ -78,7 +78,7 @@ def end_by_alarm(seconds: float) -> None:
 
 
 def end_within(seconds: float, exit_code: int) -> None:
-    """End this process by then, even if a guest's thread, which nobody can stop, runs on."""
+    """End this process by then, even if a plugin's thread, which nobody can stop, runs on."""
     timer = threading.Timer(seconds, os._exit, [exit_code])
     timer.daemon = True
     timer.start()

@@ -56,14 +56,14 @@ class Case:
 CASES = (
     *(Case(f"tag, {each}", "links.tag", each) for each in ("none", "file", "postgres")),
     *(
-        Case(f"sync link, {each}", "benchmarks.guests_like_vcon_server", each)
+        Case(f"sync link, {each}", "benchmarks.plugins_like_vcon_server", each)
         for each in ("none", "file", "postgres")
     ),
     *(
         Case(f"{kind}, {each}, no time limits", link, each, limits=False)
         for kind, link in (
             ("tag", "links.tag"),
-            ("sync link", "benchmarks.guests_like_vcon_server"),
+            ("sync link", "benchmarks.plugins_like_vcon_server"),
         )
         for each in ("none", "file")
     ),

@@ -87,7 +87,7 @@ def _import_all(names: Iterable[str]) -> list[ModuleType]:
     for name in names:
         try:
             modules.append(importlib.import_module(name))
-        except Exception as error:  # noqa: BLE001 -- a guest's module may raise anything
+        except Exception as error:  # noqa: BLE001 -- a plugin's module may raise anything
             problems.append(f"{name} cannot be imported: {type(error).__name__}: {error}")
     if problems:
         raise ConfigurationError(problems)

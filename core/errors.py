@@ -71,7 +71,7 @@ class TooLateError(PatchcordError):
     """It took longer than the caller allowed."""
 
 
-class GuestError(PatchcordError):
+class PluginFailedError(PatchcordError):
     """A link, storage or tracer could not be loaded or has failed."""
 
 

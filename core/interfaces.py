@@ -61,7 +61,8 @@ class ConnectionDesk(Protocol):
     """Tasks and flows over the service's connections, as far as callers may run them.
 
     The two that run something raise `UnknownNameError`, `ForbiddenError` for what is not exposed,
-    `InvalidError` for parameters that do not fit, `GuestError` for what fails, and `TooLateError`.
+    `InvalidError` for parameters that do not fit, `PluginFailedError` for what fails, and
+    `TooLateError`.
     """
 
     async def connections(self) -> Sequence[ConnectionSummary]:
@@ -144,7 +145,7 @@ class Operations(Protocol):
 # What administrative actions may see of partners: their keys, their usage and the audit.
 
 
-class PartnerDesk(Protocol):
+class PartnerAdmin(Protocol):
     """Keys of partners and what was done with them.
 
     Every method raises `UnavailableError` when Postgres cannot be reached.
@@ -194,7 +195,7 @@ class Pipeline(Protocol):
         ...
 
     @property
-    def desk(self) -> PartnerDesk:
+    def desk(self) -> PartnerAdmin:
         """Partners' keys, their usage, and the audit."""
         ...
 

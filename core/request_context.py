@@ -1,7 +1,7 @@
 """What every line says beside its own words: the request or the run on whose behalf it is logged.
 
 Setting this costs nothing worth counting; only a line that is really written looks at it. It goes
-with the context, so also into the threads of the pools, but not into those a guest starts itself.
+with the context, so also into the threads of the pools, but not into those a plugin starts itself.
 """
 
 from collections.abc import Callable, Mapping

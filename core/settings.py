@@ -208,7 +208,7 @@ class Settings(
         9.0, gt=0, description="Seconds without a sign of life until a worker counts as dead."
     )
     allow_private_urls: bool = Field(
-        False, description="Guests may fetch URLs inside vCons from private addresses, too."
+        False, description="Plugins may fetch URLs inside vCons from private addresses, too."
     )
 
     @field_validator("actions", mode="before")

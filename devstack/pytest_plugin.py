@@ -9,6 +9,6 @@ from devstack.testing import GuestBench
 
 @pytest.fixture(scope="session")
 def guest_bench() -> Iterator[GuestBench]:
-    """Runs single guests on single vCons; see `devstack.testing`."""
+    """Runs single plugins on single vCons; see `devstack.testing`."""
     with GuestBench() as bench:
         yield bench

@@ -86,12 +86,12 @@ def scaffold(kind: str, name: Name, folder: Path) -> list[Path]:
 
 
 def describe(kind: str, name: Name, folder: Path) -> None:
-    """Bring the pages about guests and actions up to date."""
+    """Bring the pages about plugins and actions up to date."""
     if kind == "action":
         page = folder / "docs" / "actions.md"
         page.write_text(page.read_text() + _filled("action_page", name))
     elif kind != "external":  # the module is imported for it, in a process of its own
-        command = [sys.executable, "-m", "devstack.pages.guest_pages", _module(kind, name)]
+        command = [sys.executable, "-m", "devstack.pages.plugin_pages", _module(kind, name)]
         subprocess.run(command, cwd=folder, check=True)
 
 

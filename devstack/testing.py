@@ -1,6 +1,6 @@
-"""Runs single guests on single vCons, for the tests of those who write links, storages and tracers.
+"""Runs single plugins on single vCons, for the tests of authors of links, storages and tracers.
 
-Redis is real; the service is not needed. A guest is loaded as a chain loads it: a wrong signature
+Redis is real; the service is not needed. A plugin is loaded as a chain loads it: a wrong signature
 or option is told here as it would be at the start, and it is called as a worker calls it: `async
 def` on an event loop, anything else in a thread. What it raises, the call raises.
 
@@ -26,10 +26,10 @@ from devstack.servers.valkey import Valkey
 from lib import aliases
 from lib.vcon_library import prepare
 from pipeline.config.parser import parse
-from pipeline.plugins.loader import Guests, Loaded, LoadedStorage, load
+from pipeline.plugins.loader import Loaded, LoadedStorage, Plugins, load
 from pipeline.redis_client import client
 from pipeline.redis_client.client import RedisConnection
-from pipeline.runs.calls import GuestCalls
+from pipeline.runs.calls import PluginCalls
 from pipeline.runs.vcon_store import VconStore
 from pipeline.vcon.normalization import normalised
 
@@ -37,7 +37,7 @@ type Document = dict[str, Any]
 type Options = Mapping[str, Any]
 
 NAME = "on_the_bench"
-"""What a guest is called in the configuration that it is loaded with."""
+"""What a plugin is called in the configuration that it is loaded with."""
 
 
 def sample_vcon(**changes: Any) -> Document:
@@ -65,7 +65,7 @@ class Outcome:
 
 
 class GuestBench:
-    """A context manager; inside it guests find a Redis with JSON."""
+    """A context manager; inside it plugins find a Redis with JSON."""
 
     def __init__(self, redis_url: str | None = None) -> None:
         """Without a `redis_url` an embedded server is started, empty, and goes away at the end."""
@@ -96,12 +96,12 @@ class GuestBench:
 
     @property
     def redis_host(self) -> str:
-        """For guests that connect by themselves."""
+        """For plugins that connect by themselves."""
         return urlsplit(self.redis_url).hostname or ""
 
     @property
     def redis_port(self) -> int:
-        """For guests that connect by themselves."""
+        """For plugins that connect by themselves."""
         return urlsplit(self.redis_url).port or 6379
 
     def put(self, vcon: Mapping[str, Any]) -> None:
@@ -121,8 +121,8 @@ class GuestBench:
         Raises:
             ConfigurationError: when the link cannot be loaded or does not take the options.
         """
-        guests = _loaded("links", module, options)
-        [link] = guests.links.values()
+        plugins = _loaded("links", module, options)
+        [link] = plugins.links.values()
         returned = self._on(vcon, link, link.run, vcon["uuid"], NAME)
         return Outcome(returned, self.read(vcon["uuid"]))
 
@@ -166,29 +166,29 @@ class GuestBench:
         return self._call(storage, storage.delete, vcon_uuid)
 
     def _on(
-        self, vcon: Mapping[str, Any], guest: Loaded, function: Callable[..., Any], *words: Any
+        self, vcon: Mapping[str, Any], plugin: Loaded, function: Callable[..., Any], *words: Any
     ) -> Any:
         self.put(vcon)
-        return self._call(guest, function, *words)
+        return self._call(plugin, function, *words)
 
-    def _call(self, guest: Loaded, function: Callable[..., Any] | None, *words: Any) -> Any:
+    def _call(self, plugin: Loaded, function: Callable[..., Any] | None, *words: Any) -> Any:
         if function is None:
             raise NotImplementedError("the storage has no such function")
 
-        async def called(_: VconStore, calls: GuestCalls) -> Any:
-            arguments = (*words, guest.fresh_options())
+        async def called(_: VconStore, calls: PluginCalls) -> Any:
+            arguments = (*words, plugin.fresh_options())
             try:
-                return await calls.call(function, *arguments, is_async=guest.is_async)
+                return await calls.call(function, *arguments, is_async=plugin.is_async)
             finally:
-                if isinstance(guest, LoadedStorage):
-                    await calls.close_storages([guest])
+                if isinstance(plugin, LoadedStorage):
+                    await calls.close_storages([plugin])
 
         return self._work(called)
 
-    def _work[T](self, work: Callable[[VconStore, GuestCalls], Awaitable[T]]) -> T:
+    def _work[T](self, work: Callable[[VconStore, PluginCalls], Awaitable[T]]) -> T:
         async def working() -> T:
             async with connected(self.redis_url) as store:
-                calls = GuestCalls(1, client.installed())
+                calls = PluginCalls(1, client.installed())
                 try:
                     return await work(store, calls)
                 finally:
@@ -199,9 +199,9 @@ class GuestBench:
 
 @contextmanager
 def _loop_of_its_own() -> Iterator[asyncio.AbstractEventLoop]:
-    """One loop for all calls, as in a worker: what a guest keeps on it can be used again."""
+    """One loop for all calls, as in a worker: what a plugin keeps on it can be used again."""
     loop = asyncio.new_event_loop()
-    thread = Thread(target=loop.run_forever, name="guest bench", daemon=True)
+    thread = Thread(target=loop.run_forever, name="plugin bench", daemon=True)
     thread.start()
     yield loop
     loop.call_soon_threadsafe(loop.stop)
@@ -211,7 +211,7 @@ def _loop_of_its_own() -> Iterator[asyncio.AbstractEventLoop]:
 
 @asynccontextmanager
 async def connected(redis_url: str) -> AsyncIterator[VconStore]:
-    """The store behind the connection that guests of this process find meanwhile."""
+    """The store behind the connection that plugins of this process find meanwhile."""
     redis = RedisConnection(redis_url)
     before = list(client._installed)
     client.install(redis)
@@ -227,7 +227,7 @@ def _storage(module: str, options: Options | None) -> LoadedStorage:
     return storage
 
 
-def _loaded(section: str, module: str, options: Options | None) -> Guests:
+def _loaded(section: str, module: str, options: Options | None) -> Plugins:
     chain: dict[str, list[str]] = {"links": [], "storages": [], "tracers": [], section: [NAME]}
-    guest = {NAME: {"module": module, "options": dict(options or {})}}
-    return load(parse({section: guest, "chains": {"main": chain}}, {}))
+    plugin = {NAME: {"module": module, "options": dict(options or {})}}
+    return load(parse({section: plugin, "chains": {"main": chain}}, {}))

@@ -49,7 +49,7 @@ def send_ai_usage_data_for_tracking(
 async def report_usage(
     options: UsageOptions, vcon_uuid: str, what: str, model: str, unit: str, *units: float
 ) -> None:
-    """The same for a guest on the event loop: `units` are those of input, then of output.
+    """The same for a plugin on the event loop: `units` are those of input, then of output.
 
     A report that is not taken is logged and no more: the call that it is about was paid for.
     """

@@ -1,4 +1,4 @@
-"""`server.lib`, `server.links`, `server.storage` and `server.tracers`: older guests say it so.
+"""`server.lib`, `server.links`, `server.storage` and `server.tracers`: older plugins say it so.
 
 And `redis_mgr`, which in vcon-server stands beside `lib` and is in it here. Each is the very module
 that is found under its real name, not a second copy of it: there is one logger, one pool, one

@@ -1,6 +1,6 @@
 """The connections of `config.yml`, for links and storages: their tasks, and flows over them.
 
-A guest that takes an option `connection: name` needs no credentials of its own. Those that run on
+A plugin that takes an option `connection: name` needs no credentials of its own. Those that run on
 the event loop use `run_task` and `run_flow`; those that run in a thread use `run_task_from_thread`
 and `run_flow_from_thread`.
 """
@@ -29,12 +29,12 @@ async def run_flow(flow: str, /, **inputs: Any) -> dict[str, Any]:
 
 
 def run_task_from_thread(connection: str, task: str, /, **params: Any) -> dict[str, Any]:
-    """`run_task` for a guest that runs in a thread."""
+    """`run_task` for a plugin that runs in a thread."""
     return installed().from_thread(run_task(connection, task, **params))
 
 
 def run_flow_from_thread(flow: str, /, **inputs: Any) -> dict[str, Any]:
-    """`run_flow` for a guest that runs in a thread."""
+    """`run_flow` for a plugin that runs in a thread."""
     return installed().from_thread(run_flow(flow, **inputs))
 
 

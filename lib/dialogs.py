@@ -1,4 +1,4 @@
-"""Dialogs and analyses of a vCon in canonical form, as the guests read and write them."""
+"""Dialogs and analyses of a vCon in canonical form, as the plugins read and write them."""
 
 import base64
 import binascii

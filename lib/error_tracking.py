@@ -1,6 +1,6 @@
-"""vcon-server's error tracking, for guests that begin by switching it on.
+"""vcon-server's error tracking, for plugins that begin by switching it on.
 
-Nothing is sent anywhere: what a guest raises is in the log with its traceback, in the run's record
+Nothing is sent anywhere: what a plugin raises is in the log with its traceback, in the run's record
 and, where traces are sent, on its span.
 """
 
@@ -18,5 +18,5 @@ def init_sentry() -> None:
 
 
 def capture_exception(error: BaseException) -> None:
-    """Write an error that a guest has dealt with into the log."""
-    log.error("a guest reports an error", exc_info=error)
+    """Write an error that a plugin has dealt with into the log."""
+    log.error("a plugin reports an error", exc_info=error)

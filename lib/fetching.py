@@ -1,4 +1,4 @@
-"""The one way in which guests fetch what a URL inside a vCon points to.
+"""The one way in which plugins fetch what a URL inside a vCon points to.
 
 Whoever wrote the vCon chose the URL, so it must not lead into the operator's own network: only
 `http` and `https`, only to public addresses (unless ALLOW_PRIVATE_URLS). A name is resolved once
@@ -164,7 +164,7 @@ class Fetched:
 
 def allow_private_urls(*, allowed: bool) -> None:
     """Whether `fetch` may connect to private addresses in this process (ALLOW_PRIVATE_URLS)."""
-    global _private_allowed  # noqa: PLW0603 -- set once at start, before any guest is loaded
+    global _private_allowed  # noqa: PLW0603 -- set once at start, before any plugin is loaded
     _private_allowed = allowed
 
 
@@ -177,7 +177,7 @@ def fetch(
     permits: Callable[[Address], bool] | None = None,
     resolve: Resolve | None = None,
 ) -> Fetched:
-    """Fetch what a URL inside a vCon points to; blocks, so an `async` guest calls it in a thread.
+    """Fetch what a URL inside a vCon points to; blocks, so an `async` plugin calls it in a thread.
 
     `headers` go to the origin of `url` only, not to where it redirects. `seconds` is the time for
     all of it, the name server's part included. All fetches of one link for one vCon share a budget

@@ -1,4 +1,4 @@
-"""Making a process fit for guests written for vcon-server; called once, before any is loaded."""
+"""Making a process fit for plugins written for vcon-server; called once, before any is loaded."""
 
 from typing import Protocol
 
@@ -7,8 +7,8 @@ from lib.vcon_library import prepare
 from lib.vcon_redis import VconRedis
 
 
-class GuestSettings(Protocol):
-    """What guests are told of the service's settings, through `lib`."""
+class PluginSettings(Protocol):
+    """What plugins are told of the service's settings, through `lib`."""
 
     @property
     def vcon_redis_expiry(self) -> int:
@@ -23,8 +23,8 @@ class GuestSettings(Protocol):
         """The form of vCons that leave, for `lib.vcon_egress_compat`."""
 
 
-def receive_guests(settings: GuestSettings) -> None:
-    """`server.*` import paths, a harmless `vcon` library, and what guests are told."""
+def receive_plugins(settings: PluginSettings) -> None:
+    """`server.*` import paths, a harmless `vcon` library, and what plugins are told."""
     aliases.install()
     prepare()
     VconRedis.DEFAULT_TTL = settings.vcon_redis_expiry

@@ -1,4 +1,4 @@
-"""vcon-server's metrics, for guests that report some; they stand on the service's `/metrics`.
+"""vcon-server's metrics, for plugins that report some; they stand on the service's `/metrics`.
 
 An attribute whose name ends in `uuid`, `id`, `guid` or `ref`, or whose value is a uuid, is left
 out: each value would be a series for ever. See docs/metrics.md. Nothing here raises or waits.
@@ -7,26 +7,26 @@ out: each value would be a series for ever. See docs/metrics.md. Nothing here ra
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from core.observability.metrics import GUESTS, Attributes
+from core.observability.metrics import PLUGINS, Attributes
 
 
 def increment_counter(
     metric_name: str, value: float = 1, attributes: Attributes | None = None
 ) -> None:
     """Add `value`, which must not be negative, to a counter."""
-    GUESTS.increment(metric_name, value, attributes)
+    PLUGINS.increment(metric_name, value, attributes)
 
 
 def record_histogram(metric_name: str, value: float, attributes: Attributes | None = None) -> None:
     """Note one measured value."""
-    GUESTS.record(metric_name, value, attributes)
+    PLUGINS.record(metric_name, value, attributes)
 
 
 def add_updown_counter(
     metric_name: str, value: float, attributes: Attributes | None = None
 ) -> None:
     """Add `value`, which may be negative, to a number of things that are there now."""
-    GUESTS.add(metric_name, value, attributes)
+    PLUGINS.add(metric_name, value, attributes)
 
 
 def register_observable_gauge(
@@ -37,7 +37,7 @@ def register_observable_gauge(
     An observation has `value` and `attributes`, as `opentelemetry.metrics.Observation` does. Of
     what several processes observe under the same labels, the largest value counts.
     """
-    GUESTS.observe(metric_name, callback, description or metric_name)
+    PLUGINS.observe(metric_name, callback, description or metric_name)
 
 
 def init_metrics(*_: Any, **__: Any) -> None:

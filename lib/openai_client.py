@@ -1,6 +1,6 @@
-"""OpenAI's own client for guests, or one for Azure or a LiteLLM proxy, as their options say.
+"""OpenAI's own client for plugins, or one for Azure or a LiteLLM proxy, as their options say.
 
-Guests of vcon-server import this under these names. Keys come from the options alone; where OpenAI
+Plugins of vcon-server import this under these names. Keys come from the options alone; where OpenAI
 is, from its own `OPENAI_BASE_URL`. The clients repeat nothing by themselves unless asked to.
 """
 

@@ -1,4 +1,4 @@
-"""The options by which guests reach OpenAI, Azure or a LiteLLM proxy, with vcon-server's names."""
+"""The options by which plugins reach OpenAI, Azure or a LiteLLM proxy, with vcon-server's names."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -44,7 +44,7 @@ USAGE_TOKEN = "the bearer token for that"  # noqa: S105 -- a description
 
 
 class UsageOptions(PatientOptions):
-    """Where a guest reports what a vendor will charge for."""
+    """Where a plugin reports what a vendor will charge for."""
 
     send_ai_usage_data_to_url: str = Field("", description=USAGE_URL)
     ai_usage_api_token: SecretStr = Field(UNSET, description=USAGE_TOKEN)

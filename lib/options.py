@@ -1,7 +1,7 @@
-"""A base for the `Options` of a guest: what it takes, with defaults, and a description of each.
+"""A base for the `Options` of a plugin: what it takes, with defaults, and a description of each.
 
 The host checks a configuration against it at load, so that a mistake is told at the start and not
-by the first vCon. The built-in guests' pages are made from it.
+by the first vCon. The built-in plugins' pages are made from it.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class GuestOptions(BaseModel):
-    """Options of a guest; declare `class Options(GuestOptions)` in its module.
+    """Options of a plugin; declare `class Options(GuestOptions)` in its module.
 
     An option that is null counts as unset, so `headers:` with nothing behind it is no mistake. A
     number or a switch may be a text, as a value that is filled from the environment is, and a text

@@ -1,4 +1,4 @@
-"""The lists of vCons, as guests written for vcon-server see them.
+"""The lists of vCons, as plugins written for vcon-server see them.
 
 A list is any Redis list of uuids: what is put into an ingress list is taken by the chain that reads
 it, and has the same promise as a vCon that came in over RPC. A client that callers pass is not

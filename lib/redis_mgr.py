@@ -1,4 +1,4 @@
-"""vcon-server's way to Redis by hand, for guests that import `redis_mgr`.
+"""vcon-server's way to Redis by hand, for plugins that import `redis_mgr`.
 
 `redis` is the process's own client for threads (`redis.Redis`, texts decoded), connected when first
 used. What is written through it goes without the protection that `lib.vcon_redis` gives.
@@ -12,7 +12,7 @@ from pipeline.redis_client.client import installed
 class _Client:
     """Whatever the process's client is when something is asked of it.
 
-    A guest imports `redis` when there is no connection yet, and one outlives that it has.
+    A plugin imports `redis` when there is no connection yet, and one outlives that it has.
     """
 
     def __getattr__(self, name: str) -> Any:

@@ -19,7 +19,7 @@ _version = TEXT_FORM
 
 def configure(version: str) -> None:
     """The form of vCons that leave this process (EGRESS_FORMAT_VERSION)."""
-    global _version  # noqa: PLW0603 -- set once at start, before any guest is loaded
+    global _version  # noqa: PLW0603 -- set once at start, before any plugin is loaded
     _version = version
 
 

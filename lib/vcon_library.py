@@ -96,7 +96,7 @@ def _add(library: Any) -> None:
 
 
 def prepare() -> None:
-    """Make `import vcon` harmless, and its class fit for guests; call it before any is loaded.
+    """Make `import vcon` harmless, and its class fit for plugins; call it before any is loaded.
 
     It costs little: the library itself, which takes half a second, is not imported by this.
     """

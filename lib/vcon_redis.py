@@ -1,7 +1,7 @@
 """The vCons in Redis, as links, storages and tracers see them.
 
-`VconRedis` is vcon-server's class of that name: synchronous and safe from any thread, for guests
-that run in one. `AsyncVconRedis` is for guests that run on the event loop. Both find the process's
+`VconRedis` is vcon-server's class of that name: synchronous and safe from any thread, for plugins
+that run in one. `AsyncVconRedis` is for plugins that run on the event loop. Both find the process's
 connection by themselves. A vCon that is no longer in Redis is brought back from the first storage
 of the configuration that has it, for as long as vCons stay there.
 
@@ -136,7 +136,7 @@ class AsyncVconRedis:
 
 
 def _store() -> VconStore:
-    # Asked for each time: a guest may construct its VconRedis before there is a connection.
+    # Asked for each time: a plugin may construct its VconRedis before there is a connection.
     return VconStore(installed())
 
 

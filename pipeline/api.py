@@ -14,13 +14,13 @@ from pipeline.config.lists import lists_beside
 from pipeline.config.parser import Chain
 from pipeline.ingest.admin import Desk
 from pipeline.ingest.internal import Ingress
-from pipeline.ingest.partner import ExternalDoor
+from pipeline.ingest.partner import PartnerApi
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import LoadedStorage
 from pipeline.redis_client.list_states import ListState
-from pipeline.runs.calls import GuestCalls
+from pipeline.runs.calls import PluginCalls
 from pipeline.runs.queues import Queues
-from pipeline.storages.lookup import VconFinder
+from pipeline.storages.lookup import VconLookup
 from pipeline.vcon.normalization import outgoing
 from schemas.chain import ChainSummary, ListDepth
 from schemas.ingested import Ingested
@@ -33,7 +33,7 @@ from schemas.uuids import canonical_uuid
 class Doors:
     """`own` is for whoever may call the service, `partners` for whoever has a key to a list."""
 
-    def __init__(self, own: Ingress, partners: ExternalDoor, *, key_required: bool) -> None:
+    def __init__(self, own: Ingress, partners: PartnerApi, *, key_required: bool) -> None:
         """`key_required`: nobody is let in without a key who is asked for one."""
         self.own = own
         self.partners = partners
@@ -44,7 +44,7 @@ class Doors:
     ) -> Ingested:
         """Take one vCon in; with a key, or where one is required, as from a partner.
 
-        Raises the errors of `Ingress.take`, or those of `ExternalDoor.take`.
+        Raises the errors of `Ingress.take`, or those of `PartnerApi.take`.
         """
         if api_key is None and not self._key_required:
             return await self.own.take(vcon, lists)
@@ -58,9 +58,9 @@ class PipelineService:
         self,
         configuration: Configuration,
         doors: Doors,
-        finder: VconFinder,
+        finder: VconLookup,
         runs: Runs,
-        calls: GuestCalls,
+        calls: PluginCalls,
         queues: Queues,
         operations: PipelineOperations,
         desk: Desk,
@@ -86,7 +86,7 @@ class PipelineService:
         return await self._doors.ingest(vcon, ingress_lists, api_key)
 
     async def ingest_external(self, vcon: object, ingress_list: str, api_key: str) -> Ingested:
-        """Take one vCon in from a partner; see `ExternalDoor.take`."""
+        """Take one vCon in from a partner; see `PartnerApi.take`."""
         return await self._doors.partners.take(vcon, [ingress_list], api_key)
 
     async def run_chain(

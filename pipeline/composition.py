@@ -10,14 +10,14 @@ from core.errors import UnavailableError
 from core.helper_process import Apart, here
 from core.settings import Settings, environment
 from core.thread_pool import in_own_thread
-from pipeline.admin.answer_relay import RedisAnswers
-from pipeline.admin.auto_replay import StorageReplayer
+from pipeline.admin.answer_relay import RedisAnswerRelay
+from pipeline.admin.auto_replay import AutoReplay
 from pipeline.admin.connections import ConnectionDesk
 from pipeline.admin.dead_letters import DeadLetters
 from pipeline.admin.egress import Egress
 from pipeline.admin.housekeeping import Rescuer, if_usable, unlock_left_over
 from pipeline.admin.operations import PipelineOperations
-from pipeline.admin.queue_depths import Depths
+from pipeline.admin.queue_depths import QueueDepths
 from pipeline.admin.redis_checks import (
     LOOK_SECONDS,
     UNUSABLE_SECONDS,
@@ -25,11 +25,11 @@ from pipeline.admin.redis_checks import (
     RedisWatch,
     UnusableKeys,
 )
-from pipeline.admin.retention import Keeper
+from pipeline.admin.retention import Retention
 from pipeline.admin.run_archive import RunArchive, RunOutbox
 from pipeline.admin.runs import RunListing, Runs
 from pipeline.admin.unread_lists import UnreadLists
-from pipeline.admin.vcon_index import Catalogue
+from pipeline.admin.vcon_index import VconIndex
 from pipeline.api import Doors, PipelineService
 from pipeline.config.lists import claimed_lists, lists_of
 from pipeline.connections import registry
@@ -40,7 +40,7 @@ from pipeline.live_config import ConfigurationWatch, Snapshot
 from pipeline.redis_client.client import CommandRefused
 from pipeline.redis_client.periodic import every
 from pipeline.redis_client.staging import Trash
-from pipeline.runs.calls import GuestCalls
+from pipeline.runs.calls import PluginCalls
 from pipeline.runs.factories import (
     build_queues,
     config_path,
@@ -50,7 +50,7 @@ from pipeline.runs.factories import (
     redis_connection,
 )
 from pipeline.runs.vcon_store import VconStore
-from pipeline.storages.lookup import VconFinder
+from pipeline.storages.lookup import VconLookup
 
 THREADS = 8
 RESCUES = 3
@@ -67,7 +67,7 @@ UNREAD_SECONDS = 5.0
 """Between two looks for lists that no chain reads."""
 
 
-class PipelineFront:
+class PipelineComposition:
     """`service` is for the actions, `depths` for the metrics; `run` goes on beside them."""
 
     def __init__(
@@ -78,13 +78,13 @@ class PipelineFront:
         changed: Callable[[], Awaitable[None]],
         apart: Apart = here,
     ) -> None:
-        """Read the configuration, check every guest, build the parts; connects to nothing.
+        """Read the configuration, check every plugin, build the parts; connects to nothing.
 
         `changed` is awaited whenever another configuration has come into force; `apart` looks at
         large vCons.
 
         Raises:
-            ConfigurationError: with every problem of the configuration and its guests.
+            ConfigurationError: with every problem of the configuration and its plugins.
         """
         self._settings = settings
         self.snapshot = Snapshot(
@@ -95,13 +95,13 @@ class PipelineFront:
         self._watch = ConfigurationWatch(self.snapshot, self._configuration, self._adopted)
         self.connection = redis_connection(settings)
         self.redis_watch = RedisWatch(self.connection)
-        self.answers = RedisAnswers(self.connection)
+        self.answers = RedisAnswerRelay(self.connection)
         self._queues = build_queues(settings, self.connection)
-        self._calls = GuestCalls(THREADS, self.connection)
+        self._calls = PluginCalls(THREADS, self.connection)
         self._records_calls = postgres_calls(settings)
         self._archive = RunArchive(history, self._records_calls)
         sorted_set = settings.vcon_sorted_set_name
-        self.depths = Depths(self.connection, self._configuration, sorted_set)
+        self.depths = QueueDepths(self.connection, self._configuration, sorted_set)
         self._unusable = UnusableKeys(self.connection, self._configuration, sorted_set)
         self._changed = changed
         self._apart = apart
@@ -122,14 +122,14 @@ class PipelineFront:
         intake = self._intake()
         own = Ingress(self._configuration, settings.max_vcon_bytes, intake, self._apart)
         partners = self._partners.open_door(settings.max_vcon_bytes, intake, self._apart)
-        self._finder = finder = VconFinder(
+        self._finder = finder = VconLookup(
             self._configuration, VconStore(redis), self._calls, expiry, settings.max_vcon_bytes
         )
         self._runs = Runs(redis, intake, self._queues, self._archive, self._configuration)
         kept = settings.run_expiry
-        catalogue = Catalogue(redis, sorted_set, run_expiry=kept)
+        catalogue = VconIndex(redis, sorted_set, run_expiry=kept)
         egress = Egress(redis, vcon_expiry=expiry)
-        self._keeper = Keeper(
+        self._keeper = Retention(
             *(redis, catalogue, egress),
             vcon_expiry=expiry,
             dead_expiry=settings.vcon_dlq_expiry,
@@ -157,7 +157,7 @@ class PipelineFront:
         settings, redis = self._settings, self.connection
         interval = settings.storage_replay_interval
         rescuer = Rescuer(redis, self._queues, RESCUES)
-        replayer = StorageReplayer(redis, self._configuration, self._operations, interval)
+        replayer = AutoReplay(redis, self._configuration, self._operations, interval)
         await asyncio.gather(
             every(LOOK_SECONDS, self.redis_watch.round),
             self._watch.run(),

@@ -15,14 +15,14 @@ from core.observability.tracing import installed
 from core.settings import give_back, withheld
 from core.thread_pool import in_own_thread
 from pipeline.config import yaml_file
-from pipeline.config.changes import HeldBackError, SecondThoughts, losses
+from pipeline.config.changes import ChangeGuard, HeldBackError, losses
 from pipeline.config.environment import Environment, variables_named_in, variables_of_flows
 from pipeline.config.parser import PipelineConfig
 from pipeline.config.secret_values import secret_values
 from pipeline.connections.registry import findings_of
 from pipeline.plugins import loader
 from pipeline.plugins.installer import Installer
-from pipeline.plugins.loader import Guests
+from pipeline.plugins.loader import Plugins
 from pipeline.runs.spans import with_spans
 
 log = logging.getLogger(__name__)
@@ -40,19 +40,19 @@ type Confirm = Callable[[PipelineConfig, bytes], None]
 
 @dataclass(slots=True)
 class Configuration:
-    """What is in force now: `config` and the `guests` it names, always both from one file."""
+    """What is in force now: `config` and the `plugins` it names, always both from one file."""
 
     config: PipelineConfig
-    guests: Guests
+    plugins: Plugins
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks for the operator, none of them an error."""
-        return (*self.config.notes, *self.guests.notes)
+        return (*self.config.notes, *self.plugins.notes)
 
     def adopt(self, other: "Configuration") -> None:
         """Take another one into force. Runs keep what they started with."""
-        self.config, self.guests = other.config, other.guests
+        self.config, self.plugins = other.config, other.plugins
 
 
 def load(
@@ -62,12 +62,12 @@ def load(
     strict: bool = False,
     weak_keys: bool = False,
 ) -> Configuration:
-    """Read a file and load its guests; blocks for as long as imports and installations do.
+    """Read a file and load its plugins; blocks for as long as imports and installations do.
 
     `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
 
     Raises:
-        ConfigurationError: with every problem of the file and its guests.
+        ConfigurationError: with every problem of the file and its plugins.
     """
     config = yaml_file.read(path, environ, strict=strict, weak_keys=weak_keys)
     return prepared(config, environ, installer)
@@ -86,18 +86,18 @@ def prepared(
     for connection in config.connections.values():
         keep_secrets_of(environment.fill(connection.given, (connection.name,)))
     keep_values_secret(secret_values(environment.filled))
-    guests = loader.load(config, installer)
-    for loaded in (guests.links, guests.storages, guests.tracers):
+    plugins = loader.load(config, installer)
+    for loaded in (plugins.links, plugins.storages, plugins.tracers):
         for each in loaded.values():
             keep_secrets_of(each.options)
     found = findings_of(config)
     if found.problems:
         raise ConfigurationError(found.problems)
-    guests = replace(guests, notes=(*guests.notes, *found.notes))
+    plugins = replace(plugins, notes=(*plugins.notes, *found.notes))
     if (spans := installed()) is not None:
-        guests = with_spans(guests, spans)
+        plugins = with_spans(plugins, spans)
     log.info("configuration loaded", extra={"hash": config.hash, "chains": list(config.chains)})
-    return Configuration(config, guests)
+    return Configuration(config, plugins)
 
 
 async def until_still(path: Path) -> None:
@@ -125,11 +125,11 @@ def tell(notes: Sequence[str]) -> None:
 
 
 def keep_secrets(config: PipelineConfig) -> None:
-    """What guests are given to prove who they are is not for the log, whoever logs it."""
+    """What plugins are given to prove who they are is not for the log, whoever logs it."""
     steps = [link for chain in config.chains.values() for link in chain.links]
-    guests = [step.guest for step in (*config.links.values(), *steps)]
-    for guest in (*guests, *config.storages.values(), *config.tracers.values()):
-        keep_secrets_of(guest.options)
+    plugins = [step.plugin for step in (*config.links.values(), *steps)]
+    for plugin in (*plugins, *config.storages.values(), *config.tracers.values()):
+        keep_secrets_of(plugin.options)
     keep_values_secret(secret_values(config.filled))
     for keys in config.ingress_auth.values():
         keep_secret(*keys)
@@ -271,7 +271,7 @@ class ConfigurationWatch:
         self._configuration = configuration
         self._changed = changed
         self._asked = asyncio.Event()
-        self._thoughts = SecondThoughts()
+        self._thoughts = ChangeGuard()
 
     def ask(self) -> None:
         """Read the file now, changed or not, and take it whatever it removes (SIGHUP)."""

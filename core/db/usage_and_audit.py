@@ -59,7 +59,7 @@ _PRUNE = {
 _LIMIT = "now() - make_interval(days => :days)"
 
 
-class IngressLedger:
+class UsageAndAudit:
     """Rows about what partners did; every method blocks and belongs in a thread.
 
     Every method raises `UnavailableError` when Postgres cannot be reached or is not migrated.
@@ -164,4 +164,4 @@ class PartnerRecords:
     def __init__(self, database: Database) -> None:
         self.keys = IngressKeys(database)
         self.owners = VconOwners(database)
-        self.ledger = IngressLedger(database)
+        self.ledger = UsageAndAudit(database)

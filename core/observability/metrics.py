@@ -14,7 +14,7 @@ from typing import override
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from core.observability.outcome_metrics import Outcomes, Tally
-from core.observability.plugin_metrics import Attributes, GuestMetrics
+from core.observability.plugin_metrics import Attributes, PluginMetrics
 
 __all__ = ["Attributes"]  # and every metric below
 
@@ -23,7 +23,7 @@ REGISTRY = CollectorRegistry()
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the buckets of a request's time."""
 LONG_SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-"""The same for what a guest does, which may take minutes."""
+"""The same for what a plugin does, which may take minutes."""
 UNKNOWN = "unknown"
 """The label of whatever has a name that this service does not know."""
 
@@ -138,8 +138,8 @@ for _collector in (RUNS, LINKS, STORAGES, VCONS_RECEIVED):
     REGISTRY.register(_collector)
 FAILED_KEYS = _counter("failed_keys", "Requests with a wrong ingress key.", "outcome")
 VCONS_IN_FLIGHT = _gauge("vcons_in_flight", "vCons that a run works on, on any replica.")
-GUESTS = GuestMetrics()
-REGISTRY.register(GUESTS)
+PLUGINS = PluginMetrics()
+REGISTRY.register(PLUGINS)
 INGRESS_DEPTH = _gauge("ingress_depth", "vCons that wait in an ingress list.", "list")
 SUSPECTS_DEPTH = _gauge(
     "suspects", "vCons of an ingress list that wait for a process of their own.", "list"

@@ -203,7 +203,7 @@ class OtlpSpans:
     """A `Spans` that sends what it traces, in batches, from a thread of its own."""
 
     def __init__(self, resource: Resource) -> None:
-        """Guests that trace something themselves find the same provider."""
+        """Plugins that trace something themselves find the same provider."""
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(_TellingExporter()))
         trace.set_tracer_provider(self._provider)

@@ -1,6 +1,6 @@
-"""What guests count, in the words of vcon-server: any name, any attributes, from any thread.
+"""What plugins count, in the words of vcon-server: any name, any attributes, from any thread.
 
-Guests written for vcon-server attach what they like, the vCon's uuid among it. Each set of label
+Plugins written for vcon-server attach what they like, the vCon's uuid among it. Each set of label
 values is a series that Prometheus keeps, so here an attribute that tells one thing from every other
 is left out, and each metric has only so many series: what comes later is counted as one.
 """
@@ -28,14 +28,14 @@ type Labels = tuple[tuple[str, str], ...]
 type Kind = Literal["counter", "gauge", "histogram"]
 
 MOST_METRICS = 500
-"""How many names all guests together may make up."""
+"""How many names all plugins together may make up."""
 MOST_SERIES = 100
 """How many sets of label values one metric may have."""
 LONGEST_VALUE = 100
 OVERFLOW: Labels = (("overflow", "true"),)
 """The labels of all series beyond those."""
 BOUNDS = (0.005, 0.02, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1e3, 1e4, 1e5)
-"""Guests measure seconds, milliseconds and shares alike."""
+"""Plugins measure seconds, milliseconds and shares alike."""
 
 _IDENTIFIES = re.compile(r"(^|[._-])(uuid|guid|id|ref)$", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
@@ -53,14 +53,14 @@ class _Series:
     values: dict[Labels, list[float]] = field(default_factory=dict)
 
 
-class GuestMetrics(Collector):
+class PluginMetrics(Collector):
     """Counters, histograms and gauges that come into being when they are first used.
 
-    Nothing here raises: a guest's work does not fail because its numbers are odd.
+    Nothing here raises: a plugin's work does not fail because its numbers are odd.
     """
 
     def __init__(self) -> None:
-        """No guest has counted anything yet."""
+        """No plugin has counted anything yet."""
         self._metrics: dict[str, _Series] = {}
         self._callbacks: dict[str, tuple[Callable[..., Iterable[Any]], str]] = {}
         self._told: set[str] = set()
@@ -105,7 +105,9 @@ class GuestMetrics(Collector):
         series = self._metrics.get(exposed)
         if series is None:
             if len(self._metrics) >= MOST_METRICS:
-                self._tell_once("", f"guests have made up {MOST_METRICS} metrics; no more are kept")
+                self._tell_once(
+                    "", f"plugins have made up {MOST_METRICS} metrics; no more are kept"
+                )
                 return None
             series = self._metrics[exposed] = _Series(storable_text(name), kind)
         if series.kind != kind:
@@ -119,7 +121,7 @@ class GuestMetrics(Collector):
     def _tell_once(self, name: str, what: str) -> None:
         if name not in self._told:
             self._told.add(name)
-            log.warning("guest metric not counted", extra={"metric": name, "why": what})
+            log.warning("plugin metric not counted", extra={"metric": name, "why": what})
 
     def collect(self) -> Iterator[Metric]:
         """Every family, with a name that Prometheus accepts."""
@@ -142,7 +144,7 @@ class GuestMetrics(Collector):
 def _family(exposed: str, series: _Series) -> Metric:
     if series.kind == "counter":
         exposed = exposed.removesuffix("_total")
-    family = Metric(exposed, f"{series.name}, counted by guests.", series.kind)
+    family = Metric(exposed, f"{series.name}, counted by plugins.", series.kind)
     for labels, cell in series.values.items():
         if series.kind == "histogram":
             _add_buckets(family, dict(labels), cell)
@@ -161,13 +163,13 @@ def _add_buckets(family: Metric, labels: dict[str, str], cell: list[float]) -> N
 
 
 def exposed_name(name: str) -> str:
-    """A guest's name as Prometheus allows it; none of them looks like one of our own."""
+    """A plugin's name as Prometheus allows it; none of them looks like one of our own."""
     plain = _NOT_IN_A_NAME.sub("_", name)
     return plain if plain[:1].isalpha() and not plain.startswith("patchcord") else f"guest_{plain}"
 
 
 def labels_of(attributes: Attributes | None) -> Labels:
-    """What of a guest's attributes becomes labels: no ids, nothing long."""
+    """What of a plugin's attributes becomes labels: no ids, nothing long."""
     labels = {}
     for key, value in (attributes or {}).items():
         text = text_of(value)

@@ -31,7 +31,7 @@ SHOWN_LONGER = 5.0
 """Seconds beyond its grace that a leaving replica may take until it counts as dead."""
 
 
-class Handover:
+class AnswerHandover:
     """One replica's part in it; does nothing without a relay."""
 
     def __init__(

@@ -25,15 +25,15 @@ from core.phoenix import events as effects
 from core.phoenix.channel import Channel
 from core.phoenix.large_frames import Unparsed
 from core.phoenix.lifecycle import State
-from core.plugboard.answer_handover import Handover
-from core.plugboard.reconnect import Reconnection
-from core.plugboard.session import Conversation, Limits
-from core.rpc.concurrency_limiter import RequestDesk
+from core.plugboard.answer_handover import AnswerHandover
+from core.plugboard.reconnect import ReconnectPolicy
+from core.plugboard.session import Limits, PlugboardSession
+from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher
 from core.rpc.event_router import EventRouter
 from core.rpc.outbox import Outbox
 from core.rpc.reply_formats import ReplyFormat, encoded
-from core.rpc.request_handler import RequestLimits, Responder
+from core.rpc.request_handler import RequestHandler, RequestLimits
 from schemas.service import Service
 from schemas.token import Token, in_use
 
@@ -82,7 +82,7 @@ class PlugboardClient(Client):
         credentials: Credentials,
         channel: Channel,
         dispatcher: Dispatcher,
-        desk: RequestDesk,
+        desk: ConcurrencyLimiter,
         events: Mapping[str, type[ActionRunner]],
         reply_format: ReplyFormat,
         reconnect: Backoff,
@@ -103,14 +103,14 @@ class PlugboardClient(Client):
         self._pipeline = pipeline
         self._url_for = url_for
         self._channel = channel
-        self._reconnection = Reconnection(reconnect, credentials)
+        self._reconnection = ReconnectPolicy(reconnect, credentials)
         self._outbox = Outbox(channel, limits.unread_bytes)
         self._events = EventRouter(events, channel.topic)
-        self._conversation = Conversation(channel, self._outbox, self._handle, limits, apart)
+        self._conversation = PlugboardSession(channel, self._outbox, self._handle, limits, apart)
         answers = self._outbox, self._conversation.wake
-        self._responder = Responder(dispatcher, desk, request_limits, reply_format, *answers)
+        self._responder = RequestHandler(dispatcher, desk, request_limits, reply_format, *answers)
         refusal = encoded(reply_format(NOT_HANDED_OVER)), limits.handover_bytes
-        self._handover = Handover(relay, *answers, *refusal)
+        self._handover = AnswerHandover(relay, *answers, *refusal)
         self._leaving = asyncio.Event()
         self._left = asyncio.Event()
         self._retirement: asyncio.Task[None] | None = None

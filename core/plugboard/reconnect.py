@@ -127,7 +127,7 @@ REFUSED_AGAIN = 15.0
 """Longest pause after a refusal, in seconds: what was refused may be allowed any moment."""
 
 
-class Reconnection:
+class ReconnectPolicy:
     """Counts what went wrong since the last healthy connection."""
 
     def __init__(self, backoff: Backoff, credentials: Credentials) -> None:

@@ -26,7 +26,7 @@ from core.rpc.outbox import Outbox
 # One call in the future that may be moved at will.
 
 
-class Alarm:
+class Timer:
     """Calls back at a time of the running loop's clock; the latest time set is the one that counts.
 
     Setting the same time again, as happens after nearly every message, costs a comparison.
@@ -73,7 +73,7 @@ class Limits(NamedTuple):
     """Answers that wait to be given to peers; beyond, 503 instead."""
 
 
-class Conversation:
+class PlugboardSession:
     """Carries out what the channel decides.
 
     `websocket` is the open connection, if there is one; `heard` the message that is being dealt
@@ -102,7 +102,7 @@ class Conversation:
         self._handle = handle
         self._limits = limits
         self._flush_is_near = False
-        self._alarm = Alarm(self._tick)
+        self._alarm = Timer(self._tick)
 
     async def hold(self, url: str) -> Loss:
         """Connect, and talk until the connection ends; how it ended.

@@ -19,7 +19,7 @@ MOST_ASIDE = 1024
 """How many pieces may go on without taking up room: each still takes up memory."""
 
 
-class RequestDesk:
+class ConcurrencyLimiter:
     """Runs pieces of work under a bound."""
 
     def __init__(self, *, at_once: int, waiting: int, most_bytes: int = MOST_BYTES) -> None:

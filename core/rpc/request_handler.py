@@ -14,7 +14,7 @@ from core.action_runner import ActionRunner
 from core.observability import metrics
 from core.phoenix.large_frames import Unparsed, excess
 from core.request_context import LONGEST_ACTION, current_request
-from core.rpc.concurrency_limiter import RequestDesk
+from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher, incident
 from core.rpc.outbox import Answer, Outbox
 from core.rpc.reply_formats import ReplyFormat, encoded
@@ -50,13 +50,13 @@ class _Request:
         self.is_aside = False
 
 
-class Responder:
+class RequestHandler:
     """Takes on requests and answers them; nothing it does waits for an action."""
 
     def __init__(
         self,
         dispatcher: Dispatcher,
-        desk: RequestDesk,
+        desk: ConcurrencyLimiter,
         limits: RequestLimits,
         reply_format: ReplyFormat,
         outbox: Outbox,

@@ -4,8 +4,8 @@ import asyncio
 
 from devstack.chaos.evidence import LETTERS, first_migrations
 from devstack.chaos.feeding import Feeder
-from devstack.chaos.guests.chaos_guests.behaviour import GATE
 from devstack.chaos.looks import gone_from_redis, length
+from devstack.chaos.plugins.chaos_plugins.behaviour import GATE
 from devstack.chaos.report import Report
 from devstack.chaos.scene import conclude
 from devstack.chaos.servers import Servers

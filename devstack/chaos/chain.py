@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-GUESTS = Path(__file__).parent / "guests"
+PLUGINS = Path(__file__).parent / "plugins"
 CHAIN = "chaos"
 INGRESS, EGRESS = "chaos_in", "chaos_out"
 LINKS = ("mark", "tag", "judge")
@@ -16,17 +16,17 @@ STORAGES = ("first", "second")
 def write_config(folder: Path, *, seconds: float, ttl: int = 0) -> Path:
     """Write config.yml, which is JSON and thus YAML, too; its path.
 
-    `seconds`: how long each guest takes at most. `ttl`: what the first link lets vCons live, s.
+    `seconds`: how long each plugin takes at most. `ttl`: what the first link lets vCons live, s.
     """
     told = {"folder": str(folder), "seconds": seconds}
     path = folder / "config.yml"
     links = {
-        "mark": {"module": "chaos_guests.mark", "options": {**told, "ttl": ttl}},
+        "mark": {"module": "chaos_plugins.mark", "options": {**told, "ttl": ttl}},
         "tag": {"module": "links.tag", "options": {"tags": ["chaos"]}},
-        "judge": {"module": "chaos_guests.judge", "options": told},
+        "judge": {"module": "chaos_plugins.judge", "options": told},
     }
     storages = {
-        name: {"module": "chaos_guests.shelf", "options": {**told, "name": name}}
+        name: {"module": "chaos_plugins.shelf", "options": {**told, "name": name}}
         for name in STORAGES
     }
     chain = {
@@ -41,7 +41,7 @@ def write_config(folder: Path, *, seconds: float, ttl: int = 0) -> Path:
 
 
 def vcon(subject: str) -> dict[str, Any]:
-    """A vCon; its subject tells the guests what to do with it."""
+    """A vCon; its subject tells the plugins what to do with it."""
     return {
         "vcon": "0.4.0",
         "uuid": str(uuid.uuid4()),

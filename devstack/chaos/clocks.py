@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from devstack.chaos.chain import GUESTS
+from devstack.chaos.chain import PLUGINS
 from devstack.chaos.feeding import Feeder
 from devstack.chaos.report import Report
 from devstack.chaos.scene import claim_single_attempts, conclude, some_progress
@@ -18,7 +18,7 @@ FAILING = 3
 
 async def stepped(servers: Servers, report: Report) -> None:
     """Two services whose clocks are stepped by hours, each on its own; no retry is late for it."""
-    path = f"{CLOCK}:{GUESTS}"
+    path = f"{CLOCK}:{PLUGINS}"
     async with System(servers, CONSERVER_WORKERS=1, PYTHONPATH=path) as system:
         feeder = Feeder(system)
         clocks = [system.folder / f"clock-{number}" for number in (1, 2)]

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from devstack.chaos.chain import EGRESS, LINKS
 from devstack.chaos.feeding import Feeder
-from devstack.chaos.guests.chaos_guests.behaviour import GATE
 from devstack.chaos.looks import in_list, noted
+from devstack.chaos.plugins.chaos_plugins.behaviour import GATE
 from devstack.chaos.processes import WorkerProcess, send
 from devstack.chaos.report import Report
 from devstack.chaos.scene import conclude

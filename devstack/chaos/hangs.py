@@ -6,8 +6,8 @@ from typing import Any
 from devstack.chaos.chain import EGRESS
 from devstack.chaos.evidence import LETTERS
 from devstack.chaos.feeding import Feeder
-from devstack.chaos.guests.chaos_guests.behaviour import GATE
 from devstack.chaos.looks import in_flight, in_list
+from devstack.chaos.plugins.chaos_plugins.behaviour import GATE
 from devstack.chaos.processes import gone
 from devstack.chaos.report import Report
 from devstack.chaos.scene import DIED, claim_single_attempts, conclude

@@ -1,11 +1,11 @@
-"""What the guests of the chaos chain saw, read back from the file they append to."""
+"""What the plugins of the chaos chain saw, read back from the file they append to."""
 
 from collections import Counter, defaultdict
 from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from devstack.chaos.guests.chaos_guests.behaviour import LEDGER
+from devstack.chaos.plugins.chaos_plugins.behaviour import LEDGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Ledger:
     """The lines so far; every method reads the file anew."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is the one that the guests were told."""
+        """`folder` is the one that the plugins were told."""
         self._file = folder / LEDGER
 
     def lines(self) -> list[Line]:
@@ -45,7 +45,7 @@ class Ledger:
         ]
 
     def noted(self, what: str, name: str) -> Set[str]:
-        """The vCons of which a guest has noted this."""
+        """The vCons of which a plugin has noted this."""
         return {line.vcon_uuid for line in self.lines() if (line.what, line.name) == (what, name)}
 
     def saved(self) -> dict[str, frozenset[str]]:

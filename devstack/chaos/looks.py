@@ -59,7 +59,7 @@ def in_flight(system: System, count: int) -> Look[bool]:
 
 
 def noted(system: System, what: str, name: str, vcon_uuid: str) -> Look[list[int]]:
-    """The processes in which a guest has noted this of a vCon, in order."""
+    """The processes in which a plugin has noted this of a vCon, in order."""
 
     async def look() -> list[int]:
         wanted = (what, name, vcon_uuid)

@@ -71,5 +71,5 @@ async def claim_single_attempts(system: System, feeder: Feeder, report: Report) 
 
 
 def innocent(feeder: Feeder) -> list[str]:
-    """The vCons that no guest has a reason to fail with."""
+    """The vCons that no plugin has a reason to fail with."""
     return [vcon for vcon, subject in feeder.fed.items() if subject in INNOCENT]

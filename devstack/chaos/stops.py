@@ -6,8 +6,8 @@ import time
 
 from devstack.chaos.chain import INGRESS
 from devstack.chaos.feeding import Feeder
-from devstack.chaos.guests.chaos_guests.behaviour import GATE
 from devstack.chaos.looks import in_flight, logged
+from devstack.chaos.plugins.chaos_plugins.behaviour import GATE
 from devstack.chaos.processes import gone, send, workers_of
 from devstack.chaos.report import Report
 from devstack.chaos.scene import claim_single_attempts, conclude, some_moment, some_progress

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-from devstack.chaos.chain import GUESTS, INGRESS, write_config
+from devstack.chaos.chain import INGRESS, PLUGINS, write_config
 from devstack.chaos.ledger import Ledger
 from devstack.chaos.log_lines import unexpected_lines
 from devstack.chaos.processes import WorkerProcess, gone, send, workers_of
@@ -109,7 +109,7 @@ class System:
             "WEBSOCKET_URL": self.board.websocket_url,
             "TOKEN": self._token.value,
             "CONSERVER_CONFIG_FILE": str(self._config),
-            "PYTHONPATH": str(GUESTS),
+            "PYTHONPATH": str(PLUGINS),
             "TMPDIR": str(self.folder),
             **SCALED_DOWN,
             **self._settings,

@@ -98,7 +98,7 @@ class ConnectionPluginRegistry:
             seen[name] = place
             try:
                 self._load_package(name, place)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a guest may raise anything
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
                 self._report(place, error)
         self._look_for_missing_folders()
 
@@ -120,7 +120,7 @@ class ConnectionPluginRegistry:
         for entry in installed():
             try:
                 self.register(load(entry, self._package)())
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a guest may raise anything
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
                 self._report(source(entry), error)
 
     def _report(self, source: str, error: BaseException) -> None:

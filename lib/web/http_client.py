@@ -1,6 +1,6 @@
 """HTTP clients that are kept for an event loop, so that connections are used again.
 
-All guests of a loop share one, and those of vendors' libraries by what they were made from. A
+All plugins of a loop share one, and those of vendors' libraries by what they were made from. A
 process that forks later has its own. None has a time limit of its own that matters: whoever uses
 one sets it.
 """

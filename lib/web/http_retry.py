@@ -1,4 +1,4 @@
-"""How guests deal with servers that are slow, full or away: one way for all of them.
+"""How plugins deal with servers that are slow, full or away: one way for all of them.
 
 An attempt that met a broken connection, a time-out, 429, 5xx or half an answer is repeated, after
 doubling pauses or the longer one that `Retry-After` asks for. Nobody waits beyond the time that the
@@ -68,7 +68,7 @@ class Patience:
 
 
 class PatientOptions(GuestOptions):
-    """Options of a guest that calls a server."""
+    """Options of a plugin that calls a server."""
 
     timeout: float = Field(120, gt=0, description="+ seconds for one attempt")
     retries: int = Field(5, ge=0, description=RETRIES)

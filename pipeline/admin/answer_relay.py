@@ -17,7 +17,7 @@ SHOWN_SECONDS = 10.0
 """A replica that has not shown itself for so long counts as dead."""
 
 
-class RedisAnswers(AnswerRelay):
+class RedisAnswerRelay(AnswerRelay):
     """The list and the register in Redis."""
 
     def __init__(self, connection: RedisConnection) -> None:

@@ -82,7 +82,7 @@ def outcome_of(run: Mapping[str, Any] | None, storage: str) -> Outcome:
     return not any(refused.items() <= step.items() for step in run["steps"])
 
 
-class StorageReplayer:
+class AutoReplay:
     """Looks at every storage once a round; one replica at a time does so."""
 
     def __init__(

@@ -6,9 +6,9 @@ from typing import Any
 
 from core.errors import (
     ForbiddenError,
-    GuestError,
     InvalidError,
     PatchcordError,
+    PluginFailedError,
     TooLateError,
     UnknownNameError,
 )
@@ -99,7 +99,7 @@ def _error(result: Result) -> PatchcordError:
     step = f"step {result['step']}: " if "step" in result else ""
     cause = result.get("cause", "")
     root = cause.partition(":")[0] or result["error_type"]
-    kind = TooLateError if root in _LATE else GuestError
+    kind = TooLateError if root in _LATE else PluginFailedError
     return kind(f"{step}{_with_cause(text, cause)}")
 
 

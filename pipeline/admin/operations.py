@@ -6,15 +6,15 @@ from core.errors import InvalidError, UnknownNameError
 from pipeline.admin.dead_letters import DeadLetters, Destination, Selection
 from pipeline.admin.egress import Egress
 from pipeline.admin.runs import RunLister
-from pipeline.admin.vcon_index import Catalogue
+from pipeline.admin.vcon_index import VconIndex
 from pipeline.config.lists import lists_of
 from pipeline.ingest.intake import Intake
 from pipeline.live_config import Configuration
 from pipeline.plugins.errors import describe
 from pipeline.plugins.loader import LoadedStorage
 from pipeline.redis_client import keys
-from pipeline.runs.calls import GuestCalls
-from pipeline.storages.lookup import VconFinder, checked_uuid
+from pipeline.runs.calls import PluginCalls
+from pipeline.storages.lookup import VconLookup, checked_uuid
 from schemas.dead_letter import DeadLetter, DeadLetterPage
 from schemas.deletion import Deletion
 from schemas.run_page import RunPage, RunQuery
@@ -29,10 +29,10 @@ class PipelineOperations:
         configuration: Configuration,
         dead_letters: DeadLetters,
         egress: Egress,
-        catalogue: Catalogue,
+        catalogue: VconIndex,
         intake: Intake,
-        finder: VconFinder,
-        calls: GuestCalls,
+        finder: VconLookup,
+        calls: PluginCalls,
         archive: RunLister,
     ) -> None:
         """Everything is given by the assembly."""

@@ -26,7 +26,7 @@ PATIENCE = 1.0
 """Seconds that Redis gets; after that the page has no depths rather than old ones."""
 
 
-class Depths:
+class QueueDepths:
     """Reads the length of every list of the configuration in one round trip."""
 
     def __init__(

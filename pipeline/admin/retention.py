@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from pipeline.admin.egress import Egress
 from pipeline.admin.housekeeping import if_usable
-from pipeline.admin.vcon_index import Catalogue
+from pipeline.admin.vcon_index import VconIndex
 from pipeline.config.lists import Lists
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -39,13 +39,13 @@ MARKED_SECONDS = 3600
 """Time to live of the marks, should the replica die during its sweep."""
 
 
-class Keeper:
+class Retention:
     """Sees to it that vCons live as long as a list holds them, and not for ever after."""
 
     def __init__(
         self,
         connection: RedisConnection,
-        catalogue: Catalogue,
+        catalogue: VconIndex,
         egress: Egress,
         *,
         vcon_expiry: int,

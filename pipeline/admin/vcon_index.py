@@ -144,7 +144,7 @@ class SearchPosition:
         return f"{self.term.partition(':')[0]}~{self.scan}~{self.after}"
 
 
-class Catalogue:
+class VconIndex:
     """The sorted set of all vCons and the search sets, as vcon-server has them."""
 
     def __init__(self, connection: RedisConnection, sorted_set: str, *, run_expiry: int) -> None:

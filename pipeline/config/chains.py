@@ -9,8 +9,8 @@ from pipeline.config.environment import Where
 from pipeline.config.model import (
     MAX_ATTEMPTS,
     Chain,
-    GuestSpec,
     LinkStep,
+    PluginSpec,
     RetryBackoff,
     StorageSpec,
 )
@@ -36,7 +36,7 @@ class Registry:
 
     links: Mapping[str, LinkStep]
     storages: Mapping[str, StorageSpec]
-    tracers: Mapping[str, GuestSpec]
+    tracers: Mapping[str, PluginSpec]
 
 
 def read_chains(chains: Section, registry: Registry) -> dict[str, Chain]:
@@ -104,12 +104,12 @@ def _step(
 
 
 def _changed(step: LinkStep, options: Mapping[str, Any], written: Written) -> LinkStep:
-    kept = {at: text for at, text in step.guest.written.items() if at[0] not in options}
-    laid = {**step.guest.options, **options}
-    return replace(step, guest=replace(step.guest, options=laid, written={**kept, **written}))
+    kept = {at: text for at, text in step.plugin.written.items() if at[0] not in options}
+    laid = {**step.plugin.options, **options}
+    return replace(step, plugin=replace(step.plugin, options=laid, written={**kept, **written}))
 
 
-def _tracers(entry: Section, tracers: Mapping[str, GuestSpec]) -> tuple[GuestSpec, ...]:
+def _tracers(entry: Section, tracers: Mapping[str, PluginSpec]) -> tuple[PluginSpec, ...]:
     if entry.raw("tracers") is None:
         return tuple(tracers.values())
     return _named(entry, "tracers", "tracer", tracers)

@@ -49,7 +49,7 @@ class _Held:
     since: float
 
 
-class SecondThoughts:
+class ChangeGuard:
     """Remembers the change that was held back last."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,11 +1,11 @@
-"""Options that a guest has from a connection: `connection: crm` in the place of credentials."""
+"""Options that a plugin has from a connection: `connection: crm` in the place of credentials."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from core.errors import GuestError
+from core.errors import PluginFailedError
 from pipeline.config.environment import Environment, Unfilled
 from pipeline.config.sections import TEXT, Section, suggestion
 from pipeline.config.yaml_spelling import Written, below
@@ -131,13 +131,14 @@ def borrowed(
     *,
     by_itself: bool,
 ) -> dict[str, Any]:
-    """What a guest that knows these options has from the connection it names, if it names one.
+    """What a plugin that knows these options has from the connection it names, if it names one.
 
     `by_itself`: it uses connections by their names, and need not have anything from one.
 
     Raises:
-        GuestError: when there are connections and none has this name, or it has nothing for this
-            guest, and the option is not the guest's own either: it would go where its defaults
+        PluginFailedError: when there are connections and none has this name, or it has nothing for
+        this
+            plugin, and the option is not the plugin's own either: it would go where its defaults
             lead, such as to localhost.
     """
     name = options.get(OPTION)
@@ -148,11 +149,11 @@ def borrowed(
         if own:
             return {}
         near = suggestion(name, connections)
-        raise GuestError(f"options.{OPTION}: no connection named {name!r}; {near}")
+        raise PluginFailedError(f"options.{OPTION}: no connection named {name!r}; {near}")
     lent = {key: value for key, value in connections[name].items() if key in known}
     # Numbers and switches, such as a timeout, are no way to anywhere.
     if not (own or by_itself or any(isinstance(value, str) for value in lent.values())):
-        raise GuestError(
+        raise PluginFailedError(
             f"options.{OPTION}: {name!r} has nothing that this module takes, or the environment"
             f" not what it needs; a module that uses it by itself has {OPTION!r} among its defaults"
         )

@@ -66,7 +66,7 @@ def limit_of(timeout: float | None, default: float | None) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class GuestSpec:
+class PluginSpec:
     """One configured link, storage, tracer or import: which module, with which options.
 
     `options` holds only what the file says; the module's own defaults are not in it.
@@ -80,13 +80,13 @@ class GuestSpec:
     connections: Mapping[str, Mapping[str, Any]] = field(
         default_factory=dict, hash=False, repr=False
     )
-    """What each connection can lend to a guest that names it in its options."""
+    """What each connection can lend to a plugin that names it in its options."""
     written: Written = field(default_factory=dict, repr=False, compare=False)
     """The places in the options where YAML turned what is written into something else."""
 
 
 @dataclass(frozen=True, slots=True)
-class StorageSpec(GuestSpec):
+class StorageSpec(PluginSpec):
     """A storage: with the seconds one call may take (see `limit_of`) and how often it is repeated.
 
     `unset` names the variables that its options want and the environment lacks. It is empty for
@@ -103,7 +103,7 @@ class LinkStep:
     """A link with the options it has in this place: seconds for one call, and repetitions."""
 
     name: str
-    guest: GuestSpec
+    plugin: PluginSpec
     timeout: float | None = None
     retries: int = LINK_RETRIES
 
@@ -131,7 +131,7 @@ class Chain:
     name: str
     links: tuple[LinkStep, ...] = ()
     storages: tuple[StorageSpec, ...] = ()
-    tracers: tuple[GuestSpec, ...] = ()
+    tracers: tuple[PluginSpec, ...] = ()
     ingress_lists: tuple[str, ...] = ()
     egress_lists: tuple[str, ...] = ()
     enabled: bool = True
@@ -162,8 +162,8 @@ class PipelineConfig:
     chains: Mapping[str, Chain] = field(default_factory=dict)
     links: Mapping[str, LinkStep] = field(default_factory=dict)
     storages: Mapping[str, StorageSpec] = field(default_factory=dict)
-    tracers: Mapping[str, GuestSpec] = field(default_factory=dict)
-    imports: Mapping[str, GuestSpec] = field(default_factory=dict)
+    tracers: Mapping[str, PluginSpec] = field(default_factory=dict)
+    imports: Mapping[str, PluginSpec] = field(default_factory=dict)
     ingress_auth: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     ingress_keys: Mapping[str, ConfiguredKey] = field(default_factory=dict, repr=False)
     """Label and limits, by key, of the keys that have some."""
@@ -199,9 +199,9 @@ class PipelineConfig:
 
         Ingress keys, notes, and links and tracers that no chain names do not affect a run.
         """
-        guests = [*self.storages.values(), *self.imports.values()]
+        plugins = [*self.storages.values(), *self.imports.values()]
         connected = [*self.connections.values()]  # none: as if there were no such thing
-        return canonical([self.chains, *guests, *connected])
+        return canonical([self.chains, *plugins, *connected])
 
     @cached_property
     def hash(self) -> str:

@@ -21,12 +21,12 @@ from pipeline.config.connections import (
 )
 from pipeline.config.environment import Environment, Missing, Where
 from pipeline.config.ingress_auth import read_ingress_auth
-from pipeline.config.model import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
+from pipeline.config.model import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
 from pipeline.config.plugins import read_imports, read_links, read_storages, read_tracers
 from pipeline.config.sections import Findings, Section, slip_of, suggestion
 from pipeline.config.yaml_spelling import Written
 
-__all__ = ["Chain", "GuestSpec", "LinkStep", "PipelineConfig", "StorageSpec", "parse"]
+__all__ = ["Chain", "LinkStep", "PipelineConfig", "PluginSpec", "StorageSpec", "parse"]
 
 CONNECTIONS = "connections"
 _AS_IT_IS: Written = {}
@@ -131,7 +131,7 @@ def _report_missing(missing: Sequence[Missing], used: Set[Where], findings: Find
 
 def _report_unknown_connections(config: PipelineConfig, findings: Findings) -> None:
     for section, specs in (
-        ("links", [link.guest for link in config.links.values()]),
+        ("links", [link.plugin for link in config.links.values()]),
         ("storages", config.storages.values()),
     ):
         for spec in specs:

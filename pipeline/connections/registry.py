@@ -60,7 +60,7 @@ class ServiceConnections:
         return await (await self._current()).check(connection)
 
     def from_thread[T](self, work: Coroutine[Any, Any, T]) -> T:
-        """Carry out one of the above for a guest that runs in a thread.
+        """Carry out one of the above for a plugin that runs in a thread.
 
         Raises:
             RuntimeError: on the event loop itself, which would wait for itself.
@@ -107,7 +107,7 @@ _installed: ServiceConnections | None = None
 
 
 def install(config: PipelineConfig) -> ServiceConnections:
-    """Make this process's, which guests find through `lib`."""
+    """Make this process's, which plugins find through `lib`."""
     global _installed  # noqa: PLW0603 -- once per process, as its connection to Redis
     _installed = ServiceConnections(config)
     return _installed

@@ -1,4 +1,4 @@
-"""What administrators do with partners' keys: `core.interfaces.PartnerDesk`."""
+"""What administrators do with partners' keys: `core.interfaces.PartnerAdmin`."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from core.db.usage_and_audit import PartnerRecords
 from core.errors import UnknownNameError
 from core.observability.logs import keep_secret
 from core.thread_pool import BoundedCalls
-from pipeline.ingest.key_cache import KeyRing
+from pipeline.ingest.key_cache import KeyCache
 from pipeline.live_config import Configuration
 from schemas.ingress_key import AuditEvent, Author, IngressKey, MadeKey, NewKey, Usage
 
@@ -27,7 +27,7 @@ class Desk:
         self,
         configuration: Configuration,
         records: PartnerRecords,
-        ring: KeyRing,
+        ring: KeyCache,
         calls: BoundedCalls,
     ) -> None:
         """`calls` carries the calls of `records`."""

@@ -104,7 +104,7 @@ class KeyRefusedError(ForbiddenError):
         super().__init__(message)
 
 
-class KeyRing:
+class KeyCache:
     """The keys that this process has seen lately."""
 
     def __init__(

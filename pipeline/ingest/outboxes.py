@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from uuid import UUID
 
-from core.db.usage_and_audit import IngressLedger, Used
+from core.db.usage_and_audit import UsageAndAudit, Used
 from core.db.vcon_owners import OURS
 from core.errors import PatchcordError
 from core.thread_pool import in_own_thread
@@ -56,7 +56,7 @@ class OwnerOutbox:
 class UsageMeter:
     """Counts in memory, and writes down now and then: a crash may lose a few seconds of counts."""
 
-    def __init__(self, ledger: IngressLedger) -> None:
+    def __init__(self, ledger: UsageAndAudit) -> None:
         """Nothing is counted yet. `ledger` is called in threads."""
         self._ledger = ledger
         self._used: dict[date, dict[UUID, Used]] = {}

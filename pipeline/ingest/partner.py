@@ -23,7 +23,7 @@ from core.observability.metrics import VCONS_RECEIVED
 from core.thread_pool import BoundedCalls
 from pipeline.ingest.entry import Entry, entry_apart
 from pipeline.ingest.intake import Intake, Owner, foreign
-from pipeline.ingest.key_cache import KeyRefusedError, KeyRing
+from pipeline.ingest.key_cache import KeyCache, KeyRefusedError
 from pipeline.ingest.outboxes import UsageMeter
 from pipeline.live_config import Configuration
 from pipeline.redis_client.client import RedisConnection
@@ -45,7 +45,7 @@ REASONS: dict[type[PatchcordError], str] = {
 log = logging.getLogger(__name__)
 
 
-class ExternalDoor:
+class PartnerApi:
     """Takes vCons in from partners, each with a key to one list."""
 
     def __init__(
@@ -53,7 +53,7 @@ class ExternalDoor:
         configuration: Configuration,
         max_vcon_bytes: int,
         intake: Intake,
-        keys: KeyRing,
+        keys: KeyCache,
         records: PartnerRecords,
         redis: RedisConnection,
         briefly: BoundedCalls,

@@ -15,9 +15,9 @@ from core.settings import Settings
 from core.thread_pool import BoundedCalls, in_own_thread
 from pipeline.ingest.admin import Desk
 from pipeline.ingest.intake import Intake
-from pipeline.ingest.key_cache import STALE, FailedKeys, KeyRing
+from pipeline.ingest.key_cache import STALE, FailedKeys, KeyCache
 from pipeline.ingest.outboxes import OwnerOutbox
-from pipeline.ingest.partner import ExternalDoor
+from pipeline.ingest.partner import PartnerApi
 from pipeline.live_config import Configuration
 from pipeline.redis_client.client import RedisConnection
 from schemas.ingress_key import ConfiguredKey, KnownKey
@@ -76,7 +76,7 @@ class Partners:
         self._redis = redis
         self.records = records
         failures = FailedKeys(limits.failures_per_minute, time.monotonic)
-        self.ring = KeyRing(self._find, time.monotonic, limits.revoked_seconds, failures)
+        self.ring = KeyCache(self._find, time.monotonic, limits.revoked_seconds, failures)
         self.desk = Desk(configuration, records, self.ring, calls)
         self.owners = OwnerOutbox(redis, records.owners.confirm)
         self._briefly = brief_calls()
@@ -84,10 +84,10 @@ class Partners:
         self._outdated.set()
         self._current = asyncio.Event()
 
-    def open_door(self, max_vcon_bytes: int, intake: Intake, apart: Apart = here) -> ExternalDoor:
-        """The door for partners; see `ExternalDoor`."""
+    def open_door(self, max_vcon_bytes: int, intake: Intake, apart: Apart = here) -> PartnerApi:
+        """The door for partners; see `PartnerApi`."""
         parts = (self._configuration, max_vcon_bytes, intake)
-        self.door = ExternalDoor(
+        self.door = PartnerApi(
             *(*parts, self.ring, self.records, self._redis, self._briefly),
             self._limits.requests_per_minute,
             apart,

@@ -1,6 +1,6 @@
-"""What a guest has to offer: functions by name, each callable with these positional arguments.
+"""What a plugin has to offer: functions by name, each callable with these positional arguments.
 
-A guest is a module with those functions, or one with a single class that has them as methods.
+A plugin is a module with those functions, or one with a single class that has them as methods.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
-from core.errors import GuestError, StoppedEarlyError
+from core.errors import PluginFailedError, StoppedEarlyError
 from core.observability.storable_text import described
 from pipeline.plugins.options import options_model
 
@@ -25,7 +25,7 @@ CONNECTIONS = "lib.connections"
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The arguments of every function a guest may have, and the one function it must have."""
+    """The arguments of every function a plugin may have, and the one function it must have."""
 
     name: str
     needed: str
@@ -48,10 +48,10 @@ TRACER = Contract("tracer", "run", {"run": _TRACED})
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
-    """A guest that keeps its contract: its functions by name, and its default options.
+class Plugin:
+    """A plugin that keeps its contract: its functions by name, and its default options.
 
-    `default_options` is a mapping, or the guest's own model of its options.
+    `default_options` is a mapping, or the plugin's own model of its options.
 
     `only_through_lib`: it says of itself that it touches vCons through `lib` and in no other way.
 
@@ -69,13 +69,13 @@ class Guest:
     uses_connections: bool = False
 
 
-def guest_in(module: ModuleType, contract: Contract) -> Guest:
-    """The guest a module holds; a class is constructed, without arguments, once in this process.
+def plugin_in(module: ModuleType, contract: Contract) -> Plugin:
+    """The plugin a module holds; a class is constructed, without arguments, once in this process.
 
     So whatever its object keeps, such as connections, outlives a change of the configuration.
 
     Raises:
-        GuestError: with everything that keeps it from being one.
+        PluginFailedError: with everything that keeps it from being one.
     """
     with _looking:
         known = _known.setdefault(module, {})
@@ -85,10 +85,10 @@ def guest_in(module: ModuleType, contract: Contract) -> Guest:
 
 
 _looking = Lock()
-_known: WeakKeyDictionary[ModuleType, dict[str, Guest]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[ModuleType, dict[str, Plugin]] = WeakKeyDictionary()
 
 
-def _looked_at(module: ModuleType, contract: Contract) -> Guest:
+def _looked_at(module: ModuleType, contract: Contract) -> Plugin:
     holder = _holder(module, contract)
     functions = _functions(holder, contract)
     through_lib = getattr(holder, "only_through_lib", False) is True
@@ -96,7 +96,7 @@ def _looked_at(module: ModuleType, contract: Contract) -> Guest:
     asynchronous = is_async(functions[contract.needed])
     waits = getattr(holder, "no_default_timeout", False) is True
     connections = _uses_connections(module)
-    return Guest(functions, defaults, asynchronous, through_lib, waits, connections)
+    return Plugin(functions, defaults, asynchronous, through_lib, waits, connections)
 
 
 def _uses_connections(module: ModuleType) -> bool:
@@ -128,7 +128,7 @@ def is_async(function: Function) -> bool:
 def _default_options(holder: object, module: ModuleType) -> Mapping[str, Any]:
     defaults = getattr(holder, "default_options", getattr(module, "default_options", None))
     if not isinstance(defaults, Mapping | None):
-        raise GuestError("default_options is not a mapping")
+        raise PluginFailedError("default_options is not a mapping")
     return defaults or {}
 
 
@@ -139,7 +139,9 @@ def _holder(module: ModuleType, contract: Contract) -> object:
     classes = {thing for thing in vars(module).values() if _offers(thing, module, contract)}
     if len(classes) > 1:
         names = ", ".join(sorted(each.__name__ for each in classes))
-        raise GuestError(f"has several classes with {contract.needed}, only one may: {names}")
+        raise PluginFailedError(
+            f"has several classes with {contract.needed}, only one may: {names}"
+        )
     return _constructed(classes.pop()) if classes else module
 
 
@@ -153,14 +155,16 @@ def _offers(thing: Any, module: ModuleType, contract: Contract) -> bool:
     )
 
 
-def _constructed(guest_class: type) -> object:
+def _constructed(plugin_class: type) -> object:
     try:
-        return guest_class()
+        return plugin_class()
     except StoppedEarlyError:
         raise
     except BaseException as error:
         reason = described(error)
-        raise GuestError(f"{guest_class.__name__}() cannot be constructed: {reason}") from error
+        raise PluginFailedError(
+            f"{plugin_class.__name__}() cannot be constructed: {reason}"
+        ) from error
 
 
 def _functions(holder: object, contract: Contract) -> dict[str, Function]:
@@ -173,10 +177,10 @@ def _functions(holder: object, contract: Contract) -> dict[str, Function]:
         if (objection := _objection(name, function, contract.functions[name]))
     }
     if objections.pop("close", None):
-        del found["close"]  # nobody asked guests for it before: this one is meant otherwise
+        del found["close"]  # nobody asked plugins for it before: this one is meant otherwise
     problems = [*objections.values(), *_absent(found, contract)] or _mixed(found)
     if problems:
-        raise GuestError("; ".join(problems))
+        raise PluginFailedError("; ".join(problems))
     return found
 
 
@@ -207,7 +211,7 @@ def _call(name: str, arguments: Iterable[str]) -> str:
 
 
 def _mixed(functions: Mapping[str, Function]) -> list[str]:
-    """One flag says how to call a guest, so its functions are all async or all not."""
+    """One flag says how to call a plugin, so its functions are all async or all not."""
     awaited = [name for name, function in functions.items() if is_async(function)]
     if len(awaited) in (0, len(functions)):
         return []

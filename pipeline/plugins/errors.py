@@ -10,7 +10,7 @@ from concurrent import futures
 from threading import Lock
 from typing import Any
 
-from core.errors import GuestError
+from core.errors import PluginFailedError
 from core.observability.redaction import error_text
 from core.observability.storable_text import LONGEST, described, members_of, storable_text
 
@@ -33,7 +33,7 @@ _ASKED = ("__traceback__", "__cause__", "__context__", "__suppress_context__", "
 EXIT_FORKED = 70
 
 
-class PluginError(GuestError):
+class PluginError(PluginFailedError):
     """A plugin raised something that is no ordinary exception."""
 
 

@@ -9,9 +9,9 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from core.errors import GuestError, StoppedEarlyError
+from core.errors import PluginFailedError, StoppedEarlyError
 from core.observability.storable_text import described
-from pipeline.config.parser import GuestSpec
+from pipeline.config.parser import PluginSpec
 from pipeline.plugins.installer import Installer
 from pipeline.plugins.missing import explain_missing
 from pipeline.plugins.modules_folder import differs, hashed, packages_elsewhere
@@ -31,33 +31,33 @@ class Modules:
         """`installer` brings what is missing, if it may; `pip_names` are all configured ones."""
         self._installer = installer
         self._current = {each for name in pip_names if (each := _specification(name))}
-        self._known: dict[tuple[str, str | None], ModuleType | GuestError] = {}
+        self._known: dict[tuple[str, str | None], ModuleType | PluginFailedError] = {}
 
-    def get(self, spec: GuestSpec) -> ModuleType:
-        """The module of a guest.
+    def get(self, spec: PluginSpec) -> ModuleType:
+        """The module of a plugin.
 
         Raises:
-            GuestError: why there is none.
+            PluginFailedError: why there is none.
         """
         key = (spec.module, spec.pip_name)  # two may want one module in different versions
         if key not in self._known:
             self._known[key] = self._found(spec)
         outcome = self._known[key]
-        if isinstance(outcome, GuestError):
+        if isinstance(outcome, PluginFailedError):
             raise outcome
         return outcome
 
-    def _found(self, spec: GuestSpec) -> ModuleType | GuestError:
+    def _found(self, spec: PluginSpec) -> ModuleType | PluginFailedError:
         try:
             wanted = read(spec.pip_name) if spec.pip_name else None
             module = self._imported(spec)
-        except GuestError as error:
+        except PluginFailedError as error:
             return error
         except StoppedEarlyError:  # by a signal to this process, while a module is imported
             raise
         except BaseException as error:  # noqa: BLE001 -- a plugin's module may raise anything
             reason = described(error)
-            return GuestError(f"importing {spec.module} fails: {reason}")
+            return PluginFailedError(f"importing {spec.module} fails: {reason}")
         if wanted or not is_ours(spec.module):
             self._tell_version(spec.module, wanted)
         return module
@@ -65,9 +65,9 @@ class Modules:
     def _tell_version(self, module: str, wanted: Requirement | None) -> None:
         dist = self._distribution(module, wanted)
         if dist is None:
-            log.info("module imported", extra={"guest_module": module})
+            log.info("module imported", extra={"plugin_module": module})
             return
-        about = {"guest_module": module, "package": dist.name, "version": dist.version}
+        about = {"plugin_module": module, "package": dist.name, "version": dist.version}
         log.info("module imported", extra=about)
         if wanted and (other := differs(dist, wanted)):
             log.warning(
@@ -87,7 +87,7 @@ class Modules:
                 return metadata.distribution(name)
         return None
 
-    def _imported(self, spec: GuestSpec) -> ModuleType:
+    def _imported(self, spec: PluginSpec) -> ModuleType:
         if spec.pip_name and spec.module not in sys.modules:
             self._installer.bring_up_to_date(spec.module, read(spec.pip_name), self._current)
         try:
@@ -95,21 +95,23 @@ class Modules:
         except ModuleNotFoundError as error:
             pip_name = to_install(spec, error.name)
             if pip_name is None:
-                raise GuestError(explain_missing(spec, error)) from None
+                raise PluginFailedError(explain_missing(spec, error)) from None
             if not self._installer.allowed:
                 why = "nothing is installed here (DYNAMIC_INSTALL)"
-                raise GuestError(f"{explain_missing(spec, error)}; {why}") from None
+                raise PluginFailedError(f"{explain_missing(spec, error)}; {why}") from None
         self._installer.install(read(pip_name), lambda: _is_there(spec.module))
         try:
             return importlib.import_module(spec.module)
         except ModuleNotFoundError as error:
-            raise GuestError(f"{explain_missing(spec, error)}, though that was installed") from None
+            raise PluginFailedError(
+                f"{explain_missing(spec, error)}, though that was installed"
+            ) from None
 
 
 def _specification(pip_name: str) -> str | None:
     try:
         return hashed(read(pip_name))
-    except GuestError:  # it is told where it is wanted
+    except PluginFailedError:  # it is told where it is wanted
         return None
 
 

@@ -1,7 +1,7 @@
 """Installs the packages that a configuration names: pip in a process of its own, into one folder.
 
 The folder is the last place where modules are looked for, and everything that is there already,
-ours and the folder's, is pinned: a guest's package never brings a second `redis` or `vcon`. pip
+ours and the folder's, is pinned: a plugin's package never brings a second `redis` or `vcon`. pip
 installs what is missing beside the folder, and it is moved in when it is whole, metadata last: a
 process that dies meanwhile leaves nothing that could be taken for a package.
 
@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 from packaging import requirements
 from packaging.utils import canonicalize_name
 
-from core.errors import GuestError
+from core.errors import PluginFailedError
 from core.observability.logs import keep_secret, without_secrets
 from core.settings import inherited_environment
 from pipeline.plugins.missing import ROOMS, shown
@@ -139,7 +139,7 @@ class Installer:
         `is_there` tells whether another process has done it meanwhile.
 
         Raises:
-            GuestError: with what pip said last, without tokens, or why pip is not asked.
+            PluginFailedError: with what pip said last, without tokens, or why pip is not asked.
         """
         assert self._folder is not None
         self._check_exact(wanted)
@@ -157,7 +157,8 @@ class Installer:
         were imported before stay as they are until a restart.
 
         Raises:
-            GuestError: with what pip said last, without tokens, when what is there is not what is
+            PluginFailedError: with what pip said last, without tokens, when what is there is not
+            what is
                 asked for. Where it would do as well, that is only logged.
         """
         if not self._upgrade or self._folder is None or not self._folder.is_dir():
@@ -188,7 +189,7 @@ class Installer:
         try:
             self._check_exact(wanted)
             self._install(wanted, folder, [other])
-        except GuestError as error:
+        except PluginFailedError as error:
             if differs(other, wanted):
                 raise
             about = {"package": shown(wanted.text), "error": str(error)}
@@ -203,7 +204,9 @@ class Installer:
                 show_again(folder)
                 yield
         except OSError as error:
-            raise GuestError(f"MODULES_DIR: {error.strerror}: {error.filename or folder}") from None
+            raise PluginFailedError(
+                f"MODULES_DIR: {error.strerror}: {error.filename or folder}"
+            ) from None
 
     def _open(self, folder: Path) -> None:
         """Let modules, and parts of our own packages, be found there."""
@@ -217,7 +220,7 @@ class Installer:
     def _check_exact(self, wanted: Requirement) -> None:
         if self._exact and (advice := inexact(wanted)):
             msg = f"{shown(wanted.text)} is not installed in production: {advice}"
-            raise GuestError(f"{msg} (DYNAMIC_INSTALL=any allows it)")
+            raise PluginFailedError(f"{msg} (DYNAMIC_INSTALL=any allows it)")
 
     def _install(
         self, wanted: Requirement, folder: Path, replaced: list[metadata.Distribution]
@@ -270,10 +273,10 @@ class Installer:
             )
         except subprocess.TimeoutExpired:
             msg = f"installing {shown(wanted.text)} took more than {SECONDS} s"
-            raise GuestError(msg) from None
+            raise PluginFailedError(msg) from None
         if done.returncode != 0:
             said = _last_lines(done.stdout + done.stderr)
-            raise GuestError(f"installing {shown(wanted.text)} failed: {said}")
+            raise PluginFailedError(f"installing {shown(wanted.text)} failed: {said}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""From a configuration to guests that can be called: modules imported, contracts checked.
+"""From a configuration to plugins that can be called: modules imported, contracts checked.
 
 Everything is imported at load, never in the middle of a vCon, and only for enabled chains.
 """
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.errors import ConfigurationError, GuestError
+from core.errors import ConfigurationError, PluginFailedError
 from core.observability.logs import without_secrets
 from pipeline.config import model
 from pipeline.config.model import STORAGE_RETRIES, limit_of
-from pipeline.config.parser import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
-from pipeline.plugins.contract import LINK, STORAGE, TRACER, Contract, Function, Guest, guest_in
+from pipeline.config.parser import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
+from pipeline.plugins.contract import LINK, STORAGE, TRACER, Contract, Function, Plugin, plugin_in
 from pipeline.plugins.importer import Modules
 from pipeline.plugins.installer import Installer, look_anew
 from pipeline.plugins.options import Options, fresh, laid_over, unknown_options
@@ -21,7 +21,7 @@ from pipeline.plugins.options import Options, fresh, laid_over, unknown_options
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A guest ready to be called, with its configured options over its default ones."""
+    """A plugin ready to be called, with its configured options over its default ones."""
 
     name: str
     options: Options = field(repr=False)
@@ -30,7 +30,7 @@ class Loaded:
     no_default_timeout: bool = False
 
     def fresh_options(self) -> Options:
-        """The options for one call: a guest may change them, though not what lies deeper."""
+        """The options for one call: a plugin may change them, though not what lies deeper."""
         return fresh(self.options)
 
 
@@ -75,18 +75,18 @@ class LoadedTracer(Loaded):
 
 
 @dataclass(frozen=True, slots=True)
-class Guests:
+class Plugins:
     """What the enabled chains of one configuration call, by what was configured."""
 
-    links: Mapping[GuestSpec, LoadedLink] = field(default_factory=dict)
-    storages: Mapping[GuestSpec, LoadedStorage] = field(default_factory=dict)
-    tracers: Mapping[GuestSpec, LoadedTracer] = field(default_factory=dict)
+    links: Mapping[PluginSpec, LoadedLink] = field(default_factory=dict)
+    storages: Mapping[PluginSpec, LoadedStorage] = field(default_factory=dict)
+    tracers: Mapping[PluginSpec, LoadedTracer] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Remarks on their options for the operator, none of them an error."""
 
     def link(self, step: LinkStep) -> LoadedLink:
         """The link of a step, with the options it has in that chain."""
-        return self.links[step.guest]
+        return self.links[step.plugin]
 
     def storage(self, chain: Chain, name: str) -> LoadedStorage:
         """A storage that the chain writes to."""
@@ -101,51 +101,53 @@ NOTHING = Installer(None)
 """Installs nothing: what is missing is an error."""
 
 
-def load(config: PipelineConfig, installer: Installer = NOTHING) -> Guests:
+def load(config: PipelineConfig, installer: Installer = NOTHING) -> Plugins:
     """Import and check what the enabled chains need; `installer` brings what is missing.
 
     It blocks for as long as that takes.
 
     Raises:
-        ConfigurationError: with every problem, its path, and the chains that want the guest.
+        ConfigurationError: with every problem, its path, and the chains that want the plugin.
     """
     look_anew()
     wanted = _wanted(config)
     pip_names = [spec.pip_name for _, spec in wanted if spec.pip_name]
     loader = _Loader(installer, pip_names, strict=config.strict)
-    loaded: dict[str, dict[GuestSpec, Any]] = {section: {} for section in loader.sections}
+    loaded: dict[str, dict[PluginSpec, Any]] = {section: {} for section in loader.sections}
     problems: defaultdict[str, list[str]] = defaultdict(list)
     notes: list[str] = []
     for (section, spec), chains in wanted.items():
         try:
             loaded[section][spec] = loader.sections[section](spec)
             notes += [f"{section}.{spec.name}.{each}" for each in loader.notes_on(spec)]
-        except GuestError as error:
+        except PluginFailedError as error:
             problems[f"{section}.{spec.name}: {error}"] += chains
     if problems:
         told = {without_secrets(text): who for text, who in problems.items()}
         raise ConfigurationError([_with_chains(text, who) for text, who in told.items()])
-    return Guests(loaded["links"], loaded["storages"], loaded["tracers"], tuple(notes))
+    return Plugins(loaded["links"], loaded["storages"], loaded["tracers"], tuple(notes))
 
 
 def load_storage(spec: StorageSpec) -> LoadedStorage:
     """One storage, such as one that is only read from. It blocks for as long as the import does.
 
     Raises:
-        GuestError: when its module or its configuration does not allow it.
+        PluginFailedError: when its module or its configuration does not allow it.
     """
     if spec.unset:
-        raise GuestError(f"storage {spec.name}: the environment has no {', '.join(spec.unset)}")
+        raise PluginFailedError(
+            f"storage {spec.name}: the environment has no {', '.join(spec.unset)}"
+        )
     look_anew()
     try:
         return _Loader(NOTHING).storage(spec)
-    except GuestError as error:
-        raise GuestError(f"storage {spec.name}: {error}") from error
+    except PluginFailedError as error:
+        raise PluginFailedError(f"storage {spec.name}: {error}") from error
 
 
-def _wanted(config: PipelineConfig) -> dict[tuple[str, GuestSpec], list[str]]:
+def _wanted(config: PipelineConfig) -> dict[tuple[str, PluginSpec], list[str]]:
     """Each thing to load, once, with the chains that want it; imports come first, for nobody."""
-    wanted: dict[tuple[str, GuestSpec], list[str]] = {
+    wanted: dict[tuple[str, PluginSpec], list[str]] = {
         ("imports", spec): [] for spec in config.imports.values()
     }
     for chain in config.enabled_chains:
@@ -154,8 +156,8 @@ def _wanted(config: PipelineConfig) -> dict[tuple[str, GuestSpec], list[str]]:
     return wanted
 
 
-def _needs(chain: Chain) -> Iterator[tuple[str, GuestSpec]]:
-    yield from (("links", step.guest) for step in chain.links)
+def _needs(chain: Chain) -> Iterator[tuple[str, PluginSpec]]:
+    yield from (("links", step.plugin) for step in chain.links)
     yield from (("storages", spec) for spec in chain.storages)
     yield from (("tracers", spec) for spec in chain.tracers)
 
@@ -167,14 +169,14 @@ def _with_chains(text: str, chains: list[str]) -> str:
 
 
 class _Loader:
-    """Loads guests; within one load a module that is missing or fails is tried once."""
+    """Loads plugins; within one load a module that is missing or fails is tried once."""
 
     def __init__(
         self, installer: Installer, pip_names: Iterable[str] = (), *, strict: bool = False
     ) -> None:
         self._modules = Modules(installer, pip_names)
         self._strict = strict
-        self._notes: dict[GuestSpec, list[str]] = {}
+        self._notes: dict[PluginSpec, list[str]] = {}
         self.sections: dict[str, Callable[[Any], Any]] = {
             "imports": self._modules.get,
             "links": self.link,
@@ -182,39 +184,39 @@ class _Loader:
             "tracers": self.tracer,
         }
 
-    def link(self, spec: GuestSpec) -> LoadedLink:
+    def link(self, spec: PluginSpec) -> LoadedLink:
         # The place to rewrite links that have been renamed: module and options change together.
-        guest = self._guest(spec, LINK)
-        return LoadedLink(**_common(spec, guest), **guest.functions)
+        plugin = self._plugin(spec, LINK)
+        return LoadedLink(**_common(spec, plugin), **plugin.functions)
 
     def storage(self, spec: StorageSpec) -> LoadedStorage:
-        guest = self._guest(spec, STORAGE)
+        plugin = self._plugin(spec, STORAGE)
         return LoadedStorage(
-            **_common(spec, guest),
-            **guest.functions,
+            **_common(spec, plugin),
+            **plugin.functions,
             timeout=spec.timeout,
             retries=spec.retries,
         )
 
-    def tracer(self, spec: GuestSpec) -> LoadedTracer:
-        guest = self._guest(spec, TRACER)
-        return LoadedTracer(**_common(spec, guest), **guest.functions)
+    def tracer(self, spec: PluginSpec) -> LoadedTracer:
+        plugin = self._plugin(spec, TRACER)
+        return LoadedTracer(**_common(spec, plugin), **plugin.functions)
 
-    def notes_on(self, spec: GuestSpec) -> list[str]:
+    def notes_on(self, spec: PluginSpec) -> list[str]:
         """Remarks on the options of one that has been loaded."""
         return self._notes.pop(spec, [])
 
-    def _guest(self, spec: GuestSpec, contract: Contract) -> Guest:
-        guest = guest_in(self._modules.get(spec), contract)
-        self._notes[spec] = unknown_options(guest.default_options, spec, strict=self._strict)
-        return guest
+    def _plugin(self, spec: PluginSpec, contract: Contract) -> Plugin:
+        plugin = plugin_in(self._modules.get(spec), contract)
+        self._notes[spec] = unknown_options(plugin.default_options, spec, strict=self._strict)
+        return plugin
 
 
-def _common(spec: GuestSpec, guest: Guest) -> dict[str, Any]:
+def _common(spec: PluginSpec, plugin: Plugin) -> dict[str, Any]:
     return {
         "name": spec.name,
-        "options": laid_over(guest.default_options, spec, by_itself=guest.uses_connections),
-        "is_async": guest.is_async,
-        "only_through_lib": guest.only_through_lib,
-        "no_default_timeout": guest.no_default_timeout,
+        "options": laid_over(plugin.default_options, spec, by_itself=plugin.uses_connections),
+        "is_async": plugin.is_async,
+        "only_through_lib": plugin.only_through_lib,
+        "no_default_timeout": plugin.no_default_timeout,
     }

@@ -5,10 +5,10 @@ import importlib.util
 import pkgutil
 import re
 
-from pipeline.config.parser import GuestSpec
+from pipeline.config.parser import PluginSpec
 
 ROOMS = ("links", "storage", "tracers")
-"""The packages that built-in guests are in."""
+"""The packages that built-in plugins are in."""
 
 _ROOM_BEFORE = re.compile(rf"^({'|'.join(ROOMS)})[_-]")
 
@@ -26,12 +26,12 @@ EXTRAS = {
     "pymilvus": "milvus",
     "pymongo": "mongo",
 }
-"""The libraries that only some built-in guests need: by import name, the extra that has it."""
+"""The libraries that only some built-in plugins need: by import name, the extra that has it."""
 _INSTALL = "pip install --no-deps --require-hashes -r requirements/extras/{}.txt"
 
 
-def explain_missing(spec: GuestSpec, error: ModuleNotFoundError) -> str:
-    """Either the guest's own module is not there, or something that it imports."""
+def explain_missing(spec: PluginSpec, error: ModuleNotFoundError) -> str:
+    """Either the plugin's own module is not there, or something that it imports."""
     if error.name and f"{spec.module}.".startswith(f"{error.name}."):
         return f"no module named {spec.module!r}; {_advice(spec, error.name)}"
     package = f" (its package: {shown(spec.pip_name)})" if spec.pip_name else ""
@@ -46,8 +46,8 @@ def shown(pip_name: str) -> str:
     return re.sub(r"//[^/@\s]+@", "//***@", pip_name)
 
 
-def guest_meant(name: str) -> str | None:
-    """The guest that is meant by its name alone, spelt nearly right: `links.tag` for `taag`."""
+def plugin_meant(name: str) -> str | None:
+    """The plugin that is meant by its name alone, spelt nearly right: `links.tag` for `taag`."""
     places = {called: room for room in reversed(ROOMS) for called in _modules_in(room)}
     alone = _ROOM_BEFORE.sub("", name)
     near = difflib.get_close_matches(alone, places, n=1, cutoff=0.8)
@@ -60,11 +60,11 @@ def _modules_in(package: str) -> list[str]:
     return [module.name for module in pkgutil.iter_modules(path)]
 
 
-def _advice(spec: GuestSpec, missing: str) -> str:
+def _advice(spec: PluginSpec, missing: str) -> str:
     if spec.pip_name:
         return f"install it: pip install {shown(spec.pip_name)!r}"
-    if guest := guest_meant(spec.module):
-        return f"did you mean {guest!r}? If not, name its package as pip_name"
+    if plugin := plugin_meant(spec.module):
+        return f"did you mean {plugin!r}? If not, name its package as pip_name"
     if near := difflib.get_close_matches(missing, _neighbours(missing), n=1):
         return f"did you mean {spec.module.replace(missing, near[0], 1)!r}?"
     return "check the spelling, or install the package that has it and name that as pip_name"

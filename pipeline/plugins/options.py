@@ -1,6 +1,6 @@
-"""The options a guest is called with: its own defaults, and what the configuration says over them.
+"""The options a plugin is called with: its own defaults, and what the configuration says over them.
 
-A guest says what it takes in one of two ways: `default_options`, a dict, as vcon-server's guests
+A plugin says what it takes in one of two ways: `default_options`, a dict, as vcon-server's plugins
 do; or `Options`, a Pydantic model, which is checked at load and given to each call as an object.
 """
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from core.errors import GuestError
+from core.errors import PluginFailedError
 from pipeline.config.connections import OPTION, borrowed
 from pipeline.config.environment import Where
-from pipeline.config.model import GuestSpec
+from pipeline.config.model import PluginSpec
 from pipeline.config.sections import Findings, spelled
 from pipeline.config.yaml_spelling import Written, advice, is_date, is_other_number
 from pipeline.plugins.missing import explain_missing
 
 # Options that YAML has turned into something else: do they still say what the file says?
 #
-# A guest's model takes a number for a text and a text for a number, so a type does not tell. The
+# A plugin's model takes a number for a text and a text for a number, so a type does not tell. The
 # model reads the options twice: as YAML has them, and with one value as it stands in the file.
 # Where both readings give the same, as `yes` does for a switch, nothing was lost; where they do
 # not, the operator is asked to quote the value.
@@ -132,46 +132,47 @@ def _with(value: Any, at: Where, item: object) -> Any:
 type Options = Mapping[str, Any] | BaseModel
 
 FOR_THE_HOST = frozenset({"after_link", OPTION})
-"""Options that the machinery reads, whatever the guest: vcon-server's, and a connection's name."""
+"""Options that the machinery reads, whatever the plugin: vcon-server's, and a connection's name."""
 
 
 def options_model(*holders: object) -> type[BaseModel] | None:
-    """The model `Options` of a guest, in the first of these places that has one.
+    """The model `Options` of a plugin, in the first of these places that has one.
 
     Raises:
-        GuestError: for something of that name that is no Pydantic model.
+        PluginFailedError: for something of that name that is no Pydantic model.
     """
     found = next((each for h in holders if (each := getattr(h, "Options", None)) is not None), None)
     if found is None or (isinstance(found, type) and issubclass(found, BaseModel)):
         return found
-    raise GuestError("Options is not a Pydantic model")
+    raise PluginFailedError("Options is not a Pydantic model")
 
 
 def laid_over(
-    defaults: Mapping[str, Any] | type[BaseModel], spec: GuestSpec, *, by_itself: bool = False
+    defaults: Mapping[str, Any] | type[BaseModel], spec: PluginSpec, *, by_itself: bool = False
 ) -> Options:
-    """What the configuration says, over the guest's defaults.
+    """What the configuration says, over the plugin's defaults.
 
-    `by_itself`: the guest uses connections by their names.
+    `by_itself`: the plugin uses connections by their names.
 
     Raises:
-        GuestError: with each option that its model does not take, by path, without its value; or
-            with the library that the guest needs for these options, where that is missing.
+        PluginFailedError: with each option that its model does not take, by path, without its
+        value; or
+            with the library that the plugin needs for these options, where that is missing.
     """
     known = defaults if isinstance(defaults, Mapping) else _names(defaults)
     lent = borrowed(spec.options, spec.connections, known, by_itself=by_itself)
     if isinstance(defaults, Mapping):
         return {**defaults, **lent, **spec.options}
     if problems := misread(defaults, spec.options, spec.written):
-        raise GuestError("; ".join(problems))
+        raise PluginFailedError("; ".join(problems))
     try:
         return defaults.model_validate({**lent, **spec.options})
-    except ModuleNotFoundError as error:  # what a guest imports only where its options ask for it
-        raise GuestError(explain_missing(spec, error)) from None
+    except ModuleNotFoundError as error:  # what a plugin imports only where its options ask for it
+        raise PluginFailedError(explain_missing(spec, error)) from None
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
         problems = [f"{_path(each['loc'])}: {each['msg']}" for each in details]
-        raise GuestError("; ".join(problems)) from None
+        raise PluginFailedError("; ".join(problems)) from None
 
 
 def option(options: Options, name: str) -> Any:
@@ -180,7 +181,7 @@ def option(options: Options, name: str) -> Any:
 
 
 def fresh(options: Options) -> Options:
-    """The options for one call: the guest may change them, though not what lies deeper."""
+    """The options for one call: the plugin may change them, though not what lies deeper."""
     if not isinstance(options, BaseModel):
         return dict(options)
     return options if options.model_config.get("frozen") else options.model_copy()
@@ -196,12 +197,13 @@ def _names(model: type[BaseModel]) -> set[str]:
 
 
 def unknown_options(
-    defaults: Mapping[str, Any] | type[BaseModel], spec: GuestSpec, *, strict: bool
+    defaults: Mapping[str, Any] | type[BaseModel], spec: PluginSpec, *, strict: bool
 ) -> list[str]:
-    """The options that the guest's model does not have; those of other guests are not judged.
+    """The options that the plugin's model does not have; those of other plugins are not judged.
 
     Raises:
-        GuestError: where a known one was probably meant, or none is to be unknown (`strict`). The
+        PluginFailedError: where a known one was probably meant, or none is to be unknown
+        (`strict`). The
             value may be a secret and is not told.
     """
     if isinstance(defaults, Mapping) or defaults.model_config.get("extra", "ignore") != "ignore":
@@ -211,5 +213,5 @@ def unknown_options(
     for name in sorted(set(spec.options) - set(known)):
         findings.unknown(("options", name), known, "option")
     if findings.problems:
-        raise GuestError("; ".join(findings.problems))
+        raise PluginFailedError("; ".join(findings.problems))
     return findings.notes

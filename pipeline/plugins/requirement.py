@@ -12,9 +12,9 @@ from packaging.requirements import Requirement as NamedRequirement
 from packaging.specifiers import Specifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from core.errors import GuestError
-from pipeline.config.model import GuestSpec
-from pipeline.plugins.missing import ROOMS, guest_meant, shown
+from core.errors import PluginFailedError
+from pipeline.config.model import PluginSpec
+from pipeline.plugins.missing import ROOMS, plugin_meant, shown
 
 OURS = (*ROOMS, "lib", "core", "pipeline", "actions", "events", "schemas", "flowlang", "server")
 """Packages of the service: nothing on an index is called for by a name in one of them."""
@@ -70,12 +70,14 @@ def read(pip_name: str) -> Requirement:
     """A requirement, a URL or a repository, with or without `--pre`.
 
     Raises:
-        GuestError: it is something else, or has other options of pip.
+        PluginFailedError: it is something else, or has other options of pip.
     """
     words = pip_name.split()
     options = sorted({word.partition("=")[0] for word in words if word.startswith("-")} - {_PRE})
     if options:
-        raise GuestError(f"pip_name: of pip's options only --pre may stand there, not {options[0]}")
+        raise PluginFailedError(
+            f"pip_name: of pip's options only --pre may stand there, not {options[0]}"
+        )
     text = " ".join(word for word in words if word != _PRE)
     pre = _PRE in words
     if _URL.fullmatch(text):
@@ -84,7 +86,7 @@ def read(pip_name: str) -> Requirement:
         named = NamedRequirement(text)
     except InvalidRequirement:
         msg = f"pip_name: {shown(text)!r} is neither a package nor a git+https:// address"
-        raise GuestError(msg) from None
+        raise PluginFailedError(msg) from None
     return Requirement(text, pre, named.name, named.url, named.specifier)
 
 
@@ -116,8 +118,8 @@ def is_ours(module: str) -> bool:
     return module.partition(".")[0] in OURS
 
 
-def to_install(spec: GuestSpec, missing: str | None) -> str | None:
-    """The pip name that may bring a guest's module, if something may.
+def to_install(spec: PluginSpec, missing: str | None) -> str | None:
+    """The pip name that may bring a plugin's module, if something may.
 
     `missing` is what the import did not find. If that is something which the module imports, or is
     inside a package that is there, the package is broken or the name is wrong: pip cannot help.
@@ -127,7 +129,7 @@ def to_install(spec: GuestSpec, missing: str | None) -> str | None:
         above = f"{spec.module}.".startswith(f"{missing}.")
         return spec.pip_name if missing == root or (is_ours(root) and above) else None
     mistyped = bool(inside and difflib.get_close_matches(root, OURS, n=1, cutoff=0.75))
-    mistyped = mistyped or guest_meant(spec.module) is not None
+    mistyped = mistyped or plugin_meant(spec.module) is not None
     return spec.module if missing == root and not is_ours(root) and not mistyped else None
 
 

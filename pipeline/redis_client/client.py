@@ -101,7 +101,7 @@ class RedisConnection:
         self._threads = ThreadConnections(self.sync.connection_pool)
         self._aio = redis.asyncio.Redis.from_url(url, socket_timeout=None, **options)
         self.asynchronous = AsyncClient.from_url(url, socket_timeout=None, **options)
-        """For what waits in Redis, and for guests that bring commands of their own."""
+        """For what waits in Redis, and for plugins that bring commands of their own."""
         self._scripts = script_texts()
         self._shas: dict[str, str] = {}
         self._home: asyncio.AbstractEventLoop | None = None
@@ -120,7 +120,7 @@ class RedisConnection:
         """
         command = packed(words)  # here, so that words that cannot be sent hurt nobody else
         loop = asyncio.get_running_loop()
-        if loop is not (self._home or loop):  # a guest's own, in a thread: no neighbours of ours
+        if loop is not (self._home or loop):  # a plugin's own, in a thread: no neighbours of ours
             return await asyncio.to_thread(self.command_from_thread, *words)
         self._home = loop
         reply: asyncio.Future[Reply] = loop.create_future()

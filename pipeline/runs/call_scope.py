@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from contextvars import Context, ContextVar, Token
 from typing import Any, Self
 
-# How much time is left for what runs now: a guest may rather give up than be cut off.
+# How much time is left for what runs now: a plugin may rather give up than be cut off.
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 

@@ -1,4 +1,4 @@
-"""Calling a guest: on the event loop when it is async, in a bounded pool of threads when not."""
+"""Calling a plugin: on the event loop when it is async, in a bounded pool of threads when not."""
 
 import asyncio
 import contextvars
@@ -93,10 +93,10 @@ CANCEL_GRACE = 1.0
 
 
 async def _at_once() -> None:
-    """Nothing keeps a guest from starting."""
+    """Nothing keeps a plugin from starting."""
 
 
-class GuestCalls:
+class PluginCalls:
     """Calls links, storages and tracers, and is patient with them."""
 
     def __init__(
@@ -122,7 +122,7 @@ class GuestCalls:
         self._leftovers = Leftovers()
 
     def _fresh_pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._threads, thread_name_prefix="guest")
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="plugin")
 
     async def call(
         self,
@@ -150,7 +150,7 @@ class GuestCalls:
             async with MovingLimit(timeout, began) as limit:
                 return await self._call(function, arguments, is_async, plugin)
         except TimeoutError as error:
-            if not limit.expired():  # it is the guest's own
+            if not limit.expired():  # it is the plugin's own
                 raise
             raise TimeoutError(f"did not end within {timeout:g} s") from error
 
@@ -305,7 +305,7 @@ class GuestCalls:
             await self.insist(attempt, storage.retries)
         except ConflictError:
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever a guest raises is the outcome of its step
+        except Exception as error:  # noqa: BLE001 -- whatever a plugin raises is the outcome of its step
             tell_failure(error, {"storage": storage.name})
             return describe(error)
         return None
@@ -328,7 +328,7 @@ class GuestCalls:
                 )
 
     def close(self) -> None:
-        """Let no further guest start; those that run are not waited for."""
+        """Let no further plugin start; those that run are not waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

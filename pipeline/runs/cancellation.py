@@ -12,7 +12,7 @@ from collections import deque
 from core.errors import UnavailableError
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
-from pipeline.runs.run_state import LiveRun
+from pipeline.runs.run_state import RunState
 
 LISTEN_PAUSE = 0.1
 """Seconds before listening again: Redis may refuse only that, such as for want of clients."""
@@ -31,7 +31,7 @@ class Cancellations:
     def __init__(self, connection: RedisConnection) -> None:
         """Nothing is heard before `listen`."""
         self._connection = connection
-        self._live: dict[str, LiveRun] = {}
+        self._live: dict[str, RunState] = {}
         self._heard: deque[str] = deque(maxlen=REMEMBERED)
 
     async def listen(self) -> None:
@@ -43,12 +43,12 @@ class Cancellations:
             await asyncio.sleep(LISTEN_PAUSE)
             await self._connection.wait_until_reachable()
 
-    def enter(self, live: LiveRun) -> None:
+    def enter(self, live: RunState) -> None:
         """This process carries out this run from now on."""
         self._live[live.claim.run_id] = live
         live.cancelled = live.claim.cancelled == 1 or live.claim.run_id in self._heard
 
-    def leave(self, live: LiveRun) -> None:
+    def leave(self, live: RunState) -> None:
         """It does so no longer; it may have claimed the same run anew meanwhile."""
         if self._live.get(live.claim.run_id) is live:
             del self._live[live.claim.run_id]

@@ -6,7 +6,7 @@ from core.errors import ConflictError
 from pipeline.redis_client import keys, own_keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.runs.queues import Queues
-from pipeline.runs.run_state import LiveRun
+from pipeline.runs.run_state import RunState
 
 SLOW_STEP = 1.0
 """Seconds after which a step is journaled at once; what is quicker waits for a ride."""
@@ -16,7 +16,7 @@ class Lost(ConflictError):  # noqa: N818 -- control flow, not an error
     """This worker no longer holds the run: somebody else goes on with it."""
 
 
-class RunJournal:
+class Checkpoints:
     """The journals of one worker's runs."""
 
     def __init__(self, connection: RedisConnection, queues: Queues) -> None:
@@ -24,7 +24,7 @@ class RunJournal:
         self._connection = connection
         self._queues = queues
 
-    async def write(self, live: LiveRun) -> None:
+    async def write(self, live: RunState) -> None:
         """Redis has the journal and the vCon as they are now.
 
         Raises:
@@ -51,7 +51,7 @@ class RunJournal:
         with contextlib.suppress(CommandRefused):  # another program uses the key
             await self._connection.command("HSETNX", keys.OWNERS, vcon_uuid, "")
 
-    async def note_slow(self, live: LiveRun, seconds: float) -> None:
+    async def note_slow(self, live: RunState, seconds: float) -> None:
         """Write if the step just noted was a slow one.
 
         Raises:
@@ -60,8 +60,8 @@ class RunJournal:
         if seconds >= SLOW_STEP:
             await self.write(live)
 
-    async def make_way(self, live: LiveRun, *, only_through_lib: bool) -> None:
-        """Before a guest that goes to Redis by itself: Redis has everything, we know nothing.
+    async def make_way(self, live: RunState, *, only_through_lib: bool) -> None:
+        """Before a plugin that goes to Redis by itself: Redis has everything, we know nothing.
 
         Raises:
             Lost: when the run is not ours any more.

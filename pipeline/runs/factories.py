@@ -47,7 +47,7 @@ def postgres_calls(settings: Settings) -> BoundedCalls:
 
 
 def redis_connection(settings: Settings) -> RedisConnection:
-    """The process's connection, which guests find through `lib`; connects on first use."""
+    """The process's connection, which plugins find through `lib`; connects on first use."""
     assert settings.redis_url is not None
     redis = RedisConnection(settings.redis_url.get_secret_value())
     client.install(redis)

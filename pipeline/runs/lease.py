@@ -9,8 +9,8 @@ from collections.abc import Callable
 from core.errors import UnavailableError
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
-from pipeline.runs.checkpoint import RunJournal
-from pipeline.runs.run_state import LiveRun
+from pipeline.runs.checkpoint import Checkpoints
+from pipeline.runs.run_state import RunState
 
 # A worker's sign of life, kept by a thread of its own so that a busy event loop cannot miss it.
 
@@ -91,15 +91,15 @@ class Lease:
 LEASE_POLL = 0.2
 
 
-class Tenure:
+class LeaseGuard:
     """To be asked before anything is started on behalf of a run."""
 
-    def __init__(self, lease: Lease, journal: RunJournal) -> None:
+    def __init__(self, lease: Lease, journal: Checkpoints) -> None:
         """A run is held as long as the lease has not lapsed since it was claimed."""
         self._lease = lease
         self._journal = journal
 
-    async def confirm(self, live: LiveRun) -> None:
+    async def confirm(self, live: RunState) -> None:
         """Nothing starts without a lease; after a lapse, only what is still in our hands.
 
         Raises:
@@ -112,6 +112,6 @@ class Tenure:
             await self._journal.write(live)
             live.lapses = lapses
 
-    def is_sure(self, live: LiveRun) -> bool:
+    def is_sure(self, live: RunState) -> bool:
         """Whether nothing needs to be asked just now; from a thread, too."""
         return self._lease.valid and self._lease.lapses == live.lapses

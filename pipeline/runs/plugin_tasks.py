@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 SHOWN = 5
 """How many names of tasks or threads a log line has."""
 _OURS = (
-    *("guest", "asyncio_", "lease", "watchdog", "step reports", "input", "health"),
+    *("plugin", "asyncio_", "lease", "watchdog", "step reports", "input", "health"),
     *("action", "records", "shared", "otlp", "MainThread", "loop watch", "lookup", "sqlite"),
 )
 """How the names of the service's own threads begin, and of those that `asyncio.to_thread` has."""

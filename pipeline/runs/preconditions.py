@@ -5,13 +5,13 @@ from dataclasses import replace
 import orjson
 
 from pipeline.redis_client.client import RedisConnection
-from pipeline.runs.run_state import LiveRun
+from pipeline.runs.run_state import RunState
 from pipeline.runs.vcon_store import VconStore
 from pipeline.vcon.envelope import inside, unwelcome
 from pipeline.vcon.extensions import critical_names, named_in, unknown_to
 
 
-def objection(live: LiveRun) -> str | None:
+def objection(live: RunState) -> str | None:
     """The reason; None when there is none. It will be the same at every later attempt."""
     claim, chain = live.claim, live.chain
     if claim.attempt > chain.max_attempts:
@@ -23,7 +23,7 @@ def objection(live: LiveRun) -> str | None:
     return unknown_to(chain, named_in(claim.critical)) or None
 
 
-async def look_inside(live: LiveRun, connection: RedisConnection) -> None:
+async def look_inside(live: RunState, connection: RedisConnection) -> None:
     """Note which extensions a signed vCon names as critical in its payload, which no script reads.
 
     Waits for Redis as long as it is away.

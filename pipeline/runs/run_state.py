@@ -13,22 +13,22 @@ import orjson
 
 from core.observability.storable_text import described, storable_json
 from pipeline.config.parser import Chain
-from pipeline.plugins.loader import Guests
+from pipeline.plugins.loader import Plugins
 from pipeline.runs.plan import Progress
 from pipeline.runs.queues import Claim, Record
 from schemas.run import RunStatus, StepKind, StepOutcome
 
 # A run's memory of its vCon, so that neighbouring links need not each go to Redis.
 #
-# One run at a time works on a vCon, so nobody else changes it meanwhile but the run's own guests.
+# One run at a time works on a vCon, so nobody else changes it meanwhile but the run's own plugins.
 # Of those, one that says `only_through_lib` touches it through `lib` and in no other way: what
-# such a guest reads or writes can be kept here, and be written once for several of them. Before
-# any other guest, and at the end of the run, Redis gets what is unwritten, together with the
+# such a plugin reads or writes can be kept here, and be written once for several of them. Before
+# any other plugin, and at the end of the run, Redis gets what is unwritten, together with the
 # journal: whatever the journal says is done stands in the document, and what is lost with a
 # process is done again.
 
 
-class RunMemory:
+class DocumentCache:
     """The text of one vCon document, and whether Redis has it."""
 
     __slots__ = ("_text", "_uuid", "in_use", "unwritten")
@@ -36,7 +36,7 @@ class RunMemory:
     def __init__(self) -> None:
         """Empty."""
         self.in_use = False
-        """Whether the guest that runs just now goes through `lib` only."""
+        """Whether the plugin that runs just now goes through `lib` only."""
         self.unwritten: bytes = b""
         """The text that Redis shall get; empty when it has everything."""
         self._uuid = ""
@@ -64,19 +64,19 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class LiveRun:
+class RunState:
     """One claimed vCon on its way through one chain."""
 
     claim: Claim
     chain: Chain
-    guests: Guests
+    plugins: Plugins
     worker: str
     config_hash: str
     started_at: datetime
     progress: Progress
     steps: list[dict[str, Any]] = field(default_factory=list)
     queued_at: str | None = None
-    memory: RunMemory = field(default_factory=RunMemory)
+    memory: DocumentCache = field(default_factory=DocumentCache)
     began: float = field(default_factory=time.monotonic)
     step_began: float = 0.0
     context: str = ""
@@ -120,7 +120,7 @@ class LiveRun:
 
     def start_over(self) -> None:
         """Forget what has been done: it is not in Redis and will not get there."""
-        self.memory = RunMemory()
+        self.memory = DocumentCache()
         self.steps, self.resumed = [], 0
         self.progress = Progress(vcon=self.claim.vcon_uuid)
 
@@ -156,7 +156,7 @@ def _iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-current_run: ContextVar[LiveRun | None] = ContextVar("current_run", default=None)
+current_run: ContextVar[RunState | None] = ContextVar("current_run", default=None)
 """The run on whose behalf this code runs: what fences a link's writes and labels its log lines."""
 
 
@@ -192,13 +192,15 @@ def is_abandoned() -> bool:
     return call is not None and call.abandoned
 
 
-def fresh_run(claim: Claim, chain: Chain, guests: Guests, worker: str, config_hash: str) -> LiveRun:
+def fresh_run(
+    claim: Claim, chain: Chain, plugins: Plugins, worker: str, config_hash: str
+) -> RunState:
     """The run of a claim, as if nothing had been done for it."""
     progress = Progress(vcon=claim.vcon_uuid)
-    return LiveRun(claim, chain, guests, worker, config_hash, datetime.now(UTC), progress)
+    return RunState(claim, chain, plugins, worker, config_hash, datetime.now(UTC), progress)
 
 
-def resume(live: LiveRun) -> None:
+def resume(live: RunState) -> None:
     """Go on where an earlier attempt's journal says it got.
 
     A journal of a chain whose links have changed since counts for nothing: the run starts over. So
@@ -217,7 +219,7 @@ def resume(live: LiveRun) -> None:
         live.start_over()
 
 
-def _resume(live: LiveRun, earlier: dict[str, Any]) -> None:
+def _resume(live: RunState, earlier: dict[str, Any]) -> None:
     links = _done(earlier, "link")
     expected = [link.name for link in live.chain.links][: len(links)]
     if [step["name"] for step in links] != expected:

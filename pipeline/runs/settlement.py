@@ -8,10 +8,10 @@ from core.observability.storable_text import storable_json
 from pipeline.redis_client import keys
 from pipeline.runs import plan
 from pipeline.runs.queues import Settlement
-from pipeline.runs.run_state import LiveRun
+from pipeline.runs.run_state import RunState
 
 
-def settlement_of(live: LiveRun, ending: plan.Ending) -> Settlement:
+def settlement_of(live: RunState, ending: plan.Ending) -> Settlement:
     """What Redis is to do at the end of a run."""
     return Settlement(
         record=live.record(ending),
@@ -22,7 +22,7 @@ def settlement_of(live: LiveRun, ending: plan.Ending) -> Settlement:
     )
 
 
-def _dead_letters(live: LiveRun, ending: plan.Ending) -> list[tuple[str, str]]:
+def _dead_letters(live: RunState, ending: plan.Ending) -> list[tuple[str, str]]:
     if ending == "failed":
         letters = keys.dead_letters(live.claim.list_name)
         return [(letters, _reason(live, live.progress.error, _failed_link(live)))]
@@ -33,12 +33,12 @@ def _dead_letters(live: LiveRun, ending: plan.Ending) -> list[tuple[str, str]]:
     ]
 
 
-def _failed_link(live: LiveRun) -> Mapping[str, Any]:
+def _failed_link(live: RunState) -> Mapping[str, Any]:
     last = live.steps[-1] if live.steps else {}
     return last if last.get("outcome") == "failed" else {}
 
 
-def _reason(live: LiveRun, error: str | None, step: Mapping[str, Any]) -> str:
+def _reason(live: RunState, error: str | None, step: Mapping[str, Any]) -> str:
     """The JSON beside a dead letter, in the shape of `schemas.dead_letter.DeadLetter`."""
     kind, name = step.get("kind"), step.get("name")
     return storable_json(

@@ -9,16 +9,16 @@ from functools import wraps
 from typing import Any
 
 from core.observability.tracing import Attributes, Span, Spans
-from pipeline.plugins.loader import Guests, LoadedLink, LoadedStorage
+from pipeline.plugins.loader import LoadedLink, LoadedStorage, Plugins
 from pipeline.runs.run_state import current_run
 
 
-def with_spans(guests: Guests, spans: Spans) -> Guests:
-    """The same guests, each call of a link and each write to a storage with a span around it."""
+def with_spans(plugins: Plugins, spans: Spans) -> Plugins:
+    """The same plugins, each call of a link and each write to a storage with a span around it."""
     return replace(
-        guests,
-        links={spec: _traced_link(link, spans) for spec, link in guests.links.items()},
-        storages={spec: _traced_storage(each, spans) for spec, each in guests.storages.items()},
+        plugins,
+        links={spec: _traced_link(link, spans) for spec, link in plugins.links.items()},
+        storages={spec: _traced_storage(each, spans) for spec, each in plugins.storages.items()},
     )
 
 

@@ -11,7 +11,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.document_pieces import is_large
 from pipeline.redis_client.errors import WrongTypeError
 from pipeline.redis_client.staging import staged, staged_from_thread
-from pipeline.runs.run_state import LiveRun, current_run, is_abandoned
+from pipeline.runs.run_state import RunState, current_run, is_abandoned
 
 
 class VconStore:
@@ -91,7 +91,7 @@ class VconStore:
         await self._connection.script("restore", document["uuid"], given, expiry)
 
 
-def _writing() -> LiveRun | None:
+def _writing() -> RunState | None:
     """The run on whose behalf a document is written."""
     if is_abandoned():
         raise ConflictError("this call took too long and was given up")
@@ -114,13 +114,13 @@ def _parsed(vcon_uuid: str, text: bytes | str | None) -> dict[str, Any] | None:
     return document
 
 
-def _can_wait(run: LiveRun, vcon_uuid: str, expiry: int) -> bool:
-    """Whether a write may be kept for the next guest: it is the run's own vCon, and no more."""
+def _can_wait(run: RunState, vcon_uuid: str, expiry: int) -> bool:
+    """Whether a write may be kept for the next plugin: it is the run's own vCon, and no more."""
     return run.memory.in_use and vcon_uuid == run.progress.vcon and expiry <= 0
 
 
 def _write(
-    run: LiveRun | None, vcon_uuid: str, given: bytes | str, expiry: int, number: int
+    run: RunState | None, vcon_uuid: str, given: bytes | str, expiry: int, number: int
 ) -> tuple[Any, ...]:
     """The script that writes, and its arguments."""
     if run is None:
@@ -131,5 +131,5 @@ def _write(
     )
 
 
-def _not_held(run: LiveRun) -> ConflictError:
+def _not_held(run: RunState) -> ConflictError:
     return ConflictError(f"run {run.claim.run_id} was taken over by another worker")

@@ -5,13 +5,13 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from core.errors import GuestError, InvalidError, UnknownNameError
+from core.errors import InvalidError, PluginFailedError, UnknownNameError
 from core.thread_pool import in_own_thread
 from pipeline.config.parser import Chain, StorageSpec
 from pipeline.live_config import Configuration
 from pipeline.plugins.errors import describe
 from pipeline.plugins.loader import LoadedStorage, load_storage
-from pipeline.runs.calls import GuestCalls
+from pipeline.runs.calls import PluginCalls
 from pipeline.runs.vcon_store import VconStore
 from pipeline.vcon.envelope import MOST_BYTES, parsed
 from pipeline.vcon.extensions import check_accepted
@@ -24,14 +24,14 @@ LINKS_ADD = 16
 log = logging.getLogger(__name__)
 
 
-class VconFinder:
+class VconLookup:
     """Reads vCons back from wherever they are."""
 
     def __init__(
         self,
         configuration: Configuration,
         store: VconStore,
-        calls: GuestCalls,
+        calls: PluginCalls,
         cache_expiry: int,
         most_bytes: int = MOST_BYTES,
     ) -> None:
@@ -85,7 +85,7 @@ class VconFinder:
         Raises:
             UnknownNameError: for a storage that is not configured, or a vCon it does not have.
             InvalidError: for a text that is not a UUID, or a storage that cannot be read from.
-            GuestError: when the storage fails.
+            PluginFailedError: when the storage fails.
         """
         vcon_uuid = checked_uuid(vcon_uuid)
         storage = await self.storage(name)
@@ -103,7 +103,7 @@ class VconFinder:
 
         Raises:
             UnknownNameError: when it is not configured.
-            GuestError: when its module cannot be used.
+            PluginFailedError: when its module cannot be used.
         """
         if name not in self._configuration.config.storages:
             raise UnknownNameError("storage", name, list(self._configuration.config.storages))
@@ -126,7 +126,7 @@ class VconFinder:
         try:
             storage = await self.storage(name)
             return None if storage.get is None else await self._read(storage, vcon_uuid)
-        except GuestError as error:
+        except PluginFailedError as error:
             log.warning("storage cannot be read", extra={"error": str(error)})
             return None
 
@@ -143,7 +143,7 @@ class VconFinder:
             document = parsed(found, self._most_bytes) if isinstance(found, str | bytes) else found
         except Exception as error:
             msg = f"storage {storage.name} failed: {describe(error)}"
-            raise GuestError(msg) from error
+            raise PluginFailedError(msg) from error
         if not isinstance(document, dict):
             return None
         # a storage that answers with another conversation must not be believed

@@ -1,6 +1,6 @@
-"""vCons that Redis no longer has, brought back from a storage for a guest that asks for them.
+"""vCons that Redis no longer has, brought back from a storage for a plugin that asks for them.
 
-Not the vCon of the guest's own run: that one is held in Redis until the run has ended, and a copy
+Not the vCon of the plugin's own run: that one is held in Redis until the run has ended, and a copy
 from a storage would lack what the links before have added to it.
 """
 
@@ -11,23 +11,23 @@ from contextvars import ContextVar
 
 from core.errors import InvalidError, UnknownNameError
 from pipeline.runs.run_state import current_run
-from pipeline.storages.lookup import VconFinder
+from pipeline.storages.lookup import VconLookup
 
 SECONDS = 30.0
-"""How long a guest in a thread waits for the storages."""
+"""How long a plugin in a thread waits for the storages."""
 
 log = logging.getLogger(__name__)
 
 _asking: ContextVar[bool] = ContextVar("asking", default=False)
 """Set while storages are asked on somebody's behalf: what they ask for themselves is not."""
 
-_installed: list["Elsewhere"] = []
+_installed: list["StorageFallback"] = []
 
 
-class Elsewhere:
-    """Brings vCons back on behalf of guests, wherever those run."""
+class StorageFallback:
+    """Brings vCons back on behalf of plugins, wherever those run."""
 
-    def __init__(self, finder: VconFinder, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, finder: VconLookup, loop: asyncio.AbstractEventLoop) -> None:
         """`loop` is the one that `finder` belongs to; its storages need threads of their own."""
         self._finder = finder
         self.loop = loop
@@ -64,12 +64,12 @@ class Elsewhere:
         return asyncio.run_coroutine_threadsafe(self.bring_back(vcon_uuid), self.loop)
 
 
-def install(elsewhere: Elsewhere) -> None:
-    """From now on guests of this process get vCons from storages, too."""
+def install(elsewhere: StorageFallback) -> None:
+    """From now on plugins of this process get vCons from storages, too."""
     _installed[:] = [elsewhere]
 
 
-def installed() -> Elsewhere | None:
+def installed() -> StorageFallback | None:
     """What brings vCons back here, if something does."""
     return _installed[0] if _installed else None
 

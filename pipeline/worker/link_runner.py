@@ -17,10 +17,10 @@ from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import Failures, counted
 from pipeline.runs import call_scope, plan
-from pipeline.runs.calls import GuestCalls
-from pipeline.runs.checkpoint import SLOW_STEP, RunJournal
-from pipeline.runs.lease import Lease, Tenure
-from pipeline.runs.run_state import LiveRun, current_step, is_abandoned
+from pipeline.runs.calls import PluginCalls
+from pipeline.runs.checkpoint import SLOW_STEP, Checkpoints
+from pipeline.runs.lease import Lease, LeaseGuard
+from pipeline.runs.run_state import RunState, current_step, is_abandoned
 
 type Returned = str | plan.NotAUuid | None
 """What a link returned, as a value that can be compared and shown without running its code."""
@@ -29,11 +29,11 @@ type Returned = str | plan.NotAUuid | None
 class StepObserver(Protocol):
     """Told about each link, from outside."""
 
-    async def before_links(self, run: LiveRun) -> str | None:
+    async def before_links(self, run: RunState) -> str | None:
         """The first link is about to start; why the attempt fails, or None."""
         ...
 
-    async def after_link(self, run: LiveRun, index: int, vcon_in: str) -> str | None:
+    async def after_link(self, run: RunState, index: int, vcon_in: str) -> str | None:
         """A link has returned and `run.progress.vcon` came out; why that fails, or None."""
         ...
 
@@ -44,8 +44,8 @@ class LinkSteps:
     def __init__(
         self,
         connection: RedisConnection,
-        calls: GuestCalls,
-        journal: RunJournal,
+        calls: PluginCalls,
+        journal: Checkpoints,
         lease: Lease,
         observer: StepObserver,
     ) -> None:
@@ -53,10 +53,10 @@ class LinkSteps:
         self._connection = connection
         self._calls = calls
         self._journal = journal
-        self._tenure = Tenure(lease, journal)
+        self._tenure = LeaseGuard(lease, journal)
         self._observer = observer
 
-    async def run(self, live: LiveRun) -> None:
+    async def run(self, live: RunState) -> None:
         """Run the next link, perhaps more; `live.progress` says what came of it.
 
         Raises:
@@ -79,12 +79,12 @@ class LinkSteps:
                 await self._journal.own(after.vcon)
         except ConflictError:
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever a guest raises is the outcome of its step
+        except Exception as error:  # noqa: BLE001 -- whatever a plugin raises is the outcome of its step
             tell_failure(error, {"link": _next(live)[1].name})
             after = plan.after_failure(live.progress, describe(error))
         await self._finish(live, after)
 
-    async def _attempt(self, live: LiveRun, step: LinkStep, link: LoadedLink) -> Returned:
+    async def _attempt(self, live: RunState, step: LinkStep, link: LoadedLink) -> Returned:
         await self._tenure.confirm(live)
         with counted() as failures:
             returned: Returned = await self._call(live, step, link)
@@ -92,7 +92,7 @@ class LinkSteps:
                 await self._check_halt(live, failures)
         return returned
 
-    async def _call(self, live: LiveRun, step: LinkStep, link: LoadedLink) -> Any:
+    async def _call(self, live: RunState, step: LinkStep, link: LoadedLink) -> Any:
         plugin = {"link": link.name}
         if _plain(live, step, link):
             return await self._calls.call(
@@ -111,7 +111,7 @@ class LinkSteps:
             plugin=plugin,
         )
 
-    def _run_here(self, live: LiveRun, plugin: dict[str, str]) -> Returned:
+    def _run_here(self, live: RunState, plugin: dict[str, str]) -> Returned:
         """In a thread: run sync links until one must be judged; what that one returned."""
         while True:
             _, link = _next(live)
@@ -126,19 +126,19 @@ class LinkSteps:
             live.note("link", link.name, "ok", seconds)
             live.progress = plan.after_link(live.progress, returned)
 
-    def _next_is_alike(self, live: LiveRun, link: LoadedLink) -> bool:
+    def _next_is_alike(self, live: RunState, link: LoadedLink) -> bool:
         following = live.progress.links_done + 1
         if following == len(live.chain.links) or live.cancelled or not self._tenure.is_sure(live):
             return False
         step = live.chain.links[following]
-        other = live.guests.link(step)
+        other = live.plugins.link(step)
         return (
             _plain(live, step, other)
             and other.only_through_lib == link.only_through_lib
             and other.no_default_timeout == link.no_default_timeout
         )
 
-    async def _check_halt(self, live: LiveRun, failures: Failures) -> None:
+    async def _check_halt(self, live: RunState, failures: Failures) -> None:
         """A falsy return is a halt only if there was a vCon to judge, and Redis to read it from."""
         vcon_uuid = live.progress.vcon
         if live.memory.unwritten:
@@ -149,7 +149,7 @@ class LinkSteps:
         if not exists:
             raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
 
-    async def _finish(self, live: LiveRun, after: plan.Progress) -> None:
+    async def _finish(self, live: RunState, after: plan.Progress) -> None:
         before, index = live.progress, live.progress.links_done
         seconds = time.perf_counter() - live.step_began
         live.progress = after
@@ -159,23 +159,23 @@ class LinkSteps:
             await self._tell(live, index, before)
         await self._journal.note_slow(live, seconds)
 
-    async def _tell(self, live: LiveRun, index: int, before: plan.Progress) -> None:
+    async def _tell(self, live: RunState, index: int, before: plan.Progress) -> None:
         """Tell the observer; where it objects, the link has failed and will run again."""
         await self._journal.make_way(live, only_through_lib=False)
         if objection := await self._observer.after_link(live, index, before.vcon):
             live.progress = plan.after_failure(before, objection)
             live.steps[-1].update(outcome="failed", error=objection)
 
-    async def _before_links(self, live: LiveRun) -> str | None:
+    async def _before_links(self, live: RunState) -> str | None:
         if not live.chain.tracers:
             return None
         await self._journal.make_way(live, only_through_lib=False)
         return await self._observer.before_links(live)
 
 
-def _next(live: LiveRun) -> tuple[LinkStep, LoadedLink]:
+def _next(live: RunState) -> tuple[LinkStep, LoadedLink]:
     step = live.chain.links[live.progress.links_done]
-    return step, live.guests.link(step)
+    return step, live.plugins.link(step)
 
 
 def _judged(link: LoadedLink, vcon_uuid: str) -> Returned:
@@ -189,7 +189,7 @@ async def _judged_async(link: LoadedLink, vcon_uuid: str) -> Returned:
     return plan.returned_value(await link.run(vcon_uuid, link.name, link.fresh_options()))
 
 
-def _plain(live: LiveRun, step: LinkStep, link: LoadedLink) -> bool:
+def _plain(live: RunState, step: LinkStep, link: LoadedLink) -> bool:
     """Sync, and nothing around it that needs the event loop."""
     beside = link.is_async or step.timeout is not None or step.retries or live.chain.tracers
     return not beside

@@ -14,7 +14,7 @@ PAUSE_MIN, PAUSE_MAX = 0.1, 5.0
 """Seconds between two blocking commands that Redis refuses."""
 
 
-class ListWatch:
+class ListWatcher:
     """Wakes its worker when a list has an element.
 
     A watcher that is blocked stays blocked while the worker is busy, and costs nothing: it takes

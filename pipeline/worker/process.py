@@ -11,15 +11,15 @@ from pipeline import live_config as configurations
 from pipeline.connections import registry
 from pipeline.live_config import Configuration
 from pipeline.redis_client.client import CommandRefused
-from pipeline.runs.calls import GuestCalls
-from pipeline.runs.checkpoint import RunJournal
+from pipeline.runs.calls import PluginCalls
+from pipeline.runs.checkpoint import Checkpoints
 from pipeline.runs.factories import build_queues, config_path, installer, lenience, redis_connection
 from pipeline.runs.lease import Lease
 from pipeline.runs.queues import Queues
 from pipeline.runs.vcon_store import VconStore
 from pipeline.storages import storage_fallback
-from pipeline.storages.lookup import VconFinder
-from pipeline.storages.storage_fallback import Elsewhere
+from pipeline.storages.lookup import VconLookup
+from pipeline.storages.storage_fallback import StorageFallback
 from pipeline.worker.fitness import Fitness
 from pipeline.worker.link_runner import LinkSteps
 from pipeline.worker.run_metrics import RunMeter
@@ -31,7 +31,7 @@ from pipeline.worker.worker import Worker
 log = logging.getLogger(__name__)
 
 READERS = 2
-"""How many sync storages are read from at once for guests that miss a vCon."""
+"""How many sync storages are read from at once for plugins that miss a vCon."""
 LAST_CLAIM = 0.5
 """Seconds that the answer to a last claim is waited for, when Redis is slow or away."""
 
@@ -53,14 +53,14 @@ class WorkerProcess:
         blocked: Callable[[Blockage], None] = lambda _: None,
         damaged: Callable[[], None] = lambda: None,
     ) -> None:
-        """Read the configuration, load the guests, build the parts; connects to nothing.
+        """Read the configuration, load the plugins, build the parts; connects to nothing.
 
         `counted` is called whenever something has been counted. `blocked` is called in a thread
         when the event loop has stood still for too long, and ends the process. `damaged` is
         called when a plugin has damaged the process, before `run` returns.
 
         Raises:
-            ConfigurationError: with every problem of the configuration and its guests.
+            ConfigurationError: with every problem of the configuration and its plugins.
         """
         self._path, self._lenience = config_path(settings), lenience(settings)
         self._installer, self._damaged = installer(settings), damaged
@@ -71,12 +71,12 @@ class WorkerProcess:
         queues = build_queues(settings, redis)
         self._overgrown, self._fitness = asyncio.Event(), Fitness()
         self._calls = self._plugin_calls(settings)
-        self._readers = GuestCalls(READERS, redis)
-        self._finder = VconFinder(
+        self._readers = PluginCalls(READERS, redis)
+        self._finder = VconLookup(
             *(self._configuration, VconStore(redis), self._readers, settings.vcon_redis_expiry),
             settings.max_vcon_bytes,
         )
-        storage_fallback.install(Elsewhere(self._finder, asyncio.get_running_loop()))
+        storage_fallback.install(StorageFallback(self._finder, asyncio.get_running_loop()))
         self._watchdog = Watchdog(_loop_limits(settings), beats, blocked)
         keeping = settings.lease_seconds, self._watchdog.is_fine
         self._lease = Lease(redis, worker_id, *keeping)
@@ -89,14 +89,14 @@ class WorkerProcess:
 
     def _runner(self, queues: Queues) -> ChainRunner:
         redis, calls = self._connection, self._calls
-        journal = RunJournal(redis, queues)
+        journal = Checkpoints(redis, queues)
         links = LinkSteps(redis, calls, journal, self._lease, Tracers(calls))
         return chain_runner(redis, links, calls, journal, self._lease)
 
-    def _plugin_calls(self, settings: Settings) -> GuestCalls:
+    def _plugin_calls(self, settings: Settings) -> PluginCalls:
         threads = settings.conserver_vcon_concurrency * 2
         bounds = settings.max_abandoned_calls, self._overgrown.set
-        return GuestCalls(threads, self._connection, *bounds, self._fitness.ask)
+        return PluginCalls(threads, self._connection, *bounds, self._fitness.ask)
 
     def _load(self) -> Configuration:
         return configurations.load(self._path, environment(), self._installer, **self._lenience)
@@ -191,7 +191,7 @@ class WorkerProcess:
         """Let go of everything."""
         self._watchdog.stop()
         await in_own_thread(self._lease.stop)
-        written = self._configuration.guests.storages.values()
+        written = self._configuration.plugins.storages.values()
         await self._calls.close_storages([*written, *self._finder.loaded])
         await self._connections.close()
         self._calls.close()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from core.observability.metrics import LINKS, RUNS, STORAGES
-from pipeline.runs.run_state import LiveRun, current_run
+from pipeline.runs.run_state import RunState, current_run
 
 
 def run_fields() -> dict[str, object]:
@@ -26,7 +26,7 @@ class RunMeter:
         """`counted` is called after each attempt."""
         self._counted = counted
 
-    def settled(self, live: LiveRun, status: str) -> None:
+    def settled(self, live: RunState, status: str) -> None:
         """An attempt has ended and counts: nobody else has taken the run over."""
         chain = live.chain.name
         RUNS.ended((chain, status), time.monotonic() - live.began)

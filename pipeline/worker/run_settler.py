@@ -24,7 +24,7 @@ from pipeline.runs import plan
 from pipeline.runs.checkpoint import Lost
 from pipeline.runs.preconditions import objection
 from pipeline.runs.queues import Queues
-from pipeline.runs.run_state import LiveRun
+from pipeline.runs.run_state import RunState
 from pipeline.runs.settlement import settlement_of
 from pipeline.worker.run_metrics import RETRIED, RunMeter
 from schemas.run import RunStatus
@@ -59,10 +59,10 @@ class RunSettler:
         self._connection = connection
         self._queues = queues
         self._meter = meter
-        self.postponed: dict[int, LiveRun] = {}
+        self.postponed: dict[int, RunState] = {}
         """By token: runs whose tasks have ended, though Redis could not be told."""
 
-    async def settle(self, live: LiveRun, ending: plan.Ending) -> bool:
+    async def settle(self, live: RunState, ending: plan.Ending) -> bool:
         """End an attempt; False when this worker no longer held the run, and nothing happened."""
         while True:
             try:
@@ -75,7 +75,7 @@ class RunSettler:
             await asyncio.sleep(ASIDE_SECONDS)
 
     async def _set_aside(
-        self, live: LiveRun, ending: plan.Ending, error: WrongTypeError
+        self, live: RunState, ending: plan.Ending, error: WrongTypeError
     ) -> bool | None:
         """The same attempt later: by then the operator may have made the list usable.
 
@@ -93,7 +93,7 @@ class RunSettler:
                 return None
             return await self._give_up(live, refusal)
 
-    async def _give_up(self, live: LiveRun, error: Exception) -> bool:
+    async def _give_up(self, live: RunState, error: Exception) -> bool:
         """It cannot be forwarded as configured: a dead letter."""
         log.error("run cannot be settled", exc_info=error, extra=run_fields(live))
         failed, reason = live.progress.error, f"cannot be settled: {without_secrets(str(error))}"
@@ -103,7 +103,7 @@ class RunSettler:
         )
         return await self._fail_for_good(live)
 
-    async def fail(self, live: LiveRun, error: BaseException) -> bool:
+    async def fail(self, live: RunState, error: BaseException) -> bool:
         """Count an attempt that has ended without a settlement; False as with `settle`."""
         if isinstance(error, Lost) and not await self._is_held(live):
             return False
@@ -115,7 +115,7 @@ class RunSettler:
         except CommandRefused:
             return await self._fail_for_good(live)
 
-    def postpone(self, live: LiveRun) -> None:
+    def postpone(self, live: RunState) -> None:
         """Keep a run that could not be settled at all for `settle_postponed`."""
         self.postponed[live.claim.token] = live
         log.exception("attempt could not be settled", extra=run_fields(live))
@@ -128,12 +128,12 @@ class RunSettler:
             del self.postponed[token]
         return bool(runs)
 
-    async def _is_held(self, live: LiveRun) -> bool:
+    async def _is_held(self, live: RunState) -> bool:
         """A plugin may raise the error that says that a run was taken over."""
         held = await self._insist(lambda: self._queues.held(self._id))
         return live.claim.token in held
 
-    async def _fail_for_good(self, live: LiveRun) -> bool:
+    async def _fail_for_good(self, live: RunState) -> bool:
         try:
             return await self._insist(lambda: self._finish(live, "failed"))
         except CommandRefused:
@@ -155,7 +155,7 @@ class RunSettler:
                 if not await own_keys.waited_for(self._connection, error.key):
                     await asyncio.sleep(KEY_PAUSE)
 
-    async def _settle(self, live: LiveRun, ending: plan.Ending) -> bool:
+    async def _settle(self, live: RunState, ending: plan.Ending) -> bool:
         more = live.claim.attempt < live.chain.max_attempts and objection(live) is None
         if ending == "failed" and more:
             log.warning("attempt failed; will be repeated", extra=run_fields(live))
@@ -169,21 +169,21 @@ class RunSettler:
             log.log(level, "run ended", extra=about)
         return await self._finish(live, ending)
 
-    async def _retry(self, live: LiveRun, seconds: float, status: RunStatus = "queued") -> bool:
+    async def _retry(self, live: RunState, seconds: float, status: RunStatus = "queued") -> bool:
         held = await self._queues.retry_later(self._id, live.claim, live.record(status), seconds)
         return self._counted(live, RETRIED, held=held)
 
-    async def _finish(self, live: LiveRun, ending: plan.Ending) -> bool:
+    async def _finish(self, live: RunState, ending: plan.Ending) -> bool:
         held = await self._queues.finish(self._id, live.claim, settlement_of(live, ending))
         return self._counted(live, ending, held=held)
 
-    def _counted(self, live: LiveRun, status: str, *, held: bool) -> bool:
+    def _counted(self, live: RunState, status: str, *, held: bool) -> bool:
         if held:
             self._meter.settled(live, status)
         return held
 
 
-def run_fields(live: LiveRun) -> dict[str, object]:
+def run_fields(live: RunState) -> dict[str, object]:
     """Of which run a log line speaks, and what went wrong with it."""
     return {
         "run": live.claim.run_id,

@@ -12,11 +12,11 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import counted
 from pipeline.runs import plan
 from pipeline.runs.call_scope import time_limit
-from pipeline.runs.calls import GuestCalls
+from pipeline.runs.calls import PluginCalls
 from pipeline.runs.cancellation import is_cancelled
-from pipeline.runs.checkpoint import SLOW_STEP, Lost, RunJournal
-from pipeline.runs.lease import Lease, Tenure
-from pipeline.runs.run_state import LiveRun, current_run
+from pipeline.runs.checkpoint import SLOW_STEP, Checkpoints, Lost
+from pipeline.runs.lease import Lease, LeaseGuard
+from pipeline.runs.run_state import RunState, current_run
 from pipeline.worker.link_runner import LinkSteps
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,8 @@ class ChainRunner:
         self,
         connection: RedisConnection,
         links: LinkSteps,
-        calls: GuestCalls,
-        journal: RunJournal,
+        calls: PluginCalls,
+        journal: Checkpoints,
         lease: Lease,
     ) -> None:
         """Everything a run touches, given by the assembly."""
@@ -39,14 +39,14 @@ class ChainRunner:
         self._calls = calls
         self._journal = journal
         self._lease = lease
-        self._tenure = Tenure(lease, journal)
+        self._tenure = LeaseGuard(lease, journal)
 
     @property
     def lapses(self) -> int:
         """How often the lease has lapsed so far."""
         return self._lease.lapses
 
-    async def run(self, live: LiveRun, lapses: int | None = None) -> plan.Ending:
+    async def run(self, live: RunState, lapses: int | None = None) -> plan.Ending:
         """Take the run as far as it goes; how it ended.
 
         `lapses` is what it was before the run was claimed; None means that this is certainly now.
@@ -63,7 +63,7 @@ class ChainRunner:
         finally:
             current_run.reset(token)
 
-    async def _in_time(self, live: LiveRun) -> plan.Ending | None:
+    async def _in_time(self, live: RunState) -> plan.Ending | None:
         """How the run ended; None when it has to go on once Redis is back."""
         try:
             with counted() as failures:
@@ -71,7 +71,7 @@ class ChainRunner:
                     return await self._run_moves(live)
         except TimeoutError:
             return None if failures.count else _out_of_time(live)
-        except ConflictError as error:  # a guest's write was refused
+        except ConflictError as error:  # a plugin's write was refused
             raise Lost from error
         except UnavailableError:
             return None
@@ -80,7 +80,7 @@ class ChainRunner:
             live.progress = plan.after_failure(live.progress, describe(error))
             return "failed"
 
-    async def _run_moves(self, live: LiveRun) -> plan.Ending:
+    async def _run_moves(self, live: RunState) -> plan.Ending:
         while True:
             match plan.next_move(live.chain, live.progress):
                 case plan.RunLink() if live.cancelled:
@@ -96,7 +96,7 @@ class ChainRunner:
                     await self._tenure.confirm(live)
                     await self._save(live, names)
 
-    async def _is_cancelled(self, live: LiveRun) -> bool:
+    async def _is_cancelled(self, live: RunState) -> bool:
         """Whether the run ends between its last link and its storages.
 
         Redis is asked: the message of a cancellation that was accepted may still be under way. What
@@ -106,10 +106,10 @@ class ChainRunner:
             return False
         return live.cancelled or await is_cancelled(self._connection, live.claim.run_id)
 
-    async def _save(self, live: LiveRun, names: tuple[str, ...]) -> None:
+    async def _save(self, live: RunState, names: tuple[str, ...]) -> None:
         if live.memory.unwritten:
             await self._journal.write(live)
-        storages = [live.guests.storage(live.chain, name) for name in names]
+        storages = [live.plugins.storage(live.chain, name) for name in names]
         through_lib = all(storage.only_through_lib for storage in storages)
         await self._journal.make_way(live, only_through_lib=through_lib)
         live.step_began = time.perf_counter()
@@ -117,7 +117,7 @@ class ChainRunner:
         kept = frozenset(name for name, fine in zip(names, saved, strict=True) if fine)
         live.progress = plan.after_save(live.progress, kept, frozenset(names) - kept)
 
-    async def _side_by_side(self, live: LiveRun, names: tuple[str, ...]) -> list[bool]:
+    async def _side_by_side(self, live: RunState, names: tuple[str, ...]) -> list[bool]:
         if len(names) == 1:
             return [await self._save_one(live, names[0])]
         saving = [asyncio.create_task(self._save_one(live, name)) for name in names]
@@ -130,8 +130,8 @@ class ChainRunner:
             for task in saving:
                 task.cancel()
 
-    async def _save_one(self, live: LiveRun, name: str) -> bool:
-        storage = live.guests.storage(live.chain, name)
+    async def _save_one(self, live: RunState, name: str) -> bool:
+        storage = live.plugins.storage(live.chain, name)
         began = time.perf_counter()
         error = await self._calls.save(
             storage, live.progress.vcon, lambda: self._tenure.confirm(live)
@@ -142,7 +142,7 @@ class ChainRunner:
         return error is None
 
 
-def _out_of_time(live: LiveRun) -> plan.Ending:
+def _out_of_time(live: RunState) -> plan.Ending:
     """The chain's time is over: whatever was under way has failed, and so has the attempt."""
     reason = f"TimeoutError: the chain did not end within {live.chain.seconds:g} s"
     match plan.next_move(live.chain, live.progress):
@@ -159,7 +159,7 @@ def _out_of_time(live: LiveRun) -> plan.Ending:
     return "failed"
 
 
-def _since(live: LiveRun) -> float:
+def _since(live: RunState) -> float:
     return time.perf_counter() - live.step_began
 
 
@@ -169,7 +169,7 @@ class TracedRunner(ChainRunner):
     spans: Spans
 
     @override
-    async def run(self, live: LiveRun, lapses: int | None = None) -> plan.Ending:
+    async def run(self, live: RunState, lapses: int | None = None) -> plan.Ending:
         """The same, traced; `live.context` is what the readers of egress lists link with."""
         attributes: Attributes = {
             "vcon_id": live.claim.vcon_uuid,

@@ -16,7 +16,7 @@ from core.errors import UnavailableError
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs import plan
-from pipeline.runs.run_state import LiveRun
+from pipeline.runs.run_state import RunState
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class StepReports:
     def __init__(self, connection: RedisConnection) -> None:
         """Nothing happens until `start`."""
         self._connection = connection
-        self._live: dict[str, LiveRun] = {}
+        self._live: dict[str, RunState] = {}
         self._told: dict[str, tuple[str, float]] = {}
         self._entered = threading.Event()
         self._stopping = threading.Event()
@@ -53,12 +53,12 @@ class StepReports:
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
 
-    def enter(self, live: LiveRun) -> None:
+    def enter(self, live: RunState) -> None:
         """This process works on this run from now on."""
         self._live[live.claim.run_id] = live
         self._entered.set()
 
-    def leave(self, live: LiveRun) -> None:
+    def leave(self, live: RunState) -> None:
         """It does so no longer."""
         if self._live.get(live.claim.run_id) is live:
             del self._live[live.claim.run_id]
@@ -90,7 +90,7 @@ class StepReports:
             del self._told[run_id]
 
 
-def step_report(live: LiveRun, now: datetime) -> str:
+def step_report(live: RunState, now: datetime) -> str:
     """The claim's token, and `schemas.run.StepReport` as JSON; the same as long as the step is."""
     move = plan.next_move(live.chain, live.progress)
     match move:
@@ -110,7 +110,7 @@ def step_report(live: LiveRun, now: datetime) -> str:
     return f"{live.claim.token}\n{orjson.dumps(report).decode()}"
 
 
-def _since(live: LiveRun, now: datetime) -> str:
+def _since(live: RunState, now: datetime) -> str:
     if not live.step_began:
         return live.started_at.isoformat(timespec="seconds")
     lasts = timedelta(seconds=time.perf_counter() - live.step_began)

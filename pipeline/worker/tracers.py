@@ -7,8 +7,8 @@ from core.errors import ConflictError
 from pipeline.plugins.errors import describe, tell_failure
 from pipeline.plugins.loader import LoadedTracer
 from pipeline.plugins.options import option
-from pipeline.runs.calls import GuestCalls
-from pipeline.runs.run_state import LiveRun, current_step
+from pipeline.runs.calls import PluginCalls
+from pipeline.runs.run_state import RunState, current_step
 
 log = logging.getLogger(__name__)
 
@@ -19,20 +19,20 @@ class Tracers:
     Only one whose options say `dlq_vcon_on_error` fails the attempt: its reason is returned.
     """
 
-    def __init__(self, calls: GuestCalls) -> None:
-        """Tracers are called like any other guest."""
+    def __init__(self, calls: PluginCalls) -> None:
+        """Tracers are called like any other plugin."""
         self._calls = calls
 
-    async def before_links(self, run: LiveRun) -> str | None:
+    async def before_links(self, run: RunState) -> str | None:
         """The first link is about to start; why it must not, or None."""
         return await self._trace(run, run.progress.vcon, run.progress.vcon, -1)
 
-    async def after_link(self, run: LiveRun, index: int, vcon_in: str) -> str | None:
+    async def after_link(self, run: RunState, index: int, vcon_in: str) -> str | None:
         """A link has returned; why that counts as failed, or None."""
         return await self._trace(run, vcon_in, run.progress.vcon, index)
 
-    async def _trace(self, run: LiveRun, vcon_in: str, vcon_out: str, index: int) -> str | None:
-        for tracer in run.guests.tracers_of(run.chain):
+    async def _trace(self, run: RunState, vcon_in: str, vcon_out: str, index: int) -> str | None:
+        for tracer in run.plugins.tracers_of(run.chain):
             links = [link.name for link in run.chain.links]
             failure = await self._call(tracer, vcon_in, vcon_out, links, index)
             if failure is not None and option(tracer.options, "dlq_vcon_on_error"):

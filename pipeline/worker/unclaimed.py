@@ -12,7 +12,7 @@ ORPHANS_SECONDS = 15.0
 """Seconds between two looks; longer than any reply is waited for."""
 
 
-class Orphans:
+class UnclaimedRuns:
     """The claims of one worker that it does not know."""
 
     def __init__(self, queues: Queues, worker: str, known: Container[int]) -> None:

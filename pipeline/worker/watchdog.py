@@ -23,7 +23,7 @@ from pipeline.config.model import limit_of
 from pipeline.plugins.loader import LoadedStorage, LoadedTracer
 from pipeline.runs import plan
 from pipeline.runs.call_scope import remaining_in
-from pipeline.runs.run_state import LiveRun, current_run, current_step
+from pipeline.runs.run_state import RunState, current_run, current_step
 
 # What is on an event loop that stands still, and what that means for the run it is put down to.
 #
@@ -48,7 +48,7 @@ class Blockage:
     """What is on a loop that stands still. `run` is None when it is on no run's behalf."""
 
     seconds: float
-    run: LiveRun | None
+    run: RunState | None
     kind: str
     name: str
     timeout: float | None
@@ -117,7 +117,7 @@ def told(frame: FrameType | None) -> str:
     return storable_text(" < ".join(frames), LONGEST)
 
 
-def note_failure(blockage: Blockage, live: LiveRun) -> None:
+def note_failure(blockage: Blockage, live: RunState) -> None:
     """The attempt of its run has failed, in the step that is on the loop.
 
     What a tracer blocks is put down to the link that it was told about, which runs again.

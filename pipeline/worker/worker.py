@@ -29,13 +29,13 @@ from pipeline.runs import plan
 from pipeline.runs.cancellation import Cancellations
 from pipeline.runs.preconditions import look_inside, objection
 from pipeline.runs.queues import Claim, Claims, Queues
-from pipeline.runs.run_state import LiveRun, fresh_run, resume
-from pipeline.worker.list_watcher import ListWatch
+from pipeline.runs.run_state import RunState, fresh_run, resume
+from pipeline.worker.list_watcher import ListWatcher
 from pipeline.worker.run_metrics import RunMeter
 from pipeline.worker.run_settler import RunSettler, run_fields
 from pipeline.worker.runner import ChainRunner
 from pipeline.worker.step_reports import StepReports
-from pipeline.worker.unclaimed import ORPHANS_SECONDS, Orphans
+from pipeline.worker.unclaimed import ORPHANS_SECONDS, UnclaimedRuns
 
 log = logging.getLogger(__name__)
 
@@ -87,15 +87,15 @@ class Worker:
         self._last_claim = time.monotonic()
         self._running: dict[int, asyncio.Task[None]] = {}
         known = ChainMap[int, Any](self._running, self._settler.postponed)
-        self._live: dict[int, LiveRun] = {}
-        self._orphans = Orphans(queues, worker_id, known)
+        self._live: dict[int, RunState] = {}
+        self._orphans = UnclaimedRuns(queues, worker_id, known)
         self._settling: set[int] = set()
-        self._broken_off: list[LiveRun] = []
+        self._broken_off: list[RunState] = []
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._chains: dict[str, Chain] = {}
         self._told = Once()
-        self._watch = ListWatch(connection)
+        self._watch = ListWatcher(connection)
         self._cancellations, self._reports = Cancellations(connection), StepReports(connection)
         self._turn = 0
         self.reconfigure()
@@ -191,7 +191,7 @@ class Worker:
             task.cancel()
         return tasks
 
-    async def abandon(self, failed: LiveRun | None) -> None:
+    async def abandon(self, failed: RunState | None) -> None:
         """Settle an attempt that has failed, and give everything else back without blame.
 
         For a process that is about to end because its event loop stands still: this runs on the
@@ -290,7 +290,7 @@ class Worker:
         if not held:
             log.warning("run was taken over", extra=run_fields(live))
 
-    async def _attempt(self, live: LiveRun, lapses: int) -> bool:
+    async def _attempt(self, live: RunState, lapses: int) -> bool:
         """Run and settle; a run whose task ends in any other way has failed at this attempt.
 
         Only `release` cancels a run, and the end of the event loop, which cancels all tasks in any
@@ -304,7 +304,7 @@ class Worker:
                 raise
             return await self._settler.fail(live, error)
 
-    async def _run_and_settle(self, live: LiveRun, lapses: int) -> bool:
+    async def _run_and_settle(self, live: RunState, lapses: int) -> bool:
         resume(live)
         self._cancellations.enter(live)
         self._reports.enter(live)
@@ -317,7 +317,7 @@ class Worker:
             self._cancellations.leave(live)
             self._reports.leave(live)
 
-    async def _ending(self, live: LiveRun, lapses: int) -> plan.Ending:
+    async def _ending(self, live: RunState, lapses: int) -> plan.Ending:
         await look_inside(live, self._connection)
         if (reason := objection(live)) is not None:
             reason += await self._queues.last_death(live.claim.run_id)
@@ -325,10 +325,10 @@ class Worker:
             return "failed"
         return await self._runner.run(live, lapses)
 
-    def _fresh_run(self, claim: Claim) -> LiveRun:
+    def _fresh_run(self, claim: Claim) -> RunState:
         now = self._configuration
         chain = self._chains[claim.list_name]
-        return fresh_run(claim, chain, now.guests, self._id, now.config.hash)
+        return fresh_run(claim, chain, now.plugins, self._id, now.config.hash)
 
     async def _look_at_claims(self) -> None:
         """End what could not be settled, and give back what is held unknowingly."""

@@ -27,7 +27,7 @@ TESTS = Path(__file__).parents[1]
 SAMPLES = {
     path.stem: json.loads(path.read_text()) for path in (TESTS.parent / "samples").glob("*.json")
 }
-GUESTS = (TESTS / "guests" / "simple-link", TESTS / "guests" / "storages")
+PLUGINS = (TESTS / "plugins" / "simple-link", TESTS / "plugins" / "storages")
 DONE_SECONDS = 20.0
 POLL_SECONDS = 0.05
 
@@ -55,7 +55,7 @@ def traces() -> Iterator[Collector]:
 async def system(traces: Collector) -> AsyncIterator[Deployment]:
     """One running system for the whole file."""
     settings = {
-        "PYTHONPATH": os.pathsep.join(map(str, GUESTS)),
+        "PYTHONPATH": os.pathsep.join(map(str, PLUGINS)),
         "LOG_LEVEL": "DEBUG",
         "OTEL_EXPORTER_OTLP_ENDPOINT": traces.url,
         "OTEL_EXPORTER_OTLP_HEADERS": f"dd-api-key={canary('key-of-the-collector')}",
@@ -120,10 +120,10 @@ async def test_the_rows_are_where_the_configuration_says(system: Deployment) -> 
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_guests_of_the_documents_run_unchanged(system: Deployment) -> None:
+async def test_plugins_of_the_documents_run_unchanged(system: Deployment) -> None:
     """The minimal link and the basic storage of vcon-server's documents, in one chain with ours."""
-    uuids = await ingest_all(system, "guests")
-    runs = await finished(system, "guests", uuids)
+    uuids = await ingest_all(system, "plugins")
+    runs = await finished(system, "plugins", uuids)
     assert {runs[each]["status"] for each in uuids} == {"done"}
     for each in uuids:
         saved = json.loads((system.data / "mine" / f"{each}.json").read_text())
@@ -147,7 +147,7 @@ async def test_each_action_answers(system: Deployment) -> None:
     assert stored.json()["fields"]["storages"][0]["outcome"] == "ok"
     chains = await system.call("ListChains")
     names = {each["name"] for each in chains.json()["fields"]["chains"]}
-    assert names == {"plain", "guests", "asked"}
+    assert names == {"plain", "plugins", "asked"}
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -185,12 +185,12 @@ async def test_a_trace_goes_from_the_request_to_the_storage(
 ) -> None:
     """The request's span is linked with by the run's, whose parts are links and storages."""
     vcon = {**SAMPLES[next(iter(SAMPLES))], "uuid": str(uuid.uuid4())}
-    await system.call("IngestVcon", vcon=vcon, ingress_lists=["guests"])
+    await system.call("IngestVcon", vcon=vcon, ingress_lists=["plugins"])
     uuids = {normalised(vcon)["uuid"]}
-    await finished(system, "guests", uuids)
+    await finished(system, "plugins", uuids)
     [vcon_uuid] = uuids
     run = await asyncio.to_thread(
-        traces.wait_for_span, "vcon_processing.guests", vcon_id=vcon_uuid, outcome="done"
+        traces.wait_for_span, "vcon_processing.plugins", vcon_id=vcon_uuid, outcome="done"
     )
     asked = await asyncio.to_thread(traces.wait_for_id, *run.links)
     assert (asked.name, asked.parent, asked.attributes["code"]) == ("request.IngestVcon", "", 201)
@@ -214,10 +214,10 @@ async def test_a_producer_of_vcon_server_is_linked_with(
     vcon_uuid = normalised(vcon)["uuid"]
     context = {"trace_id": "ab" * 16, "span_id": "cd" * 8, "trace_flags": 1, "is_sampled": True}
     with Redis.from_url(system.stack.valkey.url) as redis:
-        redis.rpush(f"context:guests:{vcon_uuid}", json.dumps(context))
-    await system.call("EnqueueVcons", vcon_uuids=[vcon_uuid], ingress_list="guests")
+        redis.rpush(f"context:plugins:{vcon_uuid}", json.dumps(context))
+    await system.call("EnqueueVcons", vcon_uuids=[vcon_uuid], ingress_list="plugins")
     run = await asyncio.to_thread(traces.wait_for_link, "cd" * 8)
-    assert run.name == "vcon_processing.guests"
+    assert run.name == "vcon_processing.plugins"
     assert run.attributes["vcon_id"] == vcon_uuid
 
 
@@ -237,17 +237,17 @@ async def test_the_same_numbers_are_sent_over_otlp(system: Deployment, traces: C
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_guests_lines_in_the_workers_log_say_which_vcon(system: Deployment) -> None:
+async def test_a_plugins_lines_in_the_workers_log_say_which_vcon(system: Deployment) -> None:
     """A link of the documents logs as it likes; its run and vCon stand beside its words."""
-    [vcon_uuid, *_] = uuids = list(await ingest_all(system, "guests"))
-    runs = await finished(system, "guests", set(uuids))
+    [vcon_uuid, *_] = uuids = list(await ingest_all(system, "plugins"))
+    runs = await finished(system, "plugins", set(uuids))
     [line, *_] = [
         line
         for line in system.service.logged().splitlines()
         if f"Processing {vcon_uuid}" in line and runs[vcon_uuid]["run_id"] in line
     ]
     assert f"vcon={vcon_uuid}" in line
-    assert "chain=guests" in line
+    assert "chain=plugins" in line
 
 
 @pytest.mark.asyncio(loop_scope="module")

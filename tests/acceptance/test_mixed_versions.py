@@ -22,8 +22,8 @@ import pytest_asyncio
 from devstack.chaos.chain import INGRESS, vcon
 from devstack.chaos.evidence import attempts, gather
 from devstack.chaos.feeding import Feeder
-from devstack.chaos.guests.chaos_guests.behaviour import GATE
 from devstack.chaos.looks import logged
+from devstack.chaos.plugins.chaos_plugins.behaviour import GATE
 from devstack.chaos.processes import WorkerProcess, gone, send, workers_of
 from devstack.chaos.servers import running
 from devstack.chaos.system import System

@@ -14,8 +14,8 @@ from devstack.testing import GuestBench, sample_vcon
 from pipeline.config.parser import parse
 from pipeline.plugins.installer import Installer
 from pipeline.plugins.loader import load
-from tests.guests.scene import tags
 from tests.integration.support.package_index import release
+from tests.plugins.scene import tags
 
 ROOT = Path(__file__).parents[2]
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__")
@@ -55,8 +55,8 @@ def test_a_link_a_storage_and_an_action(tmp_path: Path) -> None:
     run(checkout, "ruff", "check", *paths)
     run(checkout, "ruff", "format", "--check", *paths)
     run(checkout, "mypy", *ALONE, *modules)
-    pages = checkout / "docs" / "guests"
-    before = (ROOT / "docs" / "guests" / "README.md").read_text().splitlines()
+    pages = checkout / "docs" / "plugins"
+    before = (ROOT / "docs" / "plugins" / "README.md").read_text().splitlines()
     after = (pages / "README.md").read_text().splitlines()
     [added] = [line for line in after if line not in before]
     assert added.startswith("| [`links.word_count`]")

@@ -15,7 +15,7 @@ from core.rpc.dispatcher import Dispatcher
 from pipeline.api import Doors, PipelineService
 from pipeline.redis_client import keys
 from pipeline.runs.vcon_store import VconStore
-from pipeline.storages.lookup import VconFinder
+from pipeline.storages.lookup import VconLookup
 from tests.integration.support.operations_scene import (
     ACTIONS,
     EXPIRY,
@@ -73,7 +73,7 @@ async def ask(ops: Operations, action: str, fields: dict[str, Any]) -> ActionRes
     """The answer to one request."""
     nothing: Any = None
     desk: Any = Notebook()
-    finder = VconFinder(ops.configuration, VconStore(ops.redis), ops.calls, EXPIRY)
+    finder = VconLookup(ops.configuration, VconStore(ops.redis), ops.calls, EXPIRY)
     pipeline = PipelineService(
         ops.configuration,
         Doors(ops.ingress, nothing, key_required=False),

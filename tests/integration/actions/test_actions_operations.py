@@ -51,7 +51,7 @@ async def ops(redis_url: str) -> AsyncIterator[Operations]:
     """A chain from `in` and `second` over a link and a storage to `out`."""
     BROKEN.clear()
     async with operations(redis_url) as opened:
-        opened.configure(Configuration(CHAIN.config, CHAIN.guests))
+        opened.configure(Configuration(CHAIN.config, CHAIN.plugins))
         yield opened
 
 

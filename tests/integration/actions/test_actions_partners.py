@@ -24,7 +24,7 @@ from core.settings import DatabaseSettings
 from pipeline.config.parser import Chain, PipelineConfig
 from pipeline.ingest.partners import Partners
 from pipeline.live_config import Configuration
-from pipeline.plugins.loader import Guests
+from pipeline.plugins.loader import Plugins
 from pipeline.redis_client.client import RedisConnection
 from schemas.deletion import Deletion
 from schemas.ingress_key import IngressKey
@@ -57,7 +57,7 @@ class Office:
     def __init__(self, database: Database, redis: RedisConnection) -> None:
         self.records = PartnerRecords(database)
         chains = {"main": Chain("main", ingress_lists=LISTS)}
-        configuration = Configuration(PipelineConfig(chains=chains), Guests())
+        configuration = Configuration(PipelineConfig(chains=chains), Plugins())
         self.partners = Partners(configuration, redis, self.records, postgres_calls())
         self.operations = Nothing()
         self._dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread)

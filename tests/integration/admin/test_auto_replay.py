@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.admin import auto_replay
-from pipeline.admin.auto_replay import StorageReplayer
+from pipeline.admin.auto_replay import AutoReplay
 from pipeline.redis_client import keys
 from tests.integration.support.operations_scene import Operations, operations
 from tests.integration.support.pipeline_fixtures import PATIENCE, configured, storage
@@ -46,9 +46,9 @@ async def ops(redis_url: str, shelf: Shelf) -> AsyncIterator[Operations]:
         yield opened
 
 
-def replaying(ops: Operations, interval: float = 60.0) -> StorageReplayer:
+def replaying(ops: Operations, interval: float = 60.0) -> AutoReplay:
     """One replica's replayer."""
-    return StorageReplayer(ops.redis, ops.configuration, ops.operations, interval)
+    return AutoReplay(ops.redis, ops.configuration, ops.operations, interval)
 
 
 async def refused(ops: Operations, count: int) -> list[str]:
@@ -60,7 +60,7 @@ async def refused(ops: Operations, count: int) -> list[str]:
     return uuids
 
 
-async def rounds_until_empty(ops: Operations, replica: StorageReplayer) -> list[int]:
+async def rounds_until_empty(ops: Operations, replica: AutoReplay) -> list[int]:
     """Replay until no dead letter is left; how many vCons each round has tried."""
     sizes = []
     while ops.list("DLQ:storage:shelf"):

@@ -188,7 +188,7 @@ async def test_a_vcon_that_others_let_go_is_forgotten_too(ops: Operations) -> No
     assert ops.traces(vcon_uuid) + ops.traces(theirs) == []
 
 
-async def test_a_time_that_a_guest_has_set_is_watched(ops: Operations) -> None:
+async def test_a_time_that_a_plugin_has_set_is_watched(ops: Operations) -> None:
     """When a link lets a vCon go, its index goes when the time is over."""
     vcon_uuid = await ops.ingest()
     ops.client.expire(keys.vcon(vcon_uuid), 50)

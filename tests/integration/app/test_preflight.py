@@ -78,7 +78,7 @@ async def test_when_all_is_well(scene: Scene, capsys: pytest.CaptureFixture[str]
     """A table says of each check how it went, and the exit code is 0; nobody has joined."""
     assert await carry_out(read(["check"])) == 0
     table = capsys.readouterr().out
-    names = ["settings", "actions", "configuration", "guests", "redis", "postgres", "plugboard"]
+    names = ["settings", "actions", "configuration", "plugins", "redis", "postgres", "plugboard"]
     heading, *rows = table.splitlines()
     assert heading.split() == ["check", "outcome", "seconds", "detail"]
     assert [row.split()[:2] for row in rows] == [[name, "ok"] for name in names]
@@ -124,7 +124,7 @@ async def test_a_file_that_is_missing(configured: Path) -> None:
     """The line names the file."""
     await asyncio.to_thread(configured.unlink)
     found = await failures()
-    assert set(found) == {"configuration", "guests"}
+    assert set(found) == {"configuration", "plugins"}
     [line] = found["configuration"]
     assert str(configured) in line
 
@@ -143,17 +143,17 @@ async def test_a_field_that_is_wrong(configured: Path) -> None:
     )
     found = await failures()
     assert found["configuration"] == [f"{configured}: chains.main.links: must be a list"]
-    assert found["guests"] == ["needs the configuration"]
+    assert found["plugins"] == ["needs the configuration"]
 
 
-async def test_a_guest_that_cannot_be_imported(configured: Path) -> None:
-    """The file is well, the guest is not."""
+async def test_a_plugin_that_cannot_be_imported(configured: Path) -> None:
+    """The file is well, the plugin is not."""
     await asyncio.to_thread(
         configured.write_text, CONFIGURATION.replace("links.tag", "links.no_such_link")
     )
     found = await failures()
-    assert set(found) == {"guests"}
-    assert any("links.no_such_link" in line for line in found["guests"])
+    assert set(found) == {"plugins"}
+    assert any("links.no_such_link" in line for line in found["plugins"])
 
 
 async def test_a_list_is_another_programs_key(client: Redis) -> None:
@@ -269,10 +269,10 @@ async def test_notes_are_shown(configured: Path, monkeypatch: pytest.MonkeyPatch
         "note: CONSERVER_WORKER is not a setting; did you mean CONSERVER_WORKERS?"
     ]
     assert found["configuration"] == ["note: worker: not a known key, ignored"]
-    assert found["guests"] == ["note: links.tag.options.colour: not a known option, ignored"]
+    assert found["plugins"] == ["note: links.tag.options.colour: not a known option, ignored"]
     assert await failures() == {}
     monkeypatch.setenv("CONFIG_STRICT", "true")
-    assert set(await failures()) == {"configuration", "guests"}
+    assert set(await failures()) == {"configuration", "plugins"}
 
 
 async def test_a_health_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +289,7 @@ async def test_a_health_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_connections_that_the_start_refuses(configured: Path) -> None:
     """They are looked at by the function that the start calls."""
     await rewrite(configured, CONFIGURATION + "connections: {crm: {type: no-such-type}}\n")
-    [line] = (await failures())["guests"]
+    [line] = (await failures())["plugins"]
     assert line.startswith("connections.crm.type: no plugin is called 'no-such-type'")
 
 
@@ -302,4 +302,4 @@ async def test_a_module_that_takes_longer_than_a_server_may(
     source = "import time\ntime.sleep(0.4)\ndef run(vcon_uuid, link_name, opts):\n    pass\n"
     await asyncio.to_thread((tmp_path / "slow_to_import.py").write_text, source)
     await rewrite(configured, CONFIGURATION.replace("links.tag", "slow_to_import"))
-    assert "guests" not in await failures()
+    assert "plugins" not in await failures()

@@ -12,7 +12,7 @@ from pipeline.admin.redis_checks import RedisIdentity
 from pipeline.admin.unread_lists import UnreadLists, unread_at_a_glance
 from pipeline.config.parser import Chain, PipelineConfig
 from pipeline.live_config import Configuration
-from pipeline.plugins.loader import Guests
+from pipeline.plugins.loader import Plugins
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from tests.integration.support.pipeline_fixtures import new_uuid
@@ -47,12 +47,12 @@ async def test_a_list_that_lost_its_chain(
     redis: RedisConnection, client: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is told of at the first look after the reload, once, and no more once a chain reads it."""
-    configuration = Configuration(reading("calls", "empty"), Guests())
+    configuration = Configuration(reading("calls", "empty"), Plugins())
     lists = UnreadLists(redis, configuration, 1000)
     await lists.look()
     client.rpush("calls", new_uuid(), new_uuid())
     client.rpush("out", new_uuid())
-    configuration.adopt(Configuration(reading("others"), Guests()))
+    configuration.adopt(Configuration(reading("others"), Plugins()))
     for _ in range(2):
         await lists.look()
     assert told(caplog, LEFT) == [("calls", 2)]
@@ -60,7 +60,7 @@ async def test_a_list_that_lost_its_chain(
     client.rpush("empty", new_uuid())  # by a producer that does not know yet
     await lists.look()
     assert told(caplog, LEFT) == [("calls", 2), ("empty", 1)]
-    configuration.adopt(Configuration(reading("calls", "empty"), Guests()))
+    configuration.adopt(Configuration(reading("calls", "empty"), Plugins()))
     await lists.look()
     assert depths() == {}
 
@@ -74,7 +74,7 @@ async def test_a_list_that_no_chain_ever_read(
     client.rpush("jobs", "not a uuid")
     client.rpush("DLQ:calls", new_uuid())
     client.set("text", "x")
-    configuration = Configuration(reading("others"), Guests())
+    configuration = Configuration(reading("others"), Plugins())
     await UnreadLists(redis, configuration, 1000).look()
     assert sorted(told(caplog, LEFT)) == [("calls", 1), ("run:gone", 1)]
     glance = await unread_at_a_glance(redis, configuration.config)
@@ -86,8 +86,8 @@ async def test_a_list_that_another_replica_reads(
 ) -> None:
     """While replicas are replaced, those with the old file still read it: nothing is said."""
     client.rpush("calls", new_uuid())
-    await UnreadLists(redis, Configuration(reading("calls"), Guests()), 1000).look()
-    newer = UnreadLists(redis, Configuration(reading("others"), Guests()), 1000)
+    await UnreadLists(redis, Configuration(reading("calls"), Plugins()), 1000).look()
+    newer = UnreadLists(redis, Configuration(reading("others"), Plugins()), 1000)
     await newer.look()
     assert told(caplog, LEFT) == []
     client.zadd(keys.LISTS, {"calls": 1})  # long ago
@@ -99,7 +99,7 @@ async def test_a_key_of_another_type_is_no_list(redis: RedisConnection, client: 
     """A name that was noted and holds something else now stops nothing."""
     client.set("calls", "x")
     client.zadd(keys.LISTS, {"calls": 1})
-    await UnreadLists(redis, Configuration(reading("others"), Guests()), 1000).look()
+    await UnreadLists(redis, Configuration(reading("others"), Plugins()), 1000).look()
     assert depths() == {}
 
 

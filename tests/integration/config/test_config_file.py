@@ -33,7 +33,7 @@ def problems_of(folder: Path, content: str | bytes) -> list[str]:
 def test_a_file_is_read_and_filled(tmp_path: Path) -> None:
     """A sound file gives its configuration, with variables filled from what is passed in."""
     config = read(str(written(tmp_path, CHAIN)), {"KEY": "k3y"})
-    assert config.chains["main"].links[0].guest.options == {"key": "k3y"}
+    assert config.chains["main"].links[0].plugin.options == {"key": "k3y"}
 
 
 def test_problems_of_the_content_are_those_of_parse(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ chains:
   main: {links: [one, two]}
 """
     config = read(written(tmp_path, content), {})
-    assert [step.guest.module for step in config.chains["main"].links] == [
+    assert [step.plugin.module for step in config.chains["main"].links] == [
         "links.tag",
         "links.other",
     ]
@@ -147,8 +147,8 @@ links:
   two: {module: m, options: *shared}
 """
     links = read(written(tmp_path, content), {}).links
-    assert links["one"].guest.options == links["two"].guest.options
-    assert links["one"].guest.options["x"] is not links["two"].guest.options["x"]
+    assert links["one"].plugin.options == links["two"].plugin.options
+    assert links["one"].plugin.options["x"] is not links["two"].plugin.options["x"]
 
 
 def test_an_alias_inside_its_anchor(tmp_path: Path) -> None:

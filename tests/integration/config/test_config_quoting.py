@@ -7,10 +7,10 @@ import pytest
 from core.errors import ConfigurationError
 from pipeline.config import yaml_file
 from pipeline.plugins import loader
-from pipeline.plugins.loader import Guests
+from pipeline.plugins.loader import Plugins
 
 
-def load(folder: Path, text: str) -> Guests:
+def load(folder: Path, text: str) -> Plugins:
     """The plugins of a configuration of that text."""
     path = folder / "config.yml"
     path.write_text(text)

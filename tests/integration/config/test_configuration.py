@@ -159,7 +159,7 @@ async def test_a_bad_file_changes_nothing_and_says_why(
 async def test_modules_are_checked_before_they_are_used(
     watched: Watched, said: Said, source: str, problem: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    """A guest that cannot work is reported with the chain that wants it, and nothing changes."""
+    """A plugin that cannot work is reported with the chain that wants it, and nothing changes."""
     monkeypatch.syspath_prepend(tmp_path)
     name = f"odd_link_{abs(hash(source))}"
     (tmp_path / f"{name}.py").write_text(source)
@@ -354,7 +354,7 @@ async def test_a_run_keeps_what_it_started_with(ops: Operations) -> None:
     old = configured(links=[link(wait), link(note, "old")])
     new = configured(links=[link(note, "new")], egress=("elsewhere",))
     assert old.config.hash != new.config.hash
-    ops.configure(Configuration(old.config, old.guests))
+    ops.configure(Configuration(old.config, old.plugins))
     crew = await ops.workers.start(ops.configuration)
     [first] = await ops.workers.feed("in")
     async with asyncio.timeout(PATIENCE):

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from core.db.database import Database
 from core.db.ingress_keys import IngressKeys, hashed
-from core.db.usage_and_audit import IngressLedger
+from core.db.usage_and_audit import UsageAndAudit
 from core.settings import DatabaseSettings
 from schemas.ingress_key import Author, IngressKey, NewKey
 
@@ -32,9 +32,9 @@ def keys(migrated: Database) -> IngressKeys:
 
 
 @pytest.fixture
-def ledger(migrated: Database) -> IngressLedger:
+def ledger(migrated: Database) -> UsageAndAudit:
     """Usage and audit in that database."""
-    return IngressLedger(migrated)
+    return UsageAndAudit(migrated)
 
 
 def made(keys: IngressKeys, secret: str = "s", days: float | None = None) -> IngressKey:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from core.db.database import Database
 from core.db.ingress_keys import IngressKeys, hashed
-from core.db.usage_and_audit import IngressLedger, Used
+from core.db.usage_and_audit import UsageAndAudit, Used
 from core.db.vcon_owners import OURS, VconOwners
 from tests.integration.db.ingress_rows import ADMIN, execute, found, made
 
@@ -18,7 +18,7 @@ TABLES = ("vcon_owners", "ingress_usage", "audit_events", "ingress_keys", "token
 
 
 def test_a_dead_key_that_the_file_still_has_stays_dead(
-    keys: IngressKeys, ledger: IngressLedger, migrated: Database
+    keys: IngressKeys, ledger: UsageAndAudit, migrated: Database
 ):
     """However long ago it was revoked or rotated; when it is gone from the file, it is pruned."""
     names = ("revoked", "rotated", "removed")
@@ -60,7 +60,7 @@ OLD_ROWS = {
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_pruning_waits_for_nobody(ledger: IngressLedger, migrated: Database, table: str):
+def test_pruning_waits_for_nobody(ledger: UsageAndAudit, migrated: Database, table: str):
     """A row that somebody is at work on is left for the next time."""
     name = migrated.engine.url.database  # else a prune that waits would wait for ever
     execute(migrated, f"ALTER DATABASE {name} SET lock_timeout = '20s'")
@@ -75,7 +75,7 @@ def test_pruning_waits_for_nobody(ledger: IngressLedger, migrated: Database, tab
 
 
 def test_old_rows_are_pruned_in_batches(
-    keys: IngressKeys, ledger: IngressLedger, migrated: Database
+    keys: IngressKeys, ledger: UsageAndAudit, migrated: Database
 ):
     """Of each table only what is older goes; 0 days keep everything."""
     kept, old = made(keys, "kept"), made(keys, "old")

@@ -11,7 +11,7 @@ import pytest
 from core.db import ingress_keys
 from core.db.database import Database
 from core.db.ingress_keys import IngressKeys, hashed
-from core.db.usage_and_audit import IngressLedger, Used
+from core.db.usage_and_audit import UsageAndAudit, Used
 from core.errors import ConflictError, UnknownNameError
 from tests.integration.db.ingress_rows import ADMIN, execute, found, made
 
@@ -101,7 +101,7 @@ def test_the_file_leaves_other_keys_alone(keys: IngressKeys):
     assert found(keys, "mine").revoked_at is None
 
 
-def test_every_change_of_a_key_is_audited(keys: IngressKeys, ledger: IngressLedger):
+def test_every_change_of_a_key_is_audited(keys: IngressKeys, ledger: UsageAndAudit):
     """Who, what, with which request, and to which key; never the hash."""
     key = made(keys)
     new = keys.rotate(key.id, hashed("new"), 1, ADMIN)
@@ -137,7 +137,7 @@ def test_the_audit_cannot_be_changed(keys: IngressKeys, migrated: Database, deed
         execute(migrated, deed)
 
 
-def test_usage_adds_up_by_key_and_day(keys: IngressKeys, ledger: IngressLedger):
+def test_usage_adds_up_by_key_and_day(keys: IngressKeys, ledger: UsageAndAudit):
     """Also what was refused, by its reason; the key knows its last use."""
     key, today = made(keys), date(2026, 11, 21)
     noon = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -21,9 +21,9 @@ from devstack.machine import CHECKOUT
 from devstack.servers.pgbouncer import PgBouncer
 from storage import postgres
 from storage.postgres.pools import rows
-from tests.guests.scene import TAGGED, canonical, connected
 from tests.integration.admin.test_outbox import a_run
 from tests.integration.support.flowlang_databases import KINDS, Opened, manager
+from tests.plugins.scene import TAGGED, canonical, connected
 
 TIMES = 20
 """Executions of one statement; psycopg would prepare it from the sixth on."""
@@ -55,7 +55,7 @@ async def opened(pooler: PgBouncer, database_name: str) -> AsyncIterator[Opened]
 
 @pytest.fixture
 async def options(pooled_settings: DatabaseSettings, redis_url: str) -> AsyncIterator[Any]:
-    """Options of a storage behind the pooler, whose guests find a Redis."""
+    """Options of a storage behind the pooler, whose plugins find a Redis."""
     async with connected(redis_url) as store:
         await store.put(canonical(TAGGED))
         yield {

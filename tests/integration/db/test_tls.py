@@ -24,11 +24,11 @@ from flowlang.connections import plugin_registry
 from pipeline.redis_client.client import RedisConnection
 from storage import postgres
 from storage.postgres.pools import rows
-from tests.guests.scene import Later
 from tests.integration.flowlang.flowlang_fixtures import mysql_config
 from tests.integration.support.flowlang_databases import KINDS, NAME, Opened, manager
 from tests.integration.support.missing import missing
 from tests.integration.support.tls_fixtures import Certificates, tls_before
+from tests.plugins.scene import Later
 
 mongo, nx_handler, nx_server = map(Later, ("storage.mongo", "nx_27017.handler", "nx_27017.server"))
 REFUSED = r"(?i)certificate verify failed"

@@ -16,7 +16,7 @@ from pipeline.ingest import partners
 from pipeline.ingest.intake import Intake
 from pipeline.ingest.partners import KeyLimits
 from pipeline.live_config import Configuration
-from pipeline.plugins.loader import Guests
+from pipeline.plugins.loader import Plugins
 from schemas.ingress_key import ConfiguredKey
 from tests.integration.support.partner_scene import ADMIN, MOST, Street
 from tests.integration.support.pipeline_fixtures import a_vcon
@@ -147,7 +147,7 @@ async def test_labels_and_limits_of_the_file_are_taken_over(street: Street):
         told = {"file-key-1-of-acme": ConfiguredKey(label=label, requests_per_minute=most)}
         chains = street.configuration.config.chains
         config = PipelineConfig(chains=chains, ingress_auth=auth, ingress_keys=told)
-        street.configuration.adopt(Configuration(config, Guests()))
+        street.configuration.adopt(Configuration(config, Plugins()))
         assert await street.partners._synced()
         [key] = await asyncio.to_thread(street.keys.all, None)
         assert (key.label, key.requests_per_minute) == (label, most)
@@ -159,7 +159,7 @@ async def test_keys_of_the_file_are_taken_over(street: Street):
     for secret, code in (("file-key-1", 200), ("file-key-2", 200)):
         auth = {"customer_data": (secret,)}
         config = PipelineConfig(chains=street.configuration.config.chains, ingress_auth=auth)
-        street.configuration.adopt(Configuration(config, Guests()))
+        street.configuration.adopt(Configuration(config, Plugins()))
         assert await street.partners._synced()
         assert await street.code(a_vcon(), secret) == code
     assert await street.code(a_vcon(), "file-key-1") == 403
@@ -172,7 +172,7 @@ async def test_until_the_keys_of_the_file_are_there_none_is_called_wrong(
     config = PipelineConfig(
         chains=street.configuration.config.chains, ingress_auth={"customer_data": ("file-key-1",)}
     )
-    street.configuration.adopt(Configuration(config, Guests()))
+    street.configuration.adopt(Configuration(config, Plugins()))
     street.partners.configuration_changed()
     monkeypatch.setattr(partners, "PATIENCE", 0.01)
     assert await street.code(a_vcon(), "file-key-1") == 503

@@ -23,11 +23,11 @@ from lib.recordings import audio
 from lib.recordings.kinds import name_for
 from lib.web import http_client
 from pipeline.runs.vcon_store import VconStore
-from tests.guests.scene import Later, connected
 from tests.integration.support.elasticsearch_stand_in import ElasticStandIn
 from tests.integration.support.http_stand_in import StandIn, stand_in
 from tests.integration.support.postgres_scene import as_options, as_settings
 from tests.integration.support.vendors_scene import QUICK, transcribed
+from tests.plugins.scene import Later, connected
 
 boto3, pymongo = Later("boto3"), Later("pymongo")
 nx_handler, nx_server = Later("nx_27017.handler"), Later("nx_27017.server")
@@ -81,7 +81,7 @@ VCONS = {document["uuid"]: document for document in map(hostile, HOSTILE)}
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with all of them behind the connection that guests find."""
+    """A store with all of them behind the connection that plugins find."""
     async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
         for document in VCONS.values():
             await store.put(document)

@@ -23,7 +23,7 @@ from pipeline.config.parser import Chain, PipelineConfig
 from pipeline.ingest.intake import Intake
 from pipeline.ingest.internal import Ingress
 from pipeline.live_config import Configuration
-from pipeline.plugins.loader import Guests
+from pipeline.plugins.loader import Plugins
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from tests.integration.support.pipeline_fixtures import VCON_EXPIRY, Scene, a_vcon, new_uuid
@@ -44,7 +44,7 @@ def door(redis: RedisConnection) -> Door:
 
     def make(max_depth: int = 100, max_vcon_bytes: int = 10_000) -> Ingress:
         return Ingress(
-            Configuration(CONFIG, Guests()),
+            Configuration(CONFIG, Plugins()),
             max_vcon_bytes,
             Intake(redis, sorted_set="vcons", max_depth=max_depth),
         )
@@ -258,7 +258,7 @@ async def test_redis_being_away_is_said(redis_url: str):
     """The caller is told to try again."""
     nowhere = RedisConnection("redis://127.0.0.1:1/0")
     ingress = Ingress(
-        Configuration(CONFIG, Guests()),
+        Configuration(CONFIG, Plugins()),
         10_000,
         Intake(nowhere, sorted_set="vcons", max_depth=5),
     )

@@ -13,8 +13,8 @@ from lib.limits import Limits
 from lib.recordings import audio
 from lib.recordings import audio as ffmpeg
 from lib.recordings.audio import Accepted, AudioError
-from tests.guests.scene import Later
 from tests.integration.support.vendors_scene import tone, wav
+from tests.plugins.scene import Later
 
 ONLY_MP3 = Accepted(frozenset(["mp3"]))
 PLAYLISTS = {

@@ -18,7 +18,7 @@ import pytest
 from core.settings import Settings
 from lib import fetching, limits
 from lib.fetching import FetchError, FetchRefusedError, fetch, is_public
-from lib.host import receive_guests
+from lib.host import receive_plugins
 from lib.limits import Limits
 from pipeline.runs import call_scope
 
@@ -86,7 +86,7 @@ def pages() -> Iterator[Pages]:
 def configured(*, private: bool) -> None:
     """As at the start of a process, with or without ALLOW_PRIVATE_URLS."""
     told = {"allow_private_urls": private, "vcon_redis_expiry": 3600}
-    receive_guests(Settings.model_construct(**told, egress_format_version="0.4.0-text"))
+    receive_plugins(Settings.model_construct(**told, egress_format_version="0.4.0-text"))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What guests do with Redis by themselves, through vcon-server's modules for it."""
+"""What plugins do with Redis by themselves, through vcon-server's modules for it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_keys_are_written_read_listed_and_removed() -> None:
     assert redis_mgr.redis.json().get("a:2") == redis_mgr.get_client().json().get("a:2") == "text"
 
 
-async def test_guests_import_the_client_before_there_is_a_connection(redis_url: str) -> None:
+async def test_plugins_import_the_client_before_there_is_a_connection(redis_url: str) -> None:
     """As they do when they are loaded; it is the one that the process has when it is used."""
     ours = connection._installed.pop()
     for name in ("lib.redis_mgr", "redis_mgr"):

@@ -1,4 +1,4 @@
-"""What guests see of the vCons in Redis."""
+"""What plugins see of the vCons in Redis."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from core.errors import ConflictError, UnavailableError
 from lib.vcon_library import vcon_class
 from lib.vcon_redis import AsyncVconRedis, VconRedis
 from pipeline.config.parser import Chain
-from pipeline.plugins.loader import Guests
+from pipeline.plugins.loader import Plugins
 from pipeline.redis_client import client as connection
 from pipeline.runs.plan import Progress
 from pipeline.runs.queues import Claim
-from pipeline.runs.run_state import LiveRun, current_run
+from pipeline.runs.run_state import RunState, current_run
 from pipeline.runs.vcon_store import VconStore
-from tests.guests.scene import SAMPLES, TAGGED, canonical, connected, sample, tags
+from tests.plugins.scene import SAMPLES, TAGGED, canonical, connected, sample, tags
 
 
 @pytest.fixture
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """An empty store behind the connection that guests find."""
+    """An empty store behind the connection that plugins find."""
     async with connected(redis_url) as store:
         yield store
 
@@ -40,7 +40,7 @@ def client(redis_url: str):
         yield client
 
 
-async def test_a_guest_in_a_thread_may_have_an_event_loop_of_its_own(store: VconStore) -> None:
+async def test_a_plugin_in_a_thread_may_have_an_event_loop_of_its_own(store: VconStore) -> None:
     """What it asks for there, and what others ask for meanwhile, is answered to whoever asked."""
     document = canonical(TAGGED)
     await store.put(document)
@@ -49,19 +49,19 @@ async def test_a_guest_in_a_thread_may_have_an_event_loop_of_its_own(store: Vcon
         for _ in range(50):
             assert await AsyncVconRedis().get_vcon_dict(document["uuid"]) == document
 
-    guests = [asyncio.to_thread(asyncio.run, reads()) for _ in range(4)]
+    plugins = [asyncio.to_thread(asyncio.run, reads()) for _ in range(4)]
     async with asyncio.timeout(20):
-        await asyncio.gather(reads(), reads(), *guests)
+        await asyncio.gather(reads(), reads(), *plugins)
 
 
 @contextmanager
 def taken_over(vcon_uuid: str):
     """Everything inside belongs to a run that this worker no longer holds."""
     claim = Claim("in", vcon_uuid, vcon_uuid, "run-1")
-    run = LiveRun(
+    run = RunState(
         claim=claim,
         chain=Chain("main"),
-        guests=Guests(),
+        plugins=Plugins(),
         worker="gone",
         config_hash="",
         started_at=datetime.now(UTC),
@@ -232,7 +232,7 @@ from lib.vcon_library import vcon_class
 vcon_class()
 assert 'vcon' in sys.modules
 """
-IMPORT_BY_A_GUEST = """
+IMPORT_BY_A_PLUGIN = """
 import logging, sys
 from lib.vcon_library import prepare
 handler = logging.StreamHandler(sys.stdout)
@@ -246,7 +246,7 @@ assert logging.root.level == logging.ERROR
 """
 
 
-@pytest.mark.parametrize("program", [IMPORT_LATE, IMPORT_BY_A_GUEST])
+@pytest.mark.parametrize("program", [IMPORT_LATE, IMPORT_BY_A_PLUGIN])
 def test_the_vcon_library_is_imported_late_and_leaves_log_and_warnings_alone(program: str) -> None:
     """It takes long, warns, and would set up logging anew; nobody's terminal shows any of that."""
     ran = subprocess.run(
@@ -260,7 +260,7 @@ def test_the_vcon_library_is_imported_late_and_leaves_log_and_warnings_alone(pro
 
 
 def test_the_vcon_class_is_the_librarys_own() -> None:
-    """Guests that import it themselves get the same."""
+    """Plugins that import it themselves get the same."""
     klass = vcon_class()
     from vcon import Vcon
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from devstack.pages.guest_pages import guests
+from devstack.pages.plugin_pages import plugins
 from lib.plain_calls import plain_too
 from lib.vcon_redis import VconRedis
 from links import tag
 from pipeline.plugins.contract import is_async
 from pipeline.storages import storage_fallback
-from tests.guests.scene import TAGGED, canonical, connected
+from tests.plugins.scene import TAGGED, canonical, connected
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
@@ -41,7 +41,7 @@ def tagged() -> bool:
 
 def functions() -> list[tuple[str, Callable[..., Any]]]:
     """Every async function of a built-in plugin that a chain calls."""
-    modules = [import_module(guest.__name__) for guest in guests()]
+    modules = [import_module(plugin.__name__) for plugin in plugins()]
     names = ("run", "save", "get", "delete")
     return [
         (f"{module.__name__}.{name}", function)

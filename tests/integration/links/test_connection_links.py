@@ -1,4 +1,4 @@
-"""Links, storages and guests in threads that use a connection by its name, in the real engine."""
+"""Links, storages and plugins in threads that use a connection by its name, in the real engine."""
 
 from __future__ import annotations
 
@@ -101,19 +101,19 @@ async def test_what_fails_stops_or_goes_on(scene: Scene, service: ServiceConnect
     assert await connection_task.run(new_uuid(), "ask", ASK) is None
 
 
-async def test_a_guest_in_a_thread_asks_the_loop(service: ServiceConnections):
+async def test_a_plugin_in_a_thread_asks_the_loop(service: ServiceConnections):
     """And on the loop itself it is told to await."""
 
-    def guest() -> Any:
+    def plugin() -> Any:
         where = lib_connections.run_task_from_thread("depot", "parcel_where")
         return where, lib_connections.run_flow_from_thread("lookup", tel="1")
 
     with pytest.raises(RuntimeError, match="await"):
-        guest()
+        plugin()
     assert await service.check("depot") is None
-    assert await asyncio.to_thread(guest) == ({"depot": "north"}, {"tier": "gold"})
+    assert await asyncio.to_thread(plugin) == ({"depot": "north"}, {"tier": "gold"})
     with pytest.raises(RuntimeError, match="await"):
-        guest()
+        plugin()
 
 
 async def test_another_configuration_is_taken_on_the_fly(

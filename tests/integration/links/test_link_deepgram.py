@@ -14,7 +14,6 @@ from lib import fetching
 from lib.fetching import FetchRefusedError
 from lib.web.http_client import close
 from pipeline.runs.vcon_store import VconStore
-from tests.guests.scene import Later, canonical, connected
 from tests.integration.links.vendor_links_scene import (
     CEILING_SECONDS,
     KEY,
@@ -24,13 +23,14 @@ from tests.integration.links.vendor_links_scene import (
 )
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors_scene import BY_URL, DEEPGRAM, HEARD, INLINE, QUICK, written
+from tests.plugins.scene import Later, canonical, connected
 
 deepgram_link = Later("links.deepgram_link")
 
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that guests find."""
+    """A store behind the connection that plugins find."""
     async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
         yield store
         await close()

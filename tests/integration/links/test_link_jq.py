@@ -17,7 +17,7 @@ from links import jq_link
 from pipeline.config.parser import parse
 from pipeline.plugins.loader import load
 from pipeline.runs.vcon_store import VconStore
-from tests.guests.scene import TAGGED, canonical, connected
+from tests.plugins.scene import TAGGED, canonical, connected
 
 VCON = canonical(TAGGED) | {"subject": "A bike to repair"}
 UUID = VCON["uuid"]
@@ -26,7 +26,7 @@ MISSING = "00000000-0000-8000-8000-000000000000"
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that guests find."""
+    """A store with one vCon behind the connection that plugins find."""
     async with connected(redis_url) as store:
         await store.put(VCON)
         yield store

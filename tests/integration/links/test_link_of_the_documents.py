@@ -1,4 +1,4 @@
-"""Links as vcon-server's documents give them, unchanged: tests/guests holds them to the letter."""
+"""Links as vcon-server's documents give them, unchanged: tests/plugins holds them to the letter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from links import tag
 from pipeline.config.parser import parse
 from pipeline.plugins.loader import LoadedLink, load
 from pipeline.runs.vcon_store import VconStore
-from tests.guests.scene import GUESTS, SAMPLES, TAGGED, canonical, connected, tags
+from tests.plugins.scene import PLUGINS, SAMPLES, TAGGED, canonical, connected, tags
 
 FOLDERS = ("simple-link", "my-vcon-link", "hosted-link")
 MODULES = ("simple_link", "my_vcon_link", "hosted_link")
@@ -29,7 +29,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     prepare()
     aliases.install()
     for folder in FOLDERS:
-        monkeypatch.syspath_prepend(GUESTS / folder)
+        monkeypatch.syspath_prepend(PLUGINS / folder)
     yield
     for name in MODULES:
         sys.modules.pop(name, None)
@@ -37,7 +37,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """An empty store behind the connection that guests find."""
+    """An empty store behind the connection that plugins find."""
     async with connected(redis_url) as store:
         yield store
 

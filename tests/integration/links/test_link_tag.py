@@ -10,14 +10,14 @@ import pytest
 from lib.vcon_redis import VconRedis
 from links.tag import run
 from pipeline.runs.vcon_store import VconStore
-from tests.guests.scene import SAMPLES, TAGGED, canonical, connected, tags
+from tests.plugins.scene import SAMPLES, TAGGED, canonical, connected, tags
 
 OPTIONS: dict[str, Any] = {"tags": {"reviewed": "yes", "floor": 2}}
 
 
 @pytest.fixture
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """An empty store behind the connection that guests find."""
+    """An empty store behind the connection that plugins find."""
     async with connected(redis_url) as store:
         yield store
 
@@ -40,17 +40,17 @@ async def test_every_sample_is_tagged_once_and_otherwise_left_as_it_is(
 
 
 async def test_the_vcon_library_reads_and_adds_to_the_tags(store: VconStore) -> None:
-    """Guests that use `get_tag` and `add_tag` work on what the link leaves, and it on theirs."""
+    """Plugins that use `get_tag` and `add_tag` work on what the link leaves, and it on theirs."""
     redis, uuid = VconRedis(), canonical("minimal-0.0.1")["uuid"]
     await store.put(canonical("minimal-0.0.1"))
     await run(uuid, "tag", {"tags": ["urgent"]})
     vcon = redis.get_vcon(uuid)
     assert vcon.get_tag("urgent") == "urgent"
-    vcon.add_tag("by", "guest")
+    vcon.add_tag("by", "plugin")
     redis.store_vcon(vcon)
-    await run(uuid, "tag", {"tags": {"by": "guest", "last": "one"}})
-    assert tags(await store.get(uuid)) == ["urgent:urgent", "by:guest", "last:one"]
-    assert redis.get_vcon(uuid).get_tag("by") == "guest"
+    await run(uuid, "tag", {"tags": {"by": "plugin", "last": "one"}})
+    assert tags(await store.get(uuid)) == ["urgent:urgent", "by:plugin", "last:one"]
+    assert redis.get_vcon(uuid).get_tag("by") == "plugin"
     assert redis.get_vcon(uuid).get_tag("last") == "one"
 
 

@@ -19,8 +19,8 @@ from lib.vcon_redis import AsyncVconRedis
 from links.webhook import DeliveryError, close, run
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
-from tests.guests.scene import TAGGED, canonical, connected
 from tests.integration.support.http_stand_in import StandIn, stand_in
+from tests.plugins.scene import TAGGED, canonical, connected
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
@@ -45,7 +45,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that guests find."""
+    """A store with one vCon behind the connection that plugins find."""
     async with connected(redis_url) as store:
         await store.put(VCON)
         yield store

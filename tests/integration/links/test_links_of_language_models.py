@@ -12,7 +12,6 @@ import pytest
 from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
-from tests.guests.scene import Later, connected, tags
 from tests.integration.links.vendor_links_scene import (
     CEILING_SECONDS,
     CHAT,
@@ -24,13 +23,14 @@ from tests.integration.links.vendor_links_scene import (
 )
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors_scene import HEARD, QUICK, chat, transcribed, written
+from tests.plugins.scene import Later, connected, tags
 
 analyze, check_and_tag = Later("links.analyze"), Later("links.check_and_tag")
 
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that guests find."""
+    """A store behind the connection that plugins find."""
     async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
         yield store
         await close()
@@ -185,7 +185,7 @@ async def test_a_proxy_is_asked_in_everybodys_place(store: VconStore, vendors: S
     assert written(found, "summary")[0]["vendor"] == "anthropic"
 
 
-async def test_guests_of_vcon_server_get_a_client_that_waits(vendors: StandIn) -> None:
+async def test_plugins_of_vcon_server_get_a_client_that_waits(vendors: StandIn) -> None:
     """With the names they know."""
     client = Later("lib.openai_client").get_openai_client({"api_key": KEY}, max_retries=3)
     vendors.replies[CHAT] = chat("Hello.")

@@ -11,7 +11,6 @@ from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.call_scope import time_limit
 from pipeline.runs.vcon_store import VconStore
-from tests.guests.scene import Later, canonical, connected
 from tests.integration.links.vendor_links_scene import (
     CEILING_SECONDS,
     KEY,
@@ -27,6 +26,7 @@ from tests.integration.links.vendor_links_scene import (
 )
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors_scene import BY_URL, FAULTS, INLINE, SHORT, transcribed
+from tests.plugins.scene import Later, canonical, connected
 
 analyze = Later("links.analyze")
 check_and_tag = Later("links.check_and_tag")
@@ -38,13 +38,13 @@ transcribe = Later("links.transcribe")
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that guests find."""
+    """A store behind the connection that plugins find."""
     async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
         yield store
         await close()
 
 
-GUESTS = {
+PLUGINS = {
     "check_and_tag": (check_and_tag, transcribed, tagging),
     "openai": (openai_transcribe, lambda: canonical(INLINE), hearing),
     "groq": (groq_whisper, lambda: canonical(INLINE), groq_hearing),
@@ -55,61 +55,61 @@ GUESTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("name", [name for name in GUESTS if name != "transcribe"])
+@pytest.mark.parametrize("name", [name for name in PLUGINS if name != "transcribe"])
 async def test_what_may_pass_is_asked_again(
     store: VconStore, vendors: StandIn, name: str, fault: str
 ) -> None:
     """Once more, and the result is as if nothing had been."""
-    guest, document, options = GUESTS[name]
+    plugin, document, options = PLUGINS[name]
     vendors.answers = [fault]
     before = document()
     changes = SHORT if fault == "hang" else {}
-    found = await after(guest, store, before, options(vendors, **changes))
+    found = await after(plugin, store, before, options(vendors, **changes))
     assert len(found["analysis"]) == len(before["analysis"]) + 1
     assert len(vendors.got) == 2 or (fault == "hang" and len(vendors.got) > 2)
 
 
-@pytest.mark.parametrize("name", GUESTS)
+@pytest.mark.parametrize("name", PLUGINS)
 async def test_a_second_run_asks_nobody_and_changes_nothing(
     store: VconStore, vendors: StandIn, name: str
 ) -> None:
     """The vCon is the same after it."""
-    guest, document, options = GUESTS[name]
-    once = await after(guest, store, document(), options(vendors))
+    plugin, document, options = PLUGINS[name]
+    once = await after(plugin, store, document(), options(vendors))
     asked = len(vendors.got)
-    assert await after(guest, store, once, options(vendors)) == once
+    assert await after(plugin, store, once, options(vendors)) == once
     assert len(vendors.got) == asked
 
 
 @pytest.mark.parametrize("answer", ["401", "404", "429 Retry-After: 3600"])
-@pytest.mark.parametrize("name", GUESTS)
+@pytest.mark.parametrize("name", PLUGINS)
 async def test_what_will_not_pass_fails_the_link_at_once(
     store: VconStore, vendors: StandIn, name: str, answer: str
 ) -> None:
     """A refusal, and a wait longer than anybody should; the error has no key in it."""
-    guest, document, options = GUESTS[name]
+    plugin, document, options = PLUGINS[name]
     vendors.answers = [answer]
     before = document()
     await store.put(before)
     with pytest.raises(VendorError, match=f"answered {answer[:3]}") as failure:
-        await guest.run(before["uuid"], "a_link", options(vendors))
+        await plugin.run(before["uuid"], "a_link", options(vendors))
     assert KEY not in str(failure.value)
     assert failure.value.__suppress_context__
     assert len(vendors.got) == 1
 
 
-@pytest.mark.parametrize("name", GUESTS)
+@pytest.mark.parametrize("name", PLUGINS)
 async def test_nobody_waits_beyond_the_time_that_is_left(
     store: VconStore, vendors: StandIn, name: str
 ) -> None:
     """A pause that the chain's timeout would cut off is not begun: the vendor's answer is told."""
-    guest, document, options = GUESTS[name]
+    plugin, document, options = PLUGINS[name]
     vendors.answers = ["503 Retry-After: 50"]
     before = document()
     await store.put(before)
     with pytest.raises(VendorError, match="answered 503"):
         async with time_limit(40):
-            await guest.run(before["uuid"], "a_link", options(vendors))
+            await plugin.run(before["uuid"], "a_link", options(vendors))
 
 
 @pytest.mark.parametrize("answers", [["hang"], ["503", "hang"]])
@@ -117,20 +117,20 @@ async def test_an_attempt_ends_before_the_time_that_is_left(
     store: VconStore, vendors: StandIn, answers: list[str]
 ) -> None:
     """So that the vendor is named, and not that time was up; also in a repeat."""
-    guest, document, options = GUESTS["analyze"]
+    plugin, document, options = PLUGINS["analyze"]
     vendors.answers = answers
     before = document()
     await store.put(before)
     with pytest.raises(VendorError, match=r"could not be reached: \w*Time"):
         async with time_limit(1):
-            await guest.run(before["uuid"], "a_link", options(vendors))
+            await plugin.run(before["uuid"], "a_link", options(vendors))
 
 
-@pytest.mark.parametrize("name", GUESTS)
+@pytest.mark.parametrize("name", PLUGINS)
 async def test_a_vcon_that_is_not_there_ends_the_run(vendors: StandIn, name: str) -> None:
     """Nobody is asked."""
-    guest, _, options = GUESTS[name]
-    assert await guest.run(MISSING, "a_link", options(vendors)) is None
+    plugin, _, options = PLUGINS[name]
+    assert await plugin.run(MISSING, "a_link", options(vendors)) is None
     assert vendors.got == []
 
 

@@ -20,10 +20,10 @@ from tests.integration.support.pipeline_fixtures import (
     new_uuid,
     storage,
 )
-from tests.unit.links.test_guest_tag import tags_attachment
+from tests.unit.links.test_plugin_tag import tags_attachment
 
 
-def guest(module: Any, options: dict[str, Any]) -> Any:
+def plugin(module: Any, options: dict[str, Any]) -> Any:
     """A built-in link as it says it is."""
     through_lib = getattr(module, "only_through_lib", False)
     name = module.__name__.rpartition(".")[2]
@@ -58,8 +58,8 @@ async def test_whoever_reads_the_list_finds_what_the_links_before_wrote(
         return vcon_uuid
 
     links = [
-        guest(tag, options={"tags": {"vip": "yes"}}),
-        guest(tag_router, options={"tag_routes": {"vip": "vips"}}),
+        plugin(tag, options={"tags": {"vip": "yes"}}),
+        plugin(tag_router, options={"tag_routes": {"vip": "vips"}}),
         link(look, only_through_lib=True),
     ]
     await scene.start(configured(links=links))

@@ -14,7 +14,6 @@ import pytest
 
 from lib.web.http_client import close
 from pipeline.runs.vcon_store import VconStore
-from tests.guests.scene import Later, canonical, connected
 from tests.integration.links.vendor_links_scene import (
     CEILING_SECONDS,
     KEY,
@@ -34,6 +33,7 @@ from tests.integration.support.vendors_scene import (
     with_recording,
     written,
 )
+from tests.plugins.scene import Later, canonical, connected
 
 groq_whisper, openai_transcribe = Later("links.groq_whisper"), Later("links.openai_transcribe")
 transcribe = Later("links.transcribe")
@@ -42,7 +42,7 @@ PROXY = {"LITELLM_PROXY_URL": "http://proxy.example", "LITELLM_MASTER_KEY": "k"}
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that guests find."""
+    """A store behind the connection that plugins find."""
     async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
         yield store
         await close()

@@ -29,7 +29,7 @@ async def ops(redis_url: str) -> AsyncIterator[Operations]:
     SEEN.clear()
     chain = configured(links=[link(note)], max_attempts=1)
     async with operations(redis_url) as opened:
-        opened.configure(Configuration(chain.config, chain.guests))
+        opened.configure(Configuration(chain.config, chain.plugins))
         yield opened
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from lib.web.http_client import close
 from pipeline.runs.vcon_store import VconStore
-from tests.guests.scene import Later, canonical, connected
 from tests.integration.links.vendor_links_scene import (
     CEILING_SECONDS,
     KEY,
@@ -28,6 +27,7 @@ from tests.integration.support.vendors_scene import (
     tone,
     with_recording,
 )
+from tests.plugins.scene import Later, canonical, connected
 
 deepgram_link, openai_transcribe = Later("links.deepgram_link"), Later("links.openai_transcribe")
 BY_TIME = {"type": "duration", "seconds": 3}
@@ -35,7 +35,7 @@ BY_TIME = {"type": "duration", "seconds": 3}
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store behind the connection that guests find."""
+    """A store behind the connection that plugins find."""
     async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
         yield store
         await close()

@@ -66,11 +66,11 @@ def chosen(vendors: StandIn, **changes: Any) -> dict[str, Any]:
 
 
 async def after(
-    guest: Any, store: VconStore, document: dict[str, Any], options: dict[str, Any]
+    plugin: Any, store: VconStore, document: dict[str, Any], options: dict[str, Any]
 ) -> dict[str, Any]:
     """The vCon after the link, which has gone on with it."""
     await store.put(document)
-    assert await guest.run(document["uuid"], "a_link", options) == document["uuid"]
+    assert await plugin.run(document["uuid"], "a_link", options) == document["uuid"]
     return await now(document)
 
 

@@ -202,9 +202,9 @@ def test_close_leaves_nothing_behind() -> None:
 
 def test_a_reading_that_is_no_number_hurts_nothing(page: MetricsPage) -> None:
     """A worker's gauge may say NaN; the page comes with all other numbers."""
-    metrics.GUESTS.observe("odd", lambda _: [SimpleNamespace(value=nan, attributes={})], "")
+    metrics.PLUGINS.observe("odd", lambda _: [SimpleNamespace(value=nan, attributes={})], "")
     try:
         MetricsFile(page.folder).write()
         assert "patchcord_worker_deaths_total" in page.render("text/plain")[0].decode()
     finally:
-        del metrics.GUESTS._callbacks["odd"]
+        del metrics.PLUGINS._callbacks["odd"]

@@ -22,7 +22,7 @@ from pipeline.worker.run_metrics import run_fields
 from tests.canaries import canary
 from tests.integration.support.pipeline_fixtures import Scene, configured, link
 
-GUEST = init_logger("a.guest")
+PLUGIN = init_logger("a.plugin")
 
 
 @pytest.fixture
@@ -46,11 +46,11 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-async def test_a_guests_line_says_which_run_it_is_of(scene: Scene, stream: io.StringIO) -> None:
+async def test_a_plugins_line_says_which_run_it_is_of(scene: Scene, stream: io.StringIO) -> None:
     """Run, chain and vCon, on the event loop and in the threads of the pool, each its own."""
 
     def in_a_thread(vcon_uuid: str, _name: str, _opts: Any) -> str:
-        GUEST.info("sync", extra={"expected": vcon_uuid})
+        PLUGIN.info("sync", extra={"expected": vcon_uuid})
         return vcon_uuid
 
     async def on_the_loop(vcon_uuid: str, _name: str, _opts: Any) -> str:
@@ -104,7 +104,7 @@ async def test_a_vcon_that_does_not_makes_one(
 
 
 def test_what_the_configuration_says_is_secret_is_never_logged(tmp_path: Path) -> None:
-    """Guests' options and ingress keys: from then on no line has them, whoever writes it."""
+    """Plugins' options and ingress keys: from then on no line has them, whoever writes it."""
     secrets = [canary(f"{name}-of-this-test") for name in ("hook-secret", "db-password", "in-key")]
     path = tmp_path / "config.yml"
     path.write_text(f"""
@@ -113,8 +113,8 @@ storages: {{db: {{module: storage.file, options: {{dsn: "postgres://u:{secrets[1
 chains: {{main: {{links: [hook], storages: [db], ingress_lists: [in]}}}}
 ingress_auth: {{in: {secrets[2]}}}
 """)
-    with contextlib.suppress(ConfigurationError):  # the guests may not like these options
+    with contextlib.suppress(ConfigurationError):  # the plugins may not like these options
         load(path, {})
-    line = formatter("json").format(logging.makeLogRecord({"msg": f"a guest says {secrets}"}))
-    assert "a guest says" in line
+    line = formatter("json").format(logging.makeLogRecord({"msg": f"a plugin says {secrets}"}))
+    assert "a plugin says" in line
     assert not [secret for secret in secrets if secret in line]

@@ -224,7 +224,7 @@ async def test_no_answer_brings_them_to_a_caller(ops: Operations, folder: Path) 
 def test_no_trace_brings_them_to_a_collector(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plugin may trace for itself, and record its error with its text and traceback."""
     loaded = configuration(folder, link="text", storage="none", tracer="none")
-    [link] = [each for each in loaded.guests.links.values() if each.name == "leaky"]
+    [link] = [each for each in loaded.plugins.links.values() if each.name == "leaky"]
     with collector() as got:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", got.url)
         spans = OtlpSpans(otlp.resource("tests"))

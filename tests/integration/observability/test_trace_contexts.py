@@ -16,7 +16,7 @@ from core.observability.tracing import Attributes, Spans
 from pipeline.ingest.entry import Entry
 from pipeline.live_config import Configuration
 from pipeline.runs.spans import with_spans
-from tests.integration.support.dead_letters_scene import Guests, failed, replay
+from tests.integration.support.dead_letters_scene import Plugins, failed, replay
 from tests.integration.support.operations_scene import operations
 from tests.integration.support.pipeline_fixtures import (
     Scene,
@@ -86,7 +86,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
 
 def traced(configuration: Configuration, notebook: Notebook) -> Configuration:
     """The configuration as a traced process has it."""
-    return Configuration(configuration.config, with_spans(configuration.guests, notebook))
+    return Configuration(configuration.config, with_spans(configuration.plugins, notebook))
 
 
 async def ingest(scene: Scene, *lists: str) -> str:
@@ -195,10 +195,10 @@ async def test_what_is_queued_again_is_linked_with_who_did_it(
 
 async def test_a_replay_is_linked_with_who_asked_for_it(redis_url: str, notebook: Notebook) -> None:
     """What once produced the dead letter is long over; the replay is why it runs now."""
-    guests = Guests()
+    plugins = Plugins()
     async with operations(redis_url) as ops:
-        ops.configure(guests.configuration())
-        await failed(ops, guests, "second")
+        ops.configure(plugins.configuration())
+        await failed(ops, plugins, "second")
         with notebook.span("request", {}):
             assert await replay(ops) == 1
         await ops.work()

@@ -15,13 +15,13 @@ from redis import Redis
 
 from core.db.database import Database
 from core.db.ingress_keys import hashed
-from core.db.usage_and_audit import IngressLedger, PartnerRecords
+from core.db.usage_and_audit import PartnerRecords, UsageAndAudit
 from core.db.vcon_owners import OURS, VconOwners
 from core.errors import ConfigurationError, ForbiddenError, UnknownNameError
 from core.observability.metrics import REDIS_LOSSES, UNREAD_DEPTH
 from core.settings import Settings
 from pipeline import composition, live_config
-from pipeline.composition import PipelineFront
+from pipeline.composition import PipelineComposition
 from pipeline.redis_client import client as connection
 from pipeline.redis_client import keys
 from pipeline.runs.queues import Queues
@@ -57,7 +57,9 @@ class Opened:
     def __init__(self, settings: Settings, client: Redis) -> None:
         self.history, self.client = Pruned(), client
         self.changes = asyncio.Event()
-        self.front = PipelineFront(settings, self.history, partner_records(settings), self._changed)  # type: ignore[arg-type]
+        self.front = PipelineComposition(
+            settings, self.history, partner_records(settings), self._changed
+        )  # type: ignore[arg-type]
         self.queues = Queues(self.front.connection, run_expiry=60, vcon_expiry=60)
 
     async def _changed(self) -> None:
@@ -162,7 +164,7 @@ async def test_what_partners_leave_behind_is_pruned(
 ) -> None:
     """Each table by its own setting; keys of the configuration stay."""
     asked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(IngressLedger, "prune", lambda _, *limits: asked.append(limits))
+    monkeypatch.setattr(UsageAndAudit, "prune", lambda _, *limits: asked.append(limits))
     await asyncio.to_thread(
         config.write_text,
         f"{GOOD}ingress_auth: {{in: [partner-key-number-1, partner-key-number-2]}}\n",
@@ -243,7 +245,7 @@ def shelves(tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 async def test_storages_that_were_read_from_are_closed(shelves: Path, redis_url: str) -> None:
     """At the end, and each module once, however many storages it is."""
     given = settings(shelves, redis_url)
-    composition = PipelineFront(given, Pruned(), partner_records(given), nothing)  # type: ignore[arg-type]
+    composition = PipelineComposition(given, Pruned(), partner_records(given), nothing)  # type: ignore[arg-type]
     with pytest.raises(UnknownNameError):
         await composition.service.find_vcon(new_uuid(), None)
     await composition.close()

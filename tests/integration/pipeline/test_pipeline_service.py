@@ -17,9 +17,9 @@ from pipeline.api import Doors, PipelineService
 from pipeline.ingest.internal import Ingress
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
-from pipeline.runs.calls import GuestCalls
+from pipeline.runs.calls import PluginCalls
 from pipeline.storages import lookup as finders
-from pipeline.storages.lookup import VconFinder
+from pipeline.storages.lookup import VconLookup
 from pipeline.vcon.normalization import normalised
 from tests.integration.support.pipeline_fixtures import (
     PATIENCE,
@@ -69,9 +69,9 @@ def configuration() -> Configuration:
 @pytest.fixture
 async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pytest.MonkeyPatch):
     """The service of that configuration."""
-    guests = {spec.name: loaded for spec, loaded in configuration.guests.storages.items()}
-    monkeypatch.setattr(finders, "load_storage", lambda spec: guests[spec.name])
-    calls = GuestCalls(2, scene.redis)
+    plugins = {spec.name: loaded for spec, loaded in configuration.plugins.storages.items()}
+    monkeypatch.setattr(finders, "load_storage", lambda spec: plugins[spec.name])
+    calls = PluginCalls(2, scene.redis)
     runs = scene.runs(configuration)
     hearing = asyncio.create_task(runs.listen())
     external: Any = None  # partners have a door with tests of its own
@@ -82,7 +82,7 @@ async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pyte
     yield PipelineService(
         configuration,
         doors,
-        VconFinder(configuration, scene.store, calls, 100),
+        VconLookup(configuration, scene.store, calls, 100),
         runs,
         calls,
         scene.queues,

@@ -9,7 +9,7 @@ import pytest
 
 from devstack.plugboard import Variant
 from pipeline.admin import answer_relay
-from pipeline.admin.answer_relay import RedisAnswers
+from pipeline.admin.answer_relay import RedisAnswerRelay
 from pipeline.redis_client.client import RedisConnection
 from tests.integration.support.consumer import Consumer, consumer, replica
 from tests.integration.support.plugboard_scene import PATIENCE, Scene, plugboard
@@ -29,7 +29,7 @@ async def two_replicas(redis_url: str) -> AsyncIterator[tuple[Consumer, Consumer
     """Two joined replicas that have shown themselves; requests go to the first one first."""
     async with plugboard(variant=Variant.BUGFIXES) as scene:
         connections = [RedisConnection(redis_url) for _ in range(2)]
-        relays = [RedisAnswers(connection) for connection in connections]
+        relays = [RedisAnswerRelay(connection) for connection in connections]
         async with replica(scene, Hold, Echo, relay=relays[0]) as first:
             await scene.board.wait_joined(scene.service, 1)
             async with replica(scene, Hold, Echo, relay=relays[1]) as second:
@@ -117,7 +117,7 @@ async def test_alone_a_replica_stays_and_answers(redis_url: str, hold: type[Hold
     """Without a peer it is joined until its callers have their answers; new requests get 503."""
     async with plugboard(variant=Variant.BUGFIXES) as scene:
         connection = RedisConnection(redis_url)
-        async with replica(scene, Hold, Echo, relay=RedisAnswers(connection)) as running:
+        async with replica(scene, Hold, Echo, relay=RedisAnswerRelay(connection)) as running:
             await running.joined()
             held = scene.calling(action="Hold", fields={})
             await hold.begun.wait()

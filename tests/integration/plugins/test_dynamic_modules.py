@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from core.errors import ConfigurationError, GuestError
+from core.errors import ConfigurationError, PluginFailedError
 from core.settings import Settings
 from lib import aliases
 from pipeline.config.parser import StorageSpec, parse
 from pipeline.plugins.installer import Installer
-from pipeline.plugins.loader import Guests, load, load_storage
+from pipeline.plugins.loader import Plugins, load, load_storage
 from pipeline.runs.factories import installer
 from tests.canaries import canary
 from tests.integration.support.package_index import LINK, branch, commit, repository, serving, wheel
@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def rooms() -> Iterator[None]:
-    """The packages of guests and their aliases as they are, and after the test as they were."""
+    """The packages of plugins and their aliases as they are, and after the test as they were."""
     paths = {room: list(importlib.import_module(room).__path__) for room in ROOMS}
     finders = sys.meta_path.copy()
     aliases.install()
@@ -87,7 +87,7 @@ def index(tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch) -> 
         del sys.modules[name]
 
 
-def loaded(folder: Path | None, module: str, pip_name: str | None = None, **more: Any) -> Guests:
+def loaded(folder: Path | None, module: str, pip_name: str | None = None, **more: Any) -> Plugins:
     """Load a configuration whose only chain has one link."""
     link = {"module": module} | ({"pip_name": pip_name} if pip_name else {})
     chains = {"main": {"links": ["x"]}}
@@ -102,9 +102,9 @@ def refused(folder: Path | None, module: str, pip_name: str | None = None) -> st
     return problem
 
 
-def version(guests: Guests) -> Any:
+def version(plugins: Plugins) -> Any:
     """Which version of the made-up link was loaded."""
-    [link] = guests.links.values()
+    [link] = plugins.links.values()
     return sys.modules[link.run.__module__].VERSION
 
 
@@ -240,7 +240,7 @@ def test_a_package_may_add_to_the_built_in_ones(folder: Path, index: Path) -> No
 def test_a_storage_that_is_only_read_from_is_not_installed(folder: Path, index: Path) -> None:
     """Somebody waits for what it may have: nothing is installed in the middle of a vCon."""
     wheel(index, "made-up-storage", "1.0", made_up_storage="def save(vcon_uuid, opts): ...\n")
-    with pytest.raises(GuestError, match="no module named 'made_up_storage'"):
+    with pytest.raises(PluginFailedError, match="no module named 'made_up_storage'"):
         load_storage(StorageSpec("x", "made_up_storage", "made-up-storage"))
     storages = {"x": {"module": "made_up_storage", "pip_name": "made-up-storage"}}
     chains = {"main": {"storages": ["x"]}}

@@ -1,4 +1,4 @@
-"""Each extra is enough for its guests: they load where the other extras' libraries cannot."""
+"""Each extra is enough for its plugins: they load where the other extras' libraries cannot."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from devstack.pages.guest_pages import ROOMS
+from devstack.pages.plugin_pages import ROOMS
 from pipeline.plugins.missing import EXTRAS
 from tests.unit.support.source_files import ROOT
 
-type Guests = dict[str, dict[str, Any]]
+type Plugins = dict[str, dict[str, Any]]
 
 PROXY = {"LITELLM_PROXY_URL": "http://proxy.example", "LITELLM_MASTER_KEY": "k"}
 KEY = {"OPENAI_API_KEY": "k"}
 QUESTION = {"tag_name": "n", "tag_value": "v", "evaluation_question": "q"}
-GUESTS: dict[str, Guests] = {
+PLUGINS: dict[str, Plugins] = {
     "deepgram": {
         "links.deepgram_link": {"DEEPGRAM_KEY": "k"},
         "links.transcribe": {"vendor": "deepgram", "vendor_options": {"DEEPGRAM_KEY": "k"}},
@@ -43,7 +43,7 @@ GUESTS: dict[str, Guests] = {
     },
     "s3": {"storage.s3": {"aws_bucket": "b"}},
 }
-"""The guests that need an extra, each with the least options it takes."""
+"""The plugins that need an extra, each with the least options it takes."""
 
 LOAD = """
 import importlib, json, sys
@@ -76,10 +76,10 @@ def fault_without(blocked: set[str], modules: list[str], config: dict[str, Any])
     return loaded.stderr if loaded.returncode else ""
 
 
-def config_of(guests: Guests) -> dict[str, Any]:
-    """A configuration with one chain of these guests."""
+def config_of(plugins: Plugins) -> dict[str, Any]:
+    """A configuration with one chain of these plugins."""
     config: dict[str, Any] = {"links": {}, "storages": {}}
-    for module, options in guests.items():
+    for module, options in plugins.items():
         section = "links" if module.startswith("links.") else "storages"
         config[section][module.rpartition(".")[2]] = {"module": module, "options": options}
     chain = {section: list(steps) for section, steps in config.items()}
@@ -94,16 +94,16 @@ def libraries(extra: str) -> set[str]:
     return named | {Requirement(each).name.replace("-", "_") for each in listed}
 
 
-@pytest.mark.parametrize("extra", GUESTS)
-def test_an_extra_is_enough_for_its_guests(extra: str) -> None:
+@pytest.mark.parametrize("extra", PLUGINS)
+def test_an_extra_is_enough_for_its_plugins(extra: str) -> None:
     """They load, with options that need nothing else."""
     others = set(EXTRAS) - libraries(extra)
-    assert fault_without(others, [], config_of(GUESTS[extra])) == ""
+    assert fault_without(others, [], config_of(PLUGINS[extra])) == ""
 
 
-def test_all_other_guests_need_no_extra() -> None:
+def test_all_other_plugins_need_no_extra() -> None:
     """So one that begins to need a library is noticed, and listed above."""
-    listed = {module for guests in GUESTS.values() for module in guests}
+    listed = {module for plugins in PLUGINS.values() for module in plugins}
     packages = [import_module(room) for room in ROOMS]
     found = [
         f"{package.__name__}.{each.name}"

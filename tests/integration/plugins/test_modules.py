@@ -1,4 +1,4 @@
-"""Loading guests with the real import system, out of files written for each test."""
+"""Loading plugins with the real import system, out of files written for each test."""
 
 import importlib
 import os
@@ -70,14 +70,14 @@ def problems_of(configuration: PipelineConfig) -> list[str]:
 
 
 @pytest.mark.usefixtures("rooms")
-def test_guests_of_a_chain() -> None:
-    """Each guest of an enabled chain is found by its place in the chain."""
+def test_plugins_of_a_chain() -> None:
+    """Each plugin of an enabled chain is found by its place in the chain."""
     configuration = config(tracers__trace={"module": "rooms_tracers.trace"})
-    guests, chain = load(configuration), configuration.chains["main"]
-    link = guests.link(chain.links[0])
+    plugins, chain = load(configuration), configuration.chains["main"]
+    link = plugins.link(chain.links[0])
     assert (link.name, link.run.__module__, link.is_async) == ("tag", "rooms_links.tag", False)
-    assert guests.storage(chain, "file").save.__module__ == "rooms_storage.file"
-    assert [tracer.name for tracer in guests.tracers_of(chain)] == ["trace"]
+    assert plugins.storage(chain, "file").save.__module__ == "rooms_storage.file"
+    assert [tracer.name for tracer in plugins.tracers_of(chain)] == ["trace"]
 
 
 @pytest.mark.usefixtures("rooms")
@@ -95,13 +95,13 @@ def test_configured_options_go_over_default_ones() -> None:
 def test_each_place_in_a_chain_has_its_own_options() -> None:
     """One link used twice with different inline options is loaded as two."""
     configuration = config(chains__main={"links": [{"tag": {"a": 2}}, "tag"]})
-    guests, chain = load(configuration), configuration.chains["main"]
-    assert [guests.link(step).options["a"] for step in chain.links] == [2, 1]
+    plugins, chain = load(configuration), configuration.chains["main"]
+    assert [plugins.link(step).options["a"] for step in chain.links] == [2, 1]
 
 
 @pytest.mark.usefixtures("rooms")
 def test_fresh_options_can_be_changed() -> None:
-    """A guest that changes its options changes only that call's."""
+    """A plugin that changes its options changes only that call's."""
     configuration = config()
     link = load(configuration).link(configuration.chains["main"].links[0])
     link.fresh_options()["a"] = "changed"
@@ -120,7 +120,7 @@ def test_a_storage_has_its_terms() -> None:
 
 
 def test_an_async_class(write: Write) -> None:
-    """A class with async methods is a guest, constructed once for all places and all loads."""
+    """A class with async methods is a plugin, constructed once for all places and all loads."""
     write(
         rooms_storage__file=STORAGE,
         rooms_links__tag="""
@@ -130,8 +130,8 @@ class Tagger:
 """,
     )
     configuration = config(chains__main={"links": [{"tag": {"a": 2}}, "tag"]})
-    guests, chain = load(configuration), configuration.chains["main"]
-    one, other = (guests.link(step) for step in chain.links)
+    plugins, chain = load(configuration), configuration.chains["main"]
+    one, other = (plugins.link(step) for step in chain.links)
     assert one.is_async
     assert one.run.__self__ is other.run.__self__
     again = load(configuration).link(chain.links[0])
@@ -224,7 +224,7 @@ def test_all_problems_come_at_once_with_all_chains(rooms: Write) -> None:
 
 
 def test_imports_are_imported(rooms: Write) -> None:
-    """What `imports` names is imported, before any guest."""
+    """What `imports` names is imported, before any plugin."""
     rooms(
         imported_first="import sys\nassert 'rooms_links.tag' not in sys.modules\n",
     )

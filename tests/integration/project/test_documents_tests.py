@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.guests.scene import GUESTS
+from tests.plugins.scene import PLUGINS
 from tests.unit.support.source_files import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -74,7 +74,7 @@ def test_a_storages_own_tests_pass_where_the_guide_puts_them(tmp_path: Path) -> 
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     storage = tmp_path / "server" / "storage" / "my_storage"
-    shutil.copytree(GUESTS / "storages" / "storage" / "my_storage", storage)
+    shutil.copytree(PLUGINS / "storages" / "storage" / "my_storage", storage)
     (storage / "tests").mkdir()
     (storage / "tests" / "__init__.py").touch()
     (storage / "tests" / "test_my_storage.py").write_text(OF_A_STORAGE)

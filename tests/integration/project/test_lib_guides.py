@@ -1,4 +1,4 @@
-"""The examples of the guides for guest authors run as they are printed."""
+"""The examples of the guides for plugin authors run as they are printed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ import yaml
 from core.errors import ConfigurationError
 from lib.vcon_library import prepare
 from pipeline.config.parser import Chain, parse
-from pipeline.plugins.loader import Guests, Loaded, load
+from pipeline.plugins.loader import Loaded, Plugins, load
 from pipeline.runs.vcon_store import VconStore
-from tests.guests.scene import TAGGED, canonical, connected
+from tests.plugins.scene import TAGGED, canonical, connected
 
 DOCS = Path(__file__).parents[3] / "docs"
 VCON = canonical(TAGGED) | {
@@ -43,7 +43,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that guests find."""
+    """A store with one vCon behind the connection that plugins find."""
     async with connected(redis_url) as store:
         await store.put(VCON)
         yield store
@@ -62,14 +62,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     importlib.invalidate_caches()
 
 
-async def call(guest: Loaded, function: Any, *arguments: Any) -> Any:
-    """What a function of a guest returns, called as the worker calls it."""
-    if guest.is_async:
+async def call(plugin: Loaded, function: Any, *arguments: Any) -> Any:
+    """What a function of a plugin returns, called as the worker calls it."""
+    if plugin.is_async:
         return await function(*arguments)
     return await asyncio.to_thread(function, *arguments)
 
 
-def configured(page: str, folder: Path, **changes: Any) -> tuple[Chain, Guests]:
+def configured(page: str, folder: Path, **changes: Any) -> tuple[Chain, Plugins]:
     """The page's modules where they can be found, loaded by the page's configuration."""
     for source in blocks(page, "python"):
         (folder / re.findall(r"\w+\.py", source)[0]).write_text(source)
@@ -87,8 +87,8 @@ async def test_the_example_links_count_words_once(
     store: VconStore, folder: Path, module: str
 ) -> None:
     """Both forms, in the way that the page configures them; a second run adds nothing."""
-    chain, guests = configured("writing-links.md", folder, links__words__module=module)
-    link = guests.link(chain.links[0])
+    chain, plugins = configured("writing-links.md", folder, links__words__module=module)
+    link = plugins.link(chain.links[0])
     for _ in range(2):
         assert await call(link, link.run, UUID, link.name, link.fresh_options()) == UUID
         document = await store.get(UUID)
@@ -103,10 +103,10 @@ async def test_the_example_links_count_words_once(
 async def test_the_example_with_checked_options(store: VconStore, folder: Path) -> None:
     """It gets them as an object, and a wrong one is told in the words of the page."""
     shorten = {"links__words__module": "shorten"}
-    _, guests = configured(
+    _, plugins = configured(
         "writing-links.md", folder, **shorten, links__words__options={"length": "4"}
     )
-    [link] = guests.links.values()
+    [link] = plugins.links.values()
     assert await call(link, link.run, UUID, link.name, link.fresh_options()) == UUID
     document = await store.get(UUID)
     assert document is not None
@@ -120,8 +120,8 @@ async def test_the_example_with_checked_options(store: VconStore, folder: Path) 
 async def test_the_example_storage_keeps_a_vcon(folder: Path) -> None:
     """Saved twice, read, deleted, and then no longer there."""
     options = {"path": str(folder / "vcons.sqlite")}
-    chain, guests = configured("writing-storages.md", folder, storages__notebook__options=options)
-    storage = guests.storage(chain, "notebook")
+    chain, plugins = configured("writing-storages.md", folder, storages__notebook__options=options)
+    storage = plugins.storage(chain, "notebook")
     opts = storage.fresh_options()
     assert storage.timeout == 10
     for function, answer in [
@@ -139,10 +139,10 @@ async def test_the_example_storage_keeps_a_vcon(folder: Path) -> None:
 async def test_the_example_tracer_writes_its_lines(folder: Path) -> None:
     """One before the first link and one after it, in the way that the page configures it."""
     trail = folder / "trail.jsonl"
-    chain, guests = configured(
+    chain, plugins = configured(
         "writing-tracers.md", folder, tracers__trail__options={"path": str(trail)}
     )
-    [tracer] = guests.tracers_of(chain)
+    [tracer] = plugins.tracers_of(chain)
     links = [step.name for step in chain.links]
     for index in (-1, 0):
         arguments = (UUID, UUID, tracer.name, links, index, tracer.fresh_options())

@@ -222,7 +222,7 @@ async def test_only_an_outage_is_outlasted(redis: RedisConnection):
         await redis.insist(lambda: redis.command("NO-SUCH-COMMAND"))
 
 
-async def test_guests_find_the_connection_of_their_process(redis: RedisConnection):
+async def test_plugins_find_the_connection_of_their_process(redis: RedisConnection):
     """What was installed is what `lib` gets; with nothing installed it is told so."""
     assert connections.installed() is redis
     connections._installed.clear()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from benchmarks import guests_like_vcon_server
+from benchmarks import plugins_like_vcon_server
 from links import tag
 from storage import file
 from tests.integration.support.pipeline_fixtures import Scene, configured, link, storage
@@ -40,14 +40,14 @@ def commands_until(monitor: Any, last: str) -> list[str]:
     return sent
 
 
-@pytest.mark.parametrize("guest", [tag, guests_like_vcon_server])
+@pytest.mark.parametrize("plugin", [tag, plugins_like_vcon_server])
 async def test_a_vcon_costs_few_round_trips(
-    scene: Scene, client: Redis, guest: Any, tmp_path: Path
+    scene: Scene, client: Redis, plugin: Any, tmp_path: Path
 ) -> None:
     """Claimed, through two links, stored, forwarded and settled, one vCon at a time."""
-    through_lib = getattr(guest, "only_through_lib", False)
+    through_lib = getattr(plugin, "only_through_lib", False)
     links = [
-        link(guest.run, name, options={"tags": [name]}, only_through_lib=through_lib)
+        link(plugin.run, name, options={"tags": [name]}, only_through_lib=through_lib)
         for name in ("one", "two")
     ]
     kept = storage(lambda vcon_uuid, _: file.save(vcon_uuid, {"path": str(tmp_path)}))

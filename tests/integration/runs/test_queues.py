@@ -15,7 +15,7 @@ from pipeline.ingest.intake import Intake
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.queues import Claim, Claims, Queues, Record, Settlement
-from pipeline.worker.unclaimed import Orphans
+from pipeline.worker.unclaimed import UnclaimedRuns
 from tests.integration.support.pipeline_fixtures import VCON_EXPIRY, a_vcon, new_uuid
 
 JOURNAL = orjson.dumps({"status": "running"})
@@ -273,7 +273,7 @@ async def test_what_nobody_knows_of_twice_is_given_back(lists: Lists):
     """Once may be a claim whose reply is on its way; what is run is left alone."""
     first, second = lists.push("in", 2)
     running = await lists.claim(want=1)
-    orphans = Orphans(lists.queues, "one", {running.token})
+    orphans = UnclaimedRuns(lists.queues, "one", {running.token})
     await lists.claim(want=1)
     await orphans.look()
     assert lists.held() == {first, second}

@@ -16,10 +16,10 @@ from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from storage.elasticsearch.parts import IndexNames, documents
 from tests.canaries import canary
-from tests.guests.scene import Later, canonical, connected
 from tests.integration.support.elasticsearch_stand_in import ElasticStandIn
 from tests.integration.support.http_stand_in import StandIn, stand_in
 from tests.integration.support.vendors_scene import FAULTS, QUICK, SHORT, transcribed
+from tests.plugins.scene import Later, canonical, connected
 
 elasticsearch = Later("storage.elasticsearch")
 TENANT = {"purpose": "tenant", "body": '{"id": 7}', "encoding": "json"}
@@ -35,7 +35,7 @@ CEILING_SECONDS = 20
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that guests find."""
+    """A store with one vCon behind the connection that plugins find."""
     async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
         await store.put(VCON)
         yield store

@@ -16,7 +16,7 @@ import pytest
 from lib.vcon_redis import VconRedis
 from pipeline.runs.vcon_store import VconStore
 from storage import file
-from tests.guests.scene import SAMPLES, TAGGED, canonical, connected
+from tests.plugins.scene import SAMPLES, TAGGED, canonical, connected
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
@@ -26,7 +26,7 @@ MISSING = "00000000-0000-8000-8000-000000000000"
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that guests find."""
+    """A store with one vCon behind the connection that plugins find."""
     async with connected(redis_url) as store:
         await store.put(VCON)
         yield store

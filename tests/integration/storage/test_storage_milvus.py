@@ -14,9 +14,9 @@ from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from tests.canaries import canary
-from tests.guests.scene import Later, canonical, connected
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors_scene import HEARD, QUICK, transcribed
+from tests.plugins.scene import Later, canonical, connected
 
 milvus = Later("storage.milvus")
 collection = Later("storage.milvus.collection")

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
-from tests.guests.scene import TAGGED, Later, canonical, connected, sample_names
+from tests.plugins.scene import TAGGED, Later, canonical, connected, sample_names
 
 nx_handler = Later("nx_27017.handler")
 nx_server = Later("nx_27017.server")
@@ -26,7 +26,7 @@ CEILING_SECONDS = 30
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that guests find."""
+    """A store with one vCon behind the connection that plugins find."""
     async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
         await store.put(VCON)
         yield store

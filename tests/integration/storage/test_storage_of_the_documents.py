@@ -16,7 +16,7 @@ from lib import aliases
 from pipeline.config.parser import parse
 from pipeline.plugins.loader import LoadedStorage, load
 from pipeline.runs.vcon_store import VconStore
-from tests.guests.scene import GUESTS, SAMPLES, TAGGED, canonical, connected
+from tests.plugins.scene import PLUGINS, SAMPLES, TAGGED, canonical, connected
 
 MISSING = "00000000-0000-8000-8000-000000000000"
 
@@ -25,7 +25,7 @@ MISSING = "00000000-0000-8000-8000-000000000000"
 def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The folder with the storage is on the path, beside the built-in ones."""
     aliases.install()
-    monkeypatch.syspath_prepend(GUESTS / "storages")
+    monkeypatch.syspath_prepend(PLUGINS / "storages")
     monkeypatch.setattr(storage, "__path__", list(storage.__path__))
     importlib.reload(storage)
     yield
@@ -35,7 +35,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """An empty store behind the connection that guests find."""
+    """An empty store behind the connection that plugins find."""
     async with connected(redis_url) as store:
         yield store
 

@@ -18,8 +18,8 @@ from pipeline.runs.vcon_store import VconStore
 from storage import postgres
 from storage.postgres.pools import TABLE_LOCK
 from storage.postgres.table import statements
-from tests.guests.scene import SAMPLES, TAGGED, canonical, connected
 from tests.integration.support.postgres_scene import as_options, as_settings
+from tests.plugins.scene import SAMPLES, TAGGED, canonical, connected
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
@@ -34,7 +34,7 @@ CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND appl
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that guests find."""
+    """A store with one vCon behind the connection that plugins find."""
     async with connected(redis_url) as store:
         await store.put(VCON)
         yield store
@@ -219,15 +219,15 @@ async def test_a_table_that_is_there_is_used_without_the_right_to_make_one(
 ) -> None:
     """The usual thing where a database is somebody else's."""
     await postgres.save(UUID, options)
-    database.execute("DROP ROLE IF EXISTS guest_of_test")
-    database.execute("CREATE ROLE guest_of_test LOGIN PASSWORD 'x'")
-    database.execute("GRANT SELECT, INSERT, UPDATE ON vcons TO guest_of_test")
+    database.execute("DROP ROLE IF EXISTS plugin_of_test")
+    database.execute("CREATE ROLE plugin_of_test LOGIN PASSWORD 'x'")
+    database.execute("GRANT SELECT, INSERT, UPDATE ON vcons TO plugin_of_test")
     try:
-        await postgres.save(UUID, options | {"user": "guest_of_test", "password": "x"})
+        await postgres.save(UUID, options | {"user": "plugin_of_test", "password": "x"})
         await postgres.close()
     finally:
-        database.execute("DROP OWNED BY guest_of_test")
-        database.execute("DROP ROLE guest_of_test")
+        database.execute("DROP OWNED BY plugin_of_test")
+        database.execute("DROP ROLE plugin_of_test")
 
 
 async def test_a_wrong_password_is_said_at_once(options: dict[str, Any]) -> None:

@@ -15,8 +15,8 @@ import pytest
 from devstack.servers.postgres import Postgres
 from storage import postgres
 from storage.postgres import limits, pools
-from tests.guests.scene import TAGGED, canonical, connected
 from tests.integration.support.postgres_scene import as_options, as_settings
+from tests.plugins.scene import TAGGED, canonical, connected
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]

@@ -11,7 +11,7 @@ from redis import Redis
 
 from pipeline.runs.vcon_store import VconStore
 from storage import redis_storage
-from tests.guests.scene import TAGGED, canonical, connected, sample_names
+from tests.plugins.scene import TAGGED, canonical, connected, sample_names
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
@@ -20,7 +20,7 @@ MISSING = "00000000-0000-8000-8000-000000000000"
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that guests find."""
+    """A store with one vCon behind the connection that plugins find."""
     async with connected(redis_url) as store:
         await store.put(VCON)
         yield store

@@ -16,8 +16,8 @@ from pipeline.plugins.loader import load
 from pipeline.runs.vcon_store import VconStore
 from pipeline.vcon.envelope import parsed
 from tests.canaries import canary
-from tests.guests.scene import TAGGED, Later, canonical, connected, sample_names
 from tests.integration.support.http_stand_in import StandIn
+from tests.plugins.scene import TAGGED, Later, canonical, connected, sample_names
 
 boto3 = Later("boto3")
 botocore = Later("botocore.exceptions")
@@ -32,7 +32,7 @@ SECRETS = {"aws_access_key_id": "who", "aws_secret_access_key": canary("secret-o
 
 @pytest.fixture
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that guests find."""
+    """A store with one vCon behind the connection that plugins find."""
     async with connected(redis_url) as store:
         await store.put(VCON)
         yield store

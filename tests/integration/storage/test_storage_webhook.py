@@ -12,9 +12,9 @@ from lib import vcon_egress_compat
 from lib.web.http_client import close
 from pipeline.runs.vcon_store import VconStore
 from storage import webhook
-from tests.guests.scene import TAGGED, canonical, connected
 from tests.integration.support.http_stand_in import StandIn, stand_in
 from tests.integration.support.vendors_scene import FAULTS, QUICK, SHORT
+from tests.plugins.scene import TAGGED, canonical, connected
 
 VCON = canonical(TAGGED)
 UUID = VCON["uuid"]
@@ -37,7 +37,7 @@ def receiver(server: StandIn) -> StandIn:
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that guests find."""
+    """A store with one vCon behind the connection that plugins find."""
     async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
         await store.put(VCON)
         yield store

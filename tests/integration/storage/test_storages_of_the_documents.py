@@ -19,8 +19,8 @@ from pipeline.config.parser import parse
 from pipeline.plugins.loader import LoadedStorage, load
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
-from tests.guests.scene import GUESTS, Later, canonical, connected
 from tests.integration.support.http_stand_in import StandIn
+from tests.plugins.scene import PLUGINS, Later, canonical, connected
 
 boto3 = Later("boto3")
 NAMES = ("my_database", "api_storage", "cloud_storage")
@@ -32,7 +32,7 @@ SECRET = canary("secret-of-a-documents-storage")
 def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The folder with the storages is on the path, beside the built-in ones."""
     aliases.install()
-    monkeypatch.syspath_prepend(GUESTS / "storages")
+    monkeypatch.syspath_prepend(PLUGINS / "storages")
     monkeypatch.setattr(storage, "__path__", list(storage.__path__))
     importlib.reload(storage)
     yield
@@ -42,7 +42,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """An empty store behind the connection that guests find."""
+    """An empty store behind the connection that plugins find."""
     async with connected(redis_url) as store:
         yield store
 

@@ -11,13 +11,13 @@ from typing import Any
 import orjson
 import pytest
 
-from core.errors import GuestError, InvalidError, UnknownNameError
+from core.errors import InvalidError, PluginFailedError, UnknownNameError
 from pipeline.config.parser import StorageSpec
 from pipeline.plugins.loader import LoadedStorage
 from pipeline.redis_client import keys
-from pipeline.runs.calls import GuestCalls
+from pipeline.runs.calls import PluginCalls
 from pipeline.storages import lookup as module
-from pipeline.storages.lookup import VconFinder
+from pipeline.storages.lookup import VconLookup
 from tests.integration.support.pipeline_fixtures import Scene, a_vcon, configured, new_uuid, storage
 
 
@@ -39,7 +39,7 @@ def find(scene: Scene, monkeypatch: pytest.MonkeyPatch):
     """Makes a finder over storages, given by name as their `get` functions."""
     pools = []
 
-    def make(**gets: Any) -> VconFinder:
+    def make(**gets: Any) -> VconLookup:
         storages = [storage(name=name, get=get) for name, get in gets.items()]
         loaded = {spec.name: each for spec, each in storages}
 
@@ -47,9 +47,9 @@ def find(scene: Scene, monkeypatch: pytest.MonkeyPatch):
             return loaded[spec.name]
 
         monkeypatch.setattr(module, "load_storage", load)
-        calls = GuestCalls(2, scene.redis)
+        calls = PluginCalls(2, scene.redis)
         pools.append(calls)
-        return VconFinder(configured(storages=storages), scene.store, calls, 100)
+        return VconLookup(configured(storages=storages), scene.store, calls, 100)
 
     yield make
     for pool in pools:
@@ -82,7 +82,7 @@ async def test_gzip_from_a_storage_is_unpacked_up_to_a_limit(find: Any):
     packed = gzip.compress(orjson.dumps(vcon))
     finder = find(shelf=lambda _uuid, _options: packed)
     finder._most_bytes = 2_000
-    with pytest.raises(GuestError, match="more than 2000 bytes unpacked"):
+    with pytest.raises(PluginFailedError, match="more than 2000 bytes unpacked"):
         await finder.find_in("shelf", vcon["uuid"])
 
 
@@ -187,9 +187,9 @@ async def test_what_can_go_wrong_with_one_storage_is_told(find: Any):
         await finder.find_in("b", wanted)
     with pytest.raises(UnknownNameError, match=f"Unknown vCon in storage a: {wanted}"):
         await finder.find_in("a", wanted)
-    with pytest.raises(GuestError, match="storage c failed: OSError: no disk"):
+    with pytest.raises(PluginFailedError, match="storage c failed: OSError: no disk"):
         await finder.find_in("c", wanted)
-    with pytest.raises(GuestError, match="storage d failed"):
+    with pytest.raises(PluginFailedError, match="storage d failed"):
         await finder.find_in("d", wanted)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.admin.auto_replay import StorageReplayer
+from pipeline.admin.auto_replay import AutoReplay
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from tests.integration.support.dead_letters_scene import replay
@@ -91,7 +91,7 @@ async def test_both_chains_forward_it_once_the_storage_is_back(
     assert ops.list(SHELF) == [vcon_uuid]
     shelves.down.clear()
     await ops.workers.start(ops.configuration)
-    replica = StorageReplayer(ops.redis, ops.configuration, ops.operations, 60.0)
+    replica = AutoReplay(ops.redis, ops.configuration, ops.operations, 60.0)
     for _ in range(2):
         await replica.round()
         await ops.workers.finished()

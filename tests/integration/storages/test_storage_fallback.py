@@ -1,4 +1,4 @@
-"""A guest that asks for a vCon which Redis no longer has."""
+"""A plugin that asks for a vCon which Redis no longer has."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from redis import Redis
 from lib.vcon_redis import AsyncVconRedis, VconRedis
 from pipeline.config.parser import Chain, PipelineConfig, StorageSpec
 from pipeline.live_config import Configuration
-from pipeline.plugins.loader import Guests
+from pipeline.plugins.loader import Plugins
 from pipeline.redis_client import client as connection
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
-from pipeline.runs.calls import GuestCalls
+from pipeline.runs.calls import PluginCalls
 from pipeline.runs.plan import Progress
 from pipeline.runs.queues import Claim
-from pipeline.runs.run_state import LiveRun, current_run
+from pipeline.runs.run_state import RunState, current_run
 from pipeline.runs.vcon_store import VconStore
 from pipeline.storages import storage_fallback
-from pipeline.storages.lookup import VconFinder
-from pipeline.storages.storage_fallback import Elsewhere
+from pipeline.storages.lookup import VconLookup
+from pipeline.storages.storage_fallback import StorageFallback
 from storage import file
 from tests.emptying import empty
 from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
@@ -46,10 +46,10 @@ async def stored(
         "files": StorageSpec("files", "storage.file", options=options),
     }
     connection.install(redis)
-    configuration = Configuration(PipelineConfig(chains={}, storages=storages), Guests())
-    calls = GuestCalls(2, redis)
-    finder = VconFinder(configuration, VconStore(redis), calls, EXPIRY)
-    storage_fallback.install(Elsewhere(finder, asyncio.get_running_loop()))
+    configuration = Configuration(PipelineConfig(chains={}, storages=storages), Plugins())
+    calls = PluginCalls(2, redis)
+    finder = VconLookup(configuration, VconStore(redis), calls, EXPIRY)
+    storage_fallback.install(StorageFallback(finder, asyncio.get_running_loop()))
     vcon = a_vcon()
     await VconStore(redis).put(vcon)
     await asyncio.to_thread(file.save, vcon["uuid"], options)
@@ -86,13 +86,13 @@ async def test_it_comes_from_the_storage_that_has_it(
 
 
 @pytest.mark.parametrize("read", [read_in_thread, read_on_the_loop, read_on_a_loop_of_its_own])
-async def test_the_vcon_of_the_guests_own_run_does_not(read: Any, stored: dict[str, Any]) -> None:
+async def test_the_vcon_of_the_plugins_own_run_does_not(read: Any, stored: dict[str, Any]) -> None:
     """An older copy would undo what the links before have added: a miss stays a miss."""
     uuid = stored["uuid"]
-    run = LiveRun(
+    run = RunState(
         claim=Claim("in", uuid, uuid, "run-1"),
         chain=Chain("main"),
-        guests=Guests(),
+        plugins=Plugins(),
         worker="w-1",
         config_hash="",
         started_at=datetime.now(UTC),
@@ -104,7 +104,7 @@ async def test_the_vcon_of_the_guests_own_run_does_not(read: Any, stored: dict[s
     assert await read(uuid) == stored
 
 
-async def test_a_guest_that_waits_on_the_event_loop_gets_nothing(stored: dict[str, Any]) -> None:
+async def test_a_plugin_that_waits_on_the_event_loop_gets_nothing(stored: dict[str, Any]) -> None:
     """Rather than holding up everybody until it gives up; the other class is for it."""
     assert VconRedis().get_vcon_dict(stored["uuid"]) is None
     assert await AsyncVconRedis().get_vcon_dict(stored["uuid"]) == stored
@@ -136,7 +136,7 @@ async def test_a_storage_that_looks_into_redis_itself_is_not_asked_again(shelf: 
 
 
 async def test_an_async_storage_is_asked_on_the_workers_loop(shelf: Any) -> None:
-    """Whichever loop the guest is on: the storage's connections belong to that one."""
+    """Whichever loop the plugin is on: the storage's connections belong to that one."""
     loops = []
 
     async def get(vcon_uuid: str, opts: Any) -> Any:

@@ -19,7 +19,7 @@ from core.phoenix.channel import Channel
 from core.plugboard.client import TOPIC, PlugboardClient
 from core.plugboard.handshake import handshake_url
 from core.plugboard.session import Limits
-from core.rpc.concurrency_limiter import RequestDesk
+from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher
 from core.rpc.reply_formats import REPLY_FORMATS
 from core.rpc.request_handler import RequestLimits
@@ -154,7 +154,7 @@ async def replica(
             run_blocking=pool.run,
             apart=apart,
         ),
-        desk=RequestDesk(at_once=at_once, waiting=waiting),
+        desk=ConcurrencyLimiter(at_once=at_once, waiting=waiting),
         events=ActionRegistry.discover("events"),
         reply_format=REPLY_FORMATS[reply_format],
         reconnect=reconnect,

@@ -1,4 +1,4 @@
-"""A chain whose guests fail when told to, and the dead letters that come of it."""
+"""A chain whose plugins fail when told to, and the dead letters that come of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.integration.support.operations_scene import Operations
 from tests.integration.support.pipeline_fixtures import configured, link, storage
 
 
-class Guests:
+class Plugins:
     """A chain of two links and two storages; what is in `failing` fails."""
 
     def __init__(self) -> None:
@@ -55,15 +55,15 @@ class Guests:
         )
 
 
-async def failed(ops: Operations, guests: Guests, *failing: str, count: int = 1) -> list[str]:
-    """Lets vCons come in and fail there; the guests work again afterwards."""
-    guests.failing = set(failing)
+async def failed(ops: Operations, plugins: Plugins, *failing: str, count: int = 1) -> list[str]:
+    """Lets vCons come in and fail there; the plugins work again afterwards."""
+    plugins.failing = set(failing)
     uuids = []
     for _ in range(count):
         uuids.append(await ops.ingest("in"))
         await ops.work()
-    guests.failing.clear()
-    guests.called()
+    plugins.failing.clear()
+    plugins.called()
     return uuids
 
 

@@ -19,9 +19,9 @@ from core.rpc.dispatcher import Dispatcher
 from pipeline.admin.dead_letters import DeadLetters
 from pipeline.admin.egress import Egress
 from pipeline.admin.operations import PipelineOperations
-from pipeline.admin.retention import Keeper
+from pipeline.admin.retention import Retention
 from pipeline.admin.run_archive import RunArchive
-from pipeline.admin.vcon_index import Catalogue
+from pipeline.admin.vcon_index import VconIndex
 from pipeline.config.lists import lists_of
 from pipeline.config.parser import PipelineConfig, StorageSpec
 from pipeline.ingest.intake import Intake
@@ -30,9 +30,9 @@ from pipeline.live_config import Configuration
 from pipeline.redis_client import client as connection
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
-from pipeline.runs.calls import GuestCalls
+from pipeline.runs.calls import PluginCalls
 from pipeline.runs.vcon_store import VconStore
-from pipeline.storages.lookup import VconFinder
+from pipeline.storages.lookup import VconLookup
 from schemas.ingested import Ingested
 from tests.integration.support.pipeline_fixtures import (
     Scene,
@@ -72,12 +72,12 @@ class Operations:
         self.redis, self.client = redis, client
         self.workers = Scene(redis, client)
         self.configuration = Configuration(None, None)  # type: ignore[arg-type]
-        self.calls = GuestCalls(4, redis)
-        self.catalogue = Catalogue(redis, "vcons", run_expiry=RUN_EXPIRY)
+        self.calls = PluginCalls(4, redis)
+        self.catalogue = VconIndex(redis, "vcons", run_expiry=RUN_EXPIRY)
         self.egress = Egress(redis, vcon_expiry=EXPIRY)
         self.letters = DeadLetters(redis, run_expiry=RUN_EXPIRY)
         self.intake = Intake(redis, sorted_set="vcons", max_depth=MAX_DEPTH)
-        self.keeper = Keeper(
+        self.keeper = Retention(
             *(redis, self.catalogue, self.egress),
             vcon_expiry=EXPIRY,
             dead_expiry=DEAD_EXPIRY,
@@ -94,7 +94,7 @@ class Operations:
             self.egress,
             self.catalogue,
             self.intake,
-            VconFinder(self.configuration, VconStore(self.redis), self.calls, EXPIRY),
+            VconLookup(self.configuration, VconStore(self.redis), self.calls, EXPIRY),
             self.calls,
             RunArchive(history, postgres_calls()),
         )
@@ -170,7 +170,7 @@ class Operations:
 
 @asynccontextmanager
 async def operations(redis_url: str) -> AsyncIterator[Operations]:
-    """The operations half on an empty Redis; guests of this process find it, too."""
+    """The operations half on an empty Redis; plugins of this process find it, too."""
     redis = RedisConnection(redis_url)
     connection.install(redis)
     with Redis.from_url(redis_url, decode_responses=True) as client:
@@ -205,7 +205,7 @@ def two_chains(folder: Path) -> Configuration:
         configured(name="next", ingress=("middle",), egress=("out",)),
     )
     config = PipelineConfig(chains=chains.config.chains, storages=storages)
-    return Configuration(config, chains.guests)
+    return Configuration(config, chains.plugins)
 
 
 async def filed(ops: Operations, vcon_uuid: str) -> None:

@@ -27,7 +27,7 @@ from pipeline.ingest.intake import Intake
 from pipeline.ingest.internal import Ingress
 from pipeline.ingest.partners import Partners
 from pipeline.live_config import Configuration
-from pipeline.plugins.loader import Guests
+from pipeline.plugins.loader import Plugins
 from pipeline.redis_client import keys as names
 from pipeline.redis_client.client import RedisConnection
 from schemas.ingress_key import Author, IngressKey, NewKey
@@ -54,7 +54,7 @@ class Street:
     ) -> None:
         self.client, self.database = client, database
         chains = {"main": Chain("main", ingress_lists=LISTS)}
-        self.configuration = Configuration(PipelineConfig(chains=chains), Guests())
+        self.configuration = Configuration(PipelineConfig(chains=chains), Plugins())
         records = PartnerRecords(database)
         self.keys, self.ledger = records.keys, records.ledger
         self.partners = Partners(self.configuration, redis, records, postgres_calls())

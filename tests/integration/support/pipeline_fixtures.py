@@ -1,6 +1,6 @@
 """What the tests of the pipeline share: chains built in code, and workers that run them here.
 
-Guests are functions of the test itself. Nothing in Redis is faked, and no test waits for a time:
+Plugins are functions of the test itself. Nothing in Redis is faked, and no test waits for a time:
 `Scene.ended` and its neighbours tell what a worker has just done.
 """
 
@@ -20,17 +20,17 @@ from redis import Redis
 from core.thread_pool import BoundedCalls
 from pipeline.admin.runs import Runs
 from pipeline.config.model import RetryBackoff
-from pipeline.config.parser import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec
+from pipeline.config.parser import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
 from pipeline.ingest.intake import Intake
 from pipeline.live_config import Configuration
 from pipeline.plugins.contract import is_async
-from pipeline.plugins.loader import Guests, LoadedLink, LoadedStorage, LoadedTracer
+from pipeline.plugins.loader import LoadedLink, LoadedStorage, LoadedTracer, Plugins
 from pipeline.redis_client import client as connection
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs import calls as pipeline_calls
-from pipeline.runs.calls import GuestCalls
-from pipeline.runs.checkpoint import RunJournal
+from pipeline.runs.calls import PluginCalls
+from pipeline.runs.checkpoint import Checkpoints
 from pipeline.runs.lease import Lease
 from pipeline.runs.queues import Claim, Queues, Record, Settlement
 from pipeline.runs.vcon_store import VconStore
@@ -80,7 +80,7 @@ def link(
 ) -> tuple[LinkStep, LoadedLink]:
     """A link of a chain, and how it is called."""
     name = name or run.__name__
-    spec = GuestSpec(name, "test", options=options or {})
+    spec = PluginSpec(name, "test", options=options or {})
     loaded = LoadedLink(
         name=name,
         options=spec.options,
@@ -116,9 +116,9 @@ def storage(
 
 def tracer(
     run: Callable[..., Any], name: str = "tracer", **options: Any
-) -> tuple[GuestSpec, LoadedTracer]:
+) -> tuple[PluginSpec, LoadedTracer]:
     """A tracer of a chain, and how it is called."""
-    spec = GuestSpec(name, "test", options=options)
+    spec = PluginSpec(name, "test", options=options)
     return spec, LoadedTracer(name=name, options=options, is_async=is_async(run), run=run)
 
 
@@ -127,7 +127,7 @@ def configured(
     name: str = "main",
     links: list[tuple[LinkStep, LoadedLink]] | None = None,
     storages: list[tuple[StorageSpec, LoadedStorage]] | None = None,
-    tracers: list[tuple[GuestSpec, LoadedTracer]] | None = None,
+    tracers: list[tuple[PluginSpec, LoadedTracer]] | None = None,
     ingress: tuple[str, ...] = ("in",),
     egress: tuple[str, ...] = ("out",),
     **changes: Any,
@@ -148,8 +148,8 @@ def configured(
     )
     return Configuration(
         config,
-        Guests(
-            links={step.guest: loaded for step, loaded in links},
+        Plugins(
+            links={step.plugin: loaded for step, loaded in links},
             storages=dict(storages),
             tracers=dict(tracers),
         ),
@@ -162,12 +162,12 @@ def both(first: Configuration, second: Configuration) -> Configuration:
         chains={**first.config.chains, **second.config.chains},
         storages={**first.config.storages, **second.config.storages},
     )
-    guests = Guests(
-        links={**first.guests.links, **second.guests.links},
-        storages={**first.guests.storages, **second.guests.storages},
-        tracers={**first.guests.tracers, **second.guests.tracers},
+    plugins = Plugins(
+        links={**first.plugins.links, **second.plugins.links},
+        storages={**first.plugins.storages, **second.plugins.storages},
+        tracers={**first.plugins.tracers, **second.plugins.tracers},
     )
-    return Configuration(config, guests)
+    return Configuration(config, plugins)
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ class Crew:
     name: str
     worker: Worker
     lease: Lease
-    calls: GuestCalls
+    calls: PluginCalls
     task: asyncio.Task[None]
 
     async def stop(self) -> None:
@@ -299,9 +299,9 @@ class Scene:
     ) -> Crew:
         """A worker that does nothing yet and has no lease."""
         redis = redis or self.redis
-        calls = GuestCalls(concurrency * 2, redis)
+        calls = PluginCalls(concurrency * 2, redis)
         lease = Lease(redis, name, lease_seconds)
-        journal = RunJournal(redis, self.queues)
+        journal = Checkpoints(redis, self.queues)
         links = LinkSteps(redis, calls, journal, lease, Tracers(calls))
         runner = chain_runner(redis, links, calls, journal, lease)
         worker = Worker(
@@ -369,7 +369,7 @@ class Scene:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[RedisConnection]:
-    """A connection to an empty Redis; guests of this process find it, too."""
+    """A connection to an empty Redis; plugins of this process find it, too."""
     opened = RedisConnection(redis_url)
     connection.install(opened)
     yield opened

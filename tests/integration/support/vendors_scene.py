@@ -1,4 +1,4 @@
-"""What the tests of guests that call vendors share: the vendors' stand-in, and what it says."""
+"""What the tests of plugins that call vendors share: the vendors' stand-in, and what it says."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from lib import fetching
-from tests.guests.scene import Later, canonical
 from tests.integration.support.http_stand_in import StandIn, stand_in
+from tests.plugins.scene import Later, canonical
 
 INLINE = "recording-inline-wav-0.4.0"
 BY_URL = "recording-by-url-0.4.0"

@@ -14,9 +14,9 @@ from lib.web.http_client import close
 from lib.web.http_retry import VendorError
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
-from tests.guests.scene import TAGGED, canonical, connected
 from tests.integration.support.http_stand_in import StandIn
 from tests.integration.support.vendors_scene import FAULTS, QUICK, SHORT
+from tests.plugins.scene import TAGGED, canonical, connected
 from tracers import jlinc
 
 VCON = canonical(TAGGED)
@@ -57,7 +57,7 @@ def options(vendors: StandIn, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
 
 @pytest.fixture(autouse=True)
 async def store(redis_url: str) -> AsyncIterator[VconStore]:
-    """A store with one vCon behind the connection that guests find."""
+    """A store with one vCon behind the connection that plugins find."""
     async with connected(redis_url) as store, asyncio.timeout(CEILING_SECONDS):
         await store.put(VCON)
         yield store

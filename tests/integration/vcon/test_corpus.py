@@ -14,7 +14,7 @@ from lib import vcon_egress_compat
 from links import tag
 from pipeline.live_config import Configuration
 from pipeline.storages import lookup as finder_module
-from pipeline.storages.lookup import VconFinder
+from pipeline.storages.lookup import VconLookup
 from pipeline.vcon.normalization import outgoing
 from schemas.vcon import TEXT_FORM
 from storage import file, postgres
@@ -49,7 +49,7 @@ async def ops(
     monkeypatch.setattr(finder_module, "load_storage", lambda spec: loaded[spec.name])
     chain = configured(storages=shelves, allow_envelopes=True)
     async with operations(redis_url) as opened:
-        opened.configure(Configuration(chain.config, chain.guests))
+        opened.configure(Configuration(chain.config, chain.plugins))
         opened.intake._max_depth = len(CORPUS)
         yield opened
         await postgres.close()
@@ -63,7 +63,7 @@ def _with(function: Any, options: dict[str, Any]) -> Any:
     return called
 
 
-def _finder(ops: Operations) -> VconFinder:
+def _finder(ops: Operations) -> VconLookup:
     return ops.operations._finder
 
 

@@ -42,7 +42,7 @@ async def ops(redis_url: str) -> AsyncIterator[Operations]:
         configured(name="open", ingress=("open",), egress=()),
     )
     async with operations(redis_url) as opened:
-        opened.configure(Configuration(chains.config, chains.guests))
+        opened.configure(Configuration(chains.config, chains.plugins))
         yield opened
 
 

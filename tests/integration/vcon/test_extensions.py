@@ -35,7 +35,7 @@ async def ops(redis_url: str) -> AsyncIterator[Operations]:
         ),
     )
     async with operations(redis_url) as opened:
-        opened.configure(Configuration(chains.config, chains.guests))
+        opened.configure(Configuration(chains.config, chains.plugins))
         yield opened
 
 

@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 
 from core.observability.metrics import REGISTRY
 from lib.vcon_redis import AsyncVconRedis
-from pipeline.admin.queue_depths import Depths
+from pipeline.admin.queue_depths import QueueDepths
 from pipeline.admin.redis_checks import UnusableKeys
 from pipeline.redis_client import keys, own_keys
 from pipeline.worker import run_settler, worker
@@ -263,7 +263,7 @@ async def test_the_metrics_tell_of_it_and_go_on(scene: Scene):
     await scene.feed("mails", count=2)
     for name in ("calls", keys.LOCKS, keys.HISTORY, "vcons"):
         scene.client.set(name, "another program's")
-    await Depths(scene.redis, TWO).look()
+    await QueueDepths(scene.redis, TWO).look()
     page = generate_latest(REGISTRY).decode()
     for name in ("calls", keys.LOCKS, keys.HISTORY, "vcons"):
         assert f'patchcord_unusable_keys{{key="{name}"}} 1.0' in page

@@ -268,7 +268,7 @@ async def test_too_much_left_behind_is_told(scene: Scene, monkeypatch: pytest.Mo
     monkeypatch.setattr(calls, "CANCEL_GRACE", 0.01)
     told: list[int] = []
     deaf, end = Deaf(), threading.Event()
-    asked = calls.GuestCalls(1, scene.redis, 2, lambda: told.append(1))
+    asked = calls.PluginCalls(1, scene.redis, 2, lambda: told.append(1))
     for function, is_async in ((deaf.run, True), (lambda _: end.wait(), False)):
         assert told == []
         with pytest.raises(TimeoutError):

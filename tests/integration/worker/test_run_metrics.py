@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.core import Metric
 
 from core.observability.metrics import REGISTRY
-from pipeline.admin.queue_depths import Depths
+from pipeline.admin.queue_depths import QueueDepths
 from pipeline.ingest.internal import Ingress
 from pipeline.live_config import Configuration
 from pipeline.vcon.normalization import normalised
@@ -114,7 +114,7 @@ async def test_lists_are_measured_when_somebody_asks(scene: Scene, lists: Config
     for name in ("in", "in", "out", "DLQ:in"):
         await scene.redis.command("RPUSH", name, "x")
     await scene.redis.command("HSET", "pc:locks", "x", "w")
-    await Depths(scene.redis, lists).look()
+    await QueueDepths(scene.redis, lists).look()
     assert gauge("ingress_depth") == {"in": 2, "run:main": 0}
     assert gauge("egress_depth") == {"out": 1}
     assert gauge("dead_letters") == {"DLQ:in": 1, "DLQ:run:main": 0, "DLQ:storage:shelf": 0}
@@ -125,10 +125,10 @@ async def test_without_redis_there_are_no_depths(
     scene: Scene, lists: Configuration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Old numbers would look like new ones: while Redis does not answer in time, there are none."""
-    await Depths(scene.redis, lists).look()
+    await QueueDepths(scene.redis, lists).look()
     monkeypatch.setattr("pipeline.admin.queue_depths.PATIENCE", 0.0)
     monkeypatch.setattr("core.aio.SLICES", 1)  # at the first turn of the loop
-    await Depths(scene.redis, lists).look()
+    await QueueDepths(scene.redis, lists).look()
     assert gauge("ingress_depth") == gauge("dead_letters") == {}
     assert gauge("vcons_in_flight")[""] != gauge("vcons_in_flight")[""]  # NaN
 

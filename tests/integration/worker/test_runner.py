@@ -1,4 +1,4 @@
-"""What one run does, from the claim to its end: real queues, guests that are functions here."""
+"""What one run does, from the claim to its end: real queues, plugins that are functions here."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ async def test_links_run_in_order_then_storages_then_egress(scene: Scene):
     ended = await scene.ended()
     assert ended.status == "done"
     assert calls == [
-        (vcon_uuid, "a", {"x": 1}, "guest"),
+        (vcon_uuid, "a", {"x": 1}, "plugin"),
         (vcon_uuid, "b", {}, "MainT"),
-        (vcon_uuid, "c", {}, "guest"),
+        (vcon_uuid, "c", {}, "plugin"),
         ("saved", []),
     ]
     assert ended.steps == [("a", "ok"), ("b", "ok"), ("c", "ok"), ("shelf", "ok")]
@@ -221,7 +221,7 @@ async def test_a_links_own_retries_use_no_attempt(scene: Scene):
     assert (ended.status, ended.claim.attempt, len(tried)) == ("done", 1, 3)
 
 
-# --- guests that misbehave
+# --- plugins that misbehave
 
 
 async def test_a_link_that_hangs_is_given_up_after_its_timeout(scene: Scene):
@@ -446,7 +446,7 @@ async def test_a_thread_that_was_given_up_runs_no_further_link(scene: Scene):
     go_on.set()
     await asyncio.to_thread(returned.wait, PATIENCE)
     for thread in pool:
-        if thread.name.startswith("guest"):
+        if thread.name.startswith("plugin"):
             await asyncio.to_thread(thread.join, PATIENCE)
     assert later == []
     await crew.stop()
@@ -594,13 +594,13 @@ async def test_a_quick_storage_is_journaled_while_a_slow_one_runs(
     monkeypatch.setattr("pipeline.worker.runner.SLOW_STEP", 0.01)
     go_on = asyncio.Event()
     journaled = asyncio.Event()
-    write = journals.RunJournal.write
+    write = journals.Checkpoints.write
 
     async def tells(self: Any, live: Any) -> None:
         await write(self, live)
         journaled.set()
 
-    monkeypatch.setattr(journals.RunJournal, "write", tells)
+    monkeypatch.setattr(journals.Checkpoints, "write", tells)
 
     async def quick(*_: Any) -> None:
         return None
@@ -626,7 +626,7 @@ async def test_what_a_storage_writes_during_a_journal_is_kept(
     """A journal without it is on its way: it goes to Redis with the next."""
     monkeypatch.setattr(journals, "SLOW_STEP", 0.0)
     begun, written, journaled = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    journal, write = Queues.journal, journals.RunJournal.write
+    journal, write = Queues.journal, journals.Checkpoints.write
 
     async def interrupted(*args: Any) -> bool:
         held = await journal(*args)
@@ -639,7 +639,7 @@ async def test_what_a_storage_writes_during_a_journal_is_kept(
         journaled.set()
 
     monkeypatch.setattr(Queues, "journal", interrupted)
-    monkeypatch.setattr(journals.RunJournal, "write", tells)
+    monkeypatch.setattr(journals.Checkpoints, "write", tells)
 
     async def quick(*_: Any) -> None:
         return None

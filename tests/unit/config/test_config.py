@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import ConfigurationError
 from pipeline.config.model import limit_of
-from pipeline.config.parser import GuestSpec, PipelineConfig, StorageSpec, parse
+from pipeline.config.parser import PipelineConfig, PluginSpec, StorageSpec, parse
 
 TAG = {"module": "links.tag"}
 FILE = {"module": "storage.file"}
@@ -54,8 +54,8 @@ def test_an_entry_is_a_mapping_too() -> None:
 
 @pytest.mark.parametrize("section", ["links", "storages", "tracers", "imports"])
 @pytest.mark.parametrize("entry", [None, {}, {"module": None}])
-def test_a_guest_needs_a_module(section: str, entry: object) -> None:
-    """A guest without a module is an error, null or absent alike."""
+def test_a_plugin_needs_a_module(section: str, entry: object) -> None:
+    """A plugin without a module is an error, null or absent alike."""
     assert problems_of({section: {"x": entry}}) == [
         f"{section}.x.module: is missing; it must be a text, not empty"
     ]
@@ -191,7 +191,7 @@ def test_unknown_keys_in_options_are_the_modules_business() -> None:
         },
         {},
     )
-    assert config.links["hook"].guest.options == options
+    assert config.links["hook"].plugin.options == options
     assert config.notes == ()
 
 
@@ -219,7 +219,7 @@ def test_link_timeout_and_retries_stand_beside_the_options() -> None:
     link = TAG | {"timeout": 2.5, "retries": 4, "options": {"timeout": 9, "retries": 8}}
     step = parse({"links": {"tag": link}}, {}).links["tag"]
     assert (step.timeout, step.retries) == (2.5, 4)
-    assert step.guest.options == {"timeout": 9, "retries": 8}
+    assert step.plugin.options == {"timeout": 9, "retries": 8}
 
 
 def test_link_defaults() -> None:
@@ -286,9 +286,9 @@ def test_imports_in_both_forms() -> None:
         "legacy_module": "some.legacy.module",
     }
     assert parse({"imports": imports}, {}).imports == {
-        "custom": GuestSpec("custom", "custom_utils", "custom-utils-package"),
-        "requests_import": GuestSpec("requests_import", "requests"),
-        "legacy_module": GuestSpec("legacy_module", "some.legacy.module"),
+        "custom": PluginSpec("custom", "custom_utils", "custom-utils-package"),
+        "requests_import": PluginSpec("requests_import", "requests"),
+        "legacy_module": PluginSpec("legacy_module", "some.legacy.module"),
     }
 
 
@@ -317,7 +317,7 @@ def test_secrets_are_not_in_the_text_of_a_configuration() -> None:
 
 def test_specs_can_be_looked_up_by_what_they_say() -> None:
     """Equal specs are one key of a mapping; another option makes another key."""
-    one, same, other = (GuestSpec("a", "m", options={"x": value}) for value in (1, 1, 2))
+    one, same, other = (PluginSpec("a", "m", options={"x": value}) for value in (1, 1, 2))
     assert {one: "found"}.get(same) == "found"
     assert {one: "found"}.get(other) is None
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from core.errors import ConfigurationError
-from pipeline.config.parser import Chain, GuestSpec, LinkStep, PipelineConfig, StorageSpec, parse
+from pipeline.config.parser import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec, parse
 
 DEFINED = {
     "links": {
@@ -43,15 +43,15 @@ def test_a_chain_with_everything() -> None:
         "allow_envelopes": 1,
         "extensions": ["lawful_basis", "x"],
     }
-    tag = GuestSpec("tag", "links.tag", options={"tags": ["a"], "kept": 1})
+    tag = PluginSpec("tag", "links.tag", options={"tags": ["a"], "kept": 1})
     assert parsed(main=chain).chains["main"] == Chain(
         name="main",
         links=(
-            LinkStep("webhook", GuestSpec("webhook", "links.webhook")),
+            LinkStep("webhook", PluginSpec("webhook", "links.webhook")),
             LinkStep("tag", tag, retries=2),
         ),
         storages=(StorageSpec("postgres", "storage.postgres"),),
-        tracers=(GuestSpec("two", "tracers.two"),),
+        tracers=(PluginSpec("two", "tracers.two"),),
         ingress_lists=("in", "other"),
         egress_lists=("out",),
         enabled=True,
@@ -94,15 +94,15 @@ def test_inline_options_go_over_those_of_the_link() -> None:
     """`- tag: {tags: [vip]}` changes that option in that place and keeps the others."""
     config = parsed(main={"links": [{"tag": {"tags": ["vip"]}}, "tag"]})
     changed, plain = config.chains["main"].links
-    assert changed.guest.options == {"tags": ["vip"], "kept": 1}
-    assert plain.guest.options == {"tags": ["a"], "kept": 1}
+    assert changed.plugin.options == {"tags": ["vip"], "kept": 1}
+    assert plain.plugin.options == {"tags": ["a"], "kept": 1}
 
 
 def test_inline_options_leave_timeout_and_retries() -> None:
     """Inline options are the module's; how the engine treats the link stays as defined."""
     [step] = parsed(main={"links": [{"tag": {"retries": 9}}]}).chains["main"].links
     assert step.retries == 2
-    assert step.guest.options["retries"] == 9
+    assert step.plugin.options["retries"] == 9
 
 
 def test_inline_null_changes_nothing() -> None:

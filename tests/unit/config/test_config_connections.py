@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from core.errors import ConfigurationError, GuestError
+from core.errors import ConfigurationError, PluginFailedError
 from flowlang.connections import plugin_registry
 from pipeline.config.connections import ConnectionSpec, FlowsSpec
 from pipeline.config.model import StorageSpec
 from pipeline.config.parser import PipelineConfig, parse
 from pipeline.connections.flows import findings_of, problems_of
-from pipeline.plugins.contract import STORAGE, guest_in
+from pipeline.plugins.contract import STORAGE, plugin_in
 from pipeline.plugins.options import laid_over
 from storage import elasticsearch, postgres
 from tests.unit.flowlang.test_flowlang_registry import plugin_folder
@@ -96,7 +96,7 @@ def test_what_links_fill_themselves_is_left_without_a_note() -> None:
     }
     config = parse(document, {})
     assert config.notes == ()
-    assert config.links["ask"].guest.options == options
+    assert config.links["ask"].plugin.options == options
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_start_tells_what_could_never_work(
 CRM = {"type": "postgres", "url": "postgresql://ann:p%40ss@db.example:5433/crm", "pool_size": 9}
 
 
-def test_a_guest_has_from_its_connection_what_it_is_not_given() -> None:
+def test_a_plugin_has_from_its_connection_what_it_is_not_given() -> None:
     """Parts of the URL under their usual names; what the file says is stronger."""
     document = {
         "connections": {"crm": CRM},
@@ -161,22 +161,22 @@ def kept_in(connection: dict[str, Any]) -> StorageSpec:
 
 
 @pytest.mark.parametrize("url", ["postgresql://[::1", "${NOT_THERE}", 3])
-def test_a_guest_does_not_go_elsewhere_when_its_connection_has_no_address(url: object) -> None:
+def test_a_plugin_does_not_go_elsewhere_when_its_connection_has_no_address(url: object) -> None:
     """An address that is none, a missing variable: its own defaults lead somewhere else."""
     spec = kept_in({"type": "postgres", "url": url, "timeout": 3})
-    with pytest.raises(GuestError, match="'crm' has nothing that this module takes"):
+    with pytest.raises(PluginFailedError, match="'crm' has nothing that this module takes"):
         laid_over({"host": "localhost", "timeout": 1}, spec)
 
 
 @pytest.mark.parametrize("module", ["file", "redis_storage"])
-def test_a_guest_that_can_have_nothing_from_a_connection_is_refused(module: str) -> None:
+def test_a_plugin_that_can_have_nothing_from_a_connection_is_refused(module: str) -> None:
     """Unless it uses connections by itself, which its imports tell, or its own defaults."""
     spec = kept_in(CRM)
-    found = guest_in(import_module(f"storage.{module}"), STORAGE)
-    with pytest.raises(GuestError, match="'crm' has nothing that this module takes"):
+    found = plugin_in(import_module(f"storage.{module}"), STORAGE)
+    with pytest.raises(PluginFailedError, match="'crm' has nothing that this module takes"):
         laid_over(found.default_options, spec, by_itself=found.uses_connections)
     assert laid_over({"connection": ""}, spec) == {"connection": "crm"}
-    using = guest_in(import_module("storage.connection"), STORAGE)
+    using = plugin_in(import_module("storage.connection"), STORAGE)
     assert laid_over({}, spec, by_itself=using.uses_connections) == {"connection": "crm"}
 
 
@@ -208,7 +208,7 @@ def test_a_start_tells_of_a_broken_plugin(method: str, monkeypatch: pytest.Monke
     ]
 
 
-def test_a_guest_does_not_go_elsewhere_when_its_connection_is_mistyped() -> None:
+def test_a_plugin_does_not_go_elsewhere_when_its_connection_is_mistyped() -> None:
     """Unless the option is its own, or there are no connections at all."""
     document = {
         "connections": {"crm": CRM},
@@ -216,7 +216,9 @@ def test_a_guest_does_not_go_elsewhere_when_its_connection_is_mistyped() -> None
     }
     spec = parse(document, {}).storages["kept"]
     for defaults in ({"host": "localhost"}, postgres.Options):
-        with pytest.raises(GuestError, match="no connection named 'cmr'; did you mean 'crm'"):
+        with pytest.raises(
+            PluginFailedError, match="no connection named 'cmr'; did you mean 'crm'"
+        ):
             laid_over(defaults, spec)
     assert laid_over({"connection": "tcp"}, spec) == {"connection": "cmr"}
     alone = parse({"storages": document["storages"]}, {}).storages["kept"]
@@ -224,7 +226,7 @@ def test_a_guest_does_not_go_elsewhere_when_its_connection_is_mistyped() -> None
 
 
 def test_an_unknown_connection_is_told_at_the_start() -> None:
-    """For the guests that cannot do without."""
+    """For the plugins that cannot do without."""
     options = {"connection": "cmr", "task": "pg_query"}
     document = {
         "connections": {"crm": CRM},

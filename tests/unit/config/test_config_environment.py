@@ -72,12 +72,12 @@ def test_what_is_no_variable_stays(text: str) -> None:
 
 def document(text: str, **changes: Any) -> dict[str, Any]:
     """A configuration whose link, storage, tracer, key and chain all hold a text."""
-    guest = {"module": "some.module", "options": {"deep": [{"key": text}]}}
+    plugin = {"module": "some.module", "options": {"deep": [{"key": text}]}}
     chain = {"links": ["a"], "storages": ["b"], "ingress_lists": ["in"], **changes}
     return {
-        "links": {"a": guest},
-        "storages": {"b": guest},
-        "tracers": {"c": guest},
+        "links": {"a": plugin},
+        "storages": {"b": plugin},
+        "tracers": {"c": plugin},
         "chains": {"main": chain},
         "ingress_auth": {"in": [f"{text}-key-of-a-partner"]},
     }
@@ -164,4 +164,4 @@ def test_a_stray_opening_is_noted() -> None:
 def test_inline_options_are_filled_too() -> None:
     """A variable in a chain's inline options is filled."""
     config = parse(document("x", links=[{"a": {"key": "${KEY}"}}]), VARIABLES)
-    assert config.chains["main"].links[0].guest.options["key"] == "k3y"
+    assert config.chains["main"].links[0].plugin.options["key"] == "k3y"

@@ -198,7 +198,7 @@ def test_the_documents_chain(example: PipelineConfig) -> None:
     chain = example.chain_reading("customer_data")
     assert chain is not None
     assert chain.name == "main_chain"
-    assert [step.guest.module for step in chain.links] == [
+    assert [step.plugin.module for step in chain.links] == [
         "links.deepgram_link",
         "links.analyze",
         "links.webhook",
@@ -208,10 +208,10 @@ def test_the_documents_chain(example: PipelineConfig) -> None:
 
 def test_the_documents_options_arrive_unchanged(example: PipelineConfig) -> None:
     """Options keep their types and depth, and what only looks like a variable's name."""
-    options = example.links["deepgram_link"].guest.options
+    options = example.links["deepgram_link"].plugin.options
     assert options["api"] == {"model": "nova-2", "smart_format": True, "detect_language": True}
     assert example.storages["postgres"].options["port"] == "5432"
-    assert example.links["summarize"].guest.options["OPENAI_API_KEY"] == "your_openai_key"
+    assert example.links["summarize"].plugin.options["OPENAI_API_KEY"] == "your_openai_key"
 
 
 def test_the_documents_ingress_keys(example: PipelineConfig) -> None:
@@ -224,7 +224,7 @@ def test_the_documents_other_sections_have_nothing_wrong() -> None:
     """Imports, pip names of every form, further storages and the tracer need no remark."""
     config = parse(yaml.safe_load(FRAGMENTS), ENVIRON)
     assert config.notes == ()
-    assert config.links["prerelease_link"].guest.pip_name == "beta-package --pre"
+    assert config.links["prerelease_link"].plugin.pip_name == "beta-package --pre"
     assert [tracer.name for tracer in config.chains["everything"].tracers] == ["jlinc"]
 
 

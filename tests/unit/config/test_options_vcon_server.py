@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pytest
 
-from pipeline.config.parser import GuestSpec
+from pipeline.config.parser import PluginSpec
 from pipeline.plugins.options import unknown_options
 
 CREDENTIALS = (
@@ -53,9 +53,9 @@ WITHOUT_MEANING = {
 }
 
 
-def spec(module: str, names: str) -> GuestSpec:
+def spec(module: str, names: str) -> PluginSpec:
     """A plugin with these options."""
-    return GuestSpec("it", module, options=dict.fromkeys(names.split(), 1))
+    return PluginSpec("it", module, options=dict.fromkeys(names.split(), 1))
 
 
 @pytest.mark.parametrize(("module", "names"), KNOWN.items())

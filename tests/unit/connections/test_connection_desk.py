@@ -22,7 +22,7 @@ from pipeline.config.connections import ConnectionSpec, FlowsSpec
 from pipeline.config.model import PipelineConfig
 from pipeline.connections.registry import ServiceConnections
 from pipeline.live_config import Configuration
-from pipeline.plugins.loader import Guests
+from pipeline.plugins.loader import Plugins
 from tests.unit.support.flowlang_plugins import Parcel, parcels
 
 ACTIONS = ActionRegistry.discover("actions")
@@ -65,7 +65,7 @@ async def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         flows=FlowsSpec(str(tmp_path), FLOWS),
     )
     service = ServiceConnections(config)
-    desk = ConnectionDesk(Configuration(config, Guests()), service)
+    desk = ConnectionDesk(Configuration(config, Plugins()), service)
     left = 0.0
     client = SimpleNamespace(
         pipeline=SimpleNamespace(connections=desk),

@@ -13,7 +13,7 @@ from core.db.ingress_keys import hashed
 from core.errors import ForbiddenError, RateLimitedError, UnavailableError
 from core.observability.metrics import REGISTRY
 from core.settings import Settings
-from pipeline.ingest.key_cache import FRESH, MOST, STALE, FailedKeys, KeyRing
+from pipeline.ingest.key_cache import FRESH, MOST, STALE, FailedKeys, KeyCache
 from schemas.ingress_key import KnownKey
 
 NOW = datetime.now(UTC)
@@ -33,7 +33,7 @@ class Ring:
     def __init__(self, stale: float = STALE) -> None:
         self.keys = {hashed("secret"): a_key()}
         self.now, self.asked, self.away = 100.0, 0, False
-        self._ring = KeyRing(self._find, lambda: self.now, stale)
+        self._ring = KeyCache(self._find, lambda: self.now, stale)
 
     async def _find(self, digest: str) -> KnownKey | None:
         self.asked += 1
@@ -138,7 +138,7 @@ class Counted(Ring):
     def __init__(self) -> None:
         super().__init__()
         failures = FailedKeys(3, lambda: self.now)
-        self._ring = KeyRing(self._find, lambda: self.now, STALE, failures)
+        self._ring = KeyCache(self._find, lambda: self.now, STALE, failures)
 
 
 def failed(outcome: str) -> float:

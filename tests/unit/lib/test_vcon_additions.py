@@ -1,4 +1,4 @@
-"""What guests written for vcon-server call on a `vcon.Vcon`, each thing that is added to it."""
+"""What plugins written for vcon-server call on a `vcon.Vcon`, each thing that is added to it."""
 
 import copy
 import hashlib
@@ -94,7 +94,7 @@ def test_extra_fields_of_an_analysis_are_merged() -> None:
 
 
 def test_an_analysis_is_added_where_there_was_no_list() -> None:
-    """A guest that removed all analyses leaves a vCon that others can add to."""
+    """A plugin that removed all analyses leaves a vCon that others can add to."""
     vcon = a_vcon()
     del vcon.vcon_dict["analysis"]
     vcon.add_analysis(type="summary", dialog=0, vendor="x", body="y")

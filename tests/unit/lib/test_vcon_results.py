@@ -7,7 +7,7 @@ import pytest
 
 from lib.vcon_results import keep_result
 from links.connection_task import Options
-from tests.unit.links.test_guest_tag import tags_attachment
+from tests.unit.links.test_plugin_tag import tags_attachment
 
 
 def test_an_analysis_replaces_what_it_wrote_before() -> None:

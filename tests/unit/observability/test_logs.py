@@ -291,7 +291,7 @@ class Failing(TestAction):
 
     @override
     async def run(self, client: Any, websocket: Any) -> ActionResponse:
-        logging.getLogger("guest").warning("tried %s", self.pin)
+        logging.getLogger("plugin").warning("tried %s", self.pin)
         raise RuntimeError(f"{self.pin} opens nothing")
 
 
@@ -340,13 +340,13 @@ def test_what_python_prints_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
         fail(f"token={SECRET}")
     except OSError as error:
         sys.excepthook(type(error), error, error.__traceback__)
-    thread = threading.Thread(target=int, args=[f"token={SECRET}"], name="guest-7")
+    thread = threading.Thread(target=int, args=[f"token={SECRET}"], name="plugin-7")
     thread.start()
     thread.join()
     warned, uncaught, in_thread = (json.loads(line) for line in stream.getvalue().splitlines())
     assert warned["logger"] == "py.warnings"
     assert uncaught["level"] == "critical"
-    assert (in_thread["level"], in_thread["thread_name"]) == ("error", "guest-7")
+    assert (in_thread["level"], in_thread["thread_name"]) == ("error", "plugin-7")
     assert SECRET not in stream.getvalue()
 
 

@@ -11,7 +11,7 @@ from core.interfaces import AnswerRelay, Company
 from core.observability import metrics
 from core.phoenix.channel import Channel
 from core.plugboard import answer_handover
-from core.plugboard.answer_handover import Handover
+from core.plugboard.answer_handover import AnswerHandover
 from core.rpc.outbox import WORTH_SENDING, Answer, Outbox
 
 SERVICE = 3
@@ -81,7 +81,7 @@ class Replica:
     def __init__(self, name: str, shared: Shared, most_bytes: int = 10_000) -> None:
         self.outbox = Outbox(Channel("service"))
         self.woken = asyncio.Event()
-        self.handover = Handover(
+        self.handover = AnswerHandover(
             *(RelayInMemory(name, shared), self.outbox, self.woken.set),
             b'{"refused":1}',
             most_bytes,
@@ -145,7 +145,7 @@ async def test_without_redis_a_replica_stays() -> None:
     shared = Shared()
     shared.roles["b"], shared.failures = "serving", 1
     assert not await Replica("a", shared).handover.begin(consumers=2, grace=5)
-    alone = Handover(None, Outbox(Channel("service")), lambda: None)
+    alone = AnswerHandover(None, Outbox(Channel("service")), lambda: None)
     alone.joined(SERVICE)
     assert not await alone.begin(consumers=2, grace=5)
     await alone.finish(5)

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from core.backoff import Backoff
 from core.credentials import Credentials
-from core.plugboard.reconnect import HEALTHY_AFTER, Loss, LossKind, Reconnection, closed
+from core.plugboard.reconnect import HEALTHY_AFTER, Loss, LossKind, ReconnectPolicy, closed
 from schemas.token import Token
 
 CLOSED = closed(1006)
@@ -24,18 +24,18 @@ TOKEN_7 = Token(
 
 
 @pytest.fixture
-def reconnection() -> Reconnection:
+def reconnection() -> ReconnectPolicy:
     """The default pauses without jitter."""
-    return Reconnection(Backoff(), Credentials(SecretStr("configured")))
+    return ReconnectPolicy(Backoff(), Credentials(SecretStr("configured")))
 
 
-def test_pauses_grow_from_one_second_to_thirty(reconnection: Reconnection) -> None:
+def test_pauses_grow_from_one_second_to_thirty(reconnection: ReconnectPolicy) -> None:
     """While nothing helps each pause is twice as long as the last, up to the longest."""
     pauses = [reconnection.pause(CLOSED, 0.0) for _ in range(8)]
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
 
 
-def test_a_refusal_is_tried_again_within_fifteen_seconds(reconnection: Reconnection) -> None:
+def test_a_refusal_is_tried_again_within_fifteen_seconds(reconnection: ReconnectPolicy) -> None:
     """What was refused may be allowed any moment, however long it has been going on."""
     reconnection.report(REFUSED)
     pauses = [reconnection.pause(REFUSED, 0.0) for _ in range(100)]
@@ -47,7 +47,7 @@ def test_a_refusal_is_tried_again_within_fifteen_seconds(reconnection: Reconnect
     ("joined_for", "pause"), [(0.0, 8.0), (HEALTHY_AFTER - 0.1, 8.0), (HEALTHY_AFTER, 1.0)]
 )
 def test_a_join_that_held_starts_over(
-    reconnection: Reconnection, joined_for: float, pause: float
+    reconnection: ReconnectPolicy, joined_for: float, pause: float
 ) -> None:
     """Only a join that held for seconds makes the next pause the shortest again."""
     for _ in range(3):
@@ -56,7 +56,7 @@ def test_a_join_that_held_starts_over(
     assert reconnection.pause(CLOSED, 100.0 + joined_for) == pause
 
 
-def test_health_counts_from_the_first_join_of_a_connection(reconnection: Reconnection) -> None:
+def test_health_counts_from_the_first_join_of_a_connection(reconnection: ReconnectPolicy) -> None:
     """A channel that was joined again on the same socket does not make the connection younger."""
     reconnection.pause(CLOSED, 0.0)
     reconnection.joined(0.0)
@@ -64,7 +64,7 @@ def test_health_counts_from_the_first_join_of_a_connection(reconnection: Reconne
     assert reconnection.pause(CLOSED, HEALTHY_AFTER) == 1.0
 
 
-def test_a_connection_that_never_joined_is_no_health(reconnection: Reconnection) -> None:
+def test_a_connection_that_never_joined_is_no_health(reconnection: ReconnectPolicy) -> None:
     """An hour in which nothing could be served does not count."""
     reconnection.pause(CLOSED, 0.0)
     assert reconnection.pause(CLOSED, 3600.0) == 2.0
@@ -74,7 +74,7 @@ def test_an_untried_token_is_tried_without_a_pause() -> None:
     """Once each token has been refused the pauses begin, from the shortest."""
     credentials = Credentials(SecretStr("configured"))
     credentials.created(TOKEN_7)
-    reconnection = Reconnection(Backoff(), credentials)
+    reconnection = ReconnectPolicy(Backoff(), credentials)
     pauses = []
     for _ in range(4):
         reconnection.report(REFUSED)
@@ -84,7 +84,7 @@ def test_an_untried_token_is_tried_without_a_pause() -> None:
 
 def test_jitter_only_shortens() -> None:
     """Many clients come back at different times, none later than without it."""
-    shortened = Reconnection(Backoff(jitter=lambda: 1.0), Credentials(SecretStr("configured")))
+    shortened = ReconnectPolicy(Backoff(jitter=lambda: 1.0), Credentials(SecretStr("configured")))
     assert [shortened.pause(CLOSED, 0.0) for _ in range(7)] == [0.5, 1, 2, 4, 8, 15, 15]
 
 
@@ -92,7 +92,7 @@ def test_tokens_that_take_turns_are_told_of_once(caplog: pytest.LogCaptureFixtur
     """A refusal is news once for each token until the client was joined, however often it comes."""
     credentials = Credentials(SecretStr("configured"))
     credentials.created(TOKEN_7)
-    reconnection = Reconnection(Backoff(), credentials)
+    reconnection = ReconnectPolicy(Backoff(), credentials)
     for _ in range(6):
         reconnection.report(REFUSED)
     assert [record.__dict__.get("token_id") for record in caplog.records] == [None, 7]
@@ -101,7 +101,7 @@ def test_tokens_that_take_turns_are_told_of_once(caplog: pytest.LogCaptureFixtur
     assert len(caplog.records) == 3
 
 
-def test_only_changes_are_news(reconnection: Reconnection) -> None:
+def test_only_changes_are_news(reconnection: ReconnectPolicy) -> None:
     """The same thing again is no news, unless the client was joined between."""
     assert [reconnection.is_news(each) for each in (CLOSED, CLOSED, REFUSED, REFUSED, CLOSED)] == [
         *(True, False, True, False, True)

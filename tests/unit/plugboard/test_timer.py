@@ -2,7 +2,7 @@
 
 import asyncio
 
-from core.plugboard.session import Alarm
+from core.plugboard.session import Timer
 
 
 async def test_it_rings_at_its_time_and_once() -> None:
@@ -15,7 +15,7 @@ async def test_it_rings_at_its_time_and_once() -> None:
         rings.append(loop.time())
         rung.set()
 
-    alarm, at = Alarm(ring), loop.time()
+    alarm, at = Timer(ring), loop.time()
     alarm.set(at)
     await rung.wait()
     await asyncio.sleep(0)
@@ -27,7 +27,7 @@ async def test_only_the_latest_time_counts() -> None:
     """Moved away, it does not ring at the time set before; None silences it."""
     rings: list[int] = []
     now = asyncio.get_running_loop().time()
-    moved, silenced = Alarm(lambda: rings.append(1)), Alarm(lambda: rings.append(2))
+    moved, silenced = Timer(lambda: rings.append(1)), Timer(lambda: rings.append(2))
     for alarm in (moved, silenced):
         alarm.set(now)
     moved.set(now + 1_000)
@@ -51,7 +51,7 @@ async def test_it_can_be_set_again_from_its_own_ring() -> None:
         else:
             alarm.set(at)
 
-    alarm = Alarm(ring)
+    alarm = Timer(ring)
     alarm.set(at)
     await enough.wait()
     assert len(rings) == 3

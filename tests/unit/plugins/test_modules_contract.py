@@ -1,4 +1,4 @@
-"""What makes a module a guest: judged without importing anything."""
+"""What makes a module a plugin: judged without importing anything."""
 
 from functools import partial
 from types import ModuleType
@@ -6,28 +6,28 @@ from typing import Any
 
 import pytest
 
-from core.errors import GuestError
-from pipeline.plugins.contract import LINK, STORAGE, TRACER, Contract, guest_in
+from core.errors import PluginFailedError
+from pipeline.plugins.contract import LINK, STORAGE, TRACER, Contract, plugin_in
 
 
 def module_with(**attributes: Any) -> ModuleType:
     """A module of that content; classes count as defined in it."""
-    module = ModuleType("guests.sample")
+    module = ModuleType("plugins.sample")
     for thing in attributes.values():
         if isinstance(thing, type):
-            thing.__module__ = "guests.sample"
+            thing.__module__ = "plugins.sample"
     vars(module).update(attributes)
     return module
 
 
 def refusal(contract: Contract, **attributes: Any) -> str:
-    """Why a module of that content is no guest."""
-    with pytest.raises(GuestError) as refused:
-        guest_in(module_with(**attributes), contract)
+    """Why a module of that content is no plugin."""
+    with pytest.raises(PluginFailedError) as refused:
+        plugin_in(module_with(**attributes), contract)
     return str(refused.value)
 
 
-def run(vcon_uuid: str, link_name: str, opts: dict[str, Any] = {"x": 1}) -> str:  # noqa: B006 -- as guests write it
+def run(vcon_uuid: str, link_name: str, opts: dict[str, Any] = {"x": 1}) -> str:  # noqa: B006 -- as plugins write it
     """A link as most are written."""
     return f"{vcon_uuid} {link_name} {opts}"
 
@@ -42,16 +42,16 @@ async def async_save(vcon_uuid: str, opts: dict[str, Any]) -> None:
 
 def test_a_link_module() -> None:
     """A module with `run` is a link, its `default_options` are found."""
-    guest = guest_in(module_with(run=run, default_options={"x": 1}), LINK)
-    assert guest.functions == {"run": run}
-    assert guest.default_options == {"x": 1}
-    assert not guest.is_async
+    plugin = plugin_in(module_with(run=run, default_options={"x": 1}), LINK)
+    assert plugin.functions == {"run": run}
+    assert plugin.default_options == {"x": 1}
+    assert not plugin.is_async
 
 
 @pytest.mark.parametrize("attributes", [{}, {"default_options": None}])
 def test_default_options_may_be_absent(attributes: dict[str, Any]) -> None:
     """Without default options there are none."""
-    assert guest_in(module_with(run=run, **attributes), LINK).default_options == {}
+    assert plugin_in(module_with(run=run, **attributes), LINK).default_options == {}
 
 
 def test_default_options_are_a_mapping() -> None:
@@ -86,7 +86,7 @@ def test_the_needed_function_is_named(contract: Contract, call: str) -> None:
 )
 def test_signatures_that_fit(function: Any) -> None:
     """What can be called with three positional arguments is a link, whatever their names."""
-    assert guest_in(module_with(run=function), LINK).functions["run"] is function
+    assert plugin_in(module_with(run=function), LINK).functions["run"] is function
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ def test_run_is_a_function() -> None:
 
 def test_a_storage_needs_only_save() -> None:
     """`get`, `delete` and `close` may be absent."""
-    assert guest_in(module_with(save=save), STORAGE).functions == {"save": save}
+    assert plugin_in(module_with(save=save), STORAGE).functions == {"save": save}
 
 
 def test_a_whole_storage() -> None:
     """All functions of a storage are found."""
     module = module_with(save=save, get=save, delete=save, close=lambda: None, exists=save)
-    assert list(guest_in(module, STORAGE).functions) == ["save", "get", "delete", "close"]
+    assert list(plugin_in(module, STORAGE).functions) == ["save", "get", "delete", "close"]
 
 
 def test_every_wrong_function_is_reported() -> None:
@@ -140,12 +140,12 @@ def test_every_wrong_function_is_reported() -> None:
 def test_a_close_that_is_meant_otherwise_is_left_alone() -> None:
     """A module may have a `close` with arguments of its own; it is not ours to call."""
     module = module_with(save=save, close=lambda connection: None)
-    assert "close" not in guest_in(module, STORAGE).functions
+    assert "close" not in plugin_in(module, STORAGE).functions
 
 
 def test_async_functions() -> None:
-    """A guest whose functions are `async def` says so."""
-    assert guest_in(module_with(save=async_save, get=async_save), STORAGE).is_async
+    """A plugin whose functions are `async def` says so."""
+    assert plugin_in(module_with(save=async_save, get=async_save), STORAGE).is_async
 
 
 def test_async_objects() -> None:
@@ -154,18 +154,18 @@ def test_async_objects() -> None:
     class Save:
         async def __call__(self, vcon_uuid: str, opts: dict[str, Any]) -> None: ...
 
-    assert guest_in(module_with(save=Save()), STORAGE).is_async
+    assert plugin_in(module_with(save=Save()), STORAGE).is_async
 
 
 def test_async_and_other_functions_do_not_mix() -> None:
-    """One guest is called in one way, so a mixture is refused."""
+    """One plugin is called in one way, so a mixture is refused."""
     assert refusal(STORAGE, save=async_save, get=save, delete=async_save) == (
         "make all functions async or none: save, delete is, get not"
     )
 
 
 def test_a_class() -> None:
-    """A module with one class that has the methods is a guest; the class is constructed."""
+    """A module with one class that has the methods is a plugin; the class is constructed."""
 
     class Tagger:
         def __init__(self) -> None:
@@ -178,10 +178,10 @@ def test_a_class() -> None:
         async def run(self, vcon_uuid: str, link_name: str, opts: dict[str, Any]) -> str:
             return vcon_uuid
 
-    guest = guest_in(module_with(Tagger=Tagger, Same=Tagger), LINK)
-    assert isinstance(guest.functions["run"].__self__, Tagger)
-    assert guest.default_options == {"x": 1}
-    assert guest.is_async
+    plugin = plugin_in(module_with(Tagger=Tagger, Same=Tagger), LINK)
+    assert isinstance(plugin.functions["run"].__self__, Tagger)
+    assert plugin.default_options == {"x": 1}
+    assert plugin.is_async
 
 
 def test_the_module_goes_before_its_classes() -> None:
@@ -190,7 +190,7 @@ def test_the_module_goes_before_its_classes() -> None:
     class Runner:
         run = None
 
-    assert guest_in(module_with(run=run, Runner=Runner), LINK).functions == {"run": run}
+    assert plugin_in(module_with(run=run, Runner=Runner), LINK).functions == {"run": run}
 
 
 def test_default_options_beside_a_class() -> None:
@@ -199,8 +199,8 @@ def test_default_options_beside_a_class() -> None:
     class Tagger:
         def run(self, vcon_uuid: str, link_name: str, opts: dict[str, Any]) -> None: ...
 
-    guest = guest_in(module_with(Tagger=Tagger, default_options={"x": 1}), LINK)
-    assert guest.default_options == {"x": 1}
+    plugin = plugin_in(module_with(Tagger=Tagger, default_options={"x": 1}), LINK)
+    assert plugin.default_options == {"x": 1}
 
 
 def test_several_classes() -> None:
@@ -210,11 +210,11 @@ def test_several_classes() -> None:
 
 
 def test_an_imported_class_does_not_count() -> None:
-    """A class from elsewhere that happens to have the method is not the guest."""
+    """A class from elsewhere that happens to have the method is not the plugin."""
     module = module_with()
-    vars(module)["Imported"] = type("Imported", (), {"run": run, "__module__": "guests.sampled"})
-    with pytest.raises(GuestError, match="has no run"):
-        guest_in(module, LINK)
+    vars(module)["Imported"] = type("Imported", (), {"run": run, "__module__": "plugins.sampled"})
+    with pytest.raises(PluginFailedError, match="has no run"):
+        plugin_in(module, LINK)
 
 
 def test_a_class_that_cannot_be_constructed() -> None:

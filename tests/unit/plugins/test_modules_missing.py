@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from pipeline.config.parser import GuestSpec
+from pipeline.config.parser import PluginSpec
 from pipeline.plugins.missing import EXTRAS, explain_missing, shown
 from tests.unit.support.source_files import ROOT
 
@@ -12,7 +12,7 @@ from tests.unit.support.source_files import ROOT
 def explained(module: str, missing: str | None, pip_name: str | None = None) -> str:
     """What is said when importing a module found another, or itself, missing."""
     error = ModuleNotFoundError("No module named something", name=missing)
-    return explain_missing(GuestSpec("x", module, pip_name), error)
+    return explain_missing(PluginSpec("x", module, pip_name), error)
 
 
 def test_a_typo_gets_the_nearest_neighbour() -> None:
@@ -24,19 +24,19 @@ def test_a_typo_gets_the_nearest_neighbour() -> None:
 
 @pytest.mark.parametrize("module", ["storages.file", "link.tag", "tracer.jlinc"])
 def test_a_mistaken_room(module: str) -> None:
-    """The packages of built-in guests are suggested to those who nearly name them."""
+    """The packages of built-in plugins are suggested to those who nearly name them."""
     room, _, name = module.partition(".")
     right = {"storages": "storage", "link": "links", "tracer": "tracers"}[room]
     assert explained(module, room).endswith(f"did you mean '{right}.{name}'?")
 
 
 @pytest.mark.parametrize(
-    ("name", "guest"), [("tag", "links.tag"), ("file", "storage.file"), ("jlinc", "tracers.jlinc")]
+    ("name", "plugin"), [("tag", "links.tag"), ("file", "storage.file"), ("jlinc", "tracers.jlinc")]
 )
-def test_a_guest_without_its_package(name: str, guest: str) -> None:
+def test_a_plugin_without_its_package(name: str, plugin: str) -> None:
     """Whoever forgets `links.` is told so."""
     assert explained(name, name) == (
-        f"no module named {name!r}; did you mean {guest!r}? If not, name its package as pip_name"
+        f"no module named {name!r}; did you mean {plugin!r}? If not, name its package as pip_name"
     )
 
 
@@ -64,7 +64,7 @@ def test_a_missing_import_of_a_module_that_is_there(missing: str) -> None:
 
 
 @pytest.mark.parametrize("missing", ["boto3", "boto3.session"])
-def test_the_missing_library_of_a_built_in_guest(missing: str) -> None:
+def test_the_missing_library_of_a_built_in_plugin(missing: str) -> None:
     """The extra that has it is named, and how to install that."""
     assert explained("storage.s3", missing).endswith(
         f"imports {missing!r}, which is not installed; install the extra 's3': "

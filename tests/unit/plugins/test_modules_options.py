@@ -1,21 +1,21 @@
-"""Options that a guest declares as a model: checked at load, handed over as an object."""
+"""Options that a plugin declares as a model: checked at load, handed over as an object."""
 
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
-from core.errors import GuestError
+from core.errors import PluginFailedError
 from lib.options import GuestOptions
 from links import sampler
-from pipeline.config.parser import GuestSpec
-from pipeline.plugins.contract import LINK, guest_in
+from pipeline.config.parser import PluginSpec
+from pipeline.plugins.contract import LINK, plugin_in
 from pipeline.plugins.options import fresh, laid_over, option, unknown_options
 from tests.unit.plugins.test_modules_contract import module_with, refusal, run
 
 
 class Options(GuestOptions):
-    """As a guest would declare them."""
+    """As a plugin would declare them."""
 
     seconds: float = Field(5, ge=0)
     urls: list[str] = Field([], alias="webhook-urls")
@@ -23,23 +23,23 @@ class Options(GuestOptions):
     headers: dict[str, str] = Field({})
 
 
-def configured(**options: Any) -> GuestSpec:
-    """A guest with these options in the configuration."""
-    return GuestSpec("mine", "links.mine", options=options)
+def configured(**options: Any) -> PluginSpec:
+    """A plugin with these options in the configuration."""
+    return PluginSpec("mine", "links.mine", options=options)
 
 
 def wrong(**options: Any) -> str:
     """Why these are refused."""
-    with pytest.raises(GuestError) as error:
+    with pytest.raises(PluginFailedError) as error:
         laid_over(Options, configured(**options))
     return str(error.value)
 
 
 def test_a_model_is_found_in_the_module_or_in_the_class() -> None:
     """Where `default_options` would be, which it goes before."""
-    assert guest_in(module_with(run=run, Options=Options), LINK).default_options is Options
+    assert plugin_in(module_with(run=run, Options=Options), LINK).default_options is Options
     both = module_with(run=run, Options=Options, default_options={"x": 1})
-    assert guest_in(both, LINK).default_options is Options
+    assert plugin_in(both, LINK).default_options is Options
 
 
 def test_something_else_of_that_name_is_refused() -> None:
@@ -64,8 +64,10 @@ def test_every_wrong_option_is_told_by_its_path_and_without_its_value() -> None:
 
 def test_options_that_do_not_go_together_are_told_as_such() -> None:
     """No single one of them is wrong."""
-    spec = GuestSpec("mine", "links.sampler", options={"method": "modulo", "value": 0})
-    with pytest.raises(GuestError, match=r"^options: Value error, value: modulo needs a whole"):
+    spec = PluginSpec("mine", "links.sampler", options={"method": "modulo", "value": 0})
+    with pytest.raises(
+        PluginFailedError, match=r"^options: Value error, value: modulo needs a whole"
+    ):
         laid_over(sampler.Options, spec)
 
 
@@ -80,13 +82,15 @@ def test_an_unknown_option_is_remarked_but_no_mistake() -> None:
     assert unknown_options(Options, spec, strict=False) == [
         "options.elsewhere: not a known option, ignored"
     ]
-    with pytest.raises(GuestError, match=r"^options.elsewhere: not a known option \(CONFIG_STRICT"):
+    with pytest.raises(
+        PluginFailedError, match=r"^options.elsewhere: not a known option \(CONFIG_STRICT"
+    ):
         unknown_options(Options, spec, strict=True)
 
 
 def test_an_option_that_is_nearly_a_known_one_is_a_mistake() -> None:
     """The known one was meant, and would keep its default."""
-    with pytest.raises(GuestError) as error:
+    with pytest.raises(PluginFailedError) as error:
         unknown_options(Options, configured(secnods=3, webhook_url="hidden-word"), strict=False)
     assert str(error.value) == (
         "options.secnods: not a known option; did you mean 'seconds'?; "
@@ -99,7 +103,7 @@ def test_options_of_a_dict_are_not_judged() -> None:
     assert unknown_options({"seconds": 1}, configured(secnods=3), strict=True) == []
 
 
-def test_a_guest_cannot_change_the_options_of_the_next_call() -> None:
+def test_a_plugin_cannot_change_the_options_of_the_next_call() -> None:
     """Each call has a copy, of a dict or of an object that is not frozen."""
 
     class Mutable(BaseModel):
@@ -114,7 +118,7 @@ def test_a_guest_cannot_change_the_options_of_the_next_call() -> None:
         assert option(options, "count") == 0
 
 
-def test_a_guest_that_is_called_by_another_takes_a_mapping_too() -> None:
+def test_a_plugin_that_is_called_by_another_takes_a_mapping_too() -> None:
     """`of` makes the object, or takes it as it is."""
     options = Options.of({"seconds": 1})
     assert options.seconds == 1

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from core.errors import GuestError
+from core.errors import PluginFailedError
 from pipeline.config.parser import StorageSpec
 from pipeline.plugins.loader import load_storage
 
@@ -30,15 +30,17 @@ def test_a_storage() -> None:
 
 
 def test_a_storage_that_is_missing() -> None:
-    """A storage whose module is not there is a guest's error that names the storage."""
-    with pytest.raises(GuestError, match=r"^storage lost: no module named 'sample_store'"):
+    """A storage whose module is not there is a plugin's error that names the storage."""
+    with pytest.raises(PluginFailedError, match=r"^storage lost: no module named 'sample_store'"):
         load_storage(StorageSpec("lost", "sample_store"))
 
 
 def test_a_storage_without_its_variables() -> None:
     """A storage whose variables are missing is not handed a literal `${...}` for a password."""
     spec = StorageSpec("mine", "sample_storage", unset=("USER", "PASSWORD"))
-    with pytest.raises(GuestError, match="storage mine: the environment has no USER, PASSWORD"):
+    with pytest.raises(
+        PluginFailedError, match="storage mine: the environment has no USER, PASSWORD"
+    ):
         load_storage(spec)
 
 

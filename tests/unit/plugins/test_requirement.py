@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.errors import GuestError
-from pipeline.config.parser import GuestSpec
+from core.errors import PluginFailedError
+from pipeline.config.parser import PluginSpec
 from pipeline.plugins.requirement import difference, git_variables, inexact, read, to_install
 
 REPOSITORY = "git+https://github.com/username/repo.git"
@@ -54,7 +54,7 @@ def test_every_form_of_the_documents_is_read(
 )
 def test_anything_else_is_refused(pip_name: str, words: str) -> None:
     """The message says what is wrong, and no token."""
-    with pytest.raises(GuestError) as refused:
+    with pytest.raises(PluginFailedError) as refused:
         read(pip_name)
     assert words in str(refused.value)
     assert "secret" not in str(refused.value)
@@ -73,7 +73,7 @@ def test_a_token_is_not_shown() -> None:
         ("my_module", "custom-name", "my_module", "custom-name"),
         ("my_module.sub", "custom-name", "my_module", "custom-name"),
         ("links.fancy", "fancy-link", "links.fancy", "fancy-link"),
-        # mistyped names of built-in guests
+        # mistyped names of built-in plugins
         ("links.tga", None, "links.tga", None),
         ("link.tag", None, "link", None),
         ("storages.file", None, "storages", None),
@@ -97,7 +97,7 @@ def test_what_is_installed_for_a_missing_module(
     module: str, pip_name: str | None, missing: str | None, installed: str | None
 ) -> None:
     """Only what the configuration names, and only if it is that which is missing."""
-    assert to_install(GuestSpec("x", module, pip_name), missing) == installed
+    assert to_install(PluginSpec("x", module, pip_name), missing) == installed
 
 
 def recorded(revision: str | None = "v1") -> dict[str, object]:

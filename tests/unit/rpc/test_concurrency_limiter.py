@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from core.rpc.concurrency_limiter import RequestDesk, Work
+from core.rpc.concurrency_limiter import ConcurrencyLimiter, Work
 
 
 class Job:
@@ -44,7 +44,7 @@ def begun(work: list[Job]) -> list[bool]:
 async def test_taking_on_waits_for_nothing() -> None:
     """`take` returns as soon as the work has to wait for something."""
     [job] = work = jobs(1)
-    desk = RequestDesk(at_once=1, waiting=0)
+    desk = ConcurrencyLimiter(at_once=1, waiting=0)
     assert desk.take(job)
     assert (begun(work), desk.running) == ([True], 1)
     job.end.set()
@@ -53,7 +53,7 @@ async def test_taking_on_waits_for_nothing() -> None:
 
 async def test_what_waits_for_nothing_is_done_at_once() -> None:
     """It has ended when `take` returns, and takes up no room."""
-    desk, [job] = RequestDesk(at_once=1, waiting=0), jobs(1)
+    desk, [job] = ConcurrencyLimiter(at_once=1, waiting=0), jobs(1)
     job.end.set()
     assert desk.take(job)
     assert (job.begun.is_set(), desk.running) == (True, 0)
@@ -62,7 +62,7 @@ async def test_what_waits_for_nothing_is_done_at_once() -> None:
 
 async def test_the_bounds_hold() -> None:
     """Two run, three wait, the sixth is refused; room made by an end is used in order."""
-    desk, work = RequestDesk(at_once=2, waiting=3), jobs(6)
+    desk, work = ConcurrencyLimiter(at_once=2, waiting=3), jobs(6)
     assert [desk.take(job) for job in work] == [True, True, True, True, True, False]
     await turns()
     assert begun(work) == [True, True, False, False, False, False]
@@ -79,7 +79,7 @@ async def test_the_bounds_hold() -> None:
 
 async def test_idle_means_nothing_runs_and_nothing_waits() -> None:
     """`idle` returns after the last of those that waited."""
-    desk, work = RequestDesk(at_once=1, waiting=1), jobs(2)
+    desk, work = ConcurrencyLimiter(at_once=1, waiting=1), jobs(2)
     for job in work:
         desk.take(job)
     idle = asyncio.create_task(desk.idle())
@@ -93,12 +93,12 @@ async def test_idle_means_nothing_runs_and_nothing_waits() -> None:
 
 async def test_an_empty_desk_is_idle() -> None:
     """There is nothing to wait for before the first request."""
-    await RequestDesk(at_once=1, waiting=0).idle()
+    await ConcurrencyLimiter(at_once=1, waiting=0).idle()
 
 
 async def test_abandoning_cancels_what_runs_and_forgets_what_waits() -> None:
     """After `abandon` nothing of what was taken on goes on."""
-    desk, work = RequestDesk(at_once=1, waiting=1), jobs(2)
+    desk, work = ConcurrencyLimiter(at_once=1, waiting=1), jobs(2)
     for job in work:
         desk.take(job)
     await work[0].begun.wait()
@@ -121,7 +121,7 @@ async def test_work_that_fails_makes_room_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An error in one piece of work does not keep its place, and is not lost."""
-    desk, [job] = RequestDesk(at_once=1, waiting=1), jobs(1)
+    desk, [job] = ConcurrencyLimiter(at_once=1, waiting=1), jobs(1)
     desk.take(failing(ValueError("broken")))
     desk.take(job)
     await job.begun.wait()
@@ -133,7 +133,7 @@ async def test_work_that_fails_makes_room_and_is_logged(
 
 async def test_who_steps_aside_makes_room() -> None:
     """While one only waits another runs in its place; when it comes back it goes on at once."""
-    desk, others = RequestDesk(at_once=1, waiting=2), jobs(2)
+    desk, others = ConcurrencyLimiter(at_once=1, waiting=2), jobs(2)
     aside, back = Job(), Job()
 
     async def patient() -> None:
@@ -161,5 +161,5 @@ async def test_who_steps_aside_makes_room() -> None:
 async def test_not_all_may_step_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits takes up memory; beyond a number it keeps its room."""
     monkeypatch.setattr("core.rpc.concurrency_limiter.MOST_ASIDE", 1)
-    desk = RequestDesk(at_once=2, waiting=0)
+    desk = ConcurrencyLimiter(at_once=2, waiting=0)
     assert [desk.step_aside(), desk.step_aside()] == [True, False]

@@ -190,7 +190,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (errors.ConflictError("busy"), 409, "busy"),
     (errors.TooLargeError("big"), 413, "big"),
     (errors.RateLimitedError("slow down"), 429, "slow down"),
-    (errors.GuestError("guest"), 502, "guest"),
+    (errors.PluginFailedError("plugin"), 502, "plugin"),
     (errors.TooLateError("late"), 504, "late"),
     (errors.UnusableKeyError("calls is a string"), 503, "calls is a string"),
     (errors.UnavailableError("away"), 503, "away"),

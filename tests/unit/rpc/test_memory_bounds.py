@@ -12,8 +12,8 @@ from core.observability import metrics
 from core.parsed_size import parsed_bytes
 from core.phoenix.channel import Channel
 from core.phoenix.events import Dropped, Effect
-from core.plugboard.session import Conversation, Limits
-from core.rpc.concurrency_limiter import RequestDesk
+from core.plugboard.session import Limits, PlugboardSession
+from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.outbox import Answer, Outbox, UnsentAnswers
 from tests.unit.rpc.test_request_handler import Office
 from tests.unit.support.actions_for_tests import Hold
@@ -51,7 +51,7 @@ def test_parsed_json_is_accounted_for(text: str) -> None:
 async def test_requests_are_bounded_by_the_memory_they_hold() -> None:
     """One alone may hold more; else what would be too much is refused, until others have ended."""
     ended = asyncio.Event()
-    desk = RequestDesk(at_once=2, waiting=10, most_bytes=1000)
+    desk = ConcurrencyLimiter(at_once=2, waiting=10, most_bytes=1000)
 
     async def work() -> None:
         await ended.wait()
@@ -70,7 +70,7 @@ async def test_requests_are_bounded_by_the_memory_they_hold() -> None:
 
 async def test_what_is_forgotten_holds_nothing() -> None:
     """A desk that was abandoned has given back what waited and what ran."""
-    desk = RequestDesk(at_once=1, waiting=10, most_bytes=1000)
+    desk = ConcurrencyLimiter(at_once=1, waiting=10, most_bytes=1000)
     for _ in range(2):
         desk.take(asyncio.Event().wait, 300)  # type: ignore[arg-type]
     desk.abandon()
@@ -137,7 +137,7 @@ async def test_a_plugboard_that_does_not_read_is_given_up() -> None:
     reply = {"status": "ok", "response": {}}
     channel.received(orjson.dumps([join[0], join[1], "service", "phx_reply", reply]), 0.0)
     outbox = Outbox(channel, 10_000)
-    conversation = Conversation(channel, outbox, lambda _: None, Limits(unread_bytes=1000))
+    conversation = PlugboardSession(channel, outbox, lambda _: None, Limits(unread_bytes=1000))
     websocket = DeafConnection()
     conversation.websocket = websocket  # type: ignore[assignment]
     aborted = []
@@ -155,7 +155,9 @@ async def test_messages_that_cannot_be_split_are_bounded_while_they_are_read() -
     """What would be too much is dropped and told; what is read comes to the channel afterwards."""
     told: list[Effect] = []
     channel = Channel("service")
-    conversation = Conversation(channel, Outbox(channel), told.append, Limits(unread_bytes=600_000))
+    conversation = PlugboardSession(
+        channel, Outbox(channel), told.append, Limits(unread_bytes=600_000)
+    )
     text = b"[" + b"x" * 400_000
     for _ in range(2):
         conversation._hear(text, 0.0)

@@ -12,11 +12,11 @@ from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.observability import metrics
 from core.phoenix.channel import Channel
-from core.rpc.concurrency_limiter import RequestDesk
+from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher
 from core.rpc.outbox import WORTH_SENDING, Outbox
 from core.rpc.reply_formats import REPLY_FORMATS
-from core.rpc.request_handler import RequestLimits, Responder
+from core.rpc.request_handler import RequestHandler, RequestLimits
 from tests.unit.support.actions_for_tests import Echo, Hold, Returning
 
 FIELDS_BYTES = 1_000
@@ -54,10 +54,10 @@ class Office:
         seconds: float = 60.0,
     ) -> None:
         actions = {cls.__name__: cls for cls in (Echo, Hold, Stubborn, more)}
-        self.desk = RequestDesk(at_once=at_once, waiting=waiting)
+        self.desk = ConcurrencyLimiter(at_once=at_once, waiting=waiting)
         self._outbox = Outbox(Channel("service"))
         self._news = asyncio.Event()
-        self.responder = Responder(
+        self.responder = RequestHandler(
             Dispatcher(actions, run_blocking=asyncio.to_thread),
             self.desk,
             RequestLimits(seconds, FIELDS_BYTES),

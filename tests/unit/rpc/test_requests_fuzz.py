@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from core.action_response import ActionResponse
 from core.phoenix.channel import Channel
-from core.rpc.concurrency_limiter import RequestDesk
+from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher
 from core.rpc.outbox import Outbox
 from core.rpc.reply_formats import REPLY_FORMATS
-from core.rpc.request_handler import RequestLimits, Responder
+from core.rpc.request_handler import RequestHandler, RequestLimits
 from tests.unit.support.actions_for_tests import Blocking, Echo, Raising, Strict, TestAction
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -62,9 +62,9 @@ BOUNDS = st.integers(1, 3), st.integers(0, 3)
 async def answers(requests: list[tuple[Any, Any, Any]], at_once: int, waiting: int) -> list[Any]:
     """Ref and payload of every answer, in order."""
     outbox = Outbox(Channel("service"))
-    responder = Responder(
+    responder = RequestHandler(
         Dispatcher(ACTIONS, run_blocking=asyncio.to_thread),
-        RequestDesk(at_once=at_once, waiting=waiting),
+        ConcurrencyLimiter(at_once=at_once, waiting=waiting),
         RequestLimits(60.0, 100),
         REPLY_FORMATS["auto"],
         outbox,

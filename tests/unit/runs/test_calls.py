@@ -1,4 +1,4 @@
-"""Calling guests: patience with Redis, retries, and guests that misbehave. No server needed."""
+"""Calling plugins: patience with Redis, retries, and plugins that misbehave. No server needed."""
 
 import asyncio
 import gc
@@ -8,13 +8,13 @@ from contextvars import ContextVar
 
 import pytest
 
-from core.errors import ConflictError, GuestError, UnavailableError
+from core.errors import ConflictError, PluginFailedError, UnavailableError
 from pipeline.plugins.errors import PluginError, describe
 from pipeline.plugins.loader import LoadedStorage
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import note
 from pipeline.runs import calls as module
-from pipeline.runs.calls import FLAPS, GuestCalls
+from pipeline.runs.calls import FLAPS, PluginCalls
 
 marker: ContextVar[str] = ContextVar("marker", default="unset")
 
@@ -47,7 +47,7 @@ def redis(monkeypatch):
 @pytest.fixture
 def calls(redis):
     """Calls with two threads."""
-    calls = GuestCalls(2, redis)
+    calls = PluginCalls(2, redis)
     yield calls
     calls.close()
 
@@ -66,7 +66,7 @@ def fails(*errors, then="fine"):
     return attempt
 
 
-async def test_a_sync_guest_runs_in_a_thread_with_the_callers_context(calls):
+async def test_a_sync_plugin_runs_in_a_thread_with_the_callers_context(calls):
     """It sees context variables, and not the event loop's thread."""
     marker.set("here")
     seen = await calls.call(
@@ -76,23 +76,23 @@ async def test_a_sync_guest_runs_in_a_thread_with_the_callers_context(calls):
     assert seen == ("here", False)
 
 
-async def test_an_async_guest_runs_on_the_loop(calls):
+async def test_an_async_plugin_runs_on_the_loop(calls):
     """No thread is involved."""
 
-    async def guest(a, b):
+    async def plugin(a, b):
         return a, b, threading.current_thread() is threading.main_thread()
 
-    assert await calls.call(guest, 1, 2, is_async=True) == (1, 2, True)
+    assert await calls.call(plugin, 1, 2, is_async=True) == (1, 2, True)
 
 
-async def test_sync_guests_run_side_by_side_as_far_as_there_are_threads(calls):
-    """Two guests meet; they could not with one thread."""
+async def test_sync_plugins_run_side_by_side_as_far_as_there_are_threads(calls):
+    """Two plugins meet; they could not with one thread."""
     met = threading.Barrier(2, timeout=20)
     await asyncio.gather(*(calls.call(met.wait, is_async=False) for _ in range(2)))
 
 
-async def test_a_guest_that_takes_too_long_is_told_so(calls):
-    """The error says how long it was given; the guest's own TimeoutError is left as it is."""
+async def test_a_plugin_that_takes_too_long_is_told_so(calls):
+    """The error says how long it was given; the plugin's own TimeoutError is left as it is."""
     never = asyncio.get_running_loop().create_future()
 
     async def hangs():
@@ -108,7 +108,7 @@ async def test_a_guest_that_takes_too_long_is_told_so(calls):
 
 
 async def test_threads_that_hang_are_replaced(calls):
-    """After as many hanging guests as there are threads, the next one runs all the same."""
+    """After as many hanging plugins as there are threads, the next one runs all the same."""
     go_on = threading.Event()
     try:
         for _ in range(3):
@@ -120,28 +120,28 @@ async def test_threads_that_hang_are_replaced(calls):
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_sys_exit_is_the_guests_failure(calls, is_async):
-    """A guest that wants to end the process does not."""
+async def test_sys_exit_is_the_plugins_failure(calls, is_async):
+    """A plugin that wants to end the process does not."""
 
     async def exits():
         sys.exit(2)
 
-    with pytest.raises(GuestError, match=r"sys\.exit\(2\)"):
+    with pytest.raises(PluginFailedError, match=r"sys\.exit\(2\)"):
         await calls.call(exits if is_async else lambda: sys.exit(2), is_async=is_async)
 
 
-async def test_a_guest_that_cancels_itself_has_failed(calls):
+async def test_a_plugin_that_cancels_itself_has_failed(calls):
     """Nobody cancelled the run, so it is no cancellation."""
 
     async def cancels():
         raise asyncio.CancelledError
 
-    with pytest.raises(GuestError, match="cancelled from within"):
+    with pytest.raises(PluginFailedError, match="cancelled from within"):
         await calls.call(cancels, is_async=True)
 
 
 async def test_a_real_cancellation_goes_through(calls):
-    """When the caller is cancelled, so is the guest."""
+    """When the caller is cancelled, so is the plugin."""
     never = asyncio.get_running_loop().create_future()
 
     async def waits():
@@ -177,7 +177,7 @@ async def test_a_failure_is_repeated_as_often_as_wanted(calls):
     assert attempt.count == 3
 
 
-async def test_without_redis_a_failure_is_not_the_guests(calls, redis):
+async def test_without_redis_a_failure_is_not_the_plugins(calls, redis):
     """While Redis is away tries are repeated and none is counted."""
     redis.away = 3
     attempt = fails(ValueError(), ValueError())

@@ -1,4 +1,4 @@
-"""How much time is left, as guests are told."""
+"""How much time is left, as plugins are told."""
 
 import asyncio
 import math

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.config.parser import Chain, GuestSpec, LinkStep, StorageSpec
+from pipeline.config.parser import Chain, LinkStep, PluginSpec, StorageSpec
 from pipeline.runs.plan import (
     Progress,
     RunLink,
@@ -23,7 +23,7 @@ def a_chain(links: str = "", storages: str = "") -> Chain:
     """A chain with one link and one storage for each letter."""
     return Chain(
         "main",
-        links=tuple(LinkStep(name, GuestSpec(name, "m")) for name in links),
+        links=tuple(LinkStep(name, PluginSpec(name, "m")) for name in links),
         storages=tuple(StorageSpec(name, "m") for name in storages),
     )
 

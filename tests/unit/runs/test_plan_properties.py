@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config.parser import Chain, GuestSpec, LinkStep, StorageSpec
+from pipeline.config.parser import Chain, LinkStep, PluginSpec, StorageSpec
 from pipeline.runs.plan import (
     Progress,
     RunLink,
@@ -35,7 +35,7 @@ def chains(draw):
     links, storages = draw(st.integers(0, 5)), draw(st.integers(0, 4))
     return Chain(
         "main",
-        links=tuple(LinkStep(f"l{n}", GuestSpec(f"l{n}", "m")) for n in range(links)),
+        links=tuple(LinkStep(f"l{n}", PluginSpec(f"l{n}", "m")) for n in range(links)),
         storages=tuple(StorageSpec(f"s{n}", "m") for n in range(storages)),
         max_attempts=draw(st.integers(1, 4)),
     )
@@ -95,7 +95,7 @@ def outcome_of(move, story, data):
 @FEW
 @given(chains(), st.data())
 def test_every_story_ends_settled(chain, data):
-    """Whatever the guests do, there is an end, and a failure is the end only after all attempts."""
+    """Each run ends in any order plugins fail, and a failure ends it only after all attempts."""
     story = live_through(chain, data)
     assert story.endings[-1] in {"done", "halted", "partial", "failed"}
     assert set(story.endings[:-1]) <= {"failed"}

@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
-from pipeline.config.parser import Chain, GuestSpec, LinkStep, StorageSpec
-from pipeline.plugins.loader import Guests
+from pipeline.config.parser import Chain, LinkStep, PluginSpec, StorageSpec
+from pipeline.plugins.loader import Plugins
 from pipeline.runs.plan import Progress
 from pipeline.runs.queues import Claim
 from pipeline.runs.run_state import fresh_run, resume
@@ -19,7 +19,7 @@ def a_chain(links="ab", storages="xy"):
     """A chain with one link and one storage for each letter."""
     return Chain(
         "main",
-        links=tuple(LinkStep(name, GuestSpec(name, "m")) for name in links),
+        links=tuple(LinkStep(name, PluginSpec(name, "m")) for name in links),
         storages=tuple(StorageSpec(name, "m") for name in storages),
     )
 
@@ -27,7 +27,7 @@ def a_chain(links="ab", storages="xy"):
 def a_run(chain=None, *, journal="", list_name="in", attempt=1):
     """A run just claimed."""
     claim = Claim(list_name, VCON, VCON, RUN, attempt, journal)
-    live = fresh_run(claim, chain or a_chain(), Guests(), "worker-1", "c0ffee")
+    live = fresh_run(claim, chain or a_chain(), Plugins(), "worker-1", "c0ffee")
     resume(live)
     return live
 

@@ -10,13 +10,13 @@ import pytest
 
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs import calls as thread_loops
-from pipeline.runs.calls import GuestCalls
+from pipeline.runs.calls import PluginCalls
 
 
 @pytest.fixture
-def calls() -> Iterator[GuestCalls]:
+def calls() -> Iterator[PluginCalls]:
     """Calls with one thread, so that plugins come after one another in it."""
-    calls = GuestCalls(1, RedisConnection("redis://nowhere:1/0"))
+    calls = PluginCalls(1, RedisConnection("redis://nowhere:1/0"))
     yield calls
     calls.close()
 
@@ -70,7 +70,7 @@ WAYS = [by_get_event_loop, as_tasks, by_run, with_one_of_its_own, and_closes]
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_sync_plugin_has_a_loop(calls: GuestCalls, way: Any) -> None:
+async def test_a_sync_plugin_has_a_loop(calls: PluginCalls, way: Any) -> None:
     """Whatever another plugin has done in the same thread before, and does after."""
     for before in WAYS:
         assert await calls.call(before, is_async=False) == 7
@@ -79,7 +79,7 @@ async def test_a_sync_plugin_has_a_loop(calls: GuestCalls, way: Any) -> None:
 
 async def test_it_is_made_only_when_it_is_used_and_goes_with_the_thread() -> None:
     """A plugin that does not ask for one costs no descriptors; none is left open."""
-    calls = GuestCalls(1, RedisConnection("redis://nowhere:1/0"))
+    calls = PluginCalls(1, RedisConnection("redis://nowhere:1/0"))
 
     def loop() -> thread_loops.ThreadLoop:
         return asyncio.get_event_loop_policy().get_event_loop()  # type: ignore[return-value]
@@ -97,7 +97,7 @@ async def test_it_is_made_only_when_it_is_used_and_goes_with_the_thread() -> Non
     assert real.is_closed()
 
 
-async def test_the_loop_of_the_service_is_another(calls: GuestCalls) -> None:
+async def test_the_loop_of_the_service_is_another(calls: PluginCalls) -> None:
     """The plugin blocks its thread, never the service."""
     ours = asyncio.get_running_loop()
     assert await calls.call(lambda: asyncio.get_event_loop() is not ours, is_async=False)

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from pipeline.config.parser import GuestSpec, LinkStep
+from pipeline.config.parser import LinkStep, PluginSpec
 from pipeline.runs.call_scope import time_limit
 from pipeline.runs.run_state import current_step
 from pipeline.worker.watchdog import Blockage, LoopLimits, blockage_of, is_over, told
@@ -48,7 +48,7 @@ async def test_what_is_on_the_loop_is_seen_from_another_thread() -> None:
         seen.append(blockage_of(loop, thread, 7.0))
 
     async def blocks() -> None:
-        current_step.set(LinkStep("slow", GuestSpec("slow", "test", options={}), timeout=50))
+        current_step.set(LinkStep("slow", PluginSpec("slow", "test", options={}), timeout=50))
         async with time_limit(50):
             (other := threading.Thread(target=look)).start()
             other.join()

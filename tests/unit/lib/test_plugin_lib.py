@@ -1,4 +1,4 @@
-"""The small parts of `lib` that guests written for vcon-server call."""
+"""The small parts of `lib` that plugins written for vcon-server call."""
 
 import logging
 
@@ -10,8 +10,8 @@ from lib.metrics import increment_counter, record_histogram
 
 def test_init_logger_gives_the_logger_of_that_name_as_it_is() -> None:
     """No handler or level of its own: the service has set up logging already."""
-    logger = init_logger("some.guest")
-    assert logger is logging.getLogger("some.guest")
+    logger = init_logger("some.plugin")
+    assert logger is logging.getLogger("some.plugin")
     assert logger.handlers == []
     assert logger.level == logging.NOTSET
 

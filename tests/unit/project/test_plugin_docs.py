@@ -1,13 +1,13 @@
-"""docs/guests/ says of every built-in guest what is true.
+"""docs/plugins/ says of every built-in plugin what is true.
 
-All guests are imported by one test only: with the vendors' libraries that takes seconds.
+All plugins are imported by one test only: with the vendors' libraries that takes seconds.
 """
 
 import ast
 
 import pytest
 
-from devstack.pages.guest_pages import FOLDER, ROOMS, guests, pages
+from devstack.pages.plugin_pages import FOLDER, ROOMS, pages, plugins
 from lib.options import GuestOptions
 from tests.unit.support.source_files import Source, service
 
@@ -24,17 +24,17 @@ SOURCES = [
 
 
 def test_the_pages_are_current_and_every_option_is_described_and_checked() -> None:
-    """They are what `python -m devstack.pages.guest_pages` would write; each guest has a model."""
+    """They equal the output of `python -m devstack.pages.plugin_pages`; each plugin has a model."""
     written = pages()
     assert {file.name: file.read_text() for file in FOLDER.glob("*.md")} == written
     assert not [name for name, text in written.items() if '`"**' in text]  # a default is public
-    for guest in guests():
-        assert issubclass(guest.Options, GuestOptions)
-        assert all(field.description for field in guest.Options.model_fields.values()), guest
+    for plugin in plugins():
+        assert issubclass(plugin.Options, GuestOptions)
+        assert all(field.description for field in plugin.Options.model_fields.values()), plugin
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.module)
-def test_a_guest_says_what_it_reads_writes_and_raises(source: Source) -> None:
+def test_a_plugin_says_what_it_reads_writes_and_raises(source: Source) -> None:
     """Whoever looks it up wants to know before it runs on a vCon."""
     words = ast.get_docstring(source.tree) or ""
     assert all(word in words for word in ("Reads", "rites", "aises"))

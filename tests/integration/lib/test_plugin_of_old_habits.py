@@ -1,4 +1,4 @@
-"""A guest that does everything that vcon-server's own guests do, on a real Redis."""
+"""A plugin that does everything that vcon-server's own plugins do, on a real Redis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redis import Redis
 
 from devstack.testing import GuestBench, sample_vcon
 from pipeline.vcon.validation import findings
-from tests.guests.scene import GUESTS, tags
+from tests.plugins.scene import PLUGINS, tags
 
 OLD = {"type": "tags", "body": ["a:b"], "encoding": "none"}
 ONLY_TAGGED = {"only_if": {"section": "attachments", "type": "tags", "includes": "a:b"}}
@@ -21,8 +21,8 @@ ONLY_TAGGED = {"only_if": {"section": "attachments", "type": "tags", "includes":
 
 @pytest.fixture
 def bench(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[GuestBench]:
-    """A bench that finds the guest."""
-    monkeypatch.syspath_prepend(GUESTS / "old-habits")
+    """A bench that finds the plugin."""
+    monkeypatch.syspath_prepend(PLUGINS / "old-habits")
     with GuestBench(redis_url) as bench:
         yield bench
     sys.modules.pop("old_habits", None)

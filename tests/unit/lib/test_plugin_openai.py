@@ -1,4 +1,4 @@
-"""Whom the options of guests mean that ask a language model, and which vCons they are for."""
+"""Whom the options of plugins mean that ask a language model, and which vCons they are for."""
 
 from typing import Any
 

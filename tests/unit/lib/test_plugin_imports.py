@@ -1,4 +1,4 @@
-"""Every name that guests written for vcon-server import is there, under both of its paths."""
+"""Every name that plugins written for vcon-server import is there, under both of its paths."""
 
 import importlib
 import inspect
@@ -57,7 +57,7 @@ def _aliases(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("module", NAMES)
-def test_a_module_of_lib_has_what_guests_import(module: str) -> None:
+def test_a_module_of_lib_has_what_plugins_import(module: str) -> None:
     """And is one module, whichever way it is imported."""
     found = importlib.import_module(module)
     assert [name for name in NAMES[module] if not hasattr(found, name)] == []
@@ -73,7 +73,7 @@ def test_redis_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("module", "name"), CALLS)
-def test_what_guests_call_takes_as_many_arguments(module: str, name: str) -> None:
+def test_what_plugins_call_takes_as_many_arguments(module: str, name: str) -> None:
     """By position, with defaults for the rest."""
     function = getattr(importlib.import_module(module), name)
     inspect.signature(function).bind(*CALLS[module, name])

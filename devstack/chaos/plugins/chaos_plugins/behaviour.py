@@ -1,4 +1,4 @@
-"""What the guests have in common: the ledger they write, and what a subject makes them do."""
+"""What the plugins have in common: the ledger they write, and what a subject makes them do."""
 
 import os
 import random

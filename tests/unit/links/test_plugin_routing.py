@@ -6,7 +6,7 @@ import pytest
 
 from links.sampler import Options, is_in
 from links.tag_router import routes
-from tests.unit.links.test_guest_tag import tags_attachment
+from tests.unit.links.test_plugin_tag import tags_attachment
 
 UUIDS = [f"01969fec-84c0-7b2e-99ff-{number:012x}" for number in range(2000)]
 NOON = 1_795_262_400.0

@@ -1,6 +1,6 @@
-"""Writes docs/guests/ from the built-in guests themselves.
+"""Writes docs/plugins/ from the built-in plugins themselves.
 
-    python -m devstack.pages.guest_pages [MODULE ...]
+    python -m devstack.pages.plugin_pages [MODULE ...]
 
 With modules, only their pages are written and added to the list: the others are not imported, so
 the vendors' libraries that they need may be missing.
@@ -19,14 +19,14 @@ from pydantic import SecretStr
 from devstack.pages.schema_words import Schema, as_yaml, values
 from lib.options import GuestOptions
 
-FOLDER = Path(__file__).parents[2] / "docs" / "guests"
+FOLDER = Path(__file__).parents[2] / "docs" / "plugins"
 ROOMS = {"links": "run", "storage": "save", "tracers": "run"}
-"""Where guests are, and the function that makes a module one."""
+"""Where plugins are, and the function that makes a module one."""
 
 INDEX = """\
-# Built-in guests
+# Built-in plugins
 
-Links, storages and tracers are guests: modules that the configuration names, with options that are
+Links, storages and tracers are plugins: modules that the configuration names, with options that are
 laid over their defaults. The built-in ones use nothing that yours could not use, too; see
 [writing links](../writing-links.md), [storages](../writing-storages.md) and
 [tracers](../writing-tracers.md).
@@ -35,16 +35,16 @@ Option names, defaults and what is written are those of vcon-server, unless a pa
 options that it does not have are marked +. A wrong option is told at the start, by its path. A
 number or a switch may be a text, as a value that is filled from the environment is.
 
-These pages are written by `python -m devstack.pages.guest_pages`.
+These pages are written by `python -m devstack.pages.plugin_pages`.
 
-| guest | what it does |
+| plugin | what it does |
 |---|---|
 """
 HEAD = "| option | values | default | what it is |\n|---|---|---|---|"
 
 
-def guests() -> Iterator[ModuleType]:
-    """Every built-in guest, by name."""
+def plugins() -> Iterator[ModuleType]:
+    """Every built-in plugin, by name."""
     for room, function in ROOMS.items():
         package = importlib.import_module(room)
         for found in sorted(pkgutil.iter_modules(package.__path__), key=lambda each: each.name):
@@ -55,7 +55,7 @@ def guests() -> Iterator[ModuleType]:
 
 def pages() -> dict[str, str]:
     """All pages as they should be, by file name."""
-    modules = list(guests())
+    modules = list(plugins())
     written = {f"{module.__name__}.md": page(module) for module in modules}
     return {"README.md": _index(map(_entry, modules)), **written}
 
@@ -69,12 +69,12 @@ def _entry(module: ModuleType) -> str:
 
 
 def summary(module: ModuleType) -> str:
-    """The first sentence that a guest says of itself."""
+    """The first sentence that a plugin says of itself."""
     return inspect.cleandoc(module.__doc__ or "").partition("\n")[0]
 
 
 def page(module: ModuleType) -> str:
-    """What a guest says of itself, and its options."""
+    """What a plugin says of itself, and its options."""
     model: type[GuestOptions] | None = getattr(module, "Options", None)
     words = f"# `{module.__name__}`\n\n{inspect.cleandoc(module.__doc__ or '')}\n"
     if model is None or not model.model_fields:
@@ -117,7 +117,7 @@ def _default(field: Schema) -> str:
 
 
 def main(names: Sequence[str]) -> None:
-    """Write the pages of these guests; of all without names, without those of guests now gone."""
+    """Write the pages of these plugins; of all without names, without those of plugins now gone."""
     FOLDER.mkdir(exist_ok=True)
     written = _some(names) if names else pages()
     for name, text in written.items():
@@ -128,9 +128,9 @@ def main(names: Sequence[str]) -> None:
 
 
 def _some(names: Sequence[str]) -> dict[str, str]:
-    """The pages of these guests, and the list with them in it."""
+    """The pages of these plugins, and the list with them in it."""
     modules = [importlib.import_module(name) for name in names]
-    rows = {_guest_of(row): row for row in _rows()} | {m.__name__: _entry(m) for m in modules}
+    rows = {_plugin_of(row): row for row in _rows()} | {m.__name__: _entry(m) for m in modules}
     written = {f"{module.__name__}.md": page(module) for module in modules}
     return {"README.md": _index(rows[name] for name in sorted(rows, key=_place)), **written}
 
@@ -142,12 +142,12 @@ def _rows() -> list[str]:
     return [line for line in text.splitlines() if line.startswith("| [`")]
 
 
-def _guest_of(row: str) -> str:
+def _plugin_of(row: str) -> str:
     return row.split("`")[1]
 
 
 def _place(name: str) -> tuple[int, str]:
-    """Sorts guests as `guests` does: by room, then by name."""
+    """Sorts plugins as `plugins` does: by room, then by name."""
     return list(ROOMS).index(name.partition(".")[0]), name
 
 

@@ -43,7 +43,7 @@ def test_what_stands_beside_lib_in_vcon_server_is_found() -> None:
 
 
 def test_from_import_works_under_the_alias() -> None:
-    """The form that guests use."""
+    """The form that plugins use."""
     from server.lib.logging_utils import init_logger as same
 
     from lib.logging_utils import init_logger
@@ -83,7 +83,7 @@ def test_installing_twice_changes_nothing() -> None:
     assert sys.meta_path == finders
 
 
-def test_a_guest_in_another_folder_is_found_under_both_names(
+def test_a_plugin_in_another_folder_is_found_under_both_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rooms take in folders of the same name along the path."""

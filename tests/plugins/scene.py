@@ -1,4 +1,4 @@
-"""What the tests of guests have in common: a connection that guests find, and a vCon to work on."""
+"""Shared by the tests of plugins: a connection that plugins find, and a vCon to work on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from devstack.testing import connected
 from pipeline.vcon.normalization import normalised
 
-__all__ = ["GUESTS", "SAMPLES", "TAGGED", "canonical", "connected", "sample", "tags"]
+__all__ = ["PLUGINS", "SAMPLES", "TAGGED", "canonical", "connected", "sample", "tags"]
 
-GUESTS = Path(__file__).parent
-SAMPLES = GUESTS.parents[1] / "samples"
+PLUGINS = Path(__file__).parent
+SAMPLES = PLUGINS.parents[1] / "samples"
 TAGGED = "tags-as-list-0.0.1"
 """A sample in the oldest form, with tags."""
 

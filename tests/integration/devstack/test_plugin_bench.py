@@ -1,4 +1,4 @@
-"""The bench on which authors of guests try them."""
+"""The bench on which authors of plugins try them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from core.errors import ConfigurationError
 from devstack.testing import GuestBench, sample_vcon
 from pipeline.vcon.validation import findings
-from tests.guests.scene import tags
+from tests.plugins.scene import tags
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder on the path."""
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
-    sys.modules.pop("bench_guest", None)
+    sys.modules.pop("bench_plugin", None)
     importlib.invalidate_caches()
 
 
@@ -46,19 +46,19 @@ def test_a_link_that_is_async(bench: GuestBench) -> None:
     assert tags(outcome.vcon) == ["seen:seen"]
 
 
-def test_what_a_guest_raises_is_raised(bench: GuestBench, folder: Path) -> None:
-    """By the guest's own exception, from a thread; and what it writes to Redis itself is there."""
-    (folder / "bench_guest.py").write_text(
+def test_what_a_plugin_raises_is_raised(bench: GuestBench, folder: Path) -> None:
+    """By the plugin's own exception, from a thread; and what it writes to Redis itself is there."""
+    (folder / "bench_plugin.py").write_text(
         "import redis, threading\n"
         "def run(vcon_uuid, link_name, opts):\n"
-        "    assert threading.current_thread().name.startswith('guest')\n"
+        "    assert threading.current_thread().name.startswith('plugin')\n"
         "    client = redis.Redis(host=opts['host'], port=opts['port'])\n"
         "    client.json().set(f'vcon:{vcon_uuid}', '.subject', 'mine')\n"
         "    raise LookupError('gone')\n"
     )
     vcon, place = sample_vcon(), {"host": bench.redis_host, "port": bench.redis_port}
     with pytest.raises(LookupError, match="gone"):
-        bench.run_link("bench_guest", vcon, place)
+        bench.run_link("bench_plugin", vcon, place)
     assert (bench.read(vcon["uuid"]) or {})["subject"] == "mine"
 
 
@@ -67,14 +67,14 @@ def test_what_a_guest_raises_is_raised(bench: GuestBench, folder: Path) -> None:
     [
         ("links.tagg", {}, "did you mean 'links.tag'"),
         ("links.delay", {"seconds": "x"}, "options.seconds"),
-        ("bench_guest", {}, "is defined as run(uuid), but is called as run(vcon_uuid,"),
+        ("bench_plugin", {}, "is defined as run(uuid), but is called as run(vcon_uuid,"),
     ],
 )
-def test_a_guest_that_no_chain_would_load(
+def test_a_plugin_that_no_chain_would_load(
     bench: GuestBench, folder: Path, module: str, options: dict[str, str], why: str
 ) -> None:
     """It is refused in the same words as at the start."""
-    (folder / "bench_guest.py").write_text("def run(uuid): ...\n")
+    (folder / "bench_plugin.py").write_text("def run(uuid): ...\n")
     with pytest.raises(ConfigurationError) as refused:
         bench.run_link(module, sample_vcon(), options)
     assert why in str(refused.value)
@@ -82,17 +82,17 @@ def test_a_guest_that_no_chain_would_load(
 
 def test_a_storage_is_closed_and_may_lack_functions(bench: GuestBench, folder: Path) -> None:
     """After each call its connections are given back; what it does not have is told."""
-    (folder / "bench_guest.py").write_text(
+    (folder / "bench_plugin.py").write_text(
         "saved, closed = [], []\n"
         "def save(vcon_uuid, opts): saved.append(vcon_uuid)\n"
         "def close(): closed.append(len(saved))\n"
     )
     vcon = sample_vcon()
-    bench.save("bench_guest", vcon)
-    module = sys.modules["bench_guest"]
+    bench.save("bench_plugin", vcon)
+    module = sys.modules["bench_plugin"]
     assert (module.saved, module.closed) == ([vcon["uuid"]], [1])
     with pytest.raises(NotImplementedError):
-        bench.get("bench_guest", vcon["uuid"])
+        bench.get("bench_plugin", vcon["uuid"])
 
 
 async def test_it_works_inside_an_event_loop(bench: GuestBench) -> None:
@@ -100,9 +100,9 @@ async def test_it_works_inside_an_event_loop(bench: GuestBench) -> None:
     assert bench.run_link("links.tag", sample_vcon(), {"tags": ["a"]}).vcon
 
 
-def test_what_a_guest_keeps_on_its_loop_can_be_used_again(bench: GuestBench, folder: Path) -> None:
+def test_what_a_plugin_keeps_on_its_loop_can_be_used_again(bench: GuestBench, folder: Path) -> None:
     """A worker has one loop, and so has the bench."""
-    (folder / "bench_guest.py").write_text(
+    (folder / "bench_plugin.py").write_text(
         "import asyncio\n"
         "class Waiter:\n"
         "    loops = set()\n"
@@ -110,4 +110,4 @@ def test_what_a_guest_keeps_on_its_loop_can_be_used_again(bench: GuestBench, fol
         "        self.loops.add(asyncio.get_running_loop())\n"
         "        return len(self.loops)\n"
     )
-    assert [bench.run_link("bench_guest", sample_vcon()).returned for _ in range(2)] == [1, 1]
+    assert [bench.run_link("bench_plugin", sample_vcon()).returned for _ in range(2)] == [1, 1]

@@ -1,4 +1,0 @@
-"""Links and storages that write down what happens to them. The service imports them, as guests.
-
-What a vCon shall go through stands in its `subject`.
-"""
