@@ -20,10 +20,13 @@ EXTRAS = deepgram elasticsearch groq jq milvus mongo mysql openai s3
 .DEFAULT_GOAL := help
 .PHONY: help demo up test venv chaos soak fuzz new-link new-storage new-action lint types check requirements sbom audit clean
 
+# `##@` begins a group of targets, `##` after a target is its line.
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n -e 's/^##@ /\n/p' -e 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: ## Run real vCons through the whole system, show what happens, stop
+##@ Run
+
+demo: ## Run vCons through the whole system on real servers, show what happened, stop
 	$(BOOTSTRAP) demo
 	@$(VENV) -m devstack.demo $(ARGS)
 
@@ -31,17 +34,33 @@ up: ## Start the embedded stack and the service and keep them running (ARGS="--h
 	$(BOOTSTRAP) up
 	@$(VENV) -m devstack.up $(ARGS)
 
+venv: ## Make .venv with all that the service needs, for commands such as .venv/bin/python entrypoint.py
+	$(BOOTSTRAP) demo
+
+##@ Test
+
 test: ## Run the whole test suite (ARGS="tests/unit -k name" for a part)
 	$(BOOTSTRAP) test
 	@$(VENV) -m devstack.servers.mariadb
 	@$(VENV) -m devstack.servers.pgbouncer
 	@$(VENV) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
-chaos: ## Kill and stop everything under load, for long, and count every vCon (ARGS="--short")
+lint: ## Check style and formatting
+	$(BOOTSTRAP) lint
+	@$(VENV) -m ruff check .
+	@$(VENV) -m ruff format --check .
+
+types: ## Check types
+	$(BOOTSTRAP) types
+	@$(VENV) -m mypy $(TYPED)
+
+check: lint types test ## Check style, types and tests: what must pass before a change lands
+
+chaos: ## Kill and stop processes and servers under load and account for every vCon (ARGS="--short")
 	$(BOOTSTRAP) demo
 	@$(VENV) -m devstack.chaos $(ARGS)
 
-soak: ## Load one service for an hour and see that it does not grow (ARGS="--seconds 60")
+soak: ## Load one service for an hour and check that its memory does not grow (ARGS="--seconds 60")
 	$(BOOTSTRAP) soak
 	@$(VENV) -m devstack.soak $(ARGS)
 
@@ -49,6 +68,8 @@ fuzz: ## Send 10,000 made-up vCons to each API, then 1,000 costly ones (COST="--
 	$(BOOTSTRAP) test
 	@$(VENV) -m pytest --hypothesis-profile=long $(or $(ARGS),tests/integration/ingest/test_ingest_fuzz.py)
 	@$(VENV) -m devstack.document_cost $(COST)
+
+##@ Develop
 
 new-link: ## Make a link with a passing test (NAME=word_count; EXTERNAL=1: a package of its own)
 	$(BOOTSTRAP) scaffold
@@ -62,19 +83,11 @@ new-action: ## Make an action with a passing test (NAME=GetSubject)
 	$(BOOTSTRAP) scaffold
 	@$(VENV) -m devstack.scaffold action "$(NAME)"
 
-venv: ## Make .venv with all that the service needs, for commands such as .venv/bin/python entrypoint.py
-	$(BOOTSTRAP) demo
+clean: ## Remove everything that the targets made
+	@rm -rf .venv .uv .devstack .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-lint: ## Check style and formatting
-	$(BOOTSTRAP) lint
-	@$(VENV) -m ruff check .
-	@$(VENV) -m ruff format --check .
-
-types: ## Check types
-	$(BOOTSTRAP) types
-	@$(VENV) -m mypy $(TYPED)
-
-check: lint types test ## Lint, types, tests
+##@ Supply chain
 
 requirements: ## Compile the pinned requirement files (UPGRADE=--upgrade for newer versions)
 	$(BOOTSTRAP) requirements
@@ -96,10 +109,6 @@ sbom: ## Write the bill of materials, sbom.cdx.json, and check it against the re
 	$(BOOTSTRAP) sbom
 	@$(VENV) -m devstack.supply.sbom $(ARGS)
 
-audit: ## Ask for known vulnerabilities of the pinned packages (needs a network)
+audit: ## Look up known vulnerabilities of the pinned packages (needs a network)
 	$(BOOTSTRAP) audit
 	@$(VENV) -m devstack.supply.audit $(ARGS)
-
-clean: ## Remove everything the targets made
-	@rm -rf .venv .uv .devstack .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,267 @@
+"""`python -m tests.hops`: through how many files four things pass, and which.
+
+A walk is everything of this project that runs between two ends that are seen from outside, on real
+servers, in one process:
+
+- `request`: the Plugboard sends an IngestVcon frame; it has the response.
+- `vcon`: an adapter pushes a uuid into an ingress list; it is in the egress list, after one link
+  and one storage that come from outside and do nothing.
+- `partner`: as `request`, for an ExternalIngress with an ingress key.
+- `configuration`: a worker reads config.yml; the same chain's plugins are loaded.
+
+A file is on a walk if any function of it begins or is resumed there, in any thread, until
+`QUIET_SECONDS` after the second end. Each walk is taken `WALKS` times after as many to warm up, and
+only files that were on every one of them count: so neither what is done at first use nor what goes
+on beside it (heartbeats, sweeps, leases) does. Modules' own bodies do not count, nor do the
+standard library, installed packages and devstack.
+
+A file marked `leaf` calls no other file of this project on the walk.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import CodeType, FrameType
+from typing import Any
+
+from redis.asyncio import Redis
+
+from app.bootstrap import Service
+from app.signals import StopSignals
+from core.settings import Settings, environment
+from devstack.plugboard import DevelopmentPlugboard, PlugboardSettings
+from devstack.servers.stack import EmbeddedStack
+from pipeline import live_config
+from pipeline.runs.factories import config_path, installer, lenience
+from pipeline.worker.process import WorkerProcess
+
+ROOT = Path(__file__).parents[1]
+ROOMS = (
+    *("app", "core", "pipeline", "actions", "events", "schemas"),
+    *("lib", "links", "storage", "tracers"),
+)
+WALKS = 8
+QUIET_SECONDS = 0.05
+"""What is still to be done when the second end is seen is done by then: it takes a millisecond."""
+CEILING_SECONDS = 60.0
+KEY = "a key of a partner, long enough to be taken"
+CONFIG = f"""
+links: {{pass_on: {{module: hops_link}}}}
+storages: {{keep: {{module: hops_storage}}}}
+chains:
+  main: {{links: [pass_on], storages: [keep], ingress_lists: [in], egress_lists: [out]}}
+  parked: {{ingress_lists: [parked], egress_lists: [parked_out]}}
+ingress_auth: {{parked: "{KEY}"}}
+"""
+LINK = "async def run(vcon_uuid, link_name, opts):\n    return vcon_uuid\n"
+STORAGE = "async def save(vcon_uuid, opts):\n    pass\n"
+
+type Walk = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Visit:
+    """One file on a walk: the functions entered, the first one first, and the files they call."""
+
+    functions: list[str] = field(default_factory=list)
+    calls: set[str] = field(default_factory=set)
+
+
+type Files = dict[str, Visit]
+"""The files of a walk in the order they are entered."""
+
+
+@contextmanager
+def recording() -> Iterator[Files]:
+    """Everything of this project that begins or is resumed inside, in every thread."""
+    files: Files = {}
+    tool, events = sys.monitoring.PROFILER_ID, sys.monitoring.events
+
+    def entered(code: CodeType, _offset: int) -> None:
+        if not (path := _ours(code)):
+            return
+        functions = files.setdefault(path, Visit()).functions
+        if code.co_qualname not in functions:
+            functions.append(code.co_qualname)
+        if (caller := _caller(sys._getframe(1).f_back)) not in ("", path):
+            files.setdefault(caller, Visit()).calls.add(path)
+
+    sys.monitoring.use_tool_id(tool, "hops")
+    for event in (events.PY_START, events.PY_RESUME):
+        sys.monitoring.register_callback(tool, event, entered)
+    sys.monitoring.set_events(tool, events.PY_START | events.PY_RESUME)
+    try:
+        yield files
+    finally:
+        sys.monitoring.set_events(tool, 0)
+        sys.monitoring.free_tool_id(tool)
+
+
+def _ours(code: CodeType) -> str:
+    """The path of the code's file; empty when it is another's, or a module's own body."""
+    if code.co_name == "<module>" or not code.co_filename.startswith(f"{ROOT}/"):
+        return ""
+    path = code.co_filename.removeprefix(f"{ROOT}/")
+    return path if path.split("/")[0] in ROOMS else ""
+
+
+def _caller(frame: FrameType | None) -> str:
+    """The file of this project that is nearest in the stack; empty when there is none."""
+    while frame is not None and not _ours(frame.f_code):
+        frame = frame.f_back
+    return _ours(frame.f_code) if frame else ""
+
+
+async def taken(walk: Walk) -> Files:
+    """The files that are on every one of several walks, as the last one enters them."""
+    for _ in range(WALKS):
+        await walk()
+    recorded = []
+    for _ in range(WALKS):
+        await asyncio.sleep(QUIET_SECONDS)
+        with recording() as files:
+            await walk()
+            await asyncio.sleep(QUIET_SECONDS)
+        recorded.append(files)
+    common = set.intersection(*(set(each) for each in recorded))
+    return {path: visit for path, visit in recorded[-1].items() if path in common}
+
+
+def vcon() -> dict[str, Any]:
+    """A small vCon that nothing has seen before."""
+    return {
+        "vcon": "0.4.0",
+        "uuid": str(uuid.uuid4()),
+        "created_at": "2026-11-21T12:00:00+00:00",
+        "parties": [{"tel": "+15550100", "name": "Ann"}],
+        "dialog": [],
+        "analysis": [],
+        "attachments": [],
+    }
+
+
+async def vcons_walk(settings: Settings, redis: Any) -> Files:
+    """Claim to settlement, in a worker."""
+    worker = WorkerProcess(settings, "hops", lambda: None)
+    running = asyncio.create_task(worker.run())
+
+    async def walk() -> None:
+        document = vcon()
+        await redis.execute_command(
+            "JSON.SET", f"vcon:{document['uuid']}", ".", json.dumps(document)
+        )
+        await redis.rpush("in", document["uuid"])
+        assert await redis.blpop(["out"], timeout=CEILING_SECONDS)
+
+    try:
+        return await taken(walk)
+    finally:
+        await worker.stop(running, CEILING_SECONDS, asyncio.Event())
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await worker.close()
+
+
+async def requests_walks(settings: Settings, board: DevelopmentPlugboard, service: Any) -> Any:
+    """An IngestVcon, and an ExternalIngress with a key, in the service process."""
+    signals = StopSignals()
+    running = asyncio.create_task(Service(settings).run(signals))
+
+    async def ask(action: str, **fields: Any) -> None:
+        answer = await board.request(service, action, {"vcon": vcon(), **fields})
+        assert answer["status_code"] in (200, 201), answer
+
+    try:
+        await board.wait_joined(service)
+        own = await taken(lambda: ask("IngestVcon", ingress_lists=["parked"]))
+        partner = await taken(lambda: ask("ExternalIngress", ingress_list="parked", api_key=KEY))
+    finally:
+        signals.asked.set()
+        signals.hurry.set()
+        await running
+    return own, partner
+
+
+async def configurations_walk(settings: Settings) -> Files:
+    """A file to the plugins it names."""
+    path, environ, modules = config_path(settings), environment(), installer(settings)
+    lenient = lenience(settings)
+
+    async def walk() -> None:
+        live_config.load(path, environ, modules, **lenient)
+
+    return await taken(walk)
+
+
+async def walks() -> dict[str, Files]:
+    """All four, each on servers that hold little else."""
+    async with _scene() as (settings, board, service):
+        request, partner = await requests_walks(settings, board, service)
+        async with Redis.from_url(os.environ["REDIS_URL"], decode_responses=True) as redis:
+            vcons = await vcons_walk(settings, redis)
+        configuration = await configurations_walk(settings)
+    return {
+        "request": request,
+        "vcon": vcons,
+        "partner": partner,
+        "configuration": configuration,
+    }
+
+
+@asynccontextmanager
+async def _scene() -> AsyncIterator[tuple[Settings, DevelopmentPlugboard, Any]]:
+    """The settings of a service on servers of its own, and the Plugboard in front of it."""
+    with TemporaryDirectory() as folder, EmbeddedStack(fsync=False) as stack:
+        _write(Path(folder))
+        stack.postgres.create_database("hops")
+        async with DevelopmentPlugboard(PlugboardSettings(losses=False)) as board:
+            service = board.create_service("hops")
+            os.environ |= {
+                **stack.environment("hops"),
+                "ENV_FILE": "",
+                "ENVIRONMENT": "test",
+                "WEBSOCKET_URL": board.websocket_url,
+                "TOKEN": board.create_token(service).value,
+                "CONSERVER_CONFIG_FILE": f"{folder}/config.yml",
+                "PYTHONPATH": folder,
+            }
+            sys.path.append(folder)
+            yield Settings(), board, service
+
+
+def _write(folder: Path) -> None:
+    (folder / "config.yml").write_text(CONFIG)
+    (folder / "hops_link.py").write_text(LINK)
+    (folder / "hops_storage.py").write_text(STORAGE)
+
+
+def report(walks_taken: dict[str, Files]) -> str:
+    """The files of each walk in order, each with how many of its functions run, and the first."""
+    lines = []
+    for name, files in walks_taken.items():
+        lines.append(f"{name}: {len(files)} files")
+        for number, (path, visit) in enumerate(files.items(), 1):
+            leaf = "" if visit.calls else "leaf"
+            count = len(visit.functions)
+            lines.append(f"{number:4} {path:44} {leaf:5} {count:3} {visit.functions[0]}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the report; with `--json` the files of each walk alone, as data."""
+    walks_taken = asyncio.run(walks())
+    as_data = {name: list(files) for name, files in walks_taken.items()}
+    told = json.dumps(as_data) if "--json" in sys.argv else report(walks_taken)
+    sys.stdout.write(f"{told}\n")
+
+
+if __name__ == "__main__":
+    main()
