@@ -9,8 +9,13 @@ from alembic.runtime.migration import MigrationContext, MigrationInfo
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine
 
-from core.db.database import base, database_settings, get_database_url, migration_engine
-from core.db.errors import driver_errors_translated
+from core.db.database import (
+    base,
+    database_settings,
+    driver_errors_translated,
+    get_database_url,
+    migration_engine,
+)
 from core.db.migrations import migration_lock, refuse_in_production
 from core.errors import PatchcordError
 from core.settings import read_env_file

@@ -33,8 +33,7 @@ from core.plugboard.handshake import check_request_line, handshake_url
 from core.plugboard.session import Limits
 from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import dispatcher
-from core.rpc.reply_formats import reply_format
-from core.rpc.request_handler import RequestLimits
+from core.rpc.request_handler import RequestLimits, reply_format
 from core.settings import Settings
 from core.thread_pool import BlockingPool, in_own_thread, widen_shared_pool
 from lib.host import receive_plugins

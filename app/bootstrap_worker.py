@@ -12,7 +12,7 @@ from core.settings import Settings
 from core.thread_pool import in_own_thread, widen_shared_pool
 from lib.host import receive_plugins
 from pipeline.worker.process import WorkerProcess
-from pipeline.worker.run_metrics import run_fields
+from pipeline.worker.run_settler import current_run_fields
 from pipeline.worker.watchdog import Blockage
 
 EXIT_STOPPED, EXIT_BLOCKED, EXIT_DAMAGED = 0, 5, 6
@@ -34,7 +34,7 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
         ConfigurationError: when it cannot start as configured.
     """
     receive_plugins(settings)
-    request_context.say_also(run_fields)
+    request_context.say_also(current_run_fields)
     numbers = MetricsFile(settings.metrics_folder)
     telemetry = Telemetry(settings)  # before plugins are loaded
     progress = _progress(settings)

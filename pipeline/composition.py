@@ -33,8 +33,7 @@ from pipeline.admin.vcon_index import VconIndex
 from pipeline.api import Doors, PipelineService
 from pipeline.config.lists import claimed_lists, lists_of
 from pipeline.connections import registry
-from pipeline.ingest.intake import Intake, TermLimits
-from pipeline.ingest.internal import Ingress
+from pipeline.ingest.intake import Ingress, Intake, TermLimits
 from pipeline.ingest.partners import OWNERS_SECONDS, USAGE_SECONDS, KeyLimits, Partners
 from pipeline.live_config import ConfigurationWatch, Snapshot
 from pipeline.redis_client.client import CommandRefused

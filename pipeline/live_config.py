@@ -16,9 +16,13 @@ from core.settings import give_back, withheld
 from core.thread_pool import in_own_thread
 from pipeline.config import yaml_file
 from pipeline.config.changes import ChangeGuard, HeldBackError, losses
-from pipeline.config.environment import Environment, variables_named_in, variables_of_flows
+from pipeline.config.environment import (
+    Environment,
+    secret_values,
+    variables_named_in,
+    variables_of_flows,
+)
 from pipeline.config.parser import PipelineConfig
-from pipeline.config.secret_values import secret_values
 from pipeline.connections.registry import findings_of
 from pipeline.plugins import loader
 from pipeline.plugins.installer import Installer

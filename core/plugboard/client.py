@@ -20,10 +20,10 @@ from core.helper_process import Apart, here
 from core.interfaces import AnswerRelay, Client, Pipeline, Records
 from core.observability import metrics
 from core.observability.logs import keep_secret
-from core.parsed_size import parsed_bytes
 from core.phoenix import events as effects
 from core.phoenix.channel import Channel
 from core.phoenix.large_frames import Unparsed
+from core.phoenix.lenient_json import parsed_bytes
 from core.phoenix.lifecycle import State
 from core.plugboard.answer_handover import AnswerHandover
 from core.plugboard.reconnect import ReconnectPolicy
@@ -32,8 +32,7 @@ from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher
 from core.rpc.event_router import EventRouter
 from core.rpc.outbox import Outbox
-from core.rpc.reply_formats import ReplyFormat, encoded
-from core.rpc.request_handler import RequestHandler, RequestLimits
+from core.rpc.request_handler import ReplyFormat, RequestHandler, RequestLimits, encoded
 from schemas.service import Service
 from schemas.token import Token, in_use
 

@@ -6,8 +6,7 @@ import uuid
 from core.errors import UnavailableError
 from core.interfaces import AnswerRelay, Company
 from pipeline.redis_client import keys
-from pipeline.redis_client.batching import Reply
-from pipeline.redis_client.client import CommandRefused, RedisConnection
+from pipeline.redis_client.client import CommandRefused, RedisConnection, Reply
 
 KEPT_SECONDS = 30
 """How long an answer may lie in the list: as long as the Plugboard waits for it."""

@@ -6,9 +6,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from core.errors import PluginFailedError
-from pipeline.config.environment import Environment, Unfilled
+from pipeline.config.environment import Environment, Unfilled, Written, below
 from pipeline.config.sections import TEXT, Section, suggestion
-from pipeline.config.yaml_spelling import Written, below
 
 # The sections `connections`, `connection_plugins` and `flows`.
 #

@@ -8,8 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from pipeline.config.connections import ConnectionSpec, FlowsSpec
-from pipeline.config.environment import Filled
-from pipeline.config.yaml_spelling import Written
+from pipeline.config.environment import Filled, Written
 from schemas.ingress_key import ConfiguredKey
 
 # A short name for the content of a configuration, recorded with every run.
@@ -141,7 +140,7 @@ class Chain:
     allow_envelopes: bool = False
     """Whether it takes signed and encrypted vCons, which nobody opens here."""
     extensions: tuple[str, ...] = ()
-    """The extensions of vCons that its links know, besides `pipeline.vcon.extensions.KNOWN`."""
+    """The extensions of vCons that its links know, besides `pipeline.vcon.envelope.KNOWN`."""
 
     @property
     def seconds(self) -> float | None:

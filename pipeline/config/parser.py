@@ -10,7 +10,14 @@ from dataclasses import replace
 
 from core.errors import ConfigurationError
 from flowlang.environment import as_references
-from pipeline.config.chains import Registry, read_chains
+from pipeline.config.chains import (
+    Registry,
+    read_chains,
+    read_imports,
+    read_links,
+    read_storages,
+    read_tracers,
+)
 from pipeline.config.connections import (
     NEEDING,
     OPTION,
@@ -19,12 +26,10 @@ from pipeline.config.connections import (
     read_flows,
     read_plugin_folders,
 )
-from pipeline.config.environment import Environment, Missing, Where
+from pipeline.config.environment import Environment, Missing, Where, Written
 from pipeline.config.ingress_auth import read_ingress_auth
 from pipeline.config.model import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
-from pipeline.config.plugins import read_imports, read_links, read_storages, read_tracers
 from pipeline.config.sections import Findings, Section, slip_of, suggestion
-from pipeline.config.yaml_spelling import Written
 
 __all__ = ["Chain", "LinkStep", "PipelineConfig", "PluginSpec", "StorageSpec", "parse"]
 

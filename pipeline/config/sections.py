@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pipeline.config.environment import Unfilled, Where
-from pipeline.config.yaml_spelling import Written, advice, is_other_number
+from pipeline.config.environment import Unfilled, Where, Written, advice, is_other_number
 
 # Names that are nearly known: what an unknown key was probably meant to be.
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 
 from core.errors import ConfigurationError
+from pipeline.config.environment import Written, turned
 from pipeline.config.parser import PipelineConfig, parse
-from pipeline.config.yaml_spelling import Written, turned
 
 
 def read(

@@ -24,11 +24,9 @@ from flowlang.language.subflows import find_flow
 from flowlang.running import Surroundings, run_flow, run_task
 from flowlang.tasks import tasks_of
 from pipeline.config.connections import ConnectionSpec
-from pipeline.config.environment import Filled, variables_named_in
+from pipeline.config.environment import Filled, is_other_number, secret_values, variables_named_in
 from pipeline.config.model import PipelineConfig
-from pipeline.config.secret_values import secret_values
 from pipeline.config.sections import Findings
-from pipeline.config.yaml_spelling import is_other_number
 
 # What is wrong with the connections of a configuration, as far as the plugins can tell.
 

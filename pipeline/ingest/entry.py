@@ -14,8 +14,7 @@ import orjson
 from core.errors import InvalidError, TooLargeError
 from core.helper_process import Apart
 from pipeline.config.model import Chain
-from pipeline.vcon.envelope import as_object, inside, is_envelope, with_address
-from pipeline.vcon.extensions import check_accepted
+from pipeline.vcon.envelope import as_object, check_accepted, inside, is_envelope, with_address
 from pipeline.vcon.normalization import created_at_epoch, normalised, search_keys, sorted_text
 from pipeline.vcon.validation import findings
 from schemas.vcon import RECEIVED

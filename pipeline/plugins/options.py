@@ -11,10 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from core.errors import PluginFailedError
 from pipeline.config.connections import OPTION, borrowed
-from pipeline.config.environment import Where
+from pipeline.config.environment import Where, Written, advice, is_date, is_other_number
 from pipeline.config.model import PluginSpec
 from pipeline.config.sections import Findings, spelled
-from pipeline.config.yaml_spelling import Written, advice, is_date, is_other_number
 from pipeline.plugins.missing import explain_missing
 
 # Options that YAML has turned into something else: do they still say what the file says?

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from core.parsed_size import PER_LIST, PER_OBJECT, PER_VALUE, parsed_bytes
+from core.phoenix.lenient_json import PER_LIST, PER_OBJECT, PER_VALUE, parsed_bytes
 
 LARGE = 1_000_000
 """Estimated bytes in memory of a document from which on it is written in pieces."""

@@ -7,8 +7,7 @@ import orjson
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.run_state import RunState
 from pipeline.runs.vcon_store import VconStore
-from pipeline.vcon.envelope import inside, unwelcome
-from pipeline.vcon.extensions import critical_names, named_in, unknown_to
+from pipeline.vcon.envelope import critical_names, inside, named_in, unknown_to, unwelcome
 
 
 def objection(live: RunState) -> str | None:

@@ -13,8 +13,7 @@ from pipeline.plugins.errors import describe
 from pipeline.plugins.loader import LoadedStorage, load_storage
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.vcon_store import VconStore
-from pipeline.vcon.envelope import MOST_BYTES, parsed
-from pipeline.vcon.extensions import check_accepted
+from pipeline.vcon.envelope import MOST_BYTES, check_accepted, parsed
 from pipeline.vcon.normalization import normalised
 from schemas.uuids import canonical_uuid, required_uuid
 

@@ -13,9 +13,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.vcon.fields import ENTRIES, TOP, each_entry, epoch_seconds, with_older_names
+from pipeline.vcon.fields import ENTRIES, TOP, each_entry, epoch_seconds, storable, with_older_names
 from pipeline.vcon.fields import with_todays_names as _renamed
-from pipeline.vcon.json_limits import storable
 from schemas.uuids import canonical_uuid
 from schemas.vcon import CANONICAL_VERSION, CONTAINERS, TEXT_FORM, Document, Entry
 

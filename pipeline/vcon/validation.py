@@ -11,8 +11,15 @@ from itertools import chain
 from typing import Any
 
 from pipeline.vcon.envelope import MOST_BYTES, envelope_findings, inside, is_envelope, with_address
-from pipeline.vcon.fields import ENTRIES, TOP, Names, epoch_seconds, unequal
-from pipeline.vcon.json_limits import storable, value_findings
+from pipeline.vcon.fields import (
+    ENTRIES,
+    TOP,
+    Names,
+    epoch_seconds,
+    storable,
+    unequal,
+    value_findings,
+)
 from schemas.uuids import canonical_uuid
 from schemas.vcon import (
     CANONICAL_VERSION,

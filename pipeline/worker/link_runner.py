@@ -18,8 +18,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import Failures, counted
 from pipeline.runs import call_scope, plan
 from pipeline.runs.calls import PluginCalls
-from pipeline.runs.checkpoint import SLOW_STEP, Checkpoints
-from pipeline.runs.lease import Lease, LeaseGuard
+from pipeline.runs.lease import SLOW_STEP, Checkpoints, Lease, LeaseGuard
 from pipeline.runs.run_state import RunState, current_step, is_abandoned
 
 type Returned = str | plan.NotAUuid | None

@@ -12,9 +12,8 @@ from pipeline.connections import registry
 from pipeline.live_config import Configuration
 from pipeline.redis_client.client import CommandRefused
 from pipeline.runs.calls import PluginCalls
-from pipeline.runs.checkpoint import Checkpoints
 from pipeline.runs.factories import build_queues, config_path, installer, lenience, redis_connection
-from pipeline.runs.lease import Lease
+from pipeline.runs.lease import Checkpoints, Lease
 from pipeline.runs.queues import Queues
 from pipeline.runs.vcon_store import VconStore
 from pipeline.storages import storage_fallback
@@ -22,7 +21,7 @@ from pipeline.storages.lookup import VconLookup
 from pipeline.storages.storage_fallback import StorageFallback
 from pipeline.worker.fitness import Fitness
 from pipeline.worker.link_runner import LinkSteps
-from pipeline.worker.run_metrics import RunMeter
+from pipeline.worker.run_settler import RunMeter
 from pipeline.worker.runner import ChainRunner, chain_runner
 from pipeline.worker.tracers import Tracers
 from pipeline.worker.watchdog import Beats, Blockage, LoopLimits, Watchdog, note_failure

@@ -12,22 +12,112 @@ the list takes it.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
 
 from core.errors import PatchcordError
 from core.observability.logs import without_secrets
+from core.observability.metrics import LINKS, RUNS, STORAGES
+from core.observability.storable_text import storable_json
 from pipeline.plugins.errors import describe
-from pipeline.redis_client import own_keys
+from pipeline.redis_client import keys, own_keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.errors import WrongTypeError
 from pipeline.runs import plan
-from pipeline.runs.checkpoint import Lost
+from pipeline.runs.lease import Lost
 from pipeline.runs.preconditions import objection
-from pipeline.runs.queues import Queues
-from pipeline.runs.run_state import RunState
-from pipeline.runs.settlement import settlement_of
-from pipeline.worker.run_metrics import RETRIED, RunMeter
+from pipeline.runs.queues import Queues, Settlement
+from pipeline.runs.run_state import RunState, current_run
 from schemas.run import RunStatus
+
+# How a run ends, as a value: what is forwarded, what is a dead letter, and why.
+
+
+def settlement_of(live: RunState, ending: plan.Ending) -> Settlement:
+    """What Redis is to do at the end of a run."""
+    return Settlement(
+        record=live.record(ending),
+        saved=bool(live.progress.saved),
+        egress_lists=live.chain.egress_lists if ending == "done" else (),
+        dead_letters=_dead_letters(live, ending),
+        context=live.context,
+    )
+
+
+def _dead_letters(live: RunState, ending: plan.Ending) -> list[tuple[str, str]]:
+    if ending == "failed":
+        letters = keys.dead_letters(live.claim.list_name)
+        return [(letters, _reason(live, live.progress.error, _failed_link(live)))]
+    return [
+        (keys.storage_dead_letters(step["name"]), _reason(live, step["error"], step))
+        for step in live.steps
+        if ending == "partial" and step["kind"] == "storage" and step["outcome"] == "failed"
+    ]
+
+
+def _failed_link(live: RunState) -> Mapping[str, Any]:
+    last = live.steps[-1] if live.steps else {}
+    return last if last.get("outcome") == "failed" else {}
+
+
+def _reason(live: RunState, error: str | None, step: Mapping[str, Any]) -> str:
+    """The JSON beside a dead letter, in the shape of `schemas.dead_letter.DeadLetter`."""
+    kind, name = step.get("kind"), step.get("name")
+    return storable_json(
+        {
+            "error": error,
+            "cause": _cause(kind, name, error),
+            "step": name,
+            "kind": kind,
+            "attempts": live.attempts,
+            "chain": live.chain.name,
+            "list_name": live.claim.list_name,
+            "run_id": live.claim.run_id,
+            "worker": live.worker,
+            "at": datetime.now(UTC).isoformat(),
+        }
+    ).decode()
+
+
+def _cause(kind: str | None, name: str | None, error: str | None) -> str:
+    """The same words for failures of one kind: where, and the type of the error."""
+    what = (error or "").partition(":")[0]
+    return f"{kind} {name}: {what}" if kind else (error or "unknown")
+
+
+# What is counted about runs, once they are over: nothing stands between a link and its call.
+
+
+def current_run_fields() -> dict[str, object]:
+    """Of which run and vCon a log line speaks that is written here and now."""
+    live = current_run.get()
+    if live is None:
+        return {}
+    return {"run": live.claim.run_id, "chain": live.chain.name, "vcon": live.progress.vcon}
+
+
+RETRIED = "retried"
+"""The status of an attempt that failed and will be repeated."""
+
+
+class RunMeter:
+    """Counts attempts at runs, their links and their storages."""
+
+    def __init__(self, counted: Callable[[], None]) -> None:
+        """`counted` is called after each attempt."""
+        self._counted = counted
+
+    def settled(self, live: RunState, status: str) -> None:
+        """An attempt has ended and counts: nobody else has taken the run over."""
+        chain = live.chain.name
+        RUNS.ended((chain, status), time.monotonic() - live.began)
+        for step in live.steps[live.resumed :]:
+            of_its_kind = LINKS if step["kind"] == "link" else STORAGES
+            of_its_kind.ended((chain, step["name"], step["outcome"]), step["seconds"])
+        self._counted()
+
 
 log = logging.getLogger(__name__)
 

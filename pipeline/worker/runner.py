@@ -14,8 +14,7 @@ from pipeline.runs import plan
 from pipeline.runs.call_scope import time_limit
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.cancellation import is_cancelled
-from pipeline.runs.checkpoint import SLOW_STEP, Checkpoints, Lost
-from pipeline.runs.lease import Lease, LeaseGuard
+from pipeline.runs.lease import SLOW_STEP, Checkpoints, Lease, LeaseGuard, Lost
 from pipeline.runs.run_state import RunState, current_run
 from pipeline.worker.link_runner import LinkSteps
 

@@ -31,8 +31,7 @@ from pipeline.runs.preconditions import look_inside, objection
 from pipeline.runs.queues import Claim, Claims, Queues
 from pipeline.runs.run_state import RunState, fresh_run, resume
 from pipeline.worker.list_watcher import ListWatcher
-from pipeline.worker.run_metrics import RunMeter
-from pipeline.worker.run_settler import RunSettler, run_fields
+from pipeline.worker.run_settler import RunMeter, RunSettler, run_fields
 from pipeline.worker.runner import ChainRunner
 from pipeline.worker.step_reports import StepReports
 from pipeline.worker.unclaimed import ORPHANS_SECONDS, UnclaimedRuns

@@ -18,7 +18,7 @@ from core.errors import ConfigurationError
 from core.observability.logs import formatter
 from lib.logging_utils import init_logger
 from pipeline.live_config import load
-from pipeline.worker.run_metrics import run_fields
+from pipeline.worker.run_settler import current_run_fields
 from tests.canaries import canary
 from tests.integration.support.pipeline_fixtures import Scene, configured, link
 
@@ -31,7 +31,7 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter("json"))
-    monkeypatch.setattr(request_context, "_sources", [run_fields])
+    monkeypatch.setattr(request_context, "_sources", [current_run_fields])
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)

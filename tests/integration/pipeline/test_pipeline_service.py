@@ -14,7 +14,7 @@ import pytest
 from core.errors import ConflictError, InvalidError, UnknownNameError
 from core.interfaces import Pipeline
 from pipeline.api import Doors, PipelineService
-from pipeline.ingest.internal import Ingress
+from pipeline.ingest.intake import Ingress
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.runs.calls import PluginCalls

@@ -21,8 +21,7 @@ from core.plugboard.handshake import handshake_url
 from core.plugboard.session import Limits
 from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher
-from core.rpc.reply_formats import REPLY_FORMATS
-from core.rpc.request_handler import RequestLimits
+from core.rpc.request_handler import REPLY_FORMATS, RequestLimits
 from core.thread_pool import BlockingPool
 from devstack.plugboard import ConsumerConnection, PlugboardSettings, Variant
 from tests.integration.support.plugboard_scene import PATIENCE, Scene, plugboard

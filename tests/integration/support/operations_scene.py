@@ -24,8 +24,7 @@ from pipeline.admin.run_archive import RunArchive
 from pipeline.admin.vcon_index import VconIndex
 from pipeline.config.lists import lists_of
 from pipeline.config.parser import PipelineConfig, StorageSpec
-from pipeline.ingest.intake import Intake
-from pipeline.ingest.internal import Ingress
+from pipeline.ingest.intake import Ingress, Intake
 from pipeline.live_config import Configuration
 from pipeline.redis_client import client as connection
 from pipeline.redis_client import keys

@@ -23,8 +23,7 @@ from core.rpc.dispatcher import Dispatcher
 from core.settings import DatabaseSettings
 from pipeline.api import Doors, PipelineService
 from pipeline.config.parser import Chain, PipelineConfig
-from pipeline.ingest.intake import Intake
-from pipeline.ingest.internal import Ingress
+from pipeline.ingest.intake import Ingress, Intake
 from pipeline.ingest.partners import Partners
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import Plugins

@@ -30,12 +30,11 @@ from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs import calls as pipeline_calls
 from pipeline.runs.calls import PluginCalls
-from pipeline.runs.checkpoint import Checkpoints
-from pipeline.runs.lease import Lease
+from pipeline.runs.lease import Checkpoints, Lease
 from pipeline.runs.queues import Claim, Queues, Record, Settlement
 from pipeline.runs.vcon_store import VconStore
 from pipeline.worker.link_runner import LinkSteps
-from pipeline.worker.run_metrics import RunMeter
+from pipeline.worker.run_settler import RunMeter
 from pipeline.worker.runner import chain_runner
 from pipeline.worker.tracers import Tracers
 from pipeline.worker.worker import Worker

@@ -20,9 +20,9 @@ import core.plugboard.client
 import pipeline.ingest.entry
 from core.action_registry import ActionRegistry
 from core.helper_process import HelperProcess
-from core.parsed_size import parsed_bytes
 from core.phoenix.frames import Frame
 from core.phoenix.large_frames import LARGE, SPLITTERS, Unparsed, read_apart
+from core.phoenix.lenient_json import parsed_bytes
 from core.settings import DatabaseSettings
 from pipeline.redis_client import document_pieces
 from pipeline.redis_client.client import RedisConnection

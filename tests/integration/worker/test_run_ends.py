@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.errors import ConflictError
-from core.rpc.reply_formats import encoded
+from core.rpc.request_handler import encoded
 from lib.vcon_redis import AsyncVconRedis, VconRedis
 from pipeline.admin.dead_letters import DeadLetters
 from pipeline.live_config import Configuration

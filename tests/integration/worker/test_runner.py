@@ -14,7 +14,7 @@ import pytest
 from lib.vcon_redis import AsyncVconRedis, VconRedis
 from pipeline.config import model
 from pipeline.redis_client import keys
-from pipeline.runs import checkpoint as journals
+from pipeline.runs import lease as journals
 from pipeline.runs.queues import Queues
 from tests.integration.support.pipeline_fixtures import (
     PATIENCE,

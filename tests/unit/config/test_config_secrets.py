@@ -2,8 +2,7 @@
 
 import pytest
 
-from pipeline.config.environment import Filled
-from pipeline.config.secret_values import secret_values
+from pipeline.config.environment import Filled, secret_values
 
 
 @pytest.mark.parametrize(

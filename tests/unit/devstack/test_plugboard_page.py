@@ -9,7 +9,7 @@ import pytest
 
 from core.action_response import ActionResponse
 from core.rpc.dispatcher import STATUS_OF
-from core.rpc.reply_formats import REPLY_FORMATS, encoded
+from core.rpc.request_handler import REPLY_FORMATS, encoded
 from devstack.plugboard.http_replies import relay
 from devstack.plugboard.settings import REQUEST_LINE_LIMITS, Variant
 

@@ -13,7 +13,7 @@ from tests.unit.support.source_files import ROOMS, ROOT, SERVICE, Source, servic
 ONLY_IMPORTERS: dict[str, str] = {
     "websockets": r"core/plugboard/(session|transport|reconnect)\.py",
     "sqlalchemy": r"core/db/\w+\.py|alembic/.*",
-    "redis": r"pipeline/redis_client/(client|threads|errors|batching)\.py"
+    "redis": r"pipeline/redis_client/(client|threads|errors)\.py"
     r"|flowlang/connections/redis/.*",
     "prometheus_client": r"core/observability/(\w*metrics|metrics_export|otlp|telemetry)\.py",
     "opentelemetry": r"core/observability/otlp\.py",

@@ -9,9 +9,9 @@ import pytest
 
 from core.backoff import Backoff
 from core.observability import metrics
-from core.parsed_size import parsed_bytes
 from core.phoenix.channel import Channel
 from core.phoenix.events import Dropped, Effect
+from core.phoenix.lenient_json import parsed_bytes
 from core.plugboard.session import Limits, PlugboardSession
 from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.outbox import Answer, Outbox, UnsentAnswers

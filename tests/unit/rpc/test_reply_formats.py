@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from core.action_response import ActionResponse
-from core.rpc.reply_formats import REPLY_FORMATS, encoded, reply_format
+from core.rpc.request_handler import REPLY_FORMATS, encoded, reply_format
 from devstack.plugboard.http_replies import Reply, relay
 from devstack.plugboard.settings import Variant
 

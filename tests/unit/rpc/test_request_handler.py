@@ -15,8 +15,7 @@ from core.phoenix.channel import Channel
 from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher
 from core.rpc.outbox import WORTH_SENDING, Outbox
-from core.rpc.reply_formats import REPLY_FORMATS
-from core.rpc.request_handler import RequestHandler, RequestLimits
+from core.rpc.request_handler import REPLY_FORMATS, RequestHandler, RequestLimits
 from tests.unit.support.actions_for_tests import Echo, Hold, Returning
 
 FIELDS_BYTES = 1_000

@@ -13,8 +13,7 @@ from core.phoenix.channel import Channel
 from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher
 from core.rpc.outbox import Outbox
-from core.rpc.reply_formats import REPLY_FORMATS
-from core.rpc.request_handler import RequestHandler, RequestLimits
+from core.rpc.request_handler import REPLY_FORMATS, RequestHandler, RequestLimits
 from tests.unit.support.actions_for_tests import Blocking, Echo, Raising, Strict, TestAction
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)

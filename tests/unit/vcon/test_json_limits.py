@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.vcon.json_limits import MAX_DEPTH, storable, value_findings
+from pipeline.vcon.fields import MAX_DEPTH, storable, value_findings
 
 names = st.sampled_from(["a", "b c", "größe", "\0", "\udfff"])
 leaves = st.sampled_from(

@@ -1,5 +1,5 @@
 -- Whether a vCon is signed or encrypted (`pipeline/vcon/envelope.py` has the same rule), and which extensions
--- it names as critical: JSON for `pipeline/vcon/extensions.py`, or "" for none. After `usable`.
+-- it names as critical: JSON for `pipeline/vcon/envelope.py`, or "" for none. After `usable`.
 --
 -- A document may have hundreds of thousands of members, and what stands in `critical` may be as large
 -- as the document: neither is read as a whole. Of a large document `critical` must be a short list.
