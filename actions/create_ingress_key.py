@@ -36,6 +36,8 @@ class CreateIngressKey(ActionRunner):
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
-        made = await client.pipeline.desk.create_key(NewKey(**self.model_dump()), author_of(client))
+        made = await client.pipeline.partner_admin.create_key(
+            NewKey(**self.model_dump()), author_of(client)
+        )
         fields = made.model_dump(mode="json")
         return ActionResponse(status_code=201, fields=fields, has_secret=True)

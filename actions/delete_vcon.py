@@ -28,7 +28,7 @@ class DeleteVcon(ActionRunner):
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
-        await client.pipeline.desk.audit(
+        await client.pipeline.partner_admin.audit(
             "DeleteVcon", author_of(client), f"vcon:{self.vcon_uuid}", {"storages": self.storages}
         )
         deletion = await client.pipeline.operations.delete(self.vcon_uuid, self.storages)

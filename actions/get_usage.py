@@ -28,6 +28,6 @@ class GetUsage(ActionRunner):
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
-        rows = await client.pipeline.desk.usage(self.key_id, self.ingress_list, self.since)
+        rows = await client.pipeline.partner_admin.usage(self.key_id, self.ingress_list, self.since)
         usage = [row.model_dump(mode="json") for row in rows]
         return ActionResponse(status_code=200, fields={"usage": usage})

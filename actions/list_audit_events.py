@@ -31,7 +31,7 @@ class ListAuditEvents(ActionRunner):
         if since is not None and since.tzinfo is None:
             since = since.replace(tzinfo=UTC)
         before = None if self.cursor is None else int(self.cursor)
-        events = await client.pipeline.desk.audit_events(since, before, self.limit)
+        events = await client.pipeline.partner_admin.audit_events(since, before, self.limit)
         cursor = str(events[-1].id) if len(events) == self.limit else None
         shown = [event.model_dump(mode="json") for event in events]
         return ActionResponse(status_code=200, fields={"events": shown, "cursor": cursor})

@@ -25,9 +25,9 @@ class ListIngressKeys(ActionRunner):
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
-        desk, name = client.pipeline.desk, self.ingress_list
+        admin, name = client.pipeline.partner_admin, self.ingress_list
         target = "ingress_keys" if name is None else f"ingress_list:{name}"
-        await desk.audit("ListIngressKeys", author_of(client), target, {})
-        keys = await desk.keys(name)
+        await admin.audit("ListIngressKeys", author_of(client), target, {})
+        keys = await admin.keys(name)
         shown = [key.model_dump(mode="json") for key in keys]
         return ActionResponse(status_code=200, fields={"keys": shown})

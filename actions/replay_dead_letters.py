@@ -53,4 +53,6 @@ class ReplayDeadLetters(ActionRunner):
         kind, name = ("storage", self.storage) if self.list is None else ("list", self.list)
         detail = self.model_dump(exclude={"list", "storage"}, exclude_defaults=True)
         author = author_of(client)
-        await client.pipeline.desk.audit("ReplayDeadLetters", author, f"{kind}:{name}", detail)
+        await client.pipeline.partner_admin.audit(
+            "ReplayDeadLetters", author, f"{kind}:{name}", detail
+        )

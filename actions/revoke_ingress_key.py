@@ -26,5 +26,5 @@ class RevokeIngressKey(ActionRunner):
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
-        key = await client.pipeline.desk.revoke_key(self.key_id, author_of(client))
+        key = await client.pipeline.partner_admin.revoke_key(self.key_id, author_of(client))
         return ActionResponse(status_code=200, fields={"key": key.model_dump(mode="json")})

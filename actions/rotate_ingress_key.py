@@ -27,7 +27,7 @@ class RotateIngressKey(ActionRunner):
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
-        made = await client.pipeline.desk.rotate_key(
+        made = await client.pipeline.partner_admin.rotate_key(
             self.key_id, self.grace_hours, author_of(client)
         )
         fields = made.model_dump(mode="json")

@@ -24,7 +24,7 @@ class RunFlow(ActionRunner):
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
-        desk = client.pipeline.connections
+        connections = client.pipeline.connections
         with client.giving_way():
-            fields = await desk.run_flow(self.flow, self.inputs, client.seconds_left())
+            fields = await connections.run_flow(self.flow, self.inputs, client.seconds_left())
         return ActionResponse(status_code=200, fields=fields, is_sent_once=True)

@@ -27,7 +27,7 @@ class RunTask(ActionRunner):
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
         timeout = min(self.timeout, client.seconds_left())
-        desk = client.pipeline.connections
+        connections = client.pipeline.connections
         with client.giving_way():
-            outputs = await desk.run_task(self.connection, self.task, self.params, timeout)
+            outputs = await connections.run_task(self.connection, self.task, self.params, timeout)
         return ActionResponse(status_code=200, fields={"outputs": outputs}, is_sent_once=True)

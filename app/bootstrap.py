@@ -47,7 +47,7 @@ from pipeline.runs.factories import config_path
 def show(
     *,
     joined: Callable[[], bool],
-    desk: ConcurrencyLimiter,
+    limiter: ConcurrencyLimiter,
     threads: BlockingPool,
     workers: Supervisor | None,
 ) -> None:
@@ -55,9 +55,9 @@ def show(
     loop = asyncio.get_running_loop()
     metrics.TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
     metrics.JOINED.set_function(joined)
-    metrics.IN_FLIGHT.set_function(lambda: desk.running)
-    metrics.WAITING.set_function(lambda: desk.waiting)
-    metrics.GIVING_WAY.set_function(lambda: desk.aside)
+    metrics.IN_FLIGHT.set_function(lambda: limiter.running)
+    metrics.WAITING.set_function(lambda: limiter.waiting)
+    metrics.GIVING_WAY.set_function(lambda: limiter.aside)
     metrics.STUCK_THREADS.set_function(lambda: threads.stuck)
     if workers is not None:
         metrics.WORKERS.set_function(lambda: workers.running)
@@ -111,7 +111,7 @@ class Service:
         actions = offered_actions(settings)
         metrics.REQUESTS.offer(actions)
         keep_names(name for action in actions.values() for name in action.secret_names())
-        self._desk = _desk(settings)
+        self._limiter = _limiter(settings)
         self._client = self._build_client(actions)
         self._readiness = Readiness(
             joined=lambda: self._client.joined,
@@ -124,7 +124,7 @@ class Service:
         self._health = health_server(settings, *sources)
         show(
             joined=lambda: self._client.joined,
-            desk=self._desk,
+            limiter=self._limiter,
             threads=self._threads,
             workers=self._workers,
         )
@@ -184,8 +184,8 @@ class Service:
                 join_timeout=settings.join_timeout,
                 rejoin=backoff,
             ),
-            dispatcher=dispatcher(actions, run_blocking=self._threads.run, apart=self._helper),
-            desk=self._desk,
+            dispatcher=dispatcher(actions, run_blocking=self._threads.run, offload=self._helper),
+            limiter=self._limiter,
             events=ActionRegistry.discover("events"),
             reply_format=reply_format(settings.reply_format, settings.reply_twice_bytes),
             reconnect=backoff,
@@ -193,7 +193,7 @@ class Service:
             pipeline=self._pipeline.service if self._pipeline else None,
             relay=self._pipeline.answers if self._pipeline else None,
             limits=_limits(settings),
-            apart=self._helper,
+            offload=self._helper,
             request_limits=RequestLimits(settings.action_timeout, settings.max_vcon_bytes),
         )
 
@@ -273,7 +273,7 @@ class Service:
         await in_own_thread(database.close)
 
 
-def _desk(settings: Settings) -> ConcurrencyLimiter:
+def _limiter(settings: Settings) -> ConcurrencyLimiter:
     return ConcurrencyLimiter(
         at_once=settings.max_concurrency,
         waiting=settings.max_queue,

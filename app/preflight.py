@@ -26,7 +26,7 @@ from core.db.database import database
 from core.errors import ConfigurationError, PatchcordError, UnavailableError
 from core.observability.logs import keep_secret
 from core.plugboard.handshake import check_request_line, request_line_bytes
-from core.plugboard.reconnect import LossKind
+from core.plugboard.reconnect import CloseKind
 from core.plugboard.session import Limits, knock
 from core.settings import Settings, environment, load_settings
 from core.thread_pool import in_own_thread
@@ -343,9 +343,9 @@ async def _plugboard(settings: Settings) -> list[str]:
     if loss is None:
         size = request_line_bytes(url)
         return [f"{server} takes token and actions ({size} bytes); not joined"]
-    if loss.kind is LossKind.REFUSED:
+    if loss.kind is CloseKind.REFUSED:
         causes = causes_of_refusal(Credential(settings.token), datetime.now(UTC))
         remedy = "look at TOKEN, and compare `actions --fingerprint` with theirs"
         raise UnavailableError(f"{server}: {loss.words}: {causes}; {remedy}")
-    remedy = "" if loss.fatal or loss.kind is LossKind.UNTRUSTED else "; is WEBSOCKET_URL right?"
+    remedy = "" if loss.fatal or loss.kind is CloseKind.UNTRUSTED else "; is WEBSOCKET_URL right?"
     raise UnavailableError(f"WEBSOCKET_URL, {server}: {loss.words}{remedy}")

@@ -26,7 +26,7 @@ TRIES = 2
 _CHILD = Path(__file__).with_name("helper_child.py")
 
 
-class Apart(Protocol):
+class Offload(Protocol):
     """Awaits the result of a function that runs elsewhere; it raises what the function raises."""
 
     async def __call__[**P, T](
@@ -35,8 +35,8 @@ class Apart(Protocol):
         """Call the function; it and all arguments can be pickled."""
 
 
-async def here[**P, T](function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """What the function returns, or raises: an `Apart` without another process."""
+async def call_inline[**P, T](function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """What the function returns, or raises: an `Offload` without another process."""
     return function(*args, **options)
 
 

@@ -22,7 +22,7 @@ from schemas.vcon_page import VconPage
 # Where a replica that has left the Plugboard puts its answers, as the client sees it.
 
 
-class Company(NamedTuple):
+class PeerCounts(NamedTuple):
     """The other replicas of a service, as far as they have shown themselves lately."""
 
     serving: int
@@ -45,11 +45,11 @@ class AnswerRelay(Protocol):
         """Put one answer into the list, where it stays for half a minute."""
         ...
 
-    async def leave(self, service_id: int, seconds: float) -> Company:
+    async def leave(self, service_id: int, seconds: float) -> PeerCounts:
         """Show this replica as leaving, for so long; who else is there."""
         ...
 
-    async def gone(self, service_id: int) -> Company:
+    async def gone(self, service_id: int) -> PeerCounts:
         """Take this replica out of the register; who else is there."""
         ...
 
@@ -57,7 +57,7 @@ class AnswerRelay(Protocol):
 # What actions may see of connections.
 
 
-class ConnectionDesk(Protocol):
+class ConnectionsApi(Protocol):
     """Tasks and flows over the service's connections, as far as callers may run them.
 
     The two that run something raise `UnknownNameError`, `ForbiddenError` for what is not exposed,
@@ -195,12 +195,12 @@ class Pipeline(Protocol):
         ...
 
     @property
-    def desk(self) -> PartnerAdmin:
+    def partner_admin(self) -> PartnerAdmin:
         """Partners' keys, their usage, and the audit."""
         ...
 
     @property
-    def connections(self) -> ConnectionDesk:
+    def connections(self) -> ConnectionsApi:
         """Tasks and flows over the service's connections."""
         ...
 

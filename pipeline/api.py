@@ -70,7 +70,7 @@ class PipelineService:
         """Everything is given by the assembly; `egress_format` is the form of vCons that leave."""
         self._egress_format = egress_format
         self.operations = operations
-        self.desk = desk
+        self.partner_admin = desk
         self.connections = connections
         self._configuration = configuration
         self._doors = doors

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from core.db.runs import RunHistory
 from core.db.usage_and_audit import PartnerRecords
 from core.errors import UnavailableError
-from core.helper_process import Apart, here
+from core.helper_process import Offload, call_inline
 from core.settings import Settings, environment
 from core.thread_pool import in_own_thread
 from pipeline.admin.answer_relay import RedisAnswerRelay
@@ -75,11 +75,11 @@ class PipelineComposition:
         history: RunHistory,
         records: PartnerRecords,
         changed: Callable[[], Awaitable[None]],
-        apart: Apart = here,
+        offload: Offload = call_inline,
     ) -> None:
         """Read the configuration, check every plugin, build the parts; connects to nothing.
 
-        `changed` is awaited whenever another configuration has come into force; `apart` looks at
+        `changed` is awaited whenever another configuration has come into force; `offload` looks at
         large vCons.
 
         Raises:
@@ -103,7 +103,7 @@ class PipelineComposition:
         self.depths = QueueDepths(self.connection, self._configuration, sorted_set)
         self._unusable = UnusableKeys(self.connection, self._configuration, sorted_set)
         self._changed = changed
-        self._apart = apart
+        self._offload = offload
         self._partners = Partners(
             *(self._configuration, self.connection, records, self._records_calls),
             KeyLimits.of(settings),
@@ -119,8 +119,8 @@ class PipelineComposition:
         settings, redis = self._settings, self.connection
         sorted_set, expiry = settings.vcon_sorted_set_name, settings.vcon_redis_expiry
         intake = self._intake()
-        own = Ingress(self._configuration, settings.max_vcon_bytes, intake, self._apart)
-        partners = self._partners.open_door(settings.max_vcon_bytes, intake, self._apart)
+        own = Ingress(self._configuration, settings.max_vcon_bytes, intake, self._offload)
+        partners = self._partners.open_door(settings.max_vcon_bytes, intake, self._offload)
         self._finder = finder = VconLookup(
             self._configuration, VconStore(redis), self._calls, expiry, settings.max_vcon_bytes
         )
@@ -184,7 +184,7 @@ class PipelineComposition:
             max_depth=settings.max_queue_depth,
             max_runs=settings.max_runs_per_vcon,
             terms=TermLimits(settings.index_terms, settings.index_term_length),
-            apart=self._apart,
+            offload=self._offload,
         )
 
     def reload(self) -> None:

@@ -151,7 +151,7 @@ class Channel:
         return self._membership.ended(event, ref if join_ref is None else join_ref, now)
 
     def split(self, text: bytes) -> Frame | None:
-        """A large message, decoded but for its large fields; None if `read_apart` has to see it."""
+        """A large message, decoded but for its large fields; None: see `read_leniently`."""
         return SPLITTERS[self.vsn](text)
 
     def tick(self, now: float) -> Effects:

@@ -5,7 +5,7 @@ where each member of a request ends takes about one. So a large frame is only sp
 `fields` say is parsed by the dispatcher, or, for the vCon in them, by the helper process.
 
 A text that cannot be split may still be one that the lenient reader takes (half a surrogate pair,
-deep nesting). That is for the helper to decide, see `read_apart`.
+deep nesting). That is for the helper to decide, see `read_leniently`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -128,7 +128,7 @@ def _check_size_besides(texts: Collection[str], others: Mapping[str, bytes]) -> 
 # What runs in the helper
 
 
-def read_apart(text: bytes, vsn: str) -> Frame | Malformed:
+def read_leniently(text: bytes, vsn: str) -> Frame | Malformed:
     """A message that could not be split, as the lenient reader takes it."""
     frame = SERIALIZERS[vsn].decode(text)
     if isinstance(frame, Malformed) or frame.event != REQUEST:

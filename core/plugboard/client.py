@@ -16,7 +16,7 @@ from core.action_runner import ActionRunner
 from core.backoff import Backoff
 from core.credentials import Credentials
 from core.errors import UnavailableError
-from core.helper_process import Apart, here
+from core.helper_process import Offload, call_inline
 from core.interfaces import AnswerRelay, Client, Pipeline, Records
 from core.observability import metrics
 from core.observability.logs import keep_secret
@@ -81,7 +81,7 @@ class PlugboardClient(Client):
         credentials: Credentials,
         channel: Channel,
         dispatcher: Dispatcher,
-        desk: ConcurrencyLimiter,
+        limiter: ConcurrencyLimiter,
         events: Mapping[str, type[ActionRunner]],
         reply_format: ReplyFormat,
         reconnect: Backoff,
@@ -90,11 +90,11 @@ class PlugboardClient(Client):
         request_limits: RequestLimits,
         pipeline: Pipeline | None = None,
         relay: AnswerRelay | None = None,
-        apart: Apart = here,
+        offload: Offload = call_inline,
     ) -> None:
         """Everything is given by the assembly; nothing connects before `run`.
 
-        `url_for` gives the URL to connect to with a token's value; `apart` reads large messages
+        `url_for` gives the URL to connect to with a token's value; `offload` reads large messages
         that cannot be split.
         """
         self.credentials = credentials
@@ -102,12 +102,12 @@ class PlugboardClient(Client):
         self._pipeline = pipeline
         self._url_for = url_for
         self._channel = channel
-        self._reconnection = ReconnectPolicy(reconnect, credentials)
+        self._reconnect_policy = ReconnectPolicy(reconnect, credentials)
         self._outbox = Outbox(channel, limits.unread_bytes)
         self._events = EventRouter(events, channel.topic)
-        self._conversation = PlugboardSession(channel, self._outbox, self._handle, limits, apart)
-        answers = self._outbox, self._conversation.wake
-        self._responder = RequestHandler(dispatcher, desk, request_limits, reply_format, *answers)
+        self._session = PlugboardSession(channel, self._outbox, self._handle, limits, offload)
+        answers = self._outbox, self._session.wake
+        self._requests = RequestHandler(dispatcher, limiter, request_limits, reply_format, *answers)
         refusal = encoded(reply_format(NOT_HANDED_OVER)), limits.handover_bytes
         self._handover = AnswerHandover(relay, *answers, *refusal)
         self._leaving = asyncio.Event()
@@ -124,7 +124,7 @@ class PlugboardClient(Client):
     @property
     def actions(self) -> dict[str, type[ActionRunner]]:
         """The actions on offer by name; a copy."""
-        return self._responder.actions
+        return self._requests.actions
 
     @property
     def events(self) -> dict[str, type[ActionRunner]]:
@@ -134,20 +134,20 @@ class PlugboardClient(Client):
     @property
     def connected(self) -> bool:
         """Whether there is a connection, joined or not."""
-        return self._conversation.websocket is not None
+        return self._session.websocket is not None
 
     @property
     def action_timeout(self) -> float:
         """Seconds that a request gets, from its receipt to its answer."""
-        return self._responder.seconds
+        return self._requests.seconds
 
     def seconds_left(self) -> float:
         """Of those, what is left to the present request."""
-        return self._responder.seconds_left()
+        return self._requests.seconds_left()
 
     def giving_way(self) -> AbstractContextManager[None]:
         """Inside, the present request takes up no room among those that run."""
-        return self._responder.giving_way()
+        return self._requests.giving_way()
 
     @property
     def records(self) -> Records:
@@ -168,15 +168,15 @@ class PlugboardClient(Client):
 
     def accept(self, action: object, fields: object, response_ref: object) -> None:
         """Take on one request; its answer is sent when it is there, or a 503 at once."""
-        websocket, text = self._conversation.websocket, self._conversation.heard
-        self._responder.accept(
+        websocket, text = self._session.websocket, self._session.heard
+        self._requests.accept(
             *(action, fields, response_ref, self, websocket, len(text)),
             held_bytes=self._held_bytes(action, fields, text),
         )
 
     def _held_bytes(self, action: object, fields: object, text: bytes) -> int:
         """What a request takes up: its text, if that is not parsed in this process."""
-        if isinstance(fields, Unparsed) and not self._responder.parses(action):
+        if isinstance(fields, Unparsed) and not self._requests.parses(action):
             return len(text)
         return parsed_bytes(text)
 
@@ -203,11 +203,11 @@ class PlugboardClient(Client):
 
     async def _stay_connected(self) -> None:
         while True:
-            loss = await self._conversation.hold(self._url_for(self._token_value()))
+            loss = await self._session.hold(self._url_for(self._token_value()))
             if self._leaving.is_set():
                 return
-            self._reconnection.report(loss)
-            await _at_most(self._reconnection.pause(loss, _now()), self._leaving.wait())
+            self._reconnect_policy.report(loss)
+            await _at_most(self._reconnect_policy.pause(loss, _now()), self._leaving.wait())
             if self._leaving.is_set():
                 return
             metrics.RECONNECTS.inc()
@@ -228,23 +228,23 @@ class PlugboardClient(Client):
         ends = _now() + grace
         if peers := await self._handover.begin(self.num_consumers, grace):
             await self._leave_topic()
-        await self._responder.close(ends - _now())
+        await self._requests.close(ends - _now())
         await self._handover.finish(ends - _now())
         if not peers:
             await self._leave_topic()
-        await self._conversation.close()
+        await self._session.close()
 
     async def _leave_topic(self) -> None:
         self._leaving.set()
-        if self._conversation.websocket is not None:
-            self._conversation.leave()
+        if self._session.websocket is not None:
+            self._session.leave()
             await _at_most(LEAVE_TIMEOUT, self._left.wait())
 
     # What the channel says
 
     def _handle(self, effect: effects.Effect) -> None:
         if isinstance(effect, effects.EventReceived):  # first, because every request comes here
-            self._events.route(*effect, self, self._conversation.websocket)
+            self._events.route(*effect, self, self._session.websocket)
             return
         if isinstance(effect, _PARTED):
             self._outbox.parted()
@@ -260,13 +260,13 @@ class PlugboardClient(Client):
                 self._left.set()
             case trouble:
                 count(trouble)
-                if self._reconnection.is_news(trouble):
+                if self._reconnect_policy.is_news(trouble):
                     log.warning("%s", trouble)
 
     def _on_joined(self, response: Mapping[str, Any]) -> None:
         told = {"status": "ok", "response": response}
-        self._events.route("phx_reply", told, None, self, self._conversation.websocket)
-        self._reconnection.joined(_now())
+        self._events.route("phx_reply", told, None, self, self._session.websocket)
+        self._reconnect_policy.joined(_now())
         service = self.service.name if self.service else None
         log.info("joined", extra={"service": service, "consumers": self.num_consumers})
         if self.token is not None:

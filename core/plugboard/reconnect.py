@@ -32,7 +32,7 @@ class RedirectRefusedError(InvalidHandshake):
     """The answer to the handshake was a redirect to another server."""
 
 
-class LossKind(StrEnum):
+class CloseKind(StrEnum):
     """How a connection ended, or why there is none."""
 
     CLOSED = "closed"
@@ -43,10 +43,10 @@ class LossKind(StrEnum):
     TOO_LONG = "too long"
 
 
-class Loss(NamedTuple):
+class CloseReason(NamedTuple):
     """One end of a connection; two that are equal are no news after each other."""
 
-    kind: LossKind
+    kind: CloseKind
     words: str
     code: int | None = None
     """The WebSocket's close code or the HTTP status, where there is one."""
@@ -54,15 +54,17 @@ class Loss(NamedTuple):
     @property
     def fatal(self) -> bool:
         """Whether another try cannot help, because this service asks for too much."""
-        return self.kind is LossKind.TOO_LONG
+        return self.kind is CloseKind.TOO_LONG
 
 
-def closed(code: int | None) -> Loss:
+def closed(code: int | None) -> CloseReason:
     """An open connection has ended. 1012 is a restart, 1006 a cut line, 1002 too long a silence."""
-    return Loss(LossKind.CLOSED, "the connection to the Plugboard was lost", code or ABNORMAL)
+    return CloseReason(
+        CloseKind.CLOSED, "the connection to the Plugboard was lost", code or ABNORMAL
+    )
 
 
-def judge(error: Exception, request_line: int, limit: int) -> Loss:
+def judge(error: Exception, request_line: int, limit: int) -> CloseReason:
     """What `error` means for a handshake of `request_line` bytes where `limit` are thought allowed.
 
     The Plugboard's 414 comes as `HTTP/1.0 414`, which the driver does not take for an answer. So
@@ -71,14 +73,14 @@ def judge(error: Exception, request_line: int, limit: int) -> Loss:
     if isinstance(error, ConnectionClosed):
         return closed(error.rcvd.code if error.rcvd else None)
     if isinstance(error, RedirectRefusedError):
-        return Loss(LossKind.ANSWERED, _REDIRECTED)
+        return CloseReason(CloseKind.ANSWERED, _REDIRECTED)
     if isinstance(error, InvalidStatus):
         return _answered(error.response.status_code, request_line)
     if isinstance(error, InvalidMessage):
         return _not_an_answer(error, request_line, limit)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Loss(LossKind.UNTRUSTED, _UNTRUSTED.format(error.verify_message))
-    return Loss(LossKind.UNREACHABLE, f"no connection to the Plugboard: {_cause(error)}")
+        return CloseReason(CloseKind.UNTRUSTED, _UNTRUSTED.format(error.verify_message))
+    return CloseReason(CloseKind.UNREACHABLE, f"no connection to the Plugboard: {_cause(error)}")
 
 
 _UNTRUSTED = (
@@ -95,18 +97,18 @@ _TOO_LONG = (
 )
 
 
-def _answered(status: int, request_line: int) -> Loss:
+def _answered(status: int, request_line: int) -> CloseReason:
     if status == 414:
-        return Loss(LossKind.TOO_LONG, _TOO_LONG.format(request_line), status)
+        return CloseReason(CloseKind.TOO_LONG, _TOO_LONG.format(request_line), status)
     if status == 403:
-        return Loss(LossKind.REFUSED, "the Plugboard refused the connection (403)", status)
-    return Loss(LossKind.ANSWERED, f"the Plugboard answered HTTP {status}", status)
+        return CloseReason(CloseKind.REFUSED, "the Plugboard refused the connection (403)", status)
+    return CloseReason(CloseKind.ANSWERED, f"the Plugboard answered HTTP {status}", status)
 
 
-def _not_an_answer(error: InvalidMessage, request_line: int, limit: int) -> Loss:
+def _not_an_answer(error: InvalidMessage, request_line: int, limit: int) -> CloseReason:
     if request_line > limit or " 414 " in str(error.__cause__):
-        return Loss(LossKind.TOO_LONG, _TOO_LONG.format(request_line), 414)
-    return Loss(LossKind.ANSWERED, "no valid HTTP answer from the Plugboard")
+        return CloseReason(CloseKind.TOO_LONG, _TOO_LONG.format(request_line), 414)
+    return CloseReason(CloseKind.ANSWERED, "no valid HTTP answer from the Plugboard")
 
 
 def _cause(error: Exception) -> str:
@@ -146,23 +148,23 @@ class ReconnectPolicy:
         self._told = None
         self._refusals.clear()
 
-    def pause(self, loss: Loss, now: float) -> float:
+    def pause(self, loss: CloseReason, now: float) -> float:
         """Seconds to wait before the next attempt: none if there is a token not tried yet."""
-        if loss.kind is LossKind.REFUSED and self._credentials.is_untried:
+        if loss.kind is CloseKind.REFUSED and self._credentials.is_untried:
             return 0.0
         if self._joined_at is not None and now - self._joined_at >= HEALTHY_AFTER:
             self._failures = 0
         self._joined_at = None
         pause = self._backoff.wait(self._failures)
         self._failures += 1
-        return min(pause, REFUSED_AGAIN) if loss.kind is LossKind.REFUSED else pause
+        return min(pause, REFUSED_AGAIN) if loss.kind is CloseKind.REFUSED else pause
 
     def is_news(self, told: object) -> bool:
         """Whether the last thing told since the last join was anything else."""
         is_new, self._told = told != self._told, told
         return is_new
 
-    def report(self, loss: Loss) -> None:
+    def report(self, loss: CloseReason) -> None:
         """Tell the operator, if it is news.
 
         Raises:
@@ -170,12 +172,12 @@ class ReconnectPolicy:
         """
         if loss.fatal:
             raise ConfigurationError(loss.words)
-        if loss.kind is LossKind.REFUSED:
+        if loss.kind is CloseKind.REFUSED:
             self._report_refusal(loss)
         elif self.is_news(loss):
             log.warning(loss.words, extra={} if loss.code is None else {"code": loss.code})
 
-    def _report_refusal(self, loss: Loss) -> None:
+    def _report_refusal(self, loss: CloseReason) -> None:
         metrics.CONNECTIONS_REFUSED.inc()
         credential = self._credentials.present
         causes = causes_of_refusal(credential, datetime.now(UTC))

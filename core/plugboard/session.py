@@ -13,13 +13,13 @@ from typing import NamedTuple
 from websockets.exceptions import WebSocketException
 
 from core.errors import PatchcordError
-from core.helper_process import Apart, here
+from core.helper_process import Offload, call_inline
 from core.phoenix.channel import Channel
 from core.phoenix.events import DropReason, Effect, Effects, HeartbeatMissed, dropped
 from core.phoenix.frames import Malformed
-from core.phoenix.large_frames import LARGE, read_apart
+from core.phoenix.large_frames import LARGE, read_leniently
 from core.plugboard.handshake import request_line_bytes
-from core.plugboard.reconnect import Loss, closed, judge
+from core.plugboard.reconnect import CloseReason, closed, judge
 from core.plugboard.transport import ConnectToOneHost, TextConnection
 from core.rpc.outbox import Outbox
 
@@ -86,13 +86,13 @@ class PlugboardSession:
         outbox: Outbox,
         handle: Callable[[Effect], None],
         limits: Limits,
-        apart: Apart = here,
+        offload: Offload = call_inline,
     ) -> None:
         """`handle` is given everything that the channel reports.
 
-        `apart` reads large messages that cannot be split.
+        `offload` reads large messages that cannot be split.
         """
-        self._apart = apart
+        self._offload = offload
         self._reading: set[asyncio.Task[None]] = set()
         self._unread_bytes = 0
         self.websocket: TextConnection | None = None
@@ -104,7 +104,7 @@ class PlugboardSession:
         self._flush_is_near = False
         self._alarm = Timer(self._tick)
 
-    async def hold(self, url: str) -> Loss:
+    async def hold(self, url: str) -> CloseReason:
         """Connect, and talk until the connection ends; how it ended.
 
         `wss://` trusts what OpenSSL does, and the authorities in the file SSL_CERT_FILE.
@@ -173,7 +173,7 @@ class PlugboardSession:
 
     async def _read(self, text: bytes) -> None:
         try:
-            frame = await self._apart(read_apart, text, self._channel.vsn)
+            frame = await self._offload(read_leniently, text, self._channel.vsn)
         except PatchcordError as error:
             frame = Malformed(str(error))
             log.warning("dropped frame", extra={"error": str(error)})
@@ -234,7 +234,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def knock(url: str, limits: Limits) -> Loss | None:
+async def knock(url: str, limits: Limits) -> CloseReason | None:
     """Connect and hang up, without joining: None if that worked, else why it did not."""
     try:
         async with ConnectToOneHost(url, compression=None, close_timeout=CLOSE_TIMEOUT):

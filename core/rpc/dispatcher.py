@@ -26,7 +26,7 @@ from core.errors import (
     UnknownNameError,
     UnusableKeyError,
 )
-from core.helper_process import Apart, here
+from core.helper_process import Offload, call_inline
 from core.observability.loop_watch import stepwise
 from core.observability.metrics import UNKNOWN
 from core.observability.redaction import KNOWN
@@ -76,16 +76,16 @@ class Dispatcher:
         actions: Mapping[str, type[ActionRunner]],
         *,
         run_blocking: RunBlocking,
-        apart: Apart = here,
+        offload: Offload = call_inline,
     ) -> None:
-        """`run_blocking` awaits a function in a thread; `apart` looks at large texts."""
+        """`run_blocking` awaits a function in a thread; `offload` looks at large texts."""
         self._actions = dict(actions)  # whatever mapping it is, this one is quick
         self._blocking = frozenset(
             action for action in actions.values() if not inspect.iscoroutinefunction(action.run)
         )
         self._secret = {each: names for each in actions.values() if (names := each.secret_names())}
         self._run_blocking = run_blocking
-        self._apart = apart
+        self._offload = offload
 
     @property
     def actions(self) -> dict[str, type[ActionRunner]]:
@@ -147,7 +147,7 @@ class Dispatcher:
     async def _parsed(self, action: type[ActionRunner], fields: Unparsed) -> object:
         text, most = fields
         if most is not None and not action.limits_size:
-            excess = await self._apart(excess_of_text, text, most)
+            excess = await self._offload(excess_of_text, text, most)
             if excess:
                 raise TooLargeError(excess)
         return fields_of(text, action.text_fields, action.only_names())
@@ -260,10 +260,10 @@ class TracedDispatcher(Dispatcher):
         spans: Spans,
         *,
         run_blocking: RunBlocking,
-        apart: Apart = here,
+        offload: Offload = call_inline,
     ) -> None:
         """`spans` is what to trace with."""
-        super().__init__(actions, run_blocking=run_blocking, apart=apart)
+        super().__init__(actions, run_blocking=run_blocking, offload=offload)
         self._names = frozenset(actions)
         self._spans = spans
 
@@ -287,9 +287,12 @@ class TracedDispatcher(Dispatcher):
 
 
 def dispatcher(
-    actions: Mapping[str, type[ActionRunner]], *, run_blocking: RunBlocking, apart: Apart = here
+    actions: Mapping[str, type[ActionRunner]],
+    *,
+    run_blocking: RunBlocking,
+    offload: Offload = call_inline,
 ) -> Dispatcher:
     """A dispatcher, traced if anything is."""
     if (spans := installed()) is None:
-        return Dispatcher(actions, run_blocking=run_blocking, apart=apart)
-    return TracedDispatcher(actions, spans, run_blocking=run_blocking, apart=apart)
+        return Dispatcher(actions, run_blocking=run_blocking, offload=offload)
+    return TracedDispatcher(actions, spans, run_blocking=run_blocking, offload=offload)

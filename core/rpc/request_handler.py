@@ -135,7 +135,7 @@ class RequestHandler:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        desk: ConcurrencyLimiter,
+        limiter: ConcurrencyLimiter,
         limits: RequestLimits,
         reply_format: ReplyFormat,
         outbox: Outbox,
@@ -143,7 +143,7 @@ class RequestHandler:
     ) -> None:
         """`answered` is called whenever there is something new in the outbox."""
         self._dispatcher = dispatcher
-        self._desk = desk
+        self._limiter = limiter
         self._limits = limits
         self._reply_format = reply_format
         self._outbox = outbox
@@ -184,7 +184,7 @@ class RequestHandler:
             self._answer(response_ref, _busy("this replica is stopping"))
         elif frame_bytes > self._limits.fields_bytes and (excess := self._excess(action, fields)):
             self._answer(response_ref, ActionResponse(status_code=413, message=excess))
-        elif not self._desk.take(
+        elif not self._limiter.take(
             partial(self._work, action, fields, response_ref, client, websocket), held_bytes
         ):
             metrics.REFUSED_FULL.inc()
@@ -217,8 +217,8 @@ class RequestHandler:
         self._closed = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                await self._desk.idle()
-        self._desk.abandon()
+                await self._limiter.idle()
+        self._limiter.abandon()
         for ref in list(self._unanswered):
             self._answer(ref, _busy("this replica stopped before it was done"))
         if self._timer is not None:
@@ -286,7 +286,7 @@ class RequestHandler:
     def giving_way(self) -> Iterator[None]:
         """Inside, the present request takes up no room at the desk; to be used by its action."""
         request = self._present()
-        if request is None or request.is_aside or not self._desk.step_aside():
+        if request is None or request.is_aside or not self._limiter.step_aside():
             yield
             return
         request.is_aside = True
@@ -294,7 +294,7 @@ class RequestHandler:
             yield
         finally:
             request.is_aside = False
-            self._desk.come_back()
+            self._limiter.come_back()
 
     def _sweep(self) -> None:
         """Answer whatever has had its time. One timer does for all, since all get the same."""

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 
 from core.errors import UnavailableError
-from core.interfaces import AnswerRelay, Company
+from core.interfaces import AnswerRelay, PeerCounts
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection, Reply
 
@@ -56,21 +56,21 @@ class RedisAnswerRelay(AnswerRelay):
             if not self._parting:
                 await self._show(service_id, "serving", SHOWN_SECONDS)
 
-    async def leave(self, service_id: int, seconds: float) -> Company:
+    async def leave(self, service_id: int, seconds: float) -> PeerCounts:
         """From serving to leaving in one step: two who stop at once see each other do so."""
         return await self._part(service_id, "leaving", seconds)
 
-    async def gone(self, service_id: int) -> Company:
+    async def gone(self, service_id: int) -> PeerCounts:
         """Forget this replica."""
         return await self._part(service_id, "gone", 0)
 
-    async def _part(self, service_id: int, role: str, seconds: float) -> Company:
+    async def _part(self, service_id: int, role: str, seconds: float) -> PeerCounts:
         """Never overtakes a look that shows the replica: peers would rely on a dead one."""
         self._parting = True
         async with self._in_order:
             return await self._show(service_id, role, seconds)
 
-    async def _show(self, service_id: int, role: str, seconds: float) -> Company:
+    async def _show(self, service_id: int, role: str, seconds: float) -> PeerCounts:
         register = keys.replicas(service_id)
         try:
             counts: Reply = await self._connection.script(
@@ -78,7 +78,7 @@ class RedisAnswerRelay(AnswerRelay):
             )
         except CommandRefused as error:
             raise _unusable(error) from error
-        return Company(*counts)
+        return PeerCounts(*counts)
 
 
 def _unusable(error: CommandRefused) -> UnavailableError:

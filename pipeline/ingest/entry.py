@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from core.errors import InvalidError, TooLargeError
-from core.helper_process import Apart
+from core.helper_process import Offload
 from pipeline.config.model import Chain
 from pipeline.vcon.envelope import as_object, check_accepted, inside, is_envelope, with_address
 from pipeline.vcon.normalization import created_at_epoch, normalised, search_keys, sorted_text
@@ -70,12 +70,12 @@ def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Ent
 
 
 async def entry_apart(
-    apart: Apart, vcon: object, most_bytes: int, chains: Iterable[Chain] = ()
+    offload: Offload, vcon: object, most_bytes: int, chains: Iterable[Chain] = ()
 ) -> Entry:
     """The same, made elsewhere where the vCon is given as text or packed: it may be large."""
     if not isinstance(vcon, str | bytes):
         return entry_of(vcon, most_bytes, chains)
-    return await apart(entry_of, vcon, most_bytes, [_demands(chain) for chain in chains])
+    return await offload(entry_of, vcon, most_bytes, [_demands(chain) for chain in chains])
 
 
 def _demands(chain: Chain) -> Chain:

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.db.vcon_owners import Claim
 from core.errors import ConflictError, FullError, InvalidError, UnavailableError, UnknownNameError
-from core.helper_process import Apart, here
+from core.helper_process import Offload, call_inline
 from core.observability.metrics import VCONS_RECEIVED
 from core.observability.tracing import context as trace_context
 from pipeline.config.parser import Chain
@@ -126,11 +126,11 @@ class Intake:
         max_depth: int,
         max_runs: int = 1000,
         terms: TermLimits = TERM_LIMITS,
-        apart: Apart = here,
+        offload: Offload = call_inline,
     ) -> None:
         """A list with `max_depth` vCons is full. `sorted_set` holds all uuids by `created_at`.
 
-        At most `max_runs` requested runs of one vCon wait at once. `apart`: where large documents
+        At most `max_runs` requested runs of one vCon wait at once. `offload`: where large documents
         are divided.
         """
         self._connection = connection
@@ -138,7 +138,7 @@ class Intake:
         self._max_depth = max_depth
         self._max_runs = max_runs
         self._terms = terms
-        self._apart = apart
+        self._offload = offload
 
     async def ingest(
         self,
@@ -188,7 +188,7 @@ class Intake:
         given = b"" if is_large(entry.document) else entry.document
         reply = await self._connection.script("ingest", entry.vcon_uuid, given, *words)
         if reply == ["stage"]:
-            document = await staged(self._connection, entry.document, self._apart)
+            document = await staged(self._connection, entry.document, self._offload)
             reply = await self._connection.script("ingest", entry.vcon_uuid, document, *words)
         return reply
 
@@ -281,10 +281,10 @@ class Ingress:
         configuration: Configuration,
         max_vcon_bytes: int,
         intake: Intake,
-        apart: Apart = here,
+        offload: Offload = call_inline,
     ) -> None:
-        """Lists are those of the configuration; `apart` looks at vCons that are given as bytes."""
-        self._apart = apart
+        """`offload` runs the validation of vCons that are given as bytes."""
+        self._offload = offload
         self._configuration = configuration
         self._max_vcon_bytes = max_vcon_bytes
         self._intake = intake
@@ -308,7 +308,7 @@ class Ingress:
 
     async def entry(self, vcon: Mapping[str, Any] | bytes, chains: Iterable[Chain]) -> Entry:
         """The vCon as it goes into these chains; see `entry_of`."""
-        return await entry_apart(self._apart, vcon, self._max_vcon_bytes, chains)
+        return await entry_apart(self._offload, vcon, self._max_vcon_bytes, chains)
 
     async def put(self, entry: Entry, key: str | None = None) -> None:
         """Store a vCon that goes into no list, for the request with this idempotency key.

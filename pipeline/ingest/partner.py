@@ -18,7 +18,7 @@ from core.errors import (
     UnavailableError,
     UnusableKeyError,
 )
-from core.helper_process import Apart, here
+from core.helper_process import Offload, call_inline
 from core.observability.metrics import VCONS_RECEIVED
 from core.thread_pool import BoundedCalls
 from pipeline.ingest.entry import Entry, entry_apart
@@ -58,16 +58,16 @@ class PartnerApi:
         redis: RedisConnection,
         briefly: BoundedCalls,
         requests_per_minute: int = 0,
-        apart: Apart = here,
+        offload: Offload = call_inline,
     ) -> None:
         """`records` are called `briefly`; `usage` is what was not yet written down there.
 
-        `apart` looks at vCons that are given as text.
+        `offload` looks at vCons that are given as text.
 
         `requests_per_minute` is the limit of keys that have none of their own; 0 for none.
         """
         self._requests_per_minute = requests_per_minute
-        self._apart = apart
+        self._offload = offload
         self._configuration = configuration
         self._max_vcon_bytes = max_vcon_bytes
         self._intake = intake
@@ -124,7 +124,7 @@ class PartnerApi:
         if chain is None:
             raise UnavailableError(f"list {key.ingress_list} is read by no chain at present")
         limits = (self._max_vcon_bytes, key.max_vcon_bytes or self._max_vcon_bytes)
-        return await entry_apart(self._apart, vcon, min(limits), [chain])
+        return await entry_apart(self._offload, vcon, min(limits), [chain])
 
     async def _take(self, entry: Entry, key: IngressKey) -> Ingested:
         uuid = UUID(entry.vcon_uuid)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 from core.db.ingress_keys import hashed
 from core.db.usage_and_audit import PartnerRecords
 from core.errors import UnavailableError
-from core.helper_process import Apart, here
+from core.helper_process import Offload, call_inline
 from core.settings import Settings
 from core.thread_pool import BoundedCalls, in_own_thread
 from pipeline.ingest.admin import Desk
@@ -84,13 +84,15 @@ class Partners:
         self._outdated.set()
         self._current = asyncio.Event()
 
-    def open_door(self, max_vcon_bytes: int, intake: Intake, apart: Apart = here) -> PartnerApi:
+    def open_door(
+        self, max_vcon_bytes: int, intake: Intake, offload: Offload = call_inline
+    ) -> PartnerApi:
         """The door for partners; see `PartnerApi`."""
         parts = (self._configuration, max_vcon_bytes, intake)
         self.door = PartnerApi(
             *(*parts, self.ring, self.records, self._redis, self._briefly),
             self._limits.requests_per_minute,
-            apart,
+            offload,
         )
         return self.door
 

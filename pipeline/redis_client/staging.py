@@ -21,7 +21,7 @@ from typing import Any
 import orjson
 
 from core.errors import UnavailableError
-from core.helper_process import Apart
+from core.helper_process import Offload
 from core.thread_pool import in_own_thread
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
@@ -50,7 +50,7 @@ async def _in_thread[**P, T](function: Callable[P, T], *args: P.args, **options:
 
 
 async def staged(
-    connection: RedisConnection, text: bytes | str, apart: Apart = _in_thread
+    connection: RedisConnection, text: bytes | str, offload: Offload = _in_thread
 ) -> bytes | str:
     """What a script is given as the document: a large one was written before.
 
@@ -61,7 +61,7 @@ async def staged(
     """
     if not is_large(text):
         return text
-    pieces = await apart(pieces_of, text)
+    pieces = await offload(pieces_of, text)
     if pieces is None:
         return text
     name = _fresh(pieces)

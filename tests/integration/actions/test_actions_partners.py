@@ -65,7 +65,7 @@ class Office:
     async def ask(self, action: str, **fields: Any) -> ActionResponse:
         """The answer to a request with the ref `ref-1` to service 12."""
         current_request.set(("ref-1", action))
-        pipeline = SimpleNamespace(desk=self.partners.desk, operations=self.operations)
+        pipeline = SimpleNamespace(partner_admin=self.partners.desk, operations=self.operations)
         client = SimpleNamespace(pipeline=pipeline, service=SimpleNamespace(id=12))
         return await self._dispatcher.answer(action, fields, client, None)
 

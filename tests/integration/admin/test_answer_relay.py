@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from core.errors import UnavailableError
-from core.interfaces import Company
+from core.interfaces import PeerCounts
 from pipeline.admin import answer_relay
 from pipeline.admin.answer_relay import RedisAnswerRelay
 from pipeline.redis_client.client import RedisConnection
@@ -42,12 +42,12 @@ async def test_each_replica_sees_what_the_others_do(connection: RedisConnection)
     a, b, c = (RedisAnswerRelay(connection) for _ in range(3))
     for each in (a, b, c):
         await each.next_answer(SERVICE, serving=True)
-    assert await a.leave(SERVICE, 60) == Company(serving=2, leaving=0)
-    assert await b.leave(SERVICE, 60) == Company(serving=1, leaving=1)
-    assert await c.leave(SERVICE, 60) == Company(serving=0, leaving=2)
-    assert await c.gone(SERVICE) == Company(serving=0, leaving=2)
-    assert await a.gone(SERVICE) == Company(serving=0, leaving=1)
-    assert await b.gone(SERVICE) == Company(serving=0, leaving=0)
+    assert await a.leave(SERVICE, 60) == PeerCounts(serving=2, leaving=0)
+    assert await b.leave(SERVICE, 60) == PeerCounts(serving=1, leaving=1)
+    assert await c.leave(SERVICE, 60) == PeerCounts(serving=0, leaving=2)
+    assert await c.gone(SERVICE) == PeerCounts(serving=0, leaving=2)
+    assert await a.gone(SERVICE) == PeerCounts(serving=0, leaving=1)
+    assert await b.gone(SERVICE) == PeerCounts(serving=0, leaving=0)
     assert await connection.command("EXISTS", "pc:replicas:3") == 0
 
 
@@ -55,7 +55,7 @@ async def test_a_replica_that_only_looks_is_not_shown(connection: RedisConnectio
     """One that stops sends what is there, but nobody shall rely on it."""
     a, b = RedisAnswerRelay(connection), RedisAnswerRelay(connection)
     await a.next_answer(SERVICE, serving=False)
-    assert await b.gone(SERVICE) == Company(0, 0)
+    assert await b.gone(SERVICE) == PeerCounts(0, 0)
 
 
 async def test_a_replica_that_goes_is_not_shown_by_a_look_before(
@@ -89,7 +89,7 @@ async def test_a_dead_replica_is_forgotten(
     monkeypatch.setattr(answer_relay, "SHOWN_SECONDS", 0.001)
     await a.next_answer(SERVICE, serving=True)
     assert await connection.command("TTL", "pc:replicas:3") <= 2
-    assert await b.leave(SERVICE, 60) == Company(0, 0)
+    assert await b.leave(SERVICE, 60) == PeerCounts(0, 0)
     assert 60 <= await connection.command("TTL", "pc:replicas:3") <= 62
 
 

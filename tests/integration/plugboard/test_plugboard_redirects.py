@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from core.plugboard.reconnect import Loss, LossKind
+from core.plugboard.reconnect import CloseKind, CloseReason
 from core.plugboard.session import Limits, knock
 from tests.canaries import canary
 
@@ -56,8 +56,8 @@ async def test_another_host_or_port_is_not_connected_to(status: int, host: str) 
         async with listening(redirect(status, f"ws://{host}:{other.port}/")) as server:
             loss = await knock(f"ws://127.0.0.1:{server.port}/x?token={TOKEN}", Limits())
         assert (other.requests, len(server.requests)) == ([], 1)
-    assert isinstance(loss, Loss)
-    assert loss.kind is LossKind.ANSWERED
+    assert isinstance(loss, CloseReason)
+    assert loss.kind is CloseKind.ANSWERED
     assert "redirects to another host" in loss.words
     assert TOKEN not in loss.words
 
@@ -66,5 +66,5 @@ async def test_another_path_of_the_same_host_is_followed() -> None:
     """Until there are too many."""
     async with listening(redirect(307, "/elsewhere")) as server:
         loss = await knock(f"ws://127.0.0.1:{server.port}/x?token={TOKEN}", Limits())
-    assert isinstance(loss, Loss)
+    assert isinstance(loss, CloseReason)
     assert server.requests[1].startswith("GET /elsewhere")

@@ -13,7 +13,7 @@ from core.action_registry import ActionRegistry
 from core.action_runner import ActionRunner
 from core.backoff import Backoff
 from core.credentials import Credentials
-from core.helper_process import Apart, here
+from core.helper_process import Offload, call_inline
 from core.interfaces import AnswerRelay
 from core.phoenix.channel import Channel
 from core.plugboard.client import TOPIC, PlugboardClient
@@ -132,7 +132,7 @@ async def replica(
     websocket_url: str | None = None,
     relay: AnswerRelay | None = None,
     pipeline: Any = None,
-    apart: Apart = here,
+    offload: Offload = call_inline,
 ) -> AsyncIterator[Consumer]:
     """A client with these actions that has begun to run at the scene's board."""
     records, pool = RecordingRecords(), BlockingPool(threads)
@@ -151,9 +151,9 @@ async def replica(
         dispatcher=Dispatcher(
             {cls.discriminator(): cls for cls in actions},
             run_blocking=pool.run,
-            apart=apart,
+            offload=offload,
         ),
-        desk=ConcurrencyLimiter(at_once=at_once, waiting=waiting),
+        limiter=ConcurrencyLimiter(at_once=at_once, waiting=waiting),
         events=ActionRegistry.discover("events"),
         reply_format=REPLY_FORMATS[reply_format],
         reconnect=reconnect,
@@ -162,7 +162,7 @@ async def replica(
         request_limits=RequestLimits(timeout, fields_bytes),
         relay=relay,
         pipeline=pipeline,
-        apart=apart,
+        offload=offload,
     )
     running = Consumer(scene, client, records)
     try:

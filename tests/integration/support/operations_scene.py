@@ -216,7 +216,7 @@ async def filed(ops: Operations, vcon_uuid: str) -> None:
 async def ask(ops: Operations, action: str, **fields: Any) -> ActionResponse:
     """The answer to one request."""
     dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread)
-    pipeline = SimpleNamespace(operations=ops.operations, desk=Notebook())
+    pipeline = SimpleNamespace(operations=ops.operations, partner_admin=Notebook())
     client = SimpleNamespace(pipeline=pipeline, service=None)
     return await dispatcher.answer(action, fields, client, None)
 

@@ -17,7 +17,7 @@ from core.action_response import ActionResponse
 from core.db.database import Database
 from core.db.ingress_keys import hashed
 from core.db.usage_and_audit import PartnerRecords
-from core.helper_process import Apart, here
+from core.helper_process import Offload, call_inline
 from core.phoenix.frames import Frame, Malformed, decode_v2
 from core.rpc.dispatcher import Dispatcher
 from core.settings import DatabaseSettings
@@ -49,7 +49,7 @@ class Street:
         client: Redis,
         database: Database,
         most_bytes: int = MOST,
-        apart: Apart = here,
+        offload: Offload = call_inline,
     ) -> None:
         self.client, self.database = client, database
         chains = {"main": Chain("main", ingress_lists=LISTS)}
@@ -57,12 +57,12 @@ class Street:
         records = PartnerRecords(database)
         self.keys, self.ledger = records.keys, records.ledger
         self.partners = Partners(self.configuration, redis, records, postgres_calls())
-        intake = Intake(redis, sorted_set="vcons", max_depth=100, apart=apart)
-        self.partners.open_door(most_bytes, intake, apart)
-        self.own = Ingress(self.configuration, most_bytes, intake, apart)
+        intake = Intake(redis, sorted_set="vcons", max_depth=100, offload=offload)
+        self.partners.open_door(most_bytes, intake, offload)
+        self.own = Ingress(self.configuration, most_bytes, intake, offload)
         self.require_key(required=False)
         self.decode: Decode = decode_v2
-        self._dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread, apart=apart)
+        self._dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread, offload=offload)
 
     def require_key(self, *, required: bool = True) -> None:
         """Whether whoever comes in by our own door needs a key."""
@@ -115,12 +115,12 @@ async def doors(
     client: Redis,
     settings: DatabaseSettings,
     most_bytes: int = MOST,
-    apart: Apart = here,
+    offload: Offload = call_inline,
 ) -> AsyncIterator[Street]:
     """Doors without any key."""
     database = Database()
     database.initialize(settings)
-    opened = Street(redis, client, database, most_bytes, apart)
+    opened = Street(redis, client, database, most_bytes, offload)
     await opened.partners.take_over()
     yield opened
     database.close()

@@ -14,7 +14,7 @@ from core.phoenix.large_frames import (
     Unparsed,
     excess_of_text,
     fields_of,
-    read_apart,
+    read_leniently,
 )
 from core.phoenix.lenient_json import Unreadable
 
@@ -96,13 +96,13 @@ def test_what_the_plugboard_says_itself_is_read_whole(vsn: str) -> None:
 def test_what_cannot_be_split_is_for_the_lenient_reader(vsn: str, text: bytes) -> None:
     """Which says what it says of a small message."""
     assert SPLITTERS[vsn](text) is None
-    assert read_apart(text, vsn) == SERIALIZERS[vsn].decode(text)
+    assert read_leniently(text, vsn) == SERIALIZERS[vsn].decode(text)
 
 
 def test_what_the_lenient_reader_can_read_goes_on_as_text() -> None:
     """Not as an object, which would have to be made once more."""
     fields = {"vcon": {"a": "x" * LARGE}}
-    read = read_apart(message("2.0.0", payload(orjson.dumps(fields))), "2.0.0")
+    read = read_leniently(message("2.0.0", payload(orjson.dumps(fields))), "2.0.0")
     assert isinstance(read, Frame)
     assert read.payload["fields"] == Unparsed(orjson.dumps(fields))
 

@@ -7,7 +7,7 @@ from typing import Any, override
 import pytest
 
 from core.errors import UnavailableError
-from core.interfaces import AnswerRelay, Company
+from core.interfaces import AnswerRelay, PeerCounts
 from core.observability import metrics
 from core.phoenix.channel import Channel
 from core.plugboard import answer_handover
@@ -41,18 +41,18 @@ class RelayInMemory(AnswerRelay):
         self._shared.there.set()
 
     @override
-    async def leave(self, service_id: int, seconds: float) -> Company:
+    async def leave(self, service_id: int, seconds: float) -> PeerCounts:
         self._shared.look()
         return self._show("leaving")
 
     @override
-    async def gone(self, service_id: int) -> Company:
+    async def gone(self, service_id: int) -> PeerCounts:
         return self._show(None)
 
-    def _show(self, role: str | None) -> Company:
+    def _show(self, role: str | None) -> PeerCounts:
         roles = self._shared.roles
         roles.pop(self._name, None)
-        company = Company(*(list(roles.values()).count(each) for each in ("serving", "leaving")))
+        company = PeerCounts(*(list(roles.values()).count(each) for each in ("serving", "leaving")))
         if role:
             roles[self._name] = role
         self._shared.shown.set()
@@ -157,7 +157,7 @@ async def test_a_relay_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(answer_handover, "DECIDE_WITHIN", 0.001)
     replica = Replica("a", Shared())
 
-    async def hang(service_id: int, seconds: float) -> Company:
+    async def hang(service_id: int, seconds: float) -> PeerCounts:
         await asyncio.Event().wait()
         raise AssertionError
 

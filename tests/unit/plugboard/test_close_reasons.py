@@ -15,7 +15,7 @@ from websockets.exceptions import (
 from websockets.frames import Close
 from websockets.http11 import Response
 
-from core.plugboard.reconnect import LossKind, closed, judge
+from core.plugboard.reconnect import CloseKind, closed, judge
 
 LINE, LIMIT = 4_000, 9_998
 SECRET = "wss://plugboard.example/websocket?token=1-iQ0kccX4R8VQNAC"
@@ -41,23 +41,23 @@ HUNG_UP = message(EOFError("connection closed while reading HTTP status line"))
 @pytest.mark.parametrize(
     ("error", "kind", "code"),
     [
-        (ConnectionClosedError(Close(1012, ""), None), LossKind.CLOSED, 1012),
-        (ConnectionClosedError(Close(1002, ""), None), LossKind.CLOSED, 1002),
-        (ConnectionClosedError(None, None), LossKind.CLOSED, 1006),
-        (status(403), LossKind.REFUSED, 403),
-        (status(500), LossKind.ANSWERED, 500),
-        (status(502), LossKind.ANSWERED, 502),
-        (status(404), LossKind.ANSWERED, 404),
-        (UNREADABLE_502, LossKind.ANSWERED, None),
-        (HUNG_UP, LossKind.ANSWERED, None),
-        (ConnectionRefusedError(111, "no"), LossKind.UNREACHABLE, None),
-        (TimeoutError("timed out during opening handshake"), LossKind.UNREACHABLE, None),
-        (socket.gaierror(-2, "Name or service not known"), LossKind.UNREACHABLE, None),
-        (InvalidURI(SECRET, "no"), LossKind.UNREACHABLE, None),
+        (ConnectionClosedError(Close(1012, ""), None), CloseKind.CLOSED, 1012),
+        (ConnectionClosedError(Close(1002, ""), None), CloseKind.CLOSED, 1002),
+        (ConnectionClosedError(None, None), CloseKind.CLOSED, 1006),
+        (status(403), CloseKind.REFUSED, 403),
+        (status(500), CloseKind.ANSWERED, 500),
+        (status(502), CloseKind.ANSWERED, 502),
+        (status(404), CloseKind.ANSWERED, 404),
+        (UNREADABLE_502, CloseKind.ANSWERED, None),
+        (HUNG_UP, CloseKind.ANSWERED, None),
+        (ConnectionRefusedError(111, "no"), CloseKind.UNREACHABLE, None),
+        (TimeoutError("timed out during opening handshake"), CloseKind.UNREACHABLE, None),
+        (socket.gaierror(-2, "Name or service not known"), CloseKind.UNREACHABLE, None),
+        (InvalidURI(SECRET, "no"), CloseKind.UNREACHABLE, None),
     ],
 )
 def test_everything_ordinary_is_tried_again(
-    error: Exception, kind: LossKind, code: int | None
+    error: Exception, kind: CloseKind, code: int | None
 ) -> None:
     """A restart, a cut line, a refusal and a proxy's error are no reason to give up."""
     loss = judge(error, LINE, LIMIT)
@@ -103,7 +103,7 @@ def test_a_certificate_that_is_not_trusted_names_the_remedy() -> None:
     error = ssl.SSLCertVerificationError(1, "x")
     error.verify_message = "unable to get local issuer certificate"
     loss = judge(error, LINE, LIMIT)
-    assert (loss.kind, loss.fatal) == (LossKind.UNTRUSTED, False)
+    assert (loss.kind, loss.fatal) == (CloseKind.UNTRUSTED, False)
     assert "unable to get local issuer certificate" in loss.words
     assert "SSL_CERT_FILE" in loss.words
 

@@ -7,12 +7,12 @@ from pydantic import SecretStr
 
 from core.backoff import Backoff
 from core.credentials import Credentials
-from core.plugboard.reconnect import HEALTHY_AFTER, Loss, LossKind, ReconnectPolicy, closed
+from core.plugboard.reconnect import HEALTHY_AFTER, CloseKind, CloseReason, ReconnectPolicy, closed
 from schemas.token import Token
 
 CLOSED = closed(1006)
 NOW = datetime.now(UTC)
-REFUSED = Loss(LossKind.REFUSED, "refused", 403)
+REFUSED = CloseReason(CloseKind.REFUSED, "refused", 403)
 TOKEN_7 = Token(
     id=7,
     context="consumer",

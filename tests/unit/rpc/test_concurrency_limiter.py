@@ -44,45 +44,45 @@ def begun(work: list[Job]) -> list[bool]:
 async def test_taking_on_waits_for_nothing() -> None:
     """`take` returns as soon as the work has to wait for something."""
     [job] = work = jobs(1)
-    desk = ConcurrencyLimiter(at_once=1, waiting=0)
-    assert desk.take(job)
-    assert (begun(work), desk.running) == ([True], 1)
+    limiter = ConcurrencyLimiter(at_once=1, waiting=0)
+    assert limiter.take(job)
+    assert (begun(work), limiter.running) == ([True], 1)
     job.end.set()
-    await desk.idle()
+    await limiter.idle()
 
 
 async def test_what_waits_for_nothing_is_done_at_once() -> None:
     """It has ended when `take` returns, and takes up no room."""
-    desk, [job] = ConcurrencyLimiter(at_once=1, waiting=0), jobs(1)
+    limiter, [job] = ConcurrencyLimiter(at_once=1, waiting=0), jobs(1)
     job.end.set()
-    assert desk.take(job)
-    assert (job.begun.is_set(), desk.running) == (True, 0)
-    assert desk.take(job)
+    assert limiter.take(job)
+    assert (job.begun.is_set(), limiter.running) == (True, 0)
+    assert limiter.take(job)
 
 
 async def test_the_bounds_hold() -> None:
     """Two run, three wait, the sixth is refused; room made by an end is used in order."""
-    desk, work = ConcurrencyLimiter(at_once=2, waiting=3), jobs(6)
-    assert [desk.take(job) for job in work] == [True, True, True, True, True, False]
+    limiter, work = ConcurrencyLimiter(at_once=2, waiting=3), jobs(6)
+    assert [limiter.take(job) for job in work] == [True, True, True, True, True, False]
     await turns()
     assert begun(work) == [True, True, False, False, False, False]
     work[1].end.set()
     await work[2].begun.wait()
     await turns()
     assert begun(work) == [True, True, True, False, False, False]
-    assert desk.take(work[5])
+    assert limiter.take(work[5])
     for job in work:
         job.end.set()
-    await desk.idle()
+    await limiter.idle()
     assert all(begun(work))
 
 
 async def test_idle_means_nothing_runs_and_nothing_waits() -> None:
     """`idle` returns after the last of those that waited."""
-    desk, work = ConcurrencyLimiter(at_once=1, waiting=1), jobs(2)
+    limiter, work = ConcurrencyLimiter(at_once=1, waiting=1), jobs(2)
     for job in work:
-        desk.take(job)
-    idle = asyncio.create_task(desk.idle())
+        limiter.take(job)
+    idle = asyncio.create_task(limiter.idle())
     work[0].end.set()
     await work[1].begun.wait()
     await turns()
@@ -91,19 +91,19 @@ async def test_idle_means_nothing_runs_and_nothing_waits() -> None:
     await idle
 
 
-async def test_an_empty_desk_is_idle() -> None:
+async def test_an_empty_limiter_is_idle() -> None:
     """There is nothing to wait for before the first request."""
     await ConcurrencyLimiter(at_once=1, waiting=0).idle()
 
 
 async def test_abandoning_cancels_what_runs_and_forgets_what_waits() -> None:
     """After `abandon` nothing of what was taken on goes on."""
-    desk, work = ConcurrencyLimiter(at_once=1, waiting=1), jobs(2)
+    limiter, work = ConcurrencyLimiter(at_once=1, waiting=1), jobs(2)
     for job in work:
-        desk.take(job)
+        limiter.take(job)
     await work[0].begun.wait()
-    desk.abandon()
-    await desk.idle()
+    limiter.abandon()
+    await limiter.idle()
     assert [job.cancelled for job in work] == [True, False]
     assert begun(work) == [True, False]
 
@@ -121,45 +121,45 @@ async def test_work_that_fails_makes_room_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An error in one piece of work does not keep its place, and is not lost."""
-    desk, [job] = ConcurrencyLimiter(at_once=1, waiting=1), jobs(1)
-    desk.take(failing(ValueError("broken")))
-    desk.take(job)
+    limiter, [job] = ConcurrencyLimiter(at_once=1, waiting=1), jobs(1)
+    limiter.take(failing(ValueError("broken")))
+    limiter.take(job)
     await job.begun.wait()
     job.end.set()
     [record] = caplog.records
     assert (record.levelno, str(record.exc_info[1])) == (logging.ERROR, "broken")
-    await desk.idle()
+    await limiter.idle()
 
 
 async def test_who_steps_aside_makes_room() -> None:
     """While one only waits another runs in its place; when it comes back it goes on at once."""
-    desk, others = ConcurrencyLimiter(at_once=1, waiting=2), jobs(2)
+    limiter, others = ConcurrencyLimiter(at_once=1, waiting=2), jobs(2)
     aside, back = Job(), Job()
 
     async def patient() -> None:
-        assert desk.step_aside()
+        assert limiter.step_aside()
         await aside()
-        desk.come_back()
+        limiter.come_back()
         await back()
 
     for work in (patient, *others):
-        assert desk.take(work)
+        assert limiter.take(work)
     await others[0].begun.wait()
-    assert (desk.running, desk.aside, desk.waiting) == (1, 1, 1)
+    assert (limiter.running, limiter.aside, limiter.waiting) == (1, 1, 1)
     aside.end.set()
     await back.begun.wait()
-    assert (desk.running, desk.aside) == (2, 0)
+    assert (limiter.running, limiter.aside) == (2, 0)
     others[0].end.set()
     await turns()
-    assert (desk.running, begun(others)) == (1, [True, False])
+    assert (limiter.running, begun(others)) == (1, [True, False])
     for job in (back, others[1]):
         job.end.set()
-    await desk.idle()
-    assert (desk.running, begun(others)) == (0, [True, True])
+    await limiter.idle()
+    assert (limiter.running, begun(others)) == (0, [True, True])
 
 
 async def test_not_all_may_step_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits takes up memory; beyond a number it keeps its room."""
     monkeypatch.setattr("core.rpc.concurrency_limiter.MOST_ASIDE", 1)
-    desk = ConcurrencyLimiter(at_once=2, waiting=0)
-    assert [desk.step_aside(), desk.step_aside()] == [True, False]
+    limiter = ConcurrencyLimiter(at_once=2, waiting=0)
+    assert [limiter.step_aside(), limiter.step_aside()] == [True, False]

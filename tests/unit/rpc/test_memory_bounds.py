@@ -51,41 +51,41 @@ def test_parsed_json_is_accounted_for(text: str) -> None:
 async def test_requests_are_bounded_by_the_memory_they_hold() -> None:
     """One alone may hold more; else what would be too much is refused, until others have ended."""
     ended = asyncio.Event()
-    desk = ConcurrencyLimiter(at_once=2, waiting=10, most_bytes=1000)
+    limiter = ConcurrencyLimiter(at_once=2, waiting=10, most_bytes=1000)
 
     async def work() -> None:
         await ended.wait()
 
-    assert desk.take(work, 5000)
-    assert not desk.take(work, 1)
+    assert limiter.take(work, 5000)
+    assert not limiter.take(work, 1)
     ended.set()
-    await desk.idle()
+    await limiter.idle()
     ended.clear()
-    assert [desk.take(work, 300) for _ in range(5)] == [True, True, True, False, False]
-    assert (desk.running, desk.waiting, desk.held_bytes) == (2, 1, 900)
+    assert [limiter.take(work, 300) for _ in range(5)] == [True, True, True, False, False]
+    assert (limiter.running, limiter.waiting, limiter.held_bytes) == (2, 1, 900)
     ended.set()
-    await desk.idle()
-    assert desk.held_bytes == 0
+    await limiter.idle()
+    assert limiter.held_bytes == 0
 
 
 async def test_what_is_forgotten_holds_nothing() -> None:
-    """A desk that was abandoned has given back what waited and what ran."""
-    desk = ConcurrencyLimiter(at_once=1, waiting=10, most_bytes=1000)
+    """A limiter that was abandoned has given back what waited and what ran."""
+    limiter = ConcurrencyLimiter(at_once=1, waiting=10, most_bytes=1000)
     for _ in range(2):
-        desk.take(asyncio.Event().wait, 300)  # type: ignore[arg-type]
-    desk.abandon()
-    await desk.idle()
-    assert desk.held_bytes == 0
+        limiter.take(asyncio.Event().wait, 300)  # type: ignore[arg-type]
+    limiter.abandon()
+    await limiter.idle()
+    assert limiter.held_bytes == 0
 
 
 async def test_a_request_beyond_the_memory_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
     """Like one beyond the number that may wait."""
     office = Office()
     Hold.prepare(monkeypatch)
-    office.responder.accept("Hold", {}, "r-1", None, None, held_bytes=300 * 1024 * 1024)
-    office.responder.accept("Echo", {}, "r-2", None, None, held_bytes=1)
+    office.handler.accept("Hold", {}, "r-1", None, None, held_bytes=300 * 1024 * 1024)
+    office.handler.accept("Echo", {}, "r-2", None, None, held_bytes=1)
     assert office.answers() == {"r-2": 503}
-    office.desk.abandon()
+    office.limiter.abandon()
 
 
 async def test_a_ref_without_end_is_not_remembered() -> None:
@@ -137,13 +137,13 @@ async def test_a_plugboard_that_does_not_read_is_given_up() -> None:
     reply = {"status": "ok", "response": {}}
     channel.received(orjson.dumps([join[0], join[1], "service", "phx_reply", reply]), 0.0)
     outbox = Outbox(channel, 10_000)
-    conversation = PlugboardSession(channel, outbox, lambda _: None, Limits(unread_bytes=1000))
+    session = PlugboardSession(channel, outbox, lambda _: None, Limits(unread_bytes=1000))
     websocket = DeafConnection()
-    conversation.websocket = websocket  # type: ignore[assignment]
+    session.websocket = websocket  # type: ignore[assignment]
     aborted = []
     for number in range(5):
         outbox.send(Answer(f"r-{number}", {}, 0.0, size=300))
-        conversation._flush()
+        session._flush()
         aborted.append(websocket.transport.aborted)
     assert aborted == [0, 0, 0, 1, 1]
     channel.closed("gone")
@@ -155,18 +155,16 @@ async def test_messages_that_cannot_be_split_are_bounded_while_they_are_read() -
     """What would be too much is dropped and told; what is read comes to the channel afterwards."""
     told: list[Effect] = []
     channel = Channel("service")
-    conversation = PlugboardSession(
-        channel, Outbox(channel), told.append, Limits(unread_bytes=600_000)
-    )
+    session = PlugboardSession(channel, Outbox(channel), told.append, Limits(unread_bytes=600_000))
     text = b"[" + b"x" * 400_000
     for _ in range(2):
-        conversation._hear(text, 0.0)
+        session._hear(text, 0.0)
     assert [str(each.detail) for each in told if isinstance(each, Dropped)] == [
         "too many that cannot be split"
     ]
-    await asyncio.gather(*conversation._reading)
+    await asyncio.gather(*session._reading)
     assert [type(each) for each in told] == [Dropped, Dropped]
-    conversation._hear(text, 0.0)  # there is room again
-    await asyncio.gather(*conversation._reading)
+    session._hear(text, 0.0)  # there is room again
+    await asyncio.gather(*session._reading)
     assert len(told) == 3
     assert "not JSON" in str(told[2])

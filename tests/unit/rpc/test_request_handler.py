@@ -42,7 +42,7 @@ class Secretive(Echo):
 
 
 class Office:
-    """A responder whose answers, kept for want of a channel, can be read."""
+    """A handler whose answers, kept for want of a channel, can be read."""
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class Office:
         seconds: float = 60.0,
     ) -> None:
         actions = {cls.__name__: cls for cls in (Echo, Hold, Stubborn, more)}
-        self.desk = ConcurrencyLimiter(at_once=at_once, waiting=waiting)
+        self.limiter = ConcurrencyLimiter(at_once=at_once, waiting=waiting)
         self._outbox = Outbox(Channel("service"))
         self._news = asyncio.Event()
-        self.responder = RequestHandler(
+        self.handler = RequestHandler(
             Dispatcher(actions, run_blocking=asyncio.to_thread),
-            self.desk,
+            self.limiter,
             RequestLimits(seconds, FIELDS_BYTES),
             REPLY_FORMATS["vera"],
             self._outbox,
@@ -69,7 +69,7 @@ class Office:
         """Hand over one request."""
         fields = {} if fields is None else fields
         size = len(orjson.dumps(fields)) + 100
-        self.responder.accept(action, fields, ref, self.responder, None, size)
+        self.handler.accept(action, fields, ref, self.handler, None, size)
 
     def answers(self) -> dict[str, int]:
         """The status codes given since the last look, by ref."""
@@ -121,7 +121,7 @@ async def test_beyond_the_bound_the_answer_is_503_at_once(hold: type[Hold]) -> N
         office.ask("Hold", ref)
     assert office.answers() == {"refused": 503}
     hold.go.set()
-    await office.responder.close(60)
+    await office.handler.close(60)
     assert office.answers() == {"runs": 200, "waits": 200}
 
 
@@ -130,7 +130,7 @@ async def test_closing_finishes_what_was_taken_on(hold: type[Hold]) -> None:
     office = Office()
     office.ask("Hold", "old")
     await hold.begun.wait()
-    closing = asyncio.create_task(office.responder.close(60))
+    closing = asyncio.create_task(office.handler.close(60))
     await asyncio.sleep(0)
     office.ask("Echo", "new")
     assert office.answers() == {"new": 503}
@@ -145,7 +145,7 @@ async def test_what_is_not_finished_in_time_is_answered_503(hold: type[Hold]) ->
     office.ask("Hold", "running")
     office.ask("Echo", "waiting")
     await hold.begun.wait()
-    await office.responder.close(0)
+    await office.handler.close(0)
     assert office.answers() == {"running": 503, "waiting": 503}
     async with asyncio.timeout(10):  # a ceiling: it was cancelled
         await hold.ended.wait()
@@ -164,7 +164,7 @@ async def test_the_log_of_a_request_knows_its_ref() -> None:
     office = Office(more=Seeing)
     office.ask("Seeing", "r-1")
     office.ask("Seeing", "r-2")
-    await office.responder.close(60)
+    await office.handler.close(60)
     assert seen == [{"ref": ref, "action": "Seeing"} for ref in ("r-1", "r-2")]
     assert request_context.fields() == {}
 
@@ -176,7 +176,7 @@ async def test_a_ref_that_comes_twice_is_answered_once(hold: type[Hold]) -> None
         office.ask("Hold", ref)
     hold.go.set()
     await office.next_answers()
-    await office.desk.idle()
+    await office.limiter.idle()
     office.answers()
     office.ask("Echo", "runs")
     office.ask("Echo", "new")
@@ -209,7 +209,7 @@ async def test_a_slow_action_is_cancelled_and_answered_504(
     assert [(record.action, record.ref) for record in caplog.records] == [("Hold", "slow")]
     async with asyncio.timeout(10):  # a ceiling
         await hold.ended.wait()
-    await office.desk.idle()
+    await office.limiter.idle()
 
 
 async def test_what_ignores_its_end_is_answered_all_the_same(hold: type[Hold]) -> None:
@@ -217,9 +217,9 @@ async def test_what_ignores_its_end_is_answered_all_the_same(hold: type[Hold]) -
     office = Office(seconds=SOON)
     office.ask("Stubborn", "r-1")
     assert await office.next_answers() == {"r-1": 504}
-    assert office.desk.running == 1
+    assert office.limiter.running == 1
     hold.go.set()
-    await office.desk.idle()
+    await office.limiter.idle()
     assert office.answers() == {}
 
 
@@ -242,7 +242,7 @@ async def test_what_waits_too_long_is_not_run(hold: type[Hold]) -> None:
     assert answers == {"runs": 504, "waits": 504}
     assert metrics.EXPIRED._value.get() - before == 1
     hold.go.set()
-    await office.desk.idle()
+    await office.limiter.idle()
     office.ask("Late", "new", {"text": "in time"})
     assert office.answers() == {"new": 200}
     assert Late.ran == ["in time"]
@@ -258,12 +258,12 @@ async def test_an_action_may_ask_what_time_is_left(hold: type[Hold]) -> None:
             return await super().run(client, websocket)
 
     office = Office(at_once=1, more=Asking)
-    assert office.responder.seconds_left() == 60.0
+    assert office.handler.seconds_left() == 60.0
     office.ask("Hold", "runs")
     office.ask("Asking", "waits")
-    [received_at] = [r.received_at for r in office.responder._unanswered.values() if not r.task]
+    [received_at] = [r.received_at for r in office.handler._unanswered.values() if not r.task]
     hold.go.set()
-    await office.desk.idle()
+    await office.limiter.idle()
     now = asyncio.get_running_loop().time()
     assert 60.0 - (now - received_at) <= left[0] < 60.0
 
@@ -285,11 +285,11 @@ async def test_a_request_that_only_waits_gives_way(hold: type[Hold]) -> None:
     while "e-1" not in answers:
         answers |= await office.next_answers()
     assert answers == {"e-1": 200}
-    assert (office.desk.running, office.desk.aside) == (0, 2)
+    assert (office.limiter.running, office.limiter.aside) == (0, 2)
     hold.go.set()
-    await office.desk.idle()
+    await office.limiter.idle()
     assert office.answers() == {"p-1": 200, "p-2": 200}
-    assert (office.desk.running, office.desk.aside) == (0, 0)
+    assert (office.limiter.running, office.limiter.aside) == (0, 0)
 
 
 @pytest.mark.parametrize(("length", "status"), [(989, 200), (990, 413)])
@@ -314,7 +314,7 @@ async def test_an_action_may_see_to_the_size_itself(monkeypatch: pytest.MonkeyPa
 async def test_fields_that_are_nested_too_deeply_are_413() -> None:
     """What is too large to be taken unseen must be measured, and this cannot be."""
     office = Office()
-    office.responder.accept("Echo", orjson.loads("[" * 500 + "]" * 500), "r-1", None, None, 1_001)
+    office.handler.accept("Echo", orjson.loads("[" * 500 + "]" * 500), "r-1", None, None, 1_001)
     assert office.answers() == {"r-1": 413}
 
 
@@ -325,7 +325,7 @@ async def test_fields_that_are_not_json_are_an_incident(
     monkeypatch.setattr(Returning, "outcome", ActionResponse(status_code=200, fields=object()))
     office = Office()
     office.ask("Returning", "r-1")
-    await office.responder.close(60)
+    await office.handler.close(60)
     [(ref, payload)] = office.payloads()
     assert (ref, payload["status_code"]) == ("r-1", 500)
     assert caplog.records[-1].incident in payload["message"]
@@ -337,7 +337,7 @@ async def test_a_request_that_goes_well_makes_no_line(caplog: pytest.LogCaptureF
     office = Office()
     for number in range(3):
         office.ask("Echo", f"r-{number}")
-    await office.responder.close(60)
+    await office.handler.close(60)
     assert set(office.answers().values()) == {200}
     assert caplog.records == []
 
@@ -350,7 +350,7 @@ async def test_each_answer_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> N
     office = Office()
     for action in ("Echo", "Nope", ["Echo"]):
         office.ask(action, f"r-{action}")
-    await office.responder.close(60)
+    await office.handler.close(60)
     office.ask("Echo", "r-late")
     answers, _ = requests.collect()
     assert {
@@ -364,7 +364,7 @@ async def test_a_secret_is_not_for_peers() -> None:
     """Where the answer has to go through Redis, a 503 says what to do instead."""
     office = Office(more=Secretive)
     office.ask("Secretive", "r-1")
-    await office.responder.close(1.0)
+    await office.handler.close(1.0)
     given: list[Any] = []
     office._outbox.divert(given.append)
     [answer] = given

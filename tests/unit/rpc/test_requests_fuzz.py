@@ -61,7 +61,7 @@ BOUNDS = st.integers(1, 3), st.integers(0, 3)
 async def answers(requests: list[tuple[Any, Any, Any]], at_once: int, waiting: int) -> list[Any]:
     """Ref and payload of every answer, in order."""
     outbox = Outbox(Channel("service"))
-    responder = RequestHandler(
+    handler = RequestHandler(
         Dispatcher(ACTIONS, run_blocking=asyncio.to_thread),
         ConcurrencyLimiter(at_once=at_once, waiting=waiting),
         RequestLimits(60.0, 100),
@@ -71,8 +71,8 @@ async def answers(requests: list[tuple[Any, Any, Any]], at_once: int, waiting: i
     )
     for action, fields, ref in requests:
         size = len(orjson.dumps(fields)) + 50
-        responder.accept(action, fields, ref, responder, None, size)
-    await responder.close(60.0)
+        handler.accept(action, fields, ref, handler, None, size)
+    await handler.close(60.0)
     return [(answer.ref, answer.payload) for answer in outbox.unsent.take()]
 
 
