@@ -10,7 +10,7 @@ from collections.abc import Callable
 from core.errors import ConflictError, UnavailableError
 from pipeline.redis_client import keys, own_keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
-from pipeline.runs.queues import Queues
+from pipeline.runs.queues import CANCELLED, NOT_HELD, Queues
 from pipeline.runs.run_state import RunState
 
 # Writing down how far a run has come, as long as it is ours.
@@ -32,21 +32,23 @@ class Checkpoints:
         self._queues = queues
 
     async def write(self, live: RunState) -> None:
-        """Redis has the journal and the vCon as they are now.
+        """Write the checkpoint and the vCon as they are now; notes a cancellation it learns of.
 
         Raises:
             Lost: when the run is not ours any more; nothing is written.
         """
         written: bytes | str = b""
 
-        async def attempt() -> bool:
+        async def attempt() -> int:
             nonlocal written
             record = live.record()
             written = record.document
-            return await self._queues.journal(live.worker, live.claim, record)
+            return await self._queues.checkpoint(live.worker, live.claim, record)
 
-        if not await own_keys.insist(self._connection, attempt):
+        reply = await own_keys.insist(self._connection, attempt)
+        if reply == NOT_HELD:
             raise Lost
+        live.cancelled = live.cancelled or reply == CANCELLED
         if live.memory.unwritten is written:  # else another storage has written meanwhile
             live.memory.unwritten = b""
 

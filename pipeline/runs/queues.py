@@ -18,6 +18,8 @@ LOCKS_AT_ONCE = 100
 """Locks that one call of a script looks at; other clients of Redis go on in between."""
 MOST_UNLOCKED = 10
 """How many of them it removes; so many say that there are more."""
+NOT_HELD, WRITTEN, CANCELLED = 0, 1, 2
+"""Replies of `journal.lua`; the first changes nothing."""
 STALL_EXPIRY = 60
 """Seconds that it is known that a worker has stood still; it dies before, or goes on."""
 
@@ -172,8 +174,11 @@ class Queues:
         )
         return bool(reply)
 
-    async def journal(self, worker: str, claim: Claim, record: Record) -> bool:
-        """Write down how far a run has come; False when this worker no longer holds it."""
+    async def checkpoint(self, worker: str, claim: Claim, record: Record) -> int:
+        """Write down how far a run has come: `NOT_HELD`, `WRITTEN`, or `CANCELLED`.
+
+        `CANCELLED`: it is written, and a cancellation of the run has been accepted.
+        """
         number = time.monotonic_ns()  # before the document is written, which takes its time
         document = await staged(self._connection, record.document)
         reply = await self._connection.script(
@@ -181,7 +186,7 @@ class Queues:
             *(worker, claim.vcon_uuid, claim.token, record.journal),
             *(record.vcon_uuid, document, 0, number),
         )
-        return bool(reply)
+        return int(reply)
 
     async def cancel(self, run_id: str, now: str) -> str:
         """Cancel a run; its status before, empty when it is not here. `now` is ISO 8601."""

@@ -103,6 +103,9 @@ class ChainRunner:
         """
         if live.progress.saved or live.progress.refused:
             return False
+        if live.memory.unwritten and live.chain.storages and not live.cancelled:
+            await self._journal.write(live)  # due now, and its reply says whether it is cancelled
+            return live.cancelled
         return live.cancelled or await is_cancelled(self._connection, live.claim.run_id)
 
     async def _save(self, live: RunState, names: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from redis import Redis
 
 from core.errors import ConflictError, UnknownNameError
+from lib.vcon_redis import AsyncVconRedis
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.cancellation import Cancellations
@@ -17,6 +18,7 @@ from tests.integration.runs.test_runs import a_stored_vcon, listening
 from tests.integration.support.pipeline_fixtures import (
     PATIENCE,
     Scene,
+    a_vcon,
     configured,
     link,
     new_uuid,
@@ -107,6 +109,32 @@ async def test_a_run_cancelled_during_its_last_link_ends_before_its_storages(
     run = await runs.find(run_id)
     assert (run.status, [step.name for step in run.steps]) == ("cancelled", ["first"])
     assert (saved, scene.elements("out")) == ([], [])
+
+
+async def test_the_checkpoint_before_the_storages_reports_a_cancellation(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    """A link has left its vCon to be written: that write learns what no message has reported."""
+    begun, go_on, saved = asyncio.Event(), asyncio.Event(), []
+
+    async def writes(vcon_uuid: str, _name: str, _options: Any) -> str:
+        await AsyncVconRedis().store_vcon_dict(a_vcon(vcon_uuid, subject="written"))
+        begun.set()
+        await go_on.wait()
+        return vcon_uuid
+
+    shelf = storage(lambda vcon_uuid, _options: saved.append(vcon_uuid))
+    configuration = configured(links=[link(writes, only_through_lib=True)], storages=[shelf])
+    monkeypatch.setattr(Cancellations, "_mark", lambda *_: None)
+    await scene.start(configuration)
+    runs = scene.runs(configuration)
+    run_id = await runs.start("main", vcon_uuid := await a_stored_vcon(scene))
+    await begun.wait()
+    assert (await runs.cancel(run_id)).status == "running"
+    go_on.set()
+    await scene.ended()
+    assert ((await runs.find(run_id)).status, saved) == ("cancelled", [])
+    assert scene.client.json().get(keys.vcon(vcon_uuid))["subject"] == "written"
 
 
 async def test_a_run_cancelled_while_it_is_stored_ends_as_any_other(scene: Scene):

@@ -340,7 +340,7 @@ async def test_a_claim_from_before_a_rescue_is_void_for_the_same_worker_too(list
     lists.revive("one")
     fresh = await lists.suspect()
     assert not await lists.finish(stale, egress_lists=["out"])
-    assert not await lists.queues.journal("one", stale, Record(JOURNAL, stale.vcon_uuid))
+    assert not await lists.queues.checkpoint("one", stale, Record(JOURNAL, stale.vcon_uuid))
     assert await lists.finish(fresh, egress_lists=["out"])
 
 
@@ -349,12 +349,12 @@ async def test_a_journal_is_written_only_by_who_holds_the_run(lists: Lists, clie
     [vcon_uuid] = lists.push("in")
     claim = await lists.claim()
     record = Record(b'{"by":"one"}', vcon_uuid, orjson.dumps({"uuid": vcon_uuid, "by": "one"}))
-    assert await lists.queues.journal("one", claim, record)
+    assert await lists.queues.checkpoint("one", claim, record)
     assert client.get(keys.run(claim.run_id)) == '{"by":"one"}'
     assert client.json().get(keys.vcon(vcon_uuid))["by"] == "one"
     await lists.die()
     late = Record(b'{"by":"ghost"}', vcon_uuid, orjson.dumps({"uuid": vcon_uuid, "by": "ghost"}))
-    assert not await lists.queues.journal("one", claim, late)
+    assert not await lists.queues.checkpoint("one", claim, late)
     assert client.get(keys.run(claim.run_id)) == '{"by":"one"}'
     assert client.json().get(keys.vcon(vcon_uuid))["by"] == "one"
 
@@ -382,7 +382,7 @@ async def test_each_write_of_a_run_has_a_higher_number(lists: Lists, client: Red
     claim = await lists.claim()
     for number in range(20):
         text = orjson.dumps({"uuid": vcon_uuid, "number": number})
-        assert await lists.queues.journal("one", claim, Record(JOURNAL, vcon_uuid, text))
+        assert await lists.queues.checkpoint("one", claim, Record(JOURNAL, vcon_uuid, text))
         assert client.json().get(keys.vcon(vcon_uuid))["number"] == number
 
 
@@ -571,7 +571,7 @@ async def test_a_suspect_can_be_cancelled(lists: Lists, moved: bool):
     """One that waits for its process ends there and then, and nothing of it is left."""
     lists.push("in", 2)
     for claim in (got := (await lists.claims()).claims):
-        await lists.queues.journal("one", claim, Record(journal_of(claim), claim.vcon_uuid))
+        await lists.queues.checkpoint("one", claim, Record(journal_of(claim), claim.vcon_uuid))
     await lists.die()
     lists.revive("one")
     if moved:

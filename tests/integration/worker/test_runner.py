@@ -48,11 +48,11 @@ async def test_links_run_in_order_then_storages_then_egress(scene: Scene):
     calls: list[Any] = []
 
     def first(vcon_uuid: str, name: str, options: Any) -> str:
-        calls.append((vcon_uuid, name, options, threading.current_thread().name[:5]))
+        calls.append((vcon_uuid, name, options, threading.current_thread().name[:6]))
         return vcon_uuid
 
     async def second(vcon_uuid: str, name: str, options: Any) -> str:
-        calls.append((vcon_uuid, name, options, threading.current_thread().name[:5]))
+        calls.append((vcon_uuid, name, options, threading.current_thread().name[:6]))
         return vcon_uuid
 
     def save(vcon_uuid: str, _options: Any) -> None:
@@ -65,7 +65,7 @@ async def test_links_run_in_order_then_storages_then_egress(scene: Scene):
     assert ended.status == "done"
     assert calls == [
         (vcon_uuid, "a", {"x": 1}, "plugin"),
-        (vcon_uuid, "b", {}, "MainT"),
+        (vcon_uuid, "b", {}, "MainTh"),
         (vcon_uuid, "c", {}, "plugin"),
         ("saved", []),
     ]
@@ -626,9 +626,9 @@ async def test_what_a_storage_writes_during_a_journal_is_kept(
     """A journal without it is on its way: it goes to Redis with the next."""
     monkeypatch.setattr(journals, "SLOW_STEP", 0.0)
     begun, written, journaled = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    journal, write = Queues.journal, journals.Checkpoints.write
+    journal, write = Queues.checkpoint, journals.Checkpoints.write
 
-    async def interrupted(*args: Any) -> bool:
+    async def interrupted(*args: Any) -> int:
         held = await journal(*args)
         begun.set()
         await written.wait()
@@ -638,7 +638,7 @@ async def test_what_a_storage_writes_during_a_journal_is_kept(
         await write(self, live)
         journaled.set()
 
-    monkeypatch.setattr(Queues, "journal", interrupted)
+    monkeypatch.setattr(Queues, "checkpoint", interrupted)
     monkeypatch.setattr(journals.Checkpoints, "write", tells)
 
     async def quick(*_: Any) -> None:

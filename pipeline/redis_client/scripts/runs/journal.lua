@@ -2,11 +2,15 @@
 -- Write down how far a run has come, and the vCon as it is then, if this worker still holds the run.
 -- ARGV: worker, held uuid, token, run JSON, uuid of the document, document ("" leaves it as it is),
 --       expiry (s, 0 leaves it as it is), a number that is higher in whatever is sent later.
--- Returns 1, or 0 when the run is no longer held.
+-- Returns 1; 2 when the run has been cancelled; 0 when this worker no longer holds the run.
 --
 -- What was sent again because no reply came may arrive a second time, after the run has gone on: it
 -- must not bring an older document back.
 -- uses: usable, expire, place
+local function written(run)
+  return redis.call('TYPE', 'pc:cancel:' .. run)['ok'] == 'string' and 2 or 1
+end
+
 local wrong = wrong_type('hash', 'pc:inflight:' .. ARGV[1], 'pc:locks')
   or wrong_type(JSON, 'vcon:' .. ARGV[5])
 if wrong then
@@ -25,7 +29,7 @@ if ARGV[6] ~= '' then
   local lock = redis.call('HGET', 'pc:locks', ARGV[2]) or ''
   local number, document = string.match(lock, '\n(%d+)\n(.*)$')
   if document == ARGV[5] and (tonumber(number) or 0) > tonumber(ARGV[8]) then
-    return 1
+    return written(run)
   end
   local gone = put_document(ARGV[5], ARGV[6])
   if gone then
@@ -37,4 +41,4 @@ redis.call('SET', 'pc:run:' .. run, ARGV[4])
 if tonumber(ARGV[7]) > 0 then
   expire(ARGV[5], ARGV[7])
 end
-return 1
+return written(run)
