@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,13 @@ import pytest
 ROOT = Path(__file__).parents[3]
 CEILINGS = {"request": 37, "vcon": 33, "partner": 45, "configuration": 23}
 """Files; see `tests/hops.py` for what counts, and docs/architecture.md for the walks."""
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+HEADINGS = {
+    "request": "A request",
+    "vcon": "A vCon",
+    "partner": "A partner's push",
+    "configuration": "The configuration",
+}
 
 
 @pytest.fixture(scope="module")
@@ -28,3 +36,13 @@ def test_a_walk_passes_through_few_files(walks: dict[str, list[str]], name: str)
     """At most as many as its ceiling; `python -m tests.hops` prints which."""
     files = walks[name]
     assert len(files) <= CEILINGS[name], "\n".join([f"{len(files)} files:", *files])
+
+
+@pytest.mark.parametrize("name", CEILINGS)
+def test_the_page_lists_the_files_of_the_walk(walks: dict[str, list[str]], name: str) -> None:
+    """Each is on the walk, and none is missing; a push shares those that a request has, too."""
+    part = PAGE.partition(f"### {HEADINGS[name]}\n")[2].partition("\n#")[0]
+    listed = re.findall(r"^\d+\. `([^`]+)`", part, re.MULTILINE)
+    assert [file for file in listed if file not in walks[name]] == []
+    shared = walks["request"] if name == "partner" else []
+    assert set(walks[name]) - set(listed) - set(shared) == set()
