@@ -270,8 +270,8 @@ class _File:
     async def import_plugins(self) -> list[str]:
         if self.config is None:
             raise _NotTriedError("needs the configuration")
-        given = self.config, environment(), installer(self._settings)
-        plugins = (await in_own_thread(prepared, *given)).plugins
+        modules = installer(self._settings)
+        plugins = (await in_own_thread(prepared, self.config, modules)).plugins
         told = (
             f"imported: links {len(plugins.links)}, storages {len(plugins.storages)}, "
             f"tracers {len(plugins.tracers)}"

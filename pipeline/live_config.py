@@ -10,20 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import ConfigurationError
-from core.observability.logs import keep_secret, keep_secrets_of, keep_values_secret
+from core.observability.redaction import KNOWN
 from core.observability.tracing import installed
 from core.settings import give_back, withheld
 from core.thread_pool import in_own_thread
 from pipeline.config import yaml_file
 from pipeline.config.changes import ChangeGuard, HeldBackError, losses
-from pipeline.config.environment import (
-    Environment,
-    secret_values,
-    variables_named_in,
-    variables_of_flows,
-)
+from pipeline.config.environment import secret_values, variables_named_in, variables_of_flows
 from pipeline.config.parser import PipelineConfig
-from pipeline.connections.registry import findings_of
+from pipeline.config.sections import Findings
 from pipeline.plugins import loader
 from pipeline.plugins.installer import Installer
 from pipeline.plugins.loader import Plugins
@@ -74,27 +69,21 @@ def load(
         ConfigurationError: with every problem of the file and its plugins.
     """
     config = yaml_file.read(path, environ, strict=strict, weak_keys=weak_keys)
-    return prepared(config, environ, installer)
+    return prepared(config, installer)
 
 
-def prepared(
-    config: PipelineConfig, environ: Mapping[str, str], installer: Installer
-) -> Configuration:
-    """A configuration with its plugins loaded: all that a start demands of it, and so `check`.
+def prepared(config: PipelineConfig, installer: Installer) -> Configuration:
+    """Load the plugins of a configuration and check its connections, as a start and `check` do.
 
     Raises:
         ConfigurationError: with every problem of the plugins and connections it names.
     """
     keep_secrets(config)
-    environment = Environment(environ)
-    for connection in config.connections.values():
-        keep_secrets_of(environment.fill(connection.given, (connection.name,)))
-    keep_values_secret(secret_values(environment.filled))
     plugins = loader.load(config, installer)
     for loaded in (plugins.links, plugins.storages, plugins.tracers):
         for each in loaded.values():
-            keep_secrets_of(each.options)
-    found = findings_of(config)
+            KNOWN.learn_from(each.options)
+    found = _connection_findings(config)
     if found.problems:
         raise ConfigurationError(found.problems)
     plugins = replace(plugins, notes=(*plugins.notes, *found.notes))
@@ -102,6 +91,16 @@ def prepared(
         plugins = with_spans(plugins, spans)
     log.info("configuration loaded", extra={"hash": config.hash, "chains": list(config.chains)})
     return Configuration(config, plugins)
+
+
+def _connection_findings(config: PipelineConfig) -> Findings:
+    """Unknown types, keys and tasks of connections."""
+    if not config.connections and not config.connection_plugins:
+        return Findings()
+    # flowlang's engine takes 0.1 s to import, which only a configuration with connections needs
+    from pipeline.connections.flows import findings_of  # noqa: PLC0415
+
+    return findings_of(config)
 
 
 async def until_still(path: Path) -> None:
@@ -129,14 +128,17 @@ def tell(notes: Sequence[str]) -> None:
 
 
 def keep_secrets(config: PipelineConfig) -> None:
-    """What plugins are given to prove who they are is not for the log, whoever logs it."""
+    """Redact the configuration's secrets from every log line from now on."""
     steps = [link for chain in config.chains.values() for link in chain.links]
     plugins = [step.plugin for step in (*config.links.values(), *steps)]
     for plugin in (*plugins, *config.storages.values(), *config.tracers.values()):
-        keep_secrets_of(plugin.options)
-    keep_values_secret(secret_values(config.filled))
+        KNOWN.learn_from(plugin.options)
+    for connection in config.connections.values():
+        KNOWN.learn_from(connection.filled)
+    for secret in secret_values(config.filled):
+        KNOWN.learn_value(secret)
     for keys in config.ingress_auth.values():
-        keep_secret(*keys)
+        KNOWN.learn(keys)
 
 
 class Snapshot:

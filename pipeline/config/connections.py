@@ -27,7 +27,9 @@ class ConnectionSpec:
     given: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
     expose: tuple[str, ...] = ()
     written: Written = field(default_factory=dict, repr=False, compare=False)
-    """The places in `given` where YAML turned what is written into something else."""
+    """The places in `given` whose value YAML read as another than the one written."""
+    filled: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """`given` without `type`, its variables filled; a missing one leaves an `Unfilled`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +40,30 @@ class FlowsSpec:
     expose: tuple[str, ...] = ()
 
 
-def read_connections(connections: Section, environ: Mapping[str, str]) -> dict[str, ConnectionSpec]:
-    """Every connection by name."""
-    return {
-        name: ConnectionSpec(
-            name,
-            _type(entry, environ),
-            {key: entry.raw(key) for key in entry if key != "expose"},
-            _texts(entry, "expose"),
-            below(entry.findings.written, entry.where),
-        )
-        for name, entry in connections.sections()
-    }
+def read_connections(connections: Section, environment: Environment) -> dict[str, ConnectionSpec]:
+    """Every connection by name.
+
+    The values of the variables they use are added to `environment.filled`. A missing variable is
+    reported for a type only: the others are reported when the connection is opened.
+    """
+    return {name: _connection(name, entry, environment) for name, entry in connections.sections()}
 
 
-def _type(entry: Section, environ: Mapping[str, str]) -> str:
-    """Which tasks there are depends on it, so it must be known before anything is opened."""
-    environment = Environment(environ)
-    kind = environment.fill(entry.required("type", TEXT, ""))
-    for missing in environment.missing:
+def _connection(name: str, entry: Section, environment: Environment) -> ConnectionSpec:
+    given = {key: entry.raw(key) for key in entry if key != "expose"}
+    own = Environment(environment.variables, filled=environment.filled)
+    kind = own.fill(entry.required("type", TEXT, ""), ("type",))
+    for missing in own.missing:
         where = (*entry.where, "type")
         entry.findings.problem(where, f"the environment has no {missing.name}")
-    return str(kind)
+    return ConnectionSpec(
+        name,
+        str(kind),
+        given,
+        _texts(entry, "expose"),
+        below(entry.findings.written, entry.where),
+        {key: own.fill(value, (name, key)) for key, value in given.items() if key != "type"},
+    )
 
 
 def read_plugin_folders(root: Section) -> tuple[str, ...]:
@@ -89,19 +93,16 @@ NEEDING = ("links.connection_task", "storage.connection")
 """The modules whose option is a connection's name and nothing else."""
 
 
-def lendable(
-    connections: Mapping[str, ConnectionSpec], environ: Mapping[str, str]
-) -> dict[str, Mapping[str, Any]]:
-    """What each connection can lend: all it is given, and the parts of its `url`.
+def lendable(connections: Mapping[str, ConnectionSpec]) -> dict[str, Mapping[str, Any]]:
+    """The options that each connection can lend: its own values, and the parts of its `url`.
 
-    What needs a variable that is not there is left out.
+    A value whose variable is missing is left out.
     """
-    return {name: _parts(Environment(environ), spec) for name, spec in connections.items()}
+    return {name: _parts(spec.filled) for name, spec in connections.items()}
 
 
-def _parts(environment: Environment, spec: ConnectionSpec) -> dict[str, Any]:
-    given = {key: environment.fill(value) for key, value in spec.given.items() if key != "type"}
-    there = {key: value for key, value in given.items() if not isinstance(value, Unfilled)}
+def _parts(filled: Mapping[str, Any]) -> dict[str, Any]:
+    there = {key: value for key, value in filled.items() if not isinstance(value, Unfilled)}
     return {**_of_url(there.get("url")), **there}
 
 

@@ -86,8 +86,8 @@ def _filled_section(key: str, section: object, environment: Environment) -> obje
 
 
 def _read(root: Section, environment: Environment, *, weak_keys: bool) -> PipelineConfig:
-    connections = read_connections(root.section(CONNECTIONS), environment.variables)
-    lent = lendable(connections, environment.variables)
+    connections = read_connections(root.section(CONNECTIONS), environment)
+    lent = lendable(connections)
     registry = Registry(
         links=read_links(root.section("links"), lent),
         storages=read_storages(root.section("storages"), environment.missing, lent),

@@ -10,7 +10,6 @@ from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config.model import PipelineConfig
-from pipeline.config.sections import Findings
 
 if TYPE_CHECKING:
     from pipeline.connections.flows import Flows
@@ -118,12 +117,3 @@ def installed() -> ServiceConnections:
     if _installed is None:
         raise RuntimeError("there are no connections outside of the service")
     return _installed
-
-
-def findings_of(config: PipelineConfig) -> Findings:
-    """What a start should not hide: types without a plugin, unknown keys, tasks there are not."""
-    if not config.connections and not config.connection_plugins:
-        return Findings()
-    from pipeline.connections.flows import findings_of as found  # noqa: PLC0415 -- see the head of this file
-
-    return found(config)

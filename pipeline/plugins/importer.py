@@ -1,6 +1,7 @@
 """Importing the modules that a configuration names, and installing those that are not there."""
 
 import contextlib
+import difflib
 import importlib.util
 import logging
 import sys
@@ -13,9 +14,16 @@ from core.errors import PluginFailedError, StoppedEarlyError
 from core.observability.storable_text import described
 from pipeline.config.parser import PluginSpec
 from pipeline.plugins.installer import Installer
-from pipeline.plugins.missing import explain_missing
-from pipeline.plugins.modules_folder import differs, hashed, packages_elsewhere
-from pipeline.plugins.requirement import Requirement, is_ours, read, to_install
+from pipeline.plugins.missing import explain_missing, plugin_meant
+from pipeline.plugins.modules_folder import (
+    OURS,
+    differs,
+    hashed,
+    is_ours,
+    packages_elsewhere,
+    packages_of,
+)
+from pipeline.plugins.requirement import Requirement, read
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +86,7 @@ class Modules:
         self, module: str, wanted: Requirement | None
     ) -> metadata.Distribution | None:
         names = [wanted.name] if wanted and wanted.name else []
-        names += self._installer.packages_of(module)
+        names += packages_of(self._installer.folder, module)
         root = module.partition(".")[0]
         if not names and not is_ours(root) and _is_installed(root):
             names += packages_elsewhere(root)
@@ -106,6 +114,21 @@ class Modules:
             raise PluginFailedError(
                 f"{explain_missing(spec, error)}, though that was installed"
             ) from None
+
+
+def to_install(spec: PluginSpec, missing: str | None) -> str | None:
+    """The pip name to install after an import that did not find `missing`; None if pip cannot help.
+
+    pip cannot help where the plugin's module is there and imports something that is missing, or
+    where the module's name is probably misspelt.
+    """
+    root, _, inside = spec.module.partition(".")
+    if spec.pip_name is not None:
+        above = f"{spec.module}.".startswith(f"{missing}.")
+        return spec.pip_name if missing == root or (is_ours(root) and above) else None
+    mistyped = bool(inside and difflib.get_close_matches(root, OURS, n=1, cutoff=0.75))
+    mistyped = mistyped or plugin_meant(spec.module) is not None
+    return spec.module if missing == root and not is_ours(root) and not mistyped else None
 
 
 def _specification(pip_name: str) -> str | None:

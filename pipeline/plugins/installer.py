@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ from pipeline.plugins.modules_folder import (
     differs,
     hidden,
     installed_in,
+    invalidate_caches,
     is_for_another,
     is_hiding,
     needs_in,
@@ -97,18 +97,6 @@ _QUIET = ("--no-input", "--disable-pip-version-check", "--retries", "2", "--time
 _OURS_TO_SAY = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}  # whatever pip.conf says of them
 _PLAIN = ("--progress-bar", "off", "--no-compile", "--no-warn-script-location")
 
-_looking = threading.Lock()
-
-
-def look_anew() -> None:
-    """Let modules be found that were installed meanwhile, by whomever.
-
-    Python's own function raises a KeyError in one of two threads that call it at once: both remove
-    the same entries of a cache.
-    """
-    with _looking:
-        importlib.invalidate_caches()
-
 
 class Installer:
     """Installs into a folder of this Python's own below `folder`, if there is one and it may."""
@@ -127,11 +115,11 @@ class Installer:
         whether only one version, one commit or a file with its digest is installed.
         """
         self._exact = exact
-        self._folder = folder and folder.absolute() / str(sys.implementation.cache_tag)
-        self.allowed = allowed and self._folder is not None
+        self.folder = folder and folder.absolute() / str(sys.implementation.cache_tag)
+        self.allowed = allowed and self.folder is not None
         self._upgrade = upgrade and self.allowed
-        if self._folder is not None and self._folder.is_dir():
-            self._open(self._folder)
+        if self.folder is not None and self.folder.is_dir():
+            self._open(self.folder)
 
     def install(self, wanted: Requirement, is_there: Callable[[], bool]) -> None:
         """Install a package and what it needs, once for all processes that want it now.
@@ -141,14 +129,14 @@ class Installer:
         Raises:
             PluginFailedError: with what pip said last, without tokens, or why pip is not asked.
         """
-        assert self._folder is not None
+        assert self.folder is not None
         self._check_exact(wanted)
         _learn_secrets(wanted)
-        with self._locked(self._folder):
-            self._open(self._folder)
+        with self._locked(self.folder):
+            self._open(self.folder)
             if not is_there():
-                self._install(wanted, self._folder, [])
-                self._open(self._folder)
+                self._install(wanted, self.folder, [])
+                self._open(self.folder)
 
     def bring_up_to_date(self, module: str, wanted: Requirement, current: Collection[str]) -> None:
         """Replace the package of a module that is there for another specification, if it may be.
@@ -161,27 +149,23 @@ class Installer:
             what is
                 asked for. Where it would do as well, that is only logged.
         """
-        if not self._upgrade or self._folder is None or not self._folder.is_dir():
+        if not self._upgrade or self.folder is None or not self.folder.is_dir():
             return
-        if not is_hiding(self._folder) and self._other(module, wanted, current) is None:
+        if not is_hiding(self.folder) and self._other(module, wanted, current) is None:
             return
         _learn_secrets(wanted)
-        with self._locked(self._folder):
+        with self._locked(self.folder):
             if (other := self._other(module, wanted, current)) is not None:
-                self._replace(other, wanted, self._folder)
-                self._open(self._folder)
-
-    def packages_of(self, module: str) -> list[str]:
-        """The packages in the folder that a module may be of."""
-        return [] if self._folder is None else packages_of(self._folder, module)
+                self._replace(other, wanted, self.folder)
+                self._open(self.folder)
 
     def _other(
         self, module: str, wanted: Requirement, current: Collection[str]
     ) -> metadata.Distribution | None:
         """The package in the folder that is there for another specification, if one is."""
-        assert self._folder is not None
-        names = [*packages_of(self._folder, module), *([wanted.name] if wanted.name else [])]
-        found = (installed_in(self._folder, name) for name in names)
+        assert self.folder is not None
+        names = [*packages_of(self.folder, module), *([wanted.name] if wanted.name else [])]
+        found = (installed_in(self.folder, name) for name in names)
         known = (dist for dist in found if dist is not None)
         return next((dist for dist in known if is_for_another(dist, wanted, current)), None)
 
@@ -212,7 +196,7 @@ class Installer:
         """Let modules, and parts of our own packages, be found there."""
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
-        look_anew()
+        invalidate_caches()
         for name in (*ROOMS, "lib"):
             package = importlib.import_module(name)
             package.__path__ = extend_path(package.__path__, name)
@@ -240,7 +224,7 @@ class Installer:
 
     def _fetch(self, wanted: Requirement, new: Path, *, replacing: bool) -> None:
         """Have pip install beside the folder; in place of another, what that needed may change."""
-        pins = _pins(self._folder) if replacing else _pins()
+        pins = _pins(self.folder) if replacing else _pins()
         (new / "pins.txt").write_text("\n".join(pins))
         pre = ("--pre",) if wanted.pre else ()
         asked = ("--constraint", str(new / "pins.txt"), *pre)
@@ -248,10 +232,10 @@ class Installer:
             self._pip(wanted, "--prefix", str(new), *asked, "--requirement", file)
 
     def _pip(self, wanted: Requirement, *arguments: str) -> None:
-        assert self._folder is not None
+        assert self.folder is not None
         with tempfile.TemporaryDirectory() as about:
-            write_amended(Path(about), self._folder)
-            self._run_pip(wanted, [about, str(self._folder)], *arguments)
+            write_amended(Path(about), self.folder)
+            self._run_pip(wanted, [about, str(self.folder)], *arguments)
 
     def _run_pip(self, wanted: Requirement, first: list[str], *arguments: str) -> None:
         command = [sys.executable, "-P", "-m", "pip", "install", *_QUIET, *_PLAIN, *arguments]

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
 from core.errors import ConfigurationError, PluginFailedError
 from core.observability.logs import without_secrets
 from pipeline.config import model
@@ -15,8 +17,9 @@ from pipeline.config.model import STORAGE_RETRIES, limit_of
 from pipeline.config.parser import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
 from pipeline.plugins.contract import LINK, STORAGE, TRACER, Contract, Function, Plugin, plugin_in
 from pipeline.plugins.importer import Modules
-from pipeline.plugins.installer import Installer, look_anew
-from pipeline.plugins.options import Options, fresh, laid_over, unknown_options
+from pipeline.plugins.installer import Installer
+from pipeline.plugins.modules_folder import invalidate_caches
+from pipeline.plugins.options import Options, laid_over, unknown_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +33,11 @@ class Loaded:
     no_default_timeout: bool = False
 
     def fresh_options(self) -> Options:
-        """The options for one call: a plugin may change them, though not what lies deeper."""
-        return fresh(self.options)
+        """A shallow copy of the options, for one call."""
+        if not isinstance(self.options, BaseModel):
+            return dict(self.options)
+        frozen = self.options.model_config.get("frozen")
+        return self.options if frozen else self.options.model_copy()
 
 
 def seconds_of(timeout: float | None, loaded: Loaded) -> float | None:
@@ -109,7 +115,7 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Plugins:
     Raises:
         ConfigurationError: with every problem, its path, and the chains that want the plugin.
     """
-    look_anew()
+    invalidate_caches()
     wanted = _wanted(config)
     pip_names = [spec.pip_name for _, spec in wanted if spec.pip_name]
     loader = _Loader(installer, pip_names, strict=config.strict)
@@ -138,7 +144,7 @@ def load_storage(spec: StorageSpec) -> LoadedStorage:
         raise PluginFailedError(
             f"storage {spec.name}: the environment has no {', '.join(spec.unset)}"
         )
-    look_anew()
+    invalidate_caches()
     try:
         return _Loader(NOTHING).storage(spec)
     except PluginFailedError as error:

@@ -4,8 +4,10 @@ A package is its modules and a folder `*.dist-info`, whose RECORD names all its 
 specification that it was installed for is kept in that folder as a hash, since it may hold a token.
 """
 
+import importlib
 import json
 import shutil
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,7 +19,11 @@ from pathlib import Path
 from packaging.requirements import Requirement as NamedRequirement
 from packaging.utils import canonicalize_name
 
-from pipeline.plugins.requirement import Requirement, difference, is_ours
+from pipeline.plugins.missing import ROOMS
+from pipeline.plugins.requirement import Requirement, difference
+
+OURS = (*ROOMS, "lib", "core", "pipeline", "actions", "events", "schemas", "flowlang", "server")
+"""Packages of the service; a name inside one of them never makes pip fetch a package."""
 
 _ABOUT = "*.dist-info"
 _REQUESTED = "REQUESTED"
@@ -25,11 +31,31 @@ _SPECIFICATION = "patchcord_specification"
 _HIDDEN = ".replaced"
 
 
-def packages_of(folder: Path, module: str) -> list[str]:
-    """The packages in a folder that a module may be of; cheap, never stale.
+_invalidating = threading.Lock()
 
-    Of a module in a package of ours, such as `links`, the part below that counts, too.
+
+def invalidate_caches() -> None:
+    """Make modules importable that were installed since the last import, by any process.
+
+    `importlib.invalidate_caches` raises KeyError in one of two threads that call it at once, since
+    both remove the same cache entries.
     """
+    with _invalidating:
+        importlib.invalidate_caches()
+
+
+def is_ours(module: str) -> bool:
+    """Whether a module is in a package of the service; third parties may install into one, too."""
+    return module.partition(".")[0] in OURS
+
+
+def packages_of(folder: Path | None, module: str) -> list[str]:
+    """The packages in a folder that may contain a module; read anew at each call.
+
+    For a module in a package of the service, such as `links.x`, two parts of its name are compared.
+    """
+    if folder is None:
+        return []
     names = tuple(module.removeprefix("server.").split(".")[: 2 if is_ours(module) else 1])
     found = metadata.distributions(path=[str(folder)])
     return [each.name for each in found if names in _tops(each, len(names))]

@@ -179,13 +179,6 @@ def option(options: Options, name: str) -> Any:
     return getattr(options, name, None) if isinstance(options, BaseModel) else options.get(name)
 
 
-def fresh(options: Options) -> Options:
-    """The options for one call: the plugin may change them, though not what lies deeper."""
-    if not isinstance(options, BaseModel):
-        return dict(options)
-    return options if options.model_config.get("frozen") else options.model_copy()
-
-
 def _path(location: tuple[str | int, ...]) -> str:
     return ".".join(["options", *(str(part) for part in location)])
 

@@ -1,6 +1,5 @@
 """What `pip_name` may say, and what follows from it. Nothing here runs pip."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,11 +12,7 @@ from packaging.specifiers import Specifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from core.errors import PluginFailedError
-from pipeline.config.model import PluginSpec
-from pipeline.plugins.missing import ROOMS, plugin_meant, shown
-
-OURS = (*ROOMS, "lib", "core", "pipeline", "actions", "events", "schemas", "flowlang", "server")
-"""Packages of the service: nothing on an index is called for by a name in one of them."""
+from pipeline.plugins.missing import shown
 
 _URL = re.compile(r"(?:git\+(?:https?|ssh|file)|https?|file)://\S+")
 _REVISION = re.compile(r"@([^@#\s]++)(?:#\S*+)?$")
@@ -111,26 +106,6 @@ def _has_digest(url: str) -> bool:
     parts = urlsplit(url).fragment.split("&")
     digests = [part for part in parts if _ANY_DIGEST.match(part)]
     return bool(digests) and all(map(_DIGEST.fullmatch, digests))  # pip looks at the first alone
-
-
-def is_ours(module: str) -> bool:
-    """Whether a module is in a package of the service, where others may have put it, too."""
-    return module.partition(".")[0] in OURS
-
-
-def to_install(spec: PluginSpec, missing: str | None) -> str | None:
-    """The pip name that may bring a plugin's module, if something may.
-
-    `missing` is what the import did not find. If that is something which the module imports, or is
-    inside a package that is there, the package is broken or the name is wrong: pip cannot help.
-    """
-    root, _, inside = spec.module.partition(".")
-    if spec.pip_name is not None:
-        above = f"{spec.module}.".startswith(f"{missing}.")
-        return spec.pip_name if missing == root or (is_ours(root) and above) else None
-    mistyped = bool(inside and difflib.get_close_matches(root, OURS, n=1, cutoff=0.75))
-    mistyped = mistyped or plugin_meant(spec.module) is not None
-    return spec.module if missing == root and not is_ours(root) and not mistyped else None
 
 
 def difference(

@@ -10,7 +10,8 @@ from lib.options import GuestOptions
 from links import sampler
 from pipeline.config.parser import PluginSpec
 from pipeline.plugins.contract import LINK, plugin_in
-from pipeline.plugins.options import fresh, laid_over, option, unknown_options
+from pipeline.plugins.loader import Loaded
+from pipeline.plugins.options import laid_over, option, unknown_options
 from tests.unit.plugins.test_modules_contract import module_with, refusal, run
 
 
@@ -110,7 +111,7 @@ def test_a_plugin_cannot_change_the_options_of_the_next_call() -> None:
         count: int = 0
 
     for options in (Mutable(), {"count": 0}):
-        mine = fresh(options)
+        mine = Loaded(name="x", options=options, is_async=False).fresh_options()
         if isinstance(mine, BaseModel):
             mine.count = 1
         else:

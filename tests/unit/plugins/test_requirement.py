@@ -4,7 +4,8 @@ import pytest
 
 from core.errors import PluginFailedError
 from pipeline.config.parser import PluginSpec
-from pipeline.plugins.requirement import difference, git_variables, inexact, read, to_install
+from pipeline.plugins.importer import to_install
+from pipeline.plugins.requirement import difference, git_variables, inexact, read
 
 REPOSITORY = "git+https://github.com/username/repo.git"
 
