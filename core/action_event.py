@@ -1,6 +1,6 @@
 """The base class of what the Plugboard says without being asked."""
 
-from typing import Any, override
+from typing import Any, ClassVar, override
 
 from pydantic import ConfigDict, Field
 
@@ -16,6 +16,10 @@ class PlugboardEvent(ActionRunner):
     """
 
     model_config = ConfigDict(extra="ignore")
+
+    only_accepts: ClassVar[bool] = False
+    """`run` only calls `client.accept`: the client does that itself, without an object of this
+    class. Counts for the class that sets it, not for its subclasses."""
 
     topic: str = Field(description="Channel topic.")
     event: str = Field(description="Event name.")

@@ -1,7 +1,7 @@
 """The base class of everything that runs when the Plugboard says so."""
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from typing import Any, ClassVar
 
 from core.action_response import ActionResponse
@@ -22,15 +22,6 @@ class ActionRunner(ActionSchema):
     """Fields that `run` takes as the UTF-8 JSON text of an object, too, where that is large."""
     administrative: ClassVar[bool] = False
     """Destroys, replays, or is about keys: published only with ADMIN_ACTIONS=true."""
-
-    @classmethod
-    def received(cls, fields: Mapping[str, Any], client: Any, websocket: Any) -> object:
-        """Validate what came in and run on it; what `run` returns.
-
-        Raises:
-            ValidationError: when the fields are not those of this class.
-        """
-        return cls.model_validate(fields).run(client, websocket)
 
     @abstractmethod
     def run(

@@ -1,6 +1,5 @@
 """A request that the Plugboard pushes to one of the service's consumers."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, override
 
 from pydantic import BaseModel, Field
@@ -10,8 +9,9 @@ from core.interfaces import Client
 
 
 class RequestEvent(PlugboardEvent):
-    """`action` and `fields` are whatever JSON the caller posted; the dispatcher judges them."""
+    """`action` and `fields` are any JSON; the dispatcher validates them."""
 
+    only_accepts: ClassVar[bool] = True
     secret_fields: ClassVar[frozenset[str]] = frozenset({"payload"})
 
     class Payload(BaseModel):
@@ -29,14 +29,8 @@ class RequestEvent(PlugboardEvent):
     def description(cls) -> str:
         return "A request to run one action."
 
-    @classmethod
-    @override
-    def received(cls, fields: Mapping[str, Any], client: Client, websocket: Any) -> None:
-        """Hand the request over as it is: no shape is wrong here, and to check that takes time."""
-        given = fields["payload"].get
-        client.accept(given("action"), given("fields"), given("response_ref"))
-
     @override
     def run(self, client: Client, websocket: Any) -> None:
         """Hand the request over; nothing is waited for."""
-        self.received(self.model_dump(), client, websocket)
+        payload = self.payload
+        client.accept(payload.action, payload.fields, payload.response_ref)

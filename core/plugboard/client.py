@@ -105,6 +105,7 @@ class PlugboardClient(Client):
         self._reconnect_policy = ReconnectPolicy(reconnect, credentials)
         self._outbox = Outbox(channel, limits.unread_bytes)
         self._events = EventRouter(events, channel.topic)
+        self._accepts_requests = bool(vars(events.get("request", object)).get("only_accepts"))
         self._session = PlugboardSession(channel, self._outbox, self._handle, limits, offload)
         answers = self._outbox, self._session.wake
         self._requests = RequestHandler(dispatcher, limiter, request_limits, reply_format, *answers)
@@ -244,7 +245,10 @@ class PlugboardClient(Client):
 
     def _handle(self, effect: effects.Effect) -> None:
         if isinstance(effect, effects.EventReceived):  # first, because every request comes here
-            self._events.route(*effect, self, self._session.websocket)
+            if effect.event == "request" and self._accepts_requests:
+                self._accept_event(effect.payload)
+            else:
+                self._events.route(*effect, self, self._session.websocket)
             return
         if isinstance(effect, _PARTED):
             self._outbox.parted()
@@ -262,6 +266,12 @@ class PlugboardClient(Client):
                 count(trouble)
                 if self._reconnect_policy.is_news(trouble):
                     log.warning("%s", trouble)
+
+    def _accept_event(self, payload: Mapping[str, Any]) -> None:
+        try:
+            self.accept(payload.get("action"), payload.get("fields"), payload.get("response_ref"))
+        except Exception:
+            log.exception("event failed", extra={"event_name": "request"})
 
     def _on_joined(self, response: Mapping[str, Any]) -> None:
         told = {"status": "ok", "response": response}

@@ -49,7 +49,7 @@ class EventRouter:
             log.info("unknown event from the Plugboard", extra={"event_name": event[:100]})
             return
         message = {"topic": self._topic, "event": event, "payload": payload, "ref": ref}
-        outcome: object = kind.received(message, client, websocket)
+        outcome: object = kind.model_validate(message).run(client, websocket)
         if outcome is not None and inspect.isawaitable(outcome):
             task = asyncio.get_running_loop().create_task(_finish(event, outcome))
             self._beside.add(task)

@@ -1,8 +1,12 @@
 """What the Plugboard says of services and tokens, and what the client does about it."""
 
+from typing import Any
+
 import pytest
 
+from core.interfaces import Client
 from devstack.plugboard import Variant
+from events.request_event import RequestEvent
 from schemas.service import Service
 from tests.integration.support.consumer import consumer
 from tests.unit.support.actions_for_tests import Echo, Hold
@@ -106,3 +110,18 @@ async def test_a_join_after_a_rename_keeps_the_new_name() -> None:
             newer,
             older,
         ]
+
+
+class ShoutingRequestEvent(RequestEvent):
+    """A service's own class for requests: changes what is asked."""
+
+    def run(self, client: Client, websocket: Any) -> None:
+        fields = {name: value.upper() for name, value in self.payload.fields.items()}
+        client.accept(self.payload.action, fields, self.payload.response_ref)
+
+
+async def test_a_services_own_request_event_is_run() -> None:
+    """Only the built-in class is bypassed: a subclass gets every request."""
+    async with consumer(Echo, events=[ShoutingRequestEvent]) as running:
+        await running.joined()
+        assert await running.fields("Echo", text="x") == {"text": "X"}

@@ -133,8 +133,12 @@ async def replica(
     relay: AnswerRelay | None = None,
     pipeline: Any = None,
     offload: Offload = call_inline,
+    events: Iterable[type[ActionRunner]] = (),
 ) -> AsyncIterator[Consumer]:
-    """A client with these actions that has begun to run at the scene's board."""
+    """A client with these actions that has begun to run at the scene's board.
+
+    `events` replace the classes of the same names in `events/`.
+    """
     records, pool = RecordingRecords(), BlockingPool(threads)
     client = PlugboardClient(
         url_for=lambda value: handshake_url(
@@ -154,7 +158,10 @@ async def replica(
             offload=offload,
         ),
         limiter=ConcurrencyLimiter(at_once=at_once, waiting=waiting),
-        events=ActionRegistry.discover("events"),
+        events={
+            **ActionRegistry.discover("events"),
+            **{cls.discriminator(): cls for cls in events},
+        },
         reply_format=REPLY_FORMATS[reply_format],
         reconnect=reconnect,
         records=records,
