@@ -171,7 +171,7 @@ class Service:
         )
         url = url_for(settings.token.get_secret_value())
         size = check_request_line(url, settings.request_line_limit)
-        log.info("offering actions", extra={"actions": list(actions), "handshake_bytes": size})
+        log.info("offering actions", extra={"actions": list(actions), "count": size})
         backoff = _backoff(settings)
         return PlugboardClient(
             url_for=url_for,
@@ -228,7 +228,7 @@ class Service:
                 await in_own_thread(database.migrate)
             except PatchcordError as error:
                 if attempt == 0:
-                    log.error("the database is not ready", extra={"error": str(error)})  # noqa: TRY400 -- says all there is
+                    log.error("database not migrated", extra={"error": str(error)})  # noqa: TRY400 -- says all there is
                 attempt += 1
                 await asyncio.sleep(_backoff(self._settings).wait(attempt))
             else:
@@ -239,7 +239,7 @@ class Service:
     async def _stop(self, tasks: list[asyncio.Task[None]], hurry: asyncio.Event) -> None:
         self._draining = True
         grace = self._settings.shutdown_grace
-        log.info("stopping", extra={"grace_seconds": grace})
+        log.info("stopping", extra={"seconds": grace})
         leaving = [asyncio.create_task(self._leave(grace, hurry))]
         if self._workers:
             leaving.append(asyncio.create_task(self._workers.stop(grace, hurry)))

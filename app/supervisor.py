@@ -169,7 +169,7 @@ class Supervisor:
 
     async def _died(self, worker_id: str, code: int | None) -> None:
         metrics.WORKER_DEATHS.inc()
-        log.error("worker died", extra={"worker": worker_id, "exit_code": code})
+        log.error("worker died", extra={"worker": worker_id, "status": code})
         await self._worker_died(worker_id)
         await self._pause(RESTART_PAUSE)
 
@@ -210,7 +210,7 @@ class Supervisor:
                 start_new_session=True,
             )
         except OSError as error:  # no memory or no process left, just now
-            log.error("worker cannot be started", extra={"cause": str(error)})  # noqa: TRY400 -- says all there is
+            log.error("worker cannot be started", extra={"error": str(error)})  # noqa: TRY400 -- says all there is
             self._stalled.ended(worker_id)
             return None
         self._processes[worker_id] = process

@@ -99,7 +99,8 @@ def _runners(module: ModuleType) -> Iterator[type[ActionRunner]]:
         if issubclass(candidate, ActionRunner) and candidate.__module__ == module.__name__:
             if inspect.isabstract(candidate):
                 missing = ", ".join(sorted(candidate.__abstractmethods__))
-                log.warning("%s is left out: it does not define %s", _where(candidate), missing)
+                error = f"{_where(candidate)} does not define {missing}"
+                log.warning("action left out", extra={"error": error})
             else:
                 yield candidate
 

@@ -56,7 +56,7 @@ async def ask_and_keep(
     except (ConnectionFailedError, LookupError) as error:
         if options.on_error == "stop":
             raise
-        log.warning("no result, and the chain goes on", extra={"why": str(error)})
+        log.warning("no result, and the chain goes on", extra={"error": str(error)})
         return vcon_uuid
     if options.store_as is not None:
         keep_result(document, options.store_as, options.name or link_name, value)

@@ -227,7 +227,7 @@ class Snapshot:
         try:
             self._take(self._content)
         except ConfigurationError as error:
-            log.error("workers cannot be started", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
+            log.error("workers cannot be started", extra={"error": str(error)})  # noqa: TRY400 -- the problems say it all
 
     def close(self) -> None:
         """Remove the copy."""
@@ -300,12 +300,12 @@ class ConfigurationWatch:
         try:
             loaded = await in_own_thread(self._snapshot.load, confirm)
         except HeldBackError as error:
-            lost = {"error": "; ".join(error.problems), "hint": _HINT}
-            log.warning("configuration change held back", extra=lost)
+            lost = f"{'; '.join(error.problems)}; {_HINT}"
+            log.warning("configuration change held back", extra={"error": lost})
             return
         except ConfigurationError as error:
             self._thoughts.forget()
-            log.error("configuration not changed", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
+            log.error("configuration not changed", extra={"error": str(error)})  # noqa: TRY400 -- the problems say it all
             return
         self._configuration.adopt(loaded)
         await self._changed()

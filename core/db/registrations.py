@@ -146,7 +146,7 @@ class Records:
             self._thread.join(timeout)
         self._tell(given_up=True)
         if self._waiting:
-            log.error("records_lost", extra={"rows": len(self._waiting)})
+            log.error("registrations lost", extra={"count": len(self._waiting)})
         return len(self._waiting)
 
     def service_seen(self, service: Service) -> None:
@@ -177,7 +177,7 @@ class Records:
     def _drop_oldest(self) -> None:
         del self._waiting[next(iter(self._waiting))]
         if not self._dropped:
-            log.error("records_dropped", extra={"limit": self._limit})
+            log.error("registrations dropped", extra={"count": self._limit})
         self._dropped += 1
 
     def _tell(self, *, closing: bool = False, given_up: bool = False) -> None:
@@ -218,7 +218,8 @@ class Records:
                 self._write([waiting])
             return
         ((kind, key), _), *_ = batch
-        log.error("record_refused", extra={"kind": kind.name, "id": key, "reason": str(error)})
+        text = f"{kind.name} {key}: {error}"
+        log.error("registration refused", extra={"error": text})
         self._forget(batch)
 
     def _upsert(self, batch: Sequence[_Waiting]) -> None:
@@ -238,7 +239,7 @@ class Records:
 
     def _pause(self, error: PatchcordError) -> None:
         if not self._failures:
-            log.warning("records_paused", extra={"reason": str(error)})
+            log.warning("registrations postponed", extra={"error": str(error)})
         with self._changed:
             closing = self._closing
             wait = self._backoff.wait(0 if closing else self._failures)
@@ -247,7 +248,7 @@ class Records:
 
     def _resumed(self) -> None:
         if self._failures:
-            log.warning("records_resumed", extra={"rows_dropped": self._dropped})
+            log.warning("registrations resumed", extra={"count": self._dropped})
         with self._changed:
             self._failures = self._dropped = 0
 

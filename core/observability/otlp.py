@@ -119,7 +119,7 @@ class Delivery:
 
     def __init__(self, what: str) -> None:
         """`what` is sent; the exporters would say for each try that it failed."""
-        self._what = what
+        self._what = what  # "traces" or "metrics"
         self._fine = True
         logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
 
@@ -128,9 +128,9 @@ class Delivery:
         if well != self._fine:
             self._fine = well
             if well:
-                log.warning("%s are sent over OTLP again", self._what)
+                log.warning("OTLP export resumed", extra={"signal": self._what})
             else:
-                log.warning("%s cannot be sent over OTLP; what is not taken is lost", self._what)
+                log.warning("OTLP export failed", extra={"signal": self._what})
 
 
 class _TellingExporter(OTLPSpanExporter):

@@ -121,7 +121,7 @@ class PluginMetrics(Collector):
     def _tell_once(self, name: str, what: str) -> None:
         if name not in self._told:
             self._told.add(name)
-            log.warning("plugin metric not counted", extra={"metric": name, "why": what})
+            log.warning("plugin metric not counted", extra={"error": f"{name}: {what}"})
 
     def collect(self) -> Iterator[Metric]:
         """Every family, with a name that Prometheus accepts."""

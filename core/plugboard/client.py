@@ -50,7 +50,7 @@ def count(effect: effects.Effect) -> None:
             metrics.JOINS_REFUSED.inc()
         case effects.Dropped(reason=effects.DropReason.MALFORMED):
             metrics.MALFORMED.inc()
-            log.warning("what is no message was dropped", extra={"reason": effect.detail})
+            log.warning("dropped malformed frame", extra={"error": effect.detail})
 
 
 TOPIC = "service"
@@ -184,7 +184,7 @@ class PlugboardClient(Client):
     def retire(self, why: str) -> None:
         """The service is no more: `retired` says why, and `run` ends when all have their answer."""
         if self._retirement is None:
-            log.error("this consumer retires", extra={"reason": why})
+            log.error("retiring", extra={"error": why})
             self.retired = why
             self._retirement = asyncio.create_task(self.leave(self.action_timeout))
 
@@ -258,14 +258,15 @@ class PlugboardClient(Client):
                 self._on_joined(response)
             case effects.Dropped() | effects.ReplyReceived() | effects.Disconnected():
                 count(effect)
-                log.debug("nothing to do: %s", effect)
+                log.debug("channel report ignored", extra={"error": repr(effect)})
             case effects.Left():
-                log.info("left the service's channel", extra={"confirmed": effect.acknowledged})
+                status = "confirmed" if effect.acknowledged else "unconfirmed"
+                log.info("left", extra={"status": status})
                 self._left.set()
             case trouble:
                 count(trouble)
                 if self._reconnect_policy.is_news(trouble):
-                    log.warning("%s", trouble)
+                    log.warning("channel interrupted", extra={"error": str(trouble)})
 
     def _accept_event(self, payload: Mapping[str, Any]) -> None:
         try:
@@ -278,7 +279,7 @@ class PlugboardClient(Client):
         self._events.route("phx_reply", told, None, self, self._session.websocket)
         self._reconnect_policy.joined(_now())
         service = self.service.name if self.service else None
-        log.info("joined", extra={"service": service, "consumers": self.num_consumers})
+        log.info("joined", extra={"service": service, "count": self.num_consumers})
         if self.token is not None:
             self.token = in_use(self.token, self.credentials.present.value)
             metrics.TOKEN_EXPIRES.set(self.token.expires_at.timestamp())

@@ -175,17 +175,22 @@ class ReconnectPolicy:
         if loss.kind is CloseKind.REFUSED:
             self._report_refusal(loss)
         elif self.is_news(loss):
-            log.warning(loss.words, extra={} if loss.code is None else {"code": loss.code})
+            told = {"error": loss.words, "status": loss.code}
+            log.warning("not connected", extra={k: v for k, v in told.items() if v is not None})
 
     def _report_refusal(self, loss: CloseReason) -> None:
         metrics.CONNECTIONS_REFUSED.inc()
         credential = self._credentials.present
         causes = causes_of_refusal(credential, datetime.now(UTC))
-        known = {"token_id": credential.token_id, "token_expires": credential.expires_at}
+        known = {
+            "error": f"{loss.words}: {causes}",
+            "token_id": credential.token_id,
+            "token_expires": credential.expires_at,
+        }
         self._credentials.refused()
         if self._credentials.present is not credential:
             known["next_token_id"] = self._credentials.present.token_id
         if self._refusals.get(credential.token_id) != causes:  # several tokens take turns
             self._refusals[credential.token_id] = causes
             told = {name: value for name, value in known.items() if value is not None}
-            log.error("%s: %s", loss.words, causes, extra=told)
+            log.error("connection refused", extra=told)

@@ -36,7 +36,7 @@ class EventRouter:
         except ValidationError as error:
             log.warning(
                 "malformed event from the Plugboard",
-                extra={"event_name": event, "problems": error.error_count()},
+                extra={"event_name": event, "count": error.error_count()},
             )
         except Exception:
             log.exception("event failed", extra={"event_name": event})

@@ -217,5 +217,5 @@ def _failure(state: RetryCallState) -> BaseException | None:
 
 
 def _note(server: str, state: RetryCallState) -> None:
-    cause = complaint(_failure(state))
-    log.warning("a request is repeated", extra={"host": server, "cause": cause})
+    error = f"{server}: {complaint(_failure(state))}"
+    log.warning("request repeated", extra={"error": error})

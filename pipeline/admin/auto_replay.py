@@ -127,7 +127,7 @@ class AutoReplay:
             return trial
         runs = await self._operations.replay_storage(storage, trial.batch)
         if runs:
-            log.info("storage is tried again", extra={"storage": storage, "vcons": len(runs)})
+            log.info("storage is tried again", extra={"storage": storage, "count": len(runs)})
         return replace(trial, runs=runs)
 
     async def _journals(self, runs: Sequence[str]) -> list[dict[str, Any] | None]:

@@ -20,9 +20,7 @@ async def rescue_the_dead(queues: Queues) -> None:
 
 async def _rescue(queues: Queues, worker: str) -> None:
     if (count := await queues.rescue(worker)) > 0:
-        log.warning(
-            "gave back what a dead worker held", extra={"dead_worker": worker, "vcons": count}
-        )
+        log.warning("unclaimed runs given back", extra={"worker": worker, "count": count})
 
 
 async def unlock_left_over(queues: Queues) -> None:

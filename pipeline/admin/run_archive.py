@@ -71,7 +71,7 @@ class RunArchive:
             await in_own_thread(self._history.write_runs, [run])
         except InvalidError as error:
             log.warning(
-                "run cannot be recorded", extra={"run": run.get("run_id"), "why": str(error)}
+                "run cannot be recorded", extra={"run": run.get("run_id"), "error": str(error)}
             )
 
 

@@ -149,7 +149,7 @@ class Partners:
         try:
             await in_own_thread(self.records.keys.sync, self._configured(), self._details())
         except UnavailableError as error:
-            log.debug("ingress keys wait for Postgres", extra={"cause": str(error)})
+            log.debug("ingress keys wait for Postgres", extra={"error": str(error)})
             return False
         self.ring.forget()
         if not self._outdated.is_set():

@@ -78,9 +78,8 @@ class Modules:
         about = {"plugin_module": module, "package": dist.name, "version": dist.version}
         log.info("module imported", extra=about)
         if wanted and (other := differs(dist, wanted)):
-            log.warning(
-                "module in another version", extra={**about, "reason": other, "hint": _HINT}
-            )
+            error = f"{other}; {_HINT}"
+            log.warning("module in another version", extra={**about, "error": error})
 
     def _distribution(
         self, module: str, wanted: Requirement | None

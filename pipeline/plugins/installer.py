@@ -210,7 +210,7 @@ class Installer:
         self, wanted: Requirement, folder: Path, replaced: list[metadata.Distribution]
     ) -> None:
         began = time.monotonic()
-        about = {"package": shown(wanted.text), "folder": str(folder)}
+        about = {"package": shown(wanted.text)}
         log.info("installing a module", extra=about)
         for left in folder.glob(f"{_NEW}*"):  # by a process that died
             shutil.rmtree(left, ignore_errors=True)

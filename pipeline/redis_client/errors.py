@@ -168,7 +168,7 @@ class Patience:
 
     def _note_away(self, why: str) -> None:
         if not self._away:
-            log.warning("Redis is away; waiting for it", extra={"cause": why})
+            log.warning("Redis is away; waiting for it", extra={"error": why})
         self._away = True
 
     def _note_back(self) -> None:

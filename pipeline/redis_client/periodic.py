@@ -38,7 +38,7 @@ async def every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
             await chore()
             told = Once()
         except UnavailableError as error:
-            log.debug("housekeeping waits", extra={"cause": str(error)})
+            log.debug("housekeeping waits", extra={"error": str(error)})
         except CommandRefused as error:  # such as a write when Redis has no memory left
             if told.first(str(error)):
                 log.warning("Redis refuses housekeeping", extra={"error": str(error)})

@@ -144,7 +144,7 @@ class WorkerProcess:
             try:
                 loaded = await in_own_thread(self._load)
             except ConfigurationError as error:
-                log.error("configuration not changed", extra={"problems": error.problems})  # noqa: TRY400 -- the problems say it all
+                log.error("configuration not changed", extra={"error": str(error)})  # noqa: TRY400 -- the problems say it all
                 return
             self._configuration.adopt(loaded)
             self._connections.take(loaded.config)

@@ -39,9 +39,7 @@ async def test_what_a_dead_worker_held_goes_back(
     await rescue_the_dead(ops.workers.queues)
     assert (ops.list("in"), ops.client.smembers(keys.WORKERS)) == ([dead], {"alive"})
     assert ops.client.hkeys(keys.inflight("alive")) == [alive]
-    assert [record.getMessage() for record in caplog.records] == [
-        "gave back what a dead worker held"
-    ]
+    assert [record.getMessage() for record in caplog.records] == ["unclaimed runs given back"]
 
 
 async def test_right_after_an_outage_nobody_is_taken_for_dead(ops: Operations) -> None:

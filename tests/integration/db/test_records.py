@@ -130,7 +130,7 @@ def test_one_refused_row_does_not_hold_up_the_others(records, migrated, lines):
     writer.start()
     flushed(writer)
     assert [row["id"] for row in rows(migrated, "services")] == [1, 3]
-    assert lines.get(timeout=0) == "record_refused"
+    assert lines.get(timeout=0) == "registration refused"
     assert lines.empty()
 
 

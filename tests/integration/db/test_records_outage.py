@@ -52,12 +52,12 @@ def test_postgres_away_and_back(records, migrated, lines, postgres_door):
     postgres_door(is_open=False)
     writer.start()
     writer.service_seen(a_service(name="first", updated=1))
-    assert lines.get(timeout=PATIENCE) == "records_paused"
+    assert lines.get(timeout=PATIENCE) == "registrations postponed"
     writer.service_seen(a_service(name="second", updated=2))
     writer.token_seen(a_token(value=SECRET))
     writer.token_seen(a_token())
     postgres_door(is_open=True)
-    assert lines.get(timeout=PATIENCE) == "records_resumed"
+    assert lines.get(timeout=PATIENCE) == "registrations resumed"
     flushed(writer)
     assert lines.empty()
     assert rows(migrated, "services")[0]["name"] == "second"
@@ -70,7 +70,7 @@ def test_tables_may_come_later(records, migrated, lines):
     writer = records()
     writer.service_seen(a_service())
     writer.start()
-    assert lines.get(timeout=PATIENCE) == "records_paused"
+    assert lines.get(timeout=PATIENCE) == "registrations postponed"
     migrated.migrate()
     flushed(writer)
     assert len(rows(migrated, "services")) == 1
@@ -84,7 +84,7 @@ def test_the_oldest_goes_when_too_much_waits(records, migrated, lines):
     writer.start()
     flushed(writer)
     assert [row["id"] for row in rows(migrated, "services")] == [3, 4, 5]
-    assert lines.get(timeout=0) == "records_dropped"
+    assert lines.get(timeout=0) == "registrations dropped"
     assert lines.empty()
 
 
@@ -95,9 +95,9 @@ def test_closing_without_postgres_says_what_is_lost(records, lines, postgres_doo
     writer.start()
     writer.service_seen(a_service())
     writer.token_seen(a_token())
-    assert lines.get(timeout=PATIENCE) == "records_paused"
+    assert lines.get(timeout=PATIENCE) == "registrations postponed"
     assert writer.close(timeout=0.05) == 2
-    assert lines.get(timeout=0) == "records_lost"
+    assert lines.get(timeout=0) == "registrations lost"
     postgres_door(is_open=True)
 
 

@@ -27,7 +27,7 @@ if {where!r} == sys.argv[1:2]:
 def run(vcon_uuid, link_name, opts):
     return vcon_uuid
 """
-BAD = ('"level": "error"', "Traceback", "worker died", "records_lost")
+BAD = ('"level": "error"', "Traceback", "worker died", "registrations lost")
 MOMENTS = {
     "while the service imports a link": ("importing", []),
     "when the configuration is loaded": ("configuration loaded", ["nowhere"]),

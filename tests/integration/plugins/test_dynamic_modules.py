@@ -129,7 +129,7 @@ def test_a_range_of_versions_is_installed_with_what_it_needs(
     links = {"a": {"module": "made_up_link"}, "b": pinned}
     load(parse({"links": links, "chains": {"main": {"links": ["a", "b"]}}}, {}), Installer(folder))
     [warning] = [each for each in caplog.records if each.levelname == "WARNING"]
-    assert vars(warning)["reason"] == "==2 is asked for, 1.5 is installed"
+    assert vars(warning)["error"].startswith("==2 is asked for, 1.5 is installed; ")
 
 
 def test_a_package_like_its_module_needs_no_pip_name(
@@ -163,7 +163,7 @@ def test_a_repository_at_a_tag(
     for revision in ("v1", commit(tmp_path / "repo", "v1"), "main"):
         assert version(loaded(folder, "repo_link", f"{url}@{revision}")) == "v1"
     [warning] = [each for each in caplog.records if each.levelname == "WARNING"]
-    assert vars(warning)["reason"] == "revision main is asked for, v1 is installed"
+    assert vars(warning)["error"].startswith("revision main is asked for, v1 is installed; ")
 
 
 @pytest.mark.parametrize("revision", ["a branch", "a commit", ""])
