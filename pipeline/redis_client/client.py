@@ -1,8 +1,26 @@
-"""The only file that talks to the Redis driver; everyone else gets a connection from here.
+"""The process's connection to Redis: batched asyncio commands, scripts, and commands from threads.
 
-Commands given in the same turn of the event loop travel together: each caller awaits its own
-reply, but there is one write and one read for all of them. At 64 vCons at once that is the
-difference between 6 round trips per vCon and a fraction of one.
+Batching. A command is not sent by its caller: it is packed, added to `_pending` with a future, and
+the first command of a turn of the event loop schedules one flush. The flush takes all that the turn
+has added, writes it to one connection of the pool in one write, and reads the replies in order;
+each resolves its own future. At 64 vCons at once that is a fraction of a round trip per vCon.
+
+- Order: commands of one batch run in the order in which they were given. Two batches may be on two
+  connections at once, so a caller that needs an order awaits the first reply.
+- Errors: an error reply belongs to one command. A lost connection or `REPLY_SECONDS` without all
+  replies fails the whole batch with `UnavailableError`; its connection is closed, since replies may
+  be left on it. Whether the commands were executed is not known, so a caller may send one again
+  only if it is harmless to repeat. All scripts are.
+- Cancellation: the flush is a task of its own in an empty context. A caller that is cancelled stops
+  waiting; its command is sent all the same.
+- Scripts are sent by their hash. Redis loses them when it restarts; then they are loaded again.
+
+Threads. `_pending` belongs to the event loop that gave the first command (`_home`) and is used by
+no other thread. Sync plugins use `command_from_thread`: one blocking connection for each thread
+(`threads.py`). A plugin's own event loop in a thread has no batch; its commands go the same way.
+
+A command that finds Redis unavailable, or a key of this service with another type, is counted in
+the context of the plugin call that gave it (`errors.counted`), even if the plugin hides the error.
 """
 
 import asyncio
@@ -21,7 +39,7 @@ from core.aio import LoopTimeout
 from core.errors import UnavailableError
 from pipeline.redis_client import keys
 from pipeline.redis_client.errors import (
-    Patience,
+    OutageRetry,
     WrongTypeError,
     lacks_memory,
     named,
@@ -32,21 +50,28 @@ from pipeline.redis_client.errors import (
 from pipeline.redis_client.script_texts import script_texts
 from pipeline.redis_client.threads import ThreadConnections
 
-# Commands that travel together: one write and one read for all of them.
-#
-# The driver's own pipeline does this in five times the time: it packs commands in Python, and sets
-# a timeout for each reply.
-
 ENCODING_ERRORS = "surrogateescape"
-"""Bytes that are no UTF-8 come back as they were: what another program has put into a list may be
-any bytes, and must be found again under the same ones."""
+"""Keeps bytes that are not UTF-8: another program may put any bytes into a list, and they must be
+found again unchanged."""
+MAX_CONNECTIONS = 10_000
+"""High enough that the pool never refuses one: concurrency is limited elsewhere."""
+NO_DOCUMENT = "pc:probe:document"
+"""Never written; its type is requested to find out whether Redis has the JSON commands."""
+REPLY_SECONDS = 10.0
+"""After so many seconds without all replies of a batch, Redis counts as unavailable."""
+LOADS = 3
+"""Attempts at one script call that load the script first."""
+
+CommandRefused = ResponseError
+"""An error reply of Redis: an unknown command, a wrong type, no permission."""
 
 type Reply = Any
-"""What Redis answers: the driver does not type it."""
+"""A reply of Redis; the driver does not type it."""
 
 
 def packed(words: tuple[Any, ...]) -> bytes:
-    """A command as it goes over the wire (the stub of `pack_command` knows one word only)."""
+    """A command in the protocol's form."""
+    # the stub of `pack_command` knows one word only
     command: bytes = hiredis.pack_command(tuple(map(_plain, words)))  # type: ignore[arg-type]
     return command
 
@@ -58,20 +83,26 @@ def _plain(word: Any) -> str | bytes:
 
 
 async def replies(pool: ConnectionPool, commands: list[bytes], seconds: float) -> list[Reply]:
-    """Each command's reply, errors included; the same error for all when Redis is away."""
+    """Each command's reply, errors included; the same error for all if the connection fails.
+
+    The driver's own pipeline takes five times as long: it packs commands in Python, and sets a
+    timeout for each reply.
+    """
     connection = None
     try:
-        async with LoopTimeout(seconds):  # not of a blocked loop
+        async with LoopTimeout(seconds):  # time that the loop was blocked does not count
             connection = await pool.get_connection()  # type: ignore[no-untyped-call]
             await connection.send_packed_command(commands)
             answers = [await _reply(connection) for _ in commands]
     except (RedisError, OSError) as error:
-        if connection is not None:  # there may be replies left on it
+        if connection is not None:  # replies may be left on it
             await connection.disconnect(nowait=True)
         return [error] * len(commands)
     else:
         if any(isinstance(each, ReadOnlyError) for each in answers):
-            await connection.disconnect(nowait=True)  # the master may be elsewhere by now
+            await connection.disconnect(
+                nowait=True
+            )  # after a failover another server is the master
         return answers
     finally:
         if connection is not None:
@@ -85,11 +116,8 @@ async def _reply(connection: Any) -> Reply:
         return error
 
 
-# The driver's clients as plugins get them, for commands of their own on our Redis.
-
-
 def note_failure(error: Exception, words: tuple[Any, ...]) -> None:
-    """Our Redis has answered this command of the present call with this error."""
+    """Count the error of a command for the plugin call that gave it."""
     known = translated(error)
     if isinstance(known, UnavailableError):
         note(no_memory=lacks_memory(error))
@@ -98,13 +126,13 @@ def note_failure(error: Exception, words: tuple[Any, ...]) -> None:
 
 
 def note_unusable(error: WrongTypeError) -> None:
-    """A command of the present call met a key of another type; counted if the key is ours."""
+    """Count a key of another type for the current plugin call, if the key is this service's."""
     if keys.own_type(error.key) is not None:
         note(unusable=error.key)
 
 
 class SyncClient(redis.Redis):
-    """For threads."""
+    """The driver's client for plugins in threads; counts failures of their commands."""
 
     @override
     def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -116,7 +144,7 @@ class SyncClient(redis.Redis):
 
 
 class AsyncClient(redis.asyncio.Redis):
-    """For the event loop."""
+    """The driver's client for plugins on the event loop; counts failures of their commands."""
 
     @override
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -127,22 +155,8 @@ class AsyncClient(redis.asyncio.Redis):
             raise
 
 
-MAX_CONNECTIONS = 10_000
-"""Nobody waits for a connection: what runs at once is bounded elsewhere."""
-NO_DOCUMENT = "pc:probe:document"
-"""What is asked for to see whether there is JSON; it is never written."""
-REPLY_SECONDS = 10.0
-"""After so many seconds without all replies of a batch, Redis counts as away."""
-
-LOADS = 3
-"""How often a script is given to Redis for one call of it."""
-
-CommandRefused = ResponseError
-"""Redis answered with an error of its own: an unknown command, a wrong type, no permission."""
-
-
 class RedisConnection:
-    """One process's way to Redis: batched asyncio commands, scripts, and a client for threads."""
+    """One process's connection to Redis; the theory is at the head of this file."""
 
     def __init__(self, url: str) -> None:
         """Connects on first use. `url` is `redis://[user:password@]host:port/db`."""
@@ -155,44 +169,44 @@ class RedisConnection:
         self._threads = ThreadConnections(self.sync.connection_pool)
         self._aio = redis.asyncio.Redis.from_url(url, socket_timeout=None, **options)
         self.asynchronous = AsyncClient.from_url(url, socket_timeout=None, **options)
-        """For what waits in Redis, and for plugins that bring commands of their own."""
+        """For blocking commands, and for plugins that send commands of their own."""
         self._scripts = script_texts()
         self._shas: dict[str, str] = {}
         self._home: asyncio.AbstractEventLoop | None = None
         self._pending: list[tuple[bytes, asyncio.Future[Reply]]] = []
         self._flushes: set[asyncio.Task[None]] = set()
-        self._patience = Patience()
+        self._retry = OutageRetry()
         self.outages = 0
-        """How often a command found Redis so that no lease could be renewed either."""
+        """Commands that found Redis in a state in which no lease can be renewed either."""
 
     async def command(self, *words: Any) -> Reply:
-        """One command, batched with its neighbours.
+        """Send one command in the batch of this turn of the event loop; returns its reply.
 
         Raises:
-            UnavailableError: when Redis cannot be reached.
+            UnavailableError: Redis cannot be reached.
             WrongTypeError: a key has another type.
         """
-        command = packed(words)  # here, so that words that cannot be sent hurt nobody else
+        command = packed(words)  # here, so that words that cannot be packed fail this caller only
         loop = asyncio.get_running_loop()
-        if loop is not (self._home or loop):  # a plugin's own, in a thread: no neighbours of ours
+        if loop is not (self._home or loop):  # a plugin's own loop in a thread
             return await asyncio.to_thread(self.command_from_thread, *words)
         self._home = loop
         reply: asyncio.Future[Reply] = loop.create_future()
         if not self._pending:
-            loop.call_soon(self._start_flush, context=Context())  # it is not the caller's own task
+            loop.call_soon(self._start_flush, context=Context())  # not in the caller's context
         self._pending.append((command, reply))
         try:
-            return await _noted(reply)
+            return await _counting_outage(reply)
         except WrongTypeError as error:
             known = named(error, words)
             note_unusable(known)
             raise known from None
 
     async def script(self, name: str, *arguments: Any) -> Reply:
-        """One of `pipeline/redis_client/scripts/`, by file name; all its arguments are ARGV.
+        """Run a script of `pipeline/redis_client/scripts/`, by file name; arguments are ARGV.
 
         Raises:
-            UnavailableError: when Redis cannot be reached.
+            UnavailableError: Redis cannot be reached.
         """
         for _ in range(LOADS):
             sha = self._shas.get(name) or await self._load(name)
@@ -200,13 +214,13 @@ class RedisConnection:
                 return await self.command("EVALSHA", sha, 0, *arguments)
             except NoScriptError:  # Redis was restarted or flushed
                 self._shas.pop(name, None)
-        raise _forgetful()
+        raise _scripts_not_kept()
 
     def script_from_thread(self, name: str, *arguments: Any) -> Reply:
-        """The same for a link or storage that runs in a thread; waits for the reply.
+        """`script` for a plugin in a thread; blocks until the reply.
 
         Raises:
-            UnavailableError: when Redis cannot be reached.
+            UnavailableError: Redis cannot be reached.
         """
         for _ in range(LOADS):
             sha = self._shas.get(name) or self._load_from_thread(name)
@@ -214,7 +228,7 @@ class RedisConnection:
                 return self.command_from_thread("EVALSHA", sha, 0, *arguments)
             except NoScriptError:
                 self._shas.pop(name, None)
-        raise _forgetful()
+        raise _scripts_not_kept()
 
     def _load_from_thread(self, name: str) -> str:
         sha = str(self.command_from_thread("SCRIPT", "LOAD", self._scripts[name]))
@@ -222,10 +236,10 @@ class RedisConnection:
         return sha
 
     def command_from_thread(self, *words: Any) -> Reply:
-        """One command from a thread; waits for the reply.
+        """Send one command over the calling thread's connection; blocks until the reply.
 
         Raises:
-            UnavailableError: when Redis cannot be reached.
+            UnavailableError: Redis cannot be reached.
         """
         try:
             return self._threads.reply(packed(words))
@@ -251,15 +265,13 @@ class RedisConnection:
             if future.done():  # its caller was cancelled
                 continue
             if isinstance(reply, Exception):
-                future.set_exception(self._caused(reply))
+                future.set_exception(self._with_cause(reply))
             else:
                 future.set_result(reply)
 
     async def wait_for_element(self, name: str, seconds: float) -> bool:
-        """Block until a list has an element, without taking it; False after `seconds`.
-
-        Moving the head of a list to its own head waits for an element and changes nothing.
-        """
+        """Block until a list has an element, without taking it; False after `seconds`."""
+        # moving the head of a list to its own head blocks for an element and changes nothing
         try:
             async with LoopTimeout(seconds + REPLY_SECONDS):
                 moved = await self.asynchronous.blmove(name, name, seconds, "LEFT", "LEFT")  # type: ignore[arg-type]
@@ -268,7 +280,7 @@ class RedisConnection:
         return moved is not None
 
     async def messages(self, channel: str) -> AsyncIterator[str]:
-        """Everything published on a channel from now on. The first item, empty, says: listening."""
+        """Messages published on a channel from now on; the first item, "", means subscribed."""
         async with self.asynchronous.pubsub() as subscription:
             try:
                 await subscription.subscribe(channel)
@@ -277,27 +289,27 @@ class RedisConnection:
             except (RedisError, OSError) as error:
                 raise self._translated(error) from error
 
-    def _caused(self, error: Exception) -> Exception:
+    def _with_cause(self, error: Exception) -> Exception:
         known = self._translated(error)
         if known is not error:
             known.__cause__ = error
         return known
 
     def _translated(self, error: Exception) -> Exception:
-        """The same in our terms; what finds Redis away is counted."""
+        """The driver's error as one of the service's; counts outages."""
         self.outages += stops_leases(error)
         return translated(error)
 
     async def insist[T](self, operation: Callable[[], Awaitable[T]]) -> T:
-        """Repeat an operation until Redis answers it; one log line when it goes, one when back."""
-        return await self._patience.insist(operation)
+        """Repeat an operation while Redis is unavailable; logs the outage and its end once."""
+        return await self._retry.insist(operation)
 
     async def reachable(self) -> bool:
-        """Whether Redis answers just now, has JSON, and takes writes: it may lack the memory."""
+        """Whether Redis answers now, has JSON, and takes writes (without memory it does not)."""
         return await self._takes(self._probe)
 
     async def ends_runs(self) -> bool:
-        """Whether Redis answers just now and takes what ends a run, which needs no memory."""
+        """Whether Redis answers now and runs the scripts that end a run, which need no memory."""
         return await self._takes(self._probe_for_ends)
 
     async def _takes(self, probe: Callable[[], Awaitable[None]]) -> bool:
@@ -308,16 +320,16 @@ class RedisConnection:
         return True
 
     async def wait_until_reachable(self) -> None:
-        """Until Redis takes writes."""
+        """Wait until Redis takes writes."""
         await self.insist(self._probe)
 
     async def wait_until_runs_end(self) -> None:
-        """Until Redis takes what ends a run."""
+        """Wait until Redis runs the scripts that end a run."""
         await self.insist(self._probe_for_ends)
 
     async def _probe(self) -> None:
         await self.command("SET", keys.PROBE, 1, "EX", 60)
-        with contextlib.suppress(CommandRefused):  # that it may not be asked does not say it lacks
+        with contextlib.suppress(CommandRefused):  # an ACL may forbid the command
             await self.command("JSON.TYPE", NO_DOCUMENT)
 
     async def _probe_for_ends(self) -> None:
@@ -332,12 +344,12 @@ class RedisConnection:
         self.sync.close()
 
 
-def _forgetful() -> UnavailableError:
-    return UnavailableError("Redis does not keep the scripts that it is given")
+def _scripts_not_kept() -> UnavailableError:
+    return UnavailableError("Redis does not keep the scripts that are loaded into it")
 
 
-async def _noted(reply: asyncio.Future[Reply]) -> Reply:
-    """A reply; an outage is noted here, in the context of the call that asked."""
+async def _counting_outage(reply: asyncio.Future[Reply]) -> Reply:
+    """Await a reply and count an outage, in the context of the call that gave the command."""
     try:
         return await reply
     except UnavailableError as error:
@@ -349,7 +361,7 @@ _installed: list[RedisConnection] = []
 
 
 def install(connection: RedisConnection) -> None:
-    """Make this the connection that `lib` finds; `VconRedis()` takes no arguments."""
+    """Make this the process's connection: `lib` finds it, as `VconRedis()` has no arguments."""
     _installed[:] = [connection]
 
 
@@ -357,7 +369,7 @@ def installed() -> RedisConnection:
     """The process's connection.
 
     Raises:
-        UnavailableError: when no pipeline runs in this process.
+        UnavailableError: no pipeline runs in this process.
     """
     if not _installed:
         raise UnavailableError("no Redis connection is installed in this process")

@@ -1,10 +1,9 @@
-"""A large document as a first text and commands that complete it, each quick for Redis.
+"""Dividing a large document into a first text and commands that complete it.
 
-Redis answers no other client while it reads a JSON text, and again while it frees one: 8 MB take up
-to a quarter of a second, by what they hold. `parsed_bytes` is a fair measure of that time; about
-1 ms for each million. The commands append to arrays and to long strings, and merge further members
-into objects. `undo` is what frees the document in as small steps: to which length each array is
-cut, the last one first.
+Each command takes Redis about half a millisecond: `parsed_bytes` estimates that time well, at 1 ms
+for each million. The commands append to arrays and to long strings, and merge further members into
+objects. `Pieces.undo` lists the cuts of arrays that free the document again in steps as small.
+Why this is needed is at the head of `staging.py`.
 """
 
 import re
@@ -17,29 +16,29 @@ import orjson
 from core.phoenix.lenient_json import PER_LIST, PER_OBJECT, PER_VALUE, parsed_bytes
 
 LARGE = 1_000_000
-"""Estimated bytes in memory of a document from which on it is written in pieces."""
+"""Estimated bytes in memory above which a document is written in pieces."""
 PIECE = 500_000
-"""The same of what one command writes."""
+"""Estimated bytes in memory that one command writes."""
 _SURELY_SMALL = 10_000
-"""Bytes of text that cannot be so large."""
+"""Bytes of text that cannot take `LARGE` bytes in memory."""
 _GROUP = 1000
 """Elements of an array that one command appends at most."""
 _DEEPEST = 100
-"""Levels; RedisJSON reads 127, and a document written in pieces must be readable as a whole."""
+"""Levels of nesting; RedisJSON parses 127, and the whole document must be readable, too."""
 _LONGEST_TRAIL = 8
-"""Names and positions in a path; what lies deeper is written at once."""
+"""Names and positions in a path; deeper values are written in one piece."""
 _NAME = re.compile(r"""[^"'\\\x00-\x1f\ud800-\udfff]{1,64}""")
-"""Names that stand in a path as they are."""
+"""Names that need no escape in a path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A command at a path; `reply` is the length that the array or string has then, if known."""
+    """A command at a path; `reply`: the length of the array or string after it, if known."""
 
     command: str
     path: str
     lines: bytes
-    """JSON texts, one a line: a million of them would take the event loop long to receive."""
+    """JSON texts, one a line: a list of a million texts would block the event loop."""
     reply: int | None = None
     before: int | None = None
     """The length of the array before."""
@@ -52,34 +51,34 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """A document: what is written first, and what then."""
+    """A document: its first text, and the pieces that complete it in their order."""
 
     first: bytes
     then: list[Piece] = field(default_factory=list)
 
     @property
     def undo(self) -> str:
-        """JSON, pairs of a path and the length that the array there is cut to, in this order."""
+        """The cuts that free it, in order: JSON pairs of a path and the array's length after it."""
         cuts = [(each.path, each.before) for each in self.then if each.before is not None]
         return orjson.dumps(cuts[::-1]).decode()
 
 
 def is_large(text: bytes | str) -> bool:
-    """Whether writing it at once would keep Redis from other clients."""
+    """Whether a document must be written in pieces."""
     if len(text) < _SURELY_SMALL or len(text) > LARGE:
-        return len(text) > LARGE  # without looking at all of it
+        return len(text) > LARGE  # without scanning the text
     return parsed_bytes(text if isinstance(text, bytes) else text.encode()) > LARGE
 
 
 def pieces_of(text: bytes | str) -> Pieces | None:
-    """The pieces of a document; None for one that can only be written as a whole."""
+    """The pieces of a document; None if it can only be written as a whole."""
     try:
         document = orjson.loads(text)
         if _is_deep(document):
             return None
         then: list[Piece] = []
         return Pieces(_begun(document, ("$",), then), then)
-    except (TypeError, ValueError):  # numbers or halves of characters that orjson does not know
+    except (TypeError, ValueError):  # numbers or surrogates that orjson refuses
         return None
 
 
@@ -98,7 +97,7 @@ def _is_deep(document: object) -> bool:
 
 
 def _begun(value: Any, trail: tuple[str, ...], then: list[Piece]) -> bytes:
-    """What is written first of a value; what completes it is added to `then`."""
+    """The first text of a value; the pieces that complete it are added to `then`."""
     if len(trail) > _LONGEST_TRAIL or _weight(value) <= PIECE:
         return b"%b" % orjson.dumps(value)  # a copy: orjson leaves a hole of 1 kB behind each text
     if isinstance(value, str):
@@ -120,7 +119,7 @@ def _begun_string(value: str, trail: tuple[str, ...], then: list[Piece]) -> byte
 
 
 def _appended(values: Sequence[Any], trail: tuple[str, ...]) -> Iterator[Piece]:
-    """Elements together while they are small; a large one begun, and then its own pieces."""
+    """Small elements in groups; a large one by its first text, followed by its own pieces."""
     first, size, path = 0, _GROUP, "".join(trail)
     while some := values[first : first + size]:
         then: list[Piece] = []
@@ -138,7 +137,7 @@ def _appended(values: Sequence[Any], trail: tuple[str, ...]) -> Iterator[Piece]:
 
 
 def _weight(value: Any) -> int:
-    """Estimated bytes in memory, as `parsed_bytes`; of what is larger than a piece, a part."""
+    """Estimated bytes in memory, as `parsed_bytes`; stops counting above `PIECE`."""
     weight, todo = 0, [value]
     while todo and weight <= PIECE:
         each = todo.pop()
@@ -154,7 +153,7 @@ def _weight(value: Any) -> int:
 
 
 def _begun_object(value: Mapping[str, Any], trail: tuple[str, ...], then: list[Piece]) -> bytes:
-    """The first members, and all with `null`, which a merge would leave out."""
+    """The first members, and all that contain `null`, which a merge would remove."""
     inner: list[Piece] = []
     groups: list[list[bytes]] = [[]]
     weight = 0

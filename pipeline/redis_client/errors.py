@@ -1,4 +1,4 @@
-"""Repeating what only an outage of Redis has stopped, and telling of that outage once."""
+"""Errors of Redis: translation, a count for each plugin call, and retry after an outage."""
 
 import asyncio
 import logging
@@ -13,12 +13,12 @@ import redis
 
 from core.errors import UnavailableError, UnusableKeyError
 
-# What the driver raises, in the service's own terms.
+log = logging.getLogger(__name__)
 
 AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
-"""Redis cannot be reached."""
+"""The driver's errors that mean that Redis cannot be reached."""
 NO_JSON = "Redis has no JSON: use Redis 8, or the JSON module of Redis 7 or Valkey"
-# The driver takes the first word off those answers for which it has a class.
+# the driver has classes for these error replies, and removes their first word
 _NOT_NOW = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
@@ -26,21 +26,20 @@ _NOT_NOW = (
     redis.exceptions.TryAgainError,
 )
 _NOT_NOW_WORDS = ("MISCONF ", "BUSY ", "NOREPLICAS ", "UNBLOCKED ")
-
-
-# RedisJSON's own words are the second.
-_WRONG_TYPE_WORDS = ("WRONGTYPE ", "Existing key has wrong Redis type")
+_WRONG_TYPE_WORDS = ("WRONGTYPE ", "Existing key has wrong Redis type")  # Redis, RedisJSON
+_PAUSE_MIN, _PAUSE_MAX = 0.1, 5.0
+"""Seconds between two attempts during an outage; the pause doubles."""
 
 
 class WrongTypeError(UnusableKeyError, redis.exceptions.ResponseError):
-    """A key of another type stands where a command or a script needs one of ours."""
+    """A key has another type than a command or a script of this service needs."""
 
     key = ""
     """The key's name; empty when Redis did not give it."""
 
 
 def named(error: WrongTypeError, words: tuple[object, ...]) -> WrongTypeError:
-    """The error of a plain command, with its key; scripts name theirs themselves."""
+    """The error with the key of its command; scripts name the key in their error replies."""
     if error.key or len(words) < 2 or words[0] == "EVALSHA":
         return error
     command, key = words[:2]
@@ -54,17 +53,17 @@ def _wrong_type(key: str, text: str) -> WrongTypeError:
 
 
 def stops_leases(error: Exception) -> bool:
-    """Whether no worker can say that it is alive meanwhile; without memory it still can."""
+    """Whether leases cannot be renewed in this state; without memory they can."""
     return isinstance(translated(error), UnavailableError) and not lacks_memory(error)
 
 
 def lacks_memory(error: BaseException | None) -> bool:
-    """Whether Redis answered that it has no memory left."""
+    """Whether this is Redis' error reply for no memory left."""
     return isinstance(error, redis.exceptions.OutOfMemoryError)
 
 
 def translated(error: Exception) -> Exception:
-    """`UnavailableError` for what another try may cure, else the error itself."""
+    """`UnavailableError` for what a later try may cure, `WrongTypeError`, or the error itself."""
     if isinstance(error, AWAY):
         return UnavailableError(f"Redis cannot be reached: {type(error).__name__}")
     if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):
@@ -78,32 +77,27 @@ def translated(error: Exception) -> Exception:
 
 
 def _lacks_json(text: str) -> bool:
-    """Whether a command or a script of ours was refused for this; all others know every Redis."""
+    """Whether a command was unknown to Redis: of those used here only JSON's ones may be."""
     alone = "unknown command" in text and "json." in text
     return alone or ("unknown" in text and "command called from script" in text)
 
 
-# Whether our own Redis failed during one call of a plugin.
-#
-# Redis has failed, too, where one of this service's own keys had another type (`keys.own_type`).
-#
-# A plugin may hide that Redis was away or had no memory: it raises another error, or returns None
-# as if the vCon was to be halted. What counts is what the call's own commands met, in whichever
-# task or thread it gave them. Errors of another Redis, which a plugin has a client of its own for,
-# do not count.
-
-
 @dataclass(slots=True)
 class Failures:
-    """What the commands of one call met; a call within another one counts for both."""
+    """Failed commands of one plugin call on this service's Redis; a nested call counts for both.
+
+    A plugin may hide that Redis was unavailable: it raises another error, or returns None, which
+    would halt the vCon. So the commands are counted where they fail, in every task and thread of
+    the call. Commands on another Redis, through a client of the plugin's own, do not count.
+    """
 
     around: Self | None = None
     count: int = 0
-    """Commands that found Redis away or without memory, or a key of ours with another type."""
+    """Commands that found Redis unavailable, without memory, or a key of the service unusable."""
     no_memory: int = 0
     """Those of them that found it without memory."""
     unusable: str = ""
-    """The last key of ours that had another type."""
+    """The last key of the service (`keys.own_type`) that had another type."""
 
 
 _present: ContextVar[Failures | None] = ContextVar("redis_failures", default=None)
@@ -111,7 +105,7 @@ _present: ContextVar[Failures | None] = ContextVar("redis_failures", default=Non
 
 @contextmanager
 def counted() -> Iterator[Failures]:
-    """Count the failures of what is called inside."""
+    """Count the failed commands of the block, in its context."""
     failures = Failures(_present.get())
     token = _present.set(failures)
     try:
@@ -122,7 +116,7 @@ def counted() -> Iterator[Failures]:
 
 @contextmanager
 def uncounted() -> Iterator[None]:
-    """Leave failures to the caller, who may do without the commands that are given inside."""
+    """Do not count failed commands of the block: the caller can do without them."""
     token = _present.set(None)
     try:
         yield
@@ -131,7 +125,7 @@ def uncounted() -> Iterator[None]:
 
 
 def note(*, no_memory: bool = False, unusable: str = "") -> None:
-    """A command given here and now has failed."""
+    """Count a failed command of the current context's plugin call."""
     failures = _present.get()
     while failures is not None:
         failures.count += 1
@@ -140,38 +134,33 @@ def note(*, no_memory: bool = False, unusable: str = "") -> None:
         failures = failures.around
 
 
-log = logging.getLogger(__name__)
-
-_PAUSE_MIN, _PAUSE_MAX = 0.1, 5.0
-
-
-class Patience:
-    """One process's waiting for Redis: one log line when it goes, one when it is back."""
+class OutageRetry:
+    """Repeats operations during an outage of Redis; logs its begin and its end once a process."""
 
     def __init__(self) -> None:
-        """Redis counts as there until an operation says otherwise."""
+        """Redis counts as available until an operation fails."""
         self._away = False
 
     async def insist[T](self, operation: Callable[[], Awaitable[T]]) -> T:
-        """Repeat the operation for as long as it raises UnavailableError; what it returns."""
+        """Repeat an operation while it raises `UnavailableError`; returns its result."""
         pause = _PAUSE_MIN
         while True:
             try:
                 result = await operation()
             except UnavailableError as error:
                 self._note_away(str(error))
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads reconnects, guards nothing
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads reconnects
                 pause = min(pause * 2, _PAUSE_MAX)
             else:
                 self._note_back()
                 return result
 
-    def _note_away(self, why: str) -> None:
+    def _note_away(self, error: str) -> None:
         if not self._away:
-            log.warning("Redis is away; waiting for it", extra={"error": why})
+            log.warning("Redis unavailable; waiting", extra={"error": error})
         self._away = True
 
     def _note_back(self) -> None:
         if self._away:
-            log.warning("Redis is back")
+            log.warning("Redis available again")
         self._away = False

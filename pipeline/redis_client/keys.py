@@ -1,4 +1,7 @@
-"""Every Redis key by name. Ours begin with `pc:`; the others are shared with the vCon world."""
+"""Every Redis key by name. Keys that begin with `pc:` are private to this service.
+
+The others are shared with other programs of the vCon world, such as vcon-server and its adapters.
+"""
 
 RUN_LIST = "run:"
 DEAD_LETTERS = "DLQ:"
@@ -50,7 +53,7 @@ _TYPES_BY_PREFIX = {
     "pc:missing:": "hash",
     "pc:unsure:": "set",
 }
-"""The types of the keys that there is one of for each run, worker, list or vCon."""
+"""The types of the keys that exist once for each run, worker, list or vCon, by prefix."""
 FINISHED_CHANNEL = "pc:finished"
 CANCEL_CHANNEL = "pc:cancel"
 
@@ -58,7 +61,7 @@ RESERVED_PREFIXES = ("pc:", RUN_LIST, DEAD_LETTERS, "vcon:", "context:", "tel:",
 
 
 def own_type(key: str) -> str | None:
-    """The Redis type that this service keeps under a name; None for names that are not its own."""
+    """The Redis type of a key of this service; None for other keys."""
     if known := SHARED_TYPES.get(key):
         return known
     prefix = ":".join([*key.split(":", 2)[:2], ""])
@@ -76,22 +79,22 @@ def run(run_id: str) -> str:
 
 
 def step(run_id: str) -> str:
-    """What the worker that holds the run says of its present step."""
+    """The report of the worker that holds the run about its current step."""
     return f"pc:step:{run_id}"
 
 
 def cancel(run_id: str) -> str:
-    """Somebody wants this run to end before its next link."""
+    """Present while a cancellation of the run is requested."""
     return f"pc:cancel:{run_id}"
 
 
 def idempotency(key: str) -> str:
-    """The run that was requested with this key, with its chain and vCon, a line each."""
+    """The run that was requested with this idempotency key: run, chain and vCon, a line each."""
     return f"pc:idem:{key}"
 
 
 def idempotent_digest(key: str) -> str:
-    """The digest of the document that was given with this key; empty when it had none."""
+    """The digest of the document that came with this idempotency key; empty without one."""
     return f"pc:idemdigest:{key}"
 
 
@@ -101,85 +104,85 @@ def run_list(chain: str) -> str:
 
 
 def worker(worker_id: str) -> str:
-    """A worker's sign of life."""
+    """A worker's lease."""
     return f"pc:worker:{worker_id}"
 
 
 def stalled(worker_id: str) -> str:
-    """That a worker makes no progress, in words."""
+    """Present while a worker makes no progress: a text for the error of its runs."""
     return f"pc:stalled:{worker_id}"
 
 
 def death(run_id: str) -> str:
-    """What the last worker that died with this run alone died of, if that is known."""
+    """Why the last worker died that held this run and no other, if that is known."""
     return f"pc:death:{run_id}"
 
 
 def inflight(worker_id: str) -> str:
-    """What a worker holds: uuid -> element, list and run, one per line."""
+    """The vCons that a worker holds: uuid -> token, run, list and element, a line each."""
     return f"pc:inflight:{worker_id}"
 
 
 def suspects(ingress_list: str) -> str:
-    """What was moved out of a list to run in a process of its own."""
+    """The elements of a list that a suspect worker has to run."""
     return f"pc:suspects:{ingress_list}"
 
 
 def dead_letters(ingress_list: str) -> str:
-    """The uuids that failed on their way out of an ingress list."""
+    """The vCons from an ingress list or run list whose run failed for good."""
     return f"{DEAD_LETTERS}{ingress_list}"
 
 
 def storage_dead_letters(storage: str) -> str:
-    """The uuids that one storage would not take."""
+    """The vCons whose write to a storage failed for good."""
     return f"{STORAGE_DEAD_LETTERS}{storage}"
 
 
 def reasons(dead_letter_list: str) -> str:
-    """Why each uuid is in a dead-letter list: uuid -> JSON."""
+    """The reasons of a dead-letter list: uuid -> JSON."""
     return f"pc:dead:{dead_letter_list}"
 
 
 def unread(egress_list: str) -> str:
-    """What we put into an egress list and nobody has acknowledged."""
+    """The vCons that this service put into an egress list and no reader has acknowledged."""
     return f"pc:unread:{egress_list}"
 
 
 def waiting(vcon_uuid: str) -> str:
-    """What waits for the run that is at work on a vCon."""
+    """Elements that were claimed while another run held the vCon."""
     return f"pc:waiting:{vcon_uuid}"
 
 
 def holds(vcon_uuid: str) -> str:
-    """What needs a vCon."""
+    """The lists and runs that need a vCon in Redis."""
     return f"pc:holds:{vcon_uuid}"
 
 
 def again(egress_list: str) -> str:
-    """How many further copies of a uuid we put into an egress list: uuid -> count."""
+    """Further copies of a uuid that this service put into an egress list: uuid -> count."""
     return f"pc:again:{egress_list}"
 
 
 def missing(name: str) -> str:
-    """What a sweep has not found in a list: uuid -> the sweep."""
+    """The uuids that a sweep has not found in a list: uuid -> id of the sweep."""
     return f"pc:missing:{name}"
 
 
 def unsure(dead_letter_list: str) -> str:
-    """Uuids that failed again, and may or may not stand in the list."""
+    """The uuids that failed again and may be missing in the dead-letter list."""
     return f"pc:unsure:{dead_letter_list}"
 
 
 def replayer(storage: str) -> str:
-    """Says that some replica is trying this storage again just now."""
+    """The replica that replays a storage's dead letters now."""
     return f"pc:replayer:{storage}"
 
 
 def answers(service_id: int) -> str:
-    """Answers that replicas which have left the Plugboard hand over to their peers."""
+    """Answers that replicas which have left the Plugboard hand over to other replicas."""
     return f"pc:answers:{service_id}"
 
 
 def replicas(service_id: int) -> str:
-    """Which replicas serve the list of answers, and which are leaving."""
+    """The replicas that read the list of answers, and those that are leaving."""
     return f"pc:replicas:{service_id}"

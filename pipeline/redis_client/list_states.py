@@ -1,4 +1,4 @@
-"""How long the lists are, and which keys in Redis have a type that this service cannot use."""
+"""The lengths of lists, and the keys in Redis whose type this service cannot use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ PREFIX = "WRONGTYPE "
 
 @dataclass(frozen=True, slots=True)
 class ListState:
-    """How many vCons wait in a list, how many of it wait for a process of their own.
+    """How many vCons are in a list, and how many of them among its suspects.
 
-    `error`: why the list cannot be used; empty when it can.
+    `error`: why the list cannot be used, or "".
     """
 
     depth: int = 0
@@ -24,14 +24,14 @@ class ListState:
 
 @dataclass(frozen=True, slots=True)
 class RedisState:
-    """The lists that were looked at, and the errors of the keys that all chains share."""
+    """The requested lists, and the errors of the keys that all chains share, by key."""
 
     lists: Mapping[str, ListState]
     shared: Mapping[str, str]
 
     @property
     def unusable(self) -> dict[str, str]:
-        """What cannot be used and why, by the name of the list or key."""
+        """The errors of all unusable lists and keys, by name."""
         lists = {name: state.error for name, state in self.lists.items() if state.error}
         return lists | dict(self.shared)
 
@@ -39,10 +39,10 @@ class RedisState:
 async def state_of(
     connection: RedisConnection, lists: Sequence[str], sorted_set: str
 ) -> RedisState:
-    """Look at these lists and at what all chains share, in one round trip.
+    """The state of these lists and of the keys that all chains share, in one round trip.
 
     Raises:
-        UnavailableError: when Redis cannot be reached.
+        UnavailableError: Redis cannot be reached.
     """
     shared = keys.SHARED_TYPES | {sorted_set: "zset"}
     pairs = chain.from_iterable((kind, key) for key, kind in shared.items())

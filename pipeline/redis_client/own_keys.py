@@ -1,7 +1,7 @@
-"""Waiting for a key of this service that another program has replaced by one of another type.
+"""Waiting while a key of this service has another type, because another program has replaced it.
 
-What needs such a key during a run waits until the key is gone or has its type again: neither the
-vCon nor a plugin is at fault, so no attempt is used up.
+An operation of a run that needs such a key waits until the key is gone or has its type again. No
+attempt is used up: neither the vCon nor a plugin is at fault.
 """
 
 import asyncio
@@ -16,22 +16,22 @@ from pipeline.redis_client.errors import WrongTypeError
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
-"""Seconds between two looks at a key of another type."""
+"""Seconds between two checks of a key of another type."""
 MOST_FLAPS = 5
-"""How often an operation is repeated at once, since its key was usable when looked at."""
+"""Repetitions without a pause, when the key turned out to be usable at the check."""
 _waiting: Counter[str] = Counter()
 
 
 async def waited_for(connection: RedisConnection, key: str) -> bool:
-    """Wait until a key of ours is usable; False at once when it is, or is none of ours."""
+    """Wait until a key of the service is usable; False at once if it is, or is another's."""
     wanted = keys.own_type(key)
     if wanted is None or await _is_usable(connection, key, wanted):
         return False
     if not _waiting[key]:
-        log.warning("runs wait for a key of another type", extra={"list": key})
+        log.warning("waiting for a key of another type", extra={"list": key})
     _waiting[key] += 1
     try:
-        while not await _is_usable(connection, key, wanted):  # noqa: ASYNC110 -- Redis tells of no change
+        while not await _is_usable(connection, key, wanted):  # noqa: ASYNC110 -- Redis sends no event for it
             await asyncio.sleep(LOOK_SECONDS)
     finally:
         _waiting[key] -= 1
@@ -41,10 +41,10 @@ async def waited_for(connection: RedisConnection, key: str) -> bool:
 
 
 async def insist[T](connection: RedisConnection, operation: Callable[[], Awaitable[T]]) -> T:
-    """Repeat an operation while Redis is away or a key of ours has another type.
+    """Repeat an operation while Redis is unavailable or a key of this service has another type.
 
     Raises:
-        WrongTypeError: the key that has another type is none of ours.
+        WrongTypeError: the key is not this service's, or was usable at `MOST_FLAPS` checks.
     """
     flaps = 0
     while True:

@@ -1,4 +1,4 @@
-"""Telling of a lasting fault once: what is looked at every few seconds must not fill the log."""
+"""Periodic work on Redis, and logging a lasting fault once instead of at each repetition."""
 
 import asyncio
 import logging
@@ -10,38 +10,37 @@ from pipeline.redis_client.client import CommandRefused
 log = logging.getLogger(__name__)
 
 MOST = 1000
-"""Texts that are remembered; after so many others one is told again."""
+"""Texts that are remembered; after so many others, a text counts as new again."""
 
 
 class Once:
-    """Remembers what has been told."""
+    """Remembers which texts have been logged."""
 
     def __init__(self) -> None:
-        """Nothing has been told yet."""
-        self._told: dict[str, None] = {}
+        self._seen: dict[str, None] = {}
 
     def first(self, text: str) -> bool:
-        """Whether this is told for the first time."""
-        if text in self._told:
+        """Whether this text is new; it is remembered."""
+        if text in self._seen:
             return False
-        self._told[text] = None
-        if len(self._told) > MOST:
-            del self._told[next(iter(self._told))]
+        self._seen[text] = None
+        if len(self._seen) > MOST:
+            del self._seen[next(iter(self._seen))]
         return True
 
 
 async def every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
-    """Do a chore now and every so many seconds, until cancelled; a failure waits for the next."""
-    told = Once()
+    """Do a chore now and every so many seconds, until cancelled; failures are only logged."""
+    logged = Once()
     while True:
         try:
             await chore()
-            told = Once()
+            logged = Once()
         except UnavailableError as error:
-            log.debug("housekeeping waits", extra={"error": str(error)})
+            log.debug("housekeeping postponed", extra={"error": str(error)})
         except CommandRefused as error:  # such as a write when Redis has no memory left
-            if told.first(str(error)):
-                log.warning("Redis refuses housekeeping", extra={"error": str(error)})
+            if logged.first(str(error)):
+                log.warning("housekeeping refused by Redis", extra={"error": str(error)})
         except asyncio.CancelledError:
             raise
         except BaseException:

@@ -1,9 +1,9 @@
-"""The Lua scripts as Redis gets them.
+"""The texts of the Lua scripts as they are loaded into Redis.
 
-One that begins with `#!lua` is refused before it does anything when Redis has no memory left: what
-brings vCons in. One with `flags=allow-oom` runs all the same: what ends a run, since only what has
-been settled can expire and make room. What several scripts do stands in `parts/`, and a comment
-`-- uses: NAME, NAME` says which of them a script needs.
+Redis refuses a script that begins with `#!lua` while it has no memory left: those that bring vCons
+in. A script with `flags=allow-oom` still runs: those that end runs, since only settled vCons can
+expire and free memory. Functions that several scripts share are in `parts/`; a comment
+`-- uses: NAME, NAME` names those that are put before a script.
 """
 
 import re
@@ -14,7 +14,7 @@ _USES = re.compile(r"^-- uses: (.*)$", re.MULTILINE)
 
 
 def script_texts() -> dict[str, str]:
-    """Every script by its file name, with the parts it uses."""
+    """Every script by its file name, with its parts included."""
     return {
         path.stem: _whole(path.read_text())
         for path in FOLDER.glob("*/*.lua")

@@ -1,24 +1,26 @@
-"""Where elements stand in lists of any length, found in slices.
+"""Work on large lists, sets and hashes in slices, so that Redis serves other clients in between.
 
-Redis answers no other client while it looks through a list. `find.lua` looks at one slice, and
-other clients go on in between; the list may change then. Positions are counted from the tail: what
-is taken out at the head changes none, and what is added at the tail makes them a little too small.
-The slices overlap, so an element is not missed because entries behind it are taken out. A position
-says where to look again, in the script that changes something: see `scripts/parts/take_at.lua`.
+Positions in a list are counted from the tail: entries that are taken out at the head do not change
+them, and entries that are added at the tail make them a little too small. The slices overlap, so an
+element is not missed because entries behind it were taken out meanwhile. The script that changes
+the list searches around the position again: see `scripts/parts/take_at.lua`.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from pipeline.redis_client.client import RedisConnection
 
-# Work on Redis in slices: one command or script per slice, so that other clients go on.
-
 CHUNK = 500
-"""Entries that one command or script looks at; other clients of Redis go on in between."""
+"""Entries of one command or script."""
+SLICE, OVERLAP = 2000, 200
+"""Entries of a list that `find.lua` reads in one call, and those that two slices share."""
+
+type Positions = dict[str, list[int]]
+"""Element -> its positions, the one nearest to the tail first."""
 
 
 def chunks[T](items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """The items in their order, `size` at a time."""
+    """The items in order, `size` at a time."""
     for first in range(0, len(items), size):
         yield items[first : first + size]
 
@@ -32,15 +34,8 @@ async def members(connection: RedisConnection, key: str) -> AsyncIterator[list[s
             yield found
 
 
-SLICE, OVERLAP = 2000, 200
-"""Entries that one script call looks at, and how many of them the slice before it had, too."""
-
-type Positions = dict[str, list[int]]
-"""Element -> its positions, the one nearest to the tail first."""
-
-
 async def find_all(connection: RedisConnection, name: str, elements: Sequence[str]) -> Positions:
-    """Every copy of these elements in a list, as far as it stands still."""
+    """Every copy of these elements in a list; one that is moved meanwhile may be missed."""
     found: Positions = {}
     last, seen = -1, SLICE
     while elements and seen == SLICE:
@@ -54,7 +49,7 @@ async def find_first(
 ) -> dict[str, int]:
     """One position of each element that is in the list.
 
-    Looks at the slice around the position `near` first, then at the head, then from the tail on.
+    Searches the slice around the position `near` first, then the head, then from the tail on.
     """
     found: Positions = {}
     length = int(await connection.command("LLEN", name))
@@ -66,7 +61,7 @@ async def find_first(
 
 
 def _slices(length: int, near: int | None) -> Iterator[int]:
-    """The position of each slice's last entry."""
+    """The position of the last entry of each slice."""
     if near is not None:
         yield min(near + SLICE // 2, -1)
     yield min(SLICE - length - 1, -1)

@@ -1,16 +1,27 @@
-"""Large documents on their way into Redis, and old ones on their way out, both in slices.
+"""Writing and freeing large documents in slices, so that Redis keeps serving other clients.
 
-No script writes or frees a large document, since Redis serves no other client meanwhile. It is
-written in pieces under a key of its own, `pc:staged:...`, before the script runs; the script checks
-what it always checks and renames that key to `vcon:{uuid}`. What was there before is renamed to
-`pc:trash:...`. So a document changes in one step, as before, and whoever reads it sees the old one
-or the new one.
+Redis executes one command or script at a time. Parsing or freeing 8 MB of JSON takes it up to a
+quarter of a second, in which no worker can renew its lease. So no script parses or frees a large
+document (`document_pieces.is_large`).
 
-`pc:trash` has both kinds of keys from the first moment, by the time from which on they are removed:
-what is old at once, what is staged after `STAGED_SECONDS`, unless a script has put it in its place.
-So what a process that has died leaves behind goes, too. Each member is the key and, behind a line
-break, how it is freed in slices (`document_pieces.Pieces.undo`). Scripts get both as the document,
-and keep them in the field `large` of `pc:about:{uuid}` until that document is replaced in its turn.
+Writing, three steps:
+1. `stage.lua` writes the document's first piece under a key of its own, `pc:staged:{id}`, and
+   registers that key in the sorted set `pc:trash`, to be removed after `STAGED_SECONDS`.
+2. Further commands append the other pieces. The length that Redis replies is compared with the
+   expected one: a command that was sent again after a lost reply may have been executed twice.
+3. The script that would have parsed the document (ingest, journal, settle, place, restore) gets the
+   staged key in its place. It makes its usual checks, then renames `vcon:{uuid}` to `pc:trash:{id}`
+   and the staged key to `vcon:{uuid}`. Renaming takes no time, and readers see the old document or
+   the new one.
+
+Freeing: `Trash.empty` takes the due members of `pc:trash`, cuts their arrays slice by slice, and
+unlinks what is left. A member is the key, a line break, and the cuts that free it
+(`document_pieces.Pieces.undo`). The same text stands in the field `large` of `pc:about:{uuid}`
+while the document is in use.
+
+If a process dies after step 1 or 2, the staged key is freed when it is due. If it dies after step
+3, nothing is left to do. If step 3 is repeated after a lost reply, the script finds the text in
+`large` and reports success. A script that finds its staged key gone changes nothing (`TRYAGAIN`).
 """
 
 import threading
@@ -29,7 +40,7 @@ from pipeline.redis_client.document_pieces import Pieces, is_large, pieces_of
 from pipeline.redis_client.errors import lacks_memory, note, uncounted
 
 STAGED_SECONDS = 600
-"""Within which a staged document is put in its place."""
+"""Seconds until a staged document that no script has renamed is removed."""
 SLICE = 500
 """Elements of an array, or search terms, that one command removes."""
 _ONE_AT_A_TIME = threading.Lock()
@@ -40,7 +51,7 @@ type Steps = Generator[Words, Any, None]
 
 
 async def _in_thread[**P, T](function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """For a worker, which answers no requests; one at a time, for the memory."""
+    """The default of `apart`, for workers; one at a time, to limit memory."""
 
     def alone() -> T:
         with _ONE_AT_A_TIME:
@@ -52,12 +63,12 @@ async def _in_thread[**P, T](function: Callable[P, T], *args: P.args, **options:
 async def staged(
     connection: RedisConnection, text: bytes | str, offload: Offload = _in_thread
 ) -> bytes | str:
-    """What a script is given as the document: a large one was written before.
+    """The argument for a script's document: the text, or the key of a staged large one.
 
-    `apart`: where the document is divided, which takes its time.
+    `apart` runs the division into pieces, which takes up to a second, elsewhere.
 
     Raises:
-        UnavailableError: when Redis cannot be reached.
+        UnavailableError: Redis cannot be reached.
     """
     if not is_large(text):
         return text
@@ -78,7 +89,7 @@ async def staged(
 
 
 def staged_from_thread(connection: RedisConnection, text: bytes | str) -> bytes | str:
-    """The same from a thread."""
+    """`staged`, from a thread."""
     pieces = pieces_of(text) if is_large(text) else None
     if pieces is None:
         return text
@@ -100,9 +111,10 @@ def _fresh(pieces: Pieces) -> str:
 
 
 def _instead(text: bytes | str, error: Exception) -> bytes | str:
-    """The text itself, where the script may do what the commands may not; else the error is raised.
+    """The text itself, where the script may succeed though the commands did not; else raises.
 
-    Scripts that end runs write also while Redis lacks memory; and not each knows `JSON.MERGE`.
+    Scripts that end runs may write while Redis has no memory, and RedisJSON before 2.6 has no
+    `JSON.MERGE`.
     """
     if isinstance(error, CommandRefused) or lacks_memory(error.__cause__) or _no_merge(error):
         return text
@@ -115,19 +127,18 @@ def _no_merge(error: Exception) -> bool:
 
 
 def _completed(name: str, pieces: Pieces) -> Steps:
-    """The commands that complete a document.
-
-    A command that was sent again, as no reply came, may have been executed twice.
-    """
+    """The commands that append the further pieces; each is sent the reply of its command."""
     key = name.partition("\n")[0]
     for piece in pieces.then:
         reply = yield (piece.command, key, piece.path, *piece.texts)
         if piece.reply is not None and reply not in (piece.reply, [piece.reply]):
-            raise UnavailableError("a large document was not written as it should be")
+            raise UnavailableError(
+                "a large document was written incompletely: a command was lost or repeated"
+            )
 
 
 def _next(steps: Steps, reply: Any) -> Words | None:
-    """The next command; None at the end."""
+    """The next command; None after the last."""
     try:
         return steps.send(reply)
     except StopIteration:
@@ -135,17 +146,16 @@ def _next(steps: Steps, reply: Any) -> Words | None:
 
 
 class Trash:
-    """Frees what no document's place needs any more."""
+    """Frees replaced and unused documents in slices; any number of replicas may do so at once."""
 
     def __init__(self, connection: RedisConnection) -> None:
-        """Any number of replicas may do this at once."""
         self._connection = connection
 
     async def empty(self) -> None:
-        """Remove everything that is due.
+        """Remove every member of `pc:trash` that is due.
 
         Raises:
-            UnavailableError: when Redis cannot be reached.
+            UnavailableError: Redis cannot be reached.
         """
         while due := await self._connection.script("due_trash", SLICE):
             for member in due:
@@ -169,7 +179,7 @@ class Trash:
                 await self._cut(key, path, length - SLICE)
 
     async def _cut(self, key: str, path: str, length: int) -> None:
-        """Only the first `length` elements stay; what is no array any more stays as it is."""
+        """Keep the first `length` elements of an array; anything else is left unchanged."""
         ends = (0, length - 1) if length > 0 else (1, 0)
         await self._json("JSON.ARRTRIM", key, path, *ends)
 
@@ -180,11 +190,11 @@ class Trash:
     async def _json(self, *words: Any) -> Any:
         try:
             return await self._connection.command(*words)
-        except CommandRefused:  # it is not there, or another program has written something else
+        except CommandRefused:  # the key is gone, or another program has replaced it
             return None
 
     async def _unindex(self, key: str) -> None:
-        """Search terms of a vCon that an earlier version has indexed without a limit."""
+        """Remove a vCon from its search terms, which earlier versions did not limit."""
         text = await self._connection.command("GET", key)
         vcon_uuid, _, terms = (text or "\n[]").partition("\n")
         terms = orjson.loads(terms)

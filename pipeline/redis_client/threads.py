@@ -1,12 +1,12 @@
-"""Redis for threads: one connection for each, and nothing between it and the wire.
+"""Blocking Redis connections, one for each thread.
 
-The driver's own way, through its pool and decorators, takes longer than the command does. A thread
-of the worker's pool lives long, so its connection does, too; one that has gone stale meanwhile is
-replaced, and the command sent again: every command of ours may be repeated.
+The driver's pool and decorators take longer than the command itself. A thread of the worker's pool
+lives long, so it keeps its connection. If that has been closed meanwhile, it is opened again and
+the command sent again, which is harmless: every command of this service may be repeated.
 
-A thread waits in the kernel, for as long as the kernel is told. Python's own time-outs ask before
-each call whether it would wait, and each time the thread lets go of the interpreter and must get it
-back: with many threads that costs more than all the rest.
+Timeouts are socket options of the kernel. Python's own timeouts poll before each call, and each
+poll releases and reacquires the interpreter lock, which with many threads costs more than all the
+rest.
 """
 
 import os
@@ -25,13 +25,13 @@ class ThreadConnections:
     """Sends packed commands over the calling thread's connection."""
 
     def __init__(self, pool: redis.ConnectionPool) -> None:
-        """`pool` says where Redis is and how to speak with it."""
+        """`pool` makes the connections, with the address and options of the process."""
         self._pool = pool
         self._mine = threading.local()
         self._all: list[Any] = []
 
     def reply(self, packed: bytes) -> Any:
-        """What Redis answers.
+        """Send a packed command and return its reply.
 
         Raises:
             redis.exceptions.RedisError: the driver's own errors; the caller translates them.
@@ -48,12 +48,12 @@ class ThreadConnections:
                 raise
         else:
             connection = self._mine.connection = self._pool.make_connection()
-            self._mine.process = os.getpid()  # one that forks must not use its parent's
+            self._mine.process = os.getpid()  # a forked child must not use its parent's connection
             connection.register_connect_callback(self._connected)  # type: ignore[no-untyped-call]
             self._all.append(connection)
         try:
             return _exchange(connection, packed)
-        except (*AWAY, ReadOnlyError):  # the master may be elsewhere by now
+        except (*AWAY, ReadOnlyError):  # after a failover the address leads to another server
             connection.disconnect()
             raise
 
@@ -66,7 +66,7 @@ class ThreadConnections:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, waiting)
 
     def close(self) -> None:
-        """Close every thread's connection; threads that go on get an error or a new one."""
+        """Close every thread's connection; a command in progress fails."""
         for connection in self._all:
             connection.disconnect()
 

@@ -200,7 +200,7 @@ class PluginCalls:
             if task.done():
                 _drop_result(task)
             else:
-                log.warning("plugin ignores its cancellation; left behind", extra=dict(who))
+                log.warning("plugin ignored its cancellation", extra=dict(who))
                 self._leave(task, call)
 
     def _leave(self, job: asyncio.Task[Any] | Future[Any], call: PluginCall) -> None:
@@ -223,7 +223,7 @@ class PluginCalls:
         except asyncio.CancelledError:
             call.abandoned = True
             if job.running():
-                log.warning("plugin left behind in its thread", extra=dict(who))
+                log.warning("plugin still running in its thread", extra=dict(who))
                 self._leave_behind()
                 self._leave(job, call)
             raise
@@ -323,7 +323,7 @@ class PluginCalls:
                 )
             except Exception as error:  # noqa: BLE001 -- nothing depends on it any more
                 log.warning(
-                    "storage was not closed",
+                    "storage not closed",
                     extra={"storage": storage.name, "error": describe(error)},
                 )
 

@@ -147,7 +147,7 @@ class Lease:
                 if self._goes_on():
                     self._renew()
             except Exception as error:  # noqa: BLE001 -- this thread must outlive whatever it is
-                log.warning("the lease could not be renewed", extra={"error": str(error)})
+                log.warning("lease renewal failed", extra={"error": str(error)})
 
     def _renew(self) -> None:
         asked_at = time.monotonic()

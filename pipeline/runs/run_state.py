@@ -215,7 +215,7 @@ def resume(live: RunState) -> None:
             live.not_settled, live.begun = earlier["error"], int(earlier["attempts"])
         _resume(live, earlier)
     except (ValueError, KeyError, TypeError) as error:
-        log.warning("journal of a run not understood", extra={"error": described(error)})
+        log.warning("checkpoint not readable; run starts over", extra={"error": described(error)})
         live.start_over()
 
 

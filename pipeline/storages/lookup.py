@@ -126,7 +126,7 @@ class VconLookup:
             storage = await self.storage(name)
             return None if storage.get is None else await self._read(storage, vcon_uuid)
         except PluginFailedError as error:
-            log.warning("storage cannot be read", extra={"error": str(error)})
+            log.warning("storage read failed", extra={"error": str(error)})
             return None
 
     async def _read(self, storage: LoadedStorage, vcon_uuid: str) -> dict[str, Any] | None:

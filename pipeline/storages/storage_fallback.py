@@ -56,7 +56,7 @@ class StorageFallback:
             TimeoutError: when the storages take too long.
         """
         if _running_loop() is self.loop:
-            log.warning("VconRedis waits, which blocks an event loop: use AsyncVconRedis")
+            log.warning("VconRedis called on an event loop; use AsyncVconRedis")
             return False
         return self._on_its_loop(vcon_uuid).result(SECONDS)
 

@@ -116,7 +116,7 @@ class WorkerProcess:
             if working.done():
                 working.result()
             else:
-                log.error("worker ends early", extra={"error": leaving.result()})
+                log.error("worker ending early", extra={"error": leaving.result()})
         finally:
             looking.cancel()
             if not leaving.done():
@@ -170,7 +170,7 @@ class WorkerProcess:
         try:
             await self._worker.release()
         except UnavailableError:
-            log.warning("Redis is away; others will give back what this worker holds")
+            log.warning("Redis unavailable; claims left to the rescue")
 
     def abandon(self, blockage: Blockage | None) -> None:
         """Settle and give back all that is held, from a thread, while the event loop stands still.
@@ -184,7 +184,7 @@ class WorkerProcess:
         try:
             asyncio.run(self._worker.abandon(live))
         except (PatchcordError, CommandRefused) as error:
-            log.warning("held vCons are left to the rescue", extra={"error": str(error)})
+            log.warning("claims left to the rescue", extra={"error": str(error)})
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -185,7 +185,7 @@ class RunSettler:
 
     async def _give_up(self, live: RunState, error: Exception) -> bool:
         """It cannot be forwarded as configured: a dead letter."""
-        log.error("run cannot be settled", exc_info=error, extra=run_fields(live))
+        log.error("settlement refused", exc_info=error, extra=run_fields(live))
         failed, reason = live.progress.error, f"cannot be settled: {without_secrets(str(error))}"
         live.start_over()
         live.progress = plan.after_failure(
@@ -208,7 +208,7 @@ class RunSettler:
     def postpone(self, live: RunState) -> None:
         """Keep a run that could not be settled at all for `settle_postponed`."""
         self.postponed[live.claim.token] = live
-        log.exception("attempt could not be settled", extra=run_fields(live))
+        log.exception("settlement postponed", extra=run_fields(live))
 
     async def settle_postponed(self) -> bool:
         """Count the attempts of those runs; True if there were any."""
@@ -227,7 +227,7 @@ class RunSettler:
         try:
             return await self._insist(lambda: self._finish(live, "failed"))
         except CommandRefused:
-            log.exception("dead letter refused; tried again later", extra=run_fields(live))
+            log.exception("dead letter refused; will be retried", extra=run_fields(live))
             return await self._insist(lambda: self._retry(live, REFUSED_PAUSE, "failed"))
 
     async def _insist[T](self, operation: Callable[[], Awaitable[T]]) -> T:
@@ -248,7 +248,7 @@ class RunSettler:
     async def _settle(self, live: RunState, ending: plan.Ending) -> bool:
         more = live.claim.attempt < live.chain.max_attempts and objection(live) is None
         if ending == "failed" and more:
-            log.warning("attempt failed; will be repeated", extra=run_fields(live))
+            log.warning("attempt failed; will be retried", extra=run_fields(live))
             jitter = random.random()  # noqa: S311 -- spreads retries
             pause = live.chain.retry_backoff.pause(live.claim.attempt, jitter)
             return await self._retry(live, pause)

@@ -75,7 +75,7 @@ class ChainRunner:
         except UnavailableError:
             return None
         except Exception as error:  # whatever it is, the vCon must not be stuck in our hands
-            log.exception("run could not go on", extra={"run": live.claim.run_id})
+            log.exception("run failed unexpectedly", extra={"run": live.claim.run_id})
             live.progress = plan.after_failure(live.progress, describe(error))
             return "failed"
 

@@ -73,7 +73,7 @@ class StepReports:
             except UnavailableError:
                 log.debug("no step reported: Redis cannot be reached")
             except Exception:  # one bad report must not end the thread
-                log.exception("steps cannot be reported")
+                log.exception("step report failed")
 
     def _report(self) -> None:
         now, monotonic = datetime.now(UTC), time.monotonic()

@@ -203,10 +203,10 @@ class Watchdog:
     def _look(self, still: float, *, warned: bool) -> bool:
         blockage = blockage_of(self._loop, self._loop_thread, still)
         if not warned:
-            log.warning("event loop stands still", extra=blockage.fields())
+            log.warning("worker event loop blocked", extra=blockage.fields())
         if is_over(blockage, self._limits):
             self._over_now = True
-            log.error("event loop stood still for too long", extra=blockage.fields())
+            log.error("worker event loop blocked for too long", extra=blockage.fields())
             self._over(blockage)
             self._stopping.set()
         return True

@@ -180,7 +180,9 @@ class Worker:
             try:
                 await self._queues.give_back(self._id, live.claim, live.record("queued"))
             except CommandRefused as error:  # a key of another type; the others go back
-                log.warning("run not given back", extra={**run_fields(live), "error": str(error)})
+                log.warning(
+                    "run not returned to its list", extra={**run_fields(live), "error": str(error)}
+                )
 
     def _break_off(self) -> list[asyncio.Task[None]]:
         """Cancel the tasks of all runs; their attempts do not count."""
@@ -241,7 +243,7 @@ class Worker:
         for_suspects = self._patience is not None
         self._watch.pause(map(keys.suspects, claims.closed) if for_suspects else claims.closed)
         for error in filter(self._told.first, claims.aside):
-            log.warning("vCon put aside", extra={"error": error, "worker": self._id})
+            log.warning("vCon set aside", extra={"error": error, "worker": self._id})
 
     def _free_slots(self) -> int:
         """How many may be claimed: a run whose end is only to be written needs no slot any more."""
@@ -287,7 +289,7 @@ class Worker:
             self._settler.postpone(live)
             return
         if not held:
-            log.warning("run was taken over", extra=run_fields(live))
+            log.warning("run taken over", extra=run_fields(live))
 
     async def _attempt(self, live: RunState, lapses: int) -> bool:
         """Run and settle; a run whose task ends in any other way has failed at this attempt.

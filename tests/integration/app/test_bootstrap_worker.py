@@ -187,6 +187,6 @@ def test_a_worker_ends_when_a_plugin_has_damaged_it(
     vcon_uuid = feed(redis, "damaging")
     worker = start(SHORT_OF=short_of)
     assert worker.wait(PATIENCE) == EXIT_DAMAGED
-    assert b"worker ends early" in worker.stderr.read()
+    assert b"worker ending early" in worker.stderr.read()
     assert redis.zrange(keys.LATER, 0, -1) == [f"damaging\n{vcon_uuid}"]
     assert redis.hgetall(keys.LOCKS) == {}

@@ -205,10 +205,10 @@ async def test_insisting_outlasts_an_outage_and_says_so_once(
         waiting = [
             asyncio.create_task(redis.insist(lambda: redis.command("GET", "a"))) for _ in range(8)
         ]
-        assert await news.get() == "Redis is away; waiting for it"
+        assert await news.get() == "Redis unavailable; waiting"
         await asyncio.to_thread(server.restart)
         assert await asyncio.gather(*waiting) == ["1"] * 8
-        assert await news.get() == "Redis is back"
+        assert await news.get() == "Redis available again"
         assert news.empty()
         assert await asyncio.to_thread(redis.command_from_thread, "GET", "a") == "1"
     finally:

@@ -105,7 +105,7 @@ def test_what_blocks_the_loop_has_failed_and_its_neighbours_have_not(
     culprit = feed(redis, chain)
     assert worker.wait(PATIENCE) == 5
     said = {line["event"]: line for line in lines(worker)}
-    warning = said["event loop stands still"]
+    warning = said["worker event loop blocked"]
     assert (warning[kind], warning["vcon"], warning["chain"]) == (name, culprit, chain)
     assert f"{'traces' if kind == 'tracer' else 'blocks'}.py" in warning["error"]
     assert redis.lrange(f"DLQ:{chain}", 0, -1) == [culprit]
@@ -148,6 +148,6 @@ def test_a_loop_that_goes_on_again_is_only_reported(start: Start, redis: Any) ->
     worker = start(**NEVER)
     feed(redis, "link")
     begun(redis)
-    assert orjson.loads(worker.stderr.readline())["event"] == "event loop stands still"
+    assert orjson.loads(worker.stderr.readline())["event"] == "worker event loop blocked"
     assert worker.poll() is None
     worker.send_signal(signal.SIGKILL)

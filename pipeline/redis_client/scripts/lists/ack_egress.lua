@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- The reader has these: the list needs them no longer, unless it has further copies.
--- ARGV: list, vCon expiry (s), uuids... Returns how many were leased until now.
+-- Acknowledge leased uuids of an egress list: their hold ends, unless the list has further copies.
+-- ARGV: list, vCon expiry (s), uuids... Returns how many of them were leased.
 -- uses: usable, let_go, copies
 local list, expiry, acknowledged = ARGV[1], ARGV[2], 0
 local wrong = wrong_type('zset', 'pc:lease:' .. list) or wrong_type('list', list)

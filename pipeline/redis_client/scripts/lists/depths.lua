@@ -1,7 +1,7 @@
--- How long lists are, and which keys have a type that this service cannot use.
--- ARGV: n lists, lists..., then type and name of each other key to look at.
--- Returns {length, length of what was moved aside, error or ""} for each list and {error or ""} for
--- each other key. A list is unusable, too, when what stands beside it has another type.
+-- The lengths of lists, and the keys whose type this service cannot use.
+-- ARGV: n lists, lists..., then type and name of each other key to check.
+-- Returns {length, number of suspects, error or ""} for each list and {error or ""} for each other
+-- key. A list is unusable, too, when a key that belongs to it has another type.
 -- uses: usable
 local n, found = tonumber(ARGV[1]), {}
 for i = 2, 1 + n do

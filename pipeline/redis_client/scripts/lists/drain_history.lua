@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Drop the runs that are safely in Postgres from the head of the outbox.
--- ARGV: count, the first of them. Returns 1, or 0 when another replica has dropped them already.
+-- Remove runs that are stored in Postgres from the head of pc:history.
+-- ARGV: count, the first of them. Returns 1, or 0 when another replica has removed them already.
 -- uses: usable
 if not is('list', 'pc:history') or redis.call('LINDEX', 'pc:history', 0) ~= ARGV[2] then
   return 0

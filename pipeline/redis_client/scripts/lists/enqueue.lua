@@ -1,9 +1,9 @@
 #!lua
 -- Queue vCons that are in Redis already.
--- ARGV: list, max depth, what to look for: "e" for envelopes, "c" for critical extensions, trace
---       context or "", whether to queue them (0: only look), uuids...
--- Returns the uuids that are not here; or {"full"}, {"envelope", uuid} or {"critical", uuid,
--- extensions, ...} with all that name any, and then nothing has changed.
+-- ARGV: list, max depth, checks ("e": refuse envelopes, "c": report critical extensions), trace
+--       context or "", 1 to queue them or 0 to check only, uuids...
+-- Returns the uuids that are not in Redis; or, with nothing changed, {"full"}, {"envelope", uuid} or
+-- {"critical", uuid, extensions, ...} with all vCons that name any.
 -- uses: usable, leave_context, form_of
 local list, max_depth, context, missing = ARGV[1], tonumber(ARGV[2]), ARGV[4], {}
 local wrong = wrong_type('list', list)

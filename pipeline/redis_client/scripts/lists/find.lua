@@ -1,7 +1,7 @@
--- Where elements stand in one slice of a list. A position is counted from the tail, -1 is the last:
--- what is taken out at the head changes none.
--- ARGV: list, position of the slice's last entry, how many entries, elements...
--- Returns {how many entries there were, then for each hit: number of the element from 0, position}
+-- The positions of elements in one slice of a list, counted from the tail (-1 is the last entry), so
+-- that entries taken out at the head do not change them.
+-- ARGV: list, position of the slice's last entry, number of entries, elements...
+-- Returns {number of entries read, then for each hit: index of the element from 0, position}
 -- uses: usable
 local wrong = wrong_type('list', ARGV[1])
 if wrong then

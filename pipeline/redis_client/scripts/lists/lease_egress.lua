@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
--- Lend out uuids of an egress list; what is not acknowledged in time is lent again, first.
--- ARGV: list, limit, lease (s), most that go back to the list. Returns {how many went back, uuids...}.
+-- Lease uuids of an egress list to a reader; those not acknowledged in time are leased again, first.
+-- ARGV: list, limit, lease (s), the most expired leases that return to the list.
+-- Returns {how many returned to the list, uuids...}.
 --
--- Any number of leases may end at once, so each call moves a bounded number of them. The oldest of
--- those that are late are lent again without passing through the list. The newest of them go back
--- to the head of the list: what is still late afterwards is older than everything in the list, and
--- the order in which uuids are read stays the same, however many calls it takes.
+-- Any number of leases may expire at once, so each call moves a bounded number of them. The oldest
+-- expired ones are leased again directly. The newest ones return to the head of the list: those that
+-- are still expired afterwards are older than all entries of the list, so the order in which uuids
+-- are read stays the same for any number of calls.
 -- uses: usable, clock, clear_missing, copies
 local list, leases = ARGV[1], 'pc:lease:' .. ARGV[1]
 local now = now_ms()
@@ -27,9 +28,9 @@ for _, uuid in ipairs(redis.call('LPOP', list, ARGV[2] - #given) or {}) do
   given[#given + 1] = uuid
 end
 for i, uuid in ipairs(given) do
-  -- a trifle apart, so that they come back in this order
+  -- a fraction of a ms apart, so that they expire in this order
   if redis.call('ZADD', leases, now + ARGV[3] * 1000 - (#given - i) / 1000, uuid) == 0 then
-    drop_further_copy(list, uuid) -- a second copy: both are one lease, and one acknowledgement
+    drop_further_copy(list, uuid) -- a second copy shares the lease and its acknowledgement
   end
 end
 if redis.call('EXISTS', leases) == 1 then

@@ -1,5 +1,5 @@
--- Some members of a set, or fields of a hash without their values.
--- ARGV: key, cursor, how many. Returns {the next cursor ("0" at the end), members...}
+-- Some members of a set, or field names of a hash.
+-- ARGV: key, cursor, count. Returns {the next cursor ("0" at the end), members...}
 -- uses: usable
 local is_hash = redis.call('TYPE', ARGV[1])['ok'] == 'hash'
 local wrong = not is_hash and wrong_type('set', ARGV[1])

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- Another program took these out of a list that we fill: the list holds them no longer.
--- ARGV: list, register (set or hash that says what we put there), vCon expiry (s), run expiry (s),
---       saved (1: being taken out counts as being stored), sweep, uuids... Returns how many were
---       let go.
+-- End the holds of uuids that another program took out of an egress or dead-letter list.
+-- ARGV: list, register (set or hash of the uuids that this service put there), vCon expiry (s), run
+--       expiry (s), saved (1: being taken out counts as being stored), sweep, uuids...
+-- Returns the number of holds that ended.
 --
--- The sweep has marked each uuid in `pc:missing:{list}` before it read the whole list and did not
--- find it. One whose mark is gone, or is of another sweep, has been put there meanwhile. Another
--- program that does so clears no mark: it puts it to one of the ends, which are looked at.
+-- The sweep marked each uuid in `pc:missing:{list}` before it read the whole list, and did not find
+-- it. If the mark is gone, or is of another sweep, the uuid was put into the list meanwhile. Other
+-- programs remove no mark; they add uuids at an end of the list, so the ends are read here.
 -- uses: usable, let_go, reasons
 local list, register, expiry, run_expiry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local dead, released = string.sub(list, 1, 4) == 'DLQ:', 0
@@ -31,8 +31,8 @@ local function is_missing(uuid)
   return not at_the_ends[uuid] and not redis.call('ZSCORE', 'pc:lease:' .. list, uuid)
 end
 
--- Whether the list needs it no longer. A dead letter stands for one run of several: what the others
--- lack is still to be done. The newest may never have been told: see `add_letter` in settle.lua.
+-- Whether the list's hold ends. A vCon in a dead-letter list may have failed in several runs; it
+-- returns to the list for the others. It may also be missing there since `add_letter` of settle.lua.
 local function unregister(uuid)
   if not dead then
     redis.call('SREM', register, uuid)

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Take vCons out of dead-letter lists and queue them again, each one or not at all.
+-- Take vCons out of dead-letter lists and queue them again; each of them completely or not at all.
 -- ARGV: run expiry (s), trace context or "", n, then n times: uuid, uuid to queue, target list,
---       element, run, journal, run that failed (""), n letters, then n times: dead-letter list,
---       position of the uuid there, see parts/take_at.lua ("": not known, or not there).
--- The first dead-letter list is the one asked for: a vCon that is no longer in it stays as it is.
--- One that failed in several chains stays in the lists, with what the others' runs lack.
--- One whose list, or one of whose dead-letter lists, has another type stays as it is, too.
+--       element, run, run JSON, failed run or "", n letters, then n times: dead-letter list, position
+--       of the uuid there, see parts/take_at.lua ("": unknown, or not there).
+-- The first dead-letter list is the requested one: a vCon that is no longer in it is left unchanged,
+-- and so is one whose list, or one of whose dead-letter lists, has another type. A vCon that failed
+-- in several chains stays in the lists with the reasons of the other runs.
 -- Returns the runs that were queued.
 -- uses: usable, reasons, leave_context, clear_missing, take_at
 local context, replayed, at = ARGV[2], {}, 4
@@ -15,7 +15,7 @@ if wrong then
   return redis.error_reply(wrong)
 end
 
--- Something else goes on with this vCon just now, or what was read about it is no longer so.
+-- Whether the vCon is being processed, or has changed since the caller read its state.
 local function must_wait(uuid, list, element, failed)
   return not is('list', list) or not is('hash', 'pc:attempts:' .. list)
     or redis.call('HEXISTS', 'pc:locks', uuid) == 1
@@ -32,7 +32,7 @@ local function usable_letters(first, n)
   return true
 end
 
--- Takes a uuid out of every list, if it is in the first and has not moved far in the others.
+-- Take a uuid out of all lists, if it is in the first and near its positions in the others.
 local function take_letters(uuid, first, n)
   for i = first, first + 2 * n - 1, 2 do
     if not find_at(ARGV[i], uuid, ARGV[i + 1]) and (i == first or ARGV[i + 1] ~= '') then

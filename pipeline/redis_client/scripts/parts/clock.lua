@@ -1,4 +1,4 @@
--- Milliseconds since 1970 by Redis' clock, which is the same for every process.
+-- Milliseconds since 1970 by Redis' clock, which all processes share.
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,4 +1,4 @@
--- Let a vCon go after so many seconds: at once, or when no list and no run needs it any more.
+-- Let a vCon expire after so many seconds, counted from now or from when no list and run needs it.
 local function expire(uuid, seconds)
   local key, about = 'vcon:' .. uuid, 'pc:about:' .. uuid
   local needed = redis.call('EXISTS', 'pc:holds:' .. uuid)

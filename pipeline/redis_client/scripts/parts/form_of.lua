@@ -1,13 +1,13 @@
--- Whether a vCon is signed or encrypted (`pipeline/vcon/envelope.py` has the same rule), and which extensions
--- it names as critical: JSON for `pipeline/vcon/envelope.py`, or "" for none. After `usable`.
+-- Whether a vCon is signed or encrypted, by the rule of `pipeline/vcon/envelope.py`, and the
+-- extensions that it names as critical: JSON for that file, or "" for none. Needs `usable`.
 --
--- A document may have hundreds of thousands of members, and what stands in `critical` may be as large
--- as the document: neither is read as a whole. Of a large document `critical` must be a short list.
+-- A document may have hundreds of thousands of members, and `critical` may be as large as the
+-- document: neither is read as a whole. In a large document `critical` must be a short list.
 local FORM = {'ciphertext', 'payload', 'signatures', 'signature', 'critical', 'must_support'}
 local MANY_NAMES, MANY_CRITICAL, LONG_CRITICAL = 100, 1000, 100000
 local UNREADABLE = '[["(more than can be looked at)"]]'
 
--- Which of these names a document has, and others.
+-- A table with the member names of a document, or with those of FORM if it has many.
 local function members_of(key)
   local count = redis.pcall('JSON.OBJLEN', key)
   if type(count) == 'table' and count.err and not wrong_type(JSON, key) then

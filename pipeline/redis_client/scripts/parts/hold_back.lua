@@ -1,5 +1,5 @@
--- A link may let a vCon go after so many seconds. They are remembered and do not run before no list
--- and no run needs it any more.
+-- Remove a vCon's expiry, which a link may have set, and note the seconds: they count from when no
+-- list and no run needs the vCon any more.
 local function hold_back(uuid)
   local seconds = redis.call('TTL', 'vcon:' .. uuid)
   if seconds >= 0 then

@@ -1,6 +1,5 @@
--- Remove a vCon from its search terms. Those of one that an earlier version has indexed without a limit
--- are too many for a script: they are kept in a key of their own and removed in slices, see
--- `pipeline/redis_client/staging.py`.
+-- Remove a vCon from its search terms. Earlier versions did not limit them: too many for one script are
+-- put into a key of their own and removed in slices, see `pipeline/redis_client/staging.py`.
 local MOST_TERMS, LONGEST_INDEX = 1000, 500000
 
 local function unindex(uuid)

@@ -1,6 +1,6 @@
--- When no list and no run needs a document any more, its time begins to run: what a link has set,
--- else `expiry` seconds if a storage or a reader has it. 0 keeps it, and so does a key of another
--- type where the holds or the facts about the vCon should be.
+-- Let a document expire if no list and no run needs it any more: after the seconds that a link has
+-- set, else after `expiry` seconds if a storage or a reader has it. 0 keeps it, and so does a key of
+-- another type in the place of pc:holds or pc:about.
 local function let_go(uuid, expiry)
   local about = 'pc:about:' .. uuid
   if redis.call('EXISTS', 'pc:holds:' .. uuid) == 1 or not is('hash', about)

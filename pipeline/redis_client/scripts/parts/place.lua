@@ -1,8 +1,8 @@
--- Documents in and out of their place. Large ones are only renamed here: they are written before the
--- script and freed after it, in slices, see `pipeline/redis_client/staging.py`.
+-- Write and remove documents under `vcon:{uuid}`. Large ones are only renamed here: they are written
+-- before the script and freed after it, in slices, see `pipeline/redis_client/staging.py`.
 local STAGED, TRASH_SECONDS, MANY = 'pc:staged:', 7200, 500
 
--- Register a key as trash, with how it is freed.
+-- Register a key as trash, with the cuts that free it.
 local function discard(key, undo)
   redis.call('EXPIRE', key, TRASH_SECONDS)
   if_usable('zset', 'ZADD', 'pc:trash', redis.call('TIME')[1], key .. '\n' .. (undo or '[]'))
@@ -17,8 +17,8 @@ local function unused_name(prefix)
   return name
 end
 
--- How a large document is freed; nil for a small one. Those of earlier versions and of other programs
--- say nothing of it.
+-- The cuts that free a large document; nil for a small one. For documents of earlier versions and
+-- other programs, which have no note, the number of array elements decides.
 local function undo_of(uuid)
   local about = 'pc:about:' .. uuid
   local large = is('hash', about) and redis.call('HGET', about, 'large')
@@ -43,7 +43,7 @@ local function note_large(uuid, document)
   end
 end
 
--- Take a document out of its place. Returns how many there were, and whether it was a large one.
+-- Remove a document. Returns 1 or 0, and whether it was a large one, which is freed later.
 local function remove_document(uuid)
   local key, undo = 'vcon:' .. uuid, nil
   if is(JSON, key) and redis.call('EXISTS', key) == 1 then
@@ -58,9 +58,9 @@ local function remove_document(uuid)
   return 1, true
 end
 
--- Put a document in its place, which keeps its time to live: a text, or one that is staged. Nothing has
--- changed when Redis refuses it. Returns an error for a staged one that is gone; one that was sent
--- again, as no reply came, is in its place already.
+-- Write a document, a text or a staged one, and keep the key's time to live. To be called before the
+-- script changes anything, since Redis may refuse it. Returns an error when the staged document is
+-- gone; if it is in place already, the call was repeated after a lost reply, which is no error.
 local function put_document(uuid, document)
   local key, about = 'vcon:' .. uuid, 'pc:about:' .. uuid
   local staged = string.match(document, '^(' .. STAGED .. '[^\n]*)')
@@ -89,7 +89,7 @@ local function put_document(uuid, document)
   note_large(uuid, document)
 end
 
--- What is known of a document that is to expire is forgotten then.
+-- Register a large document that will expire, so that reap.lua forgets its notes then.
 local function reap_later(uuid, seconds)
   if if_usable('hash', 'HEXISTS', 'pc:about:' .. uuid, 'large') == 1 then
     if_usable('zset', 'ZADD', 'pc:expiring', redis.call('TIME')[1] + seconds, uuid)

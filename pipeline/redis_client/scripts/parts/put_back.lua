@@ -1,5 +1,5 @@
--- Put an element at the head of its list; while that is no list, among the delayed retries, where
--- the next claims find it, unless the same element is there already. Returns whether it was put back.
+-- Put an element to the head of its list; while that key has another type, among the delayed retries,
+-- unless the same element is there already. Returns whether one of the two took it.
 local function put_back(list, element)
   if is('list', list) then
     redis.call('LPUSH', list, element)

@@ -1,6 +1,6 @@
--- Why a vCon is in a dead-letter list. It stands there once, with one reason for each list that it
--- came from: two chains may have the same storage, and each has a run to end. The newest is what
--- everybody sees first; the others are in its field `beside`.
+-- The reasons why a vCon is in a dead-letter list. The vCon is there once, with one reason for each
+-- list that it came from: two chains may have the same storage, and each run failed by itself. The
+-- newest reason is the JSON object; the others are in its field `beside`.
 local function reasons_of(letters, uuid)
   local key = 'pc:dead:' .. letters
   local text = is('hash', key) and redis.call('HGET', key, uuid)
@@ -29,7 +29,7 @@ local function holds_of(uuid)
   return is('set', holds) and redis.call('SMEMBERS', holds) or {}
 end
 
--- A failed run may go after `expiry` seconds, unless other dead letters go on from it.
+-- Let a failed run expire after `expiry` seconds, unless another dead letter refers to it.
 local function let_run_go(uuid, run, expiry)
   for _, hold in ipairs(holds_of(uuid)) do
     for _, reason in ipairs(reasons_of(hold, uuid)) do
@@ -41,7 +41,7 @@ local function let_run_go(uuid, run, expiry)
   if_usable('string', 'EXPIRE', 'pc:run:' .. run, expiry)
 end
 
--- Forget why a run out of `list` (nil: the newest) failed. Returns the reasons that are left.
+-- Remove the reason of the run from `list` (nil: the newest reason). Returns the reasons left.
 local function drop_reason(letters, uuid, list, run_expiry)
   local dropped, kept = nil, {}
   for _, reason in ipairs(reasons_of(letters, uuid)) do

@@ -1,5 +1,5 @@
--- Whether a uuid is in a list: true, false, or nil when it is near neither end of a long one. A
--- whole long list is not looked through, since Redis answers no other client meanwhile.
+-- Whether a uuid is in a list: true, false, or nil (unknown) when it is near neither end of a long
+-- list, which is not searched as a whole.
 local function stands_in(list, uuid)
   if redis.call('LPOS', list, uuid, 'RANK', -1, 'MAXLEN', 1000) then
     return true

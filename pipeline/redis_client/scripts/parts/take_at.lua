@@ -1,14 +1,14 @@
--- Take an element out of a list of any length. LREM walks from an end of the list to the element,
--- and Redis answers no other client meanwhile. So the caller looks for the element in slices
--- (`pipeline/redis_client/slices.py`) and says where it was found, counted from the tail; here it is looked
--- for around that position, and near both ends.
+-- Take an element out of a list of any length. LREM walks from an end of the list to the element, and
+-- Redis serves no other client meanwhile. So the caller searches the element in slices
+-- (`pipeline/redis_client/slices.py`) and passes its position, counted from the tail; the script
+-- searches around that position, and near the head.
 --
--- Near an end LREM is quick. Deep in the list the place of the element is taken by the entry at an
--- end: in a list of dead letters by the oldest, which a replay has seen already; in any other by
--- the newest, so that no entry is kept waiting.
+-- Near an end LREM is quick. Deep in the list the element is overwritten by the entry at an end: in a
+-- dead-letter list by the oldest, which a replay has seen already; in any other list by the newest,
+-- so that no entry has to wait longer.
 local AROUND, NEAR_END = 100, 1000
 
--- The index of an element from the head, or nil. `position` is "" when it is not known.
+-- The index of an element from the head, or nil. `position` is "" when it is unknown.
 local function find_at(list, element, position)
   local length = redis.call('LLEN', list)
   local at = length + (tonumber(position) or -1)

@@ -1,7 +1,7 @@
 -- Another program may have written a key of another type under a name that this service uses. Redis
--- keeps what a script did before it failed, so every script looks at its keys before it takes or
--- writes anything. It refuses as a whole what cannot be done without the key; what is only noted
--- there (a hold, a trace context, a place in the index) it passes over.
+-- does not undo what a script did before it failed, so every script checks its keys before it changes
+-- anything. It refuses the call as a whole if a key is needed for it; it skips keys that only hold
+-- notes (holds, trace contexts, the index).
 local function is(kind, key)
   local found = redis.call('TYPE', key)['ok']
   return found == kind or found == 'none'
@@ -9,8 +9,8 @@ end
 
 local JSON = 'ReJSON-RL'
 
--- vcon-server has kept vCons as plain strings since September 2026, and adapters write them so: one that
--- holds an object becomes a JSON document, with the time it has left. Another string stays what it is.
+-- vcon-server writes vCons as plain strings since September 2026, and so do adapters: a string with an
+-- object becomes a JSON document and keeps its time to live. Any other string is left unchanged.
 local function adopt(key)
   local text, left = redis.call('GET', key), redis.call('PTTL', key)
   if string.sub(text, 1, 1) ~= '{' then
@@ -39,12 +39,12 @@ local function wrong_type(kind, ...)
   end
 end
 
--- A command on a key that may be passed over; 0 when its type is another.
+-- Run a command on a key that may be skipped; 0 when it has another type.
 local function if_usable(kind, command, key, ...)
   return is(kind, key) and redis.call(command, key, ...) or 0
 end
 
--- A JSON object or array; nil for anything else that stands there.
+-- The text as a JSON object or array; nil if it is neither.
 local function decoded(text)
   local ok, value = pcall(cjson.decode, text or '')
   return ok and type(value) == 'table' and value or nil

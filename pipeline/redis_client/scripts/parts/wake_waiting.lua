@@ -1,5 +1,5 @@
--- What waited for this vCon goes back to the heads of the lists it came from: the first of it, since
--- one vCon may have been queued any number of times. The run that is claimed next leaves the rest.
+-- Return elements that waited for this vCon to the heads of their lists: up to 500, since one vCon may
+-- have been queued any number of times. The settlement of the next run returns the others.
 local function wake_waiting(uuid)
   local waiting = 'pc:waiting:' .. uuid
   local places = if_usable('list', 'LPOP', waiting, 500)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Be the one who does something, for so many ms; whoever was first goes on with it.
--- ARGV: key, name, ms. Returns 1 if that is this name, else 0.
+-- Take or extend the ownership of a task for so many ms, unless another name owns it.
+-- ARGV: key, name, ms. Returns 1 if this name is the owner, else 0.
 -- uses: usable
 local wrong = wrong_type('string', ARGV[1])
 if wrong then

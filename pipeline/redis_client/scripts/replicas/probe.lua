@@ -1,4 +1,4 @@
 #!lua flags=allow-oom
--- Whether Redis takes what ends a run. ARGV: a key of no consequence.
+-- Succeeds if Redis runs the scripts that end a run. ARGV: a key that holds nothing of value.
 redis.call('SET', ARGV[1], 1, 'EX', 60)
 return 1

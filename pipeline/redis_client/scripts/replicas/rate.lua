@@ -1,8 +1,7 @@
--- Count one request of an ingress key, if it is within its limit.
--- ARGV: lineage of the key, requests allowed in a window, milliseconds of the window.
--- Returns 0, or the milliseconds until there is room again; what is refused is not counted.
--- A sliding window: the time of each request that was let in. Redis' own clock, so that all
--- replicas agree.
+-- Count one request of an ingress key, if the key is within its limit.
+-- ARGV: key lineage, requests allowed in a window, length of the window (ms).
+-- Returns 0, or the milliseconds until a request is allowed again; a refused one is not counted.
+-- A sliding window with the time of each accepted request, by Redis' clock, which all replicas share.
 -- uses: usable, clock
 local key, limit, window = 'pc:rate:' .. ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = now_ms()
@@ -10,7 +9,7 @@ local wrong = wrong_type('zset', key) or wrong_type('string', key .. ':n')
 if wrong then
   return redis.error_reply(wrong)
 end
--- Requests of a window that is over are passed over by their score, and removed some at a time.
+-- Requests before the window are not counted, and are removed up to 500 at a time.
 local within = redis.call('ZCOUNT', key, '(' .. now - window, '+inf')
 local over = math.min(redis.call('ZCARD', key) - within, 500)
 if over > 0 then

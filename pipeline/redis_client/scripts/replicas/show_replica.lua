@@ -1,6 +1,6 @@
--- A replica shows the others of its service what it does, or that it is gone.
+-- Register a replica's role for the other replicas of its service, or remove it.
 -- ARGV: register, replica, role ('serving', 'leaving' or 'gone'), seconds until it counts as dead.
--- Returns how many others are serving, and how many leaving.
+-- Returns the number of other serving replicas, and that of other leaving ones.
 -- uses: usable
 local register, replica, role, seconds = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local wrong = wrong_type('zset', register)

@@ -1,10 +1,12 @@
 #!lua flags=allow-oom
--- Cancel a run: one that is queued ends here, one that runs is told to end before its next link.
--- ARGV: run id, now (ISO 8601), run expiry (s), vCon expiry (s), where it stands in its list, among
---       the suspects of that, and among what waits for the vCon, see parts/take_at.lua; "" is not
---       known, "-" nowhere.
--- Returns its status before: "queued", "running", one of those that have ended, or "" when there is
--- no such run here. A run that is not found without positions: {list, element, uuid}.
+-- Cancel a run. A queued run ends here; a running one is marked, and its worker ends it before the
+-- next link.
+-- ARGV: run id, now (ISO 8601), run expiry (s), vCon expiry (s), the run's position in its list, in
+--       the suspects of that list, and in the elements that wait for the vCon, see
+--       parts/take_at.lua; "" is unknown, "-" not there.
+-- Returns the status before: "queued", "running", that of a run that has ended, or "" for an unknown
+-- run. Without positions, for a run that is not near an end of its list: {list, element, uuid}; the
+-- caller then searches the positions and calls again.
 -- uses: usable, let_go, clear_missing, take_at
 local run, key = ARGV[1], 'pc:run:' .. ARGV[1]
 local wrong = wrong_type('string', key, 'pc:cancel:' .. run)
@@ -34,7 +36,7 @@ end
 local function take_out()
   local past = redis.call('HGET', attempts, element)
   if list == known.ingress_list and not (past and string.find(past, run, 1, true)) then
-    return false -- what stands in the list is queued for another run
+    return false -- the element in the list belongs to another run
   end
   local removed = redis.call('ZREM', 'pc:later', place)
   for i, where in ipairs({{list, element}, {'pc:suspects:' .. list, element}, {waiting, place}}) do

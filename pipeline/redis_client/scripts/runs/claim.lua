@@ -1,29 +1,29 @@
 #!lua flags=allow-oom
--- Move ids from the heads of their lists into this worker's in-flight hash.
+-- Move elements from the heads of their lists into this worker's in-flight hash. The theory is at the
+-- head of pipeline/runs/queues.py.
 -- ARGV: worker, want, suspects (0/1), traced (0/1), n lists, lists (rotated by the caller)..., fresh
---       run ids... A list is given with the lists that its chain forwards to, a line each.
--- Returns {state, ms until the next delayed retry or -1, errors of vCons that were put aside, lists
--- that were passed over, claims...}; state is "ok" or "dead" (this worker has no lease). A claim is
--- {list, element, uuid, run, attempt, journal, token, the producer's trace context or "", cancelled
--- (0/1), whether it is an envelope (0/1), its critical extensions or ""}; the token is the fence: no
--- two claims share one, and later ones are higher. In flight: uuid -> token, run, list, element, a
--- line each.
+--       run ids... Each list is followed by the lists that its chain forwards to, a line each.
+-- Returns {state, ms until the next delayed retry or -1, errors of vCons that were set aside, lists
+-- that were skipped, claims...}; state is "ok" or "dead" (this worker has no lease). A claim is
+-- {list, element, uuid, run, attempt, checkpoint, token, the producer's trace context or "",
+-- cancelled (0/1), envelope (0/1), critical extensions or ""}. In flight: uuid -> token, run, list,
+-- element, a line each.
 --
 -- A suspect was in flight beside others when their worker died: any of them may have killed it. An
--- ordinary claim moves suspects aside, to pc:suspects:{list}, and goes on with what is behind them; a
+-- ordinary claim moves suspects to pc:suspects:{list} and goes on with the elements behind them; a
 -- claim for suspects (ARGV[3] = 1) takes them from there, or from the head of the list.
 --
--- An element is a uuid, in a run list `uuid|run`. Only one run at a time works on a vCon: the second
--- one waits in pc:waiting:{uuid} and is put back by the settlement of the first.
+-- An element is a uuid, in a run list `uuid|run`. One run at a time holds a vCon: a second one waits
+-- in pc:waiting:{uuid}, and the settlement of the first returns it to its list.
 --
--- Keys of another type: without the locks, the tokens or the in-flight hash nothing is claimed. A
--- list that is none is passed over, and so is one whose chain forwards to such a list; its delayed
--- retries stay delayed. A vCon one of whose own keys is unusable is put among the delayed retries.
+-- Keys of another type: without the locks, the tokens or the in-flight hash nothing is claimed. An
+-- unusable list is skipped, and so is one whose chain forwards to an unusable list; its delayed
+-- retries stay delayed. A vCon with an unusable key of its own is put among the delayed retries.
 -- uses: usable, clock, element, form_of, is_suspect
 local worker, want, for_suspects = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local traced, n = ARGV[4] == '1', tonumber(ARGV[5])
 local inflight, now = 'pc:inflight:' .. worker, now_ms()
-local MOVES, ASIDE = 100, 5000 -- elements moved elsewhere in one call; ms that one is put aside
+local MOVES, ASIDE = 100, 5000 -- elements moved to other lists in one call; ms that one is set aside
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 0 then
   return {'dead', -1, {}, {}}
 end
@@ -31,7 +31,7 @@ local wrong = wrong_type('hash', 'pc:locks', inflight) or wrong_type('string', '
 if wrong then
   return redis.error_reply(wrong)
 end
--- It may be a string and no number, of which there could be no next one.
+-- INCR would fail on a string that is no number, after a part of the claims was made.
 if not tonumber(redis.call('GET', 'pc:tokens') or 0) then
   return redis.error_reply('WRONGTYPE pc:tokens is no number')
 end
@@ -50,7 +50,7 @@ end
 
 local reply, fresh, moves, errors = {}, 6 + n, 0, {}
 
--- The next element of a list and where it stands; nil when there is none for this claim.
+-- The next element of a list and the list it is in; nil when there is none for this claim.
 local function next_of(list)
   local aside = 'pc:suspects:' .. list
   local moved = for_suspects and is('list', aside) and redis.call('LINDEX', aside, 0)
@@ -63,7 +63,7 @@ local function next_of(list)
   end
 end
 
--- Why this vCon cannot be claimed as it is.
+-- The error of an unusable key that this claim needs; nil when all are usable.
 local function objection(list, uuid, run)
   return wrong_type('list', 'pc:waiting:' .. uuid)
     or not for_suspects and wrong_type('list', 'pc:suspects:' .. list)
@@ -72,7 +72,7 @@ end
 
 local function put_aside(source, place)
   if if_usable('zset', 'ZADD', 'pc:later', 'NX', now + ASIDE, place) == 0 then
-    return false -- nothing more is taken out of this list for now
+    return false -- no further element of this list is taken in this call
   end
   redis.call('LPOP', source)
   moves = moves + 1
@@ -105,7 +105,7 @@ local function take(list)
     errors[#errors + 1] = why
     return put_aside(source, place)
   end
-  -- Other programs queue vCons, too, and leave no hold.
+  -- elements that other programs have queued have no hold yet
   if redis.call('HEXISTS', 'pc:locks', uuid) == 1 then
     if_usable('set', 'SADD', 'pc:holds:' .. uuid, hold)
     return move(source, 'pc:waiting:' .. uuid, place)

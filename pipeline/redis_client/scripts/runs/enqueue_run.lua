@@ -1,11 +1,10 @@
 #!lua
--- Register one RunChain request before anything of it runs.
--- ARGV: uuid, run id, chain, run JSON, trace context or "", where to remember the request for a day
---       or "", where to remember the digest of its vCon or "", the most places and runs that may need
---       one vCon.
--- Returns {run id, chain and uuid, a line each; digest, "" or nil} of an earlier request if one is
--- remembered there, else of this one; {} when there is no such vCon, {"full"} when too many need it already: scripts
--- look at each of them.
+-- Register and queue one RunChain request.
+-- ARGV: uuid, run id, chain, run JSON, trace context or "", the key for the request or "", the key
+--       for the digest of its vCon or "" (both kept for a day), the limit of holds of one vCon.
+-- Returns {run id, chain and uuid, a line each; digest, "" or nil} of the earlier request under that
+-- key, else of this one; {} when there is no such vCon; {"full"} when the vCon has as many holds as
+-- allowed (other scripts read all of them).
 -- uses: usable, leave_context
 local uuid, run, list = ARGV[1], ARGV[2], 'run:' .. ARGV[3]
 local request, remembered, digest_key = run .. '\n' .. ARGV[3] .. '\n' .. uuid, ARGV[6], ARGV[7]
@@ -30,7 +29,7 @@ end
 local digest = is('hash', 'pc:about:' .. uuid) and redis.call('HGET', 'pc:about:' .. uuid, 'digest') or ''
 if remembered ~= '' then
   redis.call('SET', remembered, request, 'EX', 86400)
-  redis.call('SET', digest_key, digest, 'EX', 86400, 'NX') -- ingest has left that of its document
+  redis.call('SET', digest_key, digest, 'EX', 86400, 'NX') -- ingest has stored that of its document
 end
 redis.call('SET', 'pc:run:' .. run, ARGV[4])
 if_usable('set', 'SADD', 'pc:holds:' .. uuid, list .. '|' .. run)

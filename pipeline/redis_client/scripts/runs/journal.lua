@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Write down how far a run has come, and the vCon as it is then, if this worker still holds the run.
--- ARGV: worker, held uuid, token, run JSON, uuid of the document, document ("" leaves it as it is),
---       expiry (s, 0 leaves it as it is), a number that is higher in whatever is sent later.
+-- Write the checkpoint of a run, and its vCon as of then, if this worker still holds the run.
+-- ARGV: worker, held uuid, token, run JSON, uuid of the document, document ("" leaves it unchanged),
+--       expiry (s, 0 leaves it unchanged), a number that increases with each call.
 -- Returns 1; 2 when the run has been cancelled; 0 when this worker no longer holds the run.
 --
--- What was sent again because no reply came may arrive a second time, after the run has gone on: it
--- must not bring an older document back.
+-- A call that was repeated after a lost reply may be executed after later ones: the number prevents
+-- it from writing an older document over a newer one.
 -- uses: usable, expire, place
 local function written(run)
   return redis.call('TYPE', 'pc:cancel:' .. run)['ok'] == 'string' and 2 or 1

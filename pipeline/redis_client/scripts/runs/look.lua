@@ -1,5 +1,6 @@
--- A run as it stands here: {its journal or "", whether a worker holds it (0/1), what the worker says
--- of its present step or ""}. The journal says `queued` until a step is journaled, so the claim counts.
+-- The state of a run: {checkpoint or "", whether a worker holds it (0/1), the worker's report of its
+-- current step or ""}. The checkpoint says `queued` until the first step is written, so the claim
+-- decides whether the run is running.
 -- ARGV: run id.
 -- uses: usable
 local run = ARGV[1]

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- A worker is alive, and what it holds must not expire.
--- ARGV: worker, lease (ms). Returns 1 if it was known to be, else 0.
+-- Renew a worker's lease, and keep the vCons that it holds from expiring.
+-- ARGV: worker, lease (ms). Returns 1, or 0 when the lease had run out.
 --
--- pc:worker:{id} is written whatever stood there: an id is a random uuid that no other program uses,
--- and a lease that lapsed over a key of another type would have the worker's runs taken for orphaned.
+-- pc:worker:{id} is overwritten also if it has another type: the id is a random uuid that no other
+-- program uses, and without the lease another worker would take over the runs of a living one.
 -- uses: usable, hold_back
 local worker = ARGV[1]
 if_usable('set', 'SADD', 'pc:workers', worker)

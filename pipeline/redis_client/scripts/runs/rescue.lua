@@ -1,13 +1,14 @@
 #!lua flags=allow-oom
--- Give back what a dead worker held: each id to the head of its list, once.
--- ARGV: worker. Returns how many went back, -1 when that worker is alive after all.
+-- Return the elements that a dead worker held to the heads of their lists, each once.
+-- ARGV: worker. Returns how many were returned, or -1 when the worker has a lease.
 --
--- Which of several vCons killed the process cannot be known, so none of them is blamed: they are
--- marked as suspects, which claim.lua has run in a process of their own. Only a vCon that was alone
--- when its process died has used up an attempt.
+-- Which of several vCons killed the process is not known, so no attempt is charged: they become
+-- suspects, which a suspect worker runs one at a time. A vCon that was in flight alone is charged an
+-- attempt.
 --
--- What cannot go back now, since a key has another type, stays in flight for the next rescue. Its
--- token becomes 0 unless it was alone: it shall not be blamed for being the last one left.
+-- An element that cannot be returned now, because a key has another type, stays in flight for the
+-- next rescue. If it was not alone, its token becomes 0, so that it is not charged an attempt when it
+-- is the last one left.
 -- uses: usable, clock, hold_back, put_back, wake_waiting
 local worker = ARGV[1]
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 1 then
@@ -25,12 +26,12 @@ for i = 1, #flat, 2 do
     held[#held + 1] = {tonumber(token), flat[i], run, list, element}
   end
 end
--- the last one claimed first: each goes to the head of its list
+-- the last claimed first, since each is pushed to the head of its list
 table.sort(held, function(one, other) return one[1] > other[1] end)
 local alone = #held == 1 and held[1][1] > 0
 local stalled = is('string', 'pc:stalled:' .. worker) and redis.call('GET', 'pc:stalled:' .. worker)
 
--- Returns whether it went back.
+-- Returns whether the element was returned to its list.
 local function give_back(uuid, run, list, element)
   local attempts = 'pc:attempts:' .. list
   if not is('hash', attempts) or not put_back(list, element) then

@@ -1,14 +1,15 @@
 #!lua flags=allow-oom
--- End one run, unless this worker no longer holds it: then nothing happens and 0 is returned.
--- ARGV: worker, uuid, token, how, run JSON ("" keeps what is journaled), run expiry (s),
---       delay (ms, for "later" and "aside"), vCon expiry (s), uuid out, its document ("" leaves it),
---       trace context or "" (for egress, or to be found again), saved (0/1), n egress, egress lists..., n dead, dead-letter list + reason...
--- how: "finish"  the run is over; forward to egress and dead letters;
---      "later"   this attempt failed: run it again after the delay;
---      "aside"   it cannot be settled as it should be: the same attempt again after the delay;
---      "return"  put it back to the head of its list, as if it had never been claimed.
--- Refused as a whole, with the name of the key, when a list, a document or a record has another type;
--- what is only noted beside them (holds, traces, the history) is passed over.
+-- End the claim of one run. Returns 1; 0 when this worker no longer holds it, and nothing changes.
+-- ARGV: worker, uuid, token, how, run JSON ("" keeps the checkpoint), run expiry (s), delay (ms, for
+--       "later" and "aside"), vCon expiry (s), uuid out, its document ("" leaves it unchanged), trace
+--       context or "" (for the egress lists, or for the next claim), saved (0/1), n egress, egress
+--       lists..., n dead, dead-letter list + reason...
+-- how: "finish"  the run is over: forward it to egress lists and dead-letter lists;
+--      "later"   the attempt failed: claimed again after the delay, as the next attempt;
+--      "aside"   it cannot be settled now: claimed again after the delay, as the same attempt;
+--      "return"  back to the head of its list, as the same attempt.
+-- Refused as a whole, with the name of the key, when a list, a document or a record has another type.
+-- Holds, trace contexts and the history are skipped if their keys are unusable.
 -- uses: usable, place, clock, let_go, hold_back, put_back, wake_waiting, reasons, leave_context, stands_in, copies, clear_missing
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
@@ -64,8 +65,8 @@ if out ~= uuid then
   hold_back(out)
 end
 
--- Among the delayed retries; at the end of its list where that cannot be, or the same element is
--- there already.
+-- Put the element among the delayed retries; if they are unusable, or have the same element already,
+-- at the end of its list.
 local function delay_it()
   local place, due = list .. '\n' .. element, now_ms() + ARGV[7]
   if if_usable('zset', 'ZADD', 'pc:later', 'NX', due, place) == 0 then
@@ -73,13 +74,13 @@ local function delay_it()
   end
 end
 
--- A uuid stands in a list of dead letters once. One that is registered has been put there earlier,
--- but another program may have taken it out unseen. Where looking for it would take long, that stays
--- open: the sweep, which reads the whole list, puts it there if it is missing.
+-- A uuid is in a dead-letter list once. A registered one was added earlier, but another program may
+-- have taken it out. If searching the list would take long, the uuid is noted in pc:unsure:{list}; the
+-- sweep, which reads the whole list, adds it if it is missing.
 local function add_letter(letters, who, reason)
   local reasons, stands = {}, false
   if redis.call('HEXISTS', 'pc:dead:' .. letters, who) == 1 then
-    reasons = drop_reason(letters, who, list, ARGV[6]) -- of an earlier run, which this one repeated
+    reasons = drop_reason(letters, who, list, ARGV[6]) -- of an earlier run that this one repeated
     stands = stands_in(letters, who)
   end
   table.insert(reasons, 1, decoded(reason) or {})
@@ -92,7 +93,7 @@ local function add_letter(letters, who, reason)
   clear_missing(letters, who)
 end
 
-if how ~= 'finish' then -- the oldest is popped first: what goes back goes before what came since
+if how ~= 'finish' then -- popped from the head: its context goes before those of later elements
   leave_context('LPUSH', list, element, context)
   if journal ~= '' then
     redis.call('SET', run_key, journal)
@@ -122,13 +123,13 @@ else
   local dead = tonumber(ARGV[at])
   for i = at + 1, at + 2 * dead, 2 do
     local letters = ARGV[i]
-    -- a storage's dead letters hold what the links made; an ingress list's, what came in
+    -- a storage's dead letters name the vCon after the links; an ingress list's, the one before
     local who = string.sub(letters, 1, 12) == 'DLQ:storage:' and out or uuid
     add_letter(letters, who, ARGV[i + 1])
     if_usable('set', 'SADD', 'pc:holds:' .. who, letters)
   end
   if dead > 0 then
-    redis.call('SET', run_key, journal) -- a replay goes on from it, however much later
+    redis.call('SET', run_key, journal) -- no expiry: a replay resumes from it
   else
     redis.call('SET', run_key, journal, 'EX', ARGV[6])
   end

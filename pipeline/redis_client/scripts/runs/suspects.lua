@@ -1,7 +1,7 @@
--- How many suspects wait for a process of their own. ARGV: lists...
+-- The number of suspects that wait for a suspect worker; 1 or more if there are any. ARGV: lists...
 --
--- Those that no claim has moved aside yet are still at the heads of their lists: of these only the
--- first is counted, which is enough to know that there are some.
+-- Suspects that no claim has moved to pc:suspects:{list} yet are at the heads of their lists: only the
+-- first of each list is counted.
 -- uses: usable, is_suspect
 local count = 0
 for _, list in ipairs(ARGV) do

@@ -1,5 +1,5 @@
--- The runs that workers hold: {run, list, vCon, journal or "", present step or ""} for each.
--- ARGV: how many at most.
+-- The runs that workers hold: {run, list, vCon, checkpoint or "", current step or ""} for each.
+-- ARGV: the maximum number of rows.
 -- uses: usable
 local wrong = wrong_type('set', 'pc:workers')
 if wrong then

@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- Remove locks on vCons that no worker has in flight; what waited for these goes back to its lists.
--- ARGV: cursor of HSCAN, how many locks to look at, vCon expiry (s).
--- Returns {cursor to go on with, "0" at the end; uuids that were unlocked}.
+-- Remove locks on vCons that no worker has in flight, and return the elements that waited for them.
+-- ARGV: cursor of HSCAN, how many locks to read, vCon expiry (s).
+-- Returns {next cursor, "0" at the end; uuids that were unlocked}.
 --
--- Each script writes lock and in-flight entry in one step, so a lock without an entry is left over:
--- the in-flight hash was deleted or renamed by another program, or Redis was restored from a part of
--- its data. While a key that would tell has another type, the lock stays.
+-- The scripts write lock and in-flight entry in one step. A lock without an entry is left over:
+-- another program has deleted or renamed the in-flight hash, or Redis was restored from a part of its
+-- data. The lock stays while a key that is needed for this decision has another type.
 -- uses: usable, clock, let_go, hold_back, put_back, wake_waiting
-local MOST = 10 -- unlocked in one call, each with up to 500 elements that wait
+local MOST = 10 -- removed in one call, each with up to 500 waiting elements
 local wrong = wrong_type('hash', 'pc:locks')
 if wrong then
   return redis.error_reply(wrong)
@@ -29,7 +29,7 @@ for i = 1, #flat, 2 do
     let_go(uuid, ARGV[3])
     unlocked[#unlocked + 1] = uuid
     if #unlocked == MOST then
-      return {ARGV[1], unpack(unlocked)} -- the same part again
+      return {ARGV[1], unpack(unlocked)} -- the same cursor again
     end
   end
 end

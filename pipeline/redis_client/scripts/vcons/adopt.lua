@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Make a JSON document of a vCon that another program has written as a plain string.
--- ARGV: uuid. Returns whether there is one now, or no vCon at all (0/1).
+-- Convert a vCon that another program has written as a plain string into a JSON document.
+-- ARGV: uuid. Returns 1 if the key is a JSON document now, or does not exist; else 0.
 -- uses: usable
 return wrong_type(JSON, 'vcon:' .. ARGV[1]) and 0 or 1

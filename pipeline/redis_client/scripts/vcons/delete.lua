@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
--- Remove a vCon and every trace of it; runs that wait for it are cancelled.
--- ARGV: uuid, sorted set, now (ISO 8601), run expiry (s), whether that is all (0: only the copies
---       are taken out), n lists, lists..., then for each copy in a list: list, element, its position
---       there ("": where its run is queued is not known), see parts/take_at.lua.
--- Returns 1, 2 when a large document is to be freed, 0 when nothing was there, -1 while it is being processed, or -2 when a copy has moved.
--- A list that is none cannot hold it and is passed over.
+-- Remove a vCon and everything about it; its queued runs are cancelled.
+-- ARGV: uuid, sorted set, now (ISO 8601), run expiry (s), 1 for the last call or 0 to take out copies
+--       only, n lists, lists..., then for each copy in a list: list, element, its position there (""
+--       if unknown), see parts/take_at.lua.
+-- Returns 1; 2 when a large document has to be freed; 0 when nothing was there; -1 while a worker
+-- holds it; -2 when a copy has moved.
+-- A list of another type is skipped.
 -- uses: usable, reasons, clear_missing, take_at, place, index
 local uuid = ARGV[1]
 local about, removed = 'pc:about:' .. uuid, 0
@@ -46,8 +47,8 @@ local function take_out(list, element)
   end
 end
 
--- What was found a moment ago may have moved or be gone: then the last call changes nothing, and the
--- caller looks once more.
+-- A copy may have moved since the caller found it: then the last call changes nothing, and the caller
+-- searches again.
 local copies, n = {}, tonumber(ARGV[6])
 for i = 7 + n, #ARGV, 3 do
   local list, position = ARGV[i], ARGV[i + 2]
@@ -77,7 +78,7 @@ end
 local function take_out_of(list)
   for _, name in ipairs({list, 'pc:suspects:' .. list}) do
     local looked = 0
-    while looked < 10 and take_copy(name, uuid, '') do -- queued again a moment ago
+    while looked < 10 and take_copy(name, uuid, '') do -- queued again since the search
       looked = looked + 1
     end
   end

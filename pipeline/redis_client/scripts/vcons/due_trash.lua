@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- What is to be removed by now. Who takes it has a minute before another replica tries, too.
--- ARGV: how many at most.
+-- Members of pc:trash that are due. They become due again after a minute, should the caller die.
+-- ARGV: the maximum number.
 -- uses: usable
 local wrong = wrong_type('zset', 'pc:trash')
 if wrong then

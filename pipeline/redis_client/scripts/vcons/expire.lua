@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Let a vCon go after so many seconds; while a list or a run needs it they are only remembered.
--- ARGV: uuid, seconds. Returns 1, or 0 when there is none.
+-- Let a vCon expire after so many seconds; while a list or a run needs it they are only noted.
+-- ARGV: uuid, seconds. Returns 1, or 0 when there is no such vCon.
 -- uses: usable, expire
 return expire(ARGV[1], ARGV[2])

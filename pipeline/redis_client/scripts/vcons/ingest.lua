@@ -1,18 +1,20 @@
 #!lua
--- Store, index and enqueue one vCon, all or nothing.
--- ARGV: uuid, document, created_at (epoch s), digests, a line each, sorted set, max depth, trace context or "",
---       owner (the lineage of a partner's key, or "" for the internal API, which may replace all),
---       what Postgres says of the owner's claim ("mine", "new", "seen" or, while it is away, "unknown"),
---       where to remember the digest for the idempotency key of the request or "",
---       n lists, lists..., index keys...
--- Returns {"new" | "duplicate" | "replaced"}, {"busy"}, {"foreign"}, {"unsure"}, {"full", list}, or
--- {"used"} when the idempotency key was used with another digest.
--- Repeating it is harmless: the digest tells that this very document is here already, and each
--- list that got the uuid is remembered beside the digest.
--- {"stage"}: the document was not given (""), since it is a large one, and is needed.
+-- Store, index and queue one vCon, completely or not at all.
+-- ARGV: uuid, document ("" for a large one that may not be needed), created_at (epoch s), digests (a
+--       line each), sorted set, max depth, trace context or "", owner (a partner's key lineage, or ""
+--       for the internal API, which may replace every vCon), Postgres' answer about that owner
+--       ("mine", "new", "seen", or "unknown" while Postgres is unavailable), the key for the digest
+--       of the request's idempotency key or "", n lists, lists..., index keys...
+-- Returns {"new" | "duplicate" | "replaced"}; or, with nothing changed: {"busy"} while a run works on
+-- the vCon, {"foreign"} when another owner has it, {"unsure"} when that cannot be decided without
+-- Postgres, {"full", list}, {"used"} when the idempotency key was used with another digest, {"stage"}
+-- when the document is needed.
 --
--- The first digest is written; the second one is that of the version before, whose digests stay in
--- Redis for a while.
+-- The call is harmless to repeat: pc:about:{uuid} keeps the digest of the document and each list
+-- that got the uuid, so a repetition reports a duplicate and queues nothing twice.
+--
+-- The first digest is the one that is written; the second is that of the release before, which may
+-- have written the document.
 -- uses: usable, reasons, leave_context, place, index
 local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
 local digest, earlier = string.match(ARGV[4], '^([^\n]*)\n?(.*)$')
@@ -20,7 +22,7 @@ local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local owner, claim, digest_key, n = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
 local key, about, holds = 'vcon:' .. uuid, 'pc:about:' .. uuid, 'pc:holds:' .. uuid
 
--- Places in the index and in the sorted set are passed over where another type stands in the way.
+-- Index keys and the sorted set are skipped if they have another type.
 local wrong = wrong_type('hash', 'pc:locks', 'pc:owners', about) or wrong_type(JSON, key)
   or wrong_type('set', holds)
 for i = 12, 11 + n do
@@ -34,12 +36,13 @@ if wrong then
 end
 
 local here = redis.call('EXISTS', key) == 1
-local function tells_this(known)
+local function is_this(known)
   return known == digest or earlier ~= '' and known == earlier
 end
-local same = here and tells_this(redis.call('HGET', about, 'digest'))
+local same = here and is_this(redis.call('HGET', about, 'digest'))
 
--- Ours is ''. Without any it came in by no door, or is a copy that was brought back for a while.
+-- The internal API is the owner ''. A vCon without an owner came by neither API, or is a copy that was
+-- brought back from a storage.
 local known = redis.call('HGET', about, 'owner') or redis.call('HGET', 'pc:owners', uuid)
 if owner ~= '' and claim ~= 'mine' and known ~= owner then
   if claim == 'unknown' then
@@ -51,11 +54,11 @@ if owner ~= '' and claim ~= 'mine' and known ~= owner then
 end
 
 local first = digest_key ~= '' and redis.call('GET', digest_key) or digest
-if not tells_this(first) then
+if not is_this(first) then
   return {'used'}
 end
 
--- A run is at work on it, or has begun and waits for its next attempt.
+-- Whether a run holds the vCon, or has begun and waits for its next attempt.
 local function is_processed()
   if redis.call('HEXISTS', 'pc:locks', uuid) == 1 then
     return true
@@ -92,7 +95,7 @@ if not same then
     return redis.error_reply(gone)
   end
   unindex(uuid)
-  -- runs that failed with the old content: a replay must not skip links on the new one
+  -- a replay of a run that failed with the old document must not skip links on the new one
   for _, hold in ipairs(holds_of(uuid)) do
     for _, reason in ipairs(reasons_of(hold, uuid)) do
       if type(reason.run_id) == 'string' then
@@ -109,7 +112,7 @@ if not same then
     if is('set', ARGV[i]) then
       index[#index + 1] = ARGV[i]
       redis.call('SADD', ARGV[i], uuid)
-      redis.call('PERSIST', ARGV[i]) -- other writers let the index go after a day
+      redis.call('PERSIST', ARGV[i]) -- other programs let index keys expire after a day
     end
   end
   local its = owner ~= '' and owner or known or ''

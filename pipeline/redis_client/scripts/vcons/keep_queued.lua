@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- What stands in a list must not expire, whoever put it there or gave it a time to live. What was
--- moved aside to pc:suspects:{list} counts as standing in that list.
--- ARGV: list, register of what we put there ("" for an ingress list), first, last.
--- Returns how many entries were looked at.
+-- Keep the vCons in a slice of a list from expiring, also those that other programs have queued.
+-- Elements in pc:suspects:{list} count as elements of that list.
+-- ARGV: list, register of the uuids that this service put there ("" for an ingress list), first, last.
+-- Returns the number of entries read.
 -- uses: usable, element
 local list, register = ARGV[1], ARGV[2]
 local dead = string.sub(list, 1, 4) == 'DLQ:'
@@ -18,7 +18,7 @@ list = string.match(list, '^pc:suspects:(.*)$') or list
 for _, element in ipairs(elements) do
   local uuid, _, hold = split(list, element)
   if redis.call('PERSIST', 'vcon:' .. uuid) == 1 then
-    -- it would have gone: from now on this list is among those who need it
+    -- it would have expired: note the list's hold
     if_usable('set', 'SADD', 'pc:holds:' .. uuid, hold)
     if dead then
       redis.call('HSETNX', register, uuid, '{}')

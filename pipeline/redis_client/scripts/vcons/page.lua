@@ -1,6 +1,7 @@
--- One page of the catalogue, newest first, of vCons that are here.
--- ARGV: sorted set, highest score, lowest score, how many of the highest to skip, limit.
--- Returns {where the next page begins: score, how many of that score to skip ("" at the end), uuids...}
+-- One page of the vCons in Redis by creation time, newest first.
+-- ARGV: sorted set, highest score, lowest score, number of entries of the highest score to skip, limit.
+-- Returns {score at which the next page begins, number of entries of that score to skip ("" at the
+-- end), uuids...}
 --
 -- The page is read by rank: skipping entries of one score by `LIMIT` would walk over each of them,
 -- and an import may give any number of vCons the same `created_at`.
@@ -20,7 +21,7 @@ local last = first + math.min(limit, within) - 1
 local rows = redis.call('ZRANGE', set, first, last, 'REV', 'WITHSCORES')
 local page, seen, score, ties = {'', ''}, {}, highest, skip
 for i = 1, #rows, 2 do
-  local uuid = string.match(rows[i], '^vcon:(.*)$') or rows[i] -- other writers prefix it
+  local uuid = string.match(rows[i], '^vcon:(.*)$') or rows[i] -- other programs add the prefix
   if rows[i + 1] ~= score then
     score, ties = rows[i + 1], 0
   end

@@ -1,6 +1,6 @@
 #!lua
--- Write a document outside of any run.
--- ARGV: uuid, document, expiry (s, 0 leaves it as it is).
+-- Write a document outside of a run.
+-- ARGV: uuid, document, expiry (s, 0 leaves it unchanged).
 -- uses: usable, expire, place
 local wrong = wrong_type(JSON, 'vcon:' .. ARGV[1])
 if wrong then

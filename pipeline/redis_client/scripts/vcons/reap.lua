@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Forget the index entries of vCons that are gone.
--- ARGV: sorted set, how many of those due to look at, uuids of others to look at...
+-- Remove the index entries of vCons that have expired.
+-- ARGV: sorted set, the maximum number of due uuids to check, further uuids to check...
 -- Returns how many were due.
 -- uses: usable, place, index
 local now = tonumber(redis.call('TIME')[1])

@@ -1,7 +1,7 @@
 #!lua
--- Bring a vCon back from a storage, unless there is one already.
--- ARGV: uuid, document ("": only say whether it is needed), expiry (s, 0 keeps it).
--- Returns 1, or 0 when there was one.
+-- Write a vCon that was read from a storage, unless Redis has it already.
+-- ARGV: uuid, document ("": only report whether it is needed), expiry (s, 0: none).
+-- Returns 1, or 0 when Redis has it.
 -- uses: usable, place
 local uuid, document, seconds = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local key = 'vcon:' .. uuid

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- A storage has this vCon now, though no run put it there.
+-- Note that a storage has this vCon, though no run wrote it there.
 -- ARGV: uuid, vCon expiry (s).
 -- uses: usable, let_go
 note_saved(ARGV[1])

@@ -1,6 +1,6 @@
--- Some of the vCons for which every term holds, of those that are here.
--- ARGV: cursor of SSCAN, how many members to look at, the term with the fewest members, other
--- terms... Returns {the next cursor ("0" at the end), uuids...}
+-- Some of the vCons in Redis that match all terms.
+-- ARGV: cursor of SSCAN, number of members to read, the term with the fewest members, other terms...
+-- Returns {the next cursor ("0" at the end), uuids...}
 -- uses: usable
 local wrong = wrong_type('set', unpack(ARGV, 3))
 if wrong then

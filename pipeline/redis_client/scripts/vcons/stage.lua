@@ -1,7 +1,8 @@
 #!lua
--- Begin a document beside its place.
--- ARGV: what `pipeline/redis_client/staging.py` calls it (its key, a line break, how it is freed), its first text,
---       after how many seconds it is removed unless it is in its place.
+-- Write the first text of a large document under a key of its own, see
+-- `pipeline/redis_client/staging.py`.
+-- ARGV: the key, a line break and the cuts that free it; the first text; seconds until it is removed
+--       unless a script has put it in place.
 -- uses: usable
 local key = string.match(ARGV[1], '^[^\n]*')
 local wrong = wrong_type('zset', 'pc:trash') or wrong_type(JSON, key)

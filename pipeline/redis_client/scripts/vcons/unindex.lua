@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Remove a vCon from these search terms, but for those by which its present document is found.
+-- Remove a vCon from these search terms, except those of its current document.
 -- ARGV: uuid, terms...
 -- uses: usable
 local uuid, about, kept = ARGV[1], 'pc:about:' .. ARGV[1], {}
