@@ -27,7 +27,7 @@ from core.errors import ConfigurationError, PatchcordError, UnavailableError
 from core.observability.logs import keep_secret
 from core.plugboard.handshake import check_request_line, request_line_bytes
 from core.plugboard.reconnect import CloseKind
-from core.plugboard.session import Limits, knock
+from core.plugboard.session import Limits, try_connection
 from core.settings import Settings, environment, load_settings
 from core.thread_pool import in_own_thread
 from lib.host import receive_plugins
@@ -339,13 +339,15 @@ async def _plugboard(settings: Settings) -> list[str]:
     url = publishing_url(settings, published(settings).actions)
     limits = Limits(settings.request_line_limit, settings.max_frame_bytes)
     server = urlsplit(settings.websocket_url).netloc.rpartition("@")[2]
-    loss = await knock(url, limits)
-    if loss is None:
+    reason = await try_connection(url, limits)
+    if reason is None:
         size = request_line_bytes(url)
         return [f"{server} takes token and actions ({size} bytes); not joined"]
-    if loss.kind is CloseKind.REFUSED:
+    if reason.kind is CloseKind.REFUSED:
         causes = causes_of_refusal(Credential(settings.token), datetime.now(UTC))
         remedy = "look at TOKEN, and compare `actions --fingerprint` with theirs"
-        raise UnavailableError(f"{server}: {loss.words}: {causes}; {remedy}")
-    remedy = "" if loss.fatal or loss.kind is CloseKind.UNTRUSTED else "; is WEBSOCKET_URL right?"
-    raise UnavailableError(f"WEBSOCKET_URL, {server}: {loss.words}{remedy}")
+        raise UnavailableError(f"{server}: {reason.text}: {causes}; {remedy}")
+    remedy = (
+        "" if reason.fatal or reason.kind is CloseKind.UNTRUSTED else "; is WEBSOCKET_URL right?"
+    )
+    raise UnavailableError(f"WEBSOCKET_URL, {server}: {reason.text}{remedy}")

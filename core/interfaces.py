@@ -49,7 +49,7 @@ class AnswerRelay(Protocol):
         """Show this replica as leaving, for so long; who else is there."""
         ...
 
-    async def gone(self, service_id: int) -> PeerCounts:
+    async def deregister(self, service_id: int) -> PeerCounts:
         """Take this replica out of the register; who else is there."""
         ...
 

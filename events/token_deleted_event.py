@@ -36,6 +36,6 @@ class TokenDeletedEvent(PlugboardEvent):
             client.records.token_deleted(token)
             if client.credentials.deleted(token.id):
                 log.error(
-                    "our own token was deleted; this consumer cannot connect again with it",
+                    "token in use deleted",
                     extra={"token_id": token.id},
                 )

@@ -1,6 +1,6 @@
-"""What a channel reports, in the past tense: the values its calls return.
+"""The effects that a channel's calls return: one frozen class per kind, named in the past tense.
 
-`repr` leaves out what the peer sent as data, so an effect can be logged without leaking it.
+`repr` omits the data that the peer sent, so an effect can be logged.
 """
 
 from dataclasses import dataclass, field
@@ -10,47 +10,35 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The server let us into the topic; `response` is what it said to that."""
+    """The server accepted the join; `response` is the body of its reply."""
 
     response: dict[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class JoinRefused:
-    """The server answered the join with an error; the channel tries again after a wait."""
+    """The server replied to the join with an error; the channel joins again after a wait."""
 
     reason: str
-
-    def __str__(self) -> str:
-        return f"the join was refused: {self.reason}; joining again on the same connection"
 
 
 @dataclass(frozen=True, slots=True)
 class JoinTimedOut:
-    """No answer to the join in time; the channel tries again after a wait."""
-
-    def __str__(self) -> str:
-        return "the join was not answered in time; joining again on the same connection"
+    """The server did not reply to the join in time; the channel joins again after a wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelCrashed:
-    """phx_error: our channel died on the server; the channel joins again after a wait."""
-
-    def __str__(self) -> str:
-        return "the channel has crashed at the other end; joining again on the same connection"
+    """phx_error: the channel's process ended on the server; the channel joins again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelClosed:
-    """phx_close without our asking; the channel joins again after a wait."""
-
-    def __str__(self) -> str:
-        return "the channel was closed by the other end; joining again on the same connection"
+    """phx_close without a leave; the channel joins again."""
 
 
 class EventReceived(NamedTuple):
-    """The server pushed an event on our topic. A tuple because every request makes one."""
+    """The server pushed an event on the topic. A tuple, because each request creates one."""
 
     event: str
     payload: dict[str, Any]
@@ -62,9 +50,9 @@ class EventReceived(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReplyReceived:
-    """The server replied to one of our own pushes, found by its ref; `status` is "ok" or "error".
+    """The server replied to the push with this ref; `status` is "ok" or "error".
 
-    An error for a push made just before a crash was noticed says that the push was not taken.
+    "error" is also the reply to a push that reached the server after the channel had crashed.
     """
 
     ref: str
@@ -74,28 +62,25 @@ class ReplyReceived:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatMissed:
-    """No reply to a heartbeat in time: the socket is half dead and should be dropped."""
-
-    def __str__(self) -> str:
-        return "a heartbeat was not answered in time; the connection is dropped and made again"
+    """The server did not reply to a heartbeat in time; the caller must drop the socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The socket is gone; nothing can be sent until another one is opened."""
+    """The socket is gone; `push` returns False until a new one is joined."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The topic was left for good; `acknowledged` says whether the server confirmed it."""
+    """The leave is complete; `acknowledged`: the server confirmed it."""
 
     acknowledged: bool
 
 
 class DropReason(StrEnum):
-    """Why something received was ignored; a closed set, so that drops can be counted by it."""
+    """Why a message was dropped; a closed set, so that it can label a metric."""
 
     MALFORMED = "malformed"
     OTHER_TOPIC = "other topic"
@@ -106,7 +91,7 @@ class DropReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Something received was ignored; `detail` names it in a few words, without its data."""
+    """A received message was dropped; `detail` identifies it in at most 80 characters."""
 
     reason: DropReason
     detail: str = ""
@@ -129,5 +114,5 @@ type Effects = tuple[Effect, ...]
 
 
 def dropped(reason: DropReason, detail: str) -> Effects:
-    """One drop; the detail is cut short, because it may quote the peer."""
+    """The effects of one drop. `detail` is cut, because it may quote the peer."""
     return (Dropped(reason, detail[:80]),)

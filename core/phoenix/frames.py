@@ -1,7 +1,7 @@
-"""Phoenix messages as text: V1 objects and V2 arrays, to and from one frozen `Frame`.
+"""Phoenix messages as text: V1 objects and V2 arrays, to and from `Frame`.
 
-Reading is strict and never raises: what is not a message of the agreed version comes back as
-`Malformed`. Only the shape is checked here; what a frame means is the channel's business.
+Decoding is strict and never raises: a text that is not a message of the version is a `Malformed`.
+Only the shape is checked here; `core.phoenix.channel` checks topic, event and refs.
 """
 
 from collections.abc import Callable
@@ -13,31 +13,31 @@ from core.phoenix.lenient_json import loads
 
 
 class Frame(NamedTuple):
-    """One Phoenix message. A tuple because it is built for every request and every answer."""
+    """One Phoenix message. A tuple, because each request and each answer creates one."""
 
     topic: str
     event: str
     payload: Any
-    """A JSON object; a member that not every reader takes is an `Unreadable`.
+    """A JSON object; members that not every JSON parser accepts are `Unreadable`.
 
-    In a frame to be sent `orjson.Fragment` does too (JSON made elsewhere).
+    A frame to be sent may have an `orjson.Fragment` (encoded JSON) instead.
     """
     ref: str | None = None
     join_ref: str | None = None
 
 
 type Message = tuple[str, str, Any, str | None, str | None]
-"""What can be written: a `Frame`, or a plain tuple of its five fields where speed counts."""
+"""Input of the encoders: a `Frame`, or a plain tuple of its five fields, which is faster."""
 
 
 class Malformed(NamedTuple):
-    """Text that is not a message of this version; the reason quotes none of it."""
+    """A text that is not a message of this version; `reason` does not quote it."""
 
     reason: str
 
 
 def decode_v1(text: str | bytes) -> Frame | Malformed:
-    """Read a V1 message: an object with topic, event, payload and ref; more keys are ignored."""
+    """Decode the V1 object `{topic, event, payload, ref}`; other keys are ignored."""
     try:
         message = loads(text)
     except orjson.JSONDecodeError as error:
@@ -51,7 +51,7 @@ def decode_v1(text: str | bytes) -> Frame | Malformed:
 
 
 def decode_v2(text: str | bytes) -> Frame | Malformed:
-    """Read a V2 message: the array [join_ref, ref, topic, event, payload]."""
+    """Decode the V2 array `[join_ref, ref, topic, event, payload]`."""
     try:
         message = loads(text)
     except orjson.JSONDecodeError as error:
@@ -73,10 +73,10 @@ def _frame(topic: Any, event: Any, payload: Any, ref: Any, join_ref: Any) -> Fra
 
 
 def encode_v1(frame: Message) -> bytes:
-    """Write a V1 object as UTF-8; join_ref only if there is one, ref always (a server insists).
+    """Encode a V1 object as UTF-8; join_ref only if set, ref always (servers require it).
 
     Raises:
-        TypeError: the payload holds something JSON cannot carry.
+        TypeError: the payload is not JSON.
     """
     topic, event, payload, ref, join_ref = frame
     message = {"topic": topic, "event": event, "payload": payload, "ref": ref}
@@ -86,17 +86,17 @@ def encode_v1(frame: Message) -> bytes:
 
 
 def encode_v2(frame: Message) -> bytes:
-    """Write a V2 array as UTF-8.
+    """Encode a V2 array as UTF-8.
 
     Raises:
-        TypeError: the payload holds something JSON cannot carry.
+        TypeError: the payload is not JSON.
     """
     topic, event, payload, ref, join_ref = frame
     return orjson.dumps([join_ref, ref, topic, event, payload])
 
 
 def decode_any(text: str | bytes) -> Frame | Malformed:
-    """Read a message of either version; one of V1 may lack `payload` and `ref`."""
+    """Decode a message of either version; in V1 `payload` and `ref` may be missing."""
     written = text.encode() if isinstance(text, str) else text
     if written.lstrip()[:1] == b"[":
         return decode_v2(written)
@@ -107,13 +107,16 @@ def decode_any(text: str | bytes) -> Frame | Malformed:
     if type(message) is not dict:
         return Malformed("not an object")
     return _frame(
-        *(message.get("topic"), message.get("event"), message.get("payload", {})),
-        *(message.get("ref"), message.get("join_ref")),
+        message.get("topic"),
+        message.get("event"),
+        message.get("payload", {}),
+        message.get("ref"),
+        message.get("join_ref"),
     )
 
 
 class Serializer(NamedTuple):
-    """The two directions of one version of the Phoenix message format."""
+    """Decoder and encoder of one serializer version."""
 
     decode: Callable[[str | bytes], Frame | Malformed]
     encode: Callable[[Message], bytes]

@@ -1,11 +1,11 @@
 """Requests of more than `LARGE` bytes: their fields stay text until the action is known.
 
-Parsing megabytes takes tens of milliseconds, in which the event loop answers nothing else. Finding
-where each member of a request ends takes about one. So a large frame is only split here; what its
-`fields` say is parsed by the dispatcher, or, for the vCon in them, by the helper process.
+Parsing megabytes blocks the event loop for tens of milliseconds; finding where each member of a
+request ends takes about one. So a large frame is only split here. Its `fields` are parsed by the
+dispatcher or, where they hold a vCon, in the helper process.
 
-A text that cannot be split may still be one that the lenient reader takes (half a surrogate pair,
-deep nesting). That is for the helper to decide, see `read_leniently`.
+A text that cannot be split may still be valid for the lenient parser (half a surrogate pair, deep
+nesting). `read_leniently` parses it in the helper process.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -19,16 +19,16 @@ from core.phoenix.frames import SERIALIZERS, Frame, Malformed
 from core.phoenix.lenient_json import Unreadable, loads
 
 LARGE = 256_000
-"""Bytes from which on a text is not parsed on the event loop."""
+"""Bytes above which a text is not parsed on the event loop."""
 REQUEST = "request"
-"""The event whose payload callers write; others are the Plugboard's own and small."""
+"""The only event whose payload is written by callers; those of the Plugboard are small."""
 _FIELDS = "fields"
 
 type Members = dict[str, msgspec.Raw]
 
 
 class Unparsed(NamedTuple):
-    """Large fields of a request, as JSON text; `most`: their compact size must be looked at."""
+    """Large fields of a request as JSON text; `most`: the limit of their compact size, to check."""
 
     text: bytes
     most: int | None = None
@@ -47,7 +47,7 @@ _MEMBERS_DECODER = msgspec.json.Decoder(Members)
 
 
 def split_v1(text: bytes) -> Frame | None:
-    """A large V1 message, with `Unparsed` fields if they are large; None if it cannot be split."""
+    """Split a large V1 message; large `fields` are `Unparsed`. None if it cannot be split."""
     try:
         read = _V1_DECODER.decode(text)
         return _frame(Frame(read.topic, read.event, read.payload, read.ref))
@@ -56,7 +56,7 @@ def split_v1(text: bytes) -> Frame | None:
 
 
 def split_v2(text: bytes) -> Frame | None:
-    """The same for V2."""
+    """Split a large V2 message like `split_v1`."""
     try:
         join_ref, ref, topic, event, payload = _V2_DECODER.decode(text)
         return _frame(Frame(topic, event, payload, ref, join_ref))
@@ -79,11 +79,13 @@ def _member(name: str, raw: msgspec.Raw) -> Any:
         return _read({name: raw})[name]
     if name == _FIELDS:
         return Unparsed(text)
-    return {} if text[:1] == b"{" else []  # it is refused for its type
+    return (
+        {} if text[:1] == b"{" else []
+    )  # an empty value of the same type, which is refused for its type
 
 
 def _read(members: Mapping[str, bytes | msgspec.Raw], place: str = "") -> Any:
-    """Members parsed together, as part of a message's payload or of the member `place` of it."""
+    """Parse members together: those of a payload, or those of its member `place`."""
     inside = b",".join(b"%b:%b" % (orjson.dumps(name), bytes(raw)) for name, raw in members.items())
     if not place:
         return loads(b"[{%b}]" % inside)[0]
@@ -93,13 +95,13 @@ def _read(members: Mapping[str, bytes | msgspec.Raw], place: str = "") -> Any:
 def fields_of(
     text: bytes, text_fields: Collection[str], known: Collection[str] | None = None
 ) -> Any:
-    """Large fields, parsed but for those of `text_fields` that are large objects: they stay text.
+    """Parse large fields, except large objects in `text_fields`, which stay `bytes`.
 
-    Those that are text are `bytes`. What is no object comes back as an empty list, and a large
-    value as None where it is not of the fields that are `known`: both are refused.
+    If the text is not an object the result is an empty list; a large value of a field that is not
+    `known` becomes None. The validation refuses both, without the cost of parsing them.
 
     Raises:
-        TooLargeError: an action that takes text was given more than `LARGE` bytes besides.
+        TooLargeError: some fields are text, and the others together exceed `LARGE` bytes.
     """
     if text[:1] != b"{":
         return []
@@ -113,7 +115,7 @@ def fields_of(
     try:
         read = _read(others, _FIELDS)
     except ValueError:
-        return Unreadable(f"{_FIELDS}: no valid JSON")
+        return Unreadable(f"{_FIELDS}: not valid JSON")
     return read if isinstance(read, Unreadable) else {**read, **texts, **unknown}
 
 
@@ -125,11 +127,11 @@ def _check_size_besides(texts: Collection[str], others: Mapping[str, bytes]) -> 
         raise TooLargeError(msg)
 
 
-# What runs in the helper
+# Functions for the helper process
 
 
 def read_leniently(text: bytes, vsn: str) -> Frame | Malformed:
-    """A message that could not be split, as the lenient reader takes it."""
+    """Decode a message that could not be split; its large fields become `Unparsed`."""
     frame = SERIALIZERS[vsn].decode(text)
     if isinstance(frame, Malformed) or frame.event != REQUEST:
         return frame
@@ -137,26 +139,26 @@ def read_leniently(text: bytes, vsn: str) -> Frame | Malformed:
     if not isinstance(fields, dict | list):
         return frame
     try:
-        told: Any = Unparsed(orjson.dumps(fields))
+        encoded: Any = Unparsed(orjson.dumps(fields))
     except TypeError:
-        told = Unreadable(f"{_FIELDS}: nested too deeply")
-    return frame._replace(payload={**frame.payload, _FIELDS: told})
+        encoded = Unreadable(f"{_FIELDS}: nested too deeply")
+    return frame._replace(payload={**frame.payload, _FIELDS: encoded})
 
 
 def excess_of_text(text: bytes, most: int) -> str:
-    """`excess` of fields that are text."""
+    """Like `excess`, for fields that are JSON text."""
     try:
         return excess(loads(b'[{"fields":%b}]' % text)[0][_FIELDS], most)
-    except ValueError:  # told when they are parsed
+    except ValueError:  # reported when they are parsed
         return ""
 
 
 def excess(fields: object, most: int) -> str:
-    """Why fields are too large; empty if they are not, or cannot be read at all."""
+    """The error for fields of more than `most` bytes; empty if they fit or are unreadable."""
     if isinstance(fields, Unreadable):
         return ""
     try:
         size = len(orjson.dumps(fields))
-    except TypeError:  # it reads what is nested deeper than it writes
+    except TypeError:  # orjson decodes deeper nesting than it encodes
         return "the fields are nested too deeply"
     return "" if size <= most else f"the fields are {size} bytes; at most {most} are taken"

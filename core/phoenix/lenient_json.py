@@ -1,9 +1,9 @@
-"""JSON that not every reader takes: the caller is told what is wrong, instead of being dropped.
+"""Parsing of JSON that not every parser accepts, so that a request with it gets a 400 answer.
 
-The quick reader refuses a whole text for one number of more than 64 bits, for half a surrogate
-pair, or for a value nested more than 1,024 levels deep; so does every store behind it. The standard
-library's reader takes the first two, so that a request with such a value can be answered with what
-is wrong, and where. Values that are too deep for it are cut out of the text before it reads.
+orjson refuses a whole text for one integer of more than 64 bits, half a surrogate pair, or nesting
+beyond 1,024 levels; so do Redis and Postgres. The standard library's parser accepts the first two,
+which gives the path of the bad value for the error message. Values that are nested too deeply for
+it are cut out of the text first.
 """
 
 import json
@@ -15,25 +15,23 @@ from typing import Any, NamedTuple
 
 import orjson
 
-# How much memory what a JSON text says takes up once it is read.
-#
-# It can be many times the text: an empty list takes two characters and 56 bytes. The estimate
-# counts the characters that begin values, which takes far less time than reading them.
+# Memory of parsed JSON. It can be many times the text: an empty list takes two characters and 56
+# bytes. The estimate counts the characters that begin values, which is much faster than parsing.
 
 PER_OBJECT = 280
-"""Bytes of an object with one member: its table, the name, and its place in what holds it."""
+"""Bytes of an object with one member: its table, the name, and the reference to it."""
 PER_LIST = 88
 PER_VALUE = 72
-"""Bytes of a number or a short text, and of its place in what holds it."""
+"""Bytes of a number or a short text, and of the reference to it."""
 WIDEST = 4
-"""Bytes of each character of a text that holds one beyond the first 65,536."""
+"""Bytes of each character of a str with a character above U+FFFF."""
 
 _OTHERS = bytes(sorted(set(range(256)) - set(b"{[,")))
 
 
 def parsed_bytes(text: bytes) -> int:
-    """An estimate, rather too large than too small."""
-    begin = text.translate(None, _OTHERS)  # one pass; counting in the text would be three
+    """Estimate the memory of the parsed text in bytes; it errs on the large side."""
+    begin = text.translate(None, _OTHERS)  # one pass instead of three
     is_narrow = text.isascii() and b"\\u" not in text
     return (
         len(text) * (1 if is_narrow else WIDEST)
@@ -43,17 +41,15 @@ def parsed_bytes(text: bytes) -> int:
     )
 
 
-# Cutting values that are nested too deeply for any recursive reader out of JSON text.
-
 _BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|(?P<open>[\[{]+)|(?P<close>[\]}]+)', re.DOTALL)
 
 
 def without_deep_values(text: str, level: int, deepest: int, instead: str) -> tuple[str, list[str]]:
-    """The text with `instead` for each value that opens at `level` and reaches below `deepest`.
+    """Replace each value that opens at `level` and nests deeper than `deepest` by `instead`.
 
-    The values that were cut out come back, too, in their order. Levels count from 1, the outermost
-    bracket. One pass over the brackets: the time grows with the text, not with its depth. Text that
-    is no JSON comes back as something that is none either.
+    Returns the text and the values cut out, in their order. Levels count from 1, the outermost
+    bracket. The time is linear in the length of the text, whatever its depth. Invalid JSON stays
+    invalid.
     """
     kept, cut, end, start = [], [], 0, 0
     depth = reached = 0
@@ -75,39 +71,35 @@ def without_deep_values(text: str, level: int, deepest: int, instead: str) -> tu
 
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 UNREADABLE = "The request cannot be read: {}"
-"""What a caller is told of an `Unreadable`."""
+"""Message to the caller about an `Unreadable`."""
 NO_NUMBER = "not a finite number, or an integer of more than 64 bits"
 _MOST_DIGITS = 400
 _LONGEST_PLACE = 200
 _DEEPEST = 254
-"""Levels of nesting that the quick writer writes."""
+"""Levels of nesting that orjson encodes."""
 _DIGITS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
 _LONG = b"0" * 19
 _LONG_INTEGER = re.compile(rb"[\s:,\[](?:\d{20,}+|-\d{19,}+)[\s,\]}]")
 _MEMBERS = 3
 """The level of a message at which the values of its payload's members open."""
 _TOO_DEEP = f"too deep {uuid.uuid4()}"
-"""Stands in a text for a value that was cut out; no caller can know it."""
-
-
+"""Placeholder of a value that was cut out; callers cannot guess it."""
 _HALF = "holds half a surrogate pair, which is no valid Unicode"
 
 type _Part = tuple[str, Any, str]
 
 
 class Unreadable(NamedTuple):
-    """Stands for a value that is not kept; `why` says where in it what is wrong."""
+    """Placeholder of a value that is not kept; `why` is the path in it and the error."""
 
     why: str
 
 
 def loads(text: str | bytes) -> Any:
-    """What a text says, with `Unreadable` for members of its objects that hold such values.
-
-    Only members two levels down are looked at: those of a message's payload.
+    """Parse a message; members of its payload that not every parser accepts are `Unreadable`.
 
     Raises:
-        ValueError: it is no JSON for anybody.
+        ValueError: the text is not JSON.
     """
     try:
         message = orjson.loads(text)
@@ -120,13 +112,13 @@ def loads(text: str | bytes) -> Any:
 
 
 def _has_long_digits(text: str | bytes) -> bool:
-    """Whether it may hold an integer of more than 64 bits; takes far less time than reading."""
+    """True if it may have an integer of more than 64 bits; much faster than parsing."""
     written = text.encode() if isinstance(text, str) else text
     return _LONG in written.translate(_DIGITS)
 
 
 def _exact(message: Any, text: str | bytes) -> Any:
-    """The message; read again if the quick reader has rounded an integer to a float."""
+    """The message, parsed again if orjson has rounded an integer to a float."""
     written = text.encode() if isinstance(text, str) else text
     return _marked(_read(written.decode())) if _LONG_INTEGER.search(written) else message
 
@@ -158,17 +150,17 @@ def _member(name: str, value: Any) -> Any:
         return Unreadable(fault)
     try:
         orjson.dumps(value)
-    except TypeError:  # it writes what is nested less deeply than what it reads
+    except TypeError:  # orjson encodes fewer levels than it decodes
         return Unreadable(f"{name[:_LONGEST_PLACE]}: nested more than {_DEEPEST} levels deep")
     return value
 
 
 def _first_fault(name: str, value: Any) -> str:
-    """Where a value is that no store keeps, and why; empty if there is none.
+    """Path and error of the first value that Redis or Postgres would refuse; empty if none.
 
-    Takes one step for each value and each name. Of the way to a value only the iterators of its
-    containers are kept, so the memory grows with the depth alone; its place is written out once
-    something is wrong there. No recursion, as the value may be nested deeply.
+    Linear in the number of values. The stack holds one iterator per level, so memory grows with the
+    depth only, and the path is built once an error is found. Not recursive, because the value may
+    be nested deeply.
     """
     trail: list[tuple[str, Iterator[_Part]]] = [(name, _parts(value))]
     while trail:
@@ -183,7 +175,7 @@ def _first_fault(name: str, value: Any) -> str:
 
 
 def _parts(value: Any) -> Iterator[_Part]:
-    """What is faulty in a value, or is a container: its part of the place, itself, its fault."""
+    """The containers and the bad values directly in a value: path part, value, error."""
     if isinstance(value, dict):
         return _members_of(value)
     if isinstance(value, list):
@@ -225,11 +217,11 @@ def _is_unicode(text: str) -> bool:
 
 
 def _is_kept(number: object) -> bool:
-    """1e308 is, an integer that every reader but Python's rounds or refuses is not."""
+    """False for NaN, infinities and integers of more than 64 bits."""
     if isinstance(number, float):
         return isfinite(number)
     return isinstance(number, int) and _SMALLEST <= number <= _LARGEST
 
 
 def _integer(digits: str) -> float:
-    return int(digits) if len(digits) <= _MOST_DIGITS else inf  # Python refuses thousands of them
+    return int(digits) if len(digits) <= _MOST_DIGITS else inf  # int() refuses thousands of digits

@@ -1,4 +1,47 @@
-"""What each move through the channel's table does: refs, deadlines, joining again, leaving."""
+"""The client's side of a Phoenix channel's lifecycle: states, refs, deadlines, rejoin, leave."""
+
+# Theory
+# ------
+# A channel exists on two machines, and neither sees the state of the other. The failure to guard
+# against is always the same: one side believes that the channel is joined and the other does not.
+#
+#     OFFLINE --> JOINING --> JOINED --> LEAVING --> CLOSED
+#                    ^  |        |
+#                    |  v        v        refused, timed out, crashed, closed by the server
+#                  BACKING_OFF <-+
+#
+# BACKING_OFF is the wait between two joins on the same socket. The loss of the socket leads to
+# OFFLINE from every state but LEAVING and CLOSED, which are about our own wish to leave; a new
+# socket starts from OFFLINE again.
+#
+# 1. Everything that can happen is a value whose class is a key of `TABLE`: an effect (what the
+#    peer did, or failed to do in time) or a `Move` (what the caller did). The row of the present
+#    state says which state follows. A key that the row does not have is dropped and changes
+#    nothing, so the peer can send anything at any time: a second reply to a join, events before
+#    the join is accepted, a phx_close after our leave. No other code changes the state.
+#
+# 2. Each join has a new ref, which also is its join_ref. A reply, a phx_error or a phx_close with
+#    an older one is about an earlier channel and is dropped. Servers that do not echo the join_ref
+#    send null; for these endings the state decides:
+#    - While a join is unanswered the ending belongs to an earlier channel, because a server
+#      answers a join before it can end the channel.
+#    - After a join that timed out the server may still have a channel that this side has given up.
+#      A phx_leave is sent for it, and one phx_close without a join_ref is expected as its
+#      confirmation. It must not end the channel that was joined since.
+#    - Otherwise the ending is that of the joined channel.
+#
+# 3. Each state that waits for the peer has a deadline: JOINING and LEAVING last at most
+#    `reply_timeout` seconds. After a failed join BACKING_OFF waits as `rejoin` says. After a crash
+#    of a joined channel the next join is sent at once, because the Plugboard crashes all channels
+#    of a service when a child service is added; repeated crashes shortly after a join wait longer
+#    each time. So a peer that does not answer cannot stop the channel: it tries again as long as
+#    the socket is open. Only CLOSED is final until the next socket.
+#
+# A leave ends by the reply to it, by phx_close or phx_error, by its deadline, or with the socket;
+# `Left.acknowledged` tells the first two from the others.
+#
+# Heartbeats belong to the socket, not to the topic; see `core.phoenix.channel`. A missed one ends
+# the socket, which is a move like any other.
 
 import math
 from collections.abc import Callable
@@ -24,41 +67,20 @@ from core.phoenix.events import (
     dropped,
 )
 
-# The life of a Phoenix channel on the client's side, as one table.
-#
-# The theory
-# ----------
-# A channel lives on two machines at once, and neither sees the other's half. What can go wrong is
-# always the same: one side believes it is joined and the other does not. Three rules keep the two
-# beliefs together:
-#
-# 1. *Whatever happens is a value, and its class is the key into `TABLE`.* The row says which state
-#    follows. What a row does not list cannot happen in that state: it is dropped and changes
-#    nothing. Every move goes through the table, so the table is the whole lifecycle.
-# 2. *Every join has a ref of its own, which is its join_ref too.* A reply, a phx_error or a
-#    phx_close that names an older one is about a channel that is no more. A server that does not
-#    echo the join_ref sends null instead. That leaves one doubt: after a join that timed out, the
-#    server may hold a channel that this side gave up, a *ghost*. It is told to leave, and the
-#    channel remembers that one anonymous phx_close is still to come, which must not be taken for
-#    the end of the channel joined since. While a join is unanswered an anonymous ending is never
-#    ours, because a server answers a join before it ends it.
-# 3. *Every state that waits has a deadline, and passing it is a move too.* So nothing the peer says
-#    or fails to say can hold the channel: it backs off and joins again for as long as the socket is
-#    open. Only CLOSED is final until the next socket, because leaving was our own wish.
-#
-# The heartbeat belongs to the socket rather than to the topic, and runs beside the table. A missed
-# one ends the socket, which is a move like any other.
-#
-# How the states follow each other (BACKING_OFF is the wait between two joins on one socket):
-#
-#     OFFLINE --> JOINING --> JOINED --> LEAVING --> CLOSED
-#                    ^  |        |
-#                    |  v        v        refused, timed out, crashed, closed by the server
-#                  BACKING_OFF <-+
+CRASH_PAUSES = (0.05, 5.0)
+"""First and longest pause in seconds before the join that follows a repeated crash."""
+
+ENDINGS: dict[str, type[ChannelCrashed | ChannelClosed]] = {
+    "phx_error": ChannelCrashed,
+    "phx_close": ChannelClosed,
+}
+
+type SendControl = Callable[[str, str, str | None], None]
+"""Sends one of Phoenix's own events on the topic: event, ref, join_ref."""
 
 
 class State(StrEnum):
-    """Where the channel stands, as far as this side can know."""
+    """The state of the channel as this side knows it."""
 
     OFFLINE = "offline"
     JOINING = "joining"
@@ -69,11 +91,11 @@ class State(StrEnum):
 
 
 class Move(Enum):
-    """What moves the channel without being an effect: our own calls, and a wait that is over."""
+    """Keys of the table that are not effects: the caller's calls, and the end of a wait."""
 
     OPENED = "opened"
-    LEAVE_ASKED = "leave asked"
-    WAITED = "waited"
+    LEAVE_REQUESTED = "leave requested"
+    WAIT_OVER = "wait over"
 
 
 type Row = dict[type[Effect] | Move, State]
@@ -90,7 +112,7 @@ TABLE: dict[State, Row] = {
         ChannelCrashed: State.BACKING_OFF,
         ChannelClosed: State.BACKING_OFF,
         ReplyReceived: State.JOINING,
-        Move.LEAVE_ASKED: State.LEAVING,
+        Move.LEAVE_REQUESTED: State.LEAVING,
         Disconnected: State.OFFLINE,
     },
     State.JOINED: {
@@ -98,11 +120,11 @@ TABLE: dict[State, Row] = {
         ReplyReceived: State.JOINED,
         ChannelCrashed: State.BACKING_OFF,
         ChannelClosed: State.BACKING_OFF,
-        Move.LEAVE_ASKED: State.LEAVING,
+        Move.LEAVE_REQUESTED: State.LEAVING,
         Disconnected: State.OFFLINE,
     },
     State.BACKING_OFF: {
-        Move.WAITED: State.JOINING,
+        Move.WAIT_OVER: State.JOINING,
         ReplyReceived: State.BACKING_OFF,
         Left: State.CLOSED,
         Disconnected: State.OFFLINE,
@@ -110,43 +132,31 @@ TABLE: dict[State, Row] = {
     State.LEAVING: {
         EventReceived: State.LEAVING,
         ReplyReceived: State.LEAVING,
-        Move.LEAVE_ASKED: State.LEAVING,
+        Move.LEAVE_REQUESTED: State.LEAVING,
         Left: State.CLOSED,
     },
     State.CLOSED: {
         ReplyReceived: State.CLOSED,
-        Move.LEAVE_ASKED: State.CLOSED,
+        Move.LEAVE_REQUESTED: State.CLOSED,
         Disconnected: State.CLOSED,
     },
 }
 
 
-type Send = Callable[[str, str, str | None], None]
-"""Sends one of Phoenix's own events on the topic: event, ref, join_ref."""
-
-CRASH_PAUSES = (0.05, 5.0)
-"""First and longest pause in seconds after a second crash right behind a join that worked."""
-
-ENDINGS: dict[str, type[ChannelCrashed | ChannelClosed]] = {
-    "phx_error": ChannelCrashed,
-    "phx_close": ChannelClosed,
-}
-
-
 class Membership:
-    """This side's belief about being in the topic, and the one place where it changes."""
+    """The state of one topic's membership; only `_enter` changes it."""
 
     REFS = ("join-", "leave-")
-    """How the refs given out here begin. None is used twice, on whatever socket."""
+    """Prefixes of the refs made here. No ref is used twice, not even on another socket."""
 
     def __init__(
-        self, send: Send, *, reply_timeout: float, rejoin: Backoff, healthy_after: float
+        self, send: SendControl, *, reply_timeout: float, rejoin: Backoff, healthy_after: float
     ) -> None:
         self._send = send
         self._reply_timeout = reply_timeout
         self._rejoin = rejoin
         shortest, longest = (min(seconds, rejoin.cap) for seconds in CRASH_PAUSES)
-        self._recrash = replace(rejoin, first=shortest, cap=longest)
+        self._rejoin_after_crash = replace(rejoin, first=shortest, cap=longest)
         self._healthy_after = healthy_after
         self._numbers = count(1)
         self.join_ref: str | None = None
@@ -155,18 +165,21 @@ class Membership:
 
     def _reset(self) -> None:
         self._failed_joins = self._crashes = 0
-        self._ghost = False
+        self._has_abandoned_join = False
         self._enter(State.OFFLINE, 0.0)
 
-    # Moving through the table
+    # Transitions
 
-    def happened(self, effect: Effect, now: float) -> Effects:
-        """Let something happen: its effect comes back, or a drop if it cannot happen now."""
-        if self._row.get(type(effect)) is self.state or self._moved(type(effect), now):
-            return (effect,)  # nothing to move is the rule, and quick
+    def apply(self, effect: Effect, now: float) -> Effects:
+        """Make the transition for an effect: the effect, or a drop if the state does not allow it.
+
+        Effects that keep the state are the common case and are checked first.
+        """
+        if self._row.get(type(effect)) is self.state or self._move(type(effect), now):
+            return (effect,)
         return dropped(DropReason.UNEXPECTED, f"{type(effect).__name__} while {self.state}")
 
-    def _moved(self, key: type[Effect] | Move, now: float) -> bool:
+    def _move(self, key: type[Effect] | Move, now: float) -> bool:
         after = self._row.get(key)
         if after is None:
             return False
@@ -177,23 +190,23 @@ class Membership:
     def _enter(self, state: State, now: float) -> None:
         self.state, self._row = state, TABLE[state]
         self.deadline: float | None = None
-        """When the present state has lasted too long; None if it may last."""
+        """When `expired` must be called; None if the present state has no limit."""
         self._leave_ref: str | None = None
         on_entry = _ON_ENTRY.get(state)
         if on_entry is not None:
             on_entry(self, now)
 
-    def _join(self, now: float) -> None:
+    def _enter_joining(self, now: float) -> None:
         self._joined_at = math.inf
         self.join_ref = f"join-{next(self._numbers)}"
         self._send("phx_join", self.join_ref, self.join_ref)
         self.deadline = now + self._reply_timeout
 
-    def _settle(self, now: float) -> None:
+    def _enter_joined(self, now: float) -> None:
         self._joined_at = now
         self._failed_joins = 0
 
-    def _back_off(self, now: float) -> None:
+    def _enter_backing_off(self, now: float) -> None:
         held = now - self._joined_at  # minus infinity if the join was never accepted
         self.join_ref = None
         self.deadline = now + (self._after_failure() if held < 0 else self._after_crash(held))
@@ -203,11 +216,10 @@ class Membership:
         return self._rejoin.wait(self._failed_joins - 1)
 
     def _after_crash(self, held: float) -> float:
-        """None at first: the Plugboard crashes every channel of a service that gets a child."""
         self._crashes = 1 if held >= self._healthy_after else self._crashes + 1
-        return self._recrash.wait(self._crashes - 2) if self._crashes > 1 else 0.0
+        return self._rejoin_after_crash.wait(self._crashes - 2) if self._crashes > 1 else 0.0
 
-    def _leave(self, now: float) -> None:
+    def _enter_leaving(self, now: float) -> None:
         self._leave_ref = self._send_leave()
         self.deadline = now + self._reply_timeout
 
@@ -216,72 +228,72 @@ class Membership:
         self._send("phx_leave", ref, self.join_ref)
         return ref
 
-    # What the caller does
+    # Calls of the owner
 
     def opened(self, now: float) -> None:
-        """There is a new socket: join, and forget whatever an earlier one left behind."""
+        """Join on a new socket; the state of an earlier socket is discarded."""
         self._reset()
-        self._moved(Move.OPENED, now)
+        self._move(Move.OPENED, now)
 
     def leave(self, now: float) -> Effects:
-        """Leave for good; `Left` comes at once if there is nothing to leave."""
-        if self._moved(Move.LEAVE_ASKED, now):
+        """Leave for good; returns `Left` at once if no join is open."""
+        if self._move(Move.LEAVE_REQUESTED, now):
             return ()
-        return self.happened(Left(acknowledged=False), now)
+        return self.apply(Left(acknowledged=False), now)
 
     def disconnected(self, reason: str) -> Effects:
-        """The socket is gone, which also ends a leave that was under way."""
+        """The socket is gone; `Left` if a leave was under way."""
         leaving = self.state is State.LEAVING
-        return self.happened(Left(acknowledged=False) if leaving else Disconnected(reason), 0.0)
+        return self.apply(Left(acknowledged=False) if leaving else Disconnected(reason), 0.0)
 
     def expired(self, now: float) -> Effects:
-        """The deadline has passed: join again, or give up on the join or the leave."""
+        """The deadline has passed: join again after a wait, or give up the join or the leave."""
         if self.state is State.BACKING_OFF:
-            self._moved(Move.WAITED, now)
+            self._move(Move.WAIT_OVER, now)
             return ()
         if self.state is State.LEAVING:
-            return self.happened(Left(acknowledged=False), now)
-        self._ghost = True
+            return self.apply(Left(acknowledged=False), now)
+        self._has_abandoned_join = True
         self._send_leave()
-        return self.happened(JoinTimedOut(), now)
+        return self.apply(JoinTimedOut(), now)
 
-    # What the server says
+    # Messages of the server
 
     def replied(self, ref: str, status: str, response: Any, now: float) -> Effects:
-        """Take the reply to a join or a leave of ours; one that is no longer awaited is dropped."""
+        """Take the reply to a join or a leave; one that is no longer awaited is dropped."""
         if ref == self._leave_ref:
-            return self.happened(Left(acknowledged=True), now)
+            return self.apply(Left(acknowledged=True), now)
         if ref == self.join_ref and self.state is State.JOINING:
-            return self.happened(_join_outcome(status, response), now)
+            return self.apply(_join_outcome(status, response), now)
         if status != "ok":
-            self._ghost = False  # the server never took the join that was given up
+            self._has_abandoned_join = False  # the server did not accept the abandoned join
         return dropped(DropReason.LATE_REPLY, ref)
 
-    def ended(self, event: str, channel: str | None, now: float) -> Effects:
-        """Take phx_error or phx_close; `channel` is the join_ref it names, if it names one."""
+    def ended(self, event: str, join_ref: str | None, now: float) -> Effects:
+        """Take a phx_error or phx_close with the join_ref that it names, or None."""
         if event not in ENDINGS:
             return dropped(DropReason.UNEXPECTED, event)
-        if self._is_old(event, channel):
-            self._ghost = False
+        if self._is_of_earlier_channel(event, join_ref):
+            self._has_abandoned_join = False
             return dropped(DropReason.OLD_CHANNEL, event)
         if self.state is State.CLOSED:
-            return ()  # the server's last word on the channel we left
+            return ()  # the server confirms a leave that is complete already
         leaving = self.state is State.LEAVING
-        return self.happened(Left(acknowledged=True) if leaving else ENDINGS[event](), now)
+        return self.apply(Left(acknowledged=True) if leaving else ENDINGS[event](), now)
 
-    def _is_old(self, event: str, channel: str | None) -> bool:
-        if channel is not None:
-            return channel != self.join_ref
+    def _is_of_earlier_channel(self, event: str, join_ref: str | None) -> bool:
+        if join_ref is not None:
+            return join_ref != self.join_ref
         if self.state in (State.JOINING, State.BACKING_OFF):
             return True
-        return self._ghost and event == "phx_close"
+        return self._has_abandoned_join and event == "phx_close"
 
 
 _ON_ENTRY: dict[State, Callable[[Membership, float], None]] = {
-    State.JOINING: Membership._join,
-    State.JOINED: Membership._settle,
-    State.BACKING_OFF: Membership._back_off,
-    State.LEAVING: Membership._leave,
+    State.JOINING: Membership._enter_joining,
+    State.JOINED: Membership._enter_joined,
+    State.BACKING_OFF: Membership._enter_backing_off,
+    State.LEAVING: Membership._enter_leaving,
 }
 
 

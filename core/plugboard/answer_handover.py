@@ -1,16 +1,19 @@
-"""Answers that change hands: from a replica that has left to one that stays.
+"""Handover of answers from a stopping replica to its peers, over a list in Redis.
 
-After a leave the Plugboard takes no answers from a consumer, but it takes them from any other
-consumer of the service. So a replica that stops leaves at once, and what its actions still bring
-goes over a list in Redis to its peers. That needs a peer which serves the list. Replicas that stop
-together must not all rely on each other, so each takes itself out of the register before it counts
-the others: the last one finds nobody and stays joined until all have finished.
+The Plugboard takes no answers from a consumer that has left the channel, but it takes them from any
+other consumer of the service. So a stopping replica leaves at once, and puts the answers that its
+actions still produce into the list, from which its peers send them.
+
+This needs a peer that serves the list. Replicas that stop together must not rely on each other, so
+each removes itself from the register of serving replicas before it counts the others. The last one
+counts zero and stays joined, serving the list, until the others have finished.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 import orjson
 
@@ -21,18 +24,23 @@ from core.rpc.outbox import MOST_BYTES, Answer, Outbox
 
 log = logging.getLogger(__name__)
 
-DECIDE_WITHIN = 2.0
-"""Seconds until a Redis that does not answer counts as away, when there is little time."""
-AGAIN = 0.2
-"""Seconds between two tries, and between two looks at the peers."""
-SERVE_AGAIN = 5.0
-"""Seconds until the list is looked at again after something nobody expected."""
-SHOWN_LONGER = 5.0
-"""Seconds beyond its grace that a leaving replica may take until it counts as dead."""
+LEAVING_MARGIN = 5.0
+"""Seconds beyond its grace for which a leaving replica stays in the register."""
+
+
+class HandoverTimes(NamedTuple):
+    """Seconds of waits and limits."""
+
+    decision: float = 2.0
+    """Limit of the decision whether to leave at once; then Redis counts as unavailable."""
+    retry: float = 0.2
+    """Wait between two attempts to hand an answer over, and between two counts of the peers."""
+    serve_retry: float = 5.0
+    """Wait before the list is read again after an unexpected error."""
 
 
 class AnswerHandover:
-    """One replica's part in it; does nothing without a relay."""
+    """One replica's part in the handover; does nothing without a relay."""
 
     def __init__(
         self,
@@ -41,46 +49,48 @@ class AnswerHandover:
         wake: Callable[[], None],
         refusal: bytes = b"{}",
         most_bytes: int = MOST_BYTES,
+        times: HandoverTimes = HandoverTimes(),  # noqa: B008 -- immutable
     ) -> None:
-        """Answers of peers go into `outbox`; `wake` is called when one is there.
+        """Answers of peers go into `outbox`, and then `wake` is called.
 
-        Of own answers at most `most_bytes` wait to be given away; a caller whose answer would be
-        too much gets the `refusal`, JSON, instead.
+        At most `most_bytes` of this replica's answers wait to be handed over; for an answer beyond
+        that the `refusal` (JSON) is handed over instead.
         """
+        self._times = times
         self._refusal = refusal
         self._most_bytes = most_bytes
-        self._waiting_bytes = 0
+        self._pending_bytes = 0
         self._wake = wake
         self._relay = relay
         self._outbox = outbox
         self._service_id: int | None = None
         self._joined = asyncio.Event()
         self._decision: asyncio.Task[bool] | None = None
-        self._given: asyncio.Queue[Answer] = asyncio.Queue()
-        self._giving: asyncio.Task[None] | None = None
+        self._pending: asyncio.Queue[Answer] = asyncio.Queue()
+        self._sender: asyncio.Task[None] | None = None
 
-    # While this replica serves
+    # While this replica is joined
 
     def joined(self, service_id: int | None) -> None:
-        """Answers can be sent for this service."""
+        """The channel is joined for this service."""
         self._service_id = service_id
         if service_id is not None:
             self._joined.set()
 
-    def parted(self) -> None:
-        """No answers can be sent."""
+    def channel_lost(self) -> None:
+        """The channel is not joined any more."""
         self._joined.clear()
 
     async def serve(self) -> None:
-        """Send the answers of peers that have left, whenever joined; until cancelled."""
+        """While joined, send the answers of peers that have left; runs until cancelled."""
         while self._relay is not None:
             await self._joined.wait()
-            assert self._service_id is not None, "known since the join"
+            assert self._service_id is not None, "set by the join"
             try:
                 await self._serve_one(self._relay, self._service_id)
-            except Exception:  # peers rely on this for as long as the process lives
-                log.exception("the answers of peers cannot be served just now")
-                await asyncio.sleep(SERVE_AGAIN)
+            except Exception:  # peers depend on this task while the process lives
+                log.exception("reading peers' answers failed")
+                await asyncio.sleep(self._times.serve_retry)
 
     async def _serve_one(self, relay: AnswerRelay, service_id: int) -> None:
         text = await relay.next_answer(service_id, serving=self._decision is None)
@@ -90,12 +100,13 @@ class AnswerHandover:
             self._outbox.send(answer)
             self._wake()
 
-    # When it leaves
+    # While this replica stops
 
     async def begin(self, consumers: int, grace: float) -> bool:
-        """Whether peers take the answers from now on; `consumers` is the Plugboard's count.
+        """Return True if peers send the answers from now on.
 
-        Asked again, it says the same.
+        `consumers` is the Plugboard's count, `grace` the seconds that requests may still take.
+        Further calls return the first result.
         """
         if self._decision is None:
             self._decision = asyncio.create_task(self._decide(consumers, grace))
@@ -106,57 +117,58 @@ class AnswerHandover:
         if self._relay is None or self._service_id is None or alone:
             return False
         try:
-            async with asyncio.timeout(DECIDE_WITHIN):
-                company = await self._relay.leave(self._service_id, grace + SHOWN_LONGER)
+            async with asyncio.timeout(self._times.decision):
+                peers = await self._relay.leave(self._service_id, grace + LEAVING_MARGIN)
         except (UnavailableError, TimeoutError):
             return False
-        if company.serving == 0:
+        if peers.serving == 0:
             return False
-        self._giving = asyncio.create_task(self._give(self._relay, self._service_id))
-        self._outbox.divert(self._take)
+        self._sender = asyncio.create_task(self._send(self._relay, self._service_id))
+        self._outbox.divert(self._enqueue)
         return True
 
-    def _take(self, answer: Answer) -> None:
-        if self._waiting_bytes and self._waiting_bytes + answer.size > self._most_bytes:
+    def _enqueue(self, answer: Answer) -> None:
+        if self._pending_bytes and self._pending_bytes + answer.size > self._most_bytes:
             log.warning(
-                "answer not handed over, refusal instead",
+                "handover full, refusal sent instead",
                 extra={"ref": answer.ref, "count": answer.size},
             )
             metrics.HANDOVER_FULL.inc()
             payload = orjson.Fragment(self._refusal)
             answer = answer._replace(payload=payload, size=len(self._refusal))
-        self._waiting_bytes += answer.size
-        self._given.put_nowait(answer)
+        self._pending_bytes += answer.size
+        self._pending.put_nowait(answer)
 
-    async def _give(self, relay: AnswerRelay, service_id: int) -> None:
+    async def _send(self, relay: AnswerRelay, service_id: int) -> None:
         while True:
-            answer = await self._given.get()
+            answer = await self._pending.get()
             while answer.worth_sending(_now()):
                 with contextlib.suppress(UnavailableError):
                     await relay.hand_over(service_id, answer.to_text(_now()))
                     metrics.ANSWERS_HANDED_OVER.inc()
                     break
-                await asyncio.sleep(AGAIN)
-            self._waiting_bytes -= answer.size
-            self._given.task_done()
+                await asyncio.sleep(self._times.retry)
+            self._pending_bytes -= answer.size
+            self._pending.task_done()
 
     async def finish(self, seconds: float) -> None:
-        """Give away what is left, or wait for those who rely on us; within so many seconds."""
+        """Hand the remaining answers over, or wait for leaving peers; at most `seconds`."""
         if self._relay is None or self._service_id is None:
             return
         with contextlib.suppress(TimeoutError, UnavailableError):
-            async with asyncio.timeout(max(seconds, DECIDE_WITHIN if self._giving else AGAIN)):
-                await self._given.join()
-                await self._go(self._relay, self._service_id)
-        if self._giving:
-            self._giving.cancel()
+            least = self._times.decision if self._sender else self._times.retry
+            async with asyncio.timeout(max(seconds, least)):
+                await self._pending.join()
+                await self._deregister(self._relay, self._service_id)
+        if self._sender:
+            self._sender.cancel()
 
-    async def _go(self, relay: AnswerRelay, service_id: int) -> None:
+    async def _deregister(self, relay: AnswerRelay, service_id: int) -> None:
         while True:
-            company = await relay.gone(service_id)
-            if self._giving or company.leaving == 0:
+            peers = await relay.deregister(service_id)
+            if self._sender or peers.leaving == 0:
                 return
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(self._times.retry)
 
 
 def _now() -> float:

@@ -1,6 +1,6 @@
-"""The client of the Plugboard: stays connected, and is what actions and events see of it.
+"""The Plugboard client: keeps the service connected; actions and events get it as `client`.
 
-Requests run in tasks of their own and leave their answers in the outbox.
+Requests run in tasks of their own, which put their answers into the outbox.
 """
 
 import asyncio
@@ -36,43 +36,35 @@ from core.rpc.request_handler import ReplyFormat, RequestHandler, RequestLimits,
 from schemas.service import Service
 from schemas.token import Token, in_use
 
-# What of a channel's reports is counted.
-
 log = logging.getLogger(__name__)
-
-
-def count(effect: effects.Effect) -> None:
-    """Count it, if it is something that is counted."""
-    match effect:
-        case effects.HeartbeatMissed():
-            metrics.HEARTBEATS_MISSED.inc()
-        case effects.JoinRefused():
-            metrics.JOINS_REFUSED.inc()
-        case effects.Dropped(reason=effects.DropReason.MALFORMED):
-            metrics.MALFORMED.inc()
-            log.warning("dropped malformed frame", extra={"error": effect.detail})
-
 
 TOPIC = "service"
 NOT_HANDED_OVER = ActionResponse(
     status_code=503,
-    message="it was done, but its answer was too large to be handed over by a replica that left",
+    message="The action was done, but its answer is too large for the handover by a replica that "
+    "stopped",
 )
-LEAVE_TIMEOUT = 2.0
-"""Seconds the Plugboard gets to confirm a leave."""
+CHANNEL_LOST = (
+    effects.ChannelCrashed,
+    effects.ChannelClosed,
+    effects.Disconnected,
+    effects.Left,
+)
+"""The effects after which answers cannot be sent until the next join."""
 
 
 class PlugboardClient(Client):
-    """Stays connected to the Plugboard and answers its requests.
+    """Keeps a connection to the Plugboard and answers its requests.
 
-    `service`, `token` and `num_consumers` are what the Plugboard last said; `retired` says why the
-    client has left for good, if it has.
+    `service`, `token` and `num_consumers` are the latest values sent by the Plugboard; `retired` is
+    the reason why the client left for good, or None.
     """
 
     service: Service | None = None
     token: Token | None = None
     num_consumers = 0
     retired: str | None = None
+    _retirement: asyncio.Task[None] | None = None
 
     def __init__(
         self,
@@ -92,10 +84,10 @@ class PlugboardClient(Client):
         relay: AnswerRelay | None = None,
         offload: Offload = call_inline,
     ) -> None:
-        """Everything is given by the assembly; nothing connects before `run`.
+        """Nothing connects before `run`.
 
-        `url_for` gives the URL to connect to with a token's value; `offload` reads large messages
-        that cannot be split.
+        `url_for` returns the URL to connect to for a token's value; `offload` parses messages that
+        cannot be split.
         """
         self.credentials = credentials
         self._records = records
@@ -107,60 +99,66 @@ class PlugboardClient(Client):
         self._events = EventRouter(events, channel.topic)
         self._accepts_requests = bool(vars(events.get("request", object)).get("only_accepts"))
         self._session = PlugboardSession(channel, self._outbox, self._handle, limits, offload)
-        answers = self._outbox, self._session.wake
-        self._requests = RequestHandler(dispatcher, limiter, request_limits, reply_format, *answers)
-        refusal = encoded(reply_format(NOT_HANDED_OVER)), limits.handover_bytes
-        self._handover = AnswerHandover(relay, *answers, *refusal)
+        self._requests = RequestHandler(
+            dispatcher, limiter, request_limits, reply_format, self._outbox, self._session.wake
+        )
+        self._handover = self._new_handover(relay, reply_format, limits.handover_bytes)
+        self._leave_timeout = limits.leave_seconds
         self._leaving = asyncio.Event()
         self._left = asyncio.Event()
-        self._retirement: asyncio.Task[None] | None = None
 
-    # What actions, events and the assembly see
+    def _new_handover(
+        self, relay: AnswerRelay | None, reply_format: ReplyFormat, most_bytes: int
+    ) -> AnswerHandover:
+        refusal = encoded(reply_format(NOT_HANDED_OVER))
+        return AnswerHandover(relay, self._outbox, self._session.wake, refusal, most_bytes)
+
+    # The interface of actions, events and `app`
 
     @property
     def joined(self) -> bool:
-        """Whether requests can come in."""
+        """True while the Plugboard can send requests."""
         return self._channel.state is State.JOINED
 
     @property
     def actions(self) -> dict[str, type[ActionRunner]]:
-        """The actions on offer by name; a copy."""
+        """The published actions by name; a copy."""
         return self._requests.actions
 
     @property
     def events(self) -> dict[str, type[ActionRunner]]:
-        """The event classes by their names on the wire; a copy."""
+        """The event classes by event name; a copy."""
         return self._events.known
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection, joined or not."""
+        """True while a WebSocket is open, joined or not."""
         return self._session.websocket is not None
 
     @property
     def action_timeout(self) -> float:
-        """Seconds that a request gets, from its receipt to its answer."""
+        """Seconds from the receipt of a request to its answer, at most."""
         return self._requests.seconds
 
     def seconds_left(self) -> float:
-        """Of those, what is left to the present request."""
+        """Seconds that the present request has left."""
         return self._requests.seconds_left()
 
     def giving_way(self) -> AbstractContextManager[None]:
-        """Inside, the present request takes up no room among those that run."""
+        """Inside, the present request does not count as running; see `Client.giving_way`."""
         return self._requests.giving_way()
 
     @property
     def records(self) -> Records:
-        """Where to write down what the Plugboard says."""
+        """Where events record the state of services and tokens."""
         return self._records
 
     @property
     def pipeline(self) -> Pipeline:
-        """The chain wing.
+        """The pipeline of this service.
 
         Raises:
-            UnavailableError: when this service was started without one.
+            UnavailableError: the service runs without one.
         """
         if self._pipeline is None:
             msg = "this service has no pipeline: set CONSERVER_CONFIG_FILE and REDIS_URL"
@@ -168,21 +166,26 @@ class PlugboardClient(Client):
         return self._pipeline
 
     def accept(self, action: object, fields: object, response_ref: object) -> None:
-        """Take on one request; its answer is sent when it is there, or a 503 at once."""
-        websocket, text = self._session.websocket, self._session.heard
+        """Start or queue a request; its answer is sent later, or a 503 at once."""
+        websocket, text = self._session.websocket, self._session.current_text
         self._requests.accept(
-            *(action, fields, response_ref, self, websocket, len(text)),
+            action,
+            fields,
+            response_ref,
+            self,
+            websocket,
+            frame_bytes=len(text),
             held_bytes=self._held_bytes(action, fields, text),
         )
 
     def _held_bytes(self, action: object, fields: object, text: bytes) -> int:
-        """What a request takes up: its text, if that is not parsed in this process."""
+        """Memory of a request: of its text only, if its fields are not parsed in this process."""
         if isinstance(fields, Unparsed) and not self._requests.parses(action):
             return len(text)
         return parsed_bytes(text)
 
     def retire(self, why: str) -> None:
-        """The service is no more: `retired` says why, and `run` ends when all have their answer."""
+        """Leave for good, because the service does not exist any more; answers are still sent."""
         if self._retirement is None:
             log.error("retiring", extra={"error": why})
             self.retired = why
@@ -191,10 +194,10 @@ class PlugboardClient(Client):
     # From the first connection to the last
 
     async def run(self) -> None:
-        """Connect, serve, and connect again whenever that ends, until `leave` or `retire`.
+        """Connect, and connect again after each loss, until `leave` or `retire`.
 
         Raises:
-            ConfigurationError: when no other try can help, because the handshake is too long.
+            ConfigurationError: the handshake is too long, so that no attempt can succeed.
         """
         serving = asyncio.create_task(self._handover.serve())
         try:
@@ -204,27 +207,27 @@ class PlugboardClient(Client):
 
     async def _stay_connected(self) -> None:
         while True:
-            loss = await self._session.hold(self._url_for(self._token_value()))
+            reason = await self._session.run(self._url_for(self._token_value()))
             if self._leaving.is_set():
                 return
-            self._reconnect_policy.report(loss)
-            await _at_most(self._reconnect_policy.pause(loss, _now()), self._leaving.wait())
+            self._reconnect_policy.report(reason)
+            await _at_most(self._reconnect_policy.pause(reason, _now()), self._leaving.wait())
             if self._leaving.is_set():
                 return
             metrics.RECONNECTS.inc()
 
     def _token_value(self) -> str:
         value = self.credentials.for_connecting(datetime.now(UTC)).value.get_secret_value()
-        keep_secret(value)  # it may be newer than the settings
+        keep_secret(value)  # may be newer than the one in the settings
         return value
 
     async def leave(self, grace: float) -> None:
-        """Take on nothing more, finish within `grace` seconds what was taken on, and close.
+        """Stop: finish the running requests within `grace` seconds and close.
 
-        With peers that can send our answers the first thing is to leave. Without, requests that
-        come in meanwhile are answered with 503, and so are in any case those not finished in time;
-        a connection that is lost before they have their answers is made again. May be called twice;
-        the shorter grace counts.
+        If peers take over the answers, the channel is left first. Otherwise it stays joined until
+        the requests are answered, new requests get 503, and a lost connection is made again.
+        Requests that are not finished in time get 503. May be called again; the shorter grace
+        counts.
         """
         ends = _now() + grace
         if peers := await self._handover.begin(self.num_consumers, grace):
@@ -239,9 +242,9 @@ class PlugboardClient(Client):
         self._leaving.set()
         if self._session.websocket is not None:
             self._session.leave()
-            await _at_most(LEAVE_TIMEOUT, self._left.wait())
+            await _at_most(self._leave_timeout, self._left.wait())
 
-    # What the channel says
+    # Effects of the channel
 
     def _handle(self, effect: effects.Effect) -> None:
         if isinstance(effect, effects.EventReceived):  # first, because every request comes here
@@ -250,23 +253,17 @@ class PlugboardClient(Client):
             else:
                 self._events.route(*effect, self, self._session.websocket)
             return
-        if isinstance(effect, _PARTED):
-            self._outbox.parted()
-            self._handover.parted()
+        if isinstance(effect, CHANNEL_LOST):
+            self._outbox.channel_lost()
+            self._handover.channel_lost()
         match effect:
             case effects.Joined(response):
                 self._on_joined(response)
-            case effects.Dropped() | effects.ReplyReceived() | effects.Disconnected():
-                count(effect)
-                log.debug("channel report ignored", extra={"error": repr(effect)})
-            case effects.Left():
-                status = "confirmed" if effect.acknowledged else "unconfirmed"
-                log.info("left", extra={"status": status})
+            case effects.Left(acknowledged):
+                log.info("left", extra={"status": "confirmed" if acknowledged else "unconfirmed"})
                 self._left.set()
-            case trouble:
-                count(trouble)
-                if self._reconnect_policy.is_news(trouble):
-                    log.warning("channel interrupted", extra={"error": str(trouble)})
+            case _:
+                self._report(effect)
 
     def _accept_event(self, payload: Mapping[str, Any]) -> None:
         try:
@@ -274,9 +271,21 @@ class PlugboardClient(Client):
         except Exception:
             log.exception("event failed", extra={"event_name": "request"})
 
+    def _report(self, effect: effects.Effect) -> None:
+        match effect:
+            case effects.Dropped(effects.DropReason.MALFORMED, detail):
+                metrics.MALFORMED.inc()
+                log.warning("dropped malformed frame", extra={"error": detail})
+            case effects.Dropped() | effects.ReplyReceived() | effects.Disconnected():
+                log.debug("effect ignored", extra={"error": repr(effect)})
+            case problem:
+                _count(problem)
+                if self._reconnect_policy.is_new(problem):
+                    _log(problem)
+
     def _on_joined(self, response: Mapping[str, Any]) -> None:
-        told = {"status": "ok", "response": response}
-        self._events.route("phx_reply", told, None, self, self._session.websocket)
+        reply = {"status": "ok", "response": response}
+        self._events.route("phx_reply", reply, None, self, self._session.websocket)
         self._reconnect_policy.joined(_now())
         service = self.service.name if self.service else None
         log.info("joined", extra={"service": service, "count": self.num_consumers})
@@ -287,8 +296,26 @@ class PlugboardClient(Client):
         self._handover.joined(self.service.id if self.service else None)
 
 
-_PARTED = (effects.ChannelCrashed, effects.ChannelClosed, effects.Disconnected, effects.Left)
-"""What ends the time in which answers can be sent."""
+def _count(problem: effects.Effect) -> None:
+    match problem:
+        case effects.HeartbeatMissed():
+            metrics.HEARTBEATS_MISSED.inc()
+        case effects.JoinRefused():
+            metrics.JOINS_REFUSED.inc()
+
+
+def _log(problem: effects.Effect) -> None:
+    match problem:
+        case effects.JoinRefused(reason):
+            log.warning("join refused", extra={"error": reason})
+        case effects.JoinTimedOut():
+            log.warning("join timed out")
+        case effects.ChannelCrashed():
+            log.warning("channel crashed")
+        case effects.ChannelClosed():
+            log.warning("channel closed by the Plugboard")
+        case effects.HeartbeatMissed():
+            log.warning("heartbeat missed")
 
 
 def _now() -> float:

@@ -1,7 +1,7 @@
-"""The line that opens the WebSocket: token and published actions, within the Plugboard's limit.
+"""The URL of the WebSocket handshake, which carries the token and the published actions.
 
-The Plugboard reads the request line up to a limit and answers a longer one with a bare 414. So the
-actions go as compact JSON with only those characters percent-encoded that must be.
+The Plugboard answers 414 to a request line above its limit. So the actions are compact JSON with as
+few percent-encoded characters as possible.
 """
 
 import hashlib
@@ -14,37 +14,37 @@ import orjson
 from core.errors import ConfigurationError
 
 _SAFE = "!$'()*,-./:;?@_~"
-"""Characters a query may hold as they are and that mean nothing to a form decoder."""
+"""Characters that a query may hold unencoded and a form decoder leaves unchanged."""
 
 
 def handshake_url(websocket_url: str, token: str, actions: Mapping[str, Any], vsn: str) -> str:
-    """The URL to connect to."""
+    """The URL to connect to, with token, actions and serializer version in its query."""
     published = quote_plus(orjson.dumps(actions), safe=_SAFE)
     joint = "&" if urlsplit(websocket_url).query else "?"
     return f"{websocket_url}{joint}token={quote_plus(token)}&actions={published}&vsn={vsn}"
 
 
 def fingerprint(actions: Mapping[str, Any]) -> str:
-    """Twelve digits that are the same for every replica that publishes these actions.
+    """Twelve hexadecimal digits, equal for all replicas that publish the same actions.
 
-    The Plugboard compares decoded values, so the order of keys does not count.
+    The order of keys does not matter, because the Plugboard compares decoded values.
     """
     text = orjson.dumps(actions, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).hexdigest()[:12]
 
 
 def request_line_bytes(url: str) -> int:
-    """Length of `GET <target> HTTP/1.1`, which is what the limit counts."""
+    """Length of `GET <target> HTTP/1.1`, to which the Plugboard's limit applies."""
     parts = urlsplit(url)
     target = f"{parts.path or '/'}?{parts.query}"
     return len(f"GET {target} HTTP/1.1".encode())
 
 
 def check_request_line(url: str, limit: int) -> int:
-    """The length of the request line in bytes.
+    """Return the length of the request line in bytes.
 
     Raises:
-        ConfigurationError: when it is over the limit.
+        ConfigurationError: the length is above the limit.
     """
     size = request_line_bytes(url)
     if size > limit:

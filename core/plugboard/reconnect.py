@@ -1,4 +1,7 @@
-"""When to connect again, and what of it is worth a line in the log."""
+"""Why a connection ended, whether to connect again, after which pause, and which line to log.
+
+Texts of the WebSocket library are never repeated, because they may contain the URL with the token.
+"""
 
 import logging
 import os
@@ -20,12 +23,14 @@ from core.credentials import Credentials, causes_of_refusal
 from core.errors import ConfigurationError
 from core.observability import metrics
 
-# What an error of the connection means: whether to try again, and what to tell the operator.
-#
-# No text of the driver is repeated, because it may hold the URL, and so the token.
+log = logging.getLogger(__name__)
 
 ABNORMAL = 1006
-"""What stands for the close code when the other side sent none."""
+"""The close code used when the peer sent none (RFC 6455, section 7.4.1)."""
+HEALTHY_AFTER = 10.0
+"""Seconds of being joined after which the next pause is the shortest again."""
+LONGEST_REFUSED_PAUSE = 15.0
+"""Longest pause in seconds after a 403, because an operator may correct its cause at any time."""
 
 
 class RedirectRefusedError(InvalidHandshake):
@@ -33,7 +38,7 @@ class RedirectRefusedError(InvalidHandshake):
 
 
 class CloseKind(StrEnum):
-    """How a connection ended, or why there is none."""
+    """How a connection ended, or why it was not made."""
 
     CLOSED = "closed"
     REFUSED = "refused"
@@ -44,43 +49,48 @@ class CloseKind(StrEnum):
 
 
 class CloseReason(NamedTuple):
-    """One end of a connection; two that are equal are no news after each other."""
+    """Why a connection ended or was not made; equal reasons in succession are logged once."""
 
     kind: CloseKind
-    words: str
+    text: str
     code: int | None = None
-    """The WebSocket's close code or the HTTP status, where there is one."""
+    """The WebSocket close code or the HTTP status, if there was one."""
 
     @property
     def fatal(self) -> bool:
-        """Whether another try cannot help, because this service asks for too much."""
+        """True if connecting again cannot succeed, because the request line is too long."""
         return self.kind is CloseKind.TOO_LONG
 
 
-def closed(code: int | None) -> CloseReason:
-    """An open connection has ended. 1012 is a restart, 1006 a cut line, 1002 too long a silence."""
-    return CloseReason(
-        CloseKind.CLOSED, "the connection to the Plugboard was lost", code or ABNORMAL
-    )
+def connection_closed(code: int | None) -> CloseReason:
+    """The reason for the end of an open connection.
+
+    Usual codes: 1012 restart, 1006 network failure, 1002 no heartbeat in time.
+    """
+    text = "the connection to the Plugboard was lost"
+    return CloseReason(CloseKind.CLOSED, text, code or ABNORMAL)
 
 
-def judge(error: Exception, request_line: int, limit: int) -> CloseReason:
-    """What `error` means for a handshake of `request_line` bytes where `limit` are thought allowed.
+def close_reason(error: Exception, request_line: int, limit: int) -> CloseReason:
+    """The reason for an error of a handshake whose request line has so many bytes.
 
-    The Plugboard's 414 comes as `HTTP/1.0 414`, which the driver does not take for an answer. So
-    do a proxy's `HTTP/1.0 502` and a server that hangs up because it is only starting.
+    `limit` is the length that the Plugboard is expected to accept.
+
+    The Plugboard's 414 arrives as `HTTP/1.0 414`, which the library reports as an invalid message.
+    It does the same for a proxy's `HTTP/1.0 502` and for a server that closes while it starts.
     """
     if isinstance(error, ConnectionClosed):
-        return closed(error.rcvd.code if error.rcvd else None)
+        return connection_closed(error.rcvd.code if error.rcvd else None)
     if isinstance(error, RedirectRefusedError):
         return CloseReason(CloseKind.ANSWERED, _REDIRECTED)
     if isinstance(error, InvalidStatus):
-        return _answered(error.response.status_code, request_line)
+        return _http_status(error.response.status_code, request_line)
     if isinstance(error, InvalidMessage):
-        return _not_an_answer(error, request_line, limit)
+        return _invalid_answer(error, request_line, limit)
     if isinstance(error, ssl.SSLCertVerificationError):
         return CloseReason(CloseKind.UNTRUSTED, _UNTRUSTED.format(error.verify_message))
-    return CloseReason(CloseKind.UNREACHABLE, f"no connection to the Plugboard: {_cause(error)}")
+    text = f"no connection to the Plugboard: {_os_error(error)}"
+    return CloseReason(CloseKind.UNREACHABLE, text)
 
 
 _UNTRUSTED = (
@@ -88,8 +98,8 @@ _UNTRUSTED = (
     "file with its certificate"
 )
 _REDIRECTED = (
-    "the Plugboard redirects to another host or port, which is not given the token; is "
-    "WEBSOCKET_URL right?"
+    "the Plugboard redirects to another host or port, which does not get the token; correct "
+    "WEBSOCKET_URL"
 )
 _TOO_LONG = (
     "the handshake's request line has {} bytes, and that is too long for the Plugboard or a proxy "
@@ -97,7 +107,7 @@ _TOO_LONG = (
 )
 
 
-def _answered(status: int, request_line: int) -> CloseReason:
+def _http_status(status: int, request_line: int) -> CloseReason:
     if status == 414:
         return CloseReason(CloseKind.TOO_LONG, _TOO_LONG.format(request_line), status)
     if status == 403:
@@ -105,13 +115,13 @@ def _answered(status: int, request_line: int) -> CloseReason:
     return CloseReason(CloseKind.ANSWERED, f"the Plugboard answered HTTP {status}", status)
 
 
-def _not_an_answer(error: InvalidMessage, request_line: int, limit: int) -> CloseReason:
+def _invalid_answer(error: InvalidMessage, request_line: int, limit: int) -> CloseReason:
     if request_line > limit or " 414 " in str(error.__cause__):
         return CloseReason(CloseKind.TOO_LONG, _TOO_LONG.format(request_line), 414)
     return CloseReason(CloseKind.ANSWERED, "no valid HTTP answer from the Plugboard")
 
 
-def _cause(error: Exception) -> str:
+def _os_error(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, socket.gaierror):
@@ -121,69 +131,64 @@ def _cause(error: Exception) -> str:
     return type(error).__name__
 
 
-log = logging.getLogger(__name__)
-
-HEALTHY_AFTER = 10.0
-"""Seconds of being joined after which the next pause is the shortest again."""
-REFUSED_AGAIN = 15.0
-"""Longest pause after a refusal, in seconds: what was refused may be allowed any moment."""
-
-
 class ReconnectPolicy:
-    """Counts what went wrong since the last healthy connection."""
+    """The pauses between connections, and the log lines about them.
+
+    A reason is logged when it differs from the last one since the last join.
+    """
 
     def __init__(self, backoff: Backoff, credentials: Credentials) -> None:
-        """`backoff` gives the pauses; a refusal makes `credentials` try another token."""
+        """`backoff` gives the pauses; after a 403 `credentials` select another token."""
         self._credentials = credentials
         self._backoff = backoff
         self._failures = 0
         self._joined_at: float | None = None
-        self._told: object = None
+        self._last_logged: object = None
         self._refusals: dict[int | None, str] = {}
 
     def joined(self, now: float) -> None:
-        """Requests come in; whatever goes wrong next is news."""
+        """The channel is joined; each reason is new again."""
         if self._joined_at is None:
             self._joined_at = now
-        self._told = None
+        self._last_logged = None
         self._refusals.clear()
 
-    def pause(self, loss: CloseReason, now: float) -> float:
-        """Seconds to wait before the next attempt: none if there is a token not tried yet."""
-        if loss.kind is CloseKind.REFUSED and self._credentials.is_untried:
+    def pause(self, reason: CloseReason, now: float) -> float:
+        """Seconds to wait before the next attempt; 0 after a 403 if another token is untried."""
+        if reason.kind is CloseKind.REFUSED and self._credentials.is_untried:
             return 0.0
         if self._joined_at is not None and now - self._joined_at >= HEALTHY_AFTER:
             self._failures = 0
         self._joined_at = None
         pause = self._backoff.wait(self._failures)
         self._failures += 1
-        return min(pause, REFUSED_AGAIN) if loss.kind is CloseKind.REFUSED else pause
+        return min(pause, LONGEST_REFUSED_PAUSE) if reason.kind is CloseKind.REFUSED else pause
 
-    def is_news(self, told: object) -> bool:
-        """Whether the last thing told since the last join was anything else."""
-        is_new, self._told = told != self._told, told
+    def is_new(self, problem: object) -> bool:
+        """True if this differs from the problem of the last call since the last join."""
+        is_new, self._last_logged = problem != self._last_logged, problem
         return is_new
 
-    def report(self, loss: CloseReason) -> None:
-        """Tell the operator, if it is news.
+    def report(self, reason: CloseReason) -> None:
+        """Log the reason if it is new; after a 403 also select the next token.
 
         Raises:
-            ConfigurationError: when no other try can help.
+            ConfigurationError: connecting again cannot succeed.
         """
-        if loss.fatal:
-            raise ConfigurationError(loss.words)
-        if loss.kind is CloseKind.REFUSED:
-            self._report_refusal(loss)
-        elif self.is_news(loss):
-            told = {"error": loss.words, "status": loss.code}
-            log.warning("not connected", extra={k: v for k, v in told.items() if v is not None})
+        if reason.fatal:
+            raise ConfigurationError(reason.text)
+        if reason.kind is CloseKind.REFUSED:
+            self._report_refusal(reason)
+        elif self.is_new(reason):
+            status = {} if reason.code is None else {"status": reason.code}
+            log.warning("not connected", extra={"error": reason.text, **status})
 
-    def _report_refusal(self, loss: CloseReason) -> None:
+    def _report_refusal(self, reason: CloseReason) -> None:
         metrics.CONNECTIONS_REFUSED.inc()
         credential = self._credentials.present
         causes = causes_of_refusal(credential, datetime.now(UTC))
         known = {
-            "error": f"{loss.words}: {causes}",
+            "error": f"{reason.text}: {causes}",
             "token_id": credential.token_id,
             "token_expires": credential.expires_at,
         }
@@ -192,5 +197,5 @@ class ReconnectPolicy:
             known["next_token_id"] = self._credentials.present.token_id
         if self._refusals.get(credential.token_id) != causes:  # several tokens take turns
             self._refusals[credential.token_id] = causes
-            told = {name: value for name, value in known.items() if value is not None}
-            log.error("connection refused", extra=told)
+            given = {name: value for name, value in known.items() if value is not None}
+            log.error("connection refused", extra=given)

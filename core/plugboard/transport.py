@@ -1,4 +1,10 @@
-"""The driver's connection, with a short way in and out for whole text messages."""
+"""A `websockets` connection with a fast path for whole text messages (RFC 6455, section 5.2).
+
+The library creates an object for each frame and writes each frame separately, which costs more than
+the answer in it. Here whole text messages are cut out of the received bytes, and many are written
+at once. The library gets everything else: control frames, fragments and protocol errors. It gets
+each of these frames alone and complete, so its parser is between two frames at any time.
+"""
 
 import os
 import sys
@@ -12,29 +18,23 @@ from websockets.uri import WebSocketURI, parse_uri
 
 from core.plugboard.reconnect import RedirectRefusedError
 
-# WebSocket frames as this side reads and writes them, where speed counts (RFC 6455, section 5.2).
-#
-# The driver makes an object of each frame and writes each by itself, which costs more than the
-# answer inside. Here whole text messages are taken off the bytes received, and put into bytes to
-# be written. Everything else, control frames, fragments and mistakes, is left to the driver.
-
 try:
     from websockets.speedups import apply_mask
-except ImportError:  # the same, in Python
+except ImportError:  # the C extension is not built
     from websockets.utils import apply_mask
 
 LONGEST_HEADER = 14
-"""Bytes of a frame before its body, at most."""
+"""Most bytes of a frame before its body."""
 _WHOLE_TEXT = 0x81
 _MASKED = 0x80
 _SHORT, _MEDIUM = 126, 65_536
-"""Lengths below these have their own, shorter headers."""
+"""Bodies shorter than these have shorter headers."""
 
 
 def whole_texts(data: bytes, largest: int) -> tuple[list[bytes], int]:
-    """The whole text messages that the bytes begin with, and how many bytes they took.
+    """The whole unmasked text messages at the start of `data`, and their size in bytes.
 
-    One of more than `largest` bytes is not among them.
+    Stops at a frame of another kind, an incomplete one, or a body of more than `largest` bytes.
     """
     texts: list[bytes] = []
     start, end = 0, len(data)
@@ -52,13 +52,13 @@ def whole_texts(data: bytes, largest: int) -> tuple[list[bytes], int]:
 
 
 def _long_size(data: bytes, start: int) -> tuple[int, int] | None:
-    """Length and beginning of a body whose header is longer than two bytes, if it is all there."""
+    """Size and offset of a body whose length has 2 or 8 bytes; None if they are incomplete."""
     body = start + (4 if data[start + 1] & ~_MASKED == _SHORT else 10)
     return None if len(data) < body else (int.from_bytes(data[start + 2 : body]), body)
 
 
 def frame_size(data: bytes) -> int | None:
-    """How long the frame is that the bytes begin with, whatever it is; None: too few to tell."""
+    """Size of the first frame of any kind, header included; None if its header is incomplete."""
     if len(data) < 2:
         return None
     size = data[1] & ~_MASKED
@@ -70,7 +70,7 @@ def frame_size(data: bytes) -> int | None:
 
 
 def masked_texts(texts: Sequence[bytes]) -> bytes:
-    """Text messages as a client writes them, each under a mask of its own."""
+    """Encode text messages as client frames, each with a random mask of its own."""
     masks = os.urandom(4 * len(texts))
     parts: list[bytes] = []
     for number, text in enumerate(texts):
@@ -87,16 +87,16 @@ def _client_header(size: int) -> bytes:
     return b"\x81\xff%b" % size.to_bytes(8)
 
 
-type Hear = Callable[[list[bytes]], None]
-type Translate = Callable[[str | bytes], str]
+type OnTexts = Callable[[list[bytes]], None]
+type Transcode = Callable[[str | bytes], str]
 
 _END_OF_HEAD = b"\r\n\r\n"
 
 
 class ConnectToOneHost(connect):
-    """The driver's `connect`, which follows a redirect to its own host only.
+    """The library's `connect`, but a redirect is followed to the same host and port only.
 
-    The handshake's URL holds the token: another host, or another port, must not get it.
+    The URL of the handshake holds the token, which another server must not get.
     """
 
     @override
@@ -108,63 +108,62 @@ class ConnectToOneHost(connect):
 
 
 def _is_same_place(old: WebSocketURI, new: WebSocketURI) -> bool:
-    """Whether it is the same server, or the same host with TLS instead of none."""
+    """True for the same server, or for the same host with TLS on port 443 instead of 80."""
     has_become_secure = new.secure and not old.secure and (old.port, new.port) == (80, 443)
     return old.host == new.host and (old.port == new.port or has_become_secure)
 
 
 class TextConnection(ClientConnection):
-    """Hands over all messages of one read at once, and writes all of one turn at once.
+    """Passes all messages of one read to a callback, and writes many messages at once.
 
-    `recv` and iteration find nothing: `listen` does. The driver gets every other frame, one
-    at a time and only when it is complete, so it always stands between two frames.
+    `recv` and iteration return nothing; use `listen`.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        """All arguments are the driver's."""
+        """The arguments are those of `ClientConnection`."""
         super().__init__(*arguments, **options)
         self._largest = self.protocol.max_message_size or sys.maxsize
         self._head = b""
         self._unread, self._awaited = bytearray(), 0
         self._fragments: list[bytes] = []
         self._texts: list[bytes] = []
-        self._hear: Hear | None = None
+        self._on_texts: OnTexts | None = None
         self._writable: Callable[[], None] | None = None
-        self._translate: Translate | None = None
+        self._transcode: Transcode | None = None
 
     def listen(
-        self, hear: Hear, writable: Callable[[], None], translate: Translate | None = None
+        self, on_texts: OnTexts, writable: Callable[[], None], transcode: Transcode | None = None
     ) -> None:
-        """`hear` gets the messages from now on, and those that have come already.
+        """`on_texts` gets the messages from now on, after those received already.
 
-        `writable` is called when writing is possible again. `translate` makes a message of the
-        connection's version of what an action sends.
+        `writable` is called when writing is possible again. `transcode` converts what an action
+        sends with `send` to the serializer version of the connection.
         """
-        self._hear, self._writable, self._translate = hear, writable, translate
-        self._hand_over()
+        self._on_texts, self._writable, self._transcode = on_texts, writable, transcode
+        self._deliver()
 
     @override
     async def send(self, message: Any, text: bool | None = None) -> None:
-        """Send what an action has written, in either version of the Phoenix format.
+        """Send a message of an action, in either serializer version.
 
         Raises:
-            ValueError: it is no Phoenix message; the Plugboard would close the connection.
+            ValueError: not a Phoenix message; the Plugboard would close the connection.
         """
-        if self._translate is None:
+        if self._transcode is None:
             await super().send(message)
         else:
-            await super().send(self._translate(await _whole(message)))
+            await super().send(self._transcode(await _whole(message)))
 
     def may_write(self) -> bool:
-        """Whether this is the moment to write; if not, `writable` says when, if ever."""
-        if self.send_in_progress is not None:  # somebody else's message is on its way in fragments
+        """True if the transport accepts writes now; if False, `writable` is called later."""
+        if self.send_in_progress is not None:  # an action sends a message in fragments
             self.send_in_progress.add_done_callback(lambda _: self._writable_again())
             return False
         is_open = self.protocol.state is State.OPEN and not self.transport.is_closing()
         return is_open and not self.paused
 
     def write_texts(self, texts: Sequence[bytes]) -> None:
-        """Write UTF-8 texts, one message each; to be called only if `may_write`."""
+        """Write UTF-8 texts, one message each; only allowed while `may_write`."""
         self.transport.write(masked_texts(texts))
 
     @override
@@ -176,7 +175,7 @@ class TextConnection(ClientConnection):
         if self._writable is not None:
             self._writable()
 
-    # What comes in
+    # Receiving
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -190,10 +189,10 @@ class TextConnection(ClientConnection):
             self._unread.clear()
         if data:
             self._frames_received(data)
-        self._hand_over()
+        self._deliver()
 
     def _head_received(self, data: bytes) -> bytes:
-        """Let the driver have the answer to the handshake; what came behind it."""
+        """Pass the HTTP response of the handshake to the library; return the bytes behind it."""
         seen = len(self._head)
         self._head += data
         end = self._head.find(_END_OF_HEAD)
@@ -231,14 +230,14 @@ class TextConnection(ClientConnection):
             self._texts.append(b"".join(self._fragments))
             self._fragments = []
 
-    def _hand_over(self) -> None:
-        if self._texts and self._hear is not None:
+    def _deliver(self) -> None:
+        if self._texts and self._on_texts is not None:
             texts, self._texts = self._texts, []
-            self._hear(texts)
+            self._on_texts(texts)
 
 
 async def _whole(message: Any) -> str | bytes:
-    """A message that may come in parts, as the driver takes them."""
+    """The whole of a message that may be given in parts, as `ClientConnection.send` allows."""
     if isinstance(message, str | bytes):
         return message
     if isinstance(message, bytearray | memoryview):

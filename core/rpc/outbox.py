@@ -146,7 +146,7 @@ class Outbox:
         """What was drained has left this process."""
         self._in_doubt = []
 
-    def parted(self) -> None:
+    def channel_lost(self) -> None:
         """The channel or its socket is gone, and with it what was pushed and has not left."""
         answers = self._in_doubt + self._pushed
         self._in_doubt, self._pushed, self.pushed_bytes = [], [], 0

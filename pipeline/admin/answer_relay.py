@@ -60,7 +60,7 @@ class RedisAnswerRelay(AnswerRelay):
         """From serving to leaving in one step: two who stop at once see each other do so."""
         return await self._part(service_id, "leaving", seconds)
 
-    async def gone(self, service_id: int) -> PeerCounts:
+    async def deregister(self, service_id: int) -> PeerCounts:
         """Forget this replica."""
         return await self._part(service_id, "gone", 0)
 

@@ -45,9 +45,9 @@ async def test_each_replica_sees_what_the_others_do(connection: RedisConnection)
     assert await a.leave(SERVICE, 60) == PeerCounts(serving=2, leaving=0)
     assert await b.leave(SERVICE, 60) == PeerCounts(serving=1, leaving=1)
     assert await c.leave(SERVICE, 60) == PeerCounts(serving=0, leaving=2)
-    assert await c.gone(SERVICE) == PeerCounts(serving=0, leaving=2)
-    assert await a.gone(SERVICE) == PeerCounts(serving=0, leaving=1)
-    assert await b.gone(SERVICE) == PeerCounts(serving=0, leaving=0)
+    assert await c.deregister(SERVICE) == PeerCounts(serving=0, leaving=2)
+    assert await a.deregister(SERVICE) == PeerCounts(serving=0, leaving=1)
+    assert await b.deregister(SERVICE) == PeerCounts(serving=0, leaving=0)
     assert await connection.command("EXISTS", "pc:replicas:3") == 0
 
 
@@ -55,7 +55,7 @@ async def test_a_replica_that_only_looks_is_not_shown(connection: RedisConnectio
     """One that stops sends what is there, but nobody shall rely on it."""
     a, b = RedisAnswerRelay(connection), RedisAnswerRelay(connection)
     await a.next_answer(SERVICE, serving=False)
-    assert await b.gone(SERVICE) == PeerCounts(0, 0)
+    assert await b.deregister(SERVICE) == PeerCounts(0, 0)
 
 
 async def test_a_replica_that_goes_is_not_shown_by_a_look_before(
@@ -74,7 +74,7 @@ async def test_a_replica_that_goes_is_not_shown_by_a_look_before(
     replica = RedisAnswerRelay(connection)
     looks = [asyncio.create_task(replica.next_answer(SERVICE, serving=True)) for _ in range(2)]
     await shown.wait()
-    gone = asyncio.create_task(replica.gone(SERVICE))
+    gone = asyncio.create_task(replica.deregister(SERVICE))
     await connection.command("PING")
     go_on.set()
     await asyncio.gather(*looks, gone)
@@ -101,7 +101,7 @@ async def test_a_list_of_the_wrong_kind_is_no_relay(connection: RedisConnection)
     for operation in (
         replica.hand_over(SERVICE, b"one"),
         replica.leave(SERVICE, 1),
-        replica.gone(SERVICE),
+        replica.deregister(SERVICE),
     ):
         with pytest.raises(UnavailableError, match="refuses to relay"):
             await operation

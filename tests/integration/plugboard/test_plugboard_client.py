@@ -10,7 +10,6 @@ from actions.list_chains import ListChains
 from core.action_response import ActionResponse
 from core.observability import metrics
 from core.phoenix.lenient_json import NO_NUMBER
-from core.plugboard import client as plugboard_client
 from devstack.plugboard import Variant
 from tests.integration.support.consumer import consumer
 from tests.integration.support.plugboard_scene import PATIENCE
@@ -222,11 +221,10 @@ async def test_a_slow_action_is_answered_504(hold: type[Hold]) -> None:
 
 
 async def test_leaving_finishes_what_runs(
-    hold: type[Hold], monkeypatch: pytest.MonkeyPatch
+    hold: type[Hold],
 ) -> None:
     """The answer of a running request goes out before the leave, a new request gets 503."""
-    monkeypatch.setattr(plugboard_client, "LEAVE_TIMEOUT", 1_000.0)
-    async with consumer(Hold, Echo, variant=Variant.BUGFIXES) as running:
+    async with consumer(Hold, Echo, variant=Variant.BUGFIXES, leave_seconds=1_000.0) as running:
         connection = await running.joined()
         held = running.scene.calling(action="Hold", fields={})
         await hold.begun.wait()
@@ -234,7 +232,7 @@ async def test_leaving_finishes_what_runs(
         await asyncio.sleep(0)
         assert (await running.ask("Echo"))[0] == 503
         hold.go.set()
-        async with asyncio.timeout(PATIENCE):  # it is the Plugboard's word that ends the leave
+        async with asyncio.timeout(PATIENCE):  # the Plugboard's reply ends the leave
             await leaving
         await running.ended()
         assert (await held).status_code == 200

@@ -89,7 +89,7 @@ async def test_an_answer_of_the_moment_in_which_the_channel_crashes_arrives() ->
             orjson.dumps([join_ref, join_ref, TOPIC, "phx_error", {}]),
         ]
         running.board.crash_channel(connection)
-        running.client._session._heard(texts)
+        running.client._session._received(texts)
         await running.serves()
         answers = [frame for frame in connection.received if frame[1] == "ref-1"]
         assert [frame[0] == join_ref for frame in answers][-1] is False

@@ -41,14 +41,14 @@ async def test_a_new_token_is_recorded(vsn: str) -> None:
 async def test_a_deleted_token_is_recorded_and_the_client_stays(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Without its token the client goes on answering, and says that it could not come back."""
+    """Without its token the client goes on answering, and logs that it cannot connect again."""
     async with consumer(Echo) as running:
         connection = await running.joined()
         running.board.delete_token(running.scene.token)
         await running.hears(connection)
         what, token = running.records.written[-1]
         assert (what, token.id) == ("token_deleted", running.scene.token.id)
-        assert "our own token was deleted" in caplog.text
+        assert "token in use deleted" in caplog.text
         assert await running.fields("Echo", text="x") == {"text": "x"}
 
 

@@ -97,7 +97,7 @@ async def test_a_certificate_that_does_not_fit_is_told_and_tried_again(
         await attempts.further(3)
         assert not running.client.joined
         assert not running.running.done()
-    errors = [str(vars(each).get("error")) for each in caplog.records]
-    [line] = [each for each in errors if "certificate" in each]
+    errors = [str(each.__dict__.get("error")) for each in caplog.records]
+    [line] = [error for error in errors if "certificate" in error]
     assert words in line
     assert "SSL_CERT_FILE" in line

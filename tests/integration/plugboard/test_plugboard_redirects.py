@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from core.plugboard.reconnect import CloseKind, CloseReason
-from core.plugboard.session import Limits, knock
+from core.plugboard.session import Limits, try_connection
 from tests.canaries import canary
 
 TOKEN = canary("redirect-canary-51ab")
@@ -54,17 +54,17 @@ async def test_another_host_or_port_is_not_connected_to(status: int, host: str) 
     """Other names, addresses and ports."""
     async with listening("HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n", "0.0.0.0") as other:
         async with listening(redirect(status, f"ws://{host}:{other.port}/")) as server:
-            loss = await knock(f"ws://127.0.0.1:{server.port}/x?token={TOKEN}", Limits())
+            reason = await try_connection(f"ws://127.0.0.1:{server.port}/x?token={TOKEN}", Limits())
         assert (other.requests, len(server.requests)) == ([], 1)
-    assert isinstance(loss, CloseReason)
-    assert loss.kind is CloseKind.ANSWERED
-    assert "redirects to another host" in loss.words
-    assert TOKEN not in loss.words
+    assert isinstance(reason, CloseReason)
+    assert reason.kind is CloseKind.ANSWERED
+    assert "redirects to another host" in reason.text
+    assert TOKEN not in reason.text
 
 
 async def test_another_path_of_the_same_host_is_followed() -> None:
     """Until there are too many."""
     async with listening(redirect(307, "/elsewhere")) as server:
-        loss = await knock(f"ws://127.0.0.1:{server.port}/x?token={TOKEN}", Limits())
-    assert isinstance(loss, CloseReason)
+        reason = await try_connection(f"ws://127.0.0.1:{server.port}/x?token={TOKEN}", Limits())
+    assert isinstance(reason, CloseReason)
     assert server.requests[1].startswith("GET /elsewhere")

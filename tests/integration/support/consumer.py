@@ -132,6 +132,7 @@ async def replica(
     websocket_url: str | None = None,
     relay: AnswerRelay | None = None,
     pipeline: Any = None,
+    leave_seconds: float = 2.0,
     offload: Offload = call_inline,
     events: Iterable[type[ActionRunner]] = (),
 ) -> AsyncIterator[Consumer]:
@@ -165,7 +166,7 @@ async def replica(
         reply_format=REPLY_FORMATS[reply_format],
         reconnect=reconnect,
         records=records,
-        limits=Limits(),
+        limits=Limits(leave_seconds=leave_seconds),
         request_limits=RequestLimits(timeout, fields_bytes),
         relay=relay,
         pipeline=pipeline,

@@ -128,7 +128,7 @@ def test_fields_are_parsed_but_for_large_objects_that_an_action_takes_as_text() 
 def test_what_is_no_json_is_told() -> None:
     """The splitter has not looked inside the texts."""
     text = b'{"n":"\xff","vcon":{"a":"%b"}}' % TEXT
-    assert fields_of(text, {"vcon"}) == Unreadable("fields: no valid JSON")
+    assert fields_of(text, {"vcon"}) == Unreadable("fields: not valid JSON")
     assert excess_of_text(text, 1) == ""
 
 

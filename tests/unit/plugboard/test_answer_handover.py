@@ -1,4 +1,4 @@
-"""Who may leave at once, who must stay, and what becomes of the answers."""
+"""The answer handover: which replica leaves at once, which stays, and where answers go."""
 
 import asyncio
 from collections import deque
@@ -10,11 +10,11 @@ from core.errors import UnavailableError
 from core.interfaces import AnswerRelay, PeerCounts
 from core.observability import metrics
 from core.phoenix.channel import Channel
-from core.plugboard import answer_handover
-from core.plugboard.answer_handover import AnswerHandover
+from core.plugboard.answer_handover import AnswerHandover, HandoverTimes
 from core.rpc.outbox import WORTH_SENDING, Answer, Outbox
 
 SERVICE = 3
+QUICK = HandoverTimes(retry=0.001, serve_retry=0.001)
 
 
 class RelayInMemory(AnswerRelay):
@@ -46,17 +46,17 @@ class RelayInMemory(AnswerRelay):
         return self._show("leaving")
 
     @override
-    async def gone(self, service_id: int) -> PeerCounts:
+    async def deregister(self, service_id: int) -> PeerCounts:
         return self._show(None)
 
     def _show(self, role: str | None) -> PeerCounts:
         roles = self._shared.roles
         roles.pop(self._name, None)
-        company = PeerCounts(*(list(roles.values()).count(each) for each in ("serving", "leaving")))
+        counts = PeerCounts(*(list(roles.values()).count(each) for each in ("serving", "leaving")))
         if role:
             roles[self._name] = role
         self._shared.shown.set()
-        return company
+        return counts
 
 
 class Shared:
@@ -78,25 +78,24 @@ class Shared:
 class Replica:
     """A handover with an outbox whose channel is not joined: what is sent is kept there."""
 
-    def __init__(self, name: str, shared: Shared, most_bytes: int = 10_000) -> None:
+    def __init__(
+        self, name: str, shared: Shared, most_bytes: int = 10_000, times: HandoverTimes = QUICK
+    ) -> None:
         self.outbox = Outbox(Channel("service"))
         self.woken = asyncio.Event()
         self.handover = AnswerHandover(
-            *(RelayInMemory(name, shared), self.outbox, self.woken.set),
-            b'{"refused":1}',
-            most_bytes,
+            RelayInMemory(name, shared),
+            self.outbox,
+            self.woken.set,
+            refusal=b'{"refused":1}',
+            most_bytes=most_bytes,
+            times=times,
         )
         self.handover.joined(SERVICE)
 
     def kept(self) -> list[tuple[str, Any]]:
         """Refs and payloads of the answers that wait in the outbox."""
         return [(each.ref, each.payload) for each in self.outbox.unsent.take()]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Second tries come at once."""
-    monkeypatch.setattr(answer_handover, "AGAIN", 0.001)
 
 
 def answer(ref: str, age: float = 0.0) -> Answer:
@@ -125,15 +124,15 @@ async def test_a_replica_with_a_peer_gives_its_answers_to_it() -> None:
 
 
 @pytest.mark.parametrize("consumers", [0, 1])
-async def test_who_is_alone_at_the_plugboard_stays(consumers: int) -> None:
-    """A dead peer may still be in the register; the Plugboard knows that it is gone."""
+async def test_the_only_consumer_at_the_plugboard_stays(consumers: int) -> None:
+    """The Plugboard's count wins over a dead peer that is still in the register."""
     shared = Shared()
     shared.roles["dead"] = "serving"
     assert not await Replica("a", shared).handover.begin(consumers, grace=5)
 
 
 async def test_a_peer_that_does_not_serve_the_list_is_none() -> None:
-    """A consumer of another make is joined, but would leave the answers lying."""
+    """A joined consumer that does not read the list is not relied on."""
     replica = Replica("a", Shared())
     assert not await replica.handover.begin(consumers=2, grace=5)
     replica.outbox.send(answer("mine"))
@@ -154,8 +153,7 @@ async def test_without_redis_a_replica_stays() -> None:
 
 async def test_a_relay_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The grace is for the actions."""
-    monkeypatch.setattr(answer_handover, "DECIDE_WITHIN", 0.001)
-    replica = Replica("a", Shared())
+    replica = Replica("a", Shared(), times=HandoverTimes(decision=0.001))
 
     async def hang(service_id: int, seconds: float) -> PeerCounts:
         await asyncio.Event().wait()
@@ -189,7 +187,7 @@ async def test_the_last_does_not_wait_beyond_its_grace() -> None:
 
 
 async def test_an_answer_is_tried_until_it_is_in_the_list_or_too_old() -> None:
-    """A Redis that is away for a moment costs nothing; what nobody waits for is not sent."""
+    """Redis errors are retried; answers past the Plugboard's timeout are not sent."""
     shared = Shared()
     shared.roles["b"] = "serving"
     leaver = Replica("a", shared)
@@ -219,7 +217,7 @@ async def test_deciding_twice_decides_once() -> None:
 
 
 async def test_what_is_no_answer_is_passed_over() -> None:
-    """Whatever else lies in the list, the next answer is sent."""
+    """Malformed entries of the list are skipped."""
     shared = Shared()
     replica = Replica("a", shared)
     shared.texts.extend(
@@ -233,16 +231,15 @@ async def test_what_is_no_answer_is_passed_over() -> None:
     serving.cancel()
 
 
-async def test_nothing_ends_the_serving(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_an_unexpected_error_does_not_end_the_serving(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """After an error that nobody expected the list is served again, and the log tells of it."""
-    monkeypatch.setattr(answer_handover, "SERVE_AGAIN", 0.001)
+    """The error is logged and the list is read again."""
     shared = Shared()
     replica = Replica("a", shared)
     shared.there.set()  # with nothing there: the relay of these tests then raises
     serving = asyncio.create_task(replica.handover.serve())
-    while "cannot be served" not in caplog.text:  # noqa: ASYNC110 -- a log offers no event
+    while "reading peers' answers failed" not in caplog.text:  # noqa: ASYNC110 -- a log offers no event
         await asyncio.sleep(0.001)
     shared.texts.append(answer("good").to_text(asyncio.get_running_loop().time()))
     await replica.woken.wait()
@@ -251,7 +248,7 @@ async def test_nothing_ends_the_serving(
 
 
 async def test_answers_that_wait_to_be_handed_over_are_bounded() -> None:
-    """One alone may be larger; each that would be too much is refused to its caller in words."""
+    """One answer may be larger than the limit; further ones are replaced by the refusal."""
     shared = Shared()
     shared.roles["b"], before = "serving", metrics.HANDOVER_FULL._value.get()
     leaver = Replica("a", shared, most_bytes=100)
@@ -259,8 +256,8 @@ async def test_answers_that_wait_to_be_handed_over_are_bounded() -> None:
     for ref in ("alone", "more", "even more"):
         leaver.outbox.send(answer(ref)._replace(size=1000))
     await leaver.handover.finish(5)
-    told = [text.partition(b"\n")[2] for text in shared.texts]
-    assert told == [b'{"message":"alone"}', b'{"refused":1}', b'{"refused":1}']
+    payloads = [text.partition(b"\n")[2] for text in shared.texts]
+    assert payloads == [b'{"message":"alone"}', b'{"refused":1}', b'{"refused":1}']
     assert metrics.HANDOVER_FULL._value.get() == before + 2
     leaver.outbox.send(answer("later")._replace(size=1000))  # there is room again
-    assert leaver.handover._waiting_bytes == 1000
+    assert leaver.handover._pending_bytes == 1000

@@ -15,7 +15,7 @@ from websockets.exceptions import (
 from websockets.frames import Close
 from websockets.http11 import Response
 
-from core.plugboard.reconnect import CloseKind, closed, judge
+from core.plugboard.reconnect import CloseKind, close_reason, connection_closed
 
 LINE, LIMIT = 4_000, 9_998
 SECRET = "wss://plugboard.example/websocket?token=1-iQ0kccX4R8VQNAC"
@@ -60,8 +60,8 @@ def test_everything_ordinary_is_tried_again(
     error: Exception, kind: CloseKind, code: int | None
 ) -> None:
     """A restart, a cut line, a refusal and a proxy's error are no reason to give up."""
-    loss = judge(error, LINE, LIMIT)
-    assert (loss.kind, loss.code, loss.fatal) == (kind, code, False)
+    reason = close_reason(error, LINE, LIMIT)
+    assert (reason.kind, reason.code, reason.fatal) == (kind, code, False)
 
 
 @pytest.mark.parametrize(
@@ -70,15 +70,15 @@ def test_everything_ordinary_is_tried_again(
 )
 def test_a_request_line_that_is_too_long_is_fatal(error: Exception, line: int) -> None:
     """The cause says 414, or our own line is over the limit: told with its length and a remedy."""
-    loss = judge(error, line, LIMIT)
-    assert loss.fatal
-    assert f"has {line} bytes" in loss.words
-    assert "set ACTIONS" in loss.words
+    reason = close_reason(error, line, LIMIT)
+    assert reason.fatal
+    assert f"has {line} bytes" in reason.text
+    assert "set ACTIONS" in reason.text
 
 
 def test_a_long_line_is_not_blamed_for_a_dead_server() -> None:
     """A server that cannot be reached has not read the line."""
-    assert not judge(ConnectionRefusedError(111, ""), LIMIT + 1, LIMIT).fatal
+    assert not close_reason(ConnectionRefusedError(111, ""), LIMIT + 1, LIMIT).fatal
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_long_line_is_not_blamed_for_a_dead_server() -> None:
 )
 def test_the_words_name_the_cause_and_quote_no_url(error: Exception, words: str) -> None:
     """The driver's own text may hold the URL, and so the token."""
-    told = judge(error, LINE, LIMIT).words
+    told = close_reason(error, LINE, LIMIT).text
     assert words in told
     assert "token" not in told
 
@@ -102,12 +102,12 @@ def test_a_certificate_that_is_not_trusted_names_the_remedy() -> None:
     """Behind a private authority the operator is told of SSL_CERT_FILE."""
     error = ssl.SSLCertVerificationError(1, "x")
     error.verify_message = "unable to get local issuer certificate"
-    loss = judge(error, LINE, LIMIT)
-    assert (loss.kind, loss.fatal) == (CloseKind.UNTRUSTED, False)
-    assert "unable to get local issuer certificate" in loss.words
-    assert "SSL_CERT_FILE" in loss.words
+    reason = close_reason(error, LINE, LIMIT)
+    assert (reason.kind, reason.fatal) == (CloseKind.UNTRUSTED, False)
+    assert "unable to get local issuer certificate" in reason.text
+    assert "SSL_CERT_FILE" in reason.text
 
 
 def test_a_close_without_a_code_is_abnormal() -> None:
     """A line that was cut has the code that stands for it."""
-    assert (closed(None).code, closed(1000).code) == (1006, 1000)
+    assert (connection_closed(None).code, connection_closed(1000).code) == (1006, 1000)

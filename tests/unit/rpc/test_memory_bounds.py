@@ -147,7 +147,7 @@ async def test_a_plugboard_that_does_not_read_is_given_up() -> None:
         aborted.append(websocket.transport.aborted)
     assert aborted == [0, 0, 0, 1, 1]
     channel.closed("gone")
-    outbox.parted()
+    outbox.channel_lost()
     assert len(outbox.unsent.take()) == 5
 
 
@@ -158,13 +158,13 @@ async def test_messages_that_cannot_be_split_are_bounded_while_they_are_read() -
     session = PlugboardSession(channel, Outbox(channel), told.append, Limits(unread_bytes=600_000))
     text = b"[" + b"x" * 400_000
     for _ in range(2):
-        session._hear(text, 0.0)
+        session._receive(text, 0.0)
     assert [str(each.detail) for each in told if isinstance(each, Dropped)] == [
-        "too many that cannot be split"
+        "too many bytes that cannot be split"
     ]
-    await asyncio.gather(*session._reading)
+    await asyncio.gather(*session._parsing)
     assert [type(each) for each in told] == [Dropped, Dropped]
-    session._hear(text, 0.0)  # there is room again
-    await asyncio.gather(*session._reading)
+    session._receive(text, 0.0)  # there is room again
+    await asyncio.gather(*session._parsing)
     assert len(told) == 3
     assert "not JSON" in str(told[2])

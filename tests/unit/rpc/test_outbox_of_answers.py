@@ -59,7 +59,7 @@ def test_an_answer_goes_through_a_joined_channel(channel: Channel) -> None:
     [text] = outbox.drain()
     assert orjson.loads(text)[1:] == ["ref-1", "service", "response", {"message": 1}]
     outbox.written()
-    outbox.parted()
+    outbox.channel_lost()
     assert list(outbox.unsent.worth_sending(0.0)) == []
 
 
@@ -79,7 +79,7 @@ def test_what_was_never_drained_is_sent_again(channel: Channel) -> None:
     outbox = Outbox(channel)
     outbox.send(an_answer(1))
     channel.closed("gone")
-    outbox.parted()
+    outbox.channel_lost()
     join(channel, 1.0)
     outbox.joined(1.0)
     assert refs(outbox.drain()) == ["ref-1"]
@@ -96,7 +96,7 @@ def test_what_has_not_left_is_sent_again(channel: Channel) -> None:
     outbox.drain()
     outbox.send(an_answer(3))
     channel.closed("gone")
-    outbox.parted()
+    outbox.channel_lost()
     join(channel, 1.0)
     outbox.joined(1.0)
     assert refs(outbox.drain()) == ["ref-2", "ref-3"]
