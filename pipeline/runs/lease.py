@@ -170,6 +170,11 @@ class LeaseGuard:
         self._lease = lease
         self._journal = journal
 
+    @property
+    def lapses(self) -> int:
+        """How often the lease has lapsed so far."""
+        return self._lease.lapses
+
     async def confirm(self, live: RunState) -> None:
         """Nothing starts without a lease; after a lapse, only what is still in our hands.
 

@@ -7,7 +7,7 @@ nothing to wait for, nobody to tell.
 
 import os
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from core.errors import ConflictError, UnavailableError
 from pipeline.config.parser import LinkStep
@@ -18,23 +18,12 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import Failures, counted
 from pipeline.runs import call_scope, plan
 from pipeline.runs.calls import PluginCalls
-from pipeline.runs.lease import SLOW_STEP, Checkpoints, Lease, LeaseGuard
+from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard
 from pipeline.runs.run_state import RunState, current_step, is_abandoned
+from pipeline.worker.tracers import Tracers
 
 type Returned = str | plan.NotAUuid | None
 """What a link returned, as a value that can be compared and shown without running its code."""
-
-
-class StepObserver(Protocol):
-    """Told about each link, from outside."""
-
-    async def before_links(self, run: RunState) -> str | None:
-        """The first link is about to start; why the attempt fails, or None."""
-        ...
-
-    async def after_link(self, run: RunState, index: int, vcon_in: str) -> str | None:
-        """A link has returned and `run.progress.vcon` came out; why that fails, or None."""
-        ...
 
 
 class LinkSteps:
@@ -45,15 +34,15 @@ class LinkSteps:
         connection: RedisConnection,
         calls: PluginCalls,
         journal: Checkpoints,
-        lease: Lease,
-        observer: StepObserver,
+        lease_guard: LeaseGuard,
+        tracers: Tracers,
     ) -> None:
-        """`observer` is told about links of chains that have tracers."""
+        """`tracers` are called for links of chains that have some."""
         self._connection = connection
         self._calls = calls
         self._journal = journal
-        self._tenure = LeaseGuard(lease, journal)
-        self._observer = observer
+        self._lease_guard = lease_guard
+        self._tracers = tracers
 
     async def run(self, live: RunState) -> None:
         """Run the next link, perhaps more; `live.progress` says what came of it.
@@ -84,7 +73,7 @@ class LinkSteps:
         await self._finish(live, after)
 
     async def _attempt(self, live: RunState, step: LinkStep, link: LoadedLink) -> Returned:
-        await self._tenure.confirm(live)
+        await self._lease_guard.confirm(live)
         with counted() as failures:
             returned: Returned = await self._call(live, step, link)
             if returned is None:
@@ -127,7 +116,11 @@ class LinkSteps:
 
     def _next_is_alike(self, live: RunState, link: LoadedLink) -> bool:
         following = live.progress.links_done + 1
-        if following == len(live.chain.links) or live.cancelled or not self._tenure.is_sure(live):
+        if (
+            following == len(live.chain.links)
+            or live.cancelled
+            or not self._lease_guard.is_sure(live)
+        ):
             return False
         step = live.chain.links[following]
         other = live.plugins.link(step)
@@ -159,9 +152,9 @@ class LinkSteps:
         await self._journal.note_slow(live, seconds)
 
     async def _tell(self, live: RunState, index: int, before: plan.Progress) -> None:
-        """Tell the observer; where it objects, the link has failed and will run again."""
+        """Call the tracers; where one objects, the link has failed and will run again."""
         await self._journal.make_way(live, only_through_lib=False)
-        if objection := await self._observer.after_link(live, index, before.vcon):
+        if objection := await self._tracers.after_link(live, index, before.vcon):
             live.progress = plan.after_failure(before, objection)
             live.steps[-1].update(outcome="failed", error=objection)
 
@@ -169,7 +162,7 @@ class LinkSteps:
         if not live.chain.tracers:
             return None
         await self._journal.make_way(live, only_through_lib=False)
-        return await self._observer.before_links(live)
+        return await self._tracers.before_links(live)
 
 
 def _next(live: RunState) -> tuple[LinkStep, LoadedLink]:

@@ -13,7 +13,7 @@ from pipeline.live_config import Configuration
 from pipeline.redis_client.client import CommandRefused
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.factories import build_queues, config_path, installer, lenience, redis_connection
-from pipeline.runs.lease import Checkpoints, Lease
+from pipeline.runs.lease import Checkpoints, Lease, LeaseGuard
 from pipeline.runs.queues import Queues
 from pipeline.runs.vcon_store import VconStore
 from pipeline.storages import storage_fallback
@@ -89,8 +89,9 @@ class WorkerProcess:
     def _runner(self, queues: Queues) -> ChainRunner:
         redis, calls = self._connection, self._calls
         journal = Checkpoints(redis, queues)
-        links = LinkSteps(redis, calls, journal, self._lease, Tracers(calls))
-        return chain_runner(redis, links, calls, journal, self._lease)
+        lease_guard = LeaseGuard(self._lease, journal)
+        links = LinkSteps(redis, calls, journal, lease_guard, Tracers(calls))
+        return chain_runner(redis, links, calls, journal, lease_guard)
 
     def _plugin_calls(self, settings: Settings) -> PluginCalls:
         threads = settings.conserver_vcon_concurrency * 2

@@ -14,7 +14,7 @@ from pipeline.runs import plan
 from pipeline.runs.call_scope import time_limit
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.cancellation import is_cancelled
-from pipeline.runs.lease import SLOW_STEP, Checkpoints, Lease, LeaseGuard, Lost
+from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard, Lost
 from pipeline.runs.run_state import RunState, current_run
 from pipeline.worker.link_runner import LinkSteps
 
@@ -30,20 +30,19 @@ class ChainRunner:
         links: LinkSteps,
         calls: PluginCalls,
         journal: Checkpoints,
-        lease: Lease,
+        lease_guard: LeaseGuard,
     ) -> None:
         """Everything a run touches, given by the assembly."""
         self._connection = connection
         self._links = links
         self._calls = calls
         self._journal = journal
-        self._lease = lease
-        self._tenure = LeaseGuard(lease, journal)
+        self._lease_guard = lease_guard
 
     @property
     def lapses(self) -> int:
         """How often the lease has lapsed so far."""
-        return self._lease.lapses
+        return self._lease_guard.lapses
 
     async def run(self, live: RunState, lapses: int | None = None) -> plan.Ending:
         """Take the run as far as it goes; how it ended.
@@ -53,7 +52,7 @@ class ChainRunner:
         Raises:
             Lost: when another worker has taken the run over.
         """
-        live.lapses = self._lease.lapses if lapses is None else lapses
+        live.lapses = self._lease_guard.lapses if lapses is None else lapses
         token = current_run.set(live)
         try:
             while (ending := await self._in_time(live)) is None:
@@ -85,14 +84,14 @@ class ChainRunner:
                 case plan.RunLink() if live.cancelled:
                     live.progress = plan.after_cancellation(live.progress)
                 case plan.RunLink():
-                    await self._tenure.confirm(live)
+                    await self._lease_guard.confirm(live)
                     await self._links.run(live)
                 case plan.Save() | plan.Settle("done") if await self._is_cancelled(live):
                     live.progress = plan.after_cancellation(live.progress)
                 case plan.Settle(ending):
                     return ending
                 case plan.Save(names):
-                    await self._tenure.confirm(live)
+                    await self._lease_guard.confirm(live)
                     await self._save(live, names)
 
     async def _is_cancelled(self, live: RunState) -> bool:
@@ -136,7 +135,7 @@ class ChainRunner:
         storage = live.plugins.storage(live.chain, name)
         began = time.perf_counter()
         error = await self._calls.save(
-            storage, live.progress.vcon, lambda: self._tenure.confirm(live)
+            storage, live.progress.vcon, lambda: self._lease_guard.confirm(live)
         )
         seconds = time.perf_counter() - began
         live.note("storage", name, "ok" if error is None else "failed", seconds, error)

@@ -30,7 +30,7 @@ from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs import calls as pipeline_calls
 from pipeline.runs.calls import PluginCalls
-from pipeline.runs.lease import Checkpoints, Lease
+from pipeline.runs.lease import Checkpoints, Lease, LeaseGuard
 from pipeline.runs.queues import Claim, Queues, Record, Settlement
 from pipeline.runs.vcon_store import VconStore
 from pipeline.worker.link_runner import LinkSteps
@@ -301,8 +301,9 @@ class Scene:
         calls = PluginCalls(concurrency * 2, redis)
         lease = Lease(redis, name, lease_seconds)
         journal = Checkpoints(redis, self.queues)
-        links = LinkSteps(redis, calls, journal, lease, Tracers(calls))
-        runner = chain_runner(redis, links, calls, journal, lease)
+        lease_guard = LeaseGuard(lease, journal)
+        links = LinkSteps(redis, calls, journal, lease_guard, Tracers(calls))
+        runner = chain_runner(redis, links, calls, journal, lease_guard)
         worker = Worker(
             *(name, configuration, redis, self.queues, runner, RunMeter(lambda: None)),
             concurrency=concurrency,
