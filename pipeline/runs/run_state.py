@@ -87,6 +87,8 @@ class RunState:
     """How often the lease had lapsed when the run was last known to be ours."""
     not_settled: str | None = None
     """Why an earlier attempt failed that could not be made a dead letter."""
+    objection: str | None = None
+    """Why the chain cannot take this vCon, at this attempt or a later one."""
     begun: int = 0
     """How many attempts had begun by then."""
     cancelled: bool = False

@@ -27,7 +27,6 @@ from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.errors import WrongTypeError
 from pipeline.runs import plan
 from pipeline.runs.lease import Lost
-from pipeline.runs.preconditions import objection
 from pipeline.runs.queues import Queues, Settlement
 from pipeline.runs.run_state import RunState, current_run
 from schemas.run import RunStatus
@@ -246,7 +245,7 @@ class RunSettler:
                     await asyncio.sleep(KEY_PAUSE)
 
     async def _settle(self, live: RunState, ending: plan.Ending) -> bool:
-        more = live.claim.attempt < live.chain.max_attempts and objection(live) is None
+        more = live.claim.attempt < live.chain.max_attempts and live.objection is None
         if ending == "failed" and more:
             log.warning("attempt failed; will be retried", extra=run_fields(live))
             jitter = random.random()  # noqa: S311 -- spreads retries

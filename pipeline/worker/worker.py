@@ -16,7 +16,10 @@ import logging
 import time
 from collections import ChainMap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
+
+import orjson
 
 from core.errors import UnavailableError
 from pipeline.config.lists import claimed_lists
@@ -27,9 +30,10 @@ from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.periodic import Once, every
 from pipeline.runs import plan
 from pipeline.runs.cancellation import Cancellations
-from pipeline.runs.preconditions import look_inside, objection
 from pipeline.runs.queues import Claim, Claims, Queues
 from pipeline.runs.run_state import RunState, fresh_run, resume
+from pipeline.runs.vcon_store import VconStore
+from pipeline.vcon.envelope import critical_names, inside, named_in, unknown_to, unwelcome
 from pipeline.worker.list_watcher import ListWatcher
 from pipeline.worker.run_settler import RunMeter, RunSettler, run_fields
 from pipeline.worker.runner import ChainRunner
@@ -319,12 +323,30 @@ class Worker:
             self._reports.leave(live)
 
     async def _ending(self, live: RunState, lapses: int) -> plan.Ending:
-        await look_inside(live, self._connection)
-        if (reason := objection(live)) is not None:
-            reason += await self._queues.last_death(live.claim.run_id)
+        live.objection = _objection(live)
+        if await self._found_critical(live):
+            live.objection = _objection(live)
+        if live.objection is not None:
+            reason = live.objection + await self._queues.last_death(live.claim.run_id)
             live.progress = plan.after_failure(live.progress, reason)
             return "failed"
         return await self._runner.run(live, lapses)
+
+    async def _found_critical(self, live: RunState) -> bool:
+        """Read which extensions a signed vCon names as critical in its payload, as no script does.
+
+        They are added to the claim. Waits for Redis.
+        """
+        claim = live.claim
+        if not claim.envelope or not live.chain.allow_envelopes:
+            return False
+        store = VconStore(self._connection)
+        document = await self._connection.insist(lambda: store.get(claim.vcon_uuid))
+        names = critical_names(inside(document or {}) or {})
+        if names:
+            known = [*named_in(claim.critical), *names]
+            live.claim = replace(claim, critical=orjson.dumps(known).decode())
+        return bool(names)
 
     def _fresh_run(self, claim: Claim) -> RunState:
         now = self._configuration
@@ -336,3 +358,17 @@ class Worker:
         if await self._settler.settle_postponed():
             self._watch.wake()  # for their next attempts
         await self._orphans.look()
+
+
+def _objection(live: RunState) -> str | None:
+    """Why the run must not begin, now or at a later attempt; None if it may."""
+    claim, chain = live.claim, live.chain
+    if claim.attempt > chain.max_attempts:
+        if live.not_settled:
+            return live.not_settled
+        return f"the process running it died {claim.attempt - 1} times"
+    if claim.envelope and not chain.allow_envelopes:
+        return unwelcome(chain)
+    if not claim.critical:
+        return None
+    return unknown_to(chain, named_in(claim.critical)) or None
