@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-CEILINGS = {"request": 29, "vcon": 28, "partner": 37, "configuration": 16}
+CEILINGS = {"request": 29, "vcon": 26, "partner": 37, "configuration": 16}
 """Files; see `tests/hops.py` for what counts, and docs/architecture.md for the walks."""
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 HEADINGS = {
