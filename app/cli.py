@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import orjson
 
 from app.command_line import Command
-from app.preflight import warn_of_misspelt
+from app.misspelt_settings import warn_of_misspelt
 from core.errors import ConfigurationError
 from core.observability.logs import configure_logging, keep_secret, without_secrets
 from core.settings import Settings, environment, load_settings, read_env_file, withhold

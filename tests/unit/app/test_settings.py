@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.preflight import misspelt
+from app.misspelt_settings import misspelt
 from core.errors import ConfigurationError
 from core.settings import DatabaseSettings, Settings, environment, load_settings, read_env_file
 from tests.unit.support.source_files import ROOT

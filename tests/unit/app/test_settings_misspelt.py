@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.preflight import misspelt
+from app.misspelt_settings import misspelt
 from core.settings import Settings
 
 

@@ -1,8 +1,10 @@
-"""The house rules that can be read off the source: who imports whom, how long things are."""
+"""Rules that can be checked in the source: imports, sizes of files, functions and folders."""
 
 import ast
 import re
+from collections import Counter
 from functools import cache
+from pathlib import Path
 from statistics import median, quantiles
 
 import pytest
@@ -43,6 +45,47 @@ ONLY_IMPORTERS: dict[str, str] = {
 
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 35
+SMALL_FILE = 60
+LARGEST_FOLDER = 16
+
+SMALL_FILES = {
+    "app/freeze_watch.py": "one mechanism with its own theory, unrelated to how parts are wired",
+    "app/startup_signals.py": "imported before everything that takes time to import",
+    "pipeline/redis_client/script_texts.py": "the only file that finds and fills Lua texts",
+    "pipeline/worker/unclaimed.py": "one duty beside the worker's loop",
+    "links/webhook/signature.py": "the algorithm that receivers of webhooks implement",
+    "storage/elasticsearch/options.py": "the options alone, without the driver",
+    "lib/redis_mgr.py": "a name that vcon-server's plugins import",
+    "flowlang/connections/loss.py": "what a lost connection is, for every type of connection",
+    "flowlang/connections/postgres/times.py": "the conversion of dates, without the driver's pool",
+    "devstack/callers.py": "load for a soak; knows no services",
+    "devstack/chaos/clocks.py": "one kind of disturbance to a file",
+    "devstack/chaos/exceptions.py": "one kind of disturbance to a file",
+    "devstack/chaos/log_lines.py": "the only reader of the service's log",
+    "devstack/plugboard/bursts.py": "one behaviour of the Plugboard to a file",
+    "devstack/plugboard/observation.py": "one behaviour of the Plugboard to a file",
+    "devstack/plugboard/pending.py": "one behaviour of the Plugboard to a file",
+}
+"""Files under 60 lines with a single importer, each with the reason why it is not part of that."""
+
+LARGE_FOLDERS = {
+    "core": "modules that documents import by name (`core.action_runner`) lie beside its rooms",
+    "actions": "one file for each action or family of actions",
+    "lib": "modules that plugins import by name, as in vcon-server",
+    "devstack/chaos": "one file for each kind of disturbance",
+    "devstack/plugboard": "the Plugboard for tests, one file for each part of the protocol",
+}
+"""Folders with more than 16 Python files, each with the reason."""
+
+LONG_TESTS = {
+    "tests/integration/worker/test_run_ends.py",
+    "tests/integration/worker/test_worker.py",
+    "tests/integration/worker/test_runner.py",
+    "tests/integration/support/pipeline_fixtures.py",
+    "tests/integration/runs/test_queues.py",
+    "tests/unit/flowlang/test_flowlang_flows.py",
+}
+"""Files of tests that are still longer than a file may be."""
 
 
 def test_each_room_imports_only_what_it_may() -> None:
@@ -52,7 +95,7 @@ def test_each_room_imports_only_what_it_may() -> None:
 
 @pytest.mark.parametrize(("library", "files"), ONLY_IMPORTERS.items())
 def test_each_outside_thing_has_its_own_files(library: str, files: str) -> None:
-    """A library that talks to the outside is imported where the house keeps it, nowhere else."""
+    """A library that talks to the outside is imported only in the files listed for it."""
     importers = {
         source.path
         for source in service()
@@ -133,6 +176,38 @@ def test_no_file_is_too_long() -> None:
     assert [source.path for source in sources() if len(source.lines) > LONGEST_FILE] == []
     entrypoint = next(source for source in sources() if source.path == "entrypoint.py")
     assert len(entrypoint.lines) <= 40
+
+
+def test_no_file_of_tests_is_too_long() -> None:
+    """The same limit holds for tests."""
+    paths = {str(path.relative_to(ROOT)): path for path in (ROOT / "tests").rglob("*.py")}
+    long = {
+        name
+        for name, path in paths.items()
+        if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST_FILE
+    }
+    assert long == LONG_TESTS
+
+
+def test_no_folder_has_too_many_files() -> None:
+    """At most 16 modules, except where `LARGE_FOLDERS` has a reason for more."""
+    paths = [Path(source.path) for source in sources()]
+    counts = Counter(str(path.parent) for path in paths if path.name != "__init__.py")
+    assert {name for name, count in counts.items() if count > LARGEST_FOLDER} == set(LARGE_FOLDERS)
+
+
+def test_small_files_have_a_reason() -> None:
+    """A file under 60 lines with one importer is part of that importer, or is in `SMALL_FILES`."""
+    graph = {source.module: edges(source) for source in sources() if source.room != "alembic"}
+    importers = Counter(name for imported in graph.values() for name in imported)
+    small = {
+        source.path
+        for source in sources()
+        if len(source.lines) < SMALL_FILE
+        and importers[source.module] == 1
+        and not source.path.endswith("__init__.py")
+    }
+    assert small == set(SMALL_FILES)
 
 
 def test_functions_are_short() -> None:
