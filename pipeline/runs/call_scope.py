@@ -1,7 +1,7 @@
-"""What belongs to one call of a plugin, for `lib`: a dict that ends with the call.
+"""Objects and time limits that belong to one call of a plugin.
 
-Each call of a link or storage for one vCon gets an empty one. Threads and tasks that the plugin
-starts by `asyncio` see the same. Outside of calls there is none.
+Each call of a link or storage for one vCon has an empty scope (a dict) for `lib`. Threads and tasks
+that the plugin starts by `asyncio` share it. Outside of calls there is none.
 """
 
 import asyncio
@@ -12,14 +12,12 @@ from contextlib import asynccontextmanager
 from contextvars import Context, ContextVar, Token
 from typing import Any, Self
 
-# How much time is left for what runs now: a plugin may rather give up than be cut off.
-
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
 @asynccontextmanager
 async def time_limit(seconds: float | None) -> AsyncIterator[asyncio.Timeout]:
-    """What `asyncio.timeout` does, and `remaining` tells of it inside, also in threads."""
+    """`asyncio.timeout` that `remaining` takes into account, also in threads."""
     ends = math.inf if seconds is None else time.monotonic() + seconds
     token = _deadline.set(min(ends, _deadline.get()))
     try:
@@ -30,17 +28,17 @@ async def time_limit(seconds: float | None) -> AsyncIterator[asyncio.Timeout]:
 
 
 class MovingLimit:
-    """A time limit for each of several steps in one await; `began` says when the last one began.
+    """A time limit for each of several steps in one await; `began()` is the last step's start.
 
-    It is asked when a step that began with the first would be out of time, and not before, so that
-    quick steps cost nothing. `remaining` does not tell of it, unless there is no `began`: then it
-    is what `time_limit` is, and does it at a third of the cost.
+    `began` is called only when a step that started with the block would be out of time, so quick
+    steps cost nothing. Without `began` this is `time_limit` at a third of the cost; `remaining`
+    takes it into account only then.
     """
 
     __slots__ = ("_began", "_cancelling", "_expired", "_handle", "_seconds", "_task", "_token")
 
     def __init__(self, seconds: float, began: Callable[[], float] | None = None) -> None:
-        """`began`: as `time.perf_counter` has it."""
+        """`began` returns a time of `time.perf_counter`."""
         self._seconds, self._began, self._expired = seconds, began, False
 
     def expired(self) -> bool:
@@ -62,7 +60,7 @@ class MovingLimit:
         self._handle.cancel()
         if self._token is not None:
             _deadline.reset(self._token)
-        # As asyncio.timeout does: a cancellation from outside at the same time goes before.
+        # as asyncio.timeout: a cancellation from outside at the same time takes precedence
         is_ours = self._expired and self._task.uncancel() <= self._cancelling
         if is_ours and kind is asyncio.CancelledError:
             raise TimeoutError from error
@@ -78,12 +76,12 @@ class MovingLimit:
 
 
 def remaining() -> float:
-    """Seconds until whoever called is cut off; infinite where nobody said."""
+    """Seconds until the caller's time limit; infinite without one."""
     return _deadline.get() - time.monotonic()
 
 
 def remaining_in(context: Context) -> float:
-    """The same for the code that runs in another context; may be asked from any thread."""
+    """`remaining` for code in another context; may be called from any thread."""
     return context.get(_deadline, math.inf) - time.monotonic()
 
 
@@ -93,12 +91,12 @@ _scope: ContextVar[Scope | None] = ContextVar("step_scope", default=None)
 
 
 def begin() -> None:
-    """A call begins: from here on, in this context, the scope is a new one."""
+    """Start a new scope in the current context."""
     _scope.set({})
 
 
 def kept[T](kind: type[T]) -> T:
-    """The instance of `kind` of this call, made when it is first wanted; a new one outside."""
+    """The call's instance of `kind`, made at first use; a new one outside of calls."""
     scope = _scope.get()
     found: T = kind() if scope is None else scope.setdefault(kind, kind())
     return found

@@ -1,4 +1,9 @@
-"""Calling a plugin: on the event loop when it is async, in a bounded pool of threads when not."""
+"""Calling plugins: async ones on the event loop, sync ones in a bounded pool of threads.
+
+`asyncio.get_event_loop()` must work in sync plugins. In vcon-server they run in the main thread,
+where that call makes a loop; in any other thread it raises. So each plugin thread has a stand-in
+(`ThreadLoop`), which makes a real loop when it is first used.
+"""
 
 import asyncio
 import contextvars
@@ -29,17 +34,26 @@ from pipeline.runs.call_scope import MovingLimit
 from pipeline.runs.plugin_tasks import Leftovers, contain_tasks
 from pipeline.runs.run_state import PluginCall, current_call, current_step
 
-# `asyncio.get_event_loop()` in a sync plugin, which runs in a thread.
-#
-# In vcon-server plugins run in the main thread, where that call makes a loop; in any other thread
-# it raises. So each thread of a plugin has a loop set before every call. It costs nothing until it
-# is used: only then is a real one made, which goes with the thread.
+log = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 5.0
+"""The time limit of a storage's `close`."""
+RETRY_PAUSE = 0.2
+"""Seconds before the first repetition; doubles each time."""
+FLAPS = 5
+"""Failures that do not use up a retry because Redis was unavailable, though it answers again."""
+MOST_DOUBLINGS = 6
+"""The limit of doublings of the pause."""
+MOST_LEFT = 100
+"""Abandoned calls that may still run."""
+CANCEL_GRACE = 1.0
+"""Seconds that an async plugin has to end after its cancellation; then it is abandoned."""
 
 _threads = threading.local()
 
 
 class ThreadLoop(asyncio.AbstractEventLoop):
-    """Stands for a loop of this thread that is made when it is first used, or again once closed."""
+    """Stands for a loop of this thread, made at first use, and again after it was closed."""
 
     def __init__(self) -> None:
         self._real: asyncio.AbstractEventLoop | None = None
@@ -56,7 +70,7 @@ class ThreadLoop(asyncio.AbstractEventLoop):
         return self._real
 
     def renew(self) -> None:
-        """Forget a loop that a plugin has closed."""
+        """Drop a loop that a plugin has closed."""
         if self._real is not None and self._real.is_closed():
             self._real = None
 
@@ -69,7 +83,7 @@ _OWN = ("_real", "real", "renew", "__class__", "__del__", "__init__", "__dict__"
 
 
 def provide() -> None:
-    """See that `asyncio.get_event_loop()` works in this thread."""
+    """Set this thread's loop, so that `asyncio.get_event_loop()` works."""
     loop: ThreadLoop | None = getattr(_threads, "loop", None)
     if loop is None:
         loop = _threads.loop = ThreadLoop()  # type: ignore[abstract]  # all of it is the real one's
@@ -77,27 +91,12 @@ def provide() -> None:
     asyncio.set_event_loop(loop)
 
 
-log = logging.getLogger(__name__)
-
-CLOSE_SECONDS = 5.0
-RETRY_PAUSE = 0.2
-"""Seconds before the first repetition; doubles each time."""
-FLAPS = 5
-"""How often a failure is put down to a Redis that went away and is back when asked."""
-MOST_DOUBLINGS = 6
-"""The pause between repetitions doubles so often at most."""
-MOST_LEFT = 100
-"""How many calls that were given up may still run."""
-CANCEL_GRACE = 1.0
-"""Seconds that an async plugin has to end after it was cancelled; then it is left behind."""
-
-
 async def _at_once() -> None:
-    """Nothing keeps a plugin from starting."""
+    """The default of `may_start`."""
 
 
 class PluginCalls:
-    """Calls links, storages and tracers, and is patient with them."""
+    """Calls links, storages and tracers, with time limits and retries."""
 
     def __init__(
         self,
@@ -107,10 +106,10 @@ class PluginCalls:
         too_many: Callable[[], None] = lambda: None,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`threads`: how many sync plugins run at once.
+        """`threads`: the number of sync plugins that run at once.
 
-        `too_many` is called when `most_left` calls that were given up still run, `failed` when a
-        call has failed for good.
+        `too_many` is called when `most_left` abandoned calls still run, `failed` when a call has
+        failed for good.
         """
         self._most_left = most_left
         self._too_many = too_many
@@ -133,15 +132,14 @@ class PluginCalls:
         began: Callable[[], float] | None = None,
         plugin: Plugin = NOT_NAMED,
     ) -> Any:
-        """What the plugin returns. `plugin` names it in the log.
+        """Call a plugin and return its result. `plugin` names it in the log.
 
-        `began`: since when `timeout` counts, in `time.perf_counter`, asked anew when it is over;
-        None: since now.
+        `began()`: the start of `timeout`, a time of `time.perf_counter`; None: now.
 
         Raises:
             TimeoutError: after `timeout` seconds. A thread cannot be stopped, nor can an async
                 plugin that ignores its cancellation: either runs on, and its result is dropped.
-            PluginError: it raised what is no ordinary exception, or cancelled itself.
+            PluginError: it raised `SystemExit` or the like, or cancelled itself.
             Exception: what it raises.
         """
         if timeout is None:
@@ -150,7 +148,7 @@ class PluginCalls:
             async with MovingLimit(timeout, began) as limit:
                 return await self._call(function, arguments, is_async, plugin)
         except TimeoutError as error:
-            if not limit.expired():  # it is the plugin's own
+            if not limit.expired():  # raised by the plugin
                 raise
             raise TimeoutError(f"did not end within {timeout:g} s") from error
 
@@ -169,7 +167,7 @@ class PluginCalls:
     async def _in_task(
         self, coroutine: Coroutine[Any, Any, Any], call: PluginCall, context: Context, who: Plugin
     ) -> Any:
-        """Run a plugin as a task of its own, which starts at once."""
+        """Run a plugin as an eager task of its own."""
         loop, threads = asyncio.get_running_loop(), threading.active_count()
         contain_tasks(loop)
         task = asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
@@ -189,10 +187,7 @@ class PluginCalls:
         return task.result()
 
     async def _end_task(self, task: asyncio.Task[Any], call: PluginCall, who: Plugin) -> None:
-        """Cancel a plugin's task; its result is dropped, whenever it ends.
-
-        The wait is short, but may itself be cancelled, by the end of the process.
-        """
+        """Cancel a plugin's task and drop its result; waits for `CANCEL_GRACE` at most."""
         task.cancel()
         try:
             await asyncio.wait([task], timeout=CANCEL_GRACE)
@@ -239,23 +234,23 @@ class PluginCalls:
             self._leftovers.of_threads(threads, who)
 
     def _leave_behind(self) -> None:
-        """A thread that hangs stays behind with its pool, so that it takes nobody's place."""
+        """Replace the pool: the thread that hangs must not take a place in it."""
         self._pool.shutdown(wait=False)
         self._pool = self._fresh_pool()
 
     async def insist[T](self, attempt: Callable[[], Awaitable[T]], retries: int) -> T:
-        """Repeat what fails: `retries` times for its own sake, and while our Redis is away.
+        """Repeat a failed attempt up to `retries` times, and for as long as Redis caused it.
 
-        So it is while a key of this service, which the plugin's call needs, has another type.
-
-        What fails while Redis goes away is not the plugin's fault, even if it is back when asked.
+        Redis caused it if it is unavailable, or if a key of this service that the call needs has
+        another type. Up to `FLAPS` failures with failed commands do not count as the plugin's,
+        even if Redis answers again when checked.
         """
         tried = flaps = 0
         while True:
             with counted() as failures:
                 try:
                     return await attempt()
-                except ConflictError:  # the run is not ours any more
+                except ConflictError:  # this worker no longer holds the run
                     raise
                 except Exception:
                     if await self._waited_for_redis(failures):
@@ -270,7 +265,7 @@ class PluginCalls:
             await asyncio.sleep(_pause(min(tried + flaps, MOST_DOUBLINGS)))
 
     async def _waited_for_redis(self, failures: Failures) -> bool:
-        """Whether a call failed for want of our Redis, which is back now."""
+        """Whether a call failed because of Redis; waits until Redis is usable again."""
         if not await self._connection.ends_runs():
             await self._connection.wait_until_runs_end()
             return True
@@ -285,9 +280,9 @@ class PluginCalls:
         vcon_uuid: str,
         may_start: Callable[[], Awaitable[None]] = _at_once,
     ) -> str | None:
-        """Write one vCon to one storage, with its retries; None, or why it would not take it.
+        """Write one vCon to one storage, with its retries; returns None or the error.
 
-        `may_start` is awaited before each try; what it raises ends the matter.
+        `may_start` is awaited before each try; what it raises is raised.
         """
 
         async def attempt() -> None:
@@ -305,13 +300,13 @@ class PluginCalls:
             await self.insist(attempt, storage.retries)
         except ConflictError:
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever a plugin raises is the outcome of its step
+        except Exception as error:  # noqa: BLE001 -- a plugin may raise anything
             tell_failure(error, {"storage": storage.name})
             return describe(error)
         return None
 
     async def close_storages(self, storages: Iterable[LoadedStorage]) -> None:
-        """Let every storage that wants to give back its connections, each module once."""
+        """Call `close` of the storages that have it, once for each module."""
         closing = {storage.close: storage for storage in storages if storage.close is not None}
         for close, storage in closing.items():
             try:
@@ -321,14 +316,14 @@ class PluginCalls:
                     timeout=CLOSE_SECONDS,
                     plugin={"storage": storage.name},
                 )
-            except Exception as error:  # noqa: BLE001 -- nothing depends on it any more
+            except Exception as error:  # noqa: BLE001 -- the process ends anyway
                 log.warning(
                     "storage not closed",
                     extra={"storage": storage.name, "error": describe(error)},
                 )
 
     def close(self) -> None:
-        """Let no further plugin start; those that run are not waited for."""
+        """Start no further plugin; those that run are not waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

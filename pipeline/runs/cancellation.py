@@ -1,8 +1,8 @@
-"""Hearing that a run shall be cancelled, in the process that carries it out.
+"""Cancellation of running runs, in the worker that runs them.
 
-The wish stands in Redis (`pc:cancel:{run}`), where the next claim of the run finds it, and is told
-on a channel to whoever runs it now. A message may come before the run it is about, since a claim's
-reply takes its time; so what was heard last is remembered.
+A cancellation is a key in Redis (`pc:cancel:{run}`), which the next claim of the run reads, and a
+message on a channel for the worker that runs it now. A message may arrive before the reply to the
+claim of its run, so the last messages are remembered.
 """
 
 import asyncio
@@ -15,27 +15,27 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.run_state import RunState
 
 LISTEN_PAUSE = 0.1
-"""Seconds before listening again: Redis may refuse only that, such as for want of clients."""
+"""Seconds until the next attempt to subscribe: Redis may refuse it, as at its client limit."""
 REMEMBERED = 1000
-"""Far more cancellations than are told while one claim is on its way."""
+"""More cancellations than arrive while the reply to one claim is on its way."""
 
 
 async def is_cancelled(connection: RedisConnection, run_id: str) -> bool:
-    """Whether a running run was told to end; not so where its key is another program's."""
+    """Whether a cancellation is requested; a key of another type is none."""
     return bool(await connection.command("TYPE", keys.cancel(run_id)) == "string")
 
 
 class Cancellations:
-    """Marks the runs of this process that somebody has cancelled."""
+    """Marks the cancelled runs of this worker."""
 
     def __init__(self, connection: RedisConnection) -> None:
-        """Nothing is heard before `listen`."""
+        """No message is received before `listen`."""
         self._connection = connection
         self._live: dict[str, RunState] = {}
         self._heard: deque[str] = deque(maxlen=REMEMBERED)
 
     async def listen(self) -> None:
-        """Hear of cancelled runs, until this itself is cancelled."""
+        """Receive cancellations until this task is cancelled."""
         while True:
             with contextlib.suppress(UnavailableError):
                 async for run_id in self._connection.messages(keys.CANCEL_CHANNEL):
@@ -44,12 +44,12 @@ class Cancellations:
             await self._connection.wait_until_reachable()
 
     def enter(self, live: RunState) -> None:
-        """This process carries out this run from now on."""
+        """Register a run that this worker starts."""
         self._live[live.claim.run_id] = live
         live.cancelled = live.claim.cancelled == 1 or live.claim.run_id in self._heard
 
     def leave(self, live: RunState) -> None:
-        """It does so no longer; it may have claimed the same run anew meanwhile."""
+        """Remove a run, unless the worker has claimed it again meanwhile."""
         if self._live.get(live.claim.run_id) is live:
             del self._live[live.claim.run_id]
 
@@ -58,7 +58,7 @@ class Cancellations:
             self._heard.append(run_id)
             self._mark(run_id)
             return
-        for each in list(self._live):  # we have just begun to listen, perhaps not in time
+        for each in list(self._live):  # just subscribed: messages may have been missed
             if await is_cancelled(self._connection, each):
                 self._mark(each)
 

@@ -1,4 +1,4 @@
-"""What both halves of the pipeline are built from, given the settings."""
+"""The parts that the service and its workers both build from the settings."""
 
 from pathlib import Path
 
@@ -10,24 +10,24 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.queues import Queues
 
 WAITING = 3
-"""Requests that wait for a thread to Postgres, for each of these threads."""
+"""Requests that may wait for a Postgres thread, for each of these threads."""
 GRACE = 2.0
-"""Seconds for Postgres to say itself that a statement's time is up."""
+"""Seconds for Postgres to end a statement by its own timeout."""
 
 
 def config_path(settings: Settings) -> Path:
-    """Where config.yml is, in a service that has a pipeline."""
+    """The path of config.yml; the service must have a pipeline."""
     assert settings.conserver_config_file is not None
     return settings.conserver_config_file
 
 
 def lenience(settings: Settings) -> dict[str, bool]:
-    """What a configuration is forgiven, as `config_file.read` takes it."""
+    """How lenient the configuration is read, as keyword arguments of `config_file.read`."""
     return {"strict": settings.config_strict, "weak_keys": settings.allow_weak_keys}
 
 
 def installer(settings: Settings) -> Installer:
-    """What installs missing modules, if it may."""
+    """The installer of missing modules, if that is allowed."""
     return Installer(
         settings.modules_dir,
         allowed=bool(settings.dynamic_install),
@@ -37,7 +37,7 @@ def installer(settings: Settings) -> Installer:
 
 
 def postgres_calls(settings: Settings) -> BoundedCalls:
-    """What carries the requests' calls to Postgres: a few at once, and a few more that wait."""
+    """The bounded threads for the requests' calls to Postgres."""
     return BoundedCalls(
         "postgres",
         threads=settings.postgres_threads,
@@ -47,7 +47,7 @@ def postgres_calls(settings: Settings) -> BoundedCalls:
 
 
 def redis_connection(settings: Settings) -> RedisConnection:
-    """The process's connection, which plugins find through `lib`; connects on first use."""
+    """The process's connection, installed for `lib`; connects on first use."""
     assert settings.redis_url is not None
     redis = RedisConnection(settings.redis_url.get_secret_value())
     client.install(redis)
@@ -55,7 +55,7 @@ def redis_connection(settings: Settings) -> RedisConnection:
 
 
 def build_queues(settings: Settings, redis: RedisConnection) -> Queues:
-    """The queue scripts with the settings' times to live."""
+    """The queue scripts with the settings' expiry times."""
     return Queues(
         redis,
         run_expiry=settings.run_expiry,

@@ -1,4 +1,7 @@
-"""Whether a worker may go on with a run."""
+"""Leases and checkpoints: what lets a worker continue a run, and stops it after another took over.
+
+Why this is safe is at the head of `queues.py`.
+"""
 
 import asyncio
 import contextlib
@@ -13,29 +16,31 @@ from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.runs.queues import CANCELLED, NOT_HELD, Queues
 from pipeline.runs.run_state import RunState
 
-# Writing down how far a run has come, as long as it is ours.
+log = logging.getLogger(__name__)
 
 SLOW_STEP = 1.0
-"""Seconds after which a step is journaled at once; what is quicker waits for a ride."""
+"""Seconds from which on a step is written at once; quicker ones are part of a later write."""
+LEASE_POLL = 0.2
+"""Seconds between two checks for a valid lease."""
 
 
 class Lost(ConflictError):  # noqa: N818 -- control flow, not an error
-    """This worker no longer holds the run: somebody else goes on with it."""
+    """This worker no longer holds the run; another worker may have taken it over."""
 
 
 class Checkpoints:
-    """The journals of one worker's runs."""
+    """Writes the checkpoints of one worker's runs."""
 
     def __init__(self, connection: RedisConnection, queues: Queues) -> None:
-        """Waits for Redis when it is away, and for keys of ours that have another type."""
+        """Every write waits while Redis is unavailable or one of the service's keys unusable."""
         self._connection = connection
         self._queues = queues
 
     async def write(self, live: RunState) -> None:
-        """Write the checkpoint and the vCon as they are now; notes a cancellation it learns of.
+        """Write the checkpoint, and the vCon if Redis does not have it; notes a cancellation.
 
         Raises:
-            Lost: when the run is not ours any more; nothing is written.
+            Lost: this worker no longer holds the run; nothing is written.
         """
         written: bytes | str = b""
 
@@ -49,31 +54,30 @@ class Checkpoints:
         if reply == NOT_HELD:
             raise Lost
         live.cancelled = live.cancelled or reply == CANCELLED
-        if live.memory.unwritten is written:  # else another storage has written meanwhile
+        if live.memory.unwritten is written:  # else a storage has written meanwhile
             live.memory.unwritten = b""
 
     async def own(self, vcon_uuid: str) -> None:
-        """A link goes on with another vCon: ours, unless it has an owner already.
-
-        The run's record names the first and the last vCon only, and may be gone one day.
-        """
-        with contextlib.suppress(CommandRefused):  # another program uses the key
+        """Make the internal API the owner of a vCon that a link has made, if it has none."""
+        with contextlib.suppress(CommandRefused):  # the key has another type
             await self._connection.command("HSETNX", keys.OWNERS, vcon_uuid, "")
 
     async def note_slow(self, live: RunState, seconds: float) -> None:
-        """Write if the step just noted was a slow one.
+        """Write a checkpoint if the last step was a slow one.
 
         Raises:
-            Lost: when the run is not ours any more.
+            Lost: this worker no longer holds the run.
         """
         if seconds >= SLOW_STEP:
             await self.write(live)
 
     async def make_way(self, live: RunState, *, only_through_lib: bool) -> None:
-        """Before a plugin that goes to Redis by itself: Redis has everything, we know nothing.
+        """Prepare for a plugin. One that may use Redis directly finds the vCon written there.
+
+        What this process remembers of the vCon is forgotten then, since the plugin may change it.
 
         Raises:
-            Lost: when the run is not ours any more.
+            Lost: this worker no longer holds the run.
         """
         memory = live.memory
         memory.in_use = only_through_lib
@@ -83,17 +87,12 @@ class Checkpoints:
             memory.forget()
 
 
-# A worker's sign of life, kept by a thread of its own so that a busy event loop cannot miss it.
-
-log = logging.getLogger(__name__)
-
-
 class Lease:
-    """Says `worker is alive` to Redis three times per lease.
+    """Renews a worker's lease in Redis three times per lease, in a thread of its own.
 
-    What the worker holds does not expire meanwhile, whatever time a link has given it.
+    A busy event loop does not delay it. Renewing also keeps the claimed vCons from expiring.
     `lapses` counts how often the lease has run out: a run that was claimed under an earlier count
-    may have been given to somebody else since.
+    may have been taken over.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class Lease:
     ) -> None:
         """Nothing happens until `start`.
 
-        `goes_on` says whether the worker's event loop makes progress: only then is it renewed.
+        The lease is renewed only while `goes_on` returns True: the worker makes progress.
         """
         self._connection = connection
         self._worker = worker
@@ -118,20 +117,20 @@ class Lease:
 
     @property
     def valid(self) -> bool:
-        """Whether this worker may start anything now."""
+        """Whether this worker may start a step now."""
         return time.monotonic() < self._valid_until
 
     def start(self) -> None:
-        """Take the lease, then keep it.
+        """Take the lease and start to renew it.
 
         Raises:
-            UnavailableError: when Redis cannot be reached.
+            UnavailableError: Redis cannot be reached.
         """
         self._renew()
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop keeping it. The caller has settled everything it held."""
+        """End the lease; the caller has settled or returned every claim."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -139,14 +138,14 @@ class Lease:
         try:
             self._connection.command_from_thread("DEL", keys.worker(self._worker))
         except UnavailableError:
-            log.debug("the lease runs out by itself")
+            log.debug("lease not ended; it expires")
 
     def _beat(self) -> None:
         while not self._stopping.wait(self._seconds / 3):
             try:
                 if self._goes_on():
                     self._renew()
-            except Exception as error:  # noqa: BLE001 -- this thread must outlive whatever it is
+            except Exception as error:  # noqa: BLE001 -- the thread must go on
                 log.warning("lease renewal failed", extra={"error": str(error)})
 
     def _renew(self) -> None:
@@ -154,19 +153,16 @@ class Lease:
         ran_out = asked_at >= self._valid_until
         milliseconds = int(self._seconds * 1000)
         known = self._connection.script_from_thread("renew", self._worker, milliseconds)
-        if self._valid_until and (ran_out or not known):  # clocks differ: Redis' counts as well
+        if self._valid_until and (ran_out or not known):  # by this clock, or by Redis'
             self.lapses += 1
         self._valid_until = asked_at + self._seconds
 
 
-LEASE_POLL = 0.2
-
-
 class LeaseGuard:
-    """To be asked before anything is started on behalf of a run."""
+    """Checks before each step that this worker still holds the run."""
 
     def __init__(self, lease: Lease, journal: Checkpoints) -> None:
-        """A run is held as long as the lease has not lapsed since it was claimed."""
+        """A run is certainly held as long as the lease has not lapsed since its claim."""
         self._lease = lease
         self._journal = journal
 
@@ -176,10 +172,10 @@ class LeaseGuard:
         return self._lease.lapses
 
     async def confirm(self, live: RunState) -> None:
-        """Nothing starts without a lease; after a lapse, only what is still in our hands.
+        """Wait for a valid lease; after a lapse, find out by a checkpoint who holds the run.
 
         Raises:
-            Lost: when another worker has taken the run over.
+            Lost: this worker no longer holds the run.
         """
         while not self._lease.valid:  # noqa: ASYNC110 -- the lease is kept by a thread
             await asyncio.sleep(LEASE_POLL)
@@ -189,5 +185,5 @@ class LeaseGuard:
             live.lapses = lapses
 
     def is_sure(self, live: RunState) -> bool:
-        """Whether nothing needs to be asked just now; from a thread, too."""
+        """Whether `confirm` would return at once; may be called from a thread."""
         return self._lease.valid and self._lease.lapses == live.lapses

@@ -1,8 +1,8 @@
-"""What to do next with a vCon in a chain: values in, values out.
+"""The plan of a run: which step comes next. Pure functions on values.
 
-A run is links in order, then all storages side by side, then the end. How far it has come is a
-`Progress`; `next_move` looks at it and names the one thing to do now. Each outcome gives a new
-`Progress`. Nothing here waits, logs or fails.
+A run is its links in order, then all storages side by side, then the settlement. `Progress` says
+how far it is; `next_move` returns the next step; each outcome gives a new `Progress`. Nothing here
+waits or logs.
 """
 
 import re
@@ -21,7 +21,7 @@ Ending = Literal["done", "halted", "partial", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come."""
+    """How far a run is."""
 
     vcon: str
     links_done: int = 0
@@ -47,7 +47,7 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Nothing is left to do: end the run like this."""
+    """End the run with this ending."""
 
     ending: Ending
 
@@ -56,7 +56,7 @@ type Move = RunLink | Save | Settle
 
 
 def next_move(chain: Chain, progress: Progress) -> Move:
-    """The one thing to do now."""
+    """The next step."""
     if progress.ended is not None:
         return Settle(progress.ended)
     if progress.links_done < len(chain.links):
@@ -70,13 +70,13 @@ def next_move(chain: Chain, progress: Progress) -> Move:
 
 @dataclass(frozen=True, slots=True)
 class NotAUuid:
-    """Stands for what a link has returned that is neither a text nor falsy."""
+    """A link's return value that is neither text nor falsy, as a shortened text."""
 
     shown: str
 
 
 def returned_value(returned: object) -> str | NotAUuid | None:
-    """What a link returned, as a value without any code of the link: its classes may raise.
+    """A link's return value as a plain value, so that later code runs no method of its class.
 
     Raises what the value's own methods raise; that is the link's failure.
     """
@@ -90,14 +90,14 @@ def returned_value(returned: object) -> str | NotAUuid | None:
 
 
 def _shown(returned: object) -> str:
-    """The beginning of a value that is none of ours; it may be, or hold, a secret."""
+    """The beginning of a foreign value, redacted, since it may hold a secret."""
     return storable_text(error_text(repr(returned))[:80])
 
 
 def after_link(progress: Progress, returned: object) -> Progress:
-    """What a link's return value means: the same or another uuid goes on, falsy halts.
+    """A link has returned: a uuid continues with that vCon, a falsy value halts the run.
 
-    Anything else ends the attempt as failed, with the reason.
+    Anything else fails the attempt.
     """
     value = returned_value(returned)
     if value is None:
@@ -111,22 +111,22 @@ def after_link(progress: Progress, returned: object) -> Progress:
 
 
 def after_failure(progress: Progress, reason: str) -> Progress:
-    """The attempt has failed; the link that failed is not counted as done."""
+    """The attempt has failed; its current link does not count as done."""
     return replace(progress, ended="failed", error=reason)
 
 
 def after_cancellation(progress: Progress) -> Progress:
-    """Somebody has cancelled the run: no further link, no storage, no egress."""
+    """The run is cancelled: no further link, no storage, no egress."""
     return replace(progress, ended="cancelled")
 
 
 def after_save(progress: Progress, saved: frozenset[str], refused: frozenset[str]) -> Progress:
-    """Some storages have it, some would not take it."""
+    """Storages have accepted or refused the vCon."""
     return replace(progress, saved=progress.saved | saved, refused=progress.refused | refused)
 
 
 def outcome(progress: Progress) -> StepOutcome:
-    """What became of the link that was run last."""
+    """The outcome of the last link."""
     match progress.ended:
         case "halted":
             return "halted"

@@ -1,8 +1,8 @@
-"""The tasks that async plugins start, and what plugins leave running when they return.
+"""The tasks that async plugins start, and the tasks and threads that they leave running.
 
-A task of a plugin that raises `SystemExit` or `KeyboardInterrupt` would end the event loop of the
-worker. The task factory of this file makes an ordinary exception of it, as `contained_async` does
-for the plugin itself.
+A plugin's task that raises `SystemExit` or `KeyboardInterrupt` would end the worker's event loop.
+The task factory of this file turns it into an ordinary exception, as `contained_async` does for the
+plugin itself.
 """
 
 import asyncio
@@ -19,19 +19,32 @@ from pipeline.runs.run_state import current_call
 log = logging.getLogger(__name__)
 
 SHOWN = 5
-"""How many names of tasks or threads a log line has."""
+"""The most names of tasks or threads in a log line."""
 _OURS = (
-    *("plugin", "asyncio_", "lease", "watchdog", "step reports", "input", "health"),
-    *("action", "records", "shared", "otlp", "MainThread", "loop watch", "lookup", "sqlite"),
+    "plugin",
+    "asyncio_",
+    "lease",
+    "watchdog",
+    "step reports",
+    "input",
+    "health",
+    "action",
+    "records",
+    "shared",
+    "otlp",
+    "MainThread",
+    "loop watch",
+    "lookup",
+    "sqlite",
 )
-"""How the names of the service's own threads begin, and of those that `asyncio.to_thread` has."""
+"""Prefixes of the service's own threads, and of those of `asyncio.to_thread`."""
 
 
 def contain_tasks(loop: asyncio.AbstractEventLoop) -> None:
-    """Let this loop make the tasks of plugins as told above.
+    """Set the task factory of this file on a loop.
 
-    To be called again when a plugin has had a turn: a factory that it has set would make the tasks
-    of the worker, too, and of all other plugins.
+    To be called again after a plugin has run: a factory that it has set would also make the tasks
+    of the worker and of all other plugins.
     """
     if loop.get_task_factory() is not _task:
         loop.set_task_factory(_task)
@@ -59,31 +72,31 @@ async def _contained(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 class Leftovers:
-    """Names each plugin once that leaves tasks or threads running."""
+    """Logs each plugin once that leaves tasks or threads running."""
 
     def __init__(self) -> None:
-        self._told: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
         self._known = set(threading.enumerate())
 
     def of_tasks(self, tasks: Iterable[asyncio.Task[Any]], plugin: Plugin) -> None:
-        """A call has returned that had started these."""
-        self._tell("tasks", [each.get_name() for each in tasks if not each.done()], plugin)
+        """Log tasks that a call has started and not ended."""
+        self._log("tasks", [each.get_name() for each in tasks if not each.done()], plugin)
 
     def of_threads(self, before: int, plugin: Plugin) -> None:
-        """A call has returned that began when there were so many threads."""
+        """Log new threads after a call; `before`: the number of threads at its start."""
         if threading.active_count() > before:
-            self._tell("threads", list(self._new_threads()), plugin)
+            self._log("threads", list(self._new_threads()), plugin)
 
     def _new_threads(self) -> Iterator[str]:
         now = set(threading.enumerate())
         new, self._known = now - self._known, now
         return (each.name for each in new if not each.name.startswith(_OURS))
 
-    def _tell(self, kind: str, names: list[str], plugin: Plugin) -> None:
+    def _log(self, kind: str, names: list[str], plugin: Plugin) -> None:
         key = kind, str(plugin)
-        if not names or key in self._told:
+        if not names or key in self._logged:
             return
-        self._told.add(key)
+        self._logged.add(key)
         shown = f"{kind} still run: {', '.join(names[:SHOWN])}"
         log.warning(
             "plugin left something running", extra={"error": shown, "count": len(names), **plugin}

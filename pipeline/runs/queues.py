@@ -1,4 +1,44 @@
-"""Moving vCon ids between lists: every step is one script, atomic and harmless to repeat."""
+"""Claims and their ends: each step is one Lua script, atomic and harmless to repeat.
+
+Where an element is. An element of an ingress list is a vCon's uuid, of a run list `uuid|run`. At
+any time it is in exactly one of: its list, the suspects of that list (`pc:suspects:{list}`), one
+worker's in-flight hash, the delayed retries (`pc:later`), or the elements that wait for another run
+of the same vCon (`pc:waiting:{uuid}`).
+
+    list --claim--> in flight --finish-----> egress lists, dead-letter lists
+      ^                 |------later, aside-> pc:later --(due, next claim)--> list
+      |                 |------return-------> head of the list (the worker stops)
+      +-----------------+------rescue-------> head of the list (the worker is dead)
+
+Claim. One script pops the element, writes `pc:inflight:{worker}` (uuid -> token, run, list,
+element) and locks the vCon in `pc:locks`. While the lock exists, other elements of the vCon wait.
+
+Lease. A worker renews `pc:worker:{id}` three times per lease (`lease.py`), and starts no step
+unless the lease is valid by its own clock. While the key exists, no other worker touches its
+claims. `rescue` acts only after the key has expired.
+
+Fencing token. Each claim gets the next number of `pc:tokens`. Every write of a run (checkpoint,
+settlement, a link's document) passes worker, uuid and token, and changes nothing unless the
+in-flight entry has exactly these. So a worker that was suspended for longer than its lease cannot
+write over the run of the worker that took over; it gets `Lost` and drops the run.
+
+Settlement. One script removes the in-flight entry and the lock, writes the run, and pushes to
+egress lists and dead-letter lists. It happens once for a claim, or not at all.
+
+What can fail, and what happens:
+- The reply to a claim is lost: the element is in flight, and the worker does not know. While the
+  worker lives, `UnclaimedRuns` returns it; after its death, the rescue does.
+- The worker dies in a link or a storage: the rescue returns the element, and the next attempt
+  resumes from the checkpoint. Steps after the last checkpoint are repeated, so a plugin runs at
+  least once. If the worker held one element, an attempt is charged; of several, any may have killed
+  it, so they become suspects, and a suspect worker runs them one at a time.
+- The reply to a settlement is lost: it is repeated, finds no entry, and returns False. The run
+  ended at the first call.
+- The lease runs out while the worker lives: its steps pause, and after the next renewal each run
+  writes a checkpoint first, which is refused if another worker has the run (`LeaseGuard`).
+- Redis is unavailable: callers repeat until it answers. No attempt is used up.
+- A key has another type: the script refuses before it changes anything, and names the key.
+"""
 
 import time
 import uuid
@@ -15,13 +55,13 @@ from pipeline.redis_client.slices import find_first
 from pipeline.redis_client.staging import staged
 
 LOCKS_AT_ONCE = 100
-"""Locks that one call of a script looks at; other clients of Redis go on in between."""
+"""Locks that one call of `unlock.lua` reads; other clients of Redis are served in between."""
 MOST_UNLOCKED = 10
-"""How many of them it removes; so many say that there are more."""
+"""Locks that one call removes at most; so many mean that there may be more."""
 NOT_HELD, WRITTEN, CANCELLED = 0, 1, 2
 """Replies of `journal.lua`; the first changes nothing."""
 STALL_EXPIRY = 60
-"""Seconds that it is known that a worker has stood still; it dies before, or goes on."""
+"""Seconds that the note about a stalled worker is kept: it is killed before, or goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +75,23 @@ class Claim:
     attempt: int = 1
     journal: str = ""
     token: int = 0
-    """What this claim is told from every other by; later claims have higher ones."""
+    """The fencing token: unique, and higher for later claims."""
     context: str = ""
-    """The trace context that the producer left for whoever goes on, JSON; mostly none."""
+    """The producer's trace context, JSON, or ""."""
     cancelled: int = 0
-    """1 when somebody wants this run to end."""
+    """1 when a cancellation of the run is requested."""
     envelope: int = 0
     """1 when the vCon is signed or encrypted."""
     critical: str = ""
-    """The extensions that the vCon says must be known, as `extensions.named_in` reads them."""
+    """The extensions that the vCon marks as critical, JSON, as `envelope.named_in` reads it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a worker got.
+    """The reply to a claim.
 
-    `aside`: one line for each vCon that was put aside since a key of its own has another type.
-    `closed`: the lists that were passed over for such a key.
+    `aside`: an error for each vCon that was set aside because a key of its own has another type.
+    `closed`: the lists that were skipped because of such a key.
     """
 
     claims: list[Claim] = field(default_factory=list)
@@ -63,9 +103,9 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How far a run has come: its journal (JSON) and its vCon.
+    """A checkpoint: the run as JSON, and its vCon.
 
-    `document` is the vCon's text when Redis does not have it yet, else empty.
+    `document` is the vCon's text if Redis does not have it yet, else empty.
     """
 
     journal: bytes
@@ -75,9 +115,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a run ends. `dead_letters` are pairs of list and reason (JSON).
+    """The end of a run. `dead_letters` are pairs of list and reason (JSON).
 
-    `context` is what the readers of the egress lists link their traces with, JSON or empty.
+    `context`: the trace context for readers of the egress lists, JSON or "".
     """
 
     record: Record
@@ -100,7 +140,7 @@ class Queues:
     ) -> None:
         """`run_expiry`, `vcon_expiry`: seconds that a finished run, a stored vCon stay in Redis.
 
-        `sorted_set`: the name of the one with all vCons.
+        `sorted_set`: the key of the vCons by creation time.
         """
         self._connection = connection
         self._run_expiry = run_expiry
@@ -116,11 +156,11 @@ class Queues:
         *,
         suspects: bool = False,
     ) -> Claims:
-        """Take up to `want` ids, in turn over the lists in the order given.
+        """Claim up to `want` elements, one from each list in turn, in the order given.
 
-        `outputs` has, by list, the lists that its chain forwards to: nothing is taken out of a list
-        while a key of another type stands in the place of one of them. `suspects`: only what was
-        moved out of these lists because it may have killed a worker; else only the others.
+        `outputs`: the lists that each list's chain forwards to; nothing is claimed from a list
+        while one of them has another type. `suspects`: claim suspects of these lists only, else
+        only elements that are none.
         """
         rows = ["\n".join((name, *(outputs or {}).get(name, ()))) for name in lists]
         traced = int(installed() is not None)
@@ -137,7 +177,7 @@ class Queues:
         )
 
     async def finish(self, worker: str, claim: Claim, settlement: Settlement) -> bool:
-        """End a run; False when this worker no longer held it, and nothing happened."""
+        """End a run; False if this worker no longer holds it, and nothing changes."""
         letters = [word for letter in settlement.dead_letters for word in letter]
         return await self._settle(
             *(worker, claim, "finish", settlement.record, 0, settlement.context),
@@ -146,19 +186,19 @@ class Queues:
         )
 
     async def retry_later(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
-        """This attempt failed; run it again after so many seconds. False: no longer held."""
+        """End a failed attempt; the next follows after so many seconds. False: no longer held."""
         return await self._settle(worker, claim, "later", record, seconds, claim.context)
 
     async def set_aside(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
-        """The same without using an attempt, for a run that cannot be settled as it should be."""
+        """Like `retry_later`, but the attempt does not count: the run cannot be settled now."""
         return await self._settle(worker, claim, "aside", record, seconds, claim.context)
 
     async def give_back(self, worker: str, claim: Claim, record: Record) -> bool:
-        """Back to the head of its list, without using an attempt. False: no longer held."""
+        """Return a claim to the head of its list; the attempt does not count. False: not held."""
         return await self._settle(worker, claim, "return", record, 0, claim.context)
 
     async def give_back_orphan(self, worker: str, vcon_uuid: str, token: int) -> bool:
-        """The same for a claim whose reply never arrived: the worker does not know it holds it."""
+        """`give_back` for a claim whose reply was lost: only uuid and token are known."""
         orphan = Claim("", "", vcon_uuid, "", token=token)
         return await self._settle(worker, orphan, "return", Record(b"", vcon_uuid), 0, "")
 
@@ -175,11 +215,11 @@ class Queues:
         return bool(reply)
 
     async def checkpoint(self, worker: str, claim: Claim, record: Record) -> int:
-        """Write down how far a run has come: `NOT_HELD`, `WRITTEN`, or `CANCELLED`.
+        """Write a checkpoint; returns `NOT_HELD`, `WRITTEN`, or `CANCELLED`.
 
-        `CANCELLED`: it is written, and a cancellation of the run has been accepted.
+        `CANCELLED`: written, and a cancellation of the run is requested.
         """
-        number = time.monotonic_ns()  # before the document is written, which takes its time
+        number = time.monotonic_ns()  # before a large document is staged, which takes time
         document = await staged(self._connection, record.document)
         reply = await self._connection.script(
             "journal",
@@ -189,7 +229,7 @@ class Queues:
         return int(reply)
 
     async def cancel(self, run_id: str, now: str) -> str:
-        """Cancel a run; its status before, empty when it is not here. `now` is ISO 8601."""
+        """Cancel a run; returns its status before, "" if unknown. `now` is ISO 8601."""
         words = ("cancel", run_id, now, self._run_expiry, self._vcon_expiry)
         reply = await self._connection.script(*words, "", "", "")
         if isinstance(reply, list):
@@ -198,27 +238,27 @@ class Queues:
         return str(reply)
 
     async def _places(self, name: str, element: str, vcon_uuid: str) -> list[int | str]:
-        """Where a queued run stands in its list, among the suspects, and among what waits."""
+        """A queued run's positions in its list, its suspects, and the waiting elements."""
         place = f"{name}\n{element}"
         wanted = ((name, element), (keys.suspects(name), element), (keys.waiting(vcon_uuid), place))
         found = [await find_first(self._connection, each, [what]) for each, what in wanted]
         return [next(iter(positions.values()), "-") for positions in found]
 
     async def note_saved(self, vcon_uuid: str) -> None:
-        """A storage has this vCon, though no run put it there: once nobody needs it, it may go."""
+        """Note that a storage has this vCon: it may expire when no list and no run needs it."""
         await self._connection.script("saved", vcon_uuid, self._vcon_expiry)
 
     async def rescue(self, worker: str) -> int:
-        """Give back what a dead worker held; how many ids, -1 when it is alive."""
+        """Return a dead worker's claims to their lists; their number, or -1 if it has a lease."""
         return int(await self._connection.script("rescue", worker))
 
     async def bury(self, worker: str) -> None:
-        """Give back what a worker held that is known to be dead."""
+        """End the lease of a worker that is known to be dead, and return its claims."""
         await self._connection.command("DEL", keys.worker(worker))
         await self.rescue(worker)
 
     async def unlock(self) -> AsyncIterator[list[str]]:
-        """Remove locks on vCons that no worker has in flight; the uuids, as they are found."""
+        """Remove locks on vCons that no worker has in flight; yields their uuids."""
         cursor = "0"
         while True:
             words = cursor, LOCKS_AT_ONCE, self._vcon_expiry
@@ -229,12 +269,12 @@ class Queues:
                 return
 
     async def note_stall(self, worker: str, seconds: float) -> None:
-        """A worker makes no progress: what it dies of will be told with what it held."""
+        """Note that a worker makes no progress, for the errors of its runs if it dies."""
         words = f"it made no progress for {seconds:.0f} s or more"
         await self._connection.command("SET", keys.stalled(worker), words, "EX", STALL_EXPIRY)
 
     async def last_death(self, run_id: str) -> str:
-        """What is known of the last worker that died with this run, to be put behind a reason."""
+        """Why the last worker died that held this run alone, to be appended to an error; or ""."""
         try:
             known = await self._connection.command("GET", keys.death(run_id))
         except WrongTypeError:
@@ -242,19 +282,19 @@ class Queues:
         return f"; the last time {known}" if known else ""
 
     async def workers(self) -> list[str]:
-        """Every worker id that was ever alive and has not been cleared away."""
+        """The ids of all workers that have a lease, or may still hold claims."""
         return list(await self._connection.command("SMEMBERS", keys.WORKERS))
 
     async def held(self, worker: str) -> dict[int, str]:
-        """What a worker holds: token -> vCon uuid."""
+        """A worker's claims: token -> vCon uuid."""
         flat = await self._connection.command("HGETALL", keys.inflight(worker))
         rows = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
         return {int(value.partition("\n")[0]): vcon_uuid for vcon_uuid, value in rows}
 
     async def state(self, lists: Sequence[str]) -> RedisState:
-        """How long these lists are, and which of them cannot be used."""
+        """The lengths of these lists, and the unusable keys."""
         return await state_of(self._connection, lists, self._sorted_set)
 
     async def suspects(self, lists: Sequence[str]) -> int:
-        """How many vCons of these lists wait for a process of their own; at least whether any."""
+        """The number of suspects in these lists, or less; 0 only if there are none."""
         return int(await self._connection.script("suspects", *lists))

@@ -1,4 +1,11 @@
-"""A run while it runs, and its journal: what `GetRun` shows and what a take-over goes on from."""
+"""The state of a run in progress, and its checkpoint, from which a later attempt resumes.
+
+Document cache. One run at a time holds a vCon, so only the run's own plugins change it. A plugin
+that declares `only_through_lib` reads and writes it through `lib` alone, so its writes can be kept
+here and be written once for several plugins. Before any other plugin, and at the end of the run,
+the unwritten document goes to Redis together with the checkpoint, in one script: steps that the
+checkpoint calls done are in the document, and steps that are lost with a process are repeated.
+"""
 
 import asyncio
 import logging
@@ -18,14 +25,7 @@ from pipeline.runs.plan import Progress
 from pipeline.runs.queues import Claim, Record
 from schemas.run import RunStatus, StepKind, StepOutcome
 
-# A run's memory of its vCon, so that neighbouring links need not each go to Redis.
-#
-# One run at a time works on a vCon, so nobody else changes it meanwhile but the run's own plugins.
-# Of those, one that says `only_through_lib` touches it through `lib` and in no other way: what
-# such a plugin reads or writes can be kept here, and be written once for several of them. Before
-# any other plugin, and at the end of the run, Redis gets what is unwritten, together with the
-# journal: whatever the journal says is done stands in the document, and what is lost with a
-# process is done again.
+log = logging.getLogger(__name__)
 
 
 class DocumentCache:
@@ -36,36 +36,33 @@ class DocumentCache:
     def __init__(self) -> None:
         """Empty."""
         self.in_use = False
-        """Whether the plugin that runs just now goes through `lib` only."""
+        """Whether the current plugin uses `lib` only."""
         self.unwritten: bytes = b""
-        """The text that Redis shall get; empty when it has everything."""
+        """The text that is to be written to Redis; empty if Redis has it."""
         self._uuid = ""
         self._text: bytes | str | None = None
 
     def recall(self, vcon_uuid: str) -> bytes | str | None:
-        """The document, if it is remembered and may be used."""
+        """The document's text, if it is known and may be used by the current plugin."""
         return self._text if self.in_use and vcon_uuid == self._uuid else None
 
     def read(self, vcon_uuid: str, text: bytes | str) -> None:
-        """This is what Redis has; what it shall get is newer, and is what must be remembered."""
+        """Remember a text that was read from Redis, unless an unwritten one is newer."""
         if self.in_use and not self.unwritten:
             self._uuid, self._text = vcon_uuid, text
 
     def write(self, vcon_uuid: str, text: bytes) -> None:
-        """This is what Redis shall have, by the end of the run at the latest."""
+        """Keep a text that is to be written, by the end of the run at the latest."""
         self._uuid, self._text, self.unwritten = vcon_uuid, text, text
 
     def forget(self) -> None:
-        """Somebody else may change the document now."""
+        """Drop the text: the next plugin may change the document in Redis."""
         self._uuid, self._text = "", None
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class RunState:
-    """One claimed vCon on its way through one chain."""
+    """One attempt of a run, from its claim to its settlement."""
 
     claim: Claim
     chain: Chain
@@ -80,23 +77,23 @@ class RunState:
     began: float = field(default_factory=time.monotonic)
     step_began: float = 0.0
     context: str = ""
-    """What its own trace is found by, once it is over."""
+    """The trace context of this attempt, for readers of the egress lists."""
     resumed: int = 0
-    """How many of the steps are an earlier attempt's."""
+    """How many of `steps` an earlier attempt has done."""
     lapses: int = 0
-    """How often the lease had lapsed when the run was last known to be ours."""
+    """`Lease.lapses` when this worker last certainly held the run."""
     not_settled: str | None = None
-    """Why an earlier attempt failed that could not be made a dead letter."""
+    """The error of an earlier attempt that could not become a dead letter."""
     objection: str | None = None
-    """Why the chain cannot take this vCon, at this attempt or a later one."""
+    """Why the run may not begin, at this attempt or a later one; None if it may."""
     begun: int = 0
-    """How many attempts had begun by then."""
+    """The number of attempts at that time."""
     cancelled: bool = False
-    """Somebody wants it to end before its next link."""
+    """A cancellation is requested: the run ends before its next link."""
 
     @property
     def attempts(self) -> int:
-        """How many attempts have begun: a claim beyond the chain's `max_attempts` begins none."""
+        """The number of attempts so far; a claim beyond `max_attempts` is none."""
         if self.claim.attempt <= self.chain.max_attempts:
             return self.claim.attempt
         return self.begun or self.claim.attempt - 1
@@ -121,13 +118,13 @@ class RunState:
         )
 
     def start_over(self) -> None:
-        """Forget what has been done: it is not in Redis and will not get there."""
+        """Drop all steps and the unwritten document: they will not get to Redis."""
         self.memory = DocumentCache()
         self.steps, self.resumed = [], 0
         self.progress = Progress(vcon=self.claim.vcon_uuid)
 
     def record(self, status: RunStatus = "running") -> Record:
-        """What Redis must have so that another worker could go on from here."""
+        """The checkpoint from which another worker could resume."""
         return Record(self.journal(status), self.progress.vcon, self.memory.unwritten)
 
     def journal(self, status: RunStatus = "running") -> bytes:
@@ -159,37 +156,37 @@ def _iso(moment: datetime) -> str:
 
 
 current_run: ContextVar[RunState | None] = ContextVar("current_run", default=None)
-"""The run on whose behalf this code runs: what fences a link's writes and labels its log lines."""
+"""The run that this code belongs to: it fences a link's writes and labels its log lines."""
 
 
 class Step(Protocol):
-    """A link of a chain, a storage or a tracer; some have a `timeout`, too."""
+    """A link of a chain, a storage or a tracer; some have a `timeout`."""
 
     @property
     def name(self) -> str:
-        """What it is called in the configuration."""
+        """Its name in the configuration."""
         ...
 
 
 current_step: ContextVar[Step | None] = ContextVar("current_step", default=None)
-"""What of the run is called, or was called last: whom a blocked event loop is put down to."""
+"""The plugin that runs, or ran last: a blocked event loop is attributed to it."""
 
 
 @dataclass(slots=True)
 class PluginCall:
-    """One call of a plugin; `abandoned` when its result is not waited for any more."""
+    """One call of a plugin; `abandoned`: it was given up, and its result is dropped."""
 
     abandoned: bool = False
     tasks: WeakSet[asyncio.Task[Any]] = field(default_factory=WeakSet)
-    """The tasks that it has started."""
+    """Tasks that the plugin has started."""
 
 
 current_call: ContextVar[PluginCall | None] = ContextVar("current_call", default=None)
-"""The call that this code belongs to: one that was given up must change nothing any more."""
+"""The call that this code belongs to; an abandoned one must not write any more."""
 
 
 def is_abandoned() -> bool:
-    """Whether this code belongs to a call whose result is not waited for any more."""
+    """Whether this code belongs to an abandoned call."""
     call = current_call.get()
     return call is not None and call.abandoned
 
@@ -197,16 +194,15 @@ def is_abandoned() -> bool:
 def fresh_run(
     claim: Claim, chain: Chain, plugins: Plugins, worker: str, config_hash: str
 ) -> RunState:
-    """The run of a claim, as if nothing had been done for it."""
+    """The state of a claimed run before any step."""
     progress = Progress(vcon=claim.vcon_uuid)
     return RunState(claim, chain, plugins, worker, config_hash, datetime.now(UTC), progress)
 
 
 def resume(live: RunState) -> None:
-    """Go on where an earlier attempt's journal says it got.
+    """Resume from an earlier attempt's checkpoint.
 
-    A journal of a chain whose links have changed since counts for nothing: the run starts over. So
-    does one that is none.
+    The run starts over if the chain's links have changed since, or the checkpoint cannot be read.
     """
     if not live.claim.journal:
         return
@@ -226,7 +222,7 @@ def _resume(live: RunState, earlier: dict[str, Any]) -> None:
     expected = [link.name for link in live.chain.links][: len(links)]
     if [step["name"] for step in links] != expected:
         return
-    # what was stored before a link that is new in the chain will have to be stored again
+    # storages were written before a link that is new in the chain: they are written again
     saved = _done(earlier, "storage") if len(links) == len(live.chain.links) else []
     live.steps = links + saved
     live.resumed = len(live.steps)

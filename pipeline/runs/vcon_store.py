@@ -1,4 +1,4 @@
-"""The vCon documents in Redis. A write made inside a run counts only while the run is held."""
+"""The vCon documents in Redis. A write inside a run is fenced: it needs the run's claim."""
 
 import time
 from typing import Any
@@ -18,14 +18,13 @@ class VconStore:
     """Read and write `vcon:{uuid}`, from the event loop or from a thread."""
 
     def __init__(self, connection: RedisConnection) -> None:
-        """The store holds no state of its own."""
         self._connection = connection
 
     async def get(self, vcon_uuid: str) -> dict[str, Any] | None:
         """The document, or None when there is none.
 
         Raises:
-            UnavailableError: when Redis cannot be reached.
+            UnavailableError: Redis cannot be reached.
         """
         text = _recalled(vcon_uuid)
         if text is None:
@@ -38,7 +37,7 @@ class VconStore:
         return _parsed(vcon_uuid, text)
 
     def get_from_thread(self, vcon_uuid: str) -> dict[str, Any] | None:
-        """The same, from a thread."""
+        """`get`, from a thread."""
         text = _recalled(vcon_uuid)
         if text is None:
             try:
@@ -50,25 +49,27 @@ class VconStore:
         return _parsed(vcon_uuid, text)
 
     async def put(self, document: dict[str, Any], expiry: int = 0) -> None:
-        """Write a document under its uuid; with `expiry` > 0 it goes after so many seconds.
+        """Write a document under its uuid; with `expiry` > 0 it expires after so many seconds.
+
+        Inside a run the write may be kept until the next checkpoint (`DocumentCache`).
 
         Raises:
-            ConflictError: inside a run that this worker no longer holds, or in a call that was
-                given up; nothing is written.
-            UnavailableError: when Redis cannot be reached.
+            ConflictError: this worker no longer holds the run, or the plugin's call was given up;
+                nothing is written.
+            UnavailableError: Redis cannot be reached.
         """
         run, text = _writing(), orjson.dumps(document)
         if run is not None and _can_wait(run, document["uuid"], expiry):
             run.memory.write(document["uuid"], text)
             return
-        number = time.monotonic_ns()  # before a large document is written, which takes its time
+        number = time.monotonic_ns()  # before a large document is staged, which takes time
         given = await staged(self._connection, text)
         name, *words = _write(run, document["uuid"], given, expiry, number)
         if not await self._connection.script(name, *words) and run is not None:
             raise _not_held(run)
 
     def put_from_thread(self, document: dict[str, Any], expiry: int = 0) -> None:
-        """The same, from a thread."""
+        """`put`, from a thread."""
         run, text = _writing(), orjson.dumps(document)
         if run is not None and _can_wait(run, document["uuid"], expiry):
             run.memory.write(document["uuid"], text)
@@ -80,9 +81,9 @@ class VconStore:
             raise _not_held(run)
 
     async def restore(self, document: dict[str, Any], expiry: int) -> None:
-        """Write what a storage had, unless there is a document by now; both in one step.
+        """Write a document from a storage, unless Redis has one by now; atomic.
 
-        With `expiry` > 0 it goes after so many seconds.
+        With `expiry` > 0 it expires after so many seconds.
         """
         text = orjson.dumps(document)
         if is_large(text) and not await self._connection.script("restore", document["uuid"], "", 0):
@@ -92,7 +93,7 @@ class VconStore:
 
 
 def _writing() -> RunState | None:
-    """The run on whose behalf a document is written."""
+    """The run that a document is written for, if any; refuses abandoned calls."""
     if is_abandoned():
         raise ConflictError("this call took too long and was given up")
     return current_run.get()
@@ -115,14 +116,14 @@ def _parsed(vcon_uuid: str, text: bytes | str | None) -> dict[str, Any] | None:
 
 
 def _can_wait(run: RunState, vcon_uuid: str, expiry: int) -> bool:
-    """Whether a write may be kept for the next plugin: it is the run's own vCon, and no more."""
+    """Whether a write may wait for the next checkpoint: the run's own vCon, without expiry."""
     return run.memory.in_use and vcon_uuid == run.progress.vcon and expiry <= 0
 
 
 def _write(
     run: RunState | None, vcon_uuid: str, given: bytes | str, expiry: int, number: int
 ) -> tuple[Any, ...]:
-    """The script that writes, and its arguments."""
+    """The script for a write, and its arguments."""
     if run is None:
         return ("place", vcon_uuid, given, expiry)
     return (
