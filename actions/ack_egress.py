@@ -11,17 +11,15 @@ from schemas.uuids import Uuid
 
 
 class AckEgress(ActionRunner):
-    """200 `{acknowledged}`: how many of them were lent out until now."""
+    """Acknowledge uuids read from an egress list.
+
+    200 `{acknowledged}`: how many of them were lent out until now.
+    """
 
     needs_pipeline: ClassVar[bool] = True
 
     egress_list: str = Field(description="Egress list")
     vcon_uuids: list[Uuid] = Field(min_length=1, max_length=1000, description="vCons")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Acknowledge uuids read from an egress list"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -11,16 +11,14 @@ from schemas.uuids import Uuid
 
 
 class CancelRun(ActionRunner):
-    """200 with the run, which is cancelled; 202 when it ends before its next link."""
+    """Stop a run before its next link.
+
+    200 with the run, which is cancelled; 202 when it ends before its next link.
+    """
 
     needs_pipeline: ClassVar[bool] = True
 
     run_id: Uuid = Field(description="Run id")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Stop a run before its next link"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -18,7 +18,10 @@ type Bytes = Annotated[int, Ge(1), Le(1_000_000_000)]
 
 
 class CreateIngressKey(ActionRunner):
-    """201 `{secret, key}`. The secret is told this once; only its hash is kept."""
+    """Make a partner's key; its secret is told once.
+
+    201 `{secret, key}`. The secret is told this once; only its hash is kept.
+    """
 
     needs_pipeline: ClassVar[bool] = True
     administrative: ClassVar[bool] = True
@@ -28,11 +31,6 @@ class CreateIngressKey(ActionRunner):
     expires_in_days: Days | None = Field(None, description="Days it works")
     requests_per_minute: Rate | None = Field(None, description="Most")
     max_vcon_bytes: Bytes | None = Field(None, description="Largest vCon")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Make a partner's key; its secret is told once"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

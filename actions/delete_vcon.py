@@ -13,18 +13,16 @@ from schemas.uuids import Uuid
 
 
 class DeleteVcon(ActionRunner):
-    """200 `{deleted}`: where it was removed; 502 when a storage may still have it."""
+    """Remove a vCon and its queue entries.
+
+    200 `{deleted}`: where it was removed; 502 when a storage may still have it.
+    """
 
     needs_pipeline: ClassVar[bool] = True
     administrative: ClassVar[bool] = True
 
     vcon_uuid: Uuid = Field(description="vCon uuid")
     storages: list[str] = Field([], description="From these storages too")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Remove a vCon and its queue entries"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -11,17 +11,15 @@ from schemas.uuids import Uuid
 
 
 class EnqueueVcons(ActionRunner):
-    """200 `{enqueued, unknown}`: how many, and the uuids that nobody has."""
+    """Queue stored vCons for a chain.
+
+    200 `{enqueued, unknown}`: how many, and the uuids that nobody has.
+    """
 
     needs_pipeline: ClassVar[bool] = True
 
     vcon_uuids: list[Uuid] = Field(min_length=1, max_length=1000, description="vCons")
     ingress_list: str = Field(description="List to put them into")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Queue stored vCons for a chain"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -10,7 +10,9 @@ from core.interfaces import Client
 
 
 class ExternalIngress(ActionRunner):
-    """200 `{uuid}`, for new and for equal content. The key is checked before the vCon is.
+    """Take a vCon from a partner.
+
+    200 `{uuid}`, for new and for equal content. The key is checked before the vCon is.
 
     `warnings` tell what is odd about the vCon, if anything is.
     """
@@ -24,13 +26,9 @@ class ExternalIngress(ActionRunner):
     ingress_list: str = Field(description="The key's list")
     api_key: str = Field(description="Ingress key")
 
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Take a vCon from a partner"
-
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:
-        taken = await client.pipeline.ingest_external(self.vcon, self.ingress_list, self.api_key)
+        lists = [self.ingress_list]
+        taken = await client.pipeline.partners.take(self.vcon, lists, self.api_key)
         warnings = {"warnings": taken.warnings} if taken.warnings else {}
         return ActionResponse(status_code=200, fields={"uuid": taken.uuid, **warnings})

@@ -11,16 +11,14 @@ from schemas.uuids import Uuid
 
 
 class GetRun(ActionRunner):
-    """200 with the run, on whichever replica and however long ago it ran."""
+    """State and outcome of a chain run.
+
+    200 with the run, on whichever replica and however long ago it ran.
+    """
 
     needs_pipeline: ClassVar[bool] = True
 
     run_id: Uuid = Field(description="Run id")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "State and outcome of a chain run"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -12,7 +12,10 @@ from core.interfaces import Client
 
 
 class GetUsage(ActionRunner):
-    """200 `{usage}`: a row for each key and day (UTC), the latest day first, 1,000 at most."""
+    """What partners pushed, by key and day.
+
+    200 `{usage}`: a row for each key and day (UTC), the latest day first, 1,000 at most.
+    """
 
     needs_pipeline: ClassVar[bool] = True
     administrative: ClassVar[bool] = True
@@ -20,11 +23,6 @@ class GetUsage(ActionRunner):
     key_id: UUID | None = Field(None, description="Only of this key")
     ingress_list: str | None = Field(None, description="Only of this list")
     since: date | None = Field(None, description="First day")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "What partners pushed, by key and day"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -11,17 +11,15 @@ from schemas.uuids import Uuid
 
 
 class GetVcon(ActionRunner):
-    """200 with the vCon, from Redis or a storage."""
+    """Read a vCon.
+
+    200 with the vCon, from Redis or a storage.
+    """
 
     needs_pipeline: ClassVar[bool] = True
 
     vcon_uuid: Uuid = Field(description="vCon uuid")
     storage: str | None = Field(None, description="Only from this storage")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Read a vCon"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

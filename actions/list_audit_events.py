@@ -11,7 +11,10 @@ from core.interfaces import Client
 
 
 class ListAuditEvents(ActionRunner):
-    """200 `{events, cursor}`, newest first."""
+    """Who did what to which key or vCon.
+
+    200 `{events, cursor}`, newest first.
+    """
 
     needs_pipeline: ClassVar[bool] = True
     administrative: ClassVar[bool] = True
@@ -19,11 +22,6 @@ class ListAuditEvents(ActionRunner):
     since: datetime | None = Field(None, description="Only from then on")
     limit: int = Field(50, ge=1, le=1000, description="Most")
     cursor: str | None = Field(None, pattern=r"^[0-9]{1,18}$", description="Next page")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Who did what to which key or vCon"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -8,14 +8,12 @@ from core.interfaces import Client
 
 
 class ListChains(ActionRunner):
-    """200 with each chain's links, storages, lists, and how much waits in them."""
+    """Chains with their parts and queue depths.
+
+    200 with each chain's links, storages, lists, and how much waits in them.
+    """
 
     needs_pipeline: ClassVar[bool] = True
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Chains with their parts and queue depths"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

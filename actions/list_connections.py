@@ -8,14 +8,12 @@ from core.interfaces import Client
 
 
 class ListConnections(ActionRunner):
-    """200 with each connection's type, health and exposed tasks; never what it is given."""
+    """Connections and their health.
+
+    200 with each connection's type, health and exposed tasks; never what it is given.
+    """
 
     needs_pipeline: ClassVar[bool] = True
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Connections and their health"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -11,7 +11,10 @@ from schemas.selection import exactly_one
 
 
 class ListDeadLetters(ActionRunner):
-    """200 `{entries, total, causes, cursor}`, oldest first."""
+    """vCons that failed, with reasons and a count per cause.
+
+    200 `{entries, total, causes, cursor}`, oldest first.
+    """
 
     needs_pipeline: ClassVar[bool] = True
 
@@ -24,11 +27,6 @@ class ListDeadLetters(ActionRunner):
     def _one_source(self) -> Self:
         exactly_one(list=self.list, storage=self.storage)
         return self
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "vCons that failed, with reasons and a count per cause"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -11,17 +11,15 @@ from core.interfaces import Client
 
 
 class ListIngressKeys(ActionRunner):
-    """200 `{keys}`, newest first, dead ones too, none with its secret."""
+    """Partners' keys and their use.
+
+    200 `{keys}`, newest first, dead ones too, none with its secret.
+    """
 
     needs_pipeline: ClassVar[bool] = True
     administrative: ClassVar[bool] = True
 
     ingress_list: str | None = Field(None, description="Only of this list")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Partners' keys and their use"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

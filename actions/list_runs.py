@@ -14,7 +14,10 @@ from schemas.uuids import Uuid
 
 
 class ListRuns(ActionRunner):
-    """200 `{runs, cursor}`, newest first."""
+    """Finished runs, newest first.
+
+    200 `{runs, cursor}`, newest first.
+    """
 
     needs_pipeline: ClassVar[bool] = True
 
@@ -24,11 +27,6 @@ class ListRuns(ActionRunner):
     since: datetime | None = Field(None, description="Only from then on")
     limit: int = Field(50, ge=1, le=500, description="Most")
     cursor: str | None = Field(None, description="Next page")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Finished runs, newest first"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

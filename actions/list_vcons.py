@@ -11,7 +11,10 @@ from core.interfaces import Client
 
 
 class ListVcons(ActionRunner):
-    """200 `{vcon_uuids, cursor}`, newest first."""
+    """vCons in Redis, newest first.
+
+    200 `{vcon_uuids, cursor}`, newest first.
+    """
 
     needs_pipeline: ClassVar[bool] = True
 
@@ -19,11 +22,6 @@ class ListVcons(ActionRunner):
     until: datetime | None = Field(None, description="Created until then")
     limit: int = Field(50, ge=1, le=1000, description="Most")
     cursor: str | None = Field(None, description="Next page")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "vCons in Redis, newest first"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -10,18 +10,16 @@ from core.interfaces import Client
 
 
 class ReadEgress(ActionRunner):
-    """200 `{vcon_uuids}`. They come back unless acknowledged in time."""
+    """Take uuids from an egress list, to be acknowledged.
+
+    200 `{vcon_uuids}`. They come back unless acknowledged in time.
+    """
 
     needs_pipeline: ClassVar[bool] = True
 
     egress_list: str = Field(description="Egress list")
     limit: int = Field(1, ge=1, le=1000, description="Most")
     lease_seconds: int = Field(60, ge=1, le=86_400, description="Time to acknowledge")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Take uuids from an egress list, to be acknowledged"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -14,7 +14,10 @@ from schemas.uuids import Uuid
 
 
 class ReplayDeadLetters(ActionRunner):
-    """200 `{replayed}`. Runs go on at the step that failed, or from the start."""
+    """Queue failed vCons again.
+
+    200 `{replayed}`. Runs go on at the step that failed, or from the start.
+    """
 
     needs_pipeline: ClassVar[bool] = True
     administrative: ClassVar[bool] = True
@@ -30,11 +33,6 @@ class ReplayDeadLetters(ActionRunner):
     def _one_source(self) -> Self:
         exactly_one(list=self.list, storage=self.storage)
         return self
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Queue failed vCons again"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -12,17 +12,15 @@ from core.interfaces import Client
 
 
 class RevokeIngressKey(ActionRunner):
-    """200 `{key}`, which works no more; revoked again, nothing changes."""
+    """End a partner's key.
+
+    200 `{key}`, which works no more; revoked again, nothing changes.
+    """
 
     needs_pipeline: ClassVar[bool] = True
     administrative: ClassVar[bool] = True
 
     key_id: UUID = Field(description="Key id")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "End a partner's key"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -12,18 +12,16 @@ from core.interfaces import Client
 
 
 class RotateIngressKey(ActionRunner):
-    """201 `{secret, key}`: a new key of the same owner. The old one works on for a while."""
+    """Replace a key's secret, told once.
+
+    201 `{secret, key}`: a new key of the same owner. The old one works on for a while.
+    """
 
     needs_pipeline: ClassVar[bool] = True
     administrative: ClassVar[bool] = True
 
     key_id: UUID = Field(description="Key id")
     grace_hours: float = Field(24, ge=0, le=8760, description="Hours the old one works on")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Replace a key's secret, told once"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

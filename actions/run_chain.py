@@ -17,7 +17,10 @@ LONGEST_WAIT = 0.9
 
 
 class RunChain(ActionRunner):
-    """200 with the finished run, or 202 with the run as it stands; it goes on."""
+    """Run a chain on a vCon.
+
+    200 with the finished run, or 202 with the run as it stands; it goes on.
+    """
 
     needs_pipeline: ClassVar[bool] = True
     text_fields: ClassVar[frozenset[str]] = frozenset({"vcon"})
@@ -34,11 +37,6 @@ class RunChain(ActionRunner):
     def _one_vcon(self) -> Self:
         one_of(self.vcon_uuid, self.vcon)
         return self
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Run a chain on a vCon"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

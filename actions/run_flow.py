@@ -10,17 +10,15 @@ from core.interfaces import Client
 
 
 class RunFlow(ActionRunner):
-    """200 with the flow's outputs, and with `terminated` and `reason` if it ended itself."""
+    """Run a flow.
+
+    200 with the flow's outputs, and with `terminated` and `reason` if it ended itself.
+    """
 
     needs_pipeline: ClassVar[bool] = True
 
     flow: str = Field(description="An exposed flow")
     inputs: dict[str, Any] = Field({}, description="Its inputs")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Run a flow"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

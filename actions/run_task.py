@@ -10,7 +10,10 @@ from core.interfaces import Client
 
 
 class RunTask(ActionRunner):
-    """200 with the task's outputs."""
+    """Run a task.
+
+    200 with the task's outputs.
+    """
 
     needs_pipeline: ClassVar[bool] = True
 
@@ -18,11 +21,6 @@ class RunTask(ActionRunner):
     task: str = Field(description="An exposed task")
     params: dict[str, Any] = Field({}, description="Its parameters")
     timeout: float = Field(30, gt=0, le=3600, description="Seconds")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Run a task"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

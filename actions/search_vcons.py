@@ -10,7 +10,10 @@ from core.interfaces import Client
 
 
 class SearchVcons(ActionRunner):
-    """200 `{vcon_uuids, cursor}`: those for which all given terms hold, exactly as written."""
+    """vCons in Redis by a party.
+
+    200 `{vcon_uuids, cursor}`: those for which all given terms hold, exactly as written.
+    """
 
     needs_pipeline: ClassVar[bool] = True
 
@@ -19,11 +22,6 @@ class SearchVcons(ActionRunner):
     name: str | None = Field(None, description="Name")
     limit: int = Field(1000, ge=1, le=10_000, description="Most")
     cursor: str | None = Field(None, description="Next page")
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "vCons in Redis by a party"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

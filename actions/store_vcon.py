@@ -13,7 +13,10 @@ from schemas.uuids import Uuid
 
 
 class StoreVcon(ActionRunner):
-    """200 with each storage's outcome; 502 when not one of them took it."""
+    """Write a vCon to storages now.
+
+    200 with each storage's outcome; 502 when not one of them took it.
+    """
 
     needs_pipeline: ClassVar[bool] = True
     text_fields: ClassVar[frozenset[str]] = frozenset({"vcon"})
@@ -26,11 +29,6 @@ class StoreVcon(ActionRunner):
     def _one_vcon(self) -> Self:
         one_of(self.vcon_uuid, self.vcon)
         return self
-
-    @classmethod
-    @override
-    def description(cls) -> str:
-        return "Write a vCon to storages now"
 
     @override
     async def run(self, client: Client, websocket: Any) -> ActionResponse:

@@ -97,12 +97,17 @@ def _import_all(names: Iterable[str]) -> list[ModuleType]:
 def _runners(module: ModuleType) -> Iterator[type[ActionRunner]]:
     for _, candidate in inspect.getmembers(module, inspect.isclass):
         if issubclass(candidate, ActionRunner) and candidate.__module__ == module.__name__:
-            if inspect.isabstract(candidate):
-                missing = ", ".join(sorted(candidate.__abstractmethods__))
-                error = f"{_where(candidate)} does not define {missing}"
+            if missing := _missing(candidate):
+                error = f"{_where(candidate)} does not define {', '.join(missing)}"
                 log.warning("action left out", extra={"error": error})
             else:
                 yield candidate
+
+
+def _missing(cls: type[ActionRunner]) -> list[str]:
+    """The names of the methods to add; `description` where the class has no docstring either."""
+    described = "description" in vars(cls) or cls.description()
+    return sorted([*cls.__abstractmethods__, *([] if described else ["description"])])
 
 
 def _where(cls: type) -> str:

@@ -1,7 +1,7 @@
 """What every action and event is at bottom: named, described, validated fields."""
 
 import json
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -144,9 +144,14 @@ class ActionSchema(BaseModel, ABC):
         return cls.__name__
 
     @classmethod
-    @abstractmethod
     def description(cls) -> str:
-        """One line for people, published to the Plugboard."""
+        """One line for people, published to the Plugboard.
+
+        It is the first paragraph of the class's docstring without its full stop; empty without a
+        docstring.
+        """
+        paragraph, _, _ = (cls.__doc__ or "").strip().partition("\n\n")
+        return " ".join(paragraph.split()).removesuffix(".")
 
     @classmethod
     def secret_names(cls) -> frozenset[str]:

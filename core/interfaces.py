@@ -54,6 +54,20 @@ class AnswerRelay(Protocol):
         ...
 
 
+# The two ways in for vCons.
+
+
+class IngestApi(Protocol):
+    """The internal or the partner API: both take one vCon in."""
+
+    async def take(self, vcon: object, lists: Sequence[str], api_key: str | None) -> Ingested:
+        """Validate, normalise, store, index and enqueue one vCon.
+
+        The vCon is an object, its JSON text as bytes, or gzip of that in base64.
+        """
+        ...
+
+
 # What actions may see of connections.
 
 
@@ -190,6 +204,16 @@ class Pipeline(Protocol):
     """The chain wing. Every method raises the errors of `core.errors`."""
 
     @property
+    def internal(self) -> IngestApi:
+        """For callers with or without a key, to any number of lists."""
+        ...
+
+    @property
+    def partners(self) -> IngestApi:
+        """For partners: the key is checked before anything else, and opens one list."""
+        ...
+
+    @property
     def operations(self) -> Operations:
         """Dead letters, egress, the catalogue and the history."""
         ...
@@ -202,16 +226,6 @@ class Pipeline(Protocol):
     @property
     def connections(self) -> ConnectionsApi:
         """Tasks and flows over the service's connections."""
-        ...
-
-    async def ingest(
-        self, vcon: Mapping[str, Any] | bytes, ingress_lists: Sequence[str], api_key: str | None
-    ) -> Ingested:
-        """Validate, normalise, store, index and enqueue one vCon."""
-        ...
-
-    async def ingest_external(self, vcon: object, ingress_list: str, api_key: str) -> Ingested:
-        """Take one vCon in from a partner: the key is checked before anything else."""
         ...
 
     async def run_chain(

@@ -7,13 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from core.errors import InvalidError, UnknownNameError
-from pipeline.admin.connections import ConnectionDesk
+from pipeline.admin.connections import ConnectionsApi
 from pipeline.admin.operations import PipelineOperations
 from pipeline.admin.runs import Runs
 from pipeline.config.lists import lists_beside
 from pipeline.config.parser import Chain
-from pipeline.ingest.admin import Desk
-from pipeline.ingest.intake import Ingress
+from pipeline.ingest.admin import PartnerAdmin
+from pipeline.ingest.intake import InternalApi
 from pipeline.ingest.partner import PartnerApi
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import LoadedStorage
@@ -23,32 +23,8 @@ from pipeline.runs.queues import Queues
 from pipeline.storages.lookup import VconLookup
 from pipeline.vcon.normalization import outgoing
 from schemas.chain import ChainSummary, ListDepth
-from schemas.ingested import Ingested
 from schemas.run import Run, Step
 from schemas.uuids import canonical_uuid
-
-# Which of the two doors for vCons a request comes to.
-
-
-class Doors:
-    """`own` is for whoever may call the service, `partners` for whoever has a key to a list."""
-
-    def __init__(self, own: Ingress, partners: PartnerApi, *, key_required: bool) -> None:
-        """`key_required`: nobody is let in without a key who is asked for one."""
-        self.own = own
-        self.partners = partners
-        self._key_required = key_required
-
-    async def ingest(
-        self, vcon: Mapping[str, Any] | bytes, lists: Sequence[str], api_key: str | None
-    ) -> Ingested:
-        """Take one vCon in; with a key, or where one is required, as from a partner.
-
-        Raises the errors of `Ingress.take`, or those of `PartnerApi.take`.
-        """
-        if api_key is None and not self._key_required:
-            return await self.own.take(vcon, lists)
-        return await self.partners.take(vcon, lists, api_key)
 
 
 class PipelineService:
@@ -57,37 +33,29 @@ class PipelineService:
     def __init__(
         self,
         configuration: Configuration,
-        doors: Doors,
+        internal: InternalApi,
+        partners: PartnerApi,
         finder: VconLookup,
         runs: Runs,
         calls: PluginCalls,
         queues: Queues,
         operations: PipelineOperations,
-        desk: Desk,
-        connections: ConnectionDesk,
+        partner_admin: PartnerAdmin,
+        connections: ConnectionsApi,
         egress_format: str,
     ) -> None:
         """Everything is given by the assembly; `egress_format` is the form of vCons that leave."""
         self._egress_format = egress_format
+        self.internal = internal
+        self.partners = partners
         self.operations = operations
-        self.partner_admin = desk
+        self.partner_admin = partner_admin
         self.connections = connections
         self._configuration = configuration
-        self._doors = doors
         self._finder = finder
         self._runs = runs
         self._calls = calls
         self._queues = queues
-
-    async def ingest(
-        self, vcon: Mapping[str, Any] | bytes, ingress_lists: Sequence[str], api_key: str | None
-    ) -> Ingested:
-        """Take one vCon in; see `Doors.ingest`."""
-        return await self._doors.ingest(vcon, ingress_lists, api_key)
-
-    async def ingest_external(self, vcon: object, ingress_list: str, api_key: str) -> Ingested:
-        """Take one vCon in from a partner; see `PartnerApi.take`."""
-        return await self._doors.partners.take(vcon, [ingress_list], api_key)
 
     async def run_chain(
         self,
@@ -117,7 +85,7 @@ class PipelineService:
     async def _requested(
         self, chain: Chain, vcon: str | Mapping[str, Any] | bytes, key: str | None
     ) -> str:
-        entry = None if isinstance(vcon, str) else await self._doors.own.entry(vcon, [chain])
+        entry = None if isinstance(vcon, str) else await self.internal.entry(vcon, [chain])
         named = entry.vcon_uuid if entry else canonical_uuid(vcon) or str(vcon)
         digests = entry.digests if entry else ()
         if key is not None:  # before the vCon is touched: a document would be taken in once more
@@ -125,7 +93,7 @@ class PipelineService:
             if known is not None:
                 return known
         if entry:
-            await self._doors.own.put(entry, key)
+            await self.internal.put(entry, key)
         else:
             named = await self._finder.bring_back(named, [chain])
         return await self._runs.start(chain.name, named, key, digests)
@@ -146,7 +114,7 @@ class PipelineService:
     async def _in_redis(self, vcon: str | Mapping[str, Any] | bytes) -> str:
         if isinstance(vcon, str):
             return await self._finder.bring_back(vcon)
-        return (await self._doors.own.take(vcon, ())).uuid
+        return (await self.internal.accept(vcon, ())).uuid
 
     async def find_run(self, run_id: str) -> Run:
         """A live, recent or remembered run."""

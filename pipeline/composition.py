@@ -12,7 +12,7 @@ from core.settings import Settings, environment
 from core.thread_pool import in_own_thread
 from pipeline.admin.answer_relay import RedisAnswerRelay
 from pipeline.admin.auto_replay import AutoReplay
-from pipeline.admin.connections import ConnectionDesk
+from pipeline.admin.connections import ConnectionsApi
 from pipeline.admin.dead_letters import DeadLetters
 from pipeline.admin.egress import Egress
 from pipeline.admin.housekeeping import Rescuer, if_usable, unlock_left_over
@@ -30,10 +30,10 @@ from pipeline.admin.run_archive import RunArchive, RunOutbox
 from pipeline.admin.runs import RunListing, Runs
 from pipeline.admin.unread_lists import UnreadLists
 from pipeline.admin.vcon_index import VconIndex
-from pipeline.api import Doors, PipelineService
+from pipeline.api import PipelineService
 from pipeline.config.lists import claimed_lists, lists_of
 from pipeline.connections import registry
-from pipeline.ingest.intake import Ingress, Intake, TermLimits
+from pipeline.ingest.intake import Intake, InternalApi, TermLimits
 from pipeline.ingest.partners import OWNERS_SECONDS, USAGE_SECONDS, KeyLimits, Partners
 from pipeline.live_config import ConfigurationWatch, Snapshot
 from pipeline.redis_client.client import CommandRefused
@@ -119,8 +119,15 @@ class PipelineComposition:
         settings, redis = self._settings, self.connection
         sorted_set, expiry = settings.vcon_sorted_set_name, settings.vcon_redis_expiry
         intake = self._intake()
-        own = Ingress(self._configuration, settings.max_vcon_bytes, intake, self._offload)
-        partners = self._partners.open_door(settings.max_vcon_bytes, intake, self._offload)
+        partners = self._partners.build_api(settings.max_vcon_bytes, intake, self._offload)
+        internal = InternalApi(
+            self._configuration,
+            settings.max_vcon_bytes,
+            intake,
+            partners,
+            key_required=settings.require_ingress_key,
+            offload=self._offload,
+        )
         self._finder = finder = VconLookup(
             self._configuration, VconStore(redis), self._calls, expiry, settings.max_vcon_bytes
         )
@@ -140,14 +147,15 @@ class PipelineComposition:
         )
         self.service = PipelineService(
             self._configuration,
-            Doors(own, partners, key_required=settings.require_ingress_key),
+            internal,
+            partners,
             finder,
             self._runs,
             self._calls,
             self._queues,
             self._operations,
-            self._partners.desk,
-            ConnectionDesk(self._configuration, self._connections),
+            self._partners.admin,
+            ConnectionsApi(self._configuration, self._connections),
             settings.egress_format_version,
         )
 
@@ -172,7 +180,7 @@ class PipelineComposition:
             every(interval, replayer.round),
             every(PRUNE_SECONDS, self._prune),
             self._partners.keep_up(),
-            every(USAGE_SECONDS, self._partners.door.usage.write),
+            every(USAGE_SECONDS, self._partners.api.usage.write),
             every(OWNERS_SECONDS, self._partners.owners.drain),
         )
 
@@ -225,7 +233,7 @@ class PipelineComposition:
         """Let go of everything."""
         with contextlib.suppress(UnavailableError, TimeoutError):
             async with asyncio.timeout(LAST_USAGE):
-                await self._partners.door.usage.write()
+                await self._partners.api.usage.write()
         self._partners.close()
         await self._calls.close_storages(self._finder.loaded)
         await self._connections.close()

@@ -28,4 +28,4 @@ def packed_bytes(value: object) -> object:
 
 
 GivenVcon = Annotated[dict[str, Any] | bytes, BeforeValidator(packed_bytes)]
-"""A field of an action."""
+"""A field of an action that also takes the uuid of a vCon as text."""

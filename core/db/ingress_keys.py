@@ -5,7 +5,6 @@ When a key begins, ends and is revoked is told by Postgres' clock: those of repl
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,11 +20,6 @@ _AS_EVER = ConfiguredKey()
 _NO_DETAILS: Mapping[str, ConfiguredKey] = {}
 CONFIGURATION = Author(actor="config.yml")
 _SYNC_LOCK = 0x70635F6B657973
-
-
-def hashed(secret: str) -> str:
-    """What is kept of a secret: its SHA-256 in hex. Any text has one."""
-    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class IngressKeys:

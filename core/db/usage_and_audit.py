@@ -18,12 +18,15 @@ from schemas.ingress_key import AuditEvent, Author, Usage
 
 @dataclass(slots=True)
 class Used:
-    """What a key was used for since it was last written down; `refused` counts by reason."""
+    """What a key was used for since it was last written down; `refused` counts by reason.
 
+    `last` is the time of the last use.
+    """
+
+    last: datetime
     accepted: int = 0
     bytes: int = 0
     refused: dict[str, int] = field(default_factory=dict)
-    last: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 _ADD_USAGE = text("""

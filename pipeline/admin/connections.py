@@ -23,7 +23,7 @@ _INVALID = "FlowValidationError"
 _LATE = ("TimeoutError", "ConnectionTimeoutError")
 
 
-class ConnectionDesk:
+class ConnectionsApi:
     """Runs exposed tasks and flows."""
 
     def __init__(self, configuration: Configuration, connections: ServiceConnections) -> None:

@@ -6,12 +6,11 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from core.db.ingress_keys import hashed
 from core.db.usage_and_audit import PartnerRecords
 from core.errors import UnknownNameError
 from core.observability.logs import keep_secret
 from core.thread_pool import BoundedCalls
-from pipeline.ingest.key_cache import KeyCache
+from pipeline.ingest.key_cache import KeyCache, hashed
 from pipeline.live_config import Configuration
 from schemas.ingress_key import AuditEvent, Author, IngressKey, MadeKey, NewKey, Usage
 
@@ -20,7 +19,7 @@ SECRET_BYTES = 32
 """Random bytes of a secret: 43 characters of base64url."""
 
 
-class Desk:
+class PartnerAdmin:
     """Makes, shows and ends keys; what was changed counts in this process at once."""
 
     def __init__(

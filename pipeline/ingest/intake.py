@@ -1,6 +1,6 @@
 """What goes into the lists: documents with their uuid, uuids alone, and requested runs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from core.db.vcon_owners import Claim
 from core.errors import ConflictError, FullError, InvalidError, UnavailableError, UnknownNameError
 from core.helper_process import Offload, call_inline
+from core.interfaces import IngestApi
 from core.observability.metrics import VCONS_RECEIVED
 from core.observability.tracing import context as trace_context
 from pipeline.config.parser import Chain
@@ -273,31 +274,50 @@ class Intake:
 # What is taken in through our own door: one vCon, checked, normalised, stored and enqueued.
 
 
-class Ingress:
-    """The door through which vCons come in over RPC from whoever may call the service."""
+class InternalApi:
+    """`IngestVcon`: takes vCons in from the callers of the service."""
 
     def __init__(
         self,
         configuration: Configuration,
         max_vcon_bytes: int,
         intake: Intake,
+        partners: IngestApi,
+        *,
+        key_required: bool = False,
         offload: Offload = call_inline,
     ) -> None:
-        """`offload` runs the validation of vCons that are given as bytes."""
+        """`partners` takes what comes with a key, and everything if one is required.
+
+        `offload` reads vCons that are given as bytes or text.
+        """
+        self._partners = partners
+        self._key_required = key_required
         self._offload = offload
         self._configuration = configuration
         self._max_vcon_bytes = max_vcon_bytes
         self._intake = intake
 
-    async def take(self, vcon: Mapping[str, Any] | bytes, lists: Sequence[str]) -> Ingested:
-        """The vCon's canonical uuid and what came of it; it is stored and in every list named.
+    async def take(
+        self, vcon: object, lists: Sequence[str], api_key: str | None = None
+    ) -> Ingested:
+        """The vCon's canonical uuid and the outcome; it is stored and in every list named.
+
+        Raises the errors of `accept`, or those of `PartnerApi.take`.
+        """
+        if api_key is not None or self._key_required:
+            return await self._partners.take(vcon, lists, api_key)
+        return await self.accept(vcon, lists)
+
+    async def accept(self, vcon: object, lists: Sequence[str]) -> Ingested:
+        """`take` for a caller of whom no key is required.
 
         Raises:
-            UnknownNameError: for a list that no enabled chain reads.
-            InvalidError: with everything that is wrong with the vCon, and where.
-            TooLargeError: when it is larger than accepted.
-            ConflictError: when other content under its uuid is being processed.
-            UnavailableError: when a list is full or Redis is away.
+            UnknownNameError: no enabled chain reads one of the lists.
+            InvalidError: with every error in the vCon, and where.
+            TooLargeError: the vCon exceeds MAX_VCON_BYTES.
+            ConflictError: a run processes other content under its uuid.
+            UnavailableError: a list is full, or Redis cannot be reached.
         """
         entry = await self.entry(vcon, [self._reader(name) for name in lists])
         names = _once(lists)
@@ -306,7 +326,7 @@ class Ingress:
             VCONS_RECEIVED.count(name, outcome)
         return Ingested(uuid=entry.vcon_uuid, outcome=outcome, warnings=entry.warnings)
 
-    async def entry(self, vcon: Mapping[str, Any] | bytes, chains: Iterable[Chain]) -> Entry:
+    async def entry(self, vcon: object, chains: Iterable[Chain]) -> Entry:
         """The vCon as it goes into these chains; see `entry_of`."""
         return await entry_apart(self._offload, vcon, self._max_vcon_bytes, chains)
 

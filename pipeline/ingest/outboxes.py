@@ -89,7 +89,7 @@ class UsageMeter:
 
     def _now(self, key_id: UUID) -> Used:
         now = datetime.now(UTC)
-        used = self._used.setdefault(now.date(), {}).setdefault(key_id, Used())
+        used = self._used.setdefault(now.date(), {}).setdefault(key_id, Used(now))
         used.last = now
         return used
 

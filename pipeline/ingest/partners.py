@@ -7,15 +7,14 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple, Self
 
-from core.db.ingress_keys import hashed
 from core.db.usage_and_audit import PartnerRecords
 from core.errors import UnavailableError
 from core.helper_process import Offload, call_inline
 from core.settings import Settings
 from core.thread_pool import BoundedCalls, in_own_thread
-from pipeline.ingest.admin import Desk
+from pipeline.ingest.admin import PartnerAdmin
 from pipeline.ingest.intake import Intake
-from pipeline.ingest.key_cache import STALE, FailedKeys, KeyCache
+from pipeline.ingest.key_cache import STALE, FailedKeys, KeyCache, hashed
 from pipeline.ingest.outboxes import OwnerOutbox
 from pipeline.ingest.partner import PartnerApi
 from pipeline.live_config import Configuration
@@ -57,7 +56,7 @@ class KeyLimits(NamedTuple):
 
 
 class Partners:
-    """`ring` verifies keys, `door` takes vCons in, `desk` is for administrators.
+    """`keys` verifies keys, `api` takes vCons in, `admin` is for administrators.
 
     `owners` are on their way to Postgres.
     """
@@ -76,25 +75,30 @@ class Partners:
         self._redis = redis
         self.records = records
         failures = FailedKeys(limits.failures_per_minute, time.monotonic)
-        self.ring = KeyCache(self._find, time.monotonic, limits.revoked_seconds, failures)
-        self.desk = Desk(configuration, records, self.ring, calls)
+        self.keys = KeyCache(self._find, time.monotonic, limits.revoked_seconds, failures)
+        self.admin = PartnerAdmin(configuration, records, self.keys, calls)
         self.owners = OwnerOutbox(redis, records.owners.confirm)
         self._briefly = brief_calls()
         self._outdated = asyncio.Event()
         self._outdated.set()
         self._current = asyncio.Event()
 
-    def open_door(
+    def build_api(
         self, max_vcon_bytes: int, intake: Intake, offload: Offload = call_inline
     ) -> PartnerApi:
-        """The door for partners; see `PartnerApi`."""
-        parts = (self._configuration, max_vcon_bytes, intake)
-        self.door = PartnerApi(
-            *(*parts, self.ring, self.records, self._redis, self._briefly),
+        """The partner API, which is `api` from then on."""
+        self.api = PartnerApi(
+            self._configuration,
+            max_vcon_bytes,
+            intake,
+            self.keys,
+            self.records,
+            self._redis,
+            self._briefly,
             self._limits.requests_per_minute,
             offload,
         )
-        return self.door
+        return self.api
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -151,7 +155,7 @@ class Partners:
         except UnavailableError as error:
             log.debug("ingress keys wait for Postgres", extra={"error": str(error)})
             return False
-        self.ring.forget()
+        self.keys.forget()
         if not self._outdated.is_set():
             self._current.set()
         return True

@@ -167,8 +167,9 @@ def as_object(given: object, most_bytes: int) -> Mapping[str, Any]:
     try:
         if isinstance(given, bytes) and not given.startswith(MAGIC):
             given = _field(given)
-        content = packed_bytes(given)
-        document = parsed(content, most_bytes) if isinstance(content, bytes) else content
+        if isinstance(given, str):
+            given = packed_bytes(given)
+        document = parsed(given, most_bytes) if isinstance(given, bytes) else given
     except UnpackedTooLargeError as error:
         msg = f"the vCon has more than {most_bytes} bytes unpacked; at most so many are taken"
         raise TooLargeError(msg) from error

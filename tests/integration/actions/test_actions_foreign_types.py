@@ -12,7 +12,7 @@ import pytest
 
 from core.action_response import ActionResponse
 from core.rpc.dispatcher import Dispatcher
-from pipeline.api import Doors, PipelineService
+from pipeline.api import PipelineService
 from pipeline.redis_client import keys
 from pipeline.runs.vcon_store import VconStore
 from pipeline.storages.lookup import VconLookup
@@ -72,17 +72,18 @@ async def ops(redis_url: str) -> AsyncIterator[Operations]:
 async def ask(ops: Operations, action: str, fields: dict[str, Any]) -> ActionResponse:
     """The answer to one request."""
     nothing: Any = None
-    desk: Any = Notebook()
+    admin: Any = Notebook()
     finder = VconLookup(ops.configuration, VconStore(ops.redis), ops.calls, EXPIRY)
     pipeline = PipelineService(
         ops.configuration,
-        Doors(ops.ingress, nothing, key_required=False),
+        ops.internal,
+        nothing,
         finder,
         ops.workers.runs(ops.configuration),
         ops.calls,
         ops.workers.queues,
         ops.operations,
-        desk,
+        admin,
         nothing,
         "0.4.0",
     )

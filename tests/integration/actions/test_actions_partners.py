@@ -15,13 +15,13 @@ import pytest
 from core.action_registry import ActionRegistry
 from core.action_response import ActionResponse
 from core.db.database import Database
-from core.db.ingress_keys import hashed
 from core.db.usage_and_audit import PartnerRecords, Used
 from core.errors import ForbiddenError, UnavailableError
 from core.request_context import current_request
 from core.rpc.dispatcher import Dispatcher
 from core.settings import DatabaseSettings
 from pipeline.config.parser import Chain, PipelineConfig
+from pipeline.ingest.key_cache import hashed
 from pipeline.ingest.partners import Partners
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import Plugins
@@ -65,7 +65,7 @@ class Office:
     async def ask(self, action: str, **fields: Any) -> ActionResponse:
         """The answer to a request with the ref `ref-1` to service 12."""
         current_request.set(("ref-1", action))
-        pipeline = SimpleNamespace(partner_admin=self.partners.desk, operations=self.operations)
+        pipeline = SimpleNamespace(partner_admin=self.partners.admin, operations=self.operations)
         client = SimpleNamespace(pipeline=pipeline, service=SimpleNamespace(id=12))
         return await self._dispatcher.answer(action, fields, client, None)
 
@@ -84,7 +84,7 @@ class Office:
     async def opens(self, secret: str, name: str = "customer_data") -> bool:
         """Whether a partner is let in."""
         try:
-            await self.partners.ring.check(secret, [name])
+            await self.partners.keys.check(secret, [name])
         except ForbiddenError:
             return False
         return True
@@ -254,7 +254,7 @@ async def test_usage_by_key_and_by_list(office: Office) -> None:
     """Rows by key and day; a key, a list or a first day narrows them down."""
     keys = [IngressKey(**(await office.made())["key"]) for _ in range(2)]
     today = datetime.now(UTC).date()
-    used = Used(accepted=2, bytes=100, refused={"invalid": 1})
+    used = Used(datetime.now(UTC), accepted=2, bytes=100, refused={"invalid": 1})
     for day in (today - timedelta(days=1), today):
         office.records.ledger.add_usage(day, {keys[0].id: used})
     office.records.ledger.add_usage(today, {keys[1].id: used})

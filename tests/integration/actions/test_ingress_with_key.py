@@ -81,7 +81,7 @@ async def test_a_keys_limits_hold_and_its_use_is_counted(street: Street):
     answers = [await street.ingest(vcon, "customer_data", api_key="small") for vcon in vcons]
     assert [answer.status_code for answer in answers] == [201, 413, 429]
     assert await street.code(a_vcon(), "small", "support_calls") == 403
-    await street.partners.door.usage.write()
+    await street.partners.api.usage.write()
     [usage] = await asyncio.to_thread(street.ledger.usage, key.id, None, None)
     assert usage.refused == {"too_large": 1, "rate_limited": 1, "forbidden": 1}
     assert usage.accepted == 1

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from core.db.database import Database
-from core.db.ingress_keys import IngressKeys, hashed
+from core.db.ingress_keys import IngressKeys
 from core.db.usage_and_audit import UsageAndAudit
 from core.settings import DatabaseSettings
+from pipeline.ingest.key_cache import hashed
 from schemas.ingress_key import Author, IngressKey, NewKey
 
 ADMIN = Author(actor="service:7", ref="ref-1")

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from core.db.database import Database
-from core.db.ingress_keys import IngressKeys, hashed
+from core.db.ingress_keys import IngressKeys
 from core.db.usage_and_audit import UsageAndAudit, Used
 from core.db.vcon_owners import OURS, VconOwners
+from pipeline.ingest.key_cache import hashed
 from tests.integration.db.ingress_rows import ADMIN, execute, found, made
 
 TABLES = ("vcon_owners", "ingress_usage", "audit_events", "ingress_keys", "tokens", "services")
@@ -80,8 +81,8 @@ def test_old_rows_are_pruned_in_batches(
     """Of each table only what is older goes; 0 days keep everything."""
     kept, old = made(keys, "kept"), made(keys, "old")
     keys.revoke(old.id, ADMIN)
-    ledger.add_usage(date(2020, 1, 1), {kept.id: Used(1)})
-    ledger.add_usage(datetime.now(UTC).date(), {kept.id: Used(1)})
+    ledger.add_usage(date(2020, 1, 1), {kept.id: Used(datetime.now(UTC), 1)})
+    ledger.add_usage(datetime.now(UTC).date(), {kept.id: Used(datetime.now(UTC), 1)})
     VconOwners(migrated).confirm({str(uuid4()): OURS for _ in range(5)})
     execute(migrated, "UPDATE vcon_owners SET created_at = '2020-01-01'")
     execute(

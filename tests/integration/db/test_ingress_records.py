@@ -10,9 +10,10 @@ import pytest
 
 from core.db import ingress_keys
 from core.db.database import Database
-from core.db.ingress_keys import IngressKeys, hashed
+from core.db.ingress_keys import IngressKeys
 from core.db.usage_and_audit import UsageAndAudit, Used
 from core.errors import ConflictError, UnknownNameError
+from pipeline.ingest.key_cache import hashed
 from tests.integration.db.ingress_rows import ADMIN, execute, found, made
 
 
@@ -141,9 +142,9 @@ def test_usage_adds_up_by_key_and_day(keys: IngressKeys, ledger: UsageAndAudit):
     """Also what was refused, by its reason; the key knows its last use."""
     key, today = made(keys), date(2026, 11, 21)
     noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
-    ledger.add_usage(today, {key.id: Used(2, 100, {"409": 1}, noon)})
-    ledger.add_usage(today, {key.id: Used(1, 50, {"409": 2, "429": 1}, noon - timedelta(hours=1))})
-    ledger.add_usage(today + timedelta(days=1), {key.id: Used(1, 1, {}, noon)})
+    ledger.add_usage(today, {key.id: Used(noon, 2, 100, {"409": 1})})
+    ledger.add_usage(today, {key.id: Used(noon - timedelta(hours=1), 1, 50, {"409": 2, "429": 1})})
+    ledger.add_usage(today + timedelta(days=1), {key.id: Used(noon, 1, 1)})
     later, first = ledger.usage(key.id, None, None)
     assert (first.accepted, first.bytes, first.refused) == (3, 150, {"409": 3, "429": 1})
     assert ledger.usage(None, "in", today + timedelta(days=1)) == [later]

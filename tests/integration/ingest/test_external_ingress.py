@@ -10,10 +10,10 @@ import orjson
 import pytest
 from redis import Redis
 
-from core.db.ingress_keys import hashed
 from pipeline.config.parser import PipelineConfig
 from pipeline.ingest import partners
 from pipeline.ingest.intake import Intake
+from pipeline.ingest.key_cache import hashed
 from pipeline.ingest.partners import KeyLimits
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import Plugins
@@ -120,7 +120,7 @@ async def test_what_a_key_was_used_for_is_counted(street: Street):
     key = await asyncio.to_thread(lambda: street.key("secret-1", requests_per_minute=2))
     for vcon in (a_vcon(), {}, a_vcon()):
         await street.push(vcon)
-    meter = street.partners.door.usage
+    meter = street.partners.api.usage
     await meter.write()
     [usage] = await asyncio.to_thread(street.ledger.usage, key.id, None, None)
     assert (usage.accepted, usage.refused) == (1, {"invalid": 1, "rate_limited": 1})
@@ -132,7 +132,7 @@ async def test_what_a_key_was_used_for_is_counted(street: Street):
 async def test_a_key_without_a_limit_has_the_services(street: Street):
     """All keys of a lineage share it; one with a limit of its own has that."""
     street.partners._limits = KeyLimits(requests_per_minute=2)
-    street.partners.open_door(MOST, Intake(street.partners._redis, sorted_set="vcons", max_depth=9))
+    street.partners.build_api(MOST, Intake(street.partners._redis, sorted_set="vcons", max_depth=9))
     street.require_key(required=False)
     street.key("secret-1")
     street.key("secret-2", requests_per_minute=3)

@@ -17,7 +17,7 @@ async def test_without_postgres_no_door_is_open(street: Street, database_setting
     """A key verified just before works on; any other is 503, right or wrong."""
     await asyncio.to_thread(street.key, "secret-1")
     await asyncio.to_thread(street.key, "secret-2")
-    ring = street.partners.ring
+    ring = street.partners.keys
     await ring.check("secret-1", ["customer_data"])
     nowhere = database_settings.model_copy(update={"postgres_port": 1})
     street.database.initialize(nowhere)
@@ -40,7 +40,7 @@ async def test_without_postgres_a_partner_replaces_what_redis_knows_to_be_its_ow
     mine, other, ours = (new_uuid() for _ in range(3))
     assert await street.code(a_vcon(mine)) == 200
     assert await street.code(a_vcon(other), "secret-2") == 200
-    await street.own.take(a_vcon(ours), [])
+    await street.pipeline.internal.take(a_vcon(ours), [])
     street.database.initialize(database_settings.model_copy(update={"postgres_port": 1}))
     assert await street.code(a_vcon(mine, subject="changed")) == 200
     assert street.stored(mine)["subject"] == "changed"
@@ -65,7 +65,7 @@ async def test_a_postgres_that_says_nothing_is_as_good_as_away(
     street.partners._briefly.seconds = 0.05
     for part, name in ((IngressKeys, "find"), (VconOwners, "claim")):
         monkeypatch.setattr(part, name, lambda *_: answer.wait())
-    ring = street.partners.ring
+    ring = street.partners.keys
     began = ring._clock()
     ring._clock = lambda: began + 50
     try:

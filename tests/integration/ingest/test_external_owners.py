@@ -42,9 +42,9 @@ async def test_what_came_in_by_our_own_door_is_not_for_partners(street: Street):
     """Not while Redis has it, not when Redis has forgotten it, not after a partner has tried."""
     await asyncio.to_thread(street.key, "secret-1")
     queued, stored, deleted = (a_vcon()["uuid"] for _ in range(3))
-    await street.own.take(a_vcon(queued), ["customer_data"])
+    await street.pipeline.internal.take(a_vcon(queued), ["customer_data"])
     for vcon_uuid in (stored, deleted):
-        await street.own.take(a_vcon(vcon_uuid), [])
+        await street.pipeline.internal.take(a_vcon(vcon_uuid), [])
     street.client.delete(*(f"{kind}:{deleted}" for kind in ("vcon", "pc:about")))
 
     async def all_refused() -> bool:
@@ -65,7 +65,7 @@ async def test_our_own_door_needs_no_postgres(street: Street, database_settings)
     await asyncio.to_thread(street.key, "secret-1")
     street.database.initialize(database_settings.model_copy(update={"postgres_port": 1}))
     vcon = a_vcon()
-    await street.own.take(vcon, [])
+    await street.pipeline.internal.take(vcon, [])
     with pytest.raises(UnavailableError):
         await street.partners.owners.drain()
     street.database.initialize(database_settings)
@@ -84,7 +84,7 @@ async def test_our_own_door_replaces_what_stays_a_partners(street: Street, forgo
     await street.partners.owners.drain()
     if forgotten:
         empty(street.client)
-    await street.own.take(a_vcon(vcon_uuid, subject="ours"), [])
+    await street.pipeline.internal.take(a_vcon(vcon_uuid, subject="ours"), [])
     for _ in range(2):
         assert await street.code(a_vcon(vcon_uuid, subject="other"), "secret-2") == 409
         assert await street.code(a_vcon(vcon_uuid, subject="theirs")) == 200

@@ -57,6 +57,13 @@ async def test_an_oversized_vcon(street: Street) -> None:
     assert re.search(r"is 8\d{6} bytes; at most 8000000 are taken", words)
 
 
+@pytest.mark.parametrize("vcon", ["{}", "", [], 7, None])
+async def test_a_value_that_is_no_object(street: Street, vcon: object) -> None:
+    """400 with the accepted forms; text is accepted only as gzip in base64."""
+    expected = "vcon: expected an object, or gzip of one as base64"
+    assert await at_both(street, vcon) == (400, expected)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -20,14 +20,16 @@ from core.errors import (
     UnknownNameError,
 )
 from pipeline.config.parser import Chain, PipelineConfig
-from pipeline.ingest.intake import Ingress, Intake
+from pipeline.ingest.intake import Intake, InternalApi
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import Plugins
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from tests.integration.support.pipeline_fixtures import VCON_EXPIRY, Scene, a_vcon, new_uuid
 
-type Door = Callable[..., Ingress]
+NO_PARTNERS: Any = None  # no request of these tests has a key
+
+type Door = Callable[..., InternalApi]
 
 CONFIG = PipelineConfig(
     chains={
@@ -41,11 +43,12 @@ CONFIG = PipelineConfig(
 def door(redis: RedisConnection) -> Door:
     """Makes an ingress; `max_depth` and `max_vcon_bytes` can be given."""
 
-    def make(max_depth: int = 100, max_vcon_bytes: int = 10_000) -> Ingress:
-        return Ingress(
+    def make(max_depth: int = 100, max_vcon_bytes: int = 10_000) -> InternalApi:
+        return InternalApi(
             Configuration(CONFIG, Plugins()),
             max_vcon_bytes,
             Intake(redis, sorted_set="vcons", max_depth=max_depth),
+            NO_PARTNERS,
         )
 
     return make
@@ -256,10 +259,11 @@ async def test_what_is_queued_never_expires(door: Door, client: Redis):
 async def test_redis_being_away_is_said(redis_url: str):
     """The caller is told to try again."""
     nowhere = RedisConnection("redis://127.0.0.1:1/0")
-    ingress = Ingress(
+    ingress = InternalApi(
         Configuration(CONFIG, Plugins()),
         10_000,
         Intake(nowhere, sorted_set="vcons", max_depth=5),
+        NO_PARTNERS,
     )
     with pytest.raises(UnavailableError):
         await ingress.take(a_vcon(), ["in"])

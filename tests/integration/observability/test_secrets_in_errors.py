@@ -26,7 +26,7 @@ from core.observability.otlp import OtlpSpans
 from core.observability.redaction import REDACTED
 from core.observability.storable_text import described
 from core.rpc.dispatcher import Dispatcher
-from pipeline.admin.connections import ConnectionDesk
+from pipeline.admin.connections import ConnectionsApi
 from pipeline.connections.registry import ServiceConnections
 from pipeline.live_config import Configuration, load
 from tests.canaries import CANARIES, canary, keep_redis
@@ -319,7 +319,7 @@ async def test_no_task_and_no_flow_brings_them_to_a_caller(
     with forgotten("leaky"):
         loaded = load(tmp_path / "config.yml", dict(os.environ))
         connections = ServiceConnections(loaded.config)
-        desk = ConnectionDesk(loaded, connections)
+        desk = ConnectionsApi(loaded, connections)
         answers = [
             await asked(desk, "RunTask", connection="one", task="leak"),
             await asked(desk, "RunFlow", flow="leaking"),
@@ -331,7 +331,7 @@ async def test_no_task_and_no_flow_brings_them_to_a_caller(
     assert [REDACTED in repr(each) for each in answers[:2]] == [True, True]
 
 
-async def asked(desk: ConnectionDesk, action: str, **fields: Any) -> ActionResponse:
+async def asked(desk: ConnectionsApi, action: str, **fields: Any) -> ActionResponse:
     """The answer to a request about connections."""
     client = SimpleNamespace(
         pipeline=SimpleNamespace(connections=desk),

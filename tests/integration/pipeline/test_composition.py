@@ -14,7 +14,6 @@ import pytest
 from redis import Redis
 
 from core.db.database import Database
-from core.db.ingress_keys import hashed
 from core.db.usage_and_audit import PartnerRecords, UsageAndAudit
 from core.db.vcon_owners import OURS, VconOwners
 from core.errors import ConfigurationError, ForbiddenError, UnknownNameError
@@ -22,6 +21,7 @@ from core.observability.metrics import REDIS_LOSSES, UNREAD_DEPTH
 from core.settings import Settings
 from pipeline import composition, live_config
 from pipeline.composition import PipelineComposition
+from pipeline.ingest.key_cache import hashed
 from pipeline.redis_client import client as connection
 from pipeline.redis_client import keys
 from pipeline.runs.queues import Queues
@@ -186,7 +186,7 @@ async def test_who_brought_vcons_in_is_written_down(
     written: list[dict[str, UUID]] = []
     monkeypatch.setattr(VconOwners, "confirm", lambda _, owners: written.append(owners))
     async with at_work(config, redis_url) as opened:
-        taken = await opened.front.service.ingest(a_vcon(), [], None)
+        taken = await opened.front.service.internal.take(a_vcon(), [], None)
         await opened.until(lambda: written)
         assert written == [{taken.uuid: OURS}]
 
@@ -195,7 +195,7 @@ async def test_a_key_is_asked_for_where_it_is_required(config: Path, redis_url: 
     """At our own door; without the setting it is not."""
     for required in (True, False):
         async with at_work(config, redis_url, require_ingress_key=required) as opened:
-            ingesting = opened.front.service.ingest(a_vcon(), [], None)
+            ingesting = opened.front.service.internal.take(a_vcon(), [], None)
             with pytest.raises(ForbiddenError) if required else nullcontext():
                 await ingesting
 

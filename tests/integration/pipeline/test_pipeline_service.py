@@ -13,8 +13,8 @@ import pytest
 
 from core.errors import ConflictError, InvalidError, UnknownNameError
 from core.interfaces import Pipeline
-from pipeline.api import Doors, PipelineService
-from pipeline.ingest.intake import Ingress
+from pipeline.api import PipelineService
+from pipeline.ingest.intake import InternalApi
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.runs.calls import PluginCalls
@@ -74,21 +74,18 @@ async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pyte
     calls = PluginCalls(2, scene.redis)
     runs = scene.runs(configuration)
     hearing = asyncio.create_task(runs.listen())
-    external: Any = None  # partners have a door with tests of its own
-    doors = Doors(Ingress(configuration, 100_000, scene.intake), external, key_required=False)
-    operations: Any = None  # what operators do has tests of its own
-    desk: Any = None  # as has what they do for partners
-    connections: Any = None  # and what callers may do with connections
+    untested: Any = None  # partners, operations, keys and connections have tests of their own
     yield PipelineService(
         configuration,
-        doors,
+        InternalApi(configuration, 100_000, scene.intake, untested),
+        untested,
         VconLookup(configuration, scene.store, calls, 100),
         runs,
         calls,
         scene.queues,
-        operations,
-        desk,
-        connections,
+        untested,
+        untested,
+        untested,
         "0.4.0",
     )
     hearing.cancel()
@@ -100,7 +97,7 @@ async def pipeline(scene: Scene, configuration: Configuration, monkeypatch: pyte
 async def test_ingest_and_process(scene: Scene, configuration: Configuration, pipeline: Pipeline):
     """A vCon that is ingested comes out of the chain."""
     await scene.start(configuration)
-    taken = await pipeline.ingest(a_vcon(), ["in"], None)
+    taken = await pipeline.internal.take(a_vcon(), ["in"], None)
     assert (await scene.ended()).claim.vcon_uuid == taken.uuid
     assert taken.uuid in kept
     assert scene.elements("out") == [taken.uuid]
@@ -200,7 +197,7 @@ async def test_a_required_key_is_asked_for_at_the_door_only(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ):
     """Whoever may run chains or store vCons gives no key, and needs none."""
-    monkeypatch.setattr(pipeline._doors, "_key_required", True)
+    monkeypatch.setattr(pipeline.internal, "_key_required", True)
     vcon = a_vcon()
     assert (await pipeline.run_chain("main", vcon, 0)).vcon_in == vcon["uuid"]
     [step] = await pipeline.save(vcon, ["good"])
@@ -288,7 +285,7 @@ async def test_a_key_stands_for_the_content_too(scene: Scene, pipeline: Pipeline
 async def test_content_after_a_mere_uuid_is_refused_when_it_differs(pipeline: Pipeline):
     """What was ingested under the uuid counts as the content of the first request."""
     document = a_vcon(subject="first")
-    await pipeline.ingest(document, ["in"], None)
+    await pipeline.internal.take(document, ["in"], None)
     first = await pipeline.run_chain("main", document["uuid"], 0, "key")
     assert (await pipeline.run_chain("main", document, 0, "key")).run_id == first.run_id
     with pytest.raises(ConflictError, match="used with other content"):
@@ -345,8 +342,9 @@ async def test_the_order_of_members_is_no_other_content(pipeline: Pipeline, *, d
     assert (await pipeline.run_chain("main", other, 0, "key")).run_id == first.run_id
     indented = orjson.dumps(other, option=orjson.OPT_INDENT_2)
     assert (await pipeline.run_chain("main", indented, 0, "key")).run_id == first.run_id
-    assert (await pipeline.ingest(other, ["in"], None)).outcome == "duplicate"
-    assert (await pipeline.ingest(document | {"subject": "b"}, ["in"], None)).outcome != "duplicate"
+    assert (await pipeline.internal.take(other, ["in"], None)).outcome == "duplicate"
+    other_subject = await pipeline.internal.take(document | {"subject": "b"}, ["in"], None)
+    assert other_subject.outcome != "duplicate"
 
 
 async def test_digests_of_the_version_before_are_known(scene: Scene, pipeline: Pipeline):
@@ -359,7 +357,7 @@ async def test_digests_of_the_version_before_are_known(scene: Scene, pipeline: P
     scene.client.hset(f"pc:about:{document['uuid']}", "digest", earlier)
     scene.client.set(keys.idempotent_digest("key"), earlier)
     assert (await pipeline.run_chain("main", document, 0, "key")).run_id == first.run_id
-    assert (await pipeline.ingest(document, ["in"], None)).outcome == "duplicate"
+    assert (await pipeline.internal.take(document, ["in"], None)).outcome == "duplicate"
     scene.client.delete(keys.idempotency("key"))  # the version before stopped before the second key
     await pipeline.run_chain("main", document, 0, "key")
     assert scene.client.get(keys.idempotent_digest("key")) == earlier
@@ -383,8 +381,8 @@ async def test_other_texts_are_other_content(pipeline: Pipeline, one: str, other
         a_vcon("0192f0a0-0000-7000-8000-000000000001", analysis=[_analysis(body)])
         for body in (one, other)
     )
-    await pipeline.ingest(first, ["in"], None)
-    assert (await pipeline.ingest(second, ["in"], None)).outcome == "replaced"
+    await pipeline.internal.take(first, ["in"], None)
+    assert (await pipeline.internal.take(second, ["in"], None)).outcome == "replaced"
 
 
 def _analysis(body: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from pipeline.admin.run_archive import RunArchive
 from pipeline.admin.vcon_index import VconIndex
 from pipeline.config.lists import lists_of
 from pipeline.config.parser import PipelineConfig, StorageSpec
-from pipeline.ingest.intake import Ingress, Intake
+from pipeline.ingest.intake import Intake, InternalApi
 from pipeline.live_config import Configuration
 from pipeline.redis_client import client as connection
 from pipeline.redis_client import keys
@@ -82,7 +82,8 @@ class Operations:
             dead_expiry=DEAD_EXPIRY,
             run_expiry=RUN_EXPIRY,
         )
-        self.ingress = Ingress(self.configuration, 100_000, self.intake)
+        no_partners: Any = None
+        self.internal = InternalApi(self.configuration, 100_000, self.intake, no_partners)
         self.operations = self.operations_with(NoPostgres())
 
     def operations_with(self, history: Any) -> PipelineOperations:
@@ -120,7 +121,7 @@ class Operations:
 
     async def take(self, vcon: dict[str, Any], *lists: str) -> Ingested:
         """Take a vCon in, into these lists."""
-        return await self.ingress.take(vcon, lists)
+        return await self.internal.take(vcon, lists)
 
     def list(self, name: str) -> list[str]:
         """What is in a list."""

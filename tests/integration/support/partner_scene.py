@@ -15,15 +15,15 @@ from redis import Redis
 from core.action_registry import ActionRegistry
 from core.action_response import ActionResponse
 from core.db.database import Database
-from core.db.ingress_keys import hashed
 from core.db.usage_and_audit import PartnerRecords
 from core.helper_process import Offload, call_inline
 from core.phoenix.frames import Frame, Malformed, decode_v2
 from core.rpc.dispatcher import Dispatcher
 from core.settings import DatabaseSettings
-from pipeline.api import Doors, PipelineService
+from pipeline.api import PipelineService
 from pipeline.config.parser import Chain, PipelineConfig
-from pipeline.ingest.intake import Ingress, Intake
+from pipeline.ingest.intake import Intake, InternalApi
+from pipeline.ingest.key_cache import hashed
 from pipeline.ingest.partners import Partners
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import Plugins
@@ -58,17 +58,21 @@ class Street:
         self.keys, self.ledger = records.keys, records.ledger
         self.partners = Partners(self.configuration, redis, records, postgres_calls())
         intake = Intake(redis, sorted_set="vcons", max_depth=100, offload=offload)
-        self.partners.open_door(most_bytes, intake, offload)
-        self.own = Ingress(self.configuration, most_bytes, intake, offload)
+        self.partners.build_api(most_bytes, intake, offload)
+        self._parts = (most_bytes, intake, offload)
         self.require_key(required=False)
         self.decode: Decode = decode_v2
         self._dispatcher = Dispatcher(ACTIONS, run_blocking=asyncio.to_thread, offload=offload)
 
     def require_key(self, *, required: bool = True) -> None:
-        """Whether whoever comes in by our own door needs a key."""
-        doors = Doors(self.own, self.partners.door, key_required=required)
-        parts: Any = [None] * 7  # what has nothing to do with the doors
-        self.pipeline = PipelineService(self.configuration, doors, *parts, "0.4.0")
+        """Require a key of callers of the internal API, or not."""
+        most_bytes, intake, offload = self._parts
+        api = self.partners.api
+        internal = InternalApi(
+            self.configuration, most_bytes, intake, api, key_required=required, offload=offload
+        )
+        unused: Any = [None] * 7  # other parts of the pipeline than the two APIs
+        self.pipeline = PipelineService(self.configuration, internal, api, *unused, "0.4.0")
 
     def key(self, secret: str, name: str = "customer_data", **limits: Any) -> IngressKey:
         """A new key for a list."""

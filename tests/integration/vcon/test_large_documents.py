@@ -21,7 +21,7 @@ import pipeline.ingest.entry
 from core.action_registry import ActionRegistry
 from core.helper_process import HelperProcess
 from core.phoenix.frames import Frame
-from core.phoenix.large_frames import LARGE, SPLITTERS, Unparsed, read_apart
+from core.phoenix.large_frames import LARGE, SPLITTERS, Unparsed, read_leniently
 from core.phoenix.lenient_json import parsed_bytes
 from core.settings import DatabaseSettings
 from pipeline.redis_client import document_pieces
@@ -74,15 +74,15 @@ def only_in_the_helper(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     for module in (orjson, json):
         monkeypatch.setattr(module, "loads", watched(module.loads))
-    monkeypatch.setattr(pipeline.entry, "checked", None)
-    for module in (core.plugboard_client, document_pieces):  # which looks at every character
+    monkeypatch.setattr(pipeline.ingest.entry, "checked", None)
+    for module in (core.plugboard.client, document_pieces):  # which looks at every character
         monkeypatch.setattr(module, "parsed_bytes", watched(parsed_bytes))
     return sizes
 
 
 def split(text: bytes) -> Frame | None:
     """As a large message is decoded; what cannot be split is read as in the helper."""
-    frame = SPLITTERS["2.0.0"](text) or read_apart(text, "2.0.0")
+    frame = SPLITTERS["2.0.0"](text) or read_leniently(text, "2.0.0")
     assert isinstance(frame, Frame)
     return frame
 

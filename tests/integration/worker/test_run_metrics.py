@@ -9,7 +9,7 @@ from prometheus_client.core import Metric
 
 from core.observability.metrics import REGISTRY
 from pipeline.admin.queue_depths import QueueDepths
-from pipeline.ingest.intake import Ingress
+from pipeline.ingest.intake import InternalApi
 from pipeline.live_config import Configuration
 from pipeline.vcon.normalization import normalised
 from tests.integration.support.pipeline_fixtures import Scene, a_vcon, configured, link, storage
@@ -136,7 +136,7 @@ async def test_without_redis_there_are_no_depths(
 async def test_what_comes_in_is_counted_by_list(scene: Scene) -> None:
     """New, and the same again; a list named twice is served and counted once."""
     chain = configured(name="main", ingress=("counting",))
-    ingress = Ingress(chain, 10**6, scene.intake)
+    ingress = InternalApi(chain, 10**6, scene.intake, None)  # type: ignore[arg-type] -- no key comes in
     vcon = normalised(a_vcon())
     for _ in range(2):
         await ingress.take(vcon, ["counting", "counting"])

@@ -1,5 +1,7 @@
 """A pipeline that answers as it is told, for tests that ask what an action makes of it."""
 
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -16,11 +18,16 @@ class ScriptedPipeline:
             raise self._outcome
         return self._outcome
 
-    async def ingest(self, vcon: Any, ingress_lists: Any, api_key: Any) -> Any:
-        return self._did("ingest", vcon, ingress_lists, api_key)
+    @property
+    def internal(self) -> Any:
+        return SimpleNamespace(take=partial(self._took, "internal"))
 
-    async def ingest_external(self, vcon: Any, ingress_list: Any, api_key: Any) -> Any:
-        return self._did("ingest_external", vcon, ingress_list, api_key)
+    @property
+    def partners(self) -> Any:
+        return SimpleNamespace(take=partial(self._took, "partners"))
+
+    async def _took(self, api: str, vcon: Any, lists: Any, api_key: Any) -> Any:
+        return self._did(api, vcon, lists, api_key)
 
     async def run_chain(self, chain: Any, vcon: Any, wait: Any, key: Any, waiting: Any) -> Any:
         return self._did("run_chain", chain, vcon, wait, key, waiting)

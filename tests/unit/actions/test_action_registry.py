@@ -64,7 +64,7 @@ def test_what_a_module_only_imports_is_not_its_own(package: Package) -> None:
 def test_an_unfinished_action_is_left_out_with_a_warning(
     package: Package, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A class that lacks `description` cannot run; the log says what is missing."""
+    """A class without `description` and without a docstring is not published; the log says so."""
     unfinished = source("Unfinished").replace("def description", "def describe")
     assert list(ActionRegistry.discover(package(one=unfinished))) == []
     assert vars(caplog.records[0])["error"].endswith("Unfinished does not define description")

@@ -59,6 +59,19 @@ def an_action(**fields: Any) -> type[ActionSchema]:
     return create_model("Something", __base__=Described, **definitions)
 
 
+class Plain(ActionSchema):
+    """Do a thing
+    on two lines.
+
+    200 with the outcome.
+    """
+
+
+def test_the_description_is_the_first_paragraph_of_the_docstring() -> None:
+    """On one line and without its full stop; what follows is for readers of the code."""
+    assert Plain.description() == "Do a thing on two lines"
+
+
 def published(annotation: Any, default: Any = ...) -> dict[str, Any]:
     """What is published of one field."""
     fields = an_action(x=(annotation, default)).to_dict()["Something"]["fields"]
@@ -211,7 +224,6 @@ def test_unknown_fields_are_refused() -> None:
         an_action(a=str).model_validate({"a": "x", "b": 1})
 
 
-def test_a_schema_without_description_cannot_be_made() -> None:
-    """`description` is part of every action."""
-    with pytest.raises(TypeError, match="description"):
-        ActionSchema()  # type: ignore[abstract]
+def test_a_class_without_a_docstring_has_no_description() -> None:
+    """Nor does it have that of its base class."""
+    assert create_model("Bare", __base__=Plain).description() == ""

@@ -55,10 +55,15 @@ CALLS: list[tuple[str, dict[str, Any], tuple[Any, ...], Any]] = [
     (
         "IngestVcon",
         {"vcon": VCON, "ingress_lists": ["in"], "api_key": "k"},
-        ("ingest", VCON, ["in"], "k"),
+        ("internal", VCON, ["in"], "k"),
         Ingested(uuid=UUID, outcome="new"),
     ),
-    ("IngestVcon", {"vcon": VCON}, ("ingest", VCON, [], None), Ingested(uuid=UUID, outcome="new")),
+    (
+        "IngestVcon",
+        {"vcon": VCON},
+        ("internal", VCON, [], None),
+        Ingested(uuid=UUID, outcome="new"),
+    ),
     (
         "RunChain",
         {"chain": "main", "vcon_uuid": UUID},
@@ -84,7 +89,7 @@ CALLS: list[tuple[str, dict[str, Any], tuple[Any, ...], Any]] = [
     (
         "IngestVcon",
         {"vcon": b64encode(PACKED).decode()},
-        ("ingest", PACKED, [], None),
+        ("internal", b64encode(PACKED).decode(), [], None),
         Ingested(uuid=UUID, outcome="new"),
     ),
     (
@@ -242,9 +247,9 @@ async def test_one_vcon_must_be_given(action: str, given: dict[str, Any]) -> Non
         ("RunChain", {"chain": "c", "vcon_uuid": UUID, "wait": -1}),
         ("RunChain", {"chain": "c", "vcon": "text"}),
         ("RunChain", {"chain": "c", "vcon": UUID}),
-        ("IngestVcon", {"vcon": "{}"}),
+        ("StoreVcon", {"vcon": "{}", "storages": ["db"]}),
         ("StoreVcon", {"vcon_uuid": UUID, "storages": []}),
-        ("IngestVcon", {"vcon": [], "ingress_lists": ["in"]}),
+        ("StoreVcon", {"vcon": [], "storages": ["db"]}),
         ("IngestVcon", {"vcon": VCON, "ingress_lists": "in"}),
         ("GetRun", {}),
         ("ListChains", {"more": 1}),

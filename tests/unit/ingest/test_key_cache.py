@@ -9,11 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from core.db.ingress_keys import hashed
 from core.errors import ForbiddenError, RateLimitedError, UnavailableError
 from core.observability.metrics import REGISTRY
 from core.settings import Settings
-from pipeline.ingest.key_cache import FRESH, MOST, STALE, FailedKeys, KeyCache
+from pipeline.ingest.key_cache import FRESH, MOST, STALE, FailedKeys, KeyCache, hashed
 from schemas.ingress_key import KnownKey
 
 NOW = datetime.now(UTC)

@@ -61,8 +61,8 @@ async def test_what_is_written_after_midnight_counts_for_the_day_before(
     for _ in range(2):
         await meter.write()
     assert dict(ledger.written) == {
-        EVENING.date(): {key: Used(1, 10, {"full": 1}, EVENING)},
-        MORNING.date(): {key: Used(1, 20, {}, MORNING)},
+        EVENING.date(): {key: Used(EVENING, 1, 10, {"full": 1})},
+        MORNING.date(): {key: Used(MORNING, 1, 20, {})},
     }
     assert len(ledger.written) == 2
 
@@ -81,6 +81,6 @@ async def test_what_cannot_be_written_waits(clock: list[datetime]) -> None:
     assert ledger.written == [
         (
             EVENING.date(),
-            {key: Used(2, 20, {}, EVENING), other: Used(0, 0, {"invalid": 1}, EVENING)},
+            {key: Used(EVENING, 2, 20, {}), other: Used(EVENING, 0, 0, {"invalid": 1})},
         )
     ]

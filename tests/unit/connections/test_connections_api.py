@@ -17,7 +17,7 @@ from flowlang.connections import plugin_registry
 from flowlang.connections.connection import Patience
 from flowlang.connections.kept import KeptConnections
 from pipeline.admin import connections
-from pipeline.admin.connections import ConnectionDesk
+from pipeline.admin.connections import ConnectionsApi
 from pipeline.config.connections import ConnectionSpec, FlowsSpec
 from pipeline.config.model import PipelineConfig
 from pipeline.connections.registry import ServiceConnections
@@ -65,10 +65,10 @@ async def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         flows=FlowsSpec(str(tmp_path), FLOWS),
     )
     service = ServiceConnections(config)
-    desk = ConnectionDesk(Configuration(config, Plugins()), service)
+    api = ConnectionsApi(Configuration(config, Plugins()), service)
     left = 0.0
     client = SimpleNamespace(
-        pipeline=SimpleNamespace(connections=desk),
+        pipeline=SimpleNamespace(connections=api),
         seconds_left=lambda: left,
         giving_way=nullcontext,
     )
