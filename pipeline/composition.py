@@ -1,4 +1,4 @@
-"""The front of the pipeline: what the actions reach, and what is done once a replica."""
+"""Builds the pipeline of a service process: the API of the actions and the housekeeping."""
 
 import asyncio
 import contextlib
@@ -11,34 +11,24 @@ from core.helper_process import Offload, call_inline
 from core.settings import Settings, environment
 from core.thread_pool import in_own_thread
 from pipeline.admin.answer_relay import RedisAnswerRelay
-from pipeline.admin.auto_replay import AutoReplay
 from pipeline.admin.connections import ConnectionsApi
 from pipeline.admin.dead_letters import DeadLetters
 from pipeline.admin.egress import Egress
-from pipeline.admin.housekeeping import Rescuer, if_usable, unlock_left_over
+from pipeline.admin.housekeeping import INTERVALS, Housekeeping, Intervals, Parts
 from pipeline.admin.operations import PipelineOperations
 from pipeline.admin.queue_depths import QueueDepths
-from pipeline.admin.redis_checks import (
-    LOOK_SECONDS,
-    UNUSABLE_SECONDS,
-    RedisIdentity,
-    RedisWatch,
-    UnusableKeys,
-)
+from pipeline.admin.redis_checks import RedisWatch
 from pipeline.admin.retention import Retention
 from pipeline.admin.run_archive import RunArchive, RunOutbox
 from pipeline.admin.runs import RunListing, Runs
-from pipeline.admin.unread_lists import UnreadLists
 from pipeline.admin.vcon_index import VconIndex
 from pipeline.api import PipelineService
-from pipeline.config.lists import claimed_lists, lists_of
+from pipeline.config.lists import claimed_lists
 from pipeline.connections import registry
 from pipeline.ingest.intake import Intake, InternalApi, TermLimits
-from pipeline.ingest.partners import OWNERS_SECONDS, USAGE_SECONDS, KeyLimits, Partners
+from pipeline.ingest.partners import KeyLimits, Partners
 from pipeline.live_config import ConfigurationWatch, Snapshot
 from pipeline.redis_client.client import CommandRefused
-from pipeline.redis_client.periodic import every
-from pipeline.redis_client.staging import Trash
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.factories import (
     build_queues,
@@ -51,19 +41,10 @@ from pipeline.runs.factories import (
 from pipeline.runs.vcon_store import VconStore
 from pipeline.storages.lookup import VconLookup
 
-THREADS = 8
-RESCUES = 3
-"""How often in a lease the dead are looked for."""
-"""How many sync storages are read from or written to at once on behalf of actions."""
-PRUNE_SECONDS = 3600.0
+STORAGE_CALLS = 8
+"""Calls of sync storages that actions make at once."""
 LAST_USAGE = 2.0
-"""Seconds that Postgres gets at the end for the usage that is not written yet."""
-IDENTITY_SECONDS = 2.0
-"""Between two looks whether Redis still has its data."""
-TRASH_SECONDS = 2.0
-"""Between two looks for large documents that are to be freed."""
-UNREAD_SECONDS = 5.0
-"""Between two looks for lists that no chain reads."""
+"""Seconds to write the remaining usage to Postgres when the process stops."""
 
 
 class PipelineComposition:
@@ -76,11 +57,12 @@ class PipelineComposition:
         records: PartnerRecords,
         changed: Callable[[], Awaitable[None]],
         offload: Offload = call_inline,
+        intervals: Intervals = INTERVALS,
     ) -> None:
         """Read the configuration, check every plugin, build the parts; connects to nothing.
 
-        `changed` is awaited whenever another configuration has come into force; `offload` looks at
-        large vCons.
+        `changed` is awaited after each change of the configuration; `offload` runs the validation
+        of large vCons; `intervals` are those of the housekeeping.
 
         Raises:
             ConfigurationError: with every problem of the configuration and its plugins.
@@ -96,92 +78,108 @@ class PipelineComposition:
         self.redis_watch = RedisWatch(self.connection)
         self.answers = RedisAnswerRelay(self.connection)
         self._queues = build_queues(settings, self.connection)
-        self._calls = PluginCalls(THREADS, self.connection)
+        self._calls = PluginCalls(STORAGE_CALLS, self.connection)
         self._records_calls = postgres_calls(settings)
         self._archive = RunArchive(history, self._records_calls)
         sorted_set = settings.vcon_sorted_set_name
         self.depths = QueueDepths(self.connection, self._configuration, sorted_set)
-        self._unusable = UnusableKeys(self.connection, self._configuration, sorted_set)
         self._changed = changed
         self._offload = offload
         self._partners = Partners(
-            *(self._configuration, self.connection, records, self._records_calls),
+            self._configuration,
+            self.connection,
+            records,
+            self._records_calls,
             KeyLimits.of(settings),
         )
-        self._build()
+        self._build(intervals)
 
     async def _adopted(self) -> None:
         self._partners.configuration_changed()
         self._connections.take(self._configuration.config)
         await self._changed()
 
-    def _build(self) -> None:
-        settings, redis = self._settings, self.connection
-        sorted_set, expiry = settings.vcon_sorted_set_name, settings.vcon_redis_expiry
+    def _build(self, intervals: Intervals) -> None:
+        settings, redis, configuration = self._settings, self.connection, self._configuration
+        expiry, kept = settings.vcon_redis_expiry, settings.run_expiry
         intake = self._intake()
+        self._lookup = VconLookup(
+            configuration, VconStore(redis), self._calls, expiry, settings.max_vcon_bytes
+        )
+        self._runs = Runs(redis, intake, self._queues, self._archive, configuration)
+        index = VconIndex(redis, settings.vcon_sorted_set_name, run_expiry=kept)
+        egress = Egress(redis, vcon_expiry=expiry)
+        operations = PipelineOperations(
+            configuration,
+            DeadLetters(redis, run_expiry=kept),
+            egress,
+            index,
+            intake,
+            self._lookup,
+            self._calls,
+            RunListing(self._archive, redis, configuration),
+        )
+        self.service = self._service(intake, operations)
+        retention = Retention(
+            redis,
+            index,
+            egress,
+            vcon_expiry=expiry,
+            dead_expiry=settings.vcon_dlq_expiry,
+            run_expiry=kept,
+        )
+        self._housekeeping = self._chores(operations, retention, intervals)
+
+    def _service(self, intake: Intake, operations: PipelineOperations) -> PipelineService:
+        settings, configuration = self._settings, self._configuration
         partners = self._partners.build_api(settings.max_vcon_bytes, intake, self._offload)
         internal = InternalApi(
-            self._configuration,
+            configuration,
             settings.max_vcon_bytes,
             intake,
             partners,
             key_required=settings.require_ingress_key,
             offload=self._offload,
         )
-        self._finder = finder = VconLookup(
-            self._configuration, VconStore(redis), self._calls, expiry, settings.max_vcon_bytes
-        )
-        self._runs = Runs(redis, intake, self._queues, self._archive, self._configuration)
-        kept = settings.run_expiry
-        catalogue = VconIndex(redis, sorted_set, run_expiry=kept)
-        egress = Egress(redis, vcon_expiry=expiry)
-        self._keeper = Retention(
-            *(redis, catalogue, egress),
-            vcon_expiry=expiry,
-            dead_expiry=settings.vcon_dlq_expiry,
-            run_expiry=kept,
-        )
-        self._operations = PipelineOperations(
-            *(self._configuration, DeadLetters(redis, run_expiry=kept), egress, catalogue),
-            *(intake, finder, self._calls, RunListing(self._archive, redis, self._configuration)),
-        )
-        self.service = PipelineService(
-            self._configuration,
+        return PipelineService(
+            configuration,
             internal,
             partners,
-            finder,
+            self._lookup,
             self._runs,
             self._calls,
             self._queues,
-            self._operations,
+            operations,
             self._partners.admin,
-            ConnectionsApi(self._configuration, self._connections),
+            ConnectionsApi(configuration, self._connections),
             settings.egress_format_version,
         )
 
+    def _chores(
+        self, operations: PipelineOperations, retention: Retention, intervals: Intervals
+    ) -> Housekeeping:
+        parts = Parts(
+            self.connection,
+            self.redis_watch,
+            self._configuration,
+            self._queues,
+            self._partners,
+            self._archive,
+            retention,
+            operations,
+        )
+        return Housekeeping(self._settings, parts, intervals)
+
     async def run(self) -> None:
-        """Everything that goes on beside the actions; until cancelled."""
-        settings, redis = self._settings, self.connection
-        interval = settings.storage_replay_interval
-        rescuer = Rescuer(redis, self._queues, RESCUES)
-        replayer = AutoReplay(redis, self._configuration, self._operations, interval)
+        """Run what goes on beside the actions, until cancelled."""
+        limit = self._settings.run_history_limit
         await asyncio.gather(
-            every(LOOK_SECONDS, self.redis_watch.round),
+            self._housekeeping.run(),
             self._watch.run(),
             self._connections.look_after(),
             self._runs.listen(),
-            RunOutbox(redis, self._archive.write_runs, settings.run_history_limit).run(),
-            every(IDENTITY_SECONDS, RedisIdentity(redis).look),
-            every(UNREAD_SECONDS, UnreadLists(redis, self._configuration, UNREAD_SECONDS).look),
-            every(UNUSABLE_SECONDS, self._unusable.look),
-            every(settings.lease_seconds / RESCUES, rescuer.round),
-            every(TRASH_SECONDS, Trash(redis).empty),
-            every(settings.sweep_interval, self._sweep),
-            every(interval, replayer.round),
-            every(PRUNE_SECONDS, self._prune),
+            RunOutbox(self.connection, self._archive.write_runs, limit).run(),
             self._partners.keep_up(),
-            every(USAGE_SECONDS, self._partners.api.usage.write),
-            every(OWNERS_SECONDS, self._partners.owners.drain),
         )
 
     def _intake(self) -> Intake:
@@ -196,33 +194,25 @@ class PipelineComposition:
         )
 
     def reload(self) -> None:
-        """Read the configuration file now, changed or not."""
+        """Read the configuration file now, even if it has not changed."""
         self._watch.ask()
 
-    async def _sweep(self) -> None:
-        await if_usable(unlock_left_over(self._queues))
-        await self._keeper.sweep(lists_of(self._configuration.config))
-
-    async def _prune(self) -> None:
-        await self._archive.prune(self._settings.run_retention_days)
-        await self._partners.prune(self._settings.retention_days)
-
     async def worker_died(self, worker_id: str) -> None:
-        """One of our own is certainly dead: nobody needs to wait for its lease.
+        """Give back what a dead worker of this process holds, without waiting for its lease.
 
-        The next one will want the copy of the configuration.
+        The copy of the configuration is restored first: the next worker reads it.
         """
         await in_own_thread(self.snapshot.restore)
         with contextlib.suppress(CommandRefused):  # the next rescue tries again
             await self.connection.insist(lambda: self._queues.bury(worker_id))
 
     async def worker_stalled(self, worker_id: str, seconds: float) -> None:
-        """One of our own makes no progress; see `Queues.note_stall`."""
+        """Note that a worker of this process makes no progress; see `Queues.note_stall`."""
         with contextlib.suppress(UnavailableError, CommandRefused):
             await self._queues.note_stall(worker_id, seconds)
 
     async def suspects(self) -> int:
-        """How many vCons wait for a process of their own; 0 while Redis is away."""
+        """How many vCons wait to run in a process of their own; 0 while Redis is away."""
         chains = self._configuration.config.enabled_chains
         names = [name for chain in chains for name in claimed_lists(chain)]
         with contextlib.suppress(UnavailableError, CommandRefused):
@@ -230,12 +220,12 @@ class PipelineComposition:
         return 0
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Write the remaining usage, then close connections, plugins and threads."""
         with contextlib.suppress(UnavailableError, TimeoutError):
             async with asyncio.timeout(LAST_USAGE):
                 await self._partners.api.usage.write()
         self._partners.close()
-        await self._calls.close_storages(self._finder.loaded)
+        await self._calls.close_storages(self._lookup.loaded)
         await self._connections.close()
         self._calls.close()
         self._records_calls.close()

@@ -1,21 +1,128 @@
-"""What must be done now and then. Every replica does it; doing it twice changes nothing."""
+"""What a service process does at regular intervals; `Housekeeping.chores` is the whole list.
 
-import contextlib
+Each chore runs when the process starts and then at its interval, beside the others. A chore that
+fails runs again at its next time; `pipeline.redis_client.periodic.every` is the loop. Every replica
+runs all of them, and each chore is safe to run in several replicas at once.
+
+Two things that also go on are no chores: the configuration file is read when it changes
+(`pipeline.live_config`), and finished runs are written to Postgres as they come
+(`pipeline.admin.run_archive`).
+"""
+
+import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from core.errors import UnusableKeyError
+from core.settings import Settings
+from pipeline.admin.auto_replay import AutoReplay
+from pipeline.admin.operations import PipelineOperations
+from pipeline.admin.redis_checks import RedisIdentity, RedisWatch, UnusableKeys
+from pipeline.admin.retention import Retention
+from pipeline.admin.run_archive import RunArchive
+from pipeline.admin.unread_lists import UnreadLists
+from pipeline.config.lists import lists_of
+from pipeline.ingest.partners import Partners
+from pipeline.live_config import Configuration
 from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.periodic import every, skip_unusable
+from pipeline.redis_client.staging import Trash
 from pipeline.runs.queues import Queues
 
 log = logging.getLogger(__name__)
 
+RESCUES_PER_LEASE = 3
 
-async def rescue_the_dead(queues: Queues) -> None:
-    """Give back what workers without a lease still hold."""
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Seconds between two runs of the chores that have no setting."""
+
+    vcon_owners: float = 0.5
+    usage: float = 5.0
+    redis_identity: float = 2.0
+    unusable_keys: float = 2.0
+    redis_settings: float = 5.0
+    unread_lists: float = 5.0
+    freed_documents: float = 2.0
+    expired_rows: float = 3600.0
+
+
+INTERVALS = Intervals()
+
+
+class Chore(NamedTuple):
+    """Something to do every so many `seconds`."""
+
+    seconds: float
+    does: str
+    work: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of the pipeline that have chores."""
+
+    redis: RedisConnection
+    redis_watch: RedisWatch
+    configuration: Configuration
+    queues: Queues
+    partners: Partners
+    archive: RunArchive
+    retention: Retention
+    operations: PipelineOperations
+
+
+class Housekeeping:
+    """Runs the chores of one service process."""
+
+    def __init__(self, settings: Settings, parts: Parts, intervals: Intervals = INTERVALS) -> None:
+        """Connects to nothing; `run` begins the chores."""
+        self._settings = settings
+        self._parts = parts
+        self._intervals = intervals
+
+    def chores(self) -> list[Chore]:
+        """Every chore, the most frequent first."""
+        settings, parts, each = self._settings, self._parts, self._intervals
+        redis, configuration = parts.redis, parts.configuration
+        lease, replay = settings.lease_seconds, settings.storage_replay_interval
+        unusable = UnusableKeys(redis, configuration, settings.vcon_sorted_set_name)
+        unread = UnreadLists(redis, configuration, each.unread_lists)
+        rescuer = Rescuer(redis, parts.queues, RESCUES_PER_LEASE)
+        replayer = AutoReplay(redis, configuration, parts.operations, replay)
+        return [
+            Chore(each.vcon_owners, "write owners to Postgres", parts.partners.owners.drain),
+            Chore(each.usage, "write usage to Postgres", parts.partners.api.usage.write),
+            Chore(each.redis_identity, "detect a Redis that lost data", RedisIdentity(redis).look),
+            Chore(each.unusable_keys, "report keys of another type", unusable.look),
+            Chore(each.redis_settings, "report unsafe settings", parts.redis_watch.round),
+            Chore(each.unread_lists, "report lists without a chain", unread.look),
+            Chore(each.freed_documents, "free replaced documents", Trash(redis).empty),
+            Chore(lease / RESCUES_PER_LEASE, "rescue unclaimed runs", rescuer.round),
+            Chore(replay, "replay dead letters of storages", replayer.round),
+            Chore(settings.sweep_interval, "expire vCons, unlock, reap the index", self._sweep),
+            Chore(each.expired_rows, "delete expired rows of Postgres", self._prune),
+        ]
+
+    async def run(self) -> None:
+        """Run every chore at its interval until cancelled."""
+        await asyncio.gather(*(every(chore.seconds, chore.work) for chore in self.chores()))
+
+    async def _sweep(self) -> None:
+        await skip_unusable(remove_leftover_locks(self._parts.queues))
+        await self._parts.retention.sweep(lists_of(self._parts.configuration.config))
+
+    async def _prune(self) -> None:
+        await self._parts.archive.prune(self._settings.run_retention_days)
+        await self._parts.partners.prune(self._settings.retention_days)
+
+
+async def rescue_unclaimed(queues: Queues) -> None:
+    """Give the runs of workers without a lease back to their lists."""
     for worker in await queues.workers():
-        with contextlib.suppress(UnusableKeyError):  # it holds the others up no less
-            await _rescue(queues, worker)
+        await skip_unusable(_rescue(queues, worker))
 
 
 async def _rescue(queues: Queues, worker: str) -> None:
@@ -23,24 +130,18 @@ async def _rescue(queues: Queues, worker: str) -> None:
         log.warning("unclaimed runs given back", extra={"worker": worker, "count": count})
 
 
-async def unlock_left_over(queues: Queues) -> None:
-    """Remove locks on vCons that no worker has in flight: nothing else would claim those again."""
+async def remove_leftover_locks(queues: Queues) -> None:
+    """Remove locks on vCons that no worker has in flight: such a vCon could not be claimed."""
     async for vcon_uuids in queues.unlock():
         for vcon_uuid in vcon_uuids:
-            log.warning("removed a lock that was left over", extra={"vcon": vcon_uuid})
-
-
-async def if_usable(step: Awaitable[None]) -> None:
-    """Leave out what a key of another type prevents; `UnusableKeys` tells of it."""
-    with contextlib.suppress(UnusableKeyError):
-        await step
+            log.warning("leftover lock removed", extra={"vcon": vcon_uuid})
 
 
 class Rescuer:
-    """Gives back what dead workers hold, but nothing right after an outage of Redis.
+    """Rescues the runs of dead workers, but not within one lease after an outage of Redis.
 
-    While Redis was away no worker could say that it is alive, and a lease that ran out meanwhile
-    says nothing: a vCon whose worker is taken for dead may have used up an attempt by that.
+    During the outage no worker could renew its lease, so an expired lease proves nothing then. A
+    rescue would count as an attempt of runs whose workers are alive.
     """
 
     def __init__(self, connection: RedisConnection, queues: Queues, rounds: int) -> None:
@@ -58,4 +159,4 @@ class Rescuer:
         if self._waiting:
             self._waiting -= 1
             return
-        await rescue_the_dead(self._queues)
+        await rescue_unclaimed(self._queues)

@@ -29,7 +29,7 @@ class PipelineOperations:
         configuration: Configuration,
         dead_letters: DeadLetters,
         egress: Egress,
-        catalogue: VconIndex,
+        index: VconIndex,
         intake: Intake,
         finder: VconLookup,
         calls: PluginCalls,
@@ -39,7 +39,7 @@ class PipelineOperations:
         self._configuration = configuration
         self._dead_letters = dead_letters
         self._egress = egress
-        self._catalogue = catalogue
+        self._index = index
         self._intake = intake
         self._finder = finder
         self._calls = calls
@@ -117,7 +117,7 @@ class PipelineOperations:
         if chain is None:
             raise UnknownNameError("ingress list", ingress_list, config.ingress_lists)
         wanted = list(dict.fromkeys(map(checked_uuid, vcon_uuids)))
-        here = await self._catalogue.present(wanted)
+        here = await self._index.present(wanted)
         unknown = {each for each in wanted if each not in here and not await self._fetch(each)}
         found = [each for each in wanted if each not in unknown]
         gone = await self._intake.enqueue(found, ingress_list, chain) if found else []
@@ -153,14 +153,14 @@ class PipelineOperations:
         self, since: float | None, until: float | None, limit: int, cursor: str | None
     ) -> VconPage:
         """Uuids by `created_at`, newest first."""
-        return await self._catalogue.page(since, until, limit, cursor)
+        return await self._index.page(since, until, limit, cursor)
 
     async def search(self, terms: Sequence[str], limit: int, cursor: str | None) -> VconPage:
         """Uuids of the vCons for which every term (`tel:...`) holds."""
         if not terms:
             msg = "give at least one of tel, mailto, name"
             raise InvalidError(msg)
-        return await self._catalogue.search(terms, limit, cursor)
+        return await self._index.search(terms, limit, cursor)
 
     async def delete(self, vcon_uuid: str, storages: Sequence[str]) -> Deletion:
         """Remove a vCon from Redis and from those of the storages named that can delete.
@@ -172,7 +172,7 @@ class PipelineOperations:
         vcon_uuid = checked_uuid(vcon_uuid)
         loaded = [await self._finder.storage(name) for name in dict.fromkeys(storages)]
         lists = lists_of(self._configuration.config).all
-        deletion = Deletion({"redis": await self._catalogue.delete(vcon_uuid, lists)})
+        deletion = Deletion({"redis": await self._index.delete(vcon_uuid, lists)})
         for storage in loaded:
             await self._delete_from(storage, vcon_uuid, deletion)
         if not deletion.failed and not any(deletion.removed.values()):

@@ -62,9 +62,6 @@ class RedisIdentity:
 # gone, and everything else goes on. Each is told of once in the log, in `patchcord_unusable_keys`,
 # in `ListChains` and by `check`.
 
-UNUSABLE_SECONDS = 2.0
-"""Seconds between two looks."""
-
 
 class UnusableKeys:
     """Tells of each such key when it is first seen, and when it is gone."""
@@ -87,10 +84,6 @@ class UnusableKeys:
         for name in self._told - unusable.keys():
             log.warning("key can be used again", extra={"list": name})
         self._told = set(unusable)
-
-
-LOOK_SECONDS = 5.0
-"""Seconds between two looks: Redis may be replaced by another, or set otherwise, while we run."""
 
 
 class RedisWatch:

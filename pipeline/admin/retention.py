@@ -21,11 +21,11 @@ import uuid
 from collections.abc import Sequence
 
 from pipeline.admin.egress import Egress
-from pipeline.admin.housekeeping import if_usable
 from pipeline.admin.vcon_index import VconIndex
 from pipeline.config.lists import Lists
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.periodic import skip_unusable
 from pipeline.redis_client.slices import chunks, members
 from pipeline.redis_client.staging import Trash
 
@@ -45,7 +45,7 @@ class Retention:
     def __init__(
         self,
         connection: RedisConnection,
-        catalogue: VconIndex,
+        index: VconIndex,
         egress: Egress,
         *,
         vcon_expiry: int,
@@ -57,7 +57,7 @@ class Retention:
         `run_expiry`: seconds that the failed run stays after that.
         """
         self._connection = connection
-        self._catalogue = catalogue
+        self._index = index
         self._egress = egress
         self._vcon_expiry = vcon_expiry
         self._dead_expiry = dead_expiry
@@ -65,19 +65,19 @@ class Retention:
 
     async def sweep(self, lists: Lists) -> None:
         """One round over every list."""
-        await if_usable(self._egress.take_back())
+        await skip_unusable(self._egress.take_back())
         for name in lists.ingress:
-            await if_usable(self._keep(name, ""))
-            await if_usable(self._keep(keys.suspects(name), ""))
+            await skip_unusable(self._keep(name, ""))
+            await skip_unusable(self._keep(keys.suspects(name), ""))
         for name in lists.handed_out:
-            await if_usable(self._sweep_egress(name))
+            await skip_unusable(self._sweep_egress(name))
         for name in lists.passed_on:  # the chain that reads it holds what it takes
-            await if_usable(self._clear(keys.unread(name), "SREM"))
-            await if_usable(self._clear(keys.again(name), "HDEL"))
+            await skip_unusable(self._clear(keys.unread(name), "SREM"))
+            await skip_unusable(self._clear(keys.again(name), "HDEL"))
         for name in lists.dead:
-            await if_usable(self._sweep_dead(name))
-        await self._catalogue.reap()
-        await if_usable(Trash(self._connection).empty())
+            await skip_unusable(self._sweep_dead(name))
+        await self._index.reap()
+        await skip_unusable(Trash(self._connection).empty())
 
     async def _sweep_egress(self, name: str) -> None:
         await self._keep(name, keys.unread(name))

@@ -21,8 +21,6 @@ from pipeline.live_config import Configuration
 from pipeline.redis_client.client import RedisConnection
 from schemas.ingress_key import ConfiguredKey, KnownKey
 
-USAGE_SECONDS = 5.0
-OWNERS_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 PATIENCE = 2.0
 """Seconds that a request with a key waits at most for the keys of a new configuration."""

@@ -1,10 +1,11 @@
 """Periodic work on Redis, and logging a lasting fault once instead of at each repetition."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
-from core.errors import UnavailableError
+from core.errors import UnavailableError, UnusableKeyError
 from pipeline.redis_client.client import CommandRefused
 
 log = logging.getLogger(__name__)
@@ -46,3 +47,9 @@ async def every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
         except BaseException:
             log.exception("housekeeping failed")
         await asyncio.sleep(seconds)
+
+
+async def skip_unusable(step: Awaitable[None]) -> None:
+    """Await a step; a key of another type ends it without an error. `UnusableKeys` reports it."""
+    with contextlib.suppress(UnusableKeyError):
+        await step

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from core.errors import UnavailableError
-from pipeline.admin.housekeeping import Rescuer, rescue_the_dead, unlock_left_over
+from pipeline.admin.housekeeping import Rescuer, remove_leftover_locks, rescue_unclaimed
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused
 from pipeline.redis_client.periodic import every
@@ -36,7 +36,7 @@ async def test_what_a_dead_worker_held_goes_back(
         ops.client.set(keys.worker(worker), 1)
         await ops.workers.queues.claim(worker, 1, ["in"])
     ops.client.delete(keys.worker("dead"))
-    await rescue_the_dead(ops.workers.queues)
+    await rescue_unclaimed(ops.workers.queues)
     assert (ops.list("in"), ops.client.smembers(keys.WORKERS)) == ([dead], {"alive"})
     assert ops.client.hkeys(keys.inflight("alive")) == [alive]
     assert [record.getMessage() for record in caplog.records] == ["unclaimed runs given back"]
@@ -101,7 +101,7 @@ async def test_what_a_stalled_worker_died_of_is_told_with_the_run(ops: Operation
     assert await queues.last_death(claim.run_id) == ""
     await queues.note_stall("one", 4.5)
     ops.client.delete(keys.worker("one"))
-    await rescue_the_dead(queues)
+    await rescue_unclaimed(queues)
     told = await queues.last_death(claim.run_id)
     assert told == "; the last time it made no progress for 4 s or more"
 
@@ -120,13 +120,11 @@ async def test_a_lock_that_is_left_over_is_removed(
     ops.client.hset(keys.LOCKS, left, f"gone\n7\n{left}")
     ops.client.rpush("in", left, held)
     assert (await ops.workers.queues.claim("alive", 2, ["in"])).claims == []
-    await unlock_left_over(ops.workers.queues)
+    await remove_leftover_locks(ops.workers.queues)
     assert set(ops.client.hkeys(keys.LOCKS)) == {held, foreign}
     [claim] = (await ops.workers.queues.claim("alive", 2, ["in"])).claims
     assert claim.vcon_uuid == left
-    assert [record.getMessage() for record in caplog.records] == [
-        "removed a lock that was left over"
-    ]
+    assert [record.getMessage() for record in caplog.records] == ["leftover lock removed"]
 
 
 async def test_any_number_of_locks_is_looked_through(ops: Operations) -> None:

@@ -167,7 +167,7 @@ async def test_a_vcon_with_many_queue_entries(ops: Operations) -> None:
     ops.client.rpush("pc:suspects:in", vcon_uuid)
     for number in range(130):
         await ops.intake.enqueue_run(vcon_uuid, f"r{number}", "main", RUN)
-    assert await ops.catalogue.delete(vcon_uuid, ["in", "run:main"])
+    assert await ops.index.delete(vcon_uuid, ["in", "run:main"])
     assert ops.traces(vcon_uuid) == []
     assert ops.list("in") == [other] * 1501
     assert ops.client.llen(keys.HISTORY) == 130
@@ -190,6 +190,6 @@ async def test_a_queue_entry_that_moves_while_it_is_deleted(
         return await command(*words)
 
     monkeypatch.setattr(ops.redis, "command", moving)
-    assert await ops.catalogue.delete(vcon_uuid, ["in"])
+    assert await ops.index.delete(vcon_uuid, ["in"])
     assert ops.traces(vcon_uuid) == []
     assert ops.client.llen("in") == 6000

@@ -34,7 +34,7 @@ async def pages(
     """All pages of the catalogue."""
     found, cursor = [], None
     while True:
-        page = await ops.catalogue.page(since, until, limit, cursor)
+        page = await ops.index.page(since, until, limit, cursor)
         found.append(page.vcon_uuids)
         if (cursor := page.cursor) is None:
             return found
@@ -44,7 +44,7 @@ async def searched(ops: Operations, *terms: str, limit: int = 100) -> list[str]:
     """What a search finds, page after page; no page is longer than it may be."""
     found, cursor = [], None
     while True:
-        page = await ops.catalogue.search(terms, limit, cursor)
+        page = await ops.index.search(terms, limit, cursor)
         assert len(page.vcon_uuids) <= limit
         found += page.vcon_uuids
         if (cursor := page.cursor) is None:
@@ -74,11 +74,11 @@ async def test_between_two_moments(ops: Operations) -> None:
 async def test_a_page_is_not_shifted_by_what_comes_and_goes(ops: Operations) -> None:
     """The next page begins after the last one, though newer vCons came and others went."""
     oldest, older, newer, newest = await made(ops, 1, 2, 3, 4)
-    page = await ops.catalogue.page(None, None, 2, None)
+    page = await ops.index.page(None, None, 2, None)
     assert page.vcon_uuids == [newest, newer]
     await made(ops, 5, 6)
-    await ops.catalogue.delete(newest, ["in"])
-    page = await ops.catalogue.page(None, None, 2, page.cursor)
+    await ops.index.delete(newest, ["in"])
+    page = await ops.index.page(None, None, 2, page.cursor)
     assert page.vcon_uuids == [older, oldest]
 
 
@@ -103,7 +103,7 @@ async def test_only_what_is_here_is_listed_and_found(ops: Operations) -> None:
 async def test_a_cursor_of_ones_own(ops: Operations, cursor: str) -> None:
     """A cursor that no page gave is a mistake of the request."""
     with pytest.raises(InvalidError, match="cursor"):
-        await ops.catalogue.page(None, None, 1, cursor)
+        await ops.index.page(None, None, 1, cursor)
 
 
 async def test_every_term_must_hold(ops: Operations) -> None:
@@ -134,7 +134,7 @@ async def test_what_comes_while_one_pages_hides_nothing(ops: Operations) -> None
     ops.client.sadd("name:Ann", *uuids, *(new_uuid() for _ in range(5)))
     terms = ["name:Ann", "tel:+1"]
     found, cursor = set(), None
-    while (page := await ops.catalogue.search(terms, 300, cursor)).cursor:
+    while (page := await ops.index.search(terms, 300, cursor)).cursor:
         found.update(page.vcon_uuids)
         cursor = page.cursor
         ops.client.sadd("tel:+1", *(new_uuid() for _ in range(200)))
@@ -147,7 +147,7 @@ async def test_what_comes_while_one_pages_hides_nothing(ops: Operations) -> None
 async def test_a_search_cursor_of_ones_own(ops: Operations, cursor: str) -> None:
     """A cursor that no page of this search gave is a mistake of the request."""
     with pytest.raises(InvalidError, match="cursor"):
-        await ops.catalogue.search(["tel:+1"], 1, cursor)
+        await ops.index.search(["tel:+1"], 1, cursor)
 
 
 async def test_the_index_goes_with_the_document(ops: Operations) -> None:
@@ -155,7 +155,7 @@ async def test_the_index_goes_with_the_document(ops: Operations) -> None:
     vcon_uuid = await ops.ingest(parties=[{"tel": "+1"}, {"name": "a\nb"}])
     ops.client.zadd("pc:expiring", {vcon_uuid: 1})
     ops.forget_time(vcon_uuid)
-    await ops.catalogue.reap()
+    await ops.index.reap()
     assert ops.traces(vcon_uuid) == []
 
 
@@ -164,7 +164,7 @@ async def test_the_index_stays_with_the_document(ops: Operations) -> None:
     vcon_uuid = await ops.ingest(parties=[{"tel": "+1"}])
     ops.client.zadd("pc:expiring", {vcon_uuid: 1})
     ops.client.expire(keys.vcon(vcon_uuid), EXPIRY)
-    await ops.catalogue.reap()
+    await ops.index.reap()
     assert await searched(ops, "tel:+1") == [vcon_uuid]
     now = ops.client.time()[0]
     assert ops.client.zscore("pc:expiring", vcon_uuid) == pytest.approx(now + EXPIRY, abs=5)
@@ -174,7 +174,7 @@ async def test_a_vcon_that_stays_after_all_is_not_looked_at_again(ops: Operation
     """One that somebody needs again is no longer expected to go."""
     vcon_uuid = await ops.ingest()
     ops.client.zadd("pc:expiring", {vcon_uuid: 1})
-    await ops.catalogue.reap()
+    await ops.index.reap()
     assert ops.client.zscore("pc:expiring", vcon_uuid) is None
     assert await pages(ops, 9) == [[vcon_uuid]]
 
@@ -184,7 +184,7 @@ async def test_a_vcon_that_others_let_go_is_forgotten_too(ops: Operations) -> No
     vcon_uuid, theirs = await ops.ingest(parties=[{"tel": "+1"}]), new_uuid()
     ops.client.zadd("vcons", {f"vcon:{theirs}": 1})
     ops.forget_time(vcon_uuid)
-    await ops.catalogue.reap()
+    await ops.index.reap()
     assert ops.traces(vcon_uuid) + ops.traces(theirs) == []
 
 
@@ -192,5 +192,5 @@ async def test_a_time_that_a_plugin_has_set_is_watched(ops: Operations) -> None:
     """When a link lets a vCon go, its index goes when the time is over."""
     vcon_uuid = await ops.ingest()
     ops.client.expire(keys.vcon(vcon_uuid), 50)
-    await ops.catalogue.reap()
+    await ops.index.reap()
     assert ops.client.zscore("pc:expiring", vcon_uuid) is not None

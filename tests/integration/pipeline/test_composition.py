@@ -19,7 +19,8 @@ from core.db.vcon_owners import OURS, VconOwners
 from core.errors import ConfigurationError, ForbiddenError, UnknownNameError
 from core.observability.metrics import REDIS_LOSSES, UNREAD_DEPTH
 from core.settings import Settings
-from pipeline import composition, live_config
+from pipeline import live_config
+from pipeline.admin.housekeeping import INTERVALS, Intervals
 from pipeline.composition import PipelineComposition
 from pipeline.ingest.key_cache import hashed
 from pipeline.redis_client import client as connection
@@ -54,12 +55,16 @@ def partner_records(settings: Settings) -> PartnerRecords:
 class Opened:
     """A front at work."""
 
-    def __init__(self, settings: Settings, client: Redis) -> None:
+    def __init__(self, settings: Settings, client: Redis, intervals: Intervals = INTERVALS) -> None:
         self.history, self.client = Pruned(), client
         self.changes = asyncio.Event()
         self.front = PipelineComposition(
-            settings, self.history, partner_records(settings), self._changed
-        )  # type: ignore[arg-type]
+            settings,
+            self.history,  # type: ignore[arg-type]
+            partner_records(settings),
+            self._changed,
+            intervals=intervals,
+        )
         self.queues = Queues(self.front.connection, run_expiry=60, vcon_expiry=60)
 
     async def _changed(self) -> None:
@@ -117,10 +122,12 @@ async def opened(
 
 
 @asynccontextmanager
-async def at_work(config: Path, redis_url: str, **changes: Any) -> AsyncIterator[Opened]:
+async def at_work(
+    config: Path, redis_url: str, intervals: Intervals = INTERVALS, **changes: Any
+) -> AsyncIterator[Opened]:
     """A front at work, with changes of its settings, until it is closed."""
     with Redis.from_url(redis_url, decode_responses=True) as client:
-        opened = Opened(settings(config, redis_url, **changes), client)
+        opened = Opened(settings(config, redis_url, **changes), client, intervals)
         running = asyncio.create_task(opened.front.run())
         yield opened
         running.cancel()
@@ -258,15 +265,14 @@ async def test_what_the_operator_must_know_is_looked_for(
 ) -> None:
     """Ids of a list that a reload takes from its chain, and a Redis that loses its data."""
     monkeypatch.setattr(live_config, "LOOK_INTERVAL", 0.01)
-    for name in ("UNREAD_SECONDS", "IDENTITY_SECONDS"):
-        monkeypatch.setattr(composition, name, 0.01)
     losses = REDIS_LOSSES._value.get()
 
     def unread() -> dict[str, float]:
         [family] = UNREAD_DEPTH.collect()
         return {sample.labels["list"]: sample.value for sample in family.samples}
 
-    async with at_work(config, redis_url) as opened:
+    often = Intervals(unread_lists=0.01, redis_identity=0.01)
+    async with at_work(config, redis_url, often) as opened:
         await opened.until(lambda: opened.client.zscore(keys.LISTS, "in"))
         opened.client.rpush("in", new_uuid())
         await asyncio.to_thread(config.write_text, OTHER)

@@ -79,7 +79,7 @@ async def test_a_page_among_vcons_of_one_moment(log: Slowlog) -> None:
 
     async def page() -> None:
         for skipped in (2 * ENTRIES - 2000, 2 * ENTRIES - 1000):
-            answer = await ops.catalogue.page(None, None, 1000, f"0~{skipped}")
+            answer = await ops.index.page(None, None, 1000, f"0~{skipped}")
         assert answer.cursor == f"0~{2 * ENTRIES}"
 
     await log.check(page, imported)
@@ -189,7 +189,7 @@ async def test_deleting_a_vcon_out_of_long_lists(log: Slowlog, number: int) -> N
         ops.client.copy("in", "DLQ:in")
 
     async def delete() -> None:
-        assert await ops.catalogue.delete(vcon_uuid, ["in", "DLQ:in"])
+        assert await ops.index.delete(vcon_uuid, ["in", "DLQ:in"])
         for name in ("in", "DLQ:in"):
             left = ops.list(name)
             assert (len(left), len({*left, vcon_uuid})) == (ENTRIES - 1, ENTRIES)
@@ -258,7 +258,7 @@ async def test_index_entries_of_many_vcons_that_are_gone(log: Slowlog) -> None:
         pipe.execute()
 
     async def reap() -> None:
-        await ops.catalogue.reap()
+        await ops.index.reap()
         assert ops.client.exists("pc:expiring") == 0
 
     await log.check(reap, expired)

@@ -237,7 +237,7 @@ async def test_a_vcon_at_the_limit(log: Slowlog, shape: str) -> None:
         await ops.work()
         assert stored(ops) == document | {"times": 2}
         assert await ops.intake.ingest(entry(changed, "other"), []) == "replaced"
-        assert await ops.catalogue.delete(UUID, ["in", "out"])
+        assert await ops.index.delete(UUID, ["in", "out"])
         await ops.sweep()
         assert left_over(ops) == []
         assert ops.traces(UUID) == []

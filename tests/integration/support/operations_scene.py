@@ -72,12 +72,12 @@ class Operations:
         self.workers = Scene(redis, client)
         self.configuration = Configuration(None, None)  # type: ignore[arg-type]
         self.calls = PluginCalls(4, redis)
-        self.catalogue = VconIndex(redis, "vcons", run_expiry=RUN_EXPIRY)
+        self.index = VconIndex(redis, "vcons", run_expiry=RUN_EXPIRY)
         self.egress = Egress(redis, vcon_expiry=EXPIRY)
         self.letters = DeadLetters(redis, run_expiry=RUN_EXPIRY)
         self.intake = Intake(redis, sorted_set="vcons", max_depth=MAX_DEPTH)
         self.keeper = Retention(
-            *(redis, self.catalogue, self.egress),
+            *(redis, self.index, self.egress),
             vcon_expiry=EXPIRY,
             dead_expiry=DEAD_EXPIRY,
             run_expiry=RUN_EXPIRY,
@@ -92,7 +92,7 @@ class Operations:
             self.configuration,
             self.letters,
             self.egress,
-            self.catalogue,
+            self.index,
             self.intake,
             VconLookup(self.configuration, VconStore(self.redis), self.calls, EXPIRY),
             self.calls,
