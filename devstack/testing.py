@@ -1,15 +1,17 @@
-"""Runs single plugins on single vCons, for the tests of authors of links, storages and tracers.
+"""Runs single plugins on single vCons, for tests of links, storages and tracers.
 
-Redis is real; the service is not needed. A plugin is loaded as a chain loads it: a wrong signature
-or option is told here as it would be at the start, and it is called as a worker calls it: `async
-def` on an event loop, anything else in a thread. What it raises, the call raises.
+It uses a real Redis and does not need the service. A plugin is loaded as a chain loads it, so a
+wrong signature or option is reported as at the service's start, and called as a worker calls it:
+`async def` on an event loop, other functions in a thread. The plugin's exceptions are raised to the
+caller.
 
-    with GuestBench() as bench:
+    with PluginBench() as bench:
         outcome = bench.run_link("my_links.word_count", sample_vcon(), {"analysis_type": "words"})
     assert outcome.returned and outcome.vcon["analysis"]
 
-With pytest, `pytest_plugins = ["devstack.pytest_plugin"]` in a `conftest.py` gives the fixture
-`guest_bench`, whose server lives as long as the session.
+With pytest, `pytest_plugins = ["devstack.pytest_plugin"]` in a `conftest.py` provides the fixture
+`plugin_bench`, whose server runs for the whole session. `GuestBench` and the fixture `guest_bench`
+are the former names.
 """
 
 import asyncio
@@ -37,11 +39,11 @@ type Document = dict[str, Any]
 type Options = Mapping[str, Any]
 
 NAME = "on_the_bench"
-"""What a plugin is called in the configuration that it is loaded with."""
+"""The plugin's name in the configuration with which it is loaded."""
 
 
 def sample_vcon(**changes: Any) -> Document:
-    """A vCon of 0.4.0 with two parties and a short text between them, under a new uuid."""
+    """A vCon in the format 0.4.0 with two parties, one text dialog and a new uuid."""
     start = "2024-05-01T10:00:00+00:00"
     text = {"type": "text", "start": start, "parties": [0, 1], "mediatype": "text/plain"}
     return {
@@ -58,26 +60,26 @@ def sample_vcon(**changes: Any) -> Document:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a link gave back, and the vCon that it was given as it is in Redis now, if it is."""
+    """A link's return value, and the vCon's content in Redis after the call, None if deleted."""
 
     returned: Any
     vcon: Document | None
 
 
-class GuestBench:
-    """A context manager; inside it plugins find a Redis with JSON."""
+class PluginBench:
+    """A context manager that provides a Redis with JSON to plugins."""
 
     def __init__(self, redis_url: str | None = None) -> None:
-        """Without a `redis_url` an embedded server is started, empty, and goes away at the end."""
+        """Without `redis_url`, an empty embedded server runs until the context manager exits."""
         self._given = redis_url
         self._running = ExitStack()
         self.redis_url = redis_url or ""
 
     def __enter__(self) -> Self:
-        """Start what is needed.
+        """Start the server, if any, and the event loop.
 
         Raises:
-            StackError: when the embedded server does not start.
+            StackError: if the embedded server does not start.
         """
         aliases.install()
         prepare()
@@ -86,44 +88,44 @@ class GuestBench:
                 server = Valkey.start(started.enter_context(temporary_folder()))
                 started.callback(server.stop)
                 self.redis_url = server.url
-            self._loop = started.enter_context(_loop_of_its_own())
+            self._loop = started.enter_context(_own_loop())
             self._running = started.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop what was started."""
+        """Stop the event loop and the embedded server."""
         self._running.close()
 
     @property
     def redis_host(self) -> str:
-        """For plugins that connect by themselves."""
+        """The server's host, for plugins that connect to Redis themselves."""
         return urlsplit(self.redis_url).hostname or ""
 
     @property
     def redis_port(self) -> int:
-        """For plugins that connect by themselves."""
+        """The server's port, for plugins that connect to Redis themselves."""
         return urlsplit(self.redis_url).port or 6379
 
     def put(self, vcon: Mapping[str, Any]) -> None:
-        """Put a vCon into Redis, in the form in which it would come in."""
+        """Store a vCon in Redis, normalised as at ingest."""
         document = normalised(dict(vcon))
         self._work(lambda store, _: store.put(document))
 
     def read(self, vcon_uuid: str) -> Document | None:
-        """The vCon as it is in Redis, or None."""
+        """The vCon's content in Redis, or None."""
         return self._work(lambda store, _: store.get(vcon_uuid))
 
     def run_link(
         self, module: str, vcon: Mapping[str, Any], options: Options | None = None
     ) -> Outcome:
-        """Put a vCon into Redis and run one link on it.
+        """Store a vCon in Redis and run one link on it.
 
         Raises:
-            ConfigurationError: when the link cannot be loaded or does not take the options.
+            ConfigurationError: if the link cannot be loaded or refuses the options.
         """
         plugins = _loaded("links", module, options)
         [link] = plugins.links.values()
-        returned = self._on(vcon, link, link.run, vcon["uuid"], NAME)
+        returned = self._store_and_call(vcon, link, link.run, vcon["uuid"], NAME)
         return Outcome(returned, self.read(vcon["uuid"]))
 
     def trace(
@@ -136,36 +138,36 @@ class GuestBench:
         links: tuple[str, ...] = ("a_link",),
         link_index: int = 0,
     ) -> None:
-        """Put two vCons into Redis and call a tracer as after a link that made one of the other.
+        """Store two vCons in Redis and call a tracer as after a link that made one from the other.
 
         Raises:
-            ConfigurationError: when the tracer cannot be loaded or does not take the options.
+            ConfigurationError: if the tracer cannot be loaded or refuses the options.
         """
         [tracer] = _loaded("tracers", module, options).tracers.values()
         self.put(before)
         uuids = (before["uuid"], after["uuid"])
-        self._on(after, tracer, tracer.run, *uuids, NAME, list(links), link_index)
+        self._store_and_call(after, tracer, tracer.run, *uuids, NAME, list(links), link_index)
 
     def save(self, module: str, vcon: Mapping[str, Any], options: Options | None = None) -> None:
-        """Put a vCon into Redis and let a storage save it.
+        """Store a vCon in Redis and save it with a storage.
 
         Raises:
-            ConfigurationError: when the storage cannot be loaded or does not take the options.
+            ConfigurationError: if the storage cannot be loaded or refuses the options.
         """
         storage = _storage(module, options)
-        self._on(vcon, storage, storage.save, vcon["uuid"])
+        self._store_and_call(vcon, storage, storage.save, vcon["uuid"])
 
     def get(self, module: str, vcon_uuid: str, options: Options | None = None) -> Any:
-        """What a storage has of a vCon."""
+        """The result of a storage's `get`."""
         storage = _storage(module, options)
         return self._call(storage, storage.get, vcon_uuid)
 
     def delete(self, module: str, vcon_uuid: str, options: Options | None = None) -> Any:
-        """What a storage says to removing a vCon."""
+        """The result of a storage's `delete`."""
         storage = _storage(module, options)
         return self._call(storage, storage.delete, vcon_uuid)
 
-    def _on(
+    def _store_and_call(
         self, vcon: Mapping[str, Any], plugin: Loaded, function: Callable[..., Any], *words: Any
     ) -> Any:
         self.put(vcon)
@@ -173,7 +175,7 @@ class GuestBench:
 
     def _call(self, plugin: Loaded, function: Callable[..., Any] | None, *words: Any) -> Any:
         if function is None:
-            raise NotImplementedError("the storage has no such function")
+            raise NotImplementedError("the storage does not define this function")
 
         async def called(_: VconStore, calls: PluginCalls) -> Any:
             arguments = (*words, plugin.fresh_options())
@@ -197,9 +199,13 @@ class GuestBench:
         return asyncio.run_coroutine_threadsafe(working(), self._loop).result()
 
 
+GuestBench = PluginBench
+"""The former name, for tests of plugins that import it."""
+
+
 @contextmanager
-def _loop_of_its_own() -> Iterator[asyncio.AbstractEventLoop]:
-    """One loop for all calls, as in a worker: what a plugin keeps on it can be used again."""
+def _own_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """One loop for all calls, as in a worker, so that a plugin's cached clients stay usable."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, name="plugin bench", daemon=True)
     thread.start()
@@ -211,7 +217,7 @@ def _loop_of_its_own() -> Iterator[asyncio.AbstractEventLoop]:
 
 @asynccontextmanager
 async def connected(redis_url: str) -> AsyncIterator[VconStore]:
-    """The store behind the connection that plugins of this process find meanwhile."""
+    """Install a connection for the plugins of this process; yields its vCon store."""
     redis = RedisConnection(redis_url)
     before = list(client._installed)
     client.install(redis)

@@ -1,4 +1,4 @@
-"""Telling a service of the operator's own what an AI vendor will charge for."""
+"""Reports of AI vendors' billed usage to a service of the operator."""
 
 import asyncio
 import logging
@@ -24,10 +24,10 @@ def send_ai_usage_data_for_tracking(
     model: str,
     sub_type: str | None = None,
 ) -> None:
-    """POST one usage record, or do nothing where no URL is configured.
+    """POST one usage record; does nothing without a URL.
 
     Raises:
-        httpx.HTTPError: when it is not taken.
+        httpx.HTTPError: if the service cannot be reached or answers with an error.
     """
     if not send_ai_usage_data_to_url:
         return
@@ -49,17 +49,25 @@ def send_ai_usage_data_for_tracking(
 async def report_usage(
     options: UsageOptions, vcon_uuid: str, what: str, model: str, unit: str, *units: float
 ) -> None:
-    """The same for a plugin on the event loop: `units` are those of input, then of output.
+    """`send_ai_usage_data_for_tracking` on the event loop; `units` are input, then output units.
 
-    A report that is not taken is logged and no more: the call that it is about was paid for.
+    A failed report is only logged: the vendor's call succeeded and must not be repeated for it.
     """
     if not options.send_ai_usage_data_to_url:
         return
-    used, given = (*units, 0)[:2]
-    token = options.ai_usage_api_token.get_secret_value()
-    record = (vcon_uuid, used, given, unit, "VCON_PROCESSING")
-    receiver = (options.send_ai_usage_data_to_url, token, model, what)
+    input_units, output_units = (*units, 0)[:2]
     try:
-        await asyncio.to_thread(send_ai_usage_data_for_tracking, *record, *receiver)
+        await asyncio.to_thread(
+            send_ai_usage_data_for_tracking,
+            vcon_uuid,
+            input_units,
+            output_units,
+            unit,
+            "VCON_PROCESSING",
+            options.send_ai_usage_data_to_url,
+            options.ai_usage_api_token.get_secret_value(),
+            model,
+            what,
+        )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        log.warning("usage was not reported", extra={"error": type(error).__name__})
+        log.warning("usage report failed", extra={"error": type(error).__name__})

@@ -1,10 +1,9 @@
-"""`server.lib`, `server.links`, `server.storage` and `server.tracers`: older plugins say it so.
+"""Import aliases for plugins of vcon-server: `server.lib` and so on, and `redis_mgr`.
 
-And `redis_mgr`, which in vcon-server stands beside `lib` and is in it here. Each is the very module
-that is found under its real name, not a second copy of it: there is one logger, one pool, one
-class, whichever way it was imported. The import system takes what stands in `sys.modules` after a
-loader has run for the module, so the loader only has to put it there; the module never learns of
-its other name.
+`redis_mgr` is a top-level module in vcon-server and here is in `lib`. An alias is the
+same module object as the real name, not a second copy, so loggers, pools and classes exist once.
+After a loader has run, the import system returns what is in `sys.modules`; the loader therefore
+only puts the real module there.
 """
 
 import sys
@@ -25,21 +24,21 @@ class _Alias(Loader):
     """Makes `server.X` the module `X`."""
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """A throw-away module, as usual: `exec_module` replaces it."""
+        """None: the default module, which `exec_module` replaces."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put the real module in the place of the throw-away one."""
+        """Replace the default module in `sys.modules` by the real one."""
         sys.modules[module.__name__] = import_module(_real_name(module.__name__))
 
 
 class _Empty(Loader):
-    """Makes the package `server`, in which there is nothing but aliases."""
+    """Makes the empty package `server`, the parent of the aliases."""
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """An ordinary module."""
+        """None: the default module."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing to run."""
+        """Does nothing."""
 
 
 class _AliasFinder(MetaPathFinder):
@@ -47,7 +46,7 @@ class _AliasFinder(MetaPathFinder):
         self, name: str, path: Sequence[str] | None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if name == PREFIX:
-            # Somebody's own package of that name is left alone, and gets the aliases beside it.
+            # An installed package named `server` is kept; the aliases are added to it.
             return PathFinder.find_spec(name, path) or ModuleSpec(name, _Empty(), is_package=True)
         if _is_alias(name) and find_spec(_real_name(name)) is not None:
             return ModuleSpec(name, _Alias())
@@ -58,15 +57,15 @@ _FINDER = _AliasFinder()
 
 
 def install() -> None:
-    """Make the `server.` names importable in this process; doing it again changes nothing."""
+    """Make the `server.` names importable in this process; idempotent."""
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
     for room in ROOMS:
-        _look_below_server(room)
+        _search_below_server(room)
 
 
-def _look_below_server(room: str) -> None:
-    """Find plugins also in `server/storage` and the like, where vcon-server's guides put them."""
+def _search_below_server(room: str) -> None:
+    """Also find plugins in `server/storage` and so on, where vcon-server's guides put them."""
     path = import_module(room).__path__
     folders = (Path(each or ".", PREFIX, room) for each in sys.path)
     path.extend(str(each) for each in folders if each.is_dir() and str(each) not in path)

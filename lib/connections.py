@@ -1,8 +1,8 @@
-"""The connections of `config.yml`, for links and storages: their tasks, and flows over them.
+"""Tasks and flows of the connections in `config.yml`, for links and storages.
 
-A plugin that takes an option `connection: name` needs no credentials of its own. Those that run on
-the event loop use `run_task` and `run_flow`; those that run in a thread use `run_task_from_thread`
-and `run_flow_from_thread`.
+A plugin with an option `connection: name` needs no credentials of its own. Plugins on the event
+loop use `run_task` and `run_flow`; plugins in a thread use `run_task_from_thread` and
+`run_flow_from_thread`.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from pipeline.connections.registry import Result, installed
 
 
 class ConnectionFailedError(RuntimeError):
-    """A task or a flow failed; the text says why and tells no secret."""
+    """A task or a flow failed; the text has the error, without secrets."""
 
 
 async def run_task(connection: str, task: str, /, **params: Any) -> dict[str, Any]:
-    """The outputs of one task, fit for JSON. Raises `ConnectionFailedError`."""
+    """The outputs of one task, serialisable as JSON. Raises `ConnectionFailedError`."""
     return _outputs(f"{task} of {connection}", await installed().run_task(connection, task, params))
 
 
@@ -39,9 +39,9 @@ def run_flow_from_thread(flow: str, /, **inputs: Any) -> dict[str, Any]:
 
 
 def filled(value: Any, **roots: Any) -> Any:
-    """A value with `${vcon.parties[0].tel}` and the like filled from what `roots` name.
+    """`value` with references such as `${vcon.parties[0].tel}` replaced by values from `roots`.
 
-    `${path:-text}` has a text for what is missing. Raises `LookupError` for what is not there.
+    `${path:-text}` has a default. Raises `LookupError` for a missing value without a default.
     """
     try:
         return resolved(value, roots)
@@ -52,7 +52,7 @@ def filled(value: Any, **roots: Any) -> Any:
 def filled_params(params: Mapping[str, Any], **roots: Any) -> dict[str, Any]:
     """The parameters of a task, filled as by `filled`.
 
-    Raises `LookupError`, also for a value with an operator in a filter of MongoDB.
+    Raises `LookupError`, also if a value from a vCon would put an operator into a MongoDB filter.
     """
     try:
         return arguments(params, roots)
@@ -61,9 +61,9 @@ def filled_params(params: Mapping[str, Any], **roots: Any) -> dict[str, Any]:
 
 
 def require_fixed_statements(params: Mapping[str, Any]) -> None:
-    """Refuse parameters of a task whose statement would be made of what a vCon says.
+    """Check that no statement in a task's parameters contains values from a vCon.
 
-    Raises `ValueError`; to be asked when options are checked.
+    Call it when options are validated. Raises `ValueError`.
     """
     for objection in (*objections(params), *whole_selections(params)):
         raise ValueError(f"params.{objection}")

@@ -1,6 +1,6 @@
-"""The trace context that travels with a uuid through a list, as vcon-server keeps it.
+"""Trace contexts for uuids in Redis lists, with vcon-server's keys and format.
 
-Where traces are sent, a run that begins with a uuid from the list is linked with who put it there.
+With tracing on, a run that takes a uuid from a list links its span to the producer's span.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from core.observability.tracing import context
 
 DAY = 86_400
-"""Seconds that a context is kept."""
+"""The time to live of a context, in seconds."""
 
 log = logging.getLogger(__name__)
 
@@ -19,42 +19,42 @@ type Context = Mapping[str, Any]
 
 
 def get_context_key(ingress_list: str, vcon_uuid: str) -> str:
-    """The Redis list that contexts of this uuid in this list are kept in."""
+    """The Redis key of the list with the contexts of this uuid in this ingress list."""
     return f"context:{ingress_list}:{vcon_uuid}"
 
 
 def extract_otel_trace_context() -> dict[str, Any] | None:
-    """`{trace_id, span_id, trace_flags, is_sampled}` of what runs now; None without traces."""
+    """`{trace_id, span_id, trace_flags, is_sampled}` of the current span; None without tracing."""
     text = context()
     return json.loads(text) if text else None
 
 
 def store_context_sync(redis: Any, ingress_list: str, vcon_uuid: str, given: Context) -> None:
-    """Keep a context for whoever takes the uuid from the list; a failure is only logged."""
+    """Store a context for the consumer that takes the uuid; a failure is only logged."""
     key = get_context_key(ingress_list, vcon_uuid)
     try:
         redis.rpush(key, json.dumps(given))
         redis.expire(key, DAY)
     except Exception:
-        log.exception("a trace context was not kept")
+        log.exception("trace context not stored")
 
 
 async def store_context_async(
     redis: Any, ingress_list: str, vcon_uuid: str, given: Context
 ) -> None:
-    """The same with a client for asyncio."""
+    """`store_context_sync` with an asyncio client."""
     key = get_context_key(ingress_list, vcon_uuid)
     try:
         await redis.rpush(key, json.dumps(given))
         await redis.expire(key, DAY)
     except Exception:
-        log.exception("a trace context was not kept")
+        log.exception("trace context not stored")
 
 
 def retrieve_context(redis: Any, ingress_list: str, vcon_uuid: str) -> dict[str, Any] | None:
-    """The oldest context kept for this uuid in this list, taken out; None without one.
+    """Pop the oldest context of this uuid in this list; None without one.
 
-    What is no context, and a failure, which is logged, are None, too.
+    Invalid JSON gives None; so does a failure of Redis, which is logged.
     """
     try:
         text = redis.lpop(get_context_key(ingress_list, vcon_uuid))
@@ -62,6 +62,6 @@ def retrieve_context(redis: Any, ingress_list: str, vcon_uuid: str) -> dict[str,
     except ValueError:
         return None
     except Exception:
-        log.exception("a trace context cannot be read")
+        log.exception("trace context not read")
         return None
     return given if isinstance(given, dict) else None

@@ -1,4 +1,4 @@
-"""Dialogs and analyses of a vCon in canonical form, as the plugins read and write them."""
+"""Access to dialogs and analyses of a vCon in canonical form, for plugins."""
 
 import base64
 import binascii
@@ -19,25 +19,25 @@ _HASHES = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib
 
 
 class MediaError(RuntimeError):
-    """A dialog's recording cannot be had; the text says why."""
+    """A dialog's recording is missing, cannot be decoded, or does not match its hash."""
 
 
 def dialogs(document: Document) -> Iterator[tuple[int, Entry]]:
-    """Each dialog that can be read, with its index."""
+    """Each dialog that is an object, with its index."""
     for index, dialog in enumerate(document.get("dialog") or ()):
         if isinstance(dialog, dict):
             yield index, dialog
 
 
 def recordings(document: Document) -> Iterator[tuple[int, Entry]]:
-    """Each dialog that is a recording and has its content or a URL, with its index."""
+    """Each dialog of the type `recording` with a body or a URL, with its index."""
     for index, dialog in dialogs(document):
         if dialog.get("type") == "recording" and (dialog.get("body") or dialog.get("url")):
             yield index, dialog
 
 
 def analysis_of(document: Document, index: int, kind: str) -> Entry | None:
-    """The first analysis of a type that is about a dialog, alone or with others."""
+    """The first analysis of this type whose `dialog` is or contains the index."""
     for analysis in document.get("analysis") or ():
         if isinstance(analysis, dict) and analysis.get("type") == kind:
             about = analysis.get("dialog")
@@ -55,7 +55,7 @@ def add_analysis(
     body: object,
     vendor_schema: Mapping[str, Any],
 ) -> None:
-    """Add an analysis in place; a `body` that is no text becomes JSON."""
+    """Add an analysis in place; a `body` that is not a string is serialised as JSON."""
     is_text = isinstance(body, str)
     document.setdefault("analysis", []).append(
         {
@@ -70,9 +70,9 @@ def add_analysis(
 
 
 def text_at(entry: Entry, path: str) -> str:
-    """The text at a dotted path such as `body.paragraphs.transcript`; empty for none.
+    """The string at a dotted path such as `body.paragraphs.transcript`; empty if there is none.
 
-    A JSON text on the way is read, so it does not matter in which form a body was stored.
+    A string on the way is parsed as JSON, since a body may be stored as JSON text or as an object.
     """
     found: object = entry
     for name in path.split("."):
@@ -83,13 +83,13 @@ def text_at(entry: Entry, path: str) -> str:
 
 
 def media(dialog: Entry, seconds: float = 60.0) -> bytes:
-    """The content of a dialog, out of the vCon or from its URL; blocks as long as that takes.
+    """The content of a dialog, from its body or its URL; blocks up to `seconds` for a fetch.
 
-    What does not fit its `content_hash`, or its older `signature` by SHA-512, is refused.
+    The content is checked against `content_hash`, or against `signature` of older vCons.
 
     Raises:
-        MediaError: when it cannot be read or is not what the vCon says.
-        lib.fetching.FetchError: when its URL gives nothing.
+        MediaError: if the body cannot be decoded or a hash does not match.
+        lib.fetching.FetchError: if the URL cannot be fetched.
     """
     body = dialog.get("body")
     content = _decoded(body, dialog.get("encoding")) if body else fetch_media(dialog, seconds)
@@ -98,7 +98,7 @@ def media(dialog: Entry, seconds: float = 60.0) -> bytes:
 
 
 def fetch_media(dialog: Entry, seconds: float) -> bytes:
-    """What the dialog's URL points to, unchecked."""
+    """The content of the dialog's URL, without a check of its hash."""
     url = dialog.get("url")
     if not isinstance(url, str):
         raise MediaError("the dialog has neither a body nor a url")
@@ -106,9 +106,9 @@ def fetch_media(dialog: Entry, seconds: float) -> bytes:
 
 
 def duration_of(dialog: Entry) -> float | None:
-    """How long a dialog was, in seconds; None where it does not say.
+    """The dialog's `duration` in seconds; None if it is missing or not a positive finite number.
 
-    0 and what is no length at all is how some writers say that they do not know.
+    Some producers write 0 or an invalid value for an unknown duration.
     """
     if isinstance(dialog.get("duration"), bool):
         return None
@@ -120,7 +120,7 @@ def duration_of(dialog: Entry) -> float | None:
 
 
 def measured_duration(dialog: Entry) -> float | None:
-    """The same, and where it does not say, as long as its WAV is; may fetch it. None: unknown."""
+    """`duration_of`, or else the length of the WAV, which may be fetched; None if unknown."""
     duration = duration_of(dialog)
     url = str(dialog.get("url") or "").partition("?")[0]
     if duration is not None or not (dialog.get("body") or url.lower().endswith(".wav")):
@@ -128,7 +128,7 @@ def measured_duration(dialog: Entry) -> float | None:
     try:
         return wav_seconds(media(dialog))
     except (MediaError, FetchError):
-        return None  # the vendor may have better luck
+        return None  # the vendor may still be able to fetch it
 
 
 def _parsed(text: str) -> object:
@@ -141,23 +141,23 @@ def _parsed(text: str) -> object:
 def _decoded(body: object, encoding: object) -> bytes:
     if not isinstance(body, str) or encoding not in ("base64url", "base64", None):
         raise MediaError(f"the dialog's body is no recording: its encoding is {encoding!r:.40}")
-    # Both alphabets are met, with padding and without.
+    # vCons contain both base64 alphabets, with and without padding.
     text = "".join(body.split()).replace("+", "-").replace("/", "_").rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
-        raise MediaError("the dialog's body is no base64") from None
+        raise MediaError("the dialog's body is not base64") from None
 
 
 def _check(content: bytes, dialog: Entry) -> None:
     for name, expected in _expected(dialog):
         digest = _HASHES[name](content).digest()
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != expected:
-            raise MediaError(f"the dialog's recording does not have the {name} that the vCon says")
+            raise MediaError(f"the dialog's recording does not match its {name} in the vCon")
 
 
 def _expected(dialog: Entry) -> Iterator[tuple[str, str]]:
-    """Each hash that the vCon gives of a recording, in the new form and the old."""
+    """Each supported hash in `content_hash`, or in `alg` and `signature` of older vCons."""
     hashes = dialog.get("content_hash") or ()
     for each in [hashes] if isinstance(hashes, str) else hashes:
         name, _, value = str(each).partition("-")

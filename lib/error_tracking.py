@@ -1,7 +1,7 @@
-"""vcon-server's error tracking, for plugins that begin by switching it on.
+"""The interface of vcon-server's error tracking, for plugins that initialise it.
 
-Nothing is sent anywhere: what a plugin raises is in the log with its traceback, in the run's record
-and, where traces are sent, on its span.
+Nothing is sent to a tracker: a plugin's exception is logged with its traceback, stored in the run's
+record and, with tracing on, recorded on its span.
 """
 
 import logging
@@ -10,13 +10,13 @@ log = logging.getLogger(__name__)
 
 
 def init_error_tracker() -> None:
-    """Does nothing: errors are looked after already."""
+    """Does nothing: errors are recorded without it."""
 
 
 def init_sentry() -> None:
-    """Does nothing, for the same reason."""
+    """Does nothing: errors are recorded without it."""
 
 
 def capture_exception(error: BaseException) -> None:
-    """Write an error that a plugin has dealt with into the log."""
-    log.error("a plugin reports an error", exc_info=error)
+    """Log an error that the plugin has handled itself."""
+    log.error("plugin reported an error", exc_info=error)

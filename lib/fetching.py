@@ -1,10 +1,16 @@
-"""The one way in which plugins fetch what a URL inside a vCon points to.
+"""Fetches URLs that stand in vCons; plugins use no other way.
 
-Whoever wrote the vCon chose the URL, so it must not lead into the operator's own network: only
-`http` and `https`, only to public addresses (unless ALLOW_PRIVATE_URLS). A name is resolved once
-and the connection goes to the address that was looked at, so that a name server cannot give one
-address to the check and another to the connection. Every redirect is looked at in the same way.
-URLs from the configuration are the operator's own business and need none of this.
+The author of a vCon chooses its URLs, so they are untrusted and must not reach the operator's
+network (server-side request forgery): only `http` and `https`, only public addresses unless
+ALLOW_PRIVATE_URLS is set. A host name is resolved once and the connection goes to the checked
+address, so that a name server cannot return one address for the check and another for the
+connection. Redirects are checked the same way. URLs from the configuration are trusted and do not
+need this module.
+
+A vCon may have tens of thousands of dialogs whose servers answer just before the timeout. Besides
+the limits of each fetch, all fetches of one link for one vCon therefore share a budget of requests,
+bytes and seconds; seconds are also counted per host, so that a host that never answers uses up its
+share once and not once per dialog.
 """
 
 import asyncio
@@ -23,56 +29,46 @@ import httpx
 from lib import limits
 from pipeline.runs.call_scope import kept
 
-# Asking the name server, for a limited time.
-#
-# `getaddrinfo` cannot be stopped: it runs in a thread of its own, which is left behind when the
-# time is over. So many threads at most wait for a name server.
-
-MOST_LOOKUPS = 32
+MAX_LOOKUPS = 32
+"""The number of concurrent name lookups, including abandoned ones."""
 
 type Found = Future[list[str]]
 
-_places = threading.BoundedSemaphore(MOST_LOOKUPS)
+_lookup_slots = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 
 def addresses(host: str, port: int, seconds: float) -> list[str]:
     """The addresses of a host.
 
+    `getaddrinfo` cannot be interrupted, so it runs in a thread that is abandoned at the timeout.
+
     Raises:
-        OSError: when they cannot be had; TimeoutError within `seconds`.
-        UnicodeError: when it is no name.
+        OSError: if the name cannot be resolved; TimeoutError after `seconds`.
+        UnicodeError: if it is not a valid host name.
     """
-    if not _places.acquire(timeout=max(seconds, 0)):
-        raise TimeoutError("all name lookups are waiting")
+    if not _lookup_slots.acquire(timeout=max(seconds, 0)):
+        raise TimeoutError("too many name lookups in progress")
     found: Found = Future()
-    threading.Thread(target=_look, args=(found, host, port), name="lookup", daemon=True).start()
+    threading.Thread(target=_resolve, args=(found, host, port), name="lookup", daemon=True).start()
     return found.result(max(seconds, 0))
 
 
-def _look(found: Found, host: str, port: int) -> None:
+def _resolve(found: Found, host: str, port: int) -> None:
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         found.set_result([str(info[4][0]) for info in infos])
     except (OSError, UnicodeError) as error:
         found.set_exception(error)
     finally:
-        _places.release()
-
-
-# How much one link may fetch for one vCon: requests, bytes and seconds.
-#
-# A vCon may have tens of thousands of dialogs, each with a URL whose server answers just before
-# its time is over. Each fetch is limited for itself; these limits hold for all of them together.
-# Seconds are also counted for each host, so that a host that never answers costs its share once
-# and not once for each dialog.
+        _lookup_slots.release()
 
 
 class BudgetSpentError(RuntimeError):
-    """One link has fetched as much for one vCon as it may."""
+    """The fetches of one link for one vCon have reached a limit."""
 
 
 class Budget:
-    """What is left for one call of a plugin. Threads may share it."""
+    """The requests, bytes and seconds used by one call of a plugin; thread-safe."""
 
     def __init__(self) -> None:
         self.limits = limits.current()
@@ -83,10 +79,10 @@ class Budget:
 
     @contextmanager
     def request(self, host: str) -> Iterator[float]:
-        """Count a request and its time; gives the seconds that it may take.
+        """Count a request and its duration; yields the seconds left for it.
 
         Raises:
-            BudgetSpentError: when no request or no second is left.
+            BudgetSpentError: if no request or no time is left.
         """
         left = self._begin(host)
         began = time.monotonic()
@@ -115,7 +111,7 @@ class Budget:
             return min(left, here)
 
     def read(self, count: int) -> None:
-        """Count bytes that have come. Raises BudgetSpentError."""
+        """Count received bytes. Raises BudgetSpentError."""
         with self._lock:
             self.bytes += count
             if self.bytes > self.limits.fetch_bytes:
@@ -123,17 +119,17 @@ class Budget:
 
 
 def current() -> Budget:
-    """The budget of the call of a plugin that this code belongs to; a fresh one outside."""
+    """The budget of the current plugin call; a new one outside a call."""
     return kept(Budget)
 
 
 MIB = 1024 * 1024
-MOST_BYTES = 200 * MIB
-MOST_REDIRECTS = 5
-LONGEST_WAIT = 30.0
+MAX_BYTES = 200 * MIB
+MAX_REDIRECTS = 5
+READ_TIMEOUT = 30.0
 """Seconds without a byte."""
 LOOKUP_SECONDS = 10.0
-"""The most that a name server may take."""
+"""The timeout of one name lookup."""
 
 type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 type Resolve = Callable[[str, int], list[str]]
@@ -143,27 +139,27 @@ _private_allowed = False
 
 
 class FetchError(RuntimeError):
-    """What a URL points to was not fetched; the text says why and names no more than the host."""
+    """A URL was not fetched; the text has the cause and the host, but not the URL."""
 
 
 class NotResolvedError(FetchError):
-    """No name server knows the host."""
+    """The host name cannot be resolved."""
 
 
 class FetchRefusedError(FetchError):
-    """The URL leads where nobody may be sent; trying again will not help."""
+    """The URL or the answer is not allowed; a repeat will not help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What came: the whole content, and its media type in lower case without parameters."""
+    """The whole content, and its media type in lower case without parameters."""
 
     content: bytes
     media_type: str
 
 
 def allow_private_urls(*, allowed: bool) -> None:
-    """Whether `fetch` may connect to private addresses in this process (ALLOW_PRIVATE_URLS)."""
+    """Set whether `fetch` may connect to private addresses in this process (ALLOW_PRIVATE_URLS)."""
     global _private_allowed  # noqa: PLW0603 -- set once at start, before any plugin is loaded
     _private_allowed = allowed
 
@@ -173,37 +169,35 @@ def fetch(
     *,
     headers: Mapping[str, str] | None = None,
     seconds: float = 60.0,
-    most_bytes: int = MOST_BYTES,
+    most_bytes: int = MAX_BYTES,
     permits: Callable[[Address], bool] | None = None,
     resolve: Resolve | None = None,
 ) -> Fetched:
-    """Fetch what a URL inside a vCon points to; blocks, so an `async` plugin calls it in a thread.
+    """Fetch a URL from a vCon; blocks, so an `async` plugin calls it in a thread.
 
-    `headers` go to the origin of `url` only, not to where it redirects. `seconds` is the time for
-    all of it, the name server's part included. All fetches of one link for one vCon share a budget
-    (`lib.fetching`). `permits` and `resolve` take the place of the rule and the name server in
-    tests.
+    `headers` are sent to the origin of `url` only, not to other origins after a redirect. `seconds`
+    limits the whole fetch, including name lookups. Tests replace `permits` and `resolve`.
 
     Raises:
-        FetchRefusedError: for another scheme, an address that is not public, content that is
-            compressed, more than `most_bytes`, or when the budget is spent.
-        FetchError: when the server cannot be reached, is too slow, or answers with an error.
+        FetchRefusedError: for another scheme, an address that is not public, compressed content,
+            more than `most_bytes`, or an exhausted budget.
+        FetchError: if the server cannot be reached, is too slow, or answers with an error.
     """
-    way = _Way(permits or _permitted, resolve, most_bytes, current())
+    rules = _Rules(permits or _permitted, resolve, most_bytes, current())
     deadline = time.monotonic() + seconds
     origin, given = _origin(_parsed(url)), dict(headers or {})
-    for _ in range(MOST_REDIRECTS + 1):
+    for _ in range(MAX_REDIRECTS + 1):
         target = _parsed(url)
-        outcome = _asked(way, target, given if _origin(target) == origin else {}, deadline)
+        outcome = _request(rules, target, given if _origin(target) == origin else {}, deadline)
         if isinstance(outcome, Fetched):
             return outcome
         url = _joined(target, outcome)
-    raise FetchError(f"{target.host} redirects more than {MOST_REDIRECTS} times")
+    raise FetchError(f"{target.host} redirects more than {MAX_REDIRECTS} times")
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """By which rules a URL is fetched."""
+class _Rules:
+    """The limits and replaceable parts of one fetch."""
 
     permits: Callable[[Address], bool]
     resolve: Resolve | None
@@ -211,24 +205,26 @@ class _Way:
     budget: Budget
 
 
-def _asked(way: _Way, target: httpx.URL, headers: dict[str, str], deadline: float) -> Fetched | str:
-    """What one URL has, or where it redirects to, within the budget."""
+def _request(
+    rules: _Rules, target: httpx.URL, headers: dict[str, str], deadline: float
+) -> Fetched | str:
+    """The content of one URL, or the target of its redirect; counted in the budget."""
     try:
-        with way.budget.request(target.host) as seconds:
+        with rules.budget.request(target.host) as seconds:
             until = min(deadline, time.monotonic() + seconds)
-            addresses = _addresses(target, way.permits, way.resolve or _lookup(until))
-            return _get(way, target, addresses, headers, until)
+            addresses = _addresses(target, rules.permits, rules.resolve or _lookup(until))
+            return _get(rules, target, addresses, headers, until)
     except BudgetSpentError as error:
         raise FetchRefusedError(f"{target.host}: {error}") from None
 
 
 def refuse_private(url: str) -> None:
-    """Look at a URL that somebody else will fetch, such as a vendor; blocks like `fetch`.
+    """Check a URL that another system, such as a vendor, will fetch; blocks like `fetch`.
 
-    A name that cannot be resolved here may be one there, and is let through.
+    A name that cannot be resolved here is accepted, since the other system may resolve it.
 
     Raises:
-        FetchRefusedError: where `fetch` would raise it before it connects.
+        FetchRefusedError: if `fetch` would raise it before connecting.
     """
     target = _parsed(url)
     try:
@@ -239,7 +235,7 @@ def refuse_private(url: str) -> None:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is one of the internet's, also when it only wraps one of another kind."""
+    """Whether an address is public; for IPv6 with an embedded IPv4 address, whether that is."""
     if isinstance(address, ipaddress.IPv6Address):
         inside = address.ipv4_mapped or address.sixtofour
         if address in _NAT64:
@@ -259,20 +255,20 @@ def _parsed(url: str) -> httpx.URL:
     try:
         target = httpx.URL(url)
     except (httpx.InvalidURL, TypeError):
-        raise FetchRefusedError("the URL cannot be read") from None
+        raise FetchRefusedError("the URL is not valid") from None
     if target.scheme not in ("http", "https") or not target.host:
         raise FetchRefusedError("only http:// and https:// URLs with a host are fetched")
     if target.port is not None and not 0 < target.port < 65536:
-        raise FetchRefusedError(f"{target.host} has no such port")
+        raise FetchRefusedError(f"the URL's port for {target.host} is not valid")
     return target
 
 
 def _joined(target: httpx.URL, location: str) -> str:
-    """Where a redirect leads."""
+    """The absolute URL of a redirect."""
     try:
         return str(target.join(location))
     except (httpx.InvalidURL, ValueError):
-        raise FetchRefusedError(f"{target.host} redirects to what is no URL") from None
+        raise FetchRefusedError(f"{target.host} redirects to an invalid URL") from None
 
 
 def _origin(target: httpx.URL) -> tuple[str, str, int | None]:
@@ -296,7 +292,7 @@ def _addresses(
 
 
 def _lookup(until: float) -> Resolve:
-    """Ask the name server, until then and no longer than LOOKUP_SECONDS."""
+    """A resolver that stops at the monotonic time `until`, at the latest after LOOKUP_SECONDS."""
 
     def resolve(host: str, port: int) -> list[str]:
         left = min(until - time.monotonic(), LOOKUP_SECONDS)
@@ -306,12 +302,16 @@ def _lookup(until: float) -> Resolve:
 
 
 def _get(
-    way: _Way, target: httpx.URL, addresses: list[str], headers: dict[str, str], deadline: float
+    rules: _Rules,
+    target: httpx.URL,
+    addresses: list[str],
+    headers: dict[str, str],
+    deadline: float,
 ) -> Fetched | str:
-    """What one URL has, or where it redirects to; the first address that answers counts."""
+    """The content or the redirect, from the first address that accepts a connection."""
     for address in addresses:
         try:
-            return _get_from(way, address, target, headers, deadline)
+            return _get_from(rules, address, target, headers, deadline)
         except httpx.ConnectError:
             continue
         except httpx.HTTPError as error:
@@ -320,12 +320,12 @@ def _get(
 
 
 def _get_from(
-    way: _Way, address: str, target: httpx.URL, headers: dict[str, str], deadline: float
+    rules: _Rules, address: str, target: httpx.URL, headers: dict[str, str], deadline: float
 ) -> Fetched | str:
-    # httpx limits each wait, asyncio all of them together: a byte now and then is not enough.
+    # httpx limits each wait for data, asyncio the whole exchange: a server may send slowly.
     left = max(deadline - time.monotonic(), 0)
     try:
-        return asyncio.run(_within(left, _exchange(way, address, target, headers)))
+        return asyncio.run(_within(left, _exchange(rules, address, target, headers)))
     except TimeoutError:
         raise FetchError(f"{target.host} is too slow") from None
 
@@ -336,41 +336,41 @@ async def _within[T](seconds: float, work: Coroutine[None, None, T]) -> T:
 
 
 async def _exchange(
-    way: _Way, address: str, target: httpx.URL, headers: dict[str, str]
+    rules: _Rules, address: str, target: httpx.URL, headers: dict[str, str]
 ) -> Fetched | str:
-    asked = {**headers, "Host": target.netloc.decode("ascii"), "Accept-Encoding": "identity"}
-    # trust_env: a proxy or .netrc of the environment would go round the check or give away secrets
+    sent = {**headers, "Host": target.netloc.decode("ascii"), "Accept-Encoding": "identity"}
+    # trust_env: a proxy from the environment would bypass the check, .netrc would leak credentials
     async with (
-        httpx.AsyncClient(trust_env=False, timeout=LONGEST_WAIT) as client,
+        httpx.AsyncClient(trust_env=False, timeout=READ_TIMEOUT) as client,
         client.stream(
             "GET",
             target.copy_with(host=address, userinfo=b""),
-            headers=asked,
+            headers=sent,
             extensions={"sni_hostname": target.host},
         ) as response,
     ):
         if response.has_redirect_location:
             return response.headers["location"]
         _check_head(response, target.host)
-        content = b"".join([chunk async for chunk in _at_most(response, way, target.host)])
+        content = b"".join([chunk async for chunk in _limited(response, rules, target.host)])
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         return Fetched(content, kind)
 
 
 def _check_head(response: httpx.Response, host: str) -> None:
-    """Refuse errors, and compressed content: a few bytes of it can hold gigabytes."""
+    """Refuse error answers and compressed content, which may expand to gigabytes."""
     if not response.is_success:
         raise FetchError(f"{host} answers {response.status_code}")
     encodings = response.headers.get("content-encoding", "").lower().replace(",", " ").split()
     if set(encodings) - {"identity"}:
-        raise FetchRefusedError(f"{host} sends compressed content, which it was not asked for")
+        raise FetchRefusedError(f"{host} sends compressed content, which was not requested")
 
 
-async def _at_most(response: httpx.Response, way: _Way, host: str) -> AsyncIterator[bytes]:
-    seen = 0
-    async for chunk in response.aiter_raw():  # never unpacked
-        seen += len(chunk)
-        way.budget.read(len(chunk))
-        if seen > way.most:
-            raise FetchRefusedError(f"{host} sends more than {way.most} bytes")
+async def _limited(response: httpx.Response, rules: _Rules, host: str) -> AsyncIterator[bytes]:
+    received = 0
+    async for chunk in response.aiter_raw():  # not decompressed
+        received += len(chunk)
+        rules.budget.read(len(chunk))
+        if received > rules.most:
+            raise FetchRefusedError(f"{host} sends more than {rules.most} bytes")
         yield chunk

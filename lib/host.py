@@ -1,4 +1,4 @@
-"""Making a process fit for plugins written for vcon-server; called once, before any is loaded."""
+"""Prepares a process for plugins of vcon-server; called once, before a plugin is loaded."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from lib.vcon_redis import VconRedis
 
 
 class PluginSettings(Protocol):
-    """What plugins are told of the service's settings, through `lib`."""
+    """The service's settings that `lib` needs; `lib` may not import `core.settings`."""
 
     @property
     def vcon_redis_expiry(self) -> int:
@@ -20,11 +20,11 @@ class PluginSettings(Protocol):
 
     @property
     def egress_format_version(self) -> str:
-        """The form of vCons that leave, for `lib.vcon_egress_compat`."""
+        """The format of outgoing vCons, for `lib.vcon_egress_compat`."""
 
 
 def receive_plugins(settings: PluginSettings) -> None:
-    """`server.*` import paths, a harmless `vcon` library, and what plugins are told."""
+    """Install the import aliases, patch the `vcon` library on import, and set defaults in `lib`."""
     aliases.install()
     prepare()
     VconRedis.DEFAULT_TTL = settings.vcon_redis_expiry

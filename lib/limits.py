@@ -1,4 +1,4 @@
-"""How much the built-in plugins may do on behalf of one vCon; settings of the same names."""
+"""Resource limits of the built-in plugins per vCon, from the settings with the same names."""
 
 from dataclasses import dataclass, fields
 
@@ -29,5 +29,5 @@ def configure(settings: object) -> None:
 
 
 def current() -> Limits:
-    """The limits that this process was given."""
+    """The limits of this process."""
     return _limits

@@ -2,5 +2,5 @@ import logging
 
 
 def init_logger(name: str) -> logging.Logger:
-    """The logger of that name; its lines go where the service's own go, in the same form."""
+    """The logger of that name; the service formats and writes its lines."""
     return logging.getLogger(name)

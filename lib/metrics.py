@@ -1,7 +1,7 @@
-"""vcon-server's metrics, for plugins that report some; they stand on the service's `/metrics`.
+"""vcon-server's metrics functions; the service publishes the plugins' metrics on `/metrics`.
 
-An attribute whose name ends in `uuid`, `id`, `guid` or `ref`, or whose value is a uuid, is left
-out: each value would be a series for ever. See docs/metrics.md. Nothing here raises or waits.
+An attribute whose name ends in `uuid`, `id`, `guid` or `ref`, or whose value is a uuid, is dropped:
+each value would create a time series. See docs/metrics.md. No function raises or blocks.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,30 +18,30 @@ def increment_counter(
 
 
 def record_histogram(metric_name: str, value: float, attributes: Attributes | None = None) -> None:
-    """Note one measured value."""
+    """Record one value in a histogram."""
     PLUGINS.record(metric_name, value, attributes)
 
 
 def add_updown_counter(
     metric_name: str, value: float, attributes: Attributes | None = None
 ) -> None:
-    """Add `value`, which may be negative, to a number of things that are there now."""
+    """Add `value`, which may be negative, to an up-down counter."""
     PLUGINS.add(metric_name, value, attributes)
 
 
 def register_observable_gauge(
     metric_name: str, callback: Callable[..., Iterable[Any]], description: str | None = None
 ) -> None:
-    """Ask `callback` for its observations now and then; it gets OpenTelemetry's options.
+    """Call `callback` periodically for observations, with OpenTelemetry's `CallbackOptions`.
 
-    An observation has `value` and `attributes`, as `opentelemetry.metrics.Observation` does. Of
-    what several processes observe under the same labels, the largest value counts.
+    An observation has `value` and `attributes`, like `opentelemetry.metrics.Observation`. Of the
+    values that several processes observe under the same labels, the largest is published.
     """
     PLUGINS.observe(metric_name, callback, description or metric_name)
 
 
 def init_metrics(*_: Any, **__: Any) -> None:
-    """Does nothing, as in vcon-server: there is nothing to prepare."""
+    """Does nothing, as in vcon-server."""
 
 
 def stats_gauge(*_: Any, **__: Any) -> None:

@@ -1,7 +1,7 @@
-"""OpenAI's own client for plugins, or one for Azure or a LiteLLM proxy, as their options say.
+"""OpenAI clients for plugins: for OpenAI, Azure or a LiteLLM proxy, depending on the options.
 
-Plugins of vcon-server import this under these names. Keys come from the options alone; where OpenAI
-is, from its own `OPENAI_BASE_URL`. The clients repeat nothing by themselves unless asked to.
+The names are vcon-server's. Keys come from the options only; the address of OpenAI's API can be
+changed by the library's own variable `OPENAI_BASE_URL`. The clients do not retry by default.
 """
 
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from lib.web.http_client import kept
 __all__ = ["get_async_openai_client", "get_openai_client", "get_vendor_from_opts"]
 
 TIMEOUT = 120.0
-"""Seconds for one request, unless the caller says otherwise."""
+"""The default timeout of one request, in seconds."""
 
 type Options = Mapping[str, Any] | None
 
 
 def get_openai_client(opts: Options = None, max_retries: int = 0) -> OpenAI:
-    """A client that waits.
+    """A new synchronous client.
 
     Raises:
-        ValueError: for options without any credentials.
+        ValueError: if the options have no complete credentials.
     """
     kind, arguments = credentials(opts or {})
     make = AzureOpenAI if kind == "azure" else OpenAI
@@ -32,10 +32,10 @@ def get_openai_client(opts: Options = None, max_retries: int = 0) -> OpenAI:
 
 
 def get_async_openai_client(opts: Options = None, *, timeout: float = TIMEOUT) -> AsyncOpenAI:
-    """A client for the running event loop, which keeps it for whoever asks for the same.
+    """A client for the running event loop, cached per loop, credentials and timeout.
 
     Raises:
-        ValueError: for options without any credentials.
+        ValueError: if the options have no complete credentials.
     """
     kind, arguments = credentials(opts or {})
     make = AsyncAzureOpenAI if kind == "azure" else AsyncOpenAI
@@ -46,8 +46,8 @@ def get_async_openai_client(opts: Options = None, *, timeout: float = TIMEOUT) -
 
 
 def get_vendor_from_opts(opts: Options = None) -> str:
-    """Whose model the options mean, as an analysis names its vendor.
+    """The vendor of the model, as the `vendor` of an analysis.
 
-    Behind a LiteLLM proxy that is read off the model's name; `litellm` if that says nothing.
+    Behind a LiteLLM proxy it is derived from the model's name; `litellm` for an unknown name.
     """
     return infer_vendor(opts or {})

@@ -1,11 +1,11 @@
-"""The options by which plugins reach OpenAI, Azure or a LiteLLM proxy, with vcon-server's names."""
+"""Options for access to OpenAI, Azure or a LiteLLM proxy, with vcon-server's names."""
 
 from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from lib.web.http_retry import PatientOptions
+from lib.web.http_retry import HttpRetryOptions
 
 AZURE_VERSION = "2024-10-21"
 UNSET = SecretStr("")
@@ -38,51 +38,55 @@ _MISSING = (
 )
 
 
-USAGE_URL = "who is told, in a POST, how many tokens or seconds each call used"
-USAGE_TOKEN = "the bearer token for that"  # noqa: S105 -- a description
-"""What is to be said of two of the options."""
+USAGE_URL = "a URL to which the tokens or seconds used by each call are posted"
+USAGE_TOKEN = "the bearer token for that URL"  # noqa: S105 -- a description
+"""The descriptions of two options, shared by several plugins."""
 
 
-class UsageOptions(PatientOptions):
-    """Where a plugin reports what a vendor will charge for."""
+class UsageOptions(HttpRetryOptions):
+    """Options for reporting the vendor's billed usage."""
 
     send_ai_usage_data_to_url: str = Field("", description=USAGE_URL)
     ai_usage_api_token: SecretStr = Field(UNSET, description=USAGE_TOKEN)
 
 
 class ProxyOptions(UsageOptions):
-    """A LiteLLM proxy in the vendor's place."""
+    """Options for a LiteLLM proxy, which is used instead of the vendor."""
 
     litellm_proxy_url: str = Field(
-        "", alias="LITELLM_PROXY_URL", description="a LiteLLM proxy, which comes before all else"
+        "",
+        alias="LITELLM_PROXY_URL",
+        description="a LiteLLM proxy, which takes precedence over the other credentials",
     )
     litellm_master_key: SecretStr = Field(
-        UNSET, alias="LITELLM_MASTER_KEY", description="the key for it"
+        UNSET, alias="LITELLM_MASTER_KEY", description="the proxy's key"
     )
 
     @property
     def has_proxy(self) -> bool:
-        """Whether a proxy is configured, with its key."""
+        """Whether both the proxy's URL and its key are set."""
         return bool(self.litellm_proxy_url.strip() and _shown(self.litellm_master_key))
 
 
 class OpenAIOptions(ProxyOptions):
-    """Who is asked, and with which key."""
+    """Credentials for OpenAI, Azure or a LiteLLM proxy."""
 
     azure_endpoint: str = Field(
-        "", alias="AZURE_OPENAI_ENDPOINT", description="a resource of Azure OpenAI"
+        "", alias="AZURE_OPENAI_ENDPOINT", description="the endpoint of an Azure OpenAI resource"
     )
-    azure_key: SecretStr = Field(UNSET, alias="AZURE_OPENAI_API_KEY", description="its key")
+    azure_key: SecretStr = Field(
+        UNSET, alias="AZURE_OPENAI_API_KEY", description="the key of the Azure OpenAI resource"
+    )
     azure_version: str = Field(
-        AZURE_VERSION, alias="AZURE_OPENAI_API_VERSION", description="the version of its API"
+        AZURE_VERSION, alias="AZURE_OPENAI_API_VERSION", description="the version of Azure's API"
     )
     key: SecretStr = Field(UNSET, alias="OPENAI_API_KEY", description="OpenAI's key")
-    openai_api_key: SecretStr = Field(UNSET, description="the same under another name")
-    api_key: SecretStr = Field(UNSET, description="and another")
+    openai_api_key: SecretStr = Field(UNSET, description="another name of `OPENAI_API_KEY`")
+    api_key: SecretStr = Field(UNSET, description="another name of `OPENAI_API_KEY`")
     organization: str = Field("", description="OpenAI's organization")
-    organization_key: str = Field("", description="the same under another name")
+    organization_key: str = Field("", description="another name of `organization`")
     project: str = Field("", description="OpenAI's project")
-    project_key: str = Field("", description="the same under another name")
+    project_key: str = Field("", description="another name of `project`")
 
     @model_validator(mode="after")
     def _has_credentials(self) -> Self:
@@ -91,7 +95,7 @@ class OpenAIOptions(ProxyOptions):
 
     @property
     def access(self) -> dict[str, Any]:
-        """What `lib.openai_client` takes: these options by name, with their keys readable."""
+        """These options as `lib.openai_client` takes them; contains the keys in plain text."""
         shown = self.model_dump(by_alias=True, include=set(OpenAIOptions.model_fields))
         return {name: _shown(value) for name, value in shown.items()} | {
             "model": getattr(self, "model", "")
@@ -99,10 +103,10 @@ class OpenAIOptions(ProxyOptions):
 
 
 def credentials(opts: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Whom the options mean (`litellm`, `azure` or `openai`), and a client's arguments for it.
+    """The API to use (`litellm`, `azure` or `openai`), and the arguments of its client.
 
     Raises:
-        ValueError: when they have no complete credentials.
+        ValueError: if no API has complete credentials.
     """
     account = {
         "organization": _first(opts, "organization", "organization_key") or None,
@@ -128,7 +132,7 @@ def credentials(opts: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def infer_vendor(opts: Mapping[str, Any]) -> str:
-    """Whose model it is; see `lib.openai_client.get_vendor_from_opts`."""
+    """The vendor of the model; see `lib.openai_client.get_vendor_from_opts`."""
     try:
         kind, _ = credentials(opts)
     except ValueError:
@@ -142,7 +146,7 @@ def infer_vendor(opts: Mapping[str, Any]) -> str:
 
 
 def _first(opts: Mapping[str, Any], *names: str) -> str:
-    """The first of several options that is set, without the space around it."""
+    """The first of several options that is not blank, stripped."""
     return next((text for name in names if (text := str(opts.get(name) or "").strip())), "")
 
 

@@ -1,7 +1,8 @@
-"""A base for the `Options` of a plugin: what it takes, with defaults, and a description of each.
+"""The base class for the `Options` of a plugin: names, types, defaults and descriptions.
 
-The host checks a configuration against it at load, so that a mistake is told at the start and not
-by the first vCon. The built-in plugins' pages are made from it.
+The service validates the configuration against it when the plugin is loaded, so a mistake is
+reported at the start and not with the first vCon. The built-in plugins' pages are generated from
+it.
 """
 
 from collections.abc import Mapping
@@ -10,20 +11,20 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 
-class GuestOptions(BaseModel):
-    """Options of a plugin; declare `class Options(GuestOptions)` in its module.
+class PluginOptions(BaseModel):
+    """Options of a plugin; declare `class Options(PluginOptions)` in its module.
 
-    An option that is null counts as unset, so `headers:` with nothing behind it is no mistake. A
-    number or a switch may be a text, as a value that is filled from the environment is, and a text
-    may be a number, as YAML reads one. Names that are no Python names, such as `webhook-urls`, are
-    aliases. Objects are frozen, and may be keys of a dict if all their values may.
+    A null option counts as unset, so an empty `headers:` in YAML is valid. Numbers and booleans may
+    be strings, as values filled from the environment are, and strings may be numbers, as YAML
+    parses them. Names that are not Python identifiers, such as `webhook-urls`, are aliases.
+    Objects are frozen, and hashable if all their values are.
     """
 
     model_config = ConfigDict(
         coerce_numbers_to_str=True,
         extra="ignore",
         frozen=True,
-        hide_input_in_errors=True,  # it may be a secret
+        hide_input_in_errors=True,  # an input may be a secret
         populate_by_name=True,
     )
 
@@ -35,10 +36,14 @@ class GuestOptions(BaseModel):
         return {name: value for name, value in options.items() if value is not None}
 
     @classmethod
-    def of(cls, options: "Mapping[str, Any] | GuestOptions | None") -> Self:
-        """The options as an object, whether the caller has them as one or as a mapping.
+    def of(cls, options: "Mapping[str, Any] | PluginOptions | None") -> Self:
+        """Validated options from a mapping; an object of this class is returned unchanged.
 
         Raises:
             pydantic.ValidationError: a `ValueError` that names each wrong option.
         """
         return options if isinstance(options, cls) else cls.model_validate(options or {})
+
+
+GuestOptions = PluginOptions
+"""The former name, for plugins that import it."""

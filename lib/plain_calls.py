@@ -1,9 +1,9 @@
-"""Async functions of built-in plugins that may be called as plain ones, too.
+"""Makes async functions of built-in plugins callable from synchronous code.
 
-Code written for vcon-server calls a built-in link by importing it, as `links.transcribe.run(...)`
-does there, and expects the result. In a thread without a running event loop the function therefore
-runs to its end on the service's loop, where its clients and connections are, or in a script on a
-loop of its own. Where a loop runs, it gives a coroutine as any async function does.
+Code written for vcon-server imports a built-in link and calls it, for example
+`links.transcribe.run(...)`, and expects the result. In a thread without a running event loop the
+function therefore runs to completion on the service's loop, which has the clients and connections;
+in a script it runs on a new loop. In a thread with a running loop it returns a coroutine.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from pipeline.storages.storage_fallback import installed
 def plain_too[**P, T](
     function: Callable[P, Coroutine[Any, Any, T]],
 ) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make an async function wait for itself where no event loop runs in the calling thread.
+    """Decorator: run the async function to completion if the calling thread has no running loop.
 
-    The type stays that of the async function: what checks types does not know the thread.
+    The type remains that of the async function, since a type checker does not know the thread.
     """
 
     @functools.wraps(function)

@@ -1,7 +1,8 @@
-"""vcon-server's way to Redis by hand, for plugins that import `redis_mgr`.
+"""vcon-server's module `redis_mgr`, for plugins that use Redis directly.
 
-`redis` is the process's own client for threads (`redis.Redis`, texts decoded), connected when first
-used. What is written through it goes without the protection that `lib.vcon_redis` gives.
+`redis` is the process's client for threads (a `redis.Redis` with decoded responses), connected at
+first use. Writes through it are not fenced: unlike those of `lib.vcon_redis`, they succeed in a run
+that another worker has taken over.
 """
 
 from typing import Any
@@ -10,9 +11,9 @@ from pipeline.redis_client.client import installed
 
 
 class _Client:
-    """Whatever the process's client is when something is asked of it.
+    """Forwards attribute access to the process's current client.
 
-    A plugin imports `redis` when there is no connection yet, and one outlives that it has.
+    A plugin may import `redis` before the connection exists, and keep it when it is replaced.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -23,12 +24,12 @@ redis: Any = _Client()
 
 
 def get_client() -> Any:
-    """The client that `redis` stands for."""
+    """The process's current client for threads."""
     return installed().sync
 
 
 async def get_async_client() -> Any:
-    """A `redis.asyncio.Redis` for the event loop that links run on, texts decoded."""
+    """A `redis.asyncio.Redis` for the event loop of the links, with decoded responses."""
     return installed().asynchronous
 
 
@@ -43,10 +44,10 @@ def get_key(key: str) -> Any:
 
 
 def delete_key(key: str) -> int:
-    """Remove a key; how many were removed."""
+    """Remove a key; returns the number of keys removed, 0 or 1."""
     return int(get_client().delete(key))
 
 
 def show_keys(pattern: str) -> list[str]:
-    """Every key of this pattern; looks through the whole of Redis, in steps."""
+    """All keys that match a pattern; scans the whole database in batches."""
     return list(get_client().scan_iter(match=pattern, count=1000))

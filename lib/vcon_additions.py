@@ -1,9 +1,9 @@
-"""What `vcon.Vcon` lacks for plugins written against vcon-server's own class of that name.
+"""Adds to `vcon.Vcon` the methods of vcon-server's class of the same name.
 
-What raised before, or did not exist, now does what vcon-server's class does. The library's own
-calls work on, and add to a vCon only what they were given: an object or list as a body becomes JSON
-text at once, and no `party: 0`, `dialog: 0` or `start` is made up. The class is changed once, when
-it is imported; see `lib.vcon_library`.
+Calls that raised or did not exist behave as in vcon-server. The library's own calls still work, and
+store only what the caller passes: a body that is an object or a list becomes JSON text at once, and
+no `party: 0`, `dialog: 0` or `start` is added. The class is patched once, on import; see
+`lib.vcon_library`.
 """
 
 import hashlib
@@ -15,16 +15,41 @@ from typing import Any
 
 from pydash import get
 
-# What `vcon.Vcon.find_dialog` gives: the entry itself, as in vcon-server's class.
-#
-# It is a dict, whatever is missing in it, and a change to it is a change to the vCon. What the
-# `vcon` library's `Dialog` offers works on it as well: attributes read and write the members.
+type Entry = dict[str, Any]
 
+_APPENDED = ("amended", "appended")
 _ALWAYS = ("meta", "metadata")
 
 
+def add_to(vcon: Any, dialog: Any) -> None:
+    """Patch the classes `Vcon` and `Dialog`; idempotent."""
+    if hasattr(vcon, "with_decoded_body"):
+        return
+    vcon.__init__ = _takes_text(vcon.__init__)
+    vcon.with_decoded_body = staticmethod(_with_decoded_body(vcon.decoded_body))
+    vcon.find_attachment_by_purpose = _find_attachment_by_purpose
+    vcon.find_attachment_by_type = _find_attachment_by_purpose
+    vcon.find_analysis_by_type = _find_analysis_by_type
+    vcon.find_dialog = finder(found_class(dialog))
+    vcon.get_tag = _get_tag
+    vcon.add_tag = _add_tag
+    vcon.add_attachment = _without_invented(_takes_type(vcon.add_attachment))
+    vcon.add_image = _without_invented(vcon.add_image)
+    vcon.add_analysis = _takes_extra(vcon.add_analysis)
+    vcon.add_party = _takes_mapping(vcon.add_party, "parties")
+    vcon.add_dialog = _takes_mapping(vcon.add_dialog, "dialog")
+    vcon.hash = property(_hash)
+    vcon.appended = property(_appended)
+    for name in ("parties", "dialog", "attachments", "analysis"):
+        setattr(vcon, name, getattr(vcon, name).setter(_setter(name)))
+
+
 def found_class(dialog: type) -> type:
-    """A dict that is also a `Dialog` of the library."""
+    """The class of `find_dialog`'s result: the entry of the vCon itself, which changes write to.
+
+    It is a dict, as in vcon-server, and also a `Dialog` of the library, whose attributes read and
+    write the members.
+    """
 
     class FoundDialog(dict[str, Any], dialog):  # type: ignore[misc]
         """One dialog of a vCon."""
@@ -49,10 +74,10 @@ def found_class(dialog: type) -> type:
 
 
 def finder(found: Callable[[dict[str, Any]], Any]) -> Callable[[Any, str, Any], Any]:
-    """`find_dialog`: the first dialog that has this value at this path, or None."""
+    """The method `find_dialog`; `found` is the class from `found_class`."""
 
     def find_dialog(self: Any, by: str, val: Any) -> Any:
-        """The first dialog with this value under this name: the entry itself, or None."""
+        """The first dialog with the value `val` at the path `by`, or None."""
         entries = self.vcon_dict.get("dialog") or []
         place = _place(entries, by, val)
         if place is None:
@@ -73,42 +98,14 @@ def _place(entries: Iterable[Any], by: str, val: Any) -> int | None:
     return next(matching, None)
 
 
-type Entry = dict[str, Any]
-
-_APPENDED = ("amended", "appended")
-
-
-def add_to(vcon: Any, dialog: Any) -> None:
-    """Add what is missing to the classes `Vcon` and `Dialog`; doing it again changes nothing."""
-    if hasattr(vcon, "with_decoded_body"):
-        return
-    vcon.__init__ = _takes_text(vcon.__init__)
-    vcon.with_decoded_body = staticmethod(_with_decoded_body(vcon.decoded_body))
-    vcon.find_attachment_by_purpose = _find_attachment_by_purpose
-    vcon.find_attachment_by_type = _find_attachment_by_purpose
-    vcon.find_analysis_by_type = _find_analysis_by_type
-    vcon.find_dialog = finder(found_class(dialog))
-    vcon.get_tag = _get_tag
-    vcon.add_tag = _add_tag
-    vcon.add_attachment = _adds_what_is_given(_takes_type(vcon.add_attachment))
-    vcon.add_image = _adds_what_is_given(vcon.add_image)
-    vcon.add_analysis = _takes_extra(vcon.add_analysis)
-    vcon.add_party = _takes_mapping(vcon.add_party, "parties")
-    vcon.add_dialog = _takes_mapping(vcon.add_dialog, "dialog")
-    vcon.hash = property(_hash)
-    vcon.appended = property(_appended)
-    for name in ("parties", "dialog", "attachments", "analysis"):
-        setattr(vcon, name, getattr(vcon, name).setter(_setter(name)))
-
-
 def _takes_text(init: Callable[..., None]) -> Callable[..., None]:
     @wraps(init)
     def initialised(self: Any, vcon_dict: Any = None, *words: Any, **more: Any) -> None:
-        # vcon-server takes text that is no JSON for an empty vCon; that hides what went wrong.
+        # Invalid JSON raises; vcon-server makes an empty vCon of it, which hides the error.
         parsed = json.loads(vcon_dict) if isinstance(vcon_dict, str) else vcon_dict
         given = dict(parsed or {})
         written = given.get("created_at")
-        if isinstance(written, str):  # the library writes it another way, or cannot read it
+        if isinstance(written, str):  # the library reformats the date, or cannot parse it
             del given["created_at"]
         init(self, given, *words, **more)
         if isinstance(written, str):
@@ -121,14 +118,14 @@ def _with_decoded_body(
     decoded_body: Callable[[Entry], Any],
 ) -> Callable[[Entry | None], Entry | None]:
     def with_decoded_body(entry: Entry | None) -> Entry | None:
-        """A copy of an entry whose body is what its JSON text says; None for none."""
+        """A copy of an entry with its body decoded from JSON text; None for None."""
         return {**entry, "body": decoded_body(entry)} if entry else None
 
     return with_decoded_body
 
 
 def _find_attachment_by_purpose(self: Any, purpose: str) -> Entry | None:
-    """The first attachment of this purpose, or of this type as older vCons call it."""
+    """The first attachment with this `purpose`, or with this `type` in older vCons."""
     for entry in self.vcon_dict.get("attachments") or []:
         if purpose in (entry.get("purpose"), entry.get("type")):
             found: Entry = entry
@@ -143,7 +140,7 @@ def _find_analysis_by_type(self: Any, type: str) -> Entry | None:  # noqa: A002 
 
 
 def _get_tag(self: Any, tag_name: str) -> str | None:
-    """What stands behind the first colon of the tag: all of it, further colons included."""
+    """The tag's text after the first colon, including further colons; None without the tag."""
     tags = self.decoded_body(self.find_attachment_by_purpose("tags"))
     texts = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
     found = next((tag for tag in texts if tag.startswith(f"{tag_name}:")), None)
@@ -151,7 +148,7 @@ def _get_tag(self: Any, tag_name: str) -> str | None:
 
 
 def _add_tag(self: Any, tag_name: str, tag_value: Any) -> None:
-    """Add a tag to those that are there, in whichever form they are."""
+    """Append a tag; existing tags in another form become a list of `name:value` texts."""
     entry = self.find_attachment_by_purpose("tags")
     if entry is None:
         entry = {"purpose": "tags"}
@@ -167,10 +164,10 @@ def _tags(body: Any) -> list[Any]:
 
 
 _INVENTED = ("party", "dialog", "start", "mediatype")
-"""What the library makes up for an attachment when the caller says nothing of it."""
+"""Members that the library adds to an attachment if the caller does not pass them."""
 
 
-def _adds_what_is_given(add: Callable[..., Any]) -> Callable[..., Any]:
+def _without_invented(add: Callable[..., Any]) -> Callable[..., Any]:
     parameters = inspect.signature(add)
 
     @wraps(add)
@@ -189,12 +186,12 @@ def _adds_what_is_given(add: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_media(entry: Entry) -> bool:
-    """Whether its media type was read off its content, as for an image."""
+    """Whether the media type was derived from the content, as for an image."""
     return entry.get("encoding") == "base64url"
 
 
 def _as_text(entry: Entry) -> None:
-    """Give an object or a list its JSON text, as vcon-server's class does at once."""
+    """Replace a body that is an object or a list by its JSON text, as vcon-server's class does."""
     if isinstance(entry.get("body"), dict | list):
         entry["body"], entry["encoding"] = json.dumps(entry["body"]), "json"
 
@@ -234,12 +231,12 @@ def _takes_mapping(add: Callable[..., None], name: str) -> Callable[..., None]:
 
 
 def _hash(self: Any) -> str:
-    """SHA-256 in hex of the document as Python's `json` writes it, which is no canonical form."""
+    """SHA-256 in hex of the document as Python's `json` writes it; not a canonical form."""
     return hashlib.sha256(json.dumps(self.vcon_dict).encode()).hexdigest()
 
 
 def _appended(self: Any) -> Any:
-    """The vCon that this one amends, under its older name."""
+    """The vCon that this one amends: `amended`, or `appended` in older vCons."""
     return next((self.vcon_dict[name] for name in _APPENDED if name in self.vcon_dict), None)
 
 

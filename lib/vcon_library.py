@@ -1,11 +1,11 @@
-"""The `vcon` library without what it does to a process that imports it.
+"""Imports the `vcon` library without its side effects on the process.
 
-It warns that a part of authlib is going to move, which an operator who reads the log cannot change.
-It imports a package `logger`, which on import replaces the process's logging by plain lines on
-standard output, with URLs and keys unredacted. The requirement files leave that package out
-(requirements/excluded.in), so a module of the same name stands in for it; where a plugin's package
-has brought it, it configures nothing. And the library's `Vcon` lacks what plugins written for
-vcon-server call (`lib.vcon_additions`); that is added right after its first import.
+It raises a deprecation warning about authlib, on which an operator cannot act; the warning is
+ignored. It imports a package `logger`, which on import replaces the process's logging by plain
+lines on standard output, with URLs and keys unredacted. The requirement files exclude that package
+(requirements/excluded.in), and a substitute module of the same name is provided here; if a plugin
+has installed the package, its logging configuration is suppressed. The methods that plugins for
+vcon-server call (`lib.vcon_additions`) are added to `Vcon` right after the first import.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _PREPARING = Lock()
 
 
 class _Adding(Loader):
-    """Runs the library as its own loader would, and adds to it what it lacks."""
+    """Runs the library with its own loader, then patches it."""
 
     def __init__(self, own: Loader) -> None:
         self._own = own
@@ -42,13 +42,13 @@ class _Adding(Loader):
         return self._own.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        _ignore_what_it_warns_of()  # again: pytest and others have put filters before ours since
+        _ignore_its_warning()  # again: pytest and others may have added filters before ours
         self._own.exec_module(module)
-        _add(module)
+        _patch(module)
 
 
 class _Quiet(Loader):
-    """Runs a module as its own loader would; the process's logging stays as it is."""
+    """Runs a module with its own loader, without its changes to the process's logging."""
 
     def __init__(self, own: Loader) -> None:
         self._own = own
@@ -57,12 +57,12 @@ class _Quiet(Loader):
         return self._own.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        with _logging_stays():
+        with _logging_unchanged():
             self._own.exec_module(module)
 
 
 class _StandIn(Loader):
-    """Makes a `logger` with the functions that the library calls, which log as `vcon`."""
+    """Makes a substitute `logger` with the functions that the library calls; they log as `vcon`."""
 
     def create_module(self, spec: ModuleSpec) -> None:
         return None
@@ -91,47 +91,47 @@ class _Finder(MetaPathFinder):
 _FINDER = _Finder()
 
 
-def _add(library: Any) -> None:
+def _patch(library: Any) -> None:
     vcon_additions.add_to(library.Vcon, import_module(f"{LIBRARY}.dialog").Dialog)
 
 
 def prepare() -> None:
-    """Make `import vcon` harmless, and its class fit for plugins; call it before any is loaded.
+    """Install the import hooks for `vcon`; call it before plugins are loaded.
 
-    It costs little: the library itself, which takes half a second, is not imported by this.
+    It does not import the library, which takes half a second.
     """
     with _PREPARING:
         _prepare()
 
 
-def _ignore_what_it_warns_of() -> None:
+def _ignore_its_warning() -> None:
     with contextlib.suppress(ImportError):
-        import_module("authlib.deprecate")  # puts a filter of its own before all others: be later
+        import_module("authlib.deprecate")  # adds its own filter on import; ours must come later
     moving = r"authlib\.jose module is deprecated"
     warnings.filterwarnings("ignore", moving, DeprecationWarning)
 
 
 def _prepare() -> None:
-    _ignore_what_it_warns_of()
+    _ignore_its_warning()
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
     if LIBRARY in sys.modules:
-        _add(import_module(LIBRARY))  # which waits, if another thread is just importing it
+        _patch(import_module(LIBRARY))  # waits for another thread that is importing it
 
 
 @cache
 def vcon_class() -> "type[Vcon]":
-    """`vcon.Vcon`, imported when it is first wanted, be it by many threads at once."""
+    """`vcon.Vcon`, imported at the first call; safe for several threads."""
     prepare()
     found: type[Vcon] = import_module("vcon").Vcon
     return found
 
 
 def open_vcon(document: dict[str, Any]) -> "Vcon":
-    """A `vcon.Vcon` around a document of our own, which it keeps and changes.
+    """A `vcon.Vcon` that uses the document itself, without a copy.
 
-    The constructor would copy it through JSON text and write its dates another way; that takes
-    longer than everything else a quick link does, and the vCon would not come back as it was.
+    The constructor copies the document through JSON text and reformats its dates, which takes
+    longer than the rest of a fast link and changes the vCon.
     """
     found = vcon_class()
     if not {"created_at", "attachments"} <= document.keys():
@@ -143,14 +143,14 @@ def open_vcon(document: dict[str, Any]) -> "Vcon":
 
 
 def document_of(vcon: "Vcon") -> dict[str, Any]:
-    """What a `vcon.Vcon` holds, without the copy that `to_dict` makes."""
+    """The document of a `vcon.Vcon`, without the copy that `to_dict` makes."""
     held = getattr(vcon, "vcon_dict", None)
     return held if isinstance(held, dict) else vcon.to_dict()
 
 
 @contextlib.contextmanager
-def _logging_stays() -> Iterator[None]:
-    """What is imported inside cannot configure logging from a file."""
+def _logging_unchanged() -> Iterator[None]:
+    """Disable `logging.config.fileConfig` during an import."""
     configure = logging.config.fileConfig
     logging.config.fileConfig = _ignored
     try:
@@ -160,4 +160,4 @@ def _logging_stays() -> Iterator[None]:
 
 
 def _ignored(*_: Any, **__: Any) -> None:
-    """Takes any call."""
+    """Does nothing, for any arguments."""

@@ -1,13 +1,13 @@
-"""The vCons in Redis, as links, storages and tracers see them.
+"""Reads and writes vCons in Redis, for links, storages and tracers.
 
-`VconRedis` is vcon-server's class of that name: synchronous and safe from any thread, for plugins
-that run in one. `AsyncVconRedis` is for plugins that run on the event loop. Both find the process's
-connection by themselves. A vCon that is no longer in Redis is brought back from the first storage
-of the configuration that has it, for as long as vCons stay there.
+`VconRedis` is vcon-server's class of that name: synchronous and thread-safe, for plugins in a
+thread. `AsyncVconRedis` is for plugins on the event loop. Both use the process's connection. A vCon
+that has expired in Redis is restored from the first configured storage that has it, with the usual
+time to live.
 
-What they write is a vCon in the form of 0.4.0, and so is what they read, also where another program
-has written to Redis directly: today's names, JSON bodies as text. A write made inside a run that
-another worker has taken over is refused.
+Written and returned vCons are in the format 0.4.0 (current field names, JSON bodies as text), also
+if another program has written an older format to Redis. A write inside a run that another worker
+has taken over is refused (fencing).
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lib.vcon_library import document_of, open_vcon
 from pipeline.redis_client.client import installed
 from pipeline.runs.vcon_store import VconStore
-from pipeline.storages.storage_fallback import installed as installed_elsewhere
+from pipeline.storages.storage_fallback import installed as installed_fallback
 from pipeline.vcon.normalization import normalised, readable
 
 if TYPE_CHECKING:
@@ -28,62 +28,62 @@ type Document = dict[str, Any]
 
 
 class VconRedis:
-    """Reads and writes vCons and their time to live, waiting for Redis.
+    """Synchronous access to vCons and their time to live.
 
-    Every method raises `UnavailableError` when Redis cannot be reached; those that store raise
-    `ConflictError` inside a run that this worker no longer holds, and have then written nothing.
+    Every method raises `UnavailableError` when Redis cannot be reached. In a run that this worker
+    no longer holds, the storing methods raise `ConflictError` and write nothing.
     """
 
     DEFAULT_TTL = 3600
-    """Seconds; nobody applies it unless asked to."""
+    """Seconds; for plugins, no method applies it by itself."""
 
     def get_vcon(self, vcon_id: str) -> "Vcon | None":
-        """A fresh `vcon.Vcon`, or None; changes to it are seen once it is stored."""
+        """A new `vcon.Vcon`, or None; changes take effect when it is stored."""
         document = self.get_vcon_dict(vcon_id)
         return None if document is None else open_vcon(document)
 
     def get_vcon_dict(self, vcon_id: str) -> Document | None:
-        """The vCon as a fresh dict, or None; changes to it are seen once it is stored."""
-        store, elsewhere = _store(), installed_elsewhere()
+        """The vCon as a new dict, or None; changes take effect when it is stored."""
+        store, fallback = _store(), installed_fallback()
         document = store.get_from_thread(vcon_id)
-        if document is None and elsewhere and elsewhere.bring_back_from_thread(vcon_id):
+        if document is None and fallback and fallback.bring_back_from_thread(vcon_id):
             document = store.get_from_thread(vcon_id)
         return _canonical(document)
 
     def store_vcon(self, vcon: "Vcon", ttl: int | None = None) -> None:
-        """Write a vCon; with a `ttl` it goes after so many seconds, else that stays as it is.
+        """Write a vCon in the format 0.4.0; `ttl` in seconds, None keeps the current one.
 
-        The object itself is not changed by this, though what is written is in the form of 0.4.0.
+        The object itself is not changed.
         """
         self.store_vcon_dict(document_of(vcon), ttl)
 
     def store_vcon_dict(self, vcon_dict: Document, ttl: int | None = None) -> None:
-        """The same for a dict."""
+        """`store_vcon` for a dict."""
         _store().put_from_thread(normalised(vcon_dict), ttl or 0)
 
     def set_expiry(self, vcon_id: str, ttl: int) -> bool:
-        """Let the vCon go after so many seconds; False when there is none.
+        """Set the vCon's time to live in seconds; False if it is not in Redis.
 
-        While somebody needs it, such as the present run, they do not run yet.
+        The time begins when no run, list or dead letter refers to the vCon any more.
         """
         return bool(installed().script_from_thread("expire", vcon_id, ttl))
 
     def get_ttl(self, vcon_id: str) -> int:
-        """Seconds that the vCon has left; -1 when it stays, -2 when there is none.
+        """The vCon's time to live in seconds; -1 without one, -2 if it is not in Redis.
 
-        Those that do not run yet, since somebody needs it, count as well.
+        A time to live that has not begun yet is returned in full.
         """
         left = int(installed().command_from_thread("TTL", _key(vcon_id)))
         wished = installed().command_from_thread("HGET", _about(vcon_id), "expiry")
         return int(wished) if left == -1 and wished else left
 
     def remove_expiry(self, vcon_id: str) -> bool:
-        """Let the vCon stay; False when it would have stayed anyway, or there is none."""
+        """Remove the vCon's time to live; False if it has none or is not in Redis."""
         forgotten = installed().command_from_thread("HDEL", _about(vcon_id), "expiry")
         return bool(installed().command_from_thread("PERSIST", _key(vcon_id)) or forgotten)
 
-    # vcon-server's asynchronous methods. They are given a client, but a write through that would
-    # not be refused when it must be; a thread can do what they ask for on whichever loop it is.
+    # vcon-server's asynchronous methods. Writes through the client that callers pass would not be
+    # fenced, so the synchronous method is called in a thread, which works on any event loop.
 
     async def store_vcon_async(
         self,
@@ -113,37 +113,37 @@ class VconRedis:
 
 
 class AsyncVconRedis:
-    """Reads and writes vCons on the event loop; what vCons at once ask for travels together.
+    """Access to vCons on the event loop; concurrent commands are sent in one batch.
 
-    Raises what `VconRedis` does.
+    Raises the same errors as `VconRedis`.
     """
 
     async def get_vcon_dict(self, vcon_id: str) -> Document | None:
-        """The vCon as a fresh dict, or None; changes to it are seen once it is stored."""
-        store, elsewhere = _store(), installed_elsewhere()
+        """The vCon as a new dict, or None; changes take effect when it is stored."""
+        store, fallback = _store(), installed_fallback()
         document = await store.get(vcon_id)
-        if document is None and elsewhere and await elsewhere.bring_back(vcon_id):
+        if document is None and fallback and await fallback.bring_back(vcon_id):
             document = await store.get(vcon_id)
         return _canonical(document)
 
     async def store_vcon_dict(self, vcon_dict: Document, ttl: int | None = None) -> None:
-        """Write a vCon; with a `ttl` it goes after so many seconds, else that stays as it is."""
+        """Write a vCon in the format 0.4.0; `ttl` in seconds, None keeps the current one."""
         await _store().put(normalised(vcon_dict), ttl or 0)
 
     async def set_expiry(self, vcon_id: str, ttl: int) -> bool:
-        """Let the vCon go after so many seconds; False when there is none."""
+        """Set the vCon's time to live in seconds; False if it is not in Redis."""
         return bool(await installed().script("expire", vcon_id, ttl))
 
 
 def _store() -> VconStore:
-    # Asked for each time: a plugin may construct its VconRedis before there is a connection.
+    # Made per call: a plugin may construct its VconRedis before the connection exists.
     return VconStore(installed())
 
 
 def _canonical(document: Document | None) -> Document | None:
     if document is None or document.get("vcon") != CANONICAL_VERSION:
         return document and normalised(document)
-    return readable(document)  # the version is no promise of the program that wrote it
+    return readable(document)  # another program may have written a wrong version number
 
 
 def _about(vcon_id: str) -> str:

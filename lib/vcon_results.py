@@ -1,4 +1,4 @@
-"""Where a link puts what it was given: into an analysis, an attachment or tags of a vCon."""
+"""Stores a link's result in a vCon: as an analysis, an attachment or tags."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -8,7 +8,7 @@ import orjson
 from pydantic import Field
 
 from lib.connections import ConnectionFailedError, filled
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from lib.vcon_redis import AsyncVconRedis
 
 log = logging.getLogger(__name__)
@@ -16,56 +16,59 @@ log = logging.getLogger(__name__)
 VENDOR = "patchcord"
 
 type StoreAs = Literal["analysis", "tag", "attachment"]
-type Ask = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
-"""Given what `${vcon...}` and `${link...}` stand for, what came of it."""
+type Query = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
+"""Takes the values for `${vcon...}` and `${link...}`, returns the outputs."""
 
 
-class ResultOptions(GuestOptions):
-    """What becomes of a result."""
+class ResultOptions(PluginOptions):
+    """Options of links that store a result."""
 
     store_as: StoreAs | None = Field(
-        None, description="what the outputs become; nothing if this is not given"
+        None, description="where the outputs are stored; unset: nowhere"
     )
     name: str | None = Field(
-        None, description="the type, the purpose or the tag; the link's own name if not given"
+        None,
+        description="the analysis type, the attachment's purpose or the tag; unset: the link's "
+        "name",
     )
     value: Any = Field(
         None,
-        description="what of the outputs is stored, such as `${result.rows[0].name}`; all of them "
-        "if not given. A tag is made of each field of an object",
+        description="the part of the outputs to store, such as `${result.rows[0].name}`; unset: "
+        "all outputs. Each field of an object becomes a tag",
     )
     on_error: Literal["stop", "continue"] = Field(
-        "stop", description="`stop` fails the run; `continue` stores nothing and goes on"
+        "stop",
+        description="`stop` fails the attempt; `continue` stores nothing and continues the chain",
     )
 
 
-async def ask_and_keep(
-    vcon_uuid: str, link_name: str, options: ResultOptions, ask: Ask
+async def query_and_store(
+    vcon_uuid: str, link_name: str, options: ResultOptions, query: Query
 ) -> str | None:
-    """Ask something about a vCon and keep the answer in it; the uuid, or None without a vCon.
+    """Run `query` for a vCon and store its outputs; the uuid, or None if there is no such vCon.
 
-    Raises what `ask` does, unless the options say that the chain goes on.
+    Raises the errors of `query`, unless `on_error` is `continue`.
     """
     redis = AsyncVconRedis()
     document = await redis.get_vcon_dict(vcon_uuid)
     if document is None:
         return None
     try:
-        outputs = await ask({"vcon": document, "link": {"name": link_name}})
+        outputs = await query({"vcon": document, "link": {"name": link_name}})
         value = outputs if options.value is None else filled(options.value, result=outputs)
     except (ConnectionFailedError, LookupError) as error:
         if options.on_error == "stop":
             raise
-        log.warning("no result, and the chain goes on", extra={"error": str(error)})
+        log.warning("no result, chain continued", extra={"error": str(error)})
         return vcon_uuid
     if options.store_as is not None:
-        keep_result(document, options.store_as, options.name or link_name, value)
+        store_result(document, options.store_as, options.name or link_name, value)
         await redis.store_vcon_dict(document)
     return vcon_uuid
 
 
-def keep_result(document: dict[str, Any], store_as: StoreAs, name: str, value: Any) -> None:
-    """Put a value into a vCon in the form of 0.4.0, in place of what the same name had."""
+def store_result(document: dict[str, Any], store_as: StoreAs, name: str, value: Any) -> None:
+    """Store a value in a vCon in the format 0.4.0; replaces an earlier value of the same name."""
     match store_as:
         case "analysis":
             new = {"type": name, "vendor": VENDOR, **_body(value)}
@@ -77,7 +80,7 @@ def keep_result(document: dict[str, Any], store_as: StoreAs, name: str, value: A
 
 
 def tags_of(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """The tags in a value: an object has one for each of its fields, anything else is one."""
+    """Name and text of each tag for a value: one per field of an object and item of a list."""
     if isinstance(value, Mapping):
         for key, each in value.items():
             yield from tags_of(str(key), each)
@@ -104,7 +107,7 @@ def _put(
 
 
 def _put_tags(document: dict[str, Any], tags: Mapping[str, str]) -> None:
-    """A tag of the same name has another value from now on; the other tags stay."""
+    """Replace the tags with these names and keep the others."""
     attachments = document.setdefault("attachments", [])
     for entry in attachments:
         if isinstance(entry, dict) and entry.get("purpose") == "tags":
@@ -112,9 +115,9 @@ def _put_tags(document: dict[str, Any], tags: Mapping[str, str]) -> None:
     else:
         entry = {"purpose": "tags", "encoding": "json", "body": "[]"}
         attachments.append(entry)
-    there = [tag for tag in _listed(entry.get("body")) if _name(tag) not in tags]
-    wanted = [*there, *(f"{name}:{value}" for name, value in tags.items())]
-    entry.update(body=orjson.dumps(wanted).decode(), encoding="json")
+    others = [tag for tag in _listed(entry.get("body")) if _name(tag) not in tags]
+    updated = [*others, *(f"{name}:{value}" for name, value in tags.items())]
+    entry.update(body=orjson.dumps(updated).decode(), encoding="json")
 
 
 def _listed(body: object) -> list[Any]:

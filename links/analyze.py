@@ -1,13 +1,13 @@
-"""Lets a language model write about each dialog: a summary, for example.
+"""Analyses the text of each dialog with a language model, for example to write a summary.
 
-Reads the text of each dialog from an analysis, a transcript unless told otherwise. Writes an
-analysis of the type `analysis_type` for each: the model's words as a text, with model and prompt as
-`vendor_schema`. A dialog that has one already, or no text, is left alone, so a second run asks
-nobody. Each answer is stored as it comes, so what was paid for is not lost when a later one fails.
-A vCon that is not there ends the run.
+Reads the text of each dialog from an analysis, by default the transcript. Writes one analysis of
+the type `analysis_type` per dialog: the model's answer as text, with model and prompt as
+`vendor_schema`. A dialog that already has one, or has no text, is skipped, so a second run sends no
+request. Each answer is stored at once, so a later failure does not lose it. If the vCon is not in
+Redis, the chain ends.
 
-OpenAI is asked, or Azure, or a LiteLLM proxy, as the options say; where OpenAI is, its own variable
-`OPENAI_BASE_URL` may say. Raises `VendorError` when there is no answer in the end.
+The requests go to OpenAI, Azure or a LiteLLM proxy, depending on the options; OpenAI's own variable
+`OPENAI_BASE_URL` changes the address of its API. Raises `VendorError` if the last attempt failed.
 """
 
 from collections.abc import Mapping
@@ -25,25 +25,23 @@ only_through_lib = True
 
 
 class Options(ChatOptions):
-    """What to ask."""
+    """Options of the link."""
 
-    prompt: str = Field("", description="what to do with the text, which follows it")
+    prompt: str = Field("", description="the instruction, which precedes the text")
     analysis_type: str = Field("summary", description="the type of the analysis that is written")
     temperature: float | None = Field(
         None,
-        description="how freely the model writes; not sent where it is not given, since some "
-        "models take none (vcon-server sends 0); then the model's own default counts",
+        description="the sampling temperature; unset: not sent, since some models accept none "
+        "(vcon-server sends 0), and the model's default applies",
     )
-    system_prompt: str = Field(
-        "You are a helpful assistant.", description="what the model is told of itself"
-    )
+    system_prompt: str = Field("You are a helpful assistant.", description="the system prompt")
 
 
 @plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """Add the analyses that are missing; the uuid, or None when there is no such vCon."""
+    """Add the missing analyses; returns the uuid, or None if the vCon is not in Redis."""
     options, redis = Options.of(opts), AsyncVconRedis()
     document = await redis.get_vcon_dict(vcon_uuid)
     if document is None:

@@ -1,14 +1,14 @@
-"""Asks a language model a question about each dialog, and tags the vCon where the answer is yes.
+"""Asks a language model a yes-or-no question about each dialog, and tags the vCon on yes.
 
-Reads the text of each dialog from an analysis, a transcript unless told otherwise. Writes an
-analysis of the type `analysis_type` for each, with `link_name`, `tag` and whether it `applies` as
-JSON, and the tag `tag_name:tag_value` if that applies to any. A dialog that was asked about for the
-same tag, or has no text, is left alone, so a second run asks nobody and tags nothing twice. Each
-answer is stored as it comes. A vCon that is not there ends the run.
+Reads the text of each dialog from an analysis, by default the transcript. Writes one analysis of
+the type `analysis_type` per dialog, with `link_name`, `tag` and the boolean `applies` as JSON, and
+the tag `tag_name:tag_value` if it applies to any dialog. A dialog that already has an answer for
+the same tag, or has no text, is skipped, so a second run sends no request and adds no tag twice.
+Each answer is stored at once. If the vCon is not in Redis, the chain ends.
 
-OpenAI is asked, or Azure, or a LiteLLM proxy, as the options say; where OpenAI is, its own variable
-`OPENAI_BASE_URL` may say. Raises `VendorError` when there is no answer in the end, or one that is
-neither yes nor no.
+The requests go to OpenAI, Azure or a LiteLLM proxy, depending on the options; OpenAI's own variable
+`OPENAI_BASE_URL` changes the address of its API. Raises `VendorError` if the last attempt failed,
+or the answer is neither yes nor no.
 """
 
 from collections.abc import Mapping
@@ -34,12 +34,12 @@ FORM = (
 
 
 class Options(ChatOptions):
-    """What to ask, and which tag the answer is for."""
+    """Options of the link."""
 
     tag_name: str = Field(min_length=1, description="the name of the tag")
-    tag_value: str = Field(min_length=1, description="its value")
+    tag_value: str = Field(min_length=1, description="the value of the tag")
     evaluation_question: str = Field(
-        min_length=1, description="the question, to be answered by yes"
+        min_length=1, description="the question; the tag is added if the answer is yes"
     )
     analysis_type: str = Field(
         "tag_evaluation", description="the type of the analysis that is written"
@@ -50,14 +50,14 @@ class Options(ChatOptions):
         description="the type of the analysis that has the text, and the path of the text in it",
     )
     response_format: dict[str, Any] = Field(
-        {"type": "json_object"}, description="the form of the answer, as OpenAI is told of it"
+        {"type": "json_object"}, description="OpenAI's `response_format`"
     )
     verbosity: str = Field("low", description="not sent, as with vcon-server")
     minimal_reasoning: bool = Field(True, description="not sent, as with vcon-server")
 
     @property
     def tag(self) -> str:
-        """The tag as it is written."""
+        """The tag as `name:value`."""
         return f"{self.tag_name}:{self.tag_value}"
 
 
@@ -65,22 +65,22 @@ class Options(ChatOptions):
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """Ask what has not been asked; the uuid, or None when there is no such vCon."""
+    """Add the missing answers; returns the uuid, or None if the vCon is not in Redis."""
     options, redis = Options.of(opts), AsyncVconRedis()
     document = await redis.get_vcon_dict(vcon_uuid)
     if document is None:
         return None
     if not options.wants(document, link_name):
         return vcon_uuid
-    asked = {"tag": options.tag}
-    for index, text in options.open_dialogs(document, options.analysis_type, asked):
+    tag = {"tag": options.tag}
+    for index, text in options.open_dialogs(document, options.analysis_type, tag):
         applies = await _applies(text, vcon_uuid, options)
         add_analysis(
             document,
             kind=options.analysis_type,
             dialog=index,
             vendor="openai",
-            body={"link_name": link_name, **asked, "applies": applies},
+            body={"link_name": link_name, **tag, "applies": applies},
             vendor_schema=options.model_dump(include={"model", "evaluation_question"}),
         )
         if applies and add_tags(document, [options.tag]):

@@ -1,9 +1,9 @@
-"""Runs one task of a connection, such as a query, on what a vCon says.
+"""Runs one task of a connection, such as a query, with values from a vCon.
 
-Reads the vCon; writes what the task gave into an analysis, an attachment or tags, in place of what
-it wrote there before, or nowhere without `store_as`. A vCon that is not there ends the run. Raises
-`RuntimeError` for a task that fails and `LookupError` for a vCon without what `params` refer to,
-unless `on_error` is `continue`.
+Reads the vCon; writes the task's outputs into an analysis, an attachment or tags, replacing those
+of an earlier run, or nowhere without `store_as`. If the vCon is not in Redis, the chain ends.
+Raises `RuntimeError` for a failed task and `LookupError` for a vCon without a value that `params`
+refer to, unless `on_error` is `continue`.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from pydantic import Field, model_validator
 
 from lib.connections import filled_params, require_fixed_statements, run_task
 from lib.plain_calls import plain_too
-from lib.vcon_results import ResultOptions, ask_and_keep
+from lib.vcon_results import ResultOptions, query_and_store
 
 only_through_lib = True
 
 
 class Options(ResultOptions):
-    """Which task, with what, and where its outputs go."""
+    """Options of the link."""
 
     connection: str = Field(description="a name of the section `connections`")
     task: str = Field(description="a task of its plugin, such as `pg_query`")
@@ -27,7 +27,7 @@ class Options(ResultOptions):
         default_factory=dict,
         description="the task's parameters; texts may hold `${vcon.subject}`, "
         "`${vcon.parties[0].tel}`, `${vcon.subject:-none}` and `${link.name}`. A statement may "
-        "not: what a vCon says goes into its parameters",
+        "not: values from a vCon belong into its parameters",
     )
 
     @model_validator(mode="after")
@@ -40,12 +40,12 @@ class Options(ResultOptions):
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """The uuid, or None when there is no such vCon."""
+    """Returns the uuid, or None if the vCon is not in Redis."""
     options = Options.of(opts)
 
-    async def ask(roots: Mapping[str, Any]) -> dict[str, Any]:
+    async def query(roots: Mapping[str, Any]) -> dict[str, Any]:
         return await run_task(
             options.connection, options.task, **filled_params(options.params, **roots)
         )
 
-    return await ask_and_keep(vcon_uuid, link_name, options, ask)
+    return await query_and_store(vcon_uuid, link_name, options, query)

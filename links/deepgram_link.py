@@ -1,19 +1,20 @@
 """Transcribes recordings with Deepgram.
 
-Reads each dialog of the type `recording`: Deepgram is given its URL, or its content where that is
-in the vCon. Writes an analysis of the type `transcript`: the first alternative that Deepgram gives,
-with `detected_language`, as JSON. Where Deepgram gives several channels (`multichannel`), the words
-and paragraphs of all of them are in it in the order of time, each with its `channel` and, where
-there is no other, that as its `speaker`; `channels` has each channel's own answer. Recordings that
-are shorter than `minimum_duration` or have a transcript are left alone, so a second run asks for
-nothing again; a WAV that does not say how long it is, is measured, and one whose length is not
-known is transcribed. Nothing is written of an answer in which no channel reaches
-`minimum_confidence`, so that is asked for again. Each transcript is stored as it comes. A vCon that
-is not there ends the run.
+Reads each dialog of the type `recording`: its URL, or its content if that is in the vCon, is sent
+to Deepgram. Writes an analysis of the type `transcript`: Deepgram's first alternative, with
+`detected_language`, as JSON. If Deepgram returns several channels (`multichannel`), the transcript
+has the words and paragraphs of all channels sorted by time, each with its `channel`, and with the
+channel as `speaker` if there is no other; `channels` has each channel's own answer. Recordings
+shorter than `minimum_duration` and recordings with a transcript are skipped, so a second run sends
+no request; the length of a WAV without a stated duration is measured, and a recording of unknown
+length is transcribed. An answer in which no channel reaches `minimum_confidence` is not stored, so
+a second run requests it again. Each transcript is stored at once. If the vCon is not in Redis, the
+chain ends.
 
-With a LiteLLM proxy, that is asked for `model` in Deepgram's place, through OpenAI's library (extra
-`openai`); it is sent the recording, and tells no confidence. Raises `VendorError` when there is no
-answer in the end, `MediaError` and `FetchError` when a recording cannot be had.
+With a LiteLLM proxy, `model` is requested from the proxy instead of Deepgram, through OpenAI's
+library (extra `openai`); the content is sent, and there is no confidence. Raises `VendorError` if
+the last attempt failed, `MediaError` and `FetchError` if a recording is missing or cannot be
+fetched.
 """
 
 import asyncio
@@ -35,10 +36,10 @@ from lib.metrics import record_histogram
 from lib.openai_options import UNSET, ProxyOptions
 from lib.plain_calls import plain_too
 from lib.web.http_client import shared_client
-from lib.web.http_retry import VendorError, ask
+from lib.web.http_retry import VendorError, call_vendor
 
 with warnings.catch_warnings():
-    # It imports itself when it is first used, in the middle of a vCon, and uses old names then.
+    # The library imports these lazily, with a DeprecationWarning that would appear in a run.
     warnings.simplefilter("ignore", DeprecationWarning)
     import_module("deepgram.listen.v1.client")
     import_module("deepgram.listen.v1.media.client")
@@ -48,34 +49,35 @@ only_through_lib = True
 log = logging.getLogger(__name__)
 
 REPORTED = "DEEPGRAM_TRANSCRIBE"
-"""What its usage is reported as."""
+"""The `sub_type` of the usage report."""
 
 HOST = "https://api.deepgram.com"
 _TEXTS = frozenset({"language", "model", "tier", "version", "encoding"})
-"""Options of Deepgram's that are never a switch."""
+"""Deepgram's options that are never a boolean."""
 
 
 class Options(ProxyOptions):
-    """What to transcribe, and how."""
+    """Options of the link."""
 
     deepgram_key: SecretStr = Field(UNSET, alias="DEEPGRAM_KEY", description="Deepgram's key")
-    minimum_duration: float = Field(60, description="seconds; shorter recordings are left alone")
+    minimum_duration: float = Field(60, description="seconds; shorter recordings are skipped")
     minimum_confidence: float = Field(
-        0.5, description="the least confidence, from 0 to 1, of a transcript that is kept"
+        0.5, description="the lowest confidence, from 0 to 1, of a transcript that is stored"
     )
     api: dict[str, Any] = Field(
         {}, description="Deepgram's own options, such as `model` or `detect_language`"
     )
-    model: str = Field("nova-3", description="the model that a LiteLLM proxy is asked for")
-    base_url: str = Field(HOST, description="+ where Deepgram is, such as a server of your own")
+    model: str = Field("nova-3", description="the model requested from a LiteLLM proxy")
+    base_url: str = Field(HOST, description="+ the URL of Deepgram, for example your own server")
 
     @field_validator("api")
     @classmethod
     def _has_texts(cls, api: dict[str, Any]) -> dict[str, Any]:
-        """Norway is `no`, which YAML reads as false."""
+        """Refuse booleans, such as the language `no` (Norwegian), which YAML parses as false."""
         for name in _TEXTS & api.keys():
             if isinstance(api[name], bool):
-                raise ValueError(f"{name} must be a text; quote it")  # noqa: TRY004 - pydantic's
+                msg = f"{name} must be a text; put it in quotes"
+                raise ValueError(msg)  # noqa: TRY004 -- pydantic reports ValueError only
         return api
 
     @model_validator(mode="after")
@@ -83,14 +85,14 @@ class Options(ProxyOptions):
         if not (self.has_proxy or self.deepgram_key.get_secret_value()):
             raise ValueError("set DEEPGRAM_KEY, or LITELLM_PROXY_URL with LITELLM_MASTER_KEY")
         if self.has_proxy:
-            # OpenAI's library asks a proxy: that it is missing is told now, not by the first vCon.
+            # The proxy needs OpenAI's library; a missing one is reported at load, not in a run.
             import_module("lib.openai_client")
             import_module("lib.recordings.audio")
         return self
 
     @property
     def kept(self) -> dict[str, Any]:
-        """What a vCon may tell of these options."""
+        """The options that are stored in the vCon as `vendor_schema`."""
         api = {name: value for name, value in self.api.items() if "callback" not in name}
         told = self.model_dump(include={"minimum_duration", "minimum_confidence"})
         return {**told, "model": self.model} if self.has_proxy else {**told, "api": api}
@@ -100,7 +102,7 @@ class Options(ProxyOptions):
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """Add the transcripts that are missing; the uuid, or None when there is no such vCon."""
+    """Add the missing transcripts; returns the uuid, or None if the vCon is not in Redis."""
     options = Options.of(opts)
 
     async def transcribe(dialog: Entry) -> Transcript | None:
@@ -120,42 +122,45 @@ async def _by_proxy(dialog: Entry, vcon_uuid: str, options: Options) -> Transcri
 
 
 def _certain(transcript: Transcript, vcon_uuid: str, options: Options) -> Transcript | None:
-    """The transcript if it is good enough."""
+    """The transcript; None if its confidence is below `minimum_confidence`."""
     confidence = confidence_of(transcript)
     if confidence is None:
         return transcript
     record_histogram("conserver.link.deepgram.confidence", confidence)
     if confidence >= options.minimum_confidence:
         return transcript
-    log.warning("transcript is too uncertain", extra={"vcon": vcon_uuid})
+    log.warning("transcript below minimum_confidence", extra={"vcon": vcon_uuid})
     return None
 
 
 async def _transcribed(dialog: Entry, vcon_uuid: str, options: Options) -> dict[str, Any]:
     listen = _client(options).listen.v1.media
-    # As query parameters: the library's own arguments would be those of one version only.
-    asked: Any = {"additional_query_parameters": options.api, "max_retries": 0}
+    # As query parameters, since the library's own arguments differ between versions.
+    request: Any = {"additional_query_parameters": options.api, "max_retries": 0}
     if dialog.get("body"):
         content = await asyncio.to_thread(media, dialog)
-        answer = await ask(
-            lambda: listen.transcribe_file(request=content, request_options=asked),
-            *(options.patience, "Deepgram"),
+        answer = await call_vendor(
+            lambda: listen.transcribe_file(request=content, request_options=request),
+            options.http_retry,
+            "Deepgram",
         )
     else:
-        await asyncio.to_thread(refuse_private, dialog["url"])  # a Deepgram may be the operator's
-        answer = await ask(
-            lambda: listen.transcribe_url(url=dialog["url"], request_options=asked),
-            *(options.patience, "Deepgram"),
+        # Deepgram may run in the operator's network, where it could fetch internal URLs.
+        await asyncio.to_thread(refuse_private, dialog["url"])
+        answer = await call_vendor(
+            lambda: listen.transcribe_url(url=dialog["url"], request_options=request),
+            options.http_retry,
+            "Deepgram",
         )
-    said = answer.model_dump(mode="json", exclude_none=True)
-    seconds = round((said.get("metadata") or {}).get("duration") or 0)
+    body = answer.model_dump(mode="json", exclude_none=True)
+    seconds = round((body.get("metadata") or {}).get("duration") or 0)
     model = str(options.api.get("model", ""))
     await report_usage(options, vcon_uuid, REPORTED, model, "seconds", seconds)
-    return _best(said)
+    return _transcript(body)
 
 
-def _best(said: dict[str, Any]) -> dict[str, Any]:
-    transcript = transcript_of(said.get("results") or {})
+def _transcript(body: dict[str, Any]) -> dict[str, Any]:
+    transcript = transcript_of(body.get("results") or {})
     if transcript is None:
         raise VendorError("Deepgram answered without a transcript")
     return transcript

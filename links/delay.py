@@ -1,7 +1,7 @@
-"""Waits before the chain goes on.
+"""Waits before the chain continues.
 
-Reads and writes nothing, on whichever vCon. Other vCons go on meanwhile. A worker that stops in the
-middle of a wait leaves it to the next one, which waits anew. Raises nothing.
+Reads and writes nothing. Other vCons are processed meanwhile. If the worker stops during the wait,
+the next attempt waits for the full time again. Raises nothing.
 """
 
 import asyncio
@@ -10,23 +10,23 @@ from typing import Any
 
 from pydantic import Field
 
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 
 only_through_lib = True
 no_default_timeout = True
 
 
-class Options(GuestOptions):
-    """How long."""
+class Options(PluginOptions):
+    """Options of the link."""
 
-    seconds: float = Field(5, description="how long to wait; less than 0 is 0")
+    seconds: float = Field(5, description="how long to wait; a negative value counts as 0")
 
 
 @plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str:
-    """The uuid, after a while."""
+    """Returns the uuid after the wait."""
     await asyncio.sleep(max(Options.of(opts).seconds, 0))
     return vcon_uuid

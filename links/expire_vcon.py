@@ -1,8 +1,9 @@
-"""Lets a vCon go from Redis some time after nobody needs it there any more.
+"""Sets the time to live of a vCon in Redis.
 
-Reads nothing and writes nothing on the vCon. Its time begins when the run has ended and no list,
-dead letter or unread egress holds it, also where no storage has it: then it is gone. It goes before
-the service's own `VCON_REDIS_EXPIRY`. A vCon that is not there ends the run. Raises nothing.
+Reads nothing and writes nothing to the vCon. The time begins when the run has ended and no list,
+dead letter or unread egress list refers to the vCon; a vCon that no storage has is lost when it
+expires. It overrides the service's `VCON_REDIS_EXPIRY`. If the vCon is not in Redis, the chain
+ends. Raises nothing.
 """
 
 from collections.abc import Mapping
@@ -10,23 +11,23 @@ from typing import Any
 
 from pydantic import Field
 
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 
 only_through_lib = True
 
 
-class Options(GuestOptions):
-    """How long."""
+class Options(PluginOptions):
+    """Options of the link."""
 
-    seconds: int = Field(86400, ge=1, description="how long it stays")
+    seconds: int = Field(86400, ge=1, description="the time to live")
 
 
 @plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """The uuid, or None when there is no such vCon."""
-    there = await AsyncVconRedis().set_expiry(vcon_uuid, Options.of(opts).seconds)
-    return vcon_uuid if there else None
+    """Returns the uuid, or None if the vCon is not in Redis."""
+    exists = await AsyncVconRedis().set_expiry(vcon_uuid, Options.of(opts).seconds)
+    return vcon_uuid if exists else None

@@ -1,9 +1,9 @@
-"""Runs a flow on what a vCon says.
+"""Runs a flow with values from a vCon.
 
-Reads the vCon; writes the flow's outputs into an analysis, an attachment or tags, in place of what
-it wrote there before, or nowhere without `store_as`. A vCon that is not there ends the run. Raises
-`RuntimeError` for a flow that fails and `LookupError` for a vCon without what `inputs` refer to,
-unless `on_error` is `continue`.
+Reads the vCon; writes the flow's outputs into an analysis, an attachment or tags, replacing those
+of an earlier run, or nowhere without `store_as`. If the vCon is not in Redis, the chain ends.
+Raises `RuntimeError` for a failed flow and `LookupError` for a vCon without a value that `inputs`
+refer to, unless `on_error` is `continue`.
 """
 
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from pydantic import Field
 
 from lib.connections import filled, run_flow
 from lib.plain_calls import plain_too
-from lib.vcon_results import ResultOptions, ask_and_keep
+from lib.vcon_results import ResultOptions, query_and_store
 
 only_through_lib = True
 
 
 class Options(ResultOptions):
-    """Which flow, with what, and where its outputs go."""
+    """Options of the link."""
 
     flow: str = Field(description="a file in the folder of flows, with or without its ending")
     inputs: dict[str, Any] = Field(
@@ -33,10 +33,10 @@ class Options(ResultOptions):
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """The uuid, or None when there is no such vCon."""
+    """Returns the uuid, or None if the vCon is not in Redis."""
     options = Options.of(opts)
 
-    async def ask(roots: Mapping[str, Any]) -> dict[str, Any]:
+    async def query(roots: Mapping[str, Any]) -> dict[str, Any]:
         return await run_flow(options.flow, **filled(options.inputs, **roots))
 
-    return await ask_and_keep(vcon_uuid, link_name, options, ask)
+    return await query_and_store(vcon_uuid, link_name, options, query)

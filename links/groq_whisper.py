@@ -1,16 +1,16 @@
 """Transcribes recordings with Groq's Whisper.
 
 Reads each dialog of the type `recording`, from the vCon or from its URL. Writes an analysis of the
-type `transcript`: what Groq answers, as JSON with `text`. Recordings that are shorter than
-`minimum_duration` or have a transcript are left alone, so a second run asks for nothing again; one
-whose length is not known is transcribed. What Groq does not take, by its kind or because it has
-more than `max_upload_bytes`, is encoded as MP3, and sent in parts if that is still too large; then
-there is also `chunked_transcription` with each part's answer. Each transcript is stored as it
-comes. A vCon that is not there ends the run.
+type `transcript`: Groq's answer as JSON with `text`. Recordings shorter than `minimum_duration` and
+recordings with a transcript are skipped, so a second run sends no request; a recording of unknown
+length is transcribed. A recording of a kind that Groq does not accept, or of more than
+`max_upload_bytes`, is encoded as MP3, and sent in parts if it is still too large; then
+`chunked_transcription` has each part's answer. Each transcript is stored at once. If the vCon is
+not in Redis, the chain ends.
 
-Where Groq is, its own variable `GROQ_BASE_URL` may say. Raises `VendorError` when there is no
-answer in the end, `MediaError` and `FetchError` when a recording cannot be had, and `AudioError`
-for one that has to be encoded and cannot be read.
+Groq's own variable `GROQ_BASE_URL` changes the address of its API. Raises `VendorError` if the last
+attempt failed, `MediaError` and `FetchError` if a recording is missing or cannot be fetched, and
+`AudioError` if it must be encoded and ffmpeg cannot read it.
 """
 
 import asyncio
@@ -20,31 +20,31 @@ from typing import Any, Self
 from groq import AsyncGroq, Groq, GroqError
 from pydantic import Field, SecretStr, model_validator
 
-from lib.ai.transcription import Transcript, Vendor, add_transcripts, combined, heard
+from lib.ai.transcription import Transcript, Vendor, add_transcripts, combined, transcript_in
 from lib.dialogs import Entry
 from lib.plain_calls import plain_too
 from lib.recordings.audio import GROQ_ENDINGS, MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploads
 from lib.web.http_client import kept
-from lib.web.http_retry import PatientOptions, ask
+from lib.web.http_retry import HttpRetryOptions, call_vendor
 
 only_through_lib = True
 
 SERVER = "Groq"
 
 
-class Options(PatientOptions):
-    """What to transcribe, and how."""
+class Options(HttpRetryOptions):
+    """Options of the link."""
 
     api_key: SecretStr = Field(
         SecretStr(""),
         alias="API_KEY",
-        description="Groq's key; where it is not given, Groq's own variable `GROQ_API_KEY` counts",
+        description="Groq's key; unset: Groq's own variable `GROQ_API_KEY`",
     )
-    minimum_duration: float = Field(30, description="seconds; shorter recordings are left alone")
+    minimum_duration: float = Field(30, description="seconds; shorter recordings are skipped")
     content_type: str = Field(
         "audio/flac",
         alias="Content-Type",
-        description="not sent, as with vcon-server: the recording's name says what it is",
+        description="not sent, as with vcon-server: Groq uses the ending of the file name",
     )
     model: str = Field("whisper-large-v3-turbo", description="+ the model")
     max_upload_bytes: int = Field(25 * MEBIBYTE, ge=MEBIBYTE, description=MAX_UPLOAD_BYTES)
@@ -59,12 +59,12 @@ class Options(PatientOptions):
 
     @property
     def accepted(self) -> Accepted:
-        """What Groq takes in one request."""
+        """Groq's limits for one request."""
         return Accepted(GROQ_ENDINGS, self.max_upload_bytes)
 
     @property
     def key(self) -> str | None:
-        """The key, or None for that of the environment."""
+        """The key, or None for `GROQ_API_KEY`."""
         return self.api_key.get_secret_value() or None
 
 
@@ -72,32 +72,42 @@ class Options(PatientOptions):
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """Add the transcripts that are missing; the uuid, or None when there is no such vCon."""
+    """Add the missing transcripts; returns the uuid, or None if the vCon is not in Redis."""
     options = Options.of(opts)
-    told = {"minimum_duration": options.minimum_duration, "Content-Type": options.content_type}
 
     async def transcribe(dialog: Entry) -> Transcript:
         return await _transcribed(dialog, options)
 
-    schema = {"opts": {**told, "model": options.model}}
-    vendor = Vendor("groq_whisper", "groq_whisper", transcribe, options.minimum_duration, schema)
+    stored_options = {
+        "minimum_duration": options.minimum_duration,
+        "Content-Type": options.content_type,
+        "model": options.model,
+    }
+    vendor = Vendor(
+        "groq_whisper",
+        "groq_whisper",
+        transcribe,
+        options.minimum_duration,
+        {"opts": stored_options},
+    )
     return await add_transcripts(vcon_uuid, vendor)
 
 
 async def _transcribed(dialog: Entry, options: Options) -> Transcript:
     parts = await asyncio.to_thread(uploads, dialog, options.accepted)
-    return combined([await _heard(part, options) for part in parts])
+    return combined([await _transcribe_part(part, options) for part in parts])
 
 
-async def _heard(part: Part, options: Options) -> Transcript:
+async def _transcribe_part(part: Part, options: Options) -> Transcript:
     client = kept(
         ("groq", options.key, options.timeout),
         lambda: AsyncGroq(api_key=options.key, timeout=options.timeout, max_retries=0),
     )
-    answer: Any = await ask(
+    answer: Any = await call_vendor(
         lambda: client.audio.transcriptions.create(
             model=options.model, file=part, response_format="json"
         ),
-        *(options.patience, SERVER),
+        options.http_retry,
+        SERVER,
     )
-    return heard(answer, SERVER)
+    return transcript_in(answer, SERVER)

@@ -1,11 +1,11 @@
-"""Lets those vCons pass that a jq filter matches, or those that it does not match.
+"""Ends the chain for vCons that a jq filter does not match, or for those that it matches.
 
-Reads the vCon, writes nothing. The filter matches when its first output is true, or is a text,
-number, list or object that is not empty or zero. Ended is ended: other vCons are in no storage and
-in no egress list, and their runs are `halted`. A vCon that is not there ends the run, too. Raises
-`ValueError` when the filter fails on a vCon, which vcon-server takes for no match; one that is no
-filter at all is told at the start. A filter has `JQ_SECONDS` for a vCon, and `JQ_MEMORY` in a
-process of its own; one that needs more raises `RuntimeError`.
+Reads the vCon, writes nothing. The filter matches if its first output is true, or a text, number,
+list or object that is not empty or zero. The other vCons go to no storage and no egress list, and
+their runs are `halted`. If the vCon is not in Redis, the chain ends, too. Raises `ValueError` if
+the filter fails on a vCon (vcon-server treats that as no match); an invalid filter is reported at
+the start. The filter runs in a separate process, limited to `JQ_SECONDS` per vCon and `JQ_MEMORY`;
+exceeding a limit raises `RuntimeError`.
 """
 
 from collections.abc import Mapping
@@ -17,18 +17,18 @@ from pydantic import Field, field_validator
 
 from lib.jq.process import first_output_counts
 from lib.metrics import increment_counter
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from lib.vcon_redis import VconRedis
 
 only_through_lib = True
 
 
-class Options(GuestOptions):
-    """Which filter."""
+class Options(PluginOptions):
+    """Options of the link."""
 
-    filter: str = Field(".", description="a program in the language of jq")
+    filter: str = Field(".", description="a jq program")
     forward_matches: bool = Field(
-        True, description="whether the vCons that match pass, or else those that do not"
+        True, description="true: continue with vCons that match; false: with the others"
     )
 
     @field_validator("filter")
@@ -41,7 +41,7 @@ class Options(GuestOptions):
 def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """The uuid if the vCon passes, else None."""
+    """Returns the uuid if the chain continues, else None."""
     options = Options.of(opts)
     document = VconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
@@ -56,20 +56,20 @@ def matches(text: str, document: Mapping[str, Any]) -> bool:
     """Whether a filter matches a vCon.
 
     Raises:
-        ValueError: when it fails on it.
-        JqEndedError: when it takes longer, or more memory, than it may.
+        ValueError: if the filter fails on the vCon.
+        JqEndedError: if it exceeds its limit of time or memory.
     """
     try:
         return first_output_counts(text, document)
     except ValueError as error:
         increment_counter("conserver.link.jq.filter_errors")
-        # What jq says shows parts of the vCon, between parentheses.
-        reason = _without_parentheses(str(error))
-        raise ValueError(f"the filter fails on this vCon: {reason[:100]}") from None
+        # jq's message quotes parts of the vCon in parentheses.
+        message = _without_parentheses(str(error))
+        raise ValueError(f"the filter fails on this vCon: {message[:100]}") from None
 
 
 def _without_parentheses(text: str) -> str:
-    """Without what stands from the first one that opens to the last one that closes."""
+    """Remove the text from the first opening to the last closing parenthesis."""
     before, _, inside = text.partition("(")
     _, closing, after = inside.rpartition(")")
     return f"{before.removesuffix(' ')}{after}" if closing else text
@@ -80,4 +80,4 @@ def _program(text: str) -> Any:
     try:
         return jq.compile(text)
     except ValueError as error:
-        raise ValueError(f"no program of jq: {str(error).partition(chr(10))[0]}") from None
+        raise ValueError(f"not a jq program: {str(error).partition(chr(10))[0]}") from None

@@ -1,8 +1,8 @@
-"""Lets a share of all vCons pass and ends the chain for the others.
+"""Continues the chain for a sample of the vCons and ends it for the others.
 
-Reads nothing but the vCon's uuid and writes nothing. Ended is ended: those are in no storage and in
-no egress list, and their runs are `halted`. With `seed`, and by `modulo`, the same vCon fares the
-same every time. Raises nothing.
+Reads nothing but the vCon's uuid and writes nothing. The other vCons go to no storage and no egress
+list, and their runs are `halted`. With `seed`, and with `modulo`, the decision for one vCon is
+always the same. Raises nothing.
 """
 
 import random
@@ -13,25 +13,25 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 
 only_through_lib = True
 
 
-class Options(GuestOptions):
-    """Which share."""
+class Options(PluginOptions):
+    """Options of the link."""
 
     method: Literal["percentage", "rate", "modulo", "time_based"] = Field(
         "percentage",
-        description="`percentage`: `value` of a hundred; `rate`: about one in `value`, at random "
-        "intervals; `modulo`: one in `value`, told by the uuid; `time_based`: all that come in a "
-        "second whose number since 1970 `value` divides",
+        description="`percentage`: `value` percent; `rate`: about one in `value`, at random "
+        "intervals; `modulo`: one in `value`, by a hash of the uuid; `time_based`: all vCons "
+        "processed in a second (since 1970) that is divisible by `value`",
     )
-    value: float = Field(50, ge=0, description="see `method`; more than 0 for all but percentages")
+    value: float = Field(50, ge=0, description="see `method`; above 0 except for `percentage`")
     seed: int | str | None = Field(
         None,
-        description="what chance goes by, besides the uuid; without it every run has its own",
+        description="the seed of the random decision, with the uuid; unset: each run is random",
     )
 
     @model_validator(mode="after")
@@ -47,7 +47,7 @@ class Options(GuestOptions):
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """The uuid, or None for a vCon that is not in the sample."""
+    """Returns the uuid, or None for a vCon that is not in the sample."""
     return vcon_uuid if is_in(vcon_uuid, Options.of(opts), time.time()) else None
 
 

@@ -1,8 +1,8 @@
-"""Tags a vCon.
+"""Adds tags to a vCon.
 
-Reads and writes the attachment with the purpose `tags`: a JSON text that lists `name:value`. Tags
-that the vCon has already are left alone, so a second run changes nothing. A vCon that is not there
-ends the run. Raises nothing.
+Reads and writes the attachment with the purpose `tags`: a JSON list of `name:value`. Tags that the
+vCon already has are not added, so a second run changes nothing. If the vCon is not in Redis, the
+chain ends. Raises nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,25 +12,25 @@ from typing import Any
 import orjson
 from pydantic import Field
 
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 
 only_through_lib = True
 
 
-class Options(GuestOptions):
-    """Which tags."""
+class Options(PluginOptions):
+    """Options of the link."""
 
     tags: list[str] | dict[str, str] = Field(
         ["iron", "maiden"],
-        description="a list of names, each of which is its own value too (`iron:iron`); "
-        "or + a mapping of names to values",
+        description="a list of names, which are also the values (`iron:iron`); or + a mapping of "
+        "names to values",
     )
 
     @cached_property
     def wanted(self) -> list[str]:
-        """The tags as `name:value`, each once."""
+        """The tags as `name:value`, without duplicates."""
         named = self.tags if isinstance(self.tags, dict) else {name: name for name in self.tags}
         return [f"{name}:{value}" for name, value in named.items()]
 
@@ -39,7 +39,7 @@ class Options(GuestOptions):
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """Add the tags that are missing; the uuid, or None when there is no such vCon."""
+    """Add the missing tags; returns the uuid, or None if the vCon is not in Redis."""
     redis = AsyncVconRedis()
     document = await redis.get_vcon_dict(vcon_uuid)
     if document is None:
@@ -50,11 +50,11 @@ async def run(
 
 
 def add_tags(document: dict[str, Any], wanted: Iterable[str]) -> bool:
-    """Add the tags that are missing to a vCon in the form of 0.4.0, in place; whether any were."""
+    """Add the missing tags to a vCon in the format 0.4.0, in place; True if it changed."""
     attachments = document.setdefault("attachments", [])
     holders = [(entry, tags) for entry in attachments if (tags := _tags(entry)) is not None]
-    there = {tag for _, tags in holders for tag in tags if isinstance(tag, str)}
-    missing = [tag for tag in wanted if tag not in there]
+    present = {tag for _, tags in holders for tag in tags if isinstance(tag, str)}
+    missing = [tag for tag in wanted if tag not in present]
     if not missing:
         return False
     if not holders:
@@ -66,7 +66,7 @@ def add_tags(document: dict[str, Any], wanted: Iterable[str]) -> bool:
 
 
 def _tags(entry: object) -> list[object] | None:
-    """The tags in an attachment, or None for one that holds none or cannot be read."""
+    """The tags in an attachment; None if it has another purpose or its body is not a list."""
     if not isinstance(entry, dict) or entry.get("purpose") != "tags":
         return None
     body = entry.get("body")

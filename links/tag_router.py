@@ -1,8 +1,8 @@
-"""Sends a vCon to the lists that its tags say.
+"""Appends a vCon's uuid to the Redis lists configured for its tags.
 
-Reads the attachments with the purpose `tags` and writes nothing on the vCon: its uuid goes to the
-tail of each list, once for each run of this link. Raises nothing; a vCon that is not there ends the
-run.
+Reads the attachments with the purpose `tags` and writes nothing to the vCon: its uuid is appended
+to each list, once per run of this link. Raises nothing; if the vCon is not in Redis, the chain
+ends.
 """
 
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from typing import Any
 import orjson
 from pydantic import Field
 
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 from lib.queue import AsyncVconQueue
 from lib.vcon_redis import AsyncVconRedis
 
 
-class Options(GuestOptions):
-    """Which tag leads where."""
+class Options(PluginOptions):
+    """Options of the link."""
 
     tag_routes: dict[str, str] = Field(
-        {}, description="the name of a tag, and the list for vCons that have it, whatever its value"
+        {}, description="a mapping of tag names (with any value) to Redis lists"
     )
     forward_original: bool = Field(
-        True, description="whether this chain goes on with a vCon that was sent elsewhere"
+        True, description="whether this chain continues with a vCon that was appended to a list"
     )
 
 
@@ -32,7 +32,7 @@ class Options(GuestOptions):
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """The uuid, or None when the vCon was sent elsewhere only, or is not there."""
+    """Returns the uuid; None if the vCon is not in Redis, or was routed without the original."""
     options = Options.of(opts)
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
@@ -44,7 +44,7 @@ async def run(
 
 
 def routes(document: Mapping[str, Any], tag_routes: Mapping[str, str]) -> list[str]:
-    """The lists that the tags of a vCon lead to, each once."""
+    """The lists for the tags of a vCon, without duplicates."""
     names = [
         name
         for entry in document.get("attachments", [])
@@ -55,7 +55,7 @@ def routes(document: Mapping[str, Any], tag_routes: Mapping[str, str]) -> list[s
 
 
 def _names(body: object) -> list[str]:
-    """The names of the tags in an attachment's body: a list of `name:value`, or an object."""
+    """The tag names in an attachment's body: a list of `name:value`, or an object."""
     try:
         tags = orjson.loads(body) if isinstance(body, str) else body
     except orjson.JSONDecodeError:

@@ -1,9 +1,8 @@
-"""Transcribes recordings with the vendor of your choice.
+"""Transcribes recordings with a selected vendor.
 
-Reads and writes what the vendor's own link does, which is called with `vendor_options`: `openai` is
-`links.openai_transcribe`, `groq` is `links.groq_whisper`, `deepgram` is `links.deepgram_link`.
-Raises what that raises. A wrong vendor or option is told at the start, and so is a library that is
-not installed.
+Calls the vendor's own link with `vendor_options`: `openai` is `links.openai_transcribe`, `groq` is
+`links.groq_whisper`, `deepgram` is `links.deepgram_link`. Reads, writes and raises what that link
+does. An unknown vendor, a wrong option and a missing library are reported at the start.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 
 only_through_lib = True
@@ -23,10 +22,10 @@ LINKS = {"openai": "openai_transcribe", "groq": "groq_whisper", "deepgram": "dee
 """The link of each vendor."""
 
 
-class Options(GuestOptions):
-    """Who transcribes, and how."""
+class Options(PluginOptions):
+    """Options of the link."""
 
-    vendor: Literal["openai", "groq", "deepgram"] = Field(description="who transcribes")
+    vendor: Literal["openai", "groq", "deepgram"] = Field(description="the vendor")
     vendor_options: dict[str, Any] = Field({}, description="the options of the vendor's own link")
 
     @model_validator(mode="after")
@@ -35,18 +34,18 @@ class Options(GuestOptions):
             _ = self.given
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_context=False, include_input=False)
-            told = (f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in wrong)
-            raise ValueError(f"vendor_options: {'; '.join(told)}") from None
+            texts = (f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in wrong)
+            raise ValueError(f"vendor_options: {'; '.join(texts)}") from None
         return self
 
     @cached_property
     def given(self) -> Any:
-        """The options of the vendor's own link, checked."""
+        """The validated options of the vendor's own link."""
         return self.link.Options.of(self.vendor_options)
 
     @property
     def link(self) -> ModuleType:
-        """The vendor's own link."""
+        """The module of the vendor's own link."""
         return import_module(f"links.{LINKS[self.vendor]}")
 
 
@@ -54,7 +53,7 @@ class Options(GuestOptions):
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """Run the vendor's link; what that returns."""
+    """Run the vendor's link; returns its result."""
     options = Options.of(opts)
     outcome: str | None = await options.link.run(vcon_uuid, link_name, options.given)
     return outcome

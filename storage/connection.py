@@ -1,8 +1,8 @@
-"""Keeps vCons with tasks or flows of a connection.
+"""Stores vCons with tasks or flows of a connection.
 
 `save`, `get` and `delete` are each a task with `params` or a flow with `inputs`. Reads the vCon for
-`save`, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis and
-`RuntimeError` for a task or flow that fails, or for a `get` that gives no vCon.
+`save`, writes nothing to it. Raises `LookupError` for a vCon that is not in Redis and
+`RuntimeError` for a failed task or flow, or for a `get` whose value is not a vCon.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ import orjson
 from pydantic import Field, model_validator
 
 from lib.connections import filled, filled_params, require_fixed_statements, run_flow, run_task
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 
 only_through_lib = True
 
 
-class Call(GuestOptions):
+class Call(PluginOptions):
     """A task with its parameters, or a flow with its inputs."""
 
     task: str | None = None
@@ -31,33 +31,33 @@ class Call(GuestOptions):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.task is None) == (self.flow is None):
-            raise ValueError("needs either a task or a flow")
+            raise ValueError("set either task or flow")
         require_fixed_statements(self.params)
         return self
 
 
-class Options(GuestOptions):
-    """Where vCons are kept, and how."""
+class Options(PluginOptions):
+    """Options of the storage."""
 
     connection: str | None = Field(
-        None, description="a name of the section `connections`; flows may do without"
+        None, description="a name of the section `connections`; required for tasks"
     )
     save: Call = Field(
         description="`task` and `params`, or `flow` and `inputs`. Texts may hold `${vcon.uuid}` "
-        "and any other part of the vCon, `${vcon.json}` the whole of it as JSON text"
+        "and any other part of the vCon, and `${vcon.json}`, the vCon as JSON text"
     )
     get: Call | None = Field(
         None,
-        description="the same, with `${vcon.uuid}` alone; `value` is the vCon in what it gives, "
-        "such as `${result.rows[0].vcon_json}`: an object, JSON text, or nothing",
+        description="like `save`, with `${vcon.uuid}` only; `value` selects the vCon in the "
+        "outputs, such as `${result.rows[0].vcon_json}`: an object, JSON text, or null",
     )
-    delete: Call | None = Field(None, description="the same, without `value`")
+    delete: Call | None = Field(None, description="like `get`, without `value`")
 
     @model_validator(mode="after")
     def _a_connection_for_tasks(self) -> Self:
         calls = (self.save, self.get, self.delete)
         if self.connection is None and any(call and call.task for call in calls):
-            raise ValueError("connection: a task needs one")
+            raise ValueError("connection: required for tasks")
         return self
 
 
@@ -66,7 +66,7 @@ type Given = Mapping[str, Any] | Options | None
 
 @plain_too
 async def save(vcon_uuid: str, opts: Given = None) -> None:
-    """Keep the vCon as it is now in Redis."""
+    """Store the vCon's current content in Redis with `save`."""
     options = Options.of(opts)
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
@@ -76,7 +76,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
 
 @plain_too
 async def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
-    """The vCon as it was kept last, or None; also without `get`."""
+    """The vCon as last saved; None if there is none, or without the option `get`."""
     options = Options.of(opts)
     if options.get is None:
         return None
@@ -84,7 +84,7 @@ async def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
     wanted = "${result.value:-}" if options.get.value is None else options.get.value
     try:
         found = filled(wanted, result=outputs)
-    except LookupError:  # no row, no such key: it is not there
+    except LookupError:  # no row or no such key: the vCon is not stored
         return None
     document = orjson.loads(found) if isinstance(found, str) and found else found
     if document and not isinstance(document, dict):
@@ -94,7 +94,7 @@ async def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
 
 @plain_too
 async def delete(vcon_uuid: str, opts: Given = None) -> bool:
-    """Remove the vCon; False without `delete`."""
+    """Delete the vCon; False without the option `delete`."""
     options = Options.of(opts)
     if options.delete is None:
         return False

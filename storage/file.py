@@ -1,18 +1,18 @@
-"""Keeps vCons as files.
+"""Stores vCons as files.
 
-A file is `UUID.json` or `UUID.json.gz`. It is written beside its place and then renamed, so it is
-there whole or not at all. Saving again replaces it, wherever it lies: also when the vCon comes with
-another `created_at`, or the options say another place. Folders that are missing are made; the
-permissions of others are left alone.
+A file is `UUID.json` or `UUID.json.gz`. It is written under a temporary name and then renamed, so
+it is never incomplete. Saving again replaces it, also if its location changes because the vCon has
+another `created_at` or the options have changed. Missing folders are created; the permissions of
+existing folders are not changed.
 
-The place of each vCon is noted in the folder `.lookup`, as the text of a symbolic link, so that a
-save need not look into the folder of every day. A `path` that had files before there was a
-`.lookup`, or whose disk has no symbolic links, is looked through instead whenever a vCon is saved
-whose place is not noted.
+The location of each vCon is recorded in the folder `.lookup`, as the target of a symbolic link, so
+that a save need not search the folder of every day. If `path` had files before `.lookup` was
+created, or its disk has no symbolic links, a save searches all folders for a vCon whose location is
+not recorded.
 
-Reads the vCon, which is kept in the form of EGRESS_FORMAT_VERSION; writes nothing on it. Raises
-`LookupError` for a vCon that is not in Redis, `ValueError` for one that is too large or a text that
-is not a uuid, and `OSError` when the disk does.
+Reads the vCon, which is stored in the format EGRESS_FORMAT_VERSION; writes nothing to it. Raises
+`LookupError` for a vCon that is not in Redis, `ValueError` for a vCon that is too large or an id
+that is not a uuid, and `OSError` for errors of the disk.
 """
 
 import gzip
@@ -28,7 +28,7 @@ from uuid import uuid4
 import orjson
 from pydantic import BeforeValidator, Field
 
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_fields import created_at, day_folder, required_uuid
 from lib.vcon_redis import VconRedis
@@ -37,18 +37,19 @@ only_through_lib = True
 
 log = logging.getLogger(__name__)
 
-# Every system call lets go of the interpreter, and with many threads it may take long until it is
-# had again. So a save makes six, on names that are made up here, and one more for a new vCon.
+# Each system call releases the interpreter's lock, and with many threads it may take long to get it
+# back. Therefore a save makes only six, and one more for a new vCon; temporary names are made up
+# here and not by `tempfile`, which would need more.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _PROCESS = uuid4().hex[:8]
 _drafts = count()
 
 _SUFFIXES = (".json", ".json.gz")
 _DAYS = tuple("[0-9]" * digits + "/[0-9][0-9]/[0-9][0-9]/" for digits in (4, 3, 2, 1))
-"""The folders of days; years before 1000 had fewer digits once."""
+"""Patterns for the folders of days; earlier versions wrote years before 1000 with fewer digits."""
 _LOOKUP = ".lookup"
 _INCOMPLETE = "incomplete"
-"""A file in `.lookup` that says that there may be vCons which are not noted there."""
+"""A file in `.lookup` that marks it as incomplete: vCons may exist without an entry."""
 
 _complete: dict[Path, bool] = {}
 _folders: dict[Path, tuple[str, ...]] = {}
@@ -59,43 +60,45 @@ def permissions(value: object) -> int:
     """A file mode from a number, or from text in octal, with or without `0o`.
 
     Raises:
-        ValueError: for anything else, such as 644 where 0o644 was meant.
+        ValueError: for anything else, such as the decimal number 644 instead of 0o644.
     """
     try:
         mode = int(value, 8) if isinstance(value, str) else value
     except ValueError:
         mode = None
     if not isinstance(mode, int) or isinstance(mode, bool) or not 0 <= mode <= 0o777:
-        raise ValueError('permissions: expected octal digits such as "0o644"')
+        raise ValueError('permissions: write them as octal digits, such as "0o644"')
     return mode
 
 
 Permissions = Annotated[int, BeforeValidator(permissions)]
 
 
-class Options(GuestOptions):
-    """Where files lie, and what they are like."""
+class Options(PluginOptions):
+    """Options of the storage."""
 
     path: Path = Field(Path("/data/vcons"), description="the folder")
     organize_by_date: bool = Field(
-        True, description="folders `YYYY/MM/DD` in it, by the day (UTC) on which a vCon was made"
+        True, description="whether to use subfolders `YYYY/MM/DD` of the vCon's `created_at` in UTC"
     )
-    compression: bool = Field(False, description="gzip")
+    compression: bool = Field(False, description="whether to compress files with gzip")
     max_file_size: int = Field(
-        10_485_760, description="the most bytes of JSON; a larger vCon is refused"
+        10_485_760, description="the maximum bytes of JSON; a larger vCon is refused"
     )
     file_permissions: Permissions = Field(
-        0o640, description="of files; octal, as number or text", json_schema_extra={"octal": True}
+        0o640,
+        description="the mode of files; octal, as number or text",
+        json_schema_extra={"octal": True},
     )
     dir_permissions: Permissions = Field(
         0o750,
-        description="of the folders that are made; others keep theirs",
+        description="the mode of created folders; octal, as number or text",
         json_schema_extra={"octal": True},
     )
     fsync: bool = Field(
         False,
-        description="+ whether each file is on the disk before the storage has it, which a process "
-        "that dies does not need, but a power cut does",
+        description="+ whether to flush each file to the disk before a save returns, which "
+        "protects it against a power cut",
     )
 
 
@@ -103,21 +106,21 @@ type Given = Mapping[str, Any] | Options | None
 
 
 def save(vcon_uuid: str, opts: Given = None) -> None:
-    """Write the vCon as it is now in Redis, and remove the file that it replaces."""
+    """Write the vCon's current content in Redis, and remove the file that it replaces."""
     options, name = Options.of(opts), required_uuid(vcon_uuid)
     document = VconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
     content = _content(document, options)
     place = _place(document, name, options)
-    noted = _noted_place(name, options)
+    recorded = _recorded_place(name, options)
     _write(options.path / place, content, options)
-    if noted != place:
-        _replace(name, noted, place, options)
+    if recorded != place:
+        _replace(name, recorded, place, options)
 
 
 def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
-    """The vCon as it was saved last, or None."""
+    """The vCon as last saved, or None."""
     files = _files(vcon_uuid, opts)
     if not files:
         return None
@@ -128,7 +131,7 @@ def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
 
 
 def delete(vcon_uuid: str, opts: Given = None) -> bool:
-    """Remove the vCon; False when it was not there. Folders stay, even empty ones."""
+    """Delete the vCon; False if there was none. Empty folders are kept."""
     files = _files(vcon_uuid, opts)
     for file in files:
         file.unlink(missing_ok=True)
@@ -137,13 +140,13 @@ def delete(vcon_uuid: str, opts: Given = None) -> bool:
 
 
 def make_folder(folder: Path, mode: int) -> None:
-    """Make a folder and those it lies in, where they are missing; only these get the mode."""
+    """Create a folder and its missing parents; only created folders get the mode."""
     if folder.is_dir():
         return
     make_folder(folder.parent, mode)
     try:
         folder.mkdir()
-    except FileExistsError:  # somebody was quicker, and has set the mode too
+    except FileExistsError:  # created meanwhile by another thread or process, which sets the mode
         return
     folder.chmod(mode)  # mkdir(mode) would be subject to the umask
 
@@ -157,14 +160,14 @@ def _content(document: dict[str, Any], options: Options) -> bytes:
 
 
 def _place(document: dict[str, Any], name: str, options: Options) -> str:
-    """Where the file goes, below the path: the same however often this vCon is saved."""
+    """The file's location relative to `path`; it depends on `created_at` and the uuid only."""
     made = created_at(document) if options.organize_by_date else None
     day = "" if made is None else f"{day_folder(made)}/"
     return f"{day}{name}{_SUFFIXES[options.compression]}"
 
 
 def _files(vcon_uuid: str, opts: Given) -> list[Path]:
-    """The files that hold a vCon, in the folder itself or in that of any day."""
+    """The files of a vCon, in the folder itself or in the folder of any day."""
     name = required_uuid(vcon_uuid)
     path = Options.of(opts).path
     return [
@@ -179,11 +182,11 @@ def _entry(path: Path, name: str) -> Path:
     return path / _LOOKUP / name[-2:] / name[:-2]
 
 
-def _noted_place(name: str, options: Options) -> str | None:
-    """Where the vCon lies by what is noted; None for one whose place is not.
+def _recorded_place(name: str, options: Options) -> str | None:
+    """The vCon's location recorded in `.lookup`, or None.
 
-    The folder of the notes is made before the first file: only then can it be told whether there
-    were files before it.
+    `.lookup` is created before the first file is written: that is the only time at which it can be
+    seen whether files existed before it.
     """
     path = options.path
     try:
@@ -197,7 +200,7 @@ def _noted_place(name: str, options: Options) -> str | None:
 
 
 def _has_all_places(options: Options) -> bool:
-    """Whether every vCon in the path is noted in `.lookup`; makes that folder."""
+    """Whether `.lookup` has an entry for every vCon in the path; creates that folder."""
     path = options.path
     lookup = path / _LOOKUP
     if not lookup.is_dir():
@@ -208,29 +211,29 @@ def _has_all_places(options: Options) -> bool:
             (draft / _INCOMPLETE).touch()
         try:
             draft.rename(lookup)
-        except OSError:  # another process was quicker
+        except OSError:  # created meanwhile by another process
             shutil.rmtree(draft)
     return not (lookup / _INCOMPLETE).exists()
 
 
-def _replace(name: str, noted: str | None, place: str, options: Options) -> None:
-    """Note where the vCon lies now, and remove what is left of it elsewhere."""
+def _replace(name: str, recorded: str | None, place: str, options: Options) -> None:
+    """Record the vCon's new location, and remove its files at other locations."""
     path = options.path
-    if noted is None and _complete.get(path):
+    if recorded is None and _complete.get(path):
         older = []
     else:
         search = _files if path in _without_links else _files_from_before
-        older = search(name, options) if noted is None else [path / noted]
+        older = search(name, options) if recorded is None else [path / recorded]
     for file in older:
         if file != path / place:
             file.unlink(missing_ok=True)
-    _note_place(name, place, options)
+    _record_place(name, place, options)
 
 
 def _files_from_before(name: str, options: Options) -> list[Path]:
-    """The files of a vCon in folders that were there when this process first looked.
+    """The files of a vCon in the folders that existed at this process's first search.
 
-    What has been saved since is noted, so the folders are listed once and not for each vCon.
+    Later saves are recorded in `.lookup`, so the folders are listed once and not for each vCon.
     """
     path = options.path
     if path not in _folders:
@@ -240,7 +243,7 @@ def _files_from_before(name: str, options: Options) -> list[Path]:
     return [Path(file) for file in files if os.access(file, os.F_OK)]
 
 
-def _note_place(name: str, place: str, options: Options) -> None:
+def _record_place(name: str, place: str, options: Options) -> None:
     entry = _entry(options.path, name)
     draft = entry.with_name(f".{entry.name}.{_PROCESS}.{os.getpid()}.{next(_drafts)}")
     try:
@@ -249,8 +252,11 @@ def _note_place(name: str, place: str, options: Options) -> None:
         except FileExistsError:
             draft.symlink_to(place)
             draft.replace(entry)
-    except OSError as error:  # a disk without symbolic links: look through it from now on
-        log.warning("place of a vCon not noted", extra={"vcon": name, "error": str(error)})
+    except OSError as error:  # a disk without symbolic links: later saves search all folders
+        log.warning(
+            "file location not recorded",
+            extra={"storage": "storage.file", "vcon": name, "error": str(error)},
+        )
         (options.path / _LOOKUP / _INCOMPLETE).touch()
         _complete[options.path] = False
         _without_links.add(options.path)
@@ -265,7 +271,7 @@ def _link(place: str, entry: Path, options: Options) -> None:
 
 
 def _write(file: Path, content: bytes, options: Options) -> None:
-    """Write a file beside its place and put it there in one step; missing folders are made."""
+    """Write a file under a temporary name and rename it; creates missing folders."""
     folder = file.parent
     draft = folder / f".{file.name}.{_PROCESS}.{os.getpid()}.{next(_drafts)}.tmp"
     try:
@@ -287,17 +293,17 @@ def _write(file: Path, content: bytes, options: Options) -> None:
 
 
 def _fill(descriptor: int, content: bytes, options: Options) -> None:
-    """Write it all, as one system call if the disk takes it so."""
+    """Write the content, usually with a single system call."""
     written = os.write(descriptor, content)
     while written < len(content):
         written += os.write(descriptor, content[written:])
-    os.fchmod(descriptor, options.file_permissions)  # open() has been subject to the umask
-    if options.fsync:  # so that not even a power cut leaves half a file
+    os.fchmod(descriptor, options.file_permissions)  # open() was subject to the umask
+    if options.fsync:  # before the rename: a power cut must not leave an incomplete file
         os.fsync(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make sure that the names in a folder outlive a power cut."""
+    """Flush a folder's entries to the disk, so that the rename survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

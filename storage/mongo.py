@@ -1,13 +1,14 @@
-"""Keeps vCons in a collection of a MongoDB.
+"""Stores vCons in a MongoDB collection.
 
-A vCon is a document with its uuid as `_id`; saving again replaces it. As in vcon-server's documents
-`created_at` and each dialog's `start` are dates, so that they can be searched by; MongoDB keeps
-milliseconds of them and no time zone, and read back they are the same moments in UTC. A date that
-cannot be read stays the text it was. Each process keeps one client for each set of options.
+A vCon is a document with its uuid as `_id`; saving again replaces it. As in vcon-server's
+documents, `created_at` and each dialog's `start` are dates, for queries. MongoDB stores them in
+milliseconds without a time zone; when read, they are in UTC. A text that is not a date is stored
+unchanged. Each process has one client per set of options.
 
-Reads the vCon, which is kept in the form of EGRESS_FORMAT_VERSION; writes nothing on it. Raises
-`LookupError` for a vCon that is not in Redis, `ValueError` for a text that is not a uuid, and
-`pymongo.errors.PyMongoError` when the database does; errors and log lines do not have the URL.
+Reads the vCon, which is stored in the format EGRESS_FORMAT_VERSION; writes nothing to it. Raises
+`LookupError` for a vCon that is not in Redis, `ValueError` for an id that is not a uuid, and
+`pymongo.errors.PyMongoError` for errors of the database; errors and log lines do not contain the
+URL.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from pydantic import Field, SecretStr
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_fields import required_uuid
@@ -32,25 +33,25 @@ only_through_lib = True
 type Document = dict[str, Any]
 
 
-class Options(GuestOptions):
-    """Which collection of which database."""
+class Options(PluginOptions):
+    """Options of the storage."""
 
     url: SecretStr = Field(
-        SecretStr("mongodb://localhost:27017/"), description="where the server is, and who asks"
+        SecretStr("mongodb://localhost:27017/"), description="the server's URL with credentials"
     )
     database: str = Field("conserver", description="name of the database")
     collection: str = Field("vcons", description="name of the collection")
     timeout: float = Field(30, gt=0, description="+ seconds to wait for the server")
-    tls: bool = Field(False, description="+ whether to connect by TLS, if the URL does not say so")
+    tls: bool = Field(False, description="+ whether to use TLS, if the URL does not set it")
     tls_ca_file: str = Field(
-        "", description="+ file with the certificates to check the server's against"
+        "", description="+ a file with the CA certificates that verify the server's"
     )
     tls_verify: bool = Field(
-        True, description="+ whether the server's certificate and name are checked"
+        True, description="+ whether to verify the server's certificate and host name"
     )
 
     def access(self) -> dict[str, Any]:
-        """The client's arguments for TLS; what is not given is left to the URL."""
+        """The client's arguments for TLS; unset options are left to the URL."""
         given: dict[str, Any] = {"tls": True} if self.tls else {}
         given |= {"tlsCAFile": self.tls_ca_file} if self.tls_ca_file else {}
         return given | ({} if self.tls_verify else {"tlsAllowInvalidCertificates": True})
@@ -61,11 +62,11 @@ type Given = Mapping[str, Any] | Options | None
 
 @plain_too
 async def save(vcon_uuid: str, opts: Given = None) -> None:
-    """Write the vCon as it is now in Redis."""
+    """Write the vCon's current content in Redis."""
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
-    # Replaced and not updated: what the vCon has lost must not stay.
+    # Replaced, not updated: members removed from the vCon must not remain.
     found_by = {"_id": required_uuid(vcon_uuid)}
     kept_document = {**with_dates(to_configured_legacy(document), as_date), **found_by}
     await _collection(Options.of(opts)).replace_one(found_by, kept_document, upsert=True)
@@ -73,7 +74,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
 
 @plain_too
 async def get(vcon_uuid: str, opts: Given = None) -> Document | None:
-    """The vCon as it was saved last, or None."""
+    """The vCon as last saved, or None."""
     found = await _collection(Options.of(opts)).find_one({"_id": required_uuid(vcon_uuid)})
     if found is None:
         return None
@@ -83,18 +84,18 @@ async def get(vcon_uuid: str, opts: Given = None) -> Document | None:
 
 @plain_too
 async def delete(vcon_uuid: str, opts: Given = None) -> bool:
-    """Remove the vCon; False when it was not there."""
+    """Delete the vCon; False if there was none."""
     outcome = await _collection(Options.of(opts)).delete_one({"_id": required_uuid(vcon_uuid)})
     return outcome.deleted_count > 0
 
 
 async def close() -> None:
-    """Close the connections; they are made anew when they are wanted again."""
+    """Close the clients of this event loop; the next call makes new ones."""
     await http_client.close("mongo")
 
 
 def with_dates(document: Document, converted: Callable[[object], object]) -> Document:
-    """The vCon with its dates in another form; the one given stays as it is."""
+    """A copy of the vCon with `converted` applied to its dates."""
     dialogs = document.get("dialog")
     changed: Document = {
         name: converted(document[name]) for name in ("created_at",) if name in document
@@ -110,18 +111,18 @@ def with_dates(document: Document, converted: Callable[[object], object]) -> Doc
 
 
 def as_date(value: object) -> object:
-    """The moment that a text says, in UTC; the value itself if MongoDB's client cannot hold it."""
+    """A text in ISO 8601 as a datetime in UTC; any other value unchanged."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
         if moment is None:
             return value
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):  # the latter: outside the years 1 to 9999 in UTC
+    except (ValueError, OverflowError):  # OverflowError: outside the years 1 to 9999 in UTC
         return value
 
 
 def as_text(value: object) -> object:
-    """The other way round."""
+    """A datetime as text in ISO 8601, in UTC; any other value unchanged."""
     return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
 
 

@@ -1,22 +1,21 @@
-"""Keeps vCons in a bucket of Amazon's S3, or of a server that speaks the same.
+"""Stores vCons in a bucket of Amazon S3, or of a compatible server.
 
-A vCon is the object `YYYY/MM/DD/UUID.vcon`, by the day it was made, and `lookup/UUID.txt` says
-which day that is; both lie under `s3_path` where there is one. Saving again replaces them, also
-when the vCon comes with another `created_at`: the object of the old day is deleted. The layout is
-vcon-server's, so an existing bucket can be used further. Each process keeps one client for each set
-of options. Keys may be left out where AWS has its own way to give them to the machine, and
-`AWS_ENDPOINT_URL` counts where there is no `endpoint_url`.
+A vCon is the object `YYYY/MM/DD/UUID.vcon`, with the day of its `created_at`, and `lookup/UUID.txt`
+contains that day; both are below `s3_path` if it is set. Saving again replaces them, also if
+`created_at` has changed: the object of the old day is deleted. The layout is vcon-server's, so an
+existing bucket can be used. Each process has one client per set of options. The keys are optional
+if AWS provides credentials to the machine, and `AWS_ENDPOINT_URL` applies without `endpoint_url`.
 
-The rights needed are `s3:PutObject`, `s3:GetObject` and `s3:DeleteObject` on the objects and
+The required permissions are `s3:PutObject`, `s3:GetObject` and `s3:DeleteObject` on the objects and
 `s3:ListBucket` on the bucket. Without the last one S3 answers 403 instead of 404 for an object that
-is not there. A save then goes on with a warning, since it cannot know of an older object; `get` and
-`delete` fail with an error that says so. In a bucket with versioning, what is replaced or deleted
-stays as an old version until the bucket's lifecycle rules remove it.
+does not exist. A save then logs a warning and continues, although an older object may remain; `get`
+and `delete` fail with an error that names the permission. In a bucket with versioning, replaced and
+deleted objects remain as old versions until the bucket's lifecycle rules remove them.
 
-Reads the vCon, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis,
-`ValueError` for a text that is not a uuid, `PermissionError` when S3 answers 403 to a read, and
-botocore's errors when S3 refuses otherwise or cannot be reached, after the two repeats that
-botocore makes by itself (its mode `standard`).
+Reads the vCon, writes nothing to it. Raises `LookupError` for a vCon that is not in Redis,
+`ValueError` for an id that is not a uuid, `PermissionError` if S3 answers 403 to a read, and
+botocore's errors if S3 refuses a request otherwise or cannot be reached, after botocore's two
+retries (mode `standard`).
 """
 
 import logging
@@ -34,7 +33,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from pydantic import Field, SecretStr
 
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_fields import created_at, day_folder, required_uuid
 from lib.vcon_redis import VconRedis
@@ -46,28 +45,28 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a connection."""
 AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
-"""How the names of Amazon's own servers end."""
+"""The domains of Amazon's own servers."""
 
 type Checksums = Literal["when_required", "when_supported"]
 
 
-class Options(GuestOptions):
-    """Which bucket, where in it, and who asks."""
+class Options(PluginOptions):
+    """Options of the storage."""
 
-    aws_access_key_id: SecretStr = Field(SecretStr(""), description="who asks")
-    aws_secret_access_key: SecretStr = Field(SecretStr(""), description="and with which key")
-    aws_bucket: str = Field(min_length=1, description="the bucket, which is there already")
-    aws_region: str = Field("", description="its region")
-    endpoint_url: str = Field("", description="where the server is, if it is not Amazon's")
-    s3_path: str = Field("", description="where in the bucket")
-    timeout: float = Field(60, gt=0, description="+ seconds without anything from the server")
+    aws_access_key_id: SecretStr = Field(SecretStr(""), description="the access key id")
+    aws_secret_access_key: SecretStr = Field(SecretStr(""), description="the secret access key")
+    aws_bucket: str = Field(min_length=1, description="an existing bucket")
+    aws_region: str = Field("", description="the bucket's region")
+    endpoint_url: str = Field("", description="the server's URL, if it is not Amazon's")
+    s3_path: str = Field("", description="the prefix of all keys in the bucket")
+    timeout: float = Field(60, gt=0, description="+ seconds without data from the server")
     checksums: Checksums | None = Field(
         None,
-        description="+ whether requests and answers carry checksums: `when_supported`, botocore's "
-        "default and ours for Amazon, or `when_required`, ours for other servers, many of which "
-        "refuse them",
+        description="+ whether requests and answers have checksums: `when_supported`, the default "
+        "for Amazon, or `when_required`, the default for other servers, many of which refuse "
+        "checksums",
     )
-    connections: int = Field(10, ge=1, description="+ the most connections that one process keeps")
+    connections: int = Field(10, ge=1, description="+ the maximum connections of one process")
 
     def key(self, name: str) -> str:
         """The key of an object under `s3_path`."""
@@ -85,11 +84,11 @@ _clients: dict[tuple[int, Options], Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
-    """What `lookup/UUID.txt` says: the day of the object to read, and every day that may have one.
+    """The content of `lookup/UUID.txt`: the day of the current object, and all days with an object.
 
-    The text is the day, as vcon-server has it. While a save moves a vCon to another day, the
-    metadata names both, so that a process that dies in between leaves no object behind that a
-    later save or delete cannot find.
+    The text is the day, as in vcon-server. While a save moves a vCon to another day, the metadata
+    `days` has both days, so that a later save or delete finds both objects if the process dies in
+    between.
     """
 
     day: str | None = None
@@ -97,7 +96,7 @@ class _Lookup:
 
 
 def save(vcon_uuid: str, opts: Given = None) -> None:
-    """Write the vCon as it is now in Redis, and delete what it replaces."""
+    """Write the vCon's current content in Redis, and delete its objects under other days."""
     options, name = Options.of(opts), required_uuid(vcon_uuid)
     document = VconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
@@ -115,18 +114,18 @@ def save(vcon_uuid: str, opts: Given = None) -> None:
 
 
 def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | bytes | None:
-    """The vCon as it was saved last, or None; gzip that another program wrote as it is."""
+    """The vCon as last saved, or None; gzip written by another program is returned as bytes."""
     options, name = Options.of(opts), required_uuid(vcon_uuid)
     day = _lookup(options, name).day
     content = day and _content(options, _object(day, name))
     if content and content.startswith(_GZIP):
-        return content  # the service unpacks it, up to its limit
+        return content  # the service decompresses it, with its size limit
     document = orjson.loads(content) if content else None
     return document if isinstance(document, dict) else None
 
 
 def delete(vcon_uuid: str, opts: Given = None) -> bool:
-    """Remove the vCon from every day that may have it; False when it was not there."""
+    """Delete the vCon's objects under all days; False if there was none."""
     options, name = Options.of(opts), required_uuid(vcon_uuid)
     found = _lookup(options, name)
     if found.day is None:
@@ -137,7 +136,7 @@ def delete(vcon_uuid: str, opts: Given = None) -> bool:
 
 
 def close() -> None:
-    """Close the connections of this process; they are made anew when they are wanted again."""
+    """Close the clients of this process; the next call makes new ones."""
     with _lock:
         for client in _clients.values():
             client.close()
@@ -145,7 +144,7 @@ def close() -> None:
 
 
 def _day(document: dict[str, Any]) -> str:
-    """The day in the time zone in which the vCon says when it was made, as vcon-server has it."""
+    """The day of `created_at` in the time zone of its own text, as in vcon-server."""
     try:
         made = datetime.fromisoformat(document["created_at"])
     except (KeyError, TypeError, ValueError):
@@ -162,12 +161,12 @@ def _lookup_key(name: str) -> str:
 
 
 def _lookup_to_replace(options: Options, name: str) -> _Lookup:
-    """What a save replaces; without the right to know, nothing, since the vCon must be kept."""
+    """The objects that a save replaces; empty on 403, since the vCon must be stored anyway."""
     try:
         return _lookup(options, name)
     except PermissionError as error:
         log.warning(
-            "older object of the vCon not looked for",
+            "older object not searched",
             extra={"storage": "storage.s3", "vcon": name, "error": str(error)},
         )
         return _Lookup()
@@ -210,10 +209,10 @@ def _content(options: Options, name: str) -> bytes | None:
 
 
 def _get(options: Options, name: str) -> dict[str, Any] | None:
-    """The answer to a read, its body still to be read; None when the object is not there.
+    """The answer to a read with its body not yet read; None if the object does not exist.
 
     Raises:
-        PermissionError: when S3 answers 403.
+        PermissionError: if S3 answers 403.
     """
     key = options.key(name)
     try:
@@ -223,15 +222,15 @@ def _get(options: Options, name: str) -> dict[str, Any] | None:
             return None
         if error.response["ResponseMetadata"]["HTTPStatusCode"] == 403:
             raise PermissionError(
-                f"S3 answered 403 for {key}: the right s3:GetObject is missing, or the object is "
-                "not there and s3:ListBucket is missing, without which S3 does not say so"
+                f"S3 answered 403 for {key}: grant s3:GetObject, and s3:ListBucket, without which "
+                "S3 answers 403 also for an object that does not exist"
             ) from error
         raise
     return answer
 
 
 def _client(options: Options) -> Any:
-    """The client for these options, made by whoever asks first in this process."""
+    """The process's client for these options, made at the first call."""
     key = (os.getpid(), options)
     with _lock:
         if key not in _clients:
@@ -240,7 +239,7 @@ def _client(options: Options) -> Any:
 
 
 def _made(options: Options) -> Any:
-    """A client; with checksums only where the server is Amazon's, unless the options decide."""
+    """A client; without the option `checksums`, it sends them to Amazon's servers only."""
     if options.checksums is not None or options.endpoint_url:
         return _new_client(options, options.checksums or "when_required")
     client = _new_client(options, None)
@@ -265,7 +264,7 @@ def _new_client(options: Options, checksums: Checksums | None) -> Any:
         retries={"mode": "standard"},
         **(dict.fromkeys(names, checksums) if checksums else {}),
     )
-    # A session of its own: the default one must not be used by several threads.
+    # A new session, since the default session is not thread-safe.
     session = boto3.session.Session()
     return session.client(
         "s3", config=config, **{name: value for name, value in given.items() if value}

@@ -1,9 +1,9 @@
-"""Hands vCons to receivers on the web for keeping.
+"""Sends vCons to HTTP receivers for storage.
 
-Reads the vCon, which is sent whole as JSON in a POST to every URL; writes nothing on it. All
-receivers get it even if one fails, and get it again when the save is repeated; they can tell by its
-uuid. Raises `DeliveryError` when a receiver did not answer 2xx in the end, naming its host and
-never its URL, and `LookupError` for a vCon that is not in Redis. Nothing can be read back.
+Reads the vCon, which is sent as JSON in a POST to every URL; writes nothing to it. It is sent to
+all receivers even if one fails, and again if the save is repeated, with the same uuid. Raises
+`DeliveryError` if a receiver's last answer was not 2xx, with its host and never its URL, and
+`LookupError` for a vCon that is not in Redis. vCons cannot be read back.
 """
 
 from collections.abc import Mapping
@@ -22,16 +22,16 @@ only_through_lib = True
 
 
 class Options(ReceiverOptions):
-    """Where to, and how."""
+    """Options of the storage."""
 
 
 @plain_too
 async def save(vcon_uuid: str, opts: Mapping[str, Any] | Options | None = None) -> None:
-    """Send the vCon as it is now in Redis."""
+    """Send the vCon's current content in Redis."""
     options = Options.of(opts)
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
     body = orjson.dumps(to_configured_legacy(document))
     headers = options.headers_of_json()
-    await deliver_to_all(options.webhook_urls, body, headers, options.patience)
+    await deliver_to_all(options.webhook_urls, body, headers, options.http_retry)

@@ -1,14 +1,14 @@
-"""Leaves a proof with JLINC of each step that a vCon takes.
+"""Sends an event to a JLINC server for each step of a vCon, as proof of its processing.
 
-Reads the vCon, writes nothing on it. Before the first link and after each, it tells a JLINC server
-that the vCon went from one entity to the next: from the system to the first link, from each link to
-the one after it, and from the last back to the system. Entities are named `PREFIX-system@DOMAIN`
-and `PREFIX-LINK@DOMAIN`, with the server's first domain, and are made when they are missing. The
-event has the SHA-256 of the vCon, or the vCon itself where `hash_event_data` is off, and the uuids
-of the vCon before and after the step; the archive named in it is sent that event by the server.
+Reads the vCon, writes nothing to it. Before the first link and after each link, an event states
+that the vCon passed from one entity to another: from the system to the first link, from each link
+to the next, and from the last link to the system. Entities are named `PREFIX-system@DOMAIN` and
+`PREFIX-LINK@DOMAIN`, with the server's first domain, and are created if they do not exist. An event
+has the SHA-256 of the vCon, or the vCon itself if `hash_event_data` is off, and the vCon's uuids
+before and after the step; the server forwards it to the archive named in it.
 
-Raises `VendorError` when the server does not take an event in the end, and `LookupError` for a vCon
-that is not in Redis. That is logged and the run goes on, unless `dlq_vcon_on_error` is on.
+Raises `VendorError` if the server's last answer was not a success, and `LookupError` for a vCon
+that is not in Redis. The error is logged and the run continues, unless `dlq_vcon_on_error` is on.
 """
 
 import hashlib
@@ -22,39 +22,39 @@ from pydantic import Field, SecretStr
 from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
 from lib.web.http_client import shared_client
-from lib.web.http_retry import RETRIES, PatientOptions, VendorError, ask
+from lib.web.http_retry import RETRIES, HttpRetryOptions, VendorError, call_vendor
 
 SERVER = "http://jlinc-server:9090"
-NOBODY = "00000000-0000-0000-0000-000000000000"
+NO_AGREEMENT = "00000000-0000-0000-0000-000000000000"
 
 
-class Options(PatientOptions):
-    """Where JLINC is, and what it is told."""
+class Options(HttpRetryOptions):
+    """Options of the tracer."""
 
-    data_store_api_url: str = Field(SERVER, description="the server that is told")
-    data_store_api_key: SecretStr = Field(SecretStr(""), description="its key")
-    archive_api_url: str = Field(SERVER, description="the server's archive")
+    data_store_api_url: str = Field(SERVER, description="the URL of the JLINC server")
+    data_store_api_key: SecretStr = Field(SecretStr(""), description="the server's key")
+    archive_api_url: str = Field(SERVER, description="the URL of the archive, sent in each event")
     archive_api_key: SecretStr = Field(
-        SecretStr(""), description="the key for it, which the server is sent with each event"
+        SecretStr(""), description="the archive's key, sent in each event"
     )
-    system_prefix: str = Field("VCONTest", description="what the names of all entities begin with")
-    agreement_id: str = Field(NOBODY, description="the agreement under which data is passed on")
+    system_prefix: str = Field("VCONTest", description="the prefix of all entities' names")
+    agreement_id: str = Field(NO_AGREEMENT, description="the agreement that covers the data")
     hash_event_data: bool = Field(
-        True, description="whether an event has the hash of the vCon and not the vCon"
+        True, description="true: send the vCon's hash; false: send the vCon"
     )
     dlq_vcon_on_error: bool = Field(
-        False, description="whether an event that is not taken fails the run's attempt"
+        False, description="whether an event that cannot be sent fails the attempt"
     )
     timeout: float = Field(30, gt=0, description="+ seconds for one attempt")
     retries: int = Field(3, ge=0, description=RETRIES)
 
     def entity(self, name: str, domain: str) -> str:
-        """The name by which the server knows the system or a link."""
+        """The entity name of the system or of a link."""
         return re.sub(r"[^a-z0-9._-]", "_", f"{self.system_prefix}-{name}".lower()) + f"@{domain}"
 
 
-# What a server has told before: its domain, and the entities that it is known to have. They are
-# the same for all event loops of a process.
+# Caches per server: its first domain, and the entities known to exist. Shared by all event loops of
+# the process.
 _domains: dict[tuple[str, str], str] = {}
 _known: set[tuple[str, str, str]] = set()
 
@@ -68,7 +68,7 @@ async def run(
     link_index: int,
     options: Mapping[str, Any] | Options | None = None,
 ) -> bool:
-    """Tell of the step after the link with this index, -1 for the one to the first link."""
+    """Send the event for the step after the link with this index; -1: before the first link."""
     given = Options.of(options)
     document = await AsyncVconRedis().get_vcon_dict(out_vcon_uuid)
     if document is None:
@@ -76,7 +76,7 @@ async def run(
     try:
         await _produce(given, document, in_vcon_uuid, ends(links, link_index))
     except VendorError:
-        _forget(given)  # the server may have lost what it had
+        _forget(given)  # the server may have lost its entities
         raise
     return True
 
@@ -99,22 +99,22 @@ async def _produce(
     }
     answer = await _post(given, "event/produce", event)
     if not (isinstance(answer, dict) and (answer.get("created") or {}).get("eventId")):
-        raise VendorError("JLINC did not say that it made the event")
+        raise VendorError("JLINC answered without the id of the event")
 
 
 def ends(links: Sequence[str], index: int) -> tuple[str, str]:
-    """Between whom the vCon passes after the link with this index."""
+    """Sender and recipient of the step after the link with this index."""
     sender = links[index] if index >= 0 else "system"
     return sender, links[index + 1] if index + 1 < len(links) else "system"
 
 
 def digest(document: dict[str, Any]) -> str:
-    """The SHA-256 of the vCon, over its JSON as vcon-server writes it."""
+    """The SHA-256 in hex of the vCon's JSON, serialised as in vcon-server."""
     return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
 
 async def _entity(options: Options, name: str) -> str:
-    """The entity's name at the server, which has it afterwards."""
+    """The name of an entity, which is created on the server if it does not exist."""
     server = _server(options)
     if server not in _domains:
         _domains[server] = _first_domain(await _post(options, "entity/domains/get", {}))
@@ -124,7 +124,7 @@ async def _entity(options: Options, name: str) -> str:
         if not _has_did(await _post(options, "entity/get", entity)) and not _has_did(
             await _post(options, "entity/create", entity)
         ):
-            raise VendorError(f"JLINC has no entity {entity['shortName']} and made none")
+            raise VendorError(f"JLINC did not create the entity {entity['shortName']}")
         _known.add(known)
     return entity["shortName"]
 
@@ -160,4 +160,4 @@ async def _post(options: Options, path: str, body: dict[str, Any]) -> Any:
         answer.raise_for_status()
         return answer.json()
 
-    return await ask(attempt, options.patience, "JLINC")
+    return await call_vendor(attempt, options.http_retry, "JLINC")

@@ -17,7 +17,7 @@ from types import ModuleType
 from pydantic import SecretStr
 
 from devstack.pages.schema_words import Schema, as_yaml, values
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 
 FOLDER = Path(__file__).parents[2] / "docs" / "plugins"
 ROOMS = {"links": "run", "storage": "save", "tracers": "run"}
@@ -75,7 +75,7 @@ def summary(module: ModuleType) -> str:
 
 def page(module: ModuleType) -> str:
     """What a plugin says of itself, and its options."""
-    model: type[GuestOptions] | None = getattr(module, "Options", None)
+    model: type[PluginOptions] | None = getattr(module, "Options", None)
     words = f"# `{module.__name__}`\n\n{inspect.cleandoc(module.__doc__ or '')}\n"
     if model is None or not model.model_fields:
         return f"{words}\nIt has no options.\n"
@@ -90,7 +90,7 @@ def page(module: ModuleType) -> str:
 
 
 def _with_public_defaults(
-    model: type[GuestOptions], properties: dict[str, Schema]
+    model: type[PluginOptions], properties: dict[str, Schema]
 ) -> dict[str, Schema]:
     """The properties with the defaults of secrets readable: what stands in the source is none."""
     fields = ((field.alias or name, field.default) for name, field in model.model_fields.items())

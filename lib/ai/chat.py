@@ -1,4 +1,4 @@
-"""Asking a language model about the dialogs of a vCon, in the way of vcon-server's links."""
+"""Sends the dialogs of a vCon to a language model, with the options of vcon-server's links."""
 
 import json
 import logging
@@ -14,27 +14,27 @@ from lib.links.filters import is_included, is_sampled
 from lib.metrics import increment_counter, record_histogram
 from lib.openai_client import get_async_openai_client
 from lib.openai_options import OpenAIOptions
-from lib.web.http_retry import VendorError, ask
+from lib.web.http_retry import VendorError, call_vendor
 
-# Reading JSON out of what a language model says.
+log = logging.getLogger(__name__)
 
-MOST_TRIES = 1000
-"""Places in one answer at which an object may begin; an answer with more is not read further."""
-_decoder = json.JSONDecoder(strict=False)  # models leave line breaks in texts as they are
+MAX_OBJECT_STARTS = 1000
+"""The number of `{` in one answer at which parsing is attempted; the rest is ignored."""
+_decoder = json.JSONDecoder(strict=False)  # models do not escape line breaks in strings
 
 
 def objects_in(answer: str) -> Iterator[dict[str, Any]]:
     """Each JSON object in an answer, from the last to the first.
 
-    Models put an object into a code fence, or words around it, though they are asked for nothing
-    but the object. What they settle on is usually what they say last.
+    Models put the object into a code fence or add text, even if the prompt forbids it. An answer
+    with several objects usually ends with the final one.
     """
-    yield from reversed(list(_from_the_left(answer)))
+    yield from reversed(list(_objects_forward(answer)))
 
 
-def _from_the_left(answer: str) -> Iterator[dict[str, Any]]:
+def _objects_forward(answer: str) -> Iterator[dict[str, Any]]:
     position = 0
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_OBJECT_STARTS):
         position = answer.find("{", position)
         if position < 0:
             return
@@ -46,11 +46,8 @@ def _from_the_left(answer: str) -> Iterator[dict[str, Any]]:
             yield found
 
 
-log = logging.getLogger(__name__)
-
-
 class SourceOptions(BaseModel):
-    """Which analysis of a dialog has the text, and where in it."""
+    """The type of the analysis with a dialog's text, and the path of the text in it."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -59,7 +56,7 @@ class SourceOptions(BaseModel):
 
 
 class ChatOptions(OpenAIOptions):
-    """Which vCons, which text of them, and which model."""
+    """Options of links that send the text of dialogs to a language model."""
 
     model: str = Field("gpt-3.5-turbo-16k", description="the model")
     source: SourceOptions = Field(
@@ -68,37 +65,40 @@ class ChatOptions(OpenAIOptions):
     )
     only_if: dict[str, str | None] | None = Field(
         None,
-        description="leaves alone all vCons but those with an entry of such a `type` or `purpose` "
-        "in a `section` (`attachments` or `analysis`) that `includes` this text or tag",
+        description="process only vCons with an entry of this `type` or `purpose` in the "
+        "`section` (`attachments` or `analysis`) whose body `includes` this text or tag",
     )
     sampling_rate: float = Field(
         1,
         ge=0,
         le=1,
-        description="the share of vCons it is done for, 0 for none; the same vCon is always "
-        "treated alike",
+        description="the share of vCons to process, from 0 to 1; the decision for one vCon is "
+        "always the same",
     )
 
     def wants(self, document: Document, link_name: str) -> bool:
-        """Whether the link is for this vCon."""
+        """Whether `only_if` and `sampling_rate` select this vCon."""
         options = {"only_if": self.only_if, "sampling_rate": self.sampling_rate}
         return is_included(options, document) and is_sampled(options, link_name, document["uuid"])
 
     def open_dialogs(
         self, document: Document, kind: str, made_by: Mapping[str, Any] | None = None
     ) -> Iterator[tuple[int, str]]:
-        """Index and text of each dialog that has a text, and no analysis of this kind yet."""
+        """Index and text of each dialog with a text and without an analysis of this kind.
+
+        With `made_by`, only an analysis whose JSON body has these values counts.
+        """
         for index, _ in dialogs(document):
             source = analysis_of(document, index, self.source.analysis_type)
             text = text_at(source or {}, self.source.text_location)
             if not text:
-                log.warning("dialog has no text to read", extra={"vcon": document["uuid"]})
+                log.warning("dialog has no text", extra={"vcon": document["uuid"]})
             elif not _is_done(document, index, kind, made_by or {}):
                 yield index, text
 
 
 def _is_done(document: Document, index: int, kind: str, made_by: Mapping[str, Any]) -> bool:
-    """Whether there is such an analysis, with these values in its body."""
+    """Whether the dialog has an analysis of this kind with these values in its body."""
     found: list[Entry] = [
         each
         for each in document.get("analysis") or ()
@@ -110,19 +110,20 @@ def _is_done(document: Document, index: int, kind: str, made_by: Mapping[str, An
 async def complete(
     options: ChatOptions, vcon_uuid: str, metric: str, what: str, **request: Any
 ) -> str:
-    """What the model says; `request` is as for the vendor's own `chat.completions.create`.
+    """The text of the model's answer; `request` goes to `chat.completions.create`.
 
-    It is measured as `conserver.link.openai.METRIC_time` and `_failures`, and reported as `what`.
+    Metrics: `conserver.link.openai.METRIC_time` and `_failures`. `what` is the `sub_type` of the
+    usage report.
 
     Raises:
-        VendorError: when there is no answer in the end, or none in words.
+        VendorError: if the last attempt failed, or the answer has no text.
     """
     client = get_async_openai_client(options.access, timeout=options.timeout)
     began = time.perf_counter()
     try:
-        answer = await ask(
+        answer = await call_vendor(
             lambda: client.chat.completions.create(model=options.model, **request),
-            options.patience,
+            options.http_retry,
             "the language model's server",
         )
     except VendorError:
@@ -134,5 +135,5 @@ async def complete(
         await report_usage(options, vcon_uuid, what, options.model, "tokens", *tokens)
     text = answer.choices[0].message.content if answer.choices else None
     if not text:
-        raise VendorError("the language model's server answered without any words")
+        raise VendorError("the language model's server answered without text")
     return str(text)

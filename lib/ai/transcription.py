@@ -1,4 +1,4 @@
-"""What the links that transcribe recordings have in common."""
+"""The steps that the transcribing links share."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ from lib.dialogs import (
 from lib.metrics import increment_counter, record_histogram
 from lib.openai_options import ProxyOptions
 from lib.vcon_redis import AsyncVconRedis
-from lib.web.http_retry import VendorError, ask
+from lib.web.http_retry import VendorError, call_vendor
 
 type Transcript = dict[str, Any]
 
@@ -27,9 +27,9 @@ PROXY = "the LiteLLM proxy"
 
 @dataclass(frozen=True, slots=True)
 class Vendor:
-    """Who transcribes: `transcribe` gives None for a recording whose transcript is not to be kept.
+    """A transcription vendor. `transcribe` returns None for a transcript that must not be stored.
 
-    `metric` is what its metrics are called: `conserver.link.METRIC.transcription_time`.
+    `metric` stands in the metrics' names: `conserver.link.METRIC.transcription_time`.
     """
 
     name: str
@@ -40,9 +40,9 @@ class Vendor:
 
 
 async def add_transcripts(vcon_uuid: str, vendor: Vendor) -> str | None:
-    """Add the transcripts that are missing; the uuid, or None when there is no such vCon.
+    """Add the missing transcripts; returns the uuid, or None if the vCon is not in Redis.
 
-    Each is stored as it comes, so what was paid for is not lost when a later one fails.
+    Each transcript is stored at once, so a later failure does not lose one that was paid for.
     """
     redis = AsyncVconRedis()
     document = await redis.get_vcon_dict(vcon_uuid)
@@ -85,49 +85,51 @@ async def _measured(dialog: Entry, vendor: Vendor) -> Transcript | None:
 
 
 async def transcribe_by_proxy(options: ProxyOptions, model: str, dialog: Entry) -> Transcript:
-    """What a LiteLLM proxy answers to a recording, with the `text` that it hears.
+    """A LiteLLM proxy's answer for a recording, with the transcript as `text`.
 
     Raises:
-        VendorError: when there is no answer in the end, or none in words.
-        AudioError: when the proxy does not take the recording and it cannot be converted.
+        VendorError: if the last attempt failed, or the answer has no text.
+        AudioError: if the recording must be converted for the proxy and ffmpeg cannot read it.
     """
     access = {
         "LITELLM_PROXY_URL": options.litellm_proxy_url,
         "LITELLM_MASTER_KEY": options.litellm_master_key.get_secret_value(),
     }
-    # Only here: who transcribes without a proxy needs no library of OpenAI's.
+    # Imported here: transcription without a proxy does not need OpenAI's library.
     openai_client = import_module("lib.openai_client")
     client = openai_client.get_async_openai_client(access, timeout=options.timeout)
     audio = import_module("lib.recordings.audio")
     parts = await asyncio.to_thread(audio.uploads, dialog, audio.Accepted(audio.OPENAI_ENDINGS))
 
     async def hear(part: tuple[str, bytes]) -> Transcript:
-        answer: Any = await ask(
+        answer: Any = await call_vendor(
             lambda: client.audio.transcriptions.create(model=model, file=part),
-            *(options.patience, PROXY),
+            options.http_retry,
+            PROXY,
         )
-        return heard(answer, PROXY)
+        return transcript_in(answer, PROXY)
 
     return combined([await hear(part) for part in parts])
 
 
 def used(answer: Transcript, dialog: Entry) -> tuple[str, float, float]:
-    """What an answer of OpenAI's kind cost: the unit, and how many of input and of output.
+    """The billed usage of an OpenAI-style answer: the unit, the input units, the output units.
 
-    Some models are paid by the token, and some by the second, which not every server tells.
+    Some models are billed by token, others by second. If the answer has no seconds, the dialog's
+    duration is used.
     """
     usage = answer.get("usage") or {}
     if tokens := usage.get("input_tokens"):
         return "tokens", tokens, usage.get("output_tokens") or 0
-    told = (usage.get("seconds"), answer.get("duration"), duration_of(dialog))
-    return "seconds", next((round(float(each)) for each in told if each), 0), 0
+    seconds = (usage.get("seconds"), answer.get("duration"), duration_of(dialog))
+    return "seconds", next((round(float(each)) for each in seconds if each), 0), 0
 
 
 def text_of(answer: Any, server: str) -> str:
-    """The text of an answer of OpenAI's kind.
+    """The text of an OpenAI-style answer.
 
     Raises:
-        VendorError: when there is none.
+        VendorError: if there is none.
     """
     text = getattr(answer, "text", None)
     if not isinstance(text, str):
@@ -136,7 +138,7 @@ def text_of(answer: Any, server: str) -> str:
 
 
 def combined(answers: Sequence[Transcript]) -> Transcript:
-    """The answers to all parts of a recording in one."""
+    """One transcript from the answers to all parts of a recording."""
     if len(answers) == 1:
         return answers[0]
     return {
@@ -154,10 +156,10 @@ def _sum(usages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"type": "duration" if by_time else "tokens", **sums}
 
 
-def heard(answer: Any, server: str) -> Transcript:
-    """An answer of OpenAI's kind, with its `text`.
+def transcript_in(answer: Any, server: str) -> Transcript:
+    """An OpenAI-style answer as a dict, with its `text`.
 
     Raises:
-        VendorError: when it has none.
+        VendorError: if it has no text.
     """
     return {**answer.model_dump(mode="json", exclude_none=True), "text": text_of(answer, server)}

@@ -1,9 +1,9 @@
-"""Runs jq filters in a process of its own; started by `lib.jq.process` as a script.
+"""Evaluates jq filters in a separate process; started by `lib.jq.process` as a script.
 
-jq holds the interpreter's lock while it works and cannot be interrupted, so nothing but the end of
-its process stops it. The first line of the standard input is a JSON object with `path` (for
-imports) and the limits `memory` (bytes) and `seconds`. After that each request is two lines, the
-filter and the document as JSON, and each answer one line: `{"matches": ...}` or `{"error": ...}`.
+jq holds the interpreter's lock and cannot be interrupted; only the end of its process stops it. The
+first line of standard input is a JSON object with `path` (for imports) and the limits `memory`
+(bytes) and `seconds`. After that each request is two lines, the filter and the document as JSON,
+and each answer is one line: `{"matches": ...}` or `{"error": ...}`.
 """
 
 import json
@@ -15,16 +15,17 @@ from typing import Any
 
 
 def _main() -> None:
-    told = json.loads(sys.stdin.buffer.readline())
-    sys.path[:] = told["path"]
-    import jq  # noqa: PLC0415 -- found by the path that was told
+    setup = json.loads(sys.stdin.buffer.readline())
+    sys.path[:] = setup["path"]
+    import jq  # noqa: PLC0415 -- needs the path set above
 
-    resource.setrlimit(resource.RLIMIT_AS, (told["memory"], told["memory"]))
+    resource.setrlimit(resource.RLIMIT_AS, (setup["memory"], setup["memory"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     programs: dict[bytes, Any] = {}
     while text := sys.stdin.buffer.readline():
         document = sys.stdin.buffer.readline()
-        signal.alarm(math.ceil(told["seconds"]) + 1)  # also without the parent; no handler: ends it
+        # Ends this process even if the parent is gone: SIGALRM has no handler.
+        signal.alarm(math.ceil(setup["seconds"]) + 1)
         try:
             if text not in programs:
                 programs[text] = jq.compile(json.loads(text))

@@ -1,4 +1,4 @@
-"""jq in processes that can be ended, with limits of time and memory."""
+"""Evaluates jq filters in child processes with limits of time and memory."""
 
 import atexit
 import contextlib
@@ -14,8 +14,8 @@ import orjson
 
 from lib import limits
 
-MOST_IDLE = 4
-"""How many processes are kept for later calls."""
+MAX_IDLE = 4
+"""The number of idle processes kept for later calls."""
 
 _CHILD = Path(__file__).with_name("child.py")
 _idle: list["_Child"] = []
@@ -23,17 +23,17 @@ _lock = threading.Lock()
 
 
 class JqEndedError(RuntimeError):
-    """The filter took longer, or more memory, than it may."""
+    """The filter exceeded its limit of time or memory, and its process was killed."""
 
 
 def first_output_counts(program: str, document: object) -> bool:
-    """Whether the first output of a filter is true; blocks.
+    """Whether the first output of a filter is truthy in Python; blocks.
 
     Raises:
-        ValueError: what jq says when the filter fails on the document.
-        JqEndedError: when it was ended.
+        ValueError: jq's message if the filter fails on the document.
+        JqEndedError: if the filter exceeded a limit.
     """
-    child = _taken()
+    child = _take()
     try:
         answer = child.ask(program, orjson.dumps(document))
     except BaseException:
@@ -46,7 +46,7 @@ def first_output_counts(program: str, document: object) -> bool:
 
 
 class _Child:
-    """One process; it serves one call after the other."""
+    """One process; it serves one call at a time."""
 
     def __init__(self) -> None:
         self._limits = limits.current()
@@ -57,16 +57,20 @@ class _Child:
             stderr=subprocess.DEVNULL,
             env={},
         )
-        told = {"path": sys.path, "memory": self._limits.jq_memory}
-        self._send(json.dumps({**told, "seconds": self._limits.jq_seconds}).encode())
+        setup = {
+            "path": sys.path,
+            "memory": self._limits.jq_memory,
+            "seconds": self._limits.jq_seconds,
+        }
+        self._send(json.dumps(setup).encode())
 
     @property
     def is_usable(self) -> bool:
-        """Whether it runs, under the present limits."""
+        """Whether it is running, with the current limits."""
         return self._limits == limits.current() and self._process.poll() is None
 
     def ask(self, program: str, document: bytes) -> dict[str, Any]:
-        """What it answers."""
+        """The answer to one request. Raises `JqEndedError`."""
         self._send(json.dumps(program).encode(), document)
         answers = self._pipe(self._process.stdout)
         poll = select.poll()
@@ -74,7 +78,10 @@ class _Child:
         if not poll.poll(self._limits.jq_seconds * 1000):
             raise JqEndedError(f"did not end within {self._limits.jq_seconds:g} s (JQ_SECONDS)")
         if not (line := answers.readline()):
-            raise JqEndedError(f"ended, as with more than {self._limits.jq_memory} bytes of memory")
+            raise JqEndedError(
+                f"the process ended, probably at its limit of {self._limits.jq_memory} bytes "
+                "of memory (JQ_MEMORY)"
+            )
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -83,12 +90,12 @@ class _Child:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):  # what it was not sent any more
+            with contextlib.suppress(OSError):  # closing flushes unsent data to the dead process
                 self._pipe(pipe).close()
 
     def _send(self, *lines: bytes) -> None:
         requests = self._pipe(self._process.stdin)
-        with contextlib.suppress(BrokenPipeError):  # told by what is read
+        with contextlib.suppress(BrokenPipeError):  # the read that follows reports it
             for line in lines:
                 requests.write(line + b"\n")
             requests.flush()
@@ -99,7 +106,7 @@ class _Child:
         return pipe
 
 
-def _taken() -> _Child:
+def _take() -> _Child:
     while True:
         with _lock:
             child = _idle.pop() if _idle else None
@@ -112,7 +119,7 @@ def _taken() -> _Child:
 
 def _give_back(child: _Child) -> None:
     with _lock:
-        if is_kept := len(_idle) < MOST_IDLE:
+        if is_kept := len(_idle) < MAX_IDLE:
             _idle.append(child)
     if not is_kept:
         child.end()

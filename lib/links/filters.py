@@ -1,4 +1,4 @@
-"""Which vCons a link is for: the options `only_if` and `sampling_rate` of vcon-server's links."""
+"""The options `only_if` and `sampling_rate` of vcon-server's links."""
 
 import hashlib
 import logging
@@ -19,12 +19,11 @@ type Given = "Vcon | dict[str, Any]"
 
 
 def is_included(options: Mapping[str, Any] | None, vcon: Given) -> bool:
-    """Whether a vCon is one that `only_if` describes; every vCon is where there is none.
+    """Whether a vCon matches `only_if`; True without `only_if` or without options.
 
-    `only_if` has a `section` (`attachments` or `analysis`), a `type` or `purpose`, and what the
-    body of such an entry `includes`: for the purpose `tags` a whole tag, else a part of its text.
-    A vCon is not included when `only_if` lacks one of them, and the log says so. No options at
-    all are options without `only_if`.
+    `only_if` has a `section` (`attachments` or `analysis`), a `type` or `purpose`, and `includes`:
+    for the purpose `tags` a whole tag, otherwise a substring of the body. If one of them is
+    missing, the result is False and a warning is logged.
     """
     wanted = (options or {}).get("only_if")
     if not wanted:
@@ -33,7 +32,7 @@ def is_included(options: Mapping[str, Any] | None, vcon: Given) -> bool:
         section, includes = wanted["section"], str(wanted["includes"])
         kind = wanted.get("purpose") or wanted["type"]
     except (KeyError, TypeError, AttributeError):
-        log.warning("only_if needs section, includes, and type or purpose: nothing is included")
+        log.warning("only_if incomplete, vCon not included")
         return False
     document = vcon if isinstance(vcon, dict) else document_of(vcon)
     names = ("purpose", "type") if section == "attachments" else ("type",)
@@ -45,12 +44,12 @@ def is_included(options: Mapping[str, Any] | None, vcon: Given) -> bool:
 
 
 def randomly_execute_with_sampling(options: Mapping[str, Any] | None) -> bool:
-    """True for a share of all calls: `sampling_rate`, from 0 for none to 1 (its default)."""
-    return random.random() < _rate(options)  # noqa: S311 -- not about security
+    """True with the probability `sampling_rate`, from 0 to 1 (the default)."""
+    return random.random() < _rate(options)  # noqa: S311 -- no security use
 
 
 def is_sampled(options: Mapping[str, Any] | None, link_name: str, vcon_uuid: str) -> bool:
-    """The same for a share of all vCons: one and the same is always answered alike."""
+    """Whether `sampling_rate` selects this vCon; the answer for a link and a uuid never changes."""
     digest = hashlib.sha256(f"{link_name}/{vcon_uuid}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64 < _rate(options)
 

@@ -1,4 +1,11 @@
-"""Measuring, converting and cutting recordings, with the ffmpeg that comes in a wheel."""
+"""Measures, converts and cuts recordings with the ffmpeg from the wheel `imageio-ffmpeg`.
+
+Recordings come from other parties. ffmpeg detects a file's format itself, and some formats are
+playlists of other files and URLs, which ffmpeg would open: such a "recording" could read other
+files of the host. Therefore ffmpeg gets the recording as an open file descriptor (`fd:`), may read
+through no other protocol, and accepts only formats that contain the audio themselves. Its time, its
+memory and the size of its output are limited.
+"""
 
 import re
 import resource
@@ -14,56 +21,52 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 from lib import limits
 from lib.dialogs import duration_of, media
-from lib.recordings.kinds import is_sure, name_for, raw_form
-from lib.wav import is_wav, wav_seconds, with_its_length
-
-# Running ffmpeg on a recording that another party wrote.
-#
-# ffmpeg finds out by itself what a file is, and some formats are lists of other files and URLs,
-# which it would open: a playlist as a recording reads what else is on the disk. So ffmpeg is given
-# the recording as its open input (`fd:`), may use no other protocol to read, and knows only
-# formats that hold the sound themselves. Its time, its memory and what it may write are limited.
+from lib.recordings.kinds import is_consistent, name_for, raw_format
+from lib.wav import is_wav, wav_seconds, with_actual_length
 
 FORMATS = (
     "aac,ac3,aiff,alaw,amr,amrnb,amrwb,ape,asf,au,avi,caf,dss,eac3,flac,flv,g722,g723_1,g729,gsm,"
     "ilbc,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,mpc8,mpeg,mpegts,mulaw,ogg,qcp,shn,sln,tta,"
     "voc,w64,wav,wv,xwma"
 )
-"""What a recording may be. None of these names other files (mov only if asked to)."""
-MOST_SAID = 16 * 1024 * 1024
-"""Bytes of ffmpeg's own words that are read."""
-MOST_WRITTEN = 2 * 1024 * 1024 * 1024
-"""Bytes of a file that ffmpeg may write."""
+"""The accepted formats. None refers to other files (mov only with an option that is not used)."""
+MAX_LOG_BYTES = 16 * 1024 * 1024
+"""The bytes of ffmpeg's log that are read."""
+MAX_OUTPUT_BYTES = 2 * 1024 * 1024 * 1024
+"""The size limit of a file that ffmpeg writes."""
 
 
 class FfmpegError(RuntimeError):
-    """ffmpeg was ended before it was done."""
+    """ffmpeg was killed at its time limit."""
 
 
-def said(file: Path, reading: Iterable[str], arguments: Iterable[str]) -> str:
-    """What ffmpeg writes about its work on a file; blocks.
-
-    `reading` says how to read it; it stands before the input, `arguments` after it.
+def ffmpeg_log(file: Path, input_options: Iterable[str], output_options: Iterable[str]) -> str:
+    """Run ffmpeg on a file and return its log; blocks.
 
     Raises:
-        FfmpegError: when it takes longer than it may.
+        FfmpegError: if it does not end within FFMPEG_SECONDS.
     """
-    command = [get_ffmpeg_exe(), "-hide_banner", "-nostdin", *_input(reading), *arguments]
-    with file.open("rb") as content, TemporaryFile() as words:
-        _run(command, content, words)
-        words.seek(0)
-        return words.read(MOST_SAID).decode(errors="replace")
+    command = [
+        get_ffmpeg_exe(),
+        "-hide_banner",
+        "-nostdin",
+        *_input(list(input_options)),
+        *output_options,
+    ]
+    with file.open("rb") as content, TemporaryFile() as log:
+        _run(command, content, log)
+        log.seek(0)
+        return log.read(MAX_LOG_BYTES).decode(errors="replace")
 
 
-def _input(reading: Iterable[str]) -> list[str]:
-    given = list(reading)
-    formats = [] if "-f" in given else ["-format_whitelist", FORMATS]
-    return [*given, *formats, "-protocol_whitelist", "fd", "-i", "fd:"]
+def _input(options: list[str]) -> list[str]:
+    formats = [] if "-f" in options else ["-format_whitelist", FORMATS]
+    return [*options, *formats, "-protocol_whitelist", "fd", "-i", "fd:"]
 
 
-def _run(command: list[str], content: IO[bytes], words: IO[bytes]) -> None:
-    process = subprocess.Popen(  # noqa: S603 -- no shell, and names of our own
-        command, stdin=content, stdout=subprocess.DEVNULL, stderr=words
+def _run(command: list[str], content: IO[bytes], log: IO[bytes]) -> None:
+    process = subprocess.Popen(  # noqa: S603 -- no shell, and no file name from a vCon
+        command, stdin=content, stdout=subprocess.DEVNULL, stderr=log
     )
     seconds = limits.current().ffmpeg_seconds
     try:
@@ -78,18 +81,18 @@ def _run(command: list[str], content: IO[bytes], words: IO[bytes]) -> None:
 
 
 def _limit(process: int) -> None:
-    """Bound memory and files; not in the child before it starts, which is unsafe with threads."""
+    """Limit memory and file size of the child; a `preexec_fn` would be unsafe with threads."""
     if hasattr(resource, "prlimit"):  # Linux
-        for kind, most in (
+        for kind, limit in (
             (resource.RLIMIT_AS, limits.current().ffmpeg_memory),
-            (resource.RLIMIT_FSIZE, MOST_WRITTEN),
+            (resource.RLIMIT_FSIZE, MAX_OUTPUT_BYTES),
             (resource.RLIMIT_CORE, 0),
         ):
-            resource.prlimit(process, kind, (most, most))
+            resource.prlimit(process, kind, (limit, limit))
 
 
-MAX_UPLOAD_BYTES = "+ the most bytes of a recording in one request; larger ones are encoded or cut"
-"""What is to be said of an option."""
+MAX_UPLOAD_BYTES = "+ the bytes of a recording in one request; a larger one is encoded or cut"
+"""The description of an option, shared by several links."""
 
 _CLOCK = r"(\d+):(\d\d):(\d\d(?:\.\d+)?)"
 _DURATION = re.compile(f"Duration: {_CLOCK}")
@@ -102,7 +105,7 @@ type Part = tuple[str, bytes]
 
 MEBIBYTE = 1024 * 1024
 ENVELOPE = 64 * 1024
-"""Bytes of a request that are not the recording: more than any vendor's form needs."""
+"""Bytes reserved for the other parts of the request; more than any vendor's form needs."""
 BIT_RATE = "128k"
 BYTES_PER_SECOND = 128_000 / 8
 
@@ -116,25 +119,25 @@ GROQ_ENDINGS = frozenset(
 
 
 class AudioError(RuntimeError):
-    """A recording cannot be read as one."""
+    """ffmpeg cannot read or convert a recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What a vendor takes in one request: endings of file names, bytes, and seconds (None: any)."""
+    """A vendor's limits for one request: file name endings, bytes, and seconds (None: no limit)."""
 
     endings: frozenset[str]
     most_bytes: int = 25 * MEBIBYTE
     most_seconds: float | None = None
 
     def takes(self, part: Part) -> bool:
-        """Whether a part has a kind and a size that the vendor takes, however long it is."""
+        """Whether the vendor accepts a part's ending and size; the duration is not checked."""
         name, content = part
         return Path(name).suffix[1:].lower() in self.endings and len(content) <= self.most_bytes
 
     @property
     def longest(self) -> float:
-        """Seconds that a part may have when it is encoded here."""
+        """The seconds of a part encoded with `BIT_RATE` that fit both limits."""
         by_size = max(self.most_bytes - ENVELOPE, MEBIBYTE // 16) / BYTES_PER_SECOND
         return by_size if self.most_seconds is None else min(by_size, self.most_seconds)
 
@@ -142,23 +145,28 @@ class Accepted:
 def uploads(
     dialog: dict[str, Any], accepted: Accepted, silence: tuple[float, float] | None = None
 ) -> list[Part]:
-    """The recording of a dialog as the parts that a vendor is sent, each with a name; blocks.
+    """The recording of a dialog as parts to send to a vendor, each with a file name; blocks.
 
-    What is not of the kind that its media type or name says, or of a kind that nothing tells, is
-    encoded anew; if ffmpeg cannot read it either, the vendor is sent it as it is.
+    A recording whose content contradicts its name, or whose kind is unknown, is encoded as MP3; if
+    ffmpeg cannot read it, it is sent unchanged.
 
     Raises:
-        MediaError, lib.fetching.FetchError: when the recording cannot be had.
-        AudioError: when the vendor does not take it as it is and ffmpeg cannot read it.
+        MediaError, lib.fetching.FetchError: if the recording is missing or cannot be fetched.
+        AudioError: if the vendor does not accept it unchanged and ffmpeg cannot read it.
     """
     content = media(dialog)
     name = name_for(dialog, content, accepted.endings)
-    told, media_type = duration_of(dialog), dialog.get("mediatype")
-    if not is_sure(content, name):
+    if not is_consistent(content, name):
         unnamed = (f"{Path(name).stem}.unknown", content)
         with suppress(AudioError):
             return chunks(unnamed, accepted, silence=silence)
-    return chunks((name, content), accepted, silence=silence, told=told, media_type=media_type)
+    return chunks(
+        (name, content),
+        accepted,
+        silence=silence,
+        stated_duration=duration_of(dialog),
+        media_type=dialog.get("mediatype"),
+    )
 
 
 def chunks(
@@ -166,34 +174,32 @@ def chunks(
     accepted: Accepted,
     *,
     silence: tuple[float, float] | None = None,
-    told: float | None = None,
+    stated_duration: float | None = None,
     media_type: object = None,
 ) -> list[Part]:
-    """A recording in parts that a vendor takes, each with a file name; blocks.
+    """A recording in parts that a vendor accepts, each with a file name; blocks.
 
-    `media_type` tells the rate and the channels of what has no header.
+    It is returned unchanged if the vendor accepts its kind and size, and its duration is within the
+    limit or unknown. Otherwise it is encoded as MP3, and cut if it is still too large or too long.
 
-    It is left as it is where the vendor takes its kind and size and it is not too long, or its
-    length is unknown: `told` is what the vCon says, for one that ffmpeg cannot measure. Otherwise
-    it is encoded anew, and cut if that is not enough. `silence` is how quiet it has to be, in dBFS,
-    for how many seconds, to be cut there rather than right at a mark.
+    `silence` is a threshold in dBFS and a duration in seconds: cuts are moved into such a silence
+    if one is near. `stated_duration` counts if ffmpeg cannot measure the recording. `media_type`
+    has the sample rate and the channels of a recording without a header.
 
     Raises:
-        AudioError: when it cannot stay as it is and ffmpeg cannot read it.
+        AudioError: if the vendor does not accept it unchanged and ffmpeg cannot read it.
     """
     name, content = whole
     fits, most = accepted.takes(whole), accepted.most_seconds
     if fits and most is None:
         return [whole]
     with TemporaryDirectory() as folder:
-        source = _source(Path(folder), name, content, raw_form(name, media_type))
-        duration = source.duration() or told
+        source = _source(Path(folder), name, content, raw_format(name, media_type))
+        duration = source.duration() or stated_duration
         if fits and (duration is None or (most is not None and duration <= most)):
             return [whole]
         if duration is None:
-            raise AudioError(
-                "the vendor does not take the recording as it is, and it cannot be read"
-            )
+            raise AudioError("the vendor does not accept the recording, and ffmpeg cannot read it")
         return _encoded(source, Path(name).stem, duration, accepted.longest, silence)
 
 
@@ -204,7 +210,7 @@ def _encoded(
         return [(f"{stem}.mp3", source.encoded(0, None))]
     silences = source.silences(*silence) if silence else []
     starts = [0.0, *split_points(duration, silences, most)]
-    ends = [*starts[1:], None]  # the last part goes to the end, wherever that is
+    ends = [*starts[1:], None]  # the last part is not cut, since the duration may be inexact
     return [
         (f"{stem}_chunk_{number:03d}.mp3", source.encoded(start, end))
         for number, (start, end) in enumerate(zip(starts, ends, strict=True))
@@ -212,9 +218,9 @@ def _encoded(
 
 
 def split_points(duration: float, silences: Iterable[Span], most: float) -> list[float]:
-    """Where to cut: at each multiple of `most`, or in the middle of the silence nearest to it.
+    """The seconds at which to cut: each multiple of `most`, moved to the middle of a near silence.
 
-    A silence counts up to a quarter of `most` away.
+    A silence is near if it is at most a quarter of `most` away.
     """
     middles = [(start + end) / 2 for start, end in silences]
     points = [
@@ -223,38 +229,38 @@ def split_points(duration: float, silences: Iterable[Span], most: float) -> list
     return [point for point in points if 0 < point < duration]
 
 
-def _nearest(mark: float, points: Iterable[float], reach: float) -> float:
-    near = [(abs(point - mark), point) for point in points if abs(point - mark) <= reach]
-    return min(near)[1] if near else mark
+def _nearest(target: float, points: Iterable[float], reach: float) -> float:
+    near = [(abs(point - target), point) for point in points if abs(point - target) <= reach]
+    return min(near)[1] if near else target
 
 
-def _source(folder: Path, name: str, content: bytes, reading: tuple[str, ...]) -> "Source":
+def _source(folder: Path, name: str, content: bytes, input_options: tuple[str, ...]) -> "Source":
     file = folder / f"whole{Path(name).suffix}"
     is_unknown = is_wav(content) and wav_seconds(content) is None
-    file.write_bytes(with_its_length(content) if is_unknown else content)
-    return Source(file, reading)
+    file.write_bytes(with_actual_length(content) if is_unknown else content)
+    return Source(file, input_options)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A recording on the disk, and how ffmpeg is told to read it."""
+    """A recording in a file, and ffmpeg's options for reading it."""
 
     file: Path
-    reading: tuple[str, ...] = ()
+    input_options: tuple[str, ...] = ()
 
     def duration(self) -> float | None:
-        """The length as the file says, or else as it turns out when all of it is decoded."""
-        if (said := _last(_DURATION, self._said())) is not None:
-            return said
-        # What was streamed says nothing: its length was not known at its beginning.
-        return _last(_DECODED, self._said("-vn", "-f", "null", "-"))
+        """Seconds from the file's header, or else from decoding the file; None if both fail."""
+        if (seconds := _last_time(_DURATION, self._log())) is not None:
+            return seconds
+        # A streamed file has no duration: it was unknown when the header was written.
+        return _last_time(_DECODED, self._log("-vn", "-f", "null", "-"))
 
     def silences(self, threshold: float, seconds: float) -> list[Span]:
-        """Where it is quieter than `threshold` dBFS for so many seconds."""
-        asked = f"silencedetect=noise={threshold}dB:d={seconds}"
+        """The spans quieter than `threshold` dBFS for at least `seconds`."""
+        detect = f"silencedetect=noise={threshold}dB:d={seconds}"
         found: list[Span] = []
         start = None
-        for kind, moment in _SILENCE.findall(self._said("-af", asked, "-f", "null", "-")):
+        for kind, moment in _SILENCE.findall(self._log("-af", detect, "-f", "null", "-")):
             if kind == "start":
                 start = float(moment)
             elif start is not None:
@@ -262,28 +268,28 @@ class Source:
         return found
 
     def encoded(self, start: float, end: float | None) -> bytes:
-        """A part, or all up to the end, as mono MP3 with 16 kHz, which is all that speech needs."""
+        """The span as mono MP3 with 16 kHz, sufficient for speech; `end` None: to the end."""
         part = self.file.with_name("part.mp3")
         until = () if end is None else ("-t", f"{end - start:.3f}")
-        form = ("-vn", "-ac", "1", "-ar", "16000", "-b:a", BIT_RATE, "-y", str(part))
-        self._said(*until, *form, start=start)
+        encoding = ("-vn", "-ac", "1", "-ar", "16000", "-b:a", BIT_RATE, "-y", str(part))
+        self._log(*until, *encoding, start=start)
         content = part.read_bytes() if part.exists() else b""
         part.unlink(missing_ok=True)
         if not content:
             raise AudioError("the recording cannot be converted")
         return content
 
-    def _said(self, *arguments: str, start: float = 0) -> str:
-        """What ffmpeg writes about its work; raises AudioError when it takes too long."""
-        place = ("-ss", f"{start:.3f}") if start else ()
+    def _log(self, *output_options: str, start: float = 0) -> str:
+        """Ffmpeg's log. Raises AudioError at the time limit."""
+        seek = ("-ss", f"{start:.3f}") if start else ()
         try:
-            return said(self.file, (*place, *self.reading), arguments)
+            return ffmpeg_log(self.file, (*seek, *self.input_options), output_options)
         except FfmpegError as error:
             raise AudioError(str(error)) from None
 
 
-def _last(clock: re.Pattern[str], said: str) -> float | None:
-    if not (found := clock.findall(said)):
+def _last_time(pattern: re.Pattern[str], log: str) -> float | None:
+    if not (found := pattern.findall(log)):
         return None
     hours, minutes, seconds = map(float, found[-1])
     return hours * 3600 + minutes * 60 + seconds

@@ -1,6 +1,6 @@
-"""Which kind of file a recording is, told by its content, its media type or its name.
+"""Detects the kind of a recording from its content, its media type or its file name.
 
-Vendors go by the ending of a file's name, so each kind is named by the ending it usually has.
+Vendors use the ending of the file name, so a kind is identified by its usual ending.
 """
 
 import re
@@ -37,14 +37,14 @@ _BY_TYPE = {
 }
 _ENDINGS = {name: ending for ending, names in _BY_TYPE.items() for name in names}
 _ALIASES = {"mpga": "mp3", "mpeg": "mp3", "oga": "ogg", "opus": "ogg", "aif": "aiff", "wave": "wav"}
-"""Other endings that files of these kinds have."""
+"""Other endings of the same kinds."""
 _KNOWN = frozenset(_BY_TYPE) | frozenset(_ALIASES)
 _MARKED = frozenset(["wav", "m4a", "mp4", "ogg", "webm", "mkv", "flac", "amr", "aiff", "au"])
-"""Kinds that their content always tells, by how it begins."""
+"""Kinds with a signature at the beginning of the content."""
 _RAW = {"ul": "mulaw", "al": "alaw", "l16": "s16be", "gsm": "gsm", "g722": "g722", "g729": "g729"}
-"""Telephone codecs without a header, and what ffmpeg calls them."""
+"""Telephone codecs without a header, with ffmpeg's names for them."""
 _RATES = {"ul": "8000", "al": "8000"}
-"""Samples a second where the media type does not say (RFC 3551)."""
+"""The default sample rate, if the media type has none (RFC 3551)."""
 _COUNT = re.compile("[1-9][0-9]{0,5}")
 _BEGINNINGS = (
     (b"fLaC", "flac"),
@@ -57,9 +57,9 @@ _BEGINNINGS = (
 
 
 def kind_of(content: bytes, media_type: object, name: str) -> str | None:
-    """The kind of a recording; None when nothing tells it.
+    """The kind of a recording; None if it is unknown.
 
-    The content comes first, since names and media types are often wrong, then the media type
+    The content takes precedence, since names and media types are often wrong, then the media type
     without its parameters, then the ending of the name.
     """
     given = str(media_type or "").partition(";")[0].strip().lower()
@@ -67,10 +67,10 @@ def kind_of(content: bytes, media_type: object, name: str) -> str | None:
 
 
 def name_for(dialog: dict[str, Any], content: bytes, accepted: frozenset[str]) -> str:
-    """A name for a recording whose ending tells its kind, as the vendor spells it if it takes it.
+    """A file name whose ending is the recording's kind, `wav` if that is unknown.
 
-    `accepted` are the endings that the vendor takes. The name that the dialog gives is kept where
-    its ending is right already.
+    The dialog's own name is kept if its ending is in `accepted`, the endings the vendor accepts,
+    and matches the kind.
     """
     path = urlsplit(str(dialog.get("url") or "")).path
     given = str(dialog.get("filename") or path.rpartition("/")[2])
@@ -81,22 +81,22 @@ def name_for(dialog: dict[str, Any], content: bytes, accepted: frozenset[str]) -
     return f"{(stem if ending.lower() in _KNOWN else given) or 'recording'}.{kind}"
 
 
-def is_sure(content: bytes, name: str) -> bool:
-    """Whether a recording can be of the kind that the ending of its name says."""
+def is_consistent(content: bytes, name: str) -> bool:
+    """False if the name's ending is a kind with a signature and the content has no known one."""
     return _kind_of_content(content) is not None or _kind_of_name(name) not in _MARKED
 
 
-def raw_form(name: str, media_type: object) -> tuple[str, ...]:
-    """How ffmpeg is told to read what has no header; empty for what has one.
+def raw_format(name: str, media_type: object) -> tuple[str, ...]:
+    """Ffmpeg's input options for a recording without a header; empty for other kinds.
 
-    Rate and channels are those that the media type has as parameters (`audio/L16;rate=16000`).
+    Rate and channels come from the media type's parameters (`audio/L16;rate=16000`).
     """
     kind = _kind_of_name(name)
     if kind not in _RAW:
         return ()
-    told = Message()
-    told["content-type"] = " ".join(str(media_type or "").split())
-    given = {"-ar": told.get_param("rate"), "-ac": told.get_param("channels")}
+    header = Message()
+    header["content-type"] = " ".join(str(media_type or "").split())
+    given = {"-ar": header.get_param("rate"), "-ac": header.get_param("channels")}
     numbers = {option: str(each) for option, each in given.items() if _COUNT.fullmatch(str(each))}
     if kind in _RATES:
         numbers.setdefault("-ar", _RATES[kind])
@@ -116,6 +116,6 @@ def _kind_of_content(content: bytes) -> str | None:
     if content[:4] == b"\x1a\x45\xdf\xa3":
         return "webm" if b"webm" in content[:64] else "mkv"
     if len(content) > 1 and content[0] == 0xFF and content[1] & 0xE0 == 0xE0:
-        # a frame of MPEG audio: layer bits of zero are AAC's
+        # an MPEG audio frame; layer bits of zero mean AAC
         return "mp3" if content[1] & 0x06 else "aac"
     return next((kind for start, kind in _BEGINNINGS if content.startswith(start)), None)

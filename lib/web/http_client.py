@@ -1,8 +1,7 @@
-"""HTTP clients that are kept for an event loop, so that connections are used again.
+"""HTTP clients cached per event loop, so that connections are reused.
 
-All plugins of a loop share one, and those of vendors' libraries by what they were made from. A
-process that forks later has its own. None has a time limit of its own that matters: whoever uses
-one sets it.
+All plugins of a loop share one `httpx` client; clients of vendors' libraries are cached by their
+settings. The clients have no timeout of their own; the caller sets one for each request.
 """
 
 import asyncio
@@ -16,12 +15,12 @@ _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Any]] = We
 
 
 def shared_client() -> httpx.AsyncClient:
-    """The client of the running event loop, made when it is first wanted."""
+    """The `httpx` client of the running event loop, made at the first call."""
     return kept(httpx.AsyncClient, lambda: httpx.AsyncClient(timeout=None))  # noqa: S113 -- see above
 
 
 def kept[T](key: Hashable, make: Callable[[], T]) -> T:
-    """What `make` gave when the running event loop first asked for this key."""
+    """The running event loop's object for this key; `make` is called for the first request."""
     clients = _clients.setdefault(asyncio.get_running_loop(), {})
     if key not in clients:
         clients[key] = make()
@@ -30,9 +29,9 @@ def kept[T](key: Hashable, make: Callable[[], T]) -> T:
 
 
 async def close(kind: str | None = None) -> None:
-    """Close clients of this event loop; they are made anew when they are wanted again.
+    """Close clients of this event loop; the next request makes new ones.
 
-    All of them, or those whose key is a tuple that begins with `kind`.
+    `kind`: only clients whose key is a tuple that begins with it; None: all.
     """
     clients = _clients.get(asyncio.get_running_loop(), {})
     for key in [key for key in clients if kind is None or _is_of(key, kind)]:

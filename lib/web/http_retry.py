@@ -1,9 +1,12 @@
-"""How plugins deal with servers that are slow, full or away: one way for all of them.
+"""Retries for the HTTP requests of plugins.
 
-An attempt that met a broken connection, a time-out, 429, 5xx or half an answer is repeated, after
-doubling pauses or the longer one that `Retry-After` asks for. Nobody waits beyond the time that the
-chain has left: then the attempt's own failure is told, and not that time was up. The vendors' own
-libraries are told to repeat nothing, and their errors are read by the marks they have in common.
+An attempt that ended with a broken connection, a time-out, 429, 5xx or an incomplete answer is
+repeated, after doubling pauses, or after the longer pause that `Retry-After` requests. An attempt
+or a pause that would outlast the chain's timeout is not begun: the last attempt's own error is
+raised instead of the chain's `TimeoutError`. The vendors' libraries are configured to repeat
+nothing themselves; their errors are recognised by the class names and attributes they share.
+
+`core.backoff` does not fit here: its jitter shortens a pause, and `backoff` may be 0.
 """
 
 import asyncio
@@ -20,16 +23,16 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from tenacity.stop import stop_base
 from tenacity.wait import wait_exponential_jitter
 
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from pipeline.runs.call_scope import remaining
 
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 60.0
-"""Seconds. A server that asks for more is not waited for: the attempt fails instead."""
+"""Seconds. If `Retry-After` requests more, the request fails without another attempt."""
 
 LAST_MOMENT = 0.25
-"""Seconds of the chain's time in which no attempt is begun, so that what went wrong is told."""
+"""Seconds before the chain's timeout in which no attempt begins, so that its error is raised."""
 
 RETRIES = (
     "+ how often an attempt is repeated that met a broken connection, a time-out, 429 or 5xx; a "
@@ -39,91 +42,104 @@ BACKOFF = (
     "+ seconds before the first repeat; each further pause is twice as long, up to 60; a repeat "
     "that the chain's timeout leaves no time for is not made"
 )
-"""What is to be said of two of the options."""
+"""The descriptions of two options, shared by all plugins with retries."""
 
-_PASSING = frozenset(
+_TRANSIENT = frozenset(
     {
-        *("NetworkError", "TimeoutException", "RemoteProtocolError"),  # httpx, and what is like it
-        *("APIConnectionError", "ConnectionError", "ConnectionTimeout", "TimeoutError"),
-        *("JSONDecodeError", "SerializationError"),  # the rest of the answer was lost
+        "NetworkError",  # httpx, and libraries with the same names
+        "TimeoutException",
+        "RemoteProtocolError",
+        "APIConnectionError",
+        "ConnectionError",
+        "ConnectionTimeout",
+        "TimeoutError",
+        "JSONDecodeError",  # the answer was cut off
+        "SerializationError",
     }
 )
-"""Classes of errors that may pass. By name: each vendor's library has its own of the same."""
+"""Names of transient errors' classes; by name, since each vendor's library defines its own."""
 
 _SECONDS = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,18})?", re.ASCII)
 _HTTP = frozenset({"HTTPError", "APIError", "ApiError"})
 
 
 class VendorError(RuntimeError):
-    """A server did not do what it was asked; the text names it, and never a key or a URL."""
+    """A request to a server failed. The text names the server, never a key or a URL."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to try: seconds for one attempt, how many repeats, seconds before the first one."""
+class HttpRetry:
+    """Seconds for one attempt, the number of repeats, and the seconds before the first repeat."""
 
     timeout: float
     retries: int
     backoff: float
 
 
-class PatientOptions(GuestOptions):
-    """Options of a plugin that calls a server."""
+class HttpRetryOptions(PluginOptions):
+    """Options of a plugin that sends HTTP requests."""
 
     timeout: float = Field(120, gt=0, description="+ seconds for one attempt")
     retries: int = Field(5, ge=0, description=RETRIES)
     backoff: float = Field(2, ge=0, description=BACKOFF)
 
     @property
-    def patience(self) -> Patience:
-        """The same in the form that `insist` takes."""
-        return Patience(self.timeout, self.retries, self.backoff)
+    def http_retry(self) -> HttpRetry:
+        """These options as `call_with_retry` takes them."""
+        return HttpRetry(self.timeout, self.retries, self.backoff)
 
 
-async def insist[T](attempt: Callable[[], Awaitable[T]], patience: Patience, server: str) -> T:
-    """What an attempt gives, repeated as long as a repeat may fare better.
+PatientOptions = HttpRetryOptions
+"""The former name, for plugins that import it."""
+
+
+async def call_with_retry[T](
+    attempt: Callable[[], Awaitable[T]], retry: HttpRetry, server: str
+) -> T:
+    """The result of `attempt`, which is repeated after transient errors.
 
     Raises:
-        Exception: what the last attempt raised; `TimeoutError` when it took too long.
+        Exception: the last attempt's error; `TimeoutError` if it took longer than `retry.timeout`.
     """
     attempts = AsyncRetrying(
-        retry=retry_if_exception(may_pass),
-        wait=_Pauses(patience.backoff),
-        stop=_OutOfTime() | stop_after_attempt(patience.retries + 1),
-        before_sleep=lambda state: _note(server, state),
+        retry=retry_if_exception(is_transient),
+        wait=_Pauses(retry.backoff),
+        stop=_StopBeforeChainTimeout() | stop_after_attempt(retry.retries + 1),
+        before_sleep=lambda state: _log_retry(server, state),
         reraise=True,
     )
-    return await attempts(_within, attempt, patience.timeout)
+    return await attempts(_within, attempt, retry.timeout)
 
 
-async def ask[T](attempt: Callable[[], Awaitable[T]], patience: Patience, server: str) -> T:
-    """The same for a server that everybody knows by name, such as a vendor's.
+async def call_vendor[T](attempt: Callable[[], Awaitable[T]], retry: HttpRetry, server: str) -> T:
+    """`call_with_retry` with one error class for all vendors' libraries; `server` is its name.
 
     Raises:
-        VendorError: when it does not answer, or answers with an error, in the end.
+        VendorError: if the last attempt got no answer or an error.
     """
     try:
-        return await insist(attempt, patience, server)
+        return await call_with_retry(attempt, retry, server)
     except Exception as error:
-        if not any(_is_a(_PASSING | _HTTP, each) for each in _behind(error)):
-            raise  # not the server's doing
-        # "from None": vendors' errors show headers, and URLs that may have keys in them.
-        raise VendorError(f"{server} {complaint(error)}{_words(error)}") from None
+        if not any(_is_a(_TRANSIENT | _HTTP, each) for each in _chain_of(error)):
+            raise  # an error of the plugin, not of the server
+        # "from None": vendors' errors contain headers, and URLs with keys.
+        raise VendorError(f"{server} {failure_text(error)}{_server_message(error)}") from None
 
 
-def may_pass(error: BaseException) -> bool:
-    """Whether a repeat may fare better."""
+def is_transient(error: BaseException) -> bool:
+    """Whether a repeat may succeed: no answer, 429, 5xx, or a 2xx that cannot be parsed."""
     status = status_of(error)
     if status is None:
-        return any(_is_a(_PASSING, each) for each in _behind(error))
-    passing = status == 429 or status >= 500 or 200 <= status < 300  # 2xx: it cannot be read
-    return passing and asked_pause(error) <= LONGEST_PAUSE
+        return any(_is_a(_TRANSIENT, each) for each in _chain_of(error))
+    transient = status == 429 or status >= 500 or 200 <= status < 300
+    return transient and retry_after(error) <= LONGEST_PAUSE
 
 
-def asked_pause(error: BaseException | None, now: datetime | None = None) -> float:
-    """The seconds that a server's answer asks to wait, in either form of `Retry-After`; or 0.
+def retry_after(error: BaseException | None, now: datetime | None = None) -> float:
+    """Seconds of the answer's `Retry-After`, given as a number or a date; 0 without the header.
 
-    A date is by the server's clock, which its answer tells as `Date`; `now` where it does not.
+    A date is compared with the answer's `Date`, since the server's clock may differ; without that
+    header, with `now`.
     """
     text = _header(error, "retry-after").strip()
     if _SECONDS.fullmatch(text):
@@ -142,17 +158,17 @@ def _moment(text: str) -> datetime | None:
 
 
 def status_of(error: BaseException | None) -> int | None:
-    """The status of the answer that an error is about, whichever library's error it is."""
+    """The HTTP status that an error of any HTTP library carries, or None."""
     holders = (error, getattr(error, "response", None))
     found = (getattr(holder, "status_code", None) for holder in holders)
     return next((status for status in found if isinstance(status, int)), None)
 
 
-def complaint(error: BaseException | None) -> str:
-    """What a server did wrong, in few words without its address."""
+def failure_text(error: BaseException | None) -> str:
+    """A short description of the failure, without the server's address."""
     if (status := status_of(error)) is not None:
         return f"answered {status}"
-    causes = [each for each in _behind(error) if _is_a(_PASSING, each)]
+    causes = [each for each in _chain_of(error) if _is_a(_TRANSIENT, each)]
     return f"could not be reached: {type(causes[-1] if causes else error).__name__}"
 
 
@@ -172,8 +188,8 @@ def _header(error: BaseException | None, wanted: str) -> str:
     return ""
 
 
-def _behind(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it comes from: libraries wrap those of the connection in their own."""
+def _chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and its causes: libraries wrap connection errors in their own."""
     while error is not None:
         yield error
         yield from (each for each in getattr(error, "errors", ()) if isinstance(each, Exception))
@@ -184,8 +200,8 @@ def _is_a(names: frozenset[str], error: BaseException) -> bool:
     return any(each.__name__ in names for each in type(error).__mro__)
 
 
-def _words(error: BaseException) -> str:
-    """What the server says itself; nothing where that may be about the key."""
+def _server_message(error: BaseException) -> str:
+    """The message in the answer's body; empty for 401 and 403, which may repeat the key."""
     if status_of(error) in (None, 401, 403):
         return ""
     body: Any = getattr(error, "body", None)
@@ -196,17 +212,17 @@ def _words(error: BaseException) -> str:
 
 
 class _Pauses(wait_exponential_jitter):
-    """Doubling pauses, and what the server asks for where that is longer."""
+    """Doubling pauses, or `Retry-After` if that is longer."""
 
     def __init__(self, first: float) -> None:
         super().__init__(multiplier=first, max=LONGEST_PAUSE, jitter=first)
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        return max(super().__call__(retry_state), asked_pause(_failure(retry_state)))
+        return max(super().__call__(retry_state), retry_after(_failure(retry_state)))
 
 
-class _OutOfTime(stop_base):
-    """Stops where the pause would outlast the time that is left."""
+class _StopBeforeChainTimeout(stop_base):
+    """Stops if the chain's timeout would end during the pause."""
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         return retry_state.upcoming_sleep + LAST_MOMENT >= remaining()
@@ -216,6 +232,6 @@ def _failure(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
 
 
-def _note(server: str, state: RetryCallState) -> None:
-    error = f"{server}: {complaint(_failure(state))}"
+def _log_retry(server: str, state: RetryCallState) -> None:
+    error = f"{server} {failure_text(_failure(state))}"
     log.warning("request repeated", extra={"error": error})

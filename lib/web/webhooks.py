@@ -1,4 +1,4 @@
-"""Sending something to receivers on the web that the configuration names."""
+"""HTTP deliveries to the receivers in the configuration."""
 
 import asyncio
 import logging
@@ -10,31 +10,38 @@ import httpx
 from pydantic import BeforeValidator, Field
 
 from lib.web.http_client import shared_client
-from lib.web.http_retry import BACKOFF, RETRIES, Patience, PatientOptions, complaint, insist
+from lib.web.http_retry import (
+    BACKOFF,
+    RETRIES,
+    HttpRetry,
+    HttpRetryOptions,
+    call_with_retry,
+    failure_text,
+)
 
 log = logging.getLogger(__name__)
 
 
 class DeliveryError(Exception):
-    """A receiver did not accept what was sent."""
+    """A receiver did not accept a delivery."""
 
 
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) and value else value or []
 
 
-class ReceiverOptions(PatientOptions):
-    """Where to, and how."""
+class ReceiverOptions(HttpRetryOptions):
+    """Options of plugins that send vCons to receivers."""
 
     webhook_urls: Annotated[list[str], BeforeValidator(_as_list)] = Field(
         [],
         alias="webhook-urls",
-        description="the receivers; a text is taken for the only one; with none, the run goes on "
-        "and the log says so",
+        description="the receivers' URLs, a list or a single URL; without any, a warning is logged "
+        "and the run continues",
     )
     headers: dict[str, str] = Field(
         {},
-        description="sent with every request; `content-type` is `application/json` unless it is "
+        description="headers of every request; `content-type` is `application/json` unless it is "
         "given here",
     )
     timeout: float = Field(30, gt=0, description="+ seconds for one attempt")
@@ -42,23 +49,23 @@ class ReceiverOptions(PatientOptions):
     backoff: float = Field(0.5, ge=0, description=BACKOFF)
 
     def headers_of_json(self) -> httpx.Headers:
-        """The headers to send JSON with."""
+        """The headers for a JSON body."""
         headers = httpx.Headers({"content-type": "application/json"})
         headers.update(self.headers)
         return headers
 
 
 async def deliver_to_all(
-    urls: Iterable[str], body: bytes, headers: Mapping[str, str], patience: Patience
+    urls: Iterable[str], body: bytes, headers: Mapping[str, str], retry: HttpRetry
 ) -> None:
-    """POST to every receiver, even if one fails.
+    """POST to all receivers concurrently, even if one fails.
 
     Raises:
-        DeliveryError: naming the hosts that did not accept it, in their order.
+        DeliveryError: with the hosts that did not accept it, in the order of `urls`.
     """
-    sent = [deliver(url, body, headers, patience) for url in urls]
+    sent = [deliver(url, body, headers, retry) for url in urls]
     if not sent:
-        log.warning("webhook has no webhook-urls to send to")
+        log.warning("no webhook-urls configured")
     outcomes = await asyncio.gather(*sent, return_exceptions=True)
     failures = [outcome for outcome in outcomes if outcome is not None]
     if len(failures) == 1:
@@ -67,13 +74,11 @@ async def deliver_to_all(
         raise DeliveryError("; ".join(map(str, failures)))
 
 
-async def deliver(url: str, body: bytes, headers: Mapping[str, str], patience: Patience) -> None:
-    """POST until the receiver answers 2xx.
-
-    Repeated are 429, 5xx and broken connections. `Retry-After` is honoured up to 60 seconds.
+async def deliver(url: str, body: bytes, headers: Mapping[str, str], retry: HttpRetry) -> None:
+    """POST until the receiver answers 2xx or the retries are used up.
 
     Raises:
-        DeliveryError: naming the host, but not the URL, which may hold credentials.
+        DeliveryError: with the host, but not the URL, which may contain credentials.
     """
 
     async def post() -> None:
@@ -82,10 +87,10 @@ async def deliver(url: str, body: bytes, headers: Mapping[str, str], patience: P
 
     host = _host(url)
     try:
-        await insist(post, patience, host)
+        await call_with_retry(post, retry, host)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-        # "from None": the message of the cause has the URL in it.
-        raise DeliveryError(f"{host} {complaint(error)}") from None
+        # "from None": the cause's message contains the URL.
+        raise DeliveryError(f"{host} {failure_text(error)}") from None
 
 
 def _host(url: str) -> str:

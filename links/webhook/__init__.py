@@ -1,17 +1,16 @@
-"""Sends a vCon to receivers on the web.
+"""Sends a vCon to HTTP receivers.
 
-Reads the vCon, which is sent whole as JSON in a POST to every URL, in the form of
-EGRESS_FORMAT_VERSION; writes nothing. All receivers
-get it even if one fails, and get it again when the run is repeated. A vCon that is not there ends
-the run. Raises `DeliveryError` when a receiver did not answer 2xx in the end; errors and log lines
-name the host of a receiver, never its URL.
+Reads the vCon, which is sent as JSON in a POST to every URL, in the format EGRESS_FORMAT_VERSION;
+writes nothing. It is sent to all receivers even if one fails, and again if the link is repeated. If
+the vCon is not in Redis, the chain ends. Raises `DeliveryError` if a receiver's last answer was not
+2xx; errors and log lines have the host of a receiver, never its URL.
 
-Every message has a header `webhook-id`, the same whenever the same link sends the same content of
-the same vCon again; receivers can tell repeats by it. With a `secret` there are also
+Every message has a header `webhook-id`, which is the same if the same link sends the same content
+of the same vCon again, so that receivers can detect repeats. With a `secret` there are also
 `webhook-timestamp` (seconds since 1970) and `webhook-signature`: `v1,` and the base64 of the
-HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>`. That is the Standard Webhooks
-specification, for which receivers find a library in most languages. A secret that begins with
-`whsec_` is base64 after that; any other is used as it is.
+HMAC-SHA256 of `<webhook-id>.<webhook-timestamp>.<body>`. This is the Standard Webhooks
+specification, which has libraries for most languages. A secret that begins with `whsec_` is base64
+after that prefix; any other is used unchanged.
 """
 
 import time
@@ -32,23 +31,23 @@ __all__ = ["DeliveryError", "Options", "close", "run"]
 
 
 class Options(ReceiverOptions):
-    """Where to, how, and how signed."""
+    """Options of the link."""
 
-    secret: SecretStr = Field(SecretStr(""), description="+ signs every message")
+    secret: SecretStr = Field(SecretStr(""), description="+ the secret that signs every message")
 
 
 @plain_too
 async def run(
     vcon_uuid: str, link_name: str, opts: Mapping[str, Any] | Options | None = None
 ) -> str | None:
-    """Send the vCon to every receiver; its uuid, or None when there is no such vCon."""
+    """Send the vCon to every receiver; returns the uuid, or None if the vCon is not in Redis."""
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         return None
     options = Options.of(opts)
     body = orjson.dumps(to_configured_legacy(document))
     headers = _headers(options, message_id(link_name, vcon_uuid, body), body)
-    await deliver_to_all(options.webhook_urls, body, headers, options.patience)
+    await deliver_to_all(options.webhook_urls, body, headers, options.http_retry)
     return vcon_uuid
 
 

@@ -1,4 +1,4 @@
-"""Signing what is sent, as the Standard Webhooks specification says: receivers have libraries."""
+"""Signatures of webhook messages, by the Standard Webhooks specification."""
 
 import base64
 import hmac
@@ -8,17 +8,17 @@ PREFIX = "whsec_"
 
 
 def message_id(link_name: str, vcon_uuid: str, body: bytes) -> str:
-    """The same for every repeat of the same message, so that a receiver can tell it is one."""
+    """An id that is the same for every repeat of a message, so that a receiver can detect it."""
     return "msg_" + sha256(f"{link_name}\n{vcon_uuid}\n".encode() + body).hexdigest()[:32]
 
 
 def signed_headers(secret: str, message: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers by which a receiver that knows the secret can check a message.
+    """The headers with which a receiver that has the secret can verify a message.
 
-    A secret that begins with `whsec_` is base64 after that; any other is taken as it is.
+    A secret that begins with `whsec_` is base64 after that prefix; any other is used unchanged.
 
     Raises:
-        ValueError: for one that begins with `whsec_` but is no base64.
+        ValueError: if it begins with `whsec_` and the rest is not base64.
     """
     signed = f"{message}.{timestamp}.".encode() + body
     signature = base64.b64encode(hmac.digest(_key(secret), signed, sha256)).decode()
@@ -31,4 +31,4 @@ def _key(secret: str) -> bytes:
     try:
         return base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except ValueError:
-        raise ValueError(f"secret: begins with {PREFIX}, but is no base64 after that") from None
+        raise ValueError(f"secret: not base64 after the prefix {PREFIX}") from None

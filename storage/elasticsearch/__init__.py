@@ -1,30 +1,31 @@
-"""Makes vCons findable in Elasticsearch, part by part.
+"""Indexes the parts of vCons in Elasticsearch for search.
 
-Each party, attachment, analysis and dialog is a document of its own, with the id `UUID_NUMBER` and,
-beside what it has itself, `vcon_id`, `started_at` (when the first dialog began, or else when the
-vCon was made) and `tenant_id`, if the vCon has an attachment `tenant` with an `id`. JSON texts
-become objects. Saving again replaces them: parts that the vCon no longer has, and those that had
-another role, purpose or type before, are deleted. Which parts a vCon has is noted in one document
-of an index of its own. The other indexes are vcon-server's, after `index_prefix`:
+Each party, attachment, analysis and dialog is a document with the id `UUID_NUMBER` and, besides its
+own members, `vcon_id`, `started_at` (the start of the first dialog, or else `created_at`) and
+`tenant_id`, if the vCon has an attachment `tenant` with an `id`. JSON texts become objects. Saving
+again replaces them: documents of parts that no longer exist, or that had another role, purpose or
+type, are deleted. The parts of each vCon are listed in one document of a separate index. The other
+indexes are vcon-server's, after `index_prefix`:
 
-| index | what |
+| index | content |
 |---|---|
 | `vcon_parties`, `vcon_parties_ROLE` | parties, by role |
 | `vcon_attachments_PURPOSE` | attachments, by purpose |
 | `vcon_analysis_TYPE` | analyses, by type |
 | `vcon_dialog` | dialogs |
-| `patchcord_parts` | which parts there are, by the uuid of the vCon |
+| `patchcord_parts` | the list of parts of each vCon, by its uuid |
 
-Roles, purposes and types stand in the vCon: `index_names` says which have an index of their own,
-else the first `max_indexes` have, with at most 100 bytes of each; the parts of all others are in
-`vcon_parties_other`, `vcon_attachments_other` and `vcon_analysis_other`. Names in use are noted on
-the server, in the document `index_names` of `patchcord_parts`: all processes share the limit. The
-note begins with the indexes that are there, which takes the right `view_index_metadata`. After
-indexes were deleted, delete it and start the service again: it is made anew.
+Roles, purposes and types come from the vCon. Those in `index_names` have an index of their own, or
+else the first `max_indexes`, with at most 100 bytes of each name; the parts of all others are in
+`vcon_parties_other`, `vcon_attachments_other` and `vcon_analysis_other`. The names in use are
+stored on the server, in the document `index_names` of `patchcord_parts`, so that all processes
+share the limit. That document is initialised from the existing indexes, which requires the
+privilege `view_index_metadata`. After deleting indexes, delete it and restart the service to
+initialise it again.
 
-Elasticsearch 8 is meant. Certificates are checked unless `verify_certs` is off. Reads the vCon,
-writes nothing on it. Raises `LookupError` for a vCon that is not in Redis, `ValueError` for a text
-that is not a uuid, and `VendorError` when the server cannot be reached or refuses a part. The vCon
+Requires Elasticsearch 8. Certificates are verified unless `verify_certs` is off. Reads the vCon,
+writes nothing to it. Raises `LookupError` for a vCon that is not in Redis, `ValueError` for an id
+that is not a uuid, and `VendorError` if the server cannot be reached or refuses a part. The vCon
 cannot be read back from its parts.
 """
 
@@ -40,7 +41,7 @@ from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_fields import required_uuid
 from lib.vcon_redis import AsyncVconRedis
 from lib.web import http_client
-from lib.web.http_retry import VendorError, ask
+from lib.web.http_retry import VendorError, call_vendor
 from storage.elasticsearch.options import Options
 from storage.elasticsearch.parts import (
     IndexNames,
@@ -63,11 +64,11 @@ type Given = Mapping[str, Any] | Options | None
 
 @plain_too
 async def save(vcon_uuid: str, opts: Given = None) -> None:
-    """Index the parts of the vCon as it is now in Redis, and delete those that it had before.
+    """Index the parts of the vCon's current content in Redis, and delete outdated ones.
 
-    The note of the last save's parts is read by id, which sees what has just been written; a query
-    sees it a second later. While parts are replaced the note names both the old and the new ones,
-    so that a later save finds all of them, wherever this one ends.
+    The list of the last save's parts is read by id, which returns the latest write; a query would
+    see it a second later. While parts are replaced, the list has both the old and the new ones, so
+    that a later save finds all of them if this one is interrupted.
     """
     options, name = Options.of(opts), required_uuid(vcon_uuid)
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
@@ -85,40 +86,41 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
         await _bulk(options, operations({note_place: note_of(noted | parts.keys())}))
         await _bulk(options, operations(parts, sorted(gone)))
         await _bulk(options, operations(note))
-    elif asked := operations({**parts, **note}):
-        await _bulk(options, asked)
+    elif changes := operations({**parts, **note}):
+        await _bulk(options, changes)
 
 
 @plain_too
 async def delete(vcon_uuid: str, opts: Given = None) -> bool:
-    """Remove all parts of the vCon; False when there were none."""
+    """Delete all parts of the vCon; False if there were none."""
     options, name = Options.of(opts), required_uuid(vcon_uuid)
     client, prefix = _client(options), options.index_prefix.strip()
     indexes: dict[str, Any] = {"index": f"{prefix}vcon*", "ignore_unavailable": True}
-    # A query sees only what was there at the last refresh, which is up to a second ago.
-    await ask(lambda: client.indices.refresh(**indexes), options.patience, SERVER)
-    answer = await ask(
+    # A query sees the index as of its last refresh, up to a second ago.
+    await call_vendor(lambda: client.indices.refresh(**indexes), options.http_retry, SERVER)
+    answer = await call_vendor(
         lambda: client.delete_by_query(
             **indexes,
-            # All of the uuid, in its order: `match` would be content with one part of it.
+            # The whole uuid: `match` would also find a part of it.
             query={"match_phrase": {"vcon_id": name}},
             refresh=True,
         ),
-        *(options.patience, SERVER),
+        options.http_retry,
+        SERVER,
     )
     await _bulk(options, operations({}, [(notes_index(prefix), name)]))
     return bool(answer["deleted"])
 
 
 def _registry(options: Options, prefix: str) -> Registry:
-    return Registry(_client(options), options.patience, SERVER, prefix)
+    return Registry(_client(options), options.http_retry, SERVER, prefix)
 
 
 async def _note(options: Options, prefix: str, name: str) -> object:
-    """The note of the vCon's parts; None when there is none."""
+    """The stored list of the vCon's parts, or None."""
     client = _client(options).options(ignore_status=404)
-    answer = await ask(
-        lambda: client.get(index=notes_index(prefix), id=name), options.patience, SERVER
+    answer = await call_vendor(
+        lambda: client.get(index=notes_index(prefix), id=name), options.http_retry, SERVER
     )
     return answer.body.get("_source") if isinstance(answer.body, dict) else None
 
@@ -131,27 +133,27 @@ def _kept_names(
 
 
 def _names(options: Options) -> IndexNames:
-    """The names of indexes in use, those of one server and prefix together."""
+    """The names of indexes in use, shared by all vCons of one server and prefix."""
     allowed = None if options.index_names is None else tuple(options.index_names)
     server = options.cloud_id or options.url
     return _kept_names(server, options.index_prefix.strip(), allowed, options.max_indexes)
 
 
-async def _bulk(options: Options, asked: list[dict[str, Any]]) -> None:
+async def _bulk(options: Options, changes: list[dict[str, Any]]) -> None:
     client = _client(options)
-    answer = await ask(lambda: client.bulk(operations=asked), options.patience, SERVER)
+    answer = await call_vendor(lambda: client.bulk(operations=changes), options.http_retry, SERVER)
     if answer["errors"]:
         raise VendorError(f"{SERVER} refused {_refusals(answer['items'])}")
 
 
 async def close() -> None:
-    """Close the connections; they are made anew, and names read anew, when they are wanted."""
+    """Close the clients of this event loop and drop the cached names in use."""
     await http_client.close("elasticsearch")
     _kept_names.cache_clear()
 
 
 def _refusals(items: list[dict[str, Any]]) -> str:
-    """How many parts were refused, and why the first was; never what is in it."""
+    """The number of refused parts and the error type of the first, without its content."""
     outcomes = [outcome for item in items for outcome in item.values()]
     failed = [outcome for outcome in outcomes if "error" in outcome]
     first = failed[0]["error"].get("type", "")

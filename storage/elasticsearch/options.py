@@ -2,31 +2,32 @@ from typing import Any, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from lib.web.http_retry import RETRIES, PatientOptions
-from storage.elasticsearch.parts import MOST_INDEXES
+from lib.web.http_retry import RETRIES, HttpRetryOptions
+from storage.elasticsearch.parts import MAX_INDEXES
 
 
-class Options(PatientOptions):
-    """Where the server is, who asks, and what the indexes are called."""
+class Options(HttpRetryOptions):
+    """Options of the storage."""
 
-    cloud_id: str = Field("", description="a deployment in Elastic's cloud")
-    api_key: SecretStr = Field(SecretStr(""), description="and its key")
-    url: str = Field("", description="or else where your own server is")
-    username: str = Field("", description="who asks there")
-    password: SecretStr = Field(SecretStr(""), description="and by which password")
-    ca_certs: str = Field("", description="a file with the certificates to trust")
-    index_prefix: str = Field("", description="what the names of all indexes begin with")
+    cloud_id: str = Field("", description="the id of a deployment in Elastic Cloud")
+    api_key: SecretStr = Field(SecretStr(""), description="the API key")
+    url: str = Field("", description="the server's URL, without `cloud_id`")
+    username: str = Field("", description="the user, without `api_key`")
+    password: SecretStr = Field(SecretStr(""), description="the user's password")
+    ca_certs: str = Field("", description="a file with the trusted CA certificates")
+    index_prefix: str = Field("", description="the prefix of all indexes' names")
     index: str = Field("vcon_index", description="not used, as with vcon-server")
     index_names: list[str] | None = Field(
         None,
-        description="+ the roles, purposes and types that have an index of their own, the parts "
-        "of all others share `..._other`; unset: any, up to `max_indexes`",
+        description="+ the roles, purposes and types with an index of their own; the parts of all "
+        "others share `..._other`; unset: the first `max_indexes`",
     )
     max_indexes: int = Field(
-        MOST_INDEXES, ge=1, description="+ the most such indexes of one server and prefix"
+        MAX_INDEXES, ge=1, description="+ the maximum of such indexes per server and prefix"
     )
     verify_certs: bool = Field(
-        True, description="+ whether the server's certificate is checked; vcon-server does not"
+        True,
+        description="+ whether to verify the server's certificate, which vcon-server does not",
     )
     timeout: float = Field(30, gt=0, description="+ seconds for one attempt")
     retries: int = Field(3, ge=0, description=RETRIES)

@@ -1,4 +1,4 @@
-"""A vCon as the documents of its parts."""
+"""Converts a vCon into one Elasticsearch document per part."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,13 +8,13 @@ import orjson
 
 type Document = dict[str, Any]
 
-MOST_INDEXES = 200
-LONGEST_NAME = 100
+MAX_INDEXES = 200
+MAX_NAME_BYTES = 100
 """Bytes of a role, purpose or type in the name of an index."""
 OTHER = "other"
 NAMED_KINDS = ("parties", "attachments", "analysis")
 
-# What Elasticsearch allows in the name of no index, and control characters.
+# Characters that Elasticsearch does not allow in index names, and control characters.
 _NOT_IN_A_NAME = re.compile(r'[\x00-\x20\x7f\\/*?"<>|,#:]')
 
 
@@ -24,26 +24,26 @@ type Name = tuple[()] | tuple[object]
 
 
 class IndexNames:
-    """Which roles, purposes and types get an index of their own; the others share `KIND_other`.
+    """The roles, purposes and types with an index of their own; the others share `KIND_other`.
 
-    They stand in vCons, and each index costs the server memory for good: so many names at most, or
-    only those that the configuration allows.
+    The names come from vCons, and each index permanently uses memory of the server. Therefore their
+    number is limited, or only configured names are used.
     """
 
-    def __init__(self, allowed: Iterable[str] | None = None, most: int = MOST_INDEXES) -> None:
-        """`allowed`: as they stand in vCons, in small letters or not; None means any."""
+    def __init__(self, allowed: Iterable[str] | None = None, most: int = MAX_INDEXES) -> None:
+        """`allowed`: names as in vCons, case-insensitive; None: any name, up to `most`."""
         self._allowed = None if allowed is None else {_component(each) for each in allowed}
         self._most = most
         self._used: set[str] = set()
 
     def named(self, kind: str, name: object) -> str:
-        """The name of the index for a part of this kind and name."""
+        """The index name, without prefix, for a part of this kind and name."""
         whole = _whole(kind, name)
         is_allowed = self._allowed is not None and _component(name) in self._allowed
         return whole if is_allowed or whole in self._used else f"{kind}_{OTHER}"
 
     def unknown(self, document: Document) -> list[str]:
-        """Names that a vCon has and that are not in use, in their order; none without room."""
+        """Names in a vCon that are not in use, in their order; empty if no more are allowed."""
         if self._allowed is not None or len(self._used) >= self._most:
             return []
         wanted = (_whole(kind, *name) for kind, name, _, _ in _entries_by_name(document) if name)
@@ -51,21 +51,21 @@ class IndexNames:
         return [each for each in dict.fromkeys(wanted) if each not in self._used | shared]
 
     def learn(self, names: Iterable[str]) -> None:
-        """Take these for names in use."""
+        """Add names in use."""
         self._used.update(names)
 
     def room_for(self, names: Sequence[str]) -> list[str]:
-        """The first of these, as many as there may be besides those in use."""
+        """The first of these names, as many as the limit allows."""
         return list(names[: max(self._most - len(self._used), 0)])
 
 
 def indexes_of_names(prefix: str) -> str:
-    """A pattern for all indexes but those of the notes."""
+    """A pattern for all indexes except `patchcord_parts`."""
     return f"{_index(f'{prefix}vcon_')}*"
 
 
 def names_of(indexes: Iterable[str], prefix: str) -> list[str]:
-    """The names that have an index of their own, of all indexes of a server."""
+    """The names with an index of their own, from the list of a server's indexes."""
     begin = _index(f"{prefix}vcon_")
     found = (each.removeprefix(begin) for each in indexes if each.startswith(begin))
     return [
@@ -77,7 +77,7 @@ def names_of(indexes: Iterable[str], prefix: str) -> list[str]:
 
 
 def documents(document: Document, prefix: str, names: IndexNames) -> dict[Place, Document]:
-    """The document of each part of a vCon, by its place."""
+    """The document of each part of a vCon, by index and id."""
     vcon_uuid, shared = document["uuid"], _shared(document)
     return {
         (_index(f"{prefix}vcon_{name}"), f"{vcon_uuid}_{number}"): {**part, **shared}
@@ -86,20 +86,20 @@ def documents(document: Document, prefix: str, names: IndexNames) -> dict[Place,
 
 
 def operations(kept: Mapping[Place, Document], removed: Iterable[Place] = ()) -> list[Document]:
-    """What a bulk request says: which documents to write and which to delete."""
-    asked: list[Document] = []
+    """The operations of a bulk request that writes and deletes documents."""
+    changes: list[Document] = []
     for (index, name), part in kept.items():
-        asked += [{"index": {"_index": index, "_id": name}}, part]
-    return asked + [{"delete": {"_index": index, "_id": name}} for index, name in removed]
+        changes += [{"index": {"_index": index, "_id": name}}, part]
+    return changes + [{"delete": {"_index": index, "_id": name}} for index, name in removed]
 
 
 def notes_index(prefix: str) -> str:
-    """The index that notes which parts each vCon has; `vcon*` does not match it."""
+    """The index with the list of each vCon's parts; `vcon*` does not match it."""
     return _index(f"{prefix}patchcord_parts")
 
 
 def note_of(places: Iterable[Place]) -> Document:
-    """A note of the places of one vCon's parts: for each index a text with it and its numbers."""
+    """The stored list of one vCon's parts: for each index a text with its name and the numbers."""
     numbers: dict[str, list[str]] = {}
     for index, name in sorted(places):
         numbers.setdefault(index, []).append(name.rpartition("_")[2])
@@ -107,7 +107,7 @@ def note_of(places: Iterable[Place]) -> Document:
 
 
 def places_in(note: object, vcon_uuid: str) -> set[Place]:
-    """The places that a note names; none for a note that is not there."""
+    """The index and id of each part in a stored list; empty for None."""
     parts = note.get("parts", []) if isinstance(note, dict) else []
     return {
         (index, f"{vcon_uuid}_{number}")
@@ -121,8 +121,8 @@ def _whole(kind: str, name: object) -> str:
 
 
 def _component(name: object) -> str:
-    text = str(name)[:LONGEST_NAME]
-    return _index(text).encode()[:LONGEST_NAME].decode(errors="ignore")
+    text = str(name)[:MAX_NAME_BYTES]
+    return _index(text).encode()[:MAX_NAME_BYTES].decode(errors="ignore")
 
 
 def _index(name: str) -> str:
@@ -130,14 +130,14 @@ def _index(name: str) -> str:
 
 
 def _parts(document: Document, names: IndexNames) -> Iterator[tuple[str, int, Document]]:
-    """Each part with the name of its kind, and its number among those of one section."""
+    """Each part with its index name (without prefix) and its number in its section."""
     for kind, name, number, entry in _entries_by_name(document):
         part = _open(entry) if kind in ("attachments", "analysis") else entry
         yield (names.named(kind, *name) if name else kind), number, part
 
 
 def _entries_by_name(document: Document) -> Iterator[tuple[str, Name, int, Document]]:
-    """Each entry with its kind, its number, and the role, purpose or type if its kind has one."""
+    """Kind, name (role, purpose or type; empty without one), number and entry of each part."""
     for number, party in _entries(document, "parties"):
         yield "parties", (party["role"],) if party.get("role") else (), number, party
     for number, attachment in _entries(document, "attachments"):
@@ -170,7 +170,7 @@ def _entries(document: Document, section: str) -> Iterator[tuple[int, Document]]
 
 
 def _open(entry: Document) -> Document:
-    """The part with a body that is what its JSON says; as it is, if that cannot be read."""
+    """A copy of the part with its JSON body parsed; unchanged if the body is not JSON."""
     body = entry.get("body")
     if entry.get("encoding") != "json" or not isinstance(body, str):
         return entry

@@ -1,14 +1,15 @@
-"""Names of indexes in use, noted on the server: one limit for all processes, also after a restart.
+"""The names of indexes in use, stored on the server, so that all processes share one limit.
 
-A new name is written to the note before there is an index of that name, and only if the note is
-still as it was read. Where there is no note yet, the indexes on the server are counted.
+A new name is stored before an index of that name is created, and only if the stored document has
+not changed since it was read (optimistic concurrency control). Without a stored document, the names
+are taken from the existing indexes.
 """
 
 import logging
 from dataclasses import dataclass
 from typing import Any
 
-from lib.web.http_retry import Patience, ask
+from lib.web.http_retry import HttpRetry, call_vendor
 from storage.elasticsearch.parts import (
     Document,
     IndexNames,
@@ -20,22 +21,22 @@ from storage.elasticsearch.parts import (
 log = logging.getLogger(__name__)
 
 NOTE = "index_names"
-"""The id of the note, in the index of the notes."""
+"""The id of the stored document, in the index `patchcord_parts`."""
 TRIES = 20
-"""How often it may be that others write in between, before new names wait for another vCon."""
+"""The number of attempts on write conflicts; then new names are left to a later vCon."""
 
 
 @dataclass(frozen=True)
 class Registry:
-    """The note of one server and prefix."""
+    """The names in use on one server with one prefix."""
 
     client: Any
-    patience: Patience
+    retry: HttpRetry
     server: str
     prefix: str
 
     async def admit(self, names: IndexNames, document: Document) -> None:
-        """Note the names in a vCon that are new, as far as there is room, and learn all others'."""
+        """Store the new names of a vCon, up to the limit, and learn those of other processes."""
         for _ in range(TRIES):
             if not names.unknown(document):
                 return
@@ -49,9 +50,11 @@ class Registry:
                 return
 
     async def _read(self) -> tuple[list[str], dict[str, Any]]:
-        """The names, and what a write has to say so that nothing was written in between."""
+        """The names, and the arguments that make a write fail if the document has changed."""
         client, index = self.client.options(ignore_status=404), notes_index(self.prefix)
-        answer = await ask(lambda: client.get(index=index, id=NOTE), self.patience, self.server)
+        answer = await call_vendor(
+            lambda: client.get(index=index, id=NOTE), self.retry, self.server
+        )
         note = answer.body if isinstance(answer.body, dict) else {}
         if "_source" not in note:
             return await self._existing(), {"op_type": "create"}
@@ -63,23 +66,25 @@ class Registry:
             self.client.options(ignore_status=(403, 404)),
             indexes_of_names(self.prefix),
         )
-        answer = await ask(
+        answer = await call_vendor(
             lambda: client.indices.resolve_index(name=pattern, expand_wildcards=["open", "closed"]),
-            *(self.patience, self.server),
+            self.retry,
+            self.server,
         )
         if answer.meta.status == 403:
             log.warning(
-                "indexes of the server not counted",
+                "existing indexes not counted",
                 extra={"storage": "storage.elasticsearch", "status": answer.meta.status},
             )
         body = answer.body if isinstance(answer.body, dict) else {}
         return names_of((each["name"] for each in body.get("indices", ())), self.prefix)
 
     async def _write(self, names: list[str], version: dict[str, Any]) -> bool:
-        """Whether the note was as it was read."""
+        """Store the names; False if the document has changed since it was read."""
         client, index = self.client.options(ignore_status=409), notes_index(self.prefix)
-        answer = await ask(
+        answer = await call_vendor(
             lambda: client.index(index=index, id=NOTE, document={"names": names}, **version),
-            *(self.patience, self.server),
+            self.retry,
+            self.server,
         )
         return bool(answer.meta.status != 409)

@@ -1,15 +1,15 @@
-"""Makes vCons findable by their meaning, in a collection of Milvus.
+"""Stores embeddings of vCons in a Milvus collection for semantic search.
 
-What a vCon says (transcripts, summaries, parties, texts) is turned into a vector by OpenAI, Azure
-or a LiteLLM proxy, and kept with that text and some facts. A vCon that says nothing is left out.
-One that is there is left alone, or replaced where `skip_if_exists` is off. The collection has
-vcon-server's fields, and is made where `create_collection_if_missing` says so. Each process keeps
-one client for each server.
+The text of a vCon (transcripts, summaries, parties, text dialogs) is embedded by OpenAI, Azure or a
+LiteLLM proxy, and stored with the vector and some fields. A vCon without text is not stored. An
+existing entry is kept, or replaced if `skip_if_exists` is off. The collection has vcon-server's
+fields, and is created if `create_collection_if_missing` is on. Each process has one client per
+server.
 
-Reads the vCon, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis and for a
-collection that is missing, `VendorError` when there is no vector in the end, `ValueError` for one
-of another length than `embedding_dim`, and `pymilvus.MilvusException` when Milvus does. No vCon can
-be read back: Milvus does not have it.
+Reads the vCon, writes nothing to it. Raises `LookupError` for a vCon that is not in Redis and for a
+missing collection, `VendorError` if the last attempt at an embedding failed, `ValueError` for a
+vector of another length than `embedding_dim`, and `pymilvus.MilvusException` for errors of Milvus.
+vCons cannot be read back.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from lib.metrics import increment_counter
 from lib.openai_client import get_async_openai_client
 from lib.plain_calls import plain_too
 from lib.vcon_redis import AsyncVconRedis
-from lib.web.http_retry import ask
+from lib.web.http_retry import call_vendor
 from storage.milvus import collection
 from storage.milvus.options import Options
 from storage.milvus.texts import facts, text_of
@@ -35,17 +35,17 @@ type Given = Mapping[str, Any] | Options | None
 
 @plain_too
 async def save(vcon_uuid: str, opts: Given = None) -> None:
-    """Write the vector of the vCon as it is now in Redis."""
+    """Store the embedding of the vCon's current content in Redis."""
     options = Options.of(opts)
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
     text = text_of(document)
-    there = await asyncio.to_thread(collection.has, options, vcon_uuid)
-    if there and options.skip_if_exists:
+    exists = await asyncio.to_thread(collection.has, options, vcon_uuid)
+    if exists and options.skip_if_exists:
         return
     if not text:
-        if there:  # it said something when it was saved before
+        if exists:  # the vCon had a text when it was saved before
             await asyncio.to_thread(collection.remove, options, vcon_uuid)
         return
     row = {
@@ -54,7 +54,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
         "embedding_model": options.embedding_model,
         "embedding_version": "1.0",
     }
-    if there:
+    if exists:
         await asyncio.to_thread(collection.remove, options, vcon_uuid)
     await asyncio.to_thread(collection.insert, options, row)
     increment_counter("conserver.storage.milvus.vcons_stored")
@@ -62,33 +62,33 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
 
 @plain_too
 async def delete(vcon_uuid: str, opts: Given = None) -> bool:
-    """Remove the vCon's vector; False when there was none."""
+    """Delete the vCon's entry; False if there was none."""
     options = Options.of(opts)
-    there = await asyncio.to_thread(collection.has, options, vcon_uuid)
-    if there:
+    exists = await asyncio.to_thread(collection.has, options, vcon_uuid)
+    if exists:
         await asyncio.to_thread(collection.remove, options, vcon_uuid)
-    return there
+    return exists
 
 
 async def close() -> None:
-    """Close the connections to Milvus; they are made anew when they are wanted again."""
+    """Close the clients of this process; the next call makes new ones."""
     await asyncio.to_thread(collection.close)
 
 
 async def _vector(vcon_uuid: str, text: str, options: Options) -> list[float]:
     client = get_async_openai_client(options.access, timeout=options.timeout)
-    told = text[: options.max_embedding_chars]
-    answer = await ask(
-        lambda: client.embeddings.create(input=told, model=options.embedding_model),
-        *(options.patience, "the embedding server"),
+    model, start = options.embedding_model, text[: options.max_embedding_chars]
+    answer = await call_vendor(
+        lambda: client.embeddings.create(input=start, model=model),
+        options.http_retry,
+        "the embedding server",
     )
     tokens = answer.usage.prompt_tokens if answer.usage else 0
-    what = (vcon_uuid, "MILVUS_EMBEDDING", options.embedding_model, "tokens")
-    await report_usage(options, *what, tokens)
+    await report_usage(options, vcon_uuid, "MILVUS_EMBEDDING", model, "tokens", tokens)
     vector = list(answer.data[0].embedding)
     if len(vector) != options.embedding_dim:
         raise ValueError(
-            f"{options.embedding_model} gives {len(vector)} numbers, and embedding_dim says "
-            f"{options.embedding_dim}"
+            f"embedding_dim is {options.embedding_dim}, but {model} returns vectors of "
+            f"{len(vector)} numbers"
         )
     return vector

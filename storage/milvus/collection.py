@@ -1,4 +1,4 @@
-"""The collection, through Milvus's own client, which waits: call these in threads."""
+"""Access to the collection through Milvus's synchronous client; call these functions in threads."""
 
 import os
 import threading
@@ -8,7 +8,7 @@ from pymilvus import DataType, MilvusClient
 
 from lib.vcon_fields import required_uuid
 from storage.milvus.options import Options
-from storage.milvus.texts import LONGEST
+from storage.milvus.texts import MAX_BYTES
 
 _lock = threading.Lock()
 _clients: dict[tuple[int, str, str], MilvusClient] = {}
@@ -16,10 +16,10 @@ _ready: set[tuple[int, str, str, str]] = set()
 
 
 def has(options: Options, vcon_uuid: str) -> bool:
-    """Whether a vCon is there.
+    """Whether the collection has an entry for the vCon.
 
     Raises:
-        LookupError: when the collection is not, and must not be made.
+        LookupError: if the collection does not exist and must not be created.
     """
     client = _client(options)
     found = client.query(
@@ -45,7 +45,7 @@ def remove(options: Options, vcon_uuid: str) -> None:
 
 
 def close() -> None:
-    """Close the connections of this process."""
+    """Close the clients of this process."""
     with _lock:
         for client in _clients.values():
             client.close()
@@ -54,12 +54,12 @@ def close() -> None:
 
 
 def _where(vcon_uuid: str) -> str:
-    # The server takes one text, not a text and its values.
+    # Milvus has no query parameters.
     return f'vcon_uuid == "{required_uuid(vcon_uuid)}"'
 
 
 def _client(options: Options) -> MilvusClient:
-    """The client for a server, with the collection there; made by who asks first in a process."""
+    """The process's client for a server; at first use, the collection is loaded or created."""
     key = (os.getpid(), options.server, options.token.get_secret_value())
     with _lock:
         if key not in _clients:
@@ -81,14 +81,14 @@ def _make_ready(client: MilvusClient, options: Options) -> None:
         _make(client, options)
     else:
         raise LookupError(
-            f"Milvus has no collection {name!r}; make it, or set create_collection_if_missing"
+            f"Milvus has no collection {name!r}; create it, or set create_collection_if_missing"
         )
 
 
 def _make(client: MilvusClient, options: Options) -> None:
     schema = client.create_schema(auto_id=True, description="vCons for search by meaning")
     schema.add_field("id", DataType.INT64, is_primary=True)
-    for name, longest in LONGEST.items():
+    for name, longest in MAX_BYTES.items():
         schema.add_field(name, DataType.VARCHAR, max_length=longest)
     schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=options.embedding_dim)
     for name in ("has_transcript", "has_summary"):

@@ -1,4 +1,4 @@
-"""What a vCon says, and what is told of it beside that."""
+"""The text of a vCon for its embedding, and the other fields of its entry."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from lib.dialogs import dialogs, text_at
 
 type Document = dict[str, Any]
 
-LONGEST = {
+MAX_BYTES = {
     "vcon_uuid": 100,
     "party_id": 100,
     "text": 65535,
@@ -18,19 +18,18 @@ LONGEST = {
     "embedding_model": 50,
     "embedding_version": 20,
 }
-"""The fields of the collection that are texts, and the most bytes of each."""
+"""The text fields of the collection, with the maximum bytes of each."""
 
 _NAMES = ("uuid", "tel", "mailto", "name", "role")
 
 
 def text_of(document: Document) -> str:
-    """What is said in a vCon, and who is in it; empty when there is nothing."""
-    said = [*_said(document)]
-    return " ".join(part for part in said if part).strip()
+    """The transcripts, summaries, parties and text dialogs of a vCon as one text, or empty."""
+    return " ".join(part for part in _texts(document) if part).strip()
 
 
 def facts(document: Document, text: str) -> Document:
-    """The fields of a vCon but for the vector."""
+    """The fields of a vCon's entry except the vector."""
     kinds = {each.get("type") for each in _entries(document, "analysis")}
     values = {
         "vcon_uuid": document["uuid"],
@@ -41,7 +40,7 @@ def facts(document: Document, text: str) -> Document:
         "subject": document.get("subject"),
         "metadata_title": None,
     }
-    return {name: _cut(value, LONGEST[name]) for name, value in values.items()} | {
+    return {name: _cut(value, MAX_BYTES[name]) for name, value in values.items()} | {
         "has_transcript": "transcript" in kinds,
         "has_summary": "summary" in kinds,
         "party_count": len(_entries(document, "parties")),
@@ -49,7 +48,7 @@ def facts(document: Document, text: str) -> Document:
 
 
 def party_id(document: Document) -> str:
-    """Who a vCon is with: the best name of the first party that has one."""
+    """The identifier of the first party that has one, as in vcon-server."""
     parties = _entries(document, "parties")
     for party in parties:
         found = next((name for name in _NAMES if party.get(name)), None)
@@ -62,11 +61,11 @@ def party_id(document: Document) -> str:
     return "party_index:0" if parties else "no_party_info"
 
 
-def _said(document: Document) -> Iterator[str]:
+def _texts(document: Document) -> Iterator[str]:
     for kind in ("transcript", "summary"):
         for analysis in _entries(document, "analysis"):
             if analysis.get("type") == kind:
-                yield _words(analysis)
+                yield _analysis_text(analysis)
     for party in _entries(document, "parties"):
         known = " ".join(str(party[name]) for name in ("role", "name") if party.get(name))
         yield f"Party: {known}." if known else ""
@@ -75,8 +74,8 @@ def _said(document: Document) -> Iterator[str]:
         yield body if dialog.get("type") == "text" and isinstance(body, str) else ""
 
 
-def _words(analysis: Document) -> str:
-    """The text of an analysis, wherever its vendor puts it."""
+def _analysis_text(analysis: Document) -> str:
+    """The text of an analysis, at any of the paths that vendors use."""
     places = ("body.text", "body.transcript", "body.paragraphs.transcript")
     found = next((text for place in places if (text := text_at(analysis, place))), "")
     if found or analysis.get("encoding") == "json":
@@ -89,6 +88,6 @@ def _entries(document: Document, section: str) -> list[Document]:
 
 
 def _cut(value: object, most: int) -> str:
-    """A text of at most so many bytes."""
+    """The value as text of at most `most` bytes."""
     text = "" if value is None else str(value)
     return text.encode()[:most].decode(errors="ignore")

@@ -1,26 +1,25 @@
-"""Keeps vCons in a table of a PostgreSQL database.
+"""Stores vCons in a table of a PostgreSQL database.
 
-The table is made when it is missing; saving again replaces the row. Its layout is that of
-vcon-server's table, so an existing one can be used further:
+The table is created if it does not exist; saving again replaces the row. The layout is that of
+vcon-server's table, so an existing one can be used:
 
-| column | type | holds |
+| column | type | content |
 |---|---|---|
 | `id` | `uuid`, primary key | the vCon's uuid |
-| `vcon` | `text` | its version |
-| `uuid` | `uuid` | the uuid once more |
-| `created_at` | `timestamp` | when it was made, in UTC |
-| `updated_at` | `timestamp` | when the row was written, in UTC |
-| `subject` | `text` | its subject |
-| `vcon_json` | `jsonb` | the whole, in the form of EGRESS_FORMAT_VERSION |
+| `vcon` | `text` | the vCon's version |
+| `uuid` | `uuid` | the vCon's uuid |
+| `created_at` | `timestamp` | the vCon's `created_at`, in UTC |
+| `updated_at` | `timestamp` | the time of the last save, in UTC |
+| `subject` | `text` | the vCon's subject |
+| `vcon_json` | `jsonb` | the vCon in the format EGRESS_FORMAT_VERSION |
 
-NUL characters, which PostgreSQL cannot hold, are saved as U+FFFD. Each process keeps a pool of
-connections for each set of options. The server gives up a statement that takes longer than
-`timeout`; if it does not even say so, the connection is broken off. When the server restarts, a
-save that finds its connection dead fails, and its repeat (`retries` beside `options`, 3 unless you
-say otherwise) finds a new one.
+NUL characters, which PostgreSQL cannot store, are replaced by U+FFFD. Each process has a connection
+pool per set of options. The server cancels a statement that takes longer than `timeout`; if it does
+not respond at all, the client closes the connection. After a restart of the server, a save with a
+dead connection fails, and its repeat (`retries` beside `options`, default 3) gets a new connection.
 
-Reads the vCon, writes nothing on it. Raises `LookupError` for a vCon that is not in Redis,
-`ValueError` for a table name that is none, and `psycopg.Error` when the database does.
+Reads the vCon, writes nothing to it. Raises `LookupError` for a vCon that is not in Redis,
+`ValueError` for an invalid table name, and `psycopg.Error` for errors of the database.
 """
 
 import uuid
@@ -43,18 +42,18 @@ type Given = Mapping[str, Any] | Options | None
 
 @plain_too
 async def save(vcon_uuid: str, opts: Given = None) -> None:
-    """Write the vCon as it is now in Redis."""
+    """Write the vCon's current content in Redis."""
     options = Options.of(opts)
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
-    leaving = to_configured_legacy(document)
-    await rows(options, statements(options.table_name).upsert, row(leaving))
+    values = row(to_configured_legacy(document))
+    await rows(options, statements(options.table_name).upsert, values)
 
 
 @plain_too
 async def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
-    """The vCon as it was saved last, or None."""
+    """The vCon as last saved, or None."""
     options = Options.of(opts)
     found = await rows(options, statements(options.table_name).select, _id(vcon_uuid))
     return found[0][0] if found else None
@@ -62,7 +61,7 @@ async def get(vcon_uuid: str, opts: Given = None) -> dict[str, Any] | None:
 
 @plain_too
 async def delete(vcon_uuid: str, opts: Given = None) -> bool:
-    """Remove the vCon; False when it was not there."""
+    """Delete the vCon; False if there was none."""
     options = Options.of(opts)
     return bool(await rows(options, statements(options.table_name).delete, _id(vcon_uuid)))
 

@@ -1,7 +1,8 @@
-"""Time limits of statements. The server keeps them itself, unless it has stopped answering.
+"""Time limits of statements, enforced by the server, and by the client if the server hangs.
 
-The limit travels with the statement, as `SET LOCAL` in the same message, and ends with it. Behind a
-pooler that hands out connections by transaction, a setting of the session would go to others.
+The limit is sent with the statement, as `SET LOCAL` in the same message, and ends with the
+transaction. Behind a pooler in transaction mode, a setting of the session would affect other
+clients.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import psycopg
 from psycopg import AsyncClientCursor, AsyncConnection
 
 GRACE = 2.0
-"""Seconds for the server to say itself that time is up, which leaves the connection whole."""
+"""Extra seconds for the server to report the time-out itself, which keeps the connection usable."""
 
 type Connection = AsyncConnection[tuple[Any, ...]]
 
@@ -23,35 +24,35 @@ type Connection = AsyncConnection[tuple[Any, ...]]
 async def limited(
     connection: Connection, seconds: float, statement: bytes, values: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
-    """Carry out one statement as a transaction; the rows it gives, none for one that gives none.
+    """Execute one statement as a transaction and return its rows, empty without a result.
 
     Raises:
-        psycopg.OperationalError: when it takes longer than `seconds`.
+        psycopg.OperationalError: if it takes longer than `seconds`.
     """
     async with time_limit(connection, seconds), AsyncClientCursor(connection) as cursor:
-        # Values as literals in one simple query: the server keeps to two statements in one message
-        # only so, and takes them for one transaction.
+        # Values as literals in a simple query: only that protocol allows two statements in one
+        # message, which the server executes as one transaction.
         await cursor.execute(limit(seconds) + statement, values)
-        cursor.nextset()  # the first result is that of SET
+        cursor.nextset()  # skip the result of SET
         return await cursor.fetchall() if cursor.description else []
 
 
 def limit(seconds: float) -> bytes:
-    """What gives the rest of a transaction so many seconds for each statement."""
-    milliseconds = max(1, round(seconds * 1000))  # 0 would be no limit
+    """The SQL prefix that limits each further statement of a transaction."""
+    milliseconds = max(1, round(seconds * 1000))  # 0 means no limit
     return b"SET LOCAL statement_timeout = %d; " % milliseconds
 
 
 @asynccontextmanager
 async def time_limit(connection: Connection, seconds: float) -> AsyncIterator[None]:
-    """Break the connection off if the block takes longer, and `GRACE` besides.
+    """Shut the connection down if the block takes longer than `seconds` plus `GRACE`.
 
     Raises:
-        psycopg.OperationalError: when it does.
+        psycopg.OperationalError: after that time.
     """
     expired = asyncio.Event()
     loop = asyncio.get_running_loop()
-    expiry = loop.call_later(seconds + GRACE, _break_off, connection, expired)
+    expiry = loop.call_later(seconds + GRACE, _shut_down, connection, expired)
     try:
         yield
     except psycopg.OperationalError as error:
@@ -62,9 +63,9 @@ async def time_limit(connection: Connection, seconds: float) -> AsyncIterator[No
         expiry.cancel()
 
 
-def _break_off(connection: Connection, expired: asyncio.Event) -> None:
+def _shut_down(connection: Connection, expired: asyncio.Event) -> None:
     expired.set()
-    # Not by cancelling: psycopg would wait for a frozen server to confirm that. Nor closed, which
-    # would take the descriptor from under the event loop; whoever waits on it wakes up.
+    # Not cancelled: psycopg would wait for the hanging server's confirmation. Not closed: the event
+    # loop still uses the descriptor. A shutdown wakes up the coroutine that waits for the socket.
     with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as shared:
         shared.shutdown(socket.SHUT_RDWR)

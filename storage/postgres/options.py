@@ -2,18 +2,18 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from storage.postgres.table import statements
 
 
-class Options(GuestOptions):
-    """Which table of which database, and how many connections to it."""
+class Options(PluginOptions):
+    """Options of the storage."""
 
     database: str = Field("vcon_db", description="name of the database")
-    user: str = Field("postgres", description="who connects")
-    password: SecretStr = Field(SecretStr(""), description="and by which password")
-    host: str = Field("localhost", description="where the database is")
-    port: int = Field(5432, description="and its port there")
+    user: str = Field("postgres", description="the user")
+    password: SecretStr = Field(SecretStr(""), description="the user's password")
+    host: str = Field("localhost", description="the server's host")
+    port: int = Field(5432, description="the server's port")
     table_name: str = Field(
         "vcons", description="letters, digits and underscores; + with its schema before a dot"
     )
@@ -21,12 +21,12 @@ class Options(GuestOptions):
         Field(None, description="+ TLS, as libpq names it; unset means `prefer`")
     )
     sslrootcert: str | None = Field(
-        None, description="+ file with the certificates to check the server's against, or `system`"
+        None, description="+ a file with the CA certificates that verify the server's, or `system`"
     )
     timeout: float = Field(
-        60, gt=0, description="+ seconds for one statement, also one that waits for a lock"
+        60, gt=0, description="+ seconds for one statement, including waits for locks"
     )
-    pool_size: int = Field(4, ge=1, description="+ the most connections that one process keeps")
+    pool_size: int = Field(4, ge=1, description="+ the maximum connections of one process")
 
     @field_validator("table_name")
     @classmethod

@@ -1,8 +1,7 @@
-"""One pool of connections for each set of options, made when it is first wanted.
+"""Connection pools per event loop and set of options, created at first use.
 
-A pool belongs to the event loop it was made on, so a process that forks later has its own. Whoever
-asks first makes it, together with the table; others who ask meanwhile wait for the same. A pool
-that could not be made is forgotten: the next one who asks tries again.
+The first caller creates the pool and the table; concurrent callers wait for the same task. If that
+fails, the task is removed, and the next caller tries again.
 """
 
 import asyncio
@@ -21,21 +20,21 @@ from storage.postgres.options import Options
 from storage.postgres.table import Statements, statements
 
 CONNECT_TIMEOUT = 10
-"""Seconds to wait for a connection, be it a new one or one that others have in use."""
+"""Seconds to wait for a new connection, or for a free one of the pool."""
 
 CHECK_TIMEOUT = 2
-"""Seconds that an idle connection has to show that it is alive."""
+"""Seconds for the check of an idle connection."""
 
 TABLE_LOCK = 7_237_941_846_022_136_421
-"""The advisory lock under which a table is made: any number that nobody else locks by."""
+"""The advisory lock for creating the table; an arbitrary number, unlikely to be in use."""
 
 
 class _Pool(AsyncConnectionPool[Connection]):
-    """A pool that does not wait for ever when it looks at its connections."""
+    """A pool whose check of connections has a time limit."""
 
     @staticmethod
     async def check_connection(conn: Connection) -> None:
-        """Raises what psycopg does for one that is dead, or frozen."""
+        """Raises `psycopg.OperationalError` if the server has closed the connection or hangs."""
         async with time_limit(conn, CHECK_TIMEOUT):
             await conn.execute("")
 
@@ -46,26 +45,26 @@ _pools: WeakKeyDictionary[AbstractEventLoop, dict[Options, Task[_Pool]]] = WeakK
 async def rows(
     options: Options, statement: bytes, values: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
-    """Carry out one statement; the rows it gives, none for one that gives none.
+    """Execute one statement and return its rows, empty without a result.
 
     Raises:
-        psycopg.Error: what the database says; `OperationalError` when it cannot be reached, or
-            takes longer than `options.timeout`.
+        psycopg.Error: the database's error; `OperationalError` if it cannot be reached or takes
+            longer than `options.timeout`.
     """
     pool = await _pool(options)
     try:
         async with pool.connection() as connection:
             return await limited(connection, options.timeout, statement, values)
     except psycopg.OperationalError:
-        # When a server restarts, all its connections are dead, not just this one: the next
-        # attempt would get another of them. To the end, even if nobody waits any more: those that
-        # are being looked at are not in the pool, and would be lost to it.
+        # After a restart of the server all connections are dead, and the next attempt would get
+        # another dead one. Shielded: a cancelled check would lose the connections it has taken
+        # out of the pool.
         await asyncio.shield(pool.check())
         raise
 
 
 async def close() -> None:
-    """Close the pools of this event loop; they are made anew when they are wanted again."""
+    """Close the pools of this event loop; the next call makes new ones."""
     pools = _pools.pop(asyncio.get_running_loop(), {})
     for outcome in await asyncio.gather(*pools.values(), return_exceptions=True):
         if isinstance(outcome, AsyncConnectionPool):
@@ -76,7 +75,7 @@ async def _pool(options: Options) -> _Pool:
     loop = asyncio.get_running_loop()
     pools = _pools.setdefault(loop, {})
     if options not in pools:
-        # A context of its own: the pool outlives the run that happens to be the first.
+        # An empty context: the pool outlives the run that creates it.
         pools[options] = loop.create_task(_opened(options), context=Context())
         pools[options].add_done_callback(lambda task: _forget_failed(pools, options, task))
     return await asyncio.shield(pools[options])
@@ -89,7 +88,7 @@ def _forget_failed(pools: dict[Options, Task[_Pool]], options: Options, task: Ta
 
 async def _opened(options: Options) -> _Pool:
     settings = _connection_settings(options)
-    # Not through the pool, which would keep trying and not say what is wrong.
+    # Not through the pool, which would retry in the background without raising the error.
     connected = await AsyncConnection.connect(**settings)
     async with connected as connection, time_limit(connection, options.timeout):
         await _make_table(connection, statements(options.table_name), options.timeout)
@@ -105,8 +104,8 @@ async def _opened(options: Options) -> _Pool:
 
 
 async def _make_table(connection: Connection, table: Statements, seconds: float) -> None:
-    """Make the table if it is missing. Many processes may start at once: they take turns."""
-    # Looked for first: who may not create tables can still use one that is there.
+    """Create the table if it does not exist; the lock serialises processes that start together."""
+    # Checked first: a user without the right to create tables can use an existing one.
     found = await connection.execute("SELECT to_regclass(%s)", [table.name])
     if await found.fetchone() == (None,):
         async with connection.transaction():
@@ -127,5 +126,5 @@ def _connection_settings(options: Options) -> dict[str, Any]:
         "connect_timeout": CONNECT_TIMEOUT,
         "application_name": "patchcord",
         "autocommit": True,
-        "prepare_threshold": None,  # a pooler may give each statement another server connection
+        "prepare_threshold": None,  # a pooler may use another server connection per statement
     }

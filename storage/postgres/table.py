@@ -1,4 +1,4 @@
-"""The table that vcon-server's storage of that name makes and uses, and a vCon as its row."""
+"""The statements for vcon-server's table, and the conversion of a vCon into a row."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from psycopg import sql
 from lib.vcon_fields import created_at
 
 _TABLE_NAME = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_$]{0,62}\.)?[A-Za-z_][A-Za-z0-9_$]{0,62}")
-# An escaped NUL in JSON text; the backslashes before it, if any, come in pairs.
+# An escaped NUL in JSON text, after an even number of backslashes.
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 _CREATE = sql.SQL("""
@@ -41,7 +41,7 @@ _DELETE = sql.SQL("DELETE FROM {} WHERE id = %(id)s RETURNING id")
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """What is asked of one table. `name` is as it stands in them, quoted."""
+    """The SQL statements for one table; `name` is its quoted name."""
 
     name: str
     create: bytes
@@ -55,17 +55,17 @@ def statements(table_name: str) -> Statements:
     """The statements for a table.
 
     Raises:
-        ValueError: for what cannot be a table's name.
+        ValueError: for an invalid table name.
     """
     if not _TABLE_NAME.fullmatch(table_name):
-        raise ValueError(f"table_name: not the name of a table: {table_name!r:.80}")
+        raise ValueError(f"table_name: not a valid table name: {table_name!r:.80}")
     name = sql.Identifier(*table_name.split("."))
     texts = [part.format(name).as_bytes(None) for part in (_CREATE, _UPSERT, _SELECT, _DELETE)]
     return Statements(name.as_string(None), *texts)
 
 
 def row(document: dict[str, Any]) -> dict[str, Any]:
-    """The values of a vCon's row; times are in UTC, since the columns know no other."""
+    """The values of a vCon's row; times are in UTC, since the columns have no time zone."""
     text = orjson.dumps(document)
     if b"\\u0000" in text:
         text = _NUL.sub(rb"\1\\ufffd", text)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devstack.scaffold import FILES, Name, ScaffoldError, describe, main, scaffold
-from devstack.testing import GuestBench, sample_vcon
+from devstack.testing import PluginBench, sample_vcon
 from pipeline.config.parser import parse
 from pipeline.plugins.installer import Installer
 from pipeline.plugins.loader import load
@@ -80,7 +80,7 @@ def test_a_package_of_its_own(
     link = {"module": "shiny_link", "pip_name": f"git+file://{package}@v0.1.0"}
     config = parse({"links": {"x": link}, "chains": {"main": {"links": ["x"]}}}, {})
     load(config, Installer(tmp_path / "modules"))
-    with GuestBench(redis_url) as bench:
+    with PluginBench(redis_url) as bench:
         outcome = bench.run_link("shiny_link", sample_vcon(), {"tag": "x"})
     assert outcome.vcon is not None
     assert tags(outcome.vcon) == ["x:x"]

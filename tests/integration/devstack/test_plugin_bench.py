@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigurationError
-from devstack.testing import GuestBench, sample_vcon
+from devstack.testing import GuestBench, PluginBench, sample_vcon
 from pipeline.vcon.validation import findings
 from tests.plugins.scene import tags
 
 
 @pytest.fixture
-def bench(redis_url: str) -> Iterator[GuestBench]:
+def bench(redis_url: str) -> Iterator[PluginBench]:
     """A bench on the session's server."""
-    with GuestBench(redis_url) as bench:
+    with PluginBench(redis_url) as bench:
         yield bench
 
 
@@ -37,7 +37,7 @@ def test_the_sample_is_a_fine_vcon() -> None:
     assert sample_vcon()["uuid"] != sample_vcon()["uuid"]
 
 
-def test_a_link_that_is_async(bench: GuestBench) -> None:
+def test_a_link_that_is_async(bench: PluginBench) -> None:
     """What it returned, and the vCon after it; the embedded server is not needed."""
     vcon = sample_vcon()
     outcome = bench.run_link("links.tag", vcon, {"tags": ["seen"]})
@@ -46,7 +46,7 @@ def test_a_link_that_is_async(bench: GuestBench) -> None:
     assert tags(outcome.vcon) == ["seen:seen"]
 
 
-def test_what_a_plugin_raises_is_raised(bench: GuestBench, folder: Path) -> None:
+def test_what_a_plugin_raises_is_raised(bench: PluginBench, folder: Path) -> None:
     """By the plugin's own exception, from a thread; and what it writes to Redis itself is there."""
     (folder / "bench_plugin.py").write_text(
         "import redis, threading\n"
@@ -71,7 +71,7 @@ def test_what_a_plugin_raises_is_raised(bench: GuestBench, folder: Path) -> None
     ],
 )
 def test_a_plugin_that_no_chain_would_load(
-    bench: GuestBench, folder: Path, module: str, options: dict[str, str], why: str
+    bench: PluginBench, folder: Path, module: str, options: dict[str, str], why: str
 ) -> None:
     """It is refused in the same words as at the start."""
     (folder / "bench_plugin.py").write_text("def run(uuid): ...\n")
@@ -80,7 +80,7 @@ def test_a_plugin_that_no_chain_would_load(
     assert why in str(refused.value)
 
 
-def test_a_storage_is_closed_and_may_lack_functions(bench: GuestBench, folder: Path) -> None:
+def test_a_storage_is_closed_and_may_lack_functions(bench: PluginBench, folder: Path) -> None:
     """After each call its connections are given back; what it does not have is told."""
     (folder / "bench_plugin.py").write_text(
         "saved, closed = [], []\n"
@@ -95,12 +95,14 @@ def test_a_storage_is_closed_and_may_lack_functions(bench: GuestBench, folder: P
         bench.get("bench_plugin", vcon["uuid"])
 
 
-async def test_it_works_inside_an_event_loop(bench: GuestBench) -> None:
+async def test_it_works_inside_an_event_loop(bench: PluginBench) -> None:
     """Authors whose tests are async need not care."""
     assert bench.run_link("links.tag", sample_vcon(), {"tags": ["a"]}).vcon
 
 
-def test_what_a_plugin_keeps_on_its_loop_can_be_used_again(bench: GuestBench, folder: Path) -> None:
+def test_what_a_plugin_keeps_on_its_loop_can_be_used_again(
+    bench: PluginBench, folder: Path
+) -> None:
     """A worker has one loop, and so has the bench."""
     (folder / "bench_plugin.py").write_text(
         "import asyncio\n"
@@ -111,3 +113,8 @@ def test_what_a_plugin_keeps_on_its_loop_can_be_used_again(bench: GuestBench, fo
         "        return len(self.loops)\n"
     )
     assert [bench.run_link("bench_plugin", sample_vcon()).returned for _ in range(2)] == [1, 1]
+
+
+def test_the_former_name_is_an_alias() -> None:
+    """Existing tests of plugins import `GuestBench`."""
+    assert GuestBench is PluginBench

@@ -51,7 +51,7 @@ def test_a_playlist_as_a_recording_reads_nothing_else(kind: str, ending: str, ot
     """By whatever name: it is no recording."""
     content = PLAYLISTS[kind].format(path=other).encode()
     with pytest.raises(AudioError):
-        audio.chunks((f"call.{ending}", content), ONLY_MP3, told=2.0)
+        audio.chunks((f"call.{ending}", content), ONLY_MP3, stated_duration=2.0)
 
 
 @pytest.mark.parametrize(
@@ -137,14 +137,14 @@ def test_ffmpeg_has_so_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A recording whose header asks for more than that cannot be read."""
     monkeypatch.setattr(limits, "_limits", Limits(ffmpeg_memory=8 * limits.MIB))
     with pytest.raises(AudioError):
-        audio.chunks(("call.wav", wav(tone(2))), ONLY_MP3, told=2.0)
+        audio.chunks(("call.wav", wav(tone(2))), ONLY_MP3, stated_duration=2.0)
 
 
 def test_ffmpeg_has_so_much_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is ended, and that is told."""
     monkeypatch.setattr(limits, "_limits", Limits(ffmpeg_seconds=0.0))
     with pytest.raises(AudioError, match="FFMPEG_SECONDS"):
-        audio.chunks(("call.wav", wav(tone(2))), ONLY_MP3, told=2.0)
+        audio.chunks(("call.wav", wav(tone(2))), ONLY_MP3, stated_duration=2.0)
 
 
 def test_no_format_that_names_other_files_is_known() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from devstack.testing import GuestBench, sample_vcon
+from devstack.testing import PluginBench, sample_vcon
 from pipeline.vcon.validation import findings
 from tests.plugins.scene import PLUGINS, tags
 
@@ -20,10 +20,10 @@ ONLY_TAGGED = {"only_if": {"section": "attachments", "type": "tags", "includes":
 
 
 @pytest.fixture
-def bench(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[GuestBench]:
+def bench(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginBench]:
     """A bench that finds the plugin."""
     monkeypatch.syspath_prepend(PLUGINS / "old-habits")
-    with GuestBench(redis_url) as bench:
+    with PluginBench(redis_url) as bench:
         yield bench
     sys.modules.pop("old_habits", None)
 
@@ -33,7 +33,7 @@ def an_old_vcon(**changes: Any) -> dict[str, Any]:
     return sample_vcon(vcon="0.0.1", redacted={}, group=[], attachments=[OLD]) | changes
 
 
-def test_what_it_writes_is_a_fine_vcon(bench: GuestBench, redis_url: str) -> None:
+def test_what_it_writes_is_a_fine_vcon(bench: PluginBench, redis_url: str) -> None:
     """Analysis, tags in one list, an attachment by its older name, and a child in a list."""
     vcon = an_old_vcon()
     after = bench.run_link("old_habits", vcon, ONLY_TAGGED).vcon
@@ -55,7 +55,7 @@ def test_what_it_writes_is_a_fine_vcon(bench: GuestBench, redis_url: str) -> Non
     assert json.loads(made["attachments"][0]["body"]) == told | {"old": vcon["uuid"], "party": 0}
 
 
-def test_a_vcon_that_it_is_not_for_stays_as_it_is(bench: GuestBench) -> None:
+def test_a_vcon_that_it_is_not_for_stays_as_it_is(bench: PluginBench) -> None:
     """A filter lets the chain go on."""
     vcon = an_old_vcon(attachments=[])
     outcome = bench.run_link("old_habits", vcon, ONLY_TAGGED)

@@ -179,9 +179,9 @@ async def test_a_storage_keeps_vcons_with_tasks(scene: Scene, service: ServiceCo
     ("options", "said"),
     [
         ({}, "save"),
-        ({"save": {"task": "t"}}, "connection: a task needs one"),
-        ({"connection": "c", "save": {}}, "needs either a task or a flow"),
-        ({"connection": "c", "save": {"task": "t", "flow": "f"}}, "needs either a task or a flow"),
+        ({"save": {"task": "t"}}, "connection: required for tasks"),
+        ({"connection": "c", "save": {}}, "set either task or flow"),
+        ({"connection": "c", "save": {"task": "t", "flow": "f"}}, "set either task or flow"),
         (
             {"connection": "c", "save": {"task": "t", "params": {"query": "'${vcon.subject}'"}}},
             "could change the statement",

@@ -123,7 +123,7 @@ async def test_a_recording_that_was_changed_is_not_sent(store: VconStore, vendor
     document = canonical(INLINE)
     document["dialog"][0]["body"] = "UklGRg"
     await store.put(document)
-    with pytest.raises(RuntimeError, match="does not have the sha512"):
+    with pytest.raises(RuntimeError, match="does not match its sha512"):
         await deepgram_link.run(document["uuid"], "x", listening(vendors, minimum_duration=0))
     assert vendors.got == []
 

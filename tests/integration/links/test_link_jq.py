@@ -73,7 +73,7 @@ async def test_a_vcon_that_is_not_there_ends_the_run() -> None:
 def test_what_is_no_filter_is_told_at_the_start() -> None:
     """With what jq says."""
     links = {"it": {"module": "links.jq_link", "options": {"filter": ".x |"}}}
-    with pytest.raises(ConfigurationError, match="no program of jq: jq: error: syntax error"):
+    with pytest.raises(ConfigurationError, match="not a jq program: jq: error: syntax error"):
         load(parse({"links": links, "chains": {"c": {"links": ["it"]}}}, {}))
 
 

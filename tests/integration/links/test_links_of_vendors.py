@@ -1,4 +1,4 @@
-"""What all links that ask a vendor do alike: patience, second runs, missing keys."""
+"""What all links that ask a vendor do alike: retry, second runs, missing keys."""
 
 from __future__ import annotations
 

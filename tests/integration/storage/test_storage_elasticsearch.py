@@ -267,7 +267,7 @@ async def test_a_user_who_may_not_see_indexes_begins_with_none(
         await elasticsearch.save(await _with_role_in(store, 1), theirs)
         await elasticsearch.save(await _with_role_in(store, 2), theirs)
         assert _named(server) == {"vcon_parties_r1"}
-        assert "indexes of the server not counted" in caplog.text
+        assert "existing indexes not counted" in caplog.text
 
 
 async def _with_role_in(store: VconStore, number: int) -> str:

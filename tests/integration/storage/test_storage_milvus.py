@@ -153,7 +153,9 @@ async def test_without_a_vector_nothing_is_kept(options: dict[str, Any], vendors
     with pytest.raises(VendorError, match="answered 400"):
         await milvus.save(UUID, options)
     vendors.replies[EMBEDDINGS] = answer([1.0])
-    with pytest.raises(ValueError, match="gives 1 numbers, and embedding_dim says 4"):
+    with pytest.raises(
+        ValueError, match=r"embedding_dim is 4, but .* returns vectors of 1 numbers"
+    ):
         await milvus.save(UUID, options)
     assert await asyncio.to_thread(rows) == []
 

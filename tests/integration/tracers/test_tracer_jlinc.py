@@ -149,8 +149,8 @@ async def test_what_may_pass_is_asked_again(
     ("path", "reply", "words"),
     [
         ("entity/domains/get", [], "no domain"),
-        ("entity/create", {}, f"no entity {SYSTEM}"),
-        ("event/produce", {"error": "no"}, "did not say that it made the event"),
+        ("entity/create", {}, f"did not create the entity {SYSTEM}"),
+        ("event/produce", {"error": "no"}, "without the id of the event"),
     ],
 )
 async def test_what_is_not_done_is_an_error(

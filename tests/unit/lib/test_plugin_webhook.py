@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from lib.web.http_retry import asked_pause, may_pass
+from lib.web.http_retry import is_transient, retry_after
 from links.webhook.signature import message_id, signed_headers
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
@@ -42,7 +42,7 @@ def answered(status: int, **headers: str) -> httpx.HTTPStatusError:
 )
 def test_only_what_may_pass_is_repeated(error: Exception, repeated: bool) -> None:
     """Full receivers, failing ones and broken connections, unless they ask for too long a wait."""
-    assert may_pass(error) is repeated
+    assert is_transient(error) is repeated
 
 
 @pytest.mark.parametrize(
@@ -66,19 +66,19 @@ def test_only_what_may_pass_is_repeated(error: Exception, repeated: bool) -> Non
 )
 def test_retry_after_is_read_in_both_its_forms(value: str, seconds: float) -> None:
     """Seconds or a date; what is neither asks for nothing."""
-    assert asked_pause(answered(503, retry_after=value), NOW) == seconds
+    assert retry_after(answered(503, retry_after=value), NOW) == seconds
 
 
 def test_a_date_is_by_the_clock_of_the_server_that_gives_it() -> None:
     """Which the answer tells: this machine's may be wrong by hours."""
     date, until = "Sat, 21 Nov 2026 15:00:00 GMT", "Sat, 21 Nov 2026 15:00:30 GMT"
-    assert asked_pause(answered(503, retry_after=until, date=date), NOW) == 30
+    assert retry_after(answered(503, retry_after=until, date=date), NOW) == 30
 
 
 def test_an_error_that_is_no_answer_asks_for_no_pause() -> None:
     """There is no header to read."""
-    assert asked_pause(httpx.ConnectError(""), NOW) == 0
-    assert asked_pause(None, NOW) == 0
+    assert retry_after(httpx.ConnectError(""), NOW) == 0
+    assert retry_after(None, NOW) == 0
 
 
 def test_the_signature_is_that_of_the_standard_webhooks_specification() -> None:
@@ -102,7 +102,7 @@ def test_a_secret_without_the_prefix_is_taken_as_it_is() -> None:
 
 def test_a_prefixed_secret_that_is_no_base64_is_refused_without_showing_it() -> None:
     """A signature with another key than was meant would only fail at the receiver."""
-    with pytest.raises(ValueError, match="no base64") as refusal:
+    with pytest.raises(ValueError, match="not base64") as refusal:
         signed_headers("whsec_&&&hidden", "m", 1, b"")
     assert "hidden" not in str(refusal.value)
 

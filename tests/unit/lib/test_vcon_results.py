@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lib.vcon_results import keep_result
+from lib.vcon_results import store_result
 from links.connection_task import Options
 from tests.unit.links.test_plugin_tag import tags_attachment
 
@@ -13,8 +13,8 @@ from tests.unit.links.test_plugin_tag import tags_attachment
 def test_an_analysis_replaces_what_it_wrote_before() -> None:
     """Others of the same type by another vendor stay."""
     document: dict[str, Any] = {"analysis": [{"type": "crm", "vendor": "other"}]}
-    keep_result(document, "analysis", "crm", {"rows": [1]})
-    keep_result(document, "analysis", "crm", {"rows": [2]})
+    store_result(document, "analysis", "crm", {"rows": [1]})
+    store_result(document, "analysis", "crm", {"rows": [2]})
     assert document["analysis"] == [
         {"type": "crm", "vendor": "other"},
         {"type": "crm", "vendor": "patchcord", "body": '{"rows":[2]}', "encoding": "json"},
@@ -24,8 +24,8 @@ def test_an_analysis_replaces_what_it_wrote_before() -> None:
 def test_an_attachment_goes_by_its_purpose() -> None:
     """Added once, then replaced."""
     document: dict[str, Any] = {}
-    keep_result(document, "attachment", "crm", "a")
-    keep_result(document, "attachment", "crm", "b")
+    store_result(document, "attachment", "crm", "a")
+    store_result(document, "attachment", "crm", "b")
     assert document["attachments"] == [{"purpose": "crm", "body": '"b"', "encoding": "json"}]
 
 
@@ -43,14 +43,14 @@ def test_an_attachment_goes_by_its_purpose() -> None:
 def test_tags_are_made_of_fields(value: Any, tags: list[str]) -> None:
     """One for each, named by the field or by the link."""
     document: dict[str, Any] = {}
-    keep_result(document, "tag", "crm", value)
+    store_result(document, "tag", "crm", value)
     assert json.loads(document["attachments"][0]["body"]) == tags
 
 
 def test_a_tag_of_the_same_name_has_the_new_value() -> None:
     """Other tags stay where they are."""
     document: dict[str, Any] = {"attachments": [tags_attachment("crm:silver", "vip:vip")]}
-    keep_result(document, "tag", "crm", "gold")
+    store_result(document, "tag", "crm", "gold")
     assert json.loads(document["attachments"][0]["body"]) == ["vip:vip", "crm:gold"]
 
 

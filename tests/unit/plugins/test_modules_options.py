@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from core.errors import PluginFailedError
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from links import sampler
 from pipeline.config.parser import PluginSpec
 from pipeline.plugins.contract import LINK, plugin_in
@@ -15,7 +15,7 @@ from pipeline.plugins.options import laid_over, option, unknown_options
 from tests.unit.plugins.test_modules_contract import module_with, refusal, run
 
 
-class Options(GuestOptions):
+class Options(PluginOptions):
     """As a plugin would declare them."""
 
     seconds: float = Field(5, ge=0)

@@ -8,7 +8,7 @@ import ast
 import pytest
 
 from devstack.pages.plugin_pages import FOLDER, ROOMS, pages, plugins
-from lib.options import GuestOptions
+from lib.options import PluginOptions
 from tests.unit.support.source_files import Source, service
 
 SOURCES = [
@@ -29,7 +29,7 @@ def test_the_pages_are_current_and_every_option_is_described_and_checked() -> No
     assert {file.name: file.read_text() for file in FOLDER.glob("*.md")} == written
     assert not [name for name, text in written.items() if '`"**' in text]  # a default is public
     for plugin in plugins():
-        assert issubclass(plugin.Options, GuestOptions)
+        assert issubclass(plugin.Options, PluginOptions)
         assert all(field.description for field in plugin.Options.model_fields.values()), plugin
 
 

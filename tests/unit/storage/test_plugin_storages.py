@@ -52,7 +52,7 @@ def test_a_table_name_is_quoted(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "a.b.c", 'v"; DROP TABLE x; --', "1st", "a b", "x" * 64])
 def test_what_cannot_be_a_table_name_is_refused(name: str) -> None:
     """Before it is anywhere near a statement."""
-    with pytest.raises(ValueError, match="not the name of a table"):
+    with pytest.raises(ValueError, match="not a valid table name"):
         statements(name)
 
 
