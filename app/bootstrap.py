@@ -57,7 +57,7 @@ def show(
     metrics.JOINED.set_function(joined)
     metrics.IN_FLIGHT.set_function(lambda: limiter.running)
     metrics.WAITING.set_function(lambda: limiter.waiting)
-    metrics.GIVING_WAY.set_function(lambda: limiter.aside)
+    metrics.GIVING_WAY.set_function(lambda: limiter.suspended)
     metrics.STUCK_THREADS.set_function(lambda: threads.stuck)
     if workers is not None:
         metrics.WORKERS.set_function(lambda: workers.running)
@@ -275,9 +275,9 @@ class Service:
 
 def _limiter(settings: Settings) -> ConcurrencyLimiter:
     return ConcurrencyLimiter(
-        at_once=settings.max_concurrency,
-        waiting=settings.max_queue,
-        most_bytes=settings.max_request_memory,
+        max_running=settings.max_concurrency,
+        max_waiting=settings.max_queue,
+        max_bytes=settings.max_request_memory,
     )
 
 

@@ -20,7 +20,7 @@ import orjson
 from core.errors import UnavailableError
 from core.interfaces import AnswerRelay
 from core.observability import metrics
-from core.rpc.outbox import MOST_BYTES, Answer, Outbox
+from core.rpc.outbox import MAX_BYTES, Answer, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -48,17 +48,17 @@ class AnswerHandover:
         outbox: Outbox,
         wake: Callable[[], None],
         refusal: bytes = b"{}",
-        most_bytes: int = MOST_BYTES,
+        max_bytes: int = MAX_BYTES,
         times: HandoverTimes = HandoverTimes(),  # noqa: B008 -- immutable
     ) -> None:
         """Answers of peers go into `outbox`, and then `wake` is called.
 
-        At most `most_bytes` of this replica's answers wait to be handed over; for an answer beyond
+        At most `max_bytes` of this replica's answers wait to be handed over; for an answer beyond
         that the `refusal` (JSON) is handed over instead.
         """
         self._times = times
         self._refusal = refusal
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._pending_bytes = 0
         self._wake = wake
         self._relay = relay
@@ -128,7 +128,7 @@ class AnswerHandover:
         return True
 
     def _enqueue(self, answer: Answer) -> None:
-        if self._pending_bytes and self._pending_bytes + answer.size > self._most_bytes:
+        if self._pending_bytes and self._pending_bytes + answer.size > self._max_bytes:
             log.warning(
                 "handover full, refusal sent instead",
                 extra={"ref": answer.ref, "count": answer.size},

@@ -32,7 +32,7 @@ from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher
 from core.rpc.event_router import EventRouter
 from core.rpc.outbox import Outbox
-from core.rpc.request_handler import ReplyFormat, RequestHandler, RequestLimits, encoded
+from core.rpc.request_handler import ReplyFormat, RequestHandler, RequestLimits, encode
 from schemas.service import Service
 from schemas.token import Token, in_use
 
@@ -108,10 +108,10 @@ class PlugboardClient(Client):
         self._left = asyncio.Event()
 
     def _new_handover(
-        self, relay: AnswerRelay | None, reply_format: ReplyFormat, most_bytes: int
+        self, relay: AnswerRelay | None, reply_format: ReplyFormat, max_bytes: int
     ) -> AnswerHandover:
-        refusal = encoded(reply_format(NOT_HANDED_OVER))
-        return AnswerHandover(relay, self._outbox, self._session.wake, refusal, most_bytes)
+        refusal = encode(reply_format(NOT_HANDED_OVER))
+        return AnswerHandover(relay, self._outbox, self._session.wake, refusal, max_bytes)
 
     # The interface of actions, events and `app`
 

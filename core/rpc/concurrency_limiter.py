@@ -1,7 +1,24 @@
-"""Takes on requests: so many at once, so many waiting, so many bytes, and no more than that.
+"""Bounds the requests that are in work: how many run, how many wait, and their memory."""
 
-The Plugboard pushes without limit, so the limit is here. Taking on a request never waits.
-"""
+# Theory
+# ------
+# The Plugboard pushes requests without flow control, and the read loop must not wait for an action,
+# or heartbeats and answers would stop. So a request is accepted or refused immediately, and this
+# file is the only place that bounds what has been accepted:
+#
+#   running    tasks in work: at most `max_running` (MAX_CONCURRENCY)
+#   waiting    accepted, not started: at most `max_waiting` (MAX_QUEUE), started in order of arrival
+#   suspended  tasks that only wait for something outside this process, such as the end of a run.
+#              They do not count as running, or a few of them would stop all others; but each holds
+#              memory, so at most `max_suspended` may suspend, and further ones keep counting.
+#   held_bytes memory of all three: at most `max_bytes` (MAX_REQUEST_MEMORY). A single request may
+#              exceed it when nothing else is held, or it could never run.
+#
+# A suspended task that resumes does not wait for a free place, because its result is there and only
+# its answer is missing. So `running` can exceed `max_running` by the tasks that have resumed; no
+# waiting task starts until it is below the limit again.
+#
+# Time is not bounded here: `core.rpc.request_handler` cancels a task at its deadline.
 
 import asyncio
 import logging
@@ -14,117 +31,119 @@ log = logging.getLogger(__name__)
 
 type Work = Callable[[], Coroutine[Any, Any, None]]
 
-MOST_BYTES = 256 * 1024 * 1024
-MOST_ASIDE = 1024
-"""How many pieces may go on without taking up room: each still takes up memory."""
+MAX_BYTES = 256 * 1024 * 1024
+MAX_SUSPENDED = 1024
 
 
 class ConcurrencyLimiter:
-    """Runs pieces of work under a bound."""
+    """Runs coroutine functions as tasks within the limits; see the theory above."""
 
-    def __init__(self, *, at_once: int, waiting: int, most_bytes: int = MOST_BYTES) -> None:
-        """`at_once` pieces run together; up to `waiting` more are kept.
-
-        All of them together hold `most_bytes` of memory; one alone may hold more.
-        """
-        self._at_once = at_once
-        self._most_waiting = waiting
-        self._most_bytes = most_bytes
+    def __init__(
+        self,
+        *,
+        max_running: int,
+        max_waiting: int,
+        max_bytes: int = MAX_BYTES,
+        max_suspended: int = MAX_SUSPENDED,
+    ) -> None:
+        self._max_running = max_running
+        self._max_waiting = max_waiting
+        self._max_bytes = max_bytes
+        self._max_suspended = max_suspended
         self._waiting: deque[tuple[Work, int]] = deque()
-        self._running: dict[asyncio.Task[None], int] = {}
-        self._taken = self._aside = self._held = 0
+        self._tasks: dict[asyncio.Task[None], int] = {}  # running and suspended, with their bytes
+        self._running = self._suspended = self._held = 0
 
     @property
     def running(self) -> int:
-        """How many pieces are worked on and take up room."""
-        return self._taken
+        """Tasks in work, without the suspended ones."""
+        return self._running
 
     @property
-    def aside(self) -> int:
-        """How many have stepped aside."""
-        return self._aside
+    def suspended(self) -> int:
+        """Tasks between `suspend` and `resume`."""
+        return self._suspended
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Accepted and not started."""
         return len(self._waiting)
 
     @property
     def held_bytes(self) -> int:
-        """How much memory those hold that run, wait or have stepped aside."""
+        """Memory of all that run, wait or are suspended."""
         return self._held
 
-    def take(self, work: Work, size: int = 0) -> bool:
-        """Start it now, or when there is room; False when too many wait already.
+    def submit(self, work: Work, size: int = 0) -> bool:
+        """Start the work or queue it; False if a limit is reached. Never waits.
 
-        `size`: bytes of memory that it holds until it has ended. What is started now runs until it
-        first has to wait before this returns.
+        `size` is the memory in bytes that the work holds until it has ended. Work that is started
+        here runs until its first suspension before this returns, so it may have ended by then.
         """
-        if self._held and self._held + size > self._most_bytes:
+        if self._held and self._held + size > self._max_bytes:
             return False
-        if self._taken < self._at_once:
+        if self._running < self._max_running:
             self._held += size
             self._start(work, size)
             return True
-        if len(self._waiting) < self._most_waiting:
+        if len(self._waiting) < self._max_waiting:
             self._held += size
             self._waiting.append((work, size))
             return True
         return False
 
     def _start(self, work: Work, size: int) -> None:
-        self._taken += 1
-        # Eagerly: what need not wait for anything is done by then, without a turn of the loop.
+        self._running += 1
         task = asyncio.Task(work(), loop=asyncio.get_running_loop(), eager_start=True)
         if task.done():
-            self._taken -= 1
+            self._running -= 1
             self._held -= size
-            _judge(task)
+            _log_failure(task)
         else:
-            self._running[task] = size
+            self._tasks[task] = size
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._held -= self._running.pop(task)
-        self._taken -= 1
-        _judge(task)
-        self._fill()
+        self._held -= self._tasks.pop(task)
+        self._running -= 1
+        _log_failure(task)
+        self._start_waiting()
 
-    def _fill(self) -> None:
-        while self._waiting and self._taken < self._at_once:
+    def _start_waiting(self) -> None:
+        while self._waiting and self._running < self._max_running:
             self._start(*self._waiting.popleft())
 
-    def step_aside(self) -> bool:
-        """The piece that runs now only waits until `come_back`: its room is for others.
+    def suspend(self) -> bool:
+        """Stop counting the current task as running, until `resume`.
 
-        False when too many have done so already; then it keeps its room.
+        False, and no `resume` must follow, if `max_suspended` tasks are suspended already.
         """
-        if self._aside >= MOST_ASIDE:
+        if self._suspended >= self._max_suspended:
             return False
-        self._aside += 1
-        self._taken -= 1
-        # In a context of its own: what begins there has nothing to do with this piece.
-        asyncio.get_running_loop().call_soon(self._fill, context=Context())
+        self._suspended += 1
+        self._running -= 1
+        # An empty context: the work that starts must not inherit the variables of this task.
+        asyncio.get_running_loop().call_soon(self._start_waiting, context=Context())
         return True
 
-    def come_back(self) -> None:
-        """It goes on, at once; so for a moment there may be one too many."""
-        self._aside -= 1
-        self._taken += 1
+    def resume(self) -> None:
+        """Count the current task as running again, even if the limit is exceeded."""
+        self._suspended -= 1
+        self._running += 1
 
-    async def idle(self) -> None:
-        """Until nothing runs and nothing waits."""
-        while self._running:
-            await asyncio.wait(self._running)
+    async def wait_until_idle(self) -> None:
+        """Return when nothing runs, waits or is suspended."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
-    def abandon(self) -> None:
-        """Cancel what runs and forget what waits."""
+    def cancel_all(self) -> None:
+        """Cancel all tasks and discard the waiting work."""
         self._held -= sum(size for _, size in self._waiting)
         self._waiting.clear()
-        for task in self._running:
+        for task in self._tasks:
             task.cancel()
 
 
-def _judge(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.error("a request's work failed", exc_info=error)
+        log.error("request task failed", exc_info=error)

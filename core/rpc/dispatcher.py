@@ -1,4 +1,7 @@
-"""A span around each request, put there from outside and only where traces are sent."""
+"""From a request to its response: find the action, validate the fields, run it, map errors.
+
+`Dispatcher.answer` returns a response for each outcome; it raises only its own cancellation.
+"""
 
 import asyncio
 import inspect
@@ -35,11 +38,6 @@ from core.phoenix.large_frames import Unparsed, excess_of_text, fields_of
 from core.phoenix.lenient_json import UNREADABLE, Unreadable
 from core.request_context import request_secrets
 
-# A request becomes an answer: find the action, validate the fields, run it, name what went wrong.
-#
-# `Dispatcher.answer` raises nothing but what its own cancellation does: every outcome is a
-# response.
-
 log = logging.getLogger(__name__)
 
 STATUS_OF: dict[type[Exception], int] = {
@@ -54,16 +52,16 @@ STATUS_OF: dict[type[Exception], int] = {
     UnusableKeyError: 503,
     TooLateError: 504,
 }
-"""Whose fault it is, as an HTTP status. Anything else is ours: 500."""
+"""The status of each error; all others are 500."""
 
 MOST_PROBLEMS = 20
-"""How many wrong fields an answer names; a caller may send any number of them."""
+"""Invalid fields that an answer names at most."""
 MOST_UNKNOWN = 10_000
-"""How many fields that an action does not have are looked at; more are refused unread."""
+"""Unknown fields that are validated at most; with more the request is refused before."""
 LONGEST_NAME = 100
-"""How much of a name that the caller made up is repeated."""
-LONGEST_WORDS = 200
-"""How much of what Pydantic says about a value, which it may quote."""
+"""Characters of a name given by the caller that an answer repeats."""
+LONGEST_PROBLEM = 200
+"""Characters of Pydantic's message, which may quote the value."""
 
 type RunBlocking = Callable[[Callable[[], Any]], Awaitable[Any]]
 
@@ -78,8 +76,8 @@ class Dispatcher:
         run_blocking: RunBlocking,
         offload: Offload = call_inline,
     ) -> None:
-        """`run_blocking` awaits a function in a thread; `offload` looks at large texts."""
-        self._actions = dict(actions)  # whatever mapping it is, this one is quick
+        """`run_blocking` runs a function in a thread; `offload` measures large fields."""
+        self._actions = dict(actions)  # faster than other mappings
         self._blocking = frozenset(
             action for action in actions.values() if not inspect.iscoroutinefunction(action.run)
         )
@@ -93,19 +91,19 @@ class Dispatcher:
         return dict(self._actions)
 
     def limits_size(self, name: object) -> bool:
-        """Whether the action of this name sees to the size of its fields itself."""
+        """True if this action checks the size of its fields itself."""
         action = self._actions.get(name) if isinstance(name, str) else None
         return action is not None and action.limits_size
 
     def parses(self, name: object) -> bool:
-        """Whether the action of this name has large fields parsed in this process."""
+        """True if large fields of this action are parsed in this process."""
         action = self._actions.get(name) if isinstance(name, str) else None
         return action is not None and not action.text_fields
 
     async def answer(
         self, name: object, fields: object, client: Any, websocket: Any
     ) -> ActionResponse:
-        """The answer to one request, whatever happens."""
+        """The response to one request; errors of the action become responses, too."""
         if isinstance(name, Unreadable):
             return ActionResponse(status_code=400, message=UNREADABLE.format(name.why))
         action = self._actions.get(name) if isinstance(name, str) else None
@@ -163,12 +161,12 @@ class Dispatcher:
 
 
 def _check_number(action: type[ActionRunner], fields: object) -> None:
-    """Refuse very many unknown fields: Pydantic takes a kilobyte to report each."""
+    """Refuse very many unknown fields, because Pydantic needs 1 kB to report each."""
     if action.model_config.get("extra") != "forbid" or not isinstance(fields, dict):
         return
     if len(fields) > len(action.model_fields) + MOST_UNKNOWN:
         name, count = action.discriminator(), len(fields)
-        raise InvalidError(f"Invalid fields for {name}: there are no {count} fields")
+        raise InvalidError(f"Invalid fields for {name}: {count} fields are too many")
 
 
 def _is_being_cancelled() -> bool:
@@ -177,7 +175,7 @@ def _is_being_cancelled() -> bool:
 
 
 def explain(action: type[ActionRunner], error: ValidationError, fields: object = None) -> str:
-    """Each wrong field and what was expected; of a secret field nothing but that it is wrong."""
+    """The message for invalid fields; of a secret field it says only that it is not valid."""
     secret = action.secret_names()
     values = _values(fields, secret)
     details = error.errors(include_url=False, include_context=False, include_input=False)
@@ -187,17 +185,17 @@ def explain(action: type[ActionRunner], error: ValidationError, fields: object =
     return f"Invalid fields for {action.discriminator()}: {'; '.join(problems)}"
 
 
-_PLAIN_WORDS = {
+_PLAIN_MESSAGES = {
     "extra_forbidden": "there is no such field",
     "missing": "must be given",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
 }
-"""What Pydantic says in terms of Python, by its type of error."""
+"""Replacements of messages that use terms of Python, by Pydantic's type of error."""
 
 
 def _values(fields: object, secret: frozenset[str]) -> list[str]:
-    """What was given for the secret fields, as a validator might quote it."""
+    """The values of the secret fields as text, which a validator might quote."""
     if not isinstance(fields, dict):
         return []
     return [text for name in secret if (text := str(fields.get(name) or ""))]
@@ -206,12 +204,12 @@ def _values(fields: object, secret: frozenset[str]) -> list[str]:
 def _wrong_field(detail: Mapping[str, Any], secret: frozenset[str], values: Sequence[str]) -> str:
     where: tuple[str | int, ...] = detail["loc"] or ("fields",)
     path = ".".join(str(part) for part in where)[:LONGEST_NAME]
-    words = _PLAIN_WORDS.get(detail["type"])
-    if words is None:
-        told = detail["msg"].removeprefix("Value error, ")
-        tells = where[0] in secret or any(value in told for value in values)
-        words = "is not valid" if tells else told[:LONGEST_WORDS]
-    return f"{path}: {words}"
+    problem = _PLAIN_MESSAGES.get(detail["type"])
+    if problem is None:
+        message = detail["msg"].removeprefix("Value error, ")
+        is_secret = where[0] in secret or any(value in message for value in values)
+        problem = "is not valid" if is_secret else message[:LONGEST_PROBLEM]
+    return f"{path}: {problem}"
 
 
 def _expected(name: str, error: PatchcordError) -> ActionResponse:
@@ -225,16 +223,16 @@ def _expected(name: str, error: PatchcordError) -> ActionResponse:
 
 
 def _without_secrets(response: ActionResponse) -> ActionResponse:
-    """The same answer; what it says of a failure may quote what a plugin or a driver has said."""
+    """Redact the message of an error, which may quote a plugin or a driver."""
     message = response.message
     if response.status_code < 400 or not isinstance(message, str):
         return response
-    hidden = KNOWN.sentence(message)
-    return response if hidden == message else response.model_copy(update={"message": hidden})
+    redacted = KNOWN.sentence(message)
+    return response if redacted == message else response.model_copy(update={"message": redacted})
 
 
 def incident(name: str) -> ActionResponse:
-    """A 500 whose id is also in the log, with the traceback of the exception being handled."""
+    """A 500 with an id; the log line with the traceback of the current exception has it, too."""
     number = uuid.uuid4().hex[:12]
     log.exception("action failed", extra={"action": name, "incident": number})
     return ActionResponse(

@@ -1,4 +1,4 @@
-"""From what the channel received to the event class that knows what to do with it."""
+"""Runs the class of `events/` for each event that the channel receives."""
 
 import asyncio
 import inspect
@@ -14,13 +14,13 @@ log = logging.getLogger(__name__)
 
 
 class EventRouter:
-    """Runs events. Whatever is wrong with one is logged, and the next one is not affected."""
+    """Runs events; the error of one is logged and does not affect others."""
 
     def __init__(self, events: Mapping[str, type[ActionRunner]], topic: str) -> None:
-        """`events` by their names on the wire; `topic` is where they were received."""
+        """`events` by event name; `topic` is passed to them as a field."""
         self._events = dict(events)
         self._topic = topic
-        self._beside: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def known(self) -> dict[str, type[ActionRunner]]:
@@ -30,7 +30,7 @@ class EventRouter:
     def route(
         self, event: str, payload: Mapping[str, Any], ref: str | None, client: Any, websocket: Any
     ) -> None:
-        """Validate one message and run its event; an `async def run` goes on beside the caller."""
+        """Validate the message and run its event; an `async def run` runs in a task."""
         try:
             self._run(event, payload, ref, client, websocket)
         except ValidationError as error:
@@ -52,8 +52,8 @@ class EventRouter:
         outcome: object = kind.model_validate(message).run(client, websocket)
         if outcome is not None and inspect.isawaitable(outcome):
             task = asyncio.get_running_loop().create_task(_finish(event, outcome))
-            self._beside.add(task)
-            task.add_done_callback(self._beside.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
 
 async def _finish(event: str, outcome: Awaitable[object]) -> None:

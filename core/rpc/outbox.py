@@ -1,8 +1,27 @@
-"""Answers on their way out.
+"""Answers on their way to the Plugboard: batching, back pressure, keeping over a reconnect."""
 
-The Plugboard finds a request by its ref and not by the socket, so an answer that could not be sent
-is still worth sending after the next join. Sending one twice does no harm: the first one counts.
-"""
+# Theory
+# ------
+# The Plugboard finds the caller by the ref of the answer, not by the socket. So an answer may be
+# sent over any later connection, or by a peer, as long as the caller waits (`PLUGBOARD_MEMORY`).
+# Sending it twice does no harm, because the first one ends the request there. Hence the rule: an
+# answer is kept until it certainly has left this process, and is sent again in case of doubt.
+#
+# An answer is in one of three places:
+#
+#   pushed    encoded by the channel, waiting for the session's next write. Batching: answers that
+#             are ready in the same turn of the event loop share one write to the socket.
+#   in doubt  written to the transport, whose buffer may still hold them. `written` clears these
+#             when the buffer is empty. If the socket is lost before, it is not known which of them
+#             have left, and all of them are kept.
+#   unsent    kept while the channel is not joined, in order; `joined` pushes them.
+#
+# Back pressure: while the transport is paused the session does not drain, so pushed answers
+# accumulate. Above `Limits.unread_bytes` the session drops the connection, and they become unsent.
+# Unsent answers are bounded by `max_bytes`; the oldest are dropped, but the last one is kept
+# at any size.
+#
+# On a handover `divert` redirects what cannot be pushed to the peers.
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,17 +32,16 @@ import orjson
 from core.observability import metrics
 from core.phoenix.channel import Channel
 
-MOST_BYTES = 64 * 1024 * 1024
-"""Of answers that wait to be sent."""
-WORTH_SENDING = 30.0
-"""Seconds after which the Plugboard has forgotten a request."""
+MAX_BYTES = 64 * 1024 * 1024
+PLUGBOARD_MEMORY = 30.0
+"""Seconds after which the Plugboard has answered the caller 408 and forgotten the ref."""
 
 
 class Answer(NamedTuple):
-    """One answer, a JSON object or a fragment of it, and when its request came in.
+    """An answer and the time of its request, in event-loop seconds.
 
-    The time is in seconds of a monotonic clock. `instead` is what peers may send, for an answer
-    with a secret, which must not reach them over Redis. A tuple because every request makes one.
+    `payload` is JSON or an `orjson.Fragment`. `instead` replaces it on a handover if it has a
+    secret, which must not be written to Redis. A tuple, because each request creates one.
     """
 
     ref: str
@@ -31,24 +49,24 @@ class Answer(NamedTuple):
     received_at: float
     instead: Any = None
     size: int = 0
-    """Bytes of its payload, as far as they count."""
+    """Bytes of the payload that count against the limits."""
 
     def for_peers(self) -> "Answer":
-        """The answer as it may go to another process."""
+        """The answer without a secret, for another process."""
         return self if self.instead is None else self._replace(payload=self.instead, instead=None)
 
     def worth_sending(self, now: float) -> bool:
-        """Whether the request is still waited for."""
-        return now - self.received_at < WORTH_SENDING
+        """True while the caller waits at the Plugboard."""
+        return now - self.received_at < PLUGBOARD_MEMORY
 
     def to_text(self, now: float) -> bytes:
-        """The answer for another process, whose clock is another: two lines of JSON."""
+        """Two lines of JSON for another process: `[ref, age in seconds]` and the payload."""
         head = orjson.dumps([self.ref, now - self.received_at])
         return b"%b\n%b" % (head, orjson.dumps(self.payload))
 
     @classmethod
     def from_text(cls, text: str, now: float) -> "Answer | None":
-        """The answer of another process; None for what is none. Its payload is sent as it came."""
+        """Parse the text of another process; None if it is malformed."""
         head, _, payload = text.partition("\n")
         try:
             ref, age = orjson.loads(head)
@@ -60,20 +78,20 @@ class Answer(NamedTuple):
 
 
 class UnsentAnswers:
-    """Keeps answers that were finished while there was no channel to send them on."""
+    """Answers that wait for the next join, in order."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        """Empty; `dropped` counts the answers that came too late, or were too many to keep."""
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        """`dropped` counts the answers past their deadline or beyond `max_bytes`."""
         self._answers: deque[Answer] = deque()
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._bytes = 0
         self.dropped = 0
 
     def keep(self, *answers: Answer) -> None:
-        """Send them after the next join; of more than `most_bytes` the oldest are dropped."""
+        """Append answers; the oldest are dropped while the sum exceeds `max_bytes`."""
         self._answers.extend(answers)
         self._bytes += sum(answer.size for answer in answers)
-        while self._bytes > self._most_bytes and len(self._answers) > 1:
+        while self._bytes > self._max_bytes and len(self._answers) > 1:
             self._drop(self._answers.popleft())
 
     def _drop(self, answer: Answer) -> None:
@@ -82,14 +100,14 @@ class UnsentAnswers:
         metrics.LATE_ANSWERS.inc()
 
     def take(self) -> list[Answer]:
-        """All of them, to be kept elsewhere."""
+        """Remove and return all answers."""
         answers = list(self._answers)
         self._answers.clear()
         self._bytes = 0
         return answers
 
     def worth_sending(self, now: float) -> Iterator[Answer]:
-        """Every kept answer whose request is still waited for, each once."""
+        """Remove all answers, and yield those whose callers still wait."""
         while self._answers:
             answer = self._answers.popleft()
             if answer.worth_sending(now):
@@ -100,11 +118,11 @@ class UnsentAnswers:
 
 
 class Outbox:
-    """Pushes answers into the channel, and keeps those that did not get through it."""
+    """Sends answers over the channel, and keeps those that may not have left this process."""
 
-    def __init__(self, channel: Channel, most_bytes: int = MOST_BYTES) -> None:
-        """`unsent` holds what waits for the next join, up to `most_bytes`."""
-        self.unsent = UnsentAnswers(most_bytes)
+    def __init__(self, channel: Channel, max_bytes: int = MAX_BYTES) -> None:
+        """`unsent` keeps at most `max_bytes` of answers until the next join."""
+        self.unsent = UnsentAnswers(max_bytes)
         self.pushed_bytes = 0
         self._channel = channel
         self._pushed: list[Answer] = []
@@ -112,7 +130,7 @@ class Outbox:
         self._divert: Callable[[Answer], None] | None = None
 
     def send(self, answer: Answer) -> None:
-        """Push it, or keep it until the channel is joined again."""
+        """Push the answer, or keep it while the channel is not joined."""
         if self._channel.push("response", answer.payload, answer.ref):
             self._pushed.append(answer)
             self.pushed_bytes += answer.size
@@ -127,27 +145,27 @@ class Outbox:
             self._divert(answer.for_peers())
 
     def divert(self, to: Callable[[Answer], None]) -> None:
-        """From now on `to` gets what cannot be pushed, and what was kept so far."""
+        """Give all unsent answers, and all that cannot be pushed later, to this function."""
         self._divert = to
         self._keep(*self.unsent.take())
 
     def joined(self, now: float) -> None:
-        """The channel takes answers again: push those that are still worth it."""
+        """The channel is joined: push the unsent answers whose callers still wait."""
         for answer in list(self.unsent.worth_sending(now)):
             self.send(answer)
 
     def drain(self) -> list[bytes]:
-        """The texts to write now. The answers among them are in doubt until `written` is called."""
+        """Take the texts to write; their answers are in doubt until `written`."""
         self._in_doubt += self._pushed
         self._pushed, self.pushed_bytes = [], 0
         return self._channel.outgoing()
 
     def written(self) -> None:
-        """What was drained has left this process."""
+        """All drained texts have left this process."""
         self._in_doubt = []
 
     def channel_lost(self) -> None:
-        """The channel or its socket is gone, and with it what was pushed and has not left."""
+        """The channel or its socket is gone: keep the answers that may not have left."""
         answers = self._in_doubt + self._pushed
         self._in_doubt, self._pushed, self.pushed_bytes = [], [], 0
         self._keep(*answers)

@@ -1,4 +1,4 @@
-"""From a request to its answer in the outbox: every ref taken on is answered once, and in time."""
+"""From a request to its answer in the outbox: each accepted ref gets one answer, in time."""
 
 import asyncio
 import contextlib
@@ -20,40 +20,44 @@ from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher, incident
 from core.rpc.outbox import Answer, Outbox
 
-# What an answer looks like on the wire.
-#
-# Two Plugboards are published. One wants `status` and relays only `message`; the other wants
-# `status_code`, `message` and `fields` and relays those. An answer that carries all four keys
-# suits both; the formats differ in what stands in `message`.
+log = logging.getLogger(__name__)
+
+REMEMBERED_REFS = 4096
+"""Fewest answered refs that are remembered, to ignore a request that is pushed twice."""
+LONGEST_REF = 1000
+"""Characters of a ref; the Plugboard's have 36."""
+
+# Reply formats. Two Plugboards are published: one reads `status` and relays only `message`, the
+# other reads `status_code` and relays `message` and `fields`. An answer with all four keys works
+# with both; the formats differ in the content of `message`.
 
 MOST_TWICE = 64 * 1024
-"""Bytes of the results of tasks and flows that are sent twice unless REPLY_TWICE_BYTES says else:
-one published Plugboard relays only the message, and callers of the other read the fields."""
+"""Default of REPLY_TWICE_BYTES: the largest result of a task or flow sent as message and fields."""
 
 type Payload = dict[str, Any]
 type ReplyFormat = Callable[[ActionResponse], Payload]
 
 
 def vera(response: ActionResponse) -> Payload:
-    """The four keys, each as the action set it."""
+    """`message` and `fields` as the action set them."""
     return _payload(response, response.message, response.fields)
 
 
 def auto(response: ActionResponse, most_twice: int = MOST_TWICE) -> Payload:
-    """Like `vera`, but fields without a message are the message too, so no Plugboard drops them."""
+    """Like `vera`, but `fields` without a message are sent as the message, too."""
     message = response.fields if response.message is None else response.message
     is_enough = _is_enough(response, most_twice)
     return _payload(response, message, None if is_enough else response.fields)
 
 
 def _is_enough(response: ActionResponse, most_twice: int) -> bool:
-    """Whether fields that are the message are not sent once more beside it, for their size."""
+    """True if the fields are too large to be sent as the message and as the fields."""
     is_twice = response.is_sent_once and response.message is None and response.fields is not None
     return is_twice and len(to_json(response.fields, inf_nan_mode="null")) > most_twice
 
 
 def message(response: ActionResponse) -> Payload:
-    """Everything inside `message`, for callers who want code, words and fields on any Plugboard."""
+    """Status code, message and fields inside `message`, which each Plugboard relays."""
     inside = {
         "status_code": response.status_code,
         "message": response.message,
@@ -62,11 +66,11 @@ def message(response: ActionResponse) -> Payload:
     return _payload(response, inside, None)
 
 
-def _payload(response: ActionResponse, words: Any, fields: Any) -> Payload:
+def _payload(response: ActionResponse, message: Any, fields: Any) -> Payload:
     return {
         "status": response.status,
         "status_code": response.status_code,
-        "message": words,
+        "message": message,
         "fields": fields,
     }
 
@@ -75,18 +79,18 @@ REPLY_FORMATS: dict[str, ReplyFormat] = {"auto": auto, "vera": vera, "message": 
 
 
 def reply_format(name: str, most_twice: int) -> ReplyFormat:
-    """The format of this name; `auto` sends results of tasks above so many bytes once."""
+    """The format of this name; `auto` sends results above `most_twice` bytes only once."""
     return partial(auto, most_twice=most_twice) if name == "auto" else REPLY_FORMATS[name]
 
 
-def encoded(payload: Payload) -> bytes:
-    """The payload as JSON, made once; as `orjson.Fragment` it is ready to be put into a frame.
+def encode(payload: Payload) -> bytes:
+    """Encode the payload as JSON; as `orjson.Fragment` it can be put into a frame.
 
-    Whatever Pydantic can write as JSON may be in it: models, sets, times, keys that are no text.
-    U+FFFD stands for halves of surrogate pairs.
+    Accepts everything that Pydantic can encode: models, sets, times, keys that are not strings.
+    Halves of surrogate pairs become U+FFFD.
 
     Raises:
-        ValueError: something in it cannot be written.
+        ValueError: a value cannot be encoded.
     """
     try:
         return orjson.dumps(payload)
@@ -94,43 +98,34 @@ def encoded(payload: Payload) -> bytes:
         pass
     try:
         return to_json(payload, inf_nan_mode="null")
-    except ValueError:  # half a surrogate pair, or what it cannot write at all
+    except ValueError:  # half a surrogate pair, or a value that Pydantic cannot encode
         return orjson.dumps(storable(to_jsonable_python(payload)))
 
 
-log = logging.getLogger(__name__)
-
-REMEMBERED = 4096
-"""How many refs that were answered are known at least. The Plugboard forgets them after 30 s."""
-
-
-LONGEST_REF = 1000
-"""Characters of a ref; thousands are remembered, and the Plugboard's have 36."""
-
-
 class RequestLimits(NamedTuple):
-    """What one request may take."""
+    """Limits of one request."""
 
     seconds: float
     """From its receipt to its answer."""
     fields_bytes: int = 8_000_000
-    """Its fields, as compact JSON."""
+    """Size of its fields as compact JSON."""
+    remembered_refs: int = REMEMBERED_REFS
 
 
 class _Request:
-    """One that is not answered yet; `task` is what works on it, once something does."""
+    """A request that is not answered; `task` is None until it is started."""
 
-    __slots__ = ("action", "is_aside", "received_at", "task")
+    __slots__ = ("action", "is_suspended", "received_at", "task")
 
     def __init__(self, action: object, received_at: float) -> None:
         self.action = action
         self.received_at = received_at
         self.task: asyncio.Task[Any] | None = None
-        self.is_aside = False
+        self.is_suspended = False
 
 
 class RequestHandler:
-    """Takes on requests and answers them; nothing it does waits for an action."""
+    """Accepts requests and answers them; no call waits for an action, except `close`."""
 
     def __init__(
         self,
@@ -141,7 +136,7 @@ class RequestHandler:
         outbox: Outbox,
         answered: Callable[[], None],
     ) -> None:
-        """`answered` is called whenever there is something new in the outbox."""
+        """`answered` is called after each answer put into the outbox."""
         self._dispatcher = dispatcher
         self._limiter = limiter
         self._limits = limits
@@ -164,14 +159,14 @@ class RequestHandler:
         frame_bytes: int = 0,
         held_bytes: int = 0,
     ) -> None:
-        """Take on one request; its answer is sent when it is there, or a 503 at once.
+        """Start or queue one request; if it is refused, its answer is sent at once.
 
-        `frame_bytes` is the length of the message that brought it, `held_bytes` the memory that
-        what it says takes up.
+        `frame_bytes` is the length of its frame, `held_bytes` the memory of the parsed request.
+        A request is dropped if it has no valid ref, or if its ref was seen before.
         """
         if not isinstance(response_ref, str) or len(response_ref) > LONGEST_REF:
             metrics.WITHOUT_REF.inc()
-            log.warning("a request without a ref cannot be answered")
+            log.warning("request without ref dropped")
             return
         if self._knows(response_ref):
             metrics.DUPLICATE_REFS.inc()
@@ -184,11 +179,11 @@ class RequestHandler:
             self._answer(response_ref, _busy("this replica is stopping"))
         elif frame_bytes > self._limits.fields_bytes and (excess := self._excess(action, fields)):
             self._answer(response_ref, ActionResponse(status_code=413, message=excess))
-        elif not self._limiter.take(
+        elif not self._limiter.submit(
             partial(self._work, action, fields, response_ref, client, websocket), held_bytes
         ):
             metrics.REFUSED_FULL.inc()
-            self._answer(response_ref, _busy("too many requests wait already"))
+            self._answer(response_ref, _busy("too many requests are waiting"))
 
     def _knows(self, ref: str) -> bool:
         return ref in self._unanswered or ref in self._recent or ref in self._older
@@ -202,7 +197,7 @@ class RequestHandler:
 
     def _excess(self, action: object, fields: object) -> str:
         if isinstance(fields, Unparsed) or self._dispatcher.limits_size(action):
-            return ""  # of what is not parsed yet the dispatcher says so
+            return ""  # the dispatcher checks the fields that are not parsed yet
         return excess(fields, self._limits.fields_bytes)
 
     def parses(self, action: object) -> bool:
@@ -210,17 +205,17 @@ class RequestHandler:
         return self._dispatcher.parses(action)
 
     async def close(self, grace: float) -> None:
-        """Finish within `grace` seconds what was taken on; answer the rest, and all new, with 503.
+        """Answer new requests 503, and those not finished within `grace` seconds as well.
 
-        May be called twice; the shorter grace counts.
+        May be called again; the shorter grace counts.
         """
         self._closed = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                await self._limiter.idle()
-        self._limiter.abandon()
+                await self._limiter.wait_until_idle()
+        self._limiter.cancel_all()
         for ref in list(self._unanswered):
-            self._answer(ref, _busy("this replica stopped before it was done"))
+            self._answer(ref, _busy("this replica stopped before the action had ended"))
         if self._timer is not None:
             self._timer.cancel()
 
@@ -228,7 +223,7 @@ class RequestHandler:
         self, action: object, fields: object, ref: str, client: Any, websocket: Any
     ) -> None:
         request = self._unanswered.get(ref)
-        if request is None:  # its time was over before its turn came
+        if request is None:  # answered 504 while it waited
             return
         request.task = asyncio.current_task()
         current_request.set((ref, action))
@@ -236,10 +231,10 @@ class RequestHandler:
 
     def _answer(self, ref: str, response: ActionResponse) -> None:
         request = self._unanswered.pop(ref, None)
-        if request is None:  # it was answered when its time was over
+        if request is None:  # answered already, for example 504
             return
         self._remember(ref)
-        instead = orjson.Fragment(self._text(_UNTOLD)) if response.has_secret else None
+        instead = orjson.Fragment(self._text(_SECRET_LOST)) if response.has_secret else None
         text = self._text(response)
         payload, received_at = orjson.Fragment(text), request.received_at
         self._outbox.send(Answer(ref, payload, received_at, instead, len(text)))
@@ -248,30 +243,30 @@ class RequestHandler:
         metrics.REQUESTS.ended((request.action, response.status_code), took)
 
     def _remember(self, ref: str) -> None:
-        if len(self._recent) >= REMEMBERED:
+        if len(self._recent) >= self._limits.remembered_refs:
             self._older, self._recent = self._recent, set()
         self._recent.add(ref)
 
     def _text(self, response: ActionResponse) -> bytes:
         try:
-            return encoded(self._reply_format(response))
-        except Exception:  # noqa: BLE001 -- an action may put anything into it
-            return encoded(self._reply_format(incident("an answer that is not JSON")))
+            return encode(self._reply_format(response))
+        except Exception:  # noqa: BLE001 -- the response may hold any object
+            return encode(self._reply_format(incident("an answer that is not JSON")))
 
     @property
     def actions(self) -> dict[str, type[ActionRunner]]:
         """The actions by name; a copy."""
         return self._dispatcher.actions
 
-    # Time
+    # Deadlines
 
     @property
     def seconds(self) -> float:
-        """What a request gets."""
+        """Seconds from the receipt of a request to its answer, at most."""
         return self._limits.seconds
 
     def seconds_left(self) -> float:
-        """Until the present request is answered with 504; to be asked by its action."""
+        """Seconds until the request of the calling action is answered 504."""
         request = self._present()
         if request is None:
             return self._limits.seconds
@@ -284,20 +279,23 @@ class RequestHandler:
 
     @contextlib.contextmanager
     def giving_way(self) -> Iterator[None]:
-        """Inside, the present request takes up no room at the desk; to be used by its action."""
+        """Inside, the request of the calling action does not count as running."""
         request = self._present()
-        if request is None or request.is_aside or not self._limiter.step_aside():
+        if request is None or request.is_suspended or not self._limiter.suspend():
             yield
             return
-        request.is_aside = True
+        request.is_suspended = True
         try:
             yield
         finally:
-            request.is_aside = False
-            self._limiter.come_back()
+            request.is_suspended = False
+            self._limiter.resume()
 
     def _sweep(self) -> None:
-        """Answer whatever has had its time. One timer does for all, since all get the same."""
+        """Answer 504 to requests past their deadline.
+
+        One timer is enough, because all have the same limit and are kept in order of receipt.
+        """
         self._timer = None
         loop = asyncio.get_running_loop()
         while self._unanswered:
@@ -315,23 +313,24 @@ class RequestHandler:
             about["action"] = name[:LONGEST_ACTION]
         if request.task is None:
             metrics.EXPIRED.inc()
-            log.warning("a request waited too long and is not run", extra=about)
-            self._answer(ref, _too_late(f"waited {seconds:g} s for its turn and was not run"))
+            log.warning("request waited too long", extra=about)
+            self._answer(ref, _too_late(f"waited {seconds:g} s and was not run"))
             return
         log.warning("action took too long", extra=about)
         self._answer(ref, _too_late(f"{name} took longer than {seconds:g} s"))
         request.task.cancel()
 
 
-def _busy(why: str) -> ActionResponse:
-    return ActionResponse(status_code=503, message=f"{why}; try again later")
+def _busy(error: str) -> ActionResponse:
+    return ActionResponse(status_code=503, message=f"{error}; try again later")
 
 
-def _too_late(why: str) -> ActionResponse:
-    return ActionResponse(status_code=504, message=why)
+def _too_late(error: str) -> ActionResponse:
+    return ActionResponse(status_code=504, message=error)
 
 
-_UNTOLD = ActionResponse(
+_SECRET_LOST = ActionResponse(
     status_code=503,
-    message="it was done, but this replica left before it told the secret; revoke the new key",
+    message="The key was created, but the replica stopped before returning its secret; revoke it "
+    "and create another",
 )

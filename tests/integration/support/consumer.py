@@ -158,7 +158,7 @@ async def replica(
             run_blocking=pool.run,
             offload=offload,
         ),
-        limiter=ConcurrencyLimiter(at_once=at_once, waiting=waiting),
+        limiter=ConcurrencyLimiter(max_running=at_once, max_waiting=waiting),
         events={
             **ActionRegistry.discover("events"),
             **{cls.discriminator(): cls for cls in events},

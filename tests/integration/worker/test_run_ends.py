@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.errors import ConflictError
-from core.rpc.request_handler import encoded
+from core.rpc.request_handler import encode
 from lib.vcon_redis import AsyncVconRedis, VconRedis
 from pipeline.admin.dead_letters import DeadLetters
 from pipeline.live_config import Configuration
@@ -274,7 +274,7 @@ async def test_whatever_bytes_a_list_has_end_as_a_dead_letter(scene: Scene, elem
     [dead] = await scene.redis.command("LRANGE", "DLQ:in", 0, -1)
     assert dead.encode(errors="surrogateescape") == element
     [letter] = (await DeadLetters(scene.redis, run_expiry=60).page("DLQ:in", None, 10)).entries
-    encoded({"fields": [letter]})
+    encode({"fields": [letter]})
     assert scene.client.keys("pc:inflight:*") == []
 
 

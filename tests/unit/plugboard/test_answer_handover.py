@@ -11,7 +11,7 @@ from core.interfaces import AnswerRelay, PeerCounts
 from core.observability import metrics
 from core.phoenix.channel import Channel
 from core.plugboard.answer_handover import AnswerHandover, HandoverTimes
-from core.rpc.outbox import WORTH_SENDING, Answer, Outbox
+from core.rpc.outbox import PLUGBOARD_MEMORY, Answer, Outbox
 
 SERVICE = 3
 QUICK = HandoverTimes(retry=0.001, serve_retry=0.001)
@@ -79,7 +79,7 @@ class Replica:
     """A handover with an outbox whose channel is not joined: what is sent is kept there."""
 
     def __init__(
-        self, name: str, shared: Shared, most_bytes: int = 10_000, times: HandoverTimes = QUICK
+        self, name: str, shared: Shared, max_bytes: int = 10_000, times: HandoverTimes = QUICK
     ) -> None:
         self.outbox = Outbox(Channel("service"))
         self.woken = asyncio.Event()
@@ -88,7 +88,7 @@ class Replica:
             self.outbox,
             self.woken.set,
             refusal=b'{"refused":1}',
-            most_bytes=most_bytes,
+            max_bytes=max_bytes,
             times=times,
         )
         self.handover.joined(SERVICE)
@@ -193,7 +193,7 @@ async def test_an_answer_is_tried_until_it_is_in_the_list_or_too_old() -> None:
     leaver = Replica("a", shared)
     assert await leaver.handover.begin(consumers=2, grace=5)
     shared.failures = 3
-    leaver.outbox.send(answer("late", age=WORTH_SENDING))
+    leaver.outbox.send(answer("late", age=PLUGBOARD_MEMORY))
     leaver.outbox.send(answer("patient", age=1.0))
     await leaver.handover.finish(5)
     [text] = shared.texts
@@ -251,7 +251,7 @@ async def test_answers_that_wait_to_be_handed_over_are_bounded() -> None:
     """One answer may be larger than the limit; further ones are replaced by the refusal."""
     shared = Shared()
     shared.roles["b"], before = "serving", metrics.HANDOVER_FULL._value.get()
-    leaver = Replica("a", shared, most_bytes=100)
+    leaver = Replica("a", shared, max_bytes=100)
     assert await leaver.handover.begin(consumers=2, grace=5)
     for ref in ("alone", "more", "even more"):
         leaver.outbox.send(answer(ref)._replace(size=1000))

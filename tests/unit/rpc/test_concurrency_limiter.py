@@ -1,4 +1,4 @@
-"""So many requests at once, so many waiting, and no more."""
+"""The limits on running, waiting and suspended work."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from core.rpc.concurrency_limiter import ConcurrencyLimiter, Work
 
 
 class Job:
-    """A piece of work that says when it began and ends when told to."""
+    """Work that records its start and ends when `end` is set."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -26,7 +26,7 @@ class Job:
 
 
 def jobs(number: int) -> list[Job]:
-    """That many pieces of work."""
+    """So many jobs."""
     return [Job() for _ in range(number)]
 
 
@@ -41,48 +41,48 @@ def begun(work: list[Job]) -> list[bool]:
     return [job.begun.is_set() for job in work]
 
 
-async def test_taking_on_waits_for_nothing() -> None:
-    """`take` returns as soon as the work has to wait for something."""
+async def test_submit_does_not_wait_for_the_work() -> None:
+    """`submit` returns when the work first suspends."""
     [job] = work = jobs(1)
-    limiter = ConcurrencyLimiter(at_once=1, waiting=0)
-    assert limiter.take(job)
+    limiter = ConcurrencyLimiter(max_running=1, max_waiting=0)
+    assert limiter.submit(job)
     assert (begun(work), limiter.running) == ([True], 1)
     job.end.set()
-    await limiter.idle()
+    await limiter.wait_until_idle()
 
 
-async def test_what_waits_for_nothing_is_done_at_once() -> None:
-    """It has ended when `take` returns, and takes up no room."""
-    limiter, [job] = ConcurrencyLimiter(at_once=1, waiting=0), jobs(1)
+async def test_work_that_never_suspends_ends_within_submit() -> None:
+    """It does not count as running after `submit` has returned."""
+    limiter, [job] = ConcurrencyLimiter(max_running=1, max_waiting=0), jobs(1)
     job.end.set()
-    assert limiter.take(job)
+    assert limiter.submit(job)
     assert (job.begun.is_set(), limiter.running) == (True, 0)
-    assert limiter.take(job)
+    assert limiter.submit(job)
 
 
-async def test_the_bounds_hold() -> None:
-    """Two run, three wait, the sixth is refused; room made by an end is used in order."""
-    limiter, work = ConcurrencyLimiter(at_once=2, waiting=3), jobs(6)
-    assert [limiter.take(job) for job in work] == [True, True, True, True, True, False]
+async def test_running_and_waiting_work_is_bounded() -> None:
+    """Two run, three wait, the sixth is refused; waiting work starts in order."""
+    limiter, work = ConcurrencyLimiter(max_running=2, max_waiting=3), jobs(6)
+    assert [limiter.submit(job) for job in work] == [True, True, True, True, True, False]
     await turns()
     assert begun(work) == [True, True, False, False, False, False]
     work[1].end.set()
     await work[2].begun.wait()
     await turns()
     assert begun(work) == [True, True, True, False, False, False]
-    assert limiter.take(work[5])
+    assert limiter.submit(work[5])
     for job in work:
         job.end.set()
-    await limiter.idle()
+    await limiter.wait_until_idle()
     assert all(begun(work))
 
 
-async def test_idle_means_nothing_runs_and_nothing_waits() -> None:
-    """`idle` returns after the last of those that waited."""
-    limiter, work = ConcurrencyLimiter(at_once=1, waiting=1), jobs(2)
+async def test_idle_includes_waiting_work() -> None:
+    """`wait_until_idle` returns after the last waiting job has ended."""
+    limiter, work = ConcurrencyLimiter(max_running=1, max_waiting=1), jobs(2)
     for job in work:
-        limiter.take(job)
-    idle = asyncio.create_task(limiter.idle())
+        limiter.submit(job)
+    idle = asyncio.create_task(limiter.wait_until_idle())
     work[0].end.set()
     await work[1].begun.wait()
     await turns()
@@ -92,18 +92,18 @@ async def test_idle_means_nothing_runs_and_nothing_waits() -> None:
 
 
 async def test_an_empty_limiter_is_idle() -> None:
-    """There is nothing to wait for before the first request."""
-    await ConcurrencyLimiter(at_once=1, waiting=0).idle()
+    """`wait_until_idle` returns at once before the first job."""
+    await ConcurrencyLimiter(max_running=1, max_waiting=0).wait_until_idle()
 
 
-async def test_abandoning_cancels_what_runs_and_forgets_what_waits() -> None:
-    """After `abandon` nothing of what was taken on goes on."""
-    limiter, work = ConcurrencyLimiter(at_once=1, waiting=1), jobs(2)
+async def test_cancel_all_cancels_running_and_discards_waiting_work() -> None:
+    """After `cancel_all` no job goes on or starts."""
+    limiter, work = ConcurrencyLimiter(max_running=1, max_waiting=1), jobs(2)
     for job in work:
-        limiter.take(job)
+        limiter.submit(job)
     await work[0].begun.wait()
-    limiter.abandon()
-    await limiter.idle()
+    limiter.cancel_all()
+    await limiter.wait_until_idle()
     assert [job.cancelled for job in work] == [True, False]
     assert begun(work) == [True, False]
 
@@ -117,49 +117,48 @@ def failing(error: Exception) -> Work:
     return work
 
 
-async def test_work_that_fails_makes_room_and_is_logged(
+async def test_failed_work_is_logged_and_frees_its_place(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An error in one piece of work does not keep its place, and is not lost."""
-    limiter, [job] = ConcurrencyLimiter(at_once=1, waiting=1), jobs(1)
-    limiter.take(failing(ValueError("broken")))
-    limiter.take(job)
+    """The next job starts, and the error is in the log."""
+    limiter, [job] = ConcurrencyLimiter(max_running=1, max_waiting=1), jobs(1)
+    limiter.submit(failing(ValueError("broken")))
+    limiter.submit(job)
     await job.begun.wait()
     job.end.set()
     [record] = caplog.records
     assert (record.levelno, str(record.exc_info[1])) == (logging.ERROR, "broken")
-    await limiter.idle()
+    await limiter.wait_until_idle()
 
 
-async def test_who_steps_aside_makes_room() -> None:
-    """While one only waits another runs in its place; when it comes back it goes on at once."""
-    limiter, others = ConcurrencyLimiter(at_once=1, waiting=2), jobs(2)
+async def test_a_suspended_task_frees_its_place() -> None:
+    """Another job runs in its place; after `resume` it continues at once."""
+    limiter, others = ConcurrencyLimiter(max_running=1, max_waiting=2), jobs(2)
     aside, back = Job(), Job()
 
     async def patient() -> None:
-        assert limiter.step_aside()
+        assert limiter.suspend()
         await aside()
-        limiter.come_back()
+        limiter.resume()
         await back()
 
     for work in (patient, *others):
-        assert limiter.take(work)
+        assert limiter.submit(work)
     await others[0].begun.wait()
-    assert (limiter.running, limiter.aside, limiter.waiting) == (1, 1, 1)
+    assert (limiter.running, limiter.suspended, limiter.waiting) == (1, 1, 1)
     aside.end.set()
     await back.begun.wait()
-    assert (limiter.running, limiter.aside) == (2, 0)
+    assert (limiter.running, limiter.suspended) == (2, 0)
     others[0].end.set()
     await turns()
     assert (limiter.running, begun(others)) == (1, [True, False])
     for job in (back, others[1]):
         job.end.set()
-    await limiter.idle()
+    await limiter.wait_until_idle()
     assert (limiter.running, begun(others)) == (0, [True, True])
 
 
-async def test_not_all_may_step_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits takes up memory; beyond a number it keeps its room."""
-    monkeypatch.setattr("core.rpc.concurrency_limiter.MOST_ASIDE", 1)
-    limiter = ConcurrencyLimiter(at_once=2, waiting=0)
-    assert [limiter.step_aside(), limiter.step_aside()] == [True, False]
+async def test_suspended_tasks_are_bounded() -> None:
+    """Beyond `max_suspended` a task keeps counting as running."""
+    limiter = ConcurrencyLimiter(max_running=2, max_waiting=0, max_suspended=1)
+    assert [limiter.suspend(), limiter.suspend()] == [True, False]

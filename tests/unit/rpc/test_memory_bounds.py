@@ -15,7 +15,7 @@ from core.phoenix.lenient_json import parsed_bytes
 from core.plugboard.session import Limits, PlugboardSession
 from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.outbox import Answer, Outbox, UnsentAnswers
-from tests.unit.rpc.test_request_handler import Office
+from tests.unit.rpc.test_request_handler import HandlerScene
 from tests.unit.support.actions_for_tests import Hold
 
 
@@ -51,54 +51,54 @@ def test_parsed_json_is_accounted_for(text: str) -> None:
 async def test_requests_are_bounded_by_the_memory_they_hold() -> None:
     """One alone may hold more; else what would be too much is refused, until others have ended."""
     ended = asyncio.Event()
-    limiter = ConcurrencyLimiter(at_once=2, waiting=10, most_bytes=1000)
+    limiter = ConcurrencyLimiter(max_running=2, max_waiting=10, max_bytes=1000)
 
     async def work() -> None:
         await ended.wait()
 
-    assert limiter.take(work, 5000)
-    assert not limiter.take(work, 1)
+    assert limiter.submit(work, 5000)
+    assert not limiter.submit(work, 1)
     ended.set()
-    await limiter.idle()
+    await limiter.wait_until_idle()
     ended.clear()
-    assert [limiter.take(work, 300) for _ in range(5)] == [True, True, True, False, False]
+    assert [limiter.submit(work, 300) for _ in range(5)] == [True, True, True, False, False]
     assert (limiter.running, limiter.waiting, limiter.held_bytes) == (2, 1, 900)
     ended.set()
-    await limiter.idle()
+    await limiter.wait_until_idle()
     assert limiter.held_bytes == 0
 
 
 async def test_what_is_forgotten_holds_nothing() -> None:
     """A limiter that was abandoned has given back what waited and what ran."""
-    limiter = ConcurrencyLimiter(at_once=1, waiting=10, most_bytes=1000)
+    limiter = ConcurrencyLimiter(max_running=1, max_waiting=10, max_bytes=1000)
     for _ in range(2):
-        limiter.take(asyncio.Event().wait, 300)  # type: ignore[arg-type]
-    limiter.abandon()
-    await limiter.idle()
+        limiter.submit(asyncio.Event().wait, 300)  # type: ignore[arg-type]
+    limiter.cancel_all()
+    await limiter.wait_until_idle()
     assert limiter.held_bytes == 0
 
 
 async def test_a_request_beyond_the_memory_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
     """Like one beyond the number that may wait."""
-    office = Office()
+    scene = HandlerScene()
     Hold.prepare(monkeypatch)
-    office.handler.accept("Hold", {}, "r-1", None, None, held_bytes=300 * 1024 * 1024)
-    office.handler.accept("Echo", {}, "r-2", None, None, held_bytes=1)
-    assert office.answers() == {"r-2": 503}
-    office.limiter.abandon()
+    scene.handler.accept("Hold", {}, "r-1", None, None, held_bytes=300 * 1024 * 1024)
+    scene.handler.accept("Echo", {}, "r-2", None, None, held_bytes=1)
+    assert scene.answers() == {"r-2": 503}
+    scene.limiter.cancel_all()
 
 
 async def test_a_ref_without_end_is_not_remembered() -> None:
     """Refs that were answered are kept; so one of megabytes counts as none."""
-    office, before = Office(), metrics.WITHOUT_REF._value.get()
-    office.ask("Echo", "r" * 100_000)
-    assert office.answers() == {}
+    scene, before = HandlerScene(), metrics.WITHOUT_REF._value.get()
+    scene.ask("Echo", "r" * 100_000)
+    assert scene.answers() == {}
     assert metrics.WITHOUT_REF._value.get() == before + 1
 
 
 def test_answers_that_wait_for_a_join_are_bounded() -> None:
     """The oldest go first; one alone stays, however large."""
-    unsent = UnsentAnswers(most_bytes=1000)
+    unsent = UnsentAnswers(max_bytes=1000)
     unsent.keep(*(Answer(f"r-{number}", {}, 0.0, size=300) for number in range(5)))
     assert [answer.ref for answer in unsent.worth_sending(0.0)] == ["r-2", "r-3", "r-4"]
     assert unsent.dropped == 2

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from core.phoenix.channel import Channel
-from core.rpc.outbox import WORTH_SENDING, Answer, Outbox, UnsentAnswers
+from core.rpc.outbox import PLUGBOARD_MEMORY, Answer, Outbox, UnsentAnswers
 
 
 def an_answer(number: int, received_at: float = 0.0) -> Answer:
@@ -47,7 +47,7 @@ def test_an_answer_that_comes_too_late_is_dropped_and_counted() -> None:
     """After half a minute the Plugboard has given up on a request."""
     unsent = UnsentAnswers()
     unsent.keep(an_answer(1, received_at=0.0), an_answer(2, received_at=0.5))
-    assert [answer.ref for answer in unsent.worth_sending(WORTH_SENDING)] == ["ref-2"]
+    assert [answer.ref for answer in unsent.worth_sending(PLUGBOARD_MEMORY)] == ["ref-2"]
     assert unsent.dropped == 1
 
 

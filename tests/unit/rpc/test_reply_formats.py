@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from core.action_response import ActionResponse
-from core.rpc.request_handler import REPLY_FORMATS, encoded, reply_format
+from core.rpc.request_handler import REPLY_FORMATS, encode, reply_format
 from devstack.plugboard.http_replies import Reply, relay
 from devstack.plugboard.settings import Variant
 
@@ -27,7 +27,7 @@ FALSY = ActionResponse(status_code=200, message="", fields=[])
 
 def relayed(variant: Variant, form: str, response: ActionResponse) -> tuple[int, Any]:
     """The status and the JSON body a caller gets."""
-    payload = orjson.loads(encoded(REPLY_FORMATS[form](response)))
+    payload = orjson.loads(encode(REPLY_FORMATS[form](response)))
     reply: Reply = relay(variant, payload)
     return reply.status, json.loads(reply.body)
 
@@ -141,14 +141,14 @@ class Named(BaseModel):
 )
 def test_what_actions_put_into_fields_becomes_json(value: Any, json_value: Any) -> None:
     """Models, sets, times, large numbers and the like can be answered as they are."""
-    text = encoded({"fields": value})
+    text = encode({"fields": value})
     assert json.loads(text) == {"fields": json_value}
 
 
 def test_what_is_not_json_is_refused() -> None:
     """A value that cannot be written raises, so that the caller can be told."""
     with pytest.raises(ValueError, match="serialize"):
-        encoded({"fields": object()})
+        encode({"fields": object()})
 
 
 def test_large_results_of_tasks_are_sent_once() -> None:
@@ -157,7 +157,7 @@ def test_large_results_of_tasks_are_sent_once() -> None:
     for fields, twice in ((large, None), (small, small)):
         payload = REPLY_FORMATS["auto"](_once(fields))
         assert (payload["message"], payload["fields"]) == (fields, twice)
-    assert len(encoded(REPLY_FORMATS["auto"](_once(large)))) < 80_000
+    assert len(encode(REPLY_FORMATS["auto"](_once(large)))) < 80_000
     assert REPLY_FORMATS["auto"](ActionResponse(status_code=200, fields=large))["fields"] == large
 
 
@@ -169,7 +169,7 @@ def test_how_often_a_small_result_of_a_task_is_sent(
     form: str, most_twice: int, times: int, plugboards: int
 ) -> None:
     """Twice only with `auto`, unless the setting says else; with `vera` one Plugboard drops it."""
-    sent = encoded(reply_format(form, most_twice)(_once({"outputs": "unmistakable"})))
+    sent = encode(reply_format(form, most_twice)(_once({"outputs": "unmistakable"})))
     assert sent.count(b"unmistakable") == times
     relayed_by = [each for each in Variant if b"unmistakable" in _body(each, sent)]
     assert len(relayed_by) == plugboards

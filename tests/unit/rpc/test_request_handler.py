@@ -14,8 +14,8 @@ from core.observability import metrics
 from core.phoenix.channel import Channel
 from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import Dispatcher
-from core.rpc.outbox import WORTH_SENDING, Outbox
-from core.rpc.request_handler import REPLY_FORMATS, RequestHandler, RequestLimits
+from core.rpc.outbox import PLUGBOARD_MEMORY, Outbox
+from core.rpc.request_handler import REMEMBERED_REFS, REPLY_FORMATS, RequestHandler, RequestLimits
 from tests.unit.support.actions_for_tests import Echo, Hold, Returning
 
 FIELDS_BYTES = 1_000
@@ -41,7 +41,7 @@ class Secretive(Echo):
         return ActionResponse(status_code=201, fields={"secret": "vk_1"}, has_secret=True)
 
 
-class Office:
+class HandlerScene:
     """A handler whose answers, kept for want of a channel, can be read."""
 
     def __init__(
@@ -51,15 +51,16 @@ class Office:
         waiting: int = 1,
         more: type[ActionRunner] = Returning,
         seconds: float = 60.0,
+        remembered_refs: int = REMEMBERED_REFS,
     ) -> None:
         actions = {cls.__name__: cls for cls in (Echo, Hold, Stubborn, more)}
-        self.limiter = ConcurrencyLimiter(at_once=at_once, waiting=waiting)
+        self.limiter = ConcurrencyLimiter(max_running=at_once, max_waiting=waiting)
         self._outbox = Outbox(Channel("service"))
         self._news = asyncio.Event()
         self.handler = RequestHandler(
             Dispatcher(actions, run_blocking=asyncio.to_thread),
             self.limiter,
-            RequestLimits(seconds, FIELDS_BYTES),
+            RequestLimits(seconds, FIELDS_BYTES, remembered_refs),
             REPLY_FORMATS["vera"],
             self._outbox,
             self._news.set,
@@ -79,7 +80,7 @@ class Office:
         """The answers given since the last look."""
         now = asyncio.get_running_loop().time()
         kept = list(self._outbox.unsent.worth_sending(now))
-        assert all(now - answer.received_at < WORTH_SENDING for answer in kept)
+        assert all(now - answer.received_at < PLUGBOARD_MEMORY for answer in kept)
         return [(answer.ref, orjson.loads(orjson.dumps(answer.payload))) for answer in kept]
 
     async def next_answers(self) -> dict[str, int]:
@@ -98,9 +99,9 @@ def hold(monkeypatch: pytest.MonkeyPatch) -> type[Hold]:
 
 async def test_a_request_is_answered_under_its_ref() -> None:
     """The answer carries the ref of the request."""
-    office = Office()
-    office.ask("Echo", "r-1")
-    assert await office.next_answers() == {"r-1": 200}
+    scene = HandlerScene()
+    scene.ask("Echo", "r-1")
+    assert await scene.next_answers() == {"r-1": 200}
 
 
 @pytest.mark.parametrize("ref", [None, 1, ["r"], {}])
@@ -108,48 +109,48 @@ async def test_a_request_without_a_ref_is_logged(
     ref: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody could be answered, so nothing is run."""
-    office = Office()
-    office.ask("Echo", ref)
-    assert "without a ref" in caplog.text
-    assert office.answers() == {}
+    scene = HandlerScene()
+    scene.ask("Echo", ref)
+    assert "without ref" in caplog.text
+    assert scene.answers() == {}
 
 
 async def test_beyond_the_bound_the_answer_is_503_at_once(hold: type[Hold]) -> None:
     """One runs, one waits, the third hears at once that there are too many."""
-    office = Office(at_once=1, waiting=1)
+    scene = HandlerScene(at_once=1, waiting=1)
     for ref in ("runs", "waits", "refused"):
-        office.ask("Hold", ref)
-    assert office.answers() == {"refused": 503}
+        scene.ask("Hold", ref)
+    assert scene.answers() == {"refused": 503}
     hold.go.set()
-    await office.handler.close(60)
-    assert office.answers() == {"runs": 200, "waits": 200}
+    await scene.handler.close(60)
+    assert scene.answers() == {"runs": 200, "waits": 200}
 
 
 async def test_closing_finishes_what_was_taken_on(hold: type[Hold]) -> None:
     """While closing, old requests are finished and new ones are refused."""
-    office = Office()
-    office.ask("Hold", "old")
+    scene = HandlerScene()
+    scene.ask("Hold", "old")
     await hold.begun.wait()
-    closing = asyncio.create_task(office.handler.close(60))
+    closing = asyncio.create_task(scene.handler.close(60))
     await asyncio.sleep(0)
-    office.ask("Echo", "new")
-    assert office.answers() == {"new": 503}
+    scene.ask("Echo", "new")
+    assert scene.answers() == {"new": 503}
     hold.go.set()
     await closing
-    assert office.answers() == {"old": 200}
+    assert scene.answers() == {"old": 200}
 
 
 async def test_what_is_not_finished_in_time_is_answered_503(hold: type[Hold]) -> None:
     """After the grace nobody is left waiting for the Plugboard's own timeout."""
-    office = Office(at_once=1)
-    office.ask("Hold", "running")
-    office.ask("Echo", "waiting")
+    scene = HandlerScene(at_once=1)
+    scene.ask("Hold", "running")
+    scene.ask("Echo", "waiting")
     await hold.begun.wait()
-    await office.handler.close(0)
-    assert office.answers() == {"running": 503, "waiting": 503}
+    await scene.handler.close(0)
+    assert scene.answers() == {"running": 503, "waiting": 503}
     async with asyncio.timeout(10):  # a ceiling: it was cancelled
         await hold.ended.wait()
-    assert office.answers() == {}
+    assert scene.answers() == {}
 
 
 async def test_the_log_of_a_request_knows_its_ref() -> None:
@@ -161,66 +162,65 @@ async def test_the_log_of_a_request_knows_its_ref() -> None:
             seen.append(request_context.fields())
             return await super().run(client, websocket)
 
-    office = Office(more=Seeing)
-    office.ask("Seeing", "r-1")
-    office.ask("Seeing", "r-2")
-    await office.handler.close(60)
+    scene = HandlerScene(more=Seeing)
+    scene.ask("Seeing", "r-1")
+    scene.ask("Seeing", "r-2")
+    await scene.handler.close(60)
     assert seen == [{"ref": ref, "action": "Seeing"} for ref in ("r-1", "r-2")]
     assert request_context.fields() == {}
 
 
 async def test_a_ref_that_comes_twice_is_answered_once(hold: type[Hold]) -> None:
     """The second one is dropped and counted, whether the first one runs, waits or is answered."""
-    office, before = Office(at_once=1, waiting=1), metrics.DUPLICATE_REFS._value.get()
+    scene, before = HandlerScene(at_once=1, waiting=1), metrics.DUPLICATE_REFS._value.get()
     for ref in ("runs", "waits", "runs", "waits"):
-        office.ask("Hold", ref)
+        scene.ask("Hold", ref)
     hold.go.set()
-    await office.next_answers()
-    await office.limiter.idle()
-    office.answers()
-    office.ask("Echo", "runs")
-    office.ask("Echo", "new")
-    assert office.answers() == {"new": 200}
+    await scene.next_answers()
+    await scene.limiter.wait_until_idle()
+    scene.answers()
+    scene.ask("Echo", "runs")
+    scene.ask("Echo", "new")
+    assert scene.answers() == {"new": 200}
     assert metrics.DUPLICATE_REFS._value.get() - before == 3
 
 
-async def test_refs_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of those answered the latest are known, and the room for them has an end."""
-    monkeypatch.setattr("core.rpc.request_handler.REMEMBERED", 2)
-    office = Office()
+async def test_old_refs_are_forgotten() -> None:
+    """Of the answered refs only the latest are remembered."""
+    scene = HandlerScene(remembered_refs=2)
     for ref in ("a", "b", "c", "d", "e"):
-        office.ask("Echo", ref)
-    office.answers()
+        scene.ask("Echo", ref)
+    scene.answers()
     for ref in ("a", "d", "e"):
-        office.ask("Echo", ref)
-    assert office.answers() == {"a": 200}
+        scene.ask("Echo", ref)
+    assert scene.answers() == {"a": 200}
 
 
 async def test_a_slow_action_is_cancelled_and_answered_504(
     hold: type[Hold], caplog: pytest.LogCaptureFixture
 ) -> None:
     """When its time is over the caller is told so, and the action ends."""
-    office = Office(seconds=SOON)
-    office.ask("Hold", "slow")
-    await office._news.wait()
-    [(ref, payload)] = office.payloads()
+    scene = HandlerScene(seconds=SOON)
+    scene.ask("Hold", "slow")
+    await scene._news.wait()
+    [(ref, payload)] = scene.payloads()
     assert (ref, payload["status_code"]) == ("slow", 504)
     assert payload["message"] == "Hold took longer than 0.005 s"
     assert [(record.action, record.ref) for record in caplog.records] == [("Hold", "slow")]
     async with asyncio.timeout(10):  # a ceiling
         await hold.ended.wait()
-    await office.limiter.idle()
+    await scene.limiter.wait_until_idle()
 
 
 async def test_what_ignores_its_end_is_answered_all_the_same(hold: type[Hold]) -> None:
     """An action that goes on when cancelled keeps its room, but not its caller waiting."""
-    office = Office(seconds=SOON)
-    office.ask("Stubborn", "r-1")
-    assert await office.next_answers() == {"r-1": 504}
-    assert office.limiter.running == 1
+    scene = HandlerScene(seconds=SOON)
+    scene.ask("Stubborn", "r-1")
+    assert await scene.next_answers() == {"r-1": 504}
+    assert scene.limiter.running == 1
     hold.go.set()
-    await office.limiter.idle()
-    assert office.answers() == {}
+    await scene.limiter.wait_until_idle()
+    assert scene.answers() == {}
 
 
 async def test_what_waits_too_long_is_not_run(hold: type[Hold]) -> None:
@@ -233,18 +233,18 @@ async def test_what_waits_too_long_is_not_run(hold: type[Hold]) -> None:
             self.ran.append(self.text)
             return await super().run(client, websocket)
 
-    office, before = Office(at_once=1, seconds=SOON, more=Late), metrics.EXPIRED._value.get()
-    office.ask("Stubborn", "runs")
-    office.ask("Late", "waits", {"text": "too late"})
+    scene, before = HandlerScene(at_once=1, seconds=SOON, more=Late), metrics.EXPIRED._value.get()
+    scene.ask("Stubborn", "runs")
+    scene.ask("Late", "waits", {"text": "too late"})
     answers: dict[str, int] = {}
     while len(answers) < 2:
-        answers |= await office.next_answers()
+        answers |= await scene.next_answers()
     assert answers == {"runs": 504, "waits": 504}
     assert metrics.EXPIRED._value.get() - before == 1
     hold.go.set()
-    await office.limiter.idle()
-    office.ask("Late", "new", {"text": "in time"})
-    assert office.answers() == {"new": 200}
+    await scene.limiter.wait_until_idle()
+    scene.ask("Late", "new", {"text": "in time"})
+    assert scene.answers() == {"new": 200}
     assert Late.ran == ["in time"]
 
 
@@ -257,13 +257,13 @@ async def test_an_action_may_ask_what_time_is_left(hold: type[Hold]) -> None:
             left.append(client.seconds_left())
             return await super().run(client, websocket)
 
-    office = Office(at_once=1, more=Asking)
-    assert office.handler.seconds_left() == 60.0
-    office.ask("Hold", "runs")
-    office.ask("Asking", "waits")
-    [received_at] = [r.received_at for r in office.handler._unanswered.values() if not r.task]
+    scene = HandlerScene(at_once=1, more=Asking)
+    assert scene.handler.seconds_left() == 60.0
+    scene.ask("Hold", "runs")
+    scene.ask("Asking", "waits")
+    [received_at] = [r.received_at for r in scene.handler._unanswered.values() if not r.task]
     hold.go.set()
-    await office.limiter.idle()
+    await scene.limiter.wait_until_idle()
     now = asyncio.get_running_loop().time()
     assert 60.0 - (now - received_at) <= left[0] < 60.0
 
@@ -277,27 +277,27 @@ async def test_a_request_that_only_waits_gives_way(hold: type[Hold]) -> None:
                 await hold.go.wait()
             return await super().run(client, websocket)
 
-    office = Office(at_once=1, waiting=2, more=Patient)
+    scene = HandlerScene(at_once=1, waiting=2, more=Patient)
     for ref in ("p-1", "p-2"):
-        office.ask("Patient", ref)
-    office.ask("Echo", "e-1")
+        scene.ask("Patient", ref)
+    scene.ask("Echo", "e-1")
     answers: dict[str, int] = {}
     while "e-1" not in answers:
-        answers |= await office.next_answers()
+        answers |= await scene.next_answers()
     assert answers == {"e-1": 200}
-    assert (office.limiter.running, office.limiter.aside) == (0, 2)
+    assert (scene.limiter.running, scene.limiter.suspended) == (0, 2)
     hold.go.set()
-    await office.limiter.idle()
-    assert office.answers() == {"p-1": 200, "p-2": 200}
-    assert (office.limiter.running, office.limiter.aside) == (0, 0)
+    await scene.limiter.wait_until_idle()
+    assert scene.answers() == {"p-1": 200, "p-2": 200}
+    assert (scene.limiter.running, scene.limiter.suspended) == (0, 0)
 
 
 @pytest.mark.parametrize(("length", "status"), [(989, 200), (990, 413)])
 async def test_fields_that_are_too_large_are_413(length: int, status: int) -> None:
     """The fields alone count, as compact JSON, whatever the message around them adds."""
-    office = Office()
-    office.ask("Echo", "r-1", {"text": "x" * length})
-    [(_, payload)] = office.payloads()
+    scene = HandlerScene()
+    scene.ask("Echo", "r-1", {"text": "x" * length})
+    [(_, payload)] = scene.payloads()
     assert payload["status_code"] == status
     if status == 413:
         assert payload["message"] == "the fields are 1001 bytes; at most 1000 are taken"
@@ -306,16 +306,16 @@ async def test_fields_that_are_too_large_are_413(length: int, status: int) -> No
 async def test_an_action_may_see_to_the_size_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets the fields, whatever their size."""
     monkeypatch.setattr(Echo, "limits_size", True)
-    office = Office()
-    office.ask("Echo", "r-1", {"text": "x" * FIELDS_BYTES})
-    assert office.answers() == {"r-1": 200}
+    scene = HandlerScene()
+    scene.ask("Echo", "r-1", {"text": "x" * FIELDS_BYTES})
+    assert scene.answers() == {"r-1": 200}
 
 
 async def test_fields_that_are_nested_too_deeply_are_413() -> None:
     """What is too large to be taken unseen must be measured, and this cannot be."""
-    office = Office()
-    office.handler.accept("Echo", orjson.loads("[" * 500 + "]" * 500), "r-1", None, None, 1_001)
-    assert office.answers() == {"r-1": 413}
+    scene = HandlerScene()
+    scene.handler.accept("Echo", orjson.loads("[" * 500 + "]" * 500), "r-1", None, None, 1_001)
+    assert scene.answers() == {"r-1": 413}
 
 
 async def test_fields_that_are_not_json_are_an_incident(
@@ -323,10 +323,10 @@ async def test_fields_that_are_not_json_are_an_incident(
 ) -> None:
     """An answer that cannot be written is a 500 with an id, not a caller who hears nothing."""
     monkeypatch.setattr(Returning, "outcome", ActionResponse(status_code=200, fields=object()))
-    office = Office()
-    office.ask("Returning", "r-1")
-    await office.handler.close(60)
-    [(ref, payload)] = office.payloads()
+    scene = HandlerScene()
+    scene.ask("Returning", "r-1")
+    await scene.handler.close(60)
+    [(ref, payload)] = scene.payloads()
     assert (ref, payload["status_code"]) == ("r-1", 500)
     assert caplog.records[-1].incident in payload["message"]
 
@@ -334,11 +334,11 @@ async def test_fields_that_are_not_json_are_an_incident(
 async def test_a_request_that_goes_well_makes_no_line(caplog: pytest.LogCaptureFixture) -> None:
     """At INFO: what is answered is counted, and a line would cost as much as the answer."""
     caplog.set_level("INFO")
-    office = Office()
+    scene = HandlerScene()
     for number in range(3):
-        office.ask("Echo", f"r-{number}")
-    await office.handler.close(60)
-    assert set(office.answers().values()) == {200}
+        scene.ask("Echo", f"r-{number}")
+    await scene.handler.close(60)
+    assert set(scene.answers().values()) == {200}
     assert caplog.records == []
 
 
@@ -347,11 +347,11 @@ async def test_each_answer_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> N
     requests = metrics.Requests()
     requests.offer(["Echo", "Hold"])
     monkeypatch.setattr(metrics, "REQUESTS", requests)
-    office = Office()
+    scene = HandlerScene()
     for action in ("Echo", "Nope", ["Echo"]):
-        office.ask(action, f"r-{action}")
-    await office.handler.close(60)
-    office.ask("Echo", "r-late")
+        scene.ask(action, f"r-{action}")
+    await scene.handler.close(60)
+    scene.ask("Echo", "r-late")
     answers, _ = requests.collect()
     assert {
         (sample.labels["action"], sample.labels["code"]): sample.value
@@ -362,12 +362,12 @@ async def test_each_answer_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_a_secret_is_not_for_peers() -> None:
     """Where the answer has to go through Redis, a 503 says what to do instead."""
-    office = Office(more=Secretive)
-    office.ask("Secretive", "r-1")
-    await office.handler.close(1.0)
+    scene = HandlerScene(more=Secretive)
+    scene.ask("Secretive", "r-1")
+    await scene.handler.close(1.0)
     given: list[Any] = []
-    office._outbox.divert(given.append)
+    scene._outbox.divert(given.append)
     [answer] = given
     told = orjson.loads(answer.to_text(0.0).partition(b"\n")[2])
     assert (told["status_code"], told["fields"]) == (503, None)
-    assert "revoke the new key" in told["message"]
+    assert "revoke it and create another" in told["message"]

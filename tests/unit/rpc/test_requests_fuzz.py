@@ -63,7 +63,7 @@ async def answers(requests: list[tuple[Any, Any, Any]], at_once: int, waiting: i
     outbox = Outbox(Channel("service"))
     handler = RequestHandler(
         Dispatcher(ACTIONS, run_blocking=asyncio.to_thread),
-        ConcurrencyLimiter(at_once=at_once, waiting=waiting),
+        ConcurrencyLimiter(max_running=at_once, max_waiting=waiting),
         RequestLimits(60.0, 100),
         REPLY_FORMATS["auto"],
         outbox,
