@@ -1,8 +1,16 @@
-"""The configuration in force, and taking a changed file into force without a restart."""
+"""The configuration in force, and putting a changed file into force without a restart.
+
+The service process watches the file (`ConfigurationWatch`). A file that has not changed for
+`STILL_SECONDS` is read, its plugins are loaded, and only if all of that succeeds it replaces the
+configuration in force; a file with problems changes nothing and is logged once. A change that may
+come from a partly written file is held back (`pipeline.config.changes`). Workers read the service's
+copy of the last valid file (`Snapshot`), so a worker also starts while the file is invalid.
+"""
 
 import asyncio
 import contextlib
 import logging
+import math
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
@@ -27,30 +35,30 @@ from pipeline.runs.spans import with_spans
 log = logging.getLogger(__name__)
 
 MOST_NOTES = 50
-"""How many notes are logged each time a configuration is loaded."""
-LOOK_INTERVAL = 0.5
-"""Seconds between two looks at the file."""
-STILL = 1.0
-"""Seconds that a file must not have changed before it is read: until then it may be half a file."""
+"""The most notes that are logged each time a configuration is loaded."""
+LOOK_SECONDS = 0.5
+"""Interval of the checks whether the file has changed."""
+STILL_SECONDS = 1.0
+"""How long a file must be unchanged before it is read; until then it may be partly written."""
 
 type Confirm = Callable[[PipelineConfig, bytes], None]
-"""Given a sound configuration and the bytes it was read from: raises to keep it out of force."""
+"""Takes a valid configuration and the bytes it was read from; raises to keep it out of force."""
 
 
 @dataclass(slots=True)
 class Configuration:
-    """What is in force now: `config` and the `plugins` it names, always both from one file."""
+    """The configuration in force: `config` and the `plugins` it names, both from the same file."""
 
     config: PipelineConfig
     plugins: Plugins
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks for the operator, none of them an error."""
+        """Remarks for the operator that are not errors."""
         return (*self.config.notes, *self.plugins.notes)
 
     def adopt(self, other: "Configuration") -> None:
-        """Take another one into force. Runs keep what they started with."""
+        """Put another configuration into force. Runs keep the one they started with."""
         self.config, self.plugins = other.config, other.plugins
 
 
@@ -61,12 +69,12 @@ def load(
     strict: bool = False,
     weak_keys: bool = False,
 ) -> Configuration:
-    """Read a file and load its plugins; blocks for as long as imports and installations do.
+    """Read a file and load its plugins; blocks during imports and installations.
 
     `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
 
     Raises:
-        ConfigurationError: with every problem of the file and its plugins.
+        ConfigurationError: with all problems of the file, else of its plugins.
     """
     config = yaml_file.read(path, environ, strict=strict, weak_keys=weak_keys)
     return prepared(config, installer)
@@ -76,7 +84,7 @@ def prepared(config: PipelineConfig, installer: Installer) -> Configuration:
     """Load the plugins of a configuration and check its connections, as a start and `check` do.
 
     Raises:
-        ConfigurationError: with every problem of the plugins and connections it names.
+        ConfigurationError: with all problems of the plugins, else of the connections.
     """
     keep_secrets(config)
     plugins = loader.load(config, installer)
@@ -103,23 +111,23 @@ def _connection_findings(config: PipelineConfig) -> Findings:
     return findings_of(config)
 
 
-async def until_still(path: Path) -> None:
-    """Return when a file has not changed for `STILL` s, or is not there; after 10 s anyhow."""
+async def until_still(path: Path, seconds: float = STILL_SECONDS) -> None:
+    """Return when a file is absent or unchanged for `seconds`, at the latest after ten checks."""
     for _ in range(10):
-        if not 0 <= (age := _age(path)) < STILL:
+        if not 0 <= (age := _age(path)) < seconds:
             return
-        await asyncio.sleep(STILL - age)
+        await asyncio.sleep(seconds - age)
 
 
 def _age(path: Path) -> float:
     try:
         return time.time() - path.stat().st_mtime
     except OSError:
-        return STILL
+        return math.inf
 
 
-def tell(notes: Sequence[str]) -> None:
-    """Log the remarks on a configuration, each in a line of its own, up to `MOST_NOTES`."""
+def log_notes(notes: Sequence[str]) -> None:
+    """Log each note on a configuration in a line of its own, up to `MOST_NOTES`."""
     for note in notes[:MOST_NOTES]:
         log.warning("configuration note", extra={"error": note})
     if len(notes) > MOST_NOTES:
@@ -142,10 +150,7 @@ def keep_secrets(config: PipelineConfig) -> None:
 
 
 class Snapshot:
-    """A copy of the last file that was found good: what the workers read.
-
-    So a worker that is started while the file is broken starts all the same.
-    """
+    """A copy of the last valid file, which the workers read."""
 
     def __init__(
         self,
@@ -155,11 +160,15 @@ class Snapshot:
         *,
         strict: bool = False,
         weak_keys: bool = False,
+        still_seconds: float = STILL_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is read or copied before `load`.
+        """Read and copy nothing before `load`.
 
         `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
         """
+        self._still_seconds = still_seconds
+        self._clock = clock
         self._weak_keys = weak_keys
         self._original = original
         self._strict = strict
@@ -172,60 +181,64 @@ class Snapshot:
 
     @property
     def path(self) -> Path:
-        """Where the copy is, once something has been loaded."""
+        """The path of the copy, once a file has been loaded."""
         assert self._folder is not None
         return Path(self._folder.name) / self._original.name
 
     @property
     def outdated(self) -> bool:
-        """Whether the file has changed since it was last read, be it good or bad."""
+        """Whether the file has changed since it was last read, valid or not."""
         return self._state() != self._seen
 
     def settled(self) -> bool:
-        """Whether the file has changed since it was last read, and not in the last `STILL` s."""
-        state, now = self._state(), time.monotonic()
+        """Whether the file has changed since it was last read, but not for `STILL_SECONDS`."""
+        state, now = self._state(), self._clock()
         if state != self._changing[0]:
             self._changing = (state, now)
-        return state != self._seen and now - self._changing[1] >= STILL
+        return state != self._seen and now - self._changing[1] >= self._still_seconds
 
     def load(self, confirm: Confirm = lambda config, content: None) -> Configuration:
-        """Read the file and copy it if it is good; blocks for as long as the imports do.
+        """Read the file and copy it if it is valid; blocks during imports and installations.
 
         Raises:
-            ConfigurationError: with every problem, or from `confirm`; the copy stays as it was.
+            ConfigurationError: with all problems, or from `confirm`; the copy is unchanged.
         """
         while True:
             self._seen = self._state()
             content = self._read()
-            self._hand_over(variables_named_in(content or b""))
+            self._expose(variables_named_in(content or b""))
             loaded = load(
-                *(self._original, self._environ, self._installer, self._strict, self._weak_keys)
+                self._original,
+                self._environ,
+                self._installer,
+                strict=self._strict,
+                weak_keys=self._weak_keys,
             )
-            self._hand_over(variables_of_flows(Path(loaded.config.flows.folder)))
-            if content is not None and content == self._read():  # else it was changed meanwhile
+            self._expose(variables_of_flows(Path(loaded.config.flows.folder)))
+            if content is not None and content == self._read():  # else it changed meanwhile
                 confirm(loaded.config, content)
-                self._take(content)
-                tell(loaded.notes)
+                self._copy(content)
+                log_notes(loaded.notes)
                 return loaded
 
-    def _hand_over(self, names: Set[str]) -> None:
-        """Give plugins and workers what the configuration names of the service's own secrets.
+    def _expose(self, names: Set[str]) -> None:
+        """Put the service's own secrets among these variables into the workers' environment.
 
         Raises:
-            ConfigurationError: workers run already, without it.
+            ConfigurationError: workers are already running, without them.
         """
         wanted = names & withheld()
         if wanted and self._folder is not None:
-            told = "the workers were started without it; restart the service"
-            raise ConfigurationError([f"{name} was not named before: {told}" for name in wanted])
+            advice = "the workers were started without it; restart the service"
+            raise ConfigurationError([f"{name} was not named before: {advice}" for name in wanted])
         give_back(wanted)
 
     def restore(self) -> None:
-        """Write the copy again if somebody has cleared it away, as is done in folders like /tmp."""
+        """Write the copy again if it was deleted, for example by a cleanup of /tmp."""
         if self.path.exists():
             return
         try:
-            self._take(self._content)
+            self._copy(self._content)
         except ConfigurationError as error:
             log.error("workers cannot be started", extra={"error": str(error)})  # noqa: TRY400 -- the problems say it all
 
@@ -240,8 +253,8 @@ class Snapshot:
         except OSError:
             return None
 
-    def _take(self, content: bytes) -> None:
-        """Copy it, readable by this user only, like the folder; in one step."""
+    def _copy(self, content: bytes) -> None:
+        """Replace the copy atomically; it and its folder are readable by this user only."""
         self._content = content
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="patchcord-")
@@ -264,62 +277,66 @@ class Snapshot:
 
 
 class ConfigurationWatch:
-    """Looks whether the file has changed; a bad file changes nothing and is told once."""
+    """Puts a changed file into force; a file with problems is logged once and changes nothing."""
 
     def __init__(
         self,
         snapshot: Snapshot,
         configuration: Configuration,
         changed: Callable[[], Awaitable[None]],
+        *,
+        guard: ChangeGuard | None = None,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
-        """`changed` is awaited after a new file has come into force."""
+        """`changed` is awaited after a changed file has come into force."""
+        self._look_seconds = look_seconds
         self._snapshot = snapshot
         self._configuration = configuration
         self._changed = changed
         self._asked = asyncio.Event()
-        self._thoughts = ChangeGuard()
+        self._guard = guard or ChangeGuard()
 
     def ask(self) -> None:
-        """Read the file now, changed or not, and take it whatever it removes (SIGHUP)."""
+        """Read the file now, even if unchanged, and hold no change back (SIGHUP)."""
         self._asked.set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_INTERVAL):
+                async with asyncio.timeout(self._look_seconds):
                     await self._asked.wait()
             if self._asked.is_set():
                 self._asked.clear()
-                self._thoughts.forget()
-                await self._reload(self._tell_losses)
-            elif self._snapshot.settled() or self._thoughts.due:
+                self._guard.forget()
+                await self._reload(self._log_losses)
+            elif self._snapshot.settled() or self._guard.due:
                 await self._reload(self._confirm)
 
     async def _reload(self, confirm: Confirm) -> None:
         try:
             loaded = await in_own_thread(self._snapshot.load, confirm)
         except HeldBackError as error:
-            lost = f"{'; '.join(error.problems)}; {_HINT}"
-            log.warning("configuration change held back", extra={"error": lost})
+            text = f"{'; '.join(error.problems)}; {_HINT}"
+            log.warning("configuration change held back", extra={"error": text})
             return
         except ConfigurationError as error:
-            self._thoughts.forget()
+            self._guard.forget()
             log.error("configuration not changed", extra={"error": str(error)})  # noqa: TRY400 -- the problems say it all
             return
         self._configuration.adopt(loaded)
         await self._changed()
 
     def _confirm(self, config: PipelineConfig, content: bytes) -> None:
-        _tell(self._thoughts.confirm(self._configuration.config, config, content))
+        _log_losses(self._guard.confirm(self._configuration.config, config, content))
 
-    def _tell_losses(self, config: PipelineConfig, content: bytes) -> None:
-        _tell(losses(self._configuration.config, config))
+    def _log_losses(self, config: PipelineConfig, content: bytes) -> None:
+        _log_losses(losses(self._configuration.config, config))
 
 
 _HINT = "save it again, send SIGHUP, or leave it as it is for a minute"
 
 
-def _tell(lost: Sequence[str]) -> None:
+def _log_losses(lost: Sequence[str]) -> None:
     if lost:
         log.warning("configuration change removes much", extra={"error": "; ".join(lost)})

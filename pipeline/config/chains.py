@@ -1,4 +1,4 @@
-"""The `chains` section: names resolved to what they name, list names checked."""
+"""The sections `links`, `storages`, `tracers`, `imports`, and `chains`, which refers to them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,10 +29,20 @@ from pipeline.config.sections import (
 )
 from pipeline.redis_client.keys import RESERVED_PREFIXES
 
-# The sections that name modules (`links`, `storages`, `tracers`, `imports`).
-
 type Lent = Mapping[str, Mapping[str, Any]]
-"""What each connection can lend to plugins."""
+"""The options that each connection lends to plugins."""
+
+RESERVED_LISTS = ("vcons",)
+"""Redis keys of the service that are not lists of ids; with `RESERVED_PREFIXES`, no list's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The plugins that chains may name."""
+
+    links: Mapping[str, LinkStep]
+    storages: Mapping[str, StorageSpec]
+    tracers: Mapping[str, PluginSpec]
 
 
 def read_links(links: Section, lent: Lent) -> dict[str, LinkStep]:
@@ -43,7 +53,7 @@ def read_links(links: Section, lent: Lent) -> dict[str, LinkStep]:
 def read_storages(
     storages: Section, missing: Sequence[Missing], lent: Lent
 ) -> dict[str, StorageSpec]:
-    """Every storage by name; each knows which of its variables are `missing`."""
+    """Every storage by name; `missing` are the variables that the environment lacks."""
     return {name: _storage(name, entry, missing, lent) for name, entry in storages.sections()}
 
 
@@ -53,7 +63,7 @@ def read_tracers(tracers: Section, lent: Lent) -> dict[str, PluginSpec]:
 
 
 def read_imports(imports: Section) -> dict[str, PluginSpec]:
-    """Every import by name. An entry may be just the module's name, as in older files."""
+    """Every import by name. An entry may be the module's name alone, as in older files."""
     return {name: _import(name, imports) for name in imports}
 
 
@@ -95,19 +105,6 @@ def _import(name: str, imports: Section) -> PluginSpec:
     return _plugin(name, imports.section(name), {})
 
 
-RESERVED_LISTS = ("vcons",)
-"""Redis keys that are no list of ids; together with the prefixes, what no list may be called."""
-
-
-@dataclass(frozen=True, slots=True)
-class Registry:
-    """What chains may name."""
-
-    links: Mapping[str, LinkStep]
-    storages: Mapping[str, StorageSpec]
-    tracers: Mapping[str, PluginSpec]
-
-
 def read_chains(chains: Section, registry: Registry) -> dict[str, Chain]:
     """Every chain by name."""
     found = {name: _chain(name, entry, registry) for name, entry in chains.sections()}
@@ -136,7 +133,7 @@ def _chain(name: str, entry: Section, registry: Registry) -> Chain:
 
 
 def _backoff(entry: Section) -> RetryBackoff:
-    """`retry_backoff`: a mapping, or a number, which is its `first`."""
+    """`retry_backoff`: a mapping, or a number that stands for its `first`."""
     default = RetryBackoff()
     if isinstance(entry.raw("retry_backoff"), Mapping | None):
         given = entry.section("retry_backoff")
@@ -159,7 +156,7 @@ def _links(entry: Section, links: Mapping[str, LinkStep]) -> tuple[LinkStep, ...
 def _step(
     where: Where, item: object, links: Mapping[str, LinkStep], findings: Findings
 ) -> LinkStep | None:
-    """A link by its name, or `name: {options}` with the options this chain changes."""
+    """A link's name, or `name: {options}` with the options that this chain overrides."""
     if not isinstance(item, Mapping):
         return _resolve(where, item, "link", links, findings)
     if len(item) != 1:
@@ -185,7 +182,7 @@ def _tracers(entry: Section, tracers: Mapping[str, PluginSpec]) -> tuple[PluginS
 
 
 def _named[T](entry: Section, key: str, kind: str, known: Mapping[str, T]) -> tuple[T, ...]:
-    """What the names in a list stand for, each once."""
+    """The plugins that a list names, each once."""
     found: dict[str, T] = {}
     for where, name in entry.entries(key):
         if thing := _resolve(where, name, kind, known, entry.findings):
@@ -215,8 +212,8 @@ def _lists(entry: Section, key: str) -> tuple[str, ...]:
     """The usable list names below a key, each once."""
     found: dict[str, None] = {}
     for where, name in entry.entries(key):
-        if objection := _objection(name):
-            entry.findings.text_wanted(where, objection, name)
+        if problem := _list_name_problem(name):
+            entry.findings.text_wanted(where, problem, name)
         else:
             _note_repeated(where, str(name), found, entry.findings)
             found[str(name)] = None
@@ -235,8 +232,7 @@ def _extensions(entry: Section) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _objection(name: object) -> str | None:
-    """Why this cannot be the name of a list, if it cannot."""
+def _list_name_problem(name: object) -> str | None:
     if not isinstance(name, str) or not name:
         return "a list's name must be a text, not empty"
     if "\n" in name:
@@ -257,7 +253,7 @@ def _check_loop(chain: Chain, entry: Section) -> None:
 
 
 def _check_readers(chains: Iterable[Chain], findings: Findings) -> None:
-    """Of the enabled chains only one may read a list; which of two would get an id is chance."""
+    """Only one enabled chain may read a list: of two, either could get a given id."""
     readers: defaultdict[str, list[str]] = defaultdict(list)
     for chain in chains:
         for name in chain.ingress_lists if chain.enabled else ():

@@ -1,9 +1,9 @@
-"""A change of the configuration that takes away so much that half a file may be its cause.
+"""Holding back a change of the configuration that may come from a partly written file.
 
 A file that is rewritten in place (by `scp`, `cp`, some editors) is valid YAML at many points in
-between, and says less there than before and after. So a change that removes every chain, or every
-key of an ingress list, comes into force only when it is there twice: the file was saved again with
-the same content, or is still the same a minute later. SIGHUP takes it at once.
+between, with fewer entries than before and after. So a change that removes every chain, or every
+key of an ingress list, comes into force only when it is seen twice: the file was saved again with
+the same content, or is unchanged a minute later. SIGHUP puts it into force at once.
 """
 
 import time
@@ -16,17 +16,17 @@ from pipeline.config.model import PipelineConfig
 from pipeline.config.sections import spelled
 
 AGAIN_AFTER = 60.0
-"""Seconds after which a file that is still the same counts as there twice."""
+"""Seconds after which an unchanged file counts as seen twice."""
 
 type Keys = tuple[str, ...]
 
 
 class HeldBackError(ConfigurationError):
-    """The change is sound, and not in force yet; `problems` says what it removes."""
+    """A valid change is not in force yet; `problems` lists what it removes."""
 
 
 def losses(old: PipelineConfig, new: PipelineConfig) -> list[str]:
-    """What a change removes that half a file would, too."""
+    """What a change removes that a partly written file would lack as well."""
     chains = ["chains: every chain is gone"] if old.chains and not new.chains else []
     return chains + [
         f"{spelled(('ingress_auth', name))}: {text}"
@@ -50,23 +50,26 @@ class _Held:
 
 
 class ChangeGuard:
-    """Remembers the change that was held back last."""
+    """Holds a change back that removes much, until it is confirmed."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` counts seconds and never goes back."""
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, again_after: float = AGAIN_AFTER
+    ) -> None:
+        """`clock` is monotonic, in seconds; `again_after` as `AGAIN_AFTER`."""
         self._clock = clock
+        self._again_after = again_after
         self._held: _Held | None = None
 
     @property
     def due(self) -> bool:
-        """Whether what was held back should be looked at again, though it has not changed."""
-        return self._held is not None and self._clock() - self._held.since >= AGAIN_AFTER
+        """Whether the unchanged file must be read again, because a change was held back."""
+        return self._held is not None and self._clock() - self._held.since >= self._again_after
 
     def confirm(self, old: PipelineConfig, new: PipelineConfig, content: bytes) -> list[str]:
-        """What is removed by a change that may come into force now.
+        """List what a change removes that may come into force now.
 
         Raises:
-            HeldBackError: it removes too much, and is there for the first time.
+            HeldBackError: the change removes too much and is seen for the first time.
         """
         lost, digest = losses(old, new), sha256(content).digest()
         if lost and (self._held is None or self._held.digest != digest):
@@ -76,5 +79,5 @@ class ChangeGuard:
         return lost
 
     def forget(self) -> None:
-        """What was held back is no longer in the file, or is asked for."""
+        """Forget the held back change: the file no longer has it, or SIGHUP confirmed it."""
         self._held = None

@@ -1,4 +1,12 @@
-"""Options that a plugin has from a connection: `connection: crm` in the place of credentials."""
+"""The sections `connections`, `connection_plugins` and `flows`, and options from connections.
+
+The values of a connection are kept as written. FlowLang fills their variables when it opens the
+connection, because the plugin's schema may want a number where the environment has a text. Only the
+type is needed before.
+
+A link or storage may name a connection in its option `connection` instead of repeating credentials:
+it is lent the connection's values for the options that it knows (`borrowed`).
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -9,18 +17,15 @@ from core.errors import PluginFailedError
 from pipeline.config.environment import Environment, Unfilled, Written, below
 from pipeline.config.sections import TEXT, Section, suggestion
 
-# The sections `connections`, `connection_plugins` and `flows`.
-#
-# What a connection is given stands there as it was written: its variables, but for those of its
-# type, are filled when it is opened, because its plugin may want a number where the environment
-# has a text.
-
 FOLDER = "flows"
+OPTION = "connection"
+NEEDING = ("links.connection_task", "storage.connection")
+"""The modules whose option `connection` is always the name of a connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSpec:
-    """A connection: its plugin's `type`, what it is given, and the tasks that callers may run."""
+    """A connection: its plugin's `type`, its values, and the tasks that requests may run."""
 
     name: str
     type: str
@@ -34,7 +39,7 @@ class ConnectionSpec:
 
 @dataclass(frozen=True, slots=True)
 class FlowsSpec:
-    """Where flows lie, and which of them callers may run."""
+    """The folder of flows, and the flows that requests may run."""
 
     folder: str = FOLDER
     expose: tuple[str, ...] = ()
@@ -67,12 +72,12 @@ def _connection(name: str, entry: Section, environment: Environment) -> Connecti
 
 
 def read_plugin_folders(root: Section) -> tuple[str, ...]:
-    """The folders that plugins are looked for in."""
+    """The folders that are searched for connection plugins."""
     return _texts(root, "connection_plugins")
 
 
 def read_flows(flows: Section) -> FlowsSpec:
-    """Where flows are."""
+    """Read the section `flows`."""
     spec = FlowsSpec(flows.value("folder", TEXT, FOLDER), _texts(flows, "expose"))
     flows.note_unread()
     return spec
@@ -86,11 +91,6 @@ def _texts(section: Section, key: str) -> tuple[str, ...]:
         else:
             section.findings.text_wanted(where, "must be a text, not empty", entry)
     return tuple(texts)
-
-
-OPTION = "connection"
-NEEDING = ("links.connection_task", "storage.connection")
-"""The modules whose option is a connection's name and nothing else."""
 
 
 def lendable(connections: Mapping[str, ConnectionSpec]) -> dict[str, Mapping[str, Any]]:
@@ -119,7 +119,7 @@ def _of_url(url: object) -> dict[str, Any]:
             "password": parts.password and unquote(parts.password),
             "database": unquote(parts.path.strip("/")),
         }
-    except ValueError:  # no URL as others have it
+    except ValueError:  # not a URL
         return {}
     return {key: value for key, value in found.items() if value not in (None, "")}
 
@@ -131,15 +131,15 @@ def borrowed(
     *,
     by_itself: bool,
 ) -> dict[str, Any]:
-    """What a plugin that knows these options has from the connection it names, if it names one.
+    """The options that a plugin is lent by the connection it names, if it names one.
 
-    `by_itself`: it uses connections by their names, and need not have anything from one.
+    `known` are the plugin's options. `by_itself`: the plugin uses connections by name and need not
+    be lent anything.
 
     Raises:
-        PluginFailedError: when there are connections and none has this name, or it has nothing for
-        this
-            plugin, and the option is not the plugin's own either: it would go where its defaults
-            lead, such as to localhost.
+        PluginFailedError: no connection has this name, or the connection lends no text, and the
+            option is not the plugin's own. The plugin would use its defaults, for example
+            localhost.
     """
     name = options.get(OPTION)
     if not isinstance(name, str) or not connections:
@@ -151,7 +151,7 @@ def borrowed(
         near = suggestion(name, connections)
         raise PluginFailedError(f"options.{OPTION}: no connection named {name!r}; {near}")
     lent = {key: value for key, value in connections[name].items() if key in known}
-    # Numbers and switches, such as a timeout, are no way to anywhere.
+    # A number or a switch, such as a timeout, says no place to connect to.
     if not (own or by_itself or any(isinstance(value, str) for value in lent.values())):
         raise PluginFailedError(
             f"options.{OPTION}: {name!r} has nothing that this module takes, or the environment"

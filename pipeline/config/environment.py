@@ -1,8 +1,13 @@
-"""`${NAME}` in the values of a configuration, filled from the environment that is passed in.
+"""How values are written in a configuration: variables, and words that YAML reads differently.
 
-`${env.NAME}` is the same; `${NAME:-text}` uses the text when the variable is unset or empty;
-`$${` stands for `${`. Keys are left alone. What is missing is collected, not raised, because
-whether it matters depends on whether anything uses the value.
+`${NAME}` and `${env.NAME}` are filled from the environment that is passed in; `${NAME:-text}` uses
+the text when the variable is unset or empty; `$${` stands for `${`. Keys are not filled. A missing
+variable is collected, not raised: it matters only if something enabled uses the value.
+
+YAML 1.1 (PyYAML) reads `no`, `1.10`, `0123` and `22:30` without quotes as false, 1.1, 83 and 1350;
+dates, `~` and empty values have types of their own, too. Mostly that is wanted. Where a text is
+wanted, the mistake would show only in results, so the place and text of each such value are
+recorded (`Written`), and the reader of the value decides.
 """
 
 import contextlib
@@ -16,25 +21,6 @@ import yaml
 
 from core.observability.redaction import names_a_secret
 from core.settings import Settings
-
-# The variables that the text of a configuration or of a flow names, found without reading it.
-
-_NAMED = re.compile(rb"\$\{(?:env\.)?([A-Za-z_][A-Za-z0-9_]*)(?=\}|:-)")
-
-
-def variables_named_in(content: bytes) -> frozenset[str]:
-    """Every NAME of `${NAME}`, `${env.NAME}` and `${NAME:-text}` in a file."""
-    return frozenset(name.decode() for name in _NAMED.findall(content))
-
-
-def variables_of_flows(folder: Path) -> frozenset[str]:
-    """The variables that the flows in a folder name, as they are now."""
-    found: frozenset[str] = frozenset()
-    for path in (*folder.glob("**/*.yml"), *folder.glob("**/*.yaml")):
-        with contextlib.suppress(OSError):  # it is told of when it is run
-            found |= variables_named_in(path.read_bytes())
-    return found
-
 
 type Where = tuple[str | int, ...]
 """A place in the document: keys and list positions from the top."""
@@ -52,14 +38,14 @@ _VARIABLE = re.compile(
 
 
 class Unfilled(str):
-    """A value with a variable that is missing: reported already, so nobody need judge it again."""
+    """A value whose variable is missing; that is reported, so readers treat it as absent."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A variable that a value wants and the environment does not have."""
+    """A variable that a value needs and the environment lacks."""
 
     where: Where
     name: str
@@ -67,7 +53,7 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A variable whose value stands in the configuration, and the key of that place."""
+    """A variable whose value was filled in, and the nearest key above that place."""
 
     name: str
     key: str
@@ -76,7 +62,7 @@ class Filled:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Fills values, and remembers what was filled and missing, and where `${` is no variable."""
+    """Fills values; records filled and missing variables, and `${` that begins no variable."""
 
     variables: Mapping[str, str]
     missing: list[Missing] = field(default_factory=list)
@@ -124,17 +110,28 @@ class Environment:
         return value
 
 
-# Where YAML 1.1 turned a word of a file into something else: `no`, `1.10`, `0123`, `22:30`.
-#
-# PyYAML reads those without quotes as false, 1.1, 83 and 1350; a date, `~` and nothing at all have
-# values of their own, too. Most of that is meant so. Where a text is wanted it is a mistake that
-# shows only in what is written later, so the place of each such word is kept beside the document.
+_NAMED = re.compile(rb"\$\{(?:env\.)?([A-Za-z_][A-Za-z0-9_]*)(?=\}|:-)")
+
+
+def variables_named_in(content: bytes) -> frozenset[str]:
+    """Every NAME of `${NAME}`, `${env.NAME}` and `${NAME:-text}` in a file's bytes, unparsed."""
+    return frozenset(name.decode() for name in _NAMED.findall(content))
+
+
+def variables_of_flows(folder: Path) -> frozenset[str]:
+    """The variables that the flows in a folder name; unreadable files are skipped."""
+    found: frozenset[str] = frozenset()
+    for path in (*folder.glob("**/*.yml"), *folder.glob("**/*.yaml")):
+        with contextlib.suppress(OSError):  # reported when the flow is run
+            found |= variables_named_in(path.read_bytes())
+    return found
+
 
 type Written = Mapping[Where, str]
-"""What stands in the file, by place, for each value that YAML has turned into something else."""
+"""The text in the file, by place, of each value that YAML read as something else."""
 
 MOST = 20_000
-"""Places that are looked at: aliases inside aliases can make a small file a very large document."""
+"""The most values checked: nested aliases can expand a small file to a very large document."""
 
 _OTHERWISE = re.compile(
     r"[-+]?0[0-7_]+|[-+]?0[bx][0-9a-f_]+|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+.*", re.IGNORECASE
@@ -142,7 +139,7 @@ _OTHERWISE = re.compile(
 _PREFIX = "tag:yaml.org,2002:"
 _NUMBERS = ("int", "float")
 _constructor = yaml.constructor.SafeConstructor()
-_CALLED = {
+_KINDS = {
     "bool": "true or false",
     "null": "nothing",
     "timestamp": "a date",
@@ -152,13 +149,13 @@ _CALLED = {
 
 
 def turned(root: yaml.Node, document: object) -> dict[Where, str]:
-    """The places of a document, composed as `root`, whose text is not what the value says."""
+    """The values of a document, composed as `root`, that differ from their text in the file."""
     found: dict[Where, str] = {}
     for count, (where, node, value) in enumerate(_scalars(root, document, (), ())):
         if count >= MOST:
             break
         kind = node.tag.removeprefix(_PREFIX)
-        if kind in _CALLED and not (kind in _NUMBERS and str(value) == node.value):
+        if kind in _KINDS and not (kind in _NUMBERS and str(value) == node.value):
             found[where] = node.value
     return found
 
@@ -166,7 +163,7 @@ def turned(root: yaml.Node, document: object) -> dict[Where, str]:
 def _scalars(
     node: yaml.Node, value: object, where: Where, above: tuple[int, ...]
 ) -> Iterator[tuple[Where, yaml.ScalarNode, object]]:
-    """Every scalar with its place; a node inside itself is left out."""
+    """Every scalar with its place; a node that contains itself is not entered again."""
     if isinstance(node, yaml.ScalarNode):
         yield where, node, value
     elif id(node) not in above:
@@ -176,7 +173,7 @@ def _scalars(
 
 
 def _turned_keys(node: yaml.Node, where: Where) -> Iterator[tuple[Where, yaml.ScalarNode, object]]:
-    """Keys that are another number than their digits say, as places that the document has not."""
+    """Keys read as another number than written; their places do not exist in the document."""
     for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
         if isinstance(value := _key(key), int) and str(value) != key.value:
             yield (*where, key.value), key, value
@@ -203,38 +200,36 @@ def _key(node: yaml.Node) -> object:
 
 
 def below(written: Written, where: Where) -> dict[Where, str]:
-    """The places below one, from there on."""
+    """The entries below a place, with places relative to it."""
     size = len(where)
     return {at[size:]: text for at, text in written.items() if at[:size] == where and at[size:]}
 
 
 def is_other_number(text: str) -> bool:
-    """Whether YAML 1.1 reads a number here that the digits do not say: 0123, 0x10, 22:30."""
+    """Whether YAML 1.1 reads another number than the decimal digits: 0123, 0x10, 22:30."""
     return _OTHERWISE.fullmatch(text) is not None
 
 
 def is_date(value: object) -> bool:
-    """Whether YAML has made a date or a time of it."""
+    """Whether YAML has read a date or a time."""
     return hasattr(value, "isoformat")
 
 
 def advice(value: object) -> str:
-    """What to do about a value that was meant as a text; the value itself may be a secret."""
+    """The end of a message about a value that must be a text; it does not show the value."""
     if value is None or isinstance(value, bool):
-        called = _CALLED["null" if value is None else "bool"]
+        kind = _KINDS["null" if value is None else "bool"]
     else:
-        called = _CALLED["timestamp" if is_date(value) else "int"]
-    return f"YAML reads {called} here; quote it"
+        kind = _KINDS["timestamp" if is_date(value) else "int"]
+    return f"YAML reads {kind} here; quote it"
 
 
-# Which values that `${NAME}` has brought into the configuration are secrets.
-#
-# Everything is, unless the name of the variable or of the option says that it is none, or it is a
-# setting of the service that is none, or the value is a number or a plain word: of two mistakes, a
-# log line with `[redacted]` in it does less harm.
+# Which filled values are secrets: all, except where the name of the variable or of the option, or
+# the service's own setting, says otherwise, or the value is a number or a plain word. Redacting a
+# harmless value is the smaller mistake.
 
 LONG_SEGMENT = 20
-"""A part of a URL's path that is as long as this, with letters and digits, is a secret, too."""
+"""A part of a URL's path with letters and digits is a secret from this length on."""
 
 _OPEN = re.compile(
     r"(?:^|[_.-])(?:host|hostname|port|address|addr|region|zone|model|bucket|index|database|db"
@@ -252,7 +247,7 @@ _PLAIN = re.compile(r"[a-z]+|[A-Z]+|[-+]?[\d.]+|")
 
 
 def secret_values(filled: Iterable[Filled]) -> Iterator[str]:
-    """The secrets among these: whole values, and of a URL its parts that let someone in."""
+    """The secrets among these: whole values, and of a URL its password and long path parts."""
     for each in filled:
         if names_a_secret(each.name) or names_a_secret(each.key):
             yield each.value
@@ -272,7 +267,7 @@ def _in_url(url: str) -> Iterator[str]:
     try:
         parts = urlsplit(url)
         password = parts.password
-    except ValueError:  # no URL as others have it
+    except ValueError:  # not a URL
         yield url
         return
     yield from (text for text in (password,) if text)

@@ -25,20 +25,20 @@ _WEAK = (
 
 @dataclass(frozen=True, slots=True)
 class IngressAuth:
-    """The keys that open each list, and of those that are given as mappings what they say."""
+    """The keys of each list, and the labels and limits of keys given as mappings."""
 
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     details: Mapping[str, ConfiguredKey] = field(default_factory=dict, repr=False)
 
 
 def read_ingress_auth(auth: Section, *, weak_keys: bool = False) -> IngressAuth:
-    """The keys of each ingress list. `weak_keys`: short ones are allowed."""
+    """Read the keys of each ingress list. `weak_keys`: short ones are allowed."""
     reader = _Reader(auth, weak_keys=weak_keys)
     return IngressAuth({name: reader.keys_of(name) for name in auth}, reader.details)
 
 
 class _Reader:
-    """Reads the section; remembers where each key of any list was first given."""
+    """Reads the section, and records where each key is given first, in any list."""
 
     def __init__(self, auth: Section, *, weak_keys: bool) -> None:
         self._auth = auth
@@ -47,7 +47,7 @@ class _Reader:
         self.details: dict[str, ConfiguredKey] = {}
 
     def keys_of(self, name: str) -> tuple[str, ...]:
-        """The sound keys of one list."""
+        """The valid keys of one list."""
         found = (self._key(where, given) for where, given in self._given(name))
         return tuple(key for key in found if key is not None)
 
@@ -62,7 +62,7 @@ class _Reader:
         return []
 
     def _key(self, where: Where, given: object) -> str | None:
-        """One key, if it is sound and was not given before."""
+        """One key, if it is valid and not given before."""
         key = self._described(where, given) if isinstance(given, Mapping) else given
         if isinstance(key, Unfilled):
             return None
@@ -74,30 +74,30 @@ class _Reader:
             self._report_repeated(where, self._places[key])
             return None
         self._places[key] = where
-        self._judge_length(where, key)
+        self._check_length(where, key)
         return key
 
     def _described(self, where: Where, given: Mapping[object, object]) -> object:
-        """The key of a mapping, whose label and limits are remembered."""
+        """The key of a mapping; its label and limits are added to `details`."""
         section = Section(given, where, self._auth.findings)
-        told = ConfiguredKey(
+        details = ConfiguredKey(
             label=section.value("label", TEXT, _LABEL)[:200],
             requests_per_minute=section.value("requests_per_minute", RATE, None),
             max_vcon_bytes=section.value("max_vcon_bytes", SIZE, None),
         )
         key = given.get("key")
         if isinstance(key, str) and not isinstance(key, Unfilled):
-            self.details.setdefault(key, told)
+            self.details.setdefault(key, details)
         section.raw("key")
         section.note_unread()
         return key
 
-    def _judge_length(self, where: Where, key: str) -> None:
+    def _check_length(self, where: Where, key: str) -> None:
         if len(key) < SHORTEST_KEY and not self._weak_keys:
             self._auth.findings.problem(where, _WEAK.format(SHORTEST_KEY, len(key)))
 
     def _report_repeated(self, where: Where, first: Where) -> None:
-        """A key opens one list only: it is also what tells partners apart."""
+        """A key may open one list only, since it also identifies the partner."""
         findings = self._auth.findings
         if where[:2] == first[:2]:
             findings.note(where, f"the same key as {spelled(first)}")

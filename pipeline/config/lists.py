@@ -1,4 +1,4 @@
-"""Every list of a configuration, by what it is for."""
+"""The Redis lists that a configuration uses, by purpose."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pipeline.redis_client import keys
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """Names of lists, each once. `ingress` has the run lists, too.
+    """Names of lists, each once. `ingress` includes the run lists.
 
     A list that one chain writes and another reads is both ingress and egress.
     """
@@ -20,12 +20,12 @@ class Lists:
 
     @property
     def all(self) -> list[str]:
-        """All of them."""
+        """The names of all lists, each once."""
         return _once([*self.ingress, *self.egress, *self.dead])
 
     @property
     def handed_out(self) -> list[str]:
-        """The egress lists that no chain reads: whoever takes a vCon out is somebody else."""
+        """The egress lists that no chain reads: another program takes vCons out of them."""
         return [name for name in self.egress if name not in self.ingress]
 
     @property
@@ -35,7 +35,7 @@ class Lists:
 
 
 def lists_of(config: PipelineConfig) -> Lists:
-    """The lists of every chain, disabled ones included: what is queued there is still held."""
+    """The lists of every chain, also of disabled ones, whose lists may still hold vCons."""
     chains = config.chains.values()
     ingress = [name for chain in chains for name in claimed_lists(chain)]
     dead = [keys.dead_letters(name) for name in ingress]
@@ -50,7 +50,7 @@ def claimed_lists(chain: Chain) -> list[str]:
 
 
 def lists_beside(chain: Chain) -> list[str]:
-    """A chain's lists that the configuration does not name: its run list and its dead letters."""
+    """A chain's lists that the configuration does not name: its run list and dead letters."""
     letters = [keys.dead_letters(name) for name in claimed_lists(chain)]
     letters += [keys.storage_dead_letters(storage.name) for storage in chain.storages]
     return [keys.run_list(chain.name), *letters]

@@ -1,4 +1,4 @@
-"""What a configuration file says, once read: frozen values, every name already resolved."""
+"""The parsed configuration: frozen values, every name resolved to what it names."""
 
 import hashlib
 import math
@@ -11,22 +11,22 @@ from pipeline.config.connections import ConnectionSpec, FlowsSpec
 from pipeline.config.environment import Filled, Written
 from schemas.ingress_key import ConfiguredKey
 
-# A short name for the content of a configuration, recorded with every run.
+# The configuration's hash, recorded with every run.
 #
-# It must change whenever something that affects a run changes, keys and passwords included, yet
-# whoever reads it may know everything in the configuration but one short password. So it is a slow
-# hash: every guess takes as long as this does, and a key worth the name is out of reach.
+# It changes with everything that affects a run, keys and passwords included. A reader of the hash
+# may know the whole configuration except one short password, and could try passwords until the hash
+# matches. So the hash is slow (scrypt): each try costs tens of milliseconds and 16 MiB.
 
 _SALT = b"patchcord configuration"
 
 
 def slow_digest(content: bytes) -> str:
-    """16 hex digits for the content; takes tens of milliseconds and 16 MiB."""
+    """16 hex digits of a scrypt hash; takes tens of milliseconds and 16 MiB."""
     return hashlib.scrypt(content, salt=_SALT, n=2**14, r=8, p=1, dklen=8).hex()
 
 
 def canonical(value: object) -> bytes:
-    """The same for equal content in any order of keys; 1, 1.0, True and "1" all differ."""
+    """Equal bytes for equal content, in any order of keys; 1, 1.0, True and "1" differ."""
     return repr(_ordered(value)).encode()
 
 
@@ -47,49 +47,49 @@ def _ordered(value: Any) -> object:
 
 
 LINK_RETRIES = 0
-"""A link is repeated only when asked: nobody promised that running it twice is harmless."""
+"""A link is repeated only where the configuration sets `retries`: it may not be idempotent."""
 STORAGE_RETRIES = 3
 MAX_ATTEMPTS = 3
 CHAIN_SECONDS = 3600.0
-"""A run's time where its chain says none."""
+"""The time limit of a run whose chain sets none."""
 CALL_SECONDS = 300.0
-"""The time of one call of a link or storage that says none."""
+"""The time limit of one call of a link or storage that sets none."""
 UNLIMITED = math.inf
-"""What `timeout: none` is read as."""
+"""The parsed value of `timeout: none`."""
 
 
 def limit_of(timeout: float | None, default: float | None) -> float | None:
-    """The seconds that a `timeout` means, None for any time; the default where it says nothing."""
+    """The limit in seconds of a parsed `timeout`, or the default; None: no limit."""
     seconds = default if timeout is None else timeout
     return None if seconds == UNLIMITED else seconds
 
 
 @dataclass(frozen=True, slots=True)
 class PluginSpec:
-    """One configured link, storage, tracer or import: which module, with which options.
+    """One configured link, storage, tracer or import: a module and its options.
 
-    `options` holds only what the file says; the module's own defaults are not in it.
+    `options` are those of the file, without the module's defaults.
     """
 
     name: str
     module: str
-    # A pip name may carry an access token and options carry keys: neither is ever printed.
+    # A pip name may contain an access token, and options contain keys: no `repr` shows them.
     pip_name: str | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
     connections: Mapping[str, Mapping[str, Any]] = field(
         default_factory=dict, hash=False, repr=False
     )
-    """What each connection can lend to a plugin that names it in its options."""
+    """The options that each connection lends to a plugin whose option `connection` names it."""
     written: Written = field(default_factory=dict, repr=False, compare=False)
-    """The places in the options where YAML turned what is written into something else."""
+    """The places in the options whose value YAML read as another than the one written."""
 
 
 @dataclass(frozen=True, slots=True)
 class StorageSpec(PluginSpec):
-    """A storage: with the seconds one call may take (see `limit_of`) and how often it is repeated.
+    """A storage, with the time limit of one call in seconds (see `limit_of`) and its retries.
 
-    `unset` names the variables that its options want and the environment lacks. It is empty for
-    every storage that an enabled chain writes to.
+    `unset` names the variables of its options that the environment lacks. It is empty for every
+    storage that an enabled chain writes to.
     """
 
     timeout: float | None = None
@@ -99,7 +99,7 @@ class StorageSpec(PluginSpec):
 
 @dataclass(frozen=True, slots=True)
 class LinkStep:
-    """A link with the options it has in this place: seconds for one call, and repetitions."""
+    """A link as one chain uses it, with the time limit of one call in seconds and its retries."""
 
     name: str
     plugin: PluginSpec
@@ -109,15 +109,15 @@ class LinkStep:
 
 @dataclass(frozen=True, slots=True)
 class RetryBackoff:
-    """Seconds before a chain's second attempt, and the most before any later one."""
+    """Seconds before a chain's second attempt, and the maximum before any later one."""
 
     first: float = 1.0
     max: float = 300.0
 
     def pause(self, attempt: int, jitter: float) -> float:
-        """Seconds after this failed attempt: doubling, then up to a quarter longer.
+        """Seconds to wait after this failed attempt: doubled each time, up to a quarter longer.
 
-        `jitter` from 0 to 1 spreads the attempts of runs that failed together.
+        `jitter`, from 0 to 1, spreads the attempts of runs that failed together.
         """
         doubled = self.first * 2.0 ** min(attempt - 1, 100)
         return min(doubled * (1 + jitter / 4), self.max)
@@ -138,24 +138,24 @@ class Chain:
     max_attempts: int = MAX_ATTEMPTS
     retry_backoff: RetryBackoff = RetryBackoff()
     allow_envelopes: bool = False
-    """Whether it takes signed and encrypted vCons, which nobody opens here."""
+    """Whether it accepts signed and encrypted vCons, which the pipeline does not open."""
     extensions: tuple[str, ...] = ()
-    """The extensions of vCons that its links know, besides `pipeline.vcon.envelope.KNOWN`."""
+    """The vCon extensions that its links support, besides `pipeline.vcon.envelope.KNOWN`."""
 
     @property
     def seconds(self) -> float | None:
-        """How long a run may take; None: any time."""
+        """The time limit of a run; None: no limit."""
         return limit_of(self.timeout, CHAIN_SECONDS)
 
 
-# Without slots, because the two cached properties need somewhere to live.
+# no slots: `cached_property` needs an instance dictionary
 @dataclass(frozen=True)
 class PipelineConfig:
     """A whole configuration. Mappings are by name, in the order of the file.
 
-    `links` are as defined, before any chain overrides their options. `ingress_auth` gives the
-    keys that open an ingress list. `notes` are remarks for the operator, none of them an error.
-    `strict`: an unknown key is an error, in the options of links and storages as well.
+    `links` are as defined, before a chain overrides their options. `ingress_auth` has the ingress
+    keys of each ingress list. `notes` are remarks for the operator, not errors. `strict`: an
+    unknown key is an error, in the options of links and storages as well.
     """
 
     chains: Mapping[str, Chain] = field(default_factory=dict)
@@ -165,18 +165,18 @@ class PipelineConfig:
     imports: Mapping[str, PluginSpec] = field(default_factory=dict)
     ingress_auth: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     ingress_keys: Mapping[str, ConfiguredKey] = field(default_factory=dict, repr=False)
-    """Label and limits, by key, of the keys that have some."""
+    """Label and limits of the keys that have any, by key."""
     connections: Mapping[str, ConnectionSpec] = field(default_factory=dict)
     connection_plugins: tuple[str, ...] = ()
     flows: FlowsSpec = field(default_factory=FlowsSpec)
     notes: tuple[str, ...] = ()
     strict: bool = False
     filled: frozenset[Filled] = field(default=frozenset(), repr=False, compare=False)
-    """The variables whose values stand in it."""
+    """The environment variables whose values it contains."""
 
     @property
     def enabled_chains(self) -> tuple[Chain, ...]:
-        """The chains that consume their ingress lists."""
+        """The chains that read their ingress lists."""
         return tuple(chain for chain in self.chains.values() if chain.enabled)
 
     @property
@@ -185,7 +185,7 @@ class PipelineConfig:
         return tuple(sorted(self._readers))
 
     def chain_reading(self, ingress_list: str) -> Chain | None:
-        """The enabled chain that consumes this list, if any."""
+        """The enabled chain that reads this list, if any."""
         return self._readers.get(ingress_list)
 
     @cached_property
@@ -194,15 +194,15 @@ class PipelineConfig:
 
     @property
     def content(self) -> bytes:
-        """All that affects a run, in canonical form, secrets included: not to be shown or kept.
+        """Everything that affects a run, in canonical form; it contains secrets.
 
         Ingress keys, notes, and links and tracers that no chain names do not affect a run.
         """
         plugins = [*self.storages.values(), *self.imports.values()]
-        connected = [*self.connections.values()]  # none: as if there were no such thing
-        return canonical([self.chains, *plugins, *connected])
+        # Flattened, so the hash without connections is the same as before connections existed.
+        return canonical([self.chains, *plugins, *self.connections.values()])
 
     @cached_property
     def hash(self) -> str:
-        """16 hex digits that change whenever `content` does; slow the first time it is asked."""
+        """16 hex digits that change whenever `content` does; the first access is slow."""
         return slow_digest(self.content)

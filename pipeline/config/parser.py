@@ -1,8 +1,8 @@
-"""The pipeline's configuration: a document as YAML gives it becomes frozen, cross-checked values.
+"""Parsing the pipeline's configuration: from a YAML document to frozen, cross-checked values.
 
-Lenient where older files need it: null sections, unknown keys, links nobody uses. Strict where a
-mistake would otherwise show only when a vCon is already on its way. Nothing here reads a file or
-the environment.
+Null sections, unknown keys and unused links are accepted, because older files have them. A mistake
+that would otherwise appear only when a vCon is processed is an error. This module reads neither a
+file nor the environment.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -34,25 +34,25 @@ from pipeline.config.sections import Findings, Section, slip_of, suggestion
 __all__ = ["Chain", "LinkStep", "PipelineConfig", "PluginSpec", "StorageSpec", "parse"]
 
 CONNECTIONS = "connections"
-_AS_IT_IS: Written = {}
+_NOTHING_WRITTEN: Written = {}
 _SECTIONS = ("ingress_auth", "imports", "links", "storages", "tracers", "chains")
 
 
 def parse(
     document: object,
     environ: Mapping[str, str],
-    written: Written = _AS_IT_IS,
+    written: Written = _NOTHING_WRITTEN,
     *,
     strict: bool = False,
     weak_keys: bool = False,
 ) -> PipelineConfig:
-    """What a configuration document means, with `${NAME}` filled from `environ`.
+    """Parse a configuration document, with `${NAME}` filled from `environ`.
 
-    `written`: what stands in the file where YAML turned it into something else. `strict`: an
-    unknown key is an error. `weak_keys`: ingress keys may be short.
+    `written`: the file's own text of values that YAML read as something else. `strict`: an unknown
+    key is an error. `weak_keys`: ingress keys may be short.
 
     Raises:
-        ConfigurationError: with every problem found, each beginning with its path.
+        ConfigurationError: with all problems found, each beginning with its path.
     """
     environment, findings = Environment(environ), Findings(written=written, strict=strict)
     root = Section(_filled(document, environment), (), findings)
@@ -64,8 +64,8 @@ def parse(
     _note_unused(config, used, findings)
     if findings.problems:
         raise ConfigurationError(findings.problems)
-    told = tuple(findings.notes)
-    return replace(config, notes=told, strict=strict, filled=frozenset(environment.filled))
+    filled = frozenset(environment.filled)
+    return replace(config, notes=tuple(findings.notes), strict=strict, filled=filled)
 
 
 def _filled(document: object, environment: Environment) -> object:
@@ -111,7 +111,7 @@ def _read(root: Section, environment: Environment, *, weak_keys: bool) -> Pipeli
 
 
 def _used(config: PipelineConfig) -> frozenset[Where]:
-    """The entries that something running depends on, by the first two parts of their path."""
+    """The entries that enabled chains depend on, by the first two parts of their path."""
     chains = config.enabled_chains
     return frozenset(
         {("imports", name) for name in config.imports}
@@ -124,7 +124,7 @@ def _used(config: PipelineConfig) -> frozenset[Where]:
 
 
 def _report_missing(missing: Sequence[Missing], used: Set[Where], findings: Findings) -> None:
-    """A missing variable is a problem where something runs with it, elsewhere a note."""
+    """A missing variable is a problem where an enabled chain needs it, elsewhere a note."""
     for where, text in ((m.where, f"the environment has no {m.name}") for m in missing):
         if where[0] not in _SECTIONS:
             continue
@@ -165,7 +165,7 @@ def _note_unused(config: PipelineConfig, used: Set[Where], findings: Findings) -
 
 
 def _report_unread_lists(config: PipelineConfig, used: Set[Where], findings: Findings) -> None:
-    """Keys for a list without a reader: a problem where a list that has one was probably meant."""
+    """Keys for a list without a reader: a problem if its name is a slip from one with a reader."""
     read = {name for chain in config.chains.values() for name in chain.ingress_lists}
     for name in config.ingress_auth:
         where = ("ingress_auth", name)

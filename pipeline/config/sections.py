@@ -1,4 +1,4 @@
-"""Reading a document key by key: what is wrong is collected with its place, and reading goes on."""
+"""Reading a document key by key: problems are collected with their paths, and reading goes on."""
 
 import difflib
 import json
@@ -12,16 +12,33 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.config.environment import Unfilled, Where, Written, advice, is_other_number
 
-# Names that are nearly known: what an unknown key was probably meant to be.
-
 CUTOFF = 0.75
-"""How alike two names must be, as `difflib` counts it: `opts` and `description` are far enough."""
+"""The least similarity of two keys, by `difflib`, at which one is suggested for the other."""
 FREE = "x-"
-"""Keys that begin so are the operator's own, such as anchors for YAML's aliases."""
+"""Keys with this prefix are the operator's own, for example anchors for YAML aliases."""
+NONE = "none"
+"""The text that removes a limit; null counts as absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind[T]:
+    """A kind of value: its check, and its name in a message."""
+
+    adapter: TypeAdapter[T]
+    wanted: str
+
+
+TEXT = Kind(TypeAdapter(Annotated[str, Field(strict=True, min_length=1)]), "a text, not empty")
+SWITCH = Kind(TypeAdapter(bool), "true or false (1 or 0)")
+SECONDS: Kind[float | None] = Kind(
+    TypeAdapter(Annotated[float, Field(gt=0, allow_inf_nan=False)]), "a number of seconds above 0"
+)
+RETRIES = Kind(TypeAdapter(Annotated[int, Field(ge=0)]), "a whole number, 0 or more")
+ATTEMPTS = Kind(TypeAdapter(Annotated[int, Field(ge=1)]), "a whole number, 1 or more")
 
 
 def meant(name: str, known: Iterable[str]) -> str | None:
-    """The known key that an unknown one is close to: `storage`, `Chains`, `ingress`, `pip-name`."""
+    """The known key that a misspelt one is close to: `storage`, `Chains`, `ingress`, `pip-name`."""
     plain = {_plain(each): each for each in sorted(known)}
     wanted = _plain(name)
     begun = (each for each in plain if wanted and each.startswith(f"{wanted}_"))
@@ -31,9 +48,9 @@ def meant(name: str, known: Iterable[str]) -> str | None:
 
 
 def slip_of(name: str, known: Iterable[str]) -> str | None:
-    """The name that one is a slip of the pen away from; for names that are free to choose.
+    """The known name that differs by one typing mistake, for names chosen by the operator.
 
-    A letter too many or too few, or two of them swapped; digits count, as in `calls1` and `calls2`.
+    One letter more or less, or two swapped. `calls1` and `calls2` are different names, no mistake.
     """
     return next((each for each in sorted(known) if _one_slip(_plain(name), _plain(each))), None)
 
@@ -53,30 +70,11 @@ def _swapped(name: str) -> set[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind[T]:
-    """A kind of value: how it is checked, and how it is asked for in a message."""
-
-    adapter: TypeAdapter[T]
-    wanted: str
-
-
-TEXT = Kind(TypeAdapter(Annotated[str, Field(strict=True, min_length=1)]), "a text, not empty")
-SWITCH = Kind(TypeAdapter(bool), "true or false (1 or 0)")
-SECONDS: Kind[float | None] = Kind(
-    TypeAdapter(Annotated[float, Field(gt=0, allow_inf_nan=False)]), "a number of seconds above 0"
-)
-NONE = "none"
-"""What a limit is set to that there shall not be; null counts as absent."""
-RETRIES = Kind(TypeAdapter(Annotated[int, Field(ge=0)]), "a whole number, 0 or more")
-ATTEMPTS = Kind(TypeAdapter(Annotated[int, Field(ge=1)]), "a whole number, 1 or more")
-
-
-@dataclass(frozen=True, slots=True)
 class Findings:
-    """What is wrong with a document, and what is merely worth saying, in the order found.
+    """The problems of a document, and notes on it, in the order found.
 
-    `written`: where YAML turned what is written into something else. `strict`: an unknown key is
-    a problem.
+    `written`: the file's own text of values that YAML read as something else. `strict`: an unknown
+    key is a problem.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -85,15 +83,15 @@ class Findings:
     strict: bool = False
 
     def problem(self, where: Where, text: str) -> None:
-        """Something the operator has to change."""
+        """Report something that the operator must change."""
         self.problems.append(f"{spelled(where)}: {text}")
 
     def note(self, where: Where, text: str) -> None:
-        """Something the operator may want to know."""
+        """Report something that is not an error."""
         self.notes.append(f"{spelled(where)}: {text}")
 
     def unknown(self, where: Where, known: Iterable[str], what: str = "key") -> None:
-        """A key that nothing reads: a problem where a known one was probably meant."""
+        """Report a key that nothing reads: a problem if it is close to a known one, else a note."""
         name = str(where[-1])
         if name.startswith(FREE):
             return
@@ -105,16 +103,16 @@ class Findings:
             self.note(where, f"not a known {what}, ignored")
 
     def text_wanted(self, where: Where, text: str, value: object) -> None:
-        """A problem with something that must be a text, and is not."""
+        """Report a value that must be a text; `text` is the message."""
         self.problem(where, f"{text}; {advice(value)}" if where in self.written else text)
 
     def misread(self, where: Where, value: object) -> None:
-        """A problem with a value that YAML has turned into something that is not wanted here."""
+        """Report a value that YAML read as a kind that is not accepted here."""
         self.problem(where, advice(value))
 
 
 def spelled(where: Where) -> str:
-    """A place as people write it: `chains.main.links[2]`."""
+    """A place as a path: `chains.main.links[2]`."""
     path = ""
     for part in where:
         if isinstance(part, str) and re.fullmatch(r"[\w:-]+", part):
@@ -125,7 +123,7 @@ def spelled(where: Where) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """What to add to a message about an unknown name: the nearest known one, or all there are."""
+    """The end of a message about an unknown name: the nearest known name, else all names."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names) or 'none'}"
@@ -157,7 +155,7 @@ class Section:
         return value
 
     def limit(self, key: str) -> float | None:
-        """The seconds that a key says; infinity for `none`, and None where it says nothing."""
+        """A limit in seconds: infinity for `none`, None where the key is absent."""
         content = self.raw(key)
         if isinstance(content, str) and content.strip().lower() == NONE:
             return math.inf
@@ -171,7 +169,7 @@ class Section:
             self.findings.problem(where, text)
 
     def required[T](self, key: str, kind: Kind[T], default: T) -> T:
-        """As `value`, but absence is a problem; the default only stands in until all is read."""
+        """As `value`, but absence is a problem; reading goes on with the default."""
         if self._is_mapping and self._content.get(key) is None:
             self.findings.problem((*self.where, key), f"is missing; it must be {kind.wanted}")
         return self.value(key, kind, default)
@@ -186,7 +184,7 @@ class Section:
         return ((key, self.section(key)) for key in self._content)
 
     def entries(self, key: str) -> list[tuple[Where, object]]:
-        """The elements of the list below a key, each with its place."""
+        """The elements of the list below a key, with their places."""
         content, where = self.raw(key), (*self.where, key)
         if isinstance(content, list):
             listed = [((*where, place), entry) for place, entry in enumerate(content)]
@@ -196,7 +194,7 @@ class Section:
         return []
 
     def raw(self, key: str) -> object:
-        """Whatever is below a key; None when that is already reported."""
+        """The value of a key, unchecked; None where its variable is reported as missing."""
         self._read.add(key)
         content = self._content.get(key)
         return None if isinstance(content, Unfilled) else content
@@ -209,7 +207,7 @@ class Section:
         return iter(self._content)
 
     def note_unread(self) -> None:
-        """Tell of every key that was not asked for; those that were are the known ones."""
+        """Report every key that has not been read; the keys read so far are the known ones."""
         known = sorted(self._read)
         for key in self._content:
             if key not in self._read:

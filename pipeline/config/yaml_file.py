@@ -1,4 +1,4 @@
-"""Reading the configuration file: YAML, with the mistakes that YAML lets pass made visible."""
+"""Reading the configuration file: YAML, with errors for mistakes that YAML accepts."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,12 +18,12 @@ def read(
     strict: bool = False,
     weak_keys: bool = False,
 ) -> PipelineConfig:
-    """The pipeline's configuration out of a YAML file, with `${NAME}` filled from `environ`.
+    """Read the pipeline's configuration from a YAML file, with `${NAME}` filled from `environ`.
 
     `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
 
     Raises:
-        ConfigurationError: with every problem found: of the file, else of what it says.
+        ConfigurationError: with all problems of the YAML, or if there are none, of the content.
     """
     document, written = _load(_content(path), str(path))
     if document is None:
@@ -66,7 +66,7 @@ def _load(content: bytes, name: str) -> tuple[object, Written]:
 
 
 def _explained(error: yaml.MarkedYAMLError) -> str:
-    # Neither the line, which str(error) quotes, nor a word of it: it may be a key or a password.
+    # str(error) quotes the line, which may contain a key or a password; quoted words may be one
     mark = error.problem_mark or error.context_mark
     place = _place(mark) if mark else ""
     reason = re.sub(r"'[^'<]{2,}'", "'...'", error.problem or error.context or "")
@@ -78,7 +78,7 @@ def _place(mark: yaml.Mark) -> str:
 
 
 def _repeated_keys(root: yaml.Node) -> Iterator[str]:
-    """A message for each key that stands twice in one mapping; YAML would take the last."""
+    """A message for each key that one mapping has twice; YAML would use the last."""
     for mapping in _mappings(root):
         first: dict[tuple[str, str], yaml.Mark] = {}
         for key, _ in mapping.value:
@@ -93,7 +93,7 @@ def _repeated_keys(root: yaml.Node) -> Iterator[str]:
 
 
 def _mappings(root: yaml.Node) -> Iterator[yaml.MappingNode]:
-    """Every mapping in the document, in order, aliases once."""
+    """Every mapping in the document, in order; an aliased one once."""
     seen: set[int] = set()
     waiting = [root]
     while waiting:

@@ -1,6 +1,6 @@
-"""What a plugin has to offer: functions by name, each callable with these positional arguments.
+"""The functions that each kind of plugin must and may have, and their positional arguments.
 
-A plugin is a module with those functions, or one with a single class that has them as methods.
+A plugin is a module with these functions, or with a single class that has them as methods.
 """
 
 import inspect
@@ -25,7 +25,7 @@ CONNECTIONS = "lib.connections"
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The arguments of every function a plugin may have, and the one function it must have."""
+    """The arguments of each function that a plugin may have; `needed` is the one it must have."""
 
     name: str
     needed: str
@@ -49,16 +49,13 @@ TRACER = Contract("tracer", "run", {"run": _TRACED})
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin that keeps its contract: its functions by name, and its default options.
+    """A checked plugin: its functions by name, and its default options.
 
-    `default_options` is a mapping, or the plugin's own model of its options.
-
-    `only_through_lib`: it says of itself that it touches vCons through `lib` and in no other way.
-
-    `no_default_timeout`: it may take long by design, and has a time limit only where its
-    configuration says one.
-
-    `uses_connections`: it has imported something of `lib.connections`.
+    - `default_options`: a mapping, or the plugin's Pydantic model of its options.
+    - `only_through_lib`: it declares that it reads and writes vCons through `lib` only.
+    - `no_default_timeout`: it may take long by design, so a call has a time limit only where the
+      configuration sets one.
+    - `uses_connections`: it imports something of `lib.connections`.
     """
 
     functions: Mapping[str, Any]
@@ -70,17 +67,18 @@ class Plugin:
 
 
 def plugin_in(module: ModuleType, contract: Contract) -> Plugin:
-    """The plugin a module holds; a class is constructed, without arguments, once in this process.
+    """The plugin in a module.
 
-    So whatever its object keeps, such as connections, outlives a change of the configuration.
+    A class is constructed without arguments, once per process, so the state of its object, such as
+    a connection, is kept when the configuration changes.
 
     Raises:
-        PluginFailedError: with everything that keeps it from being one.
+        PluginFailedError: with all differences from the contract.
     """
     with _looking:
         known = _known.setdefault(module, {})
         if contract.name not in known:
-            known[contract.name] = _looked_at(module, contract)
+            known[contract.name] = _plugin(module, contract)
         return known[contract.name]
 
 
@@ -88,7 +86,7 @@ _looking = Lock()
 _known: WeakKeyDictionary[ModuleType, dict[str, Plugin]] = WeakKeyDictionary()
 
 
-def _looked_at(module: ModuleType, contract: Contract) -> Plugin:
+def _plugin(module: ModuleType, contract: Contract) -> Plugin:
     holder = _holder(module, contract)
     functions = _functions(holder, contract)
     through_lib = getattr(holder, "only_through_lib", False) is True
@@ -100,7 +98,7 @@ def _looked_at(module: ModuleType, contract: Contract) -> Plugin:
 
 
 def _uses_connections(module: ModuleType) -> bool:
-    """Whether the module, or one below it, has something of `lib.connections` among its names."""
+    """Whether the module, or a submodule, has a name that comes from `lib.connections`."""
     below = f"{module.__name__}."
     loaded = [part for name, part in list(sys.modules.items()) if f"{name}.".startswith(below)]
     parts = [part for part in loaded if isinstance(part, ModuleType)]
@@ -114,12 +112,12 @@ def _text(thing: object, attribute: str) -> object:
         return getattr(thing, attribute, None)
     except StoppedEarlyError:
         raise
-    except BaseException:  # noqa: BLE001 -- a lazy thing of a library may raise anything when it is touched
+    except BaseException:  # noqa: BLE001 -- a lazy object of a library may raise anything
         return None
 
 
 def is_async(function: Function) -> bool:
-    """Whether calling it gives something to await."""
+    """Whether calling it returns an awaitable: also an object with an async `__call__`."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         type(function).__call__
     )
@@ -133,10 +131,10 @@ def _default_options(holder: object, module: ModuleType) -> Mapping[str, Any]:
 
 
 def _holder(module: ModuleType, contract: Contract) -> object:
-    """What has the functions: the module itself, or an object of its only class that has them."""
+    """The module itself, or an object of its only class that has the needed function."""
     if hasattr(module, contract.needed):
         return module
-    classes = {thing for thing in vars(module).values() if _offers(thing, module, contract)}
+    classes = {each for each in vars(module).values() if _is_plugin_class(each, module, contract)}
     if len(classes) > 1:
         names = ", ".join(sorted(each.__name__ for each in classes))
         raise PluginFailedError(
@@ -145,13 +143,13 @@ def _holder(module: ModuleType, contract: Contract) -> object:
     return _constructed(classes.pop()) if classes else module
 
 
-def _offers(thing: Any, module: ModuleType, contract: Contract) -> bool:
-    """A class of the module's own, or of its package, that has the needed method."""
+def _is_plugin_class(value: Any, module: ModuleType, contract: Contract) -> bool:
+    """Whether it is a class of this module, or of its package, that has the needed method."""
     return (
-        inspect.isclass(thing)
-        and f"{thing.__module__}.".startswith(f"{module.__name__}.")
-        and not inspect.isabstract(thing)
-        and hasattr(thing, contract.needed)
+        inspect.isclass(value)
+        and f"{value.__module__}.".startswith(f"{module.__name__}.")
+        and not inspect.isabstract(value)
+        and hasattr(value, contract.needed)
     )
 
 
@@ -161,26 +159,24 @@ def _constructed(plugin_class: type) -> object:
     except StoppedEarlyError:
         raise
     except BaseException as error:
-        reason = described(error)
         raise PluginFailedError(
-            f"{plugin_class.__name__}() cannot be constructed: {reason}"
+            f"{plugin_class.__name__}() cannot be constructed: {described(error)}"
         ) from error
 
 
 def _functions(holder: object, contract: Contract) -> dict[str, Function]:
-    """The functions that are there, each checked."""
+    """The functions of the contract that the plugin has, each checked."""
     offered = {name: getattr(holder, name, None) for name in contract.functions}
     found = {name: function for name, function in offered.items() if function is not None}
-    objections = {
-        name: objection
+    problems = {
+        name: problem
         for name, function in found.items()
-        if (objection := _objection(name, function, contract.functions[name]))
+        if (problem := _problem(name, function, contract.functions[name]))
     }
-    if objections.pop("close", None):
-        del found["close"]  # nobody asked plugins for it before: this one is meant otherwise
-    problems = [*objections.values(), *_absent(found, contract)] or _mixed(found)
-    if problems:
-        raise PluginFailedError("; ".join(problems))
+    if problems.pop("close", None):
+        del found["close"]  # vcon-server has no `close`: a plugin's own may mean something else
+    if messages := [*problems.values(), *_absent(found, contract)] or _mixed(found):
+        raise PluginFailedError("; ".join(messages))
     return found
 
 
@@ -189,18 +185,18 @@ def _absent(found: Mapping[str, Function], contract: Contract) -> list[str]:
     return [] if contract.needed in found else [f"has no {call}"]
 
 
-def _objection(name: str, function: object, arguments: tuple[str, ...]) -> str | None:
-    """Why a function cannot be called as the contract says, if it cannot."""
+def _problem(name: str, function: object, arguments: tuple[str, ...]) -> str | None:
+    """Why a function cannot be called with the arguments of the contract, if it cannot."""
     if not callable(function):
         return f"{name} is not a function"
     try:
         signature = inspect.signature(function)
-    except ValueError:  # some functions written in C do not tell
+    except ValueError:  # some functions written in C have no signature
         return None
     try:
         signature.bind(*arguments)
     except TypeError:
-        # Names only: the defaults in a signature may be options, and those may be secret.
+        # names only: the defaults in a signature may be secrets
         defined = _call(name, signature.parameters)
         return f"is defined as {defined}, but is called as {_call(name, arguments)}"
     return None
@@ -211,7 +207,7 @@ def _call(name: str, arguments: Iterable[str]) -> str:
 
 
 def _mixed(functions: Mapping[str, Function]) -> list[str]:
-    """One flag says how to call a plugin, so its functions are all async or all not."""
+    """Problems of a plugin with async and sync functions: one flag says how all are called."""
     awaited = [name for name, function in functions.items() if is_async(function)]
     if len(awaited) in (0, len(functions)):
         return []

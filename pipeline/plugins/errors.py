@@ -1,4 +1,12 @@
-"""A failing plugin's traceback in the log: at WARNING once per cause and minute, else at DEBUG."""
+"""Containing exceptions of plugins, and logging them.
+
+Every exception that a plugin raises becomes an `Exception` here. A panic of a Rust extension,
+`sys.exit`, `KeyboardInterrupt`, `GeneratorExit` and groups of such derive from `BaseException`
+only: let through, they would end the run's task, the event loop or the process instead of the
+attempt. `StopIteration` cannot be carried by a future.
+
+A failing plugin's traceback is logged at WARNING once per cause and minute, else at DEBUG.
+"""
 
 import asyncio
 import logging
@@ -14,12 +22,6 @@ from core.errors import PluginFailedError
 from core.observability.redaction import error_text
 from core.observability.storable_text import LONGEST, described, members_of, storable_text
 
-# Whatever leaves a plugin's code becomes an `Exception` here.
-#
-# A panic of a Rust extension, `sys.exit`, `KeyboardInterrupt`, `GeneratorExit` and groups of such
-# derive from `BaseException` only: let through, they would end the run's task, the event loop or
-# the process instead of the attempt. `StopIteration` cannot be carried by a future.
-
 log = logging.getLogger(__name__)
 
 type Plugin = Mapping[str, str]
@@ -27,26 +29,26 @@ type Plugin = Mapping[str, str]
 
 NOT_NAMED: Plugin = {}
 _NOT_CARRIED = (StopIteration, StopAsyncIteration, futures.CancelledError)
-"""`asyncio` makes a cancellation of the waiting run out of the last one."""
-_MOST = 1000
-_ASKED = ("__traceback__", "__cause__", "__context__", "__suppress_context__", "__notes__")
+"""`asyncio` turns the last one into a cancellation of the waiting run."""
+_MOST_LINKED = 1000
+_READ = ("__traceback__", "__cause__", "__context__", "__suppress_context__", "__notes__")
 EXIT_FORKED = 70
 
 
 class PluginError(PluginFailedError):
-    """A plugin raised something that is no ordinary exception."""
+    """A plugin raised an exception that is not an ordinary `Exception`."""
 
 
 def describe(error: BaseException) -> str:
-    """An error in one storable line: its type, and what it says, without known secrets."""
+    """An error in one storable line: type and message, without known secrets."""
     return error_text(str(error)) if type(error) is PluginError else described(error)
 
 
 def contained(function: Callable[..., Any], arguments: tuple[Any, ...], plugin: Plugin) -> Any:
-    """Call a sync plugin, in a thread; what it returns.
+    """Call a sync plugin, in a thread.
 
     Raises:
-        Exception: what the plugin raises, as a `PluginError` unless it is an ordinary one.
+        Exception: the plugin's own, or a `PluginError` in the place of one that is not ordinary.
     """
     process = os.getpid()
     try:
@@ -62,9 +64,9 @@ def contained(function: Callable[..., Any], arguments: tuple[Any, ...], plugin: 
 async def contained_async(
     function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...], plugin: Plugin
 ) -> Any:
-    """The same for an async one. To be run as a task of its own.
+    """The same for an async plugin.
 
-    So a plugin that cancels its own task cancels nothing of ours.
+    It must run as a task of its own, so that a plugin that cancels its task cancels nothing else.
     """
     process = os.getpid()
     try:
@@ -80,7 +82,7 @@ async def contained_async(
 def _carried(error: BaseException) -> Exception:
     """The error itself if a future can carry it and a log can show it, else a `PluginError`.
 
-    Its class is asked by `type`: `isinstance` would run the error's own `__class__`.
+    `type` is used because `isinstance` would run the error's own `__class__`.
     """
     is_shown = _is_shown(error)
     ordinary = issubclass(type(error), Exception) and not issubclass(type(error), _NOT_CARRIED)
@@ -92,14 +94,14 @@ def _carried(error: BaseException) -> Exception:
 
 
 def _is_shown(error: BaseException) -> bool:
-    """Whether the interpreter, asyncio and the log can ask this error what they ask of any.
+    """Whether the interpreter, asyncio and the log can read this error's attributes.
 
-    So with all that it contains or was raised from, of which there must be no more than `_MOST`.
+    The same holds for all errors that it contains or was raised from, at most `_MOST_LINKED`.
     """
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     try:
-        while waiting and len(seen) < _MOST:
+        while waiting and len(seen) < _MOST_LINKED:
             if (each := waiting.pop()) is not None and id(each) not in seen:
                 seen.add(id(each))
                 waiting += _neighbours(each)
@@ -109,14 +111,14 @@ def _is_shown(error: BaseException) -> bool:
 
 
 def _neighbours(error: BaseException) -> list[BaseException | None]:
-    """What it contains or was raised from. Raises what its own code raises, or ValueError."""
+    """The errors that it contains or was raised from. May raise anything, as it runs its code."""
     hash(type(error))
-    for name in _ASKED:
+    for name in _READ:
         getattr(error, name, None)
     inner = members_of(error)
-    says_other = bool(inner) and getattr(error, "exceptions", None) is not inner
-    if says_other or error.__class__ is not type(error):
-        raise ValueError("it says something else of itself")
+    overridden = bool(inner) and getattr(error, "exceptions", None) is not inner
+    if overridden or error.__class__ is not type(error):
+        raise ValueError("its class or members are overridden")
     return [error.__cause__, error.__context__, *inner]
 
 
@@ -129,38 +131,38 @@ def _text(error: BaseException) -> str:
 
 
 def end_if_forked(process: int, plugin: Plugin) -> None:
-    """End this process if it is a child that a plugin has forked and let return.
+    """End this process if a plugin has forked it and returned.
 
-    It has a copy of everything that the worker holds, and must not go on as a second worker.
+    It has copies of the worker's connections and claims, and would go on as a second worker.
     """
     if os.getpid() == process:
         return
     try:
-        log.error("plugin forked and returned in the child process; ended that", extra=dict(plugin))
+        log.error("plugin returned in a forked child, child ended", extra=dict(plugin))
     finally:
         os._exit(EXIT_FORKED)
 
 
 QUIET_SECONDS = 60.0
 MOST = 1000
-"""Causes that are remembered at once; of more, the oldest is told again."""
+"""The most causes that are remembered; beyond that, the oldest is forgotten."""
 
 type Cause = tuple[object, ...]
 
-_told: OrderedDict[Cause, float] = OrderedDict()
+_logged: OrderedDict[Cause, float] = OrderedDict()
 _lock = Lock()
 
 
-def tell_failure(error: Exception, plugin: Plugin) -> None:
-    """Log what a plugin has raised, with its name; secrets are taken out of the finished line."""
-    level = logging.WARNING if _is_news(_cause(error, plugin), time.monotonic()) else logging.DEBUG
+def log_failure(error: Exception, plugin: Plugin) -> None:
+    """Log an exception of a plugin, at WARNING once per cause in `QUIET_SECONDS`, else at DEBUG."""
+    level = logging.WARNING if _is_new(_cause(error, plugin), time.monotonic()) else logging.DEBUG
     if log.isEnabledFor(level):
-        about = {**plugin, "error": describe(error)}
-        log.log(level, "plugin failed", exc_info=error, extra=about)
+        fields = {**plugin, "error": describe(error)}
+        log.log(level, "plugin failed", exc_info=error, extra=fields)
 
 
 def _cause(error: Exception, plugin: Plugin) -> Cause:
-    """Plugin, type, and the line that raised: texts differ with every vCon."""
+    """Plugin, type, and the line that raised; texts would differ with every vCon."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
@@ -168,13 +170,13 @@ def _cause(error: Exception, plugin: Plugin) -> Cause:
     return (*plugin.items(), type(error), place)
 
 
-def _is_news(cause: Cause, now: float) -> bool:
+def _is_new(cause: Cause, now: float) -> bool:
     with _lock:
-        told = _told.get(cause)
-        if told is not None and now - told < QUIET_SECONDS:
+        logged = _logged.get(cause)
+        if logged is not None and now - logged < QUIET_SECONDS:
             return False
-        _told[cause] = now
-        _told.move_to_end(cause)
-        if len(_told) > MOST:
-            _told.popitem(last=False)
+        _logged[cause] = now
+        _logged.move_to_end(cause)
+        if len(_logged) > MOST:
+            _logged.popitem(last=False)
         return True

@@ -1,4 +1,4 @@
-"""Importing the modules that a configuration names, and installing those that are not there."""
+"""Importing the modules that a configuration names, and installing missing ones."""
 
 import contextlib
 import difflib
@@ -33,10 +33,10 @@ _HINT = (
 
 
 class Modules:
-    """The modules of one load: each is imported, and missed, once."""
+    """The modules of one load: each is imported once, and its failure is remembered."""
 
     def __init__(self, installer: Installer, pip_names: Iterable[str] = ()) -> None:
-        """`installer` brings what is missing, if it may; `pip_names` are all configured ones."""
+        """`installer` installs missing packages if allowed; `pip_names` are all configured ones."""
         self._installer = installer
         self._current = {each for name in pip_names if (each := _specification(name))}
         self._known: dict[tuple[str, str | None], ModuleType | PluginFailedError] = {}
@@ -45,9 +45,9 @@ class Modules:
         """The module of a plugin.
 
         Raises:
-            PluginFailedError: why there is none.
+            PluginFailedError: it is missing, cannot be installed, or fails when imported.
         """
-        key = (spec.module, spec.pip_name)  # two may want one module in different versions
+        key = (spec.module, spec.pip_name)  # two entries may want one module in different versions
         if key not in self._known:
             self._known[key] = self._found(spec)
         outcome = self._known[key]
@@ -61,25 +61,24 @@ class Modules:
             module = self._imported(spec)
         except PluginFailedError as error:
             return error
-        except StoppedEarlyError:  # by a signal to this process, while a module is imported
+        except StoppedEarlyError:  # a signal arrived while a module was imported
             raise
         except BaseException as error:  # noqa: BLE001 -- a plugin's module may raise anything
-            reason = described(error)
-            return PluginFailedError(f"importing {spec.module} fails: {reason}")
+            return PluginFailedError(f"importing {spec.module} fails: {described(error)}")
         if wanted or not is_ours(spec.module):
-            self._tell_version(spec.module, wanted)
+            self._log_version(spec.module, wanted)
         return module
 
-    def _tell_version(self, module: str, wanted: Requirement | None) -> None:
+    def _log_version(self, module: str, wanted: Requirement | None) -> None:
         dist = self._distribution(module, wanted)
         if dist is None:
             log.info("module imported", extra={"plugin_module": module})
             return
-        about = {"plugin_module": module, "package": dist.name, "version": dist.version}
-        log.info("module imported", extra=about)
+        fields = {"plugin_module": module, "package": dist.name, "version": dist.version}
+        log.info("module imported", extra=fields)
         if wanted and (other := differs(dist, wanted)):
             error = f"{other}; {_HINT}"
-            log.warning("module in another version", extra={**about, "error": error})
+            log.warning("module in another version", extra={**fields, "error": error})
 
     def _distribution(
         self, module: str, wanted: Requirement | None
@@ -104,8 +103,8 @@ class Modules:
             if pip_name is None:
                 raise PluginFailedError(explain_missing(spec, error)) from None
             if not self._installer.allowed:
-                why = "nothing is installed here (DYNAMIC_INSTALL)"
-                raise PluginFailedError(f"{explain_missing(spec, error)}; {why}") from None
+                setting = "nothing is installed here (DYNAMIC_INSTALL)"
+                raise PluginFailedError(f"{explain_missing(spec, error)}; {setting}") from None
         self._installer.install(read(pip_name), lambda: _is_there(spec.module))
         try:
             return importlib.import_module(spec.module)
@@ -133,7 +132,7 @@ def to_install(spec: PluginSpec, missing: str | None) -> str | None:
 def _specification(pip_name: str) -> str | None:
     try:
         return hashed(read(pip_name))
-    except PluginFailedError:  # it is told where it is wanted
+    except PluginFailedError:  # reported when the module is loaded
         return None
 
 
@@ -145,7 +144,7 @@ def _is_there(module: str) -> bool:
 
 
 def _is_installed(root: str) -> bool:
-    """Whether it lies beside records of packages; to look through all of them takes a second."""
+    """Whether a module lies beside package metadata; reading all metadata takes a second."""
     module = sys.modules.get(root)
     places = list(getattr(module, "__path__", ())) or [getattr(module, "__file__", None)]
     return any(any(Path(place).parent.glob("*.dist-info")) for place in places if place)

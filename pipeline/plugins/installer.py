@@ -1,12 +1,18 @@
-"""Installs the packages that a configuration names: pip in a process of its own, into one folder.
+"""Installing the packages that a configuration names: pip in a subprocess, into MODULES_DIR.
 
-The folder is the last place where modules are looked for, and everything that is there already,
-ours and the folder's, is pinned: a plugin's package never brings a second `redis` or `vcon`. pip
-installs what is missing beside the folder, and it is moved in when it is whole, metadata last: a
-process that dies meanwhile leaves nothing that could be taken for a package.
+The folder is the last entry of `sys.path`, and all packages that can be imported already are
+pinned, so a plugin's package never brings a second `redis` or `vcon`.
 
-A package that was installed for another specification than the configuration has now is replaced,
-in the same way: pip does not see it, and its files go when the new ones are whole.
+pip installs into a temporary folder inside. Its content is moved when complete, metadata last, so a
+process that dies in between leaves nothing that looks like an installed package. A package that was
+installed for another specification than the configured one is hidden from pip, and its files are
+deleted when the new ones are complete. A lock file makes processes that share the folder take
+turns.
+
+pip reads the first metadata that it finds of a package. The `vcon` package names dependencies that
+the service runs without (requirements/excluded.in), and pip would install them with every plugin
+that needs `vcon`. So pip is given copies of the metadata without them (`write_amended`); a plugin
+that names one of them itself still gets it.
 """
 
 import fcntl
@@ -29,7 +35,7 @@ from packaging import requirements
 from packaging.utils import canonicalize_name
 
 from core.errors import PluginFailedError
-from core.observability.logs import keep_secret, without_secrets
+from core.observability.redaction import KNOWN
 from core.settings import inherited_environment
 from pipeline.plugins.missing import ROOMS, shown
 from pipeline.plugins.modules_folder import (
@@ -47,18 +53,20 @@ from pipeline.plugins.modules_folder import (
 )
 from pipeline.plugins.requirement import Requirement, git_variables, inexact
 
-# What pip reads of the service's own packages where the requirement files leave out their needs.
-#
-# The `vcon` package names packages that the service runs without (requirements/excluded.in). A
-# plugin whose package needs `vcon` would have pip install them after all. pip reads the first
-# metadata that it finds of a package, so it is given a copy without those needs; a plugin that
-# names one of them itself still gets it.
+log = logging.getLogger(__name__)
 
+SECONDS = 300
+"""The time limit of one call of pip."""
 _NEED = "Requires-Dist:"
+_LAST_LINES = 12  # enough for pip's report of conflicting versions
+_NEW = ".new-"
+_QUIET = ("--no-input", "--disable-pip-version-check", "--retries", "2", "--timeout", "15")
+_OVERRIDDEN = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}  # they win over pip.conf
+_PLAIN = ("--progress-bar", "off", "--no-compile", "--no-warn-script-location")
 
 
 def write_amended(place: Path, modules: Path) -> None:
-    """Write, below `place`, metadata for each package outside `modules` that lacks a need."""
+    """Write copies of metadata below `place`, for packages outside `modules` that lack a need."""
     installed = {canonicalize_name(each.name) for each in metadata.distributions() if each.name}
     own = [each for each in sys.path if each != str(modules)]
     for dist in metadata.distributions(path=own):
@@ -70,7 +78,7 @@ def write_amended(place: Path, modules: Path) -> None:
 
 
 def without_absent(text: str, installed: Collection[str]) -> str:
-    """A METADATA file without the needs that hold here and are not among the installed names."""
+    """A METADATA file without the requirements that apply here and are not installed."""
     head, blank, rest = text.partition("\n\n")
     lines = [line for line in head.split("\n") if not _is_absent(line, installed)]
     return "\n".join(lines) + blank + rest
@@ -81,25 +89,14 @@ def _is_absent(line: str, installed: Collection[str]) -> bool:
         return False
     try:
         need = requirements.Requirement(line.removeprefix(_NEED).strip())
-    except requirements.InvalidRequirement:  # pip's to refuse
+    except requirements.InvalidRequirement:  # pip refuses it
         return False
     holds = need.marker is None or need.marker.evaluate({"extra": ""})
     return holds and canonicalize_name(need.name) not in installed
 
 
-log = logging.getLogger(__name__)
-
-SECONDS = 300
-"""What one call of pip may take."""
-_LAST_LINES = 12  # what pip says of versions that conflict
-_NEW = ".new-"
-_QUIET = ("--no-input", "--disable-pip-version-check", "--retries", "2", "--timeout", "15")
-_OURS_TO_SAY = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}  # whatever pip.conf says of them
-_PLAIN = ("--progress-bar", "off", "--no-compile", "--no-warn-script-location")
-
-
 class Installer:
-    """Installs into a folder of this Python's own below `folder`, if there is one and it may."""
+    """Installs into a subfolder of `folder` for this version of Python, if given and allowed."""
 
     def __init__(
         self,
@@ -109,10 +106,10 @@ class Installer:
         upgrade: bool = True,
         exact: bool = False,
     ) -> None:
-        """What was installed there before can be imported from now on, also where that is all.
+        """Make packages that are already installed there importable, also where not `allowed`.
 
-        `upgrade`: whether what is there for another specification may be replaced; `exact`:
-        whether only one version, one commit or a file with its digest is installed.
+        `upgrade`: packages for another specification may be replaced. `exact`: only one version,
+        one commit or a file with its digest may be installed.
         """
         self._exact = exact
         self.folder = folder and folder.absolute() / str(sys.implementation.cache_tag)
@@ -122,16 +119,17 @@ class Installer:
             self._open(self.folder)
 
     def install(self, wanted: Requirement, is_there: Callable[[], bool]) -> None:
-        """Install a package and what it needs, once for all processes that want it now.
+        """Install a package and its requirements, unless another process does so meanwhile.
 
-        `is_there` tells whether another process has done it meanwhile.
+        `is_there` is called under the lock and returns whether the module can be imported.
 
         Raises:
-            PluginFailedError: with what pip said last, without tokens, or why pip is not asked.
+            PluginFailedError: with the end of pip's output, without tokens, or with the reason
+                why pip is not called.
         """
         assert self.folder is not None
         self._check_exact(wanted)
-        _learn_secrets(wanted)
+        _redact_credentials(wanted)
         with self._locked(self.folder):
             self._open(self.folder)
             if not is_there():
@@ -139,21 +137,20 @@ class Installer:
                 self._open(self.folder)
 
     def bring_up_to_date(self, module: str, wanted: Requirement, current: Collection[str]) -> None:
-        """Replace the package of a module that is there for another specification, if it may be.
+        """Replace the package of a module that was installed for another specification, if allowed.
 
-        `current` are the hashes of all specifications that the configuration has now. Modules that
-        were imported before stay as they are until a restart.
+        `current` are the hashes of all specifications of the configuration. Modules that were
+        imported before are unchanged until a restart.
 
         Raises:
-            PluginFailedError: with what pip said last, without tokens, when what is there is not
-            what is
-                asked for. Where it would do as well, that is only logged.
+            PluginFailedError: pip failed, and the installed package does not fit `wanted`; with
+                the end of pip's output, without tokens. If it fits, the failure is logged.
         """
         if not self._upgrade or self.folder is None or not self.folder.is_dir():
             return
         if not is_hiding(self.folder) and self._other(module, wanted, current) is None:
             return
-        _learn_secrets(wanted)
+        _redact_credentials(wanted)
         with self._locked(self.folder):
             if (other := self._other(module, wanted, current)) is not None:
                 self._replace(other, wanted, self.folder)
@@ -162,7 +159,7 @@ class Installer:
     def _other(
         self, module: str, wanted: Requirement, current: Collection[str]
     ) -> metadata.Distribution | None:
-        """The package in the folder that is there for another specification, if one is."""
+        """The package in the folder that was installed for another specification, if any."""
         assert self.folder is not None
         names = [*packages_of(self.folder, module), *([wanted.name] if wanted.name else [])]
         found = (installed_in(self.folder, name) for name in names)
@@ -176,8 +173,8 @@ class Installer:
         except PluginFailedError as error:
             if differs(other, wanted):
                 raise
-            about = {"package": shown(wanted.text), "error": str(error)}
-            log.warning("module not looked for anew", extra=about)
+            fields = {"package": shown(wanted.text), "error": str(error)}
+            log.warning("module not upgraded", extra=fields)
 
     @contextmanager
     def _locked(self, folder: Path) -> Iterator[None]:
@@ -193,7 +190,7 @@ class Installer:
             ) from None
 
     def _open(self, folder: Path) -> None:
-        """Let modules, and parts of our own packages, be found there."""
+        """Make modules in the folder importable, also inside the service's own packages."""
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
         invalidate_caches()
@@ -210,9 +207,9 @@ class Installer:
         self, wanted: Requirement, folder: Path, replaced: list[metadata.Distribution]
     ) -> None:
         began = time.monotonic()
-        about = {"package": shown(wanted.text)}
-        log.info("installing a module", extra=about)
-        for left in folder.glob(f"{_NEW}*"):  # by a process that died
+        fields = {"package": shown(wanted.text)}
+        log.info("installing module", extra=fields)
+        for left in folder.glob(f"{_NEW}*"):  # from a process that died
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=_NEW, dir=folder) as new:
             with hidden(replaced):
@@ -220,10 +217,10 @@ class Installer:
             made = site_packages(Path(new))
             packages = [name for one in made for name in take_in(one, folder, wanted, replaced)]
         seconds = round(time.monotonic() - began, 1)
-        log.info("module installed", extra={**about, "packages": packages, "seconds": seconds})
+        log.info("module installed", extra={**fields, "packages": packages, "seconds": seconds})
 
     def _fetch(self, wanted: Requirement, new: Path, *, replacing: bool) -> None:
-        """Have pip install beside the folder; in place of another, what that needed may change."""
+        """Have pip install into `new`; when replacing, requirements in the folder may change."""
         pins = _pins(self.folder) if replacing else _pins()
         (new / "pins.txt").write_text("\n".join(pins))
         pre = ("--pre",) if wanted.pre else ()
@@ -240,10 +237,10 @@ class Installer:
     def _run_pip(self, wanted: Requirement, first: list[str], *arguments: str) -> None:
         command = [sys.executable, "-P", "-m", "pip", "install", *_QUIET, *_PLAIN, *arguments]
         environ = inherited_environment()
-        # a repository that wants a password must fail, and what is in the folder counts as there
+        # Git must fail instead of asking for a password; pip must see the folder's packages.
         path = [*first, *environ.get("PYTHONPATH", "").split(os.pathsep)]
         more = {"GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": os.pathsep.join(filter(None, path))}
-        more |= _OURS_TO_SAY | git_variables(wanted, environ)
+        more |= _OVERRIDDEN | git_variables(wanted, environ)
         try:
             done = subprocess.run(  # noqa: S603 -- one requirement, checked; no shell
                 command,
@@ -259,15 +256,15 @@ class Installer:
             msg = f"installing {shown(wanted.text)} took more than {SECONDS} s"
             raise PluginFailedError(msg) from None
         if done.returncode != 0:
-            said = _last_lines(done.stdout + done.stderr)
-            raise PluginFailedError(f"installing {shown(wanted.text)} failed: {said}")
+            output = _last_lines(done.stdout + done.stderr)
+            raise PluginFailedError(f"installing {shown(wanted.text)} failed: {output}")
 
 
 @contextmanager
 def _requirement_file(wanted: Requirement) -> Iterator[str]:
-    """A file that only this user can read, since a URL may hold a password.
+    """A requirement file for pip, readable by this user only, since a URL may contain a password.
 
-    pip's arguments can be read by every user of the machine.
+    Every user of the machine can read pip's arguments.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.write(f"{wanted.without_credentials}\n")
@@ -276,9 +273,10 @@ def _requirement_file(wanted: Requirement) -> Iterator[str]:
 
 
 def _pins(loose: Path | None = None) -> list[str]:
-    """Every package that can be imported now, in exactly this version; so not in a `loose` folder.
+    """Pins of all packages that can be imported, in their versions.
 
-    There only what was asked for is pinned, and what it needs may be any version that it takes.
+    In the folder `loose` only requested packages are pinned; their requirements may change within
+    the versions that they accept.
     """
     path = [each for each in sys.path if each != str(loose)]
     dists = metadata.distributions(path=path)
@@ -287,12 +285,12 @@ def _pins(loose: Path | None = None) -> list[str]:
     return pins + (needs_in(loose) if loose else [])
 
 
-def _learn_secrets(wanted: Requirement) -> None:
+def _redact_credentials(wanted: Requirement) -> None:
     parts = urlsplit(wanted.url or "")
-    keep_secret(*(part for part in (parts.username, parts.password) if part))
+    KNOWN.learn(part for part in (parts.username, parts.password) if part)
 
 
 def _last_lines(output: str) -> str:
-    """What pip said last, in one line."""
+    """The end of pip's output, in one line, without secrets."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return without_secrets(shown("; ".join(lines[-_LAST_LINES:]))) or "pip said nothing"
+    return KNOWN.sentence(shown("; ".join(lines[-_LAST_LINES:]))) or "pip printed nothing"

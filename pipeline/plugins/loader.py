@@ -1,6 +1,6 @@
-"""From a configuration to plugins that can be called: modules imported, contracts checked.
+"""Loading the plugins of a configuration: modules imported, contracts and options checked.
 
-Everything is imported at load, never in the middle of a vCon, and only for enabled chains.
+All modules of enabled chains are imported at load, none while a vCon is processed.
 """
 
 from collections import defaultdict
@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from core.errors import ConfigurationError, PluginFailedError
-from core.observability.logs import without_secrets
+from core.observability.redaction import KNOWN
 from pipeline.config import model
 from pipeline.config.model import STORAGE_RETRIES, limit_of
 from pipeline.config.parser import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
@@ -24,7 +24,7 @@ from pipeline.plugins.options import Options, laid_over, unknown_options
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A plugin ready to be called, with its configured options over its default ones."""
+    """A plugin that can be called, with its configured options over its defaults."""
 
     name: str
     options: Options = field(repr=False)
@@ -41,14 +41,14 @@ class Loaded:
 
 
 def seconds_of(timeout: float | None, loaded: Loaded) -> float | None:
-    """How long one call may take; None: any time."""
+    """The time limit of one call; None: no limit."""
     default = None if loaded.no_default_timeout else model.CALL_SECONDS
     return limit_of(timeout, default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedLink(Loaded):
-    """`run(vcon_uuid, link_name, opts)` returns a vCon uuid to go on with, or something falsy."""
+    """`run(vcon_uuid, link_name, opts)` returns the uuid to continue with; falsy ends the run."""
 
     run: Function
 
@@ -57,7 +57,8 @@ class LoadedLink(Loaded):
 class LoadedStorage(Loaded):
     """`save`, `get` and `delete` take `(vcon_uuid, opts)`; `close` takes nothing.
 
-    `timeout` is in seconds for one call, as configured; `retries` is how often a save is repeated.
+    `timeout` is the configured limit of one call in seconds; a failed save is repeated `retries`
+    times.
     """
 
     save: Function
@@ -69,7 +70,7 @@ class LoadedStorage(Loaded):
 
     @property
     def seconds(self) -> float | None:
-        """How long one call may take; None: any time."""
+        """The time limit of one call; None: no limit."""
         return seconds_of(self.timeout, self)
 
 
@@ -82,20 +83,20 @@ class LoadedTracer(Loaded):
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """What the enabled chains of one configuration call, by what was configured."""
+    """The loaded plugins of the enabled chains of one configuration, by their specs."""
 
     links: Mapping[PluginSpec, LoadedLink] = field(default_factory=dict)
     storages: Mapping[PluginSpec, LoadedStorage] = field(default_factory=dict)
     tracers: Mapping[PluginSpec, LoadedTracer] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    """Remarks on their options for the operator, none of them an error."""
+    """Remarks on their options for the operator, not errors."""
 
     def link(self, step: LinkStep) -> LoadedLink:
-        """The link of a step, with the options it has in that chain."""
+        """The link of a step, with its options in that chain."""
         return self.links[step.plugin]
 
     def storage(self, chain: Chain, name: str) -> LoadedStorage:
-        """A storage that the chain writes to."""
+        """The chain's storage of this name."""
         return self.storages[next(spec for spec in chain.storages if spec.name == name)]
 
     def tracers_of(self, chain: Chain) -> tuple[LoadedTracer, ...]:
@@ -104,16 +105,14 @@ class Plugins:
 
 
 NOTHING = Installer(None)
-"""Installs nothing: what is missing is an error."""
+"""Installs nothing: a missing module is an error."""
 
 
 def load(config: PipelineConfig, installer: Installer = NOTHING) -> Plugins:
-    """Import and check what the enabled chains need; `installer` brings what is missing.
-
-    It blocks for as long as that takes.
+    """Import and check the plugins of enabled chains; blocks during imports and installations.
 
     Raises:
-        ConfigurationError: with every problem, its path, and the chains that want the plugin.
+        ConfigurationError: with all problems, each with its path and the chains concerned.
     """
     invalidate_caches()
     wanted = _wanted(config)
@@ -129,16 +128,16 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Plugins:
         except PluginFailedError as error:
             problems[f"{section}.{spec.name}: {error}"] += chains
     if problems:
-        told = {without_secrets(text): who for text, who in problems.items()}
-        raise ConfigurationError([_with_chains(text, who) for text, who in told.items()])
+        redacted = {KNOWN.sentence(text): chains for text, chains in problems.items()}
+        raise ConfigurationError([_with_chains(text, who) for text, who in redacted.items()])
     return Plugins(loaded["links"], loaded["storages"], loaded["tracers"], tuple(notes))
 
 
 def load_storage(spec: StorageSpec) -> LoadedStorage:
-    """One storage, such as one that is only read from. It blocks for as long as the import does.
+    """Load one storage, for example one that is only read from; blocks during the import.
 
     Raises:
-        PluginFailedError: when its module or its configuration does not allow it.
+        PluginFailedError: a variable of its options is missing, or its module cannot be loaded.
     """
     if spec.unset:
         raise PluginFailedError(
@@ -152,7 +151,7 @@ def load_storage(spec: StorageSpec) -> LoadedStorage:
 
 
 def _wanted(config: PipelineConfig) -> dict[tuple[str, PluginSpec], list[str]]:
-    """Each thing to load, once, with the chains that want it; imports come first, for nobody."""
+    """Each plugin to load, with the chains that name it; imports come first, without chains."""
     wanted: dict[tuple[str, PluginSpec], list[str]] = {
         ("imports", spec): [] for spec in config.imports.values()
     }
@@ -175,7 +174,7 @@ def _with_chains(text: str, chains: list[str]) -> str:
 
 
 class _Loader:
-    """Loads plugins; within one load a module that is missing or fails is tried once."""
+    """Loads plugins; a module that is missing or fails is tried once per load."""
 
     def __init__(
         self, installer: Installer, pip_names: Iterable[str] = (), *, strict: bool = False
@@ -191,7 +190,7 @@ class _Loader:
         }
 
     def link(self, spec: PluginSpec) -> LoadedLink:
-        # The place to rewrite links that have been renamed: module and options change together.
+        # A renamed link would be translated here, module and options together.
         plugin = self._plugin(spec, LINK)
         return LoadedLink(**_common(spec, plugin), **plugin.functions)
 
@@ -209,7 +208,7 @@ class _Loader:
         return LoadedTracer(**_common(spec, plugin), **plugin.functions)
 
     def notes_on(self, spec: PluginSpec) -> list[str]:
-        """Remarks on the options of one that has been loaded."""
+        """Remarks on the options of a loaded plugin; returned once."""
         return self._notes.pop(spec, [])
 
     def _plugin(self, spec: PluginSpec, contract: Contract) -> Plugin:

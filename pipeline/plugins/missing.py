@@ -1,4 +1,4 @@
-"""Telling the operator which module is missing, and what to do about it."""
+"""Messages about a missing module: which one, and what the operator can do."""
 
 import difflib
 import importlib.util
@@ -8,7 +8,7 @@ import re
 from pipeline.config.parser import PluginSpec
 
 ROOMS = ("links", "storage", "tracers")
-"""The packages that built-in plugins are in."""
+"""The packages of the built-in plugins."""
 
 _ROOM_BEFORE = re.compile(rf"^({'|'.join(ROOMS)})[_-]")
 
@@ -26,12 +26,12 @@ EXTRAS = {
     "pymilvus": "milvus",
     "pymongo": "mongo",
 }
-"""The libraries that only some built-in plugins need: by import name, the extra that has it."""
+"""The libraries that only some built-in plugins need, by import name, with the extra to install."""
 _INSTALL = "pip install --no-deps --require-hashes -r requirements/extras/{}.txt"
 
 
 def explain_missing(spec: PluginSpec, error: ModuleNotFoundError) -> str:
-    """Either the plugin's own module is not there, or something that it imports."""
+    """A message about the plugin's own module, or about one that it imports."""
     if error.name and f"{spec.module}.".startswith(f"{error.name}."):
         return f"no module named {spec.module!r}; {_advice(spec, error.name)}"
     package = f" (its package: {shown(spec.pip_name)})" if spec.pip_name else ""
@@ -42,12 +42,12 @@ def explain_missing(spec: PluginSpec, error: ModuleNotFoundError) -> str:
 
 
 def shown(pip_name: str) -> str:
-    """A pip name without the credentials its URL may have."""
+    """A pip name without the credentials that its URL may contain."""
     return re.sub(r"//[^/@\s]+@", "//***@", pip_name)
 
 
 def plugin_meant(name: str) -> str | None:
-    """The plugin that is meant by its name alone, spelt nearly right: `links.tag` for `taag`."""
+    """The built-in plugin that a wrong or incomplete name is close to: `links.tag` for `taag`."""
     places = {called: room for room in reversed(ROOMS) for called in _modules_in(room)}
     alone = _ROOM_BEFORE.sub("", name)
     near = difflib.get_close_matches(alone, places, n=1, cutoff=0.8)
@@ -71,7 +71,7 @@ def _advice(spec: PluginSpec, missing: str) -> str:
 
 
 def _neighbours(missing: str) -> list[str]:
-    """The modules that are where the missing one was looked for."""
+    """The modules of the package that lacks the missing one."""
     parent, _, _ = missing.rpartition(".")
     if not parent:
         return list(ROOMS)

@@ -1,7 +1,8 @@
-"""The files of MODULES_DIR: which package is there, for which specification, and its replacement.
+"""The files of MODULES_DIR: which packages it has, for which specifications, and replacing them.
 
-A package is its modules and a folder `*.dist-info`, whose RECORD names all its files. The
-specification that it was installed for is kept in that folder as a hash, since it may hold a token.
+A package is its modules and a folder `*.dist-info`, whose RECORD names all its files. The hash of
+the specification that it was installed for is stored in that folder; the specification itself may
+contain a token.
 """
 
 import importlib
@@ -63,13 +64,13 @@ def packages_of(folder: Path | None, module: str) -> list[str]:
 
 @cache
 def packages_elsewhere(root: str) -> tuple[str, ...]:
-    """The packages of this Python that do; what is installed later is not seen."""
+    """The packages outside MODULES_DIR with a top-level module; later ones are not seen."""
     return tuple(_packages().get(root, ()))
 
 
 @cache
 def _packages() -> dict[str, list[str]]:
-    """Reads the list of files of every package: a second where there are hundreds."""
+    """Packages by top-level module; reads all RECORD files, a second for hundreds of packages."""
     return {name: [*packages] for name, packages in metadata.packages_distributions().items()}
 
 
@@ -86,18 +87,18 @@ def installed_in(folder: Path, name: str) -> metadata.Distribution | None:
 
 
 def specification(dist: metadata.Distribution) -> str | None:
-    """The hash of the specification that it was installed for, if that is known."""
+    """The hash of the specification that a package was installed for, if known."""
     return dist.read_text(_SPECIFICATION)
 
 
 def hashed(wanted: Requirement) -> str:
-    """What `specification` gives once this is installed; another token changes nothing."""
+    """The hash of a specification, without credentials, so a new token changes nothing."""
     text = f"{wanted.without_credentials}{' --pre' if wanted.pre else ''}"
     return sha256(text.encode()).hexdigest()
 
 
 def differs(dist: metadata.Distribution, wanted: Requirement) -> str | None:
-    """How what is installed differs from what is asked for, if it does."""
+    """How an installed package differs from a requirement, if it does."""
     origin = json.loads(dist.read_text("direct_url.json") or "{}")
     return difference(wanted, dist.name, dist.version, origin)
 
@@ -105,10 +106,10 @@ def differs(dist: metadata.Distribution, wanted: Requirement) -> str | None:
 def is_for_another(
     dist: metadata.Distribution, wanted: Requirement, current: Collection[str]
 ) -> bool:
-    """Whether it is to be replaced: it does not fit, or nothing configured asks for it any more.
+    """Whether a package must be replaced by what a requirement asks for.
 
-    `current` are the hashes of all specifications of the configuration: a package that was
-    installed for one of them, or for one that is not known, stays where it fits this one, too.
+    It stays if it was installed for this specification. It also stays if it fits and its own
+    specification is unknown or among `current`, the hashes of all configured specifications.
     """
     known = specification(dist)
     if known == hashed(wanted):
@@ -117,7 +118,7 @@ def is_for_another(
 
 
 def needs_in(folder: Path) -> list[str]:
-    """The packages that were asked for, in their versions, and what each package needs, for pip."""
+    """Constraints for pip: pins of requested packages, and the requirements of all packages."""
     needs = []
     for dist in metadata.distributions(path=[str(folder)]):
         if dist.read_text(_REQUESTED) is not None:
@@ -129,9 +130,10 @@ def needs_in(folder: Path) -> list[str]:
 
 
 def site_packages(prefix: Path) -> list[Path]:
-    """Where pip has put packages below a prefix, however this system calls such folders.
+    """The folders below a prefix into which pip has installed packages.
 
-    On Debian it is `local/lib/python3.12/dist-packages`, elsewhere `lib` and perhaps `lib64`.
+    Their names depend on the system: `local/lib/python3.12/dist-packages` on Debian, elsewhere
+    `lib` and sometimes `lib64`.
     """
     return sorted({about.parent for about in prefix.rglob(_ABOUT)})
 
@@ -139,9 +141,9 @@ def site_packages(prefix: Path) -> list[Path]:
 def take_in(
     made: Path, folder: Path, wanted: Requirement, replaced: Iterable[metadata.Distribution]
 ) -> list[str]:
-    """Move new packages into the folder; their names.
+    """Move new packages into the folder, and return their names with versions.
 
-    They take the place of those that are `replaced`, and of others of the same names.
+    The packages `replaced`, and others of the same names, are deleted before.
     """
     packages = []
     for each in replaced:
@@ -171,7 +173,7 @@ def remove(dist: metadata.Distribution, folder: Path) -> None:
 
 
 def _remove_empty(place: Path, top: Path) -> None:
-    """Remove a folder, and those around it, that hold nothing but what Python compiled."""
+    """Remove a folder and its parents below `top`, as long as they hold only `__pycache__`."""
     while place != top and place.is_dir():
         if any(each.name != "__pycache__" for each in place.iterdir()):
             return
@@ -181,7 +183,7 @@ def _remove_empty(place: Path, top: Path) -> None:
 
 @contextmanager
 def hidden(dists: Iterable[metadata.Distribution]) -> Iterator[None]:
-    """Let pip not see packages, whose modules stay; afterwards they are seen again."""
+    """Hide packages from pip by renaming their metadata; their modules stay importable."""
     abouts = [_about(dist) for dist in dists]
     for about in abouts:
         about.rename(about.with_name(about.name + _HIDDEN))
@@ -193,12 +195,12 @@ def hidden(dists: Iterable[metadata.Distribution]) -> Iterator[None]:
 
 
 def is_hiding(folder: Path) -> bool:
-    """Whether something is hidden, by a process that is at it or by one that died."""
+    """Whether a package is hidden, by a running process or by one that died."""
     return any(folder.glob(f"{_ABOUT}{_HIDDEN}"))
 
 
 def show_again(folder: Path) -> None:
-    """What was hidden, by this process or by one that died, is seen again."""
+    """Undo `hidden` for all packages of the folder."""
     for about in folder.glob(f"{_ABOUT}{_HIDDEN}"):
         about.rename(about.with_name(about.name.removesuffix(_HIDDEN)))
 

@@ -1,7 +1,14 @@
-"""The options a plugin is called with: its own defaults, and what the configuration says over them.
+"""The options that a plugin is called with: its defaults, overridden by the configuration.
 
-A plugin says what it takes in one of two ways: `default_options`, a dict, as vcon-server's plugins
-do; or `Options`, a Pydantic model, which is checked at load and given to each call as an object.
+A plugin declares its options in one of two ways: `default_options`, a dict, as vcon-server's
+plugins do; or `Options`, a Pydantic model, which is checked at load and passed to each call as an
+object.
+
+YAML may have read an option as another value than the one written (`pipeline.config.environment`).
+A type does not show that, because Pydantic converts numbers to texts and back. So the model reads
+the options twice: as YAML has them, and with one value as written in the file. If both readings
+are equal, as for `yes` in a switch, nothing was lost; otherwise the operator is told to quote the
+value.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,28 +23,24 @@ from pipeline.config.model import PluginSpec
 from pipeline.config.sections import Findings, spelled
 from pipeline.plugins.missing import explain_missing
 
-# Options that YAML has turned into something else: do they still say what the file says?
-#
-# A plugin's model takes a number for a text and a text for a number, so a type does not tell. The
-# model reads the options twice: as YAML has them, and with one value as it stands in the file.
-# Where both readings give the same, as `yes` does for a switch, nothing was lost; where they do
-# not, the operator is asked to quote the value.
-
 type Model = type[BaseModel]
+type Options = Mapping[str, Any] | BaseModel
 
+FOR_THE_HOST = frozenset({"after_link", OPTION})
+"""Options that the service reads for every plugin: vcon-server's, and a connection's name."""
 _FAILED = object()
 _KEY = "a key must be a text; quote it"
 _OCTAL = "octal"
-"""The mark, in a field's `json_schema_extra`, of a number that is octal, such as a file mode."""
+"""Marks a field as an octal number, such as a file mode, in its `json_schema_extra`."""
 
 
 def misread(model: Model, options: Mapping[str, Any], written: Written) -> list[str]:
-    """A message for each option that says something else than what stands in the file."""
+    """A message for each option whose value differs from the text in the file."""
     places = {at: text for at, text in written.items() if not _is_octal(model, at)}
     keys = [at for at in places if not _has(options, at)]
     values = {at: text for at, text in places.items() if at not in keys}
-    told = [f"{spelled(('options', *at))}: {_KEY}" for at in keys]
-    return [*_misread_values(model, options, values), *_misread_keys(options), *told]
+    turned = [f"{spelled(('options', *at))}: {_KEY}" for at in keys]
+    return [*_misread_values(model, options, values), *_misread_keys(options), *turned]
 
 
 def _misread_values(model: Model, options: Mapping[str, Any], written: Written) -> Iterator[str]:
@@ -52,7 +55,7 @@ def _misread_values(model: Model, options: Mapping[str, Any], written: Written) 
 
 
 def _differs(model: Model, plain: Any, as_written: Any, at: Where, text: str) -> bool:
-    """Whether it matters for the model which of the two stands in this place."""
+    """Whether the model reads the value and the text at this place differently."""
     value = _at(plain, at)
     first, second = _read(model, _with(as_written, at, value)), _read(model, as_written)
     if second is _FAILED:  # such as 22:30 for a number
@@ -64,10 +67,10 @@ def _differs(model: Model, plain: Any, as_written: Any, at: Where, text: str) ->
 
 
 def _read(model: Model, options: Any) -> Any:
-    """What a model makes of options."""
+    """The options as a model reads them, or `_FAILED`."""
     try:
         return model.model_validate(options).model_dump()
-    except Exception:  # noqa: BLE001 -- a model may raise anything; what is wrong is told elsewhere
+    except Exception:  # noqa: BLE001 -- a model may raise anything; `laid_over` reports problems
         return _FAILED
 
 
@@ -83,7 +86,7 @@ def _differences(one: Any, two: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _misread_keys(options: Any, where: Where = ("options",)) -> Iterator[str]:
-    """Names inside the options that are no texts any more."""
+    """Keys inside the options that YAML did not read as texts."""
     for key, value in _items(options):
         if isinstance(key, str | int) and not isinstance(key, bool):
             yield from _misread_keys(value, (*where, key))
@@ -104,7 +107,7 @@ def _is_octal(model: Model, at: Where) -> bool:
 
 
 def _has(value: Any, at: Where) -> bool:
-    """Whether the options have this place, which a key that became another number has not."""
+    """Whether the options have this place; the written form of a misread key is not in them."""
     try:
         _at(value, at)
     except (LookupError, TypeError):
@@ -119,7 +122,7 @@ def _at(value: Any, at: Where) -> Any:
 
 
 def _with(value: Any, at: Where, item: object) -> Any:
-    """A copy with another item in one place."""
+    """A copy with another item at one place."""
     if not at:
         return item
     inner = _with(value[at[0]], at[1:], item)
@@ -128,17 +131,11 @@ def _with(value: Any, at: Where, item: object) -> Any:
     return [inner if place == at[0] else each for place, each in enumerate(value)]
 
 
-type Options = Mapping[str, Any] | BaseModel
-
-FOR_THE_HOST = frozenset({"after_link", OPTION})
-"""Options that the machinery reads, whatever the plugin: vcon-server's, and a connection's name."""
-
-
 def options_model(*holders: object) -> type[BaseModel] | None:
-    """The model `Options` of a plugin, in the first of these places that has one.
+    """The model `Options` of the first of these that has one.
 
     Raises:
-        PluginFailedError: for something of that name that is no Pydantic model.
+        PluginFailedError: `Options` is not a Pydantic model.
     """
     found = next((each for h in holders if (each := getattr(h, "Options", None)) is not None), None)
     if found is None or (isinstance(found, type) and issubclass(found, BaseModel)):
@@ -149,14 +146,13 @@ def options_model(*holders: object) -> type[BaseModel] | None:
 def laid_over(
     defaults: Mapping[str, Any] | type[BaseModel], spec: PluginSpec, *, by_itself: bool = False
 ) -> Options:
-    """What the configuration says, over the plugin's defaults.
+    """The configured options over the plugin's defaults.
 
-    `by_itself`: the plugin uses connections by their names.
+    `by_itself`: the plugin uses connections by name.
 
     Raises:
-        PluginFailedError: with each option that its model does not take, by path, without its
-        value; or
-            with the library that the plugin needs for these options, where that is missing.
+        PluginFailedError: with the path of each option that the model refuses, without its value;
+            or with the missing library that the plugin needs for these options.
     """
     known = defaults if isinstance(defaults, Mapping) else _names(defaults)
     lent = borrowed(spec.options, spec.connections, known, by_itself=by_itself)
@@ -166,7 +162,7 @@ def laid_over(
         raise PluginFailedError("; ".join(problems))
     try:
         return defaults.model_validate({**lent, **spec.options})
-    except ModuleNotFoundError as error:  # what a plugin imports only where its options ask for it
+    except ModuleNotFoundError as error:  # some plugins import a library for certain options only
         raise PluginFailedError(explain_missing(spec, error)) from None
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
@@ -175,7 +171,7 @@ def laid_over(
 
 
 def option(options: Options, name: str) -> Any:
-    """One option, or None for one that is not there."""
+    """One option; None if absent."""
     return getattr(options, name, None) if isinstance(options, BaseModel) else options.get(name)
 
 
@@ -191,12 +187,11 @@ def _names(model: type[BaseModel]) -> set[str]:
 def unknown_options(
     defaults: Mapping[str, Any] | type[BaseModel], spec: PluginSpec, *, strict: bool
 ) -> list[str]:
-    """The options that the plugin's model does not have; those of other plugins are not judged.
+    """Notes on options that the plugin's model does not have; dict defaults accept any option.
 
     Raises:
-        PluginFailedError: where a known one was probably meant, or none is to be unknown
-        (`strict`). The
-            value may be a secret and is not told.
+        PluginFailedError: an unknown option is close to a known one, or `strict`. Its value may be
+            a secret and is not shown.
     """
     if isinstance(defaults, Mapping) or defaults.model_config.get("extra", "ignore") != "ignore":
         return []

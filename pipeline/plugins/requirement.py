@@ -1,4 +1,4 @@
-"""What `pip_name` may say, and what follows from it. Nothing here runs pip."""
+"""Parsing `pip_name`, and comparing it with an installed package. Nothing here runs pip."""
 
 import re
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ _ANY_FILE = "end the address with #sha256= and the file's digest"
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One package to install: `text` as pip takes it, which may hold a token.
+    """One package to install: `text` in pip's form, which may contain a token.
 
-    `name` is None for a bare URL; `revision` is the tag, branch or commit of a repository.
+    `name` is None for a URL without a name.
     """
 
     text: str = field(repr=False)
@@ -41,13 +41,13 @@ class Requirement:
 
     @property
     def credentials(self) -> str:
-        """What stands before the @ of a repository's host on the web; git alone is told."""
+        """User and password in an http(s) URL of a repository; only git receives them."""
         parts = urlsplit(self.url or "")
         return parts.netloc.rpartition("@")[0] if parts.scheme in _WEB else ""
 
     @property
     def without_credentials(self) -> str:
-        """The package as pip takes it from a command line, which others may read."""
+        """The requirement as passed to pip, where other users may read it."""
         return (
             self.text.replace(f"//{self.credentials}@", "//", 1) if self.credentials else self.text
         )
@@ -62,10 +62,10 @@ class Requirement:
 
 
 def read(pip_name: str) -> Requirement:
-    """A requirement, a URL or a repository, with or without `--pre`.
+    """Parse a requirement, a URL or a repository, with or without `--pre`.
 
     Raises:
-        PluginFailedError: it is something else, or has other options of pip.
+        PluginFailedError: it is none of these, or has other options of pip.
     """
     words = pip_name.split()
     options = sorted({word.partition("=")[0] for word in words if word.startswith("-")} - {_PRE})
@@ -86,10 +86,10 @@ def read(pip_name: str) -> Requirement:
 
 
 def inexact(wanted: Requirement) -> str | None:
-    """What could change about a requirement without a change of its text, if something could.
+    """Advice for a requirement that may install different code later; None if it is exact.
 
     Exact are one version of a package, one commit of a repository, and an archive with its digest.
-    What the package needs in its turn is not looked at.
+    The package's own requirements are not checked.
     """
     if wanted.url is None:
         return None if any(map(_is_one_version, wanted.specifier)) else _ANY_VERSION
@@ -105,13 +105,13 @@ def _is_one_version(each: Specifier) -> bool:
 def _has_digest(url: str) -> bool:
     parts = urlsplit(url).fragment.split("&")
     digests = [part for part in parts if _ANY_DIGEST.match(part)]
-    return bool(digests) and all(map(_DIGEST.fullmatch, digests))  # pip looks at the first alone
+    return bool(digests) and all(map(_DIGEST.fullmatch, digests))  # pip uses the first only
 
 
 def difference(
     wanted: Requirement, name: str, version: str, origin: Mapping[str, Any]
 ) -> str | None:
-    """How what is installed differs from what is asked for, if it does.
+    """How an installed package differs from a requirement, if it does.
 
     `origin` is its `direct_url.json` (PEP 610), empty for a package from an index.
     """
@@ -140,18 +140,18 @@ def _another_source(wanted: Requirement, origin: Mapping[str, Any]) -> str | Non
 
 
 def _place(url: str) -> str:
-    """A URL without what pip and its records write in different ways."""
+    """A URL without the parts that pip and its records write differently."""
     plain = re.sub(r"//[^/@]+@", "//", url.removeprefix("git+").partition("#")[0])
     return _REVISION.sub("", plain).removesuffix("/").removesuffix(".git")
 
 
 def git_variables(wanted: Requirement, environ: Mapping[str, str]) -> dict[str, str]:
-    """What git must find in its environment to open a private repository."""
+    """Environment variables that give git the credentials of a private repository."""
     if not wanted.credentials:
         return {}
     parts = urlsplit((wanted.url or "").removeprefix("git+"))
     host = parts.netloc.rpartition("@")[2]
-    count = int(environ.get("GIT_CONFIG_COUNT") or 0)  # the operator's own come first
+    count = int(environ.get("GIT_CONFIG_COUNT") or 0)  # after the operator's own entries
     return {
         "GIT_CONFIG_COUNT": str(count + 1),
         f"GIT_CONFIG_KEY_{count}": f"url.{parts.scheme}://{parts.netloc}/.insteadOf",

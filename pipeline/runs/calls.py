@@ -23,7 +23,7 @@ from pipeline.plugins.errors import (
     contained,
     contained_async,
     describe,
-    tell_failure,
+    log_failure,
 )
 from pipeline.plugins.loader import LoadedStorage
 from pipeline.redis_client import own_keys
@@ -301,7 +301,7 @@ class PluginCalls:
         except ConflictError:
             raise
         except Exception as error:  # noqa: BLE001 -- a plugin may raise anything
-            tell_failure(error, {"storage": storage.name})
+            log_failure(error, {"storage": storage.name})
             return describe(error)
         return None
 

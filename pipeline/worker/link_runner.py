@@ -11,7 +11,7 @@ from typing import Any
 
 from core.errors import ConflictError, UnavailableError
 from pipeline.config.parser import LinkStep
-from pipeline.plugins.errors import describe, end_if_forked, tell_failure
+from pipeline.plugins.errors import describe, end_if_forked, log_failure
 from pipeline.plugins.loader import LoadedLink, seconds_of
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -68,7 +68,7 @@ class LinkSteps:
         except ConflictError:
             raise
         except Exception as error:  # noqa: BLE001 -- whatever a plugin raises is the outcome of its step
-            tell_failure(error, {"link": _next(live)[1].name})
+            log_failure(error, {"link": _next(live)[1].name})
             after = plan.after_failure(live.progress, describe(error))
         await self._finish(live, after)
 

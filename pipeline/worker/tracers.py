@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from core.errors import ConflictError
-from pipeline.plugins.errors import describe, tell_failure
+from pipeline.plugins.errors import describe, log_failure
 from pipeline.plugins.loader import LoadedTracer
 from pipeline.plugins.options import option
 from pipeline.runs.calls import PluginCalls
@@ -59,7 +59,7 @@ class Tracers:
             raise
         except Exception as error:  # noqa: BLE001 -- a tracer may raise anything; the run goes on
             why = describe(error)
-            tell_failure(error, {"tracer": tracer.name})
+            log_failure(error, {"tracer": tracer.name})
             log.warning(
                 "tracer failed", extra={"tracer": tracer.name, "vcon": vcon_out, "error": why}
             )

@@ -1,4 +1,4 @@
-"""A changed configuration file comes into force; a bad one changes nothing and says why."""
+"""A changed configuration file comes into force; an invalid one changes nothing and is logged."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import live_config
-from pipeline.config import changes
-from pipeline.live_config import Configuration, ConfigurationWatch, Snapshot
+from pipeline.config.changes import AGAIN_AFTER, ChangeGuard
+from pipeline.live_config import Configuration, ConfigurationWatch, Snapshot, until_still
 from tests.integration.support.operations_scene import Operations, operations
 from tests.integration.support.pipeline_fixtures import PATIENCE, configured, link
 
@@ -26,21 +25,28 @@ MODULE = "links: {odd: {module: odd_link_module}}\nchains: {main: {links: [odd]}
 
 
 class Watched:
-    """A configuration file, and what has become of its changes."""
+    """A configuration file, its watch, and the configurations that came into force."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.write_text(GOOD)
-        self.snapshot = Snapshot(path, {})
+        self.snapshot = Snapshot(path, {}, still_seconds=0.05)
         self.configuration = self.snapshot.load()
         self.changes: asyncio.Queue[Configuration] = asyncio.Queue()
-        self.watch = ConfigurationWatch(self.snapshot, self.configuration, self._changed)
+        self.later = 0.0
+        self.watch = ConfigurationWatch(
+            self.snapshot,
+            self.configuration,
+            self._changed,
+            guard=ChangeGuard(lambda: time.monotonic() + self.later),
+            look_seconds=0.01,
+        )
 
     async def _changed(self) -> None:
         self.changes.put_nowait(self.configuration)
 
     def write(self, text: str) -> None:
-        """Another file takes the place of this one, in one step."""
+        """Replace the file atomically."""
         draft = self.path.with_suffix(".new")
         draft.write_text(text)
         draft.replace(self.path)
@@ -51,28 +57,26 @@ class Watched:
             return (await self.changes.get()).config.ingress_lists
 
 
-class Said(logging.Handler):
-    """The problems that were logged, to be waited for."""
+class Errors(logging.Handler):
+    """The errors that the watch logs, in a queue."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
-        self.problems: asyncio.Queue[list[str]] = asyncio.Queue()
+        self.problems: asyncio.Queue[str] = asyncio.Queue()
 
     def emit(self, record: logging.LogRecord) -> None:
         assert record.getMessage() == "configuration not changed"
-        self.problems.put_nowait(record.error.split("\n"))  # type: ignore[attr-defined]
+        self.problems.put_nowait(record.error)  # type: ignore[attr-defined]
 
-    async def next(self) -> list[str]:
-        """What is said next."""
+    async def next(self) -> str:
+        """The text of the next error."""
         async with asyncio.timeout(PATIENCE):
             return await self.problems.get()
 
 
 @pytest.fixture
-async def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
+async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
     """A file that is being watched."""
-    monkeypatch.setattr(live_config, "LOOK_INTERVAL", 0.01)
-    monkeypatch.setattr(live_config, "STILL", 0.05)
     opened = Watched(tmp_path / "config.yml")
     watching = asyncio.create_task(opened.watch.run())
     yield opened
@@ -81,9 +85,9 @@ async def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 @pytest.fixture
-def said() -> Iterator[Said]:
-    """What the watch logs as wrong."""
-    handler = Said()
+def errors() -> Iterator[Errors]:
+    """The errors that the watch logs."""
+    handler = Errors()
     logger = logging.getLogger("pipeline.live_config")
     logger.addHandler(handler)
     yield handler
@@ -91,7 +95,7 @@ def said() -> Iterator[Said]:
 
 
 async def test_a_changed_file_comes_into_force(watched: Watched) -> None:
-    """Without being asked, and the workers' copy is the new file."""
+    """Without a signal, and the workers' copy is the new file."""
     watched.write(OTHER)
     assert await watched.changed() == ("in", "second")
     assert watched.snapshot.path.read_text() == OTHER
@@ -109,17 +113,17 @@ async def test_notes_are_logged_with_each_file(
     caplog.clear()
     watched.write(GOOD + "".join(f"colour-{number}: 1\n" for number in range(60)))
     await watched.changed()
-    *told, last = notes_in(caplog)
-    assert (len(told), vars(last)["count"]) == (50, 10)
+    *listed, last = notes_in(caplog)
+    assert (len(listed), vars(last)["count"]) == (50, 10)
 
 
 def notes_in(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """What was logged of notes."""
+    """The records of notes."""
     return [each for each in caplog.records if "configuration note" in each.getMessage()]
 
 
-async def test_the_file_is_read_when_asked(watched: Watched) -> None:
-    """SIGHUP reads it again, changed or not."""
+async def test_a_signal_has_the_file_read(watched: Watched) -> None:
+    """SIGHUP has it read again, changed or not."""
     watched.watch.ask()
     assert await watched.changed() == ("in",)
 
@@ -134,14 +138,14 @@ async def test_the_file_is_read_when_asked(watched: Watched) -> None:
     ],
     ids=["a wrong name", "no YAML", "empty", "a module that is missing"],
 )
-async def test_a_bad_file_changes_nothing_and_says_why(
-    watched: Watched, said: Said, text: str, problem: str
+async def test_an_invalid_file_changes_nothing_and_is_logged(
+    watched: Watched, errors: Errors, text: str, problem: str
 ) -> None:
-    """Neither what is in force nor the copy changes; the problems are logged."""
+    """Neither the configuration in force nor the copy changes; the problems are logged."""
     watched.write(text)
-    [said_problem] = await said.next()
-    assert problem in said_problem
-    assert "patchcord-" not in said_problem
+    logged = await errors.next()
+    assert problem in logged
+    assert "patchcord-" not in logged
     assert watched.configuration.config.ingress_lists == ("in",)
     assert (watched.snapshot.path.read_text(), watched.changes.empty()) == (GOOD, True)
 
@@ -157,33 +161,33 @@ async def test_a_bad_file_changes_nothing_and_says_why(
     ids=["no run", "a wrong signature", "a missing import", "a failing import"],
 )
 async def test_modules_are_checked_before_they_are_used(
-    watched: Watched, said: Said, source: str, problem: str, tmp_path: Path, monkeypatch: Any
+    watched: Watched, errors: Errors, source: str, problem: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    """A plugin that cannot work is reported with the chain that wants it, and nothing changes."""
+    """A plugin that cannot work is reported with the chain that names it, and nothing changes."""
     monkeypatch.syspath_prepend(tmp_path)
     name = f"odd_link_{abs(hash(source))}"
     (tmp_path / f"{name}.py").write_text(source)
     watched.write(MODULE.replace("odd_link_module", name))
-    [said_problem] = await said.next()
-    assert said_problem.startswith("links.odd: ")
-    assert problem in said_problem
-    assert said_problem.endswith("(wanted by chains.main)")
+    logged = await errors.next()
+    assert logged.startswith("links.odd: ")
+    assert problem in logged
+    assert logged.endswith("(wanted by chains.main)")
     assert list(watched.configuration.config.links) == []
 
 
-async def test_a_bad_file_is_told_once(watched: Watched, said: Said) -> None:
-    """It is not read again before it changes or somebody asks."""
+async def test_an_invalid_file_is_logged_once(watched: Watched, errors: Errors) -> None:
+    """It is not read again before it changes or a signal arrives."""
     watched.write(BAD)
-    await said.next()
+    await errors.next()
     watched.write(OTHER)
     assert await watched.changed() == ("in", "second")
-    assert said.problems.empty()
+    assert errors.problems.empty()
 
 
-async def test_a_file_that_is_gone(watched: Watched, said: Said) -> None:
-    """What is in force stays; when the file is back it counts again."""
+async def test_a_file_that_is_gone(watched: Watched, errors: Errors) -> None:
+    """The configuration in force stays; when the file is back it is read."""
     watched.path.unlink()
-    assert "there is no configuration file" in (await said.next())[0]
+    assert "there is no configuration file" in await errors.next()
     watched.write(OTHER)
     assert await watched.changed() == ("in", "second")
 
@@ -204,7 +208,7 @@ HALVES = {
 
 
 class Warned(logging.Handler):
-    """The warnings of the watch, to be waited for."""
+    """The warnings that the watch logs, in a queue."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -221,7 +225,7 @@ class Warned(logging.Handler):
 
 @pytest.fixture
 async def with_keys(watched: Watched) -> AsyncIterator[tuple[Watched, Warned]]:
-    """A file with keys that is being watched, and what is warned of."""
+    """A file with keys that is being watched, and its warnings."""
     warned = Warned()
     logger = logging.getLogger("pipeline.live_config")
     logger.addHandler(warned)
@@ -232,10 +236,10 @@ async def with_keys(watched: Watched) -> AsyncIterator[tuple[Watched, Warned]]:
 
 
 @pytest.mark.parametrize(("half", "lost"), HALVES.values(), ids=HALVES)
-async def test_half_a_file_takes_nothing_away(
+async def test_a_partly_written_file_removes_nothing(
     with_keys: tuple[Watched, Warned], half: str, lost: str
 ) -> None:
-    """It is held back, with a line that says what it would remove; the whole file comes in."""
+    """It is held back, with a line of what it would remove; the whole file comes into force."""
     watched, warned = with_keys
     watched.write(half)
     message, error = await warned.next()
@@ -250,25 +254,21 @@ async def test_half_a_file_takes_nothing_away(
     assert await watched.changed() == ("in", "second")
 
 
-@pytest.mark.parametrize("again", ["saved again", "asked for", "still there"])
+@pytest.mark.parametrize("again", ["saved again", "signal", "still there"])
 @pytest.mark.parametrize(("text", "lost"), HALVES.values(), ids=HALVES)
-async def test_a_removal_that_is_meant(
-    with_keys: tuple[Watched, Warned],
-    text: str,
-    lost: str,
-    again: str,
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_removal_that_is_confirmed(
+    with_keys: tuple[Watched, Warned], text: str, lost: str, again: str
 ) -> None:
-    """Saved again, asked for by SIGHUP, or there a minute later, it comes into force."""
+    """Saved again, confirmed by SIGHUP, or still there a minute later, it comes into force."""
     watched, warned = with_keys
     watched.write(text)
     assert (await warned.next())[0] == "configuration change held back"
     if again == "saved again":
         watched.write(text)
-    elif again == "asked for":
+    elif again == "signal":
         watched.watch.ask()
     else:
-        monkeypatch.setattr(changes, "AGAIN_AFTER", 0.0)
+        watched.later = AGAIN_AFTER
     await watched.changed()
     assert await warned.next() == ("configuration change removes much", lost)
     assert watched.snapshot.path.read_text() == text
@@ -277,7 +277,7 @@ async def test_a_removal_that_is_meant(
 async def test_two_different_halves_are_not_the_same_change(
     with_keys: tuple[Watched, Warned],
 ) -> None:
-    """Each is held back; so is one that is there again after something else was."""
+    """Each is held back; so is one that returns after another content."""
     watched, warned = with_keys
     for half in ("links: {}\n", "storages: {}\n", "links: {}\n", "chains: [", "links: {}\n"):
         watched.write(half)
@@ -285,14 +285,11 @@ async def test_two_different_halves_are_not_the_same_change(
         assert message == f"configuration {'not changed' if '[' in half else 'change held back'}"
 
 
-def test_a_file_counts_when_it_has_been_still(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_read_when_it_has_been_still(tmp_path: Path) -> None:
     """Every change begins the second anew."""
     (path := tmp_path / "config.yml").write_text(GOOD)
     now = [100.0]
-    monkeypatch.setattr(live_config.time, "monotonic", lambda: now[0])
-    snapshot = Snapshot(path, {})
+    snapshot = Snapshot(path, {}, clock=lambda: now[0])
     snapshot.load()
     seen = [snapshot.settled()]
     for second, text in ((0.0, "chains:"), (0.9, OTHER), (1.5, None), (1.9, None)):
@@ -304,26 +301,19 @@ def test_a_file_counts_when_it_has_been_still(
     snapshot.close()
 
 
-async def test_the_start_waits_until_a_file_is_still(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that was changed just now is waited for; an old, a missing or a future one is not."""
-    monkeypatch.setattr(live_config, "STILL", 0.2)
+async def test_the_start_waits_until_a_file_is_still(tmp_path: Path) -> None:
+    """It waits for a file that was changed just now, not for an old, missing or future one."""
     (path := tmp_path / "config.yml").write_text(GOOD)
-    await live_config.until_still(path)
-    assert time.time() - path.stat().st_mtime >= live_config.STILL
+    await until_still(path, 0.2)
+    assert time.time() - path.stat().st_mtime >= 0.2
     os.utime(path, (time.time() + 3600, time.time() + 3600))
     async with asyncio.timeout(PATIENCE):
-        await live_config.until_still(path)
-        await live_config.until_still(tmp_path / "missing.yml")
+        await until_still(path)
+        await until_still(tmp_path / "missing.yml")
 
 
-async def test_a_file_changed_between_loading_and_watching(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_file_changed_between_loading_and_watching(tmp_path: Path) -> None:
     """A change that comes while the service starts is not missed."""
-    monkeypatch.setattr(live_config, "LOOK_INTERVAL", 0.01)
-    monkeypatch.setattr(live_config, "STILL", 0.05)
     opened = Watched(tmp_path / "config.yml")
     opened.write(OTHER)
     watching = asyncio.create_task(opened.watch.run())
@@ -340,7 +330,7 @@ async def ops(redis_url: str) -> AsyncIterator[Operations]:
 
 
 async def test_a_run_keeps_what_it_started_with(ops: Operations) -> None:
-    """A run that began under the old configuration ends under it, and records its hash."""
+    """A run that began with the old configuration ends with it, and records its hash."""
     begun, go, called = asyncio.Event(), threading.Event(), []
     loop = asyncio.get_running_loop()
 
@@ -372,8 +362,8 @@ async def test_a_run_keeps_what_it_started_with(ops: Operations) -> None:
     assert (ops.list("out"), ops.list("elsewhere")) == ([first], [second])
 
 
-async def test_a_chain_that_is_switched_off_is_not_consumed(ops: Operations) -> None:
-    """What is queued for it stays, and goes on when it is switched on again."""
+async def test_a_disabled_chain_claims_nothing(ops: Operations) -> None:
+    """Its queued vCons stay, and go on when it is enabled again."""
     ops.configure(configured(enabled=False))
     crew = await ops.workers.start(ops.configuration)
     [vcon_uuid] = await ops.workers.feed("in")

@@ -1,4 +1,4 @@
-"""The copy of the last good configuration file, which workers read."""
+"""The copy of the last valid configuration file, which workers read."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def test_the_copy_is_what_was_checked(tmp_path: Path, monkeypatch: pytest.Monkey
     path.write_text(GOOD)
     really, texts = live_config.load, [OTHER]
 
-    def load(*arguments: Any) -> Configuration:
-        loaded = really(*arguments)
+    def load(*arguments: Any, **options: Any) -> Configuration:
+        loaded = really(*arguments, **options)
         if texts:
             path.write_text(texts.pop())
         return loaded
@@ -36,8 +36,8 @@ def test_the_copy_is_what_was_checked(tmp_path: Path, monkeypatch: pytest.Monkey
     snapshot.close()
 
 
-def test_a_bad_file_at_start_leaves_nothing(tmp_path: Path, monkeypatch: Any) -> None:
-    """Every problem is told, and no copy is made."""
+def test_an_invalid_file_at_start_is_not_copied(tmp_path: Path, monkeypatch: Any) -> None:
+    """It is refused, and no copy is made."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     (path := tmp_path / "config.yml").write_text(BAD)
@@ -49,7 +49,7 @@ def test_a_bad_file_at_start_leaves_nothing(tmp_path: Path, monkeypatch: Any) ->
 
 
 def test_the_copy_is_for_this_user_only(tmp_path: Path) -> None:
-    """There may be passwords in it; it goes when it is closed."""
+    """It may contain passwords; it is removed when the snapshot is closed."""
     (path := tmp_path / "config.yml").write_text(GOOD)
     snapshot = Snapshot(path, {})
     snapshot.load()
@@ -60,8 +60,8 @@ def test_the_copy_is_for_this_user_only(tmp_path: Path) -> None:
     assert not copy.parent.exists()
 
 
-def test_a_copy_that_was_cleared_away_is_written_again(tmp_path: Path) -> None:
-    """Also when the original is bad by now: it is the copy of the last good one."""
+def test_a_deleted_copy_is_written_again(tmp_path: Path) -> None:
+    """Also when the original is invalid by now: the copy is of the last valid one."""
     (path := tmp_path / "config.yml").write_text(GOOD)
     snapshot = Snapshot(path, {})
     snapshot.load()
@@ -75,7 +75,7 @@ def test_a_copy_that_was_cleared_away_is_written_again(tmp_path: Path) -> None:
 
 
 def test_a_copy_that_cannot_be_made(tmp_path: Path) -> None:
-    """It is a problem of the configuration, told in words."""
+    """A failed copy is a `ConfigurationError`."""
     (path := tmp_path / "config.yml").write_text(GOOD)
     snapshot = Snapshot(path, {})
     snapshot.load()

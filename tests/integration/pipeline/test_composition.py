@@ -19,7 +19,6 @@ from core.db.vcon_owners import OURS, VconOwners
 from core.errors import ConfigurationError, ForbiddenError, UnknownNameError
 from core.observability.metrics import REDIS_LOSSES, UNREAD_DEPTH
 from core.settings import Settings
-from pipeline import live_config
 from pipeline.admin.housekeeping import INTERVALS, Intervals
 from pipeline.composition import PipelineComposition
 from pipeline.ingest.key_cache import hashed
@@ -112,11 +111,8 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def opened(
-    config: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Opened]:
+async def opened(config: Path, redis_url: str) -> AsyncIterator[Opened]:
     """A front at work on an empty Redis."""
-    monkeypatch.setattr(live_config, "LOOK_INTERVAL", 0.01)
     async with at_work(config, redis_url) as opened:
         yield opened
 
@@ -260,11 +256,8 @@ async def test_storages_that_were_read_from_are_closed(shelves: Path, redis_url:
     assert sys.modules.pop("shelf_of_the_front").closed == [["a", "b"]]
 
 
-async def test_what_the_operator_must_know_is_looked_for(
-    config: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_the_operator_must_know_is_looked_for(config: Path, redis_url: str) -> None:
     """Ids of a list that a reload takes from its chain, and a Redis that loses its data."""
-    monkeypatch.setattr(live_config, "LOOK_INTERVAL", 0.01)
     losses = REDIS_LOSSES._value.get()
 
     def unread() -> dict[str, float]:

@@ -174,7 +174,7 @@ def test_a_version_that_cannot_be_had(
         restarted(folder, "made-up==3.0")
     assert restarted(folder, "made-up>=1.0") == "1.0"
     [warning] = [each for each in caplog.records if each.levelname == "WARNING"]
-    assert warning.getMessage() == "module not looked for anew"
+    assert warning.getMessage() == "module not upgraded"
     assert packages(folder) == ["made_up-1.0.dist-info"]
 
 

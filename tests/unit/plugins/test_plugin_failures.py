@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from pipeline.plugins import errors
-from pipeline.plugins.errors import tell_failure
+from pipeline.plugins.errors import log_failure
 
 
 def raised(text: str) -> Exception:
@@ -31,7 +31,7 @@ def test_a_traceback_once_per_cause_and_minute(
         ("a", "x", 160),
     ):
         now[0] = float(at)
-        tell_failure(raised(text), {"link": f"once-{name}"})
+        log_failure(raised(text), {"link": f"once-{name}"})
     told = [(each.levelname, vars(each)["link"]) for each in caplog.records]
     assert told == [
         ("WARNING", "once-a"),
