@@ -161,14 +161,12 @@ class Snapshot:
         strict: bool = False,
         weak_keys: bool = False,
         still_seconds: float = STILL_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Read and copy nothing before `load`.
 
         `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
         """
         self._still_seconds = still_seconds
-        self._clock = clock
         self._weak_keys = weak_keys
         self._original = original
         self._strict = strict
@@ -190,9 +188,12 @@ class Snapshot:
         """Whether the file has changed since it was last read, valid or not."""
         return self._state() != self._seen
 
-    def settled(self) -> bool:
-        """Whether the file has changed since it was last read, but not for `STILL_SECONDS`."""
-        state, now = self._state(), self._clock()
+    def settled(self, now: float) -> bool:
+        """Whether the file has changed since it was last read, but not for `still_seconds`.
+
+        `now` is a monotonic time in seconds. A change is noticed at the first call after it.
+        """
+        state = self._state()
         if state != self._changing[0]:
             self._changing = (state, now)
         return state != self._seen and now - self._changing[1] >= self._still_seconds
@@ -310,7 +311,7 @@ class ConfigurationWatch:
                 self._asked.clear()
                 self._guard.forget()
                 await self._reload(self._log_losses)
-            elif self._snapshot.settled() or self._guard.due:
+            elif self._snapshot.settled(time.monotonic()) or self._guard.due:
                 await self._reload(self._confirm)
 
     async def _reload(self, confirm: Confirm) -> None:

@@ -288,15 +288,13 @@ async def test_two_different_halves_are_not_the_same_change(
 def test_a_file_is_read_when_it_has_been_still(tmp_path: Path) -> None:
     """Every change begins the second anew."""
     (path := tmp_path / "config.yml").write_text(GOOD)
-    now = [100.0]
-    snapshot = Snapshot(path, {}, clock=lambda: now[0])
+    snapshot = Snapshot(path, {})
     snapshot.load()
-    seen = [snapshot.settled()]
-    for second, text in ((0.0, "chains:"), (0.9, OTHER), (1.5, None), (1.9, None)):
-        now[0] = 100.0 + second
+    seen = [snapshot.settled(100.0)]
+    for now, text in ((100.0, "chains:"), (100.9, OTHER), (101.5, None), (101.9, None)):
         if text is not None:
             path.write_text(text)
-        seen.append(snapshot.settled())
+        seen.append(snapshot.settled(now))
     assert seen == [False, False, False, False, True]
     snapshot.close()
 
