@@ -161,10 +161,10 @@ class Lease:
 class LeaseGuard:
     """Checks before each step that this worker still holds the run."""
 
-    def __init__(self, lease: Lease, journal: Checkpoints) -> None:
+    def __init__(self, lease: Lease, checkpoints: Checkpoints) -> None:
         """A run is certainly held as long as the lease has not lapsed since its claim."""
         self._lease = lease
-        self._journal = journal
+        self._checkpoints = checkpoints
 
     @property
     def lapses(self) -> int:
@@ -181,7 +181,7 @@ class LeaseGuard:
             await asyncio.sleep(LEASE_POLL)
         lapses = self._lease.lapses
         if live.lapses != lapses:
-            await self._journal.write(live)
+            await self._checkpoints.write(live)
             live.lapses = lapses
 
     def is_sure(self, live: RunState) -> bool:

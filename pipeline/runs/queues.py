@@ -197,7 +197,7 @@ class Queues:
         """Return a claim to the head of its list; the attempt does not count. False: not held."""
         return await self._settle(worker, claim, "return", record, 0, claim.context)
 
-    async def give_back_orphan(self, worker: str, vcon_uuid: str, token: int) -> bool:
+    async def give_back_unknown(self, worker: str, vcon_uuid: str, token: int) -> bool:
         """`give_back` for a claim whose reply was lost: only uuid and token are known."""
         orphan = Claim("", "", vcon_uuid, "", token=token)
         return await self._settle(worker, orphan, "return", Record(b"", vcon_uuid), 0, "")

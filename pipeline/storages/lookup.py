@@ -1,4 +1,4 @@
-"""Finding a vCon: in Redis, else in the storages, in the order of the configuration."""
+"""Finding a vCon: in Redis, then in the storages in the order of the configuration."""
 
 import asyncio
 import logging
@@ -18,13 +18,13 @@ from pipeline.vcon.normalization import normalised
 from schemas.uuids import canonical_uuid, required_uuid
 
 LINKS_ADD = 16
-"""How many times larger than when it came in a vCon may be in a storage that packs it."""
+"""A compressed vCon in a storage may be this many times larger than one that is accepted."""
 
 log = logging.getLogger(__name__)
 
 
 class VconLookup:
-    """Reads vCons back from wherever they are."""
+    """Reads vCons from Redis and the storages."""
 
     def __init__(
         self,
@@ -34,9 +34,10 @@ class VconLookup:
         cache_expiry: int,
         most_bytes: int = MOST_BYTES,
     ) -> None:
-        """`cache_expiry`: seconds that a vCon brought back from a storage stays in Redis.
+        """`cache_expiry`: seconds that a vCon from a storage stays in Redis.
 
-        `most_bytes`: the most that is accepted; gzip from a storage may hold `LINKS_ADD` times it.
+        `most_bytes`: the limit of accepted vCons; gzip from a storage may hold `LINKS_ADD` times
+        it.
         """
         self._most_bytes = LINKS_ADD * most_bytes
         self._configuration = configuration
@@ -47,11 +48,11 @@ class VconLookup:
         self._loading = asyncio.Lock()
 
     async def find(self, vcon_uuid: str) -> dict[str, Any]:
-        """From Redis or the first storage that has it.
+        """The vCon from Redis or the first storage that has it.
 
         Raises:
-            InvalidError: for a text that is not a UUID.
-            UnknownNameError: when neither Redis nor a storage has it.
+            InvalidError: the text is no UUID.
+            UnknownNameError: neither Redis nor a storage has it.
         """
         vcon_uuid = checked_uuid(vcon_uuid)
         document = await self._store.get(vcon_uuid)
@@ -63,12 +64,12 @@ class VconLookup:
         raise UnknownNameError("vCon", vcon_uuid)
 
     async def bring_back(self, vcon_uuid: str, chains: Iterable[Chain] = ()) -> str:
-        """Make sure that the vCon is in Redis, for these chains; its uuid.
+        """Write the vCon to Redis unless it is there, for these chains; returns its uuid.
 
         Raises:
-            UnknownNameError: when neither Redis nor a storage has it.
-            InvalidError: for a text that is not a UUID, or a signed or encrypted vCon that one
-                of the chains does not take.
+            UnknownNameError: neither Redis nor a storage has it.
+            InvalidError: the text is no UUID, or the vCon is signed or encrypted and one of the
+                chains does not accept that.
         """
         vcon_uuid = checked_uuid(vcon_uuid)
         document = await self._store.get(vcon_uuid)
@@ -79,12 +80,12 @@ class VconLookup:
         return vcon_uuid
 
     async def find_in(self, name: str, vcon_uuid: str) -> dict[str, Any]:
-        """From exactly this storage.
+        """The vCon from exactly this storage.
 
         Raises:
-            UnknownNameError: for a storage that is not configured, or a vCon it does not have.
-            InvalidError: for a text that is not a UUID, or a storage that cannot be read from.
-            PluginFailedError: when the storage fails.
+            UnknownNameError: the storage is not configured, or does not have the vCon.
+            InvalidError: the text is no UUID, or the storage has no `get`.
+            PluginFailedError: the storage failed.
         """
         vcon_uuid = checked_uuid(vcon_uuid)
         storage = await self.storage(name)
@@ -101,14 +102,14 @@ class VconLookup:
         """A configured storage, loaded.
 
         Raises:
-            UnknownNameError: when it is not configured.
-            PluginFailedError: when its module cannot be used.
+            UnknownNameError: it is not configured.
+            PluginFailedError: its module cannot be loaded.
         """
         if name not in self._configuration.config.storages:
             raise UnknownNameError("storage", name, list(self._configuration.config.storages))
         spec = self._configuration.config.storages[name]
         if not self._has(spec):
-            async with self._loading:  # many may ask at once, right after the start
+            async with self._loading:  # many requests may come at once after the start
                 if not self._has(spec):
                     self._loaded[name] = spec, await in_own_thread(load_storage, spec)
         return self._loaded[name][1]
@@ -118,7 +119,7 @@ class VconLookup:
 
     @property
     def loaded(self) -> tuple[LoadedStorage, ...]:
-        """The storages that have been asked for anything, and may hold connections."""
+        """The storages that have been loaded, and may hold connections."""
         return tuple(storage for _, storage in self._loaded.values())
 
     async def _quietly_read(self, name: str, vcon_uuid: str) -> dict[str, Any] | None:
@@ -145,15 +146,15 @@ class VconLookup:
             raise PluginFailedError(msg) from error
         if not isinstance(document, dict):
             return None
-        # a storage that answers with another conversation must not be believed
+        # refuse another vCon than the requested one
         return document if canonical_uuid(document.get("uuid")) == vcon_uuid else None
 
 
 def checked_uuid(vcon_uuid: str) -> str:
-    """The canonical form of what a caller names.
+    """A caller's uuid in canonical form.
 
     Raises:
-        InvalidError: when it is not a UUID: storages would take it for a path or a pattern.
+        InvalidError: it is no UUID; storages could take it for a path or a pattern.
     """
     try:
         return required_uuid(vcon_uuid)

@@ -1,7 +1,7 @@
-"""vCons that Redis no longer has, brought back from a storage for a plugin that asks for them.
+"""Reading vCons that Redis no longer has from a storage, for plugins that request them.
 
-Not the vCon of the plugin's own run: that one is held in Redis until the run has ended, and a copy
-from a storage would lack what the links before have added to it.
+The vCon of the plugin's own run is excluded: it stays in Redis until the run has ended, and a copy
+from a storage would lack what earlier links have added.
 """
 
 import asyncio
@@ -14,26 +14,26 @@ from pipeline.runs.run_state import current_run
 from pipeline.storages.lookup import VconLookup
 
 SECONDS = 30.0
-"""How long a plugin in a thread waits for the storages."""
+"""Seconds that a plugin in a thread waits for the storages."""
 
 log = logging.getLogger(__name__)
 
 _asking: ContextVar[bool] = ContextVar("asking", default=False)
-"""Set while storages are asked on somebody's behalf: what they ask for themselves is not."""
+"""Set while storages are read: vCons that a storage requests itself are not looked up."""
 
 _installed: list["StorageFallback"] = []
 
 
 class StorageFallback:
-    """Brings vCons back on behalf of plugins, wherever those run."""
+    """Brings vCons back to Redis for plugins on the event loop and in threads."""
 
-    def __init__(self, finder: VconLookup, loop: asyncio.AbstractEventLoop) -> None:
-        """`loop` is the one that `finder` belongs to; its storages need threads of their own."""
-        self._finder = finder
+    def __init__(self, lookup: VconLookup, loop: asyncio.AbstractEventLoop) -> None:
+        """`loop` is the one that `lookup` is used on; it needs threads apart from the plugins'."""
+        self._lookup = lookup
         self.loop = loop
 
     async def bring_back(self, vcon_uuid: str) -> bool:
-        """Whether the vCon is in Redis now; the storages are asked on the finder's own loop."""
+        """Bring a vCon back; whether it is in Redis now. The storages are read on `loop`."""
         if _running_loop() is not self.loop:
             return await asyncio.wrap_future(self._on_its_loop(vcon_uuid))
         run = current_run.get()
@@ -42,18 +42,18 @@ class StorageFallback:
             return False
         token = _asking.set(True)
         try:
-            await self._finder.bring_back(vcon_uuid)
-        except (UnknownNameError, InvalidError):  # no UUID: no storage can have it
+            await self._lookup.bring_back(vcon_uuid)
+        except (UnknownNameError, InvalidError):  # InvalidError: no UUID, so no storage has it
             return False
         finally:
             _asking.reset(token)
         return True
 
     def bring_back_from_thread(self, vcon_uuid: str) -> bool:
-        """The same from a thread, which waits. On the loop itself nobody could wait: False.
+        """`bring_back` from a thread, which waits; False on the loop itself, which must not.
 
         Raises:
-            TimeoutError: when the storages take too long.
+            TimeoutError: the storages took longer than `SECONDS`.
         """
         if _running_loop() is self.loop:
             log.warning("VconRedis called on an event loop; use AsyncVconRedis")
@@ -64,13 +64,13 @@ class StorageFallback:
         return asyncio.run_coroutine_threadsafe(self.bring_back(vcon_uuid), self.loop)
 
 
-def install(elsewhere: StorageFallback) -> None:
-    """From now on plugins of this process get vCons from storages, too."""
-    _installed[:] = [elsewhere]
+def install(fallback: StorageFallback) -> None:
+    """Use this fallback for the plugins of this process."""
+    _installed[:] = [fallback]
 
 
 def installed() -> StorageFallback | None:
-    """What brings vCons back here, if something does."""
+    """The process's fallback, if it has one."""
     return _installed[0] if _installed else None
 
 

@@ -1,9 +1,9 @@
-"""Whether this process can still do what plugins and the worker need of the operating system.
+"""Checks that this process can still open files, start threads and reserve memory.
 
-A plugin may damage its process for all that run after it: it lowers a limit (`RLIMIT_NOFILE`), or
-keeps files, threads or memory until nothing is left. Every run of such a worker fails, though no
-other vCon is at fault. So the worker looks at itself, now and then and after each failure of a
-plugin, and ends when it finds the same damage several times.
+A plugin may damage its process: it lowers a limit (`RLIMIT_NOFILE`), or leaks files, threads or
+memory until the limit is reached. Then every run of the worker fails, whatever its vCon. So the
+worker checks itself periodically and after each failure of a plugin, and ends when several checks
+in a row find damage.
 """
 
 import _thread
@@ -15,21 +15,21 @@ import os
 from core.observability.storable_text import described
 
 LOOK_SECONDS = 5.0
-"""Seconds between two looks; a failure of a plugin is followed by one at once."""
+"""Seconds between two checks; a plugin's failure is followed by one at once."""
 AGAIN_SECONDS = 0.3
-"""Seconds until damage is looked for again: files may have run short for a moment only."""
+"""Seconds until damage is checked again: it may have been a short peak."""
 LOOKS = 3
-"""How many looks in a row must find damage."""
+"""Checks in a row that must find damage."""
 ROOM = 8 * 1024 * 1024
-"""Bytes that are reserved for a moment and not touched."""
+"""Bytes that are reserved and freed again, never written."""
 
 
 def damage() -> str | None:
-    """What this process cannot do: open a file, start a thread, reserve memory. None: all of it."""
+    """The error of opening a file, starting a thread or reserving memory; None if all succeed."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY))
         mmap.mmap(-1, ROOM).close()
-        # Not `threading`: its count of threads tells what plugins leave behind.
+        # not `threading`, whose count of threads is used to find what plugins leave running
         _thread.start_new_thread(lambda: None, ())
     except (OSError, RuntimeError, MemoryError) as error:
         return described(error)
@@ -37,18 +37,18 @@ def damage() -> str | None:
 
 
 class Fitness:
-    """Looks for damage of this process; to be used on one event loop."""
+    """Waits for damage of this process; to be used on one event loop."""
 
     def __init__(self) -> None:
-        """Nothing is looked at before `damaged`."""
+        """Nothing is checked before `damaged`."""
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
-        """Look soon: a plugin has failed, and may have damaged the process, or met damage."""
+        """Check soon: a plugin has failed, which may be the cause or the effect of damage."""
         self._asked.set()
 
     async def damaged(self) -> str:
-        """Wait until this process is damaged; what it cannot do."""
+        """Wait until this process is damaged; returns the error."""
         found = damage()
         while found is None or not await self._is_lasting():
             await self._pause()

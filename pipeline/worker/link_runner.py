@@ -1,8 +1,8 @@
-"""Running links: each in its place, and sync ones that follow each other in one go of a thread.
+"""Running the links of a run.
 
-Going from the event loop to a thread and back costs as much as a quick link itself. So a thread
-that has run one sync link goes on with the next, as long as the run just goes on: the same vCon,
-nothing to wait for, nobody to tell.
+The change from the event loop to a thread and back costs as much as a quick link. So a thread that
+has run a sync link continues with the next one, as long as nothing in between needs the event loop:
+the same vCon, no checkpoint, no retry, no tracer, no time limit of its own.
 """
 
 import os
@@ -23,7 +23,7 @@ from pipeline.runs.run_state import RunState, current_step, is_abandoned
 from pipeline.worker.tracers import Tracers
 
 type Returned = str | plan.NotAUuid | None
-"""What a link returned, as a value that can be compared and shown without running its code."""
+"""A link's return value, made plain by `plan.returned_value`."""
 
 
 class LinkSteps:
@@ -33,22 +33,22 @@ class LinkSteps:
         self,
         connection: RedisConnection,
         calls: PluginCalls,
-        journal: Checkpoints,
+        checkpoints: Checkpoints,
         lease_guard: LeaseGuard,
         tracers: Tracers,
     ) -> None:
-        """`tracers` are called for links of chains that have some."""
+        """`tracers` are called around the links of chains that have tracers."""
         self._connection = connection
         self._calls = calls
-        self._journal = journal
+        self._checkpoints = checkpoints
         self._lease_guard = lease_guard
         self._tracers = tracers
 
     async def run(self, live: RunState) -> None:
-        """Run the next link, perhaps more; `live.progress` says what came of it.
+        """Run the next link, perhaps more; the outcome is in `live.progress` and `live.steps`.
 
         Raises:
-            ConflictError: when another worker has taken the run over.
+            ConflictError: this worker no longer holds the run.
         """
         if live.progress.links_done == 0 and (objection := await self._before_links(live)):
             live.progress = plan.after_failure(live.progress, objection)
@@ -56,18 +56,18 @@ class LinkSteps:
         step, link = _next(live)
         live.step_began = time.perf_counter()
         try:
-            await self._journal.make_way(live, only_through_lib=link.only_through_lib)
+            await self._checkpoints.make_way(live, only_through_lib=link.only_through_lib)
             returned = await self._calls.insist(
                 lambda: self._attempt(live, step, link), step.retries
             )
             if returned != live.progress.vcon and live.memory.unwritten:
-                await self._journal.write(live)  # before another vCon takes its place
+                await self._checkpoints.write(live)  # before the run continues with another vCon
             after = plan.after_link(live.progress, returned)
             if after.vcon != live.progress.vcon:
-                await self._journal.own(after.vcon)
+                await self._checkpoints.own(after.vcon)
         except ConflictError:
             raise
-        except Exception as error:  # noqa: BLE001 -- whatever a plugin raises is the outcome of its step
+        except Exception as error:  # noqa: BLE001 -- a plugin may raise anything
             log_failure(error, {"link": _next(live)[1].name})
             after = plan.after_failure(live.progress, describe(error))
         await self._finish(live, after)
@@ -100,7 +100,7 @@ class LinkSteps:
         )
 
     def _run_here(self, live: RunState, plugin: dict[str, str]) -> Returned:
-        """In a thread: run sync links until one must be judged; what that one returned."""
+        """In a thread: run sync links until one needs the event loop; returns that one's result."""
         while True:
             _, link = _next(live)
             live.step_began = time.perf_counter()
@@ -131,10 +131,10 @@ class LinkSteps:
         )
 
     async def _check_halt(self, live: RunState, failures: Failures) -> None:
-        """A falsy return is a halt only if there was a vCon to judge, and Redis to read it from."""
+        """Refuse a falsy result if the link could not read the vCon: Redis failed, or has none."""
         vcon_uuid = live.progress.vcon
         if live.memory.unwritten:
-            await self._journal.write(live)
+            await self._checkpoints.write(live)
         exists = await self._connection.command("EXISTS", keys.vcon(vcon_uuid))
         if failures.count:
             raise UnavailableError("Redis failed while the link ran")
@@ -148,12 +148,12 @@ class LinkSteps:
         name = live.chain.links[index].name
         live.note("link", name, plan.outcome(after), seconds, after.error)
         if after.ended != "failed" and live.chain.tracers:
-            await self._tell(live, index, before)
-        await self._journal.note_slow(live, seconds)
+            await self._trace(live, index, before)
+        await self._checkpoints.note_slow(live, seconds)
 
-    async def _tell(self, live: RunState, index: int, before: plan.Progress) -> None:
-        """Call the tracers; where one objects, the link has failed and will run again."""
-        await self._journal.make_way(live, only_through_lib=False)
+    async def _trace(self, live: RunState, index: int, before: plan.Progress) -> None:
+        """Call the tracers; if one fails the attempt, the link counts as failed and runs again."""
+        await self._checkpoints.make_way(live, only_through_lib=False)
         if objection := await self._tracers.after_link(live, index, before.vcon):
             live.progress = plan.after_failure(before, objection)
             live.steps[-1].update(outcome="failed", error=objection)
@@ -161,7 +161,7 @@ class LinkSteps:
     async def _before_links(self, live: RunState) -> str | None:
         if not live.chain.tracers:
             return None
-        await self._journal.make_way(live, only_through_lib=False)
+        await self._checkpoints.make_way(live, only_through_lib=False)
         return await self._tracers.before_links(live)
 
 
@@ -182,6 +182,6 @@ async def _judged_async(link: LoadedLink, vcon_uuid: str) -> Returned:
 
 
 def _plain(live: RunState, step: LinkStep, link: LoadedLink) -> bool:
-    """Sync, and nothing around it that needs the event loop."""
+    """Whether a link is sync and has no timeout, retries or tracers, which need the event loop."""
     beside = link.is_async or step.timeout is not None or step.retries or live.chain.tracers
     return not beside

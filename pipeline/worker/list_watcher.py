@@ -1,4 +1,4 @@
-"""Waiting for work without polling: one blocked connection for each list that is watched."""
+"""Waiting for elements without polling: one blocking connection for each watched list."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from core.errors import UnavailableError
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 
 BLOCK_SECONDS = 5.0
-"""How long one blocking command lasts; short enough to notice a dead connection."""
+"""Seconds of one blocking command; short enough to notice a dead connection."""
 PAUSE_MIN, PAUSE_MAX = 0.1, 5.0
 """Seconds between two blocking commands that Redis refuses."""
 
@@ -17,19 +17,19 @@ PAUSE_MIN, PAUSE_MAX = 0.1, 5.0
 class ListWatcher:
     """Wakes its worker when a list has an element.
 
-    A watcher that is blocked stays blocked while the worker is busy, and costs nothing: it takes
-    no element, so nobody minds when it fires late. That saves a reconnect for each idle spell.
+    A blocking command takes no element, so it may stay in place while the worker is busy, and may
+    return late. That saves a reconnect for each idle period.
     """
 
     def __init__(self, connection: RedisConnection) -> None:
-        """Nothing is watched before `watch` and `wait`."""
+        """No list is watched before `watch` and `wait`."""
         self._connection = connection
         self._watchers: dict[str, asyncio.Task[None] | None] = {}
         self._paused: frozenset[str] = frozenset()
         self._fired = asyncio.Event()
 
     def watch(self, lists: Sequence[str]) -> None:
-        """Watch these lists from now on, and end the present `wait`."""
+        """Watch these lists from now on, and end the current `wait`."""
         for name in set(self._watchers) - set(lists):
             if watcher := self._watchers.pop(name):
                 watcher.cancel()
@@ -38,22 +38,22 @@ class ListWatcher:
         self._fired.set()
 
     def pause(self, lists: Iterable[str]) -> None:
-        """Do not watch these until the next call: nothing can be claimed from them at present."""
+        """Do not watch these until the next call: claims skip them."""
         self._paused = frozenset(lists)
         for name in self._paused & self._watchers.keys():
             if watcher := self._watchers[name]:
                 watcher.cancel()
 
     def forget(self) -> None:
-        """What has fired so far is old news; call before looking into the lists."""
+        """Ignore earlier elements; to be called before a claim."""
         self._fired.clear()
 
     def wake(self) -> None:
-        """End the present `wait`."""
+        """End the current `wait`."""
         self._fired.set()
 
     async def wait(self, at_most: float | None) -> None:
-        """Until some list has an element, or `at_most` seconds (None: for ever)."""
+        """Wait until a list has an element, or for `at_most` seconds (None: no limit)."""
         for name, watcher in self._watchers.items():
             if name not in self._paused and (watcher is None or watcher.done()):
                 self._watchers[name] = asyncio.create_task(self._watch(name))
@@ -71,8 +71,8 @@ class ListWatcher:
     async def _has_element(self, name: str) -> bool:
         """Block until the list has an element; False when Redis refuses to block.
 
-        Without memory Redis refuses at once, as it does for a key of another type: the worker then
-        looks into its lists after each pause, and its own claim finds out if Redis is away.
+        Redis refuses at once without memory, and for a key of another type: the worker then claims
+        after each pause, and that claim finds out whether Redis is unavailable.
         """
         try:
             while not await self._connection.wait_for_element(name, BLOCK_SECONDS):

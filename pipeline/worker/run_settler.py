@@ -1,12 +1,12 @@
-"""Ending a run in Redis, also one of which nothing is known but that it could not go on.
+"""Settling runs: writing the end of an attempt to Redis, whatever state Redis' keys are in.
 
-A run ends in one of three steps. `settle` writes down how it ended; where a list has another type,
-the same attempt is settled again later, and where one of the keys has that no run can be settled
-without (`NEEDED`), the run stays in flight until the key is usable: no attempt is used up. Where
-that is refused, too, or the run's task ended without it, `fail` counts an attempt, with as little
-in the record as can be. Where even the dead-letter list is refused (its name is a key of another
-type), the run comes back later: no link runs again by then, and it becomes a dead letter as soon as
-the list takes it.
+1. `settle` writes the ending. If one of the run's lists has another type, the attempt is set aside
+   and settled again later. If a key has another type without which no run can be settled
+   (`NEEDED`), the run stays in flight until the key is usable. Neither uses up an attempt.
+2. If Redis refuses that, too, or the run's task ended without a settlement, `fail` counts a failed
+   attempt with a minimal record.
+3. If the dead-letter list itself is refused, the run returns after `REFUSED_PAUSE` seconds. Its
+   links do not run again; it becomes a dead letter as soon as the list takes it.
 """
 
 import asyncio
@@ -31,11 +31,29 @@ from pipeline.runs.queues import Queues, Settlement
 from pipeline.runs.run_state import RunState, current_run
 from schemas.run import RunStatus
 
-# How a run ends, as a value: what is forwarded, what is a dead letter, and why.
+log = logging.getLogger(__name__)
+
+RETRIED = "retried"
+"""The status, in metrics, of an attempt that failed and will be repeated."""
+REFUSED_PAUSE = 30.0
+"""Seconds until a run is tried again whose dead letter Redis has refused."""
+NEEDED = ("pc:attempts:", "pc:inflight:", "pc:locks", "pc:later", "pc:run:")
+"""Keys without which no run can be settled."""
+ASIDE_SECONDS = 5.0
+"""Seconds until a run whose lists have another type is settled again."""
+KEY_PAUSE = 0.1
+"""Seconds until the next try when the key was usable by the time it was checked."""
+LOG_LEVELS: dict[plan.Ending, int] = {
+    "done": logging.DEBUG,  # it is in the history; a line would cost as much as the run itself
+    "halted": logging.INFO,
+    "cancelled": logging.INFO,
+    "partial": logging.WARNING,
+    "failed": logging.WARNING,
+}
 
 
 def settlement_of(live: RunState, ending: plan.Ending) -> Settlement:
-    """What Redis is to do at the end of a run."""
+    """The end of a run as a value: egress lists, dead letters and their reasons."""
     return Settlement(
         record=live.record(ending),
         saved=bool(live.progress.saved),
@@ -81,35 +99,28 @@ def _reason(live: RunState, error: str | None, step: Mapping[str, Any]) -> str:
 
 
 def _cause(kind: str | None, name: str | None, error: str | None) -> str:
-    """The same words for failures of one kind: where, and the type of the error."""
+    """The fingerprint of a failure: the step and the type of the error."""
     what = (error or "").partition(":")[0]
     return f"{kind} {name}: {what}" if kind else (error or "unknown")
 
 
-# What is counted about runs, once they are over: nothing stands between a link and its call.
-
-
 def current_run_fields() -> dict[str, object]:
-    """Of which run and vCon a log line speaks that is written here and now."""
+    """The fields of the current context's run, for log lines."""
     live = current_run.get()
     if live is None:
         return {}
     return {"run": live.claim.run_id, "chain": live.chain.name, "vcon": live.progress.vcon}
 
 
-RETRIED = "retried"
-"""The status of an attempt that failed and will be repeated."""
-
-
 class RunMeter:
-    """Counts attempts at runs, their links and their storages."""
+    """Counts attempts, their links and their storages in the metrics, when they are settled."""
 
     def __init__(self, counted: Callable[[], None]) -> None:
-        """`counted` is called after each attempt."""
+        """`counted` is called after each attempt has been counted."""
         self._counted = counted
 
     def settled(self, live: RunState, status: str) -> None:
-        """An attempt has ended and counts: nobody else has taken the run over."""
+        """Count an attempt that this worker has settled."""
         chain = live.chain.name
         RUNS.ended((chain, status), time.monotonic() - live.began)
         for step in live.steps[live.resumed :]:
@@ -118,41 +129,22 @@ class RunMeter:
         self._counted()
 
 
-log = logging.getLogger(__name__)
-
-REFUSED_PAUSE = 30.0
-"""Seconds until a run is tried again whose dead letter Redis has refused."""
-NEEDED = ("pc:attempts:", "pc:inflight:", "pc:locks", "pc:later", "pc:run:")
-"""Keys without which a run can be settled in no way; that one is unusable is no run's fault."""
-ASIDE_SECONDS = 5.0
-"""After which a run is settled again whose lists have another type; its attempt counts once."""
-KEY_PAUSE = 0.1
-"""Seconds before another try where the key was usable by the time that it was looked at."""
-LOG_LEVELS: dict[plan.Ending, int] = {
-    "done": logging.DEBUG,  # it is in the history; a line would cost as much as the run itself
-    "halted": logging.INFO,
-    "cancelled": logging.INFO,
-    "partial": logging.WARNING,
-    "failed": logging.WARNING,
-}
-
-
 class RunSettler:
     """Settles the runs of one worker."""
 
     def __init__(
         self, worker_id: str, connection: RedisConnection, queues: Queues, meter: RunMeter
     ) -> None:
-        """Every method waits for Redis when that is away."""
+        """Every method waits while Redis is unavailable."""
         self._id = worker_id
         self._connection = connection
         self._queues = queues
         self._meter = meter
         self.postponed: dict[int, RunState] = {}
-        """By token: runs whose tasks have ended, though Redis could not be told."""
+        """By token: runs whose tasks have ended, but which are not settled yet."""
 
     async def settle(self, live: RunState, ending: plan.Ending) -> bool:
-        """End an attempt; False when this worker no longer held the run, and nothing happened."""
+        """Settle an attempt; False if this worker no longer holds the run, and nothing changes."""
         while True:
             try:
                 return await self._insist(lambda: self._settle(live, ending))
@@ -166,9 +158,9 @@ class RunSettler:
     async def _set_aside(
         self, live: RunState, ending: plan.Ending, error: WrongTypeError
     ) -> bool | None:
-        """The same attempt later: by then the operator may have made the list usable.
+        """Set the attempt aside, to be settled again when the list may be usable.
 
-        None where neither its list nor the delayed retries take it: it stays in flight.
+        None: neither its list nor the delayed retries take it, so it stays in flight.
         """
         if ending == "failed":
             is_queued = error.key == live.claim.list_name
@@ -183,7 +175,7 @@ class RunSettler:
             return await self._give_up(live, refusal)
 
     async def _give_up(self, live: RunState, error: Exception) -> bool:
-        """It cannot be forwarded as configured: a dead letter."""
+        """Make a run that cannot be forwarded as configured a dead letter."""
         log.error("settlement refused", exc_info=error, extra=run_fields(live))
         failed, reason = live.progress.error, f"cannot be settled: {without_secrets(str(error))}"
         live.start_over()
@@ -193,7 +185,7 @@ class RunSettler:
         return await self._fail_for_good(live)
 
     async def fail(self, live: RunState, error: BaseException) -> bool:
-        """Count an attempt that has ended without a settlement; False as with `settle`."""
+        """Count a failed attempt that ended without a settlement; False as with `settle`."""
         if isinstance(error, Lost) and not await self._is_held(live):
             return False
         log.error("attempt ended unexpectedly", exc_info=error, extra=run_fields(live))
@@ -205,12 +197,12 @@ class RunSettler:
             return await self._fail_for_good(live)
 
     def postpone(self, live: RunState) -> None:
-        """Keep a run that could not be settled at all for `settle_postponed`."""
+        """Keep a run that could not be settled for `settle_postponed`."""
         self.postponed[live.claim.token] = live
         log.exception("settlement postponed", extra=run_fields(live))
 
     async def settle_postponed(self) -> bool:
-        """Count the attempts of those runs; True if there were any."""
+        """Settle the postponed runs as failed attempts; True if there were any."""
         runs = list(self.postponed.items())
         for token, live in runs:
             await self.fail(live, PatchcordError(live.progress.error))
@@ -218,7 +210,7 @@ class RunSettler:
         return bool(runs)
 
     async def _is_held(self, live: RunState) -> bool:
-        """A plugin may raise the error that says that a run was taken over."""
+        """Whether Redis has the claim: a plugin may have raised `Lost` itself."""
         held = await self._insist(lambda: self._queues.held(self._id))
         return live.claim.token in held
 
@@ -230,10 +222,10 @@ class RunSettler:
             return await self._insist(lambda: self._retry(live, REFUSED_PAUSE, "failed"))
 
     async def _insist[T](self, operation: Callable[[], Awaitable[T]]) -> T:
-        """Repeat while Redis is away, or a key has another type that no run can be settled without.
+        """Repeat while Redis is unavailable, or one of the `NEEDED` keys has another type.
 
         Raises:
-            CommandRefused: for any other error of Redis.
+            CommandRefused: any other error reply of Redis.
         """
         while True:
             try:
@@ -273,7 +265,7 @@ class RunSettler:
 
 
 def run_fields(live: RunState) -> dict[str, object]:
-    """Of which run a log line speaks, and what went wrong with it."""
+    """The fields of a run for log lines, with its error."""
     return {
         "run": live.claim.run_id,
         "chain": live.chain.name,

@@ -1,4 +1,4 @@
-"""One run: ask `chain` what is next, do it, tell it what came of it, until nothing is left."""
+"""Running one attempt: take the next step from `plan`, do it, record the outcome, until the end."""
 
 import asyncio
 import logging
@@ -22,21 +22,21 @@ log = logging.getLogger(__name__)
 
 
 class ChainRunner:
-    """Carries out runs. One for a process; a run is one call of `run`."""
+    """Runs attempts; one runner for a process, one call of `run` for an attempt."""
 
     def __init__(
         self,
         connection: RedisConnection,
         links: LinkSteps,
         calls: PluginCalls,
-        journal: Checkpoints,
+        checkpoints: Checkpoints,
         lease_guard: LeaseGuard,
     ) -> None:
-        """Everything a run touches, given by the assembly."""
+        """`lease_guard` is asked before each step."""
         self._connection = connection
         self._links = links
         self._calls = calls
-        self._journal = journal
+        self._checkpoints = checkpoints
         self._lease_guard = lease_guard
 
     @property
@@ -45,12 +45,12 @@ class ChainRunner:
         return self._lease_guard.lapses
 
     async def run(self, live: RunState, lapses: int | None = None) -> plan.Ending:
-        """Take the run as far as it goes; how it ended.
+        """Run an attempt to its end; waits while Redis is unavailable.
 
-        `lapses` is what it was before the run was claimed; None means that this is certainly now.
+        `lapses`: its value before the run was claimed; None: the current value.
 
         Raises:
-            Lost: when another worker has taken the run over.
+            Lost: this worker no longer holds the run.
         """
         live.lapses = self._lease_guard.lapses if lapses is None else lapses
         token = current_run.set(live)
@@ -62,7 +62,7 @@ class ChainRunner:
             current_run.reset(token)
 
     async def _in_time(self, live: RunState) -> plan.Ending | None:
-        """How the run ended; None when it has to go on once Redis is back."""
+        """The ending of the run; None if it must continue once Redis is available."""
         try:
             with counted() as failures:
                 async with time_limit(live.chain.seconds):
@@ -73,7 +73,7 @@ class ChainRunner:
             raise Lost from error
         except UnavailableError:
             return None
-        except Exception as error:  # whatever it is, the vCon must not be stuck in our hands
+        except Exception as error:  # the run must be settled in any case
             log.exception("run failed unexpectedly", extra={"run": live.claim.run_id})
             live.progress = plan.after_failure(live.progress, describe(error))
             return "failed"
@@ -97,22 +97,22 @@ class ChainRunner:
     async def _is_cancelled(self, live: RunState) -> bool:
         """Whether the run ends between its last link and its storages.
 
-        Redis is asked: the message of a cancellation that was accepted may still be under way. What
-        is cancelled once storages have begun ends as any other.
+        Redis is read, since the message of an accepted cancellation may still be on its way. A
+        cancellation after the first storage has begun has no effect.
         """
         if live.progress.saved or live.progress.refused:
             return False
         if live.memory.unwritten and live.chain.storages and not live.cancelled:
-            await self._journal.write(live)  # due now, and its reply says whether it is cancelled
+            await self._checkpoints.write(live)  # due now; the reply reports a cancellation
             return live.cancelled
         return live.cancelled or await is_cancelled(self._connection, live.claim.run_id)
 
     async def _save(self, live: RunState, names: tuple[str, ...]) -> None:
         if live.memory.unwritten:
-            await self._journal.write(live)
+            await self._checkpoints.write(live)
         storages = [live.plugins.storage(live.chain, name) for name in names]
         through_lib = all(storage.only_through_lib for storage in storages)
-        await self._journal.make_way(live, only_through_lib=through_lib)
+        await self._checkpoints.make_way(live, only_through_lib=through_lib)
         live.step_began = time.perf_counter()
         saved = await self._side_by_side(live, names)
         kept = frozenset(name for name, fine in zip(names, saved, strict=True) if fine)
@@ -124,8 +124,8 @@ class ChainRunner:
         saving = [asyncio.create_task(self._save_one(live, name)) for name in names]
         try:
             done, slow = await asyncio.wait(saving, timeout=SLOW_STEP)
-            if done and slow:  # the quick ones must not be repeated because of the others
-                await self._journal.write(live)
+            if done and slow:  # a crash must not repeat the quick ones because of the slow ones
+                await self._checkpoints.write(live)
             return await asyncio.gather(*saving)
         finally:
             for task in saving:
@@ -139,12 +139,12 @@ class ChainRunner:
         )
         seconds = time.perf_counter() - began
         live.note("storage", name, "ok" if error is None else "failed", seconds, error)
-        await self._journal.note_slow(live, seconds)
+        await self._checkpoints.note_slow(live, seconds)
         return error is None
 
 
 def _out_of_time(live: RunState) -> plan.Ending:
-    """The chain's time is over: whatever was under way has failed, and so has the attempt."""
+    """The chain's time limit is over: the steps in progress and the attempt have failed."""
     reason = f"TimeoutError: the chain did not end within {live.chain.seconds:g} s"
     match plan.next_move(live.chain, live.progress):
         case plan.RunLink(index):
@@ -154,7 +154,7 @@ def _out_of_time(live: RunState) -> plan.Ending:
             for name in names:
                 if name not in noted:
                     live.note("storage", name, "failed", _since(live), reason)
-        case plan.Settle():  # it was just about to end
+        case plan.Settle():  # all steps are done
             pass
     live.progress = plan.after_failure(live.progress, reason)
     return "failed"

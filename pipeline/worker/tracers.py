@@ -1,4 +1,4 @@
-"""Tracers: told about each link from outside, before the first (index -1) and after each."""
+"""Calling tracers: before the first link of a run (index -1) and after each link."""
 
 import logging
 from typing import Any
@@ -14,21 +14,22 @@ log = logging.getLogger(__name__)
 
 
 class Tracers:
-    """Calls the tracers of a run's chain. A tracer that fails is logged, and no more.
+    """Calls the tracers of a run's chain.
 
-    Only one whose options say `dlq_vcon_on_error` fails the attempt: its reason is returned.
+    A tracer's failure is logged. Only with its option `dlq_vcon_on_error` it fails the attempt, and
+    its error is returned.
     """
 
     def __init__(self, calls: PluginCalls) -> None:
-        """Tracers are called like any other plugin."""
+        """Tracers are called like other plugins."""
         self._calls = calls
 
     async def before_links(self, run: RunState) -> str | None:
-        """The first link is about to start; why it must not, or None."""
+        """Call the tracers before the first link; the error that fails the attempt, or None."""
         return await self._trace(run, run.progress.vcon, run.progress.vcon, -1)
 
     async def after_link(self, run: RunState, index: int, vcon_in: str) -> str | None:
-        """A link has returned; why that counts as failed, or None."""
+        """Call the tracers after a link; the error that fails the link, or None."""
         return await self._trace(run, vcon_in, run.progress.vcon, index)
 
     async def _trace(self, run: RunState, vcon_in: str, vcon_out: str, index: int) -> str | None:
@@ -58,10 +59,10 @@ class Tracers:
         except ConflictError:
             raise
         except Exception as error:  # noqa: BLE001 -- a tracer may raise anything; the run goes on
-            why = describe(error)
+            text = describe(error)
             log_failure(error, {"tracer": tracer.name})
             log.warning(
-                "tracer failed", extra={"tracer": tracer.name, "vcon": vcon_out, "error": why}
+                "tracer failed", extra={"tracer": tracer.name, "vcon": vcon_out, "error": text}
             )
-            return why
+            return text
         return None

@@ -1,37 +1,38 @@
-"""What a worker holds in Redis and knows nothing of: nobody runs it, and nobody takes it away.
+"""Claims of this worker in Redis that it does not know, because the reply to the claim was lost.
 
-A claim may have been made though its reply was lost, even long after it was given up on: the words
-lay in a socket. While the worker lives, no other one looks for what it holds.
+A lost claim may even be executed later than the worker gives up waiting for it: the command was in
+a socket buffer. While the worker lives, no other worker touches its claims, so it returns them
+itself.
 """
 
 from collections.abc import Container
 
 from pipeline.runs.queues import Queues
 
-ORPHANS_SECONDS = 15.0
-"""Seconds between two looks; longer than any reply is waited for."""
+UNCLAIMED_SECONDS = 15.0
+"""Seconds between two checks; longer than the wait for any reply."""
 
 
 class UnclaimedRuns:
-    """The claims of one worker that it does not know."""
+    """Finds and returns the unknown claims of one worker."""
 
     def __init__(self, queues: Queues, worker: str, known: Container[int]) -> None:
-        """`known` has the tokens of what the worker runs."""
+        """`known`: the tokens of the claims that the worker runs."""
         self._queues = queues
         self._worker = worker
         self._known = known
         self._suspected: set[int] = set()
 
     async def give_back(self) -> None:
-        """To the heads of their lists; for a time when no claim is under way."""
+        """Return unknown claims to their lists; to be called while no claim is in progress."""
         for token, vcon_uuid in (await self._unknown()).items():
-            await self._queues.give_back_orphan(self._worker, vcon_uuid, token)
+            await self._queues.give_back_unknown(self._worker, vcon_uuid, token)
 
-    async def look(self) -> None:
-        """The same for those that were unknown at the last look as well."""
+    async def check(self) -> None:
+        """Return claims that were unknown at the previous check, too."""
         unknown = await self._unknown()
         for token in unknown.keys() & self._suspected:
-            await self._queues.give_back_orphan(self._worker, unknown[token], token)
+            await self._queues.give_back_unknown(self._worker, unknown[token], token)
         self._suspected = set(unknown)
 
     async def _unknown(self) -> dict[int, str]:

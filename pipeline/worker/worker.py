@@ -1,13 +1,20 @@
-"""Claim, run, settle: the loop that moves vCons through chains.
+"""The loop of a worker: claim, run, settle.
 
-A worker claims only what it can start at once and blocks when there is nothing. Whatever it holds
-stands in its in-flight hash in Redis; when it dies, any other worker's housekeeping gives that
-back. Ending a run is one script that does nothing unless the run is still held.
+A worker claims only as many vCons as it can start at once, and blocks while its lists are empty.
+Each claim becomes a task. What claims, leases and settlements guarantee is at the head of
+`pipeline/runs/queues.py`.
 
-Of several vCons that were in flight when a worker died, any may have killed it. Such suspects are
-claimed by suspect workers alone, one at a time: only a vCon that was alone when its process died is
-charged an attempt. A suspect that runs for longer than `patience` has not killed this process for
-so long; the next one may start beside it then, so that one that hangs does not stop the others.
+How a task ends:
+- the run ends, and `RunSettler.settle` writes that;
+- the attempt raises, or a plugin cancels the task: `RunSettler.fail` counts a failed attempt;
+- even that fails: the run is postponed, and `_check_claims` settles it later;
+- `release` cancels it because the worker stops: the claim goes back to its list;
+- the event loop ends: the claim stays in flight, to be rescued after the lease.
+
+Suspects. Of several vCons that were in flight when a worker died, any may have killed it. Suspect
+workers claim them one at a time, so that the next death charges an attempt to the right one. After
+`patience` seconds another suspect starts beside those that still run, so that one that hangs does
+not stop the others.
 """
 
 import asyncio
@@ -38,26 +45,26 @@ from pipeline.worker.list_watcher import ListWatcher
 from pipeline.worker.run_settler import RunMeter, RunSettler, run_fields
 from pipeline.worker.runner import ChainRunner
 from pipeline.worker.step_reports import StepReports
-from pipeline.worker.unclaimed import ORPHANS_SECONDS, UnclaimedRuns
+from pipeline.worker.unclaimed import UNCLAIMED_SECONDS, UnclaimedRuns
 
 log = logging.getLogger(__name__)
 
 CLAIMED_AT_ONCE = 16
-"""vCons in one claim: those that wait equally long drift apart instead of ending in one go."""
+"""vCons in one claim at most: in larger ones, runs that take equally long would end together."""
 CLAIM_PAUSE = 1.0
 """Seconds after a claim that failed for another reason than an outage."""
 IDLE_SECONDS = 5.0
-"""How long an idle worker trusts to be woken: a retry may have been left by one that died."""
+"""Seconds until an idle worker claims again unasked: a dead worker may have left a retry."""
 SUSPECTS_SECONDS = 1.0
-"""The same for a suspect worker: it is not woken for those that have not been moved aside."""
+"""The same for a suspect worker, which is not woken by suspects in the lists themselves."""
 LINGER_SECONDS = 5.0
-"""How long a suspect worker waits for another suspect before it ends."""
+"""Seconds without a suspect after which a suspect worker ends."""
 SUSPECTS_AT_ONCE = 16
-"""How many suspects that go on and on one suspect worker holds at most."""
+"""Suspects that a suspect worker runs side by side at most."""
 
 
 class Worker:
-    """One process's share of the chains."""
+    """Runs the chains of one process."""
 
     _releasing = False
     _task: asyncio.Task[Any] | None = None
@@ -74,10 +81,10 @@ class Worker:
         concurrency: int,
         patience: float | None = None,
     ) -> None:
-        """`concurrency`: vCons at once.
+        """`concurrency`: the number of vCons at once.
 
-        `patience` makes this a suspect worker, which `run` ends when there are no suspects: it is
-        the seconds after which it starts another suspect beside those that still run.
+        `patience` makes this a suspect worker, whose `run` ends when there are no suspects: the
+        seconds after which it starts another suspect beside those that still run.
         """
         self._id = worker_id
         self._configuration = configuration
@@ -91,20 +98,20 @@ class Worker:
         self._running: dict[int, asyncio.Task[None]] = {}
         known = ChainMap[int, Any](self._running, self._settler.postponed)
         self._live: dict[int, RunState] = {}
-        self._orphans = UnclaimedRuns(queues, worker_id, known)
+        self._unclaimed = UnclaimedRuns(queues, worker_id, known)
         self._settling: set[int] = set()
         self._broken_off: list[RunState] = []
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._chains: dict[str, Chain] = {}
-        self._told = Once()
+        self._logged = Once()
         self._watch = ListWatcher(connection)
         self._cancellations, self._reports = Cancellations(connection), StepReports(connection)
         self._turn = 0
         self.reconfigure()
 
     def reconfigure(self) -> None:
-        """Go by the configuration that is in force now; what runs goes on as it started."""
+        """Adopt the current configuration; runs in progress keep the one they started with."""
         chains = self._configuration.config.enabled_chains
         self._chains = {name: chain for chain in chains for name in claimed_lists(chain)}
         self._outputs: dict[str, Sequence[str]] = {
@@ -118,15 +125,15 @@ class Worker:
         return self._task is not None and self._task.cancelling() > 0
 
     async def run(self) -> None:
-        """Work until `stop`; then until what runs has ended or `release` is called.
+        """Claim and run until `stop`; then until all runs have ended or `release` is called.
 
-        Cancelled, it breaks off what runs and leaves that in flight, to the rescue of dead workers.
+        If this is cancelled, it cancels all runs and leaves their claims in flight for the rescue.
         """
         self._task = asyncio.current_task()
         self._reports.start()
         beside = [
             asyncio.create_task(self._cancellations.listen()),
-            asyncio.create_task(every(ORPHANS_SECONDS, self._look_at_claims)),
+            asyncio.create_task(every(UNCLAIMED_SECONDS, self._check_claims)),
         ]
         try:
             await self._work()
@@ -147,49 +154,49 @@ class Worker:
                 await self._give_back_unknown()
             except CommandRefused as error:
                 await self._wait_for_operator(error)
-            except Exception:  # what it may have claimed stands in Redis
+            except Exception:  # claims that were made are in flight
                 log.exception("claim failed")
                 await asyncio.sleep(CLAIM_PAUSE)
                 await self._give_back_unknown()
         self._watch.close()
 
     async def _give_back_unknown(self) -> None:
-        with contextlib.suppress(CommandRefused):  # they are looked at again, see `run`
-            await self._connection.insist(self._orphans.give_back)
+        with contextlib.suppress(CommandRefused):  # `_check_claims` repeats it
+            await self._connection.insist(self._unclaimed.give_back)
 
     async def _wait_for_operator(self, error: CommandRefused) -> None:
-        """Redis refuses every claim: a key that all of them need has another type."""
-        if self._told.first(str(error)):
+        """Pause after a refused claim: a key that all claims need has another type."""
+        if self._logged.first(str(error)):
             log.warning("claim refused", extra={"error": str(error), "worker": self._id})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(IDLE_SECONDS):
                 await self._stopping.wait()
 
     async def idle(self) -> None:
-        """Until nothing runs."""
+        """Wait until no run is in progress."""
         while self._running:
             await asyncio.wait(self._running.values())
 
     def stop(self) -> None:
-        """Claim nothing more."""
+        """End claiming."""
         self._stopping.set()
         self._freed.set()
         self._watch.wake()
 
     async def release(self) -> None:
-        """Break off what still runs and put it back to the heads of its lists."""
+        """Cancel the runs in progress and return their claims to the heads of their lists."""
         await asyncio.gather(*self._break_off(), return_exceptions=True)
-        # the last one claimed first: each goes to the head of its list
+        # the last claimed first, since each is pushed to the head of its list
         for live in sorted(self._broken_off, key=lambda live: live.claim.token, reverse=True):
             try:
                 await self._queues.give_back(self._id, live.claim, live.record("queued"))
-            except CommandRefused as error:  # a key of another type; the others go back
+            except CommandRefused as error:  # a key has another type; the other claims are returned
                 log.warning(
                     "run not returned to its list", extra={**run_fields(live), "error": str(error)}
                 )
 
     def _break_off(self) -> list[asyncio.Task[None]]:
-        """Cancel the tasks of all runs; their attempts do not count."""
+        """Cancel all runs; their attempts do not count."""
         self._releasing = True
         tasks = list(self._running.values())
         for task in tasks:
@@ -197,20 +204,20 @@ class Worker:
         return tasks
 
     async def abandon(self, failed: RunState | None) -> None:
-        """Settle an attempt that has failed, and give everything else back without blame.
+        """Settle a failed attempt, and return all other claims; their attempts do not count.
 
-        For a process that is about to end because its event loop stands still: this runs on the
-        event loop of another thread.
+        Runs on the event loop of another thread: the process is about to end because the worker's
+        own event loop is blocked.
         """
         self._stopping.set()
         if failed is not None:
             await self._settler.settle(failed, "failed")
         held = await self._queues.held(self._id)
-        for token in sorted(held, reverse=True):  # each goes to the head of its list
+        for token in sorted(held, reverse=True):  # each is pushed to the head of its list
             if live := self._live.get(token):
                 await self._queues.give_back(self._id, live.claim, live.record("queued"))
             else:
-                await self._queues.give_back_orphan(self._id, held[token], token)
+                await self._queues.give_back_unknown(self._id, held[token], token)
 
     async def _step(self) -> None:
         if (free := self._free_slots()) <= 0:
@@ -246,11 +253,11 @@ class Worker:
     def _note_unusable(self, claims: Claims) -> None:
         for_suspects = self._patience is not None
         self._watch.pause(map(keys.suspects, claims.closed) if for_suspects else claims.closed)
-        for error in filter(self._told.first, claims.aside):
+        for error in filter(self._logged.first, claims.aside):
             log.warning("vCon set aside", extra={"error": error, "worker": self._id})
 
     def _free_slots(self) -> int:
-        """How many may be claimed: a run whose end is only to be written needs no slot any more."""
+        """The number of vCons to claim; a run that is being settled needs no slot any more."""
         if self._patience is not None and self._running:
             waited = time.monotonic() - self._last_claim >= self._patience
             return int(waited and len(self._running) < SUSPECTS_AT_ONCE)
@@ -261,7 +268,7 @@ class Worker:
         return min(self._concurrency - working, most, CLAIMED_AT_ONCE)
 
     def _rotated(self) -> list[str]:
-        """The lists, beginning elsewhere each time, so that a busy one does not starve another."""
+        """The lists, each time beginning with the next one, so that none is starved."""
         lists = list(self._chains)
         self._turn = (self._turn + 1) % max(len(lists), 1)
         return lists[self._turn :] + lists[: self._turn]
@@ -277,11 +284,11 @@ class Worker:
         self._live.pop(token, None)
         self._settling.discard(token)
         self._freed.set()
-        self._watch.wake()  # it may have left a retry behind: ask when that is due
+        self._watch.wake()  # it may have left a retry: the next claim returns when that is due
 
     async def _work_on(self, claim: Claim, lapses: int) -> None:
-        if claim.list_name not in self._chains:  # the configuration has changed under the claim
-            await self._queues.give_back_orphan(self._id, claim.vcon_uuid, claim.token)
+        if claim.list_name not in self._chains:  # removed from the configuration during the claim
+            await self._queues.give_back_unknown(self._id, claim.vcon_uuid, claim.token)
             return
         live = self._live[claim.token] = self._fresh_run(claim)
         try:
@@ -289,18 +296,17 @@ class Worker:
         except asyncio.CancelledError:
             self._broken_off.append(live)
             raise
-        except BaseException:  # noqa: BLE001 -- the claim must not be forgotten, whatever it is
+        except BaseException:  # noqa: BLE001 -- the claim must be settled in any case
             self._settler.postpone(live)
             return
         if not held:
             log.warning("run taken over", extra=run_fields(live))
 
     async def _attempt(self, live: RunState, lapses: int) -> bool:
-        """Run and settle; a run whose task ends in any other way has failed at this attempt.
+        """Run and settle; if the task ends in any other way, the attempt has failed.
 
-        Only `release` cancels a run, and the end of the event loop, which cancels all tasks in any
-        order: which plugin has ended it is not known. Where a plugin cancels a run alone, the
-        attempt has failed.
+        A cancellation by `release` or by the end of the event loop is passed on. A cancellation of
+        this task alone comes from a plugin, and fails the attempt.
         """
         try:
             return await self._run_and_settle(live, lapses)
@@ -316,7 +322,7 @@ class Worker:
         try:
             ending = await self._ending(live, lapses)
             self._settling.add(live.claim.token)
-            self._freed.set()  # first, so that the next claim travels with this settlement
+            self._freed.set()  # before the settlement, so that the next claim is in its batch
             return await self._settler.settle(live, ending)
         finally:
             self._cancellations.leave(live)
@@ -333,9 +339,9 @@ class Worker:
         return await self._runner.run(live, lapses)
 
     async def _found_critical(self, live: RunState) -> bool:
-        """Read which extensions a signed vCon names as critical in its payload, as no script does.
+        """Add the critical extensions in a signed payload to the claim; True if there are any.
 
-        They are added to the claim. Waits for Redis.
+        The scripts do not decode payloads. Waits while Redis is unavailable.
         """
         claim = live.claim
         if not claim.envelope or not live.chain.allow_envelopes:
@@ -353,11 +359,11 @@ class Worker:
         chain = self._chains[claim.list_name]
         return fresh_run(claim, chain, now.plugins, self._id, now.config.hash)
 
-    async def _look_at_claims(self) -> None:
-        """End what could not be settled, and give back what is held unknowingly."""
+    async def _check_claims(self) -> None:
+        """Settle postponed runs, and return claims that this worker does not know."""
         if await self._settler.settle_postponed():
             self._watch.wake()  # for their next attempts
-        await self._orphans.look()
+        await self._unclaimed.check()
 
 
 def _objection(live: RunState) -> str | None:

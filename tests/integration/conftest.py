@@ -3,6 +3,7 @@
 from tests.integration.db.ingress_rows import keys, ledger, migrated
 from tests.integration.db.pooler_fixtures import pooled_settings, pooler
 from tests.integration.flowlang.flowlang_fixtures import database, database_config, mariadb_server
+from tests.integration.runs.lists_scene import lists
 from tests.integration.support.partner_scene import street
 from tests.integration.support.pipeline_fixtures import at_once, client, news, redis, scene
 from tests.integration.support.tls_fixtures import certificates
@@ -16,6 +17,7 @@ __all__ = [
     "database_config",
     "keys",
     "ledger",
+    "lists",
     "mariadb_server",
     "migrated",
     "news",

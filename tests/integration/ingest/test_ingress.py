@@ -25,7 +25,8 @@ from pipeline.live_config import Configuration
 from pipeline.plugins.loader import Plugins
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
-from tests.integration.support.pipeline_fixtures import VCON_EXPIRY, Scene, a_vcon, new_uuid
+from tests.integration.support.pipeline_fixtures import Scene, a_vcon, new_uuid
+from tests.integration.support.recording_queues import VCON_EXPIRY
 
 NO_PARTNERS: Any = None  # no request of these tests has a key
 

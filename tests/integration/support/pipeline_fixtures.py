@@ -31,7 +31,6 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.runs import calls as pipeline_calls
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.lease import Checkpoints, Lease, LeaseGuard
-from pipeline.runs.queues import Claim, Queues, Record, Settlement
 from pipeline.runs.vcon_store import VconStore
 from pipeline.worker.link_runner import LinkSteps
 from pipeline.worker.run_settler import RunMeter
@@ -39,9 +38,9 @@ from pipeline.worker.runner import chain_runner
 from pipeline.worker.tracers import Tracers
 from pipeline.worker.worker import Worker
 from schemas.run import Run
+from tests.integration.support.recording_queues import Ended, RecordingQueues
 
 PATIENCE = 20.0  # seconds; a ceiling, reached only when something is broken
-VCON_EXPIRY = 3600
 
 
 def postgres_calls() -> BoundedCalls:
@@ -169,56 +168,6 @@ def both(first: Configuration, second: Configuration) -> Configuration:
     return Configuration(config, plugins)
 
 
-@dataclass(frozen=True)
-class Ended:
-    """One attempt has ended: `how` is finish, later or return; `held` whether that counted."""
-
-    how: str
-    worker: str
-    claim: Claim
-    held: bool
-    run: dict[str, Any]
-
-    @property
-    def status(self) -> str:
-        """The run's status as it was written down."""
-        return str(self.run["status"])
-
-    @property
-    def steps(self) -> list[tuple[str, str]]:
-        """Name and outcome of each step."""
-        return [(step["name"], step["outcome"]) for step in self.run["steps"]]
-
-
-class TellingQueues(Queues):
-    """The real queues, which also tell what a worker has settled."""
-
-    def __init__(self, redis: RedisConnection, ended: asyncio.Queue[Ended]) -> None:
-        super().__init__(redis, run_expiry=600, vcon_expiry=VCON_EXPIRY)
-        self._ended = ended
-
-    async def finish(self, worker: str, claim: Claim, settlement: Settlement) -> bool:
-        held = await super().finish(worker, claim, settlement)
-        return self._tell("finish", worker, claim, held, settlement.record)
-
-    async def retry_later(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
-        held = await super().retry_later(worker, claim, record, seconds)
-        return self._tell("later", worker, claim, held, record)
-
-    async def set_aside(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
-        held = await super().set_aside(worker, claim, record, seconds)
-        return self._tell("aside", worker, claim, held, record)
-
-    async def give_back(self, worker: str, claim: Claim, record: Record) -> bool:
-        held = await super().give_back(worker, claim, record)
-        return self._tell("return", worker, claim, held, record)
-
-    def _tell(self, how: str, worker: str, claim: Claim, held: bool, record: Record) -> bool:
-        journal = orjson.loads(record.journal)
-        self._ended.put_nowait(Ended(how, worker, claim, held, journal))
-        return held
-
-
 @dataclass
 class Crew:
     """One worker at work, with its lease."""
@@ -260,7 +209,7 @@ class Scene:
     crews: list[Crew] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.queues = TellingQueues(self.redis, self.settled)
+        self.queues = RecordingQueues(self.redis, self.settled)
         self.store = VconStore(self.redis)
         self.intake = Intake(self.redis, sorted_set="vcons", max_depth=1000)
 

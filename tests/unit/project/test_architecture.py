@@ -78,11 +78,6 @@ LARGE_FOLDERS = {
 """Folders with more than 16 Python files, each with the reason."""
 
 LONG_TESTS = {
-    "tests/integration/worker/test_run_ends.py",
-    "tests/integration/worker/test_worker.py",
-    "tests/integration/worker/test_runner.py",
-    "tests/integration/support/pipeline_fixtures.py",
-    "tests/integration/runs/test_queues.py",
     "tests/unit/flowlang/test_flowlang_flows.py",
 }
 """Files of tests that are still longer than a file may be."""

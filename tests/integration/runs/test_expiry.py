@@ -12,16 +12,10 @@ from redis import Redis
 from core.errors import UnavailableError
 from pipeline.ingest.entry import Entry
 from pipeline.redis_client import keys
-from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.queues import Record
-from tests.integration.runs.test_queues import JOURNAL, Lists
-from tests.integration.support.pipeline_fixtures import VCON_EXPIRY, a_vcon, new_uuid
-
-
-@pytest.fixture
-def lists(redis: RedisConnection, client: Redis) -> Lists:
-    """An empty Redis and one worker with a lease."""
-    return Lists(redis, client)
+from tests.integration.runs.lists_scene import JOURNAL, Lists
+from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
+from tests.integration.support.recording_queues import VCON_EXPIRY
 
 
 @contextmanager
