@@ -116,7 +116,7 @@ class Service:
         self._readiness = Readiness(
             joined=lambda: self._client.joined,
             draining=lambda: self._draining,
-            redis=self._pipeline.connection if self._pipeline else None,
+            redis=self._pipeline.connection.reachable if self._pipeline else None,
             workers=self._workers,
             token=self._token_is_good if settings.strict_token else None,
         )

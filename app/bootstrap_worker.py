@@ -49,7 +49,7 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
     worker = WorkerProcess(
         *(settings, worker_id, numbers.changed),
         for_suspects=for_suspects,
-        beats=progress,
+        beat=progress.beat if progress else lambda _: None,
         blocked=blocked,
         damaged=lambda: end_by_alarm(settings.shutdown_grace + END_SECONDS),
     )

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
 
+from app.supervisor import Supervisor
 from core.db.database import database
 from core.errors import PatchcordError
 from core.thread_pool import in_own_thread
@@ -17,23 +17,6 @@ LOOK_SECONDS = 10.0
 """Seconds that a look at Postgres may take."""
 
 
-class Reachable(Protocol):
-    """Something that can be asked whether it answers."""
-
-    async def reachable(self) -> bool:
-        """Whether it answers just now."""
-        ...
-
-
-class Crew(Protocol):
-    """Worker processes, all of which should run."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether they do."""
-        ...
-
-
 class Readiness:
     """Looks at the outside things now and then, so that a health check costs nothing."""
 
@@ -42,12 +25,13 @@ class Readiness:
         *,
         joined: Callable[[], bool],
         draining: Callable[[], bool],
-        redis: Reachable | None,
-        workers: Crew | None,
+        redis: Callable[[], Awaitable[bool]] | None,
+        workers: Supervisor | None,
         token: Callable[[], bool] | None = None,
     ) -> None:
-        """`redis` and `workers` are None in a service without a pipeline.
+        """`redis` returns whether Redis answers.
 
+        It and `workers` are None in a service without a pipeline.
         `token` says whether the token in use is still good; None where that does not matter.
         """
         self._token = token
@@ -93,7 +77,7 @@ class Readiness:
 
     async def _look_at_redis(self) -> None:
         if self._redis is not None:
-            self._redis_answers = await self._redis.reachable()
+            self._redis_answers = await self._redis()
 
 
 def _tell(problem: str | None) -> None:

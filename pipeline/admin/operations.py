@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from core.errors import InvalidError, UnknownNameError
 from pipeline.admin.dead_letters import DeadLetters, Destination, Selection
 from pipeline.admin.egress import Egress
-from pipeline.admin.runs import RunLister
+from pipeline.admin.runs import RunListing
 from pipeline.admin.vcon_index import VconIndex
 from pipeline.config.lists import lists_of
 from pipeline.ingest.intake import Intake
@@ -33,7 +33,7 @@ class PipelineOperations:
         intake: Intake,
         finder: VconLookup,
         calls: PluginCalls,
-        archive: RunLister,
+        runs: RunListing,
     ) -> None:
         """Everything is given by the assembly."""
         self._configuration = configuration
@@ -43,11 +43,11 @@ class PipelineOperations:
         self._intake = intake
         self._finder = finder
         self._calls = calls
-        self._archive = archive
+        self._runs = runs
 
     async def runs(self, query: RunQuery) -> RunPage:
         """Runs that have ended, or those of another status that is asked for, newest first."""
-        return await self._archive.list_runs(query)
+        return await self._runs.list_runs(query)
 
     async def dead_letters(
         self, list_name: str | None, storage: str | None, limit: int, cursor: str | None

@@ -7,9 +7,9 @@ import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Protocol
 
 from core.errors import ConflictError, InvalidError, UnavailableError, UnknownNameError
+from pipeline.admin.run_archive import RunArchive
 from pipeline.ingest.intake import Intake, RunRequest, run_of
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
@@ -34,19 +34,11 @@ def as_it_stands(run: Run, report: str, *, claimed: bool) -> Run:
     return run.under_way(StepReport.model_validate_json(report) if report else None)
 
 
-class RunLister(Protocol):
-    """Where pages of runs come from."""
-
-    async def list_runs(self, query: RunQuery) -> RunPage:
-        """Runs that meet the query, newest first."""
-        ...
-
-
 class RunListing:
     """Pages of runs: those that have ended from the archive, the others from Redis."""
 
     def __init__(
-        self, archive: RunLister, connection: RedisConnection, configuration: Configuration
+        self, archive: RunArchive, connection: RedisConnection, configuration: Configuration
     ) -> None:
         """The lists of the configuration's chains are where requested runs are queued."""
         self._archive = archive
@@ -130,14 +122,6 @@ REPORT_LOOKS, REPORT_PAUSE = 6, 0.05
 log = logging.getLogger(__name__)
 
 
-class RunHistory(Protocol):
-    """Where finished runs are remembered for long."""
-
-    async def find_run(self, run_id: str) -> Run | None:
-        """A finished run, or None."""
-        ...
-
-
 class Runs:
     """Live and recent runs are in Redis, so any replica can answer; older ones in Postgres."""
 
@@ -146,14 +130,14 @@ class Runs:
         connection: RedisConnection,
         intake: Intake,
         queues: Queues,
-        history: RunHistory,
+        archive: RunArchive,
         configuration: Configuration,
     ) -> None:
         """The hash of the configuration is recorded with each run that is requested here."""
         self._connection = connection
         self._queues = queues
         self._intake = intake
-        self._history = history
+        self._archive = archive
         self._configuration = configuration
         self._waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._listening = asyncio.Event()
@@ -271,7 +255,7 @@ class Runs:
         if journal:
             journaled = Run.model_validate_json(journal)
             return as_it_stands(journaled, report, claimed=bool(claimed))
-        run = await self._history.find_run(run_id)
+        run = await self._archive.find_run(run_id)
         if run is None:
             raise UnknownNameError("run", run_id)
         return run

@@ -24,7 +24,7 @@ from pipeline.worker.link_runner import LinkSteps
 from pipeline.worker.run_settler import RunMeter
 from pipeline.worker.runner import ChainRunner, chain_runner
 from pipeline.worker.tracers import Tracers
-from pipeline.worker.watchdog import Beats, Blockage, LoopLimits, Watchdog, note_failure
+from pipeline.worker.watchdog import Blockage, LoopLimits, Watchdog, note_failure
 from pipeline.worker.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -48,13 +48,14 @@ class WorkerProcess:
         counted: Callable[[], None],
         *,
         for_suspects: bool = False,
-        beats: Beats | None = None,
+        beat: Callable[[int], None] = lambda _: None,
         blocked: Callable[[Blockage], None] = lambda _: None,
         damaged: Callable[[], None] = lambda: None,
     ) -> None:
         """Read the configuration, load the plugins, build the parts; connects to nothing.
 
-        `counted` is called whenever something has been counted. `blocked` is called in a thread
+        `counted` is called whenever something has been counted, `beat` with the number of the
+        event loop's turns at each look of the watchdog. `blocked` is called in a thread
         when the event loop has stood still for too long, and ends the process. `damaged` is
         called when a plugin has damaged the process, before `run` returns.
 
@@ -76,7 +77,7 @@ class WorkerProcess:
             settings.max_vcon_bytes,
         )
         storage_fallback.install(StorageFallback(self._finder, asyncio.get_running_loop()))
-        self._watchdog = Watchdog(_loop_limits(settings), beats, blocked)
+        self._watchdog = Watchdog(_loop_limits(settings), beat, blocked)
         keeping = settings.lease_seconds, self._watchdog.is_fine
         self._lease = Lease(redis, worker_id, *keeping)
         self._worker = Worker(

@@ -16,7 +16,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from core.observability.storable_text import LONGEST, storable_text
 from pipeline.config.model import limit_of
@@ -140,23 +140,21 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.25
 
 
-class Beats(Protocol):
-    """Where the watchdog leaves its counts for the service."""
-
-    def beat(self, turns: int) -> None:
-        """It has looked, and the loop has had so many turns."""
-        ...
-
-
 class Watchdog:
     """One thread for one event loop."""
 
     def __init__(
-        self, limits: LoopLimits, beats: Beats | None, over: Callable[[Blockage], None]
+        self,
+        limits: LoopLimits,
+        beat: Callable[[int], None],
+        over: Callable[[Blockage], None],
     ) -> None:
-        """`over` is called in the thread when the process has to end, and ends it."""
+        """Both are called in the thread: `beat` at each look, with the number of the loop's turns.
+
+        `over` is called when the process has to end, and ends it.
+        """
         self._limits = limits
-        self._beats = beats
+        self._beat = beat
         self._over = over
         self._turns = 0
         self._stopping = threading.Event()
@@ -172,7 +170,7 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._turn()
-        self._beat()  # before anything is claimed: what has not begun is not watched
+        self._beat(self._turns)  # before anything is claimed: what has not begun is not watched
         self._thread.start()
 
     def stop(self) -> None:
@@ -186,14 +184,10 @@ class Watchdog:
         if not self._stopping.is_set():
             self._loop.call_later(LOOK_SECONDS, self._turn)
 
-    def _beat(self) -> None:
-        if self._beats is not None:
-            self._beats.beat(self._turns)
-
     def _watch(self) -> None:
         turns, still, warned = 0, 0.0, False
         while not self._stopping.wait(LOOK_SECONDS):
-            self._beat()
+            self._beat(self._turns)
             # counted in looks: a process that was stopped has not stood still meanwhile
             still = still + LOOK_SECONDS if self._turns == turns else 0.0
             turns, warned = self._turns, warned and still > 0

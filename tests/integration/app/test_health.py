@@ -220,7 +220,7 @@ async def test_everything_must_hold(database: Database) -> None:
     ready = Readiness(
         joined=lambda: state["joined"],
         draining=lambda: state["draining"],
-        redis=redis,
+        redis=redis.reachable,
         workers=None,
     )
     assert not any(ready.checks().values())
@@ -241,7 +241,7 @@ async def test_everything_must_hold(database: Database) -> None:
 async def test_what_goes_away_is_noticed(database: Database) -> None:
     """A server that stops answering makes the service unready."""
     redis = RedisForTests(True, True, False)
-    ready = Readiness(joined=bool, draining=bool, redis=redis, workers=None)
+    ready = Readiness(joined=bool, draining=bool, redis=redis.reachable, workers=None)
     watching = asyncio.create_task(ready.watch())
     async with asyncio.timeout(PATIENCE):
         await redis.looked_at.wait()
