@@ -34,7 +34,7 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
         ConfigurationError: when it cannot start as configured.
     """
     receive_plugins(settings)
-    request_context.say_also(current_run_fields)
+    request_context.add_source(current_run_fields)
     numbers = MetricsFile(settings.metrics_folder)
     telemetry = Telemetry(settings)  # before plugins are loaded
     progress = _progress(settings)

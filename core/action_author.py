@@ -1,4 +1,4 @@
-"""On whose behalf an action does something, for the audit."""
+"""The author of an administrative action, for the audit."""
 
 from core import request_context
 from core.interfaces import Client
@@ -6,7 +6,7 @@ from schemas.ingress_key import Author
 
 
 def author_of(client: Client) -> Author:
-    """The service that the present request came for, and the request's ref."""
+    """The service and the ref of the present request."""
     ref = request_context.fields().get("ref")
     actor = f"service:{client.service.id}" if client.service else "service"
     return Author(actor=actor, ref=None if ref is None else str(ref))

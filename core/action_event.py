@@ -1,4 +1,4 @@
-"""The base class of what the Plugboard says without being asked."""
+"""The base class of the Plugboard's events."""
 
 from typing import Any, ClassVar, override
 
@@ -8,11 +8,11 @@ from core.action_runner import ActionRunner
 
 
 class PlugboardEvent(ActionRunner):
-    """One message on the service's topic; a subclass gives `event` its name and `payload` a shape.
+    """One message on the service's topic; subclasses define the `event` name and the `payload`.
 
     `run` gets a `core.interfaces.Client`. A plain `def run` runs inside the read loop and must not
-    block; an `async def run` runs beside it. What an event does not know it ignores, so that a
-    newer Plugboard may say more.
+    block; an `async def run` runs in a task. Unknown fields are ignored, so that a newer Plugboard
+    can send more.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -23,7 +23,7 @@ class PlugboardEvent(ActionRunner):
 
     topic: str = Field(description="Channel topic.")
     event: str = Field(description="Event name.")
-    payload: Any = Field(description="What the message carries.")
+    payload: Any = Field(description="Content of the message.")
     ref: str | None = Field(None, description="Message ref.")
 
     @classmethod

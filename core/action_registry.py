@@ -1,4 +1,4 @@
-"""Finds the actions and events of a package: drop a class into the folder and it is there."""
+"""Finds the actions and events of a package, by importing its modules."""
 
 import importlib
 import inspect
@@ -19,10 +19,10 @@ class ActionRegistry(Mapping[str, type[ActionRunner]]):
     """`ActionRunner` classes by discriminator."""
 
     def __init__(self, classes: Iterable[type[ActionRunner]] = ()) -> None:
-        """Register these classes, all or none.
+        """Register these classes.
 
         Raises:
-            ConfigurationError: when two of them have one discriminator.
+            ConfigurationError: two of them have the same discriminator.
         """
         found: dict[str, type[ActionRunner]] = {}
         for cls in classes:
@@ -34,10 +34,10 @@ class ActionRegistry(Mapping[str, type[ActionRunner]]):
 
     @classmethod
     def discover(cls, package: str) -> "ActionRegistry":
-        """Import every module of a package and register the runners that are defined there.
+        """Import all modules of a package and register the `ActionRunner` classes defined there.
 
         Raises:
-            ConfigurationError: with each module that cannot be imported, or when names collide.
+            ConfigurationError: modules cannot be imported (it lists each), or names collide.
         """
         root = importlib.import_module(package)
         names = sorted(info.name for info in pkgutil.iter_modules(root.__path__))
@@ -45,10 +45,10 @@ class ActionRegistry(Mapping[str, type[ActionRunner]]):
         return cls(runner for module in modules for runner in _runners(module))
 
     def select(self, names: Iterable[str]) -> "ActionRegistry":
-        """Only these.
+        """A registry of only these names.
 
         Raises:
-            ConfigurationError: naming each that does not exist, and what does.
+            ConfigurationError: names do not exist; it lists them and the known ones.
         """
         names = tuple(names)
         if unknown := [name for name in names if name not in self._classes]:
@@ -58,7 +58,7 @@ class ActionRegistry(Mapping[str, type[ActionRunner]]):
         return ActionRegistry(self._classes[name] for name in names)
 
     def to_dict(self) -> dict[str, Any]:
-        """What is published: every action's description and fields, by name."""
+        """The published form: description and fields of each action, by name."""
         return {
             name: description
             for cls in self._classes.values()

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _INFORMATIONAL = frozenset({100, 101, 102, 103})
-"""The Plugboard makes a broken HTTP answer of one of these."""
+"""Statuses from which the Plugboard makes a broken HTTP answer."""
 _RELAYED = frozenset(map(int, HTTPStatus)) - _INFORMATIONAL
 
 
@@ -20,13 +20,13 @@ class ActionResponse(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status_code: int = Field(description="HTTP status code, 200 to 599.")
-    message: Any = Field(None, description="What happened, in words.")
+    message: Any = Field(None, description="What happened, as text.")
     fields: Any = Field(None, description="The result.")
     is_sent_once: bool = Field(
         False, description="Large fields without a message are sent as the message alone."
     )
     has_secret: bool = Field(
-        False, description="It must not reach Redis, over which peers send answers of the leaving."
+        False, description="It must not be written to Redis, as answers are on a handover to peers."
     )
 
     @field_validator("status_code")
@@ -42,5 +42,5 @@ class ActionResponse(BaseModel):
 
     @property
     def status(self) -> str:
-        """`success` below 400, else `error`: the word that one published Plugboard relays by."""
+        """`success` below 400, else `error`; one published Plugboard reads only this."""
         return "success" if self.status_code < 400 else "error"

@@ -1,4 +1,4 @@
-"""The base class of everything that runs when the Plugboard says so."""
+"""The base class of actions and events."""
 
 from abc import abstractmethod
 from collections.abc import Awaitable
@@ -9,26 +9,26 @@ from core.action_schema import ActionSchema
 
 
 class ActionRunner(ActionSchema):
-    """An action: its fields are the request, `run` gives the answer.
+    """An action: its fields are the request, `run` returns the response.
 
     `async def run` runs on the event loop; a plain `def run` runs in a bounded pool of threads.
     """
 
     needs_pipeline: ClassVar[bool] = False
-    """Published only where chains run."""
+    """Published only in a service with a pipeline."""
     limits_size: ClassVar[bool] = False
-    """Refuses by itself what is too large, after something that has to come first."""
+    """The action checks the size of its fields itself, after another check that comes first."""
     text_fields: ClassVar[frozenset[str]] = frozenset()
-    """Fields that `run` takes as the UTF-8 JSON text of an object, too, where that is large."""
+    """Fields that `run` also accepts as the UTF-8 JSON text of an object, if it is large."""
     administrative: ClassVar[bool] = False
-    """Destroys, replays, or is about keys: published only with ADMIN_ACTIONS=true."""
+    """Deletes, replays or manages keys: published only with ADMIN_ACTIONS=true."""
 
     @abstractmethod
     def run(
         self, client: Any, websocket: Any
     ) -> Awaitable[ActionResponse | None] | ActionResponse | None:
-        """Do it and answer; an event has no answer and is a plain `def`.
+        """Run the action and return the response; an event returns None.
 
         `client` is the `core.plugboard.client.PlugboardClient`, `websocket` its connection. Both
-        are `Any` here so that an override may name them as exactly as it likes.
+        are `Any`, so that an override can declare narrower types.
         """

@@ -1,4 +1,4 @@
-"""What every action and event is at bottom: named, described, validated fields."""
+"""The base class of actions and events: named fields with descriptions, validated by Pydantic."""
 
 import json
 from abc import ABC
@@ -11,26 +11,23 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 
-# Fields of an action in words for people, made from Pydantic's JSON schema of it.
-
 type Schema = Mapping[str, Any]
 
 _REFERENCE = "#/$defs/"
 
 
 def describe_fields(schema: Schema, secret: Collection[str] = ()) -> dict[str, Any]:
-    """Each field's type in words, its description, and its default where it has one.
+    """The type, description and default of each field, from Pydantic's JSON schema.
 
-    A type that allows null says by itself that the field may be left out, and is then null; where
-    it must be given it is marked `"required": true`. A field that may be left out without its
-    default being told (the default is secret, or made anew for each request) is marked
-    `"optional": true`. Nested models list their fields likewise.
+    A field whose type allows null may be omitted and is then null; if it is required nevertheless,
+    it has `"required": true`. A field with a default that is not published (a secret one, or one
+    made for each request) has `"optional": true`. Nested models list their fields likewise.
     """
     return _Describer(schema.get("$defs", {})).fields(schema, secret)
 
 
 class _Describer:
-    """Knows the definitions that the parts of one schema refer to."""
+    """Describes the parts of one schema, with the definitions that they refer to."""
 
     def __init__(self, definitions: Mapping[str, Schema], seen: frozenset[str] = frozenset()):
         self._definitions = definitions
@@ -45,7 +42,7 @@ class _Describer:
         }
 
     def _field(self, field: Schema, *, required: bool, secret: bool) -> dict[str, Any]:
-        described: dict[str, Any] = {"type": self.words(field)}
+        described: dict[str, Any] = {"type": self.type_name(field)}
         if "description" in field:
             described["description"] = field["description"]
         nullable = "null" in described["type"].split(" | ")
@@ -59,20 +56,20 @@ class _Describer:
             described["fields"] = models[0] if len(models) == 1 else models
         return described
 
-    def words(self, schema: Schema) -> str:
-        """A type as people read it: `string | null`, `list of integer`, `"a" | "b"`."""
+    def type_name(self, schema: Schema) -> str:
+        """A type such as `string | null`, `list of integer`, `"a" | "b"`."""
         schema = self._resolved(schema)
         if choices := _choices(schema):
-            return " | ".join(dict.fromkeys(map(self.words, choices)))
+            return " | ".join(dict.fromkeys(map(self.type_name, choices)))
         if values := schema.get("enum", [schema["const"]] if "const" in schema else []):
             return " | ".join(json.dumps(value, ensure_ascii=False) for value in values)
         if items := schema.get("prefixItems") or schema.get("items"):
-            words = self.words({"anyOf": items} if isinstance(items, list) else items)
-            return f"list of ({words})" if " | " in words else f"list of {words}"
+            inner = self.type_name({"anyOf": items} if isinstance(items, list) else items)
+            return f"list of ({inner})" if " | " in inner else f"list of {inner}"
         return str(schema.get("type", "any"))
 
     def _models(self, schema: Schema) -> Iterator[dict[str, Any]]:
-        """The fields of each model that a value may consist of; not of one inside itself."""
+        """The fields of each model that a value may hold, except of a model within itself."""
         name = schema.get("$ref", "")
         if name in self._seen:
             return
@@ -94,7 +91,7 @@ def _choices(schema: Schema) -> list[Schema]:
 
 
 def _parts(schema: Schema) -> list[Schema]:
-    """What stands one level deeper, the fields of a model excepted."""
+    """The schemas one level deeper, without the fields of a model."""
     single = (schema.get("items"), schema.get("additionalProperties"))
     deeper = [*_choices(schema), *schema.get("prefixItems", ()), *single]
     return [part for part in deeper if isinstance(part, Mapping)]
@@ -108,7 +105,7 @@ _COLLECTIONS = {"list", "tuple", "set", "frozenset"}
 
 
 def _stop_at_first_error(schema: object) -> None:
-    """Mark every list, tuple and set in a schema of Pydantic's."""
+    """Set `fail_fast` for each collection in a core schema of Pydantic."""
     if isinstance(schema, dict):
         if schema.get("type") in _COLLECTIONS and "items_schema" in schema:
             schema["fail_fast"] = True
@@ -119,20 +116,20 @@ def _stop_at_first_error(schema: object) -> None:
 
 
 class ActionSchema(BaseModel, ABC):
-    """Fields with types and descriptions, found on the wire by a discriminator."""
+    """Fields with types and descriptions; `discriminator` is the name used by callers."""
 
     model_config = ConfigDict(extra="forbid")
 
     secret_fields: ClassVar[frozenset[str]] = frozenset()
-    """Fields whose values are never logged, echoed or recorded."""
+    """Fields whose values are never logged, returned in errors or recorded."""
 
     @classmethod
     def __get_pydantic_core_schema__(
         cls, source: type[BaseModel], handler: GetCoreSchemaHandler
     ) -> "CoreSchema":
-        """A schema by which the first wrong element of a list ends the validation of that list.
+        """Make the first invalid element of a collection end the validation of that collection.
 
-        Pydantic would report every one, which takes 800 bytes for each of millions.
+        Pydantic would report each of them, at 800 bytes each.
         """
         schema = handler(source)
         _stop_at_first_error(schema)
@@ -140,7 +137,7 @@ class ActionSchema(BaseModel, ABC):
 
     @classmethod
     def discriminator(cls) -> str:
-        """The name that selects this class: the class name unless overridden."""
+        """The name by which callers select this class; by default the class name."""
         return cls.__name__
 
     @classmethod
@@ -155,7 +152,7 @@ class ActionSchema(BaseModel, ABC):
 
     @classmethod
     def secret_names(cls) -> frozenset[str]:
-        """The secret fields as callers write them: by their alias where they have one."""
+        """The names of the secret fields in requests, which are their aliases if they have one."""
         return frozenset(
             info.validation_alias if isinstance(info.validation_alias, str) else name
             for name, info in cls.model_fields.items()
@@ -164,7 +161,7 @@ class ActionSchema(BaseModel, ABC):
 
     @classmethod
     def only_names(cls) -> frozenset[str] | None:
-        """All names of fields that callers may use; None if there may be others."""
+        """All field names that callers may use; None if others are allowed."""
         if cls.model_config.get("extra") != "forbid":
             return None
         aliases = [info.validation_alias for info in cls.model_fields.values()]

@@ -1,17 +1,18 @@
-"""A time limit that counts only while the event loop turns."""
+"""A timeout that does not count while the event loop is blocked."""
 
 import asyncio
 from types import TracebackType
 from typing import Self
 
 SLICES = 10
+"""Timers into which a timeout is divided."""
 
 
 class LoopTimeout:
-    """`async with`: raises TimeoutError after that many seconds of a turning loop.
+    """`async with`: raises TimeoutError after so many seconds of a running event loop.
 
-    `asyncio.timeout` ends right after the loop was blocked for longer than the limit, although the
-    reply that is waited for lies in the socket's buffer. Here a blockage counts as a tenth at most.
+    `asyncio.timeout` expires directly after the loop was blocked for longer than the limit, even if
+    the awaited reply is in the socket's buffer. Here one blockage counts for a tenth at most.
     """
 
     def __init__(self, seconds: float) -> None:

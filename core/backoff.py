@@ -1,4 +1,4 @@
-"""Waits between attempts that may have to go on for ever."""
+"""Exponential backoff."""
 
 import math
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 
 def full_wait() -> float:
-    """No jitter: every wait is as long as it may be."""
+    """A `jitter` that never shortens."""
     return 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Waits in seconds: `first`, then twice as long each time, never over `cap`.
+    """Waits in seconds: `first`, then twice as long each time, at most `cap`.
 
-    `jitter` returns 0..1 (`random.random` fits) and only ever shortens, by at most half: many
-    clients thrown out together must not come back together, and none may come back too late.
+    `jitter` returns 0..1 (such as `random.random`) and shortens a wait by up to half, so that many
+    clients that were disconnected together do not reconnect together.
     """
 
     first: float = 1.0
@@ -27,6 +27,6 @@ class Backoff:
             raise ValueError("a backoff needs 0 < first <= cap")
 
     def wait(self, attempt: int) -> float:
-        """Seconds to wait before try number `attempt` + 1; `attempt` counts from 0."""
+        """Seconds to wait after failed attempt number `attempt`, counted from 0."""
         full = min(self.cap, math.ldexp(self.first, min(attempt, 64)))
         return full * (1 - min(max(self.jitter(), 0.0), 1.0) / 2)

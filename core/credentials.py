@@ -1,6 +1,6 @@
-"""The service's Plugboard tokens: the one in use, and those that may take its place.
+"""The service's Plugboard tokens: the current one, and newer ones to try when it is refused.
 
-Values stay in memory. They are `SecretStr`, so nothing here shows one by accident.
+Values are kept in memory only, as `SecretStr`.
 """
 
 from collections import deque
@@ -11,44 +11,43 @@ from pydantic import SecretStr
 
 from schemas.token import Token
 
-MOST_SPARE = 4
-"""How many new tokens are remembered; each could only be tried in turn."""
+MAX_SPARE = 4
+"""New tokens that are kept besides the current one."""
 
 
 @dataclass(slots=True)
 class Credential:
-    """One token's value, and what the Plugboard has said of it so far."""
+    """One token's value, and its state as the Plugboard has sent it."""
 
     value: SecretStr
     token_id: int | None = None
     expires_at: datetime | None = None
     deleted: bool = False
     refused: bool = False
-    """Whether it was answered with 403 since the last join."""
+    """True if the Plugboard has answered it 403 since the last join."""
 
     def is_known_useless(self, now: datetime) -> bool:
-        """Whether the Plugboard has said that it lets this token in no more."""
+        """True if the token is known to be deleted or expired."""
         return self.deleted or (self.expires_at is not None and self.expires_at <= now)
 
 
 class Credentials:
-    """Which token to connect with."""
+    """Selects the token to connect with."""
 
     def __init__(self, value: SecretStr) -> None:
-        """`value` is the configured token, of which nothing else is known before the first join."""
+        """`value` is the configured token; its id and expiry are unknown before the first join."""
         self._known = deque([Credential(value)])
 
     @property
     def present(self) -> Credential:
-        """The one in use: joined with it, or about to try it."""
+        """The token of the present or next connection."""
         return self._known[0]
 
     def for_connecting(self, now: datetime) -> Credential:
-        """The one to connect with; it is the present one from now on.
+        """Select the token to connect with, and make it the current one.
 
-        A present one that is known to be deleted or to have expired is passed over while there is
-        another. A deleted one is forgotten then; an expired one keeps a turn, because this clock
-        may be wrong.
+        A current token that is known to be deleted or expired is replaced if there is another. A
+        deleted one is discarded; an expired one moves to the end, because this clock may be wrong.
         """
         useful = [each for each in self._known if not each.is_known_useless(now)]
         if self.present.is_known_useless(now) and useful:
@@ -57,23 +56,23 @@ class Credentials:
         return self.present
 
     def joined(self, token: Token) -> None:
-        """The Plugboard let us in with the present one, and says what it is."""
+        """The Plugboard accepted the current token, and sent its id and expiry."""
         self.present.token_id = token.id
         self.present.expires_at = token.expires_at
         for each in self._known:
             each.refused = False
 
     def created(self, token: Token) -> None:
-        """A new token of our service: the next one to try if the present one is refused."""
+        """Keep a new token of this service as the next one to try."""
         known = {credential.token_id for credential in self._known}
         if token.value is None or token.id in known:
             return
         self._known.insert(1, Credential(token.value, token.id, token.expires_at))
-        while len(self._known) > 1 + MOST_SPARE:
+        while len(self._known) > 1 + MAX_SPARE:
             self._known.pop()
 
     def deleted(self, token_id: int) -> bool:
-        """A token was deleted; whether it is the present one, which stays until it is refused."""
+        """A token was deleted; True if it is the current one, which stays until it is refused."""
         if self.present.token_id == token_id:
             self.present.deleted = True
             return True
@@ -82,10 +81,10 @@ class Credentials:
         return False
 
     def refused(self) -> None:
-        """The present one was not let in: the next in turn, if any, is the present one now.
+        """The Plugboard answered the current token 403: make the next one current, if any.
 
-        The refused one keeps its turn, unless it is known to be deleted: the Plugboard may have
-        had another reason.
+        The refused one moves to the end unless it is known to be deleted, because the 403 may have
+        another reason.
         """
         self.present.refused = True
         if len(self._known) == 1:
@@ -96,14 +95,14 @@ class Credentials:
 
     @property
     def is_untried(self) -> bool:
-        """Whether the present one has not been refused since the last join."""
+        """True if the current token has not been refused since the last join."""
         return not self.present.refused
 
 
 def causes_of_refusal(credential: Credential, now: datetime) -> str:
-    """Why the Plugboard may have answered 403, which it gives no reason for.
+    """The possible causes of a 403, for which the Plugboard gives no reason.
 
-    A token that has been joined with was right, so only its end or other actions can be the cause.
+    A token that was accepted before is correct, so only its end or other actions can be the cause.
     """
     others = "consumers that offer other actions are joined"
     if credential.deleted:

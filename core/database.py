@@ -1,4 +1,4 @@
-"""`database` under its documented name; `core.db.database` has the code."""
+"""Re-exports `core.db.database` under its documented name."""
 
 from core.db.database import Database, base, database
 

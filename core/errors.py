@@ -1,8 +1,7 @@
-"""Everything that can go wrong, by whose fault it is.
+"""The service's errors; `core.rpc.dispatcher` maps them to HTTP statuses.
 
-One root. The docstring of a class is the message a caller sees when the raiser gives none.
-Drivers' own errors (Redis, Postgres, WebSocket) are turned into these at the file that owns the
-driver, so nothing above ever catches a driver's class.
+The docstring of a class is its default message. The files that own a driver (Redis, Postgres,
+WebSocket) convert the driver's errors to these, so that other files do not catch a driver's class.
 """
 
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ class PatchcordError(Exception):
 
 
 class ConfigurationError(PatchcordError):
-    """The operator's fault: a setting or the configuration file is wrong."""
+    """A setting or the configuration file is wrong."""
 
     def __init__(self, problems: Sequence[str] | str) -> None:
         self.problems = [problems] if isinstance(problems, str) else list(problems)
@@ -36,7 +35,7 @@ class ForbiddenError(PatchcordError):
 
 
 class UnknownNameError(PatchcordError):
-    """No such thing."""
+    """The name does not exist."""
 
     def __init__(self, kind: str, name: str, known: Sequence[str] | None = None) -> None:
         listed = "" if known is None else f"; known: {', '.join(sorted(known)) or 'none'}"
@@ -44,7 +43,7 @@ class UnknownNameError(PatchcordError):
 
 
 class ConflictError(PatchcordError):
-    """The thing is busy or belongs to somebody else."""
+    """The resource is in use or has another owner."""
 
 
 class TooLargeError(PatchcordError):
@@ -56,11 +55,11 @@ class RateLimitedError(PatchcordError):
 
 
 class UnavailableError(PatchcordError):
-    """Something this service depends on cannot be reached just now; try again later."""
+    """A server that this service depends on is not available; try again later."""
 
 
 class FullError(UnavailableError):
-    """There is no room for more just now; nothing was written."""
+    """A list or queue is full; nothing was written."""
 
 
 class UnusableKeyError(PatchcordError):
@@ -68,7 +67,7 @@ class UnusableKeyError(PatchcordError):
 
 
 class TooLateError(PatchcordError):
-    """It took longer than the caller allowed."""
+    """The request took longer than its time limit."""
 
 
 class PluginFailedError(PatchcordError):
@@ -76,4 +75,7 @@ class PluginFailedError(PatchcordError):
 
 
 class StoppedEarlyError(KeyboardInterrupt):
-    """Asked to stop before the signals were handled; event loops let this kind of error through."""
+    """A stop signal came before the handlers were installed.
+
+    A KeyboardInterrupt, because event loops do not catch it.
+    """

@@ -1,8 +1,8 @@
-"""The helper that `core.helper_process` starts as a script, with the number of its socket.
+"""The helper process, which `core.helper_process` starts as a script with its socket's number.
 
 The first message is a JSON object with `path` (for imports) and the limits `memory` (bytes) and
-`seconds`. Each further message is a pickled call, answered by a pickled pair: whether the function
-has returned, and what it has returned or raised.
+`seconds`. Each further message is a pickled call; the reply is a pickled pair: True and the result,
+or False and the exception.
 """
 
 import contextlib
@@ -17,22 +17,24 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 NICENESS = 5
-"""Below the service: where they share a processor, small requests go first."""
+"""Lower priority than the service, so that small requests are not delayed."""
 
 
 def _main() -> None:
     socket: Connection[bytes, bytes] = Connection(int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal; the service ends this process
-    told = json.loads(socket.recv_bytes())
-    sys.path[:] = told["path"]
+    settings = json.loads(socket.recv_bytes())
+    sys.path[:] = settings["path"]
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (told["memory"], told["memory"]))
+    resource.setrlimit(resource.RLIMIT_AS, (settings["memory"], settings["memory"]))
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             call = socket.recv_bytes()
-            signal.alarm(math.ceil(told["seconds"]) + 1)  # also without the service
-            socket.send_bytes(pickle.dumps(_answer(call, told["memory"])))
+            signal.alarm(
+                math.ceil(settings["seconds"]) + 1
+            )  # ends this process even if the service does not
+            socket.send_bytes(pickle.dumps(_answer(call, settings["memory"])))
             signal.alarm(0)
 
 
@@ -41,7 +43,7 @@ def _answer(call: bytes, memory: int) -> tuple[bool, Any]:
         function, args, options = pickle.loads(call)  # noqa: S301 -- from the service
         return True, function(*args, **options)
     except MemoryError:
-        from core.errors import TooLargeError  # noqa: PLC0415 -- found by the path that was told
+        from core.errors import TooLargeError  # noqa: PLC0415 -- found by the received path
 
         msg = f"reading the document takes more than {memory} bytes (LARGE_DOCUMENT_MEMORY)"
         return False, TooLargeError(msg)

@@ -1,9 +1,9 @@
-"""A process beside the service for work that would keep the event loop waiting.
+"""A helper process for work that would block the event loop.
 
-Parsing a large document holds the interpreter's lock, so a thread does not help: every small
-request waits. The helper is started with the first call and does one call after the other. A call
-is a function that can be imported and its arguments, pickled; the result comes back the same way.
-The helper ends when its end of the socket is closed, that is, with this process at the latest.
+Parsing a large document holds the GIL, so that a thread would delay all other requests, too. The
+helper is started by the first call and runs one call at a time. A call is an importable function
+with its arguments, pickled; the result is returned in the same way. The helper ends when the other
+end of its socket is closed, so it does not outlive this process.
 """
 
 import asyncio
@@ -22,29 +22,29 @@ from core.errors import TooLargeError, UnavailableError
 from core.thread_pool import in_own_thread
 
 TRIES = 2
-"""How many helpers a call may find ended: the first one may have ended because of another call."""
+"""Attempts of a call, because the helper may have been ended by an earlier call."""
 _CHILD = Path(__file__).with_name("helper_child.py")
 
 
 class Offload(Protocol):
-    """Awaits the result of a function that runs elsewhere; it raises what the function raises."""
+    """Awaits a function that runs elsewhere; returns its result or raises its exception."""
 
     async def __call__[**P, T](
         self, function: Callable[P, T], *args: P.args, **options: P.kwargs
     ) -> T:
-        """Call the function; it and all arguments can be pickled."""
+        """Call the function; it and its arguments must be picklable."""
 
 
 async def call_inline[**P, T](function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """What the function returns, or raises: an `Offload` without another process."""
+    """An `Offload` that calls the function in this process."""
     return function(*args, **options)
 
 
 class HelperLimits(NamedTuple):
-    """The settings LARGE_DOCUMENT_SECONDS, for one call, and LARGE_DOCUMENT_MEMORY.
+    """LARGE_DOCUMENT_SECONDS (for one call) and LARGE_DOCUMENT_MEMORY.
 
-    The memory is address space in bytes: the parser reserves 150 times the text and touches 40
-    times at most.
+    The memory is address space in bytes: the parser reserves 150 times the size of the text, and
+    touches at most 40 times.
     """
 
     seconds: float = 20.0
@@ -52,14 +52,14 @@ class HelperLimits(NamedTuple):
 
 
 class _EndedError(Exception):
-    """The helper has ended before it answered."""
+    """The helper ended before it answered."""
 
 
 class HelperProcess:
-    """Owns the helper; to be used on one event loop."""
+    """Owns the helper; use it on one event loop only."""
 
     def __init__(self, limits: HelperLimits = HelperLimits()) -> None:  # noqa: B008 -- immutable
-        """Starts nothing yet."""
+        """The process is started by the first call."""
         self._limits = limits
         self._turn = asyncio.Lock()
         self._child: _Child | None = None
@@ -67,19 +67,19 @@ class HelperProcess:
 
     @property
     def pid(self) -> int | None:
-        """Of the helper, if one runs."""
+        """The helper's process id, if it runs."""
         return self._child.pid if self._child else None
 
     async def __call__[**P, T](
         self, function: Callable[P, T], *args: P.args, **options: P.kwargs
     ) -> T:
-        """What the function returns, or raises; calls are made in the order in which they come.
+        """Run a call in the helper, in order of arrival.
 
-        A caller that is cancelled during its turn ends the helper: its work is of no more use.
+        Cancelling a running call ends the helper process.
 
         Raises:
-            TooLargeError: it takes more time or memory than the limits allow.
-            UnavailableError: the helper has ended, each time.
+            TooLargeError: the call exceeds the limit of time or memory.
+            UnavailableError: the helper ended in each attempt.
         """
         call = (function, args, options)
         async with self._turn:
@@ -110,14 +110,14 @@ class HelperProcess:
         return child
 
     def close(self) -> None:
-        """End the helper; a call under way fails with `UnavailableError`, and so do later ones."""
+        """End the helper; the running call and later ones raise `UnavailableError`."""
         self._closed = True
         if child := self._end():
             child.wait()
 
 
 class _Child:
-    """One helper, started with the first call; `ask` blocks and is to be called in a thread."""
+    """One helper process, started by the first call; `ask` blocks, so call it in a thread."""
 
     def __init__(self, limits: HelperLimits) -> None:
         self._limits = limits
@@ -125,7 +125,7 @@ class _Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._has_ended = False
         self._lock = threading.Lock()
-        """Held while it is started or ended."""
+        """Serialises the start and the end."""
 
     def _start(self) -> None:
         with self._lock:
@@ -134,18 +134,18 @@ class _Child:
             if self._process is None:
                 self._process = _started(self._theirs)
                 self._theirs.close()
-                self._socket.send_bytes(_told(self._limits))
+                self._socket.send_bytes(_settings(self._limits))
 
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
     def ask(self, call: tuple[Any, ...]) -> tuple[bool, Any]:
-        """Whether the function has returned, and the result; else the exception.
+        """True and the result of the function, or False and its exception.
 
         Raises:
             _EndedError: the helper has ended.
-            TooLargeError: it did not answer in time.
+            TooLargeError: the time limit is exceeded.
         """
         try:
             self._start()
@@ -162,7 +162,7 @@ class _Child:
         return answer
 
     def end(self) -> None:
-        """Kill it; a thread that waits for its answer finds that it has ended."""
+        """Kill it; `ask` in another thread raises `_EndedError`."""
         with self._lock:
             self._has_ended = True
             if self._process is not None:
@@ -170,7 +170,7 @@ class _Child:
         threading.Thread(target=self.wait, name="shared helper", daemon=True).start()
 
     def wait(self) -> None:
-        """Until it is gone, with all its memory."""
+        """Wait until the process has ended."""
         if self._process is not None:
             self._process.wait()
 
@@ -186,5 +186,5 @@ def _started(theirs: "Connection[Any, Any]") -> subprocess.Popen[bytes]:
     )
 
 
-def _told(limits: HelperLimits) -> bytes:
+def _settings(limits: HelperLimits) -> bytes:
     return json.dumps({"path": sys.path, **limits._asdict()}).encode()

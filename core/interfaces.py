@@ -1,4 +1,7 @@
-"""What an action may see of the service, as typing Protocols: no action imports the pipeline."""
+"""The interfaces that actions, events and the Plugboard client use of the service.
+
+They are typing Protocols, so that neither `actions` nor `core` imports the pipeline.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,38 +22,38 @@ from schemas.service import Service
 from schemas.token import Token
 from schemas.vcon_page import VconPage
 
-# Where a replica that has left the Plugboard puts its answers, as the client sees it.
+# The answer handover between replicas
 
 
 class PeerCounts(NamedTuple):
-    """The other replicas of a service, as far as they have shown themselves lately."""
+    """The numbers of other replicas in the register."""
 
     serving: int
-    """Those that send the answers of others."""
+    """Replicas that send the answers of others."""
     leaving: int
-    """Those that have left and still work."""
+    """Replicas that have left the channel and still work on requests."""
 
 
 class AnswerRelay(Protocol):
-    """A list of answers that every replica of a service serves, and a register of the replicas.
+    """A list of answers that all replicas of a service read, and a register of the replicas.
 
-    Except for `next_answer`, which waits for Redis, all raise `UnavailableError` when it is away.
+    If Redis is unavailable `next_answer` waits; the others raise `UnavailableError`.
     """
 
     async def next_answer(self, service_id: int, *, serving: bool) -> str | None:
-        """Take the next answer; None after some seconds. `serving` shows this replica as such."""
+        """Take the next answer; None after some seconds. `serving`: also register as serving."""
         ...
 
     async def hand_over(self, service_id: int, text: bytes) -> None:
-        """Put one answer into the list, where it stays for half a minute."""
+        """Append one answer to the list, which expires after 30 seconds."""
         ...
 
     async def leave(self, service_id: int, seconds: float) -> PeerCounts:
-        """Show this replica as leaving, for so long; who else is there."""
+        """Register as leaving for so many seconds; returns the counts of the others."""
         ...
 
     async def deregister(self, service_id: int) -> PeerCounts:
-        """Take this replica out of the register; who else is there."""
+        """Remove this replica from the register; returns the counts of the others."""
         ...
 
 
@@ -68,11 +71,11 @@ class IngestApi(Protocol):
         ...
 
 
-# What actions may see of connections.
+# Connections
 
 
 class ConnectionsApi(Protocol):
-    """Tasks and flows over the service's connections, as far as callers may run them.
+    """Tasks and flows over the service's connections.
 
     The two that run something raise `UnknownNameError`, `ForbiddenError` for what is not exposed,
     `InvalidError` for parameters that do not fit, `PluginFailedError` for what fails, and
@@ -80,40 +83,39 @@ class ConnectionsApi(Protocol):
     """
 
     async def connections(self) -> Sequence[ConnectionSummary]:
-        """Every connection, tried just now."""
+        """All connections, each with the result of a check now."""
         ...
 
     async def run_task(
         self, connection: str, task: str, params: Mapping[str, Any], timeout: float
     ) -> dict[str, Any]:
-        """The outputs of one task."""
+        """Run one task and return its outputs; `timeout` in seconds."""
         ...
 
     async def run_flow(
         self, flow: str, inputs: Mapping[str, Any], timeout: float
     ) -> dict[str, Any]:
-        """What came of a flow: `outputs`, and `terminated` and `reason` after an `exit`."""
+        """Run a flow; returns `outputs`, and `terminated` and `reason` after an `exit`."""
         ...
 
 
-# What administrative and reading actions may see of the pipeline.
+# The pipeline
 
 
 class Operations(Protocol):
-    """Dead letters, egress, the catalogue and the history of runs.
+    """Dead letters, egress lists, the search index and the run history.
 
-    Every method raises the errors of `core.errors`, `UnknownNameError` for a name that does not
-    exist among them.
+    The methods raise errors of `core.errors`, such as `UnknownNameError`.
     """
 
     async def runs(self, query: RunQuery) -> RunPage:
-        """Remembered runs, newest first."""
+        """A page of the run history, newest first."""
         ...
 
     async def dead_letters(
         self, list_name: str | None, storage: str | None, limit: int, cursor: str | None
     ) -> DeadLetterPage:
-        """Entries of one dead-letter list with their reasons, and a count of each cause."""
+        """A page of one dead-letter list with the error of each entry, and the count per cause."""
         ...
 
     async def replay(
@@ -126,82 +128,82 @@ class Operations(Protocol):
         limit: int,
         from_start: bool,
     ) -> int:
-        """Queue dead letters again; how many. They go on at the step that failed."""
+        """Queue dead letters again, at the failed step or from the start; returns their number."""
         ...
 
     async def enqueue(self, vcon_uuids: Sequence[str], ingress_list: str) -> list[str]:
-        """Queue vCons that are here or in a storage; the uuids that nobody has."""
+        """Queue vCons that are in Redis or a storage; returns the uuids not found in either."""
         ...
 
     async def read_egress(self, egress_list: str, limit: int, lease_seconds: int) -> list[str]:
-        """Uuids from an egress list; they come back unless acknowledged in time."""
+        """Lease uuids of an egress list; after the lease they are read again."""
         ...
 
     async def acknowledge(self, egress_list: str, vcon_uuids: Sequence[str]) -> int:
-        """The reader has these; how many were lent out until now."""
+        """End the leases of these uuids; returns how many were leased."""
         ...
 
     async def vcons(
         self, since: float | None, until: float | None, limit: int, cursor: str | None
     ) -> VconPage:
-        """Uuids by `created_at` (epoch seconds), newest first."""
+        """A page of uuids by `created_at` (epoch seconds), newest first."""
         ...
 
     async def search(self, terms: Sequence[str], limit: int, cursor: str | None) -> VconPage:
-        """Uuids of the vCons for which every term (`tel:...`) holds."""
+        """A page of uuids of the vCons that have all terms (`tel:...`)."""
         ...
 
     async def delete(self, vcon_uuid: str, storages: Sequence[str]) -> Deletion:
-        """Remove a vCon from Redis and from those of the storages named that can delete."""
+        """Delete a vCon from Redis, and from the named storages that support it."""
         ...
 
 
-# What administrative actions may see of partners: their keys, their usage and the audit.
+# Partners
 
 
 class PartnerAdmin(Protocol):
-    """Keys of partners and what was done with them.
+    """Ingress keys, their usage, and the audit.
 
-    Every method raises `UnavailableError` when Postgres cannot be reached.
+    The methods raise `UnavailableError` if Postgres is unavailable.
     """
 
     async def create_key(self, new: NewKey, author: Author) -> MadeKey:
-        """A key that opens one ingress list, with its secret."""
+        """Create a key for one ingress list; returns it with its secret."""
         ...
 
     async def keys(self, ingress_list: str | None) -> Sequence[IngressKey]:
-        """Every key, or every key of one list, the newest first."""
+        """All keys, or those of one list, newest first."""
         ...
 
     async def rotate_key(self, key_id: UUID, grace_hours: float, author: Author) -> MadeKey:
-        """A new key in the place of another, which works for `grace_hours` more at most."""
+        """Create a key that replaces another, which stays valid for at most `grace_hours`."""
         ...
 
     async def revoke_key(self, key_id: UUID, author: Author) -> IngressKey:
-        """The key, which no longer works."""
+        """Revoke a key; returns it."""
         ...
 
     async def usage(
         self, key_id: UUID | None, ingress_list: str | None, since: date | None
     ) -> Sequence[Usage]:
-        """Usage by key and day, the latest day first; at most 1,000 rows."""
+        """Usage by key and day, latest day first; at most 1,000 rows."""
         ...
 
     async def audit_events(
         self, since: datetime | None, before: int | None, limit: int
     ) -> Sequence[AuditEvent]:
-        """Audit events, the newest first; `before` is the id of the last one already seen."""
+        """Audit events, newest first; `before` is the id of the last one on the previous page."""
         ...
 
     async def audit(
         self, action: str, author: Author, target: str, detail: Mapping[str, Any]
     ) -> None:
-        """Write down what is about to be done; nothing that needs it is done without."""
+        """Record an audit event; must succeed before the audited operation is done."""
         ...
 
 
 class Pipeline(Protocol):
-    """The chain wing. Every method raises the errors of `core.errors`."""
+    """The pipeline. The methods raise errors of `core.errors`."""
 
     @property
     def internal(self) -> IngestApi:
@@ -215,12 +217,12 @@ class Pipeline(Protocol):
 
     @property
     def operations(self) -> Operations:
-        """Dead letters, egress, the catalogue and the history."""
+        """Dead letters, egress lists, the search index and the run history."""
         ...
 
     @property
     def partner_admin(self) -> PartnerAdmin:
-        """Partners' keys, their usage, and the audit."""
+        """Ingress keys, their usage, and the audit."""
         ...
 
     @property
@@ -236,57 +238,57 @@ class Pipeline(Protocol):
         idempotency_key: str | None = None,
         waiting: AbstractContextManager[None] | None = None,
     ) -> Run:
-        """Run one chain on one vCon (a uuid or a document); the run after at most `wait` s.
+        """Run one chain on one vCon (a uuid or a document); returns the run after at most `wait` s.
 
-        `waiting` is entered for that time.
+        `waiting` is entered while this waits.
         """
         ...
 
     async def cancel_run(self, run_id: str) -> Run:
-        """Stop a run before its next link; the run after that."""
+        """Stop a run before its next link; returns the run."""
         ...
 
     async def find_run(self, run_id: str) -> Run:
-        """A running or finished run."""
+        """A run, live or of the run history."""
         ...
 
     async def save(
         self, vcon: str | Mapping[str, Any] | bytes, storages: Sequence[str]
     ) -> list[Step]:
-        """Write one vCon to storages now; one step each."""
+        """Write one vCon to storages now; returns one step for each."""
         ...
 
     async def find_vcon(self, vcon_uuid: str, storage: str | None) -> dict[str, Any]:
-        """A vCon from Redis or any storage, or from exactly the storage named."""
+        """A vCon from Redis or any storage, or from the named storage only."""
         ...
 
     async def chains(self) -> list[ChainSummary]:
-        """Every chain with its parts and how much waits for it."""
+        """All chains with their parts and the lengths of their lists."""
         ...
 
 
 class Records(Protocol):
-    """Where the Plugboard's news is written down. Never blocks: the writing happens elsewhere."""
+    """Records services and tokens in Postgres. Does not block: a thread writes the rows."""
 
     def service_seen(self, service: Service) -> None:
-        """The service exists like this."""
+        """Record the present state of a service."""
         ...
 
     def service_deleted(self, service: Service) -> None:
-        """The service was deleted."""
+        """Record that the service was deleted."""
         ...
 
     def token_seen(self, token: Token) -> None:
-        """The token exists; its value, when present, is kept only as a hash."""
+        """Record a token; its value, if given, is kept as a hash only."""
         ...
 
     def token_deleted(self, token: Token) -> None:
-        """The token was deleted."""
+        """Record that the token was deleted."""
         ...
 
 
 class Client(Protocol):
-    """The Plugboard client as actions and events see it."""
+    """The Plugboard client, as passed to actions and events."""
 
     service: Service | None
     token: Token | None
@@ -295,53 +297,53 @@ class Client(Protocol):
 
     @property
     def actions(self) -> Mapping[str, Any]:
-        """The classes of the actions by name: `client.actions["GetRun"](run_id=...)` makes one."""
+        """The action classes by name: `client.actions["GetRun"](run_id=...)` makes one."""
         ...
 
     @property
     def events(self) -> Mapping[str, Any]:
-        """The classes of the events by their names on the wire."""
+        """The event classes by event name."""
         ...
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection."""
+        """True while a WebSocket is open."""
         ...
 
     @property
     def action_timeout(self) -> float:
-        """Seconds that a request gets, from its receipt; then it is answered with 504."""
+        """Seconds from the receipt of a request until it is answered 504."""
         ...
 
     def seconds_left(self) -> float:
-        """Of those, what is left to the present request."""
+        """Seconds that the present request has left."""
         ...
 
     def giving_way(self) -> AbstractContextManager[None]:
-        """For an action that only waits for something: `with client.giving_way(): await ...`.
+        """For an action that only waits: `with client.giving_way(): await ...`.
 
-        Inside, its request does not count among the MAX_CONCURRENCY that run.
+        Inside, its request does not count among the MAX_CONCURRENCY running ones.
         """
         ...
 
     @property
     def pipeline(self) -> Pipeline:
-        """The chain wing.
+        """The pipeline of this service.
 
         Raises:
-            UnavailableError: when this service was started without one.
+            UnavailableError: the service runs without one.
         """
         ...
 
     @property
     def records(self) -> Records:
-        """Where to write down what the Plugboard says."""
+        """Where events record services and tokens."""
         ...
 
     def accept(self, action: object, fields: object, response_ref: object) -> None:
-        """Take on one request; the answer is sent when it is there."""
+        """Start or queue a request; its answer is sent later, or a 503 at once."""
         ...
 
     def retire(self, why: str) -> None:
-        """This service is no more: finish what runs, leave, and end."""
+        """The service was deleted: answer the open requests, leave for good, and end."""
         ...

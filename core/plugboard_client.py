@@ -1,4 +1,4 @@
-"""`PlugboardClient` under its documented name; `core.plugboard.client` has the code."""
+"""Re-exports `PlugboardClient` under its documented name."""
 
 from core.plugboard.client import PlugboardClient
 

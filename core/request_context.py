@@ -1,7 +1,7 @@
-"""What every line says beside its own words: the request or the run on whose behalf it is logged.
+"""The fields added to each log line: those of the request or run that the code works for.
 
-Setting this costs nothing worth counting; only a line that is really written looks at it. It goes
-with the context, so also into the threads of the pools, but not into those a plugin starts itself.
+They are read only when a line is written. They follow the context, so also into the threads of the
+pools, but not into threads that a plugin starts.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,23 +10,23 @@ from contextvars import ContextVar
 type Fields = Mapping[str, object]
 
 current_request: ContextVar[tuple[str, object] | None] = ContextVar("current_request", default=None)
-"""Ref and action of the request on whose behalf this code runs."""
+"""Ref and action of the present request."""
 request_secrets: ContextVar[tuple[str, ...]] = ContextVar("request_secrets", default=())
-"""What that request has in fields that its action marks secret."""
+"""The values of its secret fields."""
 LONGEST_ACTION = 100
-"""How much of a name that the caller made up is repeated."""
+"""Characters of an action name given by the caller that are logged."""
 
 _sources: list[Callable[[], Fields]] = []
 
 
-def say_also(source: Callable[[], Fields]) -> None:
-    """From now on every line has the fields that `source` gives when it is written."""
+def add_source(source: Callable[[], Fields]) -> None:
+    """Add the fields that `source` returns to each line written later."""
     if source not in _sources:
         _sources.append(source)
 
 
 def fields() -> dict[str, object]:
-    """The fields of a line that is written now."""
+    """The fields to add to a line now."""
     found: dict[str, object] = {}
     request = current_request.get()
     if request is not None:

@@ -1,7 +1,8 @@
-"""Calls to Postgres on behalf of requests: bounded in number and in time, in threads of their own.
+"""Threads for blocking work: own threads, a pool for actions, and a pool for calls to Postgres.
 
-A thread cannot be stopped. A call whose caller has gone runs on until Postgres answers or gives it
-up (`POSTGRES_STATEMENT_TIMEOUT`), and takes up its thread until then: it is *late*.
+A thread cannot be stopped: after its caller was cancelled or timed out it runs to the end of its
+function and occupies its place until then. Each pool counts these threads (*stuck*, or *late*) and
+refuses work when they occupy all places.
 """
 
 import asyncio
@@ -16,22 +17,17 @@ from typing import Any
 from core.aio import LoopTimeout
 from core.errors import UnavailableError
 
-# Blocking work in a thread of its own, for what must go on when other work hangs.
-#
-# `asyncio.to_thread` shares one small pool with every plugin of the process: a few calls that hang
-# there keep all others waiting. What replaces workers, reloads the configuration, renews leases or
-# looks after the database comes here instead. Each caller awaits its call before it makes the
-# next, so there are no more of these threads than callers. The shared pool is left to plugins; it
-# is made wide enough for all that runs at once.
+log = logging.getLogger(__name__)
 
 SPARE = 32
-"""Threads of the shared pool besides one for each request or vCon."""
+"""Threads of asyncio's default pool besides one for each request or vCon."""
 
 
 async def in_own_thread[**P, T](function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """What the function returns, or raises.
+    """Run a function in a new daemon thread.
 
-    A cancelled caller does not stop the thread, and the thread does not hold up the process's end.
+    For the service's own work: `asyncio.to_thread` shares one pool with all plugins, so hanging
+    plugins would block it. A cancelled caller does not stop the thread.
     """
     done: Future[T] = Future()
     context = contextvars.copy_context()
@@ -44,48 +40,41 @@ async def in_own_thread[**P, T](function: Callable[P, T], *args: P.args, **optio
         else:
             done.set_result(result)
 
-    done.set_running_or_notify_cancel()  # a cancelled caller must not make the thread raise
-    name = f"shared {getattr(function, '__name__', 'own')}"  # one of the service, not of a plugin
+    done.set_running_or_notify_cancel()  # so that set_result cannot raise after a cancellation
+    # "shared" marks threads of the service, not of a plugin
+    name = f"shared {getattr(function, '__name__', 'own')}"
     threading.Thread(target=work, name=name, daemon=True).start()
     return await asyncio.wrap_future(done)
 
 
 def widen_shared_pool(at_once: int) -> None:
-    """Give `asyncio.to_thread` of this loop threads for so many plugins at once, and to spare.
+    """Give asyncio's default pool, which plugins use, threads for so many plugins and `SPARE` more.
 
-    asyncio's own has six on two processors: as many downloads that hang would stop all others.
+    By default it has six threads on two processors, so six hanging downloads would stop all others.
     """
     pool = ThreadPoolExecutor(at_once + SPARE, thread_name_prefix="shared")
     asyncio.get_running_loop().set_default_executor(pool)
 
 
-# The threads in which actions with a plain `def run` run: so many, and never more.
-#
-# A thread cannot be stopped. When its request's time is over it runs on, and takes up a place
-# until it is back; while that is so of all of them, no blocking action can begin.
-
-log = logging.getLogger(__name__)
-
-
 class BlockingPool:
-    """Runs functions in threads."""
+    """A fixed number of threads for actions with a plain `def run`."""
 
     def __init__(self, threads: int) -> None:
-        """So many at once; they start when they are needed first."""
+        """Threads are started when first needed."""
         self._most = threads
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="action")
         self._stuck: set[Future[Any]] = set()
 
     @property
     def stuck(self) -> int:
-        """How many threads are busy with what nobody waits for any more."""
+        """Threads whose callers were cancelled and that still run."""
         return len(self._stuck)
 
     async def run(self, function: Callable[[], Any]) -> Any:
-        """What the function returns, or raises; it waits for a thread first, if need be.
+        """Run the function in a thread, as soon as one is free.
 
         Raises:
-            UnavailableError: when every thread is stuck.
+            UnavailableError: all threads are stuck.
         """
         if self.stuck >= self._most:
             msg = (
@@ -104,32 +93,35 @@ class BlockingPool:
             raise
 
     def _back(self, job: Future[Any]) -> None:
-        """A thread is free again; called in that thread."""
+        """Called in the thread when its function has ended."""
         self._stuck.discard(job)
         if error := job.exception():
-            log.warning("a blocking action has failed after its time was over", exc_info=error)
+            log.warning("blocking action failed after its deadline", exc_info=error)
 
     def close(self) -> None:
-        """Let nothing further begin; what runs is not waited for."""
+        """Start nothing further; running functions are not waited for."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _carried(function: Callable[[], Any]) -> Any:
     try:
         return function()
-    except StopIteration as error:  # no future can carry this one: its caller would wait for ever
+    except StopIteration as error:  # a future cannot carry it, its caller would wait for ever
         raise RuntimeError("StopIteration") from error
 
 
 class BoundedCalls:
-    """Calls functions in `threads` threads; what does not fit is refused at once."""
+    """A pool for calls to Postgres with limits on waiting calls and time; refuses beyond them.
+
+    A late call ends when Postgres answers or at `POSTGRES_STATEMENT_TIMEOUT`.
+    """
 
     def __init__(
         self, name: str, *, threads: int, waiting: int, seconds: float, late: int | None = None
     ) -> None:
-        """`waiting` calls may wait for a thread, and each call has `seconds`, the wait included.
+        """At most `waiting` calls wait for a thread; each call has `seconds`, the wait included.
 
-        As long as `late` calls are late, by default one for each thread, no other begins.
+        While `late` calls are late (by default: as many as threads) new calls are refused.
         """
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"shared {name}")
         self._most = threads + waiting
@@ -141,10 +133,10 @@ class BoundedCalls:
     async def __call__[**P, T](
         self, function: Callable[P, T], *args: P.args, **options: P.kwargs
     ) -> T:
-        """What the function returns, or raises.
+        """Run the function in a thread.
 
         Raises:
-            UnavailableError: it was refused, or was not done in time.
+            UnavailableError: the call was refused, or has timed out.
         """
         self._refuse()
         call = self._submitted(partial(function, *args, **options))
@@ -173,5 +165,5 @@ class BoundedCalls:
         return call
 
     def close(self) -> None:
-        """Let nothing further begin; what hangs is not waited for."""
+        """Start nothing further; running calls are not waited for."""
         self._executor.shutdown(wait=False, cancel_futures=True)

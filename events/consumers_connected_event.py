@@ -1,4 +1,4 @@
-"""How many consumers serve the service now."""
+"""The number of consumers of the service."""
 
 from typing import Any, Literal, override
 
@@ -9,7 +9,7 @@ from core.interfaces import Client
 
 
 class ConsumerConnectedEvent(PlugboardEvent):
-    """Sent to the others when a consumer joins (once) or leaves (twice)."""
+    """Sent to the other consumers when one joins (once) or leaves (twice)."""
 
     class Payload(BaseModel):
         """The count."""

@@ -8,7 +8,7 @@ from core.action_event import PlugboardEvent
 
 
 class PhxJoinEvent(PlugboardEvent):
-    """Sent by the channel itself; kept as the documented shape of a join."""
+    """Documents the shape of a join; `core.phoenix` sends it."""
 
     class Payload(BaseModel):
         """A join carries nothing."""
@@ -25,4 +25,4 @@ class PhxJoinEvent(PlugboardEvent):
 
     @override
     def run(self, client: Any, websocket: Any) -> None:
-        """The Plugboard never sends one; nothing to do."""
+        """Do nothing; the Plugboard does not send this event."""

@@ -11,10 +11,10 @@ from schemas.token import Token
 
 
 class PhxReplyEvent(PlugboardEvent):
-    """A consumer was let in: which service it serves, with which token, beside how many."""
+    """The join was accepted: the service, the token, and the number of consumers."""
 
     class Payload(BaseModel):
-        """The status and what came with it."""
+        """Status and response."""
 
         class Response(BaseModel):
             """The service and token as they were when the socket was opened."""
@@ -23,7 +23,7 @@ class PhxReplyEvent(PlugboardEvent):
             service: Service | None = Field(None, description="The service.")
             token: Token | None = Field(None, description="The token, without its value.")
 
-        status: Literal["ok", "error"] = Field(description="Whether it worked.")
+        status: Literal["ok", "error"] = Field(description="Whether the join was accepted.")
         response: Response = Field(description="The answer.")
 
     event: Literal["phx_reply"] = Field("phx_reply", description="Event name.")
@@ -36,7 +36,7 @@ class PhxReplyEvent(PlugboardEvent):
 
     @override
     def run(self, client: Client, websocket: Any) -> None:
-        """Remember and record what the Plugboard says of service and token."""
+        """Keep and record the service and the token."""
         response = self.payload.response
         client.num_consumers = response.num_consumers
         if response.service is not None:
@@ -48,8 +48,8 @@ class PhxReplyEvent(PlugboardEvent):
             client.records.token_seen(response.token)
 
 
-def _newer(known: Service | None, told: Service) -> Service:
-    """A second join on one socket tells of the service as it was at the first."""
-    if known is not None and known.id == told.id and known.updated_at > told.updated_at:
+def _newer(known: Service | None, received: Service) -> Service:
+    """The reply to a second join on a socket has the service as it was at the first."""
+    if known is not None and known.id == received.id and known.updated_at > received.updated_at:
         return known
-    return told
+    return received

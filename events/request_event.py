@@ -15,7 +15,7 @@ class RequestEvent(PlugboardEvent):
     secret_fields: ClassVar[frozenset[str]] = frozenset({"payload"})
 
     class Payload(BaseModel):
-        """What is asked, and the ref that the answer must carry."""
+        """Action, fields, and the ref of the answer."""
 
         action: Any = Field(None, description="Name of the action.")
         fields: Any = Field(None, description="The action's fields.")
@@ -31,6 +31,6 @@ class RequestEvent(PlugboardEvent):
 
     @override
     def run(self, client: Client, websocket: Any) -> None:
-        """Hand the request over; nothing is waited for."""
+        """Pass the request to the client, without waiting for it."""
         payload = self.payload
         client.accept(payload.action, payload.fields, payload.response_ref)

@@ -10,10 +10,10 @@ from schemas.service import Service
 
 
 class ServiceDeletedEvent(PlugboardEvent):
-    """May be about a child of our service. The Plugboard goes on sending requests all the same."""
+    """Also sent for child services. The Plugboard still sends requests after it."""
 
     class Payload(BaseModel):
-        """The service as it was."""
+        """The deleted service."""
 
         service: Service = Field(description="The service.")
 
@@ -27,7 +27,7 @@ class ServiceDeletedEvent(PlugboardEvent):
 
     @override
     def run(self, client: Client, websocket: Any) -> None:
-        """Record it and retire, if it is ours."""
+        """Record the deletion and retire, if it is this service."""
         service = self.payload.service
         if client.service is not None and client.service.id == service.id:
             client.records.service_deleted(service)

@@ -10,10 +10,10 @@ from schemas.service import Service
 
 
 class ServiceUpdatedEvent(PlugboardEvent):
-    """May be about a child of our service: its object then has another id."""
+    """Also sent for child services, which have another id."""
 
     class Payload(BaseModel):
-        """The service as it is now."""
+        """The changed service."""
 
         service: Service = Field(description="The service.")
 
@@ -27,7 +27,7 @@ class ServiceUpdatedEvent(PlugboardEvent):
 
     @override
     def run(self, client: Client, websocket: Any) -> None:
-        """Remember and record it, if it is ours."""
+        """Keep and record the service, if it is this one."""
         service = self.payload.service
         if client.service is not None and client.service.id == service.id:
             client.service = service

@@ -1,4 +1,4 @@
-"""A token of our service was made; the one message that holds its value."""
+"""A token was created; the only message with a token's value."""
 
 from typing import Any, ClassVar, Literal, override
 
@@ -10,7 +10,7 @@ from schemas.token import Token
 
 
 class TokenCreatedEvent(PlugboardEvent):
-    """Recorded with a hash of the value, which itself stays in memory, for the next connect."""
+    """The value is recorded as a hash, and kept in memory for a later connection."""
 
     secret_fields: ClassVar[frozenset[str]] = frozenset({"payload"})
 
@@ -29,7 +29,7 @@ class TokenCreatedEvent(PlugboardEvent):
 
     @override
     def run(self, client: Client, websocket: Any) -> None:
-        """Record it if it is of our service, the value only as a hash, and keep it at hand."""
+        """Record the token as a hash and keep it as the next one, if it is of this service."""
         token = self.payload.token
         if client.service is not None and client.service.id == token.service_id:
             client.records.token_seen(token)

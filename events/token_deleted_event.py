@@ -1,4 +1,4 @@
-"""A token of our service was deleted."""
+"""A token was deleted."""
 
 import logging
 from typing import Any, Literal, override
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class TokenDeletedEvent(PlugboardEvent):
-    """A consumer that is connected with it stays connected, but could not connect again."""
+    """A consumer connected with it stays connected, but cannot connect again."""
 
     class Payload(BaseModel):
         """The token, without its value."""
@@ -30,12 +30,9 @@ class TokenDeletedEvent(PlugboardEvent):
 
     @override
     def run(self, client: Client, websocket: Any) -> None:
-        """Record it if it is of our service, and say so when it is the one in use."""
+        """Record the deletion, and log it if the token is the one in use."""
         token = self.payload.token
         if client.service is not None and client.service.id == token.service_id:
             client.records.token_deleted(token)
             if client.credentials.deleted(token.id):
-                log.error(
-                    "token in use deleted",
-                    extra={"token_id": token.id},
-                )
+                log.error("token in use deleted", extra={"token_id": token.id})

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from core.credentials import MOST_SPARE, Credential, Credentials, causes_of_refusal
+from core.credentials import MAX_SPARE, Credential, Credentials, causes_of_refusal
 from schemas.token import Token
 
 NOW = datetime(2026, 11, 21, 9, 35, 13, tzinfo=UTC)
@@ -127,8 +127,8 @@ def test_only_so_many_are_remembered(credentials: Credentials) -> None:
     """Tokens made by the hundred do not pile up; the present one is always kept."""
     for number in range(2, 100):
         credentials.created(token(number, f"value-{number}"))
-    newest = [f"value-{number}" for number in range(99, 99 - MOST_SPARE, -1)]
-    assert tried(credentials, MOST_SPARE + 1) == ["configured", *newest]
+    newest = [f"value-{number}" for number in range(99, 99 - MAX_SPARE, -1)]
+    assert tried(credentials, MAX_SPARE + 1) == ["configured", *newest]
 
 
 def test_no_value_is_ever_shown(credentials: Credentials) -> None:

@@ -197,7 +197,7 @@ RAISED: list[tuple[Exception, int, str]] = [
     (
         errors.UnavailableError(),
         503,
-        "Something this service depends on cannot be reached just now; try again later.",
+        "A server that this service depends on is not available; try again later.",
     ),
 ]
 
