@@ -8,7 +8,7 @@ import pytest
 
 from flowlang.connections import slot
 from flowlang.exceptions import ConnectionError, ConnectionNotFoundError
-from tests.unit.flowlang.flowlang_kept import NORTH, SOUTH, WHERE, Kept, with_depot
+from tests.unit.support.flowlang_kept import NORTH, SOUTH, WHERE, Kept, with_depot
 from tests.unit.support.flowlang_plugins import Parcel
 
 

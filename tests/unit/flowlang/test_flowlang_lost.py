@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flowlang.exceptions import ConnectionError, FlowExecutionError, FlowValidationError
-from tests.unit.flowlang.flowlang_kept import WHERE, Kept, with_depot
+from tests.unit.support.flowlang_kept import WHERE, Kept, with_depot
 from tests.unit.support.flowlang_plugins import GoneError, Parcel
 
 

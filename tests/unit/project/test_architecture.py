@@ -77,11 +77,6 @@ LARGE_FOLDERS = {
 }
 """Folders with more than 16 Python files, each with the reason."""
 
-LONG_TESTS = {
-    "tests/unit/flowlang/test_flowlang_flows.py",
-}
-"""Files of tests that are still longer than a file may be."""
-
 
 def test_each_room_imports_only_what_it_may() -> None:
     """The contracts of `[tool.importlinter]` in pyproject.toml hold, and there are no cycles."""
@@ -181,7 +176,7 @@ def test_no_file_of_tests_is_too_long() -> None:
         for name, path in paths.items()
         if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST_FILE
     }
-    assert long == LONG_TESTS
+    assert long == set()
 
 
 def test_no_folder_has_too_many_files() -> None:
