@@ -1,4 +1,4 @@
-"""`python entrypoint.py` runs the service; `--help` says what else there is."""
+"""`python entrypoint.py` runs the service; `--help` lists the other commands."""
 
 import contextlib
 import sys
@@ -9,7 +9,7 @@ from app.startup_signals import StoppedEarlyError, end_when_asked, no_longer
 
 
 def main() -> int:
-    """Do what the command line says; the exit code."""
+    """Run the command of the command line and return the exit code."""
     command = read(sys.argv[1:])
     if command.stays:
         end_when_asked()
@@ -22,12 +22,12 @@ def main() -> int:
 
 
 def _run(command: Command) -> int:
-    import asyncio  # noqa: PLC0415 -- these take half a second, in which a signal must count
+    import asyncio  # noqa: PLC0415 -- these imports take 0.5 s, in which signals are handled
 
     from app.cli import carry_out  # noqa: PLC0415
 
     new_event_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
-    with contextlib.suppress(ImportError):  # where there is no uvloop, asyncio's own does
+    with contextlib.suppress(ImportError):  # without uvloop, asyncio's own loop is used
         from uvloop import new_event_loop  # noqa: PLC0415
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(carry_out(command))

@@ -1,4 +1,4 @@
-"""The one place where everything is put together, started, and stopped in order."""
+"""Builds the parts of the service process, starts them, and stops them in order."""
 
 import asyncio
 import logging
@@ -41,17 +41,19 @@ from pipeline.composition import PipelineComposition
 from pipeline.live_config import until_still
 from pipeline.runs.factories import config_path
 
-# What `/metrics` reads when somebody asks, rather than being told whenever it changes.
+log = logging.getLogger(__name__)
+
+EXIT_STOPPED, EXIT_RETIRED = 0, 3
 
 
-def show(
+def bind_gauges(
     *,
     joined: Callable[[], bool],
     limiter: ConcurrencyLimiter,
     threads: BlockingPool,
     workers: Supervisor | None,
 ) -> None:
-    """From now on the gauges say how it is with these."""
+    """Let the gauges of these parts be read at the time of each request for `/metrics`."""
     loop = asyncio.get_running_loop()
     metrics.TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
     metrics.JOINED.set_function(joined)
@@ -62,18 +64,13 @@ def show(
     if workers is not None:
         metrics.WORKERS.set_function(lambda: workers.running)
         metrics.STALLED_WORKERS.set_function(lambda: workers.stalled)
-        metrics.SUSPECT_WORKERS.set_function(lambda: workers.running_apart)
-
-
-log = logging.getLogger(__name__)
-
-EXIT_STOPPED, EXIT_RETIRED = 0, 3
+        metrics.SUSPECT_WORKERS.set_function(lambda: workers.suspect_workers)
 
 
 async def serve(settings: Settings) -> int:
-    """Run the service until SIGTERM or SIGINT; the exit code.
+    """Run the service until SIGTERM or SIGINT, and return the exit code.
 
-    The process ends `LINGER` s after that even if a thread, which nobody can stop, runs on.
+    The process ends `LINGER` s later even if a plugin's thread still runs.
 
     Raises:
         ConfigurationError: when it cannot start as configured.
@@ -86,13 +83,13 @@ async def serve(settings: Settings) -> int:
 
 
 class Service:
-    """Everything that runs in this process."""
+    """The parts of one service process."""
 
     def __init__(self, settings: Settings) -> None:
-        """Build all parts; connects to nothing.
+        """Build all parts without connecting to anything.
 
         Raises:
-            ConfigurationError: with every problem found.
+            ConfigurationError: with all problems.
         """
         receive_plugins(settings)
         self._page = MetricsPage()
@@ -122,7 +119,7 @@ class Service:
         )
         sources = self._readiness.checks, self._page.render, self._redis_warnings
         self._health = health_server(settings, *sources)
-        show(
+        bind_gauges(
             joined=lambda: self._client.joined,
             limiter=self._limiter,
             threads=self._threads,
@@ -153,8 +150,12 @@ class Service:
             self._settings.blocked_loop_warning, self._settings.stall_limit, front.worker_stalled
         )
         return workers(
-            *(self._settings.conserver_workers, front.worker_died, self._page.bury),
-            *(variables, suspects, stalls),
+            self._settings.conserver_workers,
+            front.worker_died,
+            self._page.take_over,
+            variables,
+            suspects,
+            stalls,
         )
 
     async def _configuration_changed(self) -> None:
@@ -198,7 +199,7 @@ class Service:
         )
 
     async def run(self, signals: StopSignals) -> int:
-        """Serve until told to stop; the exit code."""
+        """Serve until a stop signal or the deletion of the service; return the exit code."""
         widen_shared_pool(self._settings.max_concurrency)
         if self._health:
             self._health.start()
@@ -221,7 +222,7 @@ class Service:
         return EXIT_RETIRED if self._client.retired else EXIT_STOPPED
 
     async def _migrate(self) -> None:
-        """Bring the database up to date as soon as it can be reached."""
+        """Migrate as soon as Postgres can be reached, then start to write registrations."""
         attempt = 0
         while self._settings.migrate_on_start:
             try:
@@ -233,7 +234,7 @@ class Service:
                 await asyncio.sleep(_backoff(self._settings).wait(attempt))
             else:
                 break
-        self._records.start()  # not before its tables are there
+        self._records.start()  # needs the tables
         self._readiness.migrated = True
 
     async def _stop(self, tasks: list[asyncio.Task[None]], hurry: asyncio.Event) -> None:
@@ -254,7 +255,7 @@ class Service:
         ends = [leaving, asyncio.create_task(until(hurry))]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not leaving.done():
-            await self._client.leave(0)  # whoever still waits for an answer gets 503
+            await self._client.leave(0)  # unfinished requests get 503
         for end in ends:
             end.cancel()
 
@@ -283,13 +284,15 @@ def _limiter(settings: Settings) -> ConcurrencyLimiter:
 
 def _limits(settings: Settings) -> Limits:
     return Limits(
-        *(settings.request_line_limit, settings.max_frame_bytes),
-        *(settings.max_unread_bytes, settings.max_handover_bytes),
+        settings.request_line_limit,
+        settings.max_frame_bytes,
+        settings.max_unread_bytes,
+        settings.max_handover_bytes,
     )
 
 
 async def _first_to_end(main: list[asyncio.Task[None]], beside: list[asyncio.Task[None]]) -> None:
-    """Until one of the main tasks ends; an error in any task is raised."""
+    """Return when one of the main tasks ends; raise the error of any task."""
     pending = {*main, *beside}
     while not any(task.done() for task in main):
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)

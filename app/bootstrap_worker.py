@@ -1,4 +1,4 @@
-"""Puts one worker process together; the service starts as many as CONSERVER_WORKERS says."""
+"""Builds and runs one worker process; the service starts CONSERVER_WORKERS of them."""
 
 import asyncio
 import os
@@ -19,16 +19,14 @@ EXIT_STOPPED, EXIT_BLOCKED, EXIT_DAMAGED = 0, 5, 6
 END_SECONDS = 5.0
 """Seconds beyond the grace until a damaged process is ended by a signal."""
 ABANDON_SECONDS = 5.0
-"""Seconds that giving back takes at most when the event loop stands still."""
+"""Most seconds for giving runs back while the event loop is blocked."""
 
 
 async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False) -> int:
-    """Run chains until told to stop, or until the service is gone; the exit code.
+    """Run chains until a stop signal or the end of the service process; return the exit code.
 
-    One `for_suspects` runs these alone, and ends when there are none.
-
-    The process ends `LINGER` s after that even if a plugin's thread, which nobody can stop, runs
-    on.
+    With `for_suspects` the worker runs suspects only, and ends when none are left. The process ends
+    `LINGER` s after the last run even if a plugin's thread still runs.
 
     Raises:
         ConfigurationError: when it cannot start as configured.
@@ -41,37 +39,37 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
 
     def blocked(blockage: Blockage) -> None:
         end_within(ABANDON_SECONDS, EXIT_BLOCKED)
-        if blockage.run is not None:  # else the rescue makes suspects of all that is held
+        if blockage.run is not None:  # otherwise the rescue turns all runs in flight into suspects
             worker.abandon(blockage)
         numbers.write()
         os._exit(EXIT_BLOCKED)
 
     worker = WorkerProcess(
-        *(settings, worker_id, numbers.changed),
+        settings,
+        worker_id,
+        numbers.changed,
         for_suspects=for_suspects,
         beat=progress.beat if progress else lambda _: None,
         blocked=blocked,
         damaged=lambda: end_by_alarm(settings.shutdown_grace + END_SECONDS),
     )
-    signals = StopSignals()  # until here a signal ends the process: nothing has been claimed
+    signals = StopSignals()  # before this line a signal ends the process: nothing is claimed yet
     widen_shared_pool(settings.conserver_vcon_concurrency)
-    _obey_the_service(worker, signals)
+    _handle_service_commands(worker, signals)
     try:
         await _until_stopped(worker, signals, settings.shutdown_grace)
     finally:
-        if worker.is_damaged:  # all has been given back; threads and files may be out of reach
+        if worker.is_damaged:  # runs are given back; threads and files may be unavailable
             os._exit(EXIT_DAMAGED)
         end_within(LINGER, EXIT_STOPPED)
     numbers.write()
     await worker.close()
-    if progress is not None:
-        progress.stop()
-    await in_own_thread(telemetry.close)
+    await _end_reports(progress, telemetry)
     return EXIT_STOPPED
 
 
-def _obey_the_service(worker: WorkerProcess, signals: StopSignals) -> None:
-    """Reload when it says so, and end when it is gone."""
+def _handle_service_commands(worker: WorkerProcess, signals: StopSignals) -> None:
+    """Reload when the service writes to standard input; stop when it closes that."""
     reloads: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
@@ -84,14 +82,20 @@ def _obey_the_service(worker: WorkerProcess, signals: StopSignals) -> None:
         signals.hurry.set()
 
     on_hangup(reload)
-    on_input(said=reload, closed=orphaned, stuck=lambda: worker.abandon(None))
+    on_input(received=reload, closed=orphaned, stuck=lambda: worker.abandon(None))
 
 
 def _progress(settings: Settings) -> WorkerProgress | None:
-    """What the service looks at, unless this worker was started by hand."""
+    """The page shared with the service; None in a worker that was started by hand."""
     if settings.progress_fd is None:
         return None
     return WorkerProgress(settings.progress_fd, settings.stall_limit)
+
+
+async def _end_reports(progress: WorkerProgress | None, telemetry: Telemetry) -> None:
+    if progress is not None:
+        progress.stop()
+    await in_own_thread(telemetry.close)
 
 
 async def _until_stopped(worker: WorkerProcess, signals: StopSignals, grace: float) -> None:

@@ -1,7 +1,7 @@
-"""Does what the command line says.
+"""Carries out the command of `app.command_line`.
 
-Each command imports its own parts when it is carried out: a worker needs no SQL and no migrations,
-so one that takes the place of a dead one is at work in half the time.
+Each command imports its parts when it runs: a worker needs no SQL and no migrations, which halves
+the time until a worker that replaces a dead one claims its first run.
 """
 
 import contextlib
@@ -20,29 +20,25 @@ from core.errors import ConfigurationError
 from core.observability.logs import configure_logging, keep_secret, without_secrets
 from core.settings import Settings, environment, load_settings, read_env_file, withhold
 
-# Keeping this process's memory, and so its secrets, off the disk and from its neighbours.
-
+EXIT_WELL, EXIT_NOT_WELL, EXIT_CONFIGURATION = 0, 1, 2
 _PR_SET_DUMPABLE = 4
 
 
-def switch_off() -> None:
-    """No core dumps of this process and of those that it starts.
+def disable_core_dumps() -> None:
+    """Write no memory of this process or its children, and so no secrets, to the disk.
 
-    The limit holds for files; the kernel hands a dump to a program (`core_pattern`) regardless of
-    it, but not for a process that is not dumpable. Other processes of the same user cannot read
+    The limit is for files. The kernel passes a dump to a program (`core_pattern`) regardless of the
+    limit, except for a process that is not dumpable; other processes of the same user cannot read
     the environment and the memory of such a process either.
     """
-    with contextlib.suppress(ValueError, OSError):  # where even lowering is forbidden
+    with contextlib.suppress(ValueError, OSError):  # the system forbids a lower limit
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(AttributeError, OSError):  # where there is no prctl
+    with contextlib.suppress(AttributeError, OSError):  # systems without prctl
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-EXIT_WELL, EXIT_NOT_WELL, EXIT_CONFIGURATION = 0, 1, 2
-
-
 async def carry_out(command: Command) -> int:
-    """Do it, however long that takes; the exit code."""
+    """Run the command to its end and return the exit code."""
     try:
         read_env_file()
         if command.name == "check":
@@ -53,21 +49,21 @@ async def carry_out(command: Command) -> int:
             return _show_actions(settings, command)
         configure_logging(settings.log_level, settings.log_format)
         if not settings.core_dumps:
-            switch_off()
-        if command.name == "worker":  # its environment has only what it may have
+            disable_core_dumps()
+        if command.name == "worker":  # the service has removed secrets from its environment
             return await _work(settings, command)
         withhold(settings.withheld)
         warn_of_misspelt(environment())
         return await _serve(settings)
     except ConfigurationError as error:
         lines = "".join(f"  {without_secrets(problem)}\n" for problem in error.problems)
-        sys.stderr.write(f"Cannot start:\n{lines}")  # logging may not be set up
+        sys.stderr.write(f"Cannot start:\n{lines}")  # logging may not be configured yet
         return EXIT_CONFIGURATION
 
 
 @contextmanager
-def _to_stay() -> Iterator[None]:
-    """What is made inside is no garbage, and nobody looks for any among it, now or later."""
+def _permanent_objects() -> Iterator[None]:
+    """Exclude the objects made inside, mostly of imports, from garbage collection for good."""
     gc.disable()
     try:
         yield
@@ -77,13 +73,13 @@ def _to_stay() -> Iterator[None]:
 
 
 async def _serve(settings: Settings) -> int:
-    with _to_stay():
+    with _permanent_objects():
         from app.bootstrap import serve
     return await serve(settings)
 
 
 async def _work(settings: Settings, command: Command) -> int:
-    with _to_stay():
+    with _permanent_objects():
         from app.bootstrap_worker import work
     return await work(settings, command.worker_id, for_suspects=command.suspects)
 
@@ -91,7 +87,7 @@ async def _work(settings: Settings, command: Command) -> int:
 async def _check(*, as_json_text: bool) -> int:
     from app.preflight import all_well, as_json, as_table, check_up
 
-    configure_logging("WARNING", "auto")  # to standard error, beside the table
+    configure_logging("WARNING", "auto")  # to standard error; the table goes to standard output
     findings = await check_up()
     sys.stdout.write((as_json if as_json_text else as_table)(findings, without_secrets))
     return EXIT_WELL if all_well(findings) else EXIT_NOT_WELL

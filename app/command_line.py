@@ -1,11 +1,11 @@
-"""What `python entrypoint.py` can be told to do."""
+"""The commands and options of `python entrypoint.py`."""
 
 import argparse
 from collections.abc import Sequence
 
 
 class Command(argparse.Namespace):
-    """One command with its options."""
+    """A parsed command with its options."""
 
     name: str
     worker_id: str
@@ -15,19 +15,25 @@ class Command(argparse.Namespace):
 
     @property
     def stays(self) -> bool:
-        """Whether it goes on until it is stopped."""
+        """Whether it runs until it is stopped."""
         return self.name in ("serve", "worker")
 
 
 def read(arguments: Sequence[str]) -> Command:
-    """The command; without one it is `serve`. Ends the process for `--help` and for mistakes."""
+    """Parse the arguments; the default command is `serve`.
+
+    Raises:
+        SystemExit: after `--help`, or for arguments that are not valid.
+    """
     parser = argparse.ArgumentParser(
         prog="entrypoint.py", description="A Plugboard service that runs vCons through chains."
     )
     parser.set_defaults(name="serve")
     commands = parser.add_subparsers(title="commands", dest="name", metavar="COMMAND")
-    commands.add_parser("serve", help="run the service; what happens without a command")
-    check = commands.add_parser("check", help="look whether it could run; exit code 0 or 1")
+    commands.add_parser("serve", help="run the service (the default)")
+    check = commands.add_parser(
+        "check", help="check settings, configuration and servers; exit code 0 or 1"
+    )
     actions = commands.add_parser("actions", help="show what is published to the Plugboard")
     for each in (check, actions):
         each.add_argument("--json", action="store_true", dest="as_json", help="for programs")

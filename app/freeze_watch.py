@@ -1,9 +1,10 @@
 """Ends a process in which one thread holds the interpreter's lock for too long.
 
-A plugin's C code may do that: a regular expression of exponential cost, in the `get()` of a storage
-that GetVcon reads from. No other thread runs then, so nothing in Python can see it or log it. The
-timer of `faulthandler` runs without the lock. A thread sets it anew as long as it gets the lock;
-when it does not, the timer writes the stacks of all threads to standard error and ends the process.
+C code called by a plugin may do that, for example a regular expression of exponential cost in the
+`get()` of a storage that GetVcon reads from. No Python thread runs meanwhile, so Python code can
+neither detect nor log it. The timer of `faulthandler` runs without the lock. A thread restarts the
+timer as long as it gets the lock; otherwise the timer expires, writes the stacks of all threads to
+standard error and ends the process with exit code 1.
 """
 
 import faulthandler
@@ -11,24 +12,24 @@ import threading
 
 STDERR = 2
 LOOKS = 4
-"""How often the timer is set anew within the limit."""
+"""Restarts of the timer within the limit."""
 
 
 class FreezeWatch:
-    """One for a process: there is one such timer."""
+    """At most one in a process, since `faulthandler` has a single timer."""
 
     def __init__(self, seconds: float) -> None:
-        """`seconds`: how long the lock may be held without a break."""
+        """`seconds`: longest time that one thread may hold the interpreter's lock."""
         self._seconds = seconds
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="freeze watch", daemon=True)
 
     def start(self) -> None:
-        """Watch from now on."""
+        """Start the timer and the thread that restarts it."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Stop both; returns when the timer is cancelled."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()

@@ -1,10 +1,10 @@
-"""GET /live and /ready for health checks and /metrics for Prometheus.
+"""GET /live and /ready for health checks, and /metrics for Prometheus.
 
-An event loop in a thread of its own answers, so that the service's may be blocked meanwhile. What
-clients can hold is bounded: so many connections, each with so many seconds for so many bytes of a
-request's head, and for taking its answer. A connection beyond the limit takes the place of the one
-whose last request is the longest ago. So clients that open connections and say nothing neither keep
-a health check out, nor use up the file descriptors that the rest of the service needs.
+Requests are answered on an event loop in a separate thread, also while the service's event loop is
+blocked. `HealthLimits` bounds the number of connections, the size of a request's head, and the time
+for sending it and for reading the answer. A connection beyond the limit replaces the one whose last
+request is the oldest. So clients that open connections without sending a request neither block
+health checks nor use up the file descriptors of the process.
 """
 
 import asyncio
@@ -22,24 +22,34 @@ from core.errors import ConfigurationError
 from core.settings import Settings
 from core.thread_pool import in_own_thread
 
-# HTTP/1.1 as the health port speaks it: requests without a body, answers with a length.
+log = logging.getLogger(__name__)
 
+type Checks = Callable[[], Mapping[str, bool]]
+type Warnings = Callable[[], Sequence[str]]
+"""Warnings that `/ready` shows beside the checks; they do not change its status."""
+type Metrics = Callable[[str], tuple[bytes, str]]
+"""Given an Accept header: the page, and its content type."""
+
+BACKLOG = 128
+"""Connections that the kernel keeps until they are accepted."""
+NO_DESCRIPTOR_PAUSE = 0.1
+"""Seconds until the next accept when the process has no file descriptor left."""
 END_OF_HEAD = b"\r\n\r\n"
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
 
 class Request(NamedTuple):
-    """The head of one request."""
+    """The head of an HTTP/1 request."""
 
     method: str
     path: str
     headers: dict[str, str]
-    """By name in lower case; of a repeated one the last."""
+    """By name in lower case; the last value of a repeated header."""
     version: str
 
     @property
     def keeps_open(self) -> bool:
-        """Whether another request may follow; never behind a body, which is not read."""
+        """Whether the connection stays open; never after a body, because bodies are not read."""
         if "content-length" in self.headers or "transfer-encoding" in self.headers:
             return False
         asked = self.headers.get("connection", "").lower()
@@ -47,14 +57,14 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One response."""
+    """An HTTP/1.1 response."""
 
     status: int
     content: bytes
     content_type: str = "application/json"
 
     def to_bytes(self, request: Request | None) -> bytes:
-        """Its text; None stands for a request that could not be read, behind which nothing is."""
+        """The bytes to send. `request` is None if it could not be parsed; the connection closes."""
         connection = "keep-alive" if request and request.keeps_open else "close"
         head = (
             f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n"
@@ -67,7 +77,7 @@ class Answer(NamedTuple):
 
 
 def request_of(head: bytes) -> Request | None:
-    """The request that a head says, up to the empty line; None: it is none of HTTP/1."""
+    """Parse a head, which ends with the empty line; None if it is not an HTTP/1 request."""
     first, *lines = head.decode("latin-1").strip("\r\n").split("\r\n")
     words = first.split(" ")
     if len(words) != 3 or words[2] not in _VERSIONS:
@@ -77,26 +87,12 @@ def request_of(head: bytes) -> Request | None:
     return Request(words[0], words[1], named, words[2])
 
 
-log = logging.getLogger(__name__)
-
-type Checks = Callable[[], Mapping[str, bool]]
-type Warnings = Callable[[], Sequence[str]]
-"""What `/ready` says beside the checks; it does not count."""
-type Metrics = Callable[[str], tuple[bytes, str]]
-"""Given an Accept header: the page, and its content type."""
-
-BACKLOG = 128
-"""Connections that the kernel keeps until they are accepted."""
-NO_DESCRIPTOR_PAUSE = 0.1
-"""Seconds until the next try when the process has no file descriptor left."""
-
-
 class HealthLimits(NamedTuple):
-    """What clients of the health port may take."""
+    """Limits for the clients of the health port."""
 
     connections: int = 64
     seconds: float = 5.0
-    """For the head of a request, and for taking an answer."""
+    """For the head of a request, and again for the answer."""
     head_bytes: int = 16_384
 
 
@@ -106,16 +102,17 @@ LIMITS = HealthLimits()
 def health_server(
     settings: Settings, checks: Checks, metrics: Metrics, warnings: Warnings = tuple
 ) -> "HealthServer | None":
-    """The server that the settings ask for, if any.
+    """The server on HEALTH_PORT; None without that setting.
 
     Raises:
-        ConfigurationError: when its port is taken.
+        ConfigurationError: when the port is in use.
     """
     port = settings.health_port
     if port is None:
         return None
     limits = HealthLimits(
-        *(settings.health_max_connections, settings.health_header_timeout),
+        settings.health_max_connections,
+        settings.health_header_timeout,
         settings.health_header_bytes,
     )
     try:
@@ -126,10 +123,7 @@ def health_server(
 
 
 class HealthServer:
-    """Answers `/live` with 200 while the process runs, `/ready` with 200 or 503 and the checks.
-
-    `/metrics` is what the service counts.
-    """
+    """Answers `/live` with 200, `/ready` with 200 or 503 and the checks, and `/metrics`."""
 
     def __init__(
         self,
@@ -140,12 +134,12 @@ class HealthServer:
         warnings: Warnings = tuple,
         limits: HealthLimits = LIMITS,
     ) -> None:
-        """`checks` and `warnings` are called on its loop for every request; they must not block.
+        """`checks` and `warnings` are called on the server's loop and must not block.
 
-        `metrics` may: it is called in a thread of its own, one call after the other.
+        `metrics` may block: it is called in a thread, one call at a time.
 
         Raises:
-            OSError: when the port is taken.
+            OSError: when the port is in use.
         """
         self._checks = checks
         self._metrics = metrics
@@ -166,23 +160,23 @@ class HealthServer:
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """Number of open connections."""
         return len(self._connections)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start the thread that answers requests."""
         self._loop = asyncio.SelectorEventLoop()
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering."""
+        """End the thread and all connections."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
             self._loop.close()
         self._listener.close()
 
-    # In its thread
+    # In the server's thread
 
     def _serve(self) -> None:
         assert self._loop is not None
@@ -206,7 +200,7 @@ class HealthServer:
                 await asyncio.sleep(NO_DESCRIPTOR_PAUSE)
                 continue
             await self._make_room()
-            task = asyncio.create_task(self._converse(connection))
+            task = asyncio.create_task(self._serve_connection(connection))
             self._connections[task] = connection
             task.add_done_callback(self._ended)
 
@@ -214,13 +208,13 @@ class HealthServer:
         self._connections.pop(task).close()
 
     async def _make_room(self) -> None:
-        """Until one more connection may be kept."""
+        """Close the connections with the oldest requests until one more is within the limit."""
         while len(self._connections) >= self._limits.connections:
             oldest = next(iter(self._connections))
             oldest.cancel()
             await asyncio.wait([oldest])
 
-    async def _converse(self, connection: socket.socket) -> None:
+    async def _serve_connection(self, connection: socket.socket) -> None:
         reader, writer = await asyncio.open_connection(
             sock=connection, limit=self._limits.head_bytes
         )
@@ -235,7 +229,7 @@ class HealthServer:
     async def _answer_next(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        """Read one request and write its answer; whether another may follow."""
+        """Read one request and write its answer; True if the connection stays open."""
         try:
             async with asyncio.timeout(self._limits.seconds):
                 head = await reader.readuntil(END_OF_HEAD)
@@ -252,7 +246,7 @@ class HealthServer:
     async def _answered(self, request: Request | None) -> Answer:
         try:
             return await self._answer(request)
-        except Exception:  # a check or a metric raised: the next request may fare better
+        except Exception:  # a check or a metric raised; later requests may succeed
             log.exception("health request failed")
             return _refusal(500, "it failed; the log says how")
 
@@ -266,14 +260,14 @@ class HealthServer:
             return _json(200, {"live": True})
         if path == "/ready":
             checks, warnings = dict(self._checks()), list(self._warnings())
-            told = {"warnings": warnings} if warnings else {}
-            return _json(200 if all(checks.values()) else 503, checks | told)
+            shown = {"warnings": warnings} if warnings else {}
+            return _json(200 if all(checks.values()) else 503, checks | shown)
         if path == "/metrics":
             return Answer(200, *await self._page(request.headers.get("accept", "")))
         return _refusal(404, "there are /live, /ready and /metrics")
 
     async def _page(self, accept: str) -> tuple[bytes, str]:
-        """The lock is held until the thread has ended, even if its client has gone by then."""
+        """Hold the lock until the thread has ended, even after the client has disconnected."""
         await self._rendering.acquire()
         page = asyncio.ensure_future(in_own_thread(self._metrics, accept))
         page.add_done_callback(lambda _: self._rendering.release())

@@ -1,10 +1,10 @@
-"""Looks whether a service could run as it is configured, without becoming one.
+"""`entrypoint.py check`: checks settings, configuration and servers without starting the service.
 
-Each check is a function that says what it found: one line, then notes, if any; or it raises. What
-it raises says what is wrong, where, and what to do. Settings, configuration, plugins and the health
-port go through the functions that the start calls, so that the two agree. Nothing is written,
-joined or migrated; only modules that are missing are installed, as at the start, with pip's own
-time limit.
+A check is a function that returns one line, followed by notes, or raises an error that says what is
+wrong, where, and what to do. Settings, configuration, plugins and the health port are checked by
+the functions that the start calls, so check and start agree. A check writes nothing, joins no
+channel and does not migrate. Missing modules are installed as at the start, within pip's own time
+limit.
 """
 
 import asyncio
@@ -41,16 +41,20 @@ from pipeline.redis_client.errors import NO_JSON
 from pipeline.redis_client.list_states import state_of
 from pipeline.runs.factories import config_path, installer, lenience, redis_connection
 
-# What a check has found, as a table for people and as JSON for programs.
-
 type Outcome = Literal["ok", "failed", "skipped"]
 type Clean = Callable[[str], str]
+type Check = Callable[[], Awaitable[list[str]]]
 
 HEADINGS = ("check", "outcome", "seconds", "detail")
+SECONDS = 15.0
+"""Time limit of one check."""
+PLUGINS = "plugins"
+"""The check without a time limit: the start waits for the installation of modules, too."""
+REMEDY = "another program uses this name: rename or remove its key, or choose another name"
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at; `detail` has a line for each problem, or one that says more."""
+    """The result of one check; `detail` has one line for each problem, or a summary and notes."""
 
     check: str
     outcome: Outcome
@@ -59,12 +63,12 @@ class Finding(NamedTuple):
 
 
 def all_well(findings: Sequence[Finding]) -> bool:
-    """Whether nothing has failed, and nothing was left out because of it."""
+    """Whether every check is ok, neither failed nor skipped."""
     return all(finding.outcome == "ok" for finding in findings)
 
 
 def as_table(findings: Sequence[Finding], clean: Clean) -> str:
-    """Aligned columns; `clean` takes the secrets out of each detail."""
+    """The findings in aligned columns; `clean` removes the secrets of each detail."""
     rows = [HEADINGS, *(row for finding in findings for row in _rows(finding, clean))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS) - 1)]
     lines = ("  ".join(_padded(row, widths)).rstrip() for row in rows)
@@ -77,8 +81,8 @@ def as_json(findings: Sequence[Finding], clean: Clean) -> str:
         finding._asdict() | {"detail": [clean(line) for line in finding.detail]}
         for finding in findings
     ]
-    told = {"ok": all_well(findings), "checks": checks}
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2).decode() + "\n"
+    report = {"ok": all_well(findings), "checks": checks}
+    return orjson.dumps(report, option=orjson.OPT_INDENT_2).decode() + "\n"
 
 
 def _rows(finding: Finding, clean: Clean) -> list[tuple[str, ...]]:
@@ -98,52 +102,41 @@ def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
     return [*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]
 
 
-type Look = Callable[[], Awaitable[list[str]]]
-
-SECONDS = 15.0
-"""How long one check may take that waits for a server."""
-REMEDY = "another program uses this name: rename or remove its key, or choose another name"
-
-
-PLUGINS = "plugins"
-"""The check that the limit is not for: the start waits, too, while modules are installed."""
-
-
-class _NotTriedError(Exception):
-    """Something that this check needs was not well."""
+class _SkippedError(Exception):
+    """The check needs the result of one that has failed."""
 
 
 async def check_up() -> list[Finding]:
-    """Every check in turn; one that fails keeps only those back that need what it looked at."""
+    """Run every check in turn; after a failure only the checks that depend on it are skipped."""
     settings: list[Settings] = []
 
-    async def look_at_settings() -> list[str]:
+    async def check_settings() -> list[str]:
         settings.append(load_settings())
         keep_secret(*settings[0].secrets)
         return [f"environment {settings[0].environment}", *_notes(misspelt(environment()))]
 
-    findings = [await _finding("settings", look_at_settings)]
+    findings = [await _finding("settings", check_settings)]
     if not settings:
         names = ("actions", "postgres", "plugboard")
         return findings + [Finding(each, "skipped", 0.0, ["needs the settings"]) for each in names]
-    for name, look in looks(settings[0]).items():
-        findings.append(await _finding(name, look))
+    for name, check in checks_of(settings[0]).items():
+        findings.append(await _finding(name, check))
     return findings
 
 
-def looks(settings: Settings) -> dict[str, Look]:
+def checks_of(settings: Settings) -> dict[str, Check]:
     """The checks of a service with these settings, by name."""
     receive_plugins(settings)
     return {
         "actions": partial(_actions, settings),
         **({} if settings.health_port is None else {"health": partial(_health, settings)}),
-        **(_pipeline_looks(settings) if settings.has_pipeline else {}),
+        **(_pipeline_checks(settings) if settings.has_pipeline else {}),
         "postgres": partial(_postgres, settings),
         "plugboard": partial(_plugboard, settings),
     }
 
 
-def _pipeline_looks(settings: Settings) -> dict[str, Look]:
+def _pipeline_checks(settings: Settings) -> dict[str, Check]:
     file = _File(settings)
     return {
         "configuration": file.read,
@@ -152,13 +145,13 @@ def _pipeline_looks(settings: Settings) -> dict[str, Look]:
     }
 
 
-async def _finding(name: str, look: Look) -> Finding:
+async def _finding(name: str, check: Check) -> Finding:
     began = time.perf_counter()
     outcome: Outcome
     try:
         async with asyncio.timeout(None if name == PLUGINS else SECONDS):
-            outcome, detail = "ok", await look()
-    except _NotTriedError as error:
+            outcome, detail = "ok", await check()
+    except _SkippedError as error:
         outcome, detail = "skipped", [str(error)]
     except Exception as error:  # noqa: BLE001 -- a plugin or a driver may raise anything
         outcome, detail = "failed", _problems(error)
@@ -171,7 +164,7 @@ def _problems(error: Exception) -> list[str]:
     if isinstance(error, PatchcordError):
         return [str(error)]
     if isinstance(error, TimeoutError):
-        return [f"no outcome within {SECONDS:g} s"]
+        return [f"no result within {SECONDS:g} s"]
     return [f"{type(error).__name__}: {error}"]
 
 
@@ -180,13 +173,13 @@ def _notes(notes: Iterable[str]) -> list[str]:
 
 
 async def _actions(settings: Settings) -> list[str]:
-    told = published(settings)
-    check_request_line(publishing_url(settings, told.actions), settings.request_line_limit)
-    return [told.summary]
+    publication = published(settings)
+    check_request_line(publishing_url(settings, publication.actions), settings.request_line_limit)
+    return [publication.summary]
 
 
 async def _health(settings: Settings) -> list[str]:
-    """Listen on the health port for a moment."""
+    """Listen on the health port, and close it again."""
     server = health_server(settings, dict, lambda _: (b"", "text/plain"))
     assert server is not None
     server.start()
@@ -195,7 +188,7 @@ async def _health(settings: Settings) -> list[str]:
 
 
 class _File:
-    """The configuration file, which is read once for both of its checks."""
+    """The configuration file; both of its checks use one reading of it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -209,8 +202,8 @@ class _File:
             raise ConfigurationError([self._placed(each) for each in error.problems]) from None
         keep_secrets(self.config)
         enabled = [name for name, chain in self.config.chains.items() if chain.enabled]
-        told = f"{self._path}: enabled chains: {', '.join(enabled) or 'none'}"
-        return [told, *_notes(self.config.notes)]
+        summary = f"{self._path}: enabled chains: {', '.join(enabled) or 'none'}"
+        return [summary, *_notes(self.config.notes)]
 
     def _placed(self, problem: str) -> str:
         path = str(self._path)
@@ -218,14 +211,14 @@ class _File:
 
     async def import_plugins(self) -> list[str]:
         if self.config is None:
-            raise _NotTriedError("needs the configuration")
+            raise _SkippedError("needs the configuration")
         modules = installer(self._settings)
         plugins = (await in_own_thread(prepared, self.config, modules)).plugins
-        told = (
+        summary = (
             f"imported: links {len(plugins.links)}, storages {len(plugins.storages)}, "
             f"tracers {len(plugins.tracers)}"
         )
-        return [told, *_notes(plugins.notes)]
+        return [summary, *_notes(plugins.notes)]
 
 
 async def _redis(settings: Settings, file: _File) -> list[str]:
@@ -239,10 +232,8 @@ async def _redis(settings: Settings, file: _File) -> list[str]:
         lists = lists_of(file.config).all if file.config else []
         state = await state_of(redis, lists, settings.vcon_sorted_set_name)
     except UnavailableError as error:
-        asked = (
-            "" if str(error) == NO_JSON else "; does it run there, and does it let this user in?"
-        )
-        raise UnavailableError(f"{where}: {error}{asked}") from None
+        hint = "" if str(error) == NO_JSON else "; does it run there, and does it let this user in?"
+        raise UnavailableError(f"{where}: {error}{hint}") from None
     except CommandRefused as error:
         raise UnavailableError(f"{where}: {error}") from None
     finally:
@@ -251,15 +242,15 @@ async def _redis(settings: Settings, file: _File) -> list[str]:
         raise ConfigurationError([f"{where}: {each}; {REMEDY}" for each in state.unusable.values()])
     if NO_JSON in found:
         raise UnavailableError(f"{where}: {'; '.join(found)}")
-    told = f"{_server(settings.redis_url.get_secret_value())} answers, and has JSON"
+    summary = f"{_server(settings.redis_url.get_secret_value())} answers, and has JSON"
     return [
-        "; ".join([told, *found]),
+        "; ".join([summary, *found]),
         *_notes(f"{n} ids are left in {name}, a list of no chain" for name, n in left.items()),
     ]
 
 
 def _server(url: str) -> str:
-    """Host and port of a URL, or the path of a socket; nothing else of it."""
+    """Host and port of a URL, or the path of a socket; never its user or password."""
     parts = urlsplit(url)
     return f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
 

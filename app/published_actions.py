@@ -1,4 +1,4 @@
-"""What the Plugboard is told of the actions, and whether that is short enough for it."""
+"""The actions that this service publishes and runs, and the size of the handshake with them."""
 
 from typing import Any, NamedTuple
 
@@ -8,14 +8,12 @@ from core.errors import ConfigurationError
 from core.plugboard.handshake import fingerprint, handshake_url, request_line_bytes
 from core.settings import Settings
 
-# Which actions this service publishes and runs.
-
 
 def offered_actions(settings: Settings) -> ActionRegistry:
-    """The actions that are published and run, as the settings want it.
+    """The actions selected by ACTIONS and ADMIN_ACTIONS.
 
     Raises:
-        ConfigurationError: when ACTIONS names one that is not there.
+        ConfigurationError: when ACTIONS names an unknown action, or one that cannot be offered.
     """
     everything = ActionRegistry.discover("actions")
     wanted = everything.select(settings.actions) if settings.actions else everything
@@ -26,7 +24,7 @@ def offered_actions(settings: Settings) -> ActionRegistry:
 
 
 def _withheld(cls: type[ActionRunner], settings: Settings) -> str | None:
-    """Why an action is not offered, if it is not."""
+    """Why an action is not offered; None if it is."""
     if cls.needs_pipeline and not settings.has_pipeline:
         return "needs a pipeline: set CONSERVER_CONFIG_FILE and REDIS_URL"
     if cls.administrative and not settings.admin_actions:
@@ -44,12 +42,12 @@ class Publication(NamedTuple):
 
     @property
     def fits(self) -> bool:
-        """Whether the Plugboard reads that much."""
+        """Whether the request line is within the limit of the Plugboard."""
         return self.request_line_bytes <= self.request_line_limit
 
     @property
     def summary(self) -> str:
-        """All but the JSON, in one line."""
+        """Number of actions, fingerprint and size, in one line."""
         return (
             f"{len(self.actions)} actions, fingerprint {self.fingerprint}, "
             f"request line {self.request_line_bytes} of {self.request_line_limit} bytes"
@@ -60,7 +58,7 @@ def published(settings: Settings) -> Publication:
     """What a service with these settings publishes.
 
     Raises:
-        ConfigurationError: when ACTIONS names one that is not there.
+        ConfigurationError: as `offered_actions`.
     """
     actions = offered_actions(settings).to_dict()
     size = request_line_bytes(publishing_url(settings, actions))
@@ -68,6 +66,6 @@ def published(settings: Settings) -> Publication:
 
 
 def publishing_url(settings: Settings, actions: dict[str, Any]) -> str:
-    """The URL to connect to with the configured token; never to be shown."""
+    """The URL to connect to. It contains the configured token: never log it."""
     token = settings.token.get_secret_value()
     return handshake_url(settings.websocket_url, token, actions, settings.plugboard_vsn)

@@ -1,4 +1,4 @@
-"""Whether this replica should get traffic: what /ready says."""
+"""The checks of `/ready`: whether this replica can take requests."""
 
 import asyncio
 import logging
@@ -12,13 +12,13 @@ from core.thread_pool import in_own_thread
 log = logging.getLogger(__name__)
 
 INTERVAL = 2.0
-"""Seconds between two looks at Redis and Postgres."""
-LOOK_SECONDS = 10.0
-"""Seconds that a look at Postgres may take."""
+"""Seconds between two checks of Redis and Postgres."""
+CHECK_SECONDS = 10.0
+"""Longest duration of one check of Postgres."""
 
 
 class Readiness:
-    """Looks at the outside things now and then, so that a health check costs nothing."""
+    """Checks Redis and Postgres every `INTERVAL` s, so that `/ready` only reads the results."""
 
     def __init__(
         self,
@@ -28,13 +28,17 @@ class Readiness:
         redis: Callable[[], Awaitable[bool]] | None,
         workers: Supervisor | None,
         token: Callable[[], bool] | None = None,
+        interval: float = INTERVAL,
+        check_seconds: float = CHECK_SECONDS,
     ) -> None:
         """`redis` returns whether Redis answers.
 
-        It and `workers` are None in a service without a pipeline.
-        `token` says whether the token in use is still good; None where that does not matter.
+        It and `workers` are None in a service without a pipeline. `token` returns whether the token
+        in use is still valid; None leaves that check out.
         """
         self._token = token
+        self._interval = interval
+        self._check_seconds = check_seconds
         self._joined = joined
         self._draining = draining
         self._redis = redis
@@ -45,7 +49,7 @@ class Readiness:
         self.migrated = False
 
     def checks(self) -> Mapping[str, bool]:
-        """Every condition by name; ready when all of them hold."""
+        """The conditions by name; the replica is ready when all are true."""
         return {
             **({} if self._redis is None else {"redis": self._redis_answers}),
             **({} if self._workers is None else {"workers": self._workers.complete}),
@@ -56,38 +60,37 @@ class Readiness:
         }
 
     async def watch(self) -> None:
-        """Keep the checks fresh until cancelled; one that hangs does not hold up the other."""
-        async with asyncio.TaskGroup() as looks:
-            looks.create_task(_again_and_again(self.look_at_postgres))
-            looks.create_task(_again_and_again(self._look_at_redis))
+        """Repeat both checks until cancelled; one that hangs does not delay the other."""
+        async with asyncio.TaskGroup() as checks:
+            checks.create_task(self._repeat(self.check_postgres))
+            checks.create_task(self._repeat(self._check_redis))
 
-    async def look_at_postgres(self) -> None:
-        """Ask Postgres once whether it answers, with a schema that this version can use."""
+    async def check_postgres(self) -> None:
+        """Check once that Postgres answers and has a schema that this version can use."""
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(self._check_seconds):
                 problem = await in_own_thread(database.schema_problem)
         except PatchcordError as error:
             problem = str(error)
-        except TimeoutError:  # it stood still once it had let the connection in
-            problem = f"no answer within {LOOK_SECONDS:g} s"
+        except TimeoutError:  # the server accepted the connection and then did not answer
+            problem = f"no answer within {self._check_seconds:g} s"
         if self.migrated and problem != self._postgres_problem:
             self._postgres_problem = problem
-            _tell(problem)
+            _log(problem)
         self._postgres_answers = problem is None
 
-    async def _look_at_redis(self) -> None:
+    async def _check_redis(self) -> None:
         if self._redis is not None:
             self._redis_answers = await self._redis()
 
+    async def _repeat(self, check: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await check()
+            await asyncio.sleep(self._interval)
 
-def _tell(problem: str | None) -> None:
+
+def _log(problem: str | None) -> None:
     if problem is None:
         log.info("postgres can be used")
     else:
         log.error("postgres cannot be used", extra={"error": problem})
-
-
-async def _again_and_again(look: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        await look()
-        await asyncio.sleep(INTERVAL)

@@ -1,4 +1,4 @@
-"""What ends a process, as events."""
+"""Signals and the end of the parent process as events; exits that no thread can prevent."""
 
 import asyncio
 import contextlib
@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable
 
 ORPHAN_SECONDS = 3.0
-"""Seconds that a process has for an orderly end when the one that started it is gone."""
+"""Seconds for an orderly end of a worker whose service process is gone."""
 EXIT_ORPHANED = 4
 LINGER = 1.0
-"""Seconds that letting go may take, once everything has been given back."""
+"""Most seconds for closing connections and threads after the last request or run."""
 
 
 class StopSignals:
-    """SIGTERM and SIGINT: the first one asks to stop, another one asks to hurry."""
+    """SIGTERM and SIGINT: the first one sets `asked`, a later one `hurry`."""
 
     def __init__(self) -> None:
-        """Handle the signals from now on."""
+        """Replace the handlers of both signals on the running loop."""
         self.asked = asyncio.Event()
         self.hurry = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -31,31 +31,31 @@ class StopSignals:
 
 
 def on_hangup(react: Callable[[], None]) -> None:
-    """Call `react` on SIGHUP: the configuration shall be read again."""
+    """Call `react` on SIGHUP, which requests a reload of the configuration."""
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, react)
 
 
 async def until(event: asyncio.Event) -> None:
-    """Return when it is set."""
+    """Return when the event is set; a coroutine for `create_task`."""
     await event.wait()
 
 
 def on_input(
-    *, said: Callable[[], None], closed: Callable[[], None], stuck: Callable[[], None]
+    *, received: Callable[[], None], closed: Callable[[], None], stuck: Callable[[], None]
 ) -> None:
-    """Listen to the process that started this one, on standard input, in a thread.
+    """Read standard input, which the service process writes to, in a thread.
 
-    On the running event loop, calls `said` when something comes, and `closed` when nothing more
-    can: that process is gone. If this one has not ended `ORPHAN_SECONDS` later, since its event
-    loop stands still, `stuck` is called in the thread, and the process ends.
+    `received` is called on the running event loop for each piece of input, `closed` at the end of
+    the input: the service process is gone. If this process still runs `ORPHAN_SECONDS` later,
+    because its event loop is blocked, `stuck` is called in the thread and the process ends.
     """
     loop = asyncio.get_running_loop()
 
     def listen() -> None:
         while _read_some():
-            loop.call_soon_threadsafe(said)
+            loop.call_soon_threadsafe(received)
         end_within(2 * ORPHAN_SECONDS, EXIT_ORPHANED)
-        with contextlib.suppress(RuntimeError):  # the loop has just been closed
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(closed)
         time.sleep(ORPHAN_SECONDS)
         stuck()
@@ -66,19 +66,19 @@ def on_input(
 
 def _read_some() -> bytes:
     try:
-        return os.read(0, 4096)  # not sys.stdin, whose lock Python wants back at the end
+        return os.read(0, 4096)  # sys.stdin has a lock that the interpreter takes at its end
     except OSError:
         return b""
 
 
 def end_by_alarm(seconds: float) -> None:
-    """End this process by then, by a signal: for one that may be unable to start a thread."""
+    """End this process after so many seconds by SIGALRM, which needs no thread."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def end_within(seconds: float, exit_code: int) -> None:
-    """End this process by then, even if a plugin's thread, which nobody can stop, runs on."""
+    """End this process after so many seconds, even if a plugin's thread still runs."""
     timer = threading.Timer(seconds, os._exit, [exit_code])
     timer.daemon = True
     timer.start()

@@ -1,8 +1,8 @@
-"""What SIGTERM and SIGINT do to a service or worker that is still starting: it ends, with 0.
+"""SIGTERM and SIGINT end a service or worker that is still starting, with exit code 0.
 
-They are handled as events once everything is built (`app.signals`). Until then a handler raises an
-exception wherever the start just is: nothing was joined or claimed that had to be given back. This
-file is imported before all that takes time, and imports nothing that does.
+After the start `app.signals` handles them as events. Until then the handler raises an exception at
+the current line of the start: no channel is joined and no run claimed that would have to be given
+back. This file is imported first, and imports nothing that takes time.
 """
 
 import signal
@@ -17,9 +17,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def end_when_asked() -> None:
-    """Raise `StoppedEarlyError` on a signal, until something else handles it.
+    """Raise `StoppedEarlyError` on a signal until `app.signals` replaces the handlers.
 
-    SIGHUP, which would end the process, does nothing: the configuration is about to be read.
+    SIGHUP, whose default ends the process, is ignored: the configuration is read at the start.
     """
     for signum in SIGNALS:
         signal.signal(signum, _raise)
@@ -27,7 +27,7 @@ def end_when_asked() -> None:
 
 
 def no_longer() -> None:
-    """Let signals change nothing any more: the process is about to end."""
+    """Ignore the signals: the process is about to end."""
     for signum in SIGNALS:
         signal.signal(signum, signal.SIG_IGN)
 

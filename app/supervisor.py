@@ -1,4 +1,10 @@
-"""Keeps worker processes running: starts them, starts them again, stops them."""
+"""Starts worker processes, replaces those that end, and stops them.
+
+Beside the normal workers there are suspect workers. A suspect is a vCon that was in flight when a
+worker died. It runs in a process of its own: if that dies too, the death is counted for this vCon
+alone and interrupts no other run. Suspect workers are started while suspects wait, and end when
+none are left.
+"""
 
 import asyncio
 import contextlib
@@ -14,35 +20,46 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.worker_progress import LOOK_SECONDS, StalledWorkers, StallLimits
+from app.worker_progress import StalledWorkers, StallLimits
 from core.observability import metrics
 from core.settings import inherited_environment
 
-# When a process is started for suspects: vCons that were in flight when a worker died.
-#
-# A suspect runs in a process of its own, so that its death charges it alone and holds up nothing
-# else. Such suspect workers are started while suspects wait, and end by themselves when none is
-# left.
+log = logging.getLogger(__name__)
+
+ENTRYPOINT = Path(__file__).parents[1] / "entrypoint.py"
+RESTART_PAUSE = 1.0
+"""Seconds until a worker that died is replaced, so that a crash loop does not use all CPU."""
+KILL_AFTER = 5.0
+"""Seconds from the end of the grace, or from a second signal, to SIGKILL."""
+_STOPPED = (0, -signal.SIGTERM)
+"""Exit codes of a stopped worker; the second is that of one without signal handlers yet."""
+SUSPECTS_PAUSE = 1.0
+"""Seconds between two counts of the waiting suspects."""
+SUSPECT_SUFFIX = "-suspects"
+"""The end of a suspect worker's id."""
+REPORT_SECONDS = 2.0
+"""Longest wait for the reports of the last deaths; a later start rescues the runs otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suspects:
-    """`waiting` counts the suspects that no process has claimed yet.
+    """`waiting` counts the suspects that are not claimed.
 
-    `patience`: seconds without any of them being claimed until one more process is started, up to
-    `most` processes.
+    While none of them is claimed, one more process is started after `patience` s, up to `most`
+    processes.
     """
 
     waiting: Callable[[], Awaitable[int]]
     patience: float
     most: int
+    pause: float = SUSPECTS_PAUSE
 
 
-class Recruiting:
-    """Decides, look by look, whether one more suspect worker is started."""
+class SuspectWorkerPolicy:
+    """Decides after each count of the suspects whether one more suspect worker is started."""
 
     def __init__(self, patience: float, most: int) -> None:
-        """See `Suspects`."""
+        """The parameters are those of `Suspects`."""
         self._patience = patience
         self._most = most
         self._waiting = 0
@@ -50,7 +67,7 @@ class Recruiting:
         self._at_once = True
 
     def needs_one(self, waiting: int, running: int, now: float) -> bool:
-        """Whether to start one; the caller does, and says so in `running` from then on."""
+        """True if the caller must start one, and include it in `running` from now on."""
         if waiting < self._waiting or not self._waiting:
             self._moved, self._at_once = now, True
         self._waiting = waiting
@@ -63,37 +80,20 @@ class Recruiting:
         return True
 
     def died(self) -> None:
-        """One has died: the next may be started at once.
+        """Allow the next one to start at once, because one has died.
 
-        One that ended by itself, though suspects wait, could claim none of them: an unusable key in
-        Redis keeps them. The next one is not started before `patience` is over.
+        One that ended with exit code 0 although suspects wait could claim none of them, because of
+        an unusable key in Redis. Then the next one starts after `patience` s.
         """
         self._at_once = True
 
 
-log = logging.getLogger(__name__)
-
-ENTRYPOINT = Path(__file__).parents[1] / "entrypoint.py"
-RESTART_PAUSE = 1.0
-"""Seconds before a worker that died is started again, so that a crash loop does not spin."""
-KILL_AFTER = 5.0
-"""Seconds beyond the grace, or after being hurried, until a worker that does not end is killed."""
-_STOPPED = (0, -signal.SIGTERM)
-"""Exit codes of a worker that was stopped; the second before it has begun to handle signals."""
-SUSPECTS_PAUSE = 1.0
-"""Seconds between two looks whether suspects wait."""
-APART = "-suspects"
-"""What the id of a suspect worker ends in."""
-BURY_WITHIN = 2.0
-"""Seconds that the last ones to die get for being told of; else the next start finds them."""
-
-
 class Supervisor:
-    """`count` processes of one command, each told its own worker id as the last argument.
+    """Runs `count` processes of one command, with a worker id as the last argument of each.
 
-    A worker reads its standard input and ends when that is closed: however this process dies, its
-    workers die with it. A line there says `reload`. Each has a session of its own, so that what a
-    terminal sends to everybody, such as Ctrl-C, reaches it only through `stop`.
+    A worker reads its standard input and ends at the end of the input, so no worker outlives this
+    process. A line on it requests a reload. Each worker has a session of its own: a signal from a
+    terminal, such as Ctrl-C, reaches this process alone, which passes it on in `stop`.
     """
 
     def __init__(
@@ -106,13 +106,14 @@ class Supervisor:
         process_ended: Callable[[int], None] = lambda _: None,
         suspects: Suspects | None = None,
         stalls: StallLimits | None = None,
+        restart_pause: float = RESTART_PAUSE,
+        kill_after: float = KILL_AFTER,
     ) -> None:
-        """`worker_died` is told the id of a worker that is certainly gone.
+        """`worker_died` gets the id of each worker that ended without being stopped.
 
-        `process_ended` is told the pid of every process that has ended, however it did. For
-        `suspects`, processes are started beside the `count`, with `--suspects` before the id.
-        Workers are told a file descriptor, `PROGRESS_FD`, and killed by `stalls` if they show no
-        progress there.
+        `process_ended` gets the pid of every process that has ended. For `suspects`, further
+        processes are started, with `--suspects` before the id. A worker reports progress over the
+        file descriptor `PROGRESS_FD`; without progress it is killed as `stalls` says.
         """
         self._command = command
         self._count = count
@@ -120,46 +121,48 @@ class Supervisor:
         self._environment = dict(environment)
         self._process_ended = process_ended
         self._suspects = suspects
+        self._restart_pause = restart_pause
+        self._kill_after = kill_after
         self._stalled = StalledWorkers(stalls)
         self._processes: dict[str, Process] = {}
-        self._keepers: list[asyncio.Task[None]] = []
-        self._apart: set[asyncio.Task[None]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._suspect_tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
 
     @property
     def complete(self) -> bool:
-        """Whether every worker runs and makes progress, without regard to those for suspects."""
-        return self.running == self._count and all(map(_is_apart, self._stalled.ids))
+        """Whether every normal worker runs and makes progress."""
+        return self.running == self._count and all(map(_is_for_suspects, self._stalled.ids))
 
     @property
     def stalled(self) -> int:
-        """How many workers run but make no progress."""
+        """Number of workers that run without progress, suspect workers included."""
         return len(self._stalled.ids)
 
     @property
     def running(self) -> int:
-        """How many workers run, without those for suspects."""
-        return len(self._processes) - self.running_apart
+        """Number of normal workers that run."""
+        return len(self._processes) - self.suspect_workers
 
     @property
-    def running_apart(self) -> int:
-        """How many suspect workers run."""
-        return sum(map(_is_apart, list(self._processes)))
+    def suspect_workers(self) -> int:
+        """Number of suspect workers that run."""
+        return sum(map(_is_for_suspects, list(self._processes)))
 
     async def run(self) -> None:
         """Keep the workers running until `stop`."""
-        self._keepers = [asyncio.create_task(self._keep_one()) for _ in range(self._count)]
+        self._tasks = [asyncio.create_task(self._keep_worker()) for _ in range(self._count)]
         if self._suspects:
-            self._keepers.append(asyncio.create_task(self._keep_apart(self._suspects)))
-        self._keepers.append(asyncio.create_task(self._look_at_progress()))
-        await asyncio.gather(*self._keepers)
+            self._tasks.append(asyncio.create_task(self._run_suspect_workers(self._suspects)))
+        self._tasks.append(asyncio.create_task(self._watch_progress()))
+        await asyncio.gather(*self._tasks)
 
-    async def _look_at_progress(self) -> None:
+    async def _watch_progress(self) -> None:
         while not self._stopping.is_set():
-            await self._stalled.look(self._processes)
-            await self._pause(LOOK_SECONDS)
+            await self._stalled.check(self._processes)
+            await self._pause(self._stalled.interval)
 
-    async def _keep_one(self) -> None:
+    async def _keep_worker(self) -> None:
         while not self._stopping.is_set():
             worker_id = _new_id()
             code = await self._run_one(worker_id)
@@ -171,33 +174,33 @@ class Supervisor:
         metrics.WORKER_DEATHS.inc()
         log.error("worker died", extra={"worker": worker_id, "status": code})
         await self._worker_died(worker_id)
-        await self._pause(RESTART_PAUSE)
+        await self._pause(self._restart_pause)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    async def _keep_apart(self, suspects: Suspects) -> None:
-        """Start suspect workers while suspects wait; until `stop`, then until all have ended."""
-        recruiting = Recruiting(suspects.patience, suspects.most)
+    async def _run_suspect_workers(self, suspects: Suspects) -> None:
+        """Start suspect workers until `stop`, then return when all of them have ended."""
+        policy = SuspectWorkerPolicy(suspects.patience, suspects.most)
         while not self._stopping.is_set():
             waiting = await suspects.waiting()
-            if recruiting.needs_one(waiting, len(self._apart), time.monotonic()):
-                task = asyncio.create_task(self._run_apart(recruiting))
-                self._apart.add(task)
-                task.add_done_callback(self._apart.discard)
-            await self._pause(SUSPECTS_PAUSE)
-        await asyncio.gather(*self._apart)
+            if policy.needs_one(waiting, len(self._suspect_tasks), time.monotonic()):
+                task = asyncio.create_task(self._run_suspect_worker(policy))
+                self._suspect_tasks.add(task)
+                task.add_done_callback(self._suspect_tasks.discard)
+            await self._pause(suspects.pause)
+        await asyncio.gather(*self._suspect_tasks)
 
-    async def _run_apart(self, recruiting: Recruiting) -> None:
-        worker_id = _new_id() + APART
+    async def _run_suspect_worker(self, policy: SuspectWorkerPolicy) -> None:
+        worker_id = _new_id() + SUSPECT_SUFFIX
         if (code := await self._run_one(worker_id, "--suspects")) != 0:
             await self._died(worker_id, code)
-            recruiting.died()
+            policy.died()
 
     async def _run_one(self, worker_id: str, *options: str) -> int | None:
-        """The exit code of one process, when it has ended; None when it could not be started."""
+        """Run one process to its end; its exit code, or None if it could not be started."""
         page = self._stalled.page_for(worker_id)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -209,7 +212,7 @@ class Supervisor:
                 pass_fds=(page.descriptor,),
                 start_new_session=True,
             )
-        except OSError as error:  # no memory or no process left, just now
+        except OSError as error:  # no memory or process is available
             log.error("worker cannot be started", extra={"error": str(error)})  # noqa: TRY400 -- says all there is
             self._stalled.ended(worker_id)
             return None
@@ -224,28 +227,29 @@ class Supervisor:
             self._process_ended(process.pid)
 
     def signal(self, signum: signal.Signals) -> None:
-        """Send a signal to every worker."""
+        """Send a signal to every worker that runs."""
         for process in self._processes.values():
             _send(process, signum)
 
     def reload(self) -> None:
-        """Tell every worker to read the configuration again, also one that is still starting."""
+        """Request a reload of the configuration from every worker, including starting ones."""
         for process in self._processes.values():
             if process.stdin is not None:
                 process.stdin.write(b"reload\n")
 
     async def stop(self, grace: float, hurry: asyncio.Event) -> None:
-        """SIGTERM to every worker, and again at once when `hurry` is set.
+        """Send SIGTERM to every worker, and again when `hurry` is set.
 
-        What has not ended `KILL_AFTER` s past the grace, or past the second signal, is killed.
+        Workers that still run `KILL_AFTER` s after the grace, or after the second signal, are
+        killed.
         """
         self._stopping.set()
         self.signal(signal.SIGTERM)
         with self._beside(self._hurried(hurry)):
-            await self._ended(grace + KILL_AFTER)
+            await self._ended(grace + self._kill_after)
         self.signal(signal.SIGKILL)
-        if self._keepers:
-            await asyncio.wait(self._keepers, timeout=BURY_WITHIN)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=REPORT_SECONDS)
 
     @contextlib.contextmanager
     def _beside(self, coroutine: Awaitable[None]) -> Iterator[None]:
@@ -263,7 +267,7 @@ class Supervisor:
     async def _hurried(self, hurry: asyncio.Event) -> None:
         await hurry.wait()
         self.signal(signal.SIGTERM)
-        await asyncio.sleep(KILL_AFTER)
+        await asyncio.sleep(self._kill_after)
         self.signal(signal.SIGKILL)
 
 
@@ -275,24 +279,25 @@ def workers(
     suspects: Suspects,
     stalls: StallLimits,
 ) -> Supervisor:
-    """A supervisor of this service's own workers; `variables` are added to the environment.
+    """A supervisor of this service's workers.
 
-    They get what this process has not withheld, and read no `.env`: it was read here.
+    Their environment is this process's without the withheld secrets, and `variables`. They read no
+    `.env`, because this process has read it.
     """
-    told = {"ENV_FILE": "", **{name: str(path) for name, path in variables.items()}}
+    changes = {"ENV_FILE": "", **{name: str(path) for name, path in variables.items()}}
     return Supervisor(
         [sys.executable, str(ENTRYPOINT), "worker"],
         count,
         worker_died,
-        environment=inherited_environment() | told,
+        environment=inherited_environment() | changes,
         process_ended=process_ended,
         suspects=suspects,
         stalls=stalls,
     )
 
 
-def _is_apart(worker_id: str) -> bool:
-    return worker_id.endswith(APART)
+def _is_for_suspects(worker_id: str) -> bool:
+    return worker_id.endswith(SUSPECT_SUFFIX)
 
 
 def _new_id() -> str:
@@ -300,5 +305,5 @@ def _new_id() -> str:
 
 
 def _send(process: Process, signum: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has ended by itself meanwhile
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
         process.send_signal(signum)

@@ -1,4 +1,16 @@
-"""Finds workers that make no progress, reports them, and kills those that stand still for long."""
+"""Finds workers without progress, reports them, and kills them after a limit.
+
+A worker and its service share a page of memory. The service makes a file without a name, passes its
+descriptor to the worker (`PROGRESS_FD`) and maps the page. The worker counts turns of its event
+loop and passes of its watchdog thread there. A C call that holds the interpreter's lock stops every
+Python thread of the worker, so nothing inside it could report that; both counts stop, and the
+service sees it.
+
+SIGPROF makes a worker write the stacks of all its threads behind the page and end. The C handler of
+`faulthandler` does so without the interpreter's lock. The kernel sends the same signal
+(`ITIMER_PROF`) to a worker that uses CPU while its watchdog does not run, so a worker whose service
+has died ends as well.
+"""
 
 import contextlib
 import faulthandler
@@ -11,118 +23,107 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-# A page of memory that a worker shares with its service: whether the worker makes progress.
-#
-# The service makes a file without a name, hands its descriptor down (`PROGRESS_FD`) and maps the
-# same page. The worker counts there: turns of its event loop, and looks of its watchdog's thread.
-# A C call that holds the interpreter's lock stops both counts and every thread of the worker, so
-# that nothing inside could report it; the service sees it in the page.
-#
-# SIGPROF makes the worker write the stacks of all its threads behind the page and end. The C
-# handler of `faulthandler` does that without the interpreter's lock. The kernel sends the same
-# signal by itself (`ITIMER_PROF`) to a worker that burns CPU without its watchdog looking: one
-# whose service is gone ends, too.
+log = logging.getLogger(__name__)
 
 PAGE = mmap.PAGESIZE
 STACK_BYTES = 16_000
-"""How much of the stacks is read."""
+"""Bytes of the stacks that are logged."""
+CHECK_INTERVAL = 0.5
+"""Seconds between two checks of all pages."""
+KILL_AFTER = 2.0
+"""Seconds from SIGPROF, by which a worker writes its stacks and ends, to SIGKILL."""
 
 
 class WorkerProgress:
-    """The worker's side."""
+    """The worker's side of the page."""
 
     def __init__(self, descriptor: int, stall_limit: float) -> None:
-        """`stall_limit`: seconds without progress after which the service ends this process."""
+        """`stall_limit`: seconds without progress after which the service kills this process."""
         self._counts = memoryview(mmap.mmap(descriptor, PAGE)).cast("Q")
-        self._patience = 2 * stall_limit  # the service comes first, as long as it is there
+        self._patience = 2 * stall_limit  # a living service acts first
         os.lseek(descriptor, PAGE, os.SEEK_SET)
         faulthandler.register(signal.SIGPROF, file=descriptor, all_threads=True, chain=True)
 
     def beat(self, turns: int) -> None:
-        """The watchdog has looked, and has found that the loop has had so many turns."""
+        """Count one pass of the watchdog; `turns` is the number of turns of the event loop."""
         self._counts[0] = turns
         self._counts[1] += 1
         signal.setitimer(signal.ITIMER_PROF, self._patience)
 
     def stop(self) -> None:
-        """This process is ending: it is not watched any more."""
+        """End the supervision: this process is ending."""
         self._counts[1] = 0
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 class SeenProgress:
-    """The service's side, for one worker."""
+    """The service's side of one worker's page."""
 
     def __init__(self) -> None:
-        """A fresh page: the worker has not begun."""
+        """Make the page; a worker is not checked before its first pass."""
         with tempfile.TemporaryFile(buffering=0) as file:
             file.truncate(PAGE)
             self.descriptor = os.dup(file.fileno())
         self._counts = memoryview(mmap.mmap(self.descriptor, PAGE)).cast("Q")
         self._last = (0, 0)
         self.loop_still = 0.0
-        """Seconds in which the worker's event loop has had no turn."""
+        """Seconds since the last turn of the worker's event loop."""
         self.still = 0.0
-        """Seconds in which no Python thread of the worker has run."""
+        """Seconds since the last pass of the worker's watchdog thread."""
 
-    def look(self, seconds: float) -> None:
-        """Compare with the last look, so many seconds ago.
+    def check(self, seconds: float) -> None:
+        """Compare with the last check, which was `seconds` ago.
 
-        Only looks count as time: when the service was stopped itself, no worker has stood still.
+        The time is the number of checks, so time in which the service itself was stopped does not
+        count.
         """
-        turns, looks = self._counts[0], self._counts[1]
-        begun = looks > 0
+        turns, passes = self._counts[0], self._counts[1]
+        begun = passes > 0
         self.loop_still = self.loop_still + seconds if begun and turns == self._last[0] else 0.0
-        self.still = self.still + seconds if begun and looks == self._last[1] else 0.0
-        self._last = (turns, looks)
+        self.still = self.still + seconds if begun and passes == self._last[1] else 0.0
+        self._last = (turns, passes)
 
     def stacks(self) -> str:
-        """The stacks of the worker's threads, if it has ended by SIGPROF; else empty."""
+        """The stacks of the worker's threads if SIGPROF has ended it, otherwise an empty text."""
         with contextlib.suppress(OSError):
             return os.pread(self.descriptor, STACK_BYTES, PAGE).decode(errors="replace")
         return ""
 
     def close(self) -> None:
-        """The worker is gone."""
+        """Release the page of a worker that has ended."""
         self._counts.release()
         os.close(self.descriptor)
 
 
-log = logging.getLogger(__name__)
-
-LOOK_SECONDS = 0.5
-KILL_AFTER = 2.0
-"""Seconds from SIGPROF, by which a worker writes its stacks and ends, to SIGKILL."""
-
-
 @dataclass(frozen=True, slots=True)
 class StallLimits:
-    """`warn`: seconds without progress until that is reported; `kill`: until the worker is killed.
+    """Seconds without progress until a worker is warned of (`warn`) and killed (`kill`).
 
-    `report` is awaited with the id of the worker and the seconds, before its lease can run out:
-    from then on any replica may give back what it holds, and should know what it dies of.
+    `report` is awaited with the worker's id and the seconds before the worker's lease can end. From
+    then on any replica may give its runs back, and needs the cause of their death.
     """
 
     warn: float
     kill: float
     report: Callable[[str, float], Awaitable[None]]
+    interval: float = CHECK_INTERVAL
 
     @property
     def report_at(self) -> float:
-        """Seconds: well before a lease ends that is as long as `kill`."""
+        """Seconds without progress until `report` is called; at most half of a lease."""
         return min(self.warn, self.kill / 2)
 
 
 class Killable(Protocol):
-    """A process."""
+    """A process that can be signalled."""
 
     def send_signal(self, signal: int) -> None:
-        """Send it a signal; ProcessLookupError when it has ended."""
+        """Send a signal; raises ProcessLookupError if the process has ended."""
         ...
 
 
 def signal_due(still: float, before: float, kill: float) -> signal.Signals | None:
-    """What a worker gets that has stood still for so long, and for `before` at the last look."""
+    """The signal for a worker without progress for `still` s, and `before` s at the last check."""
     for limit, signum in ((kill + KILL_AFTER, signal.SIGKILL), (kill, signal.SIGPROF)):
         if before < limit <= still:
             return signum
@@ -130,39 +131,44 @@ def signal_due(still: float, before: float, kill: float) -> signal.Signals | Non
 
 
 class StalledWorkers:
-    """Looks at the pages of all workers of one service."""
+    """Checks the pages of all workers of one service."""
 
     def __init__(self, limits: StallLimits | None) -> None:
-        """Without limits nothing is reported and no worker is killed."""
+        """Without limits no worker is checked."""
         self._limits = limits
         self._seen: dict[str, SeenProgress] = {}
 
     @property
     def ids(self) -> list[str]:
-        """The workers that have made no progress for as long as is reported."""
+        """Ids of the workers without progress for at least `warn` s."""
         warn = self._limits.warn if self._limits else float("inf")
-        pages = list(self._seen.items())  # asked from the threads of /ready and /metrics, too
+        pages = list(self._seen.items())  # also called in the threads of /ready and /metrics
         return [name for name, page in pages if max(page.still, page.loop_still) >= warn]
 
     def page_for(self, worker_id: str) -> SeenProgress:
-        """The page of a worker that is about to be started."""
+        """Make the page of a worker that is about to be started."""
         page = self._seen[worker_id] = SeenProgress()
         return page
 
     def ended(self, worker_id: str) -> None:
-        """A worker is gone; if it was ended for standing still, log the stacks that it left."""
+        """Release the page of a worker that has ended, and log the stacks in it, if any."""
         page = self._seen.pop(worker_id)
         if stacks := page.stacks():
             log.error("stacks of a killed worker", extra={"worker": worker_id, "error": stacks})
         page.close()
 
-    async def look(self, processes: Mapping[str, Killable]) -> None:
-        """One look at every worker."""
+    @property
+    def interval(self) -> float:
+        """Seconds between two calls of `check`."""
+        return self._limits.interval if self._limits else CHECK_INTERVAL
+
+    async def check(self, processes: Mapping[str, Killable]) -> None:
+        """Check every worker once; warn of, report and kill those that need it."""
         for worker_id, process in list(processes.items()):
             page = self._seen.get(worker_id)
             if page is not None and self._limits is not None:
                 before = page.still
-                page.look(LOOK_SECONDS)
+                page.check(self._limits.interval)
                 await self._judge(worker_id, process, page.still, before, self._limits)
 
     async def _judge(
@@ -178,4 +184,4 @@ class StalledWorkers:
             try:
                 process.send_signal(signum)
             except ProcessLookupError:
-                log.debug("it has ended meanwhile", extra=about)
+                log.debug("worker has ended already", extra=about)

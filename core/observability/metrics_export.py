@@ -123,8 +123,8 @@ class MetricsPage(Collector):
         """Where workers are to leave their numbers."""
         return Path(self._folder.name)
 
-    def bury(self, pid: int) -> None:
-        """A worker's process is gone: take over what it had counted."""
+    def take_over(self, pid: int) -> None:
+        """Keep the counts of a process that has ended, and remove its file."""
         with self._lock:
             file = file_of(self.folder, pid)
             counted = [family for family in read([file]) if family.type != "gauge"]

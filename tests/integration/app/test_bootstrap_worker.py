@@ -154,7 +154,7 @@ def test_without_redis_a_worker_ends_at_once(start: Start) -> None:
     worker = start(REDIS_URL="redis://127.0.0.1:1/0", SHUTDOWN_GRACE="1000")
     readable, _, _ = select.select([worker.stderr], [], [], PATIENCE)
     assert readable
-    assert b"Redis is away" in worker.stderr.readline()
+    assert b"Redis unavailable" in worker.stderr.readline()
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(PATIENCE) == 0
 

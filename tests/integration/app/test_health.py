@@ -209,7 +209,6 @@ def database(
     database = Database()
     database.initialize(database_settings)
     monkeypatch.setattr(readiness, "database", database)
-    monkeypatch.setattr(readiness, "INTERVAL", 0.001)
     yield database
     database.close()
 
@@ -222,6 +221,7 @@ async def test_everything_must_hold(database: Database) -> None:
         draining=lambda: state["draining"],
         redis=redis.reachable,
         workers=None,
+        interval=0.001,
     )
     assert not any(ready.checks().values())
     watching = asyncio.create_task(ready.watch())

@@ -167,8 +167,8 @@ def test_a_process_is_not_dumpable(allowed: str, dumpable: str) -> None:
     code = (
         "import ctypes, resource, sys\n"
         "resource.setrlimit(resource.RLIMIT_CORE, resource.getrlimit(resource.RLIMIT_CORE))\n"
-        "from core import core_dumps\n"
-        f"{'core_dumps.switch_off()' if allowed == 'false' else ''}\n"
+        "from app import cli\n"
+        f"{'cli.disable_core_dumps()' if allowed == 'false' else ''}\n"
         "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
     )
     ran = subprocess.run(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from app import supervisor, worker_progress
 from app.supervisor import Supervisor
 from app.worker_progress import SeenProgress, StalledWorkers, StallLimits, signal_due
 
@@ -29,14 +28,6 @@ threading.Event().wait()
 """
 
 
-@pytest.fixture(autouse=True)
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers are looked at often, and replaced at once."""
-    monkeypatch.setattr(worker_progress, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(supervisor, "RESTART_PAUSE", 0.01)
-
-
 async def test_a_held_interpreter_is_reported_killed_and_replaced(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -52,8 +43,8 @@ async def test_a_held_interpreter_is_reported_killed_and_replaced(
         deaths.put_nowait(worker_id)
 
     command = [sys.executable, "-c", HOLDS, str(ROOT)]
-    stalls = StallLimits(warn=0.1, kill=0.3, report=report)
-    kept = Supervisor(command, 1, died, environment={}, stalls=stalls)
+    stalls = StallLimits(warn=0.1, kill=0.3, report=report, interval=0.05)
+    kept = Supervisor(command, 1, died, environment={}, stalls=stalls, restart_pause=0.01)
     keeping = asyncio.create_task(kept.run())
     async with asyncio.timeout(PATIENCE):
         first = await reports.get()
@@ -68,11 +59,11 @@ async def test_a_held_interpreter_is_reported_killed_and_replaced(
 
 async def test_one_that_stalls_for_suspects_does_not_make_the_service_unready() -> None:
     """There a vCon that does that is expected; `/metrics` counts it all the same."""
-    kept = Supervisor([], 0, not_told, environment={}, stalls=StallLimits(0.1, 9, nothing))
+    kept = Supervisor([], 0, not_told, environment={}, stalls=StallLimits(0.1, 9, nothing, 0.05))
     for name, ready in (("one-suspects", True), ("one", False)):
         write(kept._stalled.page_for(name), 1, 1)
         for _ in range(5):
-            await kept._stalled.look({name: Process()})
+            await kept._stalled.check({name: Process()})
         assert (kept.stalled, kept.complete) == (1 if ready else 2, ready)
     for name in ("one", "one-suspects"):
         kept._stalled.ended(name)
@@ -101,35 +92,35 @@ async def nothing(_worker: str, _seconds: float) -> None:
 
 async def test_what_ignores_the_first_signal_is_killed() -> None:
     """One that is stopped cannot write its stacks; a process that has ended is no error."""
-    stalled, process = StalledWorkers(StallLimits(0.1, 0.2, nothing)), Process()
+    stalled, process = StalledWorkers(StallLimits(0.1, 0.2, nothing, 0.05)), Process()
     page = stalled.page_for("one")
     write(page, 1, 1)
     for _ in range(60):
-        await stalled.look({"one": process})
+        await stalled.check({"one": process})
     assert process.sent == [signal.SIGPROF, signal.SIGKILL]
     stalled.ended("one")
 
 
 async def test_a_loop_without_turns_is_told_and_not_killed() -> None:
     """That its thread still looks is enough for the service: the thread knows the limit."""
-    stalled, process = StalledWorkers(StallLimits(0.1, 0.2, nothing)), Process()
+    stalled, process = StalledWorkers(StallLimits(0.1, 0.2, nothing, 0.05)), Process()
     page = stalled.page_for("one")
     for looks in range(1, 20):
         write(page, 7, looks)
-        await stalled.look({"one": process})
+        await stalled.check({"one": process})
     assert (stalled.ids, process.sent) == (["one"], [])
     write(page, 8, 20)
-    await stalled.look({"one": process})
+    await stalled.check({"one": process})
     assert stalled.ids == []
     stalled.ended("one")
 
 
 async def test_one_that_has_not_begun_is_left_alone() -> None:
     """Plugins may take their time to be imported."""
-    stalled, process = StalledWorkers(StallLimits(0.1, 0.2, nothing)), Process()
+    stalled, process = StalledWorkers(StallLimits(0.1, 0.2, nothing, 0.05)), Process()
     stalled.page_for("one")
     for _ in range(20):
-        await stalled.look({"one": process})
+        await stalled.check({"one": process})
     assert (stalled.ids, process.sent) == ([], [])
     stalled.ended("one")
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app import supervisor
-from app.supervisor import Recruiting, Supervisor, Suspects
+from app.supervisor import KILL_AFTER, Supervisor, Suspects, SuspectWorkerPolicy
 
 PATIENCE = 60.0  # seconds; a ceiling, reached only when something is broken
 ROOT = Path(__file__).parents[3]
@@ -70,12 +69,18 @@ class Office:
         """How a worker is started."""
         return [*STUB, str(self.port), ends_after]
 
-    def keep(self, count: int = 1, ends_after: str = "1") -> Supervisor:
-        """Keep so many workers running."""
+    def keep(
+        self, count: int = 1, ends_after: str = "1", kill_after: float = KILL_AFTER
+    ) -> Supervisor:
+        """Keep so many workers running; one that died is replaced at once."""
         kept = Supervisor(
-            *(self.command(ends_after), count, self.died),
+            self.command(ends_after),
+            count,
+            self.died,
             environment={},
             process_ended=self.ended.append,
+            restart_pause=0.01,
+            kill_after=kill_after,
         )
         self.keeping.append(asyncio.create_task(kept.run()))
         return kept
@@ -92,9 +97,8 @@ class Office:
 
 
 @pytest.fixture
-async def office(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
-    """Nobody works yet; workers are restarted at once."""
-    monkeypatch.setattr(supervisor, "RESTART_PAUSE", 0.01)
+async def office() -> AsyncIterator[Office]:
+    """A supervisor's surroundings, before any worker is started."""
     opened = Office()
     server = await asyncio.start_server(opened.called, "127.0.0.1", 0)
     opened.port = server.sockets[0].getsockname()[1]
@@ -158,24 +162,18 @@ async def test_a_second_signal_is_passed_on(office: Office) -> None:
     await stopping
 
 
-async def test_a_worker_that_does_not_end_is_killed(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After the grace it is killed, and what it held is given back at once."""
-    monkeypatch.setattr(supervisor, "KILL_AFTER", 0.01)
-    kept = office.keep(ends_after="never")
+async def test_a_worker_that_does_not_end_is_killed(office: Office) -> None:
+    """It is killed after the grace, and its death is reported at once."""
+    kept = office.keep(ends_after="never", kill_after=0.01)
     stub = await office.stub()
     await kept.stop(0.01, office.hurry)
     assert office.dead.get_nowait() == stub.worker_id
     assert [await stub.says(), await stub.says()] == ["term 1", ""]
 
 
-async def test_a_hurried_worker_that_does_not_end_is_killed(
-    office: Office, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After the second signal the grace counts no more."""
-    monkeypatch.setattr(supervisor, "KILL_AFTER", 0.01)
-    kept = office.keep(ends_after="never")
+async def test_a_hurried_worker_that_does_not_end_is_killed(office: Office) -> None:
+    """After the second signal the grace does not count."""
+    kept = office.keep(ends_after="never", kill_after=0.01)
     stub = await office.stub()
     office.hurry.set()
     async with asyncio.timeout(PATIENCE):
@@ -268,9 +266,12 @@ class Crowd:
     def keep(self, patience: float, most: int) -> Supervisor:
         """No ordinary worker, and those for suspects."""
         kept = Supervisor(
-            *(self.office.command(), 0, self.office.died),
+            self.office.command(),
+            0,
+            self.office.died,
             environment={},
-            suspects=Suspects(self.count, patience, most),
+            suspects=Suspects(self.count, patience, most, pause=0.01),
+            restart_pause=0.01,
         )
         self.office.keeping.append(asyncio.create_task(kept.run()))
         return kept
@@ -283,13 +284,6 @@ class Crowd:
                 await asyncio.sleep(0.005)
 
 
-@pytest.fixture
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Suspects are counted again at once."""
-    monkeypatch.setattr(supervisor, "SUSPECTS_PAUSE", 0.01)
-
-
-@pytest.mark.usefixtures("quick_looks")
 async def test_suspects_get_a_process_that_is_not_replaced(office: Office) -> None:
     """One for all, ended by itself when there are none; then the next one when there are again."""
     crowd = Crowd(office, 0)
@@ -298,7 +292,11 @@ async def test_suspects_get_a_process_that_is_not_replaced(office: Office) -> No
     crowd.waiting = 2
     first = await office.stub()
     await crowd.looked(3)
-    assert (first.worker_id.endswith("-suspects"), kept.running_apart, kept.running) == (True, 1, 0)
+    assert (first.worker_id.endswith("-suspects"), kept.suspect_workers, kept.running) == (
+        True,
+        1,
+        0,
+    )
     assert kept.complete  # readiness does not depend on suspects
     crowd.waiting = 0
     os.kill(first.pid, signal.SIGTERM)  # it ends with 0, as one does that finds no suspects
@@ -311,18 +309,16 @@ async def test_suspects_get_a_process_that_is_not_replaced(office: Office) -> No
     await kept.stop(PATIENCE, office.hurry)
 
 
-@pytest.mark.usefixtures("quick_looks")
 async def test_suspects_that_go_on_and_on_get_more_processes(office: Office) -> None:
     """While none is claimed for as long as patience lasts, one more; up to the most."""
     crowd = Crowd(office, 5)
     kept = crowd.keep(patience=0.02, most=3)
     stubs = {(await office.stub()).worker_id for _ in range(3)}
     await crowd.looked(10)
-    assert (len(stubs), office.stubs.empty(), kept.running_apart) == (3, True, 3)
+    assert (len(stubs), office.stubs.empty(), kept.suspect_workers) == (3, True, 3)
     await kept.stop(PATIENCE, office.hurry)
 
 
-@pytest.mark.usefixtures("quick_looks")
 async def test_a_suspect_worker_that_is_killed_is_told_dead(office: Office) -> None:
     """What it held goes back at once, and the next one is started."""
     crowd = Crowd(office, 1)
@@ -336,18 +332,18 @@ async def test_a_suspect_worker_that_is_killed_is_told_dead(office: Office) -> N
 
 def test_when_one_more_is_started() -> None:
     """At once for the first; later only if no suspect has been claimed for as long as patience."""
-    recruiting = Recruiting(patience=30, most=2)
+    policy = SuspectWorkerPolicy(patience=30, most=2)
     looks = [(0, 0, 0), (4, 0, 1), (4, 1, 20), (3, 1, 25), (3, 1, 54), (5, 1, 55), (5, 2, 999)]
-    assert [recruiting.needs_one(*look) for look in looks] == [
+    assert [policy.needs_one(*look) for look in looks] == [
         *(False, True, False, False, False, True, False),
     ]
 
 
 def test_what_could_claim_none_is_not_started_again_and_again() -> None:
     """It ended by itself though suspects wait; after a death the next one comes at once."""
-    recruiting = Recruiting(patience=30, most=2)
-    assert recruiting.needs_one(1, 0, 1)
-    assert not recruiting.needs_one(1, 0, 8)
-    recruiting.died()
-    assert recruiting.needs_one(1, 0, 9)
-    assert [recruiting.needs_one(1, 0, now) for now in (20, 39)] == [False, True]
+    policy = SuspectWorkerPolicy(patience=30, most=2)
+    assert policy.needs_one(1, 0, 1)
+    assert not policy.needs_one(1, 0, 8)
+    policy.died()
+    assert policy.needs_one(1, 0, 9)
+    assert [policy.needs_one(1, 0, now) for now in (20, 39)] == [False, True]

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from app import readiness as module
-from app.readiness import Readiness
+from app.readiness import CHECK_SECONDS, Readiness
 from core.db.database import Database
 from core.db.runs import RunHistory
 from core.errors import UnavailableError
@@ -36,9 +36,11 @@ def execute(database: Database, statement: str) -> None:
         session.execute(text(statement))
 
 
-def a_readiness() -> Readiness:
+def a_readiness(check_seconds: float = CHECK_SECONDS) -> Readiness:
     """As in a service with MIGRATE_ON_START=false."""
-    readiness = Readiness(joined=bool, draining=bool, redis=None, workers=None)
+    readiness = Readiness(
+        joined=bool, draining=bool, redis=None, workers=None, check_seconds=check_seconds
+    )
     readiness.migrated = True
     return readiness
 
@@ -51,7 +53,7 @@ async def test_what_is_missing_is_told_once(
 
     async def ready() -> bool:
         for _ in range(2):
-            await readiness.look_at_postgres()
+            await readiness.check_postgres()
         return readiness.checks()["postgres"]
 
     caplog.set_level("INFO")
@@ -82,13 +84,13 @@ def test_each_revision_but_the_newest_is_too_old(database: Database) -> None:
 async def test_a_postgres_that_stands_still_is_not_ready(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look that comes to no end is ended, however long its thread hangs."""
+    """A check that does not end has failed after its limit, although its thread still hangs."""
     database.migrate()
     readiness, answer = a_readiness(), threading.Event()
-    await readiness.look_at_postgres()
+    await readiness.check_postgres()
     assert readiness.checks()["postgres"]
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    readiness = a_readiness(check_seconds=0.01)
     monkeypatch.setattr(database, "schema_problem", answer.wait)
-    await readiness.look_at_postgres()
+    await readiness.check_postgres()
     assert not readiness.checks()["postgres"]
     answer.set()

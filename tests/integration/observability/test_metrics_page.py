@@ -87,7 +87,7 @@ def test_what_a_dead_worker_counted_stays(
     assert seen[ran] - before.get(ran, 0) == 2
     first.kill()
     first.wait()
-    page.bury(first.pid)
+    page.take_over(first.pid)
     seen = values(page)
     assert seen[DEATHS] - before[DEATHS] == 111
     assert seen[STUCK] - before[STUCK] == 100
@@ -104,7 +104,7 @@ def test_the_files_of_the_dead_are_removed(
     worker.wait()
     (page.folder / f"{worker.pid}.new").touch()  # it was just about to write
     for _ in range(2):
-        page.bury(worker.pid)
+        page.take_over(worker.pid)
     assert list(page.folder.iterdir()) == []
     assert values(page)[DEATHS] == before
 

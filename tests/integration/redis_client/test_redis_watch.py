@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.health import HealthServer
-from app.preflight import looks
+from app.preflight import checks_of
 from core.errors import UnavailableError
 from core.settings import Settings
 from devstack.servers.valkey import Valkey
@@ -76,7 +76,7 @@ async def test_redis_without_json_is_not_ready(
 
 async def test_the_check_says_so(plain: Valkey, tmp_path: Path) -> None:
     """With the address, and the remedy."""
-    look = looks(settings(plain.url, tmp_path))["redis"]
+    look = checks_of(settings(plain.url, tmp_path))["redis"]
     with pytest.raises(UnavailableError, match=f"^REDIS_URL, 127.0.0.1:{plain.port}: {NO_JSON}"):
         await look()
 
@@ -95,7 +95,7 @@ async def test_a_redis_that_may_lose_vcons(
             await redis.command("CONFIG", "SET", name, value)
         for _ in range(2):
             await watch.round()
-        [told] = await looks(settings(server.url, tmp_path))["redis"]()
+        [told] = await checks_of(settings(server.url, tmp_path))["redis"]()
     finally:
         await redis.close()
         server.stop()
