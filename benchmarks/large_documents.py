@@ -56,7 +56,8 @@ async def beside(
     """How the vCons of that size went, and the seconds of each small request meanwhile."""
     stream = asyncio.create_task(
         drive(
-            *(board, service),
+            board,
+            service,
             action="IngestVcon",
             fields=ingested_vcons(size)(),
             requests=vcons,

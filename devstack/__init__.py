@@ -1,1 +1,1 @@
-"""What a newcomer's machine lacks, for development only; the service never imports this."""
+"""Tools for development: embedded servers, a development Plugboard, page generators."""

@@ -1,11 +1,11 @@
-"""Makes `.venv` in this checkout, on a machine that has nothing but some Python with pip.
+"""Creates `.venv` in this checkout, on a machine with any Python that has pip.
 
     python3 -m devstack.bootstrap TARGET        (TARGET: a key of `TARGETS`, a Makefile target)
 
-Finds `uv` (on PATH, else put into `.uv` with pip) and a Python 3.12 or 3.13 (this one, one on PATH,
-one of pyenv's, else fetched by uv), installs the pinned requirement files that the target wants,
-and stamps what it did into `.venv`, so that a second run only compares the stamp. The environment
-only grows: `make demo` after `make test` keeps the test tools.
+Finds `uv` (on PATH, or else installed into `.uv` with pip) and a Python 3.12 or 3.13 (this one, one
+on PATH, one of pyenv's, or else downloaded by uv), installs the target's pinned requirement files,
+and writes a stamp into `.venv`, so that a second run only compares the stamp. Packages are only
+added: `make demo` after `make test` keeps the test tools.
 
 Runs on any Python >= 3.9 and imports the standard library only.
 """
@@ -59,12 +59,12 @@ TARGETS = {
 
 
 def digests(files: Iterable[str]) -> dict[str, str]:
-    """Returns what the stamp records of the requirement files."""
+    """Returns the digests of requirement files, as recorded in the stamp."""
     return {name: hashlib.sha256((CHECKOUT / name).read_bytes()).hexdigest() for name in files}
 
 
 def read_stamp() -> dict[str, str]:
-    """Returns the digests of the files installed now; none when the environment is not usable."""
+    """Returns the digests of the installed files; empty if the environment is not usable."""
     try:
         stamp = json.loads(STAMP.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # never finished, or cut off
@@ -76,19 +76,19 @@ def read_stamp() -> dict[str, str]:
 
 
 def write_stamp(files: Iterable[str]) -> None:
-    """Records what the environment holds; the last act, so an interrupted one never looks whole."""
+    """Records the installed files; the last step, so an interrupted run leaves no stamp."""
     python = answers(VENV / "bin" / "python", "-c", PROBE)
     stamp = {"python": python, "checkout": str(CHECKOUT), "files": digests(files)}
     STAMP.write_text(json.dumps(stamp, indent=1), encoding="utf-8")
 
 
 def is_ready(wanted: tuple[str, ...]) -> bool:
-    """Says whether everything wanted is installed from the files as they are now."""
+    """Returns whether the wanted files are installed in their current version."""
     return digests(wanted).items() <= read_stamp().items()
 
 
 def make_environment(wanted: tuple[str, ...]) -> None:
-    """Makes the environment hold the wanted files' packages beside those it held before."""
+    """Installs the wanted files' packages, and keeps those installed before."""
     uv, held = find_uv(), read_stamp()
     STAMP.unlink(missing_ok=True)
     if not held:
@@ -106,7 +106,7 @@ def make_environment(wanted: tuple[str, ...]) -> None:
 
 
 def create_venv(uv: str) -> None:
-    """Makes an empty environment in place of whatever lies there."""
+    """Creates an empty environment; removes an existing one."""
     shutil.rmtree(VENV, ignore_errors=True)
     python = find_python()
     say(f"making .venv with {python}")
@@ -123,7 +123,7 @@ def create_venv(uv: str) -> None:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Holds the checkout's lock: two bootstraps at once take turns."""
+    """Holds the checkout's lock, which serialises concurrent bootstraps."""
     PRIVATE.mkdir(exist_ok=True)
     with (PRIVATE / "lock").open("w") as lock:
         try:
@@ -135,10 +135,10 @@ def alone() -> Iterator[None]:
 
 
 def check_machine(wanted: tuple[str, ...]) -> None:
-    """Refuses a machine that the embedded servers are not built for.
+    """Refuses a machine for which the embedded servers are not built.
 
     Raises:
-        BootstrapError: this is not Linux on x86-64.
+        BootstrapError: on any machine but Linux on x86-64.
     """
     machine = (platform.system(), platform.machine())
     if DEVSTACK in wanted and machine != ("Linux", "x86_64"):
@@ -149,10 +149,10 @@ def check_machine(wanted: tuple[str, ...]) -> None:
 
 
 def bootstrap(target: str) -> None:
-    """Makes the environment ready for a target; does nothing when it is.
+    """Prepares the environment for a target; does nothing if it is ready.
 
     Raises:
-        BootstrapError: it cannot be made ready; the message says what failed and what to do.
+        BootstrapError: if that fails; the message has the failure and what to do.
     """
     wanted = TARGETS[target]
     check_machine(wanted)
@@ -169,7 +169,7 @@ def bootstrap(target: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code: 0 when the target may run, 1 when not, 2 for a wrong command line."""
+    """Returns the exit code: 0 if the target can run, 1 if not, 2 for a wrong command line."""
     if sys.version_info < (3, 9):  # noqa: UP036 - any Python may be the one that starts this
         print("bootstrap: Python >= 3.9 is needed to begin with: make PYTHON=...", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""A closed loop of callers: each asks again as soon as it has its answer."""
+"""Closed-loop load: each caller sends its next request when the last one is answered."""
 
 import asyncio
 from collections import Counter
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 
 class Callers:
-    """So many callers; `outcomes` counts what `ask` has returned."""
+    """`count` callers; `outcomes` counts the results of `ask`."""
 
     def __init__(self, ask: Callable[[], Awaitable[Hashable]], count: int) -> None:
         """`ask` makes one request, and must not raise."""
@@ -20,7 +20,7 @@ class Callers:
 
     @asynccontextmanager
     async def calling(self) -> AsyncIterator[None]:
-        """Inside this context all of them call; afterwards each has its last answer."""
+        """The callers run inside this context; on exit each gets its last answer."""
         callers = [asyncio.create_task(self._call()) for _ in range(self._count)]
         try:
             yield
@@ -29,7 +29,7 @@ class Callers:
             await asyncio.gather(*callers)
 
     def stop(self) -> None:
-        """Nobody asks again."""
+        """Send no further requests."""
         self._stopping = True
 
     async def _call(self) -> None:
@@ -42,12 +42,12 @@ class Callers:
                 self._changed.notify_all()
 
     async def further(self, count: int) -> None:
-        """Return when so many more have been answered."""
+        """Return when `count` more requests have been answered."""
         wanted = self.outcomes.total() + count
         async with self._changed:
             await self._changed.wait_for(lambda: self.outcomes.total() >= wanted)
 
     async def only_waiting(self, count: int) -> None:
-        """Return when no more than so many wait for an answer."""
+        """Return when at most `count` requests are pending."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._waiting <= count)

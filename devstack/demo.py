@@ -1,4 +1,4 @@
-"""`make demo`: real vCons through the whole system, with what happens on the screen."""
+"""`make demo`: processes the sample vCons with the whole system and shows the results."""
 
 import asyncio
 import json
@@ -37,12 +37,12 @@ console = Console(width=None if sys.stdout.isatty() else 120)
 
 
 class DemoError(Exception):
-    """Something did not go as it should; the message is for the newcomer."""
+    """A step of the demo failed; the message is printed."""
 
 
 @dataclass(slots=True)
 class Asked:
-    """One request, and how it was answered."""
+    """One request with its status and duration."""
 
     action: str
     about: str
@@ -51,7 +51,7 @@ class Asked:
 
 
 class Demo:
-    """The requests of the demo, one method a scene."""
+    """The requests of the demo, one method per step."""
 
     def __init__(self, system: Deployment) -> None:
         self._system = system
@@ -59,10 +59,10 @@ class Demo:
         self._uuids: dict[str, str] = {}
 
     async def ask(self, action: str, about: str, expected: int, **fields: Any) -> Any:
-        """One request; what came back in `fields`.
+        """Send one request; returns the `fields` of the answer.
 
         Raises:
-            DemoError: it was answered with another status than expected.
+            DemoError: if the status is not `expected`.
         """
         began = time.perf_counter()
         answer = await self._system.call(action, **fields)
@@ -73,7 +73,7 @@ class Demo:
         return answer.json()["fields"]
 
     async def play(self) -> None:
-        """Every scene in order."""
+        """All steps in order."""
         await self.ask("ListChains", "what can be done here", 200)
         await self.ingest_samples()
         await self.wait_until_stored()
@@ -81,7 +81,7 @@ class Demo:
         await self.show()
 
     async def ingest_samples(self) -> None:
-        """Each sample, through the Plugboard, into the ingress list."""
+        """Ingest each sample through the Plugboard into the ingress list."""
         samples = [(path.stem, json.loads(path.read_text())) for path in _samples()]
         with _progress() as bar:
             task = bar.add_task("ingest over RPC", total=len(samples))
@@ -95,7 +95,7 @@ class Demo:
         self._uuids[name] = taken["uuid"]
 
     async def wait_until_stored(self) -> None:
-        """Until the chain has put every one of them into Postgres."""
+        """Wait until the chain has stored all samples in Postgres."""
         deadline = time.monotonic() + STORED_SECONDS
         with _progress() as bar:
             task = bar.add_task("tag, store    ", total=len(self._uuids))
@@ -107,14 +107,14 @@ class Demo:
         while not await self._is_stored(uuid):
             if time.monotonic() > deadline:
                 raise DemoError(f"{name} ({uuid}) was not stored in {STORED_SECONDS:.0f} s")
-            await asyncio.sleep(POLL_SECONDS)  # asks like any caller would: there is no event
+            await asyncio.sleep(POLL_SECONDS)  # polling, as any caller must: there is no event
 
     async def _is_stored(self, uuid: str) -> bool:
         answer = await self._system.call("GetVcon", vcon_uuid=uuid, storage="postgres")
         return answer.status_code == httpx.codes.OK
 
     async def ask_about_one(self) -> None:
-        """The other actions, on the first sample; one of them asks for what does not exist."""
+        """Call other actions with the first sample; the last one is refused with 404."""
         name, uuid = next(iter(self._uuids.items()))
         run = await self.ask("RunChain", f"{CHAIN} on {name}", 200, chain=CHAIN, vcon_uuid=uuid)
         await self.ask("GetRun", run["run_id"], 200, run_id=run["run_id"])
@@ -133,20 +133,20 @@ class Demo:
         await self.ask("RunChain", "no such chain: refused", 404, chain="dmo", vcon_uuid=uuid)
 
     async def show(self) -> None:
-        """Two tables: what became of each vCon, and every other request."""
+        """Print two tables: the stored vCons, and the other requests."""
         rows = await self._rows()
         console.print(self._stored_table(rows))
         console.print(self._asked_table())
 
     async def _rows(self) -> dict[str, tuple[int, str]]:
-        """What Postgres itself says: the bytes of each vCon's row and its tags, by uuid."""
+        """The bytes of each vCon's row in Postgres and its tier, by uuid."""
         url = self._system.stack.postgres.url(DATABASE)
         async with await psycopg.AsyncConnection.connect(url) as connection:
             cursor = await connection.execute(ROWS)
             return {uuid: (size, _tier(tags)) for uuid, size, tags in await cursor.fetchall()}
 
     def _stored_table(self, rows: dict[str, tuple[int, str]]) -> Table:
-        table = _table("What became of each vCon")
+        table = _table("vCons")
         for heading in ("sample", "status", "time", "customer", "row in Postgres", "file"):
             table.add_column(heading, overflow="fold")
         ingests = {asked.about: asked for asked in self._asked if asked.action == "IngestVcon"}
@@ -160,7 +160,7 @@ class Demo:
         return table
 
     def _asked_table(self) -> Table:
-        table = _table("The other requests")
+        table = _table("Other requests")
         for heading in ("action", "status", "time", "about"):
             table.add_column(heading, overflow="fold")
         for asked in self._asked:
@@ -170,7 +170,7 @@ class Demo:
 
 
 def _tier(tags: str | None) -> str:
-    """What the link `tier` has had from the connection `customers`."""
+    """The result of the link `tier`, which uses the connection `customers`."""
     found = [tag for tag in json.loads(tags or "[]") if tag.startswith("tier:")]
     return found[-1].removeprefix("tier:") if found else "missing"
 
@@ -199,7 +199,7 @@ def _progress() -> Progress:
 
 
 async def play() -> None:
-    """Start everything, play the demo, stop everything."""
+    """Start the system, run the demo, stop the system."""
     began = time.perf_counter()
     console.print("Starting PostgreSQL, Valkey with JSON, a development Plugboard, the service ...")
     async with Deployment(SAMPLES / "config.yml") as system:
@@ -212,7 +212,7 @@ async def play() -> None:
 
 
 def main() -> int:
-    """Play the demo; 0, or 1 after one line that says what failed."""
+    """Run the demo; returns 0, or 1 after printing the error."""
     try:
         asyncio.run(play())
     except (StackError, DemoError) as error:

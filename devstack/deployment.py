@@ -1,4 +1,4 @@
-"""The whole system on this machine: servers, a development Plugboard, the real service."""
+"""Runs the whole system on this machine: servers, a development Plugboard, the real service."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ CALL_SECONDS = 35.0
 
 
 class Deployment:
-    """A context manager: inside it, `call` asks the running service through the Plugboard's door.
+    """A context manager; `call` sends requests to the running service through the Plugboard.
 
     `service` is the first replica; `start_service` adds more.
     """
@@ -44,11 +44,10 @@ class Deployment:
     ) -> None:
         """`config` is the pipeline's config.yml; `settings` are added to the service's own.
 
-        Without a `folder` everything lies in a temporary one. `${DATA_FOLDER}` in the
-        configuration is a folder for files, and the Postgres settings can be named there, too.
-        With `losses` the development Plugboard loses the requests that the real one loses. The
-        first replica's health port is `health_port`, or a free one; `answered` is told of each
-        request that the Plugboard has answered.
+        Without `folder`, all files are in a temporary one. The configuration may refer to
+        `${DATA_FOLDER}`, a folder for files, and to the Postgres settings. With `losses` the
+        development Plugboard loses requests as the real one does. `health_port` is the first
+        replica's, 0 for a free one; `answered` is called for each answered request.
         """
         self._config = config
         self._valkey_password = valkey_password
@@ -64,7 +63,7 @@ class Deployment:
         """Start everything, and wait until the service is ready.
 
         Raises:
-            StackError: in one line, what did not start; everything else has been stopped again.
+            StackError: if a part does not start; the others have been stopped again.
         """
         async with AsyncExitStack() as started:
             stack = EmbeddedStack(self._folder, valkey_password=self._valkey_password)
@@ -92,7 +91,7 @@ class Deployment:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop everything, the services first."""
+        """Stop all parts, the services first."""
         await self._exit.aclose()
 
     def _prepare(self) -> None:
@@ -125,14 +124,14 @@ class Deployment:
         }
 
     def start_service(self, name: str, **settings: str) -> ServiceProcess:
-        """Start one replica; it is stopped with everything else."""
+        """Start another replica, which is stopped with the system."""
         folder = self.stack.folder / "services"
         service = ServiceProcess(folder, {**self.environment(), **settings}, name=name)
         self._exit.push_async_callback(asyncio.to_thread, service.stop)
         return service
 
     async def call(self, action: str, **fields: Any) -> httpx.Response:
-        """POST one request to the Plugboard as a caller would."""
+        """POST one request to the Plugboard, as callers do."""
         return await self._callers.post(
             self.board.http_url,
             headers={"Authorization": f"Bearer {self.account.value}"},

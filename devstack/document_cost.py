@@ -1,8 +1,8 @@
-"""`make fuzz`: what single hostile documents cost a running service in processor time and memory.
+"""`make fuzz`: measures the processor time and memory that single hostile documents cost.
 
-The whole system runs. Each document is sent on its own. When it has been answered, and its run has
-ended if it was accepted, the cost of every process is compared with its bound. A bound grows with
-the size of the document only: a cost that depends on its shape breaks it.
+The whole system runs, and documents are sent one at a time. When one has been answered, and its run
+has ended if it was accepted, the cost of every process is compared with a bound. The bound depends
+on the size of the document only, so a cost that depends on its shape exceeds it.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from devstack.hostile_documents import Document, as_json, document
 
 SECONDS, SECONDS_PER_BYTE = 2.0, 5e-6
 MEMORY, MEMORY_PER_BYTE = 100_000_000, 200
-"""What one document may cost one process: so much, and so much more for each of its bytes.
+"""The bounds of one document's cost to one process: a constant and a part per byte.
 
 The costliest shapes take half of the memory and a tenth of the time.
 """
 
 LIST, EGRESS, KEY = "in", "out", "a-key-of-the-fuzzing"
 WORK_SECONDS = 120.0
-"""How long a run may take until the vCon is in the egress list, by the clock."""
+"""The wall-clock time limit for a run to reach the egress list."""
 SETTINGS = {
     "CORE_DUMPS": "true",  # otherwise only root may look at the memory of the processes
     "LOG_LEVEL": "ERROR",
@@ -57,14 +57,14 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one document took of one process."""
+    """One document's cost to one process."""
 
     process: str
     seconds: float
     memory: int
 
     def share(self, size: int) -> float:
-        """The larger part of its two bounds that was used up; more than 1 is too much."""
+        """The larger share of its two bounds; above 1 a bound is exceeded."""
         return max(
             self.seconds / (SECONDS + SECONDS_PER_BYTE * size),
             self.memory / (MEMORY + MEMORY_PER_BYTE * size),
@@ -72,7 +72,7 @@ class Cost:
 
 
 def children_of(pid: int) -> list[tuple[int, str]]:
-    """The processes that a service has started: their ids, and what they are."""
+    """The child processes of a service: id and kind."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     children = [int(child) for task in tasks for child in task.read_text().split()]
     workers = {worker.pid for worker in workers_of(pid)}
@@ -80,7 +80,7 @@ def children_of(pid: int) -> list[tuple[int, str]]:
 
 
 class Meter:
-    """What one process takes from now on."""
+    """Measures one process from its construction on."""
 
     def __init__(self, name: str, pid: int) -> None:
         self._name, self._folder = name, Path(f"/proc/{pid}")
@@ -88,10 +88,10 @@ class Meter:
         self._seconds, self._memory = self._processor_time(), self._peak()
 
     def read(self) -> Cost:
-        """What it has taken so far.
+        """The cost since the construction.
 
         Raises:
-            OSError: it has ended.
+            OSError: if the process has ended.
         """
         seconds = self._processor_time() - self._seconds
         return Cost(self._name, seconds, self._peak() - self._memory)
@@ -112,7 +112,7 @@ class TooExpensiveError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A document that was answered: its size, the code of the answer, its highest cost."""
+    """An answered document: its size, the status code, its highest cost."""
 
     shape: str
     size: int
@@ -129,10 +129,10 @@ class Sent:
 
 
 def checked(sent: Sent) -> Sent:
-    """The same.
+    """Return `sent` if its cost is within the bounds.
 
     Raises:
-        TooExpensiveError: it cost more than its size allows.
+        TooExpensiveError: if it exceeds a bound.
     """
     if sent.worst.share(sent.size) > 1:
         raise TooExpensiveError(str(sent))
@@ -140,14 +140,14 @@ def checked(sent: Sent) -> Sent:
 
 
 class Fuzzed:
-    """A running system that documents are sent to, one after the other."""
+    """A running system to which documents are sent one at a time."""
 
     def __init__(self, system: Deployment, redis: Redis) -> None:
         self._system, self._redis = system, redis
 
     @classmethod
     def of(cls, system: Deployment) -> Self:
-        """With a connection to the system's Redis."""
+        """A `Fuzzed` with a connection to the system's Redis."""
         return cls(
             system,
             Redis.from_url(system.stack.valkey.url, decode_responses=True, socket_timeout=None),
@@ -158,10 +158,10 @@ class Fuzzed:
         await self._redis.aclose()
 
     async def send(self, made: Document, *, is_partner: bool) -> Sent:
-        """Send one document and wait until nothing works on it any more.
+        """Send one document and wait until its processing has ended.
 
         Raises:
-            TooExpensiveError: it cost too much, or was not answered, or a process ended.
+            TooExpensiveError: if it exceeds a bound, is not answered, or a process ends.
         """
         own = {"ingress_lists": f'["{LIST}"]'}
         partner = {"ingress_list": f'"{LIST}"', "api_key": f'"{KEY}"'}
@@ -195,7 +195,7 @@ class Fuzzed:
         return code
 
     async def _worked_on(self) -> None:
-        """Return when the run has ended, and clear its vCon away."""
+        """Wait until the run has ended, and remove its vCon."""
         found: Any = await self._redis.blpop([EGRESS], timeout=WORK_SECONDS)
         if found is None:
             raise TimeoutError("the run has not ended")
@@ -205,11 +205,11 @@ class Fuzzed:
 async def fuzz(
     seed: int, numbers: range, most_bytes: int, tell: Callable[[str], None] = lambda _: None
 ) -> list[Sent]:
-    """Documents of a seed, each sent to one of the two APIs; `tell` gets a line for each hundred.
+    """Send the documents of a seed to the two APIs; calls `tell` with a line per hundred.
 
     Raises:
-        StackError: in one line, what did not start.
-        TooExpensiveError: in one line, which document cost too much.
+        StackError: if the system does not start.
+        TooExpensiveError: if a document exceeds a bound.
     """
     done: list[Sent] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -231,12 +231,12 @@ async def fuzz(
 
 
 def worst(done: list[Sent]) -> Sent:
-    """The document that came nearest to its bound."""
+    """The document with the highest share of its bound."""
     return max(done, key=lambda sent: sent.worst.share(sent.size))
 
 
 def main(words: list[str]) -> int:
-    """Fuzz and tell; 0, or 1 when a document costs too much."""
+    """Run the fuzzing; returns 0, or 1 if a document exceeds a bound."""
     parser = argparse.ArgumentParser(prog="python -m devstack.document_cost", description=__doc__)
     parser.add_argument("--documents", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0, help="number of the first document")
@@ -255,7 +255,7 @@ def main(words: list[str]) -> int:
 
 
 def say(line: str) -> None:
-    """Print it at once: this takes minutes."""
+    """Print unbuffered, since a run takes minutes."""
     print(line, flush=True)
 
 

@@ -1,9 +1,9 @@
-"""What the embedded stack says when it cannot do its work."""
+"""Errors of the embedded stack."""
 
 
 class StackError(Exception):
-    """What failed and what to do about it, in one line."""
+    """The message has the failure and what to do, in one line."""
 
 
 class PortTakenError(StackError):
-    """Another program took the server's port first; another port may do."""
+    """Another program uses the server's port; another port may work."""

@@ -1,4 +1,4 @@
-"""Whether a process grows: what it holds between two bursts of load, round after round."""
+"""Detects growth of a process's memory, files, threads and tasks between bursts of load."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SLACK = 3
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a process holds while nobody asks it for anything; `tasks` is None where unknown."""
+    """The resources of an idle process; `tasks` is None if unknown."""
 
     rss_bytes: int
     descriptors: int
@@ -22,10 +22,10 @@ class Sample:
 
 
 def look(pid: int, tasks: int | None = None) -> Sample:
-    """A process as it is now.
+    """Take a sample of a process.
 
     Raises:
-        OSError: there is none.
+        OSError: if the process does not exist.
     """
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return Sample(pages * PAGE_BYTES, len(list(Path(f"/proc/{pid}/fd").iterdir())), tasks)
@@ -33,7 +33,7 @@ def look(pid: int, tasks: int | None = None) -> Sample:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """One measure of one process: the medians of its first and its last warm rounds."""
+    """One measure of one process: the medians of the first and the last rounds after warm-up."""
 
     process: str
     what: str
@@ -42,19 +42,19 @@ class Growth:
 
     @property
     def drift(self) -> float:
-        """How much more, as a part of what it was."""
+        """The relative increase."""
         return self.after / self.before - 1 if self.before else 0.0
 
     @property
     def flat(self) -> bool:
-        """Whether it is within what is no growth."""
+        """Whether the increase is within the tolerance."""
         if self.what == "memory":
             return self.drift < MOST_DRIFT
         return self.after <= self.before + SLACK
 
 
 def growth(process: str, samples: Sequence[Sample], warm_up: int) -> list[Growth]:
-    """Every measure; the first `warm_up` samples do not count, and at least two must remain."""
+    """All measures; the first `warm_up` samples are ignored, and at least two must remain."""
     warm = samples[warm_up:]
     third = max(1, len(warm) // 3)
     measures: dict[str, list[float]] = {

@@ -1,7 +1,7 @@
-"""vCons that are made to cost much: values of bad shapes, put into every place of a request.
+"""Generates expensive vCons: values of hostile shapes at every place of a request.
 
-`document(seed, number, most_bytes)` makes the same one again for the same arguments. What is made
-is JSON text and not an object: several of the values can be written in text only.
+`document(seed, number, most_bytes)` is deterministic. The result is JSON text and not an object,
+since several of the values can be expressed in text only.
 """
 
 import gzip
@@ -27,7 +27,7 @@ _WHEN = '"2026-11-21T12:00:00Z"'
 
 
 class Document(NamedTuple):
-    """The fields of one request, without those that name its list and key."""
+    """The fields of one request, without its list and key."""
 
     shape: str
     fields: Mapping[str, Text]
@@ -35,23 +35,23 @@ class Document(NamedTuple):
     """Bytes that it may be unpacked into, if it is packed."""
 
     def size(self, fields: Text) -> int:
-        """The bytes by which its cost is bounded, when `fields` is all that is sent."""
+        """The bytes that determine the bound of its cost; `fields` is the text sent."""
         return max(len(fields), self.unpacked)
 
 
 def wide(element: Text) -> Callable[[int], Text]:
-    """A list of so many bytes with one element again and again."""
+    """A list of `size` bytes that repeats one element."""
     return lambda size: f"[{','.join([element] * max(1, size // (len(element) + 1)))}]"
 
 
 def long(piece: str) -> Callable[[int], Text]:
-    """A text of so many bytes with one piece again and again."""
+    """A text of `size` bytes that repeats one piece."""
     written = json.dumps(piece)[1:-1]
     return lambda size: f'"{written * max(1, size // len(written))}"'
 
 
 def nested(opening: Text, closing: Text, levels: int | None = None) -> Callable[[int], Text]:
-    """Containers inside one another: of so many bytes, or of so many levels and then wide."""
+    """Nested containers, up to a size, or up to a depth with a wide innermost one."""
 
     def made(size: int) -> Text:
         depth = size // len(opening + closing) if levels is None else levels
@@ -67,7 +67,7 @@ def keys(size: int) -> Text:
 
 
 def long_keys(size: int) -> Text:
-    """Long names within long names, and something faulty in the end."""
+    """Nested objects with long names, and an invalid value inside."""
     return f'{{"{"k" * (size // 50)}":' * 50 + f"[{'[],' * (size // 50)}{_HALF}]" + "}" * 50
 
 
@@ -110,12 +110,12 @@ VALUES: Mapping[str, Callable[[int], Text]] = {
 
 
 def bomb(size: int) -> bytes:
-    """A gzip file of about so many bytes that holds a thousand times as many."""
+    """A gzip file of about `size` bytes that expands a thousandfold."""
     return gzip.compress(b"[" + b" " * min(size * PACKING, 4 * UNPACKED_BYTES), mtime=0)
 
 
 def vcon(uuid: Text, /, **members: Text) -> Text:
-    """A vCon with these members beside, or in place of, those that it needs."""
+    """A vCon with these members in addition to, or instead of, the required ones."""
     needed = {"vcon": '"0.4.0"', "uuid": uuid, "created_at": _WHEN, "parties": '[{"name":"Ada"}]'}
     return as_json({**needed, **members})
 
@@ -126,7 +126,7 @@ def as_json(members: Mapping[str, Text]) -> Text:
 
 
 def _one(name: str, member: str, **beside: Text) -> Callable[[Text, Text], Mapping[str, Text]]:
-    """A place in the only element of a list of the vCon."""
+    """A vCon with the value in the only element of a list."""
     return lambda uuid, value: {
         "vcon": vcon(uuid, **{name: f"[{as_json({**beside, member: value})}]"})
     }
@@ -147,8 +147,19 @@ PLACES: Mapping[str, Callable[[Text, Text], Mapping[str, Text]]] = {
     **{
         f"vcon.{member}": _of_vcon(member)
         for member in (
-            *("x", "subject", "group", "redacted", "vcon", "uuid", "created_at"),
-            *("parties", "dialog", "analysis", "attachments", "extensions", "critical"),
+            "x",
+            "subject",
+            "group",
+            "redacted",
+            "vcon",
+            "uuid",
+            "created_at",
+            "parties",
+            "dialog",
+            "analysis",
+            "attachments",
+            "extensions",
+            "critical",
         )
     },
     "party.x": _one("parties", "x"),
@@ -178,7 +189,7 @@ PLACES: Mapping[str, Callable[[Text, Text], Mapping[str, Text]]] = {
 def _many(
     name: str, element: Callable[[int], Mapping[str, Text]]
 ) -> Callable[[Text, int], Mapping[str, Text]]:
-    """A vCon of so many bytes whose list has many elements."""
+    """A vCon of a given size whose list has many elements."""
 
     def made(uuid: Text, size: int) -> Mapping[str, Text]:
         each = len(as_json(element(size))) + 1
@@ -218,30 +229,30 @@ PACKED = {"packed vCon": "[]", "packed vCon of long integers": "1234567890123456
 
 
 def placed(place: str, shape: str, uuid: Text, size: int) -> Document:
-    """A value of a shape in a place."""
+    """A document with a value of a shape at a place."""
     unpacked = UNPACKED_BYTES if shape == "packed" else 0
     return Document(f"{shape} in {place}", PLACES[place](uuid, VALUES[shape](size)), unpacked)
 
 
 def full(shape: str, uuid: Text, size: int) -> Document:
-    """A vCon with much of one kind."""
+    """A vCon with many elements of one kind."""
     return Document(shape, WHOLE[shape](uuid, size))
 
 
 def packed(shape: str, uuid: Text, size: int) -> Document:
-    """A vCon in gzip and base64, of so many bytes when it is unpacked."""
+    """A vCon in gzip and base64, of `size` bytes when decompressed."""
     text = vcon(uuid, x=wide(PACKED[shape])(size))
     content = urlsafe_b64encode(gzip.compress(text.encode(), mtime=0)).decode()
     return Document(shape, {"vcon": f'"{content}"'}, len(text))
 
 
 def random_size(random: Random, most_bytes: int) -> int:
-    """Small ones as often as large ones, on a logarithmic scale."""
+    """A random size with a logarithmic distribution."""
     return int(math.exp(random.uniform(math.log(LEAST_BYTES), math.log(most_bytes))))
 
 
 def document(seed: int, number: int, most_bytes: int) -> Document:
-    """One of the endless list of documents that a seed stands for."""
+    """The document with this number in the sequence of a seed."""
     random = Random(f"{seed}:{number}")  # noqa: S311 - not for secrets
     uuid = f'"{UUID(int=random.getrandbits(128), version=4)}"'
     size = random_size(random, most_bytes)
@@ -260,7 +271,7 @@ COMMON = ("numbers", "schemes", "a fault behind empty lists")
 
 
 def every(uuid: Callable[[], Text], size: int) -> list[Document]:
-    """Each shape once, and each place, with documents of about so many bytes."""
+    """Documents of about `size` bytes that cover each shape and each place once."""
     shapes = [placed("vcon.x", shape, uuid(), size) for shape in VALUES]
     places = [placed(place, shape, uuid(), size) for shape in COMMON for place in PLACES]
     whole = [full(shape, uuid(), size) for shape in WHOLE]

@@ -1,4 +1,4 @@
-"""What this machine offers the bootstrap: an installer (`uv`) and a Python to run the service.
+"""Finds an installer (`uv`) and a Python for the service on this machine.
 
 Runs on any Python >= 3.9 and imports the standard library only, as `bootstrap.py` does.
 """
@@ -25,16 +25,16 @@ FRAME = " \u00d7\u2502\u251c\u2570\u2500\u25b6"  # what uv draws around its mess
 
 
 class BootstrapError(Exception):
-    """What failed and what to do about it, in one line."""
+    """The message has the failure and what to do, in one line."""
 
 
 def say(line: str) -> None:
-    """Tells the person at the terminal how far it is."""
+    """Prints progress to the terminal."""
     print(f"bootstrap: {line}", flush=True)
 
 
 def answers(*command: str | Path) -> str | None:
-    """Returns what a command prints, stripped, or None when it cannot be run or fails."""
+    """Returns a command's output, stripped, or None if it cannot be run or fails."""
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -43,7 +43,7 @@ def answers(*command: str | Path) -> str | None:
 
 
 def attempt(*command: str | Path) -> str | None:
-    """Runs a command with its output in the log; returns None, or what it said when it failed."""
+    """Runs a command with its output in the log; returns None, or its error message."""
     ran = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -61,7 +61,7 @@ def attempt(*command: str | Path) -> str | None:
 
 
 def essence(output: str) -> str:
-    """Returns the line of a failed command's output that says what went wrong."""
+    """Returns the line with the error from a failed command's output."""
     lines = [line for line in (raw.strip(FRAME) for raw in output.splitlines()) if line]
     errors = [line for line in lines if line.lower().startswith("error")]
     causes = [line for line in lines if line.lower().startswith("cause")]
@@ -86,9 +86,9 @@ def environment() -> dict[str, str]:
 
 
 def find_uv() -> str:
-    """Returns a `uv` that runs: the one on PATH, else that of `requirements/uv.txt` in `.uv`.
+    """Returns a working `uv`: the one on PATH, or else that of `requirements/uv.txt` in `.uv`.
 
-    The one on PATH may have any version: its owner has chosen it.
+    The one on PATH may have any version, which is the user's choice.
     """
     private = PRIVATE / "bin" / "uv"
     if (own := shutil.which("uv")) and answers(own, "--version"):
@@ -111,10 +111,10 @@ def install_uv() -> None:
 
     pip checks the file against the SHA-256 in `requirements/uv.txt`.
 
-    An old pip trusts only the certificates it carries, so a second try names the system's.
+    An old pip trusts only its bundled certificates, so a second attempt names the system's.
 
     Raises:
-        BootstrapError: there is no pip, or it cannot reach its packages.
+        BootstrapError: if there is no pip, or it cannot reach its packages.
     """
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
     if answers(*pip, "--version") is None:
@@ -133,14 +133,14 @@ def install_uv() -> None:
 
 
 def system_certificates() -> tuple[str, ...]:
-    """Returns pip's option that names this system's certificates, or nothing to add."""
+    """Returns pip's option for the system's certificates, or no option."""
     usual = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
     bundle = next((path for path in usual if Path(path).is_file()), None)
     return ("--cert", bundle) if bundle else ()
 
 
 def python_candidates() -> Iterator[str]:
-    """Yields Pythons worth trying: this one, those on PATH, then those that pyenv keeps."""
+    """Yields candidate Pythons: this one, those on PATH, then pyenv's."""
     yield sys.executable
     for name in (*(f"python{minor}" for minor in MINORS), "python3", "python"):
         yield from (str(Path(folder) / name) for folder in os.get_exec_path())
@@ -151,9 +151,9 @@ def python_candidates() -> Iterator[str]:
 
 
 def find_python() -> str:
-    """Returns a Python 3.12 or 3.13 that really runs, else a version number for uv to fetch.
+    """Returns a working Python 3.12 or 3.13, or else a version number for uv to download.
 
-    A file named python3.12 proves nothing: pyenv's shims exist and refuse.
+    Candidates are executed, since pyenv's shims exist for versions that are not installed.
     """
     for candidate in python_candidates():
         replaced = VENV in Path(candidate).parents  # it goes away with the environment

@@ -1,4 +1,4 @@
-"""`make new-link NAME=...` and its like: a module that works, with a test that passes."""
+"""`make new-link NAME=...` and so on: generates a working module with a passing test."""
 
 import argparse
 import keyword
@@ -37,7 +37,7 @@ FILES: dict[str, dict[str, str]] = {
 
 
 class ScaffoldError(Exception):
-    """Nothing was written; the message says why."""
+    """Nothing was written; the message has the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Name:
         """The name of a module, a package (`my-link`) or a class (`MyLink`).
 
         Raises:
-            ScaffoldError: for what can be none.
+            ScaffoldError: if the text is not a valid name.
         """
         module = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text.strip()).replace("-", "_").lower()
         if not re.fullmatch(r"[a-z][a-z0-9_]*", module) or keyword.iskeyword(module):
@@ -61,17 +61,17 @@ class Name:
 
     @property
     def words(self) -> Mapping[str, str]:
-        """What stands for the name in templates."""
+        """The substitutions in templates."""
         class_name = "".join(part.capitalize() for part in self.module.split("_"))
         dashed = self.module.replace("_", "-")
         return {"name": self.module, "class_name": class_name, "dashed": dashed}
 
 
 def scaffold(kind: str, name: Name, folder: Path) -> list[Path]:
-    """Write the files of a kind below a folder; their paths.
+    """Write the files of a kind below a folder; returns their paths.
 
     Raises:
-        ScaffoldError: one of them is there already; nothing is written.
+        ScaffoldError: if one of them exists; nothing is written.
     """
     contents = {
         folder / Template(path).substitute(name.words): _filled(template, name)
@@ -86,7 +86,7 @@ def scaffold(kind: str, name: Name, folder: Path) -> list[Path]:
 
 
 def describe(kind: str, name: Name, folder: Path) -> None:
-    """Bring the pages about plugins and actions up to date."""
+    """Update the pages about plugins and actions."""
     if kind == "action":
         page = folder / "docs" / "actions.md"
         page.write_text(page.read_text() + _filled("action_page", name))
@@ -105,7 +105,7 @@ def _filled(template: str, name: Name) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command line; 0, or 2 with what is wrong on standard error."""
+    """Run the command line; returns 0, or 2 after printing the error."""
     parser = argparse.ArgumentParser(prog="python -m devstack.scaffold", description=__doc__)
     parser.add_argument("kind", choices=sorted(FILES))
     parser.add_argument("name")

@@ -1,4 +1,4 @@
-"""The real service as a process of its own, for the demo, for people and for tests."""
+"""Runs the real service as a child process, for the demo, `make up` and tests."""
 
 import os
 import sys
@@ -30,9 +30,9 @@ class ServiceProcess:
         name: str = "service",
         entrypoint: Path = ENTRYPOINT,
     ) -> None:
-        """Start it; it logs to `<folder>/<name>.log`. `environment` holds its settings.
+        """Start the service; it logs to `<folder>/<name>.log`. `environment` has its settings.
 
-        `entrypoint` may be that of another checkout, whose version then runs.
+        `entrypoint` may be that of another checkout, to run its version.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.health_port = int(environment.get("HEALTH_PORT") or free_port())
@@ -54,7 +54,7 @@ class ServiceProcess:
 
     @property
     def health_url(self) -> str:
-        """Where `/ready` and `/metrics` are."""
+        """The base URL of `/ready` and `/metrics`."""
         return f"http://{HOST}:{self.health_port}"
 
     @property
@@ -64,20 +64,20 @@ class ServiceProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether the process is running."""
         return self._process.running
 
     @property
     def log(self) -> Path:
-        """Where it logs to."""
+        """The path of its log."""
         return self._process.log
 
     def logged(self) -> str:
-        """What it has logged so far."""
+        """The content of its log."""
         return self._process.logged()
 
     def checks(self) -> dict[str, Any] | None:
-        """What `/ready` says, or None while nobody answers there."""
+        """The answer of `/ready`, or None while the port is closed."""
         try:
             answer = httpx.get(f"{self.health_url}/ready", trust_env=False)
         except httpx.TransportError:
@@ -86,10 +86,10 @@ class ServiceProcess:
         return checks
 
     def wait_until_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Return once it is joined and reaches everything it needs.
+        """Return when `/ready` reports that the service is ready.
 
         Raises:
-            StackError: it ended, or is not ready in time; the message says what is missing.
+            StackError: if it ends or is not ready in time; the message has the failed checks.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -107,10 +107,10 @@ class ServiceProcess:
             time.sleep(POLL_SECONDS)  # a health port offers no event to wait for
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Send SIGKILL to the service."""
         self._process.kill()
 
     def stop(self) -> int | None:
-        """End it with SIGTERM; its exit code."""
+        """Stop it with SIGTERM; returns its exit code."""
         self._process.stop()
         return self._process.exit_code

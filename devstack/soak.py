@@ -1,7 +1,7 @@
-"""`make soak`: one service under load for long, and whether it holds more in the end than before.
+"""`make soak`: runs one service under load for a long time, and checks that it does not grow.
 
-The load comes in rounds. Between two of them everybody has an answer, and what the processes hold
-then is compared. In the middle of each round the connection to the Plugboard is cut.
+The load comes in rounds. Between two rounds no request is pending, and the resources of the
+processes are compared. In the middle of each round the connection to the Plugboard is cut.
 """
 
 import argparse
@@ -33,7 +33,7 @@ CHAIN, EGRESS = "demo", "finished"
 EXPECTED = {200, 202, 400, 404}
 """Answers to what is asked here."""
 CUT = {408, 422}
-"""Answers to requests that were on the line when it was cut, and while nobody was joined."""
+"""Answers to requests that were in transit at the cut, or arrived while no consumer was joined."""
 PATIENCE = 3.0
 """Seconds until what was on the line when it was cut is given up, as the Plugboard does later."""
 WARM_UP = 0.25
@@ -50,10 +50,10 @@ _TASKS = re.compile(r"^patchcord_asyncio_tasks (\S+)", re.MULTILINE)
 
 
 class Soak:
-    """A running system, what was answered, and the samples by process."""
+    """A running system, the counted answers, and the samples by process."""
 
     def __init__(self, system: Deployment) -> None:
-        """Nothing is asked before `round`."""
+        """Sends no request before `round`."""
         self._system = system
         self._numbers = count()
         self._vcons = [json.loads(path.read_text()) for path in sorted(SAMPLES.glob("*.json"))]
@@ -61,7 +61,7 @@ class Soak:
         self.samples: dict[str, list[Sample]] = {}
 
     async def round(self, callers: int, seconds: float) -> None:
-        """Load for so long, a cut in the middle, and a look when all have their answers."""
+        """Run load for `seconds` with a cut in the middle, then take samples."""
         load = Callers(self._ask, callers)
         async with load.calling():
             await asyncio.sleep(seconds / 2)
@@ -115,14 +115,14 @@ class Soak:
             self.samples.setdefault(f"worker {number}", []).append(look(worker.pid))
 
     def last(self) -> str:
-        """The latest look at each process, in words."""
+        """The latest sample of each process, as text."""
         return "; ".join(
             f"{process} {latest.rss_bytes / MIB:.2f} MiB, {latest.descriptors} descriptors"
             for process, (*_, latest) in self.samples.items()
         )
 
     def grown(self) -> list[Growth]:
-        """What each process holds in the end, compared with when it was warm."""
+        """The growth of each process since the warm-up."""
         return [
             each
             for process, samples in self.samples.items()
@@ -130,7 +130,7 @@ class Soak:
         ]
 
     def unexpected(self) -> Counter[Hashable]:
-        """Answers that nothing here explains."""
+        """The answers with unexpected statuses."""
         return Counter(
             {each: times for each, times in self.outcomes.items() if each not in EXPECTED | CUT}
         )
@@ -139,12 +139,12 @@ class Soak:
 async def soak(
     seconds: float, callers: int, rounds: int, tell: Callable[[str], None] = lambda _: None
 ) -> Soak:
-    """A finished soak; `tell` is given a line after each round.
+    """Run a soak; calls `tell` with a line after each round.
 
-    After answers that nobody expected it is given the service's log, too: it has their incidents.
+    After unexpected answers it also gets the service's log, which has their incidents.
 
     Raises:
-        StackError: in one line, what did not start.
+        StackError: if the system does not start.
     """
     async with Deployment(SAMPLES / "config.yml", settings=SETTINGS) as system:
         soaking = Soak(system)
@@ -157,12 +157,12 @@ async def soak(
 
 
 def say(line: str) -> None:
-    """Print it at once: an hour is long."""
+    """Print unbuffered, since a run takes an hour."""
     print(line, flush=True)
 
 
 def table(grown: list[Growth]) -> Table:
-    """What was compared, a line each."""
+    """The compared measures, a line each."""
     lines = Table("process", "what", "warm", "in the end", "drift", "")
     for each in grown:
         unit, shown = (" MiB", MIB) if each.what == "memory" else ("", 1)
@@ -178,7 +178,7 @@ def table(grown: list[Growth]) -> Table:
 
 
 def main(words: list[str]) -> int:
-    """Soak and tell; 0, or 1 when something grows or was answered unexpectedly."""
+    """Run the soak; returns 0, or 1 on growth or unexpected answers."""
     parser = argparse.ArgumentParser(prog="python -m devstack.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--callers", type=int, default=32)

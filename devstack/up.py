@@ -1,4 +1,4 @@
-"""`make up`: the whole system, kept running to be tried by hand."""
+"""`make up`: runs the whole system for manual tests."""
 
 import argparse
 import asyncio
@@ -27,7 +27,7 @@ LATEST = "SELECT coalesce(max(finished_at), 'epoch') FROM chain_runs"
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog='make up ARGS="..."', description=__doc__)
     parser.add_argument("--port", type=int, default=PORT, help="of the development Plugboard")
     parser.add_argument("--health-port", type=int, default=0, help="of /ready; 0: a free one")
@@ -38,7 +38,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
 
 
 def paste(system: Deployment) -> str:
-    """What a newcomer can paste into another terminal."""
+    """Example commands for another terminal."""
     sample = json.loads(min(SAMPLES.glob("*.json")).read_text())
     uuid = sample["uuid"]
     requests = [
@@ -60,7 +60,7 @@ def _curl(system: Deployment, action: str, fields: dict[str, object]) -> str:
 
 
 async def keep_up(told: argparse.Namespace) -> None:
-    """Start everything, say how to use it, stop on Ctrl-C or SIGTERM."""
+    """Start the system, print how to use it, stop on Ctrl-C or SIGTERM."""
     stopping = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
@@ -114,7 +114,7 @@ async def _tell_runs(system: Deployment) -> None:
 
 
 def main() -> int:
-    """Keep the system up; 0, or 1 after one line that says what failed."""
+    """Run the system; returns 0, or 1 after printing the error."""
     told = arguments(sys.argv[1:])
     try:
         with suppress(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""Proof that no vCon is lost: real servers and services, killed and stopped under load.
+"""Fault-injection tests: no vCon may be lost when servers and services are killed under load.
 
-`python -m devstack.chaos` runs every scenario for long; the tests run each of them for short.
+`python -m devstack.chaos` runs the long form of every scenario; the tests run the short form.
 """

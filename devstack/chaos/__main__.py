@@ -1,4 +1,4 @@
-"""`make chaos`: every scenario for long, a table, and whether the checker sees a broken build."""
+"""`make chaos`: runs the long form of every scenario, and checks the checker by a broken build."""
 
 import argparse
 import asyncio
@@ -31,12 +31,12 @@ def parsed(words: list[str]) -> argparse.Namespace:
 
 
 def times(scenario: Scenario, options: argparse.Namespace) -> int:
-    """How often the event shall happen."""
+    """Parse the number of repetitions of a scenario's event."""
     return options.times or (scenario.short if options.short else scenario.long)
 
 
 async def play(options: argparse.Namespace) -> list[Report]:
-    """Play the chosen scenarios one after another, and tell of each when it is over."""
+    """Run the selected scenarios in order and print a line after each."""
     reports = []
     with servers.running() as both:
         for scenario in SCENARIOS:
@@ -47,7 +47,7 @@ async def play(options: argparse.Namespace) -> list[Report]:
 
 
 def tell(report: Report, *, as_json: bool) -> None:
-    """One line on how a scenario went, and one for everything that is wrong."""
+    """Print a line with a scenario's result, and a line for each problem."""
     if as_json:
         print(json.dumps({"event": report.event, **report.figures()}), flush=True)
         return
@@ -58,7 +58,7 @@ def tell(report: Report, *, as_json: bool) -> None:
 
 
 async def show(options: argparse.Namespace) -> bool:
-    """Everything; whether all is well."""
+    """Print the table; True if all scenarios passed and the broken build was detected."""
     reports = await play(options)
     good = all(report.good for report in reports)
     if options.json:
@@ -72,7 +72,7 @@ async def show(options: argparse.Namespace) -> bool:
 
 
 def main() -> int:
-    """The exit code: 0 when nothing was lost except by the broken build, 1 otherwise."""
+    """Returns the exit code: 0 if only the broken build lost vCons, 1 otherwise."""
     options = parsed(sys.argv[1:])
     try:
         return 0 if asyncio.run(show(options)) else 1

@@ -1,4 +1,4 @@
-"""Scenarios about what lies around for long, and about the very first start."""
+"""Scenarios about long backlogs, and about the first start on an empty database."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ SERVICES = 8
 
 
 async def older_than_every_ttl(servers: Servers, report: Report) -> None:
-    """A backlog, dead letters and unread egress lie for longer than every time to live."""
+    """A backlog, dead letters and unread egress entries outlive every time to live."""
     settings = {"VCON_REDIS_EXPIRY": TTL, "VCON_DLQ_EXPIRY": TTL, "SWEEP_INTERVAL": 0.1}
     async with System(servers, seconds=0.01, ttl=TTL, **settings) as system:
         feeder, gate = Feeder(system), system.folder / GATE
@@ -38,7 +38,7 @@ async def older_than_every_ttl(servers: Servers, report: Report) -> None:
 
 
 async def _feed_all_ways(feeder: Feeder, times: int) -> None:
-    """By adapters that let their vCons expire and by one that does not, and over RPC."""
+    """Feed vCons by adapters with and without a time to live, and over RPC."""
     for _ in range(times):
         await feeder.push("pass", ttl=TTL)
         await feeder.push("fail", ttl=TTL)
@@ -47,13 +47,13 @@ async def _feed_all_ways(feeder: Feeder, times: int) -> None:
 
 
 async def _outlive_everything(system: System) -> None:
-    """Return when whatever had a time to live just now is certainly gone."""
+    """Return after the longest time to live in use has passed."""
     await system.redis.set("canary", 1, px=int(LONGER * 1000))
     await until(gone_from_redis(system, "canary"), "the times to live to be over")
 
 
 async def eight_at_once(servers: Servers, report: Report) -> None:
-    """Eight services start at once on a database without tables, while vCons come in."""
+    """Eight services start concurrently on a database without tables, while vCons arrive."""
     for _ in range(report.times):
         async with System(servers) as system:
             feeder = Feeder(system)

@@ -1,7 +1,7 @@
-"""A deliberately broken build: what a worker has claimed is gone when it dies, as if popped.
+"""A deliberately broken build, which loses the claims of a dead worker, as a plain `LPOP` would.
 
-A check of the checker. The checkout is copied, one word of one script is changed in the copy, and
-the same scenario runs there: vCons must be lost.
+It checks the checker: the checkout is copied, one word of one script is changed in the copy, and
+the same scenario must report lost vCons there.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ EVENT, TIMES = "one of two workers killed", 8
 
 
 async def lost_in_broken_build() -> int:
-    """How many vCons the broken build loses while workers are killed.
+    """The number of vCons that the broken build loses while workers are killed.
 
     Raises:
-        ChaosError: the build cannot be broken, or the scenario could not be played.
+        ChaosError: if the script cannot be changed, or the scenario fails to run.
     """
     with temporary_folder() as folder:
         copy = folder / "checkout"
@@ -36,10 +36,10 @@ async def lost_in_broken_build() -> int:
 
 
 def break_build(checkout: Path) -> None:
-    """Let the rescue look elsewhere than where a claim is written down.
+    """Change the rescue script so that it reads another key than the one with the claims.
 
     Raises:
-        ChaosError: the script does not say that in one place any more.
+        ChaosError: if the script does not contain that word exactly once.
     """
     script = checkout / SCRIPT
     text = script.read_text()
@@ -51,7 +51,10 @@ def break_build(checkout: Path) -> None:
 async def _lost_in(checkout: Path) -> int:
     arguments = ("--json", "--only", EVENT, "--times", str(TIMES))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "devstack.chaos", *arguments),
+        sys.executable,
+        "-m",
+        "devstack.chaos",
+        *arguments,
         cwd=checkout,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         stdout=asyncio.subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Every scenario, by what happens in it."""
+"""All scenarios by name."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ type Play = Callable[[Servers, Report], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What happens, and how often in the short and in the long form."""
+    """A scenario with the number of repetitions of its short and its long form."""
 
     event: str
     play: Play
@@ -58,7 +58,7 @@ SCENARIOS = (
 
 
 async def run(scenario: Scenario, servers: Servers, times: int) -> Report:
-    """Play one scenario; what it has to say. Both servers run afterwards."""
+    """Run one scenario and return its report; restarts both servers afterwards if needed."""
     report = Report(scenario.event, times)
     began = time.monotonic()
     try:

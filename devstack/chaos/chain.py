@@ -1,4 +1,4 @@
-"""The chain that all scenarios run, as a configuration file, and the vCons that go through it."""
+"""The configuration and the vCons that all scenarios use."""
 
 import json
 import uuid
@@ -14,9 +14,9 @@ STORAGES = ("first", "second")
 
 
 def write_config(folder: Path, *, seconds: float, ttl: int = 0) -> Path:
-    """Write config.yml, which is JSON and thus YAML, too; its path.
+    """Write config.yml (as JSON, which is valid YAML) and return its path.
 
-    `seconds`: how long each plugin takes at most. `ttl`: what the first link lets vCons live, s.
+    `seconds`: the maximum duration of each plugin. `ttl`: the seconds that the first link sets.
     """
     told = {"folder": str(folder), "seconds": seconds}
     path = folder / "config.yml"
@@ -41,7 +41,7 @@ def write_config(folder: Path, *, seconds: float, ttl: int = 0) -> Path:
 
 
 def vcon(subject: str) -> dict[str, Any]:
-    """A vCon; its subject tells the plugins what to do with it."""
+    """A vCon whose subject selects the behaviour of the plugins."""
     return {
         "vcon": "0.4.0",
         "uuid": str(uuid.uuid4()),

@@ -17,7 +17,7 @@ FAILING = 3
 
 
 async def stepped(servers: Servers, report: Report) -> None:
-    """Two services whose clocks are stepped by hours, each on its own; no retry is late for it."""
+    """Two services whose clocks are stepped by hours independently; no retry is delayed by it."""
     path = f"{CLOCK}:{PLUGINS}"
     async with System(servers, CONSERVER_WORKERS=1, PYTHONPATH=path) as system:
         feeder = Feeder(system)

@@ -21,7 +21,7 @@ MAX_ATTEMPTS = 3
 
 
 async def one_of_two(servers: Servers, report: Report) -> None:
-    """`kill -9` one of two workers at random moments, while vCons come in both ways."""
+    """`kill -9` one of two workers at random moments, while vCons arrive by Redis and RPC."""
     async with System(servers, CONSERVER_WORKERS=2) as system:
         feeder, hit = Feeder(system), 0
         await system.launch()
@@ -33,7 +33,7 @@ async def one_of_two(servers: Servers, report: Report) -> None:
 
 
 async def the_only_one(servers: Servers, report: Report) -> None:
-    """`kill -9` the only worker, which is started again; every third time the whole service."""
+    """`kill -9` the only worker, which is restarted; every third time the whole service."""
     async with System(servers, CONSERVER_WORKERS=1) as system:
         feeder, hit = Feeder(system), 0
         await system.launch()
@@ -48,7 +48,7 @@ async def the_only_one(servers: Servers, report: Report) -> None:
 
 
 async def _kill_the_service(system: System) -> None:
-    """`kill -9` the parent: its workers end with it. Then somebody starts it again."""
+    """`kill -9` the service process, whose workers end with it, and start it again."""
     await until(system.working, "a worker")
     await some_moment(0.4)
     service = system.services.pop()
@@ -59,7 +59,7 @@ async def _kill_the_service(system: System) -> None:
 
 
 async def poison(servers: Servers, report: Report) -> None:
-    """A vCon kills its process, again and again, while others keep coming in beside it."""
+    """A vCon kills its worker process repeatedly, while other vCons arrive."""
     async with System(servers, CONSERVER_WORKERS=1) as system:
         feeder = Feeder(system)
         await system.launch()

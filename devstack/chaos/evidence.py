@@ -1,4 +1,4 @@
-"""Gathers what became of the vCons: out of Redis, Postgres and the ledger."""
+"""Collects the final state of all vCons from Redis, Postgres and the ledger."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 
 
 async def gather(system: System, fed: Mapping[str, str]) -> Evidence:
-    """All evidence as it is now; both servers run."""
+    """The current evidence; requires both servers."""
     runs = await asyncio.to_thread(_finished_runs, system)
     egress: Counter[str] = Counter(await system.redis.lrange(EGRESS, 0, -1))
     refused: dict[str, str] = {}
@@ -60,14 +60,14 @@ def _rows(system: System, query: LiteralString) -> list[Any]:
 
 
 async def _letters(system: System, name: str) -> dict[str, str]:
-    """The dead letters of one list with their reasons."""
+    """The dead letters of one list with their causes."""
     vcons = await system.redis.lrange(name, 0, -1)
     reasons = await system.redis.hgetall(f"pc:dead:{name}")
     return {vcon: str(json.loads(reasons.get(vcon, "{}")).get("error") or "") for vcon in vcons}
 
 
 async def _queued(system: System) -> frozenset[str]:
-    """Everything that some worker will take up, or that one holds which is looked after."""
+    """The ids in lists, and those held by a registered worker."""
     redis = system.redis
     found = set(await redis.lrange(INGRESS, 0, -1))
     found |= {member.partition("\n")[2] for member in await redis.zrange("pc:later", 0, -1)}
@@ -88,12 +88,12 @@ async def _documents(system: System, fed: Mapping[str, str]) -> frozenset[str]:
 
 
 async def attempts(system: System) -> dict[str, int]:
-    """How many attempts the run of each vCon took, as Postgres has it."""
+    """The number of attempts of each vCon's run, from Postgres."""
     return dict(await asyncio.to_thread(_rows, system, _ATTEMPTS))
 
 
 async def first_migrations(system: System) -> int:
-    """How often the first migration was run, also where that was rolled back; ends all services."""
+    """How often the first migration was run, including rollbacks; stops all services."""
     await system.kill_services()
 
     async def all_have_told() -> bool:

@@ -1,4 +1,4 @@
-"""The scenario in which plugins raise what is no `Exception`."""
+"""The scenario in which plugins raise a `BaseException` that is not an `Exception`."""
 
 from devstack.chaos.evidence import LETTERS
 from devstack.chaos.feeding import Feeder
@@ -21,7 +21,7 @@ REASONS = {
 
 
 async def no_exceptions(servers: Servers, report: Report) -> None:
-    """VCons whose links panic, exit or cancel themselves, beside others; no process ends by it."""
+    """Links panic, exit or cancel themselves, beside healthy vCons; no process ends."""
     async with System(servers, CONSERVER_WORKERS=2) as system:
         feeder = Feeder(system)
         await system.start()

@@ -1,4 +1,4 @@
-"""Feeding vCons, as adapters do and over RPC, and remembering exactly which were accepted."""
+"""Feeds vCons by Redis, as adapters do, and over RPC, and records which were accepted."""
 
 import asyncio
 import json
@@ -24,18 +24,18 @@ FULL = 20
 
 
 class Feeder:
-    """Feeds one system; `fed` is every vCon that was accepted, with its subject."""
+    """Feeds one system; `fed` has every accepted vCon with its subject."""
 
     def __init__(self, system: System) -> None:
-        """Nothing is fed before a method is called."""
+        """Feeds nothing until a method is called."""
         self._system = system
         self._stopping = asyncio.Event()
         self.fed: dict[str, str] = {}
 
     async def push(self, subject: str = "pass", *, ttl: int = 0, at_head: bool = False) -> str:
-        """Write and queue one vCon straight in Redis, as adapters do; its uuid.
+        """Write and queue one vCon in Redis directly, as adapters do; returns its uuid.
 
-        `ttl`: seconds that it may live, as some adapters have it.
+        `ttl`: its time to live in seconds, as some adapters set it.
         """
         document = vcon(subject)
         words = (document["uuid"], json.dumps(document), ttl)
@@ -44,7 +44,7 @@ class Feeder:
         return str(document["uuid"])
 
     async def _pushed(self, vcon_uuid: str, text: str, ttl: int, *, at_head: bool) -> bool:
-        """One try. When its answer was lost, the document tells whether it took place."""
+        """One attempt. If the answer was lost, the existence of the document decides."""
         key = f"vcon:{vcon_uuid}"
         try:
             async with (
@@ -63,7 +63,7 @@ class Feeder:
         return True
 
     async def ingest(self, subject: str = "pass") -> str:
-        """Ingest one vCon over RPC, again and again until it is accepted; its uuid."""
+        """Ingest one vCon over RPC, repeated until it is accepted; returns its uuid."""
         document = vcon(subject)
         await until(lambda: self._ingested(document), "a vCon to be accepted")
         self.fed[document["uuid"]] = subject
@@ -77,14 +77,14 @@ class Feeder:
         return answer.status_code in ACCEPTED
 
     async def push_many(self, count: int, subject: str = "pass", *, ttl: int = 0) -> list[str]:
-        """Push so many alike; their uuids."""
+        """Push `count` vCons of one kind; returns their uuids."""
         return [await self.push(subject, ttl=ttl) for _ in range(count)]
 
     @asynccontextmanager
     async def flowing(self, *, pause: float = 0.03, rpc: bool = False) -> AsyncIterator[None]:
-        """Inside this context vCons of every kind come in; afterwards none is half accepted.
+        """Feed vCons of every kind inside this context; on exit no request is pending.
 
-        `pause`: seconds between two, on average. `rpc`: every other one comes over RPC.
+        `pause`: average seconds between two vCons. `rpc`: every other vCon is sent over RPC.
         """
         self._stopping.clear()
         flow = asyncio.create_task(self._flow(pause, rpc=rpc))

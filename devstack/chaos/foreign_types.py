@@ -1,4 +1,4 @@
-"""Scenarios in which another program writes keys of its own under the service's names."""
+"""Scenarios in which another program writes keys of another type under the service's names."""
 
 import random
 
@@ -38,7 +38,7 @@ end
 
 
 async def taken(servers: Servers, report: Report) -> None:
-    """One name after the other is taken for a while: nothing is lost, and nothing is blamed."""
+    """Each name in turn is a key of another type for a while: no vCon is lost or dead-lettered."""
     async with System(servers, CONSERVER_WORKERS=2) as system:
         feeder = Feeder(system)
         service = await system.start()

@@ -1,4 +1,4 @@
-"""Scenarios in which a worker is stopped for longer than its lease, and goes on afterwards."""
+"""Scenarios in which a worker is suspended for longer than its lease, and continues afterwards."""
 
 import json
 import signal
@@ -23,7 +23,7 @@ LEFT_STOPPED = {"STALLED_WORKER_LIMIT": 600}
 
 
 async def of_two(servers: Servers, report: Report) -> None:
-    """Another worker takes over from a stopped one, which then wakes up in the middle of a link."""
+    """Another worker takes over from a suspended one, which then continues inside a link."""
     async with System(servers, CONSERVER_WORKERS=2, **LEFT_STOPPED) as system:
         feeder = Feeder(system)
         await system.launch()
@@ -43,7 +43,7 @@ async def _taken_over(system: System, feeder: Feeder, report: Report) -> None:
 
 
 async def the_only_one(servers: Servers, report: Report) -> None:
-    """The stopped worker is the only one, so that it is also the one that takes over."""
+    """The suspended worker is the only one, so it takes over its own runs."""
     async with System(servers, CONSERVER_WORKERS=1, **LEFT_STOPPED) as system:
         feeder = Feeder(system)
         await system.launch()
@@ -71,7 +71,7 @@ async def _taken_back(system: System, feeder: Feeder, report: Report) -> None:
 async def _stopped_in_a_link(
     system: System, feeder: Feeder
 ) -> AsyncIterator[tuple[str, WorkerProcess]]:
-    """A new vCon that waits at the gate, and its worker, which is stopped inside this context."""
+    """Yields a new vCon that waits inside a link, while its worker is suspended."""
     (system.folder / GATE).touch()
     vcon = await feeder.push("hold", at_head=True)
     [pid] = await until(noted(system, "began", FIRST_LINK, vcon), "a link to begin")
@@ -93,12 +93,12 @@ async def _link_ended(system: System, vcon: str, worker: WorkerProcess) -> None:
 
 
 async def _marks(system: System, vcon: str) -> list[str]:
-    """The processes whose links have written this vCon."""
+    """The ids of the processes whose links have changed this vCon."""
     document = json.loads(await system.redis.execute_command("JSON.GET", f"vcon:{vcon}"))
     return [each["body"] for each in document["attachments"] if each.get("purpose") == "mark"]
 
 
 def _overlapping(system: System, vcon: str) -> bool:
-    """Whether a link began while the one before had not ended."""
+    """Whether a link began before the previous one had ended."""
     lines = [line.what for line in system.ledger.lines() if line.vcon_uuid == vcon]
     return any(both == ("began", "began") for both in pairwise(lines))

@@ -21,7 +21,7 @@ FRESH = 10
 
 
 async def suspects(servers: Servers, report: Report) -> None:
-    """A worker is killed under vCons that hang; fresh ones get past them, and none is blamed."""
+    """A worker with hanging vCons is killed; new vCons are processed, and none is dead-lettered."""
     async with System(servers, CONSERVER_WORKERS=1, SUSPECT_WAIT=1) as system:
         feeder = Feeder(system)
         await system.start()
@@ -47,7 +47,7 @@ async def _killed_under_hanging_vcons(system: System, feeder: Feeder) -> None:
 
 
 async def blocked_loop(servers: Servers, report: Report) -> None:
-    """An async link blocks its event loop, again and again, while others keep coming in."""
+    """An async link blocks its event loop repeatedly, while other vCons arrive."""
     quick = {"BLOCKED_LOOP_WARNING": 0.3, "BLOCKED_LOOP_LIMIT": 0.6}
     await _dead_letters_of(servers, report, "block", "BlockedLoop: ", quick)
 

@@ -1,4 +1,4 @@
-"""What the plugins of the chaos chain saw, read back from the file they append to."""
+"""Reads the ledger, the file to which the plugins of the chaos chain append their events."""
 
 from collections import Counter, defaultdict
 from collections.abc import Set
@@ -10,7 +10,7 @@ from devstack.chaos.plugins.chaos_plugins.behaviour import LEDGER
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`what` happened to a vCon at the link or storage called `name`, in the process `pid`."""
+    """One event: `what` happened to a vCon in the link or storage `name`, in the process `pid`."""
 
     what: str
     name: str
@@ -19,25 +19,25 @@ class Line:
 
 
 class Ledger:
-    """The lines so far; every method reads the file anew."""
+    """Queries on the ledger; every method reads the file again."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is the one that the plugins were told."""
+        """`folder` is the plugins' option of the same name."""
         self._file = folder / LEDGER
 
     def lines(self) -> list[Line]:
-        """Everything, oldest first."""
+        """All events, oldest first."""
         text = self._file.read_text() if self._file.exists() else ""
         return [_line(*words.split()) for words in text.splitlines()]
 
     def calls(self, link: str) -> Counter[str]:
-        """How often a link began with each vCon."""
+        """The number of link calls per vCon."""
         return Counter(
             line.vcon_uuid for line in self.lines() if (line.what, line.name) == ("began", link)
         )
 
     def began_in(self, vcon_uuid: str) -> list[int]:
-        """The processes in which links began with a vCon, in order."""
+        """The ids of the processes that called links with a vCon, in order."""
         return [
             line.pid
             for line in self.lines()
@@ -45,11 +45,11 @@ class Ledger:
         ]
 
     def noted(self, what: str, name: str) -> Set[str]:
-        """The vCons of which a plugin has noted this."""
+        """The vCons with this event."""
         return {line.vcon_uuid for line in self.lines() if (line.what, line.name) == (what, name)}
 
     def saved(self) -> dict[str, frozenset[str]]:
-        """The storages that have each vCon."""
+        """The storages that saved each vCon."""
         storages: defaultdict[str, set[str]] = defaultdict(set)
         for line in self.lines():
             if line.what == "saved":

@@ -1,4 +1,4 @@
-"""Which lines of a service's log (in JSON) a scenario must not find there."""
+"""Finds unexpected lines in a service's JSON log."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ SHOWN = 1500
 
 
 def unexpected_lines(log: str) -> list[str]:
-    """Every line with a traceback, shortened, but those about plugins."""
+    """Every line with a traceback, shortened, except those about plugins."""
     return [line[:SHOWN] for line in log.splitlines() if _is_unexpected(line)]
 
 

@@ -1,4 +1,4 @@
-"""What scenarios wait for, as questions that can be asked again and again."""
+"""The conditions that scenarios poll."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,12 +9,12 @@ type Look[T] = Callable[[], Awaitable[T]]
 
 
 async def length(system: System, name: str) -> int:
-    """The length of a list."""
+    """A condition: the length of a list."""
     return int(await system.redis.llen(name))
 
 
 def as_long_as(system: System, name: str, count: int) -> Look[bool]:
-    """Whether a list has at least so many elements."""
+    """A condition: a list has at least `count` elements."""
 
     async def look() -> bool:
         return await length(system, name) >= count
@@ -23,7 +23,7 @@ def as_long_as(system: System, name: str, count: int) -> Look[bool]:
 
 
 def empty(system: System, name: str) -> Look[bool]:
-    """Whether a list has no element."""
+    """A condition: a list is empty."""
 
     async def look() -> bool:
         return await length(system, name) == 0
@@ -32,7 +32,7 @@ def empty(system: System, name: str) -> Look[bool]:
 
 
 def in_list(system: System, name: str, vcon_uuid: str) -> Look[bool]:
-    """Whether a vCon is in a list."""
+    """A condition: a vCon is in a list."""
 
     async def look() -> bool:
         return await system.redis.lpos(name, vcon_uuid) is not None
@@ -41,7 +41,7 @@ def in_list(system: System, name: str, vcon_uuid: str) -> Look[bool]:
 
 
 def gone_from_redis(system: System, key: str) -> Look[bool]:
-    """Whether Redis does not have this key."""
+    """A condition: Redis does not have this key."""
 
     async def look() -> bool:
         return not await system.redis.exists(key)
@@ -50,7 +50,7 @@ def gone_from_redis(system: System, key: str) -> Look[bool]:
 
 
 def in_flight(system: System, count: int) -> Look[bool]:
-    """Whether workers hold at least so many vCons."""
+    """A condition: workers hold at least `count` vCons."""
 
     async def look() -> bool:
         return (await system.backlog())["in flight"] >= count
@@ -59,7 +59,7 @@ def in_flight(system: System, count: int) -> Look[bool]:
 
 
 def noted(system: System, what: str, name: str, vcon_uuid: str) -> Look[list[int]]:
-    """The processes in which a plugin has noted this of a vCon, in order."""
+    """The ids of the processes that have written this event of a vCon, in order."""
 
     async def look() -> list[int]:
         wanted = (what, name, vcon_uuid)
@@ -70,7 +70,7 @@ def noted(system: System, what: str, name: str, vcon_uuid: str) -> Look[list[int
 
 
 def logged(service: ServiceProcess, text: str) -> Look[bool]:
-    """Whether a service has logged this."""
+    """A condition: a service's log contains this text."""
 
     async def look() -> bool:
         return text in service.logged()

@@ -1,4 +1,4 @@
-"""Scenarios in which something that a service needs goes away and comes back."""
+"""Scenarios in which a dependency of the service is unavailable for a while."""
 
 import asyncio
 
@@ -41,7 +41,7 @@ async def valkey_killed(servers: Servers, report: Report) -> None:
 
 
 async def no_memory(servers: Servers, report: Report) -> None:
-    """Redis has no memory left while vCons are in flight: they end, and no worker spins then."""
+    """Redis has no memory left while vCons are in flight: they end, and no worker busy-waits."""
     async with System(servers, CONSERVER_WORKERS=2) as system:
         feeder = Feeder(system)
         await system.start()
@@ -60,7 +60,7 @@ async def no_memory(servers: Servers, report: Report) -> None:
 
 
 async def _claim_few_commands(system: System, report: Report) -> None:
-    """An idle worker asks a few times a second, for each of its lists."""
+    """Claim that idle workers send only a few commands per second and list."""
     before = (await system.redis.info("stats"))["total_commands_processed"]
     await asyncio.sleep(IDLE_SECONDS)
     asked = (await system.redis.info("stats"))["total_commands_processed"] - before
@@ -68,7 +68,7 @@ async def _claim_few_commands(system: System, report: Report) -> None:
 
 
 async def postgres_stopped(servers: Servers, report: Report) -> None:
-    """Postgres is stopped, and started again after chains have gone on without it for a while."""
+    """Postgres is stopped, and started again after chains have continued without it for a while."""
     async with System(servers, CONSERVER_WORKERS=2) as system:
         feeder = Feeder(system)
         await system.start()
@@ -82,7 +82,7 @@ async def postgres_stopped(servers: Servers, report: Report) -> None:
 
 
 async def storage_down(servers: Servers, report: Report) -> None:
-    """A storage refuses everything for a while; nobody asks for a replay."""
+    """A storage fails every save for a while; replay is automatic."""
     async with System(servers, CONSERVER_WORKERS=2) as system:
         feeder = Feeder(system)
         await system.launch()
@@ -95,7 +95,7 @@ async def storage_down(servers: Servers, report: Report) -> None:
 
 
 async def _take_down(system: System) -> None:
-    """The storage is down until some vCons are its dead letters; it is up until none is."""
+    """Fail the storage until it has dead letters, then wait until they are replayed."""
     switch = system.folder / "second.down"
     switch.touch()
     try:

@@ -1,4 +1,4 @@
-"""The processes of a running service, found by asking the kernel."""
+"""Finds and signals the processes of a running service, through `/proc`."""
 
 import asyncio
 import os
@@ -18,12 +18,12 @@ class WorkerProcess:
     worker_id: str
 
     def kill(self) -> None:
-        """End it as a crash would; returns before it is gone."""
+        """Send SIGKILL; returns before the process has ended."""
         send(self.pid, signal.SIGKILL)
 
 
 def workers_of(service_pid: int) -> list[WorkerProcess]:
-    """The workers of a service that exist just now."""
+    """The current worker processes of a service."""
     try:
         children = Path(f"/proc/{service_pid}/task/{service_pid}/children").read_text().split()
     except OSError:
@@ -40,7 +40,7 @@ def _arguments(pid: int) -> list[str]:
 
 
 def send(pid: int, signum: signal.Signals) -> bool:
-    """Send a signal; False when the process is gone already."""
+    """Send a signal; False if the process does not exist."""
     try:
         os.kill(pid, signum)
     except ProcessLookupError:
@@ -49,10 +49,10 @@ def send(pid: int, signum: signal.Signals) -> bool:
 
 
 async def gone(*pids: int) -> None:
-    """Return when none of these processes exists any more.
+    """Return when all these processes have ended.
 
     Raises:
-        ChaosError: one of them does not end.
+        ChaosError: if one of them does not end.
     """
     for pid in pids:
         await asyncio.to_thread(_wait_for_end, pid)

@@ -1,4 +1,4 @@
-"""What a scenario has to say, and the table of all of them."""
+"""The report of a scenario, and the table of all reports."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from devstack.chaos.verdict import Verdict
 
 COLUMNS = ("times", "fed", "stored", "halted", "dead-lettered", "queued", "lost", "doubled")
 SHOWN = 10
-"""How many vCons of a kind are named."""
+"""The number of vCons named per kind of problem."""
 
 
 @dataclass(slots=True)
 class Report:
-    """How one scenario went. `broken` lists what was not as it should be, beside the verdict."""
+    """The result of one scenario; `broken` lists failed claims besides the verdict."""
 
     event: str
     times: int
@@ -25,16 +25,16 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Whether everything was as promised."""
+        """Whether the scenario passed."""
         return bool(self.verdict and self.verdict.good and not self.broken)
 
     def claim(self, holds: object, otherwise: str) -> None:
-        """Note that something is broken, unless it holds."""
+        """Record the problem `otherwise`, unless `holds`."""
         if not holds:
             self.broken.append(otherwise)
 
     def complaints(self) -> list[str]:
-        """Everything that is wrong, a line each."""
+        """All problems, a line each."""
         if self.verdict is None:
             return list(self.broken)
         lost, doubled = self.verdict.lost.items(), self.verdict.doubled.items()
@@ -46,7 +46,7 @@ class Report:
         ]
 
     def figures(self) -> dict[str, int]:
-        """The columns of the table; nothing but the times when there is no verdict."""
+        """The columns of the table; only the times without a verdict."""
         if self.verdict is None:
             return {"times": self.times}
         ends, lost, doubled = self.verdict.endings, self.verdict.lost, self.verdict.doubled
@@ -59,7 +59,7 @@ def _first(lines: Iterable[str]) -> Iterable[str]:
 
 
 def table(reports: Sequence[Report]) -> Table:
-    """One row for each scenario; red where something is wrong."""
+    """A table with a row per scenario; problems are red."""
     made = Table(title="What became of every vCon", title_justify="left")
     made.add_column("event", overflow="fold")
     for name in COLUMNS:

@@ -1,4 +1,4 @@
-"""What scenarios have in common: random moments, blows, and how each of them ends."""
+"""Steps shared by the scenarios: random waits, kills, and the final checks."""
 
 import asyncio
 import random
@@ -18,18 +18,18 @@ DIED = "the process running it died"
 
 
 async def some_moment(at_most: float) -> None:
-    """Let a random time pass: what happens next happens at a random moment of everything else."""
+    """Wait for a random time, so that the next step interrupts the workers at any point."""
     await asyncio.sleep(random.uniform(0, at_most))  # noqa: S311 -- guards nothing
 
 
 async def some_progress(system: System, count: int = 3) -> None:
-    """Return when so many more vCons have been forwarded, so that every blow hits work."""
+    """Return when `count` more vCons have been forwarded; the next fault then interrupts work."""
     wanted = await length(system, EGRESS) + count
     await until(as_long_as(system, EGRESS, wanted), f"{count} more vCons in egress")
 
 
 async def kill_a_worker(system: System) -> int:
-    """`kill -9` one of the workers at a random moment; how many vCons it held just before."""
+    """`kill -9` a worker at a random moment; returns the number of vCons it held just before."""
     await some_progress(system)
     await some_moment(0.2)
     victim: WorkerProcess = random.choice(await until(system.working, "a worker"))  # noqa: S311 -- guards nothing
@@ -42,9 +42,9 @@ async def kill_a_worker(system: System) -> int:
 async def conclude(
     system: System, feeder: Feeder, report: Report, *, deaths_count: bool = False
 ) -> Evidence:
-    """Wait until every vCon has ended, and say what became of them.
+    """Wait until every vCon has ended, and judge the result.
 
-    `deaths_count`: a vCon may be a dead letter because its process died too often.
+    `deaths_count`: accept vCons that are dead letters because their process died too often.
     """
     try:
         await system.settled()
@@ -64,12 +64,12 @@ async def conclude(
 
 
 async def claim_single_attempts(system: System, feeder: Feeder, report: Report) -> None:
-    """Claim that no healthy vCon has used up more than its first attempt."""
+    """Claim that every healthy vCon ended in its first attempt."""
     counts = await attempts(system)
     repeated = [vcon for vcon in innocent(feeder) if counts.get(vcon, 1) > 1]
     report.claim(not repeated, f"{len(repeated)} healthy vCons used up attempts: {repeated[:5]}")
 
 
 def innocent(feeder: Feeder) -> list[str]:
-    """The vCons that no plugin has a reason to fail with."""
+    """The vCons with which no plugin fails deliberately."""
     return [vcon for vcon, subject in feeder.fed.items() if subject in INNOCENT]

@@ -1,4 +1,4 @@
-"""The two servers that scenarios share and hurt."""
+"""The two servers that the scenarios share."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from devstack.servers.valkey import Valkey
 
 
 class Servers:
-    """Valkey and PostgreSQL, both running whenever no scenario says otherwise."""
+    """Valkey and PostgreSQL; both run between scenarios."""
 
     def __init__(self, stack: EmbeddedStack) -> None:
         """`stack` is running; see `running`."""
@@ -20,7 +20,7 @@ class Servers:
 
     @property
     def folder(self) -> Path:
-        """A folder for everything else, gone with the servers."""
+        """A folder for other files, removed with the servers."""
         return self._stack.folder
 
     @property
@@ -30,15 +30,15 @@ class Servers:
 
     @property
     def postgres(self) -> Postgres:
-        """The PostgreSQL server that was started last."""
+        """The PostgreSQL server started last."""
         return self._stack.postgres
 
     def environment(self, database: str) -> dict[str, str]:
-        """The variables by which a service finds both servers and `database`."""
+        """The service's environment variables for both servers and `database`."""
         return self._stack.environment(database)
 
     async def new_database(self) -> str:
-        """Make a database without tables; its name."""
+        """Create a database without tables; returns its name."""
         self._databases += 1
         name = f"chaos_{self._databases}"
         await asyncio.to_thread(self.postgres.create_database, name)
@@ -49,7 +49,7 @@ class Servers:
         await asyncio.to_thread(self.valkey.restart)
 
     async def restart_postgres(self) -> None:
-        """Start PostgreSQL again on the same port and data; it has been stopped or killed."""
+        """Start PostgreSQL again on the same port and data, after it was stopped or killed."""
         self._stack.postgres = await asyncio.to_thread(
             Postgres.start, self.folder / "postgres", port=self.postgres.port, fsync=False
         )
@@ -57,10 +57,10 @@ class Servers:
 
 @contextmanager
 def running() -> Iterator[Servers]:
-    """Both servers, in a temporary folder.
+    """Start both servers in a temporary folder.
 
     Raises:
-        StackError: one does not start, in one line.
+        StackError: if one does not start; the message is one line.
     """
     with EmbeddedStack(fsync=False) as stack:
         servers = Servers(stack)

@@ -1,4 +1,4 @@
-"""Scenarios in which the service is asked to stop."""
+"""Scenarios in which the service is stopped by SIGTERM."""
 
 import asyncio
 import signal
@@ -23,7 +23,7 @@ SLOTS = 8
 
 
 async def under_load(servers: Servers, report: Report) -> None:
-    """SIGTERM under load, to a service of one worker and of three in turn; then to an idle one."""
+    """SIGTERM under load, with one worker and with three in turn; then to an idle service."""
     async with System(servers, SHUTDOWN_GRACE=GRACE) as system:
         feeder = Feeder(system)
         async with feeder.flowing():
@@ -39,7 +39,7 @@ async def under_load(servers: Servers, report: Report) -> None:
 
 
 async def in_a_hurry(servers: Servers, report: Report) -> None:
-    """A second SIGTERM, while links run that would not end for long."""
+    """A second SIGTERM while long links are running."""
     async with System(servers, SHUTDOWN_GRACE=GRACE, CONSERVER_WORKERS=2) as system:
         feeder = Feeder(system)
         await system.launch()
@@ -65,7 +65,7 @@ async def _hurry(system: System, feeder: Feeder, report: Report) -> None:
 
 
 async def without_redis(servers: Servers, report: Report) -> None:
-    """SIGTERM while Redis is away, under load: what runs cannot be put back now."""
+    """SIGTERM under load while Redis is unavailable, so that running vCons cannot be given back."""
     async with System(servers, SHUTDOWN_GRACE=SHORT_GRACE, CONSERVER_WORKERS=2) as system:
         feeder = Feeder(system)
         for _ in range(report.times):
@@ -81,7 +81,7 @@ async def without_redis(servers: Servers, report: Report) -> None:
 
 
 async def _stop(system: System, report: Report, *, signals: int = 1) -> None:
-    """Stop the newest service; it exits with 0, well within the grace, and leaves no worker."""
+    """Stop the newest service; it must exit with 0 within the grace period and leave no worker."""
     service = system.services.pop()
     workers = [worker.pid for worker in workers_of(service.pid)]
     began = time.monotonic()

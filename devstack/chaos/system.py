@@ -1,4 +1,4 @@
-"""What a scenario hurts: services that run the chaos chain, and a Plugboard in front of them."""
+"""The system under test: services that run the chaos chain, and a development Plugboard."""
 
 import asyncio
 import signal
@@ -34,7 +34,7 @@ SCALED_DOWN = {
     "RECONNECT_MAX": "0.5",
 }
 
-# What a worker holds that is not registered counts for nothing: nobody will ever look for it.
+# Ids held by an unregistered worker do not count as queued, since no rescue looks for them.
 _BACKLOG = """
 local in_flight, waiting, suspects = 0, 0, 0
 for _, worker in ipairs(redis.call('SMEMBERS', 'pc:workers')) do
@@ -52,9 +52,9 @@ return {queued, later, in_flight, waiting, suspects}
 
 
 class System:
-    """A database and a Redis that hold nothing, and services; a context manager.
+    """A context manager: an empty database, an empty Redis, and services.
 
-    The services' log files, and `ledger`, lie in `folder`.
+    The services' log files and the `ledger` are in `folder`.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class System:
         self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Get everything ready but start no service."""
+        """Prepare the servers and the Plugboard; starts no service."""
         async with AsyncExitStack() as started:
             patient = Retry(ExponentialBackoff(cap=0.25, base=0.01), 100)
             url = self.servers.valkey.url
@@ -97,7 +97,7 @@ class System:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop every service, without waiting for what it does."""
+        """Kill every service."""
         await self.kill_services()
         await self._exit.aclose()
 
@@ -116,7 +116,7 @@ class System:
         }
 
     async def launch(self, entrypoint: Path = ENTRYPOINT, /, **settings: str) -> ServiceProcess:
-        """Start one more service, not waiting until it is ready."""
+        """Start another service without waiting for its readiness."""
         service = await asyncio.to_thread(
             ServiceProcess,
             self.folder,
@@ -128,14 +128,14 @@ class System:
         return service
 
     async def start(self, **settings: str) -> ServiceProcess:
-        """Start one more service; it is ready and all its workers work."""
+        """Start another service and wait until it and all its workers are ready."""
         service = await self.launch(**settings)
         await asyncio.to_thread(service.wait_until_ready)
         await until(self.working, "a worker")
         return service
 
     async def kill_services(self) -> None:
-        """Kill every service as a crash would; it and its workers are gone afterwards."""
+        """Kill every service with SIGKILL, and wait until it and its workers have ended."""
         for service in self.services:
             workers = workers_of(service.pid)
             await asyncio.to_thread(service.kill)
@@ -144,26 +144,26 @@ class System:
             await gone(*(worker.pid for worker in workers))
 
     async def working(self) -> list[WorkerProcess]:
-        """The workers that exist and have a lease just now."""
+        """The running workers with a lease."""
         existing = [each for service in self.services for each in workers_of(service.pid)]
         alive = [await self.redis.exists(f"pc:worker:{each.worker_id}") for each in existing]
         return [each for each, lives in zip(existing, alive, strict=True) if lives]
 
     async def held_by(self, worker: WorkerProcess) -> set[str]:
-        """The vCons that a worker holds just now."""
+        """The vCons that a worker holds."""
         return set(await self.redis.hkeys(f"pc:inflight:{worker.worker_id}"))
 
     async def backlog(self) -> Counter[str]:
-        """How many ids are where at this very moment, of those that are not settled yet."""
+        """The number of unsettled ids per place."""
         counts = await self.redis.eval(_BACKLOG, 0, INGRESS)
         places = ("queued", "later", "in flight", "waiting", "suspects")
         return Counter(dict(zip(places, counts, strict=True)))
 
     async def settled(self) -> None:
-        """Return once every vCon has ended and every ended run is in Postgres.
+        """Return when every vCon has ended and every ended run is in Postgres.
 
         Raises:
-            ChaosError: something hangs.
+            ChaosError: if that does not happen in time.
         """
         await until(self._nothing_left, "the last vCon to be settled")
         await until(self._history_written, "the history to be in Postgres")
@@ -175,12 +175,12 @@ class System:
         return bool(await self.redis.llen("pc:history") == 0)
 
     def tracebacks(self) -> list[str]:
-        """The tracebacks of the services' own code in their logs so far."""
+        """The tracebacks of the services' own code in their logs."""
         logs = sorted(self.folder.glob("*.log"))
         return [line for log in logs for line in unexpected_lines(log.read_text())]
 
     async def call(self, action: str, **fields: object) -> httpx.Response:
-        """POST one request to the Plugboard as a caller would."""
+        """POST one request to the Plugboard, as callers do."""
         return await self._callers.post(
             self.board.http_url,
             headers={"Authorization": f"Bearer {self._account.value}"},

@@ -1,8 +1,8 @@
-"""What became of every vCon: the promise, written down as a table of rules over the evidence.
+"""Judges the final state of every vCon against the delivery guarantee.
 
-A vCon that was accepted is in every storage of its chain and once in egress, or halted by a link
-that said so, or in a dead-letter list with the reason, or still queued. Anything else is a loss,
-and so is a list entry whose document is gone.
+An accepted vCon is in every storage of its chain and once in egress, or halted by a link, or in a
+dead-letter list with a cause, or still queued. Anything else is a loss, and so is a list entry
+without its document.
 """
 
 from collections import Counter
@@ -15,10 +15,10 @@ type Ending = Literal["stored", "halted", "dead", "queued", "lost"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Everything that was found in the end, by vCon uuid.
+    """The final state by vCon uuid.
 
-    `fed` gives each vCon's subject; `saved` the storages that have it; `dead` and `refused` the
-    reasons beside the ids in the dead letters of the list and of the storages.
+    `fed` has each vCon's subject; `saved` its storages; `dead` and `refused` the causes in the
+    dead letters of the list and of the storages.
     """
 
     fed: Mapping[str, str]
@@ -39,7 +39,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How many ended how; `lost` and `doubled` say of each vCon what is wrong."""
+    """Counts per ending; `lost` and `doubled` have the problem of each vCon."""
 
     endings: Counter[Ending]
     lost: Mapping[str, str]
@@ -49,17 +49,17 @@ class Verdict:
 
     @property
     def fed(self) -> int:
-        """How many were fed."""
+        """The number of vCons fed."""
         return self.endings.total()
 
     @property
     def good(self) -> bool:
-        """Whether the promise was kept."""
+        """Whether the guarantee holds."""
         return not (self.lost or self.doubled or self.unrecorded)
 
 
 def judge(evidence: Evidence) -> Verdict:
-    """Weigh all evidence."""
+    """Judge the evidence."""
     endings = {vcon: _ending(vcon, evidence) for vcon in evidence.fed}
     objections = {
         vcon: next(_objections(vcon, ending, evidence), "") for vcon, ending in endings.items()
@@ -85,7 +85,7 @@ def _ending(vcon: str, evidence: Evidence) -> Ending:
 
 
 def _objections(vcon: str, ending: Ending, evidence: Evidence) -> Iterator[str]:
-    """Why this ending does not keep the promise."""
+    """The violations of the guarantee by one vCon."""
     if ending == "lost":
         yield "it is nowhere"
     if ending in ("queued", "dead", "stored") and vcon not in evidence.documents:
@@ -101,7 +101,7 @@ def _objections(vcon: str, ending: Ending, evidence: Evidence) -> Iterator[str]:
 
 
 def _doubling(vcon: str, evidence: Evidence) -> str:
-    """What it has more than one ending of, or nothing."""
+    """The endings that one vCon has more than once, or None."""
     if evidence.egress[vcon] > 1:
         return f"{evidence.egress[vcon]} times in egress"
     ways = {

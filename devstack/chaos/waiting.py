@@ -1,4 +1,4 @@
-"""Waiting for what other processes do: they offer no event, so they are asked again and again."""
+"""Polling of other processes, which provide no events."""
 
 import asyncio
 import time
@@ -9,16 +9,16 @@ CEILING_SECONDS = 90.0
 
 
 class ChaosError(Exception):
-    """A scenario could not go on; the message says what it waited for in vain."""
+    """A scenario cannot continue; the message names the condition that was not met."""
 
 
 async def until[T](
     look: Callable[[], Awaitable[T]], what: str, seconds: float = CEILING_SECONDS
 ) -> T:
-    """The first thing seen that is true.
+    """Poll until the result is truthy, and return it.
 
     Raises:
-        ChaosError: nothing was, for so many seconds: far more than it should ever take.
+        ChaosError: after `seconds`, which is far more than it should take.
     """
     deadline = time.monotonic() + seconds
     while True:

@@ -1,4 +1,4 @@
-"""The service's log calls as its source has them: level, message, fields and place of each.
+"""Reads the service's log calls from its source: level, message, fields and place of each.
 
 A call is any `log.warning(...)`, `logger.exception(...)` and so on. Its fields are those of
 `extra`, followed through variables, `**` and functions of the service that return a dict. Fields
@@ -12,8 +12,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ROOMS = (
-    *("app", "core", "pipeline", "actions", "events", "schemas"),
-    *("links", "storage", "tracers", "lib", "flowlang"),
+    "app",
+    "core",
+    "pipeline",
+    "actions",
+    "events",
+    "schemas",
+    "links",
+    "storage",
+    "tracers",
+    "lib",
+    "flowlang",
 )
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 METHODS = {level.lower(): level for level in LEVELS} | {"exception": "ERROR", "warn": "WARNING"}

@@ -53,40 +53,40 @@ class Line:
 
     @property
     def levels(self) -> list[str]:
-        """Its levels that the page is about, the highest first."""
+        """Its levels at or above WARNING, the highest first."""
         found = {level for call in self.calls for level in call.levels}
         return [level for level in reversed(LEVELS) if level in found and is_listed(level)]
 
     @property
     def fields(self) -> list[str]:
-        """The names of its fields, wherever it is written."""
+        """The names of its fields at all places."""
         return list(dict.fromkeys(name for call in self.calls for name in call.fields))
 
     @property
     def has_traceback(self) -> bool:
-        """Whether it has one anywhere."""
+        """Whether any place logs a traceback."""
         return any(call.has_traceback for call in self.calls)
 
     @property
     def rooms(self) -> list[str]:
-        """The folders that write it."""
+        """The folders of the places."""
         return list(dict.fromkeys(call.room for call in self.calls))
 
 
 def is_listed(level: str) -> bool:
-    """Whether lines of this level stand on the page."""
+    """Whether the page lists lines of this level."""
     return LEVELS.index(level) >= LEVELS.index(LOWEST)
 
 
 def key_of(call: LogCall) -> str:
-    """What `logs.yml` calls it: its message, and its room if that is made of values alone."""
+    """Its key in `logs.yml`: the message, with the room if the message has values only."""
     words = call.message.replace("%s", "").replace("%r", "").replace("%d", "")
     says_something = call.is_literal and any(each in ascii_letters for each in words)
     return call.message if says_something else f"{call.message} ({call.room})"
 
 
 def lines_of(calls: Iterable[LogCall]) -> list[Line]:
-    """The lines that the page is about, in alphabetical order."""
+    """The lines on the page, in alphabetical order."""
     found: dict[str, list[LogCall]] = {}
     for call in calls:
         if call.is_at_least(LOWEST):
@@ -96,7 +96,7 @@ def lines_of(calls: Iterable[LogCall]) -> list[Line]:
 
 
 def advice() -> dict[str, str]:
-    """What to do, by key."""
+    """The advice in `logs.yml`, by key."""
     return cast("dict[str, str]", yaml.safe_load(ADVICE.read_text(encoding="utf-8")))
 
 
@@ -104,7 +104,7 @@ def check(lines: Sequence[Line], texts: Mapping[str, str]) -> None:
     """Compare the code with the texts.
 
     Raises:
-        MissingAdviceError: when a line has no text, or a text no line.
+        MissingAdviceError: if a line has no text, or a text no line.
     """
     keys = {line.key for line in lines}
     missing = [
@@ -118,7 +118,7 @@ def check(lines: Sequence[Line], texts: Mapping[str, str]) -> None:
 
 
 def page(calls: Sequence[LogCall] | None = None, texts: Mapping[str, str] | None = None) -> str:
-    """The whole page as it should be.
+    """The content of the page.
 
     Raises:
         MissingAdviceError: as `check`.
@@ -150,12 +150,12 @@ def _rooms(line: Line) -> str:
 
 
 def _code(text: str) -> str:
-    """A code span, also of a text that has backticks."""
+    """A code span, also for a text with backticks."""
     return f"`` {text} ``" if "`" in text else f"`{text}`"
 
 
 def main() -> int:
-    """Write the page. The exit code is 1 when a text is missing or left over."""
+    """Write the page; returns 1 if a text is missing or unused."""
     try:
         text = page()
     except MissingAdviceError as error:

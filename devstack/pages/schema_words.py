@@ -1,4 +1,4 @@
-"""A field of a JSON schema in the words of a table."""
+"""Describes fields of a JSON schema for the tables of the pages."""
 
 import json
 from collections.abc import Mapping
@@ -23,20 +23,20 @@ type Schema = Mapping[str, Any]
 
 
 def values(field: Schema, kinds: Mapping[str, str] = KINDS) -> str:
-    """What may be written; `kinds` are the words for the types of JSON."""
+    """The allowed values; `kinds` are the names of JSON's types."""
     parts = [part for part in field.get("anyOf", [field]) if part.get("type") != "null"]
     return " or ".join(dict.fromkeys(_one(part, kinds) for part in parts))
 
 
 def plain(value: object) -> str:
-    """A number without trailing noughts, a switch as it is written."""
+    """A number without trailing zeros; a boolean as in JSON."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def as_yaml(value: object) -> str:
-    """A default as it would stand in a YAML file, on one line."""
+    """A default in YAML, on one line."""
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -30,7 +30,7 @@ KINDS = schema_words.KINDS | {"array": "names, comma-separated"}
 
 
 def page() -> str:
-    """The whole page as it should be."""
+    """The content of the page."""
     schema = Settings.model_json_schema()
     required = set(schema["required"])
     properties: Mapping[str, Schema] = schema["properties"]
@@ -45,7 +45,7 @@ def page() -> str:
 
 
 def _in_reading_order(names: Iterable[str]) -> list[str]:
-    """The Plugboard first, then the database, then the rest as the class has it."""
+    """The Plugboard first, then the database, then the rest in the order of the class."""
     first = ("websocket_url", "token", *DatabaseSettings.model_fields)
     return [*first, *(name for name in names if name not in first)]
 

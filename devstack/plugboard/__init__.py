@@ -1,4 +1,4 @@
-"""A development Plugboard: a scriptable server that behaves as the real one was measured to."""
+"""A development Plugboard: a scriptable server with the measured behaviour of the real one."""
 
 from devstack.plugboard.board import Counters, NoConsumersError
 from devstack.plugboard.consumer_connection import ConsumerConnection

@@ -1,4 +1,4 @@
-"""`python -m devstack.plugboard`: a board for people, with a service and tokens ready to use."""
+"""`python -m devstack.plugboard`: runs a development Plugboard with a service and tokens."""
 
 import argparse
 import asyncio
@@ -22,7 +22,7 @@ with contextlib.suppress(ImportError):
 
 @dataclass(frozen=True, slots=True)
 class Furnished:
-    """A running board with one service and the tokens to reach it."""
+    """A running board with one service and its tokens."""
 
     board: DevelopmentPlugboard
     service: Service
@@ -30,7 +30,7 @@ class Furnished:
     account: AccountToken
 
     def as_json(self) -> str:
-        """One line for programs that started the board."""
+        """The URLs and tokens as one line of JSON, for programs."""
         return json.dumps(
             {
                 "http_url": self.board.http_url,
@@ -43,7 +43,7 @@ class Furnished:
         )
 
     def as_text(self) -> str:
-        """The same for people, with a request to paste."""
+        """The URLs and tokens as text, with an example request."""
         body = json.dumps({"service_id": self.service.id, "action": "ListChains", "fields": {}})
         return f"""\
 Development Plugboard, variant {self.board.settings.variant}: a tool, not the real Plugboard.
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Start, print what a consumer and a caller need, and stop gracefully when told to."""
+    """Start, print the URLs and tokens, and stop gracefully on a signal."""
     board = DevelopmentPlugboard(_settings(options))
     await board.start()
     stopping = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The admin door: `/_dev/...`, JSON in and out, for loopback only and closed to browsers."""
+"""The admin API: `/_dev/...` with JSON, for loopback only and closed to browsers."""
 
 import dataclasses
 import hmac
@@ -28,18 +28,19 @@ Handler = Callable[[Operations, Body, int], object]
 
 
 class AdminDoor:
-    """Answers admin requests by calling the same operations that tests call in process."""
+    """Answers admin requests with the operations that tests call in process."""
 
     def __init__(self, operations: Operations, token: str = "") -> None:
-        """`token` is the password of the user `admin`; without one there is a new one."""
+        """`token` is the password of the user `admin`; None: a random one."""
         self._operations = operations
         user = f"{USER}:{token or secrets.token_urlsafe(24)}"
         self._authorization = f"Basic {b64encode(user.encode()).decode()}"
 
     def __call__(self, request: HttpRequest) -> Reply | None:
-        """The answer; None for other paths, for strangers, and for pages in a browser.
+        """The answer; None for other paths, for wrong credentials, and for pages in a browser.
 
-        A page could reach it by a name of its own that leads to loopback: the Host header tells.
+        A page could use a host name of its own that resolves to loopback, so the Host header is
+        checked.
         """
         if not request.path.startswith(PREFIX) or not request.from_loopback:
             return None
@@ -167,7 +168,7 @@ def _send(operations: Operations, body: Body, number: int) -> object:
 
 
 def _faults(operations: Operations, body: Body, number: int) -> object:
-    """Set the faults named in the body; the answer holds all of them."""
+    """Set the faults named in the body; the answer has all faults."""
     del number
     unknown = body.keys() - {field.name for field in dataclasses.fields(Faults)}
     if unknown:

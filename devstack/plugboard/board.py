@@ -1,6 +1,6 @@
-"""The whole state of a board, without sockets and without a clock.
+"""The state of a board, without sockets and without a clock.
 
-Every method returns the effects its caller has to carry out, in order. Services and tokens outlive
+Every method returns the effects that its caller must perform, in order. Services and tokens outlive
 a restart of the board; sockets, rotation and waiting requests do not.
 """
 
@@ -30,12 +30,12 @@ from devstack.plugboard.sockets import (
 
 
 class NoConsumersError(LookupError):
-    """Nobody is joined to the service that was asked."""
+    """No consumer is joined to the requested service."""
 
 
 @dataclass(slots=True)
 class Counters:
-    """What became of the requests since the start."""
+    """The outcomes of requests since the start."""
 
     pushed: int = 0
     answered: int = 0
@@ -47,7 +47,7 @@ class Counters:
 
 
 class Board:
-    """Sockets, rotation and waiting requests of a running board, over a lasting directory."""
+    """Sockets, rotation and pending requests of a running board; the directory outlives it."""
 
     def __init__(self, settings: PlugboardSettings, directory: Directory, faults: Faults) -> None:
         self.directory = directory
@@ -69,16 +69,16 @@ class Board:
         return self._channels.receive(socket, message)
 
     def disconnected(self, socket: Socket) -> list[Send]:
-        """Forget a socket that is gone, for whatever reason; a second time does nothing."""
+        """Remove a closed socket; idempotent."""
         return self._channels.drop(socket)
 
     def request(
         self, service_id: int, action: bytes, fields: bytes, requester: Requester, now: float
     ) -> list[Effect]:
-        """Push a request, its action and fields being JSON already, to the consumer in turn.
+        """Push a request to the next consumer; action and fields are serialised JSON.
 
         Raises:
-            NoConsumersError: no consumer is joined.
+            NoConsumersError: if no consumer is joined.
         """
         if self.roster.is_empty(service_id):
             raise NoConsumersError(service_id)
@@ -92,31 +92,31 @@ class Board:
         return [_request(socket, action, fields, ref)]
 
     def expire(self, now: float) -> list[Answer]:
-        """Tell whoever has waited too long."""
+        """Answer 408 to requests past their deadline."""
         late = self.pending.expire(now)
         self.counters.timed_out += len(late)
         return [Answer(requester, TIMED_OUT) for requester in late]
 
     def crash(self, socket: Socket) -> list[Effect]:
-        """Crash a socket's channel; nothing if it has none."""
+        """Crash a socket's channel, if it has one."""
         return self._channels.crash((socket,))
 
     def close(self, socket: Socket) -> list[Effect]:
-        """End a socket's channel in an orderly way, unasked; nothing if it has none."""
+        """Close a socket's channel from the server's side, if it has one."""
         return self._channels.crash((socket,), "phx_close")
 
     def service_created(self, service: Service) -> list[Effect]:
-        """The birth of a child crashes the channels of its parent's consumers."""
+        """Creating a child service crashes the channels of its parent's consumers."""
         if service.parent is None:
             return []
         return self._channels.crash(self.roster.members(service.parent.id))
 
     def service_renamed(self, service: Service) -> list[Send]:
-        """Its own and its parent's consumers are told, with this service's object."""
+        """Notify the service's and its parent's consumers, with the service's object."""
         return self._announce_upwards(service, "service_updated")
 
     def delete_service(self, service: Service, now: datetime) -> list[Send]:
-        """Delete it and all below; the descendants' consumers each get their own object."""
+        """Delete a service and its descendants; each consumer gets its own service's object."""
         below = list(self.directory.descendants(service))
         news = [
             told
@@ -128,12 +128,12 @@ class Board:
         return [*self._announce_upwards(service, "service_deleted"), *news]
 
     def token_created(self, token: Token) -> list[Send]:
-        """All consumers of the service get the secret, whichever token they use."""
+        """Send the secret to all consumers of the service, whichever token they use."""
         payload = {"token": {**token.public(), "value": token.value}}
         return self._announce(token.service, "token_created", payload)
 
     def token_deleted(self, token: Token) -> list[Send]:
-        """All consumers of the service are told, and stay connected."""
+        """Notify all consumers of the service; they stay connected."""
         return self._announce(token.service, "token_deleted", {"token": token.public()})
 
     def _answered(self, service_id: int, ref: object, payload: object) -> list[Effect]:
@@ -147,7 +147,7 @@ class Board:
         return [Answer(requester, payload)]
 
     def _is_lost(self, service_id: int, now: float) -> bool:
-        """Whether it never reaches the rotation."""
+        """Whether the request is lost before the rotation, as on the real Plugboard."""
         if self._faults.lose_requests > 0:
             self._faults.lose_requests -= 1
             return True
@@ -172,7 +172,7 @@ def _request(socket: Socket, action: bytes, fields: bytes, ref: str) -> Send:
 
 
 def _new_ref() -> str:
-    """A random UUID4; half the cost of the library's, and made once a request."""
+    """A random UUID4, at half the cost of `uuid.uuid4`; one per request."""
     digits = os.urandom(16).hex()
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 

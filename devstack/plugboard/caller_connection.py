@@ -1,4 +1,4 @@
-"""One TCP connection, as long as it speaks HTTP: callers, the admin door, WebSocket handshakes."""
+"""One TCP connection in HTTP: callers, the admin API, WebSocket handshakes."""
 
 import asyncio
 import contextlib
@@ -54,12 +54,12 @@ class CallerConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note the connection."""
+        """Register the connection."""
         self._transport = cast(asyncio.Transport, transport)
         self._hub.callers.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it; a consumer that works for this caller is not told."""
+        """Remove the connection; a consumer that processes its request is not notified."""
         del exc
         self._hub.callers.discard(self)
         self._hub.on_change()
@@ -69,7 +69,7 @@ class CallerConnection(asyncio.Protocol):
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Collect the head, judge its lines, then let h11 have it and all that follows."""
+        """Collect the head and check its line lengths, then pass it and the rest to h11."""
         if self._finished:
             return
         if self._http.their_state is h11.IDLE:
@@ -92,7 +92,7 @@ class CallerConnection(asyncio.Protocol):
             self._write_last(_MALFORMED)
 
     def _handle(self, event: object) -> bool:
-        """Take one event; returns whether there may be another one to take now."""
+        """Handle one event; True if another one may follow at once."""
         if isinstance(event, h11.Request):
             self._begin(event)
         elif isinstance(event, h11.Data):
@@ -112,7 +112,7 @@ class CallerConnection(asyncio.Protocol):
             self._transport.write(self._http.send(go_on) or b"")
 
     def _collect(self, data: bytes) -> None:
-        """Keep a body up to its limit, read on a while for the 413, then cut the connection."""
+        """Keep a body up to its limit; past it, read on before the 413, then disconnect."""
         limit = self._hub.settings.body_limit
         self._body_size += len(data)
         if self._body_size <= limit:
@@ -223,7 +223,7 @@ class CallerConnection(asyncio.Protocol):
         return [self._http.send(event) or b"" for event in events]
 
     def _write_last(self, data: bytes) -> None:
-        """Write and close our direction only: hanging up on unread data would destroy it."""
+        """Write and close our direction only: a close with unread data resets the connection."""
         self._finished = True
         self._transport.write(data)
         with contextlib.suppress(OSError):  # the peer may have cut the line meanwhile

@@ -1,8 +1,8 @@
-"""Phoenix's rules for what a client may say on its socket.
+"""Phoenix's rules for a client's messages.
 
-A socket carries at most one channel, on the topic `service`. Whatever a joined channel does not
-understand crashes it: the client hears `phx_error`, the socket stays open, the consumer is out of
-the rotation until it joins again. Whatever is said to a topic nobody joined is answered with
+A socket has at most one channel, on the topic `service`. A message that a joined channel does not
+understand crashes it: the client gets `phx_error`, the socket stays open, and the consumer is out
+of the rotation until it joins again. A message to a topic without a channel is answered with
 `unmatched topic`.
 """
 
@@ -17,7 +17,7 @@ from devstack.plugboard.sockets import TOPIC, Channel, Effect, Send, Socket, fin
 
 
 class Channels:
-    """Joins, leaves and crashes; every method returns what is to be sent."""
+    """Joins, leaves and crashes; every method returns the messages to send."""
 
     def __init__(self, roster: Roster, faults: Faults, *, leaver_sees_count: bool) -> None:
         self._roster = roster
@@ -35,7 +35,7 @@ class Channels:
         return [_outside(socket, message)]
 
     def crash(self, sockets: tuple[Socket, ...], event: str = "phx_error") -> list[Effect]:
-        """End these sockets' channels with this event, all of them before anyone is told."""
+        """End these sockets' channels with this event; all end before the first notification."""
         ended = [(socket, socket.channel) for socket in sockets if socket.channel is not None]
         counts = [effect for socket, _ in ended for effect in self.drop(socket)]
         stay = {socket for socket, _ in ended}
@@ -45,7 +45,7 @@ class Channels:
         ]
 
     def drop(self, socket: Socket) -> list[Send]:
-        """Take a socket out of the rotation and tell the others, twice as the real one does."""
+        """Remove a socket from the rotation; notify the others twice, as the real server does."""
         if socket.channel is None:
             return []
         socket.channel = None
@@ -79,7 +79,7 @@ class Channels:
     def _join_again(
         self, socket: Socket, old: Channel, message: Message, actions: str
     ) -> list[Effect]:
-        """The old channel ends, a new one begins; the client hears of the new one first."""
+        """Replace the channel; the client gets the reply to the new join first."""
         socket.channel = None
         without = self._count(socket, self._roster.remove(socket))
         answer, *counts = self._enter(socket, message, actions)

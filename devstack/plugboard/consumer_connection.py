@@ -1,4 +1,4 @@
-"""One open WebSocket: reads, writes, idles, and remembers what went over it."""
+"""One open WebSocket: reading, writing, idle timeout, and a record of its messages."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from devstack.plugboard.sockets import Socket, push
 
 
 class ConsumerConnection(asyncio.Protocol):
-    """A client's accepted WebSocket, from 101 to the end; a consumer while it is joined."""
+    """A client's accepted WebSocket, from the 101 to its end; a consumer while joined."""
 
     def __init__(self, hub: Hub, socket: Socket, transport: asyncio.Transport) -> None:
         self.id = next(hub.numbers)
@@ -34,7 +34,7 @@ class ConsumerConnection(asyncio.Protocol):
 
     @property
     def service_id(self) -> int:
-        """The service whose token it connected with."""
+        """The service of its token."""
         return self.socket.service.id
 
     @property
@@ -44,13 +44,13 @@ class ConsumerConnection(asyncio.Protocol):
 
     @property
     def close_code(self) -> int | None:
-        """The code the client closed with; None if it did not, or just dropped the line."""
+        """The client's close code; None while open, or if the connection was lost."""
         close = self._framing.client_close
         return None if close is None else int(close.code)
 
     @property
     def received(self) -> list[Any]:
-        """The newest messages from the client, decoded; what is not JSON as text."""
+        """The newest messages from the client, decoded; text if not JSON."""
         return [_readable(data) for data in self._received]
 
     @property
@@ -59,7 +59,7 @@ class ConsumerConnection(asyncio.Protocol):
         return [_readable(data) for data in self._sent]
 
     def send(self, data: bytes) -> None:
-        """Send any text message; those of one turn of the loop go out in one write."""
+        """Send any text message; those of one loop iteration are written together."""
         if self.muted or self.closed:
             return
         if not self._outbox:
@@ -68,11 +68,11 @@ class ConsumerConnection(asyncio.Protocol):
         self._sent.append(data)
 
     def push(self, event: str, payload: object) -> None:
-        """Send any event with any payload out of the joined channel."""
+        """Send any event with any payload from the joined channel."""
         self.send(push(self.socket, event, payload).data)
 
     def close(self, code: int) -> None:
-        """Send a close frame without a reason and hang up; raises ProtocolError on a bad code."""
+        """Send a close frame without a reason and disconnect; ProtocolError on a bad code."""
         if self.closed:
             return
         self._framing.fail(code)
@@ -86,14 +86,14 @@ class ConsumerConnection(asyncio.Protocol):
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Apply what the client sent."""
+        """Process received bytes."""
         self.last_traffic = self._loop.time()
         if not self.muted:
             self._apply(data)
         self._hub.on_change()
 
     def eof_received(self) -> None:
-        """The client's line is down; asyncio closes ours."""
+        """The client closed its direction; asyncio closes ours."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave the rotation."""
@@ -115,7 +115,7 @@ class ConsumerConnection(asyncio.Protocol):
         self._outbox = []
 
     def _write_framing(self) -> None:
-        """Write what the framing has to say: pongs, a close frame, and the end (an empty one)."""
+        """Write the framing's output: pongs, a close frame, and the end (empty bytes)."""
         for data in self._framing.data_to_send():
             if data:
                 self._transport.write(data)
@@ -123,7 +123,7 @@ class ConsumerConnection(asyncio.Protocol):
                 self._finish_writing()
 
     def _finish_writing(self) -> None:
-        """Close our direction only: hanging up on unread data would destroy the close frame."""
+        """Close our direction only: closing with unread data would destroy the close frame."""
         self._end()
         with contextlib.suppress(OSError):  # the peer may have cut the line meanwhile
             self._transport.write_eof()

@@ -1,6 +1,6 @@
-"""Services, their tokens, and the accounts' tokens: what the real Plugboard keeps in Postgres.
+"""Services, their tokens, and accounts' tokens, which the real Plugboard stores in Postgres.
 
-Nothing here is forgotten by a restart. A service is deleted softly, a token for good.
+A restart keeps all of them. A service is deleted softly, a token permanently.
 """
 
 import base64
@@ -16,7 +16,7 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 
 @dataclass(slots=True, eq=False)
 class Service:
-    """A service as its owner created it; a child names its parent."""
+    """A service; a child has its parent's id."""
 
     id: int
     name: str
@@ -31,7 +31,7 @@ class Service:
         return self.name if self.parent is None else f"{self.parent.path}/{self.name}"
 
     def public(self) -> dict[str, Any]:
-        """The object that goes over the wire."""
+        """The object sent to consumers."""
         return {
             "id": self.id,
             "name": self.name,
@@ -52,7 +52,7 @@ class Token:
     context: str = "api-token"
 
     def public(self) -> dict[str, Any]:
-        """The object that goes over the wire, without the secret."""
+        """The object sent to consumers, without the secret."""
         return {
             "id": self.id,
             "context": self.context,
@@ -71,7 +71,7 @@ class AccountToken:
 
 
 class Directory:
-    """All services and tokens of one board; the clock and the secrets are passed in."""
+    """All services and tokens of one board; clock and secrets are passed in."""
 
     def __init__(self, token_lifetime: timedelta) -> None:
         self.services: dict[int, Service] = {}
@@ -87,12 +87,12 @@ class Directory:
         return service
 
     def rename_service(self, service: Service, name: str, now: datetime) -> None:
-        """Change the name; the same name again leaves even `updated_at` alone."""
+        """Change the name; the same name does not change `updated_at`."""
         if service.name != name:
             service.name, service.updated_at = name, now
 
     def delete_service(self, service: Service, now: datetime) -> None:
-        """Delete softly: the service keeps its tokens and goes on working."""
+        """Delete softly: the service keeps its tokens and continues to work."""
         service.deleted_at = service.updated_at = now
 
     def descendants(self, service: Service) -> Iterator[Service]:
@@ -103,7 +103,7 @@ class Directory:
                 yield from self.descendants(other)
 
     def find_service(self, key: str) -> Service | None:
-        """The service whose id is written exactly so; deleted ones are found too."""
+        """The service whose id has exactly this text, also if deleted."""
         return next((found for found in self.services.values() if str(found.id) == key), None)
 
     def create_token(self, service: Service, value: str, now: datetime) -> Token:
@@ -116,7 +116,7 @@ class Directory:
         return token
 
     def delete_token(self, token: Token) -> None:
-        """Forget a token; whoever is connected with it stays connected."""
+        """Delete a token; consumers connected with it stay connected."""
         self.tokens.pop(token.id, None)
 
     def valid_token(self, value: str, now: datetime) -> Token | None:

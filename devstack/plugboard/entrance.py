@@ -1,4 +1,4 @@
-"""The HTTP entrance: `POST /` with an account's token becomes a call to a service."""
+"""The callers' HTTP API: `POST /` with an account's token becomes a call to a service."""
 
 import json
 import re
@@ -33,7 +33,7 @@ class RefusedError(Exception):
 
 
 def admit(request: HttpRequest, directory: Directory, variant: Variant) -> Call:
-    """The call a request asks for; raises RefusedError."""
+    """The call of a valid request; raises RefusedError."""
     parameters = _parameters(request)
     if not _accepts_json(request.headers.get("accept", "*/*")):
         raise RefusedError(replies.NOT_ACCEPTABLE)
@@ -87,14 +87,14 @@ def _accepts_json(accept: str) -> bool:
 
 
 def _service_key(service_id: object) -> str:
-    """The id as text, to be compared as text: `"03"` and 3.0 are no 3."""
+    """The id as text; `"03"` and 3.0 do not equal 3."""
     if isinstance(service_id, (dict, list)):
         raise RefusedError(replies.BROKEN)
     return service_id if isinstance(service_id, str) else str(service_id)
 
 
 def _is_number(service_id: object) -> bool:
-    """Whether the service can be looked up, as the pattern of a restricted account needs it."""
+    """Whether the id is a number, which the lookup for a restricted account requires."""
     text = service_id if isinstance(service_id, str) else json.dumps(service_id)
     return re.fullmatch(r"[+-]?\d+", text) is not None
 

@@ -1,13 +1,13 @@
-"""What the board does wrong on purpose."""
+"""Deliberate faults of the board."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class Faults:
-    """Change the fields at any time, they hold until changed again.
+    """Faults in force; the fields may be changed at any time.
 
-    All but `losses`, which the real one has too, are off by default.
+    All except `losses`, which the real Plugboard has too, are off by default.
     """
 
     refuse_connects: str | None = None

@@ -1,8 +1,8 @@
 """WebSocket frames, server side: bytes in, whole messages out.
 
-The library's sans-I/O core does the work. Beside it there is one short cut: the ordinary case, a
-small text message in one frame of its own, is taken off the buffer before the core sees it, which
-leaves the board's cost a request well below that of the clients it measures.
+The library's sans-I/O core parses the frames. There is one optimisation: a small text message in a
+single frame, the common case, is read from the buffer directly, so that the board's cost per
+request stays well below that of the clients it measures.
 """
 
 import logging
@@ -32,7 +32,7 @@ class Received(NamedTuple):
 
 
 class Framing(ServerProtocol):
-    """One accepted connection; a client's close is echoed as 1000 whatever code it had."""
+    """One accepted connection; any close code of a client is answered with 1000."""
 
     def __init__(self) -> None:
         super().__init__(state=OPEN, max_size=None, logger=_SILENT)
@@ -43,7 +43,7 @@ class Framing(ServerProtocol):
         self._text = True
 
     def receive(self, data: bytes) -> list[Received]:
-        """The messages these bytes complete; afterwards see `data_to_send`."""
+        """The messages completed by these bytes; then call `data_to_send`."""
         messages: list[Received] = []
         if self._between_frames and self.current_size is None and self.state is OPEN:
             whole, used = whole_text_frames(data)
@@ -56,7 +56,7 @@ class Framing(ServerProtocol):
         return messages
 
     def recv_frame(self, frame: Frame) -> None:
-        """Note where the parser stands, and let it answer a close with 1000."""
+        """Record the parser's position, and answer a close frame with 1000."""
         self._between_frames = not self.reader.buffer
         if frame.opcode is CLOSE and self.state is OPEN:
             self.client_close = Close.parse(frame.data)
@@ -64,7 +64,7 @@ class Framing(ServerProtocol):
         super().recv_frame(frame)
 
     def _messages(self) -> Iterator[Received]:
-        """Join fragments; control frames have been answered by the core."""
+        """Join fragments; the core has answered control frames."""
         for frame in self.events_received():
             assert isinstance(frame, Frame)
             if frame.opcode not in (TEXT, BINARY, CONT):
@@ -78,7 +78,7 @@ class Framing(ServerProtocol):
 
 
 def whole_text_frames(data: bytes) -> tuple[list[bytes], int]:
-    """The leading small text messages, and how many bytes they took; the rest is not looked at."""
+    """The leading small text messages, and their bytes in the buffer; the rest is not parsed."""
     messages: list[bytes] = []
     start, end = 0, len(data)
     while end - start >= 8 and data[start] == _WHOLE_TEXT and data[start + 1] >= _MASKED:

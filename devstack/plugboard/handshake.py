@@ -1,6 +1,6 @@
-"""Whether a WebSocket handshake is let in.
+"""Accepts or refuses WebSocket handshakes.
 
-The real one never says why not: every refusal of its own is a 403 with an empty body.
+The real Plugboard gives no reason: its refusals are a 403 with an empty body.
 """
 
 import email.utils
@@ -47,7 +47,7 @@ def admit(
 
 
 def switch_protocols(request: HttpRequest) -> bytes | Reply:
-    """The 101 that accepts the request, without extensions or subprotocol; 400 if it is none."""
+    """The 101 without extensions or subprotocol; 400 for an invalid handshake."""
     try:
         accept, _, _ = ServerProtocol().process_request(_as_websocket_request(request))
     except InvalidHandshake as error:
@@ -65,7 +65,7 @@ def switch_protocols(request: HttpRequest) -> bytes | Reply:
 
 
 def _refused_actions(actions: str, token: Token, board: Board) -> Reply | None:
-    """Compared only while somebody is joined; before that anything goes, even what is not JSON."""
+    """Whether the actions differ from those of joined consumers; without any, all are accepted."""
     registered = board.roster.actions(token.service.id)
     if registered is None:
         return None

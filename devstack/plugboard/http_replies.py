@@ -1,4 +1,4 @@
-"""HTTP answers: the fixed ones, and what each published Plugboard makes of a consumer's answer."""
+"""HTTP answers: fixed ones, and the two published Plugboards' conversions of consumers' answers."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ TEXT = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer; a status below 200 goes out raw and breaks the client, as measured."""
+    """One HTTP answer; a status below 200 is sent unchanged and breaks the client, as measured."""
 
     status: int
     body: bytes = b""
@@ -34,7 +34,7 @@ def json_reply(status: int, value: object) -> Reply:
 
 
 def problem(status: int, message: str) -> Reply:
-    """An answer in the Plugboard's own error form."""
+    """An answer in the Plugboard's error format."""
     return json_reply(status, {"message": message, "status": "error"})
 
 
@@ -62,12 +62,12 @@ _RELAYABLE = {status.value for status in HTTPStatus} | {306}
 
 
 def relay(variant: Variant, answer: object) -> Reply:
-    """What the caller gets for a consumer's answer."""
+    """The caller's reply for a consumer's answer."""
     return _RELAYS[variant](answer)
 
 
 def _relay_main(answer: object) -> Reply:
-    """By `status`: the rest, `fields` included, is dropped."""
+    """The status from `status`; the rest, including `fields`, is dropped."""
     if not _has(answer, "status", "message"):
         return INVALID_ANSWER
     message = answer["message"]
@@ -77,7 +77,7 @@ def _relay_main(answer: object) -> Reply:
 
 
 def _relay_bugfixes(answer: object) -> Reply:
-    """By `status_code`; null counts as 200, and what has no reason phrase crashes it."""
+    """The status from `status_code`; null is 200, a status without reason phrase crashes it."""
     if not _has(answer, "status_code", "message", "fields"):
         return INVALID_ANSWER
     status = 200 if answer["status_code"] is None else answer["status_code"]

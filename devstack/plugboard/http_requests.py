@@ -1,4 +1,4 @@
-"""HTTP requests as values, and the limits on the lines of their head."""
+"""HTTP requests as values, and the limits of their head's lines."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,12 +30,12 @@ class HttpRequest:
 
     @property
     def query(self) -> dict[str, str]:
-        """The decoded query; of a repeated name the last one counts."""
+        """The decoded query; the last value of a repeated name."""
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
 
 def oversized_line(head: bytes, settings: PlugboardSettings) -> bytes | None:
-    """The raw refusal of a head, whole or not yet, with a line past its limit; None if fine."""
+    """The raw refusal of a head, complete or not, with a line past its limit; else None."""
     request_line, *fields = head.partition(b"\r\n\r\n")[0].split(b"\r\n")
     if len(request_line.rstrip(b"\r")) > settings.longest_request_line:
         return REQUEST_LINE_TOO_LONG

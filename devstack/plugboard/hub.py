@@ -1,4 +1,4 @@
-"""Carries out what the board decides: the one place that knows the clock and the open sockets."""
+"""Performs the board's effects; the only module with the clock and the open sockets."""
 
 import asyncio
 import itertools
@@ -20,11 +20,11 @@ class Wire(Protocol):
         """Write a text message."""
 
     def close(self, code: int) -> None:
-        """Send a close frame and hang up."""
+        """Send a close frame and disconnect."""
 
 
 class Caller(Protocol):
-    """A connection that has not become a WebSocket."""
+    """A connection that is not a WebSocket."""
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -60,13 +60,13 @@ class Hub:
         return datetime.now(UTC).replace(microsecond=0)
 
     def connected(self, socket: Socket, wire: Wire) -> None:
-        """Know an accepted socket."""
+        """Register an accepted socket."""
         self.wires[socket] = wire
         self.history.append(wire)
         self.on_change()
 
     def disconnected(self, socket: Socket) -> None:
-        """Forget a socket; the others are told."""
+        """Remove a socket and notify the others."""
         if self.wires.pop(socket, None) is not None:
             self.perform(self.board.disconnected(socket))
             self.on_change()
@@ -76,23 +76,23 @@ class Hub:
         self.perform(self.board.received(socket, data, text=text))
 
     def request(self, service_id: int, action: bytes, fields: bytes, requester: Requester) -> None:
-        """Ask a service; raises NoConsumersError, else the requester is called exactly once."""
+        """Request a service; raises NoConsumersError, else calls the requester exactly once."""
         now = self._loop.time()
         self.perform(self.board.request(service_id, action, fields, requester, now))
         if self._timer is None:
             self._set_timer()
 
     def expire(self, now: float) -> None:
-        """Tell whoever's deadline is not after `now`, by the loop's clock, that time is up."""
+        """Answer 408 to requests whose deadline is not after `now` (loop time)."""
         self.perform(self.board.expire(now))
         self.on_change()
 
     def expire_waiting(self, waited: float) -> None:
-        """The same for those that have waited for `waited` seconds."""
+        """Answer 408 to requests that have waited for `waited` seconds."""
         self.expire(self._loop.time() + self.settings.answer_timeout - waited)
 
     def perform(self, effects: Iterable[Effect]) -> None:
-        """Carry out effects in their order."""
+        """Perform effects in order."""
         for effect in effects:
             if type(effect) is Send:
                 self._send(effect)
@@ -102,7 +102,7 @@ class Hub:
                 self._hang_up(effect)
 
     def shut(self) -> None:
-        """Stop the timer; who still waits is never answered."""
+        """Stop the timer; pending requests are not answered."""
         if self._timer is not None:
             self._timer.cancel()
 

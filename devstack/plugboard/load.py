@@ -1,4 +1,4 @@
-"""A closed loop of requests from inside the board, without the cost of HTTP callers."""
+"""Closed-loop load from inside the board, without the cost of HTTP callers."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from devstack.plugboard.sockets import TIMED_OUT
 
 @dataclass(slots=True)
 class Load:
-    """What came of it; latencies in seconds, from push to answer, in order of completion."""
+    """The result: latencies in seconds, from push to answer, in order of completion."""
 
     seconds: float = 0.0
     timed_out: int = 0
@@ -22,7 +22,7 @@ class Load:
 
     @property
     def answers_per_second(self) -> float:
-        """The throughput."""
+        """Answers per second."""
         return len(self.latencies) / self.seconds
 
 
@@ -35,9 +35,9 @@ async def drive(
     requests: int,
     in_flight: int,
 ) -> Load:
-    """Make that many requests with that many under way; raises NoConsumersError.
+    """Make `count` requests with a fixed concurrency; raises NoConsumersError.
 
-    `fields` gives each request's own; an `orjson.Fragment` among them is written as it is.
+    `fields` returns each request's fields; an `orjson.Fragment` is written unchanged.
     """
     loop = _ClosedLoop(operations, service, orjson.dumps(action), fields, requests)
     started = time.perf_counter()
@@ -65,7 +65,7 @@ class _ClosedLoop:
         self._unasked = self._unanswered = requests
 
     def ask(self) -> None:
-        """Make one request, and another one as soon as it is settled."""
+        """Make one request, and the next one when it is answered."""
         self._unasked -= 1
         fields = orjson.dumps(next(self._fields))
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Waiting for something to become true on the board instead of sleeping."""
+"""Waits for conditions of the board, without polling."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,13 +7,13 @@ Predicate = Callable[[], bool]
 
 
 class Watch:
-    """Predicates looked at again after everything that happens on the board."""
+    """Predicates that are evaluated after each change of the board."""
 
     def __init__(self) -> None:
         self._waiters: dict[asyncio.Future[None], Predicate] = {}
 
     def changed(self) -> None:
-        """Something happened."""
+        """Evaluate the predicates after a change."""
         for future, predicate in tuple(self._waiters.items()):
             if not future.done() and predicate():
                 future.set_result(None)

@@ -1,4 +1,4 @@
-"""What tests and the admin door do to a board: services, tokens, requests, crashes, waiting."""
+"""The operations for tests and the admin API: services, tokens, requests, crashes, waiting."""
 
 import asyncio
 import secrets
@@ -19,7 +19,7 @@ from devstack.plugboard.sockets import TIMED_OUT, Effect, Requester
 
 
 class Operations:
-    """The board seen from behind; services and tokens may be made while it is down."""
+    """Operations on a board; services and tokens can be created while it is stopped."""
 
     def __init__(self, settings: PlugboardSettings) -> None:
         self.settings = settings
@@ -31,7 +31,7 @@ class Operations:
 
     @property
     def counters(self) -> Counters:
-        """What became of the requests since the last start."""
+        """The outcomes of requests since the last start."""
         return self._board.counters
 
     @property
@@ -57,32 +57,32 @@ class Operations:
         return service
 
     def rename_service(self, service: Service, name: str) -> None:
-        """Rename it; its and its parent's consumers are told even if nothing changed."""
+        """Rename it; its and its parent's consumers are notified even without a change."""
         self.directory.rename_service(service, name, _now())
         self._perform(self._board.service_renamed(service))
 
     def delete_service(self, service: Service) -> None:
-        """Delete it and its descendants softly: all keep working."""
+        """Delete it and its descendants softly: all continue to work."""
         self._perform(self._board.delete_service(service, _now()))
 
     def create_token(self, service: Service, value: str | None = None) -> Token:
-        """Issue a token; raises ValueError if the given value is unfit or taken."""
+        """Issue a token; raises ValueError if the given value is invalid or in use."""
         value = secrets.token_urlsafe(32) if value is None else value
         token = self.directory.create_token(service, value, _now())
         self._perform(self._board.token_created(token))
         return token
 
     def delete_token(self, token: Token) -> None:
-        """Delete it; who is connected with it is told and stays connected."""
+        """Delete it; its service's consumers are notified and stay connected."""
         self.directory.delete_token(token)
         self._perform(self._board.token_deleted(token))
 
     def expire_token(self, token: Token) -> None:
-        """Let its lifetime end now; nobody is told."""
+        """Let it expire now, without a notification."""
         token.expires_at = _now()
 
     def create_account_token(self, allowed: str = "", value: str | None = None) -> AccountToken:
-        """Issue a bearer token for `POST /`, for services whose path the pattern is found in."""
+        """Issue a bearer token for `POST /`, for services whose path matches the pattern."""
         value = secrets.token_urlsafe(32) if value is None else value
         return self.directory.create_account_token(value, allowed)
 
@@ -95,16 +95,16 @@ class Operations:
         self._perform(self._board.close(consumer.socket))
 
     def expire_requests(self, waited: float = 0.0) -> None:
-        """Give the callers of all requests that have waited so many seconds their 408 now."""
+        """Answer 408 now to all requests that have waited for `waited` seconds."""
         if self._hub is not None:
             self._hub.expire_waiting(waited)
 
     async def request(self, service: Service, action: object, fields: object) -> Any:
-        """Ask a service without HTTP; the consumer's payload as it answered it.
+        """Send a request without HTTP; returns the payload of the consumer's answer.
 
         Raises:
-            NoConsumersError: nobody is joined.
-            TimeoutError: no answer within `answer_timeout`.
+            NoConsumersError: if no consumer is joined.
+            TimeoutError: without an answer within `answer_timeout`.
         """
         answered: asyncio.Future[object] = asyncio.get_running_loop().create_future()
 
@@ -119,19 +119,19 @@ class Operations:
         return payload
 
     def ask(self, service: Service, action: bytes, fields: bytes, requester: Requester) -> None:
-        """The same without a future: action and fields are JSON, the requester is called once."""
+        """`request` with a callback: action and fields are JSON, the requester is called once."""
         if self._hub is None:
             raise RuntimeError("the board is not running")
         self._hub.request(service.id, action, fields, requester)
 
     async def wait_for(self, predicate: Predicate, within: float = 10.0) -> None:
-        """Return as soon as the predicate holds; raises TimeoutError after `within` seconds."""
+        """Return when the predicate is true; raises TimeoutError after `within` seconds."""
         await self._watch.wait_for(predicate, within)
 
     async def wait_joined(
         self, service: Service, count: int = 1, within: float = 10.0
     ) -> list[ConsumerConnection]:
-        """The service's consumers, as soon as that many or more are in the rotation."""
+        """The service's consumers, when at least `count` are in the rotation."""
         await self.wait_for(lambda: len(self.joined(service)) >= count, within)
         return self.joined(service)
 

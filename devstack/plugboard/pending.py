@@ -1,7 +1,7 @@
-"""Requests that wait for their answer.
+"""Pending requests.
 
-All wait equally long, so the order of arrival is the order of deadlines, and one timer for the
-oldest is enough.
+All have the same timeout, so they are in the order of their deadlines, and one timer for the oldest
+is enough.
 """
 
 from itertools import takewhile
@@ -19,7 +19,7 @@ class Waiting(NamedTuple):
 
 
 class Pending:
-    """Waiting requests by their response_ref; times are the loop's, in seconds."""
+    """Pending requests by response_ref; times are loop times in seconds."""
 
     def __init__(self, answer_timeout: float) -> None:
         self._waiting: dict[str, Waiting] = {}
@@ -29,11 +29,11 @@ class Pending:
         return len(self._waiting)
 
     def add(self, ref: str, service_id: int, requester: Requester, now: float) -> None:
-        """Start waiting."""
+        """Add a request."""
         self._waiting[ref] = Waiting(service_id, requester, now + self._answer_timeout)
 
     def take(self, ref: object, service_id: int) -> Requester | None:
-        """Stop waiting; None for a ref that is unknown, answered, expired or another service's."""
+        """Remove a request; None for an unknown, answered, expired or foreign ref."""
         if not isinstance(ref, str):
             return None
         waiting = self._waiting.get(ref)
@@ -43,10 +43,10 @@ class Pending:
         return waiting.requester
 
     def expire(self, now: float) -> list[Requester]:
-        """Stop waiting for whatever has reached its deadline."""
+        """Remove the requests past their deadline."""
         late = [ref for ref, _ in takewhile(lambda i: i[1].deadline <= now, self._waiting.items())]
         return [self._waiting.pop(ref).requester for ref in late]
 
     def next_deadline(self) -> float | None:
-        """When to call `expire` next; None when nothing waits."""
+        """When to call `expire` next; None without pending requests."""
         return next((waiting.deadline for waiting in self._waiting.values()), None)

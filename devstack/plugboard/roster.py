@@ -1,4 +1,4 @@
-"""Who is joined to which service, what they registered, and whose turn it is."""
+"""Joined sockets per service, their registered actions, and the rotation."""
 
 import json
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from devstack.plugboard.sockets import Socket
 
 @dataclass(slots=True)
 class Table:
-    """The joined sockets of one service; `actions` are those of the one that came first."""
+    """The joined sockets of one service; `actions` are those of the first to join."""
 
     members: list[Socket] = field(default_factory=list)
     turn: int = 0
@@ -17,7 +17,7 @@ class Table:
 
 
 class Roster:
-    """The joined sockets of all services, each service with a rotation of its own.
+    """The joined sockets of all services, with a rotation per service.
 
     The real rotation keeps an index per service and never adjusts it: when the list has become
     shorter than the index, the next request goes to no consumer, and the index starts over.
@@ -28,7 +28,7 @@ class Roster:
         self._faults = faults
 
     def add(self, socket: Socket, actions: str) -> int:
-        """Seat a socket; returns how many there are now. The first one's actions count."""
+        """Add a socket; returns the number of sockets. The first one's actions count."""
         table = self._tables.setdefault(socket.service.id, Table())
         if not table.members:
             table.actions = actions
@@ -36,7 +36,7 @@ class Roster:
         return len(table.members)
 
     def remove(self, socket: Socket) -> int:
-        """Take a socket out of the rotation, whose order holds; returns how many remain."""
+        """Remove a socket; the others keep their order. Returns the number that remain."""
         table = self._tables[socket.service.id]
         place = table.members.index(socket)
         del table.members[place]
@@ -60,7 +60,7 @@ class Roster:
         return table is None or not table.members
 
     def next(self, service_id: int) -> Socket | None:
-        """The consumer whose turn it is, round robin and not by load; None loses the request.
+        """The next consumer, round robin; None means that the request is lost.
 
         At least one consumer must be joined.
         """

@@ -1,6 +1,6 @@
-"""Text of a WebSocket message to a Phoenix message and back, as the server side does it.
+"""Converts WebSocket text into Phoenix messages and back, on the server's side.
 
-Version 1 speaks objects and has no join_ref from the server; version 2 speaks arrays of five.
+Version 1 uses objects, without join_ref from the server; version 2 uses arrays of five.
 """
 
 import json
@@ -12,11 +12,11 @@ import orjson
 
 
 class MalformedError(ValueError):
-    """The client's frame is no Phoenix message; the real server closes the socket with 1011."""
+    """The client's frame is not a Phoenix message; the real server closes the socket with 1011."""
 
 
 class Message(NamedTuple):
-    """What a client sent; every part may be any JSON value."""
+    """A client's message; every part may be any JSON value."""
 
     join_ref: Any
     ref: Any
@@ -32,11 +32,11 @@ class Serializer(Protocol):
         """Read one client message; raises MalformedError."""
 
     def encode(self, join_ref: Any, ref: Any, topic: Any, event: str, payload: bytes) -> bytes:
-        """Write one server message around a payload that is JSON already."""
+        """Encode one server message; the payload is serialised JSON."""
 
 
 class ObjectSerializer:
-    """Version 1.0: objects; a binary message holding JSON is as good as a text one."""
+    """Version 1.0: objects; JSON in a binary message is accepted, too."""
 
     def decode(self, data: bytes, *, text: bool) -> Message:
         """Read one object; topic, event, payload and ref must be there, join_ref may."""
@@ -103,7 +103,7 @@ def _parse(data: bytes) -> Any:
 
 
 def finite(text: str) -> float:
-    """The number that a JSON text says; raises ValueError for one that is not finite."""
+    """Parse a JSON number; raises ValueError if it is not finite."""
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text} is no finite number")
     return number

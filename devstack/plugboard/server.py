@@ -15,10 +15,10 @@ _BACKLOG = 1_024
 
 
 class DevelopmentPlugboard(Operations):
-    """A server that behaves as the real Plugboard was measured to; a tool, not the real one.
+    """A server with the measured behaviour of the real Plugboard, for development and tests.
 
-    WebSocket, HTTP entrance and admin door share one port. As a context manager it starts on entry
-    and stops on exit without letting anybody hang.
+    WebSocket, callers' API and admin API share one port. As a context manager it starts on entry
+    and stops on exit, closing all connections.
     """
 
     def __init__(self, settings: PlugboardSettings | None = None) -> None:
@@ -57,11 +57,11 @@ class DevelopmentPlugboard(Operations):
 
     @property
     def admin_url(self) -> str:
-        """The admin door, open to loopback only; with its user and password."""
+        """The URL of the admin API, with user and password; loopback only."""
         return f"{self.http_url.replace('://', f'://{USER}:{self._admin_token}@', 1)}_dev"
 
     async def start(self) -> None:
-        """Accept connections, with no consumers and nothing pending; raises OSError."""
+        """Start listening, without consumers and pending requests; raises OSError."""
         if self._server is not None:
             raise RuntimeError("the board is running already")
         board = Board(self.settings, self.directory, self.faults)
@@ -74,7 +74,7 @@ class DevelopmentPlugboard(Operations):
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self, drain_timeout: float | None = None) -> None:
-        """Stop as on SIGTERM: 1012 to consumers, 1000 to the unjoined; callers hang, then drop."""
+        """Stop as on SIGTERM: 1012 to consumers, 1000 to unjoined sockets, then callers are cut."""
         if self._server is None:
             return
         self._server.close()

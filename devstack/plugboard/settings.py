@@ -1,4 +1,4 @@
-"""Every figure the development Plugboard goes by; the defaults are those of the real one."""
+"""All settings of the development Plugboard; the defaults are those of the real one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Variant(StrEnum):
-    """Which of the two published Plugboards to behave like; they differ in HTTP only."""
+    """Which of the two published Plugboards to imitate; they differ in HTTP only."""
 
     MAIN = "main"
     BUGFIXES = "bugfixes"

@@ -1,4 +1,4 @@
-"""What the board knows of one accepted WebSocket, and what it wants done to it."""
+"""The board's state of one accepted WebSocket, and the effects on it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ TOPIC = "service"
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A joined channel; `join_ref` is whatever the join carried, None without one."""
+    """A joined channel; `join_ref` is the join's own, None without one."""
 
     join_ref: Any
 
@@ -57,7 +57,7 @@ TIMED_OUT = object()
 
 
 class Answer(NamedTuple):
-    """Give this payload, or TIMED_OUT, to whoever asked."""
+    """Pass this payload, or TIMED_OUT, to the requester."""
 
     requester: Requester
     payload: object
@@ -67,7 +67,7 @@ Effect = Send | Hangup | Answer
 
 
 def push(socket: Socket, event: str, payload: object) -> Send:
-    """An event out of a joined socket's channel."""
+    """An event from a joined socket's channel."""
     assert socket.channel is not None, "only a joined socket is pushed to"
     join_ref = socket.channel.join_ref
     data = orjson.dumps(payload)

@@ -1,4 +1,4 @@
-"""As whom the servers run: PostgreSQL refuses to run as root, so root lends it an account."""
+"""The user account of the servers: PostgreSQL refuses to run as root."""
 
 import os
 import pwd
@@ -17,10 +17,10 @@ class Account:
 
 
 def server_account() -> Account | None:
-    """Returns the account that root lends to servers; None for an ordinary user, who needs none.
+    """Returns an unprivileged account for servers started by root; None for other users.
 
     Raises:
-        StackError: this is root on a machine that knows no other user.
+        StackError: if this is root and the machine has no other user.
     """
     if os.geteuid() != 0:
         return None

@@ -1,4 +1,4 @@
-"""Programs that no Python package carries: from the machine, or from Debian's packages, unpacked.
+"""Programs that no Python package contains: installed ones, or unpacked Debian packages.
 
 apt fetches the packages and `dpkg-deb` unpacks them into `.devstack/<name>`; nothing is installed,
 and no root is needed.
@@ -24,19 +24,19 @@ LIBRARIES = Path("usr", "lib", f"{os.uname().machine}-linux-gnu")
 
 @dataclass(frozen=True)
 class Unpacked:
-    """Where the packages lie: `/`, or the folder that they are unpacked in."""
+    """The location of the packages: `/`, or the folder in which they are unpacked."""
 
     root: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the programs need to find their libraries."""
+        """The environment variables for the programs' libraries."""
         return {**ENVIRONMENT, "LD_LIBRARY_PATH": str(self.root / LIBRARIES)}
 
 
 @dataclass(frozen=True)
 class Packages:
-    """Packages that belong together, and the program that they are wanted for."""
+    """A set of packages, and the program that is needed from them."""
 
     name: str
     program: Path
@@ -48,7 +48,7 @@ class Packages:
         return CHECKOUT / ".devstack" / self.name
 
     def found(self) -> Unpacked | None:
-        """Where the program is, if it is here."""
+        """The location of the program, or None."""
         roots = (Path("/"), self._folder)
         return next((Unpacked(root) for root in roots if (root / self.program).exists()), None)
 
@@ -56,7 +56,7 @@ class Packages:
         """Unpack the packages into this checkout.
 
         Raises:
-            StackError: they are not to be had; the message says why.
+            StackError: if that fails; the message has the cause.
         """
         self._folder.parent.mkdir(exist_ok=True)
         with self._alone(), tempfile.TemporaryDirectory(dir=self._folder.parent) as name:
@@ -73,7 +73,7 @@ class Packages:
             (folder / "root").rename(self._folder)
 
     def try_to_fetch(self, otherwise: str) -> int:
-        """Fetch what is missing; 0 in any case: without it the other tests can still run."""
+        """Fetch missing packages; always returns 0, since other tests can run without them."""
         try:
             if self.found() is None:
                 self.fetch()

@@ -1,7 +1,7 @@
-"""Folders that the servers can reach, use alone and leave behind clean.
+"""Folders for the servers: accessible to their account, locked, and removed afterwards.
 
-Root's servers run under an unprivileged account, which can reach nothing below a closed folder such
-as /root. No folder that exists is ever opened up: a place is chosen that is open already.
+Root's servers run under an unprivileged account, which cannot access folders below /root and so on.
+The modes of existing folders are never changed; an accessible location is chosen instead.
 """
 
 import fcntl
@@ -23,22 +23,22 @@ OWNER = "owner"
 ABANDONED_SECONDS = 60
 TRAVERSABLE = 0o711
 STABLE_BASE = Path("/var/tmp")  # noqa: S108 - what lies there is checked before it is used
-BASES = (Path("/tmp"), STABLE_BASE)  # noqa: S108 - mkdtemp makes a folder nobody else can name
+BASES = (Path("/tmp"), STABLE_BASE)  # noqa: S108 - mkdtemp makes an unpredictable name
 
 
 def reachable(folder: Path) -> bool:
-    """Whether every user may pass through an existing folder and all above it."""
+    """Whether all users can traverse an existing folder and its parents."""
     path = folder.resolve()
     return all(place.stat().st_mode & stat.S_IXOTH for place in (path, *path.parents))
 
 
 def server_folder(folder: Path) -> Path:
-    """Returns `folder`, made if missing, or a stand-in where root's account cannot reach it.
+    """Returns `folder`, created if missing, or a substitute if root's account cannot access it.
 
-    The stand-in is the same at every call for the same folder.
+    The substitute for a folder is always the same.
 
     Raises:
-        StackError: the stand-in exists and somebody else may have put things there.
+        StackError: if the substitute exists and is writable by another user.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if server_account() is None or reachable(folder):
@@ -53,22 +53,22 @@ def server_folder(folder: Path) -> Path:
 
 
 def make_traversable(folder: Path) -> None:
-    """Makes a folder that the servers' account can pass through; one that exists stays as it is."""
+    """Creates a folder that the servers' account can traverse; an existing one is not changed."""
     try:
         folder.mkdir()
     except FileExistsError:
         return
-    folder.chmod(TRAVERSABLE)  # whatever the umask says
+    folder.chmod(TRAVERSABLE)  # independent of the umask
 
 
 @contextmanager
 def claimed(folder: Path, name: str = "lock") -> Iterator[int]:
-    """Yields the descriptor of the folder's lock, to be passed to the server that uses the folder.
+    """Locks the folder; yields the lock's descriptor, to be inherited by the server.
 
-    The lock lasts until this context and everything that inherited the descriptor have ended.
+    The lock is held until this context and all processes with the descriptor have ended.
 
     Raises:
-        StackError: the folder is claimed already.
+        StackError: if the folder is locked.
     """
     with (folder / name).open("w") as lock:
         try:
@@ -80,9 +80,9 @@ def claimed(folder: Path, name: str = "lock") -> Iterator[int]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yields a new folder that the servers can reach; it is removed at the end.
+    """Yields a new folder that is accessible to the servers; it is removed at the end.
 
-    Those that killed processes left behind are removed now.
+    Folders of killed processes are removed, too.
     """
     base = _temporary_base()
     remove_abandoned(base)
@@ -104,7 +104,7 @@ def _temporary_base() -> Path:
 
 
 def remove_abandoned(base: Path, seconds: float = ABANDONED_SECONDS) -> None:
-    """Removes this user's temporary folders that are at least so old and have lost their owner."""
+    """Removes this user's temporary folders that have a minimum age and no lock."""
     for folder in base.glob(f"{PREFIX}*"):
         with suppress(OSError, StackError):  # it goes away by itself, or has an owner
             made = folder.lstat()

@@ -1,11 +1,11 @@
-"""Runs one server and makes sure that it ends with its owner. A program of its own.
+"""Runs one server and stops it when its owner ends; a separate program.
 
-    python keeper.py FOLDER     (the server's, only to be seen in a list of processes)
+    python keeper.py FOLDER     (the server's folder, only for lists of processes)
 
 The owner holds the other end of this program's standard input, and first writes one line to it: an
-`Order` as JSON. It is no argument, because every user of the machine can read those. However the
-owner ends, `kill -9` included, the kernel closes that end, and the server is told to stop. The byte
-`k` kills the server at once. Should this program itself be killed, the kernel signals the server.
+`Order` as JSON; not an argument, since all users can read those. When the owner ends, also by
+`kill -9`, the kernel closes that end, and the server is stopped. The byte `k` kills the server at
+once. If this program is killed, the kernel signals the server.
 The server's process id is printed first; its exit code becomes this program's.
 """
 
@@ -27,7 +27,7 @@ PRIVATE = 0o077
 
 
 class Order(TypedDict):
-    """What to run and how to end it; `grace` is in seconds, `user` and `group` are numeric ids."""
+    """The command and how to stop it; `grace` in seconds, `user` and `group` are numeric ids."""
 
     command: list[str]
     environment: dict[str, str]
@@ -38,14 +38,14 @@ class Order(TypedDict):
 
 
 def end_with_keeper(keeper: int, stop_signal: int) -> None:
-    """In the new process: asks the kernel for `stop_signal` when the keeper is gone."""
+    """In the child: requests `stop_signal` from the kernel for the end of the keeper."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, stop_signal)
     if os.getppid() != keeper:  # gone before the kernel was asked
         os._exit(1)
 
 
 def launch(order: Order) -> subprocess.Popen[bytes]:
-    """Starts the server as the ordered user; what it prints goes where our errors go."""
+    """Starts the server as the given user, with its output to our standard error."""
     return subprocess.Popen(
         order["command"],
         env=order["environment"],
@@ -62,7 +62,7 @@ def launch(order: Order) -> subprocess.Popen[bytes]:
 
 
 def ended_children() -> int:
-    """Returns a file descriptor that becomes readable when a child of this process ends."""
+    """Returns a file descriptor that is readable when a child of this process has ended."""
     readable, writable = os.pipe()
     os.set_blocking(writable, False)
     signal.set_wakeup_fd(writable)
@@ -71,7 +71,7 @@ def ended_children() -> int:
 
 
 def stop(server: subprocess.Popen[bytes], order: Order) -> None:
-    """Ends the server: politely, then, after the ordered grace, at once."""
+    """Stops the server with its stop signal, and kills it after `grace`."""
     server.send_signal(order["stop_signal"])
     try:
         server.wait(order["grace"])
@@ -81,7 +81,7 @@ def stop(server: subprocess.Popen[bytes], order: Order) -> None:
 
 
 def obey(server: subprocess.Popen[bytes], order: Order) -> None:
-    """Reads what the owner says; silence for ever means that the owner is gone or wants a stop."""
+    """Executes the owner's command; end of input means that the owner has ended or wants a stop."""
     if os.read(STDIN, 1) == KILL:
         server.kill()
         server.wait()
@@ -90,7 +90,7 @@ def obey(server: subprocess.Popen[bytes], order: Order) -> None:
 
 
 def read_order() -> Order:
-    """Reads the first line of standard input, and no byte more."""
+    """Reads exactly the first line of standard input."""
     line = bytearray()
     while not line.endswith(b"\n"):
         if not (byte := os.read(STDIN, 1)):

@@ -1,9 +1,9 @@
-"""MariaDB on a loopback port, for tests: from the machine, or from Debian's packages, unpacked.
+"""MariaDB on a loopback port, for tests: the installed one, or unpacked Debian packages.
 
     python -m devstack.servers.mariadb
 
-Where it is not installed, this command unpacks the packages (`debian.py`). It ends well also where
-there is no apt: the tests of MySQL are skipped then, but never where `CI` is set.
+If it is not installed, this command unpacks the packages (`debian.py`). It succeeds also without
+apt; the tests of MySQL are skipped then, except if `CI` is set.
 """
 
 import os
@@ -32,13 +32,13 @@ SETTINGS = ("--innodb-log-file-size=4M", "--innodb-buffer-pool-size=16M")
 
 
 def installed() -> Unpacked | None:
-    """MariaDB, if it is here."""
+    """MariaDB, or None if it is not available."""
     return PACKAGES.found()
 
 
 @dataclass(frozen=True)
 class MariaDB:
-    """A running server with a database `test`, in which its only user may do anything."""
+    """A running server with a database `test`, whose only user has all privileges."""
 
     port: int
     password: str
@@ -49,10 +49,10 @@ class MariaDB:
 
     @classmethod
     def start(cls, programs: Unpacked, folder: Path, options: Sequence[str] = ()) -> "MariaDB":
-        """Makes a cluster in `folder` and starts a server on it, with more `options`.
+        """Creates a cluster in `folder` and starts a server on it, with additional `options`.
 
         Raises:
-            StackError: it does not start; the message says why.
+            StackError: if it does not start; the message has the cause.
         """
         password, data = secrets.token_hex(12), folder / "data"
         data.mkdir(parents=True)
@@ -76,7 +76,7 @@ class MariaDB:
             return on_free_port(launch)
 
     def stop(self) -> None:
-        """Ends the server in good order."""
+        """Stops the server gracefully."""
         self.process.stop()
 
 
@@ -94,7 +94,7 @@ def _command(programs: Unpacked, data: Path) -> list[str | Path]:
 
 
 def _fill(programs: Unpacked, data: Path, password: str) -> None:
-    """Makes the tables that a server begins with, the user and the database (0.5 s)."""
+    """Creates the system tables, the user and the database (0.5 s)."""
     tables = [(programs.root / SHARE / name).read_text(encoding="utf-8") for name in TABLES]
     statements = [
         "CREATE DATABASE mysql;",

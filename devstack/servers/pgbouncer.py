@@ -1,9 +1,9 @@
-"""PgBouncer on a loopback port, for tests: from the machine, or from Debian's packages, unpacked.
+"""PgBouncer on a loopback port, for tests: the installed one, or unpacked Debian packages.
 
     python -m devstack.servers.pgbouncer
 
-Where it is not installed, this command unpacks the packages (`debian.py`). It ends well also where
-there is no apt: the tests of poolers are skipped then, but never where `CI` is set.
+If it is not installed, this command unpacks the packages (`debian.py`). It succeeds also without
+apt; the tests of poolers are skipped then, except if `CI` is set.
 """
 
 import os
@@ -43,13 +43,13 @@ client_tls_cert_file = {pem}
 
 
 def installed() -> Unpacked | None:
-    """PgBouncer, if it is here."""
+    """PgBouncer, or None if it is not available."""
     return PACKAGES.found()
 
 
 @dataclass(frozen=True)
 class PgBouncer:
-    """A running pooler in transaction mode; it asks for no password, and passes on to `server`."""
+    """A running pooler for `server` in transaction mode, without a password."""
 
     port: int
     server: Postgres
@@ -65,12 +65,12 @@ class PgBouncer:
         pool_size: int = 2,
         certificate: bytes | None = None,
     ) -> "PgBouncer":
-        """Starts one that has so many connections to `server` for each database.
+        """Starts a pooler with a number of connections to `server` per database.
 
         With a `certificate`, in PEM and with its key, clients must use TLS.
 
         Raises:
-            StackError: it does not start; the message says why.
+            StackError: if it does not start; the message has the cause.
         """
         folder.mkdir(parents=True, mode=0o711)
         program = _copied(programs, folder / "programs")
@@ -97,12 +97,12 @@ class PgBouncer:
         return f"postgresql://{self.server.user}:any@{self.host}:{self.port}/{database}"
 
     def stop(self) -> None:
-        """Ends the pooler; its clients' connections break."""
+        """Stops the pooler; its clients' connections are closed."""
         self.process.stop()
 
 
 def _copied(programs: Unpacked, root: Path) -> Unpacked:
-    """A copy that root's account can reach, wherever the checkout lies; it refuses to be root."""
+    """A copy that is accessible to root's account, since PgBouncer refuses to run as root."""
     (root / PROGRAM).parent.mkdir(parents=True)
     (root / LIBRARIES).mkdir(parents=True)
     shutil.copy(programs.root / PROGRAM, root / PROGRAM)
@@ -126,7 +126,7 @@ def _configuration(
 
 
 def _private(path: Path, content: bytes) -> Path:
-    """A file that the pooler alone can read."""
+    """A file that only the pooler can read."""
     path.touch(mode=0o600)
     if (account := server_account()) is not None:
         os.chown(path, account.uid, account.gid)

@@ -1,4 +1,4 @@
-"""Finding a port. A port found free can be lost before a server listens on it, hence the tries."""
+"""Finds free ports. Another program may take one before the server listens, hence the retries."""
 
 import secrets
 import socket
@@ -15,10 +15,10 @@ CHOICE = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """Returns a TCP port of the loopback interface that nobody listens on just now.
+    """Returns a TCP port of the loopback interface on which no process listens.
 
     Raises:
-        OSError: a thousand ports were tried in vain.
+        OSError: if a thousand ports are in use.
     """
     for tried in count(1):
         try:
@@ -31,13 +31,12 @@ def free_port() -> int:
 
 
 def on_free_port[Server](launch: Callable[[int], Server], port: int | None = None) -> Server:
-    """Returns `launch(port)`; without a port, tries free ones until none is lost to a race.
+    """Returns `launch(port)`; without a port, tries free ones until one works.
 
-    A given port is tried as often: a server that was killed on it a moment ago may have a child
-    that has not yet let go of it.
+    A given port is also retried: the child of a server that was just killed may still use it.
 
     Raises:
-        PortTakenError: the given port stays taken, or several free ones were lost.
+        PortTakenError: if the given port stays in use, or several free ones were taken.
     """
     for _ in range(TRIES):
         try:

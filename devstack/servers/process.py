@@ -1,4 +1,4 @@
-"""A server that runs beside this process and never outlives it."""
+"""A server process that ends with this process."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from devstack.errors import PortTakenError, StackError
 from devstack.servers import keeper
 from devstack.servers.account import Account
 
-# Servers behave the same whatever the environment of their owner says.
+# A fixed environment, so that servers behave the same on every machine.
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 PORT_TAKEN = "Address already in use"
 START_SECONDS = 60
@@ -24,7 +24,7 @@ POLL_SECONDS = 0.01
 
 
 class KeptProcess:
-    """A running server, its log and the keeper that ends it when this process ends.
+    """A running server, its log and its keeper, which stops it when this process ends.
 
     `pid` is the server's own process id.
     """
@@ -45,7 +45,7 @@ class KeptProcess:
         `pass_fds` stay open as long as the server runs.
 
         Raises:
-            StackError: it could not be executed.
+            StackError: if it cannot be executed.
         """
         self.name = name
         self.log = folder / f"{name}.log"
@@ -71,16 +71,16 @@ class KeptProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the server has not ended yet."""
+        """Whether the server is running."""
         return self._keeper.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """The server's exit code, 128+n when signal n ended it; None while it runs."""
+        """The server's exit code, 128+n after signal n; None while it runs."""
         return self._keeper.poll()
 
     def logged(self) -> str:
-        """Returns what the server has logged since this start."""
+        """Returns the server's log since this start."""
         with self.log.open("rb") as log:
             log.seek(self._logged_before)
             return log.read().decode(errors="replace")
@@ -91,11 +91,11 @@ class KeptProcess:
         return " | ".join(lines[-4:]) or "it logged nothing"
 
     def wait_for_log(self, line: str, *, seconds: float = START_SECONDS) -> None:
-        """Returns once the server has logged `line`; otherwise ends it.
+        """Waits until the server has logged `line`; stops the server if it does not.
 
         Raises:
-            PortTakenError: it ended because its port is taken.
-            StackError: it ended, or did not log the line in time.
+            PortTakenError: if it ended because its port is in use.
+            StackError: if it ended, or did not log the line in time.
         """
         deadline = time.monotonic() + seconds
         while line not in self.logged():
@@ -113,11 +113,11 @@ class KeptProcess:
         return StackError(f"{self.name} did not start: {self.last_words()}; {advice}")
 
     def kill(self) -> None:
-        """Ends the server as a crash would; returns when it is gone."""
+        """Kills the server and waits for its end."""
         self._end(keeper.KILL)
 
     def stop(self) -> None:
-        """Ends the server in good order; returns when it is gone. Stopping twice does no harm."""
+        """Stops the server gracefully and waits for its end; idempotent."""
         self._end(b"")
 
     def _end(self, word: bytes) -> None:

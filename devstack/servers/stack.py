@@ -1,4 +1,4 @@
-"""Both servers of the embedded stack, as one thing to start and stop."""
+"""Starts and stops both servers of the embedded stack."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,8 +15,8 @@ from devstack.servers.valkey import Valkey
 class EmbeddedStack:
     """PostgreSQL and Valkey under one folder; a context manager that starts and stops both.
 
-    Inside the context `postgres` and `valkey` are running, and `folder` exists. When this process
-    ends, however it ends, they end too.
+    Inside the context `postgres` and `valkey` are running, and `folder` exists. Both end with this
+    process, also if it is killed.
     """
 
     folder: Path
@@ -26,17 +26,17 @@ class EmbeddedStack:
     def __init__(
         self, folder: Path | None = None, *, fsync: bool = True, valkey_password: str = ""
     ) -> None:
-        """Without a `folder` the data lie in a temporary one that goes away with the stack."""
+        """Without `folder`, the data are in a temporary folder, removed with the stack."""
         self._valkey_password = valkey_password
         self._given = folder
         self._fsync = fsync
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
-        """Starts both servers at once.
+        """Starts both servers concurrently.
 
         Raises:
-            StackError: one does not start, in one line; the other has been stopped again.
+            StackError: if one does not start; the other has been stopped again.
         """
         with ExitStack() as started:
             folder = self._given or started.enter_context(temporary_folder())
@@ -63,11 +63,11 @@ class EmbeddedStack:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stops both servers and removes what was temporary."""
+        """Stops both servers and removes temporary folders."""
         self._running.close()
 
     def environment(self, database: str) -> dict[str, str]:
-        """Returns the variables by which the service finds both servers and `database`."""
+        """Returns the service's environment variables for both servers and `database`."""
         return {"REDIS_URL": self.valkey.url, **self.postgres.environment(database)}
 
 

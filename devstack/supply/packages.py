@@ -1,4 +1,4 @@
-"""Where an installed package lies, without importing it."""
+"""Locates an installed package without importing it."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ def package_folder(name: str) -> Path:
     """Returns the folder of an installed top-level package; its code does not run.
 
     Raises:
-        StackError: the package is not installed.
+        StackError: if the package is not installed.
     """
     spec = find_spec(name)
     if spec is None or spec.origin is None:

@@ -27,7 +27,7 @@ def read_pins(file: Path) -> list[Pin]:
     """Reads a requirement file that uv wrote.
 
     Raises:
-        ValueError: a line is something else than an exact pin.
+        ValueError: if a line is not an exact pin.
     """
     joined = _CONTINUED.sub(" ", file.read_text(encoding="utf-8"))
     lines = (line.strip() for line in joined.splitlines())
@@ -50,7 +50,7 @@ def names(files: Iterable[Path]) -> set[str]:
 
 
 def excluded(checkout: Path) -> set[str]:
-    """The names of the packages that no requirement file may hold."""
+    """The names of the packages that no requirement file may contain."""
     text = (checkout / "requirements" / "excluded.in").read_text(encoding="utf-8")
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return {canonicalize_name(line) for line in lines if line}

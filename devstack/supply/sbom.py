@@ -33,7 +33,7 @@ type Listed = dict[str, tuple[str, str, frozenset[str]]]
 
 
 def scope_of(used: list[str]) -> ComponentScope:
-    """How what a package is for is called in the bill of materials."""
+    """The scope of a package in the bill of materials."""
     if used == ["service"]:
         return ComponentScope.REQUIRED
     return ComponentScope.EXCLUDED if used == ["development"] else ComponentScope.OPTIONAL
@@ -54,7 +54,7 @@ def component(pin: Pin, used: list[str]) -> Component:
 
 
 def needs_of(name: str) -> set[str]:
-    """The names of what an installed package needs on this system."""
+    """The names of an installed package's requirements on this system."""
     try:
         needs = [Requirement(each) for each in metadata.requires(name) or ()]
     except metadata.PackageNotFoundError:
@@ -64,7 +64,7 @@ def needs_of(name: str) -> set[str]:
 
 
 def build() -> Bom:
-    """The bill of materials of the requirement files as they are now."""
+    """The bill of materials of the current requirement files."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     own = Component(
         name=project["name"],
@@ -87,7 +87,7 @@ def text_of(bom: Bom) -> str:
     """The bill of materials as JSON.
 
     Raises:
-        ValueError: it is not what the schema of CycloneDX asks for.
+        ValueError: if it does not conform to the schema of CycloneDX.
     """
     text = JsonV1Dot6(bom).output_as_string(indent=1)
     if wrong := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
@@ -104,7 +104,7 @@ def expected() -> Listed:
 
 
 def listed(document: Mapping[str, Any]) -> Listed:
-    """The same of a bill of materials."""
+    """Version, scope and digests of each package of a bill of materials."""
     return {
         each["name"]: (
             each.get("version", ""),

@@ -146,7 +146,13 @@ def test_it_runs_on_uvloop() -> None:
 async def program(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Any]]:
     """The board as a program of its own, and what it printed."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "devstack.plugboard", "--port", "0", "--json", *arguments),
+        sys.executable,
+        "-m",
+        "devstack.plugboard",
+        "--port",
+        "0",
+        "--json",
+        *arguments,
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
@@ -163,7 +169,11 @@ async def test_a_taken_port_is_said_in_one_line() -> None:
     """The program names address and reason, and fails."""
     async with plugboard() as scene:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "devstack.plugboard", "--port", str(scene.board.port)),
+            sys.executable,
+            "-m",
+            "devstack.plugboard",
+            "--port",
+            str(scene.board.port),
             stderr=asyncio.subprocess.PIPE,
         )
         _, complaint = await process.communicate()

@@ -28,7 +28,10 @@ UUID = VCON["uuid"]
 PASSWORD = canary("password-of-elasticsearch")
 NAMES = "/patchcord_parts/_doc/index_names"
 ITS_NAMES = [
-    *("parties_customer", "parties_agent", "attachments_tenant", "analysis_transcript"),
+    "parties_customer",
+    "parties_agent",
+    "attachments_tenant",
+    "analysis_transcript",
 ]
 CEILING_SECONDS = 20
 

@@ -153,7 +153,10 @@ def test_a_dialog_that_is_found_is_one_of_the_librarys_too() -> None:
     found = vcon.find_dialog("type", "recording")
     assert isinstance(found, Dialog)
     assert (found.type, found.url, found.meta, hasattr(found, "body")) == (
-        *("recording", "https://a/b", {}, False),
+        "recording",
+        "https://a/b",
+        {},
+        False,
     )
     assert (found.is_recording(), found.is_external_data(), found.is_text()) == (True, True, False)
     found.set_session_id("s")

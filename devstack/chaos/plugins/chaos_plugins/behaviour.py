@@ -16,7 +16,7 @@ DYING_SECONDS = 0.3
 
 
 def note(folder: str, what: str, name: str, vcon_uuid: str) -> None:
-    """Append one line to the ledger, whole, whoever else writes at the same time."""
+    """Append one line to the ledger atomically; several processes may write concurrently."""
     line = f"{what} {name} {vcon_uuid} {os.getpid()}\n".encode()
     ledger = os.open(Path(folder) / LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
@@ -67,7 +67,7 @@ def present[Document](document: Document | None, vcon_uuid: str) -> Document:
     """The document.
 
     Raises:
-        LookupError: there is none: it has expired, or somebody lost it.
+        LookupError: if the vCon is not in Redis: it has expired or was lost.
     """
     if document is None:
         msg = f"vCon {vcon_uuid} is gone"
