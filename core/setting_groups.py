@@ -1,15 +1,13 @@
-"""The settings of worker processes: how they are watched, and what replaces them."""
+"""The settings in groups; `core.settings.Settings` inherits them all."""
 
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
-# The settings that bound what clients can take of the service process.
-
 
 class LimitSettings(BaseModel):
-    """Bounds on connections, memory and time that the outside can use up."""
+    """Limits on what clients can use of the service process."""
 
     health_max_connections: int = Field(
         64,
@@ -53,14 +51,12 @@ class LimitSettings(BaseModel):
     )
 
 
-# The settings of partners' ingress keys, and of who gets the service's own secrets.
-
 OWN_SECRETS = ("TOKEN", "POSTGRES_PASSWORD")
-"""What neither workers nor plugins get, unless the configuration names it."""
+"""Variables withheld from workers and plugins, unless the configuration refers to them."""
 
 
 class KeySettings(BaseModel):
-    """What partners' keys may be like, and how often they are used and tried."""
+    """Ingress keys and their rates, and the withheld secrets."""
 
     require_ingress_key: bool = Field(False, description="IngestVcon asks for an ingress key too.")
     plugin_secrets: str = Field(
@@ -100,7 +96,7 @@ class KeySettings(BaseModel):
 
     @property
     def withheld(self) -> frozenset[str]:
-        """The variables that neither workers nor plugins get."""
+        """The variables withheld from workers and plugins."""
         return frozenset(OWN_SECRETS) - _names(self.plugin_secrets)
 
 
@@ -108,13 +104,11 @@ def _names(text: str) -> set[str]:
     return {name.strip() for name in text.split(",") if name.strip()}
 
 
-# The settings that bound what one vCon can make the built-in plugins do.
-
 MIB = 1024 * 1024
 
 
 class PluginSettings(BaseModel):
-    """Limits of work on behalf of one vCon."""
+    """Limits on the work of built-in plugins for one vCon."""
 
     index_terms: int = Field(
         200, ge=1, le=1000, description="Search terms of one vCon that are indexed, at most."
@@ -146,11 +140,8 @@ class PluginSettings(BaseModel):
     jq_memory: int = Field(512 * MIB, ge=128 * MIB, description="Bytes of memory that it may have.")
 
 
-# How long rows stay in Postgres, but for the history of runs.
-
-
 class RetentionSettings(BaseModel):
-    """Days by kind of row; the part of `core.settings.Settings` that pruning reads."""
+    """How many days rows stay in Postgres, except the run history."""
 
     audit_retention_days: int = Field(
         0, ge=0, description="Days an audit event stays in Postgres; 0 keeps it."
@@ -169,7 +160,7 @@ class RetentionSettings(BaseModel):
 
     @property
     def retention_days(self) -> dict[str, int]:
-        """Days that rows stay, by table; the history of runs has its own way."""
+        """Days by table, without the run history."""
         dead = dict.fromkeys(("ingress_keys", "tokens", "services"), self.key_retention_days)
         return dead | {
             "vcon_owners": self.owner_retention_days,
@@ -178,11 +169,8 @@ class RetentionSettings(BaseModel):
         }
 
 
-# The settings of OpenTelemetry that this service reads itself; its exporters read the others.
-
-
 class TelemetrySettings(BaseModel):
-    """Where traces and metrics are sent, besides `/metrics`."""
+    """The settings of OpenTelemetry that this service reads."""
 
     otel_exporter_otlp_endpoint: str | None = Field(
         None, description="OTLP over HTTP, such as http://collector:4318; unset: nothing is sent."
@@ -214,14 +202,14 @@ class TelemetrySettings(BaseModel):
 
     @property
     def otlp_header_values(self) -> list[str]:
-        """What must never be logged of the headers."""
+        """The values of the headers, which are never logged."""
         pairs = self.otel_exporter_otlp_headers
         items = pairs.get_secret_value().split(",") if pairs else []
         return [value.strip() for _, _, value in (item.partition("=") for item in items)]
 
 
 class WorkerSettings(BaseModel):
-    """Bounds on what one vCon can do to the others of its process."""
+    """Limits on what one vCon can do to others of its process, and on worker processes."""
 
     blocked_loop_warning: float = Field(
         5.0,

@@ -1,4 +1,4 @@
-"""Every setting of the service; the only file that reads the environment.
+"""All settings of the service; the only file that reads the environment.
 
 A field's name in capitals is its environment variable. `docs/settings.md` is generated from here.
 """
@@ -36,20 +36,20 @@ from core.setting_groups import (
 MIB = 1024 * 1024
 _SWITCH = TypeAdapter(bool)
 LOG_LEVEL_NAMES = {"WARN": "WARNING", "FATAL": "ERROR", "CRITICAL": "ERROR", "NOTSET": "DEBUG"}
-"""Python's other names of levels; nothing is logged above ERROR."""
+"""Other names of log levels; nothing is logged above ERROR."""
 NOT_GIVEN = "not-given-to-workers"
 PLUGBOARD_TIMEOUT = 30.0
-"""Seconds after which the Plugboard answers 408 in our place."""
+"""Seconds after which the Plugboard answers the caller 408."""
 
 
 class DatabaseSettings(BaseSettings):
-    """Where Postgres is. Enough for the Alembic command line."""
+    """The settings of Postgres; the Alembic command line needs no others."""
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
-        hide_input_in_errors=True,  # an error must not repeat the password
+        hide_input_in_errors=True,  # errors must not repeat the password
     )
 
     environment: Literal["development", "test", "production"] = Field(
@@ -97,7 +97,7 @@ class Settings(
     LimitSettings,
     KeySettings,
 ):
-    """Everything the service can be told from outside."""
+    """All settings, from environment variables."""
 
     websocket_url: str = Field(description="WebSocket URL of the Plugboard, ws:// or wss://.")
     token: SecretStr = Field(description="The service's Plugboard token.")
@@ -238,7 +238,7 @@ class Settings(
     @field_validator("token")
     @classmethod
     def _is_one_word(cls, value: SecretStr) -> SecretStr:
-        token = value.get_secret_value().strip()  # a file or a paste often ends with a new line
+        token = value.get_secret_value().strip()  # a file often ends with a newline
         if not token or any(character.isspace() for character in token):
             msg = "must be one word: it holds white space, or nothing else"
             raise ValueError(msg)
@@ -281,7 +281,7 @@ class Settings(
 
     @property
     def secrets(self) -> list[str]:
-        """What must never be logged. A password that is no better than a name is not among it."""
+        """Values that are never logged; not passwords that equal a user, host or database name."""
         redis = urlsplit(self.redis_url.get_secret_value() if self.redis_url else "").password
         passwords = {self.postgres_password.get_secret_value(), unquote(redis or "")}
         names = {self.postgres_user, self.postgres_host, self.postgres_database, "", NOT_GIVEN}
@@ -290,22 +290,22 @@ class Settings(
 
     @property
     def stall_limit(self) -> float:
-        """Seconds without any progress until a worker is killed."""
+        """Seconds without progress until a worker is killed."""
         return self.stalled_worker_limit or self.lease_seconds
 
     @property
     def exact_installs(self) -> bool:
-        """Whether only what names exactly one version or commit may be installed."""
+        """True if only requirements with an exact version or commit may be installed."""
         return self.environment == "production" and self.dynamic_install != "any"
 
     @property
     def has_pipeline(self) -> bool:
-        """Whether chains run here."""
+        """True if this service runs chains."""
         return self.conserver_config_file is not None
 
 
 def _checked_url(value: str, *schemes: str) -> str:
-    """The URL; raises ValueError, without quoting it, for one that nobody could connect to."""
+    """Return the URL; raises ValueError, without quoting it, if it cannot be connected to."""
     parts = urlsplit(value)
     if parts.scheme not in schemes:
         msg = f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
@@ -322,7 +322,7 @@ def _checked_url(value: str, *schemes: str) -> str:
 def _names_a_server(parts: SplitResult) -> bool:
     try:
         return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # quotes what stands in the port's place, which may be part of a password
+    except ValueError:  # its text quotes the port, which may be part of a password
         return False
 
 
@@ -330,37 +330,37 @@ _withheld: dict[str, str] = {}
 
 
 def environment() -> dict[str, str]:
-    """All variables as they are now: what `${NAME}` in the configuration file is filled from."""
+    """All variables, withheld ones included; they replace `${NAME}` in the configuration file."""
     return {**os.environ, **_withheld}
 
 
 def inherited_environment() -> dict[str, str]:
-    """The variables that plugins of this process, and processes that it starts, can see."""
+    """The variables visible to plugins and child processes of this process."""
     return dict(os.environ)
 
 
 def withhold(names: Iterable[str]) -> None:
-    """Take variables out of this process's environment; `environment` still has them."""
+    """Remove variables from this process's environment; `environment` still returns them."""
     _withheld.update({name: os.environ.pop(name) for name in names if name in os.environ})
 
 
 def withheld() -> frozenset[str]:
-    """The names of those variables."""
+    """The names of the withheld variables."""
     return frozenset(_withheld)
 
 
 def give_back(names: Iterable[str]) -> None:
-    """Put variables back that were withheld: the configuration names them."""
+    """Restore withheld variables, because the configuration refers to them."""
     os.environ.update({name: _withheld.pop(name) for name in names if name in _withheld})
 
 
 def read_env_file() -> None:
-    """Set the variables of the file `.env` in the working directory that are not set already.
+    """Set the variables of the file `.env` in the working directory that are unset.
 
-    `ENV_FILE` names another file; set to nothing, none is read. Call before the settings are read.
+    `ENV_FILE` names another file; if it is empty, none is read. Call before `load_settings`.
 
     Raises:
-        ConfigurationError: when the file cannot be read, or `ENV_FILE` names one that is not there.
+        ConfigurationError: the file cannot be read, or the one of `ENV_FILE` does not exist.
     """
     name = os.environ.get("ENV_FILE")
     file = Path(name or ".env")
@@ -376,18 +376,18 @@ def read_env_file() -> None:
 
 
 def load_settings(*, without_secrets: bool = False) -> Settings:
-    """Read the environment.
+    """Read the settings from the environment.
 
-    `without_secrets`: the service's own may be missing, as in the environment of a worker.
+    `without_secrets`: the withheld secrets may be missing, as in a worker.
 
     Raises:
-        ConfigurationError: with one line for each variable that is missing or wrong.
+        ConfigurationError: variables are missing or invalid, one line for each.
     """
     missing = [name for name in OWN_SECRETS if without_secrets and not os.environ.get(name)]
     stand_ins: dict[str, Any] = {name.lower(): NOT_GIVEN for name in missing}
     try:
         return Settings(**stand_ins)
-    except ValidationError as error:  # its own text would repeat the values
+    except ValidationError as error:  # its text would repeat the values
         raise ConfigurationError([_problem(detail) for detail in error.errors()]) from None
 
 

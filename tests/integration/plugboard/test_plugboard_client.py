@@ -265,8 +265,8 @@ async def test_what_no_one_should_send_harms_no_neighbour(hold: type[Hold]) -> N
         for _ in range(2):
             connection.push("request", {"action": "Echo", "fields": {}, "response_ref": "twice"})
         assert (await running.ask("Echo", text="x" * 1_000))[0] == 413
-        told = f"The request cannot be read: fields.text[0]: {NO_NUMBER}"
-        assert (await running.ask("Echo", text=[10**400]))[1]["message"] == told
+        text = f"The request cannot be read: fields.text[0]: {NO_NUMBER}"
+        assert (await running.ask("Echo", text=[10**400]))[1]["message"] == text
         hold.go.set()
         assert (await neighbour).status_code == 200
         assert sum("twice" in str(frame) for frame in connection.received) == 1

@@ -43,7 +43,7 @@ async def test_an_answer_finished_while_disconnected_arrives(vsn: str) -> None:
         first.abort()
         answer = await call
         assert (answer.status_code, answer.json()["fields"]) == (200, {"late": True})
-        assert running.board.counters.unmatched == 1  # of `joined`, which nobody asked for
+        assert running.board.counters.unmatched == 1  # of `joined`, which has no request
 
 
 @each_version

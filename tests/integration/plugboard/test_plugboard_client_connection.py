@@ -1,4 +1,4 @@
-"""The client comes back from whatever happens to its connection, and takes its answers along."""
+"""The client reconnects after each kind of loss, and sends the answers that it kept."""
 
 from typing import Any
 

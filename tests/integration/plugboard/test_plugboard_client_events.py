@@ -64,8 +64,8 @@ async def test_a_child_service_is_none_of_our_business(vsn: str) -> None:
         running.board.rename_service(child, "grown up")
         running.board.delete_service(child)
         await running.hears(connection)
-        told = [frame for frame in connection.sent if "grown up" in str(frame)]
-        assert len(told) == 2
+        frames = [frame for frame in connection.sent if "grown up" in str(frame)]
+        assert len(frames) == 2
         assert running.records.written == []
         assert running.client.service == ours
         assert running.client.retired is None

@@ -92,7 +92,7 @@ async def test_what_is_not_done_in_time_is_answered_through_the_peer(
 
 
 async def test_replicas_that_stop_together_lose_no_answer(redis_url: str, hold: type[Hold]) -> None:
-    """Both hold a request when both are told to stop: one leaves, the other sends for both."""
+    """Both stop with a request in work: one leaves, the other sends both answers."""
     async with two_replicas(redis_url) as (first, second):
         held = [first.scene.calling(action="Hold", fields={}) for _ in range(2)]
         await running_in(first, second)

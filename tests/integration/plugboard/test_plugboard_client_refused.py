@@ -1,4 +1,4 @@
-"""A client that is not let in goes on trying, says why once, and tries the token it was told of."""
+"""A refused client keeps trying, logs each reason once, and tries newer tokens."""
 
 import asyncio
 import logging
@@ -45,7 +45,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
         ("", "no valid HTTP answer"),
     ],
 )
-async def test_whatever_stands_in_for_a_handshake_is_tried_again_and_told_once(
+async def test_a_failed_handshake_is_repeated_and_logged_once(
     refusal: str, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """However often the same thing happens, it is one line; afterwards the client serves."""
@@ -59,8 +59,8 @@ async def test_whatever_stands_in_for_a_handshake_is_tried_again_and_told_once(
     assert len(lines) < 4
 
 
-async def test_each_change_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """What went wrong is told again when it is something else, and after it was well between."""
+async def test_each_other_reason_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A reason is logged again after another one, and after a join."""
     async with locked_out("") as (running, attempts):
         for refusal in ("", "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", ""):
             running.board.faults.refuse_connects = refusal
@@ -75,7 +75,7 @@ async def test_each_change_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_a_dead_board_is_waited_for() -> None:
-    """While nobody listens the client goes on trying, and is there when somebody does."""
+    """Without a server the client keeps trying, and connects when there is one."""
     async with locked_out("") as (running, attempts):
         await running.board.kill()
         await attempts.further(3)
@@ -88,16 +88,16 @@ async def test_a_dead_board_is_waited_for() -> None:
 async def test_a_handshake_that_is_too_long_for_the_plugboard_ends_the_client(
     variant: Variant,
 ) -> None:
-    """The real 414 is told with the length and what to do, and not tried again."""
+    """The error of a real 414 has the length and a remedy, and the client ends."""
     async with consumer(Echo, variant=variant, request_line_limit=200) as running:
         with pytest.raises(ConfigurationError, match=r"request line has \d{3} bytes.* set ACTIONS"):
             await running.ended()
 
 
-async def test_a_refusal_tells_what_is_known_of_the_token(
+async def test_the_line_about_a_refusal_describes_the_token(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A token that was joined with was right: its id and expiry are told, and what may be."""
+    """For a token that was joined with, the line has its id, expiry and the possible causes."""
     async with locked_out("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n") as (
         running,
         attempts,
@@ -129,7 +129,7 @@ async def test_other_actions_joined_mean_waiting(caplog: pytest.LogCaptureFixtur
 async def test_a_new_token_is_used_when_the_present_one_is_refused(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Told of a new token, the client comes back with it after its own was deleted."""
+    """After its own token was deleted the client connects with a newer one."""
     async with consumer(Echo) as running:
         connection = await running.joined()
         made = running.board.create_token(running.scene.service)
@@ -150,7 +150,7 @@ async def test_a_new_token_is_used_when_the_present_one_is_refused(
         assert made.value not in repr(vars(running.client.credentials))
 
 
-async def test_an_expired_token_is_told_as_a_possible_cause(
+async def test_an_expired_token_is_logged_as_a_possible_cause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A token that expires while the client is away keeps it out until there is another."""
@@ -177,7 +177,7 @@ async def test_a_client_that_was_never_joined_may_have_a_wrong_token(
 
 
 async def test_leaving_ends_the_pause() -> None:
-    """A client that waits before its next attempt ends at once when told to leave."""
+    """A leave ends the pause before the next attempt."""
     async with locked_out("") as (running, attempts):
         await attempts.further(1)
         async with asyncio.timeout(1):

@@ -76,7 +76,7 @@ async def test_a_private_authority_is_trusted_when_named(
         ("plugboard.example", True, "Hostname mismatch"),
     ],
 )
-async def test_a_certificate_that_does_not_fit_is_told_and_tried_again(
+async def test_an_untrusted_certificate_is_logged_and_tried_again(
     authority: trustme.CA,
     authority_file: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -20,7 +20,7 @@ def test_waiting_for_ever_stays_at_the_cap() -> None:
     ("jitter", "wait"), [(0.0, 4.0), (0.5, 3.0), (1.0, 2.0), (-3.0, 4.0), (9.0, 2.0)]
 )
 def test_jitter_only_shortens_and_by_half_at_most(jitter: float, wait: float) -> None:
-    """Whatever the jitter returns, the wait is between half and all of its full length."""
+    """The wait is between half and all of its full length for each value of the jitter."""
     assert Backoff(first=1.0, cap=30.0, jitter=lambda: jitter).wait(2) == wait
 
 

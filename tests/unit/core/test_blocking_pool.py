@@ -72,7 +72,7 @@ async def test_a_thread_that_outlives_its_time_counts_until_it_is_back(pool: Blo
 
 
 async def test_when_all_are_stuck_nothing_begins(pool: BlockingPool) -> None:
-    """Whoever comes then is told at once, and may come again when a thread is back."""
+    """A further call is refused at once, and accepted when a thread has ended."""
     blockade = Blockade()
     for _ in range(2):
         await stuck(pool, blockade)
@@ -101,7 +101,7 @@ async def test_what_only_waits_for_a_thread_is_forgotten(pool: BlockingPool) -> 
 async def test_what_fails_too_late_is_logged(
     pool: BlockingPool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody waits for it any more, but an operator may want to know why."""
+    """Its caller has gone, so the error is logged."""
     blockade = Blockade()
     await stuck(pool, blockade, ValueError("too late"))
     blockade.lifted.set()

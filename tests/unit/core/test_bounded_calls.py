@@ -35,7 +35,7 @@ async def test_a_call_is_answered(briefly: BoundedCalls) -> None:
 async def test_none_begins_while_another_hangs(
     briefly: BoundedCalls,
 ) -> None:
-    """One is enough, whatever threads are free; then all is well again."""
+    """One late call is enough, even with free threads, and only until it ends."""
     answer, began = threading.Event(), []
 
     def hanging() -> None:

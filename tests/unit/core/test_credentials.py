@@ -13,7 +13,7 @@ LATER = NOW + timedelta(days=90)
 
 
 def token(number: int, value: str | None = None) -> Token:
-    """A token as the Plugboard tells of it; with its value only when it is made."""
+    """A token as the Plugboard sends it; with its value only when it is created."""
     return Token(
         id=number,
         context="api-token",
@@ -152,6 +152,6 @@ def test_a_refusal_tells_which_causes_are_possible(
     credential: Credential, causes: list[str]
 ) -> None:
     """What is known of the token rules causes out."""
-    told = causes_of_refusal(credential, NOW)
-    assert all(cause in told for cause in causes)
-    assert ("other actions" in told) == ("other actions" in " ".join(causes))
+    text = causes_of_refusal(credential, NOW)
+    assert all(cause in text for cause in causes)
+    assert ("other actions" in text) == ("other actions" in " ".join(causes))

@@ -54,7 +54,7 @@ async def test_a_cancelled_caller_leaves_the_thread_alone() -> None:
 
 
 async def test_the_shared_pool_is_wide_enough_for_all_at_once() -> None:
-    """As many as were told hang, and there are threads to spare."""
+    """With as many hanging calls as announced, further threads are free."""
     widen_shared_pool(40)
     with hanging(40):
         async with asyncio.timeout(60):

@@ -96,5 +96,5 @@ def test_an_error_is_described(error: BaseException, text: str) -> None:
 
 
 def test_a_value_that_cannot_be_shown_is_an_empty_text() -> None:
-    """Whatever its `__str__` raises."""
+    """`__str__` may raise any error."""
     assert text_of(Mute()) == ""

@@ -1,4 +1,4 @@
-"""Whatever a peer says, and whenever: no exception, and no state the channel cannot get out of."""
+"""Random messages of the peer at random times: no exception, and no state without an exit."""
 
 import json
 from collections.abc import Callable
@@ -154,7 +154,7 @@ def test_a_channel_survives_any_texts(vsn: str, texts: list[str | bytes]) -> Non
 @FEW
 @given(vsn=VERSIONS, steps=STEPS)
 def test_there_is_a_way_out_of_every_state(vsn: str, steps: list[Step]) -> None:
-    """Whatever went before, the channel can join by itself, join on a new socket, and leave."""
+    """After any sequence the channel can join by itself, join on a new socket, and leave."""
     for way_out in (_must_join_by_itself, _must_join_on_a_new_socket, _must_leave_unanswered):
         peer = Peer(vsn)
         way_out(peer, _play(peer, [_opened, *steps]))

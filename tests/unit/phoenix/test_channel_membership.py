@@ -131,7 +131,7 @@ def test_leaving_twice_is_leaving_once(peer: Peer) -> None:
 
 @pytest.mark.parametrize("online", [True, False])
 def test_leaving_what_was_not_joined_is_done_at_once(peer: Peer, online: bool) -> None:
-    """Between two joins, or without a socket, there is nobody to ask."""
+    """Between two joins, or without a socket, there is no channel to leave."""
     if online:
         peer.replies(peer.opens().ref, {}, "error")
     assert peer.channel.leave(peer.now) == (Left(acknowledged=False),)
@@ -149,7 +149,7 @@ def test_leaving_while_joining_asks_the_server_to_forget_the_join(peer: Peer) ->
 
 
 def test_a_lost_socket_is_a_leave_if_leaving_was_the_wish(peer: Peer) -> None:
-    """Nobody waits for a Left that a lost socket took along."""
+    """The loss of the socket completes the leave."""
     peer.joins()
     peer.channel.leave(peer.now)
     assert peer.channel.closed("1006") == (Left(acknowledged=False),)

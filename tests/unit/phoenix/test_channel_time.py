@@ -108,7 +108,7 @@ def test_heartbeats_go_on_while_not_joined(peer: Peer) -> None:
 
 
 def test_a_join_without_an_answer_is_given_up_and_made_again(peer: Peer) -> None:
-    """The server is told to forget the join it may have taken, and asked anew after a wait."""
+    """The join that the server may have accepted is left, and sent again after a wait."""
     join = peer.opens()
     assert peer.waits(10.0) == (JoinTimedOut(),)
     (leave,) = peer.heard()
@@ -121,7 +121,7 @@ def test_a_join_without_an_answer_is_given_up_and_made_again(peer: Peer) -> None
 
 @pytest.mark.parametrize("status", ["ok", "error"])
 def test_a_late_answer_to_an_old_join_is_dropped(peer: Peer, status: str) -> None:
-    """Whatever it says, it neither joins nor refuses, before the next join and after."""
+    """Neither an ok nor an error changes the state, before the next join and after."""
     join = peer.opens()
     peer.waits(10.0)
     late = (Dropped(DropReason.LATE_REPLY, "join-1"),)

@@ -1,4 +1,4 @@
-"""Frames and events that nobody would send: read or refused, never an exception."""
+"""Random frames and events: decoded or refused, never an exception."""
 
 import json
 import logging
@@ -93,7 +93,7 @@ def test_a_deep_payload_is_read_or_refused(vsn: str, payload: Any, deep: int) ->
 @FEW
 @given(heard=st.lists(st.tuples(EVENTS, PAYLOADS), max_size=6))
 def test_a_client_survives_any_events(heard: list[tuple[str, dict[str, Any]]]) -> None:
-    """Whatever the Plugboard says, the next event is heard, and nobody else's news is taken."""
+    """After random events the next one is handled, and events of other services are ignored."""
     logging.disable()
     try:
         client = ClientForTests()

@@ -141,8 +141,8 @@ def test_the_last_of_two_members_counts() -> None:
 def test_what_cannot_be_read_is_told_with_its_place() -> None:
     """In the words of the usual reader."""
     text = b'{"vcon":{"a":"%b"},"n":[%d]}' % (TEXT, 2**70)
-    told = fields_of(text, {"vcon"})
-    assert told == Unreadable(
+    fields = fields_of(text, {"vcon"})
+    assert fields == Unreadable(
         "fields.n[0]: not a finite number, or an integer of more than 64 bits"
     )
 

@@ -36,7 +36,7 @@ def message(fields: str) -> str:
     ],
 )
 def test_a_value_that_cannot_be_kept_is_named(fields: str, why: str) -> None:
-    """And whoever waits for an answer can have one: the other members are there."""
+    """The other members of the request are kept, so that it can be answered."""
     assert loads(message(fields))[4] == {
         "action": "A",
         "fields": Unreadable(why),
@@ -80,7 +80,7 @@ def test_a_value_nested_too_deeply_is_named(levels: int, kind: tuple[str, str]) 
 
 @pytest.mark.parametrize("levels", [3_000, 100_000])
 def test_only_the_member_that_is_too_deep_is_lost(levels: int) -> None:
-    """In any order of the members, in both versions of a message, whatever stands beside it."""
+    """In any order of the members, in both versions, beside any other member."""
     payload = (
         f'{{"response_ref": "r", "fields": {deep(levels)}, "beside": [{{"x": "]"}}, []],'
         f' "action": {deep(levels)}, "more": {{}}}}'

@@ -82,7 +82,7 @@ def lines_run(fields: str) -> int:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_twice_the_text_takes_twice_the_steps(shape: str) -> None:
-    """And a step or so for each byte, whatever the shape."""
+    """At most about one step for each byte, for each shape."""
     size = 8_000
     once, twice = lines_run(SHAPES[shape](size)), lines_run(SHAPES[shape](2 * size))
     assert twice <= 2.1 * once + 200

@@ -69,7 +69,7 @@ def test_everything_ordinary_is_tried_again(
     [(UNREADABLE_414, LINE), (status(414), LINE), (HUNG_UP, LIMIT + 1), (UNREADABLE_502, 20_000)],
 )
 def test_a_request_line_that_is_too_long_is_fatal(error: Exception, line: int) -> None:
-    """The cause says 414, or our own line is over the limit: told with its length and a remedy."""
+    """After a 414, or with a line above the limit, the text has its length and a remedy."""
     reason = close_reason(error, line, LIMIT)
     assert reason.fatal
     assert f"has {line} bytes" in reason.text
@@ -93,13 +93,13 @@ def test_a_long_line_is_not_blamed_for_a_dead_server() -> None:
 )
 def test_the_words_name_the_cause_and_quote_no_url(error: Exception, words: str) -> None:
     """The driver's own text may hold the URL, and so the token."""
-    told = close_reason(error, LINE, LIMIT).text
-    assert words in told
-    assert "token" not in told
+    text = close_reason(error, LINE, LIMIT).text
+    assert words in text
+    assert "token" not in text
 
 
 def test_a_certificate_that_is_not_trusted_names_the_remedy() -> None:
-    """Behind a private authority the operator is told of SSL_CERT_FILE."""
+    """The text for an unknown authority names SSL_CERT_FILE."""
     error = ssl.SSLCertVerificationError(1, "x")
     error.verify_message = "unable to get local issuer certificate"
     reason = close_reason(error, LINE, LIMIT)

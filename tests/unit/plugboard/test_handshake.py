@@ -49,7 +49,7 @@ json_values = st.recursive(
 @settings(max_examples=50)
 @given(actions=st.dictionaries(st.text(max_size=6), json_values, max_size=3), token=st.text())
 def test_everything_decodes_to_what_it_was(actions: dict[str, Any], token: str) -> None:
-    """Whatever is in token and actions, a form decoder gets the same back."""
+    """A form decoder returns the same token and actions, for any characters."""
     query = parse_qs(
         urlsplit(handshake_url(URL, token, actions, "1.0.0")).query, keep_blank_values=True
     )

@@ -44,7 +44,7 @@ def test_only_whole_text_messages_are_taken() -> None:
 
 @given(bodies, st.booleans(), st.sampled_from([Opcode.TEXT, Opcode.CONT, Opcode.PONG]))
 def test_the_size_of_a_frame_is_known_from_its_head(body: bytes, mask: bool, kind: Opcode) -> None:
-    """As soon as the header is there, whatever follows."""
+    """The header is enough."""
     size = len(body) if kind is not Opcode.PONG else min(len(body), 125)
     frame = Frame(kind, body[:size]).serialize(mask=mask)
     assert frame_size(frame + b"more") == frame_size(frame[:LONGEST_HEADER]) == len(frame)

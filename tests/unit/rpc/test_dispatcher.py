@@ -1,4 +1,4 @@
-"""What a request is answered with, whatever it asks and whatever happens."""
+"""The response to each kind of request and outcome."""
 
 import asyncio
 import logging
@@ -169,7 +169,7 @@ class Listing(Echo):
     ids=lambda fields: next(iter(fields)),
 )
 async def test_very_many_mistakes_take_little_memory(fields: dict[str, object]) -> None:
-    """The first wrong element of a list is told; very many unknown fields are only counted."""
+    """Only the first invalid element of a list is reported; many unknown fields are counted."""
     dispatcher = Dispatcher({"Listing": Listing}, run_blocking=in_thread)
     await dispatcher.answer("Listing", {"numbers": ["x"]}, None, None)
     tracemalloc.start()
@@ -290,7 +290,7 @@ async def test_an_action_that_ends_oddly_is_an_incident(
 
 
 async def test_who_is_cancelled_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cancellation from outside is no incident: whoever cancelled knows what to answer."""
+    """A cancellation from outside is raised, not answered."""
     Hold.prepare(monkeypatch)
     answering = asyncio.create_task(answer("Hold"))
     await Hold.begun.wait()

@@ -133,7 +133,7 @@ def test_another_services_news_is_ignored(
 
 @pytest.mark.parametrize("event", ["service_updated", "service_deleted"])
 def test_news_before_the_join_is_ignored(event: str, client: ClientForTests) -> None:
-    """Who does not know yet which service it serves takes nobody's news for its own."""
+    """Before the first join, events of all services are ignored."""
     client.hears(event, service=SERVICE)
     assert client.service is None
     assert client.retired == []

@@ -152,19 +152,21 @@ async def test_a_plugboard_that_does_not_read_is_given_up() -> None:
 
 
 async def test_messages_that_cannot_be_split_are_bounded_while_they_are_read() -> None:
-    """What would be too much is dropped and told; what is read comes to the channel afterwards."""
-    told: list[Effect] = []
+    """Messages beyond the limit are dropped; the parsed ones reach the channel afterwards."""
+    effects: list[Effect] = []
     channel = Channel("service")
-    session = PlugboardSession(channel, Outbox(channel), told.append, Limits(unread_bytes=600_000))
+    session = PlugboardSession(
+        channel, Outbox(channel), effects.append, Limits(unread_bytes=600_000)
+    )
     text = b"[" + b"x" * 400_000
     for _ in range(2):
         session._receive(text, 0.0)
-    assert [str(each.detail) for each in told if isinstance(each, Dropped)] == [
+    assert [str(each.detail) for each in effects if isinstance(each, Dropped)] == [
         "too many bytes that cannot be split"
     ]
     await asyncio.gather(*session._parsing)
-    assert [type(each) for each in told] == [Dropped, Dropped]
+    assert [type(each) for each in effects] == [Dropped, Dropped]
     session._receive(text, 0.0)  # there is room again
     await asyncio.gather(*session._parsing)
-    assert len(told) == 3
-    assert "not JSON" in str(told[2])
+    assert len(effects) == 3
+    assert "not JSON" in str(effects[2])

@@ -1,4 +1,4 @@
-"""Answers that cannot go out now go out later, while somebody waits for them."""
+"""Answers that cannot be sent now are sent later, while their callers wait."""
 
 from typing import Any
 

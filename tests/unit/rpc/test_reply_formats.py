@@ -146,7 +146,7 @@ def test_what_actions_put_into_fields_becomes_json(value: Any, json_value: Any) 
 
 
 def test_what_is_not_json_is_refused() -> None:
-    """A value that cannot be written raises, so that the caller can be told."""
+    """A value that cannot be encoded raises ValueError."""
     with pytest.raises(ValueError, match="serialize"):
         encode({"fields": object()})
 

@@ -1,4 +1,4 @@
-"""Every request taken on is answered once, whatever becomes of it."""
+"""Each accepted request is answered once, for each outcome."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ class Secretive(Echo):
 
 
 class HandlerScene:
-    """A handler whose answers, kept for want of a channel, can be read."""
+    """A handler whose answers can be read, because its channel is not joined."""
 
     def __init__(
         self,
@@ -55,38 +55,38 @@ class HandlerScene:
     ) -> None:
         actions = {cls.__name__: cls for cls in (Echo, Hold, Stubborn, more)}
         self.limiter = ConcurrencyLimiter(max_running=at_once, max_waiting=waiting)
-        self._outbox = Outbox(Channel("service"))
-        self._news = asyncio.Event()
+        self.outbox = Outbox(Channel("service"))
+        self.news = asyncio.Event()
         self.handler = RequestHandler(
             Dispatcher(actions, run_blocking=asyncio.to_thread),
             self.limiter,
             RequestLimits(seconds, FIELDS_BYTES, remembered_refs),
             REPLY_FORMATS["vera"],
-            self._outbox,
-            self._news.set,
+            self.outbox,
+            self.news.set,
         )
 
     def ask(self, action: object, ref: object, fields: object = None) -> None:
-        """Hand over one request."""
+        """Accept one request."""
         fields = {} if fields is None else fields
         size = len(orjson.dumps(fields)) + 100
         self.handler.accept(action, fields, ref, self.handler, None, size)
 
     def answers(self) -> dict[str, int]:
-        """The status codes given since the last look, by ref."""
+        """The status codes since the last call, by ref."""
         return {ref: payload["status_code"] for ref, payload in self.payloads()}
 
     def payloads(self) -> list[tuple[str, Any]]:
-        """The answers given since the last look."""
+        """The refs and payloads since the last call."""
         now = asyncio.get_running_loop().time()
-        kept = list(self._outbox.unsent.worth_sending(now))
+        kept = list(self.outbox.unsent.worth_sending(now))
         assert all(now - answer.received_at < PLUGBOARD_MEMORY for answer in kept)
         return [(answer.ref, orjson.loads(orjson.dumps(answer.payload))) for answer in kept]
 
     async def next_answers(self) -> dict[str, int]:
-        """The same, as soon as there are some."""
-        await self._news.wait()
-        self._news.clear()
+        """Wait for answers and return their status codes."""
+        await self.news.wait()
+        self.news.clear()
         return self.answers()
 
 
@@ -108,7 +108,7 @@ async def test_a_request_is_answered_under_its_ref() -> None:
 async def test_a_request_without_a_ref_is_logged(
     ref: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody could be answered, so nothing is run."""
+    """The action is not run, because its answer could not be sent."""
     scene = HandlerScene()
     scene.ask("Echo", ref)
     assert "without ref" in caplog.text
@@ -141,7 +141,7 @@ async def test_closing_finishes_what_was_taken_on(hold: type[Hold]) -> None:
 
 
 async def test_what_is_not_finished_in_time_is_answered_503(hold: type[Hold]) -> None:
-    """After the grace nobody is left waiting for the Plugboard's own timeout."""
+    """After the grace all remaining requests are answered 503."""
     scene = HandlerScene(at_once=1)
     scene.ask("Hold", "running")
     scene.ask("Echo", "waiting")
@@ -154,7 +154,7 @@ async def test_what_is_not_finished_in_time_is_answered_503(hold: type[Hold]) ->
 
 
 async def test_the_log_of_a_request_knows_its_ref() -> None:
-    """While a request is worked on, lines carry its ref and action, and nobody else's."""
+    """Lines logged for a request have its ref and action."""
     seen: list[dict[str, object]] = []
 
     class Seeing(Echo):
@@ -199,10 +199,10 @@ async def test_old_refs_are_forgotten() -> None:
 async def test_a_slow_action_is_cancelled_and_answered_504(
     hold: type[Hold], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When its time is over the caller is told so, and the action ends."""
+    """At its deadline the request is answered 504, and the action is cancelled."""
     scene = HandlerScene(seconds=SOON)
     scene.ask("Hold", "slow")
-    await scene._news.wait()
+    await scene.news.wait()
     [(ref, payload)] = scene.payloads()
     assert (ref, payload["status_code"]) == ("slow", 504)
     assert payload["message"] == "Hold took longer than 0.005 s"
@@ -294,7 +294,7 @@ async def test_a_request_that_only_waits_gives_way(hold: type[Hold]) -> None:
 
 @pytest.mark.parametrize(("length", "status"), [(989, 200), (990, 413)])
 async def test_fields_that_are_too_large_are_413(length: int, status: int) -> None:
-    """The fields alone count, as compact JSON, whatever the message around them adds."""
+    """Only the fields count, as compact JSON, not the message around them."""
     scene = HandlerScene()
     scene.ask("Echo", "r-1", {"text": "x" * length})
     [(_, payload)] = scene.payloads()
@@ -304,7 +304,7 @@ async def test_fields_that_are_too_large_are_413(length: int, status: int) -> No
 
 
 async def test_an_action_may_see_to_the_size_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gets the fields, whatever their size."""
+    """It gets fields of any size."""
     monkeypatch.setattr(Echo, "limits_size", True)
     scene = HandlerScene()
     scene.ask("Echo", "r-1", {"text": "x" * FIELDS_BYTES})
@@ -366,8 +366,8 @@ async def test_a_secret_is_not_for_peers() -> None:
     scene.ask("Secretive", "r-1")
     await scene.handler.close(1.0)
     given: list[Any] = []
-    scene._outbox.divert(given.append)
+    scene.outbox.divert(given.append)
     [answer] = given
-    told = orjson.loads(answer.to_text(0.0).partition(b"\n")[2])
-    assert (told["status_code"], told["fields"]) == (503, None)
-    assert "revoke it and create another" in told["message"]
+    payload = orjson.loads(answer.to_text(0.0).partition(b"\n")[2])
+    assert (payload["status_code"], payload["fields"]) == (503, None)
+    assert "revoke it and create another" in payload["message"]
