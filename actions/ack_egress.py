@@ -1,4 +1,4 @@
-"""Say that finished vCons have been taken over."""
+"""AckEgress: confirm vCons read from an egress list."""
 
 from typing import Any, ClassVar, override
 
@@ -13,7 +13,7 @@ from schemas.uuids import Uuid
 class AckEgress(ActionRunner):
     """Acknowledge uuids read from an egress list.
 
-    200 `{acknowledged}`: how many of them were lent out until now.
+    200 `{acknowledged}`: how many of them were leased.
     """
 
     needs_pipeline: ClassVar[bool] = True

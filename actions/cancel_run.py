@@ -1,4 +1,4 @@
-"""Stop one run."""
+"""CancelRun: stop one run."""
 
 from typing import Any, ClassVar, override
 
@@ -13,7 +13,7 @@ from schemas.uuids import Uuid
 class CancelRun(ActionRunner):
     """Stop a run before its next link.
 
-    200 with the run, which is cancelled; 202 when it ends before its next link.
+    200 with the cancelled run; 202 if a worker has it and ends it before its next link.
     """
 
     needs_pipeline: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Let a partner push."""
+"""CreateIngressKey: let a partner push vCons."""
 
 from typing import Annotated, Any, ClassVar, override
 
@@ -20,7 +20,7 @@ type Bytes = Annotated[int, Ge(1), Le(1_000_000_000)]
 class CreateIngressKey(ActionRunner):
     """Make a partner's key; its secret is told once.
 
-    201 `{secret, key}`. The secret is told this once; only its hash is kept.
+    201 `{secret, key}`. The secret is returned only here; Postgres has its hash.
     """
 
     needs_pipeline: ClassVar[bool] = True

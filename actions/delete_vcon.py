@@ -1,4 +1,4 @@
-"""Remove one vCon."""
+"""DeleteVcon: remove one vCon."""
 
 from typing import Any, ClassVar, override
 
@@ -15,7 +15,7 @@ from schemas.uuids import Uuid
 class DeleteVcon(ActionRunner):
     """Remove a vCon and its queue entries.
 
-    200 `{deleted}`: where it was removed; 502 when a storage may still have it.
+    200 `{deleted}`: by place, whether it was there; 502 if a storage may still have it.
     """
 
     needs_pipeline: ClassVar[bool] = True

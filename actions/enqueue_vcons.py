@@ -1,4 +1,4 @@
-"""Queue vCons that are here already."""
+"""EnqueueVcons: queue vCons that are stored already."""
 
 from typing import Any, ClassVar, override
 
@@ -13,7 +13,7 @@ from schemas.uuids import Uuid
 class EnqueueVcons(ActionRunner):
     """Queue stored vCons for a chain.
 
-    200 `{enqueued, unknown}`: how many, and the uuids that nobody has.
+    200 `{enqueued, unknown}`: a count, and the uuids that neither Redis nor a storage has.
     """
 
     needs_pipeline: ClassVar[bool] = True

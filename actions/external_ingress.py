@@ -1,4 +1,4 @@
-"""The partner's door for vCons."""
+"""ExternalIngress: the partner API."""
 
 from typing import Any, ClassVar, override
 
@@ -12,9 +12,8 @@ from core.interfaces import Client
 class ExternalIngress(ActionRunner):
     """Take a vCon from a partner.
 
-    200 `{uuid}`, for new and for equal content. The key is checked before the vCon is.
-
-    `warnings` tell what is odd about the vCon, if anything is.
+    200 `{uuid}` for new and for known content, with `warnings` about the vCon if there are any.
+    The key is verified before the vCon is looked at.
     """
 
     needs_pipeline: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Look at one run."""
+"""GetRun: read one run."""
 
 from typing import Any, ClassVar, override
 
@@ -13,7 +13,7 @@ from schemas.uuids import Uuid
 class GetRun(ActionRunner):
     """State and outcome of a chain run.
 
-    200 with the run, on whichever replica and however long ago it ran.
+    200 with the run, from any replica, for as long as RUN_RETENTION_DAYS keeps it.
     """
 
     needs_pipeline: ClassVar[bool] = True

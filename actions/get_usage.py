@@ -1,4 +1,4 @@
-"""What partners' keys were used for."""
+"""GetUsage: the use of partners' keys."""
 
 from datetime import date
 from typing import Any, ClassVar, override

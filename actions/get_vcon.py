@@ -1,4 +1,4 @@
-"""Read one vCon."""
+"""GetVcon: read one vCon."""
 
 from typing import Any, ClassVar, override
 

@@ -1,4 +1,4 @@
-"""The internal door for vCons."""
+"""IngestVcon: the internal API."""
 
 from typing import Any, ClassVar, override
 
@@ -12,10 +12,8 @@ from core.interfaces import Client
 class IngestVcon(ActionRunner):
     """Store a vCon and queue it for its chains.
 
-    Takes one vCon in and puts it into ingress lists: 201 `{uuid, ingress_lists}`.
-
-    The same content again is 200 with `duplicate`: nothing changes but for lists not served yet.
-    `warnings` tell what is odd about the vCon, if anything is.
+    201 `{uuid, ingress_lists}`, with `warnings` about the vCon if there are any. 200 with
+    `duplicate` for the same content again: it is queued only in lists that it was not in.
     """
 
     needs_pipeline: ClassVar[bool] = True

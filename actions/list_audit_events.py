@@ -1,4 +1,4 @@
-"""Who did what."""
+"""ListAuditEvents: the audit log."""
 
 from datetime import UTC, datetime
 from typing import Any, ClassVar, override

@@ -1,4 +1,4 @@
-"""What chains there are."""
+"""ListChains: the configured chains."""
 
 from typing import Any, ClassVar, override
 
@@ -10,7 +10,7 @@ from core.interfaces import Client
 class ListChains(ActionRunner):
     """Chains with their parts and queue depths.
 
-    200 with each chain's links, storages, lists, and how much waits in them.
+    200 with each chain's links, storages and lists, and the depths of the lists.
     """
 
     needs_pipeline: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""What connections there are."""
+"""ListConnections: the configured connections."""
 
 from typing import Any, ClassVar, override
 
@@ -10,7 +10,7 @@ from core.interfaces import Client
 class ListConnections(ActionRunner):
     """Connections and their health.
 
-    200 with each connection's type, health and exposed tasks; never what it is given.
+    200 with each connection's type, health and exposed tasks, never with its configuration.
     """
 
     needs_pipeline: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Which vCons failed, and why."""
+"""ListDeadLetters: failed vCons, and why they failed."""
 
 from typing import Any, ClassVar, Self, override
 

@@ -1,4 +1,4 @@
-"""Who may push."""
+"""ListIngressKeys: partners' keys."""
 
 from typing import Any, ClassVar, override
 
@@ -13,7 +13,7 @@ from core.interfaces import Client
 class ListIngressKeys(ActionRunner):
     """Partners' keys and their use.
 
-    200 `{keys}`, newest first, dead ones too, none with its secret.
+    200 `{keys}`, newest first, with expired and revoked ones, never with a secret.
     """
 
     needs_pipeline: ClassVar[bool] = True

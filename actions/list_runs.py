@@ -1,4 +1,4 @@
-"""Look through the history of runs."""
+"""ListRuns: the history of runs."""
 
 from datetime import datetime
 from typing import Any, ClassVar, override
@@ -16,7 +16,7 @@ from schemas.uuids import Uuid
 class ListRuns(ActionRunner):
     """Finished runs, newest first.
 
-    200 `{runs, cursor}`, newest first.
+    200 `{runs, cursor}`; runs that have not ended only for status `queued` or `running`.
     """
 
     needs_pipeline: ClassVar[bool] = True

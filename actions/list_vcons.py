@@ -1,4 +1,4 @@
-"""Which vCons are here."""
+"""ListVcons: vCons in Redis by time."""
 
 from datetime import UTC, datetime
 from typing import Any, ClassVar, override

@@ -1,4 +1,4 @@
-"""Read what chains have finished."""
+"""ReadEgress: lease vCons from an egress list."""
 
 from typing import Any, ClassVar, override
 
@@ -12,7 +12,7 @@ from core.interfaces import Client
 class ReadEgress(ActionRunner):
     """Take uuids from an egress list, to be acknowledged.
 
-    200 `{vcon_uuids}`. They come back unless acknowledged in time.
+    200 `{vcon_uuids}`. Those not acknowledged in time return to the list.
     """
 
     needs_pipeline: ClassVar[bool] = True

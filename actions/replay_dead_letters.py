@@ -1,4 +1,4 @@
-"""Queue failed vCons again."""
+"""ReplayDeadLetters: queue failed vCons again."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self, override
@@ -16,7 +16,7 @@ from schemas.uuids import Uuid
 class ReplayDeadLetters(ActionRunner):
     """Queue failed vCons again.
 
-    200 `{replayed}`. Runs go on at the step that failed, or from the start.
+    200 `{replayed}`: a count. Runs go on at the step that failed, or from the start.
     """
 
     needs_pipeline: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Let a partner push no more."""
+"""RevokeIngressKey: end a partner's key."""
 
 from typing import Any, ClassVar, override
 from uuid import UUID
@@ -14,7 +14,7 @@ from core.interfaces import Client
 class RevokeIngressKey(ActionRunner):
     """End a partner's key.
 
-    200 `{key}`, which works no more; revoked again, nothing changes.
+    200 `{key}`, which no longer works. Repeating the request changes nothing.
     """
 
     needs_pipeline: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Give a partner another secret."""
+"""RotateIngressKey: give a partner a new secret."""
 
 from typing import Any, ClassVar, override
 from uuid import UUID
@@ -14,7 +14,7 @@ from core.interfaces import Client
 class RotateIngressKey(ActionRunner):
     """Replace a key's secret, told once.
 
-    201 `{secret, key}`: a new key of the same owner. The old one works on for a while.
+    201 `{secret, key}`: a new key of the same lineage. The old one works for `grace_hours` more.
     """
 
     needs_pipeline: ClassVar[bool] = True

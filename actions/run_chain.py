@@ -1,4 +1,4 @@
-"""Run one chain on one vCon."""
+"""RunChain: run one chain on one vCon."""
 
 from typing import Any, ClassVar, Self, override
 
@@ -19,7 +19,7 @@ LONGEST_WAIT = 0.9
 class RunChain(ActionRunner):
     """Run a chain on a vCon.
 
-    200 with the finished run, or 202 with the run as it stands; it goes on.
+    200 with the finished run, or 202 with its present state while it goes on.
     """
 
     needs_pipeline: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Run a flow."""
+"""RunFlow: run a flow."""
 
 from typing import Any, ClassVar, override
 
@@ -12,7 +12,7 @@ from core.interfaces import Client
 class RunFlow(ActionRunner):
     """Run a flow.
 
-    200 with the flow's outputs, and with `terminated` and `reason` if it ended itself.
+    200 with the flow's outputs, and with `terminated` and `reason` after an `exit` step.
     """
 
     needs_pipeline: ClassVar[bool] = True

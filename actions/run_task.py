@@ -1,4 +1,4 @@
-"""Run one task of a connection."""
+"""RunTask: run one task of a connection."""
 
 from typing import Any, ClassVar, override
 

@@ -1,4 +1,4 @@
-"""Find vCons by who spoke."""
+"""SearchVcons: vCons in Redis by a party."""
 
 from typing import Any, ClassVar, override
 
@@ -12,7 +12,7 @@ from core.interfaces import Client
 class SearchVcons(ActionRunner):
     """vCons in Redis by a party.
 
-    200 `{vcon_uuids, cursor}`: those for which all given terms hold, exactly as written.
+    200 `{vcon_uuids, cursor}`: vCons whose parties have all given terms, compared exactly.
     """
 
     needs_pipeline: ClassVar[bool] = True

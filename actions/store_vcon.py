@@ -1,4 +1,4 @@
-"""Write one vCon to storages, outside any chain."""
+"""StoreVcon: write one vCon to storages, outside any chain."""
 
 from typing import Any, ClassVar, Self, override
 
@@ -15,7 +15,7 @@ from schemas.uuids import Uuid
 class StoreVcon(ActionRunner):
     """Write a vCon to storages now.
 
-    200 with each storage's outcome; 502 when not one of them took it.
+    200 with each storage's outcome; 502 if every storage failed.
     """
 
     needs_pipeline: ClassVar[bool] = True

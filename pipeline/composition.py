@@ -25,7 +25,8 @@ from pipeline.admin.vcon_index import VconIndex
 from pipeline.api import PipelineService
 from pipeline.config.lists import claimed_lists
 from pipeline.connections import registry
-from pipeline.ingest.intake import Intake, InternalApi, TermLimits
+from pipeline.ingest.entry import TermLimits
+from pipeline.ingest.intake import Intake, InternalApi
 from pipeline.ingest.partners import KeyLimits, Partners
 from pipeline.live_config import ConfigurationWatch, Snapshot
 from pipeline.redis_client.client import CommandRefused

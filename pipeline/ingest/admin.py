@@ -1,4 +1,4 @@
-"""What administrators do with partners' keys: `core.interfaces.PartnerAdmin`."""
+"""Partners' keys, usage and audit for administrators: `core.interfaces.PartnerAdmin`."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -20,19 +20,19 @@ SECRET_BYTES = 32
 
 
 class PartnerAdmin:
-    """Makes, shows and ends keys; what was changed counts in this process at once."""
+    """Creates, lists, rotates and revokes keys; a change takes effect in this process at once."""
 
     def __init__(
         self,
         configuration: Configuration,
         records: PartnerRecords,
-        ring: KeyCache,
+        cache: KeyCache,
         calls: BoundedCalls,
     ) -> None:
         """`calls` carries the calls of `records`."""
         self._configuration = configuration
         self._records = records
-        self._ring = ring
+        self._cache = cache
         self._calls = calls
 
     async def create_key(self, new: NewKey, author: Author) -> MadeKey:
@@ -62,7 +62,7 @@ class PartnerAdmin:
         secret = _new_secret()
         rotate = self._records.keys.rotate
         key = await self._calls(rotate, key_id, hashed(secret), grace_hours, author)
-        self._ring.forget()
+        self._cache.forget()
         return MadeKey(secret=secret, key=key)
 
     async def revoke_key(self, key_id: UUID, author: Author) -> IngressKey:
@@ -72,7 +72,7 @@ class PartnerAdmin:
             UnknownNameError: there is no such key.
         """
         key = await self._calls(self._records.keys.revoke, key_id, author)
-        self._ring.forget()
+        self._cache.forget()
         return key
 
     async def usage(
@@ -90,7 +90,7 @@ class PartnerAdmin:
     async def audit(
         self, action: str, author: Author, target: str, detail: Mapping[str, Any]
     ) -> None:
-        """Write down what is about to be done; nothing that needs it is done without."""
+        """Record an action before it is done; the action is not done if this fails."""
         write = self._records.ledger.audit
         await self._calls(write, action, author, target, detail)
 

@@ -1,6 +1,6 @@
-"""One vCon as it goes in: checked, in canonical form, with its digest and its search terms.
+"""One accepted vCon: validated, in canonical form, with its digests and its search terms.
 
-The helper process imports this for large vCons, so nothing here needs Redis or Postgres.
+The helper process imports this file for large vCons, so nothing here needs Redis or Postgres.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from schemas.vcon import RECEIVED
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One canonical vCon as it goes in. `created_at` is in epoch seconds.
+    """One canonical vCon. `created_at` is in epoch seconds.
 
-    `warnings` are for the caller and do not go in.
+    `warnings` are for the caller and are not stored.
     """
 
     vcon_uuid: str
@@ -37,67 +37,68 @@ class Entry:
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """What tells the same content: today's form, and that of the version before.
+        """The digest of the content, and the digest as the release before computed it.
 
-        Today's does not depend on the order of members; what the version before has written in
-        Redis is compared with its own form.
+        The first does not depend on the order of members. The second is compared with digests that
+        the release before has written to Redis.
         """
         return tuple(filter(None, (self.digest, self.earlier_digest)))
 
 
 def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Entry:
-    """The vCon as it goes into these chains, in canonical form.
+    """The canonical form of a vCon that all these chains accept.
 
     Raises:
-        InvalidError: with everything that is wrong with it, and where.
-        TooLargeError: when it has more than `most_bytes`, unpacked.
+        InvalidError: with every error in it, and where.
+        TooLargeError: it has more than `most_bytes`, unpacked.
     """
     document, warnings = checked(as_object(vcon, most_bytes), chains, most_bytes)
-    told = _told(document)
+    content = _without_receipt(document)
     text = orjson.dumps(document)
     if len(text) > most_bytes:
         msg = f"the vCon is {len(text)} bytes; at most {most_bytes} are taken"
         raise TooLargeError(msg)
+    earlier = text if content is document else orjson.dumps(content)
     return Entry(
         vcon_uuid=document["uuid"],
         document=text,
         created_at=created_at_epoch(document) or 0.0,
-        digest=hashlib.sha256(sorted_text(told)).hexdigest(),
+        digest=hashlib.sha256(sorted_text(content)).hexdigest(),
         index_keys=search_keys(document),
         warnings=warnings,
-        earlier_digest=hashlib.sha256(text if told is document else orjson.dumps(told)).hexdigest(),
+        earlier_digest=hashlib.sha256(earlier).hexdigest(),
     )
 
 
-async def entry_apart(
+async def make_entry(
     offload: Offload, vcon: object, most_bytes: int, chains: Iterable[Chain] = ()
 ) -> Entry:
-    """The same, made elsewhere where the vCon is given as text or packed: it may be large."""
+    """`entry_of`, run by `offload` for a vCon given as text or bytes, since it may be large."""
     if not isinstance(vcon, str | bytes):
         return entry_of(vcon, most_bytes, chains)
-    return await offload(entry_of, vcon, most_bytes, [_demands(chain) for chain in chains])
+    return await offload(entry_of, vcon, most_bytes, [_without_plugins(chain) for chain in chains])
 
 
-def _demands(chain: Chain) -> Chain:
-    """What a chain asks of its vCons, without its plugins: their options may hold secrets."""
+def _without_plugins(chain: Chain) -> Chain:
+    """What validation needs of a chain; options of plugins may hold secrets and stay here."""
     return Chain(chain.name, allow_envelopes=chain.allow_envelopes, extensions=chain.extensions)
 
 
 def checked(
     vcon: Mapping[str, Any], chains: Iterable[Chain], most_bytes: int
 ) -> tuple[dict[str, Any], list[str]]:
-    """The vCon in canonical form, and what is odd about it.
+    """The vCon in canonical form, and the warnings about it.
 
     Raises:
-        InvalidError: with every problem found and where; or one of the chains does not take it,
-            see `check_accepted`.
+        InvalidError: with every error and where; or one of the chains does not accept it, see
+            `check_accepted`.
     """
     document = dict(vcon)
     found = findings(document, most_bytes)
     warnings = [str(finding) for finding in found if not finding.refuses]
     if problems := [str(finding) for finding in found if finding.refuses]:
-        odd = f" (and odd: {'; '.join(warnings)})" if warnings else ""
-        msg = f"The vCon is not valid: {'; '.join(problems)}{odd}"
+        besides = f" (warnings: {'; '.join(warnings)})" if warnings else ""
+        msg = f"The vCon is not valid: {'; '.join(problems)}{besides}"
         raise InvalidError(msg, problems)
     payload = inside(document, most_bytes) if is_envelope(document) else None
     check_accepted(document, chains, payload)
@@ -106,14 +107,45 @@ def checked(
 
 
 def _dated(document: dict[str, Any]) -> dict[str, Any]:
-    """The vCon with the time of its receipt, marked as such, where it tells no time itself."""
+    """The vCon; without `created_at` it gets the time of receipt, marked as such."""
     if document.get("created_at") is not None:
         return document
     return {**document, "created_at": datetime.now(UTC).isoformat(), **RECEIVED}
 
 
-def _told(document: dict[str, Any]) -> dict[str, Any]:
-    """What a repeat of the same request has in common with it: not the time of receipt."""
+def _without_receipt(document: dict[str, Any]) -> dict[str, Any]:
+    """The vCon without a time of receipt, which differs when the same request comes again."""
     if not RECEIVED.items() <= document.items():
         return document
     return {name: document[name] for name in document if name != "created_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class TermLimits:
+    """The settings INDEX_TERMS and INDEX_TERM_LENGTH (characters of a value).
+
+    Each term is a set in Redis, and one script call writes or removes all terms of a vCon; the
+    limits bound the time for which it holds up other clients.
+    """
+
+    count: int = 200
+    length: int = 200
+
+
+TERM_LIMITS = TermLimits()
+
+
+def indexed(terms: Sequence[str], limits: TermLimits) -> tuple[list[str], list[str]]:
+    """The first terms within the limits, and warnings about the others."""
+    fitting = [each for each in terms if len(each.partition(":")[2]) <= limits.length]
+    warnings = []
+    if too_long := len(terms) - len(fitting):
+        warnings.append(
+            f"parties: {too_long} search terms are longer than {limits.length} characters"
+            " and not indexed"
+        )
+    if len(fitting) > limits.count:
+        warnings.append(
+            f"parties: {len(fitting)} search terms, of which the first {limits.count} are indexed"
+        )
+    return fitting[: limits.count], warnings

@@ -1,18 +1,61 @@
-"""What goes into the lists: documents with their uuid, uuids alone, and requested runs."""
+"""The only code that puts vCons into ingress lists and runs into run lists.
 
-from collections.abc import Iterable, Sequence
+What "accepted" means
+    A caller gets 200 or 201 after one script (`vcons/ingest.lua`) has stored the document, its
+    index entries, its owner and one element in every list named, all or nothing. If Redis keeps
+    its data, the vCon is then in at least one durable place and some chain will run it. A request
+    without an answer may or may not have been accepted: the caller sends it again.
+
+Idempotency
+    `pc:about:{uuid}` holds the digest of the stored document and the lists that got the uuid. The
+    same content again is a `duplicate`: it is added only to lists that it was not in. So a request
+    can be sent any number of times, by the caller or by `RedisConnection` after a lost reply. A
+    `RunChain` with an idempotency key also registers (for a day) the run and the digest it was
+    used with; another chain, vCon or content under that key is a conflict.
+
+Replaced vCons
+    Other content under a known uuid replaces the document and its index entries (`replaced`), and
+    the uuid is queued in each list again. It is refused while a run has the vCon in flight or waits
+    for its next attempt, since links of one run must not see two documents. Runs that failed with
+    the old document are deleted, because a replay of one would skip links on the new document.
+
+Owners
+    A vCon that came by the partner API belongs to that key's lineage, and only that lineage or the
+    internal API can replace it. Postgres has the owners for good, Redis those it has lately seen;
+    the script decides, and refuses if neither knows (`unsure`).
+
+Staging
+    A script that writes a large document would hold up every other client of Redis. The script is
+    first called without the document. If the answer is `stage`, the document is needed: it is
+    written in pieces under a name of its own (`pipeline.redis_client.staging`), and the script is
+    called again with that name, checks everything again and renames it. A duplicate writes nothing.
+
+Limits
+    A list with `max_depth` elements is full. `enqueue` checks all its vCons in chunks before it
+    queues the first chunk; the room may shrink in between, so the list can exceed its limit by the
+    vCons of one call.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import Any
 
 from core.db.vcon_owners import Claim
-from core.errors import ConflictError, FullError, InvalidError, UnavailableError, UnknownNameError
+from core.errors import (
+    ConflictError,
+    FullError,
+    InvalidError,
+    PatchcordError,
+    UnavailableError,
+    UnknownNameError,
+)
 from core.helper_process import Offload, call_inline
 from core.interfaces import IngestApi
 from core.observability.metrics import VCONS_RECEIVED
 from core.observability.tracing import context as trace_context
 from pipeline.config.parser import Chain
-from pipeline.ingest.entry import Entry, entry_apart
+from pipeline.ingest.entry import TERM_LIMITS, Entry, TermLimits, indexed, make_entry
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -22,48 +65,13 @@ from pipeline.redis_client.staging import staged
 from pipeline.vcon.envelope import named_in, unknown_to, unwelcome
 from schemas.ingested import Ingested, Outcome
 
-# How many search terms of one vCon are indexed.
-#
-# Each term is a set in Redis, and all of a vCon's are written, removed and forgotten by scripts
-# that keep Redis from everything else meanwhile.
-
-
-@dataclass(frozen=True, slots=True)
-class TermLimits:
-    """The settings INDEX_TERMS and INDEX_TERM_LENGTH (characters of a value)."""
-
-    count: int = 200
-    length: int = 200
-
-
-TERM_LIMITS = TermLimits()
-
-
-def indexed(terms: Sequence[str], limits: TermLimits) -> tuple[list[str], list[str]]:
-    """The terms that are indexed, the first ones, and warnings about those that are not."""
-    fitting = [each for each in terms if len(each.partition(":")[2]) <= limits.length]
-    warnings = []
-    if too_long := len(terms) - len(fitting):
-        warnings.append(
-            f"parties: {too_long} search terms are longer than {limits.length} characters"
-            " and not indexed"
-        )
-    if len(fitting) > limits.count:
-        warnings.append(
-            f"parties: {len(fitting)} search terms, of which the first {limits.count} are indexed"
-        )
-    return fitting[: limits.count], warnings
-
-
-# Requests with an idempotency key: the same request again gets the run that was requested first.
-#
-# Redis remembers two things for a day: the run with its chain and its vCon, and beside them the
-# digest of the document that the vCon had then, which earlier versions did not leave.
+CHUNK = 100
+"""vCons that one script call queues."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a caller asks for; `digests` are those of the document given, if any."""
+    """The request of a run; `digests` are those of its document, empty without one."""
 
     chain: str
     vcon_uuid: str
@@ -71,10 +79,10 @@ class RunRequest:
 
 
 def run_of(request: RunRequest, registered: str, digest: str | None) -> str:
-    """The run that stands behind a key, if this request is the one it was used for.
+    """The id of the run registered under an idempotency key, if the request is the same.
 
-    `registered` is the run's id, its chain and its vCon, a line each; `digest` that of its
-    document: empty when it is not known, None when an earlier version registered the run.
+    `registered` has the run's id, its chain and its vCon, a line each. `digest` is that of its
+    document: empty if the request had none, None if an earlier version registered the run.
 
     Raises:
         ConflictError: the request differs in its chain, its vCon or the vCon's content.
@@ -83,41 +91,37 @@ def run_of(request: RunRequest, registered: str, digest: str | None) -> str:
     if known != [request.chain, request.vcon_uuid]:
         raise ConflictError("this idempotency_key was used for another chain or another vCon")
     if request.digests and digest not in (None, *request.digests):
-        raise used_otherwise()
+        raise other_content()
     return run_id
 
 
-def used_otherwise() -> ConflictError:
-    """What a caller is told whose document is not the one that the key was used with."""
+def other_content() -> ConflictError:
+    """The error for an idempotency key that was used with another document."""
     msg = "this idempotency_key was used with other content of this vCon; use another key"
     return ConflictError(msg)
 
 
-CHUNK = 100
-"""vCons that one script call queues; of more, all are looked at before the first is queued."""
-
-
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """On whose behalf a vCon goes in: the lineage of a partner's key; empty for our own side.
+    """The lineage that brings a vCon in; empty for the internal API.
 
-    `claim`: what Postgres says of its claim to the uuid.
+    `claim` is Postgres' answer about its claim to the uuid.
     """
 
     lineage: str = ""
     claim: Claim = "new"
 
 
-ANYBODY = Owner()
+INTERNAL = Owner()
 
 
 def foreign(vcon_uuid: str) -> ConflictError:
-    """What a partner is told of a uuid that is not its own."""
+    """The error for a uuid of another owner."""
     return ConflictError(f"vCon {vcon_uuid} was not brought in with this key; use another uuid")
 
 
 class Intake:
-    """The only way into the ingress lists and the run lists."""
+    """Writes vCons and requested runs; see the head of this file."""
 
     def __init__(
         self,
@@ -131,8 +135,8 @@ class Intake:
     ) -> None:
         """A list with `max_depth` vCons is full. `sorted_set` holds all uuids by `created_at`.
 
-        At most `max_runs` requested runs of one vCon wait at once. `offload`: where large documents
-        are divided.
+        At most `max_runs` requested runs of one vCon wait at once. `offload` runs the division of
+        large documents into pieces.
         """
         self._connection = connection
         self._sorted_set = sorted_set
@@ -145,47 +149,44 @@ class Intake:
         self,
         entry: Entry,
         lists: Sequence[str],
-        owner: Owner = ANYBODY,
+        owner: Owner = INTERNAL,
         key: str | None = None,
     ) -> Outcome:
         """Store, index and enqueue, all or nothing.
 
-        The same content again is a `duplicate`: nothing changes but for lists not served before.
-        `key` is the idempotency key of the request that brings it in. That search terms are not
-        indexed is added to the entry's warnings.
+        `key` is the idempotency key of the request. Warnings about search terms that are not
+        indexed are added to those of the entry.
 
         Raises:
-            ConflictError: other content under this uuid is being processed, the uuid is not this
-                owner's, or the key was used with other content.
+            ConflictError: other content under this uuid is being processed, the uuid has another
+                owner, or the key was used with other content.
             FullError: a list is full.
-            UnavailableError: Redis is away; or Postgres is, and Redis does not know whose it is.
+            UnavailableError: Redis cannot be reached; or Postgres cannot, and Redis does not know
+                the owner.
         """
         index_keys, warnings = indexed(entry.index_keys, self._terms)
         entry.warnings.extend(warnings)
         words = (
-            *(entry.created_at, "\n".join(entry.digests)),
-            *(self._sorted_set, self._max_depth, trace_context(), owner.lineage),
-            *(owner.claim, "" if key is None else keys.idempotent_digest(key)),
+            entry.created_at,
+            "\n".join(entry.digests),
+            self._sorted_set,
+            self._max_depth,
+            trace_context(),
+            owner.lineage,
+            owner.claim,
+            "" if key is None else keys.idempotent_digest(key),
             *(len(lists), *lists, *index_keys),
         )
         state, *names = await self._stored(entry, words)
-        if state == "busy":
-            msg = f"vCon {entry.vcon_uuid} is being processed with other content; try again later"
-            raise ConflictError(msg)
-        if state == "foreign":
-            raise foreign(entry.vcon_uuid)
-        if state == "unsure":
-            msg = f"whose vCon {entry.vcon_uuid} is cannot be told just now; try again later"
-            raise UnavailableError(msg)
-        if state == "used":
-            raise used_otherwise()
+        if state in _REFUSALS:
+            raise _REFUSALS[state](entry.vcon_uuid)
         if state == "full":
             raise self._full(names[0])
         outcome: Outcome = state
         return outcome
 
     async def _stored(self, entry: Entry, words: Sequence[object]) -> Any:
-        """What the script answers; a large document is written only if it is needed."""
+        """The script's reply. A large document is written only if the script asks for it."""
         given = b"" if is_large(entry.document) else entry.document
         reply = await self._connection.script("ingest", entry.vcon_uuid, given, *words)
         if reply == ["stage"]:
@@ -196,27 +197,27 @@ class Intake:
     async def enqueue(
         self, vcon_uuids: Sequence[str], name: str, chain: Chain | None = None
     ) -> list[str]:
-        """Put vCons that are in Redis into a list; the uuids of those that are not.
+        """Put vCons in Redis into a list; return the uuids that are not in Redis.
 
         `chain` is the one that reads the list.
 
         Raises:
-            InvalidError: one is signed or encrypted, or names a critical extension, and the chain
-                takes none such.
-            FullError: the list has no room for all of them. In both cases none is put there.
+            InvalidError: a vCon is signed, encrypted or names a critical extension, and the chain
+                does not accept that.
+            FullError: the list has no room for all of them. In both cases none is queued.
         """
         parts = list(chunks(vcon_uuids, CHUNK))
         others = [len(vcon_uuids) - len(part) for part in parts]
         replies = [
-            await self._looked_at(part, name, chain, self._max_depth - more, put=not more)
+            await self._checked(part, name, chain, self._max_depth - more, put=not more)
             for part, more in zip(parts, others, strict=True)
         ]
-        if len(parts) > 1:  # all of them may go in: what has filled the list since is no matter
+        if len(parts) > 1:  # each part was only checked; the list may have filled up since
             room = self._max_depth + len(vcon_uuids)
             replies = [await self._enqueue(part, name, "", room, put=True) for part in parts]
         return [each for reply in replies for each in reply]
 
-    async def _looked_at(
+    async def _checked(
         self, vcon_uuids: Sequence[str], name: str, chain: Chain | None, room: int, *, put: bool
     ) -> list[str]:
         look = "" if chain is None else f"c{'' if chain.allow_envelopes else 'e'}"
@@ -244,22 +245,30 @@ class Intake:
         vcon_uuid: str,
         run_id: str,
         chain: str,
-        journal: bytes,
+        checkpoint: bytes,
         key: str | None = None,
         digests: Sequence[str] = (),
     ) -> str | None:
-        """Register a requested run; its id, or None when there is no such vCon.
+        """Register a requested run; its id, or None if the vCon is not in Redis.
 
-        It is that of an earlier request if that had the same `key`. `digests` are those of the
-        document that came with this request; empty without one.
+        The id is that of an earlier request with the same `key`, if there was one. `digests` are
+        those of the document in this request; empty without one.
 
         Raises:
             ConflictError: the key was used for another request.
             FullError: too many runs of this vCon wait already.
         """
+        idempotency = ("", "")
+        if key is not None:
+            idempotency = (keys.idempotency(key), keys.idempotent_digest(key))
         reply = await self._connection.script(
-            *("enqueue_run", vcon_uuid, run_id, chain, journal, trace_context()),
-            *(("", "") if key is None else (keys.idempotency(key), keys.idempotent_digest(key))),
+            "enqueue_run",
+            vcon_uuid,
+            run_id,
+            chain,
+            checkpoint,
+            trace_context(),
+            *idempotency,
             self._max_runs,
         )
         if reply == ["full"]:
@@ -271,11 +280,31 @@ class Intake:
         return FullError(f"list {name} is full ({self._max_depth} vCons); try again later")
 
 
-# What is taken in through our own door: one vCon, checked, normalised, stored and enqueued.
+def _busy(vcon_uuid: str) -> ConflictError:
+    msg = f"vCon {vcon_uuid} is being processed with other content; try again later"
+    return ConflictError(msg)
+
+
+def _used(_: str) -> ConflictError:
+    return other_content()
+
+
+def _unsure(vcon_uuid: str) -> UnavailableError:
+    msg = f"the owner of vCon {vcon_uuid} cannot be determined at present; try again later"
+    return UnavailableError(msg)
+
+
+_REFUSALS: dict[str, Callable[[str], PatchcordError]] = {
+    "busy": _busy,
+    "foreign": foreign,
+    "unsure": _unsure,
+    "used": _used,
+}
+"""Errors by the reply of `ingest.lua`."""
 
 
 class InternalApi:
-    """`IngestVcon`: takes vCons in from the callers of the service."""
+    """`IngestVcon`: accepts vCons from callers of the service."""
 
     def __init__(
         self,
@@ -287,9 +316,9 @@ class InternalApi:
         key_required: bool = False,
         offload: Offload = call_inline,
     ) -> None:
-        """`partners` takes what comes with a key, and everything if one is required.
+        """`partners` gets requests with a key, and all requests if a key is required.
 
-        `offload` reads vCons that are given as bytes or text.
+        `offload` runs the validation of vCons that are given as bytes or text.
         """
         self._partners = partners
         self._key_required = key_required
@@ -310,33 +339,33 @@ class InternalApi:
         return await self.accept(vcon, lists)
 
     async def accept(self, vcon: object, lists: Sequence[str]) -> Ingested:
-        """`take` for a caller of whom no key is required.
+        """`take` without a key, even where one is required: for actions that store a vCon.
 
         Raises:
             UnknownNameError: no enabled chain reads one of the lists.
             InvalidError: with every error in the vCon, and where.
             TooLargeError: the vCon exceeds MAX_VCON_BYTES.
-            ConflictError: a run processes other content under its uuid.
+            ConflictError: other content under its uuid is being processed.
             UnavailableError: a list is full, or Redis cannot be reached.
         """
         entry = await self.entry(vcon, [self._reader(name) for name in lists])
-        names = _once(lists)
+        names = list(dict.fromkeys(lists))
         outcome = await self._intake.ingest(entry, names)
         for name in names:
             VCONS_RECEIVED.count(name, outcome)
         return Ingested(uuid=entry.vcon_uuid, outcome=outcome, warnings=entry.warnings)
 
     async def entry(self, vcon: object, chains: Iterable[Chain]) -> Entry:
-        """The vCon as it goes into these chains; see `entry_of`."""
-        return await entry_apart(self._offload, vcon, self._max_vcon_bytes, chains)
+        """The validated vCon in canonical form; see `entry_of`."""
+        return await make_entry(self._offload, vcon, self._max_vcon_bytes, chains)
 
     async def put(self, entry: Entry, key: str | None = None) -> None:
-        """Store a vCon that goes into no list, for the request with this idempotency key.
+        """Store a vCon in no list, for the request with this idempotency key.
 
         Raises:
             ConflictError: other content under its uuid is being processed, or the key was used with
                 other content.
-            UnavailableError: when Redis is away.
+            UnavailableError: Redis cannot be reached.
         """
         await self._intake.ingest(entry, (), key=key)
 
@@ -346,7 +375,3 @@ class InternalApi:
         if chain is None:
             raise UnknownNameError("ingress list", name, config.ingress_lists)
         return chain
-
-
-def _once(lists: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(lists))

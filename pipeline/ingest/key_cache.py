@@ -1,4 +1,15 @@
-"""Whether a key opens a list: looked up in Postgres, remembered for seconds, never assumed."""
+"""Verifies ingress keys: looked up in Postgres, cached for seconds, wrong ones limited.
+
+A key that was found valid is used for `FRESH` seconds without another look-up. While Postgres is
+unavailable it is used until `stale` seconds after it was last found valid. Postgres may fail just
+after a key was revoked, so `stale` is the longest time that a revoked key works: the setting
+REVOKED_KEY_SECONDS promises that number. No look-up, no key: a key that is not cached is refused
+with `UnavailableError`, never accepted.
+
+Wrong keys are counted by the list that a request names, since the Plugboard does not identify
+callers. Lists that do not exist are counted as others are; otherwise the limit would reveal which
+lists exist. Above the limit, keys that are not cached are refused without asking Postgres.
+"""
 
 import hmac
 import math
@@ -14,29 +25,38 @@ from core.errors import ForbiddenError, RateLimitedError, UnavailableError
 from core.observability.metrics import FAILED_KEYS
 from schemas.ingress_key import IngressKey, KnownKey
 
-# Wrong ingress keys: counted, and beyond a limit answered without asking Postgres.
-#
-# The Plugboard does not say who calls. The nearest to a caller is the list that a request names,
-# so wrong keys are counted by list. Lists that do not exist count alike, in the same number of
-# places: otherwise the limit would tell which lists there are.
-
 WINDOW = 60.0
+"""Seconds for which wrong keys are counted."""
 PLACES = 1024
-"""Lists are counted in so many places; two that share one share the limit."""
+"""Counters of wrong keys; lists whose names have the same hash share one."""
+FRESH = 3.0
+"""Seconds before a cached key is looked up again."""
+STALE = 60.0
+"""Default of REVOKED_KEY_SECONDS."""
+MOST = 10_000
+"""Cached keys."""
+
+type Verdict = Literal["valid", "expired", "revoked", "other list"]
+type FindKey = Callable[[str], Awaitable[KnownKey | None]]
+
+
+def hashed(secret: str) -> str:
+    """The SHA-256 of a secret in hex: all that Postgres keeps of it. Any text has one."""
+    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class FailedKeys:
-    """The wrong keys of the present minute."""
+    """Counts the wrong keys of the present minute, by list."""
 
     def __init__(self, most: int, clock: Callable[[], float]) -> None:
-        """`most` for one list in a minute; 0 for any number."""
+        """`most` for one list in a minute; 0 for no limit. `clock` gives monotonic seconds."""
         self._most = most
         self._clock = clock
         self._began = clock()
         self._counts = [0] * PLACES
 
     def admit(self, ingress_list: str | None) -> None:
-        """Let a key be looked up that was not found valid lately.
+        """Check the limit before a key that is not cached is looked up.
 
         Raises:
             RateLimitedError: with the seconds to wait.
@@ -50,7 +70,7 @@ class FailedKeys:
             raise RateLimitedError(f"too many wrong keys; try again in {seconds} s")
 
     def count(self, ingress_list: str | None) -> None:
-        """A key was wrong for this list."""
+        """Count a wrong key for this list."""
         FAILED_KEYS.labels("refused").inc()
         self._counts[_place(ingress_list)] += 1
 
@@ -59,30 +79,10 @@ def _place(ingress_list: str | None) -> int:
     return crc32((ingress_list or "").encode("utf-8", "replace")) % PLACES
 
 
-def hashed(secret: str) -> str:
-    """The SHA-256 of a secret in hex: all that Postgres keeps of it. Any text has one."""
-    return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-FRESH = 3.0
-"""Seconds that a key is not looked up again."""
-STALE = 60.0
-"""Seconds that a key works since it was last found valid, while Postgres is away.
-
-As Postgres may go away in the moment after a key was revoked, this is how long a revoked key works
-at most: the one number that is promised (REVOKED_KEY_SECONDS).
-"""
-MOST = 10_000
-"""Keys that are remembered at once."""
-
-type Verdict = Literal["valid", "expired", "revoked", "other list"]
-type FindKey = Callable[[str], Awaitable[KnownKey | None]]
-
-
 def verdict(key: KnownKey, ingress_list: str | None, age: float) -> Verdict:
-    """What a key that was looked up `age` seconds ago is worth for a list (None: for any).
+    """Whether a key opens a list (None: any list), `age` seconds after it was looked up.
 
-    No wall clock is asked: Postgres has said how long the key still works.
+    `expires_in` is by Postgres' clock, so clocks of replicas do not matter.
     """
     if key.revoked_at is not None:
         return "revoked"
@@ -102,7 +102,7 @@ class _Seen:
 
 
 class KeyRefusedError(ForbiddenError):
-    """A key does not open a list; `key` is known where it is one, be it dead or another list's."""
+    """A key does not open a list. `key` is set if it exists (expired, revoked, another list)."""
 
     def __init__(self, message: str, key: IngressKey | None) -> None:
         self.key = key
@@ -110,7 +110,7 @@ class KeyRefusedError(ForbiddenError):
 
 
 class KeyCache:
-    """The keys that this process has seen lately."""
+    """The valid keys that this process has seen lately, by their hashes."""
 
     def __init__(
         self,
@@ -119,9 +119,9 @@ class KeyCache:
         stale: float = STALE,
         failures: FailedKeys | None = None,
     ) -> None:
-        """`find` looks a key up by its hash; `clock` counts seconds and never goes back.
+        """`find` looks a key up by its hash; `clock` gives monotonic seconds.
 
-        `stale`: seconds that a revoked key works at most. `failures` limits wrong keys.
+        A revoked key works for at most `stale` seconds. `failures` limits wrong keys.
         """
         self._find = find
         self._clock = clock
@@ -133,9 +133,10 @@ class KeyCache:
         """The key, if it opens every list named.
 
         Raises:
-            KeyRefusedError: when it does not; each reason, an unknown list too, in the same words.
-            RateLimitedError: too many wrong keys have come for this list; not for a known key.
-            UnavailableError: when Postgres is away and the key was not verified just before.
+            KeyRefusedError: it does not; the text is the same for every reason, so that it does
+                not reveal which keys and lists exist.
+            RateLimitedError: too many wrong keys have come for this list; never for a cached key.
+            UnavailableError: Postgres is unavailable and the key was not verified just before.
         """
         names: Sequence[str | None] = lists or [None]
         if hashed(api_key or "") not in self._seen:
@@ -149,9 +150,9 @@ class KeyCache:
         return seen.key
 
     def forget(self) -> None:
-        """Look every key up again: some were changed by this very process.
+        """Look every key up again at its next use, after this process changed some.
 
-        Which keys were valid is kept: their partners are not turned away for others' wrong keys.
+        The entries stay, so that the limit of wrong keys does not refuse partners with valid keys.
         """
         self._seen = OrderedDict((name, _Seen(seen.key, -inf)) for name, seen in self._seen.items())
 
@@ -162,14 +163,16 @@ class KeyCache:
         seen = self._seen.get(digest)
         if seen is not None and self._clock() - seen.at < self._fresh:
             return seen
-        asked = self._clock()
+        began = self._clock()
         try:
             key = await self._find(digest)
         except UnavailableError:
             if seen is not None and self._clock() - seen.at < self._stale:
                 return seen
-            raise UnavailableError("ingress keys cannot be verified just now; try again") from None
-        found = None if key is None else _Seen(key, asked)
+            raise UnavailableError(
+                "ingress keys cannot be verified at present; try again"
+            ) from None
+        found = None if key is None else _Seen(key, began)
         self._remember(digest, found)
         return found
 
@@ -182,7 +185,7 @@ class KeyCache:
 
 
 def refusal(ingress_list: str | None) -> str:
-    """What whoever has no key for a list is told, as vcon-server words it."""
+    """The text of a refusal, which vcon-server's documents define."""
     if ingress_list is None:
         return "Invalid API Key"
     return f"Invalid API Key for ingress list '{ingress_list[:200]}'"

@@ -1,4 +1,8 @@
-"""What partners' keys are used for, until it is written down."""
+"""Owners of vCons and usage of keys, on their way to Postgres.
+
+Owners wait in Redis (`pc:owners`), so that no request waits for Postgres and none is lost. Usage
+waits in memory; a process that crashes loses the counts of a few seconds.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
@@ -11,9 +15,8 @@ from core.thread_pool import in_own_thread
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 
-# Who has brought vCons in waits in Redis until Postgres has it: no door has to wait for that.
-
 BATCH = 500
+"""Owners that one transaction writes."""
 
 type WriteOwners = Callable[[Mapping[str, UUID]], None]
 
@@ -21,8 +24,8 @@ type WriteOwners = Callable[[Mapping[str, UUID]], None]
 class OwnerOutbox:
     """Moves owners from Redis into Postgres, in batches.
 
-    Every replica may do it at once: what has been written down once is not changed by the second
-    time. Nothing is given up while Postgres is away: a uuid that is forgotten would be free.
+    Several replicas may do it at once, since a row that exists is not changed. Nothing is dropped
+    while Postgres is unavailable: a uuid without an owner could be taken by another partner.
     """
 
     def __init__(self, connection: RedisConnection, write: WriteOwners) -> None:
@@ -31,20 +34,20 @@ class OwnerOutbox:
         self._write = write
 
     async def drain(self) -> None:
-        """Write down all that waits, but for what comes meanwhile.
+        """Write all owners that wait.
 
         Raises:
-            UnavailableError: when Redis or Postgres cannot be reached; nothing is lost.
+            UnavailableError: Redis or Postgres cannot be reached; nothing is lost.
         """
-        # Not until there is none: with one vCon after the other that would never be so, and each
-        # would have a transaction of its own.
+        # The loop ends at a batch that is not full. Until none waits would never be reached while
+        # vCons come in, and each would have a transaction of its own.
         while uuids := await self._connection.command("HRANDFIELD", keys.OWNERS, BATCH):
             lineages = await self._connection.command("HMGET", keys.OWNERS, *uuids)
             found = dict(zip(uuids, lineages, strict=True))
             owners = {
-                each: UUID(told) if told else OURS
-                for each, told in found.items()
-                if told is not None  # else another replica was quicker
+                each: UUID(lineage) if lineage else OURS
+                for each, lineage in found.items()
+                if lineage is not None  # else another replica has written it
             }
             if owners:
                 await in_own_thread(self._write, owners)
@@ -54,26 +57,26 @@ class OwnerOutbox:
 
 
 class UsageMeter:
-    """Counts in memory, and writes down now and then: a crash may lose a few seconds of counts."""
+    """Counts what keys are used for, in memory until `write`."""
 
     def __init__(self, ledger: UsageAndAudit) -> None:
-        """Nothing is counted yet. `ledger` is called in threads."""
+        """`ledger` is called in threads."""
         self._ledger = ledger
         self._used: dict[date, dict[UUID, Used]] = {}
 
     def accepted(self, key_id: UUID, size: int) -> None:
-        """One vCon of so many bytes was taken in."""
+        """Count an accepted vCon of `size` bytes."""
         used = self._now(key_id)
         used.accepted += 1
         used.bytes += size
 
     def refused(self, key_id: UUID, reason: str) -> None:
-        """One was turned away."""
+        """Count a refused request."""
         used = self._now(key_id)
         used.refused[reason] = used.refused.get(reason, 0) + 1
 
     async def write(self) -> None:
-        """Write down what was counted, each day on its own; what is not written stays here.
+        """Write the counts, one transaction a day; counts that are not written are kept.
 
         Raises:
             UnavailableError: when Postgres cannot be reached.

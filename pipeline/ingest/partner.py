@@ -1,4 +1,8 @@
-"""The partner's door: key first, body second, one list, and only what is the partner's own."""
+"""`ExternalIngress`, and `IngestVcon` with a key: vCons from partners.
+
+The key is verified before anything else is looked at. It opens one ingress list, and a partner can
+only replace vCons that its own lineage of keys brought in.
+"""
 
 import contextlib
 import logging
@@ -21,7 +25,7 @@ from core.errors import (
 from core.helper_process import Offload, call_inline
 from core.observability.metrics import VCONS_RECEIVED
 from core.thread_pool import BoundedCalls
-from pipeline.ingest.entry import Entry, entry_apart
+from pipeline.ingest.entry import Entry, make_entry
 from pipeline.ingest.intake import Intake, Owner, foreign
 from pipeline.ingest.key_cache import KeyCache, KeyRefusedError
 from pipeline.ingest.outboxes import UsageMeter
@@ -46,7 +50,7 @@ log = logging.getLogger(__name__)
 
 
 class PartnerApi:
-    """Takes vCons in from partners, each with a key to one list."""
+    """Accepts vCons from partners, each with a key to one list."""
 
     def __init__(
         self,
@@ -56,15 +60,14 @@ class PartnerApi:
         keys: KeyCache,
         records: PartnerRecords,
         redis: RedisConnection,
-        briefly: BoundedCalls,
+        calls: BoundedCalls,
         requests_per_minute: int = 0,
         offload: Offload = call_inline,
     ) -> None:
-        """`records` are called `briefly`; `usage` is what was not yet written down there.
+        """`calls` carries the calls of `records`; `usage` is written to `records` later.
 
-        `offload` looks at vCons that are given as text.
-
-        `requests_per_minute` is the limit of keys that have none of their own; 0 for none.
+        `requests_per_minute` is the limit of keys that have none of their own; 0 for no limit.
+        `offload` runs the validation of vCons that are given as text.
         """
         self._requests_per_minute = requests_per_minute
         self._offload = offload
@@ -74,21 +77,22 @@ class PartnerApi:
         self._keys = keys
         self._owners = records.owners
         self._redis = redis
-        self._briefly = briefly
+        self._calls = calls
         self.usage = UsageMeter(records.ledger)
 
     async def take(self, vcon: object, lists: Sequence[str], api_key: str | None) -> Ingested:
-        """The vCon's canonical uuid and what came of it.
+        """The vCon's canonical uuid and the outcome.
 
         Raises:
             ForbiddenError: the key does not open the list; nothing else has been looked at.
             RateLimitedError: with the seconds to wait.
-            InvalidError: with everything that is wrong with the vCon, and where.
-            TooLargeError: when it is larger than accepted.
-            ConflictError: the uuid is not this key's, or is being processed with other content.
-            UnavailableError: the list is full or read by nobody, or Redis or Postgres is away.
+            InvalidError: with every error in the vCon, and where.
+            TooLargeError: it exceeds the key's limit or MAX_VCON_BYTES.
+            ConflictError: the uuid has another owner, or is being processed with other content.
+            UnavailableError: the list is full or no chain reads it, or Redis or Postgres cannot be
+                reached.
         """
-        key = await self._opened(lists, api_key)
+        key = await self._verified(lists, api_key)
         try:
             await self._within_limit(key)
             if not lists:
@@ -102,7 +106,7 @@ class PartnerApi:
         VCONS_RECEIVED.count(key.ingress_list, taken.outcome)
         return taken
 
-    async def _opened(self, lists: Sequence[str], api_key: str | None) -> IngressKey:
+    async def _verified(self, lists: Sequence[str], api_key: str | None) -> IngressKey:
         try:
             return await self._keys.check(api_key, lists)
         except KeyRefusedError as refused:
@@ -124,7 +128,7 @@ class PartnerApi:
         if chain is None:
             raise UnavailableError(f"list {key.ingress_list} is read by no chain at present")
         limits = (self._max_vcon_bytes, key.max_vcon_bytes or self._max_vcon_bytes)
-        return await entry_apart(self._offload, vcon, min(limits), [chain])
+        return await make_entry(self._offload, vcon, min(limits), [chain])
 
     async def _take(self, entry: Entry, key: IngressKey) -> Ingested:
         uuid = UUID(entry.vcon_uuid)
@@ -137,12 +141,12 @@ class PartnerApi:
         except (ConflictError, FullError, UnusableKeyError):  # nothing was written
             if claim == "new":
                 with contextlib.suppress(UnavailableError):
-                    await self._briefly(self._owners.release, uuid, key.lineage)
+                    await self._calls(self._owners.release, uuid, key.lineage)
             raise
         return Ingested(uuid=entry.vcon_uuid, outcome=outcome, warnings=entry.warnings)
 
     async def _claim(self, vcon_uuid: UUID, lineage: UUID) -> Claim:
         try:
-            return await self._briefly(self._owners.claim, vcon_uuid, lineage)
-        except UnavailableError:  # what Redis says for certain is enough
+            return await self._calls(self._owners.claim, vcon_uuid, lineage)
+        except UnavailableError:  # Redis may know the owner; if not, the script refuses
             return "unknown"

@@ -1,4 +1,10 @@
-"""All that partners need: their door, their keys, and what is written down of them."""
+"""The parts of a service process that serve partners, and the keys of the configuration.
+
+The keys of `config.yml` become rows in Postgres, where all keys are looked up. `keep_up` writes
+them after each change of the configuration, for as long as Postgres is unavailable. Until they are
+written, a look-up waits for up to `SYNC_PATIENCE` seconds and then fails with `UnavailableError`:
+otherwise a valid new key would be refused as wrong.
+"""
 
 import asyncio
 import contextlib
@@ -22,30 +28,32 @@ from pipeline.redis_client.client import RedisConnection
 from schemas.ingress_key import ConfiguredKey, KnownKey
 
 RETRY_SECONDS = 1.0
-PATIENCE = 2.0
-"""Seconds that a request with a key waits at most for the keys of a new configuration."""
-
-BRIEF_SECONDS = 2.0
-"""Seconds that Postgres has to answer while a partner waits."""
+SYNC_PATIENCE = 2.0
+CALL_SECONDS = 2.0
+"""Time limit of Postgres' answer to a partner's request."""
 
 log = logging.getLogger(__name__)
 
 
-def brief_calls() -> BoundedCalls:
-    """What a partner's request asks Postgres: none waits behind one that hangs."""
-    return BoundedCalls("partners", threads=4, waiting=64, seconds=BRIEF_SECONDS, late=1)
+def partner_calls() -> BoundedCalls:
+    """Threads for the Postgres calls of partners' requests; a call that hangs delays no other."""
+    return BoundedCalls("partners", threads=4, waiting=64, seconds=CALL_SECONDS, late=1)
 
 
 class KeyLimits(NamedTuple):
-    """Bounds on keys: seconds a revoked one works, requests and wrong keys a minute; 0 for any."""
+    """Seconds for which a revoked key works, and requests and wrong keys a minute; 0: no limit.
+
+    `sync_seconds`: how long a look-up waits until the keys of a new configuration are in Postgres.
+    """
 
     revoked_seconds: float = STALE
     requests_per_minute: int = 0
     failures_per_minute: int = 0
+    sync_seconds: float = SYNC_PATIENCE
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Those of a service."""
+        """The limits of the settings."""
         return cls(
             settings.revoked_key_seconds,
             settings.ingress_key_requests_per_minute,
@@ -54,9 +62,9 @@ class KeyLimits(NamedTuple):
 
 
 class Partners:
-    """`keys` verifies keys, `api` takes vCons in, `admin` is for administrators.
+    """`keys` verifies keys, `api` accepts vCons, `admin` changes keys.
 
-    `owners` are on their way to Postgres.
+    `owners` writes owners of vCons to Postgres.
     """
 
     def __init__(
@@ -68,7 +76,7 @@ class Partners:
         limits: KeyLimits = KeyLimits(),  # noqa: B008 -- it is immutable
     ) -> None:
         """Connects to nothing. `calls` carries the administrators' calls to Postgres."""
-        self._limits = limits
+        self.limits = limits
         self._configuration = configuration
         self._redis = redis
         self.records = records
@@ -76,7 +84,7 @@ class Partners:
         self.keys = KeyCache(self._find, time.monotonic, limits.revoked_seconds, failures)
         self.admin = PartnerAdmin(configuration, records, self.keys, calls)
         self.owners = OwnerOutbox(redis, records.owners.confirm)
-        self._briefly = brief_calls()
+        self.calls = partner_calls()
         self._outdated = asyncio.Event()
         self._outdated.set()
         self._current = asyncio.Event()
@@ -92,35 +100,35 @@ class Partners:
             self.keys,
             self.records,
             self._redis,
-            self._briefly,
-            self._limits.requests_per_minute,
+            self.calls,
+            self.limits.requests_per_minute,
             offload,
         )
         return self.api
 
     def close(self) -> None:
-        """Let go of the threads."""
-        self._briefly.close()
+        """End the threads."""
+        self.calls.close()
 
     def configuration_changed(self) -> None:
-        """Take the keys of the configuration over again, soon."""
+        """Write the keys of the configuration to Postgres again, soon."""
         self._current.clear()
         self._outdated.set()
 
     async def keep_up(self) -> None:
-        """Bring the keys of every new configuration into Postgres, however long it is away."""
+        """Write the keys of every new configuration to Postgres, until cancelled."""
         while True:
             await self._outdated.wait()
             await self.take_over()
 
     async def take_over(self) -> None:
-        """Bring the keys of the configuration into Postgres, however long it is away."""
+        """Write the keys of the configuration to Postgres; repeated until it succeeds."""
         self._outdated.clear()
         while not await self._synced():  # noqa: ASYNC110 -- Postgres has no event for it
             await asyncio.sleep(RETRY_SECONDS)
 
     async def prune(self, days: Mapping[str, int]) -> None:
-        """Forget rows that are older than so many days, by table; 0 keeps everything.
+        """Delete rows older than so many days, by table; 0 keeps everything.
 
         Raises:
             UnavailableError: when Postgres cannot be reached.
@@ -135,17 +143,19 @@ class Partners:
 
     def _details(self) -> dict[str, ConfiguredKey]:
         """Label and limits of the configuration's keys, by their hashes."""
-        told = self._configuration.config.ingress_keys
-        return {hashed(key): each for key, each in told.items()}
+        keys = self._configuration.config.ingress_keys
+        return {hashed(key): each for key, each in keys.items()}
 
     async def _find(self, digest: str) -> KnownKey | None:
-        """Look a key up once those of the configuration are there: none is called wrong before."""
+        """Look a key up once the keys of the configuration are in Postgres."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self.limits.sync_seconds):
                 await self._current.wait()
         if not self._current.is_set():
-            raise UnavailableError("the keys of the configuration are not taken over yet")
-        return await self._briefly(self.records.keys.find, digest)
+            raise UnavailableError(
+                "the configured ingress keys are not in Postgres yet; try again later"
+            )
+        return await self.calls(self.records.keys.find, digest)
 
     async def _synced(self) -> bool:
         try:

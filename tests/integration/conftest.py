@@ -4,12 +4,13 @@ from tests.integration.db.ingress_rows import keys, ledger, migrated
 from tests.integration.db.pooler_fixtures import pooled_settings, pooler
 from tests.integration.flowlang.flowlang_fixtures import database, database_config, mariadb_server
 from tests.integration.runs.lists_scene import lists
-from tests.integration.support.partner_scene import street
+from tests.integration.support.partner_scene import apis
 from tests.integration.support.pipeline_fixtures import at_once, client, news, redis, scene
 from tests.integration.support.tls_fixtures import certificates
 from tests.integration.support.vendors_scene import s3_url, vendors, vendors_server
 
 __all__ = [
+    "apis",
     "at_once",
     "certificates",
     "client",
@@ -26,7 +27,6 @@ __all__ = [
     "redis",
     "s3_url",
     "scene",
-    "street",
     "vendors",
     "vendors_server",
 ]

@@ -1,4 +1,4 @@
-"""Both doors against documents made at random: nothing is half done, nothing is a surprise."""
+"""Both APIs against documents made at random: nothing is half done, nothing is a surprise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.vcon.normalization import normalised, search_keys
 from schemas.vcon import RECEIVED
 from tests.emptying import empty
-from tests.integration.support.partner_scene import Street, doors
+from tests.integration.support.partner_scene import Apis, opened_apis
 
 LIST, SECRET = "customer_data", "secret-1"
 UUIDS = [f"01928e10-0000-8000-8000-00000000000{digit}" for digit in range(4)]
@@ -92,14 +92,16 @@ VCONS = vcons(PLAIN, wrong=0) | vcons(PLAIN, wrong=1) | vcons(ANYTHING, wrong=2)
 
 
 @pytest.fixture
-def street(redis_url: str, database_settings: DatabaseSettings) -> Iterator[Street]:
-    """Both doors, in an event loop that lives as long as the test."""
+def apis(redis_url: str, database_settings: DatabaseSettings) -> Iterator[Apis]:
+    """Both APIs, in an event loop that lives as long as the test."""
     from redis import Redis
 
     with asyncio.Runner() as runner, Redis.from_url(redis_url, decode_responses=True) as client:
         stack = AsyncExitStack()
         redis = RedisConnection(redis_url)
-        opened = runner.run(stack.enter_async_context(doors(redis, client, database_settings)))
+        opened = runner.run(
+            stack.enter_async_context(opened_apis(redis, client, database_settings))
+        )
         opened.run = runner.run  # type: ignore[attr-defined]
         opened.key(SECRET)
         yield opened
@@ -119,10 +121,10 @@ def same(kept: Any, wanted: Any) -> bool:
     return type(kept) is type(wanted) and bool(kept == wanted)
 
 
-def check_whole(street: Street, vcon: dict[str, Any], uuid: str) -> None:
+def check_whole(apis: Apis, vcon: dict[str, Any], uuid: str) -> None:
     """The vCon that was taken in: document, index, and one entry in its list."""
-    client = street.client
-    kept = street.stored(uuid)
+    client = apis.client
+    kept = apis.stored(uuid)
     wanted = orjson.loads(orjson.dumps(normalised(vcon)))
     if wanted.get("created_at") is None:
         wanted |= {"created_at": kept["created_at"], **RECEIVED}
@@ -137,17 +139,17 @@ def check_whole(street: Street, vcon: dict[str, Any], uuid: str) -> None:
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(vcon=VCONS | VCONS | ENVELOPES | ANYTHING)
 def test_whatever_comes_is_taken_whole_or_refused_in_words(
-    street: Street, partner: bool, vcon: Any
+    apis: Apis, partner: bool, vcon: Any
 ) -> None:
     """A 2xx with all of the vCon in its place, or a 4xx in words and nothing anywhere."""
-    empty(street.client)
-    asked = street.push(vcon, SECRET) if partner else street.ingest(vcon, LIST)
-    answer = street.run(asked)  # type: ignore[attr-defined]
+    empty(apis.client)
+    asked = apis.push(vcon, SECRET) if partner else apis.ingest(vcon, LIST)
+    answer = apis.run(asked)  # type: ignore[attr-defined]
     event(f"answered {answer.status_code}")
     if answer.status_code in (200, 201):
-        check_whole(street, vcon, answer.fields["uuid"])
+        check_whole(apis, vcon, answer.fields["uuid"])
         return
     assert 400 <= answer.status_code < 500
     assert len(answer.message) > 10
-    left = [key for key in street.client.keys("*") if not key.startswith("pc:rate:")]
+    left = [key for key in apis.client.keys("*") if not key.startswith("pc:rate:")]
     assert left == []

@@ -1,4 +1,4 @@
-"""Both doors for vCons, on real Redis and Postgres, as a frame of the Plugboard reaches them."""
+"""The internal and the partner API on real Redis and Postgres, called as by a Plugboard frame."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ LISTS = ("customer_data", "support_calls")
 MOST = 4_000
 
 
-class Street:
-    """Both doors, and a partner's way to them."""
+class Apis:
+    """Both APIs, with requests to them."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Street:
         return self.client.json().get(names.vcon(vcon_uuid))
 
     async def ingest(self, vcon: object, *lists: object, **key: object) -> ActionResponse:
-        """The answer to whoever comes in by our own door, with an `api_key` or without."""
+        """The answer of the internal API, with an `api_key` or without."""
         fields = {"vcon": vcon, "ingress_lists": list(lists), **key}
         return await self.answer("IngestVcon", received(fields, self.decode))
 
@@ -114,26 +114,26 @@ def received(fields: dict[str, object], decode: Decode = decode_v2) -> object:
 
 
 @asynccontextmanager
-async def doors(
+async def opened_apis(
     redis: RedisConnection,
     client: Redis,
     settings: DatabaseSettings,
     most_bytes: int = MOST,
     offload: Offload = call_inline,
-) -> AsyncIterator[Street]:
-    """Doors without any key."""
+) -> AsyncIterator[Apis]:
+    """Both APIs, without any key."""
     database = Database()
     database.initialize(settings)
-    opened = Street(redis, client, database, most_bytes, offload)
+    opened = Apis(redis, client, database, most_bytes, offload)
     await opened.partners.take_over()
     yield opened
     database.close()
 
 
 @pytest.fixture
-async def street(
+async def apis(
     redis: RedisConnection, client: Redis, database_settings: DatabaseSettings
-) -> AsyncIterator[Street]:
-    """Both doors, without any key."""
-    async with doors(redis, client, database_settings) as opened:
+) -> AsyncIterator[Apis]:
+    """Both APIs, without any key."""
+    async with opened_apis(redis, client, database_settings) as opened:
         yield opened

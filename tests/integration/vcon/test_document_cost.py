@@ -25,7 +25,7 @@ from devstack.document_cost import Cost, Meter, Sent, TooExpensiveError, checked
 from devstack.hostile_documents import Document, as_json, document, every, vcon
 from pipeline.redis_client.client import RedisConnection
 from tests.emptying import empty
-from tests.integration.support.partner_scene import Street, doors
+from tests.integration.support.partner_scene import Apis, opened_apis
 
 SIZE = 6_000
 SECRET = "secret-1"
@@ -38,11 +38,11 @@ _numbers = count(1)
 
 
 @pytest.fixture
-async def street(
+async def apis(
     redis: RedisConnection, client: Redis, database_settings: DatabaseSettings
-) -> AsyncIterator[Street]:
+) -> AsyncIterator[Apis]:
     """Both APIs with the size limit of a fresh installation, and a key to one list."""
-    async with doors(redis, client, database_settings, 8_000_000) as opened:
+    async with opened_apis(redis, client, database_settings, 8_000_000) as opened:
         await asyncio.to_thread(opened.key, SECRET)
         yield opened
 
@@ -76,23 +76,23 @@ def counting() -> Iterator[Counted]:
         sys.monitoring.free_tool_id(tool)
 
 
-async def send(street: Street, fields: str, *, is_partner: bool) -> int:
+async def send(apis: Apis, fields: str, *, is_partner: bool) -> int:
     """Code of the answer to a frame with these fields."""
     message = f'[null, null, "service", "request", {{"fields": {fields}}}]'
-    frame = street.decode(message.encode())
+    frame = apis.decode(message.encode())
     assert isinstance(frame, Frame)
     action = "ExternalIngress" if is_partner else "IngestVcon"
-    return (await street.answer(action, frame.payload["fields"])).status_code
+    return (await apis.answer(action, frame.payload["fields"])).status_code
 
 
-async def check(street: Street, made: Document) -> None:
+async def check(apis: Apis, made: Document) -> None:
     """Fail if a document takes more than its size allows."""
     is_partner = made.fields.keys().isdisjoint(OWN) and next(_numbers) % 2 == 0
     fields = as_json({**(PARTNER if is_partner else OWN), **made.fields})
     size = made.size(fields)
-    empty(street.client)
+    empty(apis.client)
     with counting() as counted:
-        code = await send(street, fields, is_partner=is_partner)
+        code = await send(apis, fields, is_partner=is_partner)
     told = f"{made.shape}: {size} bytes, {code}, {counted.steps} steps, {counted.memory} bytes"
     assert 200 <= code < 500, told
     assert counted.steps <= STEPS + STEPS_PER_BYTE * size, told
@@ -104,12 +104,12 @@ def uuid() -> str:
     return f'"00000000-0000-4000-8000-{next(_numbers):012}"'
 
 
-async def test_no_shape_costs_more_than_its_size_allows(street: Street) -> None:
+async def test_no_shape_costs_more_than_its_size_allows(apis: Apis) -> None:
     """Each of the shapes, and each place for a value; every other one at the partner API."""
     for own in (OWN, PARTNER):  # fills caches
-        await send(street, as_json({**own, "vcon": vcon(uuid())}), is_partner=own is PARTNER)
+        await send(apis, as_json({**own, "vcon": vcon(uuid())}), is_partner=own is PARTNER)
     for made in every(uuid, SIZE):
-        await check(street, made)
+        await check(apis, made)
 
 
 def test_a_seed_stands_for_the_same_documents_each_time() -> None:

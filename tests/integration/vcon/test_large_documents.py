@@ -27,7 +27,7 @@ from core.settings import DatabaseSettings
 from pipeline.redis_client import document_pieces
 from pipeline.redis_client.client import RedisConnection
 from tests.integration.support.consumer import Consumer, replica
-from tests.integration.support.partner_scene import Street, doors
+from tests.integration.support.partner_scene import Apis, opened_apis
 from tests.integration.support.pipeline_fixtures import a_vcon
 from tests.integration.support.plugboard_scene import plugboard
 from tests.unit.support.actions_for_tests import Echo
@@ -47,14 +47,14 @@ async def helper() -> AsyncIterator[HelperProcess]:
 
 
 @pytest.fixture
-async def street(
+async def apis(
     redis: RedisConnection,
     client: Redis,
     database_settings: DatabaseSettings,
     helper: HelperProcess,
-) -> AsyncIterator[Street]:
-    """Both doors, with the helper, and a key to one list."""
-    async with doors(redis, client, database_settings, MOST, helper) as opened:
+) -> AsyncIterator[Apis]:
+    """Both APIs, with the helper, and a key to one list."""
+    async with opened_apis(redis, client, database_settings, MOST, helper) as opened:
         await asyncio.to_thread(opened.key, SECRET)
         yield opened
 
@@ -111,36 +111,36 @@ HOSTILE: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("changes", HOSTILE, ids=lambda changes: str(changes)[:30])
 async def test_a_large_vcon_is_answered_as_a_small_one_is(
-    street: Street, changes: dict[str, Any]
+    apis: Apis, changes: dict[str, Any]
 ) -> None:
-    """At both doors, with the same code and in the same words, whatever is wrong with it."""
+    """At both APIs, with the same code and in the same words, whatever is wrong with it."""
     vcon = a_vcon(**{"analysis": [], "attachments": [{"body": BODY}], **changes})
     told = []
-    for decode in (split, street.decode):
-        street.decode = decode
-        answers = [await street.push(vcon, SECRET), await street.ingest(vcon, LIST)]
+    for decode in (split, apis.decode):
+        apis.decode = decode
+        answers = [await apis.push(vcon, SECRET), await apis.ingest(vcon, LIST)]
         told.append([(each.status_code, each.message) for each in answers])
-        street.client.flushdb()
+        apis.client.flushdb()
     assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("vcon", [[BODY], BODY, None, 7, {"vcon": BODY}])
-async def test_what_is_no_vcon_is_told_alike(street: Street, vcon: object) -> None:
+async def test_what_is_no_vcon_is_told_alike(apis: Apis, vcon: object) -> None:
     """The wrong type, or nothing of a vCon, at either door."""
     told = []
-    for decode in (split, street.decode):
-        street.decode = decode
-        answers = [await street.push(vcon, SECRET), await street.ingest(vcon, LIST, more=BODY)]
+    for decode in (split, apis.decode):
+        apis.decode = decode
+        answers = [await apis.push(vcon, SECRET), await apis.ingest(vcon, LIST, more=BODY)]
         told.append([(each.status_code, each.message) for each in answers])
     assert told[0] == told[1]
 
 
 @pytest.fixture(params=["1.0.0", "2.0.0"])
 async def consumer(
-    request: pytest.FixtureRequest, street: Street, helper: HelperProcess
+    request: pytest.FixtureRequest, apis: Apis, helper: HelperProcess
 ) -> AsyncIterator[Consumer]:
     """A client at a board with the actions that take vCons, in either version."""
-    options = {"pipeline": street.pipeline, "apart": helper, "fields_bytes": MOST}
+    options = {"pipeline": apis.pipeline, "apart": helper, "fields_bytes": MOST}
     names = ("IngestVcon", "ExternalIngress")
     known = (Echo, *(ACTIONS[name] for name in names))
     async with (
@@ -159,9 +159,9 @@ async def answered(consumer: Consumer, action: str, vcon: object, **more: object
 
 
 async def test_no_large_text_is_read_in_the_service(
-    consumer: Consumer, street: Street, only_in_the_helper: list[int]
+    consumer: Consumer, apis: Apis, only_in_the_helper: list[int]
 ) -> None:
-    """From the socket to Redis: one vCon after the other at both doors, well and badly formed."""
+    """From the socket to Redis: one vCon after the other at both APIs, well and badly formed."""
     good, bad = a_vcon(subject=BODY), a_vcon(subject=BODY, parties="none")
     odd = a_vcon(subject=BODY, meta=[10**30])
     half = a_vcon(subject="\ud800" + BODY)
@@ -172,8 +172,8 @@ async def test_no_large_text_is_read_in_the_service(
     ours = [await answered(consumer, "IngestVcon", each, ingress_lists=[LIST]) for each in vcons]
     theirs = [await answered(consumer, "ExternalIngress", each, **key) for each in vcons]
     assert (ours, theirs) == ([201, 400, 400, 400, 413, 201], [409, 400, 400, 400, 413, 409])
-    assert street.stored(good["uuid"])["subject"] == BODY
-    assert street.stored(larger["uuid"])["subject"] == BODY * 5
+    assert apis.stored(good["uuid"])["subject"] == BODY
+    assert apis.stored(larger["uuid"])["subject"] == BODY * 5
     assert max(only_in_the_helper) <= LARGE + 1000
 
 

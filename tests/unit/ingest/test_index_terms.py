@@ -1,6 +1,6 @@
 """How many search terms of a vCon are indexed."""
 
-from pipeline.ingest.intake import TermLimits, indexed
+from pipeline.ingest.entry import TermLimits, indexed
 
 
 def test_the_first_terms_that_fit_are_indexed() -> None:
