@@ -140,7 +140,7 @@ async def consumer(
     request: pytest.FixtureRequest, apis: Apis, helper: HelperProcess
 ) -> AsyncIterator[Consumer]:
     """A client at a board with the actions that take vCons, in either version."""
-    options = {"pipeline": apis.pipeline, "apart": helper, "fields_bytes": MOST}
+    options = {"pipeline": apis.pipeline, "offload": helper, "fields_bytes": MOST}
     names = ("IngestVcon", "ExternalIngress")
     known = (Echo, *(ACTIONS[name] for name in names))
     async with (
