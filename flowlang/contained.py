@@ -1,4 +1,4 @@
-"""Waiting for code of others, which may fail and do no more than that."""
+"""Awaiting foreign code, whose exceptions must not reach the event loop."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -7,10 +7,10 @@ from flowlang.exceptions import FlowExecutionError
 
 
 async def contained[Given](work: Awaitable[Given]) -> Given:
-    """What the work gives; it can neither end the event loop nor cancel who waits for it.
+    """Await the work; it can neither end the event loop nor cancel the waiting task.
 
-    Raises FlowExecutionError for its `sys.exit()` and its CancelledError, and whatever else it
-    raises; CancelledError only where the one who waits was cancelled.
+    Raises FlowExecutionError for its `sys.exit()` and its own CancelledError, other exceptions
+    unchanged, and CancelledError only where the waiting task was cancelled.
     """
     waiting = asyncio.current_task()
     assert waiting is not None

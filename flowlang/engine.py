@@ -1,6 +1,6 @@
-"""Runs a flow's steps, one after the other.
+"""Running a flow's steps one after the other.
 
-Results stand under the ids of their steps. A step that fails ends the flow, unless it has an
+The results are stored under the ids of their steps. A failing step ends the flow, unless it has an
 `on_error`.
 """
 
@@ -42,7 +42,7 @@ from flowlang.tasks import Function, run_once
 
 @dataclass(frozen=True)
 class Scope:
-    """What a step's texts can refer to."""
+    """The values that a step's references can reach."""
 
     inputs: Mapping[str, Any]
     results: MutableMapping[str, Any] = field(default_factory=dict)
@@ -63,7 +63,7 @@ _ALWAYS_THE_SAME = (
     TaskNotFoundError,
     ConnectionNotFoundError,
 )
-"""What no other attempt would change."""
+"""Errors that another attempt would repeat."""
 
 type Subflow = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -116,8 +116,8 @@ class Engine:
         error.step = error.step or step.label
         if step.on_error is None:
             raise error
-        told = self._connections.secrets().text(str(error))
-        context = {"last_error": told, "failed_step": error.step}
+        text = self._connections.secrets().text(str(error))
+        context = {"last_error": text, "failed_step": error.step}
         context["last_error_type"] = type(error).__name__
         await self.run(step.on_error, replace(scope, context=context))
 
@@ -204,7 +204,7 @@ class Engine:
 
 
 async def within(seconds: float | None, name: str, work: Awaitable[Any]) -> Any:
-    """What the work gives, if it gives it in time. Raises `flowlang.exceptions.TimeoutError`."""
+    """Await the work within a time limit. Raises `flowlang.exceptions.TimeoutError`."""
     if seconds is None:
         return await work
     limit = asyncio.timeout(seconds)

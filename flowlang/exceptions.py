@@ -1,4 +1,4 @@
-"""What goes wrong with a flow, by whose fault it is.
+"""The errors of flows, connections and plugins.
 
 The names are those that plugins import (`from ...exceptions import ConnectionError`), so two of
 them are also names of Python's own. A plugin may raise anything; what it raises is wrapped.
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class FlowLangError(Exception):
-    """Something about a flow, a connection or a plugin is not as it should be."""
+    """Base of all errors of flows, connections and plugins."""
 
     step: str | None = None
     """The step that failed, by its id or its place."""
@@ -35,9 +35,9 @@ class MaxRetriesExceededError(FlowExecutionError):
     """A task failed at each of its attempts; the last failure is the cause."""
 
     def __init__(self, task_name: str, attempts: int, cause: str = "") -> None:
-        said = cause and f": {cause}"
+        detail = cause and f": {cause}"
         tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        super().__init__(f"Task '{task_name}' failed after {tries}{said}")
+        super().__init__(f"Task '{task_name}' failed after {tries}{detail}")
         self.task_name = task_name
         self.attempts = attempts
 
@@ -68,7 +68,7 @@ class ConnectionError(FlowLangError):
     """A connection cannot be opened, or is not open."""
 
     busy = False
-    """Whether it lends nothing because others have it all: no sign that anything is wrong."""
+    """Whether all connections of the pool are in use, which does not mean that it is lost."""
 
 
 class ConnectionNotFoundError(ConnectionError):

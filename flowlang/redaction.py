@@ -1,4 +1,4 @@
-"""Keeping what a connection is configured with out of texts that somebody reads."""
+"""Removing the secrets of connections from error messages and outputs."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -28,29 +28,29 @@ _DELIMITER = re.compile(r"[/?#]")
 
 
 def names_a_secret(name: object) -> bool:
-    """Whether a key, by its name, stands before a secret."""
+    """Whether a key's name says that its value is a secret."""
     return isinstance(name, str) and _NAME.search(name) is not None
 
 
 def is_secret(name: object, schema: Schema) -> bool:
-    """Whether a property is one, by its schema or its name."""
+    """Whether a property is a secret, by its schema or its name."""
     return schema.is_secret or names_a_secret(name)
 
 
 def _is_count(name: object, value: object) -> bool:
-    """Whether it is how many there are: `max_tokens: 4096`."""
+    """Whether it is a number of things, not a secret: `max_tokens: 4096`."""
     found = _NAME.search(name) if isinstance(name, str) else None
     return bool(found and found["many"]) and isinstance(value, int | float)
 
 
 class Secrets:
-    """The secrets of one run, or of one connection, and how to leave them out."""
+    """The secrets of one run or connection; removes them from texts."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
 
     def learn(self, value: Any) -> None:
-        """From now on this text, or number, is left out, also quoted as in a URL."""
+        """Redact this text or number from now on, also in its URL-quoted form."""
         if isinstance(value, Mapping | list):
             each = value.values() if isinstance(value, Mapping) else value
             for inner in each:
@@ -60,7 +60,7 @@ class Secrets:
             self._known |= {text, quote(text, safe=""), unquote(text), repr(text)[1:-1]}
 
     def learn_from(self, config: Any, schema: Mapping[str, Any]) -> None:
-        """Learn what a configuration has in secret properties, and the passwords in its URLs."""
+        """Learn the values of secret properties, and the passwords in URLs."""
         self._learn_at("", config, Schema.of(schema))
 
     def _learn_at(self, name: object, config: Any, schema: Schema) -> None:
@@ -73,7 +73,7 @@ class Secrets:
                 self._learn_at(key, value, schema.at(key))
 
     def include(self, others: "Secrets") -> None:
-        """Know also what others know."""
+        """Learn all secrets of another object."""
         self._known |= others._known
 
     def text(self, text: str) -> str:
@@ -83,7 +83,7 @@ class Secrets:
         return _SECRET_PARAMETER.sub(rf"\1{REDACTED}", text)
 
     def output(self, text: str) -> str:
-        """A text of a flow's outputs without the secrets that can be told from words."""
+        """A text of a flow's outputs without secrets of at least `SHORTEST_IN_OUTPUTS`."""
         return self._without(text, SHORTEST_IN_OUTPUTS)
 
     def _without(self, text: str, shortest: int) -> str:

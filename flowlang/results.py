@@ -47,10 +47,10 @@ def _root(error: BaseException) -> BaseException:
 
 
 def json_safe(value: Any, secrets: Secrets, depth: int = 0) -> Any:
-    """The value as JSON can have it: times in ISO 8601, decimals as text, bytes in base64."""
+    """The value in JSON's types: times in ISO 8601, decimals as text, bytes in base64."""
     if depth > DEEPEST:
         return "..."
-    if isinstance(value, dict | Mapping):  # a dict is told from others sooner
+    if isinstance(value, dict | Mapping):  # checking for dict first is faster
         return {
             key if type(key) is str else str(json_safe(key, secrets)): json_safe(
                 each, secrets, depth + 1

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a run has besides its flow."""
+    """The context of a run besides its flow."""
 
     connections: Connections | None = None
     """Connections that the flow may use and never closes."""
@@ -40,11 +40,11 @@ class Surroundings:
 async def run_flow(
     flow: Flow, inputs: Mapping[str, Any] | None = None, around: Surroundings | None = None
 ) -> dict[str, Any]:
-    """What came of a flow: it never raises but when it is cancelled.
+    """Run a flow and return its result; raises only when cancelled.
 
     `success` and `outputs`, with `terminated` and `reason` after an `exit`; or `success`, `error`,
-    `error_type`, and where they are known `step` and `cause`. All of it is fit for JSON, and the
-    secrets of its connections are left out.
+    `error_type`, and where they are known `step` and `cause`. The result consists of JSON values,
+    without the secrets of its connections.
     """
     around = around or Surroundings()
     secrets = Secrets()
@@ -60,7 +60,7 @@ async def run_flow(
 async def run_task(
     task: str, connection: str, params: Mapping[str, Any], around: Surroundings
 ) -> dict[str, Any]:
-    """What came of one task over one connection, told as `run_flow` does."""
+    """Run one task over one connection, with a result like that of `run_flow`."""
     assert around.connections is not None
     try:
         outputs = await run_once(

@@ -1,4 +1,4 @@
-"""Which function a step means, and calling it."""
+"""Finding the function of a task, and calling it."""
 
 import asyncio
 import inspect
@@ -26,18 +26,18 @@ class Task:
     owner: ConnectionPlugin | None = None
 
     async def call(self, arguments: Mapping[str, Any], connections: Connections) -> dict[str, Any]:
-        """Borrow, call, give back. What is no dict is given under `result`."""
+        """Call the function with a lent connection; a result that is no dict becomes `result`."""
         if self.connection is None:
             return await contained(_called(self.function, arguments))
         async with connections.borrowed(self.connection) as loan:
-            # It may have been reconnected since the function was found: the object is another then.
+            # If it was reconnected since the function was found, the plugin's object is another.
             moved = self.owner is not None and loan.plugin is not self.owner
             function = _of_plugin(self.name, loan.plugin) if moved else self.function
             whole = {**arguments, "connection": loan.connection}
             return await contained(_called(function, whole))
 
     def check(self, arguments: Mapping[str, Any]) -> None:
-        """Whether it takes these. Raises FlowValidationError with what it does take."""
+        """Check the arguments. Raises FlowValidationError with the parameters it has."""
         given = {**arguments, **({} if self.connection is None else {"connection": None})}
         if _fits(self.function, given):
             return
@@ -58,7 +58,7 @@ async def run_once(
     registry: ConnectionPluginRegistry,
     own: Mapping[str, Function],
 ) -> dict[str, Any]:
-    """One attempt from the beginning: a connection that is not open yet is opened for it.
+    """One attempt of a task; its connection is opened if necessary.
 
     Raises what `find_task`, `Task.check` and the task raise.
     """
@@ -74,7 +74,7 @@ async def find_task(
     registry: ConnectionPluginRegistry,
     own: Mapping[str, Function],
 ) -> Task:
-    """The function that a step means: one of the run's own, or of its connection's plugin.
+    """The function of a task: one of the run's own, or of its connection's plugin.
 
     Raises TaskNotFoundError, FlowValidationError without a needed connection, ConnectionError.
     """
@@ -117,7 +117,7 @@ def _method(function: Function) -> Function | None:
 
 
 def _fits(function: Function, given: Mapping[str, Any]) -> bool:
-    """Whether a plugin's method certainly takes these; what is not certain is looked at closely."""
+    """Whether a plugin's method accepts these arguments for certain; a fast check."""
     method = _method(function)
     if method is None:
         return False
@@ -143,7 +143,7 @@ def _of_method(function: Function) -> inspect.Signature:
 
 
 def tasks_of(plugin: ConnectionPlugin) -> dict[str, Function]:
-    """A plugin's tasks. Raises FlowExecutionError if it cannot tell."""
+    """A plugin's tasks. Raises FlowExecutionError if it cannot list them."""
     try:
         return dict(plugin.get_builtin_tasks())
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What a connection plugin is: one class that knows one kind of service."""
+"""The base class of connection plugins, one class per kind of service."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from flowlang.connections.dependencies import missing
 
 
 class ConnectionPlugin(ABC):
-    """Opens connections of one type, and brings the tasks that use them.
+    """Opens connections of one type, and provides the tasks that use them.
 
-    The class is called without arguments. Each connection that is configured has an object of its
-    own, so an object may keep its client or its pool in itself.
+    The class is called without arguments. Each configured connection has an object of its own, so
+    an object may store its client or pool.
     """
 
     name: ClassVar[str] = "base"
@@ -35,36 +35,37 @@ class ConnectionPlugin(ABC):
     def validate_config(self, config: dict[str, Any]) -> tuple[bool, str | None]:
         """Whether a configuration can be used, and if not, what is wrong with it.
 
-        Called before `connect` and before the schema is held against the configuration, which has
-        its `type` and every `${env.NAME}` replaced.
+        Called before `connect`, and before the configuration is validated by the schema. The
+        configuration includes `type`, and every `${env.NAME}` is replaced.
         """
         return True, None
 
     @abstractmethod
     async def connect(self, config: dict[str, Any]) -> Any:
-        """Open the connection; called once in the life of this object.
+        """Open the connection; called once for each object.
 
-        `config` has its `type`; what the schema has defaults for may be missing from it. Raises
-        anything where it fails, and `disconnect` is called then, too.
+        `config` includes `type`; fields with a default may be missing from it. May raise any
+        exception, and `disconnect` is called in that case too.
         """
 
     @abstractmethod
     async def disconnect(self) -> None:
-        """Close the connection and let go of everything, also when it was only half opened."""
+        """Close the connection and release all resources, also after a failed `connect`."""
 
     @abstractmethod
     async def get_connection(self) -> Any:
-        """What a task is given as its `connection`: one of the pool's, or the only one."""
+        """The argument `connection` of a task: one of a pool, or the only one."""
 
     async def release_connection(self, connection: Any) -> None:
-        """Take back what `get_connection` gave, whether the task succeeded or not."""
+        """Return a result of `get_connection`, whether the task succeeded or not."""
         return
 
     async def check_connection(self, connection: Any) -> None:
-        """Ask the service something cheap over what `get_connection` gave; raise if it is lost.
+        """Send the service a cheap request; raise if the connection is lost.
 
-        Called every 30 s for connections that are kept, and after a task failed with an error of
-        its client's own. Without it a connection is well as long as `get_connection` gives one.
+        `connection` comes from `get_connection`. Called every 30 s for connections that are kept,
+        and after a task failed with an error of its client library. Without an override, a
+        connection counts as open as long as `get_connection` succeeds.
         """
         return
 
@@ -76,11 +77,11 @@ class ConnectionPlugin(ABC):
         return {}
 
     def get_dependencies(self) -> list[str]:
-        """What must be installed to connect, as pip takes it: `["myservice-client>=1.0.0"]`."""
+        """The packages needed to connect, as pip requirements: `["myservice-client>=1.0.0"]`."""
         return []
 
     def check_dependencies(self) -> tuple[bool, list[str]]:
-        """Whether everything of `get_dependencies` is there, and those that are not."""
+        """Whether all of `get_dependencies` are installed, and those that are not."""
         lacking = missing(self.get_dependencies())
         return not lacking, lacking
 
@@ -101,7 +102,7 @@ class ConnectionPlugin(ABC):
         return
 
     def get_info(self) -> dict[str, Any]:
-        """Everything that can be told about the plugin without connecting."""
+        """A description of the plugin, made without connecting."""
         installed, lacking = self.check_dependencies()
         return {
             "name": self.name,

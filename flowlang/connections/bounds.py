@@ -1,4 +1,4 @@
-"""How much of a result is kept: rows and bytes, each with a field of the connection."""
+"""Limits of a result: rows and bytes, each a field of the connection's configuration."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ BOUNDS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 TRUNCATED = {"truncated": True}
-"""What outputs have besides when a result was cut."""
+"""Added to the outputs when a result was cut."""
 
 
 class Kept[Row]:
@@ -34,7 +34,7 @@ class Kept[Row]:
         self._left = most_bytes
 
     def add(self, row: Row) -> bool:
-        """Keep a row if there is room; whether there was."""
+        """Keep a row if it fits, and return whether it did."""
         return self.take(size_of(row), lambda: row)
 
     def take(self, size: int, made: Callable[[], Row]) -> bool:
@@ -48,12 +48,12 @@ class Kept[Row]:
 
     @property
     def told(self) -> dict[str, Any]:
-        """What outputs have besides the rows."""
+        """Outputs to add to the rows: `truncated` if the result was cut."""
         return dict(TRUNCATED) if self.is_cut else {}
 
 
 def require_room(size: int, most: int, what: str) -> None:
-    """Raises ValueError for what has more bytes than a result may have, and is not cut."""
+    """Raise ValueError for a value with more bytes than a result may have; it is not cut."""
     if size > most:
         raise ValueError(f"{what} has {size} bytes, above max_bytes {most}")
 

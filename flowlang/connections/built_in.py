@@ -1,4 +1,4 @@
-"""What the built-in plugins share: tasks that say what failed, and files to begin with."""
+"""The base of the built-in plugins: tasks with named failures, and generated files."""
 
 import functools
 import sys
@@ -8,33 +8,35 @@ from typing import Any, ClassVar
 
 from flowlang.connections.base import ConnectionPlugin
 from flowlang.connections.bounds import BOUNDS, MOST_BYTES, MOST_ROWS, Kept
-from flowlang.connections.connection import said
+from flowlang.connections.connection import message_of
 from flowlang.exceptions import FlowExecutionError
 
 type Outputs = Coroutine[Any, Any, dict[str, Any]]
 
 
 def task[**P](operation: Callable[P, Outputs]) -> Callable[P, Outputs]:
-    """Make a method `_name` the task `prefix_name`; whatever it raises is a FlowExecutionError."""
+    """Make a method `_name` the task `prefix_name`; its exceptions become FlowExecutionError."""
     doing = operation.__name__.strip("_").replace("_", " ")
 
     @functools.wraps(operation)
-    async def telling(*args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+    async def wrapped(*args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         try:
             return await operation(*args, **kwargs)
         except Exception as error:
             plugin: Any = args[0]
-            raise FlowExecutionError(f"{plugin.product} {doing} failed: {said(error)}") from error
+            raise FlowExecutionError(
+                f"{plugin.product} {doing} failed: {message_of(error)}"
+            ) from error
 
-    vars(telling)[_MARK] = True
-    return telling
+    vars(wrapped)[_MARK] = True
+    return wrapped
 
 
 _MARK = "is_task"
 
 
 class BuiltInPlugin(ConnectionPlugin):
-    """A plugin most of which is said in tables."""
+    """A plugin that is mostly declared by class attributes."""
 
     product: ClassVar[str]
     """The service's own name, for messages."""
@@ -54,7 +56,7 @@ class BuiltInPlugin(ConnectionPlugin):
     _methods: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls) -> None:
-        """Take note of the methods that are tasks, in the order they stand in."""
+        """Collect the methods that are tasks, in their order in the class."""
         own = (name for name, each in vars(cls).items() if _MARK in getattr(each, "__dict__", ()))
         cls._methods = (*cls._methods, *own)
 
@@ -90,7 +92,7 @@ class BuiltInPlugin(ConnectionPlugin):
         return {**cls.properties, **BOUNDS}
 
     def bound(self, config: Mapping[str, Any]) -> None:
-        """Take note of how much of a result is kept."""
+        """Store the limits of results."""
         self._bounds = (self.setting(config, "max_rows"), self.setting(config, "max_bytes"))
 
     def kept[Row](self, _kind: type[Row]) -> Kept[Row]:
@@ -119,4 +121,4 @@ def generate(path: Path, text: str) -> None:
     """Write a file, and print where it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    print(f"Generated: {path}")  # noqa: T201 - a plugin tells so on the command line
+    print(f"Generated: {path}")  # noqa: T201 - output of the command line

@@ -1,7 +1,7 @@
-"""From what stands in YAML to what a plugin's `connect` is given.
+"""Preparing a connection: from its configuration in YAML to the arguments of `connect`.
 
-Type, plugin, what it needs, environment, the plugin's own opinion, its schema: in this order, so
-the first thing that is wrong is told in words that fit it.
+Checked in this order, so that the first problem has the most specific message: type, plugin,
+dependencies, environment, the plugin's `validate_config`, its schema.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,10 +42,10 @@ class Prepared:
 
 
 def prepare(name: str, given: object, registry: ConnectionPluginRegistry) -> Prepared:
-    """Everything that comes before `connect`, for one connection.
+    """Check one connection's configuration, and make the plugin's object for it.
 
     Raises ConnectionConfigError for the configuration, ConnectionNotFoundError for the type,
-    ConnectionError for what is not installed.
+    ConnectionError for missing packages.
     """
     if not isinstance(given, Mapping) or not given.get("type"):
         raise ConnectionConfigError(f"Connection '{name}' missing required field 'type'")
@@ -57,7 +57,7 @@ def prepare(name: str, given: object, registry: ConnectionPluginRegistry) -> Pre
     config = {**_resolved(whole, dict(given), Schema.of(schema)), "type": kind}
     secrets = Secrets()
     secrets.learn_from(config, schema)
-    problem = _own_opinion(plugin, config) or _told(whole, lambda: _held_against(config, schema))
+    problem = _rejected(plugin, config) or _answer(whole, lambda: _invalid(config, schema))
     if problem:
         raise ConnectionConfigError(
             f"Invalid config for connection {whole}: {secrets.text(problem)}"
@@ -67,7 +67,7 @@ def prepare(name: str, given: object, registry: ConnectionPluginRegistry) -> Pre
 
 def _new_plugin(name: str, kind: str, registry: ConnectionPluginRegistry) -> ConnectionPlugin:
     try:
-        return _told(f"'{name}' ({kind})", partial(registry.new, kind))
+        return _answer(f"'{name}' ({kind})", partial(registry.new, kind))
     except PluginNotFoundError as error:
         known = ", ".join(error.available)
         raise ConnectionNotFoundError(
@@ -75,10 +75,10 @@ def _new_plugin(name: str, kind: str, registry: ConnectionPluginRegistry) -> Con
         ) from error
 
 
-def _told[T](whole: str, ask: Callable[[], T]) -> T:
-    """What a plugin tells of itself. Raises ConnectionConfigError, whatever it raises."""
+def _answer[T](whole: str, call: Callable[[], T]) -> T:
+    """Call a plugin; any exception of it becomes a ConnectionConfigError."""
     try:
-        return ask()
+        return call()
     except PluginNotFoundError:
         raise
     except Exception as error:
@@ -88,7 +88,7 @@ def _told[T](whole: str, ask: Callable[[], T]) -> T:
 
 
 def _require_dependencies(whole: str, plugin: ConnectionPlugin) -> None:
-    missing = _told(whole, partial(_missing, plugin))
+    missing = _answer(whole, partial(_missing, plugin))
     if missing:
         raise ConnectionError(
             f"The plugin of connection {whole} requires packages: {', '.join(missing)}."
@@ -102,17 +102,17 @@ def _missing(plugin: ConnectionPlugin) -> list[str]:
 
 
 def require_sound(name: str, kind: str, plugin: ConnectionPlugin) -> None:
-    """See that a plugin can say what it needs and takes. Raises ConnectionConfigError.
+    """Check that a plugin lists its dependencies and has a valid schema.
 
-    What is not installed, or not configured, is no fault of the plugin's.
+    Missing packages and a wrong configuration are not reported. Raises ConnectionConfigError.
     """
     whole = f"'{name}' ({kind})"
-    _told(whole, partial(_missing, plugin))
+    _answer(whole, partial(_missing, plugin))
     _schema(whole, plugin)
 
 
 def _schema(whole: str, plugin: ConnectionPlugin) -> dict[str, Any]:
-    schema = _told(whole, lambda: dict(plugin.get_config_schema()))
+    schema = _answer(whole, lambda: dict(plugin.get_config_schema()))
     try:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
     except SchemaError as error:
@@ -138,7 +138,7 @@ def _resolved(whole: str, value: Any, schema: Schema) -> Any:
 
 
 def coerced(text: str, types: Iterable[str]) -> Any:
-    """A text as the first of the types that it can be, or as it is."""
+    """A text converted to the first of the types that accepts it, else unchanged."""
     for kind in types:
         try:
             return _as_type(text, kind)
@@ -170,15 +170,15 @@ def _structure(text: str, kind: str) -> Any:
     return value
 
 
-def _own_opinion(plugin: ConnectionPlugin, config: dict[str, Any]) -> str | None:
+def _rejected(plugin: ConnectionPlugin, config: dict[str, Any]) -> str | None:
     try:
         valid, message = plugin.validate_config(dict(config))
-    except Exception as error:  # noqa: BLE001 - a plugin that trips over it cannot use it
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
         return f"{type(error).__name__}: {error}"
     return None if valid else message or "the plugin does not accept it"
 
 
-def _held_against(config: dict[str, Any], schema: dict[str, Any]) -> str:
+def _invalid(config: dict[str, Any], schema: dict[str, Any]) -> str:
     return "; ".join(_problems(config, schema))
 
 
@@ -191,11 +191,11 @@ def _problems(config: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _sentence(error: ValidationError, schema: Mapping[str, Any]) -> str:
-    """What is wrong where, without repeating the value of a secret property."""
+    """A message with the path of the error, without the value of a secret property."""
     place, inner, hidden = "", Schema.of(schema), False
     for key in error.path:
         inner = inner.at(key)
         hidden = hidden or is_secret(key, inner)
         place += f"[{key}]" if isinstance(key, int) else f".{key}" if place else str(key)
-    said = f"does not meet {error.validator!r} of its schema" if hidden else error.message
-    return f"{place}: {said}" if place else said
+    text = f"does not meet {error.validator!r} of its schema" if hidden else error.message
+    return f"{place}: {text}" if place else text

@@ -1,4 +1,4 @@
-"""One connection: opened, lent to tasks, closed, none of which may take for ever."""
+"""One connection: opened, lent to tasks and closed, each with a time limit."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ type Work = Callable[[], Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Patience:
-    """How many seconds each step of a connection's life may take."""
+    """Time limits of the steps of a connection, in seconds."""
 
     connect: float = 30.0
     acquire: float = 30.0
@@ -33,7 +33,7 @@ class Connection:
     """A connection under its name in a configuration, with a plugin's object of its own."""
 
     def __init__(self, name: str, prepared: Prepared, patience: Patience) -> None:
-        """Not open yet."""
+        """Do not open it yet."""
         self.name = name
         self.type = prepared.type
         self.plugin = prepared.plugin
@@ -43,7 +43,7 @@ class Connection:
         self._lent = 0
 
     async def open(self) -> None:
-        """Connect; what was half opened is closed again. Raises ConnectionError."""
+        """Connect; after a failure, close what was opened. Raises ConnectionError."""
         try:
             connect = partial(self.plugin.connect, self._config)
             await self._asked(connect, self._patience.connect, "open", "connect")
@@ -52,14 +52,14 @@ class Connection:
             raise
 
     async def close(self) -> None:
-        """Disconnect; a failure is logged, as nobody could do anything about it."""
+        """Disconnect; a failure is logged, not raised, since no caller could handle it."""
         await self._tried(self.plugin.disconnect, self._patience.disconnect, "close", "disconnect")
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[Any]:
-        """What a task works with, taken back whatever happens.
+        """Lend the plugin's connection to a task, and take it back at the end.
 
-        Raises ConnectionError, which is `busy` when others have something of this connection.
+        Raises ConnectionError, with `busy` set when other tasks use this connection.
         """
         lend = self.plugin.get_connection
         try:
@@ -82,7 +82,7 @@ class Connection:
         await self._tried(release, self._patience.release, "take back", "release")
 
     async def check(self) -> None:
-        """Borrow, and have the plugin find out whether that is of use. Raises ConnectionError."""
+        """Borrow a connection and have the plugin check it. Raises ConnectionError."""
         async with self.lent() as each:
             check = partial(self.plugin.check_connection, each)
             await self._asked(check, self._patience.check, "answer", "check")
@@ -94,27 +94,27 @@ class Connection:
             logger.warning("%s", error)
 
     async def _asked(self, work: Work, seconds: float, doing: str, failing: str) -> Any:
-        """What the plugin gives, in time. Raises ConnectionError with name, type and cause."""
+        """Await the plugin within the time limit. Raises ConnectionError with name, type, cause."""
         try:
             async with asyncio.timeout(seconds) as limit:
                 return await contained(work())
         except Exception as error:
             if isinstance(error, TimeoutError) and limit.expired():
                 raise ConnectionTimeoutError(self.name, seconds, doing, self.type) from None
-            why = self.secrets.text(said(error))
+            text = self.secrets.text(message_of(error))
             raise ConnectionError(
-                f"Failed to {failing} '{self.name}' ({self.type}): {why}"
+                f"Failed to {failing} '{self.name}' ({self.type}): {text}"
             ) from error
 
 
-def said(error: BaseException) -> str:
-    """What an error says, or what it is called where it says nothing."""
+def message_of(error: BaseException) -> str:
+    """An error's text, or its type's name where the text is empty."""
     return str(error) or type(error).__name__
 
 
 async def uninterrupted(work: Coroutine[Any, Any, None]) -> None:
-    """Carry something out to its end, and only then be cancelled."""
-    # Begun at once: most have nothing to wait for, and are over before the loop turns again.
+    """Finish the work even if cancelled meanwhile, and only then raise the cancellation."""
+    # Eager: most work has nothing to wait for and ends before the loop's next iteration.
     task = asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

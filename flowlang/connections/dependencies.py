@@ -1,4 +1,4 @@
-"""Whether what a plugin needs is installed."""
+"""Whether a plugin's dependencies are installed."""
 
 import importlib.util
 from collections.abc import Iterable, Iterator
@@ -11,12 +11,12 @@ _ENDINGS = ("-client", "-python", "-sdk")
 
 
 def missing(specifications: Iterable[str]) -> list[str]:
-    """Those of pip's specifications that are not met, as they were given."""
+    """The pip requirements that are not met, as given."""
     return [each for each in specifications if not _is_met(each)]
 
 
 def is_specification(text: str) -> bool:
-    """Whether pip would take it for a package, and not for an option, say."""
+    """Whether a text is a package requirement, and not an option of pip."""
     try:
         Requirement(text)
     except InvalidRequirement:
@@ -56,7 +56,7 @@ def _without_marker(requirement: Requirement) -> Requirement:
 
 
 def _likely_modules(distribution: str) -> Iterator[str]:
-    """What a distribution without metadata, such as a folder on the path, is imported as."""
+    """Import names of a distribution without metadata, such as a folder on the path."""
     name = distribution.lower()
     yield name
     for beginning in _BEGINNINGS:

@@ -16,10 +16,10 @@ def installed() -> Iterator[EntryPoint]:
 
 
 def load(entry: EntryPoint, package: str) -> Any:
-    """What an entry point names. Raises whatever its import does.
+    """The object that an entry point names. Raises the exceptions of its import.
 
-    A provider that was written as a folder of `package` imports `..base`, which leads nowhere in a
-    distribution of its own; such a one is imported as if it lay in that package.
+    A plugin that was written as a folder of `package` imports `..base`, which fails in a
+    distribution of its own; it is imported as a module of `package` instead.
     """
     try:
         return entry.load()
@@ -58,7 +58,7 @@ def _load_as(name: str, found: ModuleSpec) -> None:
 
 
 def source(entry: EntryPoint) -> str:
-    """Where an entry point stands, for a message."""
+    """The distribution and text of an entry point, for a message."""
     distribution: Any = entry.dist
     name = distribution.name if distribution is not None else "unknown distribution"
     return f"{name} ({entry.name} = {entry.value})"

@@ -1,4 +1,4 @@
-"""Connections that outlive runs: opened when first used, kept, opened again when they were lost."""
+"""Connections that outlive runs: opened at first use, kept, and reopened when lost."""
 
 import logging
 import time
@@ -8,7 +8,7 @@ from typing import Any
 
 from flowlang.connections import plugin_registry
 from flowlang.connections.base import ConnectionPlugin
-from flowlang.connections.connection import Connection, Patience, said, uninterrupted
+from flowlang.connections.connection import Connection, Patience, message_of, uninterrupted
 from flowlang.connections.registry import ConnectionPluginRegistry
 from flowlang.connections.scope import Loan
 from flowlang.connections.slot import Means, Slot
@@ -28,12 +28,12 @@ class KeptConnections:
         patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """There are none yet."""
+        """Have no connections before `configure`."""
         self._means = Means(registry, patience or Patience(), clock)
         self._slots: dict[str, Slot] = {}
 
     async def configure(self, connections: Mapping[str, Any]) -> None:
-        """Have these from now on. Those that are the same stay open; the others end when unused."""
+        """Replace the configuration; unchanged connections stay open, others close when unused."""
         before, self._slots = self._slots, {}
         for name, given in connections.items():
             known = before.get(name)
@@ -45,7 +45,7 @@ class KeptConnections:
             await slot.give_up()
 
     async def close(self) -> None:
-        """Close all, the last configured first; there are none from now on."""
+        """Close all connections, the last configured first, and forget them."""
         slots, self._slots = self._slots, {}
         for slot in reversed(slots.values()):
             await uninterrupted(slot.close())
@@ -55,18 +55,18 @@ class KeptConnections:
         return sorted(self._slots)
 
     async def get_plugin(self, name: str) -> ConnectionPlugin:
-        """The connected plugin's object; it is opened if it is not open.
+        """The connected plugin's object; the connection is opened if necessary.
 
-        Raises ConnectionNotFoundError, ConnectionError; also for a while after a failure, at once.
+        Raises ConnectionNotFoundError, ConnectionError; for a while after a failure at once.
         """
         return (await self._opened(name))[1].plugin
 
     @asynccontextmanager
     async def borrowed(self, name: str) -> AsyncIterator[Loan]:
-        """What a task of that connection works with, given back at the end.
+        """Lend a task the connection, and take it back at the end.
 
-        Raises as `get_plugin` does. A connection that turns out to be lost is opened anew for the
-        next one who asks.
+        Raises as `get_plugin` does. A connection that proves to be lost is reopened for the next
+        task.
         """
         async with self._used(name) as connection, connection.lent() as lent:
             yield Loan(connection.plugin, lent)
@@ -84,23 +84,23 @@ class KeptConnections:
             await slot.leave(connection)
 
     async def check(self, name: str) -> str | None:
-        """What is wrong with a connection, without secrets; None when it answers."""
+        """Check a connection: its error without secrets, None when it answers."""
         try:
             async with self._used(name) as connection:
                 await connection.check()
                 return None
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-            return self.secrets().text(said(error))
+            return self.secrets().text(message_of(error))
 
     async def check_open(self) -> None:
-        """Look after those that are open, so that who comes next finds them well."""
+        """Check the open connections, so that a lost one is replaced before its next use."""
         for name in [name for name, slot in self._slots.items() if slot.is_open]:
             problem = await self.check(name)
             if problem is not None:
                 logger.warning("Connection in trouble: %s", problem)
 
     def secrets(self) -> Secrets:
-        """What no message about these connections may show."""
+        """The secrets that messages about these connections must not show."""
         secrets = Secrets()
         for slot in self._slots.values():
             secrets.include(slot.secrets)

@@ -1,4 +1,4 @@
-"""Whether a failure means that a connection is gone, or that somebody used it wrongly."""
+"""Whether a failure means that a connection is lost, or that it was used wrongly."""
 
 import builtins
 
@@ -18,9 +18,9 @@ _MISTAKES = (
 
 
 def was_lost(error: BaseException) -> bool | None:
-    """Whether an error, or what it came from, tells so; None when the connection must be asked.
+    """Whether an error, or its cause, means a lost connection; None if it must be checked.
 
-    That is for errors of a client's own, which may be anything, and for what took too long.
+    None is returned for errors of a client library, which may mean anything, and for timeouts.
     """
     while True:
         if isinstance(error, ConnectionError):
@@ -33,7 +33,7 @@ def was_lost(error: BaseException) -> bool | None:
 
 
 def _of_the_system(error: BaseException) -> bool:
-    # Without a number a TimeoutError is somebody's patience: slow is not gone.
+    # A TimeoutError without errno is a limit of the caller: a slow connection is not a lost one.
     slow = isinstance(error, builtins.TimeoutError) and error.errno is None
     return isinstance(error, OSError) and not slow
 

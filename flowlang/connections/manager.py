@@ -1,4 +1,4 @@
-"""The connections of one run of a flow: all opened before its first step, closed after its last."""
+"""The connections of one run of a flow: opened before its first step, closed after its last."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class ConnectionManager:
-    """Connections by name: its own, and behind them those of who started the run."""
+    """Connections by name: the run's own, and those of its caller behind them."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Which plugins there are, and where they came from."""
+"""The registry of connection plugins, and their discovery."""
 
 import copy
 import importlib
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Problem:
-    """A plugin that could not be had: where it is, and why."""
+    """A plugin that could not be loaded: its place and its error."""
 
     source: str
     error: str
@@ -32,8 +32,8 @@ class Problem:
 class ConnectionPluginRegistry:
     """The plugins by name: built-in ones, those in plugin folders, and installed ones.
 
-    They are looked for when somebody first asks. A plugin that cannot be loaded is reported and
-    hides no other.
+    They are discovered at first use. A plugin that cannot be loaded is reported and does not hide
+    the others.
     """
 
     def __init__(self, package: str, path: MutableSequence[str]) -> None:
@@ -77,7 +77,7 @@ class ConnectionPluginRegistry:
                 self._done = False
 
     def discover_plugins(self) -> None:
-        """Find what there is to find, once."""
+        """Load the plugins of all folders and entry points, once."""
         with self._lock:
             if self._done:
                 return
@@ -142,7 +142,7 @@ class ConnectionPluginRegistry:
         return plugin
 
     def new(self, name: str) -> ConnectionPlugin:
-        """An object that no other connection has. Raises PluginNotFoundError."""
+        """A new object of the plugin, for one connection. Raises PluginNotFoundError."""
         plugin = self.require(name)
         try:
             return type(plugin)()

@@ -1,4 +1,4 @@
-"""What a flow's steps see of connections, wherever these come from."""
+"""The interface through which a flow's steps use connections."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
@@ -8,7 +8,7 @@ from flowlang.redaction import Secrets
 
 
 class Loan(NamedTuple):
-    """What a task borrows: the plugin's object, and what that object has lent."""
+    """The plugin's object, and the connection that it lends to a task."""
 
     plugin: ConnectionPlugin
     connection: Any
@@ -24,10 +24,10 @@ class Connections(Protocol):
         """The connected plugin's object. Raises ConnectionNotFoundError, ConnectionError."""
 
     def borrowed(self, name: str) -> AbstractAsyncContextManager[Loan]:
-        """What a task of that connection works with, given back at the end.
+        """Lend a task the connection, and take it back at the end.
 
         Raises ConnectionNotFoundError, ConnectionError.
         """
 
     def secrets(self) -> Secrets:
-        """What no message about these connections may show."""
+        """The secrets that messages about these connections must not show."""

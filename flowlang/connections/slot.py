@@ -1,4 +1,9 @@
-"""One name of a configuration, and the connection that it stands for now."""
+"""One name of the configuration, and its connection: opened, counted, replaced when lost.
+
+A slot opens its connection at first use. After a failed attempt it raises the same error for a
+while instead of connecting again. It counts the users of each connection: one that is lost, or
+whose configuration changed, is replaced at once and closed by its last user.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -6,21 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlang.connections.configuration import prepare
-from flowlang.connections.connection import Connection, Patience, said, uninterrupted
+from flowlang.connections.connection import Connection, Patience, message_of, uninterrupted
 from flowlang.connections.loss import was_lost
 from flowlang.connections.registry import ConnectionPluginRegistry
 from flowlang.exceptions import ConnectionError
 from flowlang.redaction import Secrets
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
-"""Seconds after a failure in which nobody tries again; they double with each one."""
+"""Seconds without another attempt after a failure, doubled with each one, and their maximum."""
 TRUST = 1.0
-"""Seconds after a check that went well in which failing tasks ask for no other."""
+"""Seconds after a successful check during which failing tasks cause no other."""
 
 
 @dataclass(frozen=True)
 class Means:
-    """What all slots open their connections with."""
+    """What all slots need to open connections."""
 
     registry: ConnectionPluginRegistry
     patience: Patience
@@ -31,7 +36,7 @@ class Slot:
     """Opens a connection when it is first used, counts who uses it, and replaces a lost one."""
 
     def __init__(self, name: str, given: Any, means: Means) -> None:
-        """Nothing is opened yet."""
+        """Open nothing yet."""
         self.given = given
         self.secrets = Secrets()
         self._name = name
@@ -51,9 +56,9 @@ class Slot:
         return self._connection is not None
 
     async def opened(self) -> Connection | None:
-        """The connection; None when the name has come to mean another one. Raises ConnectionError.
+        """The connection; None when this slot has been replaced by another configuration.
 
-        After a failure it is raised again, at once, for a while.
+        Raises ConnectionError; for a while after a failure the same one, without an attempt.
         """
         if self._connection is not None:
             return self._connection
@@ -72,13 +77,13 @@ class Slot:
             connection = Connection(self._name, prepared, self._means.patience)
             await connection.open()
         except ConnectionError as error:
-            self._why = said(error)
+            self._why = message_of(error)
             wait = min(FIRST_WAIT * 2**self._failures, LONGEST_WAIT)
             self._not_before = self._means.clock() + wait
             self._failures += 1
             raise
         self._failures = 0
-        if self._ended:  # while it was being opened: nobody else will ever close it
+        if self._ended:  # replaced while it was being opened, so it has no user that closes it
             await uninterrupted(connection.close())
             return None
         return connection
@@ -96,7 +101,7 @@ class Slot:
                 await uninterrupted(connection.close())
 
     async def failed(self, connection: Connection, error: Exception) -> None:
-        """Have it replaced if an error means that it was lost; its last user closes it."""
+        """Replace the connection if an error means that it was lost; its last user closes it."""
         lost = was_lost(error)
         if lost is None:
             lost = await self._does_not_answer(connection)
@@ -104,7 +109,7 @@ class Slot:
             self._connection = None
 
     async def _does_not_answer(self, connection: Connection) -> bool:
-        async with self._checking:  # many fail at once when a server is gone: one asks for all
+        async with self._checking:  # tasks fail at once when a server is gone: one check for all
             if self._connection is not connection or self._means.clock() < self._well_until:
                 return False
             try:
@@ -115,14 +120,14 @@ class Slot:
             return False
 
     async def give_up(self) -> None:
-        """The name means another connection now; this one is closed as soon as nobody uses it."""
+        """End this slot; its connection is closed at once, or by its last user."""
         self._ended = True
         connection, self._connection = self._connection, None
         if connection is not None and connection not in self._users:
             await uninterrupted(connection.close())
 
     async def close(self) -> None:
-        """Close it under whoever uses it, and what is just being opened as soon as it is open."""
+        """Close the connection even if in use; one that is being opened is closed when open."""
         self._ended = True
         open_now = {*self._users, self._connection} - {None}
         self._connection = None

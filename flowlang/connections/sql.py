@@ -1,7 +1,7 @@
-"""Statements made of names and records, for each dialect of SQL.
+"""SQL statements built from names and records, for each dialect.
 
-Values are always parameters. Names cannot be, so they are checked and quoted: what is quoted is
-taken as it is written, capitals included.
+Values are always parameters. Names cannot be, so they are checked and quoted; a quoted name is
+case-sensitive.
 """
 
 import re
@@ -18,7 +18,7 @@ _NAME = re.compile(r"[\w$](?:[\w$ -]*[\w$])?")
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a database wants names and placeholders written."""
+    """How a database writes names and placeholders."""
 
     quote: str
     placeholder: Callable[[int], str]
@@ -28,7 +28,7 @@ class Dialect:
     length: Callable[[str], int] = len
 
     def name(self, text: object, what: str = "column") -> str:
-        """A name, quoted. Raises ValueError for what is none."""
+        """A quoted name. Raises ValueError for an invalid one."""
         if not isinstance(text, str) or not _NAME.fullmatch(text):
             raise ValueError(
                 f"{text!r} is no name of a {what}: letters, digits, _ and $ are allowed,"
@@ -56,30 +56,30 @@ SQLITE = Dialect('"', lambda _: "?")
 
 @dataclass(frozen=True)
 class Statement:
-    """SQL and what stands at its placeholders."""
+    """SQL and the values of its placeholders."""
 
     sql: str
     parameters: Parameters = None
     rows: list[list[Any]] | None = None
     """Parameters for as many executions as there are lists."""
     wants_rows: bool = False
-    """What it returns is wanted, up to the limits of the connection."""
+    """Whether its rows are returned, up to the limits of the connection."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a statement: the rows it returned, and how many it touched."""
+    """The result of a statement: its rows, and how many it affected."""
 
     rows: list[dict[str, Any]]
     affected: int
     status: str = ""
-    """How the server names it: `UPDATE 2`."""
+    """The server's command tag: `UPDATE 2`."""
     told: Mapping[str, Any] = field(default_factory=dict)
-    """What a query's outputs have besides its rows: `truncated` when they were cut."""
+    """Outputs to add to the rows: `truncated` if they were cut."""
 
 
 def distinct(names: Iterable[str]) -> list[str]:
-    """Names for the columns of a row: a second `id` is `id_2`, so that no value is lost."""
+    """Distinct column names: a second `id` becomes `id_2`, so that no value is lost."""
     told: list[str] = []
     for name in names:
         numbered = (name if n == 1 else f"{name}_{n}" for n in count(1))
@@ -121,7 +121,7 @@ def updates(
 
 
 def _by_columns(records: Sequence[Record]) -> Iterator[tuple[list[str], list[Record]]]:
-    """Neighbours that have the same fields, in whatever order, and these fields."""
+    """Groups of successive records with the same fields in any order, each with its fields."""
     for record in records:
         if not isinstance(record, Mapping) or not record:
             raise ValueError(f"{record!r} is no record: it must be a mapping of fields to values")

@@ -1,4 +1,4 @@
-"""What a JSON schema says of one value, by whatever way it says so."""
+"""What a JSON schema says about one value, also through `$ref`, `allOf`, `anyOf` and `oneOf`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -10,32 +10,32 @@ _COMBINED = ("allOf", "anyOf", "oneOf")
 
 @dataclass(frozen=True)
 class Schema:
-    """The parts of a schema that speak of one value: its own, and what these refer to."""
+    """The subschemas that apply to one value, references resolved."""
 
     root: Mapping[str, Any]
     parts: tuple[Mapping[str, Any], ...]
 
     @classmethod
     def of(cls, whole: Mapping[str, Any]) -> "Schema":
-        """What it says of a whole configuration."""
+        """The schema of a whole configuration."""
         return cls(whole, _parts([whole], whole)) if whole else _NOTHING
 
     def at(self, key: object) -> "Schema":
-        """What it says of a property, or of an item where the key is a number."""
+        """The schema of a property, or of an item where the key is a number."""
         if not self.parts:
             return self
         return replace(self, parts=_parts((_inner(each, key) for each in self.parts), self.root))
 
     @property
     def types(self) -> list[str]:
-        """The types that the value may have; text where none is told."""
+        """The types that the value may have; `string` where none is given."""
         told = [each["type"] for each in self.parts if "type" in each]
         lists = (each if isinstance(each, list) else [each] for each in told)
         return list(chain.from_iterable(lists)) or ["string"]
 
     @property
     def is_secret(self) -> bool:
-        """Whether any part says so."""
+        """Whether any subschema marks the value as a secret."""
         for each in self.parts:  # mostly none: a flow's inputs have no schema
             if each.get("format") == "password" or each.get("writeOnly") is True:
                 return True
@@ -57,7 +57,7 @@ def _parts(given: Iterable[Any], root: Mapping[str, Any]) -> tuple[Mapping[str, 
 
 
 def _referred(reference: str, root: Mapping[str, Any]) -> Any:
-    """What `#/$defs/name` stands for; None for what is in another document."""
+    """The target of `#/$defs/name`; None for a reference to another document."""
     document, _, way = reference.partition("#")
     if document or not way:
         return None

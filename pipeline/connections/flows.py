@@ -1,4 +1,4 @@
-"""Running tasks and flows; this file and `flows_findings` alone know `flowlang`'s engine."""
+"""Checking connections, and running tasks and flows: the only importer of FlowLang's engine."""
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -28,28 +28,28 @@ from pipeline.config.environment import Filled, is_other_number, secret_values, 
 from pipeline.config.model import PipelineConfig
 from pipeline.config.sections import Findings
 
-# What is wrong with the connections of a configuration, as far as the plugins can tell.
+__all__ = ["Flows", "findings_of", "problems_of"]
 
 _OWN_KEYS = ("type", "expose")
 
 
 def find_plugins(config: PipelineConfig) -> None:
-    """Look for plugins where the configuration says, too."""
+    """Discover connection plugins, also in the configured folders."""
     for folder in config.connection_plugins:
         plugin_registry.add_folder(folder)
     plugin_registry.discover_plugins()
 
 
 def findings_of(config: PipelineConfig) -> Findings:
-    """What can be told without connecting to anything."""
+    """Unknown types, keys and tasks of connections, found without connecting."""
     find_plugins(config)
     findings = Findings(strict=config.strict)
     for spec in config.connections.values():
-        _look_at(spec, findings)
+        _check(spec, findings)
     return findings
 
 
-def _look_at(spec: ConnectionSpec, findings: Findings) -> None:
+def _check(spec: ConnectionSpec, findings: Findings) -> None:
     where = ("connections", spec.name)
     plugin = plugin_registry.get(spec.type)
     if plugin is None:
@@ -58,7 +58,7 @@ def _look_at(spec: ConnectionSpec, findings: Findings) -> None:
     try:
         require_sound(spec.name, spec.type, plugin)
         tasks = tasks_of(plugin)
-        _look_at_keys(spec, plugin, findings)
+        _check_keys(spec, plugin, findings)
     except FlowLangError as error:
         findings.problem(where, str(error))
         return
@@ -70,12 +70,13 @@ def _look_at(spec: ConnectionSpec, findings: Findings) -> None:
 
 def _no_plugin(kind: str) -> str:
     known = ", ".join(plugin_registry.list_plugins())
-    why = "; ".join(str(problem) for problem in plugin_registry.problems)
-    return f"no plugin is called {kind!r}; known: {known}" + (why and f"; not loaded: {why}")
+    problems = "; ".join(str(problem) for problem in plugin_registry.problems)
+    not_loaded = problems and f"; not loaded: {problems}"
+    return f"no plugin is called {kind!r}; known: {known}{not_loaded}"
 
 
-def _look_at_keys(spec: ConnectionSpec, plugin: ConnectionPlugin, findings: Findings) -> None:
-    """Keys that the plugin's schema does not have, and values that YAML has turned."""
+def _check_keys(spec: ConnectionSpec, plugin: ConnectionPlugin, findings: Findings) -> None:
+    """Report keys that the plugin's schema lacks, and values that YAML read differently."""
     schema = dict(plugin.get_config_schema())
     known = sorted({*schema.get("properties", {}), *_OWN_KEYS})
     for key, value in spec.given.items():
@@ -87,7 +88,7 @@ def _look_at_keys(spec: ConnectionSpec, plugin: ConnectionPlugin, findings: Find
 
 
 def _is_closed(schema: Mapping[str, Any]) -> bool:
-    """Whether a schema that has properties may name them all."""
+    """Whether a schema has properties and allows no others."""
     return bool(schema.get("properties")) and not (
         schema.get("additionalProperties") or schema.get("patternProperties")
     )
@@ -102,7 +103,9 @@ def _is_misread(value: object, written: str, schema: Mapping[str, Any], key: str
     return not fits
 
 
-__all__ = ["Flows", "findings_of", "problems_of"]
+def problems_of(config: PipelineConfig) -> list[str]:
+    """The problems among `findings_of`."""
+    return findings_of(config).problems
 
 
 class Flows:
@@ -113,23 +116,23 @@ class Flows:
         self._around = Surroundings(self._kept)
 
     async def adopt(self, config: PipelineConfig) -> None:
-        """Have the connections of a configuration."""
+        """Use the connections of a configuration; unchanged ones stay open."""
         await in_own_thread(find_plugins, config)
         given = {name: spec.given for name, spec in config.connections.items()}
         await self._kept.configure(given)
 
     async def task(self, connection: str, task: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """What came of one task."""
+        """Run one task, and return its result as `flowlang.running.run_task` does."""
         return await run_task(task, connection, params, self._around)
 
     async def flow(self, folder: str, name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """What came of a flow."""
+        """Run a flow of a folder, and return its result as `flowlang.running.run_flow` does."""
         try:
             path = await in_own_thread(find_flow, name, Path(folder))
             flow = await in_own_thread(_read, path, path.stat().st_mtime_ns)
-        except FlowValidationError as error:  # the file's own: nobody who runs it can mend it
-            told = f"Flow '{name}' cannot be read: {error}"
-            return {"success": False, "error": told, "error_type": FlowExecutionError.__name__}
+        except FlowValidationError as error:  # a mistake in the file, not in the request
+            text = f"Flow '{name}' cannot be read: {error}"
+            return {"success": False, "error": text, "error_type": FlowExecutionError.__name__}
         return await run_flow(flow, inputs, self._around)
 
     def has_flow(self, folder: str, name: str) -> bool:
@@ -145,14 +148,14 @@ class Flows:
         return plugin is not None and task in tasks_of(plugin)
 
     async def check(self, connection: str) -> str | None:
-        """What is wrong with a connection, in words without secrets; None for nothing."""
+        """Check a connection: its error without secrets, None if it is well."""
         try:
             return await self._kept.check(connection)
         except ConnectionNotFoundError as error:
             return str(error)
 
     async def check_open(self) -> None:
-        """Look after those that are open."""
+        """Check the open connections."""
         await self._kept.check_open()
 
     async def close(self) -> None:
@@ -167,13 +170,8 @@ def _read(path: Path, _changed: int) -> Flow:
 
 
 def _variables_in(path: Path) -> Iterator[Filled]:
-    """The variables of the environment that a flow names: its errors may quote their values."""
+    """The environment variables that a flow names; its errors may quote their values."""
     values = environment()
     for name in variables_named_in(path.read_bytes()):
         if value := values.get(name):
             yield Filled(name, "", value)
-
-
-def problems_of(config: PipelineConfig) -> list[str]:
-    """What is wrong with the connections, as far as that can be told without connecting."""
-    return findings_of(config).problems

@@ -1,6 +1,6 @@
-"""The connections of `config.yml` in one process: what links, storages and actions share.
+"""The connections of `config.yml` in one process, shared by links, storages and actions.
 
-What runs flows takes a tenth of a second to import, so it is imported when something is connected.
+FlowLang's engine takes 0.1 s to import, so it is imported when the first connection is used.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 30.0
-"""How often those that are open are tried, so that a vCon does not have to find out."""
+"""Interval of the checks of open connections, so that a lost one is replaced before its use."""
 
 type Result = dict[str, Any]
 """`success`, `outputs`; or `success`, `error`, `error_type`, and `step` and `cause` if known."""
 
 
 class ServiceConnections:
-    """Runs tasks and flows over connections that are opened on first use and kept."""
+    """Runs tasks and flows over connections that are opened at first use and kept open."""
 
     def __init__(self, config: PipelineConfig) -> None:
-        """Connects to nothing."""
+        """Connect to nothing yet."""
         self.config = config
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flows: Flows | None = None
@@ -35,19 +35,19 @@ class ServiceConnections:
         self._taking = asyncio.Lock()
 
     def take(self, config: PipelineConfig) -> None:
-        """Go by another configuration; what has not changed stays open."""
+        """Use another configuration from the next call on; unchanged connections stay open."""
         self.config = config
 
     async def run_task(self, connection: str, task: str, params: Mapping[str, Any]) -> Result:
-        """What came of one task."""
+        """Run one task of a connection."""
         return await (await self._current()).task(connection, task, params)
 
     async def run_flow(self, flow: str, inputs: Mapping[str, Any]) -> Result:
-        """What came of a flow, a file in the folder of flows."""
+        """Run a flow, a file in the folder of flows."""
         return await (await self._current()).flow(self.config.flows.folder, flow, inputs)
 
     async def has_flow(self, flow: str) -> bool:
-        """Whether there is a file of this name."""
+        """Whether the folder of flows has this flow."""
         return (await self._current()).has_flow(self.config.flows.folder, flow)
 
     async def has_task(self, kind: str, task: str) -> bool:
@@ -55,14 +55,14 @@ class ServiceConnections:
         return (await self._current()).has_task(kind, task)
 
     async def check(self, connection: str) -> str | None:
-        """What is wrong with a connection, opening it if it is not open; None for nothing."""
+        """Check a connection, opening it if necessary: its error, None if it is well."""
         return await (await self._current()).check(connection)
 
     def from_thread[T](self, work: Coroutine[Any, Any, T]) -> T:
-        """Carry out one of the above for a plugin that runs in a thread.
+        """Run one of these coroutines from a plugin's thread, and return its result.
 
         Raises:
-            RuntimeError: on the event loop itself, which would wait for itself.
+            RuntimeError: called on the event loop, which would block itself.
         """
         loop = self._loop
         with contextlib.suppress(RuntimeError):
@@ -74,7 +74,7 @@ class ServiceConnections:
         return asyncio.run_coroutine_threadsafe(work, loop).result()
 
     async def look_after(self) -> None:
-        """Try those that are open every now and then; until cancelled."""
+        """Check the open connections every `LOOK_SECONDS`, until cancelled."""
         self._loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
@@ -106,14 +106,14 @@ _installed: ServiceConnections | None = None
 
 
 def install(config: PipelineConfig) -> ServiceConnections:
-    """Make this process's, which plugins find through `lib`."""
+    """Create the connections of this process, which plugins find through `lib`."""
     global _installed  # noqa: PLW0603 -- once per process, as its connection to Redis
     _installed = ServiceConnections(config)
     return _installed
 
 
 def installed() -> ServiceConnections:
-    """This process's."""
+    """The connections of this process. Raises RuntimeError where there are none."""
     if _installed is None:
         raise RuntimeError("there are no connections outside of the service")
     return _installed
