@@ -38,7 +38,7 @@ async def test_heartbeats_echo_any_ref(ref: object, joined: bool) -> None:
 
 @pytest.mark.parametrize("payload", [{}, [], {"anything": 1}])
 async def test_the_join_reply_is_the_measured_frame(payload: object) -> None:
-    """Count, service and token without its value, whatever the join's payload."""
+    """Count, service and token without its value, for any payload of the join."""
     async with plugboard() as scene:
         client = await scene.connect()
         service, token = scene.service.public(), scene.token.public()

@@ -157,7 +157,7 @@ async def test_a_long_header_line_is_431() -> None:
     ],
 )
 async def test_actions_must_equal_those_of_the_joined(actions: str, allowed: bool) -> None:
-    """Decoded values are compared, as long as somebody is joined."""
+    """Decoded values are compared, while a consumer is joined."""
     async with plugboard() as scene:
         await scene.join(actions=ACTIONS)
         if allowed:
@@ -168,7 +168,7 @@ async def test_actions_must_equal_those_of_the_joined(actions: str, allowed: boo
 
 
 async def test_a_connected_consumer_registers_nothing() -> None:
-    """Whoever connects before the first has joined may have other actions, and joins with them."""
+    """A socket connected before the first join may have other actions, and joins with them."""
     async with plugboard() as scene:
         first = await scene.connect(actions='{"A":{}}')
         second = await scene.connect(actions='{"B":{}}')
@@ -179,7 +179,7 @@ async def test_a_connected_consumer_registers_nothing() -> None:
 
 
 async def test_actions_are_forgotten_with_the_last_consumer() -> None:
-    """Once nobody is joined any more, other actions are accepted."""
+    """Without joined consumers, other actions are accepted."""
     async with plugboard() as scene:
         first = await scene.join(actions='{"A":{}}')
         await first.leave()

@@ -125,7 +125,7 @@ async def test_an_answer_after_the_timeout_is_dropped() -> None:
 
 
 async def test_the_answer_timeout_is_a_setting() -> None:
-    """Nobody answers: 408 comes by itself."""
+    """Without an answer the caller gets 408."""
     async with plugboard(answer_timeout=0.02) as scene:
         await scene.join()
         assert (await scene.post()).status_code == 408

@@ -29,7 +29,7 @@ async def heartbeat(client: Client, scene: Scene) -> None:
 
 
 async def pong(client: Client, scene: Scene) -> None:
-    """A pong nobody asked for."""
+    """An unsolicited pong is ignored."""
     (consumer,) = scene.board.consumers
     before = consumer.last_traffic
     await client.socket.pong()

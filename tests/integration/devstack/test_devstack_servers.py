@@ -37,7 +37,7 @@ def test_postgres_is_version_18(postgres_server: Postgres) -> None:
 
 
 def test_postgres_refuses_a_wrong_password(postgres_server: Postgres) -> None:
-    """Whoever does not know the password stays outside, on the loopback interface too."""
+    """The password is required on the loopback interface, too."""
     wrong = postgres_server.url().replace(postgres_server.password, "wrong")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(wrong)
@@ -54,7 +54,7 @@ def test_postgres_listens_on_loopback_only(postgres_server: Postgres) -> None:
 
 
 def test_postgres_knows_unicode(postgres_server: Postgres) -> None:
-    """Case and encoding work whatever the locale of the machine is."""
+    """Case and encoding do not depend on the machine's locale."""
     with psycopg.connect(postgres_server.url()) as connection:
         row = connection.execute("SELECT upper('äé'), current_setting('server_encoding')")
         assert row.fetchone() == ("ÄÉ", "UTF8")
@@ -249,7 +249,7 @@ def test_two_servers_never_share_a_folder(reachable_folder: Path) -> None:
 def test_a_port_lost_to_a_race_is_replaced(
     reachable_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When somebody takes the free port first, the server starts on another one."""
+    """If another program takes the free port first, the server starts on another one."""
     with socket.create_server((ports.HOST, ports.free_port())) as taken:
         offers = iter([taken.getsockname()[1], ports.free_port()])
         monkeypatch.setattr(ports, "free_port", lambda: next(offers))

@@ -48,7 +48,7 @@ def made(file: Path, *form: str) -> None:
 @pytest.mark.parametrize("kind", PLAYLISTS)
 @pytest.mark.parametrize("ending", ["wav", "m3u8"])
 def test_a_playlist_as_a_recording_reads_nothing_else(kind: str, ending: str, other: Path) -> None:
-    """By whatever name: it is no recording."""
+    """Under any file name, since it is not a recording."""
     content = PLAYLISTS[kind].format(path=other).encode()
     with pytest.raises(AudioError):
         audio.chunks((f"call.{ending}", content), ONLY_MP3, stated_duration=2.0)

@@ -1,4 +1,4 @@
-"""Fetching what a URL inside a vCon points to: where nobody is sent, and what comes back."""
+"""Fetching URLs from vCons: refused addresses, limits and results."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(self.server.content)
 
     def _trickle(self) -> None:
-        """Headers without end, each of them soon, until nobody listens any more."""
+        """Send endless headers quickly, until the client disconnects."""
         with contextlib.suppress(OSError):
             self.wfile.write(b"HTTP/1.1 200 OK\r\n")
             while not self.server.over.wait(0.02):
@@ -113,7 +113,7 @@ def test_a_server_that_never_ends_is_given_up(pages: Pages):
 
 
 def test_loopback_is_refused_without_being_asked(pages: Pages):
-    """By default nobody is sent to this machine, by whatever name."""
+    """By default this machine is refused, under any name."""
     for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"):
         with pytest.raises(FetchRefusedError, match="ALLOW_PRIVATE_URLS"):
             fetch(pages.url("/", host))
@@ -235,7 +235,7 @@ def test_compressed_content_is_refused_unread(pages: Pages, encoding: str):
     "location", ["http://x.example:99999/", "http://x.example:0/", "http://x:port/", "http://[::1/"]
 )
 def test_a_redirect_to_an_odd_place_is_an_ordinary_failure(pages: Pages, location: str):
-    """Whatever the library makes of a port that is none."""
+    """An invalid port is refused."""
     pages.redirect = location
     with pytest.raises(FetchError):
         fetch(pages.url("/moved"))

@@ -35,13 +35,13 @@ async def store(redis_url: str) -> AsyncIterator[VconStore]:
 
 @pytest.fixture
 def client(redis_url: str):
-    """A client of nobody's but the test's."""
+    """A separate client for the test."""
     with Redis.from_url(redis_url, decode_responses=True) as client:
         yield client
 
 
 async def test_a_plugin_in_a_thread_may_have_an_event_loop_of_its_own(store: VconStore) -> None:
-    """What it asks for there, and what others ask for meanwhile, is answered to whoever asked."""
+    """Concurrent commands of several threads each get their own reply."""
     document = canonical(TAGGED)
     await store.put(document)
 
@@ -172,16 +172,16 @@ async def test_vcon_servers_asynchronous_methods_work_with_the_client_they_are_g
     store: VconStore,
 ) -> None:
     """By their own names and with their own arguments, positional or named."""
-    redis, document, nobody = VconRedis(), canonical(TAGGED), object()
+    redis, document, ignored = VconRedis(), canonical(TAGGED), object()
     uuid = document["uuid"]
-    await redis.store_vcon_dict_async(nobody, sample(TAGGED), ttl=60)
+    await redis.store_vcon_dict_async(ignored, sample(TAGGED), ttl=60)
     assert await store.get(uuid) == document
-    assert 0 < await redis.get_ttl_async(nobody, uuid) <= 60
-    assert await redis.set_expiry_async(nobody, uuid, 600)
-    assert await redis.get_ttl_async(nobody, uuid) > 60
+    assert 0 < await redis.get_ttl_async(ignored, uuid) <= 60
+    assert await redis.set_expiry_async(ignored, uuid, 600)
+    assert await redis.get_ttl_async(ignored, uuid) > 60
     vcon = redis.get_vcon(uuid)
     vcon.add_tag("a", "b")
-    await redis.store_vcon_async(nobody, vcon)
+    await redis.store_vcon_async(ignored, vcon)
     assert "a:b" in tags(await store.get(uuid))
 
 
@@ -200,7 +200,7 @@ async def test_one_object_serves_many_threads_at_once(store: VconStore) -> None:
 
 
 async def test_a_run_that_was_taken_over_writes_nothing(store: VconStore) -> None:
-    """Whoever has the run now must not find its work overwritten."""
+    """The worker that has taken over the run must not find its work overwritten."""
     before = canonical(TAGGED)
     await store.put(before)
     changed = {**before, "subject": "late"}
@@ -248,7 +248,7 @@ assert logging.root.level == logging.ERROR
 
 @pytest.mark.parametrize("program", [IMPORT_LATE, IMPORT_BY_A_PLUGIN])
 def test_the_vcon_library_is_imported_late_and_leaves_log_and_warnings_alone(program: str) -> None:
-    """It takes long, warns, and would set up logging anew; nobody's terminal shows any of that."""
+    """It is slow, warns, and would reconfigure logging; the output shows none of that."""
     ran = subprocess.run(
         [sys.executable, "-W", "default", "-c", program],
         cwd=SAMPLES.parent,

@@ -66,7 +66,7 @@ async def test_a_filter_that_fails_on_a_vcon_is_an_error_without_its_content() -
 
 
 async def test_a_vcon_that_is_not_there_ends_the_run() -> None:
-    """Whatever the filter."""
+    """For any filter."""
     assert not await passes(MISSING, filter=".")
 
 

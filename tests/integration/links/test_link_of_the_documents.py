@@ -65,7 +65,7 @@ async def call(link: LoadedLink, vcon_uuid: str) -> object:
 async def test_the_complete_minimal_link_tags_every_sample(
     store: VconStore, redis_url: str, name: str
 ) -> None:
-    """It talks to Redis by itself, and what it leaves there can be read by everybody else."""
+    """It writes to Redis directly, and the service and other plugins can read the result."""
     before = canonical(name)
     await store.put(before)
     link = loaded("simple_link", redis_url)

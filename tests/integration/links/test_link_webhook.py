@@ -82,7 +82,7 @@ async def test_old_receivers_get_the_old_form(
 
 
 async def test_configured_headers_replace_ours(receiver: Receiver) -> None:
-    """Whatever their capitals."""
+    """Regardless of upper and lower case."""
     headers = {"Content-Type": "application/vcon+json"}
     await run(UUID, "hook", options(receiver.url(), headers=headers))
     assert receiver.got[0][1]["content-type"] == "application/vcon+json"
@@ -167,7 +167,7 @@ async def test_neither_errors_nor_log_lines_hold_the_url(
 
 @pytest.mark.parametrize("url", ["ftp://x.example/", "no url", "http://[", "http://a b/"])
 async def test_a_url_that_is_none_fails_the_link_at_once(url: str) -> None:
-    """There is nobody to send to."""
+    """There is no receiver."""
     with pytest.raises(DeliveryError):
         await run(UUID, "hook", options(url))
 

@@ -128,7 +128,7 @@ async def test_an_attempt_ends_before_the_time_that_is_left(
 
 @pytest.mark.parametrize("name", PLUGINS)
 async def test_a_vcon_that_is_not_there_ends_the_run(vendors: StandIn, name: str) -> None:
-    """Nobody is asked."""
+    """No request is sent."""
     plugin, _, options = PLUGINS[name]
     assert await plugin.run(MISSING, "a_link", options(vendors)) is None
     assert vendors.got == []

@@ -114,8 +114,8 @@ async def test_no_time_to_live_runs_while_a_run_needs_the_vcon(scene: Scene, cli
 
 async def test_who_is_not_in_the_sample_is_halted(scene: Scene):
     """As any link halts: no storage, no egress."""
-    nobody = link(sampler.run, options={"value": 0}, only_through_lib=True)
-    await scene.start(configured(links=[nobody]))
+    none = link(sampler.run, options={"value": 0}, only_through_lib=True)
+    await scene.start(configured(links=[none]))
     await scene.feed()
     assert (await scene.ended()).status == "halted"
     assert scene.elements("out") == []

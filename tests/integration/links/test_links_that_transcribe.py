@@ -141,7 +141,7 @@ async def test_a_wav_whose_header_does_not_tell_its_length(
 async def test_a_kind_that_the_vendor_does_not_take_is_encoded(
     store: VconStore, vendors: StandIn, link: Any, options_for: Any, form: str
 ) -> None:
-    """By its content, whatever it is called."""
+    """By its content, independent of its name."""
     document = with_recording([])
     body = base64.urlsafe_b64encode(streamed(form, 0.5)).decode()
     document["dialog"][0].update(body=body, filename="call.wav", mediatype="audio/x-wav")

@@ -66,7 +66,7 @@ async def test_the_parts_of_a_streamed_recording_are_sent(
 async def test_a_recording_of_unknown_length_is_sent_whole(
     store: VconStore, vendors: StandIn
 ) -> None:
-    """Whoever hears it may know what it is."""
+    """The vendor may recognise its format."""
     document = with_content(NO_RECORDING)
     await after(openai_transcribe, store, document, hearing(vendors))
     [(path, _, body)] = vendors.got

@@ -206,7 +206,7 @@ def test_options_say_where() -> None:
 
 
 def test_names_of_indexes_are_bounded_in_length() -> None:
-    """Whatever a role is: with its prefix it is a name that Elasticsearch accepts."""
+    """Any role gives, with its prefix, a name that Elasticsearch accepts."""
     for role in ("x" * 100_000, "\u00fc" * 5_000, {"a": ["b"] * 10_000}, "a/b\\*?"):
         document = {"uuid": UUID, "parties": [{"role": role}]}
         [(index, _)] = documents(document, "test_", learned(document))

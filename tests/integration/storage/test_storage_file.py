@@ -213,7 +213,7 @@ def test_a_compressed_file_is_gzip_and_the_same_each_time(tmp_path: Path) -> Non
 
 
 def test_files_and_new_folders_have_the_configured_permissions(tmp_path: Path) -> None:
-    """Whatever the umask; each folder that was made."""
+    """Independent of the umask, for each created folder."""
     file.save(UUID, options(tmp_path, file_permissions="0o644", dir_permissions=0o755))
     made = [tmp_path / "made", *(tmp_path / "made").rglob("*")]
     assert {mode(path) for path in made if path.is_dir()} == {0o755}
@@ -288,7 +288,7 @@ def test_a_vcon_that_is_not_in_redis_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_uuid_with_a_path_in_it_is_not_saved(tmp_path: Path) -> None:
-    """Whatever is in Redis under that name."""
+    """Also if Redis has a key of that name."""
     VconRedis().store_vcon_dict({**VCON, "uuid": "../outside"})
     with pytest.raises(ValueError, match="not a uuid"):
         file.save("../outside", options(tmp_path))

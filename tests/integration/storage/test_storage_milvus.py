@@ -163,7 +163,7 @@ async def test_without_a_vector_nothing_is_kept(options: dict[str, Any], vendors
 async def test_the_tokens_of_a_vector_are_reported(
     options: dict[str, Any], vendors: StandIn
 ) -> None:
-    """Where somebody wants to know."""
+    """If a usage URL is configured."""
     usage = {"send_ai_usage_data_to_url": f"{vendors.base}/usage", "ai_usage_api_token": KEY}
     await milvus.save(UUID, options | usage)
     [report] = vendors.asked("/usage")

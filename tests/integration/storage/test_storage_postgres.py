@@ -49,7 +49,7 @@ async def options(postgres_server: Postgres, empty_database: str) -> AsyncIterat
 
 @pytest.fixture
 def database(options: dict[str, Any]) -> Iterator[psycopg.Connection[Any]]:
-    """A connection of nobody's but the test's."""
+    """A separate connection for the test."""
     with psycopg.connect(**as_settings(options), autocommit=True) as connection:
         yield connection
 
@@ -217,7 +217,7 @@ async def test_other_options_have_another_pool_and_table(
 async def test_a_table_that_is_there_is_used_without_the_right_to_make_one(
     options: dict[str, Any], database: psycopg.Connection[Any]
 ) -> None:
-    """The usual thing where a database is somebody else's."""
+    """Usual for a database with another owner."""
     await postgres.save(UUID, options)
     database.execute("DROP ROLE IF EXISTS plugin_of_test")
     database.execute("CREATE ROLE plugin_of_test LOGIN PASSWORD 'x'")
@@ -253,7 +253,7 @@ async def test_what_keeps_a_pool_from_being_made_is_not_remembered(
 
 
 async def test_after_a_restart_of_the_server_one_attempt_fails_and_the_next_does_not() -> None:
-    """Whoever finds its connection dead has all the others looked at."""
+    """After one dead connection the pool checks all others."""
     with temporary_folder() as folder:
         server = Postgres.start(folder, fsync=False)
         opts = as_options(server, "postgres") | {"pool_size": 4}

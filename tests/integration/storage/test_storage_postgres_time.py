@@ -39,7 +39,7 @@ async def options(
 
 @pytest.fixture
 def other(options: dict[str, Any]) -> Iterator[psycopg.Connection[Any]]:
-    """Somebody else's connection to the database."""
+    """Another client's connection to the database."""
     with psycopg.connect(**as_settings(options)) as connection:
         yield connection
 

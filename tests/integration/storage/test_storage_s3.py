@@ -264,7 +264,7 @@ async def test_a_uuid_with_a_path_in_it_makes_no_key(
 
 @pytest.mark.usefixtures("store", "bucket")
 async def test_one_client_serves_all_threads(options: dict[str, Any]) -> None:
-    """It is made once for the same options, whoever asks first."""
+    """One client per set of options, also for concurrent calls."""
     s3.close()
     await asyncio.gather(*(save(options) for _ in range(8)))
     assert len(s3._clients) == 1

@@ -32,7 +32,7 @@ CEILING_SECONDS = 20
 
 @pytest.fixture
 def options(vendors: StandIn, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Options for a server that knows nobody yet, but makes whom it is asked to."""
+    """Options for a server without entities, which creates requested ones."""
     made: set[str] = set()
 
     def find(body: bytes) -> dict[str, Any]:

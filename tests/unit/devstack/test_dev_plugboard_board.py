@@ -85,7 +85,7 @@ def test_requests_go_round_robin_per_service(scene: Scene) -> None:
 @pytest.mark.parametrize("asked", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize("leaver", [0, 1, 2])
 def test_the_rest_keep_their_order_when_one_leaves(scene: Scene, asked: int, leaver: int) -> None:
-    """The turn passes to whoever would have come next, whoever left and when."""
+    """After a consumer leaves, the rotation continues with the next one."""
     sockets = [scene.joined() for _ in range(3)]
     for _ in range(asked):
         scene.ask([])
@@ -178,7 +178,7 @@ def test_the_first_answer_wins_and_later_ones_are_dropped(scene: Scene) -> None:
 
 @pytest.mark.parametrize("ref", [None, 7, "unknown", ["x"], {}])
 def test_an_answer_without_a_known_ref_is_silence(scene: Scene, ref: object) -> None:
-    """No reply and no crash, whatever the ref is."""
+    """No reply and no crash, for any ref."""
     socket = scene.joined()
     assert scene.say(socket, "response", {}, ref=ref) == []
     assert socket.channel is not None

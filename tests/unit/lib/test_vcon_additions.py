@@ -125,7 +125,7 @@ DIALOGS = [
 
 @pytest.mark.parametrize(("by", "value", "place"), [("type", "text", 0), ("x.deep", 7, 3)])
 def test_a_dialog_that_is_found_is_the_entry_itself(by: str, value: Any, place: int) -> None:
-    """Whatever is missing in it; a change to it is a change to the vCon."""
+    """Also with missing members; a change to it changes the vCon."""
     vcon = a_vcon(dialog=DIALOGS)
     found = vcon.find_dialog(by, value)
     assert found == DIALOGS[place]
@@ -261,7 +261,7 @@ def test_lists_can_be_set() -> None:
 
 @pytest.mark.parametrize("name", ["amended", "appended"])
 def test_the_amended_vcon_has_its_older_name(name: str) -> None:
-    """Whatever it is called in the document."""
+    """Under both names in the document."""
     assert a_vcon().appended is None
     vcon = a_vcon()
     vcon.vcon_dict[name] = {"uuid": "x"}

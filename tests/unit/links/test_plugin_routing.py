@@ -75,6 +75,6 @@ ROUTES = {"sales": "list-a", "vip": "list-b", "support": "list-a"}
 def test_each_tag_that_has_a_route_leads_to_its_list_once(
     attachments: list[Any], lists: list[str]
 ) -> None:
-    """In the order of the tags; whatever cannot be read leads nowhere."""
+    """In the order of the tags; invalid tags are ignored."""
     assert routes({"attachments": attachments}, ROUTES) == lists
     assert routes({}, ROUTES) == []
