@@ -130,7 +130,7 @@ class Service:
         return self._pipeline.redis_watch.warnings if self._pipeline else ()
 
     def _token_is_good(self) -> bool:
-        return not self._client.credentials.present.deleted
+        return not self._client.credentials.current.deleted
 
     def _build_pipeline(self) -> PipelineComposition:
         records = RunHistory(database), PartnerRecords(database)

@@ -39,8 +39,8 @@ class Credentials:
         self._known = deque([Credential(value)])
 
     @property
-    def present(self) -> Credential:
-        """The token of the present or next connection."""
+    def current(self) -> Credential:
+        """The token of this or the next connection."""
         return self._known[0]
 
     def for_connecting(self, now: datetime) -> Credential:
@@ -50,15 +50,15 @@ class Credentials:
         deleted one is discarded; an expired one moves to the end, because this clock may be wrong.
         """
         useful = [each for each in self._known if not each.is_known_useless(now)]
-        if self.present.is_known_useless(now) and useful:
+        if self.current.is_known_useless(now) and useful:
             expired = [each for each in self._known if each not in useful and not each.deleted]
             self._known = deque([*useful, *expired])
-        return self.present
+        return self.current
 
     def joined(self, token: Token) -> None:
         """The Plugboard accepted the current token, and sent its id and expiry."""
-        self.present.token_id = token.id
-        self.present.expires_at = token.expires_at
+        self.current.token_id = token.id
+        self.current.expires_at = token.expires_at
         for each in self._known:
             each.refused = False
 
@@ -73,11 +73,11 @@ class Credentials:
 
     def deleted(self, token_id: int) -> bool:
         """A token was deleted; True if it is the current one, which stays until it is refused."""
-        if self.present.token_id == token_id:
-            self.present.deleted = True
+        if self.current.token_id == token_id:
+            self.current.deleted = True
             return True
-        present, *spare = self._known
-        self._known = deque([present, *(each for each in spare if each.token_id != token_id)])
+        current, *spare = self._known
+        self._known = deque([current, *(each for each in spare if each.token_id != token_id)])
         return False
 
     def refused(self) -> None:
@@ -86,7 +86,7 @@ class Credentials:
         The refused one moves to the end unless it is known to be deleted, because the 403 may have
         another reason.
         """
-        self.present.refused = True
+        self.current.refused = True
         if len(self._known) == 1:
             return
         refused = self._known.popleft()
@@ -96,7 +96,7 @@ class Credentials:
     @property
     def is_untried(self) -> bool:
         """True if the current token has not been refused since the last join."""
-        return not self.present.refused
+        return not self.current.refused
 
 
 def causes_of_refusal(credential: Credential, now: datetime) -> str:

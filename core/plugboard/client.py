@@ -290,7 +290,7 @@ class PlugboardClient(Client):
         service = self.service.name if self.service else None
         log.info("joined", extra={"service": service, "count": self.num_consumers})
         if self.token is not None:
-            self.token = in_use(self.token, self.credentials.present.value)
+            self.token = in_use(self.token, self.credentials.current.value)
             metrics.TOKEN_EXPIRES.set(self.token.expires_at.timestamp())
         self._outbox.joined(_now())
         self._handover.joined(self.service.id if self.service else None)

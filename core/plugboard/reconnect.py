@@ -185,7 +185,7 @@ class ReconnectPolicy:
 
     def _report_refusal(self, reason: CloseReason) -> None:
         metrics.CONNECTIONS_REFUSED.inc()
-        credential = self._credentials.present
+        credential = self._credentials.current
         causes = causes_of_refusal(credential, datetime.now(UTC))
         known = {
             "error": f"{reason.text}: {causes}",
@@ -193,8 +193,8 @@ class ReconnectPolicy:
             "token_expires": credential.expires_at,
         }
         self._credentials.refused()
-        if self._credentials.present is not credential:
-            known["next_token_id"] = self._credentials.present.token_id
+        if self._credentials.current is not credential:
+            known["next_token_id"] = self._credentials.current.token_id
         if self._refusals.get(credential.token_id) != causes:  # several tokens take turns
             self._refusals[credential.token_id] = causes
             given = {name: value for name, value in known.items() if value is not None}

@@ -19,15 +19,16 @@ SHOWN_SECONDS = 10.0
 class RedisAnswerRelay(AnswerRelay):
     """The list and the register in Redis."""
 
-    def __init__(self, connection: RedisConnection) -> None:
+    def __init__(self, connection: RedisConnection, look_seconds: float = LOOK_SECONDS) -> None:
         """A replica of its own, by a name that nobody else has."""
         self._connection = connection
+        self._look_seconds = look_seconds
         self._replica = uuid.uuid4().hex
         self._in_order = asyncio.Lock()
         self._parting = False
 
     async def next_answer(self, service_id: int, *, serving: bool) -> str | None:
-        """Take the oldest answer, waiting `LOOK_SECONDS` for one; waits while Redis is away."""
+        """Take the oldest answer, waiting `look_seconds` for one; waits while Redis is away."""
         return await self._connection.insist(lambda: self._look(service_id, serving))
 
     async def _look(self, service_id: int, serving: bool) -> str | None:
@@ -35,7 +36,7 @@ class RedisAnswerRelay(AnswerRelay):
         try:
             if serving:
                 await self._show_serving(service_id)
-            if await self._connection.wait_for_element(name, LOOK_SECONDS):
+            if await self._connection.wait_for_element(name, self._look_seconds):
                 taken: str | None = await self._connection.command("LPOP", name)
                 return taken
         except CommandRefused as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -12,14 +13,12 @@ from pipeline.admin.answer_relay import RedisAnswerRelay
 from pipeline.redis_client.client import RedisConnection
 
 SERVICE = 3
+Relay = partial(RedisAnswerRelay, look_seconds=0.01)
 
 
 @pytest.fixture
-async def connection(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[RedisConnection]:
-    """A connection, and short looks."""
-    monkeypatch.setattr(answer_relay, "LOOK_SECONDS", 0.01)
+async def connection(redis_url: str) -> AsyncIterator[RedisConnection]:
+    """A connection for all relays of a test."""
     connection = RedisConnection(redis_url)
     yield connection
     await connection.close()
@@ -27,7 +26,7 @@ async def connection(
 
 async def test_answers_come_out_once_and_in_order(connection: RedisConnection) -> None:
     """Whichever replica looks gets the oldest; an empty list says so after a while."""
-    giver, *takers = (RedisAnswerRelay(connection) for _ in range(3))
+    giver, *takers = (Relay(connection) for _ in range(3))
     for text in (b"one", b"zw\xc3\xb6lf"):
         await giver.hand_over(SERVICE, text)
     assert await connection.command("TTL", "pc:answers:3") in {answer_relay.KEPT_SECONDS, 29}
@@ -39,7 +38,7 @@ async def test_answers_come_out_once_and_in_order(connection: RedisConnection) -
 
 async def test_each_replica_sees_what_the_others_do(connection: RedisConnection) -> None:
     """Serving, leaving, gone: counted without oneself, and for each service by itself."""
-    a, b, c = (RedisAnswerRelay(connection) for _ in range(3))
+    a, b, c = (Relay(connection) for _ in range(3))
     for each in (a, b, c):
         await each.next_answer(SERVICE, serving=True)
     assert await a.leave(SERVICE, 60) == PeerCounts(serving=2, leaving=0)
@@ -53,7 +52,7 @@ async def test_each_replica_sees_what_the_others_do(connection: RedisConnection)
 
 async def test_a_replica_that_only_looks_is_not_shown(connection: RedisConnection) -> None:
     """One that stops sends what is there, but nobody shall rely on it."""
-    a, b = RedisAnswerRelay(connection), RedisAnswerRelay(connection)
+    a, b = Relay(connection), Relay(connection)
     await a.next_answer(SERVICE, serving=False)
     assert await b.deregister(SERVICE) == PeerCounts(0, 0)
 
@@ -71,7 +70,7 @@ async def test_a_replica_that_goes_is_not_shown_by_a_look_before(
         return await show(name, *arguments)
 
     monkeypatch.setattr(connection, "script", slow)
-    replica = RedisAnswerRelay(connection)
+    replica = Relay(connection)
     looks = [asyncio.create_task(replica.next_answer(SERVICE, serving=True)) for _ in range(2)]
     await shown.wait()
     gone = asyncio.create_task(replica.deregister(SERVICE))
@@ -85,7 +84,7 @@ async def test_a_dead_replica_is_forgotten(
     connection: RedisConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who has not shown itself for long counts for nothing, and the register goes away."""
-    a, b = RedisAnswerRelay(connection), RedisAnswerRelay(connection)
+    a, b = Relay(connection), Relay(connection)
     monkeypatch.setattr(answer_relay, "SHOWN_SECONDS", 0.001)
     await a.next_answer(SERVICE, serving=True)
     assert await connection.command("TTL", "pc:replicas:3") <= 2
@@ -97,7 +96,7 @@ async def test_a_list_of_the_wrong_kind_is_no_relay(connection: RedisConnection)
     """Whatever Redis refuses, the replica goes on without its peers."""
     await connection.command("SET", "pc:answers:3", "x")
     await connection.command("SET", "pc:replicas:3", "x")
-    replica = RedisAnswerRelay(connection)
+    replica = Relay(connection)
     for operation in (
         replica.hand_over(SERVICE, b"one"),
         replica.leave(SERVICE, 1),

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from devstack.plugboard import Variant
-from pipeline.admin import answer_relay
 from pipeline.admin.answer_relay import RedisAnswerRelay
 from pipeline.redis_client.client import RedisConnection
 from tests.integration.support.consumer import Consumer, consumer, replica
@@ -18,9 +17,8 @@ from tests.unit.support.actions_for_tests import Echo, Hold
 
 @pytest.fixture(autouse=True)
 def hold(monkeypatch: pytest.MonkeyPatch) -> type[Hold]:
-    """`Hold` with events of this test's loop, and short looks into the list."""
+    """`Hold` with events of this test's loop."""
     Hold.prepare(monkeypatch)
-    monkeypatch.setattr(answer_relay, "LOOK_SECONDS", 0.2)
     return Hold
 
 
@@ -29,18 +27,18 @@ async def two_replicas(redis_url: str) -> AsyncIterator[tuple[Consumer, Consumer
     """Two joined replicas that have shown themselves; requests go to the first one first."""
     async with plugboard(variant=Variant.BUGFIXES) as scene:
         connections = [RedisConnection(redis_url) for _ in range(2)]
-        relays = [RedisAnswerRelay(connection) for connection in connections]
+        relays = [RedisAnswerRelay(connection, look_seconds=0.2) for connection in connections]
         async with replica(scene, Hold, Echo, relay=relays[0]) as first:
             await scene.board.wait_joined(scene.service, 1)
             async with replica(scene, Hold, Echo, relay=relays[1]) as second:
-                await everybody_knows(scene, first, second)
+                await all_know_the_count(scene, first, second)
                 await shown(connections[0], scene, 2)
                 yield first, second
         for connection in connections:
             await connection.close()
 
 
-async def everybody_knows(scene: Scene, *replicas: Consumer) -> None:
+async def all_know_the_count(scene: Scene, *replicas: Consumer) -> None:
     """Return when each replica knows how many they are."""
     for connection in await scene.board.wait_joined(scene.service, len(replicas)):
         await replicas[0].hears(connection)
@@ -50,8 +48,8 @@ async def everybody_knows(scene: Scene, *replicas: Consumer) -> None:
 async def shown(connection: RedisConnection, scene: Scene, count: int) -> None:
     """Return when so many replicas are in the register."""
     async with asyncio.timeout(PATIENCE):
-        while await connection.command("ZCARD", f"pc:replicas:{scene.service.id}") != count:  # noqa: ASYNC110 -- it is asked, not told
-            await asyncio.sleep(0.005)  # Redis offers no event for it
+        while await connection.command("ZCARD", f"pc:replicas:{scene.service.id}") != count:  # noqa: ASYNC110 -- Redis has no event for it
+            await asyncio.sleep(0.005)
 
 
 async def leaves(running: Consumer, grace: float) -> asyncio.Task[None]:
@@ -117,7 +115,9 @@ async def test_alone_a_replica_stays_and_answers(redis_url: str, hold: type[Hold
     """Without a peer it is joined until its callers have their answers; new requests get 503."""
     async with plugboard(variant=Variant.BUGFIXES) as scene:
         connection = RedisConnection(redis_url)
-        async with replica(scene, Hold, Echo, relay=RedisAnswerRelay(connection)) as running:
+        async with replica(
+            scene, Hold, Echo, relay=RedisAnswerRelay(connection, look_seconds=0.2)
+        ) as running:
             await running.joined()
             held = scene.calling(action="Hold", fields={})
             await hold.begun.wait()
@@ -151,7 +151,7 @@ async def test_alone_a_replica_connects_again_to_send_what_it_still_answers(
         await running.ended()
 
 
-async def test_a_second_stop_answers_everybody_at_once(hold: type[Hold]) -> None:
+async def test_a_second_stop_answers_all_requests_at_once(hold: type[Hold]) -> None:
     """Who stops in a hurry does not leave its callers waiting for the Plugboard's 408."""
     async with consumer(Hold, variant=Variant.BUGFIXES) as running:
         await running.joined()

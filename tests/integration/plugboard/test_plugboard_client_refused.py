@@ -109,7 +109,7 @@ async def test_the_line_about_a_refusal_describes_the_token(
             in record.__dict__["error"]
         )
         assert record.__dict__["token_id"] == running.scene.token.id
-        assert record.__dict__["token_expires"] == running.client.credentials.present.expires_at
+        assert record.__dict__["token_expires"] == running.client.credentials.current.expires_at
         assert running.scene.token.value not in repr([vars(each) for each in caplog.records])
 
 
@@ -140,11 +140,11 @@ async def test_a_new_token_is_used_when_the_present_one_is_refused(
         assert running.client.token.id == running.scene.token.id  # the present one was good
         running.board.delete_token(running.scene.token)
         await running.hears(connection)
-        assert running.client.credentials.present.deleted
+        assert running.client.credentials.current.deleted
         connection.abort()
         await running.serves()
         assert running.client.token.id == made.id
-        assert not running.client.credentials.present.deleted
+        assert not running.client.credentials.current.deleted
         assert "refused" not in caplog.text  # the deleted one was not tried
         assert made.value not in repr([vars(each) for each in caplog.records])
         assert made.value not in repr(vars(running.client.credentials))

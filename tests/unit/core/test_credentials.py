@@ -36,7 +36,7 @@ def tried(credentials: Credentials, times: int) -> list[str]:
     """The values that are tried one after another when each is refused."""
     values = []
     for _ in range(times):
-        values.append(credentials.present.value.get_secret_value())
+        values.append(credentials.current.value.get_secret_value())
         credentials.refused()
     return values
 
@@ -46,7 +46,7 @@ def test_a_new_token_is_tried_only_when_the_present_one_is_refused(
 ) -> None:
     """The present one stays first; then they take turns, for the refusal may have other causes."""
     credentials.created(token(2, "second"))
-    assert credentials.present.token_id == 1
+    assert credentials.current.token_id == 1
     assert tried(credentials, 4) == ["configured", "second", "configured", "second"]
 
 
@@ -63,7 +63,7 @@ def test_a_deleted_token_is_not_tried_again(credentials: Credentials) -> None:
     credentials.created(token(3, "third"))
     assert credentials.deleted(1)
     assert not credentials.deleted(2)
-    assert credentials.present.deleted
+    assert credentials.current.deleted
     assert tried(credentials, 3) == ["configured", "third", "third"]
 
 
@@ -79,7 +79,7 @@ def test_a_token_known_to_be_deleted_is_not_tried_first(credentials: Credentials
     credentials.created(token(2, "second"))
     assert credentials.for_connecting(NOW).token_id == 1
     credentials.deleted(1)
-    assert credentials.present.deleted  # of the connection that still stands
+    assert credentials.current.deleted  # of the connection that still stands
     assert credentials.for_connecting(NOW).token_id == 2
     assert tried(credentials, 2) == ["second", "second"]
 
@@ -134,7 +134,7 @@ def test_only_so_many_are_remembered(credentials: Credentials) -> None:
 def test_no_value_is_ever_shown(credentials: Credentials) -> None:
     """However it is looked at, a credential hides its value."""
     credentials.created(token(2, "second"))
-    shown = f"{vars(credentials)} {credentials.present!r} {credentials.present}"
+    shown = f"{vars(credentials)} {credentials.current!r} {credentials.current}"
     assert "configured" not in shown
     assert "second" not in shown
 
