@@ -290,7 +290,8 @@ class PluginCalls:
             current_step.set(storage)
             await self.call(
                 storage.save,
-                *(vcon_uuid, storage.fresh_options()),
+                vcon_uuid,
+                storage.fresh_options(),
                 is_async=storage.is_async,
                 timeout=storage.seconds,
                 plugin={"storage": storage.name},

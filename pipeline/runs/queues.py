@@ -180,9 +180,17 @@ class Queues:
         """End a run; False if this worker no longer holds it, and nothing changes."""
         letters = [word for letter in settlement.dead_letters for word in letter]
         return await self._settle(
-            *(worker, claim, "finish", settlement.record, 0, settlement.context),
-            *(int(settlement.saved), len(settlement.egress_lists), *settlement.egress_lists),
-            *(len(settlement.dead_letters), *letters),
+            worker,
+            claim,
+            "finish",
+            settlement.record,
+            0,
+            settlement.context,
+            int(settlement.saved),
+            len(settlement.egress_lists),
+            *settlement.egress_lists,
+            len(settlement.dead_letters),
+            *letters,
         )
 
     async def retry_later(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
@@ -208,9 +216,17 @@ class Queues:
         document = await staged(self._connection, record.document)
         reply = await self._connection.script(
             "settle",
-            *(worker, claim.vcon_uuid, claim.token, how),
-            *(record.journal, self._run_expiry, int(seconds * 1000), self._vcon_expiry),
-            *(record.vcon_uuid, document, *rest),
+            worker,
+            claim.vcon_uuid,
+            claim.token,
+            how,
+            record.journal,
+            self._run_expiry,
+            int(seconds * 1000),
+            self._vcon_expiry,
+            record.vcon_uuid,
+            document,
+            *rest,
         )
         return bool(reply)
 
@@ -223,8 +239,14 @@ class Queues:
         document = await staged(self._connection, record.document)
         reply = await self._connection.script(
             "journal",
-            *(worker, claim.vcon_uuid, claim.token, record.journal),
-            *(record.vcon_uuid, document, 0, number),
+            worker,
+            claim.vcon_uuid,
+            claim.token,
+            record.journal,
+            record.vcon_uuid,
+            document,
+            0,
+            number,
         )
         return int(reply)
 

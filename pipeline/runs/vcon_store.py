@@ -127,8 +127,15 @@ def _write(
     if run is None:
         return ("place", vcon_uuid, given, expiry)
     return (
-        *("journal", run.worker, run.claim.vcon_uuid, run.claim.token, run.journal()),
-        *(vcon_uuid, given, expiry, number),
+        "journal",
+        run.worker,
+        run.claim.vcon_uuid,
+        run.claim.token,
+        run.journal(),
+        vcon_uuid,
+        given,
+        expiry,
+        number,
     )
 
 

@@ -135,7 +135,8 @@ class VconLookup:
         try:
             found = await self._calls.call(
                 storage.get,
-                *(vcon_uuid, storage.fresh_options()),
+                vcon_uuid,
+                storage.fresh_options(),
                 is_async=storage.is_async,
                 timeout=storage.seconds,
                 plugin={"storage": storage.name},

@@ -1,7 +1,7 @@
 """Checks that this process can still open files, start threads and reserve memory.
 
 A plugin may damage its process: it lowers a limit (`RLIMIT_NOFILE`), or leaks files, threads or
-memory until the limit is reached. Then every run of the worker fails, whatever its vCon. So the
+memory until the limit is reached. Then every run of the worker fails, with any vCon. So the
 worker checks itself periodically and after each failure of a plugin, and ends when several checks
 in a row find damage.
 """

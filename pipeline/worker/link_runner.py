@@ -84,7 +84,9 @@ class LinkSteps:
         plugin = {"link": link.name}
         if _plain(live, step, link):
             return await self._calls.call(
-                *(self._run_here, live, plugin),
+                self._run_here,
+                live,
+                plugin,
                 is_async=False,
                 timeout=seconds_of(step.timeout, link),
                 began=lambda: live.step_began,
@@ -93,7 +95,8 @@ class LinkSteps:
         current_step.set(step)
         return await self._calls.call(
             _judged_async if link.is_async else _judged,
-            *(link, live.progress.vcon),
+            link,
+            live.progress.vcon,
             is_async=link.is_async,
             timeout=seconds_of(step.timeout, link),
             plugin=plugin,

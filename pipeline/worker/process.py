@@ -1,4 +1,4 @@
-"""One worker's process: a worker, its lease, and the connection they share."""
+"""The parts of a worker process: the worker, its lease, its watchdog and the Redis connection."""
 
 import asyncio
 import logging
@@ -30,16 +30,16 @@ from pipeline.worker.worker import Worker
 log = logging.getLogger(__name__)
 
 READERS = 2
-"""How many sync storages are read from at once for plugins that miss a vCon."""
+"""Threads that read from storages for plugins that request a vCon."""
 LAST_CLAIM = 0.5
-"""Seconds that the answer to a last claim is waited for, when Redis is slow or away."""
+"""Seconds to wait for the reply to the last claim."""
 
 
 class WorkerProcess:
-    """All that runs in one worker's process."""
+    """Builds and runs the parts of one worker process."""
 
     is_damaged = False
-    """Whether it has to end because a plugin has damaged it."""
+    """Whether a plugin has damaged the process, so that it ends."""
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class WorkerProcess:
         blocked: Callable[[Blockage], None] = lambda _: None,
         damaged: Callable[[], None] = lambda: None,
     ) -> None:
-        """Read the configuration, load the plugins, build the parts; connects to nothing.
+        """Read the configuration, load the plugins, build the parts; opens no connection.
 
-        `counted` is called whenever something has been counted, `beat` with the number of the
-        event loop's turns at each look of the watchdog. `blocked` is called in a thread
-        when the event loop has stood still for too long, and ends the process. `damaged` is
-        called when a plugin has damaged the process, before `run` returns.
+        `counted` is called after a metric has changed, `beat` at each check of the watchdog with
+        the number of the event loop's turns. `blocked` is called in a thread when the event loop
+        was blocked for too long, and ends the process. `damaged` is called when a plugin has
+        damaged the process, before `run` returns.
 
         Raises:
             ConfigurationError: with every problem of the configuration and its plugins.
@@ -72,20 +72,31 @@ class WorkerProcess:
         self._overgrown, self._fitness = asyncio.Event(), Fitness()
         self._calls = self._plugin_calls(settings)
         self._readers = PluginCalls(READERS, redis)
-        self._finder = VconLookup(
-            *(self._configuration, VconStore(redis), self._readers, settings.vcon_redis_expiry),
-            settings.max_vcon_bytes,
-        )
-        storage_fallback.install(StorageFallback(self._finder, asyncio.get_running_loop()))
+        self._lookup = self._vcon_lookup(settings)
         self._watchdog = Watchdog(_loop_limits(settings), beat, blocked)
         keeping = settings.lease_seconds, self._watchdog.is_fine
         self._lease = Lease(redis, worker_id, *keeping)
         self._worker = Worker(
-            *(worker_id, self._configuration, redis, queues, self._runner(queues)),
+            worker_id,
+            self._configuration,
+            redis,
+            queues,
+            self._runner(queues),
             RunMeter(counted),
             concurrency=settings.conserver_vcon_concurrency,
             patience=2 * settings.suspect_wait if for_suspects else None,
         )
+
+    def _vcon_lookup(self, settings: Settings) -> VconLookup:
+        lookup = VconLookup(
+            self._configuration,
+            VconStore(self._connection),
+            self._readers,
+            settings.vcon_redis_expiry,
+            settings.max_vcon_bytes,
+        )
+        storage_fallback.install(StorageFallback(lookup, asyncio.get_running_loop()))
+        return lookup
 
     def _runner(self, queues: Queues) -> ChainRunner:
         redis, calls = self._connection, self._calls
@@ -103,10 +114,10 @@ class WorkerProcess:
         return configurations.load(self._path, environment(), self._installer, **self._lenience)
 
     async def run(self) -> None:
-        """Work until stopped; waits for Redis when it is away.
+        """Work until stopped; waits while Redis is unavailable.
 
-        Also ends when plugins have left too much running, or have damaged this process. What runs
-        then is ended by `stop`, and the supervisor starts another worker.
+        Also ends when plugins have left too many calls running, or have damaged this process. Then
+        `stop` ends the runs, and the supervisor starts another worker.
         """
         self._watchdog.start()
         await self._connection.insist(lambda: in_own_thread(self._lease.start))
@@ -126,7 +137,7 @@ class WorkerProcess:
                 working.cancel()
 
     async def _reason_to_end(self) -> str:
-        """Wait until another worker has to take this one's place; why."""
+        """Wait until this worker has to be replaced; returns the error."""
         damaged = asyncio.create_task(self._fitness.damaged())
         overgrown = asyncio.create_task(_until(self._overgrown))
         try:
@@ -141,8 +152,8 @@ class WorkerProcess:
             overgrown.cancel()
 
     async def reload(self) -> None:
-        """Go by the file as it is now; the service has found it good."""
-        async with self._reloading:  # else an older file might be through with later
+        """Adopt the current configuration file, which the service has validated."""
+        async with self._reloading:  # an older file must not be adopted after a newer one
             try:
                 loaded = await in_own_thread(self._load)
             except ConfigurationError as error:
@@ -153,10 +164,10 @@ class WorkerProcess:
             self._worker.reconfigure()
 
     async def stop(self, running: asyncio.Task[None], grace: float, hurry: asyncio.Event) -> None:
-        """Claim nothing more, finish what runs within `grace` seconds or until `hurry`.
+        """End claiming, and let runs finish within `grace` seconds or until `hurry` is set.
 
-        What has not finished by then goes back to the heads of its lists, and so does what a claim
-        that was on its way still brings. `running` is the task of `run`.
+        Other runs go back to the heads of their lists, and so do the claims of a last reply.
+        `running` is the task of `run`.
         """
         self._worker.stop()
         ends = [asyncio.create_task(self._worker.idle()), asyncio.create_task(_until(hurry))]
@@ -168,17 +179,17 @@ class WorkerProcess:
         await self._release()
 
     async def _release(self) -> None:
-        await asyncio.sleep(0)  # what has just been claimed has begun: it can be broken off
+        await asyncio.sleep(0)  # so that tasks of new claims have begun, and can be cancelled
         try:
             await self._worker.release()
         except UnavailableError:
             log.warning("Redis unavailable; claims left to the rescue")
 
     def abandon(self, blockage: Blockage | None) -> None:
-        """Settle and give back all that is held, from a thread, while the event loop stands still.
+        """Settle or return all claims, from a thread, while the event loop is blocked.
 
-        The attempt of the run that blocks it has failed; what is not settled here is left to the
-        rescue of dead workers.
+        The attempt of the run that blocks it has failed. Claims that cannot be settled here are
+        left to the rescue.
         """
         live = blockage.run if blockage else None
         if blockage and live:
@@ -189,11 +200,11 @@ class WorkerProcess:
             log.warning("claims left to the rescue", extra={"error": str(error)})
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Close every connection, thread and storage."""
         self._watchdog.stop()
         await in_own_thread(self._lease.stop)
         written = self._configuration.plugins.storages.values()
-        await self._calls.close_storages([*written, *self._finder.loaded])
+        await self._calls.close_storages([*written, *self._lookup.loaded])
         await self._connections.close()
         self._calls.close()
         self._readers.close()

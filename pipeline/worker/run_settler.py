@@ -1,4 +1,4 @@
-"""Settling runs: writing the end of an attempt to Redis, whatever state Redis' keys are in.
+"""Settling runs: writing the end of an attempt to Redis, also if some keys are unusable.
 
 1. `settle` writes the ending. If one of the run's lists has another type, the attempt is set aside
    and settled again later. If a key has another type without which no run can be settled

@@ -165,7 +165,7 @@ def _since(live: RunState) -> float:
 
 
 class TracedRunner(ChainRunner):
-    """A span for each attempt at a run, linked with that of whoever queued the vCon."""
+    """A span for each attempt at a run, linked with the span that queued the vCon."""
 
     spans: Spans
 

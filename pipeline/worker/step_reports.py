@@ -82,7 +82,11 @@ class StepReports:
             text, (known, at) = step_report(each, now), self._reported.get(run_id, ("", 0.0))
             if text != known or monotonic - at > REPORT_EXPIRY / 2:
                 self._connection.command_from_thread(
-                    *("SET", keys.step(run_id), text, "EX", REPORT_EXPIRY)
+                    "SET",
+                    keys.step(run_id),
+                    text,
+                    "EX",
+                    REPORT_EXPIRY,
                 )
                 self._reported[run_id] = text, monotonic
         for run_id in self._reported.keys() - live.keys():

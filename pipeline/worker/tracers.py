@@ -49,7 +49,8 @@ class Tracers:
             current_step.set(tracer)
             await self._calls.call(
                 tracer.run,
-                *(*arguments, tracer.fresh_options()),
+                *arguments,
+                tracer.fresh_options(),
                 is_async=tracer.is_async,
                 plugin={"tracer": tracer.name},
             )

@@ -1,10 +1,14 @@
-"""Sees from a thread whether the event loop goes on, and ends the process when it does not.
+"""Detects a blocked event loop from a thread, and ends the process if it stays blocked.
 
-An `async def` plugin that does not await (CPU work, a blocking call) stops every other run of its
-process: their time limits cannot fire, nothing is settled, and a stop is not heard. The loop counts
-its turns; this thread compares. A loop that stands still is reported with the plugin that is on it
-and the stack. At the limit of the plugin's step, or `BLOCKED_LOOP_LIMIT`, the attempt of its run
-has failed, the neighbours are given back unblamed, and the process ends, to be replaced.
+An `async def` plugin that does not await (CPU work, a blocking call) stops all other runs of its
+process: their time limits cannot fire, nothing is settled, and no stop is noticed. The loop counts
+its turns, and this thread compares the counts. A blocked loop is logged with its plugin and stack.
+At the time limit of the plugin, or after `BLOCKED_LOOP_LIMIT`, the attempt of its run has failed,
+the other claims return to their lists without counting an attempt, and the process ends, to be
+replaced.
+
+The plugin and its run are read from the context of the loop's current task, from this thread. So
+setting a context variable for each step is the only cost while the loop is not blocked.
 """
 
 import asyncio
@@ -25,19 +29,18 @@ from pipeline.runs import plan
 from pipeline.runs.call_scope import remaining_in
 from pipeline.runs.run_state import RunState, current_run, current_step
 
-# What is on an event loop that stands still, and what that means for the run it is put down to.
-#
-# Which run that is, is read off the context of the loop's current task, from another thread:
-# setting a context variable for each step is all that it costs while everything goes well.
+log = logging.getLogger(__name__)
 
+LOOK_SECONDS = 0.25
+"""Seconds between two checks."""
 PIPELINE = str(Path(__file__).parents[1])
 FRAMES = 12
-"""How many frames of a stack are told, innermost first."""
+"""Frames of a stack in a log line, innermost first."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoopLimits:
-    """Seconds that a loop may stand still: `warn` until it is reported, `end` until the end."""
+    """Seconds that a loop may be blocked: until it is logged, and until the process ends."""
 
     warn: float
     end: float
@@ -45,7 +48,7 @@ class LoopLimits:
 
 @dataclass(frozen=True, slots=True)
 class Blockage:
-    """What is on a loop that stands still. `run` is None when it is on no run's behalf."""
+    """The plugin and run that block a loop; `run` is None if it is neither."""
 
     seconds: float
     run: RunState | None
@@ -57,11 +60,11 @@ class Blockage:
 
     @property
     def error(self) -> str:
-        """What the attempt failed with."""
+        """The error of the attempt."""
         return f"BlockedLoop: the event loop stood still for {self.seconds:.0f} s in {self.stack}"
 
     def fields(self) -> dict[str, object]:
-        """What its log lines say."""
+        """The fields of its log lines."""
         about: dict[str, object] = {"seconds": self.seconds, "error": self.stack}
         if self.kind:
             about[self.kind] = self.name
@@ -74,8 +77,8 @@ class Blockage:
 def is_over(blockage: Blockage, limits: LoopLimits) -> bool:
     """Whether the process has to end.
 
-    A step with a time limit of its own has that long, even if it is longer than `limits.end`; but
-    no process ends before the blockage has been reported.
+    A step with its own time limit may use it up, even if it is longer than `limits.end`; the
+    process never ends before the blockage has been logged.
     """
     if blockage.seconds < limits.warn:
         return False
@@ -84,11 +87,11 @@ def is_over(blockage: Blockage, limits: LoopLimits) -> bool:
 
 
 def blockage_of(loop: asyncio.AbstractEventLoop, thread: int, seconds: float) -> Blockage:
-    """What is on the loop of a thread just now."""
+    """The blockage of a thread's loop, as of now."""
     task = asyncio.current_task(loop)
     context = task.get_context() if task else Context()
     step = context.get(current_step)
-    stack = told(sys._current_frames().get(thread))
+    stack = stack_text(sys._current_frames().get(thread))
     return Blockage(
         seconds=seconds,
         run=context.get(current_run),
@@ -105,8 +108,8 @@ def _kind(step: Any) -> str:
     return kinds.get(type(step), "link")
 
 
-def told(frame: FrameType | None) -> str:
-    """A stack in one storable line, innermost frame first, down to what called the plugin."""
+def stack_text(frame: FrameType | None) -> str:
+    """A stack in one line, innermost frame first, up to the plugin's caller."""
     frames: list[str] = []
     while frame is not None and len(frames) < FRAMES:
         code = frame.f_code
@@ -118,9 +121,9 @@ def told(frame: FrameType | None) -> str:
 
 
 def note_failure(blockage: Blockage, live: RunState) -> None:
-    """The attempt of its run has failed, in the step that is on the loop.
+    """Fail the attempt in the step that blocks the loop.
 
-    What a tracer blocks is put down to the link that it was told about, which runs again.
+    A tracer's blockage fails the link that it was called for, which runs again.
     """
     name, reason = blockage.name, blockage.error
     match blockage.kind:
@@ -135,13 +138,8 @@ def note_failure(blockage: Blockage, live: RunState) -> None:
     live.progress = plan.after_failure(live.progress, reason)
 
 
-log = logging.getLogger(__name__)
-
-LOOK_SECONDS = 0.25
-
-
 class Watchdog:
-    """One thread for one event loop."""
+    """Watches one event loop in a thread."""
 
     def __init__(
         self,
@@ -149,9 +147,9 @@ class Watchdog:
         beat: Callable[[int], None],
         over: Callable[[Blockage], None],
     ) -> None:
-        """Both are called in the thread: `beat` at each look, with the number of the loop's turns.
+        """Both are called in the thread: `beat` at each check, with the number of the loop's turns.
 
-        `over` is called when the process has to end, and ends it.
+        `over` is called when the process has to end; it ends it.
         """
         self._limits = limits
         self._beat = beat
@@ -162,7 +160,7 @@ class Watchdog:
         self._over_now = False
 
     def is_fine(self) -> bool:
-        """False once the loop has stood still for too long: the lease is kept no longer."""
+        """False once the loop was blocked for too long: then the lease is not renewed."""
         return not self._over_now
 
     def start(self) -> None:
@@ -170,11 +168,11 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._turn()
-        self._beat(self._turns)  # before anything is claimed: what has not begun is not watched
+        self._beat(self._turns)  # before the first claim: workers without a beat are not watched
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """End the thread."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -188,7 +186,7 @@ class Watchdog:
         turns, still, warned = 0, 0.0, False
         while not self._stopping.wait(LOOK_SECONDS):
             self._beat(self._turns)
-            # counted in looks: a process that was stopped has not stood still meanwhile
+            # counted in checks: time that the process was suspended does not count
             still = still + LOOK_SECONDS if self._turns == turns else 0.0
             turns, warned = self._turns, warned and still > 0
             if still >= self._limits.warn:

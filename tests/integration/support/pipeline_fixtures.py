@@ -225,7 +225,8 @@ class Scene:
     ) -> Crew:
         """Start a worker; one for suspects if it has `patience`."""
         crew = self.hire(
-            *(configuration, name),
+            configuration,
+            name,
             concurrency=concurrency,
             lease_seconds=lease_seconds,
             redis=redis,
@@ -254,7 +255,12 @@ class Scene:
         links = LinkSteps(redis, calls, journal, lease_guard, Tracers(calls))
         runner = chain_runner(redis, links, calls, journal, lease_guard)
         worker = Worker(
-            *(name, configuration, redis, self.queues, runner, RunMeter(lambda: None)),
+            name,
+            configuration,
+            redis,
+            self.queues,
+            runner,
+            RunMeter(lambda: None),
             concurrency=concurrency,
             patience=patience,
         )

@@ -31,8 +31,16 @@ TWO = both(
     configured(name="two", links=[link(ok, "fine")], ingress=("mails",), egress=("done",)),
 )
 OWN = [
-    *("calls", "run:one", "sent", "DLQ:calls", "DLQ:run:one", "context:calls", "pc:attempts:calls"),
-    *("pc:dead:DLQ:calls", "pc:unread:sent", "pc:lease:sent"),
+    "calls",
+    "run:one",
+    "sent",
+    "DLQ:calls",
+    "DLQ:run:one",
+    "context:calls",
+    "pc:attempts:calls",
+    "pc:dead:DLQ:calls",
+    "pc:unread:sent",
+    "pc:lease:sent",
 ]
 """What belongs to chain one alone."""
 COMMON = [keys.LATER, keys.HISTORY, keys.OWNERS, keys.LENDERS, keys.WORKERS, "pc:expiring", "vcons"]

@@ -27,11 +27,33 @@ pytestmark = pytest.mark.usefixtures("at_once", "often")
 NEEDED = ["pc:locks", "pc:inflight:one", "pc:run:{run}"]
 """What a write of the run's vCon cannot do without."""
 ALL = [
-    *(*NEEDED, "pc:attempts:in", "pc:about:{vcon}", "pc:holds:{vcon}", "pc:waiting:{vcon}"),
-    *("pc:cancel:{run}", "pc:step:{run}", "pc:death:{run}", "pc:worker:one", "pc:stalled:one"),
-    *("pc:later", "pc:history", "pc:owners", "pc:tokens", "pc:workers", "pc:expiring", "vcons"),
-    *("out", "pc:unread:out", "pc:again:out", "pc:missing:out", "DLQ:in", "pc:dead:DLQ:in"),
-    *("pc:suspects:in", "context:in:{vcon}", "context:out:{vcon}", "in"),
+    *NEEDED,
+    "pc:attempts:in",
+    "pc:about:{vcon}",
+    "pc:holds:{vcon}",
+    "pc:waiting:{vcon}",
+    "pc:cancel:{run}",
+    "pc:step:{run}",
+    "pc:death:{run}",
+    "pc:worker:one",
+    "pc:stalled:one",
+    "pc:later",
+    "pc:history",
+    "pc:owners",
+    "pc:tokens",
+    "pc:workers",
+    "pc:expiring",
+    "vcons",
+    "out",
+    "pc:unread:out",
+    "pc:again:out",
+    "pc:missing:out",
+    "DLQ:in",
+    "pc:dead:DLQ:in",
+    "pc:suspects:in",
+    "context:in:{vcon}",
+    "context:out:{vcon}",
+    "in",
 ]
 
 

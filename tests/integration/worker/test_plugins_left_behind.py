@@ -77,7 +77,7 @@ async def test_a_plugin_that_ignores_its_time_limit_is_left_behind(
     ended = await scene.finished()
     assert (ended.status, ended.held) == ("partial" if place == "storage" else "failed", True)
     assert "did not end within" in str(ended.run["steps"])
-    named = [each for each in caplog.records if "ignores its cancellation" in each.message]
+    named = [each for each in caplog.records if "ignored its cancellation" in each.message]
     field = "storage" if place == "storage" else "link"
     assert [getattr(each, field) for each in named] == ["deaf"]
     deaf.go.set()

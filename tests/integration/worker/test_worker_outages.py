@@ -71,7 +71,7 @@ async def test_a_link_during_an_outage_is_repeated_and_not_counted(
             await arrived.wait()
         server.kill()
         go_on.set()
-        assert "away" in await news.get()
+        assert "unavailable" in await news.get()
         await asyncio.to_thread(server.restart)
         ended = await scene.finished()
         assert (ended.run["error"], ended.status, ended.claim.attempt) == (None, "done", 1)
@@ -108,7 +108,7 @@ async def test_a_link_that_hides_an_outage_does_not_halt(
             await arrived.wait()
         server.kill()
         go_on.set()
-        assert "away" in await news.get()
+        assert "unavailable" in await news.get()
         await asyncio.to_thread(server.restart)
         restarted.set()
         assert (await scene.finished()).status == "done"
@@ -130,7 +130,7 @@ async def test_idle_and_settling_workers_outlast_an_outage(
         await gate.arrival()
         server.kill()
         gate.open.set()
-        assert "away" in await news.get()
+        assert "unavailable" in await news.get()
         await asyncio.to_thread(server.restart)
         assert (await scene.finished()).claim.vcon_uuid == running
         [later] = await scene.feed("in2")
@@ -157,7 +157,7 @@ async def test_an_outage_does_not_count_for_the_chains_timeout(
             await arrived.wait()
         server.kill()
         go_on.set()
-        assert "away" in await news.get()
+        assert "unavailable" in await news.get()
         await asyncio.sleep(0.4)  # longer than the chain's time
         await asyncio.to_thread(server.restart)
         ended = await scene.finished()

@@ -12,7 +12,7 @@ import pytest
 from pipeline.config.parser import LinkStep, PluginSpec
 from pipeline.runs.call_scope import time_limit
 from pipeline.runs.run_state import current_step
-from pipeline.worker.watchdog import Blockage, LoopLimits, blockage_of, is_over, told
+from pipeline.worker.watchdog import Blockage, LoopLimits, blockage_of, is_over, stack_text
 
 LIMITS = LoopLimits(warn=5, end=60)
 
@@ -73,4 +73,4 @@ def test_a_stack_can_be_stored() -> None:
     """A file may have any name."""
     scope: dict[str, object] = {"sys": sys}
     exec(compile("frame = sys._getframe()", "/odd/\udcff.py", "exec"), scope)
-    told(scope["frame"]).encode()  # type: ignore[arg-type]
+    stack_text(scope["frame"]).encode()  # type: ignore[arg-type]
