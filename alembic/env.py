@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: over the service's connection, or from the command line."""
+"""Alembic's environment, for migrations by the service and from the command line."""
 
 from collections.abc import Collection, Mapping
 from logging.config import fileConfig
@@ -33,7 +33,7 @@ def engine() -> Engine:
 
 
 def refuse_downgrade_in_production() -> None:
-    """Without settings nobody can tell that this is not production: that is an error, too."""
+    """Raise an error in production, and without settings, which may be production."""
     settings = config.attributes.get("settings") or database_settings()
     refuse_in_production("A downgrade", settings)
 
@@ -41,7 +41,7 @@ def refuse_downgrade_in_production() -> None:
 def check_step(
     ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]
 ) -> None:
-    """Called by Alembic after each step and in its transaction, whoever asked for it."""
+    """Refuse a downgrade; Alembic calls this after each step, in the step's transaction."""
     if not step.is_upgrade:
         refuse_downgrade_in_production()
 

@@ -1,4 +1,4 @@
-"""What the Plugboard says of services and tokens."""
+"""Services and tokens that the Plugboard reports."""
 
 from collections.abc import Sequence
 
@@ -37,6 +37,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop both tables and their rows; the Plugboard tells most of it again at the next join."""
+    """Drop both tables and their rows; the Plugboard reports most of them at the next join."""
     op.drop_table("tokens")
     op.drop_table("services")

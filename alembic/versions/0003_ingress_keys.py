@@ -1,4 +1,4 @@
-"""Who may push where: ingress keys, who owns a vCon, what keys were used for, who changed what."""
+"""Ingress keys, owners of vCons, usage of keys, and audit events."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 _TIME = sa.DateTime(timezone=True)
-# Nobody changes an audit event, and only pruning, which says so, deletes one.
+# Audit events are never updated; only pruning, which sets patchcord.pruning, deletes them.
 _APPEND_ONLY = """
 CREATE FUNCTION audit_events_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -29,7 +29,7 @@ FOR EACH ROW EXECUTE FUNCTION audit_events_append_only()
 
 
 def upgrade() -> None:
-    """Create the four tables, and the trigger that keeps the audit as it was written."""
+    """Create the four tables, and the trigger that refuses changes of audit events."""
     _create_ingress_keys()
     _create_vcon_owners()
     _create_ingress_usage()
@@ -100,7 +100,7 @@ def _create_audit_events() -> None:
 
 
 def downgrade() -> None:
-    """Drop all of it: keys made at run time are gone, those of config.yml come back at a start."""
+    """Drop the tables: keys made by actions are lost, those of config.yml return at a start."""
     op.drop_table("audit_events")
     op.execute("DROP FUNCTION audit_events_append_only()")
     op.drop_table("ingress_usage")

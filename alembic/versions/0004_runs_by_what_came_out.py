@@ -1,4 +1,4 @@
-"""An index for looking up the runs that a vCon came out of."""
+"""An index on the output vCon of runs."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ _NAME = "ix_chain_runs_vcon_out"
 
 
 def upgrade() -> None:
-    """Create it while others go on writing runs."""
+    """Create it concurrently, without blocking writes of runs."""
     with op.get_context().autocommit_block():
-        # an earlier try that was interrupted leaves an index that is not valid
+        # an interrupted attempt leaves an index that is not valid
         op.drop_index(_NAME, "chain_runs", if_exists=True, postgresql_concurrently=True)
         op.create_index(_NAME, "chain_runs", ["vcon_out"], postgresql_concurrently=True)
 
 
 def downgrade() -> None:
-    """Drop it, in the same way."""
+    """Drop it concurrently."""
     with op.get_context().autocommit_block():
         op.drop_index(_NAME, "chain_runs", if_exists=True, postgresql_concurrently=True)

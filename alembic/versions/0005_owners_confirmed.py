@@ -12,11 +12,11 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    """Owners that are there, and those that an older version adds meanwhile, are confirmed."""
+    """Add the column; existing rows, and those written by an older version, are confirmed."""
     column = sa.Column("confirmed", sa.Boolean(), server_default=sa.text("true"), nullable=False)
     op.add_column("vcon_owners", column)
 
 
 def downgrade() -> None:
-    """Drop the column; rows of our own stay and go on keeping partners out."""
+    """Drop the column; rows of the service's own vCons stay and exclude partners."""
     op.drop_column("vcon_owners", "confirmed")

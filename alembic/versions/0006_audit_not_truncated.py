@@ -1,4 +1,4 @@
-"""A trigger that refuses to empty the audit in one go: the one for rows does not hear of that."""
+"""A trigger that refuses TRUNCATE of the audit, for which row triggers do not run."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:
-    """Create it beside the other; the function is the same."""
+    """Create it with the function of the row trigger."""
     op.execute("""
         CREATE TRIGGER audit_events_not_truncated BEFORE TRUNCATE ON audit_events
         FOR EACH STATEMENT EXECUTE FUNCTION audit_events_append_only()
@@ -19,5 +19,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it, and leave the other."""
+    """Drop it; the row trigger stays."""
     op.execute("DROP TRIGGER audit_events_not_truncated ON audit_events")

@@ -1,6 +1,6 @@
-"""The one door to Postgres: engine, sessions, transactions, migrations.
+"""The connection to Postgres: engine, sessions, transactions, migrations.
 
-Nothing connects before it is used. Every driver error that leaves here is one of `core.errors`,
+Nothing connects before its first use. Driver errors leave this file as errors of `core.errors`,
 without statement parameters and without the password.
 """
 
@@ -28,17 +28,15 @@ from core.errors import (
 )
 from core.settings import DatabaseSettings
 
-# What Postgres' errors mean to us: whose fault it was, and a sentence without secrets.
-
 type _Fault = Callable[[str], PatchcordError]
 
-# By SQLSTATE: the whole code is looked for first, then its class (the first two characters).
+# By SQLSTATE: the whole code has precedence over its class (the first two characters).
 _FAULTS: dict[str, _Fault] = {
     "08": UnavailableError,  # connection lost
     "22": InvalidError,  # a value that the column cannot hold
     "23": ConflictError,  # a constraint
     "3D": UnavailableError,  # no such database (yet)
-    "40": UnavailableError,  # deadlock, serialization: the same again may work
+    "40": UnavailableError,  # deadlock, serialization failure: a repetition may succeed
     "42501": UnavailableError,  # a right that the operator has to grant
     "42703": UnavailableError,  # no such column: not migrated yet
     "42P01": UnavailableError,  # no such table: not migrated yet
@@ -52,9 +50,9 @@ _FAULTS: dict[str, _Fault] = {
 
 @contextmanager
 def driver_errors_translated() -> Iterator[None]:
-    """Whatever SQLAlchemy raises inside leaves as one of `core.errors`.
+    """Raise errors of SQLAlchemy as errors of `core.errors`.
 
-    The original stays out of tracebacks: its details repeat whole rows.
+    The original is left out of tracebacks, because its details repeat whole rows.
     """
     try:
         yield
@@ -63,7 +61,7 @@ def driver_errors_translated() -> Iterator[None]:
 
 
 def translated(error: SQLAlchemyError) -> PatchcordError:
-    """Our error for one of SQLAlchemy's; unknown ones become a plain `PatchcordError`."""
+    """The error of `core.errors` for one of SQLAlchemy; `PatchcordError` for unknown ones."""
     if isinstance(error, PoolTimeoutError):
         return UnavailableError("Postgres: every connection of the pool is busy")
     if not isinstance(error, DBAPIError):
@@ -77,18 +75,18 @@ def _fault(error: DBAPIError) -> _Fault:
     state = getattr(error.orig, "sqlstate", None)
     if state is not None:
         return _FAULTS.get(state) or _FAULTS.get(state[:2]) or PatchcordError
-    if isinstance(error.orig, psycopg.DataError):  # psycopg would not even send the value
+    if isinstance(error.orig, psycopg.DataError):  # psycopg did not send the value
         return InvalidError
-    # Otherwise libpq gave up: refused, unknown host, wrong password, timeout.
+    # Without a state libpq failed: connection refused, unknown host, wrong password, timeout.
     gave_up = isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
     return UnavailableError if gave_up or error.connection_invalidated else PatchcordError
 
 
 def _reason(error: DBAPIError) -> str:
-    """The server's first sentence; what follows it may repeat a value."""
+    """The first line of the server's message; further lines may repeat values."""
     diagnosis = getattr(error.orig, "diag", None)
-    said = getattr(diagnosis, "message_primary", None) or str(error.orig)
-    return said.strip().partition("\n")[0]
+    message = getattr(diagnosis, "message_primary", None) or str(error.orig)
+    return message.strip().partition("\n")[0]
 
 
 base = Base
@@ -96,7 +94,7 @@ base = Base
 _KEPT = 4
 """Connections that are kept open."""
 _BESIDE = 12
-"""Connections for what is done beside the requests' calls, partners' calls included."""
+"""Connections for work outside the threads of requests, including partners' requests."""
 _POOL = {
     "pool_size": _KEPT,
     "pool_timeout": 10,
@@ -104,20 +102,20 @@ _POOL = {
     "pool_pre_ping": True,
 }
 _CONNECT_SECONDS = 5
-_PROBE_SECONDS = 2  # libpq knows no shorter connect timeout
+_PROBE_SECONDS = 2  # libpq has no shorter connect timeout
 _CONNECT: dict[str, Any] = {
     "connect_timeout": _CONNECT_SECONDS,
-    "tcp_user_timeout": 10_000,  # ms; a peer that vanished is noticed, also in mid-statement
+    "tcp_user_timeout": 10_000,  # ms; detects a peer that vanished, also during a statement
     "keepalives_idle": 30,
     "application_name": "patchcord",
-    # A pooler such as PgBouncer may give every transaction another connection to the server, on
-    # which nothing has been prepared. It also refuses `options`: see `_limit`.
+    # A pooler such as PgBouncer may use another server connection for each transaction, without the
+    # prepared statements. It also refuses `options`: see `_limit`.
     "prepare_threshold": None,
 }
 
 
 class Database:
-    """Engine and sessions of this process; `database` below is the one that everybody shares."""
+    """Engine and sessions; `database` below is the shared instance of this process."""
 
     def __init__(self) -> None:
         self._settings: DatabaseSettings | None = None
@@ -125,9 +123,7 @@ class Database:
         self._probe: Engine | None = None
 
     def initialize(self, settings: DatabaseSettings | None = None) -> None:
-        """Get ready for the environment's database; connects to nothing yet.
-
-        May be called again, also with other settings.
+        """Make the engines without connecting; may be called again with other settings.
 
         Raises:
             ConfigurationError: when called without settings and the environment lacks one.
@@ -145,7 +141,7 @@ class Database:
         _limit(self._probe, statement=_PROBE_SECONDS, lock=_PROBE_SECONDS)
 
     def close(self) -> None:
-        """Close every idle connection; `initialize()` opens the door again."""
+        """Close every idle connection; `initialize()` is needed before the next use."""
         if self._engine is not None:
             self._engine.dispose()
         self._engine = self._probe = self._settings = None
@@ -161,7 +157,7 @@ class Database:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session that commits nothing by itself; what is not committed is rolled back.
+        """A session without automatic commit; uncommitted changes are rolled back.
 
         Raises:
             UnavailableError: when Postgres cannot be reached or is not migrated.
@@ -173,7 +169,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session that is committed at the end, or rolled back when anything is raised.
+        """A session that is committed at the end, or rolled back after an error.
 
         Raises the same errors as `session()`.
         """
@@ -181,7 +177,7 @@ class Database:
             yield session
 
     def migrate(self) -> None:
-        """Bring the database to the newest revision; several processes may do so at once.
+        """Migrate to the newest revision; safe in several processes at once.
 
         Raises:
             UnavailableError: when Postgres cannot be reached.
@@ -190,7 +186,7 @@ class Database:
         self._alembic(command.upgrade, "head")
 
     def teardown(self) -> None:
-        """Undo every migration: all tables of the service and their rows are gone.
+        """Undo every migration, which deletes all tables of the service with their rows.
 
         Raises:
             ForbiddenError: in production.
@@ -218,7 +214,7 @@ class Database:
             return revisions(connection)
 
     def schema_problem(self) -> str | None:
-        """What the schema lacks that this version needs, and what to do; None: it is complete.
+        """What is missing in the schema, and what to do; None if the schema is complete.
 
         Raises:
             UnavailableError: when Postgres cannot be reached within about two seconds.
@@ -242,21 +238,21 @@ def get_database_url(settings: DatabaseSettings | None = None) -> str:
 
 
 def migration_engine(settings: DatabaseSettings | None = None, url: str | None = None) -> Engine:
-    """An engine for Alembic, whose statements may take as long as they need.
+    """An engine for Alembic, without time limits for statements.
 
-    With a `url` no settings are asked for; those of TLS can stand in its query.
+    With a `url` no settings are read; those of TLS can be in its query.
 
     Raises:
         ConfigurationError: when called without either and the environment lacks a setting.
     """
     if url:
-        ours = make_url(url).get_driver_name() == "psycopg"  # another driver takes other options
+        ours = make_url(url).get_driver_name() == "psycopg"  # other drivers have other options
         return _created(url, _CONNECT if ours else {}, poolclass=NullPool)
     return _engine(settings or database_settings(), poolclass=NullPool)
 
 
 def database_settings() -> DatabaseSettings:
-    """Read the database's part of the environment.
+    """The database settings of the environment.
 
     Raises:
         ConfigurationError: with one line for each variable that is missing or wrong.
@@ -287,9 +283,9 @@ def _created(url: URL | str, connect: dict[str, Any], **options: Any) -> Engine:
 
 
 def _limit(engine: Engine, *, statement: float, lock: float) -> None:
-    """Give every transaction its limits in seconds, and UTC.
+    """Set the time limits, in seconds, and the time zone UTC in every transaction.
 
-    In the transaction itself: behind a pooler, a setting of the session would go to other clients.
+    A session setting would apply to other clients behind a pooler.
     """
     limits = (
         f"SET LOCAL TimeZone = 'UTC'; SET LOCAL statement_timeout = {_milliseconds(statement)};"

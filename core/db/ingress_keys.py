@@ -1,6 +1,7 @@
 """Ingress keys in Postgres. A change and its audit event are one transaction.
 
-When a key begins, ends and is revoked is told by Postgres' clock: those of replicas may differ.
+Times of creation, expiry and revocation are those of Postgres' clock, because the clocks of
+replicas may differ.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ _SYNC_LOCK = 0x70635F6B657973
 
 
 class IngressKeys:
-    """Keys as rows; every method blocks and belongs in a thread.
+    """Ingress keys as rows. Every method blocks: call it in a thread.
 
     Every method raises `UnavailableError` when Postgres cannot be reached or is not migrated.
     """
@@ -32,7 +33,7 @@ class IngressKeys:
         self._database = database
 
     def find(self, secret_sha256: str) -> KnownKey | None:
-        """The key with this hash, valid or not."""
+        """The key with this hash, valid or not; None if there is none."""
         left = func.extract("epoch", _Key.expires_at - func.now())
         with self._database.session() as session:
             found = session.execute(
@@ -44,7 +45,7 @@ class IngressKeys:
         return KnownKey(**_shown(row).model_dump(), expires_in=seconds)
 
     def all(self, ingress_list: str | None) -> list[IngressKey]:
-        """Every key, or every key of one list, the newest first."""
+        """All keys, or those of one list, newest first."""
         statement = select(_Key).order_by(_Key.created_at.desc(), _Key.id)
         if ingress_list is not None:
             statement = statement.where(_Key.ingress_list == ingress_list)
@@ -52,7 +53,7 @@ class IngressKeys:
             return [_shown(row) for row in session.scalars(statement)]
 
     def create(self, new: NewKey, secret_sha256: str, author: Author) -> IngressKey:
-        """A key of a lineage of its own."""
+        """Create a key with a new lineage."""
         with self._database.transaction() as session:
             now = _now(session)
             row = _Key(
@@ -67,7 +68,7 @@ class IngressKeys:
     def rotate(
         self, key_id: UUID, secret_sha256: str, grace_hours: float, author: Author
     ) -> IngressKey:
-        """A new key in the place of another, which works for `grace_hours` more at most.
+        """Create a key that replaces another, which stays valid for at most `grace_hours`.
 
         Raises:
             UnknownNameError: there is no such key.
@@ -88,13 +89,13 @@ class IngressKeys:
             )
             end = now + timedelta(hours=grace_hours)
             old.expires_at = min(old.expires_at or end, end)
-            old.source = "action"  # config.yml no longer decides about it
+            old.source = "action"  # `sync` no longer changes it
             session.add(row)
             session.add(_event("RotateIngressKey", author, old, new_key=str(row.id)))
         return _shown(row)
 
     def revoke(self, key_id: UUID, author: Author) -> IngressKey:
-        """The key, which no longer works; config.yml does not bring it back.
+        """Revoke a key for good: `sync` does not make it valid again.
 
         Raises:
             UnknownNameError: there is no such key.
@@ -111,11 +112,10 @@ class IngressKeys:
         configured: Mapping[str, Sequence[str]],
         details: Mapping[str, ConfiguredKey] = _NO_DETAILS,
     ) -> None:
-        """Let the keys of config.yml, given as hashes by list, be those of source `config`.
+        """Make the rows of source `config` match config.yml, given as hashes by list.
 
-        `details` are labels and limits by hash, of the keys that have some. Keys that are gone from
-        the file are revoked, those that are back work again. One that was revoked or rotated by an
-        action stays as the action left it.
+        `details` are labels and limits by hash. Keys that are missing in the file are revoked, and
+        valid again when they are back. Keys revoked or rotated by an action are not changed.
         """
         wanted = {each: name for name, hashes in configured.items() for each in hashes}
         with self._database.transaction() as session:
@@ -137,15 +137,15 @@ def _relevant(wanted: Iterable[str]) -> Any:
 
 
 def _take_in(
-    session: Session, row: IngressKeyRecord | None, sha: str, name: str, told: ConfiguredKey
+    session: Session, row: IngressKeyRecord | None, sha: str, name: str, details: ConfiguredKey
 ) -> None:
-    """One key that stands in config.yml."""
+    """Create or update the row of one key of config.yml."""
     if row is None:
         fresh = {**_fresh(sha, _now(session), lineage=uuid4()), "source": "config"}
-        row = _Key(ingress_list=name, **told.model_dump(), **fresh)
+        row = _Key(ingress_list=name, **details.model_dump(), **fresh)
         session.add(row)
-    elif row.source == "config" and told != _told_of(row):
-        for field, value in told.model_dump().items():
+    elif row.source == "config" and details != _details_of(row):
+        for field, value in details.model_dump().items():
             setattr(row, field, value)
         row.ingress_list, row.revoked_at = name, None
     elif row.source == "config" and (row.revoked_at or row.ingress_list != name):
@@ -155,7 +155,7 @@ def _take_in(
     session.add(_event("CreateIngressKey", CONFIGURATION, row))
 
 
-def _told_of(row: IngressKeyRecord) -> ConfiguredKey:
+def _details_of(row: IngressKeyRecord) -> ConfiguredKey:
     return ConfiguredKey.model_validate(row, from_attributes=True)
 
 
@@ -178,9 +178,9 @@ def _later(now: datetime, *, days: float | None) -> datetime | None:
 
 
 def _as_long_as_the_newest(session: Session, lineage: UUID, now: datetime) -> datetime | None:
-    """When a key of a lineage expires that is made now.
+    """The expiry of a key made now, with the same validity as the newest key of the lineage.
 
-    The newest was not rotated yet: its end is not that of a grace, but the one it was made with.
+    The newest has not been rotated, so its expiry is not the end of a grace.
     """
     newest = select(_Key).where(_Key.lineage == lineage).order_by(_Key.created_at.desc()).limit(1)
     row = session.scalars(newest).one()
@@ -214,7 +214,7 @@ def _event(action: str, author: Author, row: IngressKeyRecord, **detail: Any) ->
 
 
 def count_uses(session: Session, uses: Mapping[UUID, tuple[int, datetime]]) -> None:
-    """Add to the use counts of keys, and move their last use on."""
+    """Add to the use counts of keys, and set their last use to the later time."""
     for key_id, (count, last) in sorted(uses.items()):
         session.execute(
             update(_Key)

@@ -1,4 +1,4 @@
-"""Alembic, run from inside the service: one process at a time, from any folder."""
+"""Runs Alembic inside the service: in one process at a time, from any working directory."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ from core.errors import ConfigurationError, ForbiddenError
 from core.settings import DatabaseSettings
 
 _ALEMBIC_INI = Path(__file__).resolve().parents[2] / "alembic.ini"
-_LOCK = 0x7061_7463_6863_6F72  # any number will do, as long as every replica asks for this one
+_LOCK = 0x7061_7463_6863_6F72  # arbitrary, the same in every replica and version
 _LOCK_POLL = 0.1  # seconds
 _MIGRATE = "run `alembic upgrade head`, or set MIGRATE_ON_START=true"
 _MISSING = text(
@@ -31,7 +31,7 @@ def run_alembic(
     connection: Connection,
     settings: DatabaseSettings,
 ) -> None:
-    """Run one of `alembic.command` over a connection; logging and `sys.path` stay as they are.
+    """Run a function of `alembic.command` on a connection, without its changes of `sys.path`.
 
     Raises:
         ConfigurationError: when the database is at a revision that this version does not know.
@@ -51,7 +51,7 @@ def _config() -> Config:
 
 
 def revisions(connection: Connection) -> tuple[str, str]:
-    """The revision that the database is at, and the newest one of this version; or `none`."""
+    """The revision of the database and the newest one of this version; `none` for no revision."""
     present = MigrationContext.configure(connection).get_current_revision()
     newest = ScriptDirectory.from_config(_config()).get_current_head()
     return present or "none", newest or "none"
@@ -65,9 +65,9 @@ def _revisions_of_this_version() -> tuple[str | None, frozenset[str]]:
 
 
 def schema_problem(connection: Connection, tables: Iterable[str]) -> str | None:
-    """What the schema lacks that this version needs, and what to do; None when it is complete.
+    """What is missing in the schema, and what to do; None if it is complete.
 
-    A revision that this version does not know is a later one: the tables are there in it, too.
+    An unknown revision is one of a later version, which has all tables of this version.
     """
     present = MigrationContext.configure(connection).get_current_revision()
     newest, known = _revisions_of_this_version()
@@ -81,13 +81,13 @@ def schema_problem(connection: Connection, tables: Iterable[str]) -> str | None:
 
 @contextmanager
 def migration_lock(engine: Engine) -> Iterator[None]:
-    """Let one process at a time change the schema of this database; the others wait here.
+    """Let one process at a time change the schema of this database; other processes wait.
 
-    The lock belongs to a transaction on a connection beside the migration's, since revisions may
-    commit in between: a lock of the session would be lost behind a pooler that hands out
-    connections by transaction. That transaction holds no snapshot while it stays open, or a
-    `CREATE INDEX CONCURRENTLY` of the migration would wait for it; those who wait ask again and
-    again instead of blocking in Postgres for the same reason.
+    The lock belongs to a transaction on a second connection, because revisions may commit, and a
+    session lock would be lost behind a pooler that assigns connections by transaction. The
+    transaction holds no snapshot while it is open; otherwise a `CREATE INDEX CONCURRENTLY` of the
+    migration would wait for it. For the same reason waiting processes poll instead of blocking in
+    Postgres.
     """
     with engine.connect() as holder:
         while not _locked(holder):
@@ -96,13 +96,12 @@ def migration_lock(engine: Engine) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(SQLAlchemyError):  # a lost connection has let go of it already
+            with suppress(SQLAlchemyError):  # a lost connection has released the lock
                 holder.rollback()
 
 
 def _locked(holder: Connection) -> bool:
-    # Without parameters, so that it is one simple query: a portal would stay open, and with it its
-    # snapshot.
+    # Without parameters it is a simple query; a portal would stay open and keep its snapshot.
     holder.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
     return bool(holder.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({_LOCK})").scalar())
 

@@ -1,7 +1,11 @@
-"""What the Plugboard says of services and tokens, written down off the read loop.
+"""Writes the services and tokens that the Plugboard reports to Postgres, in a thread.
 
-The read loop only puts a row into a dictionary; one thread writes. A row leaves the dictionary
-when it is in Postgres, so while Postgres is away the newest state of each id waits here.
+The event loop only puts a row into a dictionary; the thread writes. A row leaves the dictionary
+when it is in Postgres, so while Postgres is unavailable the newest state of each id is in memory.
+
+Two reports on one id are merged into one row, in Python for waiting rows and in SQL for written
+ones, with the same rules, which do not depend on the order of the reports: the name is that of the
+later `updated_at`, a token's hash stays once it is known, and a deletion stays.
 """
 
 import logging
@@ -24,12 +28,6 @@ from core.errors import ConflictError, InvalidError, PatchcordError
 from schemas.service import Service
 from schemas.token import Token
 
-# How two things said about one service or token become one row.
-#
-# The rules are here twice, in Python for rows that still wait and in SQL for rows already written,
-# and they do not depend on the order in which things are said: a service's name is that of the
-# later `updated_at`, a token's hash stays once it was told, what was deleted stays deleted.
-
 type Row = dict[str, Any]
 
 
@@ -48,7 +46,7 @@ def service_row(service: Service, deleted_at: datetime | None = None) -> Row:
 
 
 def token_row(token: Token, deleted_at: datetime | None = None) -> Row:
-    """A row of `tokens`; of the value only its SHA-256 in hex, None where it was not told."""
+    """A row of `tokens`, with the SHA-256 of the value in hex, or None without a value."""
     value = token.value and token.value.get_secret_value()
     return token.model_dump(exclude={"value"}) | {
         "value_sha256": sha256(value.encode()).hexdigest() if value else None,
@@ -134,35 +132,35 @@ class Records:
         self._thread = threading.Thread(target=self._write_all, name="records", daemon=True)
 
     def start(self) -> None:
-        """Begin to write; what was said before is written, too."""
+        """Start the thread; it also writes rows that were reported before."""
         self._thread.start()
 
     def close(self, timeout: float = 5.0) -> int:
-        """Write what waits and stop, within `timeout` seconds; how many rows were not written."""
-        self._tell(closing=True)
+        """Write the waiting rows and stop, within `timeout` s; the number of rows not written."""
+        self._notify(closing=True)
         if self._thread.ident is None and self._waiting:
-            self.start()  # stopped before it was known that the tables are there; they may well be
+            self.start()  # the service stopped before it had checked the tables, which may exist
         if self._thread.is_alive():
             self._thread.join(timeout)
-        self._tell(given_up=True)
+        self._notify(given_up=True)
         if self._waiting:
             log.error("registrations lost", extra={"count": len(self._waiting)})
         return len(self._waiting)
 
     def service_seen(self, service: Service) -> None:
-        """The service exists like this."""
+        """Record the service as it is now."""
         self._put(SERVICES, service_row(service))
 
     def service_deleted(self, service: Service) -> None:
-        """The service was deleted just now."""
+        """Record the deletion of the service at the present time."""
         self._put(SERVICES, service_row(service, deleted_at=datetime.now(UTC)))
 
     def token_seen(self, token: Token) -> None:
-        """The token exists; its value, when present, is kept only as a hash."""
+        """Record the token; its value, if present, is kept only as a hash."""
         self._put(TOKENS, token_row(token))
 
     def token_deleted(self, token: Token) -> None:
-        """The token was deleted just now."""
+        """Record the deletion of the token at the present time."""
         self._put(TOKENS, token_row(token, deleted_at=datetime.now(UTC)))
 
     def _put(self, kind: Kind, row: Row) -> None:
@@ -180,13 +178,13 @@ class Records:
             log.error("registrations dropped", extra={"count": self._limit})
         self._dropped += 1
 
-    def _tell(self, *, closing: bool = False, given_up: bool = False) -> None:
+    def _notify(self, *, closing: bool = False, given_up: bool = False) -> None:
         with self._changed:
             self._closing = self._closing or closing
             self._given_up = self._given_up or given_up
             self._changed.notify_all()
 
-    # From here on: the writing thread.
+    # In the writing thread
 
     def _write_all(self) -> None:
         while batch := self._next_batch():
@@ -198,7 +196,7 @@ class Records:
                 self._resumed()
 
     def _next_batch(self) -> list[_Waiting]:
-        """What waits longest; empty when it is time to stop."""
+        """The rows that have waited the longest; empty at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             return [] if self._given_up else list(islice(self._waiting.items(), self._batch))
@@ -212,7 +210,7 @@ class Records:
             self._forget(batch)
 
     def _write_singly(self, batch: Sequence[_Waiting], error: PatchcordError) -> None:
-        """One row that Postgres refuses must not hold up the others."""
+        """Write each row alone, so that one that Postgres refuses does not block the others."""
         if len(batch) > 1:
             for waiting in batch:
                 self._write([waiting])
@@ -231,7 +229,7 @@ class Records:
                     session.execute(kind.upsert, rows)
 
     def _forget(self, batch: Sequence[_Waiting]) -> None:
-        """Rows that changed while they were written stay."""
+        """Remove the written rows, except those that have changed since."""
         with self._changed:
             for key, row in batch:
                 if self._waiting.get(key) is row:

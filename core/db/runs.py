@@ -1,4 +1,9 @@
-"""The history of chain runs in Postgres: written in batches, read one by one, pruned by age."""
+"""The history of chain runs in Postgres: written in batches, read by id or page, pruned by age.
+
+A page continues after the end and id of the last run of the page before. New runs neither shift nor
+slow down a page, as a count of rows would. Only finished runs are listed, so the index on their end
+gives the order.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,21 +21,14 @@ from core.observability.storable_text import storable_json
 from schemas.run import Run
 from schemas.run_page import RunPage, RunQuery
 
-# Looking through the history of runs: the query of one page, and where the next one begins.
-#
-# A page is found by the end and id of the last run on the page before, not by counting rows: runs
-# that are added meanwhile neither shift a page nor slow it down. Only runs that have ended are
-# looked at, so that the index on their end gives the order.
-
 
 def runs_statement(query: RunQuery) -> Select[Any]:
-    """Selects each run that has ended as one JSON object, newest first.
+    """Select finished runs as JSON objects, newest first.
 
-    A vCon's runs are those that it went into and those that it came out of. A time without a zone
-    is in UTC, as everything is in the database's sessions.
+    The runs of a vCon are those with it as input or output. A time without a zone is in UTC.
 
     Raises:
-        InvalidError: for a uuid or cursor that is none.
+        InvalidError: for a uuid or cursor that is not valid.
     """
     row = func.to_jsonb(literal_column(RunRecord.__tablename__), type_=JSONB)
     statement = select(row).select_from(RunRecord)
@@ -52,7 +50,7 @@ def runs_statement(query: RunQuery) -> Select[Any]:
 
 
 def cursor_after(run: Run) -> str:
-    """Where the page after this run begins."""
+    """The cursor of the page after this run."""
     assert run.finished_at is not None
     return f"{run.finished_at.isoformat()}~{run.run_id}"
 
@@ -74,16 +72,15 @@ def _uuid(field: str, text: str) -> UUID:
         raise InvalidError(msg) from None
 
 
-# A batch is one statement with one parameter, a JSON array: measured, 3 us of CPU a row here and
-# 22 us in Postgres, where an array per column or a row per statement cost ten times as much here.
+# A batch is one statement with one parameter, a JSON array. Measured: 3 us of CPU a row here and
+# 22 us in Postgres; an array per column or a statement per row cost ten times as much here.
 #
-# The newest state of a run wins: the higher attempt, then the later end (not ended is earliest).
-# DISTINCT ON also writes in the order of the keys, so that two replicas with the same runs in
-# hand cannot deadlock.
+# The newest state of a run wins: the higher attempt, then the later end (not finished is earliest).
+# DISTINCT ON also sorts by the key, so two replicas that write the same runs cannot deadlock.
 #
-# A vCon that a run had to do with and that has no owner is ours, from the moment its run is
-# recorded: what another program queued, or a link renamed. Not confirmed, because what Redis says
-# of an action that brought it in may come later and counts more.
+# An input or output vCon without an owner, queued by another program or renamed by a link, becomes
+# the service's own when its run is recorded. That row is not confirmed, because a later report of
+# Redis on the request that created the vCon has precedence.
 _WRITE = """
 WITH owned AS (
     INSERT INTO vcon_owners (vcon_uuid, lineage, created_at, confirmed)
@@ -105,7 +102,7 @@ WHERE (excluded.attempts, coalesce(excluded.finished_at, '-infinity'))
 
 _FIND = text("SELECT to_jsonb(run) FROM chain_runs AS run WHERE run_id = :run_id")
 
-# That is not forgotten together with the run, nor given to a claim that was never decided.
+# The owner outlives the run, and replaces a claim that was never confirmed.
 _PRUNE = text("""
 WITH pruned AS (
     DELETE FROM chain_runs WHERE run_id IN (
@@ -127,7 +124,7 @@ SELECT run_id FROM pruned
 
 
 class RunHistory:
-    """Finished and unfinished runs as rows; every method blocks and belongs in a thread.
+    """Finished and unfinished runs as rows. Every method blocks: call it in a thread.
 
     Every method raises `UnavailableError` when Postgres cannot be reached or is not migrated.
     """
@@ -136,9 +133,9 @@ class RunHistory:
         self._database = database
 
     def write_runs(self, runs: Sequence[Mapping[str, Any]]) -> None:
-        """Record runs, given as `Run.model_dump(mode="json")`, all of them or none.
+        """Write runs, given as `Run.model_dump(mode="json")`, all of them or none.
 
-        Safe to repeat, and in any order: an older state never replaces a newer one.
+        May be repeated, in any order: an older state never replaces a newer one.
 
         Raises:
             InvalidError: when a value is missing or does not fit; nothing of the batch is written.
@@ -147,13 +144,13 @@ class RunHistory:
             return
         try:
             with self._database.transaction() as session:
-                told = storable_json(list(runs)).decode()
-                session.execute(_WRITE_RUNS, {"runs": told, "ours": OURS})
-        except ConflictError as error:  # the upsert resolves all but one: a field that is missing
+                rows = storable_json(list(runs)).decode()
+                session.execute(_WRITE_RUNS, {"runs": rows, "ours": OURS})
+        except ConflictError as error:  # the only conflict left by the upsert is a missing field
             raise InvalidError(str(error)) from None
 
     def find_run(self, run_id: str) -> Run | None:
-        """The run as it was last recorded, or None; also for what is no run id at all."""
+        """The last recorded state of a run; None if unknown, or for an id that is no uuid."""
         key = _as_uuid(run_id)
         if key is None:
             return None
@@ -162,10 +159,10 @@ class RunHistory:
         return None if row is None else Run.model_validate(row)
 
     def list_runs(self, query: RunQuery) -> RunPage:
-        """Runs that meet every condition given, newest first.
+        """One page of the runs that meet all conditions, newest first.
 
         Raises:
-            InvalidError: for a cursor that is none of ours.
+            InvalidError: for a cursor that is not valid.
         """
         limit = query.limit
         statement = runs_statement(query).limit(limit + 1)
@@ -176,9 +173,9 @@ class RunHistory:
         return RunPage(runs=runs, cursor=cursor_after(runs[-1]) if more else None)
 
     def prune_runs(self, days: int, batch: int = 1000) -> int:
-        """Delete runs that ended, or were queued and never ended, over `days` ago; how many.
+        """Delete runs that finished, or were queued and never finished, over `days` ago.
 
-        Deletes `batch` rows at a time, each in its own transaction, and waits for no other writer.
+        Returns their number. Each batch is a transaction, and skips rows locked by other writers.
         """
         total = 0
         while pruned := self._prune_batch(days, batch):

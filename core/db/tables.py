@@ -1,7 +1,7 @@
-"""The tables in Postgres. Every change here needs an Alembic revision, both ways.
+"""The tables in Postgres. A change here needs an Alembic revision with upgrade and downgrade.
 
-There are no foreign keys: what the Plugboard says and what workers report arrives in any order and
-sometimes late, and a row must never wait for another.
+There are no foreign keys: reports of the Plugboard and of workers arrive in any order and sometimes
+late, and no row may depend on the presence of another.
 """
 
 from datetime import date, datetime
@@ -25,7 +25,7 @@ class Base(DeclarativeBase):
     """Parent of every table class: times carry a zone, texts any length, constraints a name."""
 
     metadata = MetaData(naming_convention=_CONSTRAINT_NAMES)
-    type_annotation_map = {  # noqa: RUF012 -- the name and form SQLAlchemy asks for
+    type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy requires this name and form
         datetime: DateTime(timezone=True),
         str: Text(),
     }
@@ -44,7 +44,7 @@ class ServiceRecord(Base):
 
 
 class TokenRecord(Base):
-    """A token of a service; of its value only the SHA-256 in hex, where the value was told."""
+    """A token of a service, with the SHA-256 of its value in hex if the value is known."""
 
     __tablename__ = "tokens"
 
@@ -58,7 +58,7 @@ class TokenRecord(Base):
 
 
 class RunRecord(Base):
-    """One run of a chain. A step's stable identity is (run_id, its index in `steps`)."""
+    """One run of a chain. A step is identified by (run_id, its index in `steps`)."""
 
     __tablename__ = "chain_runs"
     __table_args__ = (
@@ -86,9 +86,9 @@ class RunRecord(Base):
 
 
 class IngressKeyRecord(Base):
-    """A key that opens one ingress list; of the secret only its SHA-256 in hex.
+    """A key for one ingress list, with the SHA-256 of the secret in hex.
 
-    Keys of one `lineage` follow each other by rotation and are the same owner.
+    Keys of one `lineage` replace each other by rotation and are one owner of vCons.
     """
 
     __tablename__ = "ingress_keys"
@@ -109,9 +109,9 @@ class IngressKeyRecord(Base):
 
 
 class OwnerRecord(Base):
-    """The lineage of keys that brought a vCon in from outside; nil for what is our own.
+    """The key lineage that created a vCon; the nil uuid for the service's own vCons.
 
-    A row that is not confirmed is a claim that Redis has yet to decide about.
+    A row that is not confirmed is a claim that Redis has not decided yet.
     """
 
     __tablename__ = "vcon_owners"
@@ -123,7 +123,7 @@ class OwnerRecord(Base):
 
 
 class UsageRecord(Base):
-    """What one key was used for on one day (UTC); `refused` counts by reason."""
+    """Requests with one key on one day (UTC); `refused` counts by reason."""
 
     __tablename__ = "ingress_usage"
     __table_args__ = (Index("ix_ingress_usage_day", "day"),)
@@ -136,7 +136,7 @@ class UsageRecord(Base):
 
 
 class AuditRecord(Base):
-    """Who did what. Triggers refuse every change, and every deletion but pruning."""
+    """An audit event. Triggers refuse updates, and deletions other than pruning."""
 
     __tablename__ = "audit_events"
 

@@ -1,4 +1,4 @@
-"""What partners did, in Postgres: what keys were used for, the audit, pruning."""
+"""Usage of ingress keys, audit events, and pruning of old rows, in Postgres."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ _LIMIT = "now() - make_interval(days => :days)"
 
 
 class UsageAndAudit:
-    """Rows about what partners did; every method blocks and belongs in a thread.
+    """Usage and audit events as rows. Every method blocks: call it in a thread.
 
     Every method raises `UnavailableError` when Postgres cannot be reached or is not migrated.
     """
@@ -72,7 +72,7 @@ class UsageAndAudit:
         self._database = database
 
     def add_usage(self, day: date, used: Mapping[UUID, Used]) -> None:
-        """Add what keys were used for, all of it or nothing."""
+        """Add uses of keys on a day, in one transaction."""
         with self._database.transaction() as session:
             for key_id, each in sorted(used.items()):
                 row = {"key_id": key_id, "day": day, "accepted": each.accepted}
@@ -87,7 +87,7 @@ class UsageAndAudit:
     def usage(
         self, key_id: UUID | None, ingress_list: str | None, since: date | None
     ) -> list[Usage]:
-        """Usage of one key, of the keys of a list, or of all; the latest day first."""
+        """Usage of one key, of the keys of a list, or of all keys; the latest day first."""
         key = IngressKeyRecord
         statement = select(UsageRecord, key.ingress_list).outerjoin(
             key, key.id == UsageRecord.key_id
@@ -113,7 +113,7 @@ class UsageAndAudit:
             ]
 
     def audit(self, action: str, author: Author, target: str, detail: Mapping[str, Any]) -> None:
-        """Write one event down."""
+        """Write one audit event."""
         event = AuditRecord(
             at=datetime.now(UTC),
             action=action,
@@ -126,7 +126,7 @@ class UsageAndAudit:
             session.add(event)
 
     def events(self, since: datetime | None, before: int | None, limit: int) -> list[AuditEvent]:
-        """Audit events, the newest first; `before` is the id of the last one already seen."""
+        """Audit events, newest first; with `before`, only those with a smaller id."""
         statement = select(AuditRecord).order_by(AuditRecord.id.desc()).limit(limit)
         if since is not None:
             statement = statement.where(AuditRecord.at >= since)
@@ -139,10 +139,11 @@ class UsageAndAudit:
     def prune(
         self, days: Mapping[str, int], configured: Sequence[str] = (), batch: int = 1000
     ) -> int:
-        """Delete what is older than so many days, by table; 0 keeps everything. How many rows.
+        """Delete rows older than the given number of days, by table; 0 deletes none.
 
-        Keys whose hashes are `configured` stay, dead or not: the row is what keeps one that was
-        revoked from coming back. Each batch is a transaction of its own and waits for no writer.
+        Returns the number of rows. Keys with `configured` hashes are kept even if not valid: the
+        row of a revoked key prevents that `sync` creates it again. Each batch is a transaction and
+        skips rows locked by other writers.
         """
         limits = {"batch": batch, "configured": list(configured)}
         return sum(
@@ -151,7 +152,7 @@ class UsageAndAudit:
 
     def _prune(self, table: str, limits: Mapping[str, Any]) -> int:
         which = _PRUNE[table].format(limit=_LIMIT)
-        statement = text(f"DELETE FROM {table} WHERE {which} RETURNING 1")  # noqa: S608 -- names of our own
+        statement = text(f"DELETE FROM {table} WHERE {which} RETURNING 1")  # noqa: S608 -- constant names
         total, pruned = 0, limits["batch"]
         while pruned == limits["batch"]:
             with self._database.transaction() as session:
@@ -162,7 +163,7 @@ class UsageAndAudit:
 
 
 class PartnerRecords:
-    """All that Postgres has of partners: their `keys`, what is theirs, and what they did."""
+    """The rows about partners: their `keys`, the `owners` of vCons, and the `ledger` of use."""
 
     def __init__(self, database: Database) -> None:
         self.keys = IngressKeys(database)

@@ -1,7 +1,8 @@
-"""Whose a vCon is, in Postgres: a lineage of partners' keys, or we ourselves.
+"""Owners of vCons in Postgres: a lineage of ingress keys, or the service itself.
 
-Redis decides who brings a uuid in, in one step; a row is what outlives Redis. A claim makes a row
-that is not confirmed: it keeps other partners out until Redis has decided, and gives way to that.
+Redis decides in one script which request creates a uuid; the row in Postgres outlives the data in
+Redis. A claim makes a row that is not confirmed. It excludes other partners until Redis has
+decided, and is replaced by that decision.
 """
 
 import json
@@ -15,13 +16,13 @@ from core.db.database import Database
 from core.db.tables import RunRecord
 
 OURS = UUID(int=0)
-"""The owner of what came in by our own doors, or in a way that no key was asked for."""
+"""The owner of vCons that came in by the internal API, or without a key."""
 
 type Claim = Literal["new", "mine", "foreign", "seen", "unknown"]
-"""`seen`: runs have worked on it, so it is foreign unless Redis knows that it is this lineage's.
-`unknown` while Postgres cannot say."""
+"""`seen`: there are runs of the vCon, so it is foreign unless Redis has this lineage as its owner.
+`unknown`: Postgres is unavailable."""
 
-# A row that is there is locked and told as it is.
+# An existing row is locked and returned unchanged.
 _CLAIM = text("""
 INSERT INTO vcon_owners AS known (vcon_uuid, lineage, created_at, confirmed)
 VALUES (:vcon_uuid, :lineage, now(), false)
@@ -29,7 +30,7 @@ ON CONFLICT (vcon_uuid) DO UPDATE SET lineage = known.lineage
 RETURNING lineage, confirmed, xmax = 0 AS made
 """)
 
-# In the order of the keys, so that two replicas with the same rows in hand cannot deadlock.
+# Sorted by the key, so two replicas that write the same rows cannot deadlock.
 _CONFIRM = text("""
 INSERT INTO vcon_owners AS known (vcon_uuid, lineage, created_at, confirmed)
 SELECT key::uuid, value::uuid, now(), true
@@ -44,7 +45,7 @@ DELETE FROM vcon_owners WHERE vcon_uuid = :vcon_uuid AND lineage = :lineage AND 
 
 
 class VconOwners:
-    """Owners as rows; every method blocks and belongs in a thread.
+    """Owners as rows. Every method blocks: call it in a thread.
 
     Every method raises `UnavailableError` when Postgres cannot be reached or is not migrated.
     """
@@ -53,9 +54,9 @@ class VconOwners:
         self._database = database
 
     def claim(self, vcon_uuid: UUID, lineage: UUID) -> Claim:
-        """Whose a vCon is: `mine` or `foreign` for certain; else Redis has to decide.
+        """Claim a vCon for a lineage; `mine` and `foreign` are final, otherwise Redis decides.
 
-        One that runs have worked on without an owner came in by another door, and is foreign.
+        A vCon with runs and without an owner came in by another way, and is foreign.
         """
         wanted = {"vcon_uuid": vcon_uuid, "lineage": lineage}
         with self._database.transaction() as session:
@@ -71,15 +72,15 @@ class VconOwners:
         return "seen" if seen else "new"
 
     def release(self, vcon_uuid: UUID, lineage: UUID) -> None:
-        """Undo a claim whose vCon was not taken in; one that was confirmed stays."""
+        """Undo a claim whose vCon was refused; a confirmed one stays."""
         with self._database.transaction() as session:
             session.execute(_RELEASE, {"vcon_uuid": vcon_uuid, "lineage": lineage})
 
     def confirm(self, owners: Mapping[str, UUID]) -> None:
-        """Write down who has brought vCons in, by uuid. What was confirmed before stays."""
-        told = json.dumps({vcon_uuid: str(owner) for vcon_uuid, owner in owners.items()})
+        """Confirm owners by the uuid of the vCon. Rows confirmed before stay."""
+        rows = json.dumps({vcon_uuid: str(owner) for vcon_uuid, owner in owners.items()})
         with self._database.transaction() as session:
-            session.execute(_CONFIRM, {"owners": told})
+            session.execute(_CONFIRM, {"owners": rows})
 
 
 def _seen_in_runs(vcon_uuid: UUID) -> Select[Any]:
