@@ -18,7 +18,7 @@ from schemas.ingress_key import AuditEvent, Author, Usage
 
 @dataclass(slots=True)
 class Used:
-    """What a key was used for since it was last written down; `refused` counts by reason.
+    """Uses of a key since the last write; `refused` counts by reason.
 
     `last` is the time of the last use.
     """

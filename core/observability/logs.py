@@ -1,8 +1,11 @@
-"""Logging is set up here, once, by the entrypoint. Everybody else just asks for a logger.
+"""Configures logging: structured lines, without secrets, of bounded size.
 
-Lines are structured: fields given as `extra={"run": ...}` and those of the request or run that the
-line belongs to (`core.request_context`) become fields of the JSON line or `key=value` pairs on a
-terminal. No finished line leaves without having been searched for secrets (see `redaction`).
+The fields of a line are those of `extra={"run": ...}` and those of the request or run that it
+belongs to (`core.request_context`), as JSON, or as `key=value` pairs on a terminal. Every finished
+line is redacted (`core.observability.redaction`).
+
+Plugins raise errors with megabytes of text, and errors whose attributes are code that raises. Both
+are bounded here: a line neither blocks the event loop for seconds nor ends the run that logs it.
 """
 
 import io
@@ -22,14 +25,12 @@ from core import request_context
 from core.observability.redaction import KNOWN
 from core.observability.storable_text import described
 
-# Values of log fields as an operator reads them in a line of text: no `repr` of Python objects.
-
 _AS_THEY_ARE = (bool, int, float, type(None))
 _UNTOUCHED = frozenset({"exc_info", "exception", "stack", "level", "timestamp"})
 
 
 class _Shown:
-    """A value whose text is not quoted by the renderer."""
+    """A value that the renderer does not quote."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -40,7 +41,7 @@ class _Shown:
 
 
 def plain_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
-    """A structlog processor: every field and the message as plain text on one line."""
+    """A structlog processor: fields and message as plain text on one line, without `repr`."""
     return {
         one_line(name): value if name in _UNTOUCHED else _plain(value)
         for name, value in event.items()
@@ -49,7 +50,7 @@ def plain_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 
 def _plain(value: object) -> object:
     if isinstance(value, str):
-        return one_line(str(value))  # of an enumeration, what it stands for
+        return one_line(str(value))  # the value of an enumeration's member
     if isinstance(value, _AS_THEY_ARE):
         return value
     if isinstance(value, Mapping | list | tuple | set | frozenset):
@@ -76,7 +77,7 @@ def _text(value: object) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text with line ends and control characters escaped: none can forge a line or a colour."""
+    """The text with control characters escaped, which could forge lines or colours."""
     if text.isprintable():
         return text
     return "".join(
@@ -84,15 +85,10 @@ def one_line(text: str) -> str:
     )
 
 
-# Bounds on what is rendered for a log line: texts of any length, and errors that raise when shown.
-#
-# Plugins raise errors with megabytes of text, and errors whose attributes are code that raises. A
-# line must not cost the event loop seconds, nor end the run or the process that logs it.
-
 LONGEST = 20_000
-"""Characters of one value or one traceback in a line; the middle of a longer one is left out."""
+"""Characters of one value or traceback in a line; of a longer one the middle is left out."""
 MARGIN = 4_000
-"""Characters at a cut that are searched for secrets and then dropped: it may divide one."""
+"""Further characters at a cut, redacted and then dropped, since a cut may split a secret."""
 _DEEPEST = 4
 _LEFT_OUT = " ... "
 
@@ -101,7 +97,7 @@ type ExcInfo = Any
 
 
 def bounded(text: str, redact: Redact) -> str:
-    """The text, or its two ends without secrets."""
+    """The text, or of a long one its beginning and end without secrets."""
     if len(text) <= LONGEST:
         return text
     half = LONGEST // 2
@@ -110,7 +106,7 @@ def bounded(text: str, redact: Redact) -> str:
 
 
 def bounded_parts(value: Any, redact: Redact, depth: int = _DEEPEST) -> Any:
-    """The same for every text in a structure."""
+    """`bounded` for every text in a structure."""
     if isinstance(value, str):
         return bounded(value, redact) if len(value) > LONGEST else value
     if depth and isinstance(value, Mapping):
@@ -121,13 +117,13 @@ def bounded_parts(value: Any, redact: Redact, depth: int = _DEEPEST) -> Any:
 
 
 def plain_traceback(redact: Redact) -> Callable[[TextIO, ExcInfo], None]:
-    """Writes tracebacks for a terminal."""
+    """A writer of tracebacks for a terminal."""
 
     def write(out: TextIO, exc_info: ExcInfo) -> None:
         text = io.StringIO()
         try:
             structlog.dev.plain_traceback(text, exc_info)
-        except BaseException:  # noqa: BLE001 -- attributes of a plugin's error may be code that raises
+        except BaseException:  # noqa: BLE001 -- attributes of a plugin's error may raise anything
             text = io.StringIO(_not_shown(exc_info))
         lines = bounded(text.getvalue(), redact).split("\n")
         out.write("\n".join(map(one_line, lines)))
@@ -136,7 +132,7 @@ def plain_traceback(redact: Redact) -> Callable[[TextIO, ExcInfo], None]:
 
 
 def traceback_dict(redact: Redact) -> ExceptionTransformer:
-    """Makes the structure that stands for a traceback in JSON; it has no local variables."""
+    """A function from a traceback to a structure for JSON, without local variables."""
     transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
     def parts(exc_info: ExcInfo) -> Any:
@@ -153,13 +149,12 @@ def _not_shown(exc_info: ExcInfo) -> str:
 
 
 _QUIET = {
-    "websockets": logging.INFO,  # at DEBUG it logs the handshake line, and the token is in it
+    "websockets": logging.INFO,  # at DEBUG it logs the handshake line, which contains the token
     "vcon": logging.WARNING,  # several INFO lines per object otherwise
     "alembic": logging.WARNING,
     "httpx": logging.WARNING,  # logs each URL, which may hold credentials
     "httpcore": logging.WARNING,
-    # Libraries of vendors, of which chains use some: at INFO the first ones log URLs, at DEBUG all
-    # log headers or some of what they send.
+    # Libraries of vendors: at INFO the first group logs URLs, at DEBUG all log headers or bodies.
     **dict.fromkeys(("httpx2", "httpcore2", "elastic_transport", "botocore"), logging.WARNING),
     **dict.fromkeys(("openai", "groq", "deepgram", "pymongo", "pymilvus"), logging.INFO),
     **dict.fromkeys(("boto3", "urllib3", "elasticsearch"), logging.INFO),
@@ -171,9 +166,9 @@ log = logging.getLogger(__name__)
 
 
 def configure_logging(level: str, form: Form) -> None:
-    """Send all log lines to stderr in one form. Call once, at start.
+    """Send all log lines to stderr in one form. Call once, at the start.
 
-    What Python would print by itself becomes a line, too: warnings, and errors that nobody caught.
+    Python's warnings and uncaught errors, also of threads, become log lines.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(form))
@@ -188,33 +183,33 @@ def configure_logging(level: str, form: Form) -> None:
 
 
 def keep_secret(*secrets: str) -> None:
-    """These are never written, whatever they stand in."""
+    """Redact these texts in every line from now on."""
     KNOWN.learn(secrets)
 
 
 def keep_names(names: Iterable[str]) -> None:
-    """Fields that are called so are secret, whatever they have."""
+    """Redact the values of all fields with these names."""
     KNOWN.learn_names(names)
 
 
 def keep_values_secret(values: Iterable[object]) -> None:
-    """Each of these is a secret, whatever it is called: whole, and by its parts."""
+    """Redact each of these values and its parts, under any name."""
     for value in values:
         KNOWN.learn_value(value)
 
 
 def keep_secrets_of(options: object) -> None:
-    """The same for all that has a secret's name in a structure, and for passwords in its URLs."""
+    """Redact the values under names of secrets in a structure, and the passwords of its URLs."""
     KNOWN.learn_from(options)
 
 
 def without_secrets(text: str) -> str:
-    """A sentence for people that is no log line, without what is known to be secret."""
+    """A sentence that is not logged, such as an error message, without known secrets."""
     return KNOWN.sentence(text)
 
 
 def formatter(form: Form) -> logging.Formatter:
-    """What makes a line of a record."""
+    """The formatter of log records."""
     as_text = form == "text" or (form == "auto" and sys.stderr.isatty())
     return _RedactingFormatter(
         foreign_pre_chain=[
@@ -245,7 +240,7 @@ def _add_context(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _bound_texts(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Before anything is looked for in them; what has a secret's name is hidden afterwards."""
+    """Runs before the search for secrets, so that its time is bounded."""
     return {
         name: value if name == "exc_info" else bounded_parts(value, KNOWN.text)
         for name, value in event.items()
@@ -253,13 +248,12 @@ def _bound_texts(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _hide_secret_fields(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """By name, since the finished line of a terminal has colours between name and value."""
+    """Redact by name here, because a terminal's line has colours between name and value."""
     shown = {name: value for name, value in event.items() if name != "exc_info"}
     return {**event, **KNOWN.fields(shown)}
 
 
-# Both leave the local variables out of tracebacks, which either would show by default: tokens and
-# vCons are among them.
+# Both forms leave local variables out of tracebacks: tokens and vCons are among them.
 
 
 def _text_processors() -> list[Any]:
@@ -287,8 +281,8 @@ def _log_uncaught(
         log.critical("uncaught error", exc_info=(kind, error, trace))
 
 
-def _log_uncaught_in_thread(told: threading.ExceptHookArgs) -> None:
-    if told.exc_value is not None and not issubclass(told.exc_type, SystemExit):
-        name = told.thread.name if told.thread else None
-        trace = (told.exc_type, told.exc_value, told.exc_traceback)
+def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
+        name = args.thread.name if args.thread else None
+        trace = (args.exc_type, args.exc_value, args.exc_traceback)
         log.error("a thread ended with an error", exc_info=trace, extra={"thread_name": name})

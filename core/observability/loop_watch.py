@@ -1,8 +1,8 @@
-"""Naming what keeps an event loop from turning: the task that it is in, and the place in the code.
+"""Logs what blocks an event loop: the current task and the place in the code.
 
-The loop notes the time at each of its beats. A thread compares; when the last beat is too long ago,
-it logs one line in the context of the task that the loop is in, so that the line has the request's
-or the run's fields. What holds the interpreter's lock as well is logged when it has let go, by
+The loop records the time at each beat, and a thread checks it. When the last beat is too long ago,
+the thread logs a line in the context of the loop's current task, with the fields of its request or
+run. Code that also holds the interpreter's lock stops that thread; it is logged at its end by
 `stepwise`, which measures every step of a coroutine.
 """
 
@@ -21,17 +21,17 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 BLOCKED_AFTER = 1.0
-"""Seconds without a turn of the loop that are worth a line."""
+"""Seconds without a turn of the loop that are logged."""
 BEAT = 0.25
 OURS = Path(__file__).resolve().parents[2]
 _LIBRARIES = ("site-packages", "dist-packages", f"python{sys.version_info.major}.")
 
 
 class LoopWatch:
-    """Watches the loop that `start` is called on."""
+    """Watches one event loop."""
 
     def __init__(self, after: float = BLOCKED_AFTER) -> None:
-        """`after`: seconds without a beat until a line is logged, once for each blockage."""
+        """`after`: seconds without a beat until a line is logged, once for each interruption."""
         self._after = after
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -49,7 +49,7 @@ class LoopWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop the beats and the thread."""
         self._stopping.set()
         if self._handle is not None:
             self._handle.cancel()
@@ -61,16 +61,16 @@ class LoopWatch:
         self._handle = loop.call_later(BEAT, self._beat, loop)
 
     def _watch(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
-        told = 0.0
+        reported = 0.0
         while not self._stopping.wait(BEAT):
             beat = self._beat_at
             late = time.monotonic() - beat - BEAT
-            if late >= self._after and told != beat:
-                told = beat
-                _tell(loop, thread, late)
+            if late >= self._after and reported != beat:
+                reported = beat
+                _report(loop, thread, late)
 
 
-def _tell(loop: asyncio.AbstractEventLoop, thread: int, seconds: float) -> None:
+def _report(loop: asyncio.AbstractEventLoop, thread: int, seconds: float) -> None:
     task = asyncio.current_task(loop)
     context = task.get_context().copy() if task is not None else Context()
     place = _place(sys._current_frames().get(thread))
@@ -82,7 +82,7 @@ def _tell(loop: asyncio.AbstractEventLoop, thread: int, seconds: float) -> None:
 
 
 def _place(frame: FrameType | None) -> str:
-    """The innermost place that is in no library, else the innermost one."""
+    """The innermost frame outside libraries, otherwise the innermost one."""
     innermost = frame
     while frame is not None and any(part in frame.f_code.co_filename for part in _LIBRARIES):
         frame = frame.f_back
@@ -99,9 +99,9 @@ def _short(file: str) -> str:
 
 @types.coroutine
 def stepwise(work: Awaitable[Any]) -> Generator[Any, Any, Any]:
-    """Await `work`; a step that blocks the loop for `BLOCKED_AFTER` is logged at its end.
+    """Await `work`, and log each step that blocks the loop for `BLOCKED_AFTER` s, at its end.
 
-    The line carries the fields of the present context, which name the action.
+    The line has the fields of the current context, among them the action.
     """
     steps = work.__await__()
     step, given = steps.send, None
@@ -116,5 +116,5 @@ def stepwise(work: Awaitable[Any]) -> Generator[Any, Any, Any]:
                 log.warning("event loop was blocked", extra={"seconds": round(seconds, 1)})
         try:
             step, given = steps.send, (yield awaited)
-        except BaseException as error:  # noqa: BLE001 -- what is thrown in goes on to the work
+        except BaseException as error:  # noqa: BLE001 -- forwarded to `work`
             step, given = steps.throw, error

@@ -1,11 +1,11 @@
-"""Everything this service counts: what the metrics are called, and how they are fed.
+"""The metrics of the service.
 
-Count where it happens: `EXPIRED.inc()`. Every label takes its values from the configuration or from
-a list in this file, never from a caller, so the number of series is known. Finding a series by its
-labels costs more than counting in it: keep the child (`DROPPED.labels("expired")`), not the parent.
+Count at the place of the event: `EXPIRED.inc()`. The values of a label come from the configuration
+or from a list in this file, never from a caller, so the number of series is bounded. Looking a
+series up by its labels costs more than counting: keep the child (`DROPPED.labels("expired")`).
 
-What happens thousands of times a second is an `Outcomes` or a `Tally`, fed on the event loop alone;
-`docs/metrics.md` names every metric.
+Events with thousands of occurrences a second use `Outcomes` or `Tally`, on the event loop only.
+`docs/metrics.md` lists every metric.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,20 +19,20 @@ from core.observability.plugin_metrics import Attributes, PluginMetrics
 __all__ = ["Attributes"]  # and every metric below
 
 REGISTRY = CollectorRegistry()
-"""What this process has counted."""
+"""The metrics of this process."""
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Upper bounds of the buckets of a request's time."""
+"""Upper bounds of the buckets for the duration of a request."""
 LONG_SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-"""The same for what a plugin does, which may take minutes."""
+"""The bounds for runs and plugins, which may take minutes."""
 UNKNOWN = "unknown"
-"""The label of whatever has a name that this service does not know."""
+"""The label of actions that this service does not have."""
 
 
 class Requests(Outcomes[object]):
     """Answers by action and code, and how long they took."""
 
     def __init__(self) -> None:
-        """Knows no action yet."""
+        """Without known actions; `offer` adds them."""
         super().__init__(
             "patchcord_request",
             ("Requests answered.", "From receipt to the answer."),
@@ -43,12 +43,12 @@ class Requests(Outcomes[object]):
         self._actions: set[str] = set()
 
     def offer(self, actions: Iterable[str]) -> None:
-        """These actions get a label of their own."""
+        """Count these actions under their own names."""
         self._actions.update(actions)
 
     @override
     def bounded(self, key: tuple[object, object]) -> tuple[object, object]:
-        """Whatever the request called its action and the action its outcome."""
+        """`UNKNOWN` for other actions, and code 0 for codes that are no HTTP status."""
         action, code = key
         known = isinstance(action, str) and action in self._actions
         is_status = isinstance(code, int) and 100 <= code < 600
@@ -74,7 +74,7 @@ def _gauge(name: str, what: str, *labels: str) -> Gauge:
 
 
 def show(gauge: Gauge, values: Mapping[str, float]) -> None:
-    """Let a gauge with one label have these values, by the label's, and no others."""
+    """Set a gauge with one label to exactly these values, by the value of the label."""
     gauge.clear()
     for label, value in values.items():
         gauge.labels(label).set(value)
@@ -93,23 +93,23 @@ STUCK_THREADS = _gauge(
 
 DROPPED = _counter("dropped", "Requests not run and answers not sent.", "reason")
 EXPIRED = DROPPED.labels("expired")
-"""Requests whose time was over before their turn came; answered with 504, not run."""
+"""Requests past their deadline before they were run; answered with 504."""
 DUPLICATE_REFS = DROPPED.labels("duplicate_ref")
-"""Requests whose ref was taken on already."""
+"""Requests with the ref of a request in progress."""
 MALFORMED = DROPPED.labels("malformed")
-"""Messages that are none."""
+"""Frames that are no Phoenix message."""
 WITHOUT_REF = DROPPED.labels("no_ref")
-"""Requests that nobody could be answered to."""
+"""Requests without a ref, which cannot be answered."""
 LATE_ANSWERS = DROPPED.labels("late_answer")
-"""Answers kept over a reconnect until nobody waited for them any more."""
+"""Answers kept over a reconnect until their callers' timeout."""
 HANDOVER_FULL = DROPPED.labels("handover_full")
 """Answers of a leaving replica that were too large for its peers; answered with 503."""
 
 REFUSED = _counter("requests_refused", "Requests answered with 503 without being run.", "reason")
 REFUSED_FULL = REFUSED.labels("full")
-"""Too many waited already."""
+"""The queue was full."""
 REFUSED_STOPPING = REFUSED.labels("stopping")
-"""This replica is leaving."""
+"""The replica was stopping."""
 
 # Processes
 
@@ -150,7 +150,7 @@ UNUSABLE_KEYS = _gauge(
     "unusable_keys", "1 for a key in Redis that has a type this service cannot use.", "key"
 )
 UNREAD_DEPTH = _gauge("unread_depth", "Ids left in a list that no chain reads.", "list")
-"""The one label that is not from the configuration; the 100 longest lists have one."""
+"""The only label that is not from the configuration; only the 100 longest lists have a series."""
 REDIS_LOSSES = _counter("redis_losses", "Times that Redis has come back without its data.")
 RUN_HISTORY_WAITING = _gauge("run_history_waiting", "Finished runs that wait for Postgres.")
 RUN_HISTORY_DROPPED = _counter(

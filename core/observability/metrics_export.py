@@ -1,8 +1,8 @@
-"""What `/metrics` says: this process's metrics and those of its workers, added up.
+"""The page of `/metrics`: the metrics of the service process and its workers, added up.
 
-A worker leaves its numbers in a file of a folder made for this start of the service, so that nobody
-has to ask a busy one. When a worker is gone, what it had counted is taken over here and its file
-goes: counters do not fall, and files do not pile up.
+A worker writes its metrics to a file in a folder made at the start of the service, so a busy worker
+is not asked. When a worker has ended, its counts are kept here and its file is removed: counters
+never decrease, and files do not accumulate.
 """
 
 import asyncio
@@ -27,61 +27,60 @@ from core.observability.metrics import REGISTRY
 from core.observability.plugin_metrics import Reading
 from core.thread_pool import in_own_thread
 
-# A process's numbers as a file that another process reads: how a worker's reach `/metrics`.
+log = logging.getLogger(__name__)
 
 PAUSE = 1.0
-"""Seconds from counting something to its being in the file; all that is counted meanwhile, too."""
+"""Seconds from a change to the next write of the file; later changes are in the same write."""
+LOOK_SECONDS = 3.0
+"""Longest wait for the event loop to refresh the gauges."""
 
 
 class MetricsFile:
-    """Keeps the file up to date."""
+    """Writes the metrics of this process to its file."""
 
     def __init__(self, folder: Path | None) -> None:
-        """The file will be in this folder and be named for this process; None means no file."""
+        """The file is named after the process id; with None nothing is written."""
         self._folder = folder
         self._lock = threading.Lock()
         self._due: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
 
     def changed(self) -> None:
-        """Something has been counted: write that soon. Costs next to nothing if that is due."""
+        """Schedule a write of the file; cheap if one is scheduled already."""
         if self._due is None and self._folder is not None:
             self._due = asyncio.get_running_loop().call_later(PAUSE, self._write_beside)
 
     def _write_beside(self) -> None:
         self._due = None
-        if self._lock.locked():  # a plugin's gauge hangs: a second thread would hang with it
+        if self._lock.locked():  # a plugin's gauge hangs, and would block a second thread as well
             self.changed()
         else:
             self._writing = asyncio.ensure_future(in_own_thread(self.write))
 
     def write(self) -> None:
-        """Write all numbers as they are now; a reader sees the file whole or not at all.
-
-        If that is not possible just now, the next time does.
-        """
+        """Replace the file atomically; after an error of the file system the next write repeats it."""
         if self._folder is None:
             return
         with self._lock, contextlib.suppress(OSError):  # the service is gone, or the disk is full
             draft = self._folder / f"{os.getpid()}.new"
-            draft.write_bytes(orjson.dumps([_told(family) for family in REGISTRY.collect()]))
+            draft.write_bytes(orjson.dumps([_encoded(family) for family in REGISTRY.collect()]))
             draft.replace(file_of(self._folder, os.getpid()))
 
 
 def file_of(folder: Path, pid: int) -> Path:
-    """Where the numbers of a process are."""
+    """The path of the metrics of a process."""
     return folder / f"{pid}.json"
 
 
-def _told(family: Metric) -> tuple[object, ...]:
-    # what is no number cannot be told in JSON, nor added up
+def _encoded(family: Metric) -> tuple[object, ...]:
+    # NaN and infinity have no form in JSON, and cannot be added up
     samples = [(s.name, s.labels, s.value) for s in family.samples if math.isfinite(s.value)]
     is_reading = isinstance(family, Reading)
     return is_reading, family.name, family.documentation, family.type, samples
 
 
 def read(files: Iterable[Path]) -> Iterator[Metric]:
-    """The families of several processes; those of a file that is just going are left out."""
+    """The families of several processes; a file that has just been removed is skipped."""
     for file in files:
         try:
             content = file.read_bytes()
@@ -94,14 +93,8 @@ def read(files: Iterable[Path]) -> Iterator[Metric]:
             yield family
 
 
-log = logging.getLogger(__name__)
-
-LOOK_SECONDS = 3.0
-"""How long the event loop gets for a fresh look."""
-
-
 class MetricsPage(Collector):
-    """Adds up, for whoever asks. Made anew at each start of the service."""
+    """Adds up the metrics of all processes; one for each start of the service."""
 
     def __init__(self) -> None:
         """Make the folder for the workers' files."""
@@ -114,13 +107,13 @@ class MetricsPage(Collector):
         self._look: Callable[[], object] = lambda: None
 
     def look_first(self, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """From now on `look` is awaited on this event loop before the page is made."""
+        """Await `look` on the running event loop before each page."""
         loop = asyncio.get_running_loop()
         self._look = lambda: asyncio.run_coroutine_threadsafe(look(), loop).result(LOOK_SECONDS)
 
     @property
     def folder(self) -> Path:
-        """Where workers are to leave their numbers."""
+        """The folder for the files of workers."""
         return Path(self._folder.name)
 
     def take_over(self, pid: int) -> None:
@@ -129,17 +122,17 @@ class MetricsPage(Collector):
             file = file_of(self.folder, pid)
             counted = [family for family in read([file]) if family.type != "gauge"]
             self._of_the_dead = added_up(self._of_the_dead, counted)
-            for left in self.folder.glob(f"{pid}.*"):  # it may have died while writing
+            for left in self.folder.glob(f"{pid}.*"):  # also the draft of an interrupted write
                 left.unlink(missing_ok=True)
 
     def collect(self) -> Iterable[Metric]:
         """Every family, once."""
         try:
             self._look()
-        except (RuntimeError, TimeoutError):  # the loop is closed, or busy with something long
-            log.debug("metrics without a fresh look")
+        except (RuntimeError, TimeoutError):  # the loop is closed or blocked
+            log.debug("metrics not refreshed")
         with self._lock:
-            self.folder.mkdir(mode=0o700, exist_ok=True)  # somebody may have cleared /tmp
+            self.folder.mkdir(mode=0o700, exist_ok=True)  # /tmp may have been cleared
             return added_up(REGISTRY.collect(), self._of_the_dead, read(self.folder.glob("*.json")))
 
     def render(self, accept: str) -> tuple[bytes, str]:
@@ -153,7 +146,7 @@ class MetricsPage(Collector):
 
 
 def added_up(*sources: Iterable[Metric]) -> list[Metric]:
-    """One family for each name; samples with the same labels are added, or the largest taken."""
+    """One family for each name; equal samples are added, of a `Reading` the largest is taken."""
     families: dict[str, Metric] = {}
     values: dict[str, dict[tuple[str, frozenset[tuple[str, str]]], float]] = {}
     for family in (family for source in sources for family in source):
@@ -170,7 +163,7 @@ def added_up(*sources: Iterable[Metric]) -> list[Metric]:
 
 
 def _samples(family: Metric) -> Iterator[tuple[str, dict[str, str], float]]:
-    """Without those that say when a series began: they say nothing once they are added up."""
+    """All samples but the `_created` times, which have no meaning when added up."""
     for sample in family.samples:
         if not sample.name.endswith("_created"):
             yield sample.name, sample.labels, sample.value

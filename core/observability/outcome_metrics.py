@@ -1,8 +1,7 @@
-"""Counting how often things end how, and how long they take, at the price of an addition.
+"""Counters and histograms for events with thousands of occurrences a second.
 
-`prometheus_client`'s own counters and histograms lock, check and, in several processes, write to
-files: 1 to 4 us each. What happens thousands of times a second is counted here in plain integers
-instead, and made into families of the library when somebody asks.
+Those of `prometheus_client` lock, check and, in several processes, write to files: 1 to 4 us each.
+These add to plain integers, which become families of the library when they are collected.
 """
 
 from bisect import bisect_left
@@ -14,17 +13,17 @@ from prometheus_client.registry import Collector
 
 
 class Durations:
-    """How many took how long: one count for each bucket, and the sum of all seconds."""
+    """A histogram: one count for each bucket, and the sum of all seconds."""
 
     __slots__ = ("counts", "total")
 
     def __init__(self, bounds: int) -> None:
-        """None so far; `bounds` is how many there are, and there is a bucket above the last."""
+        """`bounds` is the number of upper bounds; one more bucket lies above the last."""
         self.counts = [0] * (bounds + 1)
         self.total = 0.0
 
     def add(self, other: "Durations") -> None:
-        """What was counted elsewhere, too."""
+        """Add the counts of another histogram with the same bounds."""
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
 
@@ -41,27 +40,27 @@ class Outcomes[*Subject](Collector):
         outcome: str,
         bounds: tuple[float, ...],
     ) -> None:
-        """`what` describes the two; `subject` and `outcome` are the labels' names."""
+        """`what` has the descriptions of both; `subject` and `outcome` are names of labels."""
         self._name, self._what = name, what
         self._subject, self._outcome = subject, outcome
         self._bounds = bounds
         self._times: dict[tuple[*Subject, object], Durations] = {}
 
     def ended(self, key: tuple[*Subject, object], seconds: float) -> None:
-        """One more; the key is the subject's labels and the outcome. Call from one thread only."""
+        """Count one; the key is the labels of the subject and the outcome. From one thread only."""
         try:
             times = self._times[key]
-        except (KeyError, TypeError):  # the first of its kind, or something that is no label
+        except (KeyError, TypeError):  # a new key, or one that is not hashable
             times = self._times.setdefault(self.bounded(key), Durations(len(self._bounds)))
         times.counts[bisect_left(self._bounds, seconds)] += 1
         times.total += seconds
 
     def bounded(self, key: tuple[*Subject, object]) -> tuple[*Subject, object]:
-        """The labels to count a key under that has not been counted yet: itself, if it may be."""
+        """The labels for a new key; a subclass maps keys without a series of their own."""
         return key
 
     def collect(self) -> Iterator[Metric]:
-        """Both families as they are now."""
+        """Both families."""
         counted = CounterMetricFamily(
             f"{self._name}s", self._what[0], labels=(*self._subject, self._outcome)
         )
@@ -83,19 +82,19 @@ class Outcomes[*Subject](Collector):
 
 
 class Tally(Collector):
-    """A counter whose series are found by their labels for next to nothing."""
+    """A counter with a cheap look-up of its series by their labels."""
 
     def __init__(self, name: str, what: str, *labels: str) -> None:
-        """Nothing is counted yet."""
+        """`labels` are the names of the labels."""
         self._name, self._what, self._labels = name, what, labels
         self._counts: dict[tuple[str, ...], int] = {}
 
     def count(self, *labels: str) -> None:
-        """One more. Call from one thread only."""
+        """Count one, from one thread only."""
         self._counts[labels] = self._counts.get(labels, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
-        """The family as it is now."""
+        """The family."""
         family = CounterMetricFamily(self._name, self._what, labels=self._labels)
         for labels, count in self._counts.copy().items():
             family.add_metric(labels, count)

@@ -1,4 +1,4 @@
-"""Whether traces and metrics are sent somewhere, and letting go of that in the end."""
+"""Starts and ends the export of traces and metrics over OTLP."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -17,12 +17,12 @@ PORT = "OTEL_EXPORTER_OTLP_PROTOCOL is another one; a collector's port for HTTP 
 
 
 class Telemetry:
-    """What this process sends over OTLP; nothing, and at no cost, unless an endpoint is set."""
+    """The OTLP export of this process; does nothing, at no cost, unless an endpoint is set."""
 
     def __init__(
         self, settings: Settings, collect: "Callable[[], Iterable[Metric]] | None" = None
     ) -> None:
-        """Begin. `collect` gives all numbers, in the process that sends them."""
+        """Start. `collect` returns all metrics, in the process that exports them."""
         self._close: list[Callable[[], None]] = []
         if settings.otel_exporter_otlp_endpoint is not None:
             self._begin(settings, collect)
@@ -30,7 +30,7 @@ class Telemetry:
     def _begin(self, settings: Settings, collect: "Callable[[], Iterable[Metric]] | None") -> None:
         if settings.otel_exporter_otlp_protocol != SPOKEN:
             log.warning("OTLP protocol not spoken, http/protobuf used", extra={"error": PORT})
-        from core.observability import otlp  # noqa: PLC0415 -- takes a third of a second, and most never need it
+        from core.observability import otlp  # noqa: PLC0415 -- takes 0.3 s, and is rarely needed
 
         resource = otlp.resource(settings.otel_service_name)
         if settings.otel_traces_exporter == "otlp":
@@ -42,6 +42,6 @@ class Telemetry:
             self._close.append(otlp.OtlpMetrics(resource, collect, seconds).close)
 
     def close(self) -> None:
-        """Send what is left, for two seconds at most."""
+        """Send the remaining spans, for at most two seconds."""
         for close in self._close:
             close()

@@ -1,7 +1,7 @@
-"""What requests, runs, links and storages are traced with, if anything is.
+"""The interface for tracing requests, runs, links and storages, independent of OpenTelemetry.
 
-Nothing here knows OpenTelemetry: `core.observability.otlp` does, and is imported only where
-traces are sent somewhere. Without it `installed` is None.
+`core.observability.otlp` implements it, and is imported only where traces are exported. Otherwise
+`installed` returns None.
 """
 
 from collections.abc import Mapping
@@ -12,31 +12,31 @@ type Attributes = Mapping[str, str | int | float | bool]
 
 
 class Span(Protocol):
-    """One thing that takes time and is traced."""
+    """An open span."""
 
     def say(self, name: str, value: str | int) -> None:
         """Add an attribute."""
         ...
 
     def failed(self, why: str) -> None:
-        """It did not go well; `why` is a word or two, never a message that may hold a secret."""
+        """Mark as failed; `why` is a word or two, never a message that may contain a secret."""
         ...
 
 
 class Spans(Protocol):
-    """Makes spans."""
+    """Opens spans."""
 
     def span(
         self, name: str, attributes: Attributes, producer: str = ""
     ) -> AbstractContextManager[Span]:
-        """While it is open it is the parent of every other; what raises inside has failed.
+        """Open a span, the parent of spans opened inside; an error raised inside marks it failed.
 
-        `producer` is what `context` gave where the work came from: the span is linked with it.
+        `producer` is the `context` of the process that queued the work; the span is linked to it.
         """
         ...
 
     def context(self) -> str:
-        """The open span as JSON, in vcon-server's form, or an empty text if there is none."""
+        """The open span as JSON in vcon-server's form, or an empty text."""
         ...
 
 
@@ -44,15 +44,15 @@ _installed: list[Spans] = []
 
 
 def install(spans: Spans) -> None:
-    """From now on this process is traced. To be called before anything runs."""
+    """Trace this process. Call before requests or runs begin."""
     _installed[:] = [spans]
 
 
 def installed() -> Spans | None:
-    """What to trace with; None where nothing is traced."""
+    """The installed implementation; None without tracing."""
     return _installed[0] if _installed else None
 
 
 def context() -> str:
-    """The open span as JSON, for whoever goes on with the work; empty when nothing is traced."""
+    """The open span as JSON, for the process that continues the work; empty without tracing."""
     return _installed[0].context() if _installed else ""
