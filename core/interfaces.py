@@ -57,7 +57,7 @@ class AnswerRelay(Protocol):
         ...
 
 
-# The two ways in for vCons.
+# The two ways in for vCons
 
 
 class IngestApi(Protocol):
@@ -77,7 +77,7 @@ class IngestApi(Protocol):
 class ConnectionsApi(Protocol):
     """Tasks and flows over the service's connections.
 
-    The two that run something raise `UnknownNameError`, `ForbiddenError` for what is not exposed,
+    `run_task` and `run_flow` raise `UnknownNameError`, `ForbiddenError` for what is not exposed,
     `InvalidError` for parameters that do not fit, `PluginFailedError` for what fails, and
     `TooLateError`.
     """
@@ -207,12 +207,12 @@ class Pipeline(Protocol):
 
     @property
     def internal(self) -> IngestApi:
-        """For callers with or without a key, to any number of lists."""
+        """For internal callers, with or without a key, to any number of lists."""
         ...
 
     @property
     def partners(self) -> IngestApi:
-        """For partners: the key is checked before anything else, and opens one list."""
+        """For partners: the key is checked first, and is valid for one list."""
         ...
 
     @property
@@ -337,7 +337,7 @@ class Client(Protocol):
 
     @property
     def records(self) -> Records:
-        """Where events record services and tokens."""
+        """The recorder of services and tokens."""
         ...
 
     def accept(self, action: object, fields: object, response_ref: object) -> None:

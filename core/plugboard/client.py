@@ -150,7 +150,7 @@ class PlugboardClient(Client):
 
     @property
     def records(self) -> Records:
-        """Where events record the state of services and tokens."""
+        """The recorder of services and tokens."""
         return self._records
 
     @property

@@ -250,7 +250,7 @@ def _shown(name: object) -> str:
 
 
 class TracedDispatcher(Dispatcher):
-    """Answers as a `Dispatcher` does."""
+    """A `Dispatcher` that makes a span for each request."""
 
     def __init__(
         self,
@@ -260,7 +260,7 @@ class TracedDispatcher(Dispatcher):
         run_blocking: RunBlocking,
         offload: Offload = call_inline,
     ) -> None:
-        """`spans` is what to trace with."""
+        """`spans` creates the spans."""
         super().__init__(actions, run_blocking=run_blocking, offload=offload)
         self._names = frozenset(actions)
         self._spans = spans
@@ -269,13 +269,13 @@ class TracedDispatcher(Dispatcher):
     async def answer(
         self, name: object, fields: object, client: Any, websocket: Any
     ) -> ActionResponse:
-        """The answer to one request; its span has the action, the ref and the code."""
+        """The response to one request; its span has the action, the ref and the status."""
         action = name if isinstance(name, str) and name in self._names else UNKNOWN
         about = {"action": action, "ref": str(request_context.fields().get("ref", ""))}
         with self._spans.span(f"request.{action}", about) as span:
             try:
                 response = await super().answer(name, fields, client, websocket)
-            except asyncio.CancelledError:  # its time was over, or this replica stops
+            except asyncio.CancelledError:  # its deadline has passed, or this replica stops
                 span.failed("cancelled")
                 raise
             span.say("code", response.status_code)
@@ -290,7 +290,7 @@ def dispatcher(
     run_blocking: RunBlocking,
     offload: Offload = call_inline,
 ) -> Dispatcher:
-    """A dispatcher, traced if anything is."""
+    """A dispatcher that makes spans if traces are sent."""
     if (spans := installed()) is None:
         return Dispatcher(actions, run_blocking=run_blocking, offload=offload)
     return TracedDispatcher(actions, spans, run_blocking=run_blocking, offload=offload)

@@ -104,7 +104,7 @@ def test_the_reply_to_a_push_comes_in_any_state(peer: Peer, state: State) -> Non
     assert peer.channel.state is state
 
 
-def test_a_push_refused_by_the_server_is_told_to_its_owner(peer: Peer) -> None:
+def test_a_refused_push_is_reported(peer: Peer) -> None:
     """The reply to an answer that crossed a crash carries the answer's ref, also afterwards."""
     join = peer.joins()
     peer.channel.push("response", {}, "7f047d16")
@@ -131,7 +131,7 @@ def test_a_push_refused_by_the_server_is_told_to_its_owner(peer: Peer) -> None:
         ({"event": "request", "payload": []}, DropReason.MALFORMED),
     ],
 )
-def test_what_makes_no_sense_is_dropped(peer: Peer, said: dict[str, Any], reason: str) -> None:
+def test_unexpected_messages_are_dropped(peer: Peer, said: dict[str, Any], reason: str) -> None:
     """A joined channel names what it ignores, and stays joined."""
     peer.joins()
     (effect,) = peer.says(**said)

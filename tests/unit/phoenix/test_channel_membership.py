@@ -99,7 +99,7 @@ def test_a_channel_ends_once(peer: Peer) -> None:
     assert peer.ends("phx_close", join.ref) == (Dropped(DropReason.OLD_CHANNEL, "phx_close"),)
 
 
-def test_leaving_ends_with_the_servers_word(peer: Peer) -> None:
+def test_leaving_ends_with_the_servers_confirmation(peer: Peer) -> None:
     """phx_leave names the join; its reply makes it Left, and the phx_close after it is nothing."""
     join = peer.joins()
     assert peer.channel.leave(peer.now) == ()
@@ -164,7 +164,7 @@ def test_a_lost_socket_is_reported_once(peer: Peer, state: State) -> None:
     assert peer.channel.next_deadline() is None
 
 
-def test_what_was_not_sent_dies_with_its_socket(peer: Peer) -> None:
+def test_unsent_texts_are_discarded_with_the_socket(peer: Peer) -> None:
     """Nothing meant for one socket is sent on the next, even if closed went unsaid."""
     peer.joins()
     peer.channel.push("response", {})

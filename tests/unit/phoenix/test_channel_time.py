@@ -144,7 +144,7 @@ def test_the_close_of_a_join_given_up_does_not_end_the_next(peer: Peer, named: b
     assert peer.channel.state is State.JOINED
 
 
-def test_only_one_anonymous_close_is_put_down_to_the_join_given_up(peer: Peer) -> None:
+def test_only_one_anonymous_close_is_attributed_to_the_join_given_up(peer: Peer) -> None:
     """The second one can only be ours, and leads to another join."""
     peer.opens()
     peer.waits(10.0)
@@ -163,7 +163,7 @@ def test_an_anonymous_crash_after_joining_is_ours(peer: Peer) -> None:
     assert peer.ends("phx_error", None) == (ChannelCrashed(),)
 
 
-def test_a_join_given_up_and_then_refused_leaves_no_ghost(peer: Peer) -> None:
+def test_a_join_given_up_and_then_refused_expects_no_close(peer: Peer) -> None:
     """The server never took it, so an anonymous close after the next join is ours."""
     old = peer.opens()
     peer.waits(10.0)
@@ -269,7 +269,7 @@ def test_a_leave_without_an_answer_ends_all_the_same(peer: Peer) -> None:
     assert peer.channel.state is State.CLOSED
 
 
-def test_what_is_due_together_is_done_in_one_tick() -> None:
+def test_one_tick_does_all_that_is_due() -> None:
     """After a long stall one tick sends the heartbeat and gives up the join."""
     peer = Peer(heartbeat_interval=5.0)
     peer.opens()

@@ -139,7 +139,7 @@ def test_v2_writes_the_array() -> None:
 
 
 @pytest.mark.parametrize("vsn", SERIALIZERS)
-def test_what_is_written_reads_back(vsn: str) -> None:
+def test_an_encoded_frame_decodes_to_itself(vsn: str) -> None:
     """Each version reads its own writing, non-ASCII included."""
     decode, encode = SERIALIZERS[vsn]
     frame = Frame("service", "request", REQUEST, "ref", "join")
@@ -147,7 +147,7 @@ def test_what_is_written_reads_back(vsn: str) -> None:
 
 
 @pytest.mark.parametrize("encode", [encode_v1, encode_v2])
-def test_json_made_elsewhere_is_written_as_it_is(encode: object) -> None:
+def test_encoded_json_is_written_unchanged(encode: object) -> None:
     """A payload that is already JSON is not encoded a second time."""
     text = encode(Frame("service", "response", orjson.Fragment(b'{"a":1}')))
     assert b'{"a":1}' in text

@@ -52,7 +52,7 @@ PAYLOADS = st.dictionaries(
     vsn=VERSIONS,
     frame=st.builds(Frame, st.text(max_size=8), st.text(max_size=8), OBJECTS, REFS, REFS),
 )
-def test_what_is_written_is_read_again(vsn: str, frame: Frame) -> None:
+def test_an_encoded_frame_decodes_to_itself(vsn: str, frame: Frame) -> None:
     """Every frame survives its own version; only that version 1 has no join_ref to read."""
     decode, encode = SERIALIZERS[vsn]
     expected = frame if vsn == "2.0.0" else frame._replace(join_ref=None)
@@ -61,7 +61,7 @@ def test_what_is_written_is_read_again(vsn: str, frame: Frame) -> None:
 
 @FEW
 @given(vsn=VERSIONS, text=ANY_TEXT | st.integers(0, 3000).map(lambda deep: "[" * deep))
-def test_text_that_is_no_json_is_malformed(vsn: str, text: str) -> None:
+def test_text_that_is_not_json_is_malformed(vsn: str, text: str) -> None:
     """Halves of characters and nesting without end are refused like any other nonsense."""
     frame = SERIALIZERS[vsn].decode(text)
     assert isinstance(frame, Malformed)

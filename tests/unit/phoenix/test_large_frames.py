@@ -51,7 +51,7 @@ def test_large_fields_stay_text(vsn: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize("fields", [b"{}", b"[]", b"null", b'"%b"' % TEXT, b'{"n": 1e400}'])
-def test_what_is_no_large_document_is_read_at_once(vsn: str, fields: bytes) -> None:
+def test_small_messages_are_parsed_at_once(vsn: str, fields: bytes) -> None:
     """As the usual reader does, with what it says of a number that no store keeps."""
     text = message(vsn, payload(fields, more=b',"x":"%b"' % TEXT))
     assert SPLITTERS[vsn](text) == SERIALIZERS[vsn].decode(text)
@@ -69,7 +69,7 @@ def test_an_action_or_ref_of_megabytes_is_not_read(
 
 
 @BOTH
-def test_what_the_plugboard_says_itself_is_read_whole(vsn: str) -> None:
+def test_messages_of_the_plugboard_are_parsed_whole(vsn: str) -> None:
     """Its events have large parts in other places."""
     text = message(vsn, b'{"fields":{"a":"%b"},"n":{"n":1}}' % TEXT, event=b'"service_updated"')
     assert SPLITTERS[vsn](text) == SERIALIZERS[vsn].decode(text)
@@ -93,13 +93,13 @@ def test_what_the_plugboard_says_itself_is_read_whole(vsn: str) -> None:
         message("2.0.0", payload(b'{"a":NaN}')),
     ],
 )
-def test_what_cannot_be_split_is_for_the_lenient_reader(vsn: str, text: bytes) -> None:
+def test_a_message_that_cannot_be_split_needs_the_lenient_parser(vsn: str, text: bytes) -> None:
     """Which says what it says of a small message."""
     assert SPLITTERS[vsn](text) is None
     assert read_leniently(text, vsn) == SERIALIZERS[vsn].decode(text)
 
 
-def test_what_the_lenient_reader_can_read_goes_on_as_text() -> None:
+def test_the_lenient_parser_returns_large_fields_as_text() -> None:
     """Not as an object, which would have to be made once more."""
     fields = {"vcon": {"a": "x" * LARGE}}
     read = read_leniently(message("2.0.0", payload(orjson.dumps(fields))), "2.0.0")
@@ -125,7 +125,7 @@ def test_fields_are_parsed_but_for_large_objects_that_an_action_takes_as_text() 
     assert fields_of(fields(vcon=vcon, n=vcon), (), {"n"}) == {"vcon": None, "n": vcon}
 
 
-def test_what_is_no_json_is_told() -> None:
+def test_invalid_json_is_reported() -> None:
     """The splitter has not looked inside the texts."""
     text = b'{"n":"\xff","vcon":{"a":"%b"}}' % TEXT
     assert fields_of(text, {"vcon"}) == Unreadable("fields: not valid JSON")
@@ -138,7 +138,7 @@ def test_the_last_of_two_members_counts() -> None:
     assert fields_of(text, {"vcon"}) == {"vcon": b'{"b":"%b"}' % TEXT}
 
 
-def test_what_cannot_be_read_is_told_with_its_place() -> None:
+def test_an_unreadable_value_is_reported_with_its_path() -> None:
     """In the words of the usual reader."""
     text = b'{"vcon":{"a":"%b"},"n":[%d]}' % (TEXT, 2**70)
     fields = fields_of(text, {"vcon"})
@@ -147,14 +147,14 @@ def test_what_cannot_be_read_is_told_with_its_place() -> None:
     )
 
 
-def test_beside_a_large_vcon_there_is_little() -> None:
+def test_other_fields_beside_a_large_vcon_are_bounded() -> None:
     """What is not given as text has to be parsed on the event loop."""
     text = fields(vcon={"a": "x" * LARGE}, ingress_lists=[[]] * LARGE)
     with pytest.raises(TooLargeError, match=r"besides vcon are 7680\d\d bytes; at most 256000"):
         fields_of(text, {"vcon"})
 
 
-def test_the_splitter_is_as_strict_as_it_is_taken_for() -> None:
+def test_the_splitter_refuses_invalid_messages() -> None:
     """It sees where values end; what is inside a text it leaves to the reader."""
     read = msgspec.json.decode(b'{"a":"\xff"}', type=dict[str, msgspec.Raw])
     assert bytes(read["a"]) == b'"\xff"'

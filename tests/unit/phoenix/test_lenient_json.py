@@ -54,7 +54,7 @@ def test_a_value_that_cannot_be_kept_is_named(fields: str, why: str) -> None:
         '"x"',
     ],
 )
-def test_what_everybody_reads_is_read(text: str) -> None:
+def test_valid_json_is_parsed(text: str) -> None:
     """As it is."""
     assert loads(text) == json.loads(text)
 
@@ -98,7 +98,7 @@ def test_only_the_member_that_is_too_deep_is_lost(levels: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff", deep(100_000)[:-1]])
-def test_what_nobody_reads_is_an_error(text: str | bytes) -> None:
+def test_invalid_json_is_an_error(text: str | bytes) -> None:
     """The quick reader's own."""
     with pytest.raises(json.JSONDecodeError):
         loads(text)

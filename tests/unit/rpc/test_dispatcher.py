@@ -69,14 +69,14 @@ async def test_a_blocking_action_runs_in_a_thread() -> None:
         (True, "Unknown action: its name must be text, not a boolean"),
     ],
 )
-async def test_what_is_no_action_is_404(name: object, message: str) -> None:
+async def test_an_unknown_action_is_404(name: object, message: str) -> None:
     """A name that nothing has, and what is no name at all, is answered with 404."""
     response = await answer(name)
     assert (response.status_code, response.message) == (404, message)
 
 
 @pytest.mark.parametrize("fields", ["text", 1, [], [1], True, 0, ""])
-async def test_fields_that_are_no_object_are_400(fields: object) -> None:
+async def test_fields_that_are_not_an_object_are_400(fields: object) -> None:
     """`fields` must be an object."""
     response = await answer("Echo", fields)
     assert response.status_code == 400
@@ -280,7 +280,7 @@ class Ending(Echo):
 
 
 @pytest.mark.parametrize("how", [SystemExit, GeneratorExit, asyncio.CancelledError, StopIteration])
-async def test_an_action_that_ends_oddly_is_an_incident(
+async def test_an_action_that_raises_an_exit_is_an_incident(
     how: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither does the process end with it, nor is the caller left without an answer."""
@@ -289,7 +289,7 @@ async def test_an_action_that_ends_oddly_is_an_incident(
     assert (await dispatcher.answer("Ending", {}, None, None)).status_code == 500
 
 
-async def test_who_is_cancelled_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_request_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cancellation from outside is raised, not answered."""
     Hold.prepare(monkeypatch)
     answering = asyncio.create_task(answer("Hold"))

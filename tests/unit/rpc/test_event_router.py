@@ -72,7 +72,7 @@ def test_an_event_is_validated_and_run(router: EventRouter) -> None:
         ("failing", {"number": 1}, logging.ERROR, "event failed"),
     ],
 )
-def test_what_is_wrong_is_logged_and_nothing_more(
+def test_an_event_that_cannot_be_run_is_logged(
     router: EventRouter,
     event: str,
     payload: dict[str, Any],
@@ -90,7 +90,7 @@ def test_what_is_wrong_is_logged_and_nothing_more(
     assert "s3cret" not in caplog.text
 
 
-async def test_an_async_event_runs_beside(router: EventRouter) -> None:
+async def test_an_async_event_runs_in_a_task(router: EventRouter) -> None:
     """`async def run` is not awaited by the one who routes it, but it runs."""
     seen: asyncio.Queue[int] = asyncio.Queue()
     router.route("asynchronous", {"number": 5}, None, seen, None)

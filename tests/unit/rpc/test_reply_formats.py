@@ -139,7 +139,7 @@ class Named(BaseModel):
         (Named(name="caf\udce9"), {"name": "caf\ufffd"}),
     ],
 )
-def test_what_actions_put_into_fields_becomes_json(value: Any, json_value: Any) -> None:
+def test_any_object_in_fields_becomes_json(value: Any, json_value: Any) -> None:
     """Models, sets, times, large numbers and the like can be answered as they are."""
     text = encode({"fields": value})
     assert json.loads(text) == {"fields": json_value}

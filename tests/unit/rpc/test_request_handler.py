@@ -126,7 +126,7 @@ async def test_beyond_the_bound_the_answer_is_503_at_once(hold: type[Hold]) -> N
     assert scene.answers() == {"runs": 200, "waits": 200}
 
 
-async def test_closing_finishes_what_was_taken_on(hold: type[Hold]) -> None:
+async def test_closing_finishes_accepted_requests(hold: type[Hold]) -> None:
     """While closing, old requests are finished and new ones are refused."""
     scene = HandlerScene()
     scene.ask("Hold", "old")
@@ -140,7 +140,7 @@ async def test_closing_finishes_what_was_taken_on(hold: type[Hold]) -> None:
     assert scene.answers() == {"old": 200}
 
 
-async def test_what_is_not_finished_in_time_is_answered_503(hold: type[Hold]) -> None:
+async def test_unfinished_requests_are_answered_503(hold: type[Hold]) -> None:
     """After the grace all remaining requests are answered 503."""
     scene = HandlerScene(at_once=1)
     scene.ask("Hold", "running")
@@ -153,7 +153,7 @@ async def test_what_is_not_finished_in_time_is_answered_503(hold: type[Hold]) ->
     assert scene.answers() == {}
 
 
-async def test_the_log_of_a_request_knows_its_ref() -> None:
+async def test_log_lines_of_a_request_have_its_ref() -> None:
     """Lines logged for a request have its ref and action."""
     seen: list[dict[str, object]] = []
 
@@ -212,7 +212,7 @@ async def test_a_slow_action_is_cancelled_and_answered_504(
     await scene.limiter.wait_until_idle()
 
 
-async def test_what_ignores_its_end_is_answered_all_the_same(hold: type[Hold]) -> None:
+async def test_an_action_that_ignores_its_cancellation_is_answered(hold: type[Hold]) -> None:
     """An action that goes on when cancelled keeps its room, but not its caller waiting."""
     scene = HandlerScene(seconds=SOON)
     scene.ask("Stubborn", "r-1")
@@ -223,7 +223,7 @@ async def test_what_ignores_its_end_is_answered_all_the_same(hold: type[Hold]) -
     assert scene.answers() == {}
 
 
-async def test_what_waits_too_long_is_not_run(hold: type[Hold]) -> None:
+async def test_a_request_that_waits_too_long_is_not_run(hold: type[Hold]) -> None:
     """Its time counts from its receipt; when that is over it is answered with 504 and counted."""
 
     class Late(Echo):
@@ -303,7 +303,7 @@ async def test_fields_that_are_too_large_are_413(length: int, status: int) -> No
         assert payload["message"] == "the fields are 1001 bytes; at most 1000 are taken"
 
 
-async def test_an_action_may_see_to_the_size_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_action_may_check_the_size_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets fields of any size."""
     monkeypatch.setattr(Echo, "limits_size", True)
     scene = HandlerScene()
@@ -331,7 +331,7 @@ async def test_fields_that_are_not_json_are_an_incident(
     assert caplog.records[-1].incident in payload["message"]
 
 
-async def test_a_request_that_goes_well_makes_no_line(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_successful_request_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """At INFO: what is answered is counted, and a line would cost as much as the answer."""
     caplog.set_level("INFO")
     scene = HandlerScene()
