@@ -27,7 +27,7 @@ Handler = Callable[[Operations, Body, int], object]
 """Gets the body and the id in the path (0 without one); returns what is answered as JSON."""
 
 
-class AdminDoor:
+class AdminApi:
     """Answers admin requests with the operations that tests call in process."""
 
     def __init__(self, operations: Operations, token: str = "") -> None:

@@ -24,7 +24,7 @@ _LARGEST_HEAD = 1_000_000
 _MALFORMED = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
-AdminDoor = Callable[[HttpRequest], Reply | None]
+AdminApi = Callable[[HttpRequest], Reply | None]
 """Answers an admin request, or returns None if the request is no such thing."""
 
 
@@ -39,7 +39,7 @@ def _name(action: bytes) -> str:
 class CallerConnection(asyncio.Protocol):
     """Reads requests one after another and answers each before the next."""
 
-    def __init__(self, hub: Hub, admin_door: AdminDoor) -> None:
+    def __init__(self, hub: Hub, admin_door: AdminApi) -> None:
         self.waiting = False
         """Whether a caller waits for a consumer's answer."""
         self._hub = hub

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from typing import Self
 
-from devstack.plugboard.administration import USER, AdminDoor
+from devstack.plugboard.administration import USER, AdminApi
 from devstack.plugboard.board import Board
 from devstack.plugboard.caller_connection import CallerConnection
 from devstack.plugboard.hub import Hub
@@ -66,7 +66,7 @@ class DevelopmentPlugboard(Operations):
             raise RuntimeError("the board is running already")
         board = Board(self.settings, self.directory, self.faults)
         hub = Hub(self.settings, board, self.faults, self._watch.changed)
-        door = AdminDoor(self, self._admin_token)
+        door = AdminApi(self, self._admin_token)
         self._server = await asyncio.get_running_loop().create_server(
             lambda: CallerConnection(hub, door), self.settings.host, self._port, backlog=_BACKLOG
         )

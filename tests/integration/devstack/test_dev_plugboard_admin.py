@@ -1,4 +1,4 @@
-"""The development Plugboard's admin door, and the faults it can be told to make."""
+"""The development Plugboard's admin API, and the faults it can be told to make."""
 
 import asyncio
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidMessage, InvalidStatus
 
-from devstack.plugboard.administration import AdminDoor
+from devstack.plugboard.administration import AdminApi
 from devstack.plugboard.http_requests import HttpRequest
 from tests.integration.support.plugboard_scene import Scene, plugboard
 
@@ -113,7 +113,7 @@ async def test_the_door_is_shut_to_browsers_and_strangers() -> None:
             assert (await scene.http.get(scene.board.admin_url, headers=headers)).status_code == 404
         for url in (f"{scene.board.http_url}_dev", wrong_password(scene.board.admin_url)):
             assert (await scene.http.get(url)).status_code == 401
-        door = AdminDoor(scene.board)
+        door = AdminApi(scene.board)
         assert door(HttpRequest("GET", "/_dev", {}, from_loopback=False)) is None
 
 

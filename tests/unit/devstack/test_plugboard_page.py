@@ -9,7 +9,7 @@ import pytest
 
 from core.action_response import ActionResponse
 from core.rpc.dispatcher import STATUS_OF
-from core.rpc.request_handler import REPLY_FORMATS, encoded
+from core.rpc.request_handler import REPLY_FORMATS, encode
 from devstack.plugboard.http_replies import relay
 from devstack.plugboard.settings import REQUEST_LINE_LIMITS, Variant
 
@@ -25,7 +25,7 @@ def test_every_example_is_what_callers_get(example: tuple[str, ...]) -> None:
     """Each row of the table of answers holds on both Plugboards."""
     answer, form, *relayed = example
     response = ActionResponse.model_validate_json(answer)
-    payload = orjson.loads(encoded(REPLY_FORMATS[form](response)))
+    payload = orjson.loads(encode(REPLY_FORMATS[form](response)))
     expected = dict(zip(Variant, [relayed[:2], relayed[2:]], strict=True))
     for variant, (status, body) in expected.items():
         reply = relay(variant, payload)

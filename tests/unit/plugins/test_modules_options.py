@@ -6,7 +6,8 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from core.errors import PluginFailedError
-from lib.options import PluginOptions
+from lib.options import GuestOptions, PluginOptions
+from lib.web.http_retry import HttpRetryOptions, PatientOptions
 from links import sampler
 from pipeline.config.parser import PluginSpec
 from pipeline.plugins.contract import LINK, plugin_in
@@ -125,3 +126,9 @@ def test_a_plugin_that_is_called_by_another_takes_a_mapping_too() -> None:
     assert options.seconds == 1
     assert Options.of(options) is options
     assert Options.of(None) == Options()
+
+
+def test_the_former_names_are_aliases() -> None:
+    """Existing plugins import `GuestOptions` and `PatientOptions`."""
+    assert GuestOptions is PluginOptions
+    assert PatientOptions is HttpRetryOptions
