@@ -23,7 +23,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 
 @pytest.fixture
 async def lonely() -> AsyncIterator[RedisConnection]:
-    """A connection to where nobody listens."""
+    """A connection to a port without a server."""
     lonely = RedisConnection(NOWHERE)
     yield lonely
     await lonely.close()
@@ -76,7 +76,7 @@ async def test_a_caller_that_gave_up_does_no_harm(redis: RedisConnection):
 
 
 async def test_commands_of_different_turns_are_served_side_by_side(redis: RedisConnection):
-    """A reply that is long in coming holds up nobody who asks later."""
+    """A late reply does not delay later commands."""
     slow = asyncio.create_task(redis.command("BLPOP", "empty", 5))
     await asyncio.sleep(0.01)
     assert await redis.command("PING") == "PONG"
@@ -153,7 +153,7 @@ async def test_a_full_server_is_one_to_wait_for(redis: RedisConnection, client: 
 
 
 async def test_a_server_that_became_a_replica_is_left(redis: RedisConnection, client: Redis):
-    """The next command goes to whoever has the address then; from a thread, too."""
+    """The next command goes to the server that has the address then; from a thread, too."""
     with ThreadPoolExecutor(1) as thread:
         ways = [
             redis.command,
@@ -185,7 +185,7 @@ async def test_waiting_for_an_element_ends(redis: RedisConnection):
 
 
 async def test_messages_say_when_they_begin(redis: RedisConnection, client: Redis):
-    """The first item is empty; whatever is published after it is heard."""
+    """The first item is empty; all messages published after it are received."""
     heard = redis.messages("channel")
     assert await anext(heard) == ""
     client.publish("channel", "one")

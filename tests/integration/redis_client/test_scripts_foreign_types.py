@@ -12,7 +12,7 @@ from pipeline.redis_client.script_texts import script_texts
 from tests.integration.redis_client.script_world import CALLS, FOREIGN, World, kind_of, words
 
 OVERWRITTEN = ("pc:probe", "pc:worker:")
-"""What is written, whatever stood there: a key of no consequence, and a worker's own lease."""
+"""Keys that are overwritten if they have another type: the probe, and a worker's own lease."""
 
 
 @pytest.fixture

@@ -182,7 +182,7 @@ async def test_a_script_that_is_sent_again(log: Slowlog) -> None:
 @pytest.mark.parametrize("first", ["one text", "small"])
 @pytest.mark.parametrize("then", ["one text", "small"])
 async def test_the_time_to_live(log: Slowlog, first: str, then: str) -> None:
-    """It stays as it is when another document takes the place, whatever their sizes."""
+    """It stays the same when another document takes the place, for all sizes."""
     ops = log.ops
     time = -1
     for shape in (first, then):

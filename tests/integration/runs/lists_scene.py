@@ -40,7 +40,7 @@ class Lists:
         self.client.set(keys.worker(worker), 1)
 
     async def die(self, worker: str = "one") -> None:
-        """The worker is gone, and everybody knows."""
+        """The worker's lease has expired."""
         await self.queues.bury(worker)
 
     def push(self, name: str, count: int = 1) -> list[str]:

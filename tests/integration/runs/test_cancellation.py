@@ -54,7 +54,7 @@ async def heard(crew: Any, run_id: str) -> None:
 
 
 async def test_a_queued_run_ends_at_once(scene: Scene, client: Redis):
-    """Without any worker: its place is free, whoever waits hears of it, and it is remembered."""
+    """Without any worker: it leaves its list, waiting callers are notified, the history has it."""
     vcon_uuid = await a_stored_vcon(scene)
     async with listening(scene.runs(configured())) as runs:
         run_id = await runs.start("main", vcon_uuid)
@@ -197,7 +197,7 @@ async def test_a_run_whose_worker_dies_ends_with_the_next_claim(scene: Scene):
 
 
 async def test_a_run_between_two_attempts_ends_at_once(scene: Scene, client: Redis):
-    """It waits for nobody: its next attempt is not made."""
+    """Its next attempt is not made."""
 
     def fails(_vcon_uuid: str, _name: str, _options: Any) -> str:
         raise OSError("away")
@@ -242,8 +242,8 @@ async def test_a_message_may_come_before_its_run(scene: Scene):
     assert (await runs.find(run_id)).status == "cancelled"
 
 
-async def test_whoever_begins_to_listen_looks_what_has_been_missed(scene: Scene, client: Redis):
-    """While the connection was lost, messages were told to nobody."""
+async def test_after_subscribing_missed_cancellations_are_read(scene: Scene, client: Redis):
+    """While the connection was lost, messages were not received."""
     gate = Gate()
     configuration = configured(links=gate.links)
     crew = await scene.start(configuration)

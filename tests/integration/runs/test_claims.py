@@ -22,7 +22,7 @@ async def test_a_claim_moves_the_head_of_the_list_into_the_hands_of_the_worker(l
 
 
 async def test_never_more_is_claimed_than_is_wanted(lists: Lists):
-    """A worker gets as many as it asks for, whatever waits, over however many lists."""
+    """A worker gets at most as many as it wants, over all lists together."""
     for name in ("a", "b", "c"):
         lists.push(name, 5)
     got = await lists.claims("a", "b", "c", want=4)
@@ -154,7 +154,7 @@ async def test_a_claim_whose_reply_was_lost_can_be_given_back(lists: Lists):
     assert (await lists.claim()).attempt == 1
 
 
-async def test_what_nobody_knows_of_twice_is_given_back(lists: Lists):
+async def test_a_claim_that_is_unknown_at_two_checks_is_returned(lists: Lists):
     """Once may be a claim whose reply is on its way; what is run is left alone."""
     first, second = lists.push("in", 2)
     running = await lists.claim(want=1)
@@ -167,7 +167,7 @@ async def test_what_nobody_knows_of_twice_is_given_back(lists: Lists):
 
 
 async def test_what_goes_back_does_not_expire_on_the_way(lists: Lists, client: Redis):
-    """Whoever gave it a time to live, by whatever means; it is remembered for later."""
+    """Whichever program set an expiry; it is noted for later."""
     [vcon_uuid] = lists.push("in")
     await lists.claim()
     client.set(f"vcon:{vcon_uuid}", "x", ex=50)
@@ -177,8 +177,8 @@ async def test_what_goes_back_does_not_expire_on_the_way(lists: Lists, client: R
 
 
 @pytest.mark.parametrize("garbage", ["", "not a uuid", "two\nlines", "a|b", "{}"])
-async def test_whatever_stands_in_a_list_can_be_claimed_and_settled(lists: Lists, garbage: str):
-    """Another program's rubbish is a vCon that does not exist, and blocks nobody for ever."""
+async def test_any_element_can_be_claimed_and_settled(lists: Lists, garbage: str):
+    """An invalid element counts as a vCon that does not exist, and does not block its list."""
     lists.client.rpush("in", garbage)
     [fed] = lists.push("in")
     got = await lists.claims()

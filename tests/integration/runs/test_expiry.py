@@ -20,7 +20,7 @@ from tests.integration.support.recording_queues import VCON_EXPIRY
 
 @contextmanager
 def no_memory(client: Redis) -> Iterator[None]:
-    """Redis refuses whatever would need more memory."""
+    """Redis refuses commands that need more memory."""
     client.config_set("maxmemory", 1)
     try:
         yield
@@ -28,7 +28,7 @@ def no_memory(client: Redis) -> Iterator[None]:
         client.config_set("maxmemory", 0)
 
 
-async def test_what_is_forwarded_stays_whatever_a_link_has_set(lists: Lists, client: Redis):
+async def test_a_forwarded_vcon_stays_though_a_link_has_set_an_expiry(lists: Lists, client: Redis):
     """The time that a link gives a vCon begins when the reader has it."""
     [vcon_uuid] = lists.push("in")
     claim = await lists.claim()
@@ -42,7 +42,7 @@ async def test_what_is_forwarded_stays_whatever_a_link_has_set(lists: Lists, cli
 
 
 @pytest.mark.parametrize("again", ["give_back", "fail"])
-async def test_what_is_queued_again_stays_whatever_a_link_has_set(
+async def test_a_vcon_that_is_queued_again_stays_though_a_link_has_set_an_expiry(
     lists: Lists, client: Redis, again: str
 ):
     """It may wait for longer than that."""
@@ -54,7 +54,7 @@ async def test_what_is_queued_again_stays_whatever_a_link_has_set(
 
 
 async def test_a_link_may_let_go_of_a_vcon_that_no_storage_has(lists: Lists, client: Redis):
-    """It has said so; the run is over and nobody needs the vCon."""
+    """The run is over, and no list and no run needs the vCon."""
     [vcon_uuid] = lists.push("in")
     claim = await lists.claim()
     client.expire(keys.vcon(vcon_uuid), 60)
@@ -73,7 +73,7 @@ async def test_what_an_earlier_run_has_stored_goes_after_a_later_one_too(lists: 
 
 
 async def test_what_came_in_stays_when_only_what_went_out_is_stored(lists: Lists, client: Redis):
-    """A link may put another vCon in its place: that one a storage has, this one nobody."""
+    """A link may continue with another vCon: a storage has that one, and not the first."""
     [came_in] = lists.push("in")
     went_out = new_uuid()
     client.json().set(keys.vcon(went_out), ".", a_vcon(went_out))
@@ -85,7 +85,7 @@ async def test_what_came_in_stays_when_only_what_went_out_is_stored(lists: Lists
 async def test_a_vcon_that_another_run_works_on_does_not_begin_to_expire(
     lists: Lists, client: Redis
 ):
-    """Whatever ends meanwhile."""
+    """Also if other runs end meanwhile."""
     [other] = lists.push("in")
     client.hset(keys.LOCKS, other, "two")
     [vcon_uuid] = lists.push("in")
@@ -96,7 +96,7 @@ async def test_a_vcon_that_another_run_works_on_does_not_begin_to_expire(
 
 
 async def test_an_adapters_vcon_that_failed_is_needed_by_its_list(lists: Lists):
-    """Nobody wrote down that it was queued; the run of another chain must not let it go."""
+    """It has no hold from its queueing; the run of another chain must not let it expire."""
     [vcon_uuid] = lists.push("in")
     await lists.fail(await lists.claim(), delay=9e6)
     await lists.intake.enqueue([vcon_uuid], "other")

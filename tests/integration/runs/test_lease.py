@@ -30,7 +30,7 @@ class CountingRedis(RedisConnection):
     def command_from_thread(self, *words: object) -> object:
         try:
             reply = super().command_from_thread(*words)
-            assert not self.sick.is_set(), "an error that nobody thought of"
+            assert not self.sick.is_set(), "an unexpected error"
         except Exception:
             self.failed.release()
             raise
@@ -74,7 +74,7 @@ def test_who_was_taken_for_dead_is_told(redis: RedisConnection, client: Redis):
     lease.stop()
 
 
-def test_a_started_lease_is_known_to_everybody(redis: RedisConnection, client: Redis):
+def test_a_started_lease_is_in_redis(redis: RedisConnection, client: Redis):
     """The worker is in the register, and its key lives as long as the lease."""
     lease = Lease(redis, "one", 60)
     lease.start()
@@ -144,7 +144,7 @@ async def test_a_lapse_is_noticed_and_counted(redis: RedisConnection):
 
 
 async def test_no_error_ends_the_thread(counting: CountingRedis):
-    """Whatever goes wrong in one renewal, the next one is tried."""
+    """After any error of one renewal, the next one is tried."""
     lease = Lease(counting, "one", 0.1)
     lease.start()
     counting.sick.set()

@@ -156,7 +156,7 @@ async def test_a_suspect_that_was_given_back_or_failed_is_a_suspect_no_more(list
 
 
 async def test_those_who_waited_for_a_dead_workers_vcon_go_on(lists: Lists):
-    """A rescue releases what waited for the vCon, behind nobody."""
+    """A rescue returns the elements that waited for the vCon to the heads of their lists."""
     [vcon_uuid] = lists.push("a")
     lists.client.rpush("b", vcon_uuid)
     await lists.claim("a", "b")

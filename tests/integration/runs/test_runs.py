@@ -195,13 +195,13 @@ async def test_an_old_run_is_found_in_the_history(scene: Scene):
 
 
 async def test_an_unknown_run_is_named(scene: Scene):
-    """Nobody knows it."""
+    """It is unknown."""
     with pytest.raises(UnknownNameError, match="Unknown run: nonsense"):
         await scene.runs(configured()).find("nonsense")
 
 
 class DeafConnection(RedisConnection):
-    """The real connection, but whoever wants to hear messages has to wait for permission."""
+    """The real connection, but a subscription has to wait for permission."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)

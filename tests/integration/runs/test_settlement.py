@@ -16,7 +16,7 @@ from tests.integration.support.recording_queues import VCON_EXPIRY
 
 
 async def test_finishing_forwards_and_forgets(lists: Lists, client: Redis):
-    """The end of a run: egress, history and journal, and nobody holds the vCon any more."""
+    """The end of a run: egress, history and checkpoint, and no hold on the vCon is left."""
     [vcon_uuid] = lists.push("in")
     claim = await lists.claim()
     assert await lists.finish(claim, egress_lists=["out", "copy"])
@@ -40,7 +40,7 @@ async def test_a_run_ends_only_once(lists: Lists):
     assert lists.elements("in") == []
 
 
-async def test_whoever_was_taken_for_dead_settles_nothing(lists: Lists):
+async def test_a_worker_that_was_rescued_settles_nothing(lists: Lists):
     """After a rescue only the worker that took the vCon over can end its run."""
     lists.revive("two")
     lists.push("in")
@@ -140,14 +140,14 @@ async def test_an_egress_list_that_is_no_list_loses_nothing(lists: Lists, client
     """When a settlement cannot be carried out, none of it is: the vCon is still held."""
     [vcon_uuid] = lists.push("in")
     claim = await lists.claim()
-    client.set("out", "somebody else's")
+    client.set("out", "another program's")
     with pytest.raises(Exception, match=r"WRONGTYPE|no list"):
         await lists.finish(claim, egress_lists=["copy", "out"])
     assert lists.held() == {vcon_uuid}
     assert lists.elements("copy") == []
 
 
-async def test_a_stored_vcon_begins_to_expire_when_nobody_holds_it(lists: Lists):
+async def test_a_stored_vcon_begins_to_expire_without_holds(lists: Lists):
     """The time to live begins with the settlement, when a storage has the vCon."""
     [vcon_uuid] = lists.push("in")
     await lists.finish(await lists.claim(), saved=True)
@@ -164,7 +164,7 @@ async def test_a_stored_vcon_begins_to_expire_when_nobody_holds_it(lists: Lists)
     ],
     ids=["stored nowhere", "unread egress", "storage refused", "dead"],
 )
-async def test_a_vcon_that_somebody_needs_stays(lists: Lists, ending: dict[str, Any]):
+async def test_a_vcon_that_a_list_or_run_needs_stays(lists: Lists, ending: dict[str, Any]):
     """Nothing expires that no storage has, or that an egress or dead-letter list holds."""
     [vcon_uuid] = lists.push("in")
     await lists.finish(await lists.claim(), **ending)

@@ -160,7 +160,7 @@ async def test_a_storage_without_get_is_passed_over(find: Any):
     assert await find(a=None, b=Shelf(vcon).get).find(vcon["uuid"]) == vcon
 
 
-async def test_nobody_has_it(find: Any):
+async def test_neither_redis_nor_a_storage_has_it(find: Any):
     """The answer names the vCon."""
     wanted = new_uuid()
     with pytest.raises(UnknownNameError, match=f"Unknown vCon: {wanted}"):

@@ -79,7 +79,7 @@ def read_on_a_loop_of_its_own(vcon_uuid: str) -> Any:
 async def test_it_comes_from_the_storage_that_has_it(
     read: Any, stored: dict[str, Any], client: Redis
 ) -> None:
-    """And is in Redis again, for a while; what nobody has is None."""
+    """And is in Redis again, for a while; an unknown vCon is None."""
     assert await read(stored["uuid"]) == stored
     assert 0 < client.ttl(keys.vcon(stored["uuid"])) <= EXPIRY
     assert await read(new_uuid()) is None
@@ -105,7 +105,7 @@ async def test_the_vcon_of_the_plugins_own_run_does_not(read: Any, stored: dict[
 
 
 async def test_a_plugin_that_waits_on_the_event_loop_gets_nothing(stored: dict[str, Any]) -> None:
-    """Rather than holding up everybody until it gives up; the other class is for it."""
+    """Waiting would block the event loop; the asynchronous class is for it."""
     assert VconRedis().get_vcon_dict(stored["uuid"]) is None
     assert await AsyncVconRedis().get_vcon_dict(stored["uuid"]) == stored
 
@@ -143,7 +143,7 @@ async def test_an_async_storage_is_asked_on_the_workers_loop(shelf: Any) -> None
         loops.append(asyncio.get_running_loop())
 
     async def save(vcon_uuid: str, opts: Any) -> None:
-        """Nobody saves."""
+        """Does nothing."""
 
     shelf.get, shelf.save = get, save
     assert await read_on_a_loop_of_its_own(new_uuid()) is None

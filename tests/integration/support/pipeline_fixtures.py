@@ -49,7 +49,7 @@ def postgres_calls() -> BoundedCalls:
 
 
 def new_uuid() -> str:
-    """A uuid that nobody has."""
+    """A new uuid."""
     return str(uuid.uuid4())
 
 

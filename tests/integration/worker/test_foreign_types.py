@@ -163,7 +163,7 @@ async def test_a_retry_survives_another_type_in_its_list(scene: Scene):
     assert (await scene.ended()).how == "later"
     await crew.stop()
     scene.client.set("in", "another program's")
-    claims = await scene.queues.claim("nobody", 4, ["in"])
+    claims = await scene.queues.claim("stranger", 4, ["in"])
     assert claims.lease_lost
     crew = await scene.start(chain, "two")
     await asyncio.sleep(0)

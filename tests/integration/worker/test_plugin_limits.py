@@ -106,7 +106,7 @@ async def _never(*_: Any) -> None:
     await asyncio.get_running_loop().create_future()
 
 
-async def test_threads_that_hang_take_nobodys_place(scene: Scene):
+async def test_hanging_threads_do_not_take_places_of_the_pool(scene: Scene):
     """When more sync links hang than there are threads, others run all the same."""
     go_on = threading.Event()
     hang = link(lambda *_: go_on.wait(PATIENCE), "hangs", timeout=0.05)
@@ -183,7 +183,7 @@ async def test_a_link_that_ends_the_process_only_fails(scene: Scene):
 
 
 async def test_a_link_that_cancels_itself_only_fails(scene: Scene):
-    """A cancellation that nobody asked for is the link's failure, not the end of the run."""
+    """A link's own cancellation is its failure, not the end of the run."""
 
     async def gives_up(*_: Any) -> str:
         raise asyncio.CancelledError

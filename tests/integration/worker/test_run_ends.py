@@ -1,4 +1,4 @@
-"""Every run ends, whatever a plugin raises or returns."""
+"""Every run ends, for all that a plugin may raise or return."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def places(error: BaseException, *, is_async: bool) -> dict[str, tuple[Configura
 
 @pytest.mark.parametrize("is_async", [True, False], ids=["async", "sync"])
 @pytest.mark.parametrize(("error", "text"), NO_EXCEPTIONS)
-async def test_whatever_a_plugin_raises_ends_the_run_as_a_dead_letter(
+async def test_any_exception_of_a_plugin_ends_the_run_as_a_dead_letter(
     scene: Scene, error: BaseException, text: str, is_async: bool
 ) -> None:
     """After `max_attempts`, with the type and the text of what was raised."""
@@ -246,7 +246,7 @@ async def test_a_vcon_with_odd_text_never_keeps_its_run_from_ending(
 @pytest.mark.parametrize(
     "element", [b"caf\xe9", b"\xed\xa0\x80", b"a\0b", b"", b"x" * 1_000_000, "é".encode()]
 )
-async def test_whatever_bytes_a_list_has_end_as_a_dead_letter(scene: Scene, element: bytes) -> None:
+async def test_an_element_of_any_bytes_ends_as_a_dead_letter(scene: Scene, element: bytes) -> None:
     """Other programs fill lists, too: what is no UTF-8 is found again under the same bytes."""
     scene.client.rpush("in", element)
     await scene.start(configured(links=[link(touches)], max_attempts=2))

@@ -90,7 +90,7 @@ async def test_an_earlier_attempts_steps_count_once(scene: Scene) -> None:
 
 
 async def test_a_run_that_was_taken_over_counts_where_it_ends(scene: Scene) -> None:
-    """Whoever no longer holds a run has not ended it."""
+    """A worker that no longer holds a run does not count its end."""
 
     async def lose(vcon_uuid: str, _name: str, _opts: Any) -> str:
         await scene.queues.bury("one")
@@ -109,7 +109,7 @@ def lists() -> Configuration:
     return configured(name="main", storages=[storage()])
 
 
-async def test_lists_are_measured_when_somebody_asks(scene: Scene, lists: Configuration) -> None:
+async def test_lists_are_measured_on_request(scene: Scene, lists: Configuration) -> None:
     """Ingress, egress and dead letters, each under the list's own name; zero is told, too."""
     for name in ("in", "in", "out", "DLQ:in"):
         await scene.redis.command("RPUSH", name, "x")

@@ -121,7 +121,7 @@ async def test_a_halt_without_a_document_is_a_failure(scene: Scene):
     "returned", [True, "abc", 7, ["x"], "{0190c5e2-7f3a-7b6e-9f0a-3c1d2e4f5a6b}"]
 )
 async def test_what_is_no_uuid_is_a_failed_attempt(scene: Scene, returned: object):
-    """Whatever else a link returns is told in the reason."""
+    """Any other result of a link is shown in the reason."""
     await scene.start(configured(links=[link(lambda *_: returned, "odd")], max_attempts=1))
     [vcon_uuid] = await scene.feed()
     assert (await scene.ended()).status == "failed"
@@ -237,7 +237,7 @@ async def test_what_links_write_is_there_for_the_next_and_in_the_end(scene: Scen
 
 
 async def test_a_link_reads_what_it_has_written_after_looking_elsewhere(scene: Scene):
-    """Reading another vCon in between makes nobody forget what was written to this one."""
+    """Reading another vCon in between does not lose what was written to this one."""
     [other] = await scene.feed("elsewhere")
 
     async def looks_around(vcon_uuid: str, name: str, _options: Any) -> str:

@@ -1,4 +1,4 @@
-"""Every run is settled, whatever fails in the worker itself."""
+"""Every run is settled, also if the worker itself fails."""
 
 from __future__ import annotations
 

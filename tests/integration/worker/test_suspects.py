@@ -35,7 +35,7 @@ async def test_a_vcon_that_kills_the_process_ends_in_the_dead_letters(scene: Sce
 
 
 async def test_the_neighbours_of_a_killer_are_not_dead_lettered(scene: Scene):
-    """One vCon kills whatever process runs it; those beside it end well, only it ends dead."""
+    """One vCon kills each process that runs it; only it becomes a dead letter."""
     kills: asyncio.Queue[None] = asyncio.Queue()
     beside = Gate()
     fed = await scene.feed(count=3)

@@ -53,7 +53,7 @@ async def test_a_dead_workers_run_goes_on_at_the_first_link_not_known_done(scene
     one = await scene.start(chain("one"), "one")
     [vcon_uuid] = await scene.feed()
     await gate.arrival()
-    await scene.queues.bury("one")  # it lives, but everybody takes it for dead
+    await scene.queues.bury("one")  # it lives, but its lease has ended
     two = await scene.start(chain("two"), "two", patience=PATIENCE)
     await gate.arrival()
     gate.open.set()
@@ -167,7 +167,7 @@ async def test_a_thread_starts_no_further_link_without_a_lease(scene: Scene):
 
 
 async def test_a_lapse_during_the_claim_is_noticed(scene: Scene, monkeypatch: pytest.MonkeyPatch):
-    """What was claimed before a lapse and arrives after it may be somebody else's by then."""
+    """What was claimed before a lapse and arrives after it may be another worker's by then."""
     ran: list[str] = []
     claim = scene.queues.claim
 
@@ -193,8 +193,8 @@ async def test_a_lapse_during_the_claim_is_noticed(scene: Scene, monkeypatch: py
     assert ran == [vcon_uuid]
 
 
-async def test_a_lapse_that_nobody_noticed_does_no_harm(scene: Scene):
-    """When the lease is back and nobody has taken the run over, it goes on."""
+async def test_a_run_continues_after_a_lapse_without_rescue(scene: Scene):
+    """When the lease is renewed and the run was not taken over, it continues."""
     gate = Gate()
     crew = await scene.start(configured(links=[link(gate.run, "gate"), link(ok)]))
     await scene.feed()

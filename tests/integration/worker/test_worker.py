@@ -105,7 +105,7 @@ async def test_a_retry_does_not_ask_the_wall_clock(
     assert (ended.status, ended.claim.attempt) == ("done", 2)
 
 
-async def test_a_retry_is_taken_up_by_whoever_is_there(scene: Scene):
+async def test_a_retry_is_claimed_by_another_worker(scene: Scene):
     """What a worker left for later another one runs after the first has gone."""
     fails = failing(1)
     chain = configured(links=[link(fails, "fails")])

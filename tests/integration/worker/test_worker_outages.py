@@ -78,7 +78,7 @@ async def test_a_link_during_an_outage_is_repeated_and_not_counted(
         assert ended.steps == [("ok", "ok"), ("reads", "ok")]
         assert len(calls) >= 2
         assert scene.elements("out") == [vcon_uuid]
-        # a connection that nobody has used since the outage fails once
+        # a connection that was idle since the outage fails once
         document = await scene.redis.insist(lambda: scene.store.get(vcon_uuid))
         assert (document or {})["subject"] == "reads"
 

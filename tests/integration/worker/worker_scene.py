@@ -70,10 +70,10 @@ def lapse(lease: Any) -> None:
 
 
 async def kill(scene: Scene, crew: Any) -> None:
-    """The process is gone: nothing is given back, and somebody finds out."""
+    """The process is killed: nothing is returned, and the supervisor buries the worker."""
     scene.crews.remove(crew)
     crew.lease._stopping.set()
-    crew.worker._queues = crew.worker._settler._queues = None  # whatever it tries now fails
+    crew.worker._queues = crew.worker._settler._queues = None  # further calls fail
     tasks = [crew.task, *crew.worker._running.values()]
     for task in tasks:
         task.cancel()

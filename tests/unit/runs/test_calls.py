@@ -131,7 +131,7 @@ async def test_sys_exit_is_the_plugins_failure(calls, is_async):
 
 
 async def test_a_plugin_that_cancels_itself_has_failed(calls):
-    """Nobody cancelled the run, so it is no cancellation."""
+    """The run was not cancelled from outside, so the plugin's own cancellation is a failure."""
 
     async def cancels():
         raise asyncio.CancelledError
@@ -160,7 +160,7 @@ async def test_stop_iteration_from_a_thread_is_an_ordinary_failure(calls):
         await calls.call(lambda: next(iter(())), is_async=False)
 
 
-async def test_what_works_is_not_repeated_and_asks_nobody(calls, redis):
+async def test_a_successful_call_is_not_repeated_and_does_not_check_redis(calls, redis):
     """The ordinary case costs no question."""
     attempt = fails()
     assert await calls.insist(attempt, retries=3) == "fine"
@@ -236,7 +236,7 @@ async def test_a_save_says_why_it_failed(calls):
     assert await calls.save(a_storage(refuses), "vcon") == "OSError: disk full"
 
 
-async def test_before_each_try_of_a_save_somebody_may_object(calls):
+async def test_may_start_is_awaited_before_each_try_of_a_save(calls):
     """What `may_start` raises is raised, and the storage is not called again."""
     tried = []
 

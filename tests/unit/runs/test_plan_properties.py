@@ -150,7 +150,7 @@ def test_egress_only_after_every_link_and_every_storage(chain, data):
 @FEW
 @given(chains(), st.data())
 def test_a_settled_run_stays_settled(chain, data):
-    """Once ended, the plan names no further move, whatever it had left to do."""
+    """Once ended, the plan names no further move, also if steps are left."""
     story = live_through(chain, data)
     for ended in ("halted", "failed", "cancelled"):
         over = replace(story.progress, ended=ended)

@@ -65,7 +65,7 @@ def test_a_run_that_goes_on_has_no_end(status):
 
 
 def test_a_requested_run_has_no_ingress_list():
-    """The list that RunChain feeds is nobody's business."""
+    """A run list is not shown as the run's ingress list."""
     assert orjson.loads(a_run(list_name="run:main").journal())["ingress_list"] is None
 
 

@@ -71,7 +71,7 @@ WAYS = [by_get_event_loop, as_tasks, by_run, with_one_of_its_own, and_closes]
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_sync_plugin_has_a_loop(calls: PluginCalls, way: Any) -> None:
-    """Whatever another plugin has done in the same thread before, and does after."""
+    """Also if another plugin has set a loop in the same thread before."""
     for before in WAYS:
         assert await calls.call(before, is_async=False) == 7
         assert await calls.call(way, is_async=False) == 7
