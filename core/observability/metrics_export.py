@@ -58,7 +58,7 @@ class MetricsFile:
             self._writing = asyncio.ensure_future(in_own_thread(self.write))
 
     def write(self) -> None:
-        """Replace the file atomically; after an error of the file system the next write repeats it."""
+        """Replace the file atomically; an error of the file system is left to the next write."""
         if self._folder is None:
             return
         with self._lock, contextlib.suppress(OSError):  # the service is gone, or the disk is full

@@ -1,8 +1,8 @@
-"""Traces and metrics over OTLP: the only file that knows OpenTelemetry.
+"""Export of traces and metrics over OTLP; the only file that imports OpenTelemetry.
 
-The exporters read the standard variables themselves (`OTEL_EXPORTER_OTLP_*`, `OTEL_BSP_*`,
-`OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`). Metrics are those of `/metrics`, sent as they
-are: there is one set of numbers and two ways out.
+The exporters read the standard variables (`OTEL_EXPORTER_OTLP_*`, `OTEL_BSP_*`,
+`OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`). The metrics are those of `/metrics`, with the
+same names and values.
 """
 
 import json
@@ -45,13 +45,16 @@ from core.observability.redaction import KNOWN, error_text
 from core.observability.storable_text import storable_text
 from core.observability.tracing import Attributes
 
-# From Prometheus's families to OTLP's metrics: the same numbers in other words.
+log = logging.getLogger(__name__)
 
+SCOPE = "patchcord"
+CLOSE_SECONDS = 2.0
+"""Longest wait for the export of the last spans at the end of the process."""
 CUMULATIVE = AggregationTemporality.CUMULATIVE
 
 
 def metric_of(family: Family, began: int, now: int) -> Metric | None:
-    """The metric as it is `now`, counted since `began`, both in ns since 1970; None if empty."""
+    """OTLP's form of a Prometheus family; both times in ns since 1970. None if it is empty."""
     data: Sum | Gauge | Histogram
     if family.type == "histogram":
         data = Histogram(list(_histograms(family, began, now)), CUMULATIVE)
@@ -84,9 +87,9 @@ def _histograms(family: Family, began: int, now: int) -> Iterator[HistogramDataP
 def _histogram(
     name: str, labels: dict[str, str], samples: list[Sample], began: int, now: int
 ) -> HistogramDataPoint:
-    """OTLP counts each bucket by itself, Prometheus everything up to its bound.
+    """A bucket of OTLP counts its own values, one of Prometheus all values up to its bound.
 
-    Nobody knows the smallest and the largest value; on the wire they are optional.
+    The smallest and the largest value are unknown; they are optional in OTLP.
     """
     buckets = sorted(
         (float(s.labels["le"]), s.value) for s in samples if s.name == f"{name}_bucket"
@@ -107,24 +110,17 @@ def _histogram(
     )
 
 
-log = logging.getLogger(__name__)
-
-SCOPE = "patchcord"
-CLOSE_SECONDS = 2.0
-"""How long a process that ends waits until its last spans are sent."""
-
-
 class Delivery:
-    """Says once that the collector takes nothing, and once that it does again."""
+    """Logs once that the export fails, and once that it works again."""
 
     def __init__(self, what: str) -> None:
-        """`what` is sent; the exporters would say for each try that it failed."""
+        """Also silences the exporters' own loggers, which log every failed attempt."""
         self._what = what  # "traces" or "metrics"
         self._fine = True
         logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
 
     def went(self, *, well: bool) -> None:
-        """A batch has been sent, or given up."""
+        """Record the result of one batch."""
         if well != self._fine:
             self._fine = well
             if well:
@@ -133,8 +129,8 @@ class Delivery:
                 log.warning("OTLP export failed", extra={"signal": self._what})
 
 
-class _TellingExporter(OTLPSpanExporter):
-    """Sends spans, and says when that begins or ceases to fail."""
+class _ReportingExporter(OTLPSpanExporter):
+    """Exports redacted spans, and reports the result to `Delivery`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,9 +144,9 @@ class _TellingExporter(OTLPSpanExporter):
 
 
 def without_secrets(span: ReadableSpan) -> ReadableSpan:
-    """The same span; a plugin that traces something itself may record its errors with their texts.
+    """The span with attributes, events and status redacted as log lines are.
 
-    Attributes, events and the status are redacted as log lines are.
+    A plugin that traces by itself may record errors with their texts.
     """
     status = span.status
     return ReadableSpan(
@@ -187,7 +183,7 @@ class OtlpSpan:
     """A `core.observability.tracing.Span`."""
 
     def __init__(self, span: trace.Span) -> None:
-        """Wraps one of OpenTelemetry's."""
+        """Wrap a span of OpenTelemetry."""
         self._span = span
 
     def say(self, name: str, value: str | int) -> None:
@@ -195,23 +191,23 @@ class OtlpSpan:
         self._span.set_attribute(name, _storable(value))
 
     def failed(self, why: str) -> None:
-        """It did not go well."""
+        """Mark the span as failed."""
         self._span.set_status(trace.Status(trace.StatusCode.ERROR, why))
 
 
 class OtlpSpans:
-    """A `Spans` that sends what it traces, in batches, from a thread of its own."""
+    """A `core.observability.tracing.Spans` that exports in batches, in a thread."""
 
     def __init__(self, resource: Resource) -> None:
-        """Plugins that trace something themselves find the same provider."""
+        """Make the provider and set it globally, for plugins that trace by themselves."""
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(_TellingExporter()))
+        self._provider.add_span_processor(BatchSpanProcessor(_ReportingExporter()))
         trace.set_tracer_provider(self._provider)
         self._tracer = self._provider.get_tracer(SCOPE)
 
     @contextmanager
     def span(self, name: str, attributes: Attributes, producer: str = "") -> Iterator[OtlpSpan]:
-        """One span; errors are told by their type alone, since their text may hold anything."""
+        """Open a span; of an error only the type is recorded, since its text may have secrets."""
         with self._tracer.start_as_current_span(
             name,
             attributes={key: _storable(value) for key, value in attributes.items()},
@@ -227,7 +223,7 @@ class OtlpSpans:
                 raise
 
     def context(self) -> str:
-        """The open span, if it is sampled."""
+        """The open span as JSON; empty if there is none, or if it is not sampled."""
         now = trace.get_current_span().get_span_context()
         if not (now.is_valid and now.trace_flags.sampled):
             return ""
@@ -241,23 +237,23 @@ class OtlpSpans:
         )
 
     def close(self) -> None:
-        """Send what there is, for a short time; an exporter alone would try for ten seconds."""
+        """Export the remaining spans within `CLOSE_SECONDS`; the exporter's own limit is ten."""
         sending = threading.Thread(target=self._provider.shutdown, name="otlp-close", daemon=True)
         sending.start()
         sending.join(CLOSE_SECONDS)
 
 
 def _storable[T](value: T) -> T | str:
-    """A batch with half a surrogate pair in it could not be sent."""
+    """Replace unpaired surrogates, with which a batch could not be sent."""
     return storable_text(value) if isinstance(value, str) else value
 
 
 def _links(producer: str) -> Iterator[trace.Link]:
-    """The producer's span; whatever another program left there that is none is passed over."""
+    """A link to the producer's span; none for text that is no trace context."""
     try:
-        told = json.loads(producer) if producer else {}
-        trace_id, span_id = int(told["trace_id"], 16), int(told["span_id"], 16)
-        flags = trace.TraceFlags(int(told.get("trace_flags") or 0))
+        known = json.loads(producer) if producer else {}
+        trace_id, span_id = int(known["trace_id"], 16), int(known["span_id"], 16)
+        flags = trace.TraceFlags(int(known.get("trace_flags") or 0))
     except (ValueError, TypeError, KeyError, AttributeError):
         return
     context = trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=flags)
@@ -266,12 +262,12 @@ def _links(producer: str) -> Iterator[trace.Link]:
 
 
 class OtlpMetrics:
-    """Sends all numbers every so many seconds, from a thread of its own."""
+    """Exports all metrics every `seconds`, in a thread."""
 
     def __init__(
         self, resource: Resource, collect: Callable[[], Iterable[Family]], seconds: float
     ) -> None:
-        """`collect` is called in that thread; it may wait."""
+        """`collect` is called in the thread and may block."""
         self._resource = resource
         self._collect = collect
         self._seconds = seconds
@@ -286,11 +282,11 @@ class OtlpMetrics:
         while not self._ended.wait(self._seconds):
             try:
                 self.send()
-            except Exception:  # the next time may go better
+            except Exception:  # a later export may succeed
                 log.exception("metrics cannot be put together")
 
     def send(self) -> None:
-        """Send them now."""
+        """Export the metrics now."""
         now = time.time_ns()
         metrics = [metric_of(family, self._began, now) for family in self._collect()]
         scope = ScopeMetrics(InstrumentationScope(SCOPE), [m for m in metrics if m], "")
@@ -298,13 +294,13 @@ class OtlpMetrics:
         self._delivery.went(well=self._exporter.export(data) is MetricExportResult.SUCCESS)
 
     def close(self) -> None:
-        """Send nothing more."""
+        """End the export."""
         self._ended.set()
         self._exporter.shutdown()
 
 
 def resource(service_name: str) -> Resource:
-    """What all that this process sends is from."""
+    """The identity of this process in traces and metrics."""
     about: Mapping[str, str] = {
         "service.name": service_name,
         "service.instance.id": f"{socket.gethostname()}-pid-{os.getpid()}",

@@ -1,8 +1,8 @@
-"""What plugins count, in the words of vcon-server: any name, any attributes, from any thread.
+"""Metrics of plugins, with the interface of vcon-server: any name and attributes, from any thread.
 
-Plugins written for vcon-server attach what they like, the vCon's uuid among it. Each set of label
-values is a series that Prometheus keeps, so here an attribute that tells one thing from every other
-is left out, and each metric has only so many series: what comes later is counted as one.
+Plugins written for vcon-server attach arbitrary attributes, such as the uuid of the vCon.
+Prometheus keeps a series for each set of label values, so attributes with ids are left out and the
+number of series of a metric is limited; further sets of values are counted in one series.
 """
 
 import logging
@@ -28,14 +28,14 @@ type Labels = tuple[tuple[str, str], ...]
 type Kind = Literal["counter", "gauge", "histogram"]
 
 MOST_METRICS = 500
-"""How many names all plugins together may make up."""
+"""Most metrics of all plugins together."""
 MOST_SERIES = 100
-"""How many sets of label values one metric may have."""
+"""Most sets of label values of one metric."""
 LONGEST_VALUE = 100
 OVERFLOW: Labels = (("overflow", "true"),)
-"""The labels of all series beyond those."""
+"""The labels of the series for all further sets."""
 BOUNDS = (0.005, 0.02, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1e3, 1e4, 1e5)
-"""Plugins measure seconds, milliseconds and shares alike."""
+"""Upper bounds of all histograms: plugins measure seconds, milliseconds and shares."""
 
 _IDENTIFIES = re.compile(r"(^|[._-])(uuid|guid|id|ref)$", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
@@ -43,7 +43,7 @@ _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
 
 class Reading(Metric):
-    """A gauge that every process reads off the same thing: of several, the largest counts."""
+    """A gauge that several processes read from the same source; the largest value counts."""
 
 
 @dataclass(slots=True)
@@ -54,40 +54,40 @@ class _Series:
 
 
 class PluginMetrics(Collector):
-    """Counters, histograms and gauges that come into being when they are first used.
+    """Counters, histograms and gauges that are created by their first use.
 
-    Nothing here raises: a plugin's work does not fail because its numbers are odd.
+    No method raises for a value that cannot be counted: it is logged, and the plugin goes on.
     """
 
     def __init__(self) -> None:
-        """No plugin has counted anything yet."""
+        """Without metrics."""
         self._metrics: dict[str, _Series] = {}
         self._callbacks: dict[str, tuple[Callable[..., Iterable[Any]], str]] = {}
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._lock = threading.Lock()
 
     def increment(self, name: str, value: float, attributes: Attributes | None) -> None:
         """Add to a counter."""
         if not 0 <= value < math.inf:
-            self._tell_once(name, "a counter rises, by a number")
+            self._warn_once(name, "a counter takes finite values from 0 up")
             return
         with self._lock:
             if cell := self._cell(name, "counter", attributes, 1):
                 cell[0] += value
 
     def add(self, name: str, value: float, attributes: Attributes | None) -> None:
-        """Add to a gauge, or take away from it."""
+        """Add to a gauge; the value may be negative."""
         if not math.isfinite(value):
-            self._tell_once(name, "what is added to a gauge is a number")
+            self._warn_once(name, "a gauge takes finite values")
             return
         with self._lock:
             if cell := self._cell(name, "gauge", attributes, 1):
                 cell[0] += value
 
     def record(self, name: str, value: float, attributes: Attributes | None) -> None:
-        """Note one measured value in a histogram."""
+        """Count one value in a histogram."""
         if not math.isfinite(value):
-            self._tell_once(name, "what is measured is a number")
+            self._warn_once(name, "a histogram takes finite values")
             return
         with self._lock:
             if cell := self._cell(name, "histogram", attributes, len(BOUNDS) + 2):
@@ -95,7 +95,7 @@ class PluginMetrics(Collector):
                 cell[-1] += value
 
     def observe(self, name: str, callback: Callable[..., Iterable[Any]], what: str) -> None:
-        """Ask `callback` for observations, with `value` and `attributes`, whenever it is time."""
+        """Call `callback` at each collection for observations with `value` and `attributes`."""
         self._callbacks[exposed_name(name)] = callback, text_of(what)
 
     def _cell(
@@ -105,26 +105,24 @@ class PluginMetrics(Collector):
         series = self._metrics.get(exposed)
         if series is None:
             if len(self._metrics) >= MOST_METRICS:
-                self._tell_once(
-                    "", f"plugins have made up {MOST_METRICS} metrics; no more are kept"
-                )
+                self._warn_once("", f"plugins have {MOST_METRICS} metrics; no more are kept")
                 return None
             series = self._metrics[exposed] = _Series(storable_text(name), kind)
         if series.kind != kind:
-            self._tell_once(name, f"is a {series.kind} already and cannot be a {kind}, too")
+            self._warn_once(name, f"is a {series.kind} already and cannot be a {kind}, too")
             return None
         labels = labels_of(attributes)
         if labels not in series.values and len(series.values) >= MOST_SERIES:
             labels = OVERFLOW
         return series.values.setdefault(labels, [0.0] * size)
 
-    def _tell_once(self, name: str, what: str) -> None:
-        if name not in self._told:
-            self._told.add(name)
+    def _warn_once(self, name: str, what: str) -> None:
+        if name not in self._warned:
+            self._warned.add(name)
             log.warning("plugin metric not counted", extra={"error": f"{name}: {what}"})
 
     def collect(self) -> Iterator[Metric]:
-        """Every family, with a name that Prometheus accepts."""
+        """All families, with names that Prometheus accepts."""
         with self._lock:
             families = [_family(*item) for item in self._metrics.items()]
         yield from families
@@ -136,8 +134,8 @@ class PluginMetrics(Collector):
         try:
             for seen in list(callback(SimpleNamespace(timeout_millis=10_000)))[:MOST_SERIES]:
                 family.add_sample(name, dict(labels_of(seen.attributes)), float(seen.value))
-        except BaseException as error:  # noqa: BLE001 -- whatever a plugin raises, the page comes
-            self._tell_once(name, described(error))
+        except BaseException as error:  # noqa: BLE001 -- a plugin's callback may raise anything
+            self._warn_once(name, described(error))
         return family
 
 
@@ -163,13 +161,13 @@ def _add_buckets(family: Metric, labels: dict[str, str], cell: list[float]) -> N
 
 
 def exposed_name(name: str) -> str:
-    """A plugin's name as Prometheus allows it; none of them looks like one of our own."""
+    """A plugin's name in the characters of Prometheus, distinct from names of the service."""
     plain = _NOT_IN_A_NAME.sub("_", name)
     return plain if plain[:1].isalpha() and not plain.startswith("patchcord") else f"guest_{plain}"
 
 
 def labels_of(attributes: Attributes | None) -> Labels:
-    """What of a plugin's attributes becomes labels: no ids, nothing long."""
+    """The labels for a plugin's attributes, without ids and with bounded values."""
     labels = {}
     for key, value in (attributes or {}).items():
         text = text_of(value)
@@ -179,6 +177,6 @@ def labels_of(attributes: Attributes | None) -> Labels:
 
 
 def exposed_label(key: str) -> str:
-    """An attribute's name as Prometheus allows it."""
+    """An attribute's name in the characters that Prometheus allows."""
     plain = _NOT_IN_A_NAME.sub("_", key)
     return plain if plain[:1].isalpha() and plain not in ("le", "quantile") else f"guest_{plain}"

@@ -1,8 +1,7 @@
-"""Keeping secrets out of text that is logged: those we know, and what looks like one.
+"""Redacts secrets in log lines and error texts: known secrets, and text that looks like one.
 
-The search is made in the finished line, so it does not matter whether a secret came in the
-message, in a field, in a URL or in a traceback. No pattern begins with a repetition, so the time a
-line takes grows with its length and no faster.
+The finished line is searched, so a secret is found in the message, in a field, in a URL and in a
+traceback. No pattern begins with a repetition, so the time is linear in the length of the line.
 """
 
 import json
@@ -17,13 +16,13 @@ from core.request_context import request_secrets
 
 REDACTED: Final = "[redacted]"
 SHORTEST = 6
-"""A known secret that is shorter would blot out innocent words, and is none."""
+"""Shorter secrets are not learned, because they would redact ordinary words."""
 SHORTEST_PASSING = 4
-"""The same for one that is secret for the time of a request only."""
+"""The shortest secret of a single request."""
 SHORTEST_LINE = 16
-"""Each line of a secret with several lines is known by itself, if it is as long as this."""
+"""The shortest line of a multi-line secret that is learned by itself."""
 DEEPEST = 6
-"""How far into nested fields names are looked at; the finished line is searched anyway."""
+"""Levels of nested fields whose names are checked; the finished line is searched in any case."""
 
 _WORDS = (
     r"(?:password|passwd|passphrase|pwd|secret|token|credentials?|authorization|cookie"
@@ -53,13 +52,13 @@ class Redactor:
     """Replaces secrets by `[redacted]`."""
 
     def __init__(self) -> None:
-        """Knows no secret yet, only what they look like."""
+        """Without known secrets."""
         self._known: set[str] = set()
         self._names: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """From now on these are replaced wherever they stand, also quoted as in a URL."""
+        """Replace these texts from now on, also in the notations of URLs, JSON and Python."""
         fresh = {secret for secret in secrets if len(secret) >= SHORTEST}
         fresh |= {form for secret in fresh for form in _written(secret)}
         if not fresh <= self._known:
@@ -68,13 +67,13 @@ class Redactor:
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     def learn_names(self, names: Iterable[str]) -> None:
-        """From now on fields that are called so are secret, too."""
+        """Redact fields with these names from now on."""
         self._names |= set(names)
 
     def learn_from(self, value: Any, name: object = "", depth: int = DEEPEST) -> None:
-        """Learn what a structure has under names of secrets, and the passwords in its URLs.
+        """Learn the values under names of secrets, and the passwords in URLs, of a structure.
 
-        A `SecretStr` is a secret under any name. Models of Pydantic count as structures.
+        A `SecretStr` is a secret under any name. Pydantic models are structures, too.
         """
         for found, key in _leaves(value, name, depth):
             if isinstance(found, SecretStr | SecretBytes):
@@ -85,7 +84,7 @@ class Redactor:
                 self.learn(_URL_PASSWORD.findall(found))
 
     def learn_value(self, value: object) -> None:
-        """Learn one value of which it is known that it is secret, and the parts that may leak."""
+        """Learn one secret value, and the parts of it that may be logged separately."""
         if isinstance(value, bytes):
             value = value.decode(errors="replace")
         if isinstance(value, str | int) and not isinstance(value, bool):
@@ -93,11 +92,11 @@ class Redactor:
 
     @property
     def longest(self) -> int:
-        """Characters of the longest known secret in any form."""
+        """Characters of the longest known secret in any notation."""
         return max(map(len, self._known), default=0)
 
     def text(self, text: str, passing: Iterable[str] = ()) -> str:
-        """The text without secrets; `passing` are such as are secret just now."""
+        """The text without secrets; `passing` are the secrets of the current request."""
         for secret in passing:
             for form in (secret, *_written(secret)) if len(secret) >= SHORTEST_PASSING else ():
                 text = text.replace(form, REDACTED)
@@ -105,7 +104,7 @@ class Redactor:
         return _SCHEME.sub(rf"\1 {REDACTED}", text)
 
     def sentence(self, text: str) -> str:
-        """The same for one that may say `TOKEN: must be set`, and is known to quote no values."""
+        """The same, without the patterns for values after names, as in `TOKEN: must be set`."""
         if self._pattern is not None:
             text = self._pattern.sub(REDACTED, text)
         text = _PEM.sub(rf"\1{REDACTED}\2", text)
@@ -113,7 +112,7 @@ class Redactor:
         return _URL_PART.sub(rf"\1{REDACTED}", text)
 
     def fields(self, fields: Mapping[str, Any], depth: int = DEEPEST) -> dict[str, Any]:
-        """The same fields, but for the values of those whose name says that they are secret."""
+        """The fields, with the values under names of secrets redacted."""
         return {name: self._field(name, value, depth) for name, value in fields.items()}
 
     def _is_secret(self, name: str) -> bool:
@@ -130,20 +129,20 @@ class Redactor:
 
 
 KNOWN: Final = Redactor()
-"""What this process knows to be secret: for its log, and for every error text that it keeps."""
+"""The secrets of this process, for its log lines and for every error text that it stores."""
 
 _READ = 65_536
 
 
 def names_a_secret(name: object) -> bool:
-    """Whether a field's name says that its value is a secret."""
+    """Whether the name of a field is that of a secret, such as `api_key`."""
     return isinstance(name, str) and _NAME.search(name) is not None
 
 
 def error_text(text: str) -> str:
-    """What an error says, without secrets; of a text that is very long the beginning.
+    """The text of an error without secrets; of a very long text only the beginning.
 
-    A secret that the cut goes through is left out as well.
+    A secret at the cut is left out as well.
     """
     margin, passing = KNOWN.longest, request_secrets.get()
     if len(text) <= _READ + margin:
@@ -153,7 +152,7 @@ def error_text(text: str) -> str:
 
 
 def _leaves(value: Any, name: object, depth: int) -> Iterator[tuple[Any, object]]:
-    """The values of a structure, each with the name that it stands under."""
+    """The values of a structure, each with its name."""
     if isinstance(value, BaseModel):
         value = {**{key: getattr(value, key) for key in type(value).model_fields}, **_extra(value)}
     if isinstance(value, Mapping):
@@ -171,7 +170,7 @@ def _extra(model: BaseModel) -> Mapping[str, Any]:
 
 
 def _parts(secret: str) -> Iterator[str]:
-    """A secret whole, without the word before it in a header, by line, and what its JSON holds."""
+    """The whole secret, the secret without a scheme such as `Bearer`, its lines, and its JSON."""
     yield secret
     yield secret.strip()
     yield _SCHEME_WORD.sub("", secret, count=1)
@@ -196,7 +195,7 @@ def _in_json(text: str) -> Iterator[str]:
 
 
 def _written(secret: str) -> tuple[str, ...]:
-    """A secret as it may stand in a URL, in JSON and in Python's own notation."""
+    """A secret in the notations of URLs, JSON and Python."""
     return quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1]
 
 

@@ -1,8 +1,8 @@
-"""Text from outside in a form that JSON, UTF-8, Redis and Postgres can all hold.
+"""Converts external text to a form that JSON, UTF-8, Redis and Postgres can store.
 
-Error texts, file names and tags come from plugins and libraries. They may hold half a surrogate
-pair (`os.fsdecode` makes such of a Latin-1 name), NUL, or megabytes. Every record that such text
-enters is made here, so none of it can keep a run from ending.
+Error texts, file names and tags come from plugins and libraries. They may contain unpaired
+surrogates (`os.fsdecode` makes such of a Latin-1 name), NUL, or megabytes. Every record with such
+text is made here, so that no text can prevent the end of a run.
 """
 
 from collections.abc import Mapping, Set
@@ -17,18 +17,18 @@ LONGEST = 500
 REPLACEMENT = "\ufffd"
 _CUT = " ..."
 _SEARCHED = 20_000
-"""Characters of an error's text that are searched for secrets: the longest are keys of 4,000."""
+"""Characters of an error's text that are searched for secrets; the longest keys have 4,000."""
 _EXCEPTIONS = vars(BaseExceptionGroup)["exceptions"].__get__
 _NAME = vars(type)["__name__"].__get__
-"""What the interpreter itself knows: a class may have code of its own under the same name."""
+"""The interpreter's own attribute: a class may define code under the same name."""
 _DEEPEST = 100
-"""Levels of a structure; orjson itself writes 254."""
+"""Levels of a structure; orjson writes 254."""
 
 
 def storable_text(text: str, longest: int | None = None) -> str:
-    """The same text with U+FFFD for NUL and for halves of surrogate pairs.
+    """The text with U+FFFD for NUL and for unpaired surrogates.
 
-    What is longer than `longest` characters is cut and ends in `...`.
+    A text longer than `longest` characters is cut and ends in `...`.
     """
     if longest is not None and len(text) > longest:
         text = text[: longest - len(_CUT)] + _CUT
@@ -41,7 +41,7 @@ def storable_text(text: str, longest: int | None = None) -> str:
 
 
 def storable(value: Any, deepest: int = _DEEPEST) -> Any:
-    """The same structure with every text in it storable, and text for what JSON has no form for."""
+    """The structure with storable texts, and with text for values that JSON cannot represent."""
     match value:
         case str():
             return storable_text(value)
@@ -58,19 +58,19 @@ def storable(value: Any, deepest: int = _DEEPEST) -> Any:
 
 
 def storable_json(value: Any) -> bytes:
-    """A structure as JSON that every store takes; costs one look when there is nothing to mend."""
+    """A structure as JSON that every store accepts; copied only if something must be replaced."""
     try:
         text = orjson.dumps(value)
-    except TypeError:  # half a surrogate pair, or what JSON has no form for
+    except TypeError:  # an unpaired surrogate, or a value that JSON cannot represent
         return orjson.dumps(storable(value))
     return orjson.dumps(storable(orjson.loads(text))) if b"\\u0000" in text else text
 
 
 def described(error: BaseException) -> str:
-    """An error in one storable line: its type, and what it says, without known secrets.
+    """An error as one storable line, `Type: text`, without secrets; only the type without a text.
 
-    It enters records, answers and dead letters, so it is redacted as a log line is, before it is
-    cut. Of a group, the first error counts. An error that cannot say anything is its type.
+    The line goes into records, answers and dead letters, so it is redacted as a log line is, before
+    it is cut. A group of errors is described by its first error.
     """
     while inner := members_of(error):
         error = inner[0]
@@ -80,14 +80,14 @@ def described(error: BaseException) -> str:
 
 
 def members_of(error: BaseException) -> tuple[BaseException, ...]:
-    """The errors of a group, without running code of its class; none of any other error."""
+    """The errors of a group, without running code of its class; empty for other errors."""
     is_group = issubclass(type(error), BaseExceptionGroup)
     members: tuple[BaseException, ...] = _EXCEPTIONS(error) if is_group else ()
     return members
 
 
 def text_of(value: object, longest: int | None = None) -> str:
-    """Any value as storable text; empty when it cannot be shown."""
+    """Any value as storable text; empty if its `__str__` raises."""
     return storable_text(_shown(value), longest)
 
 

@@ -19,7 +19,7 @@ import sys
 from math import nan
 from pathlib import Path
 from types import SimpleNamespace
-from core import metrics
+from core.observability import metrics
 from core.observability.metrics_export import MetricsFile
 metrics.WORKER_DEATHS.inc(int(sys.argv[2]))
 metrics.STUCK_THREADS.inc(int(sys.argv[2]))
