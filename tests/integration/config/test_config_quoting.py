@@ -57,7 +57,7 @@ def test_tags_that_yaml_has_turned(tmp_path: Path, options: str, word: str) -> N
 
 @pytest.mark.parametrize("options", ["tags: {on: x}", "tags: {1.10: x}", "tags: {2024-01-01: x}"])
 def test_names_of_tags_that_yaml_has_turned(tmp_path: Path, options: str) -> None:
-    """A name is told like a value."""
+    """A name is reported like a value."""
     assert "a key must be a text; quote it" in problem(tmp_path, link("links.tag", options))
 
 

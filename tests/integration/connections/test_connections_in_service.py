@@ -92,15 +92,15 @@ async def test_a_connection_lives_from_its_first_use_to_the_end_of_the_service(
 ) -> None:
     """It is looked after meanwhile, and exchanged when the configuration changes."""
     running = asyncio.create_task(replica.front.run())
-    desk = replica.front.service.connections
+    connections = replica.front.service.connections
     assert not replica.diary.exists()
-    assert await desk.run_task("diary", "diary_page", {}, 9.0) == {"page": 1}
+    assert await connections.run_task("diary", "diary_page", {}, 9.0) == {"page": 1}
     await replica.until(lambda: replica.diary.read_text().count("lend 1") > 2)
     replica.write(2, "expose: [diary_page]")
     replica.front.reload()
     async with asyncio.timeout(20):
         await replica.changes.wait()
-    assert await desk.run_task("diary", "diary_page", {}, 9.0) == {"page": 2}
+    assert await connections.run_task("diary", "diary_page", {}, 9.0) == {"page": 2}
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await replica.front.close()
@@ -146,8 +146,8 @@ async def test_a_configuration_that_exposes_what_is_not_there_changes_nothing(
     replica.write(2, "expose: [diary_pages]")
     replica.front.reload()
     await replica.until(lambda: "configuration not changed" in caplog.text)
-    desk = replica.front.service.connections
-    assert await desk.run_task("diary", "diary_page", {}, 9.0) == {"page": 1}
+    connections = replica.front.service.connections
+    assert await connections.run_task("diary", "diary_page", {}, 9.0) == {"page": 1}
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await replica.front.close()

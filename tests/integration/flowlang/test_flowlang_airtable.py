@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Airtable]:
-    """An Airtable without records; nobody waits long for it."""
+    """An Airtable without records, with short pauses."""
     monkeypatch.setattr(client, "FIRST_PAUSE", 0.001)
     with stand_in(Airtable()) as found:
         yield found
@@ -123,7 +123,7 @@ async def test_a_value_cannot_change_a_formula(server: Airtable, airtable: Tasks
     assert server.query()["filterByFormula"] == [wanted]
 
 
-async def test_bases_and_tables_are_told(server: Airtable, airtable: Tasks) -> None:
+async def test_bases_and_tables_are_reported(server: Airtable, airtable: Tasks) -> None:
     """All pages of the bases; a table by its name or id."""
     assert await airtable.do("list_bases") == {
         "bases": [{"id": "app0", "name": "A"}, {"id": "app1", "name": "A"}],
@@ -199,7 +199,7 @@ async def test_what_may_have_been_done_is_not_done_again(server: Airtable, airta
 
 
 async def test_a_key_is_tried_when_the_connection_is_opened(server: Airtable) -> None:
-    """One that is not known is told, and not shown; one that may not list bases is good."""
+    """One that is not known is reported, and not shown; one that may not list bases is good."""
     server.answers[:] = ["401"]
     with pytest.raises(ConnectionError, match=r"Failed to connect 'a' .*HTTP 401") as caught:
         await ConnectionManager(config(server)).initialize()
@@ -215,7 +215,7 @@ async def test_a_key_is_tried_when_the_connection_is_opened(server: Airtable) ->
         await ConnectionManager(config(server, base_id="tblX")).initialize()
 
 
-def test_what_airtable_says_is_what_is_told() -> None:
+def test_the_error_of_airtable_is_reported() -> None:
     """Both forms of its errors, and answers that are none of its own."""
     import httpx
 
@@ -254,7 +254,7 @@ async def test_the_example_runs(server: Airtable, tmp_path: Path, monkeypatch: A
     assert second == {"success": True, "outputs": {"known": True, "added": "none"}}
 
 
-async def test_a_list_is_cut_and_that_is_told(server: Airtable) -> None:
+async def test_a_list_is_cut_and_that_is_reported(server: Airtable) -> None:
     """No further page is asked for."""
     server.records = {f"rec{n}": {"id": f"rec{n}", "fields": {"Name": "x" * 300}} for n in range(9)}
     for limit, count in (({"max_rows": 4}, 4), ({"max_bytes": 1000}, 2)):

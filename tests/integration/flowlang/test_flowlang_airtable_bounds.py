@@ -21,7 +21,7 @@ def server() -> Iterator[Airtable]:
         yield found
 
 
-async def test_pages_that_are_too_large_are_asked_for_with_fewer_records(server: Airtable) -> None:
+async def test_pages_that_are_too_large_are_requested_with_fewer_records(server: Airtable) -> None:
     """Down to a single one; a record that is too large by itself ends the list."""
     sizes = (20_000, 20_000, 20_000, 60_000, 100)
     server.records = {
@@ -43,7 +43,7 @@ async def test_pages_that_are_too_large_are_asked_for_with_fewer_records(server:
 
 
 async def test_an_answer_without_end_is_left(server: Airtable) -> None:
-    """It is counted while it comes in, whatever it is an answer to."""
+    """It is counted while it comes in, for any request."""
     sent: list[int] = []
     async with ConnectionManager(config(server, max_bytes=100_000)) as manager:
         tasks = Tasks(manager)

@@ -49,7 +49,7 @@ def files_in(folder: Path) -> set[str]:
     ],
 )
 async def test_sqlite_opens_no_other_file(tmp_path: Path, query: str) -> None:
-    """Whatever a statement says; unless the connection allows it."""
+    """For any statement, unless the connection allows it."""
     text = query.format(other=tmp_path / "other.db")
     with pytest.raises(FlowExecutionError, match=r"not authorized|authorization denied"):
         await asked(sqlite(tmp_path), "sqlite_execute", query=text)
@@ -153,7 +153,7 @@ async def test_a_query_of_several_statements_is_refused_with_the_way_out(
     assert told["results"] == ["SELECT 2", "DROP TABLE"]
 
 
-async def test_errors_of_statements_without_wanted_rows_are_told(
+async def test_errors_of_statements_without_wanted_rows_are_reported(
     flow_postgres: dict[str, Any],
 ) -> None:
     """In the first and a later statement, and after rows; the connection is of use afterwards."""

@@ -71,7 +71,7 @@ async def mongo(url: str) -> AsyncIterator[Mongo]:
         yield Mongo(manager)
 
 
-async def test_documents_are_found_by_the_id_that_an_insert_told(mongo: Mongo) -> None:
+async def test_documents_are_found_by_the_id_that_an_insert_returned(mongo: Mongo) -> None:
     """Ids are texts in a flow, wherever they stand; one document or several are inserted."""
     told = await mongo.do("insert", documents=PEOPLE[0])
     [first] = told["inserted_ids"]
@@ -121,7 +121,7 @@ async def test_documents_are_sorted_cut_and_counted(mongo: Mongo) -> None:
 
 
 async def test_documents_are_changed_and_removed(mongo: Mongo) -> None:
-    """The first or all that match; an upsert tells the new id."""
+    """The first or all that match; an upsert returns the new id."""
     await mongo.do("insert", documents=PEOPLE)
     old = {"age": {"$gt": 25}}
     told = await mongo.do("update", filter={"name": "Ada"}, update={"$set": {"age": 37}})
@@ -174,7 +174,7 @@ def test_what_an_id_means_in_a_filter() -> None:
     assert selection(None) == {}
 
 
-async def test_what_cannot_be_is_told(mongo: Mongo) -> None:
+async def test_what_cannot_be_is_reported(mongo: Mongo) -> None:
     """In the server's words, or ours."""
     await mongo.do("insert", documents={"_id": 1})
     with pytest.raises(FlowExecutionError, match=r"^MongoDB insert failed: "):
@@ -186,7 +186,7 @@ async def test_what_cannot_be_is_told(mongo: Mongo) -> None:
         await mongo.do("delete", filter="x")
 
 
-async def test_a_server_that_is_not_there_is_told() -> None:
+async def test_a_server_that_is_not_there_is_reported() -> None:
     """After the time that the configuration gives, without what is secret in the URL."""
     wrong = {"type": "mongodb", "url": "mysql://x", "database": "d"}
     with pytest.raises(ConnectionError, match="url must start with mongodb://"):
@@ -228,7 +228,7 @@ async def test_a_server_that_went_away_is_noticed() -> None:
     await kept.close()
 
 
-async def test_documents_are_cut_and_that_is_told(mongo: Mongo, url: str) -> None:
+async def test_documents_are_cut_and_that_is_reported(mongo: Mongo, url: str) -> None:
     """What is found, and what comes out of a pipeline."""
     await mongo.do("insert", documents=[{"n": number, "text": "x" * 300} for number in range(9)])
     for limit, count in (({"max_rows": 4}, 4), ({"max_bytes": 1000}, 2)):

@@ -77,14 +77,14 @@ async def test_numbers_and_hashes(cache: Cache) -> None:
     assert await cache.do("hgetall", key="none") == {"hash": {}}
 
 
-async def test_what_redis_refuses_is_told(cache: Cache) -> None:
+async def test_what_redis_refuses_is_reported(cache: Cache) -> None:
     """In its words, under the name of the task."""
     await cache.do("set", key="a", value="x")
     with pytest.raises(FlowExecutionError, match=r"^Redis incr failed: .*not an integer"):
         await cache.do("incr", key="a")
 
 
-async def test_a_server_that_is_not_there_is_told_at_once() -> None:
+async def test_a_server_that_is_not_there_is_reported_at_once() -> None:
     """And what was half opened can be closed."""
     plugin = RedisPlugin()
     assert plugin.validate_config({"url": "http://x"})[0] is False

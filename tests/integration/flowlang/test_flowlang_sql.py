@@ -44,7 +44,7 @@ async def test_a_statement_that_returns_nothing_has_no_rows(database: Opened) ->
     assert await database.do("execute", query=ddl) == {"rows_affected": 0}
 
 
-async def test_a_transaction_tells_of_each_statement(database: Opened) -> None:
+async def test_a_transaction_returns_a_result_for_each_statement(database: Opened) -> None:
     """All are carried out, and each has a result in the words of its database."""
     one, two = database.kind.marks
     await database.do("batch_insert", table="people", records=[{"name": "Ada"}])
@@ -257,7 +257,7 @@ async def test_two_columns_of_one_name_are_both_kept(database: Opened) -> None:
     assert row == {"id": 7, "id_2": 7}
 
 
-async def test_a_result_is_cut_and_that_is_told(
+async def test_a_result_is_cut_and_that_is_reported(
     database_config: dict[str, Any], database: Opened
 ) -> None:
     """By rows and by bytes; what the statement changes is changed whole."""

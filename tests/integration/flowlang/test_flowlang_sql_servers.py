@@ -1,4 +1,4 @@
-"""What the SQL plugins do when a server, or whoever runs the flow, is not as it should be."""
+"""The SQL plugins with failing servers and cancelled or wrong calls."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_a_check_asks_the_server(database: Opened) -> None:
 
 
 @SERVERS
-async def test_who_waits_too_long_for_a_connection_is_told(database: Opened) -> None:
+async def test_a_timeout_for_a_connection_is_reported(database: Opened) -> None:
     """All of the pool are lent: the wait has an end, and a later task gets one."""
     connections = ConnectionManager(
         {NAME: {**database.config, "pool_size": 1}}, patience=Patience(acquire=0.05)
@@ -113,7 +113,7 @@ async def test_a_transaction_left_open_ends_with_its_loan(
     assert await database.rows("SELECT name FROM people") == []
 
 
-async def test_wrong_credentials_are_told_at_once_and_never_shown(
+async def test_wrong_credentials_are_reported_at_once_and_never_shown(
     postgres_server: Postgres, mariadb_server: MariaDB
 ) -> None:
     """Name, type and cause are in the message; the password is not."""
@@ -208,7 +208,7 @@ async def test_a_cancelled_statement_of_sqlite_is_interrupted(tmp_path: Any) -> 
 
 
 async def test_connections_to_one_file_wait_for_each_other(tmp_path: Any) -> None:
-    """As processes do: nobody is told that the database is locked."""
+    """As processes do, without an error that the database is locked."""
     config = {"type": "sqlite", "database": str(tmp_path / "x.db"), "isolation_level": "IMMEDIATE"}
     async with manager(config) as one, manager(config) as other:
         both = [Opened(KINDS["sqlite"], each) for each in (one, other)]

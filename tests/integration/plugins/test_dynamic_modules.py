@@ -157,7 +157,7 @@ def test_a_package_like_its_module_needs_no_pip_name(
 def test_a_repository_at_a_tag(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The revision that is named, built without an index; another one later is told of."""
+    """The revision that is named, built without an index; a later difference is logged."""
     url = repository(tmp_path / "repo")
     assert version(loaded(folder, "repo_link", f"{url}@v1")) == "v1"
     for revision in ("v1", commit(tmp_path / "repo", "v1"), "main"):
@@ -181,7 +181,7 @@ def test_a_repository_at_something_else(folder: Path, tmp_path: Path, revision: 
 def test_a_private_repository(
     folder: Path, index: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its token opens it, and is in no command line, log line or file that stays; wrong: told."""
+    """Its token opens it, and is in no command line, log line or kept file; a wrong one fails."""
     repository(index / "private")
     where = os.environ["PIP_INDEX_URL"].removeprefix("http://") + "private/.git@v2"
     commands: list[Any] = []
@@ -238,7 +238,7 @@ def test_a_package_may_add_to_the_built_in_ones(folder: Path, index: Path) -> No
 
 
 def test_a_storage_that_is_only_read_from_is_not_installed(folder: Path, index: Path) -> None:
-    """Somebody waits for what it may have: nothing is installed in the middle of a vCon."""
+    """Nothing is installed while a vCon is processed."""
     wheel(index, "made-up-storage", "1.0", made_up_storage="def save(vcon_uuid, opts): ...\n")
     with pytest.raises(PluginFailedError, match="no module named 'made_up_storage'"):
         load_storage(StorageSpec("x", "made_up_storage", "made-up-storage"))
@@ -249,7 +249,7 @@ def test_a_storage_that_is_only_read_from_is_not_installed(folder: Path, index: 
     assert load_storage(config.storages["x"]).save
 
 
-def test_nobody_brings_a_second_redis(folder: Path, index: Path) -> None:
+def test_no_package_brings_a_second_redis(folder: Path, index: Path) -> None:
     """A package that is content with ours gets ours; one that is not is refused by name."""
     here = metadata.version("redis")
     wheel(index, "redis", "99.0", redis="")
@@ -264,7 +264,7 @@ def test_nobody_brings_a_second_redis(folder: Path, index: Path) -> None:
     assert problem.endswith("(wanted by chains.main)")
 
 
-def test_what_cannot_be_installed_is_told_with_pips_words(folder: Path) -> None:
+def test_a_failed_installation_is_reported_with_pips_output(folder: Path) -> None:
     """Nothing of that name, and a private repository whose token is wrong or unreachable."""
     assert "No matching distribution found for nowhere-to-be-found" in refused(
         folder, "nowhere_to_be_found", "nowhere-to-be-found"

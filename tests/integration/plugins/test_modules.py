@@ -140,7 +140,7 @@ class Tagger:
 
 @pytest.mark.usefixtures("rooms")
 def test_only_enabled_chains_are_loaded() -> None:
-    """What only a disabled chain or nobody uses is not imported, so it may be missing."""
+    """A module that no enabled chain uses is not imported, so it may be missing."""
     configuration = config(
         links__unused={"module": "not.there"},
         links__off={"module": "not.there.either"},
@@ -182,7 +182,7 @@ def test_a_missing_import_inside_a_module(rooms: Write) -> None:
     ],
 )
 def test_a_module_that_fails(rooms: Write, source: str, reason: str) -> None:
-    """Whatever a module raises when it is imported is reported in one line."""
+    """Any exception of a module's import is reported in one line."""
     rooms(rooms_links__tag=source)
     [problem] = problems_of(config())
     assert problem.startswith(f"links.tag: importing rooms_links.tag fails: {reason}")

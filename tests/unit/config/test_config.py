@@ -121,7 +121,7 @@ def test_unknown_keys_are_notes() -> None:
     )
 
 
-def test_unknown_keys_are_problems_when_asked() -> None:
+def test_unknown_keys_are_problems_if_strict() -> None:
     """CONFIG_STRICT makes them errors that tell what there is; `x-` keys stay free."""
     with pytest.raises(ConfigurationError) as refused:
         parse(UNKNOWN, {}, strict=True)

@@ -73,7 +73,7 @@ def test_connections_stand_as_they_were_written() -> None:
         ({"flows": {"folder": 3}}, "flows.folder: must be a text, not empty"),
     ],
 )
-def test_wrong_sections_are_told(document: object, problem: str) -> None:
+def test_wrong_sections_are_reported(document: object, problem: str) -> None:
     """Each with its place."""
     with pytest.raises(ConfigurationError) as refused:
         parse(document, {})
@@ -81,7 +81,7 @@ def test_wrong_sections_are_told(document: object, problem: str) -> None:
 
 
 def test_a_changed_connection_is_another_configuration() -> None:
-    """The hash tells, and a configuration without any has the hash it always had."""
+    """The hash changes with them, and is unchanged for a configuration without connections."""
     with_one = parse(DOCUMENT, {})
     assert with_one.content != PipelineConfig().content
     assert parse({"flows": {"folder": "f"}}, {}).content == PipelineConfig().content
@@ -110,7 +110,7 @@ def test_what_links_fill_themselves_is_left_without_a_note() -> None:
         ),
     ],
 )
-def test_a_start_tells_what_could_never_work(
+def test_a_start_reports_mistakes_of_connections(
     changes: dict[str, Any], problem: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Unknown types and tasks; nothing is connected for it."""
@@ -194,7 +194,7 @@ def test_a_type_may_come_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize("method", ["get_config_schema", "check_dependencies"])
-def test_a_start_tells_of_a_broken_plugin(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_reports_a_broken_plugin(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the connection that needs it."""
 
     def broken(_: object) -> None:
@@ -225,7 +225,7 @@ def test_a_plugin_does_not_go_elsewhere_when_its_connection_is_mistyped() -> Non
     assert laid_over({"host": "h"}, alone) == {"host": "h", "connection": "cmr"}
 
 
-def test_an_unknown_connection_is_told_at_the_start() -> None:
+def test_an_unknown_connection_is_reported_at_the_start() -> None:
     """For the plugins that cannot do without."""
     options = {"connection": "cmr", "task": "pg_query"}
     document = {
@@ -240,7 +240,7 @@ def test_an_unknown_connection_is_told_at_the_start() -> None:
 
 
 def test_plugin_folders_of_the_configuration_are_looked_at(tmp_path: Path) -> None:
-    """A type is known from there; a broken plugin is told beside a type that is not."""
+    """A type is known from there; a broken plugin is reported beside a type that is not."""
     plugin_folder(tmp_path, "fromconfig")
     plugin_folder(tmp_path, "brokenone", "1 / 0")
     document = {"connection_plugins": [str(tmp_path)]}
@@ -256,7 +256,7 @@ def test_plugin_folders_of_the_configuration_are_looked_at(tmp_path: Path) -> No
     ("key", "near"), [("exposed", "expose"), ("databse", "database"), ("time-out", "timeout")]
 )
 def test_a_key_that_is_nearly_one_of_the_plugins(key: str, near: str) -> None:
-    """It is told at the start and not by the first vCon."""
+    """It is reported at the start and not by the first vCon."""
     given = {"type": "sqlite", "database": "x", key: []}
     assert problems_of(parse({"connections": {"c": given}}, {})) == [
         f"connections.c.{key}: not a known key; did you mean {near!r}?"

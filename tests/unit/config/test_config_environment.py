@@ -148,7 +148,7 @@ def test_a_filled_storage_lacks_nothing() -> None:
 
 
 def test_variables_in_unknown_sections_do_not_matter() -> None:
-    """Nobody asks for the variables of a section that nobody reads."""
+    """Variables of a section that is not read are not required."""
     configuration = {"followers": {"x": {"auth_token": "${GONE}"}}}
     assert parse(configuration, {}) == PipelineConfig(
         notes=("followers: following other servers is not supported, ignored",)

@@ -97,7 +97,7 @@ def test_the_hash_follows_the_content() -> None:
 
 
 def test_any_yaml_value_has_a_canonical_form() -> None:
-    """Sets and keys that are no texts have one form, whatever their order."""
+    """Sets and keys that are not texts have one form, in any order."""
     one = {1: {"b", "a"}, "x": [(1, 2)]}
     other = {"x": [[1, 2]], 1: {"a", "b"}}
     assert canonical(one) == canonical(other)

@@ -70,7 +70,7 @@ def test_one_key_twice_in_a_list() -> None:
     assert config.notes == ("ingress_auth.calls[2]: the same key as ingress_auth.calls[0]",)
 
 
-def test_a_key_for_a_list_nobody_reads() -> None:
+def test_a_key_for_a_list_without_a_reader() -> None:
     """A key for an unread list is remarked; it is not an error."""
     config = parsed(others=SECRET)
     assert config.notes == ("ingress_auth.others: no enabled chain reads this list",)

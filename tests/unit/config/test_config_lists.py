@@ -75,13 +75,13 @@ def test_a_list_may_lead_to_another_chain() -> None:
 
 
 def test_lists_of_disabled_chains_have_no_reader() -> None:
-    """Nobody consumes the lists of a disabled chain, so they are not offered."""
+    """A disabled chain reads no lists, so its lists are not offered."""
     config = parsed(main={"ingress_lists": ["in"], "enabled": 0})
     assert config.ingress_lists == ()
     assert config.chain_reading("in") is None
 
 
-def test_a_list_nobody_has_has_no_reader() -> None:
+def test_an_unknown_list_has_no_reader() -> None:
     """An unknown list has no reader."""
     assert parsed(main={"ingress_lists": ["in"]}).chain_reading("other") is None
 

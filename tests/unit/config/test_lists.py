@@ -31,7 +31,7 @@ def test_dead_letter_lists() -> None:
     ]
 
 
-def test_who_reads_an_egress_list() -> None:
+def test_egress_lists_with_and_without_a_reader() -> None:
     """A list that a chain reads, be it disabled, is passed on; others are handed out."""
     assert (LISTS.passed_on, LISTS.handed_out) == (["passed"], ["out"])
 

@@ -83,7 +83,7 @@ async def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     await service.close()
 
 
-async def test_connections_are_told_with_health_and_no_secret(ask: Ask) -> None:
+async def test_connections_are_reported_with_health_and_no_secret(ask: Ask) -> None:
     """A broken one says why."""
     answer = await ask("ListConnections")
     assert answer.fields == {
@@ -99,7 +99,7 @@ async def test_connections_are_told_with_health_and_no_secret(ask: Ask) -> None:
     }
 
 
-async def test_a_broken_plugin_is_told_beside_the_others(
+async def test_a_broken_plugin_is_reported_beside_the_others(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By name and type, also to who runs a task of it."""
@@ -116,10 +116,10 @@ async def test_a_broken_plugin_is_told_beside_the_others(
     assert (answer.status_code, said in answer.message) == (502, True)
 
 
-async def test_one_that_does_not_answer_is_told_in_time(
+async def test_one_that_does_not_answer_is_reported_in_time(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody waits for the slowest."""
+    """The others do not wait for the slowest."""
     monkeypatch.setattr(connections, "CHECK_SECONDS", 0.02)
     Parcel.hanging = "lend"
     answer = await ask("ListConnections")
@@ -155,7 +155,7 @@ async def test_one_that_does_not_answer_is_told_in_time(
 async def test_a_task_is_run_if_it_is_exposed(
     ask: Ask, fields: dict[str, Any], code: int, said: str | None
 ) -> None:
-    """The code tells whose fault it is, the message why."""
+    """The status shows whose fault it is, the message the reason."""
     answer = await ask("RunTask", **fields)
     assert answer.status_code == code
     if said is None:
@@ -221,23 +221,23 @@ def test_what_is_missing_of_the_cause_is_added(text: str, cause: str, told: str)
         ({"flow": "waits", "seconds": 0.02}, "did not end within 0.02 s"),
     ],
 )
-async def test_a_flow_that_is_late_is_told_as_that(
+async def test_a_late_flow_is_reported_as_a_timeout(
     ask: Ask, fields: dict[str, Any], said: str
 ) -> None:
-    """Whoever set the limit: the flow, a step or the request."""
+    """The limit may be set by the flow, a step or the request."""
     answer = await ask("RunFlow", **fields)
     assert (answer.status_code, said in answer.message) == (504, True), answer.message
 
 
 async def test_a_task_has_no_longer_than_the_request(ask: Ask) -> None:
-    """Whatever `timeout` it names."""
+    """For any `timeout` of the request."""
     wait = {"connection": "north", "task": "parcel_wait", "timeout": 5}
     answer = await ask("RunTask", seconds=0.02, **wait)
     assert (answer.status_code, answer.message) == (504, "did not end within 0.02 s")
 
 
 @pytest.mark.parametrize("which", ["task", "flow"])
-async def test_a_connection_that_opens_late_is_told_as_that(
+async def test_a_connection_that_opens_late_is_reported_as_a_timeout(
     ask: Ask, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     """Not as one that failed."""
@@ -250,7 +250,7 @@ async def test_a_connection_that_opens_late_is_told_as_that(
     assert "did not open within 0.02 s" in answer.message
 
 
-async def test_what_a_task_gives_tells_no_secret(ask: Ask) -> None:
+async def test_the_result_of_a_task_shows_no_secret(ask: Ask) -> None:
     """However deep it stands."""
     value = ["a", {"b": "key sk_verysecret"}]
     answer = await ask("RunTask", connection="north", task="parcel_echo", params={"value": value})

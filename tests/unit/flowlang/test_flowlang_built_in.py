@@ -1,4 +1,4 @@
-"""What is said of the built-in plugins: their tables agree with one another and with the docs."""
+"""The built-in plugins: their declarations agree with one another and with the docs."""
 
 import inspect
 import re

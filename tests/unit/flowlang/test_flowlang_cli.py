@@ -35,10 +35,10 @@ def parcel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_list_tells_of_every_plugin(
+def test_list_prints_every_plugin(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One whose methods raise is told as broken, and hides no other."""
+    """One whose methods raise is reported as broken, and hides no other."""
 
     class Broken(Parcel):
         name = "broken"
@@ -57,7 +57,7 @@ def test_list_tells_of_every_plugin(
     assert list(told) == plugin_registry.list_plugins()
 
 
-def test_info_tells_what_a_connection_takes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_prints_the_fields_of_a_connection(capsys: pytest.CaptureFixture[str]) -> None:
     """For people, and as JSON."""
     assert main(["connection", "info", "parcel"]) == 0
     said = capsys.readouterr().out
@@ -67,7 +67,7 @@ def test_info_tells_what_a_connection_takes(capsys: pytest.CaptureFixture[str]) 
     assert json.loads(capsys.readouterr().out) == Parcel().get_info()
 
 
-def test_info_tells_of_a_property_that_may_be_anything(
+def test_info_prints_a_property_of_any_type(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its schema is then `true`."""
@@ -77,7 +77,7 @@ def test_info_tells_of_a_property_that_may_be_anything(
     assert capsys.readouterr().out.endswith("\n  * extra: any\n")
 
 
-def test_missing_dependencies_are_told_and_installed(
+def test_missing_dependencies_are_printed_and_installed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`deps --check` ends with 1; `install` calls pip for what is missing, and for nothing else."""
@@ -102,7 +102,7 @@ def test_missing_dependencies_are_told_and_installed(
 
 @pytest.mark.parametrize("command", ["info", "deps", "install", "scaffold", "helpers", "example"])
 def test_an_unknown_plugin_ends_with_1(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """And tells those there are."""
+    """The message lists the existing ones."""
     assert main(["connection", command, "pracel"]) == 1
     assert "Plugin 'pracel' not found. Available plugins: " in capsys.readouterr().err
 
@@ -291,7 +291,7 @@ def test_new_writes_a_plugin_that_is_found(
 def test_a_new_plugin_runs_its_own_example(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Against a partner who keeps what it is given; a refusal is told without the key."""
+    """Against a partner who keeps what it is given; a refusal is reported without the key."""
     kept: dict[str, Any] = {}
 
     def partner(request: httpx.Request) -> httpx.Response:

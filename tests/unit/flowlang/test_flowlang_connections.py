@@ -84,7 +84,7 @@ def manager(registry: ConnectionPluginRegistry, **connections: Any) -> Connectio
         ),
     ],
 )
-def test_the_first_thing_wrong_with_a_configuration_is_told(
+def test_the_first_thing_wrong_with_a_configuration_is_reported(
     registry: ConnectionPluginRegistry, given: Any, error: type[Exception], said: str
 ) -> None:
     """Each step from the type to the schema has its own words."""
@@ -93,7 +93,7 @@ def test_the_first_thing_wrong_with_a_configuration_is_told(
     assert str(caught.value) == said
 
 
-def test_what_is_not_installed_is_told_with_the_command(
+def test_what_is_not_installed_is_reported_with_the_command(
     registry: ConnectionPluginRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The packages are named as pip takes them."""
@@ -106,7 +106,7 @@ def test_what_is_not_installed_is_told_with_the_command(
     )
 
 
-def test_what_is_wrong_is_told_in_one_order(
+def test_what_is_wrong_is_reported_in_one_order(
     registry: ConnectionPluginRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dependencies, environment, the plugin's own opinion, schema: each hides what comes after."""
@@ -135,7 +135,7 @@ def test_what_is_wrong_is_told_in_one_order(
 
 
 @pytest.mark.parametrize("schema", [None, {"type": 3}, {"properties": {"depot": {"$ref": "#/x"}}}])
-def test_a_schema_that_is_none_is_told_as_the_plugins_mistake(
+def test_an_invalid_schema_is_reported_as_the_plugins_mistake(
     registry: ConnectionPluginRegistry, monkeypatch: pytest.MonkeyPatch, schema: Any
 ) -> None:
     """By the connection and its type."""
@@ -204,7 +204,7 @@ def test_a_schema_may_say_things_by_another_way(
     assert prepared.secrets.text("open sesame!") == "[redacted]!"
 
 
-def test_a_value_of_the_wrong_type_is_told_as_it_is(
+def test_a_value_of_the_wrong_type_is_reported_as_it_is(
     registry: ConnectionPluginRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be the schema's type stays a text, and the schema says so."""
@@ -225,7 +225,7 @@ async def test_connections_open_in_order_and_close_in_reverse(
     assert not connections.is_initialized()
 
 
-async def test_a_failure_closes_what_was_opened_and_tells_no_secret(
+async def test_a_failure_closes_open_connections_and_shows_no_secret(
     registry: ConnectionPluginRegistry,
 ) -> None:
     """The failed one is closed first; key and URL user are left out of the message."""
@@ -252,7 +252,7 @@ async def test_nothing_is_waited_for_without_end(
 
 
 @pytest.mark.parametrize("hanging", ["take back", "close"])
-async def test_who_does_not_let_go_is_left(
+async def test_a_plugin_that_does_not_close_is_abandoned(
     registry: ConnectionPluginRegistry, hanging: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A plugin that hangs while it takes back or closes costs its time limit and a warning."""
@@ -341,8 +341,10 @@ async def test_an_inner_run_uses_the_outer_ones_and_does_not_close_them(
         assert Parcel.log[-1] == "close south"
 
 
-async def test_what_is_not_there_is_told_with_what_is(registry: ConnectionPluginRegistry) -> None:
-    """An unknown name is told, and a run that has not begun."""
+async def test_what_is_not_there_is_reported_with_what_is(
+    registry: ConnectionPluginRegistry,
+) -> None:
+    """An unknown name is reported, and a run that has not begun."""
     connections = manager(registry, a=DEPOT)
     with pytest.raises(ConnectionError, match="not initialized"):
         await connections.get_plugin("a")

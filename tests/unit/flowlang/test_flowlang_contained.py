@@ -1,4 +1,4 @@
-"""What a plugin's code does to others: nothing, whatever it raises and wherever."""
+"""Exceptions of a plugin's code affect nothing else."""
 
 import asyncio
 import sys
@@ -29,7 +29,7 @@ async def leave(*_: Any) -> None:
 
 
 async def give_up(*_: Any) -> None:
-    """Be cancelled by nobody, as a client whose connection was closed."""
+    """Raise CancelledError without a cancellation, as a client whose connection was closed."""
     raise asyncio.CancelledError
 
 
@@ -77,7 +77,7 @@ async def test_letting_go_ends_nothing(
     rude: Any,
     said: str,
 ) -> None:
-    """What the task has done counts, and a warning tells."""
+    """The task's result counts, and a warning is logged."""
     monkeypatch.setattr(Parcel, method, rude)
     told = await run("steps: [{parcel_where: {id: w, connection: depot}}]\noutputs: [w.depot]")
     assert told == {"success": True, "outputs": {"w.depot": "north"}}
@@ -95,7 +95,7 @@ UNCOMPARABLE = "if: '${inputs.list} in ${inputs.map}'"
     ],
 )
 async def test_a_step_fails_as_one_whatever_was_raised(run: Run, steps: str) -> None:
-    """Its name is told, with the cause, also by one of several branches."""
+    """Its name is reported, with the cause, also by one of several branches."""
     told = await run(f"steps: {steps}", {"list": [1], "map": {"a": 1}})
     assert told == {
         "success": False,

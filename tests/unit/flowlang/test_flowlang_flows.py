@@ -47,7 +47,7 @@ outputs:
 
 
 async def test_a_description_below_a_tasks_name_is_a_parameter(run: Run) -> None:
-    """As whatever the task takes; beside `task` it is for readers."""
+    """It is passed to the task; beside `task` it is a comment."""
 
     def sell(summary: str, description: str = "nothing") -> dict[str, str]:
         return {"sold": f"{summary}: {description}"}
@@ -64,8 +64,10 @@ outputs: [a.sold, b.sold]
     assert list(told["outputs"].values()) == ["hat: of felt", "cap: nothing"]
 
 
-async def test_a_failing_task_gives_back_on_every_attempt_and_tells_why(run: Run) -> None:
-    """Step and cause are told, secrets are not, and the connection is closed."""
+async def test_a_failing_task_gives_back_on_every_attempt_and_its_error_is_reported(
+    run: Run,
+) -> None:
+    """Step and cause are reported, secrets are not, and the connection is closed."""
     told = await run("""
 steps:
   - parcel_fail: {id: bad, connection: depot, message: no sk_verysecret here, retry:
@@ -171,7 +173,7 @@ outputs:
         assert told["outputs"]["told"] == said
 
 
-async def test_for_each_tells_every_round_and_keeps_the_last(run: Run) -> None:
+async def test_for_each_returns_every_round_and_keeps_the_last(run: Run) -> None:
     """The variable stands alone and among the inputs."""
     told = await run(
         """
@@ -221,7 +223,7 @@ steps:
 
 
 async def test_exit_ends_the_flow_with_success(run: Run) -> None:
-    """Reason and outputs are told, the rest is not run."""
+    """Reason and outputs are reported, the rest is not run."""
     told = await run(
         """
 steps:

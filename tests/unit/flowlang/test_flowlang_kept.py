@@ -29,7 +29,7 @@ async def test_many_runs_open_it_once(kept: Kept) -> None:
     assert Parcel.log[-1] == "close north"
 
 
-async def test_after_a_failure_nobody_tries_for_a_while(kept: Kept) -> None:
+async def test_after_a_failure_there_is_no_attempt_for_a_while(kept: Kept) -> None:
     """The same error comes at once; the while doubles; success forgets it."""
     await kept.connections.configure({"depot": NORTH | {"depot": "burnt"}})
     for now, tries in ((0.0, 1), (0.9, 1), (1.1, 2), (3.0, 2), (3.2, 3)):
@@ -39,7 +39,7 @@ async def test_after_a_failure_nobody_tries_for_a_while(kept: Kept) -> None:
         assert Parcel.log.count("open burnt") == tries
 
 
-async def test_nobody_waits_longer_than_a_minute_to_try_again(kept: Kept) -> None:
+async def test_the_pause_after_failures_is_at_most_a_minute(kept: Kept) -> None:
     """However often it has failed."""
     await kept.connections.configure({"depot": NORTH | {"depot": "burnt"}})
     for _ in range(12):
@@ -112,7 +112,7 @@ async def test_closing_waits_for_what_is_being_opened(kept: Kept) -> None:
 async def test_a_check_survives_whatever_a_plugin_raises(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that is broken in any way is told beside the others."""
+    """One that is broken in any way is reported beside the others."""
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError("division by zero")
@@ -159,7 +159,7 @@ async def test_another_configuration_ends_what_has_changed(kept: Kept) -> None:
         await kept.connections.get_plugin("depot")
 
 
-async def test_health_is_tried_and_told_without_secrets(
+async def test_a_check_reports_health_without_secrets(
     kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     """None is well; those that are open are looked after."""

@@ -41,7 +41,7 @@ MISTAKES = [ValueError(), KeyError("a"), TypeError(), FlowValidationError("no")]
 
 @pytest.mark.parametrize("sick", ["", "gone"])
 @pytest.mark.parametrize("error", [*LOST, *UNCLEAR, *MISTAKES], ids=repr)
-async def test_an_error_of_a_task_tells_whether_the_connection_is_gone(
+async def test_an_error_of_a_task_shows_whether_the_connection_is_lost(
     kept: Kept, error: Exception, sick: str
 ) -> None:
     """Also when the plugin has wrapped it; what may mean anything is left to the plugin's check."""
@@ -74,8 +74,8 @@ async def test_many_failures_are_one_check(kept: Kept) -> None:
     assert Parcel.log.count("close north") == 1
 
 
-async def test_who_waits_in_vain_for_a_busy_one_loses_nothing(kept: Kept) -> None:
-    """As long as somebody has something of it, there is a connection."""
+async def test_a_timeout_on_a_busy_connection_does_not_replace_it(kept: Kept) -> None:
+    """As long as another task uses it, the connection is not replaced."""
     async with kept.connections.borrowed("depot"):
         Parcel.hanging = "lend"
         told = await asyncio.gather(*(kept.run(WHERE) for _ in range(4)))
@@ -88,7 +88,7 @@ async def test_who_waits_in_vain_for_a_busy_one_loses_nothing(kept: Kept) -> Non
 
 
 async def test_a_lost_one_is_closed_when_its_last_borrower_has_left(kept: Kept) -> None:
-    """Nobody has it closed under their hands."""
+    """It is not closed while a task uses it."""
     async with kept.connections.borrowed("depot"):
         with pytest.raises(OSError, match="gone"):
             async with kept.connections.borrowed("depot"):

@@ -34,7 +34,7 @@ from tests.unit.support.flowlang_plugins import HEAD, Parcel, Run
         ("flow: F\nsteps: []\ninputs: [{name: a, type: colour}]", "type 'colour' is none of"),
     ],
 )
-def test_mistakes_are_told_with_their_place(text: str, said: str) -> None:
+def test_mistakes_are_reported_with_their_place(text: str, said: str) -> None:
     """Before anything runs."""
     with pytest.raises(FlowValidationError) as caught:
         Flow.parse(text)
@@ -54,10 +54,10 @@ def test_mistakes_are_told_with_their_place(text: str, said: str) -> None:
         ("key: \0hunter2222", "ReaderError"),
     ],
 )
-def test_a_file_that_is_no_yaml_is_told_without_a_word_of_it(
+def test_invalid_yaml_is_reported_without_quoting_it(
     tmp_path: Path, text: str, problem: str
 ) -> None:
-    """The place is enough; what stands there may be a secret. The folder is nobody's business."""
+    """The place is enough, since the text may be a secret; the folder is not shown."""
     (tmp_path / "f.yaml").write_text(text)
     with pytest.raises(FlowValidationError) as caught:
         Flow.read(tmp_path / "f.yaml")

@@ -56,7 +56,7 @@ def test_references_are_resolved(text: Any, value: Any, monkeypatch: pytest.Monk
         ("${[0]}", "'[0]' is no name"),
     ],
 )
-def test_a_reference_to_nothing_is_told(text: str, said: str) -> None:
+def test_a_reference_to_nothing_is_reported(text: str, said: str) -> None:
     """With what there is; no attribute of an object can be reached."""
     with pytest.raises(FlowExecutionError) as caught:
         resolved(text, ROOTS)
@@ -99,7 +99,7 @@ def test_what_a_reference_stands_for_is_never_read_as_a_condition() -> None:
 @pytest.mark.parametrize(
     "condition", ["", "${inputs.n} ==", "== 3", "(1 == 1", "1 == 1)", "1 = 1", {"some": []}, "'a"]
 )
-def test_what_is_no_condition_is_told(condition: Any) -> None:
+def test_what_is_no_condition_is_reported(condition: Any) -> None:
     """With where it cannot be read any further."""
     with pytest.raises(FlowValidationError, match="condition"):
         holds(condition, ROOTS)

@@ -167,7 +167,7 @@ def test_plugins_in_folders_import_as_the_guide_shows(
 def test_a_broken_plugin_is_reported_and_hides_no_other(
     registry: ConnectionPluginRegistry, tmp_path: Path, text: str, said: str
 ) -> None:
-    """Its folder and its error are told; the healthy one is there."""
+    """Its folder and its error are reported; the healthy one is loaded."""
     plugin_folder(tmp_path, "abroken", text)
     registry.add_folder(plugin_folder(tmp_path, "healthy"))
     assert registry.get("healthy") is not None
@@ -241,7 +241,7 @@ def test_installed_plugins_are_found_and_built_in_ones_stay(
     }
 
 
-def test_an_unknown_plugin_is_told_with_those_there_are(
+def test_an_unknown_plugin_is_reported_with_those_there_are(
     registry: ConnectionPluginRegistry,
 ) -> None:
     """The error helps with a typo."""

@@ -32,17 +32,17 @@ from tests.unit.support.flowlang_plugins import HEAD, Parcel, Run
         ("{parcel_echo: {depends_on: before}}", "'before', which it depends on, has no result"),
     ],
 )
-async def test_a_step_that_cannot_be_run_is_told(run: Run, step: str, said: str) -> None:
+async def test_a_step_that_cannot_be_run_is_reported(run: Run, step: str, said: str) -> None:
     """With what there is, and never tried twice."""
     told = await run(f"steps: [{step}]")
     assert told["error"].startswith(said)
     assert told["step"] == "steps[0]"
 
 
-async def test_a_plugin_that_cannot_tell_its_tasks_hides_no_others(
+async def test_a_plugin_that_cannot_list_its_tasks_hides_no_others(
     run: Run, registry: ConnectionPluginRegistry
 ) -> None:
-    """It is told where a task is not found."""
+    """It is reported where a task is not found."""
 
     class Broken(Parcel):
         name = "a_broken_one"
@@ -98,7 +98,7 @@ outputs: [got.content]
 async def test_results_are_fit_for_json_and_without_secrets(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a driver gives; secrets of the configuration, of inputs, of the environment."""
+    """Any value of a driver; secrets of the configuration, of inputs, of the environment."""
     monkeypatch.setenv("SHOP_TOKEN", "tok-99887766")
     moment = datetime(2026, 1, 2, tzinfo=UTC)
 

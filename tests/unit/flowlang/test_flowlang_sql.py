@@ -51,14 +51,14 @@ def test_names_have_the_length_that_the_database_keeps() -> None:
 @pytest.mark.parametrize(
     "wrong", ["", " a", "a ", "a.b.c", ".a", "a.", 'a"', None, 7, ["a"], "a\n"]
 )
-def test_what_is_no_name_is_told(wrong: Any) -> None:
+def test_what_is_no_name_is_reported(wrong: Any) -> None:
     """In a sentence that says what a name may have."""
     with pytest.raises(ValueError, match="is no name of a table"):
         POSTGRES.table(wrong)
 
 
 def test_neighbours_with_the_same_fields_share_a_statement() -> None:
-    """Whatever order their fields have, and the order of the records stays."""
+    """In any order of their fields; the order of the records stays."""
     records = [{"a": 1, "b": 2}, {"b": 4, "a": 3}, {"a": 5}, {"a": 6, "b": 7}]
     made = [(each.sql, each.rows) for each in insertions(POSTGRES, "s.t", records)]
     both = 'INSERT INTO "s"."t" ("a", "b") VALUES ($1, $2)'
@@ -82,7 +82,7 @@ def test_an_update_sets_what_a_record_has_besides_its_key() -> None:
 
 
 @pytest.mark.parametrize("record", [{"a": 1}, {"id": 1}, {"id": None, "a": 1}])
-def test_an_update_without_key_or_change_is_told(record: dict[str, Any]) -> None:
+def test_an_update_without_key_or_change_is_reported(record: dict[str, Any]) -> None:
     """It would change no row, or be no statement."""
     with pytest.raises(ValueError, match="every record needs 'id' and a field to set"):
         list(updates(SQLITE, "t", [{"id": 2, "a": 1}, record], "id"))

@@ -74,7 +74,7 @@ outputs: [seen.value]
         ("failing", "Subflow 'failing' failed: Task 'nosuch' not found"),
     ],
 )
-async def test_a_subflow_that_cannot_be_is_told(
+async def test_a_subflow_that_cannot_be_is_reported(
     run: Run, tmp_path: Path, name: str, said: str
 ) -> None:
     """No file outside the folder, no flow that calls itself."""

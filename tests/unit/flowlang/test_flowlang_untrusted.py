@@ -36,7 +36,7 @@ OPERATORS: list[Any] = [
     ],
 )
 def test_a_flow_whose_statement_has_a_reference_is_refused_at_load(step: dict[str, Any]) -> None:
-    """Wherever the step stands, with the place told."""
+    """At any depth, with the place in the message."""
     for steps in ([step], [{"for_each": [1], "do": [step]}]):
         with pytest.raises(FlowValidationError, match=r"steps\[0\].*(could change|hold a ref)"):
             Flow.parse({"flow": "F", "steps": steps})

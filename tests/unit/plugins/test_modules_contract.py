@@ -68,7 +68,7 @@ def test_default_options_are_a_mapping() -> None:
     ],
 )
 def test_the_needed_function_is_named(contract: Contract, call: str) -> None:
-    """A module without the needed function is told what it has to be."""
+    """The error for a module without the needed function names it."""
     assert refusal(contract) == f"has no {call}"
 
 
@@ -85,7 +85,7 @@ def test_the_needed_function_is_named(contract: Contract, call: str) -> None:
     ],
 )
 def test_signatures_that_fit(function: Any) -> None:
-    """What can be called with three positional arguments is a link, whatever their names."""
+    """A function of three positional arguments of any names is a link."""
     assert plugin_in(module_with(run=function), LINK).functions["run"] is function
 
 

@@ -1,4 +1,4 @@
-"""What the operator is told about a module that is not there."""
+"""Messages about a missing module."""
 
 import tomllib
 
@@ -10,7 +10,7 @@ from tests.unit.support.source_files import ROOT
 
 
 def explained(module: str, missing: str | None, pip_name: str | None = None) -> str:
-    """What is said when importing a module found another, or itself, missing."""
+    """The message when a module, or one that it imports, is missing."""
     error = ModuleNotFoundError("No module named something", name=missing)
     return explain_missing(PluginSpec("x", module, pip_name), error)
 
@@ -34,7 +34,7 @@ def test_a_mistaken_room(module: str) -> None:
     ("name", "plugin"), [("tag", "links.tag"), ("file", "storage.file"), ("jlinc", "tracers.jlinc")]
 )
 def test_a_plugin_without_its_package(name: str, plugin: str) -> None:
-    """Whoever forgets `links.` is told so."""
+    """A name without `links.` gets a suggestion."""
     assert explained(name, name) == (
         f"no module named {name!r}; did you mean {plugin!r}? If not, name its package as pip_name"
     )
@@ -73,7 +73,7 @@ def test_the_missing_library_of_a_built_in_plugin(missing: str) -> None:
 
 
 def test_every_extra_is_one_of_the_projects() -> None:
-    """What is told can be typed."""
+    """The suggested command works."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         assert set(EXTRAS.values()) == set(tomllib.load(file)["project"]["optional-dependencies"])
 

@@ -55,7 +55,7 @@ def test_options_are_laid_over_the_defaults_as_one_object() -> None:
     assert options == Options(seconds=0.5, urls=["http://a"])
 
 
-def test_every_wrong_option_is_told_by_its_path_and_without_its_value() -> None:
+def test_every_wrong_option_is_reported_by_its_path_and_without_its_value() -> None:
     """The message ends in the operator's log."""
     told = wrong(seconds=-1, password=["hidden-word"], **{"webhook-urls": ["http://a", []]})
     assert "options.seconds: Input should be greater than or equal to 0" in told
@@ -64,7 +64,7 @@ def test_every_wrong_option_is_told_by_its_path_and_without_its_value() -> None:
     assert "hidden-word" not in told
 
 
-def test_options_that_do_not_go_together_are_told_as_such() -> None:
+def test_contradicting_options_are_reported() -> None:
     """No single one of them is wrong."""
     spec = PluginSpec("mine", "links.sampler", options={"method": "modulo", "value": 0})
     with pytest.raises(

@@ -62,7 +62,7 @@ def test_anything_else_is_refused(pip_name: str, words: str) -> None:
 
 
 def test_a_token_is_not_shown() -> None:
-    """Whoever prints a requirement prints no token."""
+    """A printed requirement shows no token."""
     assert "secret" not in repr(read("git+https://token:secret@github.com/u/r.git"))
 
 
@@ -150,7 +150,7 @@ WHEEL = "https://example.com/p-2.0-py3-none-any.whl"
         ),
     ],
 )
-def test_another_version_than_asked_for_is_noticed(
+def test_another_version_than_required_is_noticed(
     pip_name: str, version: str, origin: dict[str, object], told: str | None
 ) -> None:
     """By name, by number, by address, or by the tag, branch or commit."""
@@ -171,8 +171,8 @@ def test_a_command_line_has_no_credentials(pip_name: str, told: str) -> None:
     assert read(pip_name).without_credentials == told
 
 
-def test_git_is_told_the_credentials() -> None:
-    """After what the operator tells it anyway."""
+def test_git_gets_the_credentials() -> None:
+    """After the operator's own settings."""
     wanted = read("git+https://token:pa%24t@h.example/x/r.git@v1")
     assert git_variables(wanted, {"GIT_CONFIG_COUNT": "2"}) == {
         "GIT_CONFIG_COUNT": "3",
