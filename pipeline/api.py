@@ -35,7 +35,7 @@ class PipelineService:
         configuration: Configuration,
         internal: InternalApi,
         partners: PartnerApi,
-        finder: VconLookup,
+        lookup: VconLookup,
         runs: Runs,
         calls: PluginCalls,
         queues: Queues,
@@ -44,7 +44,7 @@ class PipelineService:
         connections: ConnectionsApi,
         egress_format: str,
     ) -> None:
-        """Everything is given by the assembly; `egress_format` is the form of vCons that leave."""
+        """`egress_format` is the setting EGRESS_FORMAT_VERSION: the form of vCons in answers."""
         self._egress_format = egress_format
         self.internal = internal
         self.partners = partners
@@ -52,7 +52,7 @@ class PipelineService:
         self.partner_admin = partner_admin
         self.connections = connections
         self._configuration = configuration
-        self._finder = finder
+        self._lookup = lookup
         self._runs = runs
         self._calls = calls
         self._queues = queues
@@ -67,13 +67,13 @@ class PipelineService:
     ) -> Run:
         """Run one chain on one vCon; the run when it is finished, or after `wait` seconds.
 
-        While it does nothing but wait it is inside `waiting`.
+        `waiting` is entered while it only waits for the run.
 
         The same key again within a day, on any replica, gives the run that was requested first.
 
         Raises:
-            UnknownNameError: for a chain or vCon that does not exist.
-            InvalidError: for a chain that is disabled, or a vCon that is not valid.
+            UnknownNameError: the chain or vCon does not exist.
+            InvalidError: the chain is disabled, or the vCon is not valid.
             ConflictError: the key was used for another chain or vCon, or for other content of it.
         """
         run_id = await self._requested(self._enabled(chain), vcon, idempotency_key)
@@ -88,14 +88,14 @@ class PipelineService:
         entry = None if isinstance(vcon, str) else await self.internal.entry(vcon, [chain])
         named = entry.vcon_uuid if entry else canonical_uuid(vcon) or str(vcon)
         digests = entry.digests if entry else ()
-        if key is not None:  # before the vCon is touched: a document would be taken in once more
+        if key is not None:  # first, since `put` would store the document again
             known = await self._runs.requested(key, chain.name, named, digests)
             if known is not None:
                 return known
         if entry:
             await self.internal.put(entry, key)
         else:
-            named = await self._finder.bring_back(named, [chain])
+            named = await self._lookup.bring_back(named, [chain])
         return await self._runs.start(chain.name, named, key, digests)
 
     async def cancel_run(self, run_id: str) -> Run:
@@ -113,23 +113,23 @@ class PipelineService:
 
     async def _in_redis(self, vcon: str | Mapping[str, Any] | bytes) -> str:
         if isinstance(vcon, str):
-            return await self._finder.bring_back(vcon)
+            return await self._lookup.bring_back(vcon)
         return (await self.internal.accept(vcon, ())).uuid
 
     async def find_run(self, run_id: str) -> Run:
-        """A live, recent or remembered run."""
+        """A run in Redis or in the history."""
         return await self._runs.find(run_id)
 
     async def save(
         self, vcon: str | Mapping[str, Any] | bytes, storages: Sequence[str]
     ) -> list[Step]:
-        """Write one vCon to storages now, side by side; one step each.
+        """Write one vCon to storages now, concurrently; one step each.
 
         Raises:
-            UnknownNameError: for a storage or vCon that does not exist.
+            UnknownNameError: a storage or the vCon does not exist.
         """
         names = list(dict.fromkeys(storages))
-        loaded = [await self._finder.storage(name) for name in names]
+        loaded = [await self._lookup.storage(name) for name in names]
         vcon_uuid = await self._in_redis(vcon)
         return await asyncio.gather(*(self._save_one(each, vcon_uuid) for each in loaded))
 
@@ -147,10 +147,10 @@ class PipelineService:
         )
 
     async def find_vcon(self, vcon_uuid: str, storage: str | None) -> dict[str, Any]:
-        """A vCon from Redis or any storage, or from exactly the one named, as it shall leave."""
+        """A vCon from Redis or any storage, or only from the one named, in the egress format."""
         if storage is None:
-            return outgoing(await self._finder.find(vcon_uuid), self._egress_format)
-        return outgoing(await self._finder.find_in(storage, vcon_uuid), self._egress_format)
+            return outgoing(await self._lookup.find(vcon_uuid), self._egress_format)
+        return outgoing(await self._lookup.find_in(storage, vcon_uuid), self._egress_format)
 
     async def chains(self) -> list[ChainSummary]:
         """Every chain with its parts and the depth of its lists."""

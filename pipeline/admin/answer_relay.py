@@ -9,18 +9,18 @@ from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection, Reply
 
 KEPT_SECONDS = 30
-"""How long an answer may lie in the list: as long as the Plugboard waits for it."""
+"""Time to live of an answer: as long as the Plugboard waits for it."""
 LOOK_SECONDS = 3.0
-"""How long one look for the next answer waits; after each, a replica shows itself again."""
+"""Seconds that one read waits for an answer; each also renews the replica's registration."""
 SHOWN_SECONDS = 10.0
-"""A replica that has not shown itself for so long counts as dead."""
+"""A replica counts as dead when its registration is older."""
 
 
 class RedisAnswerRelay(AnswerRelay):
     """The list and the register in Redis."""
 
     def __init__(self, connection: RedisConnection, look_seconds: float = LOOK_SECONDS) -> None:
-        """A replica of its own, by a name that nobody else has."""
+        """Registers under a random name. `look_seconds`: how long one read waits for an answer."""
         self._connection = connection
         self._look_seconds = look_seconds
         self._replica = uuid.uuid4().hex

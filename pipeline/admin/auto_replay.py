@@ -1,8 +1,8 @@
-"""Brings a storage's dead letters back by itself once the storage answers again.
+"""Replays a storage's dead letters once the storage accepts vCons again.
 
-Whether it does is found out by trying: one vCon first, the oldest. Nothing more is tried before
-that run has ended. Those that were refused again stand at the end of the list, so nothing blocks
-the way; the next try is another vCon.
+A trial replays one vCon, the oldest, and waits for the end of its run. A vCon that fails again is
+put at the end of the list, so the next trial uses another one. After a success the batch doubles;
+after a failure one vCon is tried after a pause that doubles.
 """
 
 import contextlib
@@ -25,21 +25,21 @@ log = logging.getLogger(__name__)
 
 BATCH_MAX = 500
 PAUSE_MAX = 16
-"""Rounds that a storage is left alone for at most."""
-PATIENCE = 120
-"""Rounds that a run is waited for; its list may have lost its reader meanwhile."""
+"""Longest pause between trials, in rounds."""
+TRIAL_ROUNDS = 120
+"""Rounds that a trial waits for its runs; no chain may read their list any more."""
 OWNED_ROUNDS = 3
 """Rounds after which another replica takes over from one that is gone."""
 
 type Outcome = bool | None
-"""Whether the storage took a vCon; None while its run goes on."""
+"""True if the storage stored the vCon; None while its run goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How far one storage is trusted: `batch` vCons at a time, and not for `skip` rounds yet.
+    """The state of one storage: replay `batch` vCons, after `skip` more rounds.
 
-    `runs` are those that have been tried and not been judged, for `waited` rounds.
+    `runs` were replayed `waited` rounds ago and have not all ended.
     """
 
     batch: int = 1
@@ -50,21 +50,20 @@ class Trial:
 
     @property
     def is_due(self) -> bool:
-        """Whether to try (again) now."""
+        """True if the next batch can be replayed now."""
         return not self.skip and not self.runs
 
 
 def judge(trial: Trial, outcomes: Sequence[Outcome]) -> Trial:
-    """What to do next, given what came of each run that was tried.
+    """The next state, given the outcome of each run of the trial.
 
-    When none was taken, the storage is still down: one at a time, after a pause that doubles. When
-    all were, it is up: twice as many.
+    If no vCon was stored, one is tried after a pause that doubles; if all were, twice as many.
     """
     if trial.skip:
         return replace(trial, skip=trial.skip - 1)
     if not trial.runs:
         return trial
-    if None in outcomes and trial.waited < PATIENCE:
+    if None in outcomes and trial.waited < TRIAL_ROUNDS:
         return replace(trial, waited=trial.waited + 1)
     if True not in outcomes:
         pause = min(trial.pause * 2, PAUSE_MAX)
@@ -73,7 +72,7 @@ def judge(trial: Trial, outcomes: Sequence[Outcome]) -> Trial:
 
 
 def outcome_of(run: Mapping[str, Any] | None, storage: str) -> Outcome:
-    """What came of a run, given its journal. One that is gone has not been refused."""
+    """The outcome of a run by its checkpoint; an expired checkpoint (None) counts as success."""
     if run is None:
         return True
     if run["status"] not in FINISHED:
@@ -83,7 +82,7 @@ def outcome_of(run: Mapping[str, Any] | None, storage: str) -> Outcome:
 
 
 class AutoReplay:
-    """Looks at every storage once a round; one replica at a time does so."""
+    """Runs the trials of every storage; one replica at a time has a storage."""
 
     def __init__(
         self,
@@ -101,9 +100,9 @@ class AutoReplay:
         self._trials: dict[str, Trial] = {}
 
     async def round(self) -> None:
-        """Try what is due, for every storage."""
+        """Advance the trial of every storage."""
         for storage in self._configuration.config.storages:
-            with contextlib.suppress(UnusableKeyError):  # those of other storages come back
+            with contextlib.suppress(UnusableKeyError):  # other storages go on
                 await self._look_at(storage)
 
     async def _look_at(self, storage: str) -> None:
@@ -117,20 +116,22 @@ class AutoReplay:
         return bool(await self._connection.command("EXISTS", keys.storage_dead_letters(storage)))
 
     async def _is_ours(self, storage: str) -> bool:
-        """Replicas would double the trials; whoever was first goes on with a storage."""
+        """True if this replica has the storage: the first one keeps it while it runs."""
         owned = keys.replayer(storage), self._name, self._owned_ms
         return bool(await self._connection.script("own", *owned))
 
     async def _next(self, storage: str, trial: Trial) -> Trial:
-        trial = judge(trial, [outcome_of(run, storage) for run in await self._journals(trial.runs)])
+        trial = judge(
+            trial, [outcome_of(run, storage) for run in await self._checkpoints(trial.runs)]
+        )
         if not trial.is_due:
             return trial
-        runs = await self._operations.replay_storage(storage, trial.batch)
-        if runs:
-            log.info("storage is tried again", extra={"storage": storage, "count": len(runs)})
-        return replace(trial, runs=runs)
+        started = await self._operations.replay_storage(storage, trial.batch)
+        if started:
+            log.info("storage is tried again", extra={"storage": storage, "count": len(started)})
+        return replace(trial, runs=started)
 
-    async def _journals(self, runs: Sequence[str]) -> list[dict[str, Any] | None]:
+    async def _checkpoints(self, runs: Sequence[str]) -> list[dict[str, Any] | None]:
         if not runs:
             return []
         texts = await self._connection.command("MGET", *map(keys.run, runs))

@@ -1,4 +1,4 @@
-"""Connections as the actions see them: only what the configuration exposes."""
+"""Tasks and flows for actions: only those that the configuration exposes."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping
@@ -63,7 +63,7 @@ class ConnectionsApi:
     async def run_flow(
         self, flow: str, inputs: Mapping[str, Any], timeout: float
     ) -> dict[str, Any]:
-        """What came of a flow that is exposed."""
+        """The result of an exposed flow."""
         flows = self._configuration.config.flows
         if not await self._connections.has_flow(flow):
             raise UnknownNameError("flow", flow, flows.expose)
@@ -92,7 +92,7 @@ def _succeeded(result: Result) -> Result:
 
 
 def _error(result: Result) -> PatchcordError:
-    """Whose fault it is: wrong parameters are the caller's, everything else is behind us."""
+    """`InvalidError` for wrong parameters, 502 or 504 for what the connection did."""
     text = str(result["error"])
     if result["error_type"] == _INVALID and "step" not in result:
         return InvalidError(text)
@@ -104,7 +104,7 @@ def _error(result: Result) -> PatchcordError:
 
 
 def _with_cause(text: str, cause: str) -> str:
-    """The text with what it does not yet say of the cause, which is `type: message`."""
+    """The text, with the parts of `cause` (`type: message`) that it does not contain."""
     kind, _, message = cause.partition(": ")
     missing = kind if message in text else cause
     return text if missing in text else f"{text} ({missing})"

@@ -1,4 +1,4 @@
-"""vCons that failed: why, how many of each kind, and once more from where they failed."""
+"""Dead letters: list them, count their causes, and replay them from the step that failed."""
 
 import uuid
 from collections import Counter
@@ -18,8 +18,6 @@ from pipeline.redis_client.slices import chunks, find_first
 from schemas.dead_letter import DeadLetter, DeadLetterPage
 from schemas.run import Run
 
-# One dead letter on its way back into a list: what the new run knows of the one that failed.
-
 
 @dataclass(frozen=True, slots=True)
 class Destination:
@@ -31,13 +29,13 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """One vCon to be queued. `vcon_uuid` is what runs, which a link may have replaced since."""
+    """One vCon to queue. `vcon_uuid` is the vCon of the new run; a link may have replaced it."""
 
     letter: DeadLetter
     list_name: str
     vcon_uuid: str
     run_id: str
-    journal: bytes
+    checkpoint: bytes
     failed_run: str
     letters: Sequence[str]
 
@@ -47,7 +45,7 @@ class Replay:
         element = f"{self.vcon_uuid}|{self.run_id}" if to_run_list else self.vcon_uuid
         head = (self.letter.vcon_uuid, self.vcon_uuid, self.list_name, element)
         return (
-            *(*head, self.run_id, self.journal, self.failed_run, len(self.letters)),
+            *(*head, self.run_id, self.checkpoint, self.failed_run, len(self.letters)),
             *(
                 word
                 for name in self.letters
@@ -66,8 +64,8 @@ def prepared(
 ) -> Replay:
     """A new run for an entry of the dead-letter list `name`.
 
-    It goes on at the step that failed; from the start when asked, or when the failed run's journal
-    is not there. The start is the vCon that came in, as long as it is here.
+    It goes on at the step that failed; it starts over if `from_start`, or if the checkpoint of the
+    failed run has expired. A start uses the vCon that came in, if Redis still has it.
     """
     run_id = str(uuid.uuid4())
     vcon_uuid = (failed and from_start and failed["vcon_in"]) or letter.vcon_uuid
@@ -89,7 +87,7 @@ def prepared(
         list_name=destination.list_name,
         vcon_uuid=vcon_uuid,
         run_id=run_id,
-        journal=storable_json(run),
+        checkpoint=storable_json(run),
         failed_run=letter.run_id if failed and letter.run_id else "",
         letters=[name, *_other_letters(name, failed)],
     )
@@ -108,17 +106,16 @@ def _other_letters(name: str, run: dict[str, Any] | None) -> list[str]:
 
 
 PAGE = 500
-"""Entries that are read in one round trip."""
+"""Entries read in one round trip."""
 REPLAYED = 50
-"""Entries that one script call queues again; other clients of Redis go on in between."""
-"""Entries that one script call queues again; other clients of Redis go on in between."""
+"""Entries that one script call queues, so that other clients of Redis are not held up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which dead letters are queued again, into which list, and from where they go on.
+    """Which dead letters are replayed, into which list, and from which step.
 
-    `destination` is None for an entry that stays where it is. `vcon_uuids` and `cause`: only those.
+    An entry whose `destination` is None stays. `vcon_uuids` and `cause` restrict the selection.
     """
 
     destination: Callable[[DeadLetter], Destination | None]
@@ -139,9 +136,9 @@ class DeadLetters:
     """Reads and replays dead-letter lists: `DLQ:{ingress list}` and `DLQ:storage:{name}`."""
 
     def __init__(self, connection: RedisConnection, *, run_expiry: int) -> None:
-        """The lists are those of vcon-server, with our reasons beside them.
+        """The lists are those of vcon-server; the errors are in a hash beside each.
 
-        `run_expiry`: seconds that a run stays in Redis once it has been replayed.
+        `run_expiry`: seconds that the failed run stays in Redis after its replay.
         """
         self._connection = connection
         self._run_expiry = run_expiry
@@ -179,7 +176,7 @@ class DeadLetters:
 
     async def _causes(self, name: str, total: int) -> dict[str, int]:
         """The most frequent first; entries that another program put there have no reason."""
-        causes: dict[str, str] = {}  # by uuid: HSCAN may tell of one more than once
+        causes: dict[str, str] = {}  # by uuid, since HSCAN may return one more than once
         cursor = "0"
         while True:
             cursor, found = await self._connection.command(
@@ -195,15 +192,15 @@ class DeadLetters:
         return dict(counts.most_common())
 
     async def replay(self, name: str, selection: Selection) -> list[str]:
-        """Queue what is selected, oldest first, each vCon in one step; the ids of the new runs.
+        """Queue the selected entries, oldest first; the ids of the new runs.
 
-        What is being processed just now stays where it is.
+        A vCon that is being processed stays in the list.
         """
         if selection.vcon_uuids is not None:
             return await self._replay_named(name, selection, selection.vcon_uuids)
         runs: list[str] = []
         seen = start = 0
-        total = await self.count(name)  # what fails again comes back to the end: not a second time
+        total = await self.count(name)  # entries that fail again come after these
         while seen < total and len(runs) < selection.limit:
             letters = await self._entries(name, start, min(PAGE, total - seen))
             if not letters:
@@ -250,7 +247,7 @@ class DeadLetters:
     async def _positions(
         self, name: str, replays: Sequence[Replay], near: int | None
     ) -> dict[str, dict[str, int]]:
-        """Where the uuids stand in the dead-letter lists that they are taken out of."""
+        """The positions of the uuids in the dead-letter lists they are removed from."""
         wanted: dict[str, list[str]] = {}
         for replay in replays:
             for letters in replay.letters:
@@ -261,7 +258,7 @@ class DeadLetters:
         }
 
     async def _failed_runs(self, letters: Sequence[DeadLetter]) -> list[dict[str, Any] | None]:
-        """The journal of each; without the vCon that came in, when that is here no more."""
+        """The checkpoint of each run; its `vcon_in` is None if Redis no longer has that vCon."""
         texts = await self._connection.command(
             "MGET", *(keys.run(letter.run_id or "") for letter in letters)
         )

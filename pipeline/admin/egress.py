@@ -1,4 +1,4 @@
-"""Reading egress lists: uuids are lent out, and come back unless their reader acknowledges them."""
+"""Egress lists: readers lease uuids, which return to the list unless acknowledged in time."""
 
 import contextlib
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.slices import chunks
 
 CHUNK = 200
-"""How many uuids one script call moves or looks at; other clients of Redis go on in between."""
+"""uuids of one script call, so that other clients of Redis are not held up."""
 
 
 class Egress:
     """The reader's side of the egress lists."""
 
     def __init__(self, connection: RedisConnection, *, vcon_expiry: int) -> None:
-        """`vcon_expiry`: seconds that a vCon stays once nobody needs it any more."""
+        """`vcon_expiry`: time to live, in seconds, of a vCon that no list or run holds."""
         self._connection = connection
         self._vcon_expiry = vcon_expiry
 
     async def read(self, name: str, limit: int, lease_seconds: float) -> list[str]:
-        """Up to `limit` uuids, oldest first; they come back after `lease_seconds`."""
+        """Lease up to `limit` uuids, oldest first, for `lease_seconds`."""
         _, *uuids = await self._lend(name, limit, lease_seconds)
         return uuids
 
@@ -32,10 +32,10 @@ class Egress:
         )
 
     async def take_back(self) -> None:
-        """Put what was not acknowledged in time back to the heads of the lists it was lent from.
+        """Return uuids whose lease has ended to the heads of their lists.
 
-        Reading does so too; this is for readers that take from a list themselves, and for lists
-        that a chain reads by now or that are configured no longer.
+        `read` does so too. This is for lists that other programs, or by now a chain, read, and for
+        lists that are no longer configured.
         """
         for name in await self._connection.command("SMEMBERS", keys.LENDERS):
             with contextlib.suppress(UnusableKeyError):
@@ -43,7 +43,7 @@ class Egress:
                     pass
 
     async def acknowledge(self, name: str, vcon_uuids: Sequence[str]) -> int:
-        """The reader has them; how many of them were lent out until now."""
+        """End the leases of these uuids; how many were leased."""
         count = 0
         for uuids in chunks(vcon_uuids, CHUNK):
             words = (name, self._vcon_expiry, *uuids)

@@ -1,4 +1,4 @@
-"""What operators and readers of the pipeline need beyond running chains."""
+"""Operations on dead letters, egress lists, stored vCons and the history of runs."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ from schemas.vcon_page import VconPage
 
 
 class PipelineOperations:
-    """Dead letters, egress, the catalogue and the history of runs."""
+    """Implements `core.interfaces.Operations`."""
 
     def __init__(
         self,
@@ -31,22 +31,21 @@ class PipelineOperations:
         egress: Egress,
         index: VconIndex,
         intake: Intake,
-        finder: VconLookup,
+        lookup: VconLookup,
         calls: PluginCalls,
         runs: RunListing,
     ) -> None:
-        """Everything is given by the assembly."""
         self._configuration = configuration
         self._dead_letters = dead_letters
         self._egress = egress
         self._index = index
         self._intake = intake
-        self._finder = finder
+        self._lookup = lookup
         self._calls = calls
         self._runs = runs
 
     async def runs(self, query: RunQuery) -> RunPage:
-        """Runs that have ended, or those of another status that is asked for, newest first."""
+        """Runs that have ended, or those of the status requested, newest first."""
         return await self._runs.list_runs(query)
 
     async def dead_letters(
@@ -66,7 +65,7 @@ class PipelineOperations:
         limit: int,
         from_start: bool,
     ) -> int:
-        """Queue dead letters again; how many. They go on at the step that failed."""
+        """Queue dead letters again, at the step that failed; how many."""
         named = None if vcon_uuids is None else [checked_uuid(each) for each in vcon_uuids]
         selection = Selection(
             destination=lambda letter: self._destination(letter, list_name),
@@ -105,7 +104,7 @@ class PipelineOperations:
         return Destination(name, chain.name) if chain else None
 
     async def enqueue(self, vcon_uuids: Sequence[str], ingress_list: str) -> list[str]:
-        """Queue vCons that are here or in a storage; the uuids that nobody has.
+        """Queue vCons in Redis or in a storage; return the uuids found in neither.
 
         Raises:
             UnknownNameError: for a list that no enabled chain reads.
@@ -125,18 +124,18 @@ class PipelineOperations:
 
     async def _fetch(self, vcon_uuid: str) -> bool:
         try:
-            await self._finder.bring_back(vcon_uuid)
+            await self._lookup.bring_back(vcon_uuid)
         except UnknownNameError:
             return False
         return True
 
     async def read_egress(self, egress_list: str, limit: int, lease_seconds: int) -> list[str]:
-        """Uuids from an egress list; they come back unless acknowledged in time."""
+        """Lease uuids of an egress list; they return to it unless acknowledged in time."""
         self._check_egress(egress_list)
         return await self._egress.read(egress_list, limit, lease_seconds)
 
     async def acknowledge(self, egress_list: str, vcon_uuids: Sequence[str]) -> int:
-        """The reader has these; how many were lent out until now."""
+        """End the leases of these uuids; how many were leased."""
         self._check_egress(egress_list)
         return await self._egress.acknowledge(egress_list, vcon_uuids)
 
@@ -170,7 +169,7 @@ class PipelineOperations:
             ConflictError: while the vCon is being processed. In both cases nothing is removed.
         """
         vcon_uuid = checked_uuid(vcon_uuid)
-        loaded = [await self._finder.storage(name) for name in dict.fromkeys(storages)]
+        loaded = [await self._lookup.storage(name) for name in dict.fromkeys(storages)]
         lists = lists_of(self._configuration.config).all
         deletion = Deletion({"redis": await self._index.delete(vcon_uuid, lists)})
         for storage in loaded:
@@ -182,7 +181,7 @@ class PipelineOperations:
     async def _delete_from(
         self, storage: LoadedStorage, vcon_uuid: str, deletion: Deletion
     ) -> None:
-        """Ask one storage; a failure is noted, so that the storages after it are asked as well."""
+        """Delete from one storage; its failure is recorded, so that the next ones are tried too."""
         name, removed = storage.name, deletion.removed
         if storage.delete is None:
             deletion.failed[name] = "it cannot delete: its module has no delete()"

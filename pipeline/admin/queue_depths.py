@@ -1,4 +1,4 @@
-"""How full the lists are, for `/metrics`: read when somebody asks."""
+"""Depths of the lists, read from Redis at each request of `/metrics`."""
 
 import asyncio
 import contextlib
@@ -22,8 +22,8 @@ from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.list_states import RedisState, state_of
 
-PATIENCE = 1.0
-"""Seconds that Redis gets; after that the page has no depths rather than old ones."""
+REDIS_SECONDS = 1.0
+"""Default time limit of Redis; after it the page has no depths rather than old ones."""
 
 
 class QueueDepths:
@@ -34,22 +34,21 @@ class QueueDepths:
         connection: RedisConnection,
         configuration: Configuration,
         sorted_set: str = "vcons",
+        seconds: float = REDIS_SECONDS,
     ) -> None:
-        """Redis is the same for all replicas, so each of them says the same.
-
-        `sorted_set`: the name of the one with all vCons.
-        """
+        """All replicas report the same depths. `sorted_set`: the name of the index by time."""
         self._connection = connection
         self._configuration = configuration
         self._sorted_set = sorted_set
+        self._seconds = seconds
 
     async def look(self) -> None:
-        """Set the gauges; without Redis they say nothing, nor of a key that cannot be used."""
+        """Set the gauges; there is none without Redis, or for a key of another type."""
         lists = lists_of(self._configuration.config)
         state = RedisState({}, {})
         running = history = math.nan
         with contextlib.suppress(UnavailableError, TimeoutError):
-            async with LoopTimeout(PATIENCE):
+            async with LoopTimeout(self._seconds):
                 state, running, history = await asyncio.gather(
                     state_of(self._connection, lists.all, self._sorted_set),
                     self._number("HLEN", keys.LOCKS),

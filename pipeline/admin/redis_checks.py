@@ -1,4 +1,4 @@
-"""What Redis lacks or is set to that loses vCons: told when it changes, shown by `/ready`."""
+"""Checks of Redis: lost data, keys of another type, missing modules, unsafe settings."""
 
 import logging
 import uuid
@@ -13,11 +13,6 @@ from pipeline.redis_client.client import NO_DOCUMENT, CommandRefused, RedisConne
 from pipeline.redis_client.errors import NO_JSON
 from pipeline.redis_client.list_states import state_of
 
-# Notices that Redis has lost its data, such as after a restart without persistence.
-#
-# `pc:epoch` holds a random name, written when there is none. A process remembers the name that it
-# found first; when the key is gone or has another one, what was queued before is gone, too.
-
 log = logging.getLogger(__name__)
 
 NAME = "name"
@@ -25,15 +20,19 @@ NAME = "name"
 
 
 class RedisIdentity:
-    """Looks whether this is still the Redis that it was."""
+    """Detects that Redis has lost its data, such as in a restart without persistence.
+
+    `pc:epoch` holds a random name, written if there is none. A process remembers the first name it
+    read; another name means that everything queued before is lost.
+    """
 
     def __init__(self, connection: RedisConnection) -> None:
-        """Nothing is known of it yet."""
+        """The first `look` reads the name."""
         self._connection = connection
         self._known: str | None = None
 
     async def look(self) -> None:
-        """Read the name, or give one; another than before is logged and counted.
+        """Read the name, or write one; another name than before is logged and counted.
 
         Raises:
             UnavailableError: when Redis cannot be reached.
@@ -56,46 +55,43 @@ class RedisIdentity:
         return str(await self._connection.command("HGET", keys.EPOCH, NAME))
 
 
-# Telling of keys in Redis that have another type than this service keeps under their names.
-#
-# Another program that uses such a name takes it from us: what needs the key waits until it is
-# gone, and everything else goes on. Each is told of once in the log, in `patchcord_unusable_keys`,
-# in `ListChains` and by `check`.
-
-
 class UnusableKeys:
-    """Tells of each such key when it is first seen, and when it is gone."""
+    """Logs keys of this service to which another program has given another type.
+
+    Runs that need such a key wait until it is gone. Each is logged once, and is also in
+    `patchcord_unusable_keys`, in `ListChains` and in the output of `check`.
+    """
 
     def __init__(
         self, connection: RedisConnection, configuration: Configuration, sorted_set: str
     ) -> None:
-        """`sorted_set`: the name of the one with all vCons."""
+        """`sorted_set`: the name of the index by time."""
         self._connection = connection
         self._configuration = configuration
         self._sorted_set = sorted_set
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     async def look(self) -> None:
         """Log what has changed since the last look."""
         lists = lists_of(self._configuration.config).all
         unusable = (await state_of(self._connection, lists, self._sorted_set)).unusable
-        for name in unusable.keys() - self._told:
+        for name in unusable.keys() - self._logged:
             log.warning("key cannot be used", extra={"list": name, "error": unusable[name]})
-        for name in self._told - unusable.keys():
+        for name in self._logged - unusable.keys():
             log.warning("key can be used again", extra={"list": name})
-        self._told = set(unusable)
+        self._logged = set(unusable)
 
 
 class RedisWatch:
-    """Looks every now and then, beside the pipeline."""
+    """Keeps `warnings` current: Redis may be replaced or reconfigured at any time."""
 
     def __init__(self, connection: RedisConnection) -> None:
-        """Nothing is known before the first `round`."""
+        """`warnings` is empty until the first `round`."""
         self._connection = connection
         self.warnings: Sequence[str] = ()
 
     async def round(self) -> None:
-        """Look once; each change is logged.
+        """Check once; each change is logged.
 
         Raises:
             UnavailableError: when Redis cannot be reached.
@@ -126,7 +122,7 @@ async def shortcomings(connection: RedisConnection) -> list[str]:
 
 
 async def has_json(connection: RedisConnection) -> bool:
-    """Whether Redis knows JSON, or at least does not say that it does not.
+    """False if Redis reports that it has no JSON commands.
 
     Raises:
         UnavailableError: when Redis cannot be reached.
@@ -137,13 +133,13 @@ async def has_json(connection: RedisConnection) -> bool:
         if str(error) != NO_JSON:
             raise
         return False
-    except CommandRefused:  # such as by the rights of the user, which is told where it is used
+    except CommandRefused:  # such as by the user's rights, which are reported where JSON is used
         return True
     return True
 
 
 KEEPS_EVERYTHING = {"appendfsync": "always", "appendonly": "yes", "maxmemory-policy": "noeviction"}
-"""How Redis must be set so that it has for good what it has said yes to; see docs/operations.md."""
+"""Settings with which Redis keeps every acknowledged write; see docs/operations.md."""
 
 
 async def losses(connection: RedisConnection) -> list[tuple[str, str, str]]:
@@ -153,9 +149,9 @@ async def losses(connection: RedisConnection) -> list[tuple[str, str, str]]:
         UnavailableError: when Redis cannot be reached.
     """
     try:
-        told = await connection.command("CONFIG", "GET", *KEEPS_EVERYTHING)
+        reply = await connection.command("CONFIG", "GET", *KEEPS_EVERYTHING)
     except CommandRefused:  # a managed Redis may forbid CONFIG
         return []
-    pairs = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
+    pairs = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
     found = ((name, pairs.get(name, safe), safe) for name, safe in KEEPS_EVERYTHING.items())
     return [(name, value, safe) for name, value, safe in found if value != safe]

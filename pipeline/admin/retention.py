@@ -1,20 +1,20 @@
-"""How long vCons live: as long as a list holds them, and not for ever after.
+"""Expiry: a vCon lives as long as a list holds it, and for a limited time after.
 
-Other programs put vCons into the lists and take them out, and tell nothing. A sweep therefore
-compares what we have put into a list (its register: `pc:unread:...` or `pc:dead:...`) with what is
+Other programs also add vCons to the lists and remove them. A sweep therefore compares the vCons
+that this service has put into a list (its register: `pc:unread:...` or `pc:dead:...`) with those
 in it. Lists and registers may have any length and are never read in one go, so both change while
 they are read:
 
-* A list is read from its tail in pages that overlap. What is taken at its head or added at its tail
-  hides nothing. Something taken out in between moves older entries towards the tail, past the
-  reader; as long as a page has an entry of the one before it, it has moved by less than the overlap
-  and each entry that was there all the time has been seen. Otherwise the sweep decides nothing.
-* What was not found is marked in `pc:missing:...`, and the list is read again. Each script that
-  puts a uuid into such a list removes the mark. `release` believes only marks of its own sweep, so
-  it lets go only of what was absent in the whole second reading and has not been put back since.
+* A list is read from its tail in pages that overlap. Entries taken at the head or added at the tail
+  hide no other entry. An entry removed in between moves older entries towards the tail, past the
+  reader. If a page has an entry of the page before, the list has moved by less than the overlap,
+  and every entry present all the time has been seen. Otherwise the sweep decides nothing.
+* A uuid that was not found is marked in `pc:missing:...`, and the list is read again. Each script
+  that puts a uuid into such a list removes the mark. `release` uses only marks of its own sweep, so
+  it releases only vCons absent in the whole second reading and not put back since.
 
-A wrong "absent" would drop the reason of a dead letter and the hold on its vCon; a wrong "present"
-is put right by the next sweep.
+A wrong "absent" would delete the error of a dead letter and the hold on its vCon; the next sweep
+corrects a wrong "present".
 """
 
 import uuid
@@ -30,9 +30,9 @@ from pipeline.redis_client.slices import chunks, members
 from pipeline.redis_client.staging import Trash
 
 CHUNK = 500
-"""Entries that one command or script looks at; other clients of Redis go on in between."""
+"""Entries of one command or script call, so that other clients of Redis are not held up."""
 RELEASED = 100
-"""vCons that one script call lets go of, which takes more time for each."""
+"""vCons that one script call releases, which takes longer for each."""
 PAGE, OVERLAP = 2000, 500
 """Entries of one page of a list, and how many of them the page before it had, too."""
 MARKED_SECONDS = 3600
@@ -40,7 +40,7 @@ MARKED_SECONDS = 3600
 
 
 class Retention:
-    """Sees to it that vCons live as long as a list holds them, and not for ever after."""
+    """Sets and removes the time to live of vCons; see the head of this file."""
 
     def __init__(
         self,
@@ -52,9 +52,10 @@ class Retention:
         dead_expiry: int,
         run_expiry: int,
     ) -> None:
-        """Seconds that a vCon stays once nobody needs it; after a dead letter, `dead_expiry`.
+        """`vcon_expiry`: time to live, in seconds, of a vCon that no list or run holds.
 
-        `run_expiry`: seconds that the failed run stays after that.
+        `dead_expiry` is that of a vCon removed from a dead-letter list, `run_expiry` that of its
+        failed run.
         """
         self._connection = connection
         self._index = index
@@ -81,22 +82,22 @@ class Retention:
 
     async def _sweep_egress(self, name: str) -> None:
         await self._keep(name, keys.unread(name))
-        await self._let_go(name, keys.unread(name), self._vcon_expiry, saved=True)
+        await self._release(name, keys.unread(name), self._vcon_expiry, saved=True)
 
     async def _sweep_dead(self, name: str) -> None:
         await self._keep(name, keys.reasons(name))
-        await self._let_go(name, keys.reasons(name), self._dead_expiry, saved=False)
+        await self._release(name, keys.reasons(name), self._dead_expiry, saved=False)
 
     async def _keep(self, name: str, register: str) -> None:
-        """Another program may have queued a vCon that has a time to live."""
+        """Remove the time to live of queued vCons: another program may have queued one."""
         last, seen = -1, CHUNK
         while seen == CHUNK:
             first = last - CHUNK + 1
             seen = await self._connection.script("keep_queued", name, register, first, last)
             last = first - 1
 
-    async def _let_go(self, name: str, register: str, expiry: int, *, saved: bool) -> None:
-        """Another program may have taken vCons out of a list that we fill."""
+    async def _release(self, name: str, register: str, expiry: int, *, saved: bool) -> None:
+        """Release vCons that another program has taken out of a list."""
         unsure = await self._members(keys.unsure(name))  # first: what is in it is registered, too
         registered = await self._members(register)
         suspects = await self._missing(name, registered)
@@ -123,7 +124,7 @@ class Retention:
             await self._connection.command("SREM", keys.unsure(name), *each)
 
     async def _clear(self, register: str, command: str) -> None:
-        """Forget all of a register, in slices: `DEL` frees all of it at once."""
+        """Delete a register in slices; one `DEL` would hold up other clients."""
         async for some in members(self._connection, register):
             await self._connection.command(command, register, *some)
 
@@ -131,7 +132,7 @@ class Retention:
         return {each async for some in members(self._connection, register) for each in some}
 
     async def _missing(self, name: str, uuids: set[str]) -> set[str] | None:
-        """Those that are not in a list; None if that cannot be told this time."""
+        """The uuids that are not in a list; None if the list moved too far to decide."""
         missing = set(uuids)
         previous: list[str] = []
         last = -1

@@ -1,4 +1,4 @@
-"""Finished runs wait in a Redis list until Postgres has them: its being away loses no history."""
+"""The history of runs: finished runs wait in a Redis list until Postgres has them."""
 
 import asyncio
 import contextlib
@@ -17,8 +17,6 @@ from pipeline.redis_client.client import CommandRefused, RedisConnection
 from schemas.run import Run
 from schemas.run_page import RunPage, RunQuery
 
-# The long memory of runs, in Postgres: the blocking `RunHistory` behind awaitable calls.
-
 log = logging.getLogger(__name__)
 
 
@@ -26,7 +24,7 @@ class RunArchive:
     """Writes and finds runs without blocking the event loop."""
 
     def __init__(self, history: RunHistory, calls: BoundedCalls) -> None:
-        """`calls` carries what requests ask; what is written has a thread of its own."""
+        """`calls` carries the reads of requests; writes have a thread of their own."""
         self._history = history
         self._calls = calls
 
@@ -47,7 +45,7 @@ class RunArchive:
         return await self._calls(self._history.list_runs, query)
 
     async def prune(self, days: int) -> None:
-        """Forget runs that are older.
+        """Delete runs that are older than so many days.
 
         Raises:
             UnavailableError: when Postgres cannot be reached.
@@ -80,9 +78,9 @@ PAUSE = 0.5
 PAUSE_MAX = 5.0
 
 CHUNK = 5_000
-"""Runs that are given up in one command, which Redis carries out in under 5 ms."""
+"""Runs dropped by one command, which takes Redis under 5 ms."""
 FULL = 0.9
-"""The part of its memory from which on Redis has no room for history."""
+"""Share of its memory above which Redis has no room for history."""
 
 type WriteRuns = Callable[[Sequence[dict[str, Any]]], Awaitable[None]]
 
@@ -97,8 +95,8 @@ class RunOutbox:
     def __init__(self, connection: RedisConnection, write: WriteRuns, most: int) -> None:
         """`write` puts runs into Postgres; raises UnavailableError while that is away.
 
-        `most` runs, about as many kilobytes, always wait for it. The oldest beyond that are given
-        up once Redis lacks the memory.
+        `most` runs, about as many kilobytes, are always kept. The oldest beyond that are dropped
+        when Redis lacks memory.
         """
         self._connection = connection
         self._write = write
@@ -131,7 +129,7 @@ class RunOutbox:
         self._failing = False
 
     async def bound(self) -> None:
-        """Give up the oldest runs if Redis lacks memory: chains go on, history does not."""
+        """Drop the oldest runs if Redis lacks memory, so that chains can go on."""
         with contextlib.suppress(PatchcordError, CommandRefused):
             waiting = await self._waiting()
             before = waiting
@@ -140,9 +138,9 @@ class RunOutbox:
                 await self._connection.command("LTRIM", keys.HISTORY, -kept, -1)
                 waiting = kept
             if waiting < before:
-                self._given_up(before - waiting)
+                self._log_dropped(before - waiting)
 
-    def _given_up(self, count: int) -> None:
+    def _log_dropped(self, count: int) -> None:
         RUN_HISTORY_DROPPED.inc(count)
         error = "Postgres is away and Redis lacks memory: the oldest runs are not recorded"
         log.error("run history given up", extra={"count": count, "error": error})
@@ -151,9 +149,9 @@ class RunOutbox:
         return int(await self._connection.command("LLEN", keys.HISTORY))
 
     async def _is_full(self) -> bool:
-        """Whether Redis is near its limit, or near the machine's where it has none."""
-        told = str(await self._connection.command("INFO", "memory"))
-        pairs = (line.partition(":") for line in told.splitlines())
+        """True if Redis is near its memory limit, or near the machine's if it has none."""
+        text = str(await self._connection.command("INFO", "memory"))
+        pairs = (line.partition(":") for line in text.splitlines())
         memory = {name: value.strip() for name, _, value in pairs}
         return _is_full(memory)
 
@@ -172,6 +170,6 @@ class RunOutbox:
 
 
 def _is_full(memory: dict[str, str]) -> bool:
-    """By the lines of `INFO memory`; one that does not tell its limit is not full."""
+    """By the lines of `INFO memory`; False without a limit."""
     limit = int(memory.get("maxmemory", 0)) or int(memory.get("total_system_memory", 0))
     return limit > 0 and int(memory.get("used_memory", 0)) >= FULL * limit

@@ -1,4 +1,4 @@
-"""Runs as callers see them: start one, wait for one, find one."""
+"""Runs for callers: start, find, cancel, list, and wait for the end of one."""
 
 import asyncio
 import contextlib
@@ -19,14 +19,12 @@ from pipeline.runs.queues import Queues
 from schemas.run import FINISHED, Run, StepReport
 from schemas.run_page import RunPage, RunQuery
 
-# Runs that have not ended, as callers see them: what their workers say, over their journals.
-
 MOST = 500
-"""How many runs that have not ended are looked at for one page."""
+"""Runs that have not ended, read for one page."""
 
 
 def as_it_stands(run: Run, report: str, *, claimed: bool) -> Run:
-    """An unfinished run by what its worker says, if one holds it: its journal may be older."""
+    """The run with the report of the worker that holds it, which is newer than the checkpoint."""
     if run.status in FINISHED:
         return run
     if not claimed:
@@ -46,9 +44,9 @@ class RunListing:
         self._configuration = configuration
 
     async def list_runs(self, query: RunQuery) -> RunPage:
-        """Runs that have ended, newest first; those `queued` or `running` when asked for.
+        """Runs that have ended, newest first; those `queued` or `running` if the query names that.
 
-        Of these, at most 500 are looked at, and there is one page.
+        Of the latter, at most 500 are read, and there is one page.
 
         Raises:
             UnavailableError: Postgres or Redis cannot be reached.
@@ -66,9 +64,9 @@ class RunListing:
         rows = await self._connection.script("under_way", MOST)
         return [self._held(*row) for row in rows]
 
-    def _held(self, run_id: str, list_name: str, vcon: str, journal: str, report: str) -> Run:
-        if journal:
-            run = Run.model_validate_json(journal)
+    def _held(self, run_id: str, list_name: str, vcon: str, checkpoint: str, report: str) -> Run:
+        if checkpoint:
+            run = Run.model_validate_json(checkpoint)
         else:
             chain = self._configuration.config.chain_reading(list_name)
             run = Run(
@@ -85,17 +83,17 @@ class RunListing:
         """Requested runs in the lists of their chains, and those that wait for another attempt."""
         chains = self._configuration.config.enabled_chains
         lists = [keys.run_list(chain.name) for chain in chains]
-        asides = [name for each in lists for name in (each, keys.suspects(each))]
-        reading = [self._connection.command("LRANGE", name, -MOST, -1) for name in asides]
+        places = [name for each in lists for name in (each, keys.suspects(each))]
+        reading = [self._connection.command("LRANGE", name, -MOST, -1) for name in places]
         later = self._connection.command("ZRANGE", keys.LATER, 0, MOST - 1)
         *elements, delayed = await asyncio.gather(*reading, later)
         waiting = [each for found in elements for each in found] + list(delayed)
         run_ids = [each.rpartition("|")[2] for each in waiting if "|" in each][-MOST:]
         looks = await asyncio.gather(*(self._connection.script("look", each) for each in run_ids))
         return [
-            as_it_stands(Run.model_validate_json(journal), "", claimed=False)
-            for journal, claimed, _ in looks
-            if journal and not claimed
+            as_it_stands(Run.model_validate_json(checkpoint), "", claimed=False)
+            for checkpoint, claimed, _ in looks
+            if checkpoint and not claimed
         ]
 
 
@@ -117,13 +115,13 @@ def _zoned(moment: datetime) -> datetime:
 
 
 REPORT_LOOKS, REPORT_PAUSE = 6, 0.05
-"""How often, and with what pauses in seconds, the first report of a claimed run is awaited."""
+"""Reads, and seconds between them, until the first report of a claimed run."""
 
 log = logging.getLogger(__name__)
 
 
 class Runs:
-    """Live and recent runs are in Redis, so any replica can answer; older ones in Postgres."""
+    """Live and recent runs are in Redis, so any replica can answer; older runs are in Postgres."""
 
     def __init__(
         self,
@@ -143,7 +141,7 @@ class Runs:
         self._listening = asyncio.Event()
 
     async def listen(self) -> None:
-        """Hear of finished runs until cancelled."""
+        """Receive the ids of finished runs until cancelled."""
         while True:
             with contextlib.suppress(UnavailableError):
                 async for run_id in self._connection.messages(keys.FINISHED_CHANNEL):
@@ -154,7 +152,7 @@ class Runs:
             await self._connection.wait_until_reachable()
 
     def _wake(self, run_id: str) -> None:
-        """Those who wait for this run look again; all do when we have just begun to listen."""
+        """Wake the waiters of this run; all waiters for an empty id, sent when listening begins."""
         runs = [run_id] if run_id else list(self._waiters)
         for waiter in [each for run in runs for each in self._waiters.get(run, ())]:
             waiter.set()
@@ -195,8 +193,10 @@ class Runs:
             config_hash=self._configuration.config.hash,
             queued_at=datetime.now(UTC),
         )
-        journal = queued.model_dump_json().encode()
-        registered = await self._intake.enqueue_run(vcon_uuid, run_id, chain, journal, key, digests)
+        checkpoint = queued.model_dump_json().encode()
+        registered = await self._intake.enqueue_run(
+            vcon_uuid, run_id, chain, checkpoint, key, digests
+        )
         if registered is None:
             raise UnknownNameError("vCon", vcon_uuid)
         return registered
@@ -205,8 +205,8 @@ class Runs:
         """End a run that is queued; let one that runs end before its next link. The run after that.
 
         Raises:
-            UnknownNameError: when nobody knows it.
-            ConflictError: when it has ended already.
+            UnknownNameError: there is no such run.
+            ConflictError: it has ended already.
         """
         status = await self._queues.cancel(run_id, datetime.now(UTC).isoformat())
         run = await self.find(run_id)
@@ -230,13 +230,13 @@ class Runs:
                 del self._waiters[run_id]
 
     async def _until_finished(self, run_id: str, waiter: asyncio.Event) -> None:
-        # looked at first: it may have finished before anybody listened
+        # read first: it may have finished before `listen` began
         while (await self._connection.insist(lambda: self._look(run_id))).status not in FINISHED:
             await waiter.wait()
             waiter.clear()
 
     async def find(self, run_id: str) -> Run:
-        """A live, recent or remembered run; one that a worker holds is `running`, with its step.
+        """A run in Redis or in the history; one that a worker holds is `running`, with its step.
 
         Raises:
             UnknownNameError: when there is no such run.
@@ -245,16 +245,16 @@ class Runs:
         for _ in range(REPORT_LOOKS):
             if run.status != "running" or run.step is not None:
                 break
-            await asyncio.sleep(REPORT_PAUSE)  # its worker is about to say which step it is at
+            await asyncio.sleep(REPORT_PAUSE)  # its worker is about to report the step
             run = await self._look(run_id)
         return run
 
     async def _look(self, run_id: str) -> Run:
         """The run as it stands now; the step may not be known yet."""
-        journal, claimed, report = await self._connection.script("look", run_id)
-        if journal:
-            journaled = Run.model_validate_json(journal)
-            return as_it_stands(journaled, report, claimed=bool(claimed))
+        checkpoint, claimed, report = await self._connection.script("look", run_id)
+        if checkpoint:
+            stored = Run.model_validate_json(checkpoint)
+            return as_it_stands(stored, report, claimed=bool(claimed))
         run = await self._archive.find_run(run_id)
         if run is None:
             raise UnknownNameError("run", run_id)

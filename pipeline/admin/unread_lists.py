@@ -1,9 +1,9 @@
-"""Lists that hold ids and that no chain of any service reads, told to the operator.
+"""Reports lists that hold ids and that no chain of any service reads.
 
 A chain that is renamed or removed leaves its ingress list behind with what is queued there. Each
-replica notes in Redis when it last read which lists (`pc:lists`). A list that no replica has noted
-for three intervals is read by none, and one that this replica has just given up counts at once. At
-the start the whole keyspace is looked through, for lists that nothing ever noted.
+replica records in Redis which lists it reads, and when (`pc:lists`). A list that no replica has
+recorded for three intervals is unread; one that this replica stops reading is unread at once. At
+the start the whole keyspace is searched for lists that were never recorded.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ from schemas.uuids import canonical_uuid
 log = logging.getLogger(__name__)
 
 INTERVALS = 3
-"""A list that was not noted for so many intervals is read by no replica."""
+"""A list not recorded for so many intervals is unread."""
 MOST = 100
-"""Lists that are told of at most, the longest first."""
+"""Lists reported at most, the longest first."""
 GLANCE_SECONDS = 5.0
-"""How long `check` looks for lists."""
+"""Time limit of the search by `check`."""
 CHUNK = 1000
-"""Keys that Redis looks at in one call."""
+"""Keys that one SCAN call examines."""
 
 
 class UnreadLists:
-    """Notes what this replica reads, and tells of what no replica does."""
+    """Records the lists that this replica reads, and reports unread ones."""
 
     def __init__(
         self, connection: RedisConnection, configuration: Configuration, interval: float
@@ -43,7 +43,7 @@ class UnreadLists:
         self._configuration = configuration
         self._seconds = INTERVALS * interval
         self._read: set[str] = set()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._searched = False
 
     async def look(self) -> None:
@@ -57,7 +57,7 @@ class UnreadLists:
         if not self._searched:
             await self._note_unread(await never_noted(self._connection, config), "NX")
             self._searched = True
-        self._tell(await unread(self._connection, config, self._seconds))
+        self._report(await unread(self._connection, config, self._seconds))
 
     async def _note(self, reading: set[str]) -> None:
         if reading:
@@ -71,16 +71,16 @@ class UnreadLists:
             scored = _scored(await _now(self._connection) - self._seconds, names)
             await self._connection.command("ZADD", keys.LISTS, *options, *scored)
 
-    def _tell(self, depths: dict[str, int]) -> None:
+    def _report(self, depths: dict[str, int]) -> None:
         UNREAD_DEPTH.clear()
         for name, depth in depths.items():
             UNREAD_DEPTH.labels(name).set(depth)
-            if name not in self._told:
+            if name not in self._reported:
                 log.warning(
                     "ids are left in a list that no chain reads",
                     extra={"list": name, "count": depth},
                 )
-        self._told = set(depths)
+        self._reported = set(depths)
 
 
 async def unread_at_a_glance(connection: RedisConnection, config: PipelineConfig) -> dict[str, int]:
@@ -146,7 +146,7 @@ async def _depth(connection: RedisConnection, name: str) -> int:
     for key in (name, keys.suspects(name)):
         try:
             total += int(await connection.command("LLEN", key))
-        except CommandRefused:  # the key is no list: it is told of elsewhere
+        except CommandRefused:  # the key is no list; `UnusableKeys` reports it
             continue
     return total
 

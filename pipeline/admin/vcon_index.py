@@ -1,4 +1,4 @@
-"""Which vCons there are: by time, by who spoke, and gone on request."""
+"""The index of vCons in Redis: by time and by party, and the removal of a vCon."""
 
 import contextlib
 import re
@@ -13,14 +13,8 @@ from pipeline.redis_client.slices import chunks, find_all, find_first, members
 from pipeline.redis_client.staging import Trash
 from schemas.vcon_page import VconPage
 
-# Taking a vCon out of Redis: the document, its index, its queue entries and its requested runs.
-#
-# `delete.lua` does it in one step. It is told where the queue entries stand, since lists are too
-# long to be looked through by a script. An entry that has moved far in the meantime makes it
-# change nothing, and the entries are looked for once more.
-
 COPIES = 100
-"""Queue entries that one script call takes out."""
+"""Queue entries that one script call removes."""
 ATTEMPTS = 20
 PROCESSED, MOVED, WAS_LARGE = -1, -2, 2
 
@@ -29,16 +23,21 @@ type Copy = tuple[str, str, int | str]
 
 
 class VconRemoval:
-    """Removes one vCon after the other."""
+    """Removes a vCon: the document, its index entries, queue entries and requested runs.
+
+    `delete.lua` does it in one call. It gets the positions of the queue entries, since lists are
+    too long for a script to search. If an entry has moved far meanwhile, the script changes
+    nothing, and the positions are looked up again.
+    """
 
     def __init__(self, connection: RedisConnection, sorted_set: str, *, run_expiry: int) -> None:
-        """`sorted_set`: the catalogue. `run_expiry`: seconds that a cancelled run stays."""
+        """`sorted_set`: the index by time. `run_expiry`: seconds that a cancelled run stays."""
         self._connection = connection
         self._sorted_set = sorted_set
         self._run_expiry = run_expiry
 
     async def remove(self, vcon_uuid: str, lists: Sequence[str]) -> bool:
-        """Was anything of it in these lists, or elsewhere in Redis?
+        """Remove it; True if anything of it was in Redis.
 
         Raises:
             ConflictError: while it is being processed, or moved from list to list.
@@ -47,7 +46,7 @@ class VconRemoval:
         for _ in range(ATTEMPTS):
             state = await self._try(vcon_uuid, lists)
             if state == WAS_LARGE:
-                with contextlib.suppress(UnavailableError):  # it is removed; the rest comes later
+                with contextlib.suppress(UnavailableError):  # `Trash` is emptied later
                     await Trash(self._connection).empty()
             if state not in (PROCESSED, MOVED):
                 return bool(state) or was_queued
@@ -66,7 +65,7 @@ class VconRemoval:
         return await self._script(vcon_uuid, lists, copies, is_all=True)
 
     async def _thin_out(self, vcon_uuid: str, copies: Sequence[Copy]) -> int:
-        """Take queue entries out; those that a removal has moved are left for the next attempt."""
+        """Remove queue entries; entries that a removal has moved are left for the next attempt."""
         for part in chunks(copies, COPIES):
             if await self._script(vcon_uuid, (), part, is_all=False) == PROCESSED:
                 return PROCESSED
@@ -98,7 +97,7 @@ class VconRemoval:
         return copies
 
     async def _found(self, name: str, elements: Sequence[str]) -> list[Copy]:
-        """Where these stand; a single one is looked for again, since finding takes time."""
+        """The positions of these; a single one is looked up again, since the search takes time."""
         found: list[Copy] = []
         for some in chunks(elements, COPIES):
             positions = await find_all(self._connection, name, some)
@@ -111,15 +110,15 @@ class VconRemoval:
 
 
 def _at_once(copies: Sequence[Copy]) -> bool:
-    """Whether one call can take all of them out: each removal may move further ones of a list."""
+    """True if one call can remove all: each removal may move other entries of the same list."""
     places = [(name, element) for name, element, position in copies if position != ""]
     return len(copies) <= COPIES and len(places) == len(set(places))
 
 
 CHUNK = 500
-"""How many vCons one script call looks at; other clients of Redis go on in between."""
+"""vCons of one script call, so that other clients of Redis are not held up."""
 REAPED = 50
-"""vCons whose index entries one script call looks at, which takes more time for each."""
+"""vCons whose index entries one script call checks, which takes longer for each."""
 SEARCH_CALLS = 1000
 """Script calls for one page of search results at most; it may have fewer than asked for then."""
 
@@ -131,8 +130,8 @@ _SEARCH_CURSOR = re.compile(r"(tel|mailto|name)~([0-9]{1,19})~(.{0,200})", re.AS
 class SearchPosition:
     """Where a page of search results begins.
 
-    `term` is the one whose members are gone through, by the cursor `scan` of `SSCAN`; of the
-    members told by that cursor, those up to `after` have been listed.
+    The members of `term` are read by `SSCAN` from the cursor `scan`; of the members at that cursor,
+    those up to `after` have been listed.
     """
 
     term: str
@@ -157,9 +156,9 @@ class VconIndex:
     async def page(
         self, since: float | None, until: float | None, limit: int, cursor: str | None
     ) -> VconPage:
-        """Uuids by `created_at` (epoch seconds), newest first; only of vCons that are here.
+        """Uuids by `created_at` (epoch seconds), newest first; only of vCons in Redis.
 
-        A page begins where the one before ended, whatever has come or gone meanwhile.
+        A page begins where the one before ended, even if vCons were added or removed meanwhile.
 
         Raises:
             InvalidError: for a cursor that is none.
@@ -173,8 +172,8 @@ class VconIndex:
     async def search(self, terms: Sequence[str], limit: int, cursor: str | None) -> VconPage:
         """Uuids of the vCons for which every term holds; a term is `tel:...` or the like.
 
-        A vCon that is here from the first page to the last is listed. While others come and go it
-        may be listed twice.
+        A vCon that is in Redis from the first page to the last is listed; it may be listed twice if
+        others are added or removed meanwhile.
 
         Raises:
             InvalidError: for a cursor that is none, or that of a search for something else.
@@ -207,7 +206,7 @@ class VconIndex:
         return {each for each, there in zip(uuids, found, strict=True) if there}
 
     async def delete(self, vcon_uuid: str, lists: Sequence[str]) -> bool:
-        """Remove the document and every trace in the index and in these lists; was it here?
+        """Remove the document, its index and queue entries; True if anything existed.
 
         Runs that wait for it are cancelled.
 
@@ -217,10 +216,10 @@ class VconIndex:
         return await self._removal.remove(vcon_uuid, lists)
 
     async def reap(self) -> None:
-        """Forget the index entries of vCons that have expired.
+        """Delete the index entries of expired vCons.
 
-        When is known of those that we let go. For others the whole catalogue is gone through, some
-        of it at a time.
+        The time of expiry is known for vCons that `Retention` released. For others each call checks
+        the next part of the whole index.
         """
         self._audited, members = await self._connection.command(
             "ZSCAN", self._sorted_set, self._audited, "COUNT", CHUNK

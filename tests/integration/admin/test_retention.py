@@ -19,13 +19,13 @@ from tests.integration.support.operations_scene import (
     operations,
 )
 from tests.integration.support.pipeline_fixtures import (
-    VCON_EXPIRY,
     both,
     configured,
     link,
     new_uuid,
     storage,
 )
+from tests.integration.support.recording_queues import VCON_EXPIRY
 
 
 def broken(vcon_uuid: str, name: str, options: dict[str, Any]) -> None:

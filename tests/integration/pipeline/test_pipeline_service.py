@@ -23,7 +23,6 @@ from pipeline.storages.lookup import VconLookup
 from pipeline.vcon.normalization import normalised
 from tests.integration.support.pipeline_fixtures import (
     PATIENCE,
-    VCON_EXPIRY,
     Scene,
     a_vcon,
     both,
@@ -32,6 +31,7 @@ from tests.integration.support.pipeline_fixtures import (
     new_uuid,
     storage,
 )
+from tests.integration.support.recording_queues import VCON_EXPIRY
 
 kept: dict[str, Any] = {}
 

@@ -210,7 +210,7 @@ def two_chains(folder: Path) -> Configuration:
 
 async def filed(ops: Operations, vcon_uuid: str) -> None:
     """The storage `files` has this vCon."""
-    storage = await ops.operations._finder.storage("files")
+    storage = await ops.operations._lookup.storage("files")
     storage.save(vcon_uuid, storage.fresh_options())
 
 

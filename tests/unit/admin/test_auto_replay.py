@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.admin.auto_replay import (
     BATCH_MAX,
-    PATIENCE,
     PAUSE_MAX,
+    TRIAL_ROUNDS,
     Outcome,
     Trial,
     judge,
@@ -54,7 +54,7 @@ def test_nothing_is_tried_while_a_run_goes_on() -> None:
 
 def test_a_run_that_never_ends_is_given_up() -> None:
     """Its list may have lost its reader: after some patience another vCon is tried."""
-    trial = tried([RUNNING], waited=PATIENCE)
+    trial = tried([RUNNING], waited=TRIAL_ROUNDS)
     assert (trial.batch, trial.runs, trial.skip) == (1, (), 2)
 
 
