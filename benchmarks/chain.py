@@ -1,4 +1,4 @@
-"""How many vCons a second one worker takes through a chain, against a bare loop in the same run.
+"""Measures the vCons per second of one worker and one chain, and of a bare loop in the same run.
 
     python -m benchmarks.chain [--rounds 5] [--count 2000] [--only NAME]
 
@@ -39,7 +39,7 @@ POLL_SECONDS = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing to measure."""
+    """One measured case."""
 
     name: str
     link: str
@@ -157,7 +157,7 @@ class Bench:
         }
 
     def _wait_for_worker(self, service: ServiceProcess) -> int:
-        """Until one vCon has gone through: everything is imported and connected by then."""
+        """Process one vCon, so that everything is imported and connected."""
         warm = {**self._vcons[0], "uuid": "00000000-0000-4000-8000-000000000000"}
         self._client.json().set(f"vcon:{warm['uuid']}", "$", warm)
         self._client.rpush(_ingress(0), warm["uuid"])
@@ -216,7 +216,7 @@ def _median(rounds: list[Measured], count: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--count", type=int, default=2000)

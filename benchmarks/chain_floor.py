@@ -1,7 +1,7 @@
-"""The floor: one loop over `redis-py` that does what the chain tag, tag, egress must do at least.
+"""The floor: a loop with `redis-py` that does the minimum for the chain tag, tag, egress.
 
-BLPOP, JSON.GET, two tags, JSON.SET, RPUSH, and where asked a file or a row over one kept
-connection. Nothing else: no journal, no fence, no record, no error handling.
+BLPOP, JSON.GET, two tags, JSON.SET, RPUSH, and optionally a file or a row over one connection. No
+checkpoint, fencing, run record or error handling.
 
 Run as a program: `python -m benchmarks.chain_floor COUNT none|file|postgres TARGET`. Prints the
 seconds and CPU seconds it took.
@@ -30,7 +30,7 @@ SET vcon = excluded.vcon, subject = excluded.subject, vcon_json = excluded.vcon_
 
 
 def add_tag(vcon: dict[str, Any], tag: str) -> None:
-    """Add one tag in vcon-server's form."""
+    """Add one tag in vcon-server's format."""
     for attachment in vcon["attachments"]:
         if attachment.get("purpose") == "tags":
             tags = [*json.loads(attachment["body"]), tag]
@@ -44,7 +44,7 @@ def no_write(vcon_uuid: str, vcon: dict[str, Any]) -> None:
 
 
 def file_writer(folder: str) -> Write:
-    """One file a vCon."""
+    """One file per vCon."""
 
     def write(vcon_uuid: str, vcon: dict[str, Any]) -> None:
         Path(folder, f"{vcon_uuid}.json").write_text(json.dumps(vcon))
@@ -53,7 +53,7 @@ def file_writer(folder: str) -> Write:
 
 
 def row_writer(url: str) -> Write:
-    """One row a vCon, over one kept connection."""
+    """One row per vCon, over one connection."""
     connection = psycopg.connect(url, autocommit=True)
     connection.execute(
         "CREATE TABLE IF NOT EXISTS floor (id uuid PRIMARY KEY, vcon text, uuid uuid, "
@@ -69,7 +69,7 @@ def row_writer(url: str) -> Write:
 
 
 def main() -> None:
-    """Take COUNT vCons through."""
+    """Process COUNT vCons."""
     count, storage, target = int(sys.argv[1]), sys.argv[2], sys.argv[3]
     writers: dict[str, Callable[[str], Write]] = {
         "none": lambda _: no_write,

@@ -1,4 +1,4 @@
-"""Names that the benchmark's parts share."""
+"""Names shared by the parts of the chain benchmark."""
 
 INGRESS = "bench_in"
 EGRESS = "bench_out"

@@ -1,4 +1,4 @@
-"""What a flow of one query costs over a kept connection, against the bare driver in the same run.
+"""Measures a flow of one query over a pooled connection, and the bare driver in the same run.
 
     python -m benchmarks.connections [--rounds 100] [--count 50]
 
@@ -49,7 +49,7 @@ type Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 
 async def compare(url: str, rounds: int, count: int) -> dict[str, list[float]]:
-    """Seconds of one call, for each way and round."""
+    """Seconds of one call, for each variant and round."""
     given = {"type": "postgres", "url": url, "pool_size": 4}
     kept = KeptConnections()
     await kept.configure({"db": given})

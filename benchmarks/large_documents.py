@@ -1,4 +1,4 @@
-"""How long a small request takes beside a stream of large vCons.
+"""Measures the latency of small requests beside a stream of large vCons.
 
     python -m benchmarks.large_documents [--bytes 5000000] [--vcons 40]
 
@@ -32,7 +32,7 @@ SMALL = {"text": "The quick brown fox jumps over the lazy dog"}
 
 
 async def one(board: DevelopmentPlugboard, service: Service, due: float) -> float:
-    """Seconds of a small request since it was due."""
+    """Seconds from the scheduled time of a small request to its answer."""
     await drive(board, service, action="Echo", fields=repeat(SMALL), requests=1, in_flight=1)
     return time.perf_counter() - due
 
@@ -40,7 +40,7 @@ async def one(board: DevelopmentPlugboard, service: Service, due: float) -> floa
 async def paced(
     board: DevelopmentPlugboard, service: Service, go_on: Callable[[int], bool]
 ) -> list[float]:
-    """Seconds of small requests, each made when it is due, while `go_on` says so of their count."""
+    """Seconds of small requests at fixed times, while `go_on` returns true for their count."""
     requests: list[asyncio.Task[float]] = []
     due = time.perf_counter()
     while go_on(len(requests)):
@@ -53,7 +53,7 @@ async def paced(
 async def beside(
     board: DevelopmentPlugboard, service: Service, size: int, vcons: int
 ) -> tuple[Load, list[float]]:
-    """How the vCons of that size went, and the seconds of each small request meanwhile."""
+    """The load of large vCons, and the seconds of each concurrent small request."""
     stream = asyncio.create_task(
         drive(
             board,
@@ -85,7 +85,7 @@ async def measure(size: int, vcons: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    """Measure, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--bytes", type=int, default=5_000_000)
     parser.add_argument("--vcons", type=int, default=40)

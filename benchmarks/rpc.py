@@ -1,4 +1,4 @@
-"""How many requests a second the service answers, against bare clients in the same run.
+"""Measures the requests per second of the service, and of bare clients in the same run.
 
     python -m benchmarks.rpc [--rounds 5] [--only NAME]
 
@@ -38,7 +38,7 @@ VCON_BYTES = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing to measure; each of `floors` and our client have a go at it."""
+    """One measured case, for our client and each of `floors`."""
 
     name: str
     action: str
@@ -50,7 +50,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One round of one client: answers a second, milliseconds, microseconds of CPU an answer."""
+    """One round of one client: answers per second, milliseconds, CPU microseconds per answer."""
 
     rate: float
     p50: float
@@ -71,7 +71,7 @@ def _pauses() -> Iterator[object]:
 
 
 def ingested_vcons(size: int = VCON_BYTES) -> Callable[[], Iterator[object]]:
-    """Never the same one twice: each is a template with another end of its uuid."""
+    """Distinct vCons from templates; only the end of the uuid differs."""
     (vcon,) = made_up_vcons(1, sizes=(VCON_BYTES, VCON_BYTES))
     vcon["dialog"] *= size // VCON_BYTES
     text = orjson.dumps({"vcon": vcon, "ingress_lists": [INGRESS]})
@@ -94,14 +94,14 @@ CASES = (
 
 
 class Bench:
-    """A board with the clients that have joined it."""
+    """A board with its joined clients."""
 
     def __init__(self, board: DevelopmentPlugboard, stack: EmbeddedStack) -> None:
         self._board, self._stack = board, stack
         self._clients: dict[str, tuple[Service, int]] = {}
 
     async def add(self, kind: str, until: contextlib.ExitStack) -> None:
-        """Start a client, which runs until then, and wait for it to join."""
+        """Start a client, which is stopped on exit, and wait for its join."""
         service = self._board.create_service(kind)
         pid = until.enter_context(client(self._board, service, self._stack))
         self._clients[kind] = service, pid
@@ -110,7 +110,7 @@ class Bench:
             stop_workers(pid)
 
     async def measure(self, case: Case, kind: str) -> Measured:
-        """One round, after a short one that does not count."""
+        """One round after a short warm-up."""
         _, pid = self._clients[kind]
         await self._drive(case, kind, WARM_UP)
         before = cpu_seconds(pid)
@@ -140,7 +140,7 @@ class Bench:
 
 
 async def measure(cases: Sequence[Case], rounds: int) -> Rounds:
-    """What each client reached at each case, in every round."""
+    """The results of each client for each case and round."""
     measured: Rounds = defaultdict(list)
     settings = PlugboardSettings(recorded_frames=0, losses=False)
     with servers() as stack, contextlib.ExitStack() as clients:
@@ -176,7 +176,7 @@ def show(cases: Sequence[Case], measured: Rounds) -> None:
 
 
 def main() -> None:
-    """Measure, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="part of a case's name")

@@ -1,4 +1,4 @@
-"""The clients that are measured, each a process of its own on the same core."""
+"""The measured clients, each a separate process on the same core."""
 
 import contextlib
 import json
@@ -52,7 +52,7 @@ def _floor(board: DevelopmentPlugboard, service: Service, stack: EmbeddedStack) 
 
 @contextlib.contextmanager
 def _ours(board: DevelopmentPlugboard, service: Service, stack: EmbeddedStack) -> Iterator[int]:
-    """The service; its worker is stopped, since it would take the vCons that come in."""
+    """The service; its worker is suspended, since it would claim the ingested vCons."""
     stack.postgres.create_database(DATABASE)
     config = stack.folder / "rpc.yml"
     config.write_text(json.dumps({"chains": {"bench": {"links": [], "ingress_lists": [INGRESS]}}}))
@@ -85,6 +85,6 @@ def _ours(board: DevelopmentPlugboard, service: Service, stack: EmbeddedStack) -
 
 
 def stop_workers(pid: int) -> None:
-    """Let the service's workers rest: they would share the client's core."""
+    """Suspend the service's workers, which share the client's core."""
     for worker in children(pid):
         os.kill(worker, signal.SIGSTOP)

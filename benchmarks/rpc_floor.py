@@ -1,4 +1,4 @@
-"""The floors: clients that join the Plugboard and answer, with nothing else in them.
+"""The floors: minimal clients that join the Plugboard and answer.
 
 No reconnect, no heartbeat, no validation, no errors, no logs, no metrics.
 
@@ -44,7 +44,7 @@ async def echo(websocket: ClientConnection) -> None:
 
 
 async def echo_fast(websocket: ClientConnection) -> None:
-    """The same with orjson."""
+    """Answer with orjson, in the read loop."""
     while True:
         if request := _request(orjson.loads(await websocket.recv(decode=False))):
             answer = _answer(request["response_ref"], request["fields"])
@@ -52,7 +52,7 @@ async def echo_fast(websocket: ClientConnection) -> None:
 
 
 async def echo_later(websocket: ClientConnection) -> None:
-    """One task for each request, which waits as long as it says and answers."""
+    """One task per request, which sleeps for the requested time and answers."""
     tasks = set()
 
     async def answer(request: Payload) -> None:

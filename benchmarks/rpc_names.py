@@ -1,3 +1,3 @@
-"""Names that the RPC benchmark's parts share."""
+"""Names shared by the parts of the RPC benchmark."""
 
 INGRESS = "bench_in"

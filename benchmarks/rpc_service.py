@@ -1,4 +1,4 @@
-"""The real service with the benchmark's actions beside its own, on one core.
+"""The real service with additional actions for the benchmark, on one core.
 
 Run as a program: `python -m benchmarks.rpc_service CORE`; its settings come from the environment.
 With `PROFILE_TO=FILE` it leaves a profile there when it is stopped.

@@ -1,4 +1,4 @@
-"""The servers that everything is measured with."""
+"""The servers for the benchmarks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from devstack.servers.stack import EmbeddedStack
 def servers(appendfsync: str = "everysec") -> Iterator[EmbeddedStack]:
     """The embedded stack, without waiting for the disk.
 
-    With `always` a bare loop waits for the disk at each command and a worker once for many: that
-    flatters, and shows what safety costs.
+    With `always` a bare loop waits for the disk at each command, and a worker once per batch, which
+    favours the worker.
     """
     with EmbeddedStack(fsync=False) as stack:
         with Redis.from_url(stack.valkey.url) as client:

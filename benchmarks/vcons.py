@@ -1,4 +1,4 @@
-"""vCons of 1 to 20 kB to measure with: always the same ones."""
+"""Reproducible vCons of 1 to 20 kB for the benchmarks."""
 
 import json
 import random
@@ -9,7 +9,7 @@ from typing import Any
 def made_up_vcons(
     count: int, seed: int = 7, sizes: tuple[int, int] = (1_000, 20_000)
 ) -> list[dict[str, Any]]:
-    """So many distinct vCons, evenly spread over 1 to 20 kB of JSON, or over other sizes."""
+    """`count` distinct vCons, evenly distributed over 1 to 20 kB of JSON, or other sizes."""
     rng, (least, most) = random.Random(seed), sizes
     span = most - least
     return [_vcon(rng, least + span * index // max(count - 1, 1)) for index in range(count)]

@@ -1,4 +1,4 @@
-"""A link that only waits, as one does that asks a far service."""
+"""A link that only waits, like one that calls a remote service."""
 
 import asyncio
 from typing import Any
