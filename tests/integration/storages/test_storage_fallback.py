@@ -117,7 +117,7 @@ def shelf(stored: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> ModuleType
     monkeypatch.setattr(module, "save", lambda vcon_uuid, opts: None, raising=False)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     storages = {"shelf": StorageSpec("shelf", module.__name__)}
-    configuration = storage_fallback._installed[0]._finder._configuration
+    configuration = storage_fallback._installed[0]._lookup._configuration
     monkeypatch.setattr(configuration, "config", PipelineConfig(chains={}, storages=storages))
     return module
 
