@@ -48,7 +48,7 @@ def without_deep_values(text: str, level: int, deepest: int, instead: str) -> tu
     """Replace each value that opens at `level` and nests deeper than `deepest` by `instead`.
 
     Returns the text and the values cut out, in their order. Levels count from 1, the outermost
-    bracket. The time is linear in the length of the text, whatever its depth. Invalid JSON stays
+    bracket. The time is linear in the length of the text, at any depth. Invalid JSON stays
     invalid.
     """
     kept, cut, end, start = [], [], 0, 0

@@ -153,7 +153,7 @@ async def test_it_says_when_writing_is_possible_again() -> None:
         assert scene.client.may_write()
 
 
-async def test_nothing_is_written_into_somebody_elses_message() -> None:
+async def test_nothing_is_written_into_the_fragments_of_another_message() -> None:
     """While a message goes out in fragments, texts wait for its end."""
     begun, goes_on = asyncio.Event(), asyncio.Event()
 

@@ -132,7 +132,7 @@ async def test_calls_wait_for_each_other_and_a_cancelled_one_ends_its_helper(
     os.close(writing)
 
 
-async def test_close_ends_it_whatever_it_does(helper: HelperProcess) -> None:
+async def test_close_ends_it_during_a_call(helper: HelperProcess) -> None:
     """The call under way is refused, and so is every later one; nothing is started again."""
     pid = await helper(os.getpid)
     reading, writing = os.pipe()
