@@ -76,7 +76,7 @@ class LogSearch:
         _watch_servers()
         _watch_deployments()
         _watch_pipes()
-        prepare()  # else whatever imports the library of vCons turns the session's logging over
+        prepare()  # otherwise the first import of the vCon library changes the session's logging
         logging.getLogger().addHandler(_FormattedLines())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -193,7 +193,7 @@ def keep_postgres(url: str) -> None:
 
 
 def _watch_pipes() -> None:
-    """Standard error of whatever a test runs and reads to its end."""
+    """Standard error of processes that a test runs and reads to the end."""
     communicate, awaited = Popen.communicate, Process.communicate
 
     def heard(self: Popen[Any], *arguments: Any, **more: Any) -> tuple[Any, Any]:

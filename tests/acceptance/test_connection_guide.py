@@ -39,7 +39,7 @@ class AsyncClient:
 
 
 class Reader:
-    """Somebody with an empty folder and a shell."""
+    """A user with an empty folder and a shell."""
 
     def __init__(self, home: Path, python: str, paths: Mapping[str, Path]) -> None:
         self.home = home

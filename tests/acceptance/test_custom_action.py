@@ -23,7 +23,7 @@ CEILING = 120.0  # seconds; reached only when something is broken
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The service's files as somebody has them who added the action."""
+    """The service's files with an added action."""
     copied = tmp_path_factory.mktemp("service") / "checkout"
     shutil.copytree(ROOT, copied, ignore=NOT_THE_SERVICE)
     shutil.copy(DOCUMENTED, copied / "actions")

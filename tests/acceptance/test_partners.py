@@ -144,7 +144,7 @@ async def test_a_key_opens_no_other_list(partners: Partners) -> None:
 
 
 async def test_a_key_does_nothing_but_push(partners: Partners) -> None:
-    """Every other action is 404, whatever fields come with the key."""
+    """Every other action is 404, with any fields beside the key."""
     fields = {"vcon": a_vcon(), "ingress_lists": ["customer_data"], "ingress_list": CUSTOMER[0]}
     for action in OTHER_ACTIONS:
         answer = await partners.system.call(action, **fields, api_key=CUSTOMER[1])

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 async def test_times_to_live(play: Play) -> None:
-    """No vCon expires that waits, is a dead letter or unread, whoever gave it a time to live."""
+    """No vCon expires that waits, is a dead letter or unread, even with a time to live."""
     await play("a backlog older than every TTL")
 
 

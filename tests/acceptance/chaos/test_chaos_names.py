@@ -14,5 +14,5 @@ async def test_keys_of_another_type(play: Play) -> None:
 
 
 async def test_clocks_that_are_stepped(play: Play) -> None:
-    """Retries come when they are due by Redis' clock, whatever the machines' clocks say."""
+    """Retries come when they are due by Redis' clock, independent of the machines' clocks."""
     await play("clock")

@@ -66,7 +66,7 @@ def test_the_promise(evidence: Evidence, ending: str) -> None:
     ],
 )
 def test_losses(evidence: Evidence, why: str) -> None:
-    """Whatever falls short of the promise is a loss, with the reason."""
+    """Each broken promise is a loss, with the reason."""
     verdict = judge(evidence)
     assert verdict.lost == {"a": why}
     assert verdict.endings == {"lost": 1}

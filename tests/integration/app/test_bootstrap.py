@@ -163,7 +163,7 @@ def test_the_installer_is_the_pinned_one(checkout: Path, tmp_path: Path) -> None
 def test_an_unwritable_home_is_no_obstacle(checkout: Path) -> None:
     """Without a usable home folder the cache lies in the checkout."""
     (checkout / "requirements.txt").write_text("missing @ file:///nonexistent/missing.whl\n")
-    run(checkout, "demo", HOME=str(checkout / "requirements.txt" / "home"))  # nobody can make it
+    run(checkout, "demo", HOME=str(checkout / "requirements.txt" / "home"))  # it cannot be created
     assert (checkout / ".uv" / "cache").is_dir()
 
 

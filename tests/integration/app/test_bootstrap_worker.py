@@ -136,7 +136,7 @@ def test_a_worker_reloads_and_ends_as_told(start: Start, redis: Any, config: Pat
 
 
 def test_what_a_worker_cannot_finish_goes_back(start: Start, redis: Any) -> None:
-    """An orphan ends at once, so does one that is told twice, whatever a thread of theirs does."""
+    """A worker ends at once without its service, or after two signals, even if a thread hangs."""
     orphan, hurried = (start(name, SHUTDOWN_GRACE="1000") for name in ("w1", "w2"))
     uuids = {feed(redis, "stuck"), feed(redis, "stuck")}
     assert {redis.blpop("begun", PATIENCE)[1] for _ in uuids} == uuids

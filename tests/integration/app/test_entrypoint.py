@@ -252,7 +252,7 @@ async def test_a_check_joins_nothing(scene: Scene, database_environment: dict[st
 
 
 async def test_a_taken_health_port_is_told(scene: Scene) -> None:
-    """A port that somebody else listens on ends the start."""
+    """A port in use ends the start."""
     settings = COMPLETE | {"HEALTH_PORT": str(scene.board.port), "HEALTH_HOST": HOST}
     ran = await asyncio.to_thread(run, settings)
     assert ran.returncode == 2

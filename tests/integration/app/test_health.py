@@ -22,7 +22,7 @@ PATIENCE = 30.0
 
 
 def page(accept: str) -> tuple[bytes, str]:
-    """The metrics, which are text for whoever takes text."""
+    """The metrics, as text for clients that accept text."""
     return f"asked for {accept}\n".encode(), "text/plain; version=9"
 
 

@@ -30,7 +30,7 @@ chains:
     links: [tag]
     ingress_lists: [in]
 """
-NOBODY = "127.0.0.1:1"
+NOWHERE = "127.0.0.1:1"
 SECRET = "s3cret-pass-phrase"
 
 
@@ -75,7 +75,7 @@ async def failures() -> dict[str, list[str]]:
 
 
 async def test_when_all_is_well(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
-    """A table says of each check how it went, and the exit code is 0; nobody has joined."""
+    """The table has the result of each check, the exit code is 0, and no consumer has joined."""
     assert await carry_out(read(["check"])) == 0
     table = capsys.readouterr().out
     names = ["settings", "actions", "configuration", "plugins", "redis", "postgres", "plugboard"]
@@ -169,11 +169,11 @@ async def test_a_list_is_another_programs_key(client: Redis) -> None:
 
 async def test_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """The line names the address without the password."""
-    monkeypatch.setenv("REDIS_URL", f"redis://user:{SECRET}@{NOBODY}/0")
+    monkeypatch.setenv("REDIS_URL", f"redis://user:{SECRET}@{NOWHERE}/0")
     found = await failures()
     assert found == {
         "redis": [
-            f"REDIS_URL, {NOBODY}: Redis cannot be reached: ConnectionError; does it run there, "
+            f"REDIS_URL, {NOWHERE}: Redis cannot be reached: ConnectionError; does it run there, "
             "and does it let this user in?"
         ]
     }
@@ -227,9 +227,9 @@ async def test_ids_that_no_chain_reads(client: Redis) -> None:
 
 async def test_the_plugboard_is_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """The line names the server, without the token."""
-    monkeypatch.setenv("WEBSOCKET_URL", f"ws://{NOBODY}/websocket")
+    monkeypatch.setenv("WEBSOCKET_URL", f"ws://{NOWHERE}/websocket")
     assert (await failures())["plugboard"] == [
-        f"WEBSOCKET_URL, {NOBODY}: no connection to the Plugboard: Connection refused; "
+        f"WEBSOCKET_URL, {NOWHERE}: no connection to the Plugboard: Connection refused; "
         "is WEBSOCKET_URL right?"
     ]
 

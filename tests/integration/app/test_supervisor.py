@@ -41,7 +41,7 @@ class Stub:
 
 
 class Office:
-    """Where the workers call in, and whoever keeps them tells of the dead."""
+    """Records the connections of workers, and the deaths that the supervisor reports."""
 
     def __init__(self) -> None:
         self.stubs: asyncio.Queue[Stub] = asyncio.Queue()
@@ -142,7 +142,7 @@ async def test_as_many_as_wanted(office: Office) -> None:
 
 
 async def test_stopping_ends_them_in_good_order(office: Office) -> None:
-    """Each gets one SIGTERM; nobody is told dead, and nobody is started again."""
+    """Each gets one SIGTERM; none is reported dead, and none is replaced."""
     kept = office.keep(2)
     stubs = [await office.stub() for _ in range(2)]
     await kept.stop(PATIENCE, office.hurry)
@@ -195,7 +195,7 @@ async def test_workers_die_with_the_one_that_keeps_them(office: Office) -> None:
 async def test_reload_is_said_to_all(office: Office) -> None:
     """Each worker gets a line on its input, also one that has not begun to listen."""
     kept = office.keep(2)
-    while not kept.complete:  # noqa: ASYNC110 -- nobody is told of it
+    while not kept.complete:  # noqa: ASYNC110 -- there is no event
         await asyncio.sleep(0)
     kept.reload()
     stubs = [await office.stub() for _ in range(2)]
@@ -280,7 +280,7 @@ class Crowd:
         """The supervisor has counted them so many times more."""
         wanted = self.looks + times
         async with asyncio.timeout(PATIENCE):
-            while self.looks < wanted:  # noqa: ASYNC110 -- nobody is told of it
+            while self.looks < wanted:  # noqa: ASYNC110 -- there is no event
                 await asyncio.sleep(0.005)
 
 

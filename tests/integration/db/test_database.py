@@ -51,7 +51,7 @@ def elsewhere(database_settings):
 
 
 def a_closed_port():
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
 
@@ -123,7 +123,7 @@ def test_missing_variables_are_named_and_the_password_is_not(monkeypatch, databa
 
 
 def test_use_before_initialize_is_our_own_mistake():
-    """Whoever forgets `initialize()` is told so."""
+    """Use without `initialize()` raises an error that names it."""
     with pytest.raises(RuntimeError, match="initialize"), Database().session():
         pass
 

@@ -48,7 +48,7 @@ def elsewhere(database_settings):
 
 
 def a_closed_port():
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
 
@@ -76,7 +76,7 @@ def test_conflict_tells_whose_fault_and_no_values(database, changes):
 
 @pytest.mark.parametrize("changes", [{"id": 2**70}, {"name": "a\0b"}])
 def test_value_that_does_not_fit_is_invalid(database, changes):
-    """A value that the column cannot hold is the caller's mistake, whoever notices it."""
+    """A value that the column cannot hold is the caller's mistake, in Postgres or in psycopg."""
     with pytest.raises(InvalidError), database.transaction() as session:
         session.add(a_service(**changes))
 
@@ -106,7 +106,7 @@ def test_database_without_tables_is_unavailable(postgres_server, empty_database,
     ids=["refused", "password", "database", "host"],
 )
 def test_unreachable(elsewhere, database_settings, wrong):
-    """Whatever keeps Postgres away, it is unavailable, and no message holds a password."""
+    """Every failure to connect is `UnavailableError`, and no message contains a password."""
     database = elsewhere(**wrong())
     assert not database.reachable()
     with pytest.raises(UnavailableError) as caught:

@@ -48,7 +48,7 @@ def test_of_many_claims_at_once_one_counts(owners: VconOwners):
 
 
 def test_a_claim_lasts_until_it_is_released_by_its_owner(owners: VconOwners):
-    """Nobody else can let go of it; what is not confirmed is still Redis' to decide."""
+    """No other lineage can release it; an unconfirmed owner is still decided by Redis."""
     vcon, mine, other = uuid4(), uuid4(), uuid4()
     assert [owners.claim(vcon, mine), owners.claim(vcon, mine)] == ["new", "new"]
     owners.release(vcon, other)

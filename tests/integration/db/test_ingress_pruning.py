@@ -1,4 +1,4 @@
-"""Pruning of what Postgres has of partners: only what is old goes, in batches, in nobody's way."""
+"""Pruning of rows about partners: only old ones, in batches, without waiting for writers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ OLD_ROWS = {
 
 @pytest.mark.parametrize("table", TABLES)
 def test_pruning_waits_for_nobody(ledger: UsageAndAudit, migrated: Database, table: str):
-    """A row that somebody is at work on is left for the next time."""
+    """A locked row is skipped until the next time."""
     name = migrated.engine.url.database  # else a prune that waits would wait for ever
     execute(migrated, f"ALTER DATABASE {name} SET lock_timeout = '20s'")
     migrated.engine.dispose()

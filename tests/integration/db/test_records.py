@@ -39,7 +39,7 @@ def lines():
 
 @pytest.fixture
 def locked_services(migrated, database_url):
-    """Locks the table for everybody; gives a function that waits for so many writers' tries."""
+    """Locks the table; gives a function that waits for the attempts of so many writers."""
 
     @contextmanager
     def lock(*, writers):
@@ -100,7 +100,7 @@ def test_a_hash_stays_when_the_token_is_seen_without_value(records, migrated):
 
 
 def test_speaking_never_waits_for_postgres(records, migrated, locked_services):
-    """While the table is locked by somebody else, a thousand events are taken without waiting."""
+    """While another session locks the table, a thousand events are accepted without waiting."""
     writer = records(batch=7)
     with locked_services(writers=1):
         writer.start()
@@ -135,7 +135,7 @@ def test_one_refused_row_does_not_hold_up_the_others(records, migrated, lines):
 
 
 def test_replicas_write_the_same_rows_without_deadlock(records, migrated, locked_services, lines):
-    """Two replicas that tell the same news in opposite orders get in nobody's way."""
+    """Two replicas that write the same rows in opposite orders do not block each other."""
     forward, backward = records(), records()
     for number in range(500):
         forward.service_seen(a_service(number))

@@ -31,7 +31,7 @@ def lines():
 
 @pytest.fixture
 def postgres_door(postgres_server, database_name):
-    """Opens and shuts the test's database for everybody."""
+    """Allows and refuses all connections to the test's database."""
     with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
 
         def move(*, is_open):

@@ -113,7 +113,7 @@ STATES = [
 
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "batch by batch"])
 def test_the_newest_state_wins_in_any_order(history, together):
-    """Higher attempt, then later end: whatever the order of writing, that state remains."""
+    """The higher attempt, then the later end, remains in any order of writing."""
     base = a_run().model_dump()
     for order in permutations(Run(**(base | state)) for state in STATES):
         run_id = str(uuid4())
@@ -210,7 +210,7 @@ def test_prune_goes_in_small_batches(history, statements):
 
 
 def test_prune_waits_for_nobody(history, migrated):
-    """A row that somebody else is writing is left for the next time."""
+    """A row that another session writes is skipped until the next time."""
     with migrated.transaction() as session:  # else a prune that waits would wait for ever
         name = migrated.engine.url.database
         session.execute(text(f"ALTER DATABASE {name} SET lock_timeout = '20s'"))

@@ -112,7 +112,7 @@ def test_the_files_of_the_dead_are_removed(
 async def test_the_file_follows_what_is_counted(
     page: MetricsPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some time after something was counted it is in the file, whatever came in between."""
+    """A count is in the file some time later, also when other counts follow."""
     monkeypatch.setattr("core.observability.metrics_export.PAUSE", 0.001)
     written = asyncio.Event()
 
@@ -186,7 +186,7 @@ def test_the_format_is_the_one_asked_for(accept: str, content_type: str, page: M
 
 
 def test_a_folder_that_was_cleared_away_comes_back(page: MetricsPage) -> None:
-    """Folders like /tmp are tidied up; workers find theirs again when somebody has asked."""
+    """After /tmp was cleared, the next request for the page makes the folder again."""
     page.folder.rmdir()
     assert DEATHS in values(page)
     assert page.folder.stat().st_mode & 0o077 == 0

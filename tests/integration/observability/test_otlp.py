@@ -93,7 +93,7 @@ def test_a_context_leads_back_to_its_span(got: Collector, spans: OtlpSpans) -> N
 def test_what_is_not_sampled_leaves_no_context(
     got: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody could follow it."""
+    """An unsampled trace is not continued."""
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
     spans = OtlpSpans(otlp.resource("tests"))
     with spans.span("unseen", {}):
@@ -165,7 +165,9 @@ def test_delivery_tells_when_it_is_well_again(caplog: pytest.LogCaptureFixture) 
     ]
 
 
-def test_nobody_waits_long_for_a_collector_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_gives_up_on_an_unreachable_collector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A process that ends gives it its time, and then ends."""
     monkeypatch.setattr(otlp, "CLOSE_SECONDS", 0.01)
     with collector() as here:

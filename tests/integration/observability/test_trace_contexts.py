@@ -1,4 +1,4 @@
-"""A trace goes on across the queues, and leaves nothing there when nobody traces."""
+"""A trace continues across the queues; without tracing nothing is stored there."""
 
 from __future__ import annotations
 

@@ -331,7 +331,7 @@ def test_a_callers_name_for_an_action_is_bounded(action: object, shown: dict[str
 
 
 def test_what_python_prints_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Warnings, and errors that nobody caught in any thread, are structured and searched, too."""
+    """Warnings, and uncaught errors of any thread, are structured and redacted, too."""
     stream = logged(monkeypatch)
     with warnings.catch_warnings():
         warnings.simplefilter("always")

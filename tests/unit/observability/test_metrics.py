@@ -55,7 +55,7 @@ def test_a_bucket_holds_what_took_no_longer(requests: Requests) -> None:
 
 @pytest.mark.parametrize("name", ["Pong", "", None, 7, ["Ping"], {"Ping": 1}])
 def test_callers_make_no_series(name: object, requests: Requests) -> None:
-    """Whatever a request calls its action, an unknown one is counted as that."""
+    """Unknown actions are counted under one label."""
     requests.ended((name, 404), 0.0)
     assert series(requests)['patchcord_requests_total{action="unknown",code="404"}'] == 1
 

@@ -121,7 +121,7 @@ def test_the_same_gauge_in_two_processes_is_one_number() -> None:
     ],
 )
 def test_what_identifies_is_no_label(attributes: Any, plugins: PluginMetrics) -> None:
-    """A vCon's uuid under whatever name: the count is kept, the attribute is not."""
+    """A vCon's uuid under any name: the count is kept, the attribute is not."""
     metrics.increment_counter("seen", 1, attributes)
     assert series(plugins) == {"seen_total": 1}
 
@@ -181,7 +181,7 @@ def test_names_are_bounded(
     ],
 )
 def test_every_name_can_be_exposed(name: str, exposed: str, plugins: PluginMetrics) -> None:
-    """What Prometheus does not allow is replaced, and nobody passes for the service."""
+    """Characters that Prometheus does not allow are replaced; no name looks like the service's."""
     metrics.increment_counter(name)
     assert series(plugins) == {f"{exposed}_total": 1}
 

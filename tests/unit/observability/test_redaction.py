@@ -43,7 +43,7 @@ def redactor() -> Redactor:
     ],
 )
 def test_what_looks_like_a_secret_is_hidden(text: str, redactor: Redactor) -> None:
-    """Nobody has told this secret: its place gives it away."""
+    """An unknown secret is found by its place in the text."""
     hidden = redactor.text(text)
     assert SECRET not in hidden
     assert REDACTED in hidden
@@ -126,7 +126,7 @@ def test_a_fields_name_may_be_made_secret(redactor: Redactor) -> None:
 
 
 def test_fields_without_end_are_followed_for_a_while(redactor: Redactor) -> None:
-    """A structure that contains itself stops nobody."""
+    """A structure that contains itself is no error."""
     endless: dict[str, Any] = {"token": SECRET}
     endless["again"] = endless
     assert redactor.fields(endless)["again"]["token"] == REDACTED

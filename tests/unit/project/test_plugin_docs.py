@@ -35,6 +35,6 @@ def test_the_pages_are_current_and_every_option_is_described_and_checked() -> No
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.module)
 def test_a_plugin_says_what_it_reads_writes_and_raises(source: Source) -> None:
-    """Whoever looks it up wants to know before it runs on a vCon."""
+    """Readers need it before the plugin runs on a vCon."""
     words = ast.get_docstring(source.tree) or ""
     assert all(word in words for word in ("Reads", "rites", "aises"))
