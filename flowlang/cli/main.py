@@ -1,6 +1,6 @@
-"""The command line: what can be asked, and the exit code of the answer.
+"""The command line, and its exit codes.
 
-0 is done, 1 something is unknown, missing or failed, 2 the command was not understood.
+0: done; 1: something is unknown, missing or failed; 2: wrong usage.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What can be asked about plugins."""
+"""The commands about plugins: list, info, deps, install."""
 
 import json
 import shlex
@@ -14,7 +14,7 @@ from flowlang.exceptions import FlowLangError
 
 
 def list_plugins(given: Namespace) -> int:
-    """Every plugin; what could not be loaded is told on the standard error."""
+    """Print every plugin; those that could not be loaded go to standard error."""
     found = [_told(name, plugin) for name, plugin in plugin_registry.get_all().items()]
     if given.format == "json":
         print(json.dumps({"plugins": found}, indent=2))
@@ -53,7 +53,7 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def info(given: Namespace) -> int:
-    """Everything about one plugin."""
+    """Print everything about one plugin."""
     plugin = plugin_registry.require(given.plugin)
     told = plugin.get_info()
     if given.json:
@@ -90,7 +90,7 @@ def _property_lines(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def deps(given: Namespace) -> int:
-    """What a plugin needs; with `--check`, 1 if some of it is not there."""
+    """Print a plugin's dependencies; with `--check`, return 1 if one is missing."""
     plugin = plugin_registry.require(given.plugin)
     needed = plugin.get_dependencies()
     if not needed:
@@ -108,7 +108,7 @@ def deps(given: Namespace) -> int:
 
 
 def install(given: Namespace) -> int:
-    """Install with pip what is missing; 1 if pip fails."""
+    """Install missing dependencies with pip; return 1 if pip fails."""
     _, missing = plugin_registry.require(given.plugin).check_dependencies()
     if not missing:
         print(f"Nothing to install for '{given.plugin}'.")

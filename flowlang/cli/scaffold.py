@@ -1,4 +1,4 @@
-"""Files to begin with. What a plugin generates is read before it is called done."""
+"""The commands that generate files; generated files are parsed before the command succeeds."""
 
 import importlib.util
 import keyword
@@ -77,7 +77,7 @@ def _compile(path: Path) -> None:
 
 
 def _named(method: Callable[..., object], parameter: str, given: str | None) -> dict[str, str]:
-    """The connection's name, if it was given or the plugin has none of its own."""
+    """The connection's name as an argument, if given or required by the plugin."""
     declared = signature(method).parameters.get(parameter)
     needed = declared is not None and declared.default is declared.empty
     name = "conn" if given is None and needed else given
@@ -101,7 +101,7 @@ def _written(folder: Path, before: dict[Path, int], endings: tuple[str, ...]) ->
 
 
 def new(given: Namespace) -> int:
-    """The files of a plugin that works, to be changed into one's own."""
+    """Write the files of a working plugin, as a start for an own one."""
     name = given.name
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         raise FlowLangError(f"'{name}' is no name for a plugin: a-z, 0-9 and _, a letter first")

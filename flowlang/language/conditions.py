@@ -1,7 +1,7 @@
 """Conditions: `${count} > 3 and not ${order.paid}`, or `any`, `all`, `none` over a list of them.
 
-What a reference stands for is a value, never text that is read as a condition. Two values that are
-both numbers, or texts of numbers, are compared as numbers.
+A reference yields a value, which is never parsed as part of the condition. Two values that are
+numbers, or texts of numbers, are compared as numbers.
 """
 
 import operator
@@ -29,8 +29,8 @@ _JOINING = ("and", "or", "not", "in")
 def holds(condition: Any, roots: Mapping[str, Any]) -> bool:
     """Whether a condition is met.
 
-    Raises FlowValidationError for what is no condition, FlowExecutionError for what it refers to in
-    vain.
+    Raises FlowValidationError for an invalid condition, FlowExecutionError for a reference that
+    cannot be resolved.
     """
     if isinstance(condition, Mapping):
         return all(_list_holds(name, each, roots) for name, each in condition.items())

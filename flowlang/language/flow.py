@@ -1,4 +1,4 @@
-"""A flow as it is read from YAML, and what it takes and gives."""
+"""A flow parsed from YAML, with its inputs and outputs."""
 
 import re
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ _OTHER_NAMES = {
 
 @dataclass(frozen=True)
 class Input:
-    """One value that a flow takes."""
+    """One input of a flow."""
 
     name: str
     type: str = "any"
@@ -47,7 +47,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """One value that a flow gives."""
+    """One output of a flow."""
 
     name: str
     value: Any
@@ -55,7 +55,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Flow:
-    """A flow, checked as far as that goes without running it."""
+    """A flow, checked as far as possible without running it."""
 
     name: str
     steps: tuple[Step, ...]
@@ -134,7 +134,7 @@ def _loaded(document: str) -> Any:
 
 
 def _problem(error: Exception) -> str:
-    # Neither the line, which str(error) quotes, nor a word of it: it may be a password.
+    # str(error) quotes the line, which may contain a password; quoted words may be one
     if not isinstance(error, yaml.MarkedYAMLError):
         return type(error).__name__
     mark = error.problem_mark or error.context_mark

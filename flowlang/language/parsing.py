@@ -1,4 +1,4 @@
-"""From a flow's YAML to steps. Mistakes are told with their place before anything runs.
+"""Parsing a flow's YAML into steps. Mistakes are reported with their place before a step runs.
 
 A step is a mapping with one of the keys `task`, `parallel`, `if` (with `then`), `switch`,
 `for_each`, `subflow`, `exit`; or it has one key alone, the name of a task, under which the task's

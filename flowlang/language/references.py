@@ -28,14 +28,14 @@ type Path = tuple[str | int, ...]
 def resolved(value: Any, roots: Mapping[str, Any]) -> Any:
     """The value with every reference in it replaced, at any depth.
 
-    `roots` are what a path may begin with; `env` is one besides. Raises FlowExecutionError for what
-    cannot be found.
+    A path begins with a name in `roots`, or `env`. Raises FlowExecutionError for a path that leads
+    to nothing.
     """
     if isinstance(value, str):
         return _text(value, roots)
     if isinstance(value, list):
         return [resolved(each, roots) for each in value]
-    if isinstance(value, dict | Mapping):  # a dict is told from others sooner
+    if isinstance(value, dict | Mapping):  # checking for dict first is faster
         return {key: resolved(each, roots) for key, each in value.items()}
     return value
 

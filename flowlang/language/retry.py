@@ -1,4 +1,4 @@
-"""How often a task is tried, and how long is waited in between."""
+"""The number of attempts of a task, and the pauses between them."""
 
 import random
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Checks of what stands in a flow's YAML, each with its place."""
+"""Checks of values in a flow's YAML; messages name their place."""
 
 import re
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ from typing import Any
 from flowlang.exceptions import FlowValidationError
 
 RESERVED = ("inputs", "env", "context")
-"""What a path in `${}` may begin with besides the ids of steps."""
+"""Names that a path in `${}` may begin with, besides the ids of steps."""
 _NAME = re.compile(r"[^\W\d][\w-]*")
 
 
 def only(given: Mapping[str, Any], known: set[str], place: str) -> None:
-    """There is no key but these. Raises FlowValidationError."""
+    """Check that there are no other keys. Raises FlowValidationError."""
     unknown = sorted(str(key) for key in given if key not in known)
     if unknown:
         told = ", ".join(unknown)

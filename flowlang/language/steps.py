@@ -1,4 +1,4 @@
-"""What a flow consists of."""
+"""The kinds of steps of a flow."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from flowlang.language.retry import Retry
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What every step may have."""
+    """The fields of every kind of step."""
 
     label: str
     """Its id, or where it stands: `steps[2].do[0]`."""
@@ -17,7 +17,7 @@ class Step:
     condition: Any = True
     timeout: float | None = None
     on_error: "tuple[Step, ...] | None" = None
-    """What is done about a failure, after which the flow goes on; None ends the flow."""
+    """Steps to run after a failure, before the flow goes on; None ends the flow."""
     depends_on: tuple[str, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""Where a flow's name leads: to a file in its folder, and never out of it."""
+"""Finding the file of a flow by its name, only inside the folder of flows."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What values from outside must not become: statements, and operators of selections.
+"""Keeping values from outside from becoming statements, or operators of selections.
 
 SQL, formulas and JavaScript are texts that a server executes, so no reference is filled in there
 but to `env`: values go into parameters. MongoDB's filters, updates and pipelines are structures in

@@ -1,6 +1,6 @@
-"""Asking Airtable: which answers are failures, and which requests are worth another try.
+"""HTTP requests to Airtable: which responses are failures, and which requests are repeated.
 
-An answer is counted while it comes in, uncompressed, and given up at its limit.
+A response is counted while it is received, uncompressed, and abandoned at its limit.
 
 Source: Airtable's Web API reference, "Errors" and "Rate limits": five requests a second and base.
 """
@@ -21,7 +21,7 @@ RETRY_AFTER = "Retry-After"
 PLAIN = {"Accept-Encoding": "identity"}
 """Compressed bytes cannot be counted before they are unpacked."""
 REPEATABLE = ("GET", "PATCH")
-"""What may be asked again although it may have been done: the outcome is the same."""
+"""Methods that may be repeated after the server may have carried them out: idempotent here."""
 
 
 class AirtableError(Exception):
@@ -43,8 +43,8 @@ class AnswerTooLarge(ValueError):
 async def ask(client: "AsyncClient", method: str, path: str, most: int, **content: Any) -> Any:
     """The JSON of an answer of at most so many bytes.
 
-    What was refused for its haste is tried again when Airtable says, and so is what can be repeated
-    when the server is in trouble. Raises AirtableError, AnswerTooLarge, httpx.HTTPError.
+    A rate-limited request is repeated when Airtable says; after a server error only requests that
+    can be repeated are. Raises AirtableError, AnswerTooLarge, httpx.HTTPError.
     """
     for tried in range(1, TRIES + 1):
         response = await _answer(client, method, path, most, content)
@@ -59,7 +59,7 @@ async def ask(client: "AsyncClient", method: str, path: str, most: int, **conten
 async def _answer(
     client: "AsyncClient", method: str, path: str, most: int, content: dict[str, Any]
 ) -> "Response":
-    """One answer, read whole; of a refusal only as much as there is room for."""
+    """One response, read whole; of an error only as much as the limit allows."""
     from httpx import Response
 
     async with client.stream(method, path, headers=PLAIN, **content) as stream:
@@ -74,7 +74,7 @@ async def _answer(
 
 
 async def _body(stream: "Response", most: int) -> bytes:
-    """What has come in, up to one byte more than there may be."""
+    """The received bytes, at most one more than the limit."""
     body = bytearray()
     async for chunk in stream.aiter_raw():
         body += chunk[: most - len(body) + 1]
@@ -107,7 +107,7 @@ def _seconds_until(date: str, otherwise: float) -> float:
 
 
 def _message(response: "Response") -> str:
-    """What Airtable says: `{"error": {"type", "message"}}`, or `{"error": "NOT_FOUND"}`."""
+    """Airtable's message: `{"error": {"type", "message"}}`, or `{"error": "NOT_FOUND"}`."""
     try:
         error = response.json()["error"]
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Connects flows to Airtable."""
+"""The connection plugin for Airtable."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,7 +20,7 @@ type Outputs = dict[str, Any]
 
 
 class AirtablePlugin(BuiltInPlugin):
-    """Reads and changes records; waits and tries again when it was too fast."""
+    """Reads and changes records; repeats rate-limited requests after a pause."""
 
     name = "airtable"
     description = "Airtable"
@@ -83,7 +83,7 @@ class AirtablePlugin(BuiltInPlugin):
         return self._client
 
     async def check_connection(self, connection: "AsyncClient") -> None:
-        """See that Airtable knows the key; one that may not list bases is a key all the same."""
+        """Check that Airtable accepts the key; a 403 for listing bases also means a valid key."""
         with suppress(AnswerTooLarge):
             try:
                 await self._ask(connection, "GET", path("meta", "bases"))
@@ -251,7 +251,7 @@ class AirtablePlugin(BuiltInPlugin):
     async def _all(
         self, client: Any, place: str, query: list[tuple[str, str]], what: str
     ) -> Kept[Any]:
-        """What a list has, over all its pages, up to the limits."""
+        """The entries of a list, over all its pages, up to the limits."""
         kept, page = self.kept(object), list[tuple[str, str]]()
         while not kept.is_cut:
             try:

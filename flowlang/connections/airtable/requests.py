@@ -1,4 +1,4 @@
-"""What Airtable's API wants in a path, in a query and in a formula."""
+"""Paths, queries and formulas in the form of Airtable's API."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

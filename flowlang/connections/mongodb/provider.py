@@ -1,4 +1,4 @@
-"""Connects flows to MongoDB."""
+"""The connection plugin for MongoDB."""
 
 from collections.abc import Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""Between what a flow can say in YAML and what MongoDB keeps."""
+"""Conversion between values of a flow and values of MongoDB."""
 
 import re
 from collections.abc import Mapping

@@ -61,7 +61,7 @@ class PostgresPlugin(SqlPlugin):
         "sslmode": {
             "type": "string",
             "enum": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
-            "description": "TLS, as libpq names it; it outdoes what the URL says",
+            "description": "TLS, as libpq names it; it overrides the URL",
         },
         "sslrootcert": {
             "type": "string",
@@ -109,7 +109,7 @@ class PostgresPlugin(SqlPlugin):
         return self._pool
 
     def _options(self, config: dict[str, Any]) -> dict[str, Any]:
-        """What is said of each connection besides the URL."""
+        """Options of each connection besides the URL."""
         tls = {name: config[name] for name in ("sslmode", "sslrootcert") if config.get(name)}
         # A pooler may give each transaction another connection to the server, on which nothing has
         # been prepared.
@@ -222,7 +222,7 @@ def _adapted(value: Any) -> Any:
 
 
 async def _check(connection: "Rows") -> None:
-    """Ask the server only if it has sent something unasked: its goodbye, as a rule."""
+    """Check the connection only if unread bytes are waiting: usually the server closed it."""
     from psycopg_pool import AsyncConnectionPool
 
     poll = select.poll()

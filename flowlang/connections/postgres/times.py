@@ -15,7 +15,7 @@ KINDS = ("date", "time", "timetz", "timestamp", "timestamptz", "interval")
 
 
 async def take_any_time(connection: "AsyncConnection[Any]") -> None:
-    """Have this connection read what Python cannot hold as PostgreSQL writes it."""
+    """Make this connection return values that Python cannot represent as PostgreSQL's text."""
     from psycopg.pq import Format
 
     for kind in KINDS:

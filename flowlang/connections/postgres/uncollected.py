@@ -1,7 +1,7 @@
-"""Statements whose rows are not wanted: counted as they come in, and not kept.
+"""Statements whose rows are not wanted: counted as they arrive, and dropped.
 
-psycopg's `execute` holds all rows of a statement, and its `stream` does not say what the server
-says of it. So the statement is sent, and its rows are fetched, with psycopg's own generators.
+psycopg's `execute` holds all rows of a statement, and its `stream` does not return the command tag.
+So the statement is sent, and its rows are fetched, with psycopg's own generators.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ CHUNK = 10
 
 @dataclass
 class Outcome:
-    """What the server says of the first statement, and what went wrong."""
+    """The result of the first statement, and an error."""
 
     status: str = ""
-    """The server's own words, such as `UPDATE 2`."""
+    """The server's command tag, such as `UPDATE 2`."""
     affected: int = 0
     """Rows that it returned, or else touched."""
     is_over: bool = False
@@ -70,7 +70,7 @@ def _fetched(connection: "AsyncConnection[Any]") -> "PQGen[Outcome]":
 
 
 def _note(outcome: Outcome, result: "PGresult", encoding: str) -> None:
-    """Take note of one result, and let go of its rows."""
+    """Record one result, and drop its rows."""
     from psycopg import NotSupportedError
     from psycopg.errors import error_from_result
     from psycopg.pq import ExecStatus

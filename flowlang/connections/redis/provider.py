@@ -1,4 +1,4 @@
-"""Connects flows to Redis."""
+"""The connection plugin for Redis."""
 
 import json
 from collections.abc import Mapping
@@ -176,7 +176,7 @@ def _has_tls(config: Mapping[str, Any]) -> bool:
 
 
 def _tls(config: Mapping[str, Any]) -> Outputs:
-    """The driver's options, which outdo those in the URL's query."""
+    """The driver's options, which override those in the URL's query."""
     told: Outputs = {}
     if config.get("tls_ca_file"):
         told["ssl_ca_certs"] = config["tls_ca_file"]
@@ -191,7 +191,7 @@ def _listed(keys: str | list[str]) -> list[str]:
 
 
 def _text(value: Any) -> Any:
-    """What Redis can keep."""
+    """A value in a form that Redis can store."""
     if isinstance(value, str | bytes | int | float) and not isinstance(value, bool):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
