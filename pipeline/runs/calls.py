@@ -105,12 +105,14 @@ class PluginCalls:
         most_left: int = MOST_LEFT,
         too_many: Callable[[], None] = lambda: None,
         failed: Callable[[], None] = lambda: None,
+        retry_pause: float | None = None,
     ) -> None:
         """`threads`: the number of sync plugins that run at once.
 
         `too_many` is called when `most_left` abandoned calls still run, `failed` when a call has
-        failed for good.
+        failed for good. `retry_pause`: seconds before the first repetition.
         """
+        self._retry_pause = RETRY_PAUSE if retry_pause is None else retry_pause
         self._most_left = most_left
         self._too_many = too_many
         self._failed = failed
@@ -262,7 +264,11 @@ class PluginCalls:
                     else:
                         self._failed()
                         raise
-            await asyncio.sleep(_pause(min(tried + flaps, MOST_DOUBLINGS)))
+            await asyncio.sleep(self._pause(min(tried + flaps, MOST_DOUBLINGS)))
+
+    def _pause(self, tried: int) -> float:
+        spread = random.uniform(0.5, 1.0)  # noqa: S311 -- spreads retries
+        return self._retry_pause * 2.0 ** (tried - 1) * spread
 
     async def _waited_for_redis(self, failures: Failures) -> bool:
         """Whether a call failed because of Redis; waits until Redis is usable again."""
@@ -331,7 +337,3 @@ class PluginCalls:
 def _drop_result(job: asyncio.Task[Any] | Future[Any]) -> None:
     if not job.cancelled():
         job.exception()  # else its destruction would be logged
-
-
-def _pause(tried: int) -> float:
-    return RETRY_PAUSE * 2.0 ** (tried - 1) * random.uniform(0.5, 1.0)  # noqa: S311 -- spreads retries

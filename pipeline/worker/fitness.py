@@ -39,8 +39,12 @@ def damage() -> str | None:
 class Fitness:
     """Waits for damage of this process; to be used on one event loop."""
 
-    def __init__(self) -> None:
-        """Nothing is checked before `damaged`."""
+    def __init__(
+        self, look_seconds: float = LOOK_SECONDS, again_seconds: float = AGAIN_SECONDS
+    ) -> None:
+        """Nothing is checked before `damaged`. Both are pauses between checks."""
+        self._look_seconds = look_seconds
+        self._again_seconds = again_seconds
         self._asked = asyncio.Event()
 
     def ask(self) -> None:
@@ -57,13 +61,13 @@ class Fitness:
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(self._look_seconds):
                 await self._asked.wait()
         self._asked.clear()
 
     async def _is_lasting(self) -> bool:
         for _ in range(LOOKS - 1):
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(self._again_seconds)
             if damage() is None:
                 return False
         return True

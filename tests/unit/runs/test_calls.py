@@ -13,7 +13,6 @@ from pipeline.plugins.errors import PluginError, describe
 from pipeline.plugins.loader import LoadedStorage
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import note
-from pipeline.runs import calls as module
 from pipeline.runs.calls import FLAPS, PluginCalls
 
 marker: ContextVar[str] = ContextVar("marker", default="unset")
@@ -40,14 +39,13 @@ class MoodyRedis(RedisConnection):
 def redis(monkeypatch):
     """A Redis that is there unless told otherwise."""
     monkeypatch.setattr("pipeline.redis_client.errors._PAUSE_MIN", 0.0001)
-    monkeypatch.setattr(module, "RETRY_PAUSE", 0.0001)
     return MoodyRedis()
 
 
 @pytest.fixture
 def calls(redis):
     """Calls with two threads."""
-    calls = PluginCalls(2, redis)
+    calls = PluginCalls(2, redis, retry_pause=0.0001)
     yield calls
     calls.close()
 

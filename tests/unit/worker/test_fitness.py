@@ -42,11 +42,9 @@ async def test_a_shortage_that_passes_is_no_damage(
     monkeypatch: pytest.MonkeyPatch, *, asked: bool
 ) -> None:
     """Files may have run short for a moment; only what is found each time ends the worker."""
-    monkeypatch.setattr(fitness, "AGAIN_SECONDS", 0)
-    monkeypatch.setattr(fitness, "LOOK_SECONDS", 1000 if asked else 0.001)
     found = iter(["short", None, None, "short", "short", None, "short", "short", "for good"])
     monkeypatch.setattr(fitness, "damage", lambda: next(found))
-    looks = Fitness()
+    looks = Fitness(look_seconds=1000 if asked else 0.001, again_seconds=0)
     looking = asyncio.create_task(looks.damaged())
     async with asyncio.timeout(PATIENCE):
         while not looking.done():  # each failure of a plugin is followed by a look
