@@ -1,10 +1,10 @@
-"""A chain as callers see it."""
+"""A chain in answers."""
 
 from pydantic import BaseModel
 
 
 class ListDepth(BaseModel):
-    """How many vCons wait in one list; `error` tells why it cannot be used."""
+    """How many vCons wait in one list; `error` is set if it cannot be used."""
 
     name: str
     depth: int
@@ -14,7 +14,7 @@ class ListDepth(BaseModel):
 class ChainSummary(BaseModel):
     """One configured chain, by names, with the depth of each list it reads and writes.
 
-    `errors`: what else in Redis it cannot use, such as its run list or a dead-letter list.
+    `errors`: other keys of it that cannot be used, such as its run list or a dead-letter list.
     """
 
     name: str

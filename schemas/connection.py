@@ -1,4 +1,4 @@
-"""What is told about a connection; never what it is configured with."""
+"""A connection in answers, without its configuration."""
 
 from pydantic import BaseModel
 
@@ -9,6 +9,6 @@ class ConnectionSummary(BaseModel):
     name: str
     type: str
     health: str
-    """`ok`, or what is wrong."""
+    """`ok`, or the error."""
     tasks: list[str]
     """Those that callers may run."""

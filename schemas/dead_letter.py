@@ -1,4 +1,4 @@
-"""A vCon that failed, and why."""
+"""Dead letters in answers."""
 
 from datetime import datetime
 
@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field
 class DeadLetter(BaseModel):
     """One entry of a dead-letter list. `cause` is the same for failures of one kind.
 
-    A vCon that another program put there has a uuid and nothing else. `beside` is why it failed in
-    other chains: each of them has a run to go on with.
+    A vCon that another program put there has a uuid and nothing else. `beside` has its
+    failures in other chains, each with a run to go on with.
     """
 
     vcon_uuid: str
@@ -27,7 +27,7 @@ class DeadLetter(BaseModel):
 
 
 class DeadLetterPage(BaseModel):
-    """Some entries, how many there are in all, and of each cause; `cursor` asks for more."""
+    """Some entries, the count of all and of each cause; `cursor` is that of the next page."""
 
     entries: list[DeadLetter]
     total: int

@@ -1,4 +1,4 @@
-"""What a request to delete a vCon did."""
+"""The outcome of deleting a vCon."""
 
 from dataclasses import dataclass, field
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 class Deletion:
     """The outcome at each place asked: `redis`, and the storages by their names.
 
-    `removed` tells whether the vCon was there; `failed` has the reason of each storage that may
-    still have it.
+    `removed`: whether the vCon was there. `failed`: the error of each storage that may still have
+    it.
     """
 
     removed: dict[str, bool]

@@ -1,4 +1,4 @@
-"""What came of taking a vCon in."""
+"""The outcome of accepting a vCon."""
 
 from typing import Literal
 
@@ -8,9 +8,9 @@ Outcome = Literal["new", "duplicate", "replaced"]
 
 
 class Ingested(BaseModel):
-    """`duplicate`: this very content was here already, and nothing has changed.
+    """`duplicate`: the same content was stored already, and nothing has changed.
 
-    `warnings` are what is odd about the vCon, each with its place.
+    `warnings` about the vCon name their places.
     """
 
     uuid: str

@@ -38,7 +38,7 @@ SHORTEST_KEY = 16
 
 
 class ConfiguredKey(BaseModel):
-    """What config.yml says of one of its keys, besides the list that it opens."""
+    """The settings of a key in config.yml, besides its list."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,7 +48,7 @@ class ConfiguredKey(BaseModel):
 
 
 class NewKey(BaseModel):
-    """What is asked of a key to be made; a limit that is None is the service's own."""
+    """A key to create; a limit that is None is the service's own."""
 
     ingress_list: str
     label: str
@@ -58,21 +58,21 @@ class NewKey(BaseModel):
 
 
 class MadeKey(BaseModel):
-    """A key with its secret, which is told this once."""
+    """A key with its secret, which is returned only when it is created."""
 
     secret: str
     key: IngressKey
 
 
 class Author(BaseModel):
-    """On whose behalf something is done: `actor` for the audit, and the request's `ref`."""
+    """The author of a change: `actor` for the audit, and the request's `ref`."""
 
     actor: str
     ref: str | None = None
 
 
 class Usage(BaseModel):
-    """What one key was used for on one day (UTC); `refused` counts by reason."""
+    """The use of one key on one day (UTC); `refused` counts by reason."""
 
     key_id: UUID
     ingress_list: str | None
@@ -83,7 +83,7 @@ class Usage(BaseModel):
 
 
 class AuditEvent(BaseModel):
-    """Who did what to which target."""
+    """One row of the audit log."""
 
     id: int
     at: datetime

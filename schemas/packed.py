@@ -1,4 +1,4 @@
-"""A vCon as callers hand it over: the object itself, or gzip of it in base64."""
+"""A vCon in a request: the object itself, or gzip of it in base64."""
 
 from base64 import b64decode
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ _GZIP = b"\x1f\x8b"
 
 
 def packed_bytes(value: object) -> object:
-    """Base64 or base64url of a gzip file as its bytes; what is no text stays what it is.
+    """Base64 or base64url of a gzip file as its bytes; any value but text is returned unchanged.
 
     Raises:
         ValueError: for any other text.

@@ -1,4 +1,4 @@
-"""One chain run as callers see it, as Redis journals it and as Postgres remembers it."""
+"""One run: in answers, as the checkpoint in Redis, and as a row of the history."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -13,7 +13,7 @@ FINISHED: frozenset[str] = frozenset({"done", "halted", "partial", "failed", "ca
 
 
 class Step(BaseModel):
-    """What one link or storage made of the vCon."""
+    """The outcome of one link or storage."""
 
     name: str
     kind: StepKind
@@ -23,7 +23,7 @@ class Step(BaseModel):
 
 
 class CurrentStep(BaseModel):
-    """The link or storages that a worker is at; `since` is when they began."""
+    """The step that a worker executes; `since` is when it began."""
 
     name: str
     kind: StepKind
@@ -31,7 +31,7 @@ class CurrentStep(BaseModel):
 
 
 class StepReport(BaseModel):
-    """What a worker says of a run that it holds; `step` is None between steps."""
+    """The report of a worker about a run that it holds; `step` is None between steps."""
 
     worker: str
     attempts: int
@@ -40,7 +40,7 @@ class StepReport(BaseModel):
 
 
 class Run(BaseModel):
-    """One vCon on its way through one chain; `vcon_out` differs if a link has replaced it."""
+    """One pass of one vCon through one chain; `vcon_out` differs if a link has replaced it."""
 
     run_id: str
     chain: str
@@ -57,12 +57,12 @@ class Run(BaseModel):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     step: CurrentStep | None = Field(None, exclude=True)
-    """What a worker is at; it is never written down with the run."""
+    """The current step; it is not stored with the run."""
 
     def under_way(self, report: StepReport | None) -> "Run":
-        """The run as one that a worker holds."""
-        told = {} if report is None else dict(report)
-        return self.model_copy(update={"status": "running", **told})
+        """The run with status `running` and the worker's report."""
+        reported = {} if report is None else dict(report)
+        return self.model_copy(update={"status": "running", **reported})
 
     @property
     def seconds(self) -> float:
@@ -70,7 +70,7 @@ class Run(BaseModel):
         return sum(step.seconds for step in self.steps)
 
     def summary(self) -> dict[str, Any]:
-        """The run as actions answer it: JSON-ready, links and storages apart, seconds in all."""
+        """The run in answers: JSON-ready, links and storages apart, with the total of seconds."""
         return {
             "run_id": self.run_id,
             "chain": self.chain,

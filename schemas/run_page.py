@@ -1,4 +1,4 @@
-"""Looking through the history of runs."""
+"""Queries and pages of the history of runs."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from schemas.run import Run, RunStatus
 
 
 class RunQuery(BaseModel):
-    """Which runs: all conditions that are given must hold. `cursor` is that of an earlier page."""
+    """All conditions that are given must hold. `cursor` is that of an earlier page."""
 
     chain: str | None = None
     vcon_uuid: str | None = None
@@ -19,7 +19,7 @@ class RunQuery(BaseModel):
 
 
 class RunPage(BaseModel):
-    """Some runs, newest first, and where to go on; `cursor` is None at the end."""
+    """Some runs, newest first; `cursor` is that of the next page, None at the end."""
 
     runs: list[Run]
     cursor: str | None = None

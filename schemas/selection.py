@@ -1,4 +1,4 @@
-"""Fields that come in pairs."""
+"""Checks of fields of which exactly one must be given."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from typing import Any
 def one_of(
     vcon_uuid: str | None, vcon: dict[str, Any] | bytes | None
 ) -> str | dict[str, Any] | bytes:
-    """Whichever of the two is given.
+    """The one of the two that is given.
 
     Raises:
-        ValueError: when none is, or both are.
+        ValueError: none is given, or both are.
     """
     if vcon_uuid is not None and vcon is None:
         return vcon_uuid
@@ -23,7 +23,7 @@ def exactly_one(**given: object) -> None:
     """Check that one of several fields is given, and no more.
 
     Raises:
-        ValueError: naming them, when it is not so.
+        ValueError: none or several are given; the text names the fields.
     """
     if sum(value is not None for value in given.values()) != 1:
         msg = f"give exactly one of {', '.join(given)}"

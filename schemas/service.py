@@ -1,4 +1,4 @@
-"""A service as the Plugboard describes it."""
+"""A service in the Plugboard's events."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""A service token as the Plugboard describes it."""
+"""A service token in the Plugboard's events."""
 
 from datetime import datetime
 
@@ -29,5 +29,5 @@ class TokenInUse(Token):
 
 def in_use(token: Token, value: SecretStr) -> TokenInUse:
     """The token of a join, which comes without its value, with the value that was joined with."""
-    told = token.model_dump(exclude={"value"})
-    return TokenInUse(**told, value=value.get_secret_value())
+    fields = token.model_dump(exclude={"value"})
+    return TokenInUse(**fields, value=value.get_secret_value())

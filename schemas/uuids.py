@@ -1,4 +1,4 @@
-"""UUIDs as callers and the vCon world write them."""
+"""UUIDs in the forms that callers and writers of vCons use."""
 
 import re
 from typing import Annotated
@@ -23,7 +23,7 @@ def required_uuid(value: str) -> str:
     """The canonical form of a UUID.
 
     Raises:
-        ValueError: when the text is not a UUID.
+        ValueError: the text is no UUID.
     """
     uuid = canonical_uuid(value)
     if uuid is None:

@@ -1,4 +1,4 @@
-"""A vCon as this service speaks of it: the document, its versions, and what is wrong with it.
+"""Types of a vCon: the document, its versions, and findings about it.
 
 The document stays a plain dict. A model would drop or reorder what the drafts do not know, and
 what links and vendors add must come back as it went in.
@@ -22,7 +22,7 @@ TEXT_FORM = "0.4.0-text"
 KNOWN_VERSIONS = frozenset({"0.0.1", "0.0.2", "0.1.0", "0.2.0", "0.3.0", CANONICAL_VERSION})
 
 RECEIVED = {"created_at_source": "receipt"}
-"""What marks a vCon that told no `created_at`: the one that it has is the time of its receipt."""
+"""Marks a vCon that came without `created_at`: its value is the time of receipt."""
 
 CONTAINERS = ("parties", "dialog", "analysis", "attachments")
 """The lists of objects that every vCon may have."""
@@ -30,9 +30,9 @@ CONTAINERS = ("parties", "dialog", "analysis", "attachments")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing wrong with a vCon: where (`dialog[0].parties[1]`; empty for the whole), and what.
+    """One finding about a vCon: where (`dialog[0].parties[1]`; empty for the whole), and what.
 
-    An error refuses the vCon; a warning is only worth telling.
+    An error refuses the vCon; a warning is returned with the answer.
     """
 
     severity: Severity

@@ -4,7 +4,7 @@ Nothing is verified or decrypted. An envelope only gets, beside its own members,
 every vCon is found and which links and storages expect: `vcon`, `uuid`, `created_at` and the four
 lists. Both RFCs let other members stand there and tell readers to ignore them, and no signature
 covers them. They are taken from the payload of a JWS, which may be gzip and may be signed again, or
-from the headers of a JWE. A JWE that keeps to the draft tells no time anywhere.
+from the headers of a JWE. A JWE that keeps to the draft has no time anywhere.
 """
 
 import zlib
@@ -22,15 +22,15 @@ from schemas.packed import WANTED, packed_bytes
 from schemas.uuids import canonical_uuid
 from schemas.vcon import CANONICAL_VERSION, Document, Finding
 
-# The extensions that a vCon says its reader must know (`critical`; `must_support` until 0.3.0).
+# Critical extensions of a vCon (`critical`; `must_support` until 0.3.0).
 #
 # The core draft: a vCon whose `critical` names an extension that is not known must not be
-# processed, except to reject or report it. A chain says in `extensions` which ones its links know.
+# processed, except to reject or report it. A chain lists in `extensions` those that its links know.
 
 KNOWN = frozenset({"CC", "wtf_transcription"})
 """Extensions that only add members, which are kept as they are and ask for nothing else.
 
-`lawful_basis` is not among them: who names it critical wants the basis to be looked at.
+`lawful_basis` is not among them: a vCon that names it critical requires the basis to be checked.
 """
 
 _NAMES = ("critical", "must_support")
@@ -39,12 +39,12 @@ _NAMES = ("critical", "must_support")
 def check_accepted(
     document: Document, chains: Iterable[Chain], payload: Document | None = None
 ) -> None:
-    """See that each of the chains takes this document: its form, and what it must know.
+    """Check that each chain accepts the document: its form and its critical extensions.
 
-    `payload` is what a signed vCon holds, if that was looked into already.
+    `payload` is that of a signed vCon, if it was decoded already.
 
     Raises:
-        InvalidError: one of the chains does not take it.
+        InvalidError: one of the chains does not accept it.
     """
     chains = list(chains)
     check_envelope(document, chains)
@@ -54,7 +54,7 @@ def check_accepted(
 
 
 def check_extensions(names: Iterable[str], chains: Iterable[Chain]) -> None:
-    """See that each of the chains knows these extensions.
+    """Check that each of the chains knows these extensions.
 
     Raises:
         InvalidError: one of them does not.
@@ -66,7 +66,7 @@ def check_extensions(names: Iterable[str], chains: Iterable[Chain]) -> None:
 
 
 def unknown_to(chain: Chain, names: Iterable[str]) -> str:
-    """Why a chain may not process a vCon with these critical extensions; empty if it may."""
+    """The error if a chain may not process a vCon with these critical extensions; else empty."""
     unknown = [name for name in dict.fromkeys(names) if name not in {*KNOWN, *chain.extensions}]
     if not unknown:
         return ""
@@ -85,12 +85,12 @@ def critical_names(document: Mapping[str, Any]) -> list[str]:
 
 
 def named_in(text: str) -> list[str]:
-    """The names in what the scripts find of them: JSON, however deeply nested; empty for none."""
+    """The names in the JSON that the scripts return, at any depth; empty for no text."""
     return list(_flat(orjson.loads(text))) if text else []
 
 
 def _flat(value: object) -> Iterator[str]:
-    """Every text in a value; what is neither text nor list counts as a name of its own."""
+    """Every text in a value; a value that is neither text nor container counts as a name."""
     if isinstance(value, list | dict):
         for each in value:
             yield from _flat(each)
@@ -98,20 +98,18 @@ def _flat(value: object) -> Iterator[str]:
         yield str(value)
 
 
-# Gzip of unknown origin, unpacked no further than a limit.
-
 MAGIC = b"\x1f\x8b"
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 class UnpackedTooLargeError(ValueError):
-    """There is more in it than the limit allows."""
+    """Unpacked it exceeds the limit."""
 
 
 def unpacked(content: bytes, most_bytes: int) -> bytes:
-    """What one gzip file of one or several members holds.
+    """The content of a gzip file of one or several members.
 
-    Unpacking stops at the limit, so a small file that holds gigabytes costs no more than that.
+    Unpacking stops at the limit, which bounds the cost of a small file that holds gigabytes.
 
     Raises:
         UnpackedTooLargeError: it holds more than `most_bytes`.
@@ -129,7 +127,7 @@ def unpacked(content: bytes, most_bytes: int) -> bytes:
 
 
 def _member(content: bytes, most_bytes: int) -> tuple[bytes, bytes]:
-    """What the first member holds, and what follows it."""
+    """The content of the first member, and the bytes after it."""
     reader = zlib.decompressobj(wbits=_GZIP)
     try:
         part = reader.decompress(content, most_bytes + 1)
@@ -142,11 +140,8 @@ def _member(content: bytes, most_bytes: int) -> tuple[bytes, bytes]:
     return part, reader.unused_data
 
 
-# A vCon as it was given, as an object: gzip is unpacked, and only up to the limit.
-
-
 def parsed(content: str | bytes, most_bytes: int) -> Any:
-    """What JSON says, or gzip of it.
+    """The value of JSON text, or of gzip of it.
 
     Raises:
         UnpackedTooLargeError: gzip of more than `most_bytes`.
@@ -181,7 +176,7 @@ def as_object(given: object, most_bytes: int) -> Mapping[str, Any]:
 
 
 def _field(text: bytes) -> Any:
-    """The field `vcon` of a request, given as JSON text; told as if the request had been parsed."""
+    """The field `vcon` of a request, given as JSON text; errors as of the whole request."""
     fields = loads(b'[{"fields":{"vcon":%b}}]' % text)[0]["fields"]
     if isinstance(fields, Unreadable):
         raise InvalidError(UNREADABLE.format(fields.why))
@@ -189,7 +184,7 @@ def _field(text: bytes) -> Any:
 
 
 MOST_LAYERS = 64
-"""How many signatures may lie around one another (core 5.2.3, long-term archiving)."""
+"""Nested signatures (core 5.2.3, long-term archiving)."""
 
 MOST_BYTES = 8_000_000
 """The most bytes that a packed payload may hold, unless the caller says another number."""
@@ -204,10 +199,10 @@ def is_envelope(document: Document) -> bool:
 
 
 def check_envelope(document: Document, chains: Iterable[Chain]) -> None:
-    """See that each of the chains takes this document as far as its form goes.
+    """Check that each of the chains accepts the form of this document.
 
     Raises:
-        InvalidError: it is signed or encrypted, and one of the chains does not take such.
+        InvalidError: it is signed or encrypted, and one of the chains does not accept that.
     """
     if is_envelope(document):
         for chain in chains:
@@ -216,7 +211,7 @@ def check_envelope(document: Document, chains: Iterable[Chain]) -> None:
 
 
 def unwelcome(chain: Chain) -> str:
-    """Why a chain does not take an envelope."""
+    """The error for an envelope in a chain that accepts open vCons only."""
     return (
         f"The vCon is signed or encrypted and is not opened here; chain {chain.name} takes "
         "open ones only (allow_envelopes is not set for it)"
@@ -224,9 +219,9 @@ def unwelcome(chain: Chain) -> str:
 
 
 def addressed(envelope: Document, most_bytes: int = MOST_BYTES) -> Document:
-    """An envelope with the members that every vCon has, as far as it tells them anywhere.
+    """An envelope with the members that every vCon has, where they can be found.
 
-    Any other document comes back as it is.
+    Any other document is returned unchanged.
     """
     return (
         with_address(envelope, inside(envelope, most_bytes)) if is_envelope(envelope) else envelope
@@ -234,17 +229,17 @@ def addressed(envelope: Document, most_bytes: int = MOST_BYTES) -> Document:
 
 
 def with_address(envelope: Document, payload: Document | None) -> Document:
-    """The same for one that was opened already: `payload` is what `inside` gave."""
+    """`addressed` with a decoded payload: the result of `inside`."""
     found = payload or {}
     uuids = [] if "uuid" in found else _header_uuids(envelope)
-    told = {"uuid": uuids[0]} if uuids else {}
-    told |= {name: found[name] for name in _ADDRESS if found.get(name) is not None}
+    address = {"uuid": uuids[0]} if uuids else {}
+    address |= {name: found[name] for name in _ADDRESS if found.get(name) is not None}
     given = {name: value for name, value in envelope.items() if value is not None}
-    return {**envelope, "vcon": CANONICAL_VERSION, **told, **given}
+    return {**envelope, "vcon": CANONICAL_VERSION, **address, **given}
 
 
 def inside(envelope: Document, most_bytes: int = MOST_BYTES) -> Document | None:
-    """What an envelope lets every reader read: a JWS's payload, or a JWE's headers.
+    """The readable part of an envelope: a JWS's payload, or a JWE's headers.
 
     None: its payload cannot be read, or is larger than `most_bytes` unpacked.
     """
@@ -263,9 +258,9 @@ def inside(envelope: Document, most_bytes: int = MOST_BYTES) -> Document | None:
 def envelope_findings(
     envelope: Document, payload: Document | None, most_bytes: int = MOST_BYTES
 ) -> Iterator[Finding]:
-    """What is wrong with an envelope itself: no reader could open it, or it is not what it says.
+    """Findings about an envelope itself: it cannot be opened, or its uuids differ.
 
-    `payload` is what `inside` gave.
+    `payload` is the result of `inside`.
     """
     if "ciphertext" not in envelope:
         yield from _payload_findings(envelope, payload, most_bytes)
@@ -295,7 +290,7 @@ def _headers(envelope: Document) -> Document:
 
 
 def _header_uuids(envelope: Document) -> list[object]:
-    """The uuids told in the headers of the envelope, its signatures and its recipients."""
+    """The uuids in the headers of the envelope, its signatures and its recipients."""
     found = []
     for part in [envelope, *_parts(envelope, "signatures"), *_parts(envelope, "recipients")]:
         headers = [part.get("header"), part.get("unprotected")]

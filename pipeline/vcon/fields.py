@@ -12,7 +12,7 @@ from typing import Any
 
 from schemas.vcon import Document, Entry, Finding
 
-# Whether every value inside a vCon can be kept in Redis and Postgres as it is.
+# Checks that every value inside a vCon can be stored in Redis and Postgres unchanged.
 #
 # The drafts allow any JSON; the stores do not. Postgres text and JSONB hold no NUL character,
 # UTF-8 no lone surrogate, JSON no NaN, and RedisJSON rounds integers beyond 64 bits. Nearly every
@@ -21,7 +21,7 @@ from schemas.vcon import Document, Entry, Finding
 # recurses.
 
 MAX_DEPTH = 64
-"""How many objects and lists may lie inside one another, the vCon itself being the first."""
+"""Nested objects and lists, the vCon itself being the first."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
@@ -36,7 +36,7 @@ type _Step = tuple[str, Any, str]
 
 
 def storable(document: Any) -> bool:
-    """Whether every value can be kept; False sometimes only means: look closer."""
+    """True if every value can be stored; False may be wrong, and `value_findings` decides."""
     texts: list[str] = []
     level: _Level = [document]
     for _ in range(MAX_DEPTH):

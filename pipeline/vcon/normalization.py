@@ -1,9 +1,8 @@
-"""A vCon in its canonical form, in the forms in which it leaves, and the keys it is found by.
+"""The canonical form of a vCon, the forms of egress, and the search terms.
 
-Inside, every vCon is a 0.4.0 one with JSON bodies as text. Older names become today's when it comes
-in, and nothing else is touched: what is not known stays. Nothing here changes the document it is
-given; what comes back shares every part that did not have to change: whoever edits one in place
-edits both.
+Redis and storages have every vCon as 0.4.0 with JSON bodies as text. Older member names are renamed
+when it comes in; unknown members stay. No function here changes its argument. A result shares the
+parts that are unchanged, so code that edits one document in place edits both.
 """
 
 import copy

@@ -1,9 +1,9 @@
-"""What is wrong with a vCon: every problem, and where.
+"""Validates a vCon: every finding, and where.
 
 Plain code rather than models. It is several times faster on a document that is fine, which nearly
 all are; it can tell errors from warnings; and it leaves the document alone. Only what would break
 a link, a store or the index is an error. The drafts' own examples break the drafts' own schema, so
-everything else that looks odd is a warning, and a field that nobody knows is neither.
+everything else is a warning, and an unknown field is neither.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -30,8 +30,6 @@ from schemas.vcon import (
     Finding,
     Severity,
 )
-
-# What can be wrong inside one party, dialog, analysis or attachment.
 
 type Problem = tuple[Severity, str, str]
 """Severity, path inside the entry, message."""
@@ -94,7 +92,7 @@ def _attachment(attachment: Entry, _: Counts) -> Iterator[Problem]:
 
 
 def _all_indexes(value: object, count: int | None) -> bool:
-    """Whether it is certainly right; the usual case, worth not starting a generator for."""
+    """True for the usual case, which is certainly valid: it saves starting a generator."""
     if value is None:
         return True
     if count is None or type(value) is not list:
@@ -147,10 +145,10 @@ type _Found = Iterator[Finding]
 
 
 def findings(document: object, most_bytes: int = MOST_BYTES) -> list[Finding]:
-    """All that is wrong with a vCon as it came in, old or new: errors first, then warnings.
+    """The findings about a vCon of any version: errors first, then warnings; empty if it is valid.
 
-    Empty: it is fine. Never raises, whatever it is given. After 100 findings, one says how many
-    more there are; it is an error if one of those is. `most_bytes`: what a signed one may hold.
+    Never raises, for any value. After 100 findings, one has the count of the others; it is an error
+    if one of those is. `most_bytes` bounds the unpacked payload of a signed vCon.
     """
     if not isinstance(document, dict):
         return [Finding("error", "", f"a vCon is an object, not {kind(document)}")]
