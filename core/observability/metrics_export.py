@@ -38,9 +38,10 @@ LOOK_SECONDS = 3.0
 class MetricsFile:
     """Writes the metrics of this process to its file."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, pause: float = PAUSE) -> None:
         """The file is named after the process id; with None nothing is written."""
         self._folder = folder
+        self._pause = pause
         self._lock = threading.Lock()
         self._due: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
@@ -48,7 +49,7 @@ class MetricsFile:
     def changed(self) -> None:
         """Schedule a write of the file; cheap if one is scheduled already."""
         if self._due is None and self._folder is not None:
-            self._due = asyncio.get_running_loop().call_later(PAUSE, self._write_beside)
+            self._due = asyncio.get_running_loop().call_later(self._pause, self._write_beside)
 
     def _write_beside(self) -> None:
         self._due = None
@@ -96,8 +97,9 @@ def read(files: Iterable[Path]) -> Iterator[Metric]:
 class MetricsPage(Collector):
     """Adds up the metrics of all processes; one for each start of the service."""
 
-    def __init__(self) -> None:
+    def __init__(self, look_seconds: float = LOOK_SECONDS) -> None:
         """Make the folder for the workers' files."""
+        self._look_seconds = look_seconds
         self._folder = tempfile.TemporaryDirectory(prefix="patchcord-metrics-")
         self._of_the_dead: list[Metric] = []
         self._lock = threading.Lock()
@@ -109,7 +111,9 @@ class MetricsPage(Collector):
     def look_first(self, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Await `look` on the running event loop before each page."""
         loop = asyncio.get_running_loop()
-        self._look = lambda: asyncio.run_coroutine_threadsafe(look(), loop).result(LOOK_SECONDS)
+        self._look = lambda: asyncio.run_coroutine_threadsafe(look(), loop).result(
+            self._look_seconds
+        )
 
     @property
     def folder(self) -> Path:

@@ -198,8 +198,9 @@ class OtlpSpan:
 class OtlpSpans:
     """A `core.observability.tracing.Spans` that exports in batches, in a thread."""
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, close_seconds: float = CLOSE_SECONDS) -> None:
         """Make the provider and set it globally, for plugins that trace by themselves."""
+        self._close_seconds = close_seconds
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(_ReportingExporter()))
         trace.set_tracer_provider(self._provider)
@@ -237,10 +238,10 @@ class OtlpSpans:
         )
 
     def close(self) -> None:
-        """Export the remaining spans within `CLOSE_SECONDS`; the exporter's own limit is ten."""
+        """Export the remaining spans within `close_seconds`; the exporter's own limit is ten."""
         sending = threading.Thread(target=self._provider.shutdown, name="otlp-close", daemon=True)
         sending.start()
-        sending.join(CLOSE_SECONDS)
+        sending.join(self._close_seconds)
 
 
 def _storable[T](value: T) -> T | str:

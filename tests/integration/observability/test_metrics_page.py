@@ -109,11 +109,8 @@ def test_the_files_of_the_dead_are_removed(
     assert values(page)[DEATHS] == before
 
 
-async def test_the_file_follows_what_is_counted(
-    page: MetricsPage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_file_follows_what_is_counted(page: MetricsPage) -> None:
     """A count is in the file some time later, also when other counts follow."""
-    monkeypatch.setattr("core.observability.metrics_export.PAUSE", 0.001)
     written = asyncio.Event()
 
     class TellingFile(MetricsFile):
@@ -121,7 +118,7 @@ async def test_the_file_follows_what_is_counted(
             super().write()
             written.set()
 
-    file = TellingFile(page.folder)
+    file = TellingFile(page.folder, pause=0.001)
     for number in (2, 3):
         before = await asyncio.to_thread(values, page)
         metrics.WORKER_DEATHS.inc(number)
@@ -159,17 +156,16 @@ async def test_the_page_looks_before_it_speaks(page: MetricsPage) -> None:
     metrics.INGRESS_DEPTH.clear()
 
 
-async def test_a_look_that_fails_costs_nothing_but_itself(
-    page: MetricsPage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """When the event loop is too busy to look, the page comes without."""
-    monkeypatch.setattr("core.observability.metrics_export.LOOK_SECONDS", 0.001)
+async def test_a_refresh_that_fails_does_not_fail_the_page() -> None:
+    """While the event loop is too busy to refresh gauges, the page has their last values."""
+    page = MetricsPage(look_seconds=0.001)
 
     async def look() -> None:
         await asyncio.Event().wait()
 
     page.look_first(look)
     assert DEATHS in await asyncio.to_thread(values, page)
+    page.close()
 
 
 @pytest.mark.parametrize(
