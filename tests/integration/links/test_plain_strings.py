@@ -66,7 +66,7 @@ async def test_it_can_be_read_and_taken_in_again(ops: Operations) -> None:
     first, second, third = (a_vcon(subject="x") for _ in range(3))
     for vcon in (first, second, third):
         ops.client.set(f"vcon:{vcon['uuid']}", json.dumps(vcon), ex=60)
-    assert await ops.operations._finder.find(first["uuid"]) == first
+    assert await ops.operations._lookup.find(first["uuid"]) == first
     assert await asyncio.to_thread(VconRedis().get_vcon_dict, second["uuid"]) == second
     assert (await ops.take(third | {"subject": "y"}, "in")).outcome == "replaced"
     assert 0 < ops.left(first["uuid"]) <= 60

@@ -64,7 +64,7 @@ def _with(function: Any, options: dict[str, Any]) -> Any:
 
 
 def _finder(ops: Operations) -> VconLookup:
-    return ops.operations._finder
+    return ops.operations._lookup
 
 
 async def taken(ops: Operations) -> dict[str, str]:

@@ -119,7 +119,7 @@ async def test_one_that_is_here_is_not_queued_for_a_chain_that_does_not_allow_it
 
 async def test_a_run_of_a_chain_that_does_not_allow_it_is_not_begun(ops: Operations) -> None:
     """Refused where it is asked for, whether Redis has it or only a storage."""
-    finder = ops.operations._finder
+    finder = ops.operations._lookup
     chains = ops.configuration.config.chains
     taken = await ops.take(signed()[0])
     with pytest.raises(InvalidError, match="chain open takes open ones only"):

@@ -110,7 +110,7 @@ async def test_one_that_is_here_is_not_queued_for_a_chain_that_does_not_know_it(
     with pytest.raises(InvalidError, match=f"{demanding}: .*{REFUSED}"):
         await ops.operations.enqueue([plain, harmless, demanding], "plain")
     assert ops.list("plain") == []
-    finder, chains = ops.operations._finder, ops.configuration.config.chains
+    finder, chains = ops.operations._lookup, ops.configuration.config.chains
     with pytest.raises(InvalidError, match=REFUSED):
         await finder.bring_back(demanding, [chains["plain"]])
     assert await finder.bring_back(demanding, [chains["main"]]) == demanding
