@@ -1,9 +1,5 @@
 """Logs what blocks an event loop: the current task and the place in the code.
 
-The loop records the time at each beat, and a thread checks it. When the last beat is too long ago,
-the thread logs a line in the context of the loop's current task, with the fields of its request or
-run. Code that also holds the interpreter's lock stops that thread; it is logged at its end by
-`stepwise`, which measures every step of a coroutine.
 """
 
 import asyncio
@@ -11,12 +7,9 @@ import logging
 import sys
 import threading
 import time
-import types
-from collections.abc import Awaitable, Generator
 from contextvars import Context
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -95,26 +88,3 @@ def _place(frame: FrameType | None) -> str:
 def _short(file: str) -> str:
     path = Path(file)
     return str(path.relative_to(OURS)) if path.is_relative_to(OURS) else file
-
-
-@types.coroutine
-def stepwise(work: Awaitable[Any]) -> Generator[Any, Any, Any]:
-    """Await `work`, and log each step that blocks the loop for `BLOCKED_AFTER` s, at its end.
-
-    The line has the fields of the current context, among them the action.
-    """
-    steps = work.__await__()
-    step, given = steps.send, None
-    while True:
-        began = time.perf_counter()
-        try:
-            awaited = step(given)
-        except StopIteration as end:
-            return end.value
-        finally:
-            if (seconds := time.perf_counter() - began) >= BLOCKED_AFTER:
-                log.warning("event loop was blocked", extra={"seconds": round(seconds, 1)})
-        try:
-            step, given = steps.send, (yield awaited)
-        except BaseException as error:  # noqa: BLE001 -- forwarded to `work`
-            step, given = steps.throw, error

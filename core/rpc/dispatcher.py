@@ -6,8 +6,10 @@
 import asyncio
 import inspect
 import logging
+import time
+import types
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any, override
 
@@ -30,7 +32,7 @@ from core.errors import (
     UnusableKeyError,
 )
 from core.helper_process import Offload, call_inline
-from core.observability.loop_watch import stepwise
+from core.observability.loop_watch import BLOCKED_AFTER
 from core.observability.metrics import UNKNOWN
 from core.observability.redaction import KNOWN
 from core.observability.tracing import Spans, installed
@@ -158,6 +160,29 @@ class Dispatcher:
             return self._run_blocking(partial(run, client, websocket))
         awaitable: Awaitable[Any] = stepwise(run(client, websocket))
         return awaitable
+
+
+@types.coroutine
+def stepwise(work: Awaitable[Any]) -> Generator[Any, Any, Any]:
+    """Await `work`, and log each step that blocks the loop for `BLOCKED_AFTER` s, at its end.
+
+    The line has the fields of the current context, among them the action.
+    """
+    steps = work.__await__()
+    step, given = steps.send, None
+    while True:
+        began = time.perf_counter()
+        try:
+            awaited = step(given)
+        except StopIteration as end:
+            return end.value
+        finally:
+            if (seconds := time.perf_counter() - began) >= BLOCKED_AFTER:
+                log.warning("event loop was blocked", extra={"seconds": round(seconds, 1)})
+        try:
+            step, given = steps.send, (yield awaited)
+        except BaseException as error:  # noqa: BLE001 -- forwarded to `work`
+            step, given = steps.throw, error
 
 
 def _check_number(action: type[ActionRunner], fields: object) -> None:

@@ -31,7 +31,8 @@ class Cancellations:
     def __init__(self, connection: RedisConnection) -> None:
         """No message is received before `listen`."""
         self._connection = connection
-        self._live: dict[str, RunState] = {}
+        self.live: dict[str, RunState] = {}
+        """The runs of this worker, by run id."""
         self._heard: deque[str] = deque(maxlen=REMEMBERED)
 
     async def listen(self) -> None:
@@ -45,23 +46,23 @@ class Cancellations:
 
     def enter(self, live: RunState) -> None:
         """Register a run that this worker starts."""
-        self._live[live.claim.run_id] = live
+        self.live[live.claim.run_id] = live
         live.cancelled = live.claim.cancelled == 1 or live.claim.run_id in self._heard
 
     def leave(self, live: RunState) -> None:
         """Remove a run, unless the worker has claimed it again meanwhile."""
-        if self._live.get(live.claim.run_id) is live:
-            del self._live[live.claim.run_id]
+        if self.live.get(live.claim.run_id) is live:
+            del self.live[live.claim.run_id]
 
     async def _hear(self, run_id: str) -> None:
         if run_id:
             self._heard.append(run_id)
             self._mark(run_id)
             return
-        for each in list(self._live):  # just subscribed: messages may have been missed
+        for each in list(self.live):  # just subscribed: messages may have been missed
             if await is_cancelled(self._connection, each):
                 self._mark(each)
 
     def _mark(self, run_id: str) -> None:
-        if live := self._live.get(run_id):
+        if live := self.live.get(run_id):
             live.cancelled = True

@@ -146,6 +146,7 @@ class Queues:
         self._run_expiry = run_expiry
         self._vcon_expiry = vcon_expiry
         self._sorted_set = sorted_set
+        self._traced = int(installed() is not None)
 
     async def claim(
         self,
@@ -163,9 +164,8 @@ class Queues:
         only elements that are none.
         """
         rows = ["\n".join((name, *(outputs or {}).get(name, ()))) for name in lists]
-        traced = int(installed() is not None)
         fresh = [str(uuid.uuid4()) for _ in range(want)]
-        words = (want, int(suspects), traced, len(rows), *rows, *fresh)
+        words = (want, int(suspects), self._traced, len(rows), *rows, *fresh)
         reply = await self._connection.script("claim", worker, *words)
         state, wait_ms, aside, closed, *claims = reply
         return Claims(
@@ -213,7 +213,7 @@ class Queues:
     async def _settle(
         self, worker: str, claim: Claim, how: str, record: Record, seconds: float, *rest: Any
     ) -> bool:
-        document = await staged(self._connection, record.document)
+        document = record.document and await staged(self._connection, record.document)
         reply = await self._connection.script(
             "settle",
             worker,
@@ -236,7 +236,7 @@ class Queues:
         `CANCELLED`: written, and a cancellation of the run is requested.
         """
         number = time.monotonic_ns()  # before a large document is staged, which takes time
-        document = await staged(self._connection, record.document)
+        document = record.document and await staged(self._connection, record.document)
         reply = await self._connection.script(
             "journal",
             worker,

@@ -8,6 +8,7 @@ are not reported, so quick chains send no commands for it.
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -31,14 +32,15 @@ REPORT_EXPIRY = 3600
 
 
 class StepReports:
-    """Reports the current steps of the runs between `enter` and `leave`."""
+    """Reports the current steps of a worker's runs."""
 
-    def __init__(self, connection: RedisConnection) -> None:
-        """Nothing is reported before `start`."""
+    def __init__(self, connection: RedisConnection, live: Mapping[str, RunState]) -> None:
+        """`live` has the runs by their ids. Nothing is reported before `start`."""
         self._connection = connection
-        self._live: dict[str, RunState] = {}
+        self._live = live
         self._reported: dict[str, tuple[str, float]] = {}
-        self._entered = threading.Event()
+        self.entered = threading.Event()
+        """To be set when a run was added to `live`."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="step reports", daemon=True)
 
@@ -49,24 +51,14 @@ class StepReports:
     def stop(self) -> None:
         """Report nothing more, and delete the reports of runs that have ended."""
         self._stopping.set()
-        self._entered.set()
+        self.entered.set()
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
 
-    def enter(self, live: RunState) -> None:
-        """Report this run from now on."""
-        self._live[live.claim.run_id] = live
-        self._entered.set()
-
-    def leave(self, live: RunState) -> None:
-        """Report it no longer."""
-        if self._live.get(live.claim.run_id) is live:
-            del self._live[live.claim.run_id]
-
     def _work(self) -> None:
         while not self._stopping.is_set():
-            self._entered.wait(LOOK_EVERY if self._live or self._reported else None)
-            self._entered.clear()
+            self.entered.wait(LOOK_EVERY if self._live or self._reported else None)
+            self.entered.clear()
             self._stopping.wait(REPORT_AFTER)
             try:
                 self._report()

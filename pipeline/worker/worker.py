@@ -106,7 +106,8 @@ class Worker:
         self._chains: dict[str, Chain] = {}
         self._logged = Once()
         self._watch = ListWatcher(connection)
-        self._cancellations, self._reports = Cancellations(connection), StepReports(connection)
+        self._cancellations = Cancellations(connection)
+        self._reports = StepReports(connection, self._cancellations.live)
         self._turn = 0
         self.reconfigure()
 
@@ -318,7 +319,7 @@ class Worker:
     async def _run_and_settle(self, live: RunState, lapses: int) -> bool:
         resume(live)
         self._cancellations.enter(live)
-        self._reports.enter(live)
+        self._reports.entered.set()
         try:
             ending = await self._ending(live, lapses)
             self._settling.add(live.claim.token)
@@ -326,7 +327,6 @@ class Worker:
             return await self._settler.settle(live, ending)
         finally:
             self._cancellations.leave(live)
-            self._reports.leave(live)
 
     async def _ending(self, live: RunState, lapses: int) -> plan.Ending:
         live.objection = _objection(live)

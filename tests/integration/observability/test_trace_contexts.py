@@ -78,7 +78,7 @@ class Notebook(Spans):
 
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
-    """This process is traced, into a notebook."""
+    """This process is traced into a notebook; to be named before the fixtures that it traces."""
     notebook = Notebook()
     monkeypatch.setattr(tracing, "_installed", [notebook])
     return notebook
@@ -103,7 +103,7 @@ def fine(vcon_uuid: str, _name: str, _opts: Any) -> str:
 
 
 async def test_the_context_goes_from_the_producer_to_the_reader(
-    scene: Scene, notebook: Notebook
+    notebook: Notebook, scene: Scene
 ) -> None:
     """Ingest leaves its span for the run, the run its own for the egress list, each for a day."""
     with notebook.span("producer", {}):
@@ -124,7 +124,7 @@ async def test_the_context_goes_from_the_producer_to_the_reader(
     assert 0 < scene.client.ttl(left) <= DAY
 
 
-async def test_links_and_storages_are_parts_of_their_run(scene: Scene, notebook: Notebook) -> None:
+async def test_links_and_storages_are_parts_of_their_run(notebook: Notebook, scene: Scene) -> None:
     """On the event loop, in threads, and in threads that go on with the next link."""
 
     async def on_the_loop(vcon_uuid: str, _name: str, _opts: Any) -> str:
@@ -150,7 +150,7 @@ async def test_links_and_storages_are_parts_of_their_run(scene: Scene, notebook:
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_a_repeated_attempt_finds_its_producer(scene: Scene, notebook: Notebook) -> None:
+async def test_a_repeated_attempt_finds_its_producer(notebook: Notebook, scene: Scene) -> None:
     """What goes back to its list takes the context along."""
     failures = iter([OSError("once")])
 
@@ -168,7 +168,7 @@ async def test_a_repeated_attempt_finds_its_producer(scene: Scene, notebook: Not
     assert [span.failure for span in attempts] == ["failed", ""]
 
 
-async def test_a_requested_run_is_linked_with_its_request(scene: Scene, notebook: Notebook) -> None:
+async def test_a_requested_run_is_linked_with_its_request(notebook: Notebook, scene: Scene) -> None:
     """Each run of RunChain has the context of its own request, also on the same vCon."""
     chain = traced(configured(), notebook)
     [vcon_uuid] = await scene.feed("elsewhere")
@@ -183,7 +183,7 @@ async def test_a_requested_run_is_linked_with_its_request(scene: Scene, notebook
 
 
 async def test_what_is_queued_again_is_linked_with_who_did_it(
-    scene: Scene, notebook: Notebook
+    notebook: Notebook, scene: Scene
 ) -> None:
     """EnqueueVcons is a producer like any other."""
     [vcon_uuid] = await scene.feed("elsewhere")

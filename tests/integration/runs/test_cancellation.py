@@ -49,7 +49,7 @@ class Gate:
 async def heard(crew: Any, run_id: str) -> None:
     """Until the worker knows that this run is cancelled."""
     async with asyncio.timeout(PATIENCE):
-        while not crew.worker._cancellations._live[run_id].cancelled:  # noqa: ASYNC110 -- no event
+        while not crew.worker._cancellations.live[run_id].cancelled:  # noqa: ASYNC110 -- no event
             await asyncio.sleep(0.001)
 
 
@@ -163,7 +163,7 @@ async def test_sync_links_that_share_a_thread_stop_between_them(scene: Scene):
     def named(name: str) -> Any:
         def run(vcon_uuid: str, _name: str, _options: Any) -> str:
             ran.append(name)
-            for live in crew.worker._cancellations._live.values():
+            for live in crew.worker._cancellations.live.values():
                 live.cancelled = True
             return vcon_uuid
 
@@ -261,7 +261,7 @@ async def test_a_run_that_was_claimed_anew_can_be_cancelled(scene: Scene):
     run_id = await scene.runs(configured()).start("main", await a_stored_vcon(scene))
     await gate.begun.wait()
     cancellations = crew.worker._cancellations
-    earlier = cancellations._live[run_id]
+    earlier = cancellations.live[run_id]
     anew = replace(earlier)
     cancellations.enter(anew)
     cancellations.leave(earlier)

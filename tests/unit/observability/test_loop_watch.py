@@ -13,9 +13,10 @@ from core import request_context
 from core.action_response import ActionResponse
 from core.aio import LoopTimeout
 from core.observability import loop_watch
-from core.observability.loop_watch import LoopWatch, stepwise
+from core.observability.loop_watch import LoopWatch
 from core.request_context import current_request
-from core.rpc.dispatcher import Dispatcher
+from core.rpc import dispatcher
+from core.rpc.dispatcher import Dispatcher, stepwise
 from core.thread_pool import BoundedCalls
 from tests.unit.support.actions_for_tests import TestAction
 
@@ -40,9 +41,11 @@ class Lines(logging.Handler):
 def lines() -> Iterator[Lines]:
     """What is logged by the watch."""
     handler = Lines()
-    loop_watch.log.addHandler(handler)
+    for log in (loop_watch.log, dispatcher.log):
+        log.addHandler(handler)
     yield handler
-    loop_watch.log.removeHandler(handler)
+    for log in (loop_watch.log, dispatcher.log):
+        log.removeHandler(handler)
 
 
 @pytest.fixture
@@ -121,7 +124,7 @@ async def test_an_action_that_has_blocked_is_named_with_its_seconds(
     lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also one that let no other thread run meanwhile; one line for each step that was long."""
-    monkeypatch.setattr(loop_watch, "BLOCKED_AFTER", 0.05)
+    monkeypatch.setattr(dispatcher, "BLOCKED_AFTER", 0.05)
     assert (await answer(lambda: time.sleep(0.06))).status_code == 200
     [line] = lines.lines
     assert (line["msg"], line["action"], line["ref"]) == (
@@ -133,7 +136,7 @@ async def test_an_action_that_has_blocked_is_named_with_its_seconds(
 
 async def test_waiting_is_no_blocking(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     """A coroutine may take its time; what it gets, gives and raises is as without the measure."""
-    monkeypatch.setattr(loop_watch, "BLOCKED_AFTER", 0.2)
+    monkeypatch.setattr(dispatcher, "BLOCKED_AFTER", 0.2)
 
     async def work() -> int:
         await asyncio.sleep(0.25)
