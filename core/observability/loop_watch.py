@@ -1,5 +1,9 @@
 """Logs what blocks an event loop: the current task and the place in the code.
 
+The loop records the time at each beat, and a thread checks it. When the last beat is too long ago,
+the thread logs a line in the context of the loop's current task, with the fields of its request or
+run. Code that also holds the interpreter's lock stops that thread; it is logged at its end by
+`core.rpc.dispatcher.stepwise`, which measures every step of a coroutine.
 """
 
 import asyncio
