@@ -67,6 +67,7 @@ class Worker:
     """Runs the chains of one process."""
 
     _releasing = False
+    _turn = 0
     _task: asyncio.Task[Any] | None = None
 
     def __init__(
@@ -108,7 +109,6 @@ class Worker:
         self._watch = ListWatcher(connection)
         self._cancellations = Cancellations(connection)
         self._reports = StepReports(connection, self._cancellations.live)
-        self._turn = 0
         self.reconfigure()
 
     def reconfigure(self) -> None:
