@@ -16,7 +16,7 @@ from devstack.servers.folders import temporary_folder
 
 CHECKOUT = Path(__file__).parents[2]
 LEFT_OUT = (".*", "__pycache__", "tests", "benchmarks", "docs")
-SCRIPT = Path("pipeline/redis_client/scripts/rescue.lua")
+SCRIPT = Path("pipeline/redis_client/scripts/runs/rescue.lua")
 HELD = "'pc:inflight:' .. worker"
 POPPED = "'pc:popped:' .. worker"
 EVENT, TIMES = "one of two workers killed", 8

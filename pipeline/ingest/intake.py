@@ -53,13 +53,13 @@ from core.errors import (
 from core.helper_process import Offload, call_inline
 from core.interfaces import IngestApi
 from core.observability.metrics import VCONS_RECEIVED
-from core.observability.tracing import context as trace_context
+from core.observability.tracing import installed
 from pipeline.config.parser import Chain
 from pipeline.ingest.entry import TERM_LIMITS, Entry, TermLimits, indexed, make_entry
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
-from pipeline.redis_client.document_pieces import is_large
+from pipeline.redis_client.document_pieces import CERTAINLY_SMALL, is_large
 from pipeline.redis_client.slices import chunks
 from pipeline.redis_client.staging import staged
 from pipeline.vcon.envelope import named_in, unknown_to, unwelcome
@@ -144,6 +144,8 @@ class Intake:
         self._max_runs = max_runs
         self._terms = terms
         self._offload = offload
+        spans = installed()
+        self._trace_context: Callable[[], str] = spans.context if spans else str  # str() is ""
 
     async def ingest(
         self,
@@ -171,7 +173,7 @@ class Intake:
             "\n".join(entry.digests),
             self._sorted_set,
             self._max_depth,
-            trace_context(),
+            self._trace_context(),
             owner.lineage,
             owner.claim,
             "" if key is None else keys.idempotent_digest(key),
@@ -187,11 +189,13 @@ class Intake:
 
     async def _stored(self, entry: Entry, words: Sequence[object]) -> Any:
         """The script's reply. A large document is written only if the script asks for it."""
-        given = b"" if is_large(entry.document) else entry.document
+        document = entry.document
+        large = len(document) >= CERTAINLY_SMALL and is_large(document)
+        given: bytes | str = b"" if large else document
         reply = await self._connection.script("ingest", entry.vcon_uuid, given, *words)
         if reply == ["stage"]:
-            document = await staged(self._connection, entry.document, self._offload)
-            reply = await self._connection.script("ingest", entry.vcon_uuid, document, *words)
+            given = await staged(self._connection, document, self._offload)
+            reply = await self._connection.script("ingest", entry.vcon_uuid, given, *words)
         return reply
 
     async def enqueue(
@@ -234,7 +238,7 @@ class Intake:
     async def _enqueue(
         self, vcon_uuids: Sequence[str], name: str, look: str, room: int, *, put: bool
     ) -> list[str]:
-        words = (name, room, look, trace_context(), int(put), *vcon_uuids)
+        words = (name, room, look, self._trace_context(), int(put), *vcon_uuids)
         reply = await self._connection.script("enqueue", *words)
         if reply == ["full"]:
             raise self._full(name)
@@ -267,7 +271,7 @@ class Intake:
             run_id,
             chain,
             checkpoint,
-            trace_context(),
+            self._trace_context(),
             *idempotency,
             self._max_runs,
         )

@@ -19,7 +19,7 @@ LARGE = 1_000_000
 """Estimated bytes in memory above which a document is written in pieces."""
 PIECE = 500_000
 """Estimated bytes in memory that one command writes."""
-_SURELY_SMALL = 10_000
+CERTAINLY_SMALL = 10_000
 """Bytes of text that cannot take `LARGE` bytes in memory."""
 _GROUP = 1000
 """Elements of an array that one command appends at most."""
@@ -65,7 +65,7 @@ class Pieces:
 
 def is_large(text: bytes | str) -> bool:
     """Whether a document must be written in pieces."""
-    if len(text) < _SURELY_SMALL or len(text) > LARGE:
+    if len(text) < CERTAINLY_SMALL or len(text) > LARGE:
         return len(text) > LARGE  # without scanning the text
     return parsed_bytes(text if isinstance(text, bytes) else text.encode()) > LARGE
 
