@@ -1,12 +1,18 @@
 """Exponential backoff."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
+
+SHORTER = -0.5
+"""A `spread`: jitter makes waits up to half shorter."""
+LONGER = 0.25
+"""A `spread`: jitter makes waits up to a quarter longer."""
+_MOST_DOUBLINGS = 100  # so that no number of attempts overflows a float
 
 
-def full_wait() -> float:
-    """A `jitter` that never shortens."""
+def no_jitter() -> float:
+    """A `jitter` that changes no wait."""
     return 0.0
 
 
@@ -14,13 +20,15 @@ def full_wait() -> float:
 class Backoff:
     """Waits in seconds: `first`, then twice as long each time, at most `cap`.
 
-    `jitter` returns 0..1 (such as `random.random`) and shortens a wait by up to half, so that many
-    clients that were disconnected together do not reconnect together.
+    `jitter` returns 0..1 (such as `random.random`), so that many clients that failed together do
+    not try again together. `spread` is the share of a wait that a jitter of 1 adds, or takes away
+    if negative; no wait is longer than `cap`.
     """
 
     first: float = 1.0
     cap: float = 30.0
-    jitter: Callable[[], float] = full_wait
+    jitter: Callable[[], float] = no_jitter
+    spread: float = SHORTER
 
     def __post_init__(self) -> None:
         if not 0 < self.first <= self.cap:
@@ -28,5 +36,10 @@ class Backoff:
 
     def wait(self, attempt: int) -> float:
         """Seconds to wait after failed attempt number `attempt`, counted from 0."""
-        full = min(self.cap, math.ldexp(self.first, min(attempt, 64)))
-        return full * (1 - min(max(self.jitter(), 0.0), 1.0) / 2)
+        full = min(self.cap, self.first * 2.0 ** min(attempt, _MOST_DOUBLINGS))
+        jitter = min(max(self.jitter(), 0.0), 1.0)
+        return min(self.cap, full * (1 + self.spread * jitter))
+
+    def waits(self) -> Iterator[float]:
+        """Seconds to wait after each failed attempt, without end."""
+        return map(self.wait, count())

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from core.backoff import Backoff
 from core.errors import UnusableKeyError
 from pipeline.admin.operations import PipelineOperations
 from pipeline.live_config import Configuration
@@ -24,8 +25,8 @@ from schemas.run import FINISHED
 log = logging.getLogger(__name__)
 
 BATCH_MAX = 500
-PAUSE_MAX = 16
-"""Longest pause between trials, in rounds."""
+BACKOFF = Backoff(first=1, cap=16)
+"""Pauses between trials, in rounds."""
 TRIAL_ROUNDS = 120
 """Rounds that a trial waits for its runs; no chain may read their list any more."""
 OWNED_ROUNDS = 3
@@ -39,11 +40,12 @@ type Outcome = bool | None
 class Trial:
     """The state of one storage: replay `batch` vCons, after `skip` more rounds.
 
-    `runs` were replayed `waited` rounds ago and have not all ended.
+    The last `failures` trials stored no vCon. `runs` were replayed `waited` rounds ago and have
+    not all ended.
     """
 
     batch: int = 1
-    pause: int = 1
+    failures: int = 0
     skip: int = 0
     runs: Sequence[str] = ()
     waited: int = 0
@@ -66,8 +68,8 @@ def judge(trial: Trial, outcomes: Sequence[Outcome]) -> Trial:
     if None in outcomes and trial.waited < TRIAL_ROUNDS:
         return replace(trial, waited=trial.waited + 1)
     if True not in outcomes:
-        pause = min(trial.pause * 2, PAUSE_MAX)
-        return Trial(batch=1, pause=pause, skip=pause)
+        failures = trial.failures + 1
+        return Trial(batch=1, failures=failures, skip=int(BACKOFF.wait(failures)))
     return Trial(batch=min(trial.batch * 2, BATCH_MAX) if all(outcomes) else trial.batch)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from core.backoff import Backoff
 from core.db.runs import RunHistory
 from core.errors import InvalidError, PatchcordError
 from core.observability.metrics import RUN_HISTORY_DROPPED
@@ -74,9 +75,8 @@ class RunArchive:
 
 
 BATCH = 500
-PAUSE = 0.5
-PAUSE_MAX = 5.0
-
+BACKOFF = Backoff(first=0.5, cap=5.0)
+"""Waits between rounds: the first one while runs can be written."""
 CHUNK = 5_000
 """Runs dropped by one command, which takes Redis under 5 ms."""
 FULL = 0.9
@@ -92,7 +92,13 @@ class RunOutbox:
     from the list only if its first run still heads it.
     """
 
-    def __init__(self, connection: RedisConnection, write: WriteRuns, most: int) -> None:
+    def __init__(
+        self,
+        connection: RedisConnection,
+        write: WriteRuns,
+        most: int,
+        backoff: Backoff = BACKOFF,
+    ) -> None:
         """`write` puts runs into Postgres; raises UnavailableError while that is away.
 
         `most` runs, about as many kilobytes, are always kept. The oldest beyond that are dropped
@@ -101,22 +107,23 @@ class RunOutbox:
         self._connection = connection
         self._write = write
         self._most = most
+        self._backoff = backoff
         self._failing = False
 
     async def run(self) -> None:
         """Drain until cancelled."""
-        pause = PAUSE
+        failures = 0
         while True:
             try:
                 while await self.drain():
                     pass
-                pause = PAUSE
+                failures = 0
                 self._resumed()
             except PatchcordError as error:
                 self._postponed(error)
                 await self.bound()
-                pause = min(pause * 2, PAUSE_MAX)
-            await asyncio.sleep(pause)
+                failures += 1
+            await asyncio.sleep(self._backoff.wait(failures))
 
     def _postponed(self, error: PatchcordError) -> None:
         if not self._failing:

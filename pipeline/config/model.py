@@ -2,11 +2,13 @@
 
 import hashlib
 import math
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
+from core.backoff import LONGER, Backoff
 from pipeline.config.connections import ConnectionSpec, FlowsSpec
 from pipeline.config.environment import Filled, Written
 from schemas.ingress_key import ConfiguredKey
@@ -114,13 +116,12 @@ class RetryBackoff:
     first: float = 1.0
     max: float = 300.0
 
-    def pause(self, attempt: int, jitter: float) -> float:
-        """Seconds to wait after this failed attempt: doubled each time, up to a quarter longer.
+    def pause(self, attempt: int, jitter: Callable[[], float] = random.random) -> float:
+        """Seconds to wait after failed attempt number `attempt`, counted from 1.
 
-        `jitter`, from 0 to 1, spreads the attempts of runs that failed together.
+        `jitter`: as in `Backoff`; makes a pause up to a quarter longer.
         """
-        doubled = self.first * 2.0 ** min(attempt - 1, 100)
-        return min(doubled * (1 + jitter / 4), self.max)
+        return Backoff(self.first, self.max, jitter, LONGER).wait(attempt - 1)
 
 
 @dataclass(frozen=True, slots=True)

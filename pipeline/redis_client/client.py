@@ -36,9 +36,11 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 from core.aio import LoopTimeout
+from core.backoff import Backoff
 from core.errors import UnavailableError
 from pipeline.redis_client import keys
 from pipeline.redis_client.errors import (
+    OUTAGE_BACKOFF,
     OutageRetry,
     WrongTypeError,
     lacks_memory,
@@ -158,8 +160,11 @@ class AsyncClient(redis.asyncio.Redis):
 class RedisConnection:
     """One process's connection to Redis; the theory is at the head of this file."""
 
-    def __init__(self, url: str) -> None:
-        """Connects on first use. `url` is `redis://[user:password@]host:port/db`."""
+    def __init__(self, url: str, outage_backoff: Backoff = OUTAGE_BACKOFF) -> None:
+        """Connects on first use. `url` is `redis://[user:password@]host:port/db`.
+
+        `outage_backoff`: the waits of `insist`.
+        """
         options: dict[str, Any] = {
             "decode_responses": True,
             "encoding_errors": ENCODING_ERRORS,
@@ -175,7 +180,7 @@ class RedisConnection:
         self._home: asyncio.AbstractEventLoop | None = None
         self._pending: list[tuple[bytes, asyncio.Future[Reply]]] = []
         self._flushes: set[asyncio.Task[None]] = set()
-        self._retry = OutageRetry()
+        self._retry = OutageRetry(outage_backoff)
         self.outages = 0
         """Commands that found Redis in a state in which no lease can be renewed either."""
 

@@ -11,6 +11,7 @@ from typing import Self
 
 import redis
 
+from core.backoff import Backoff
 from core.errors import UnavailableError, UnusableKeyError
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,8 @@ _NOT_NOW = (
 )
 _NOT_NOW_WORDS = ("MISCONF ", "BUSY ", "NOREPLICAS ", "UNBLOCKED ")
 _WRONG_TYPE_WORDS = ("WRONGTYPE ", "Existing key has wrong Redis type")  # Redis, RedisJSON
-_PAUSE_MIN, _PAUSE_MAX = 0.1, 5.0
-"""Seconds between two attempts during an outage; the pause doubles."""
+OUTAGE_BACKOFF = Backoff(first=0.1, cap=5.0, jitter=random.random)
+"""Waits between attempts during an outage, and between blocking commands that Redis refuses."""
 
 
 class WrongTypeError(UnusableKeyError, redis.exceptions.ResponseError):
@@ -137,20 +138,20 @@ def note(*, no_memory: bool = False, unusable: str = "") -> None:
 class OutageRetry:
     """Repeats operations during an outage of Redis; logs its begin and its end once a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, backoff: Backoff = OUTAGE_BACKOFF) -> None:
         """Redis counts as available until an operation fails."""
+        self._backoff = backoff
         self._away = False
 
     async def insist[T](self, operation: Callable[[], Awaitable[T]]) -> T:
         """Repeat an operation while it raises `UnavailableError`; returns its result."""
-        pause = _PAUSE_MIN
+        waits = self._backoff.waits()
         while True:
             try:
                 result = await operation()
             except UnavailableError as error:
                 self._note_away(str(error))
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads reconnects
-                pause = min(pause * 2, _PAUSE_MAX)
+                await asyncio.sleep(next(waits))
             else:
                 self._note_back()
                 return result

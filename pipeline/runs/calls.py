@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context
 from typing import Any
 
+from core.backoff import Backoff
 from core.errors import ConflictError
 from pipeline.plugins.errors import (
     NOT_NAMED,
@@ -38,12 +39,10 @@ log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 5.0
 """The time limit of a storage's `close`."""
-RETRY_PAUSE = 0.2
-"""Seconds before the first repetition; doubles each time."""
+BACKOFF = Backoff(first=0.1, cap=6.4, jitter=random.random)
+"""The first wait follows an outage of Redis; failed attempts begin with the second."""
 FLAPS = 5
 """Failures that do not use up a retry because Redis was unavailable, though it answers again."""
-MOST_DOUBLINGS = 6
-"""The limit of doublings of the pause."""
 MOST_LEFT = 100
 """Abandoned calls that may still run."""
 CANCEL_GRACE = 1.0
@@ -105,14 +104,14 @@ class PluginCalls:
         most_left: int = MOST_LEFT,
         too_many: Callable[[], None] = lambda: None,
         failed: Callable[[], None] = lambda: None,
-        retry_pause: float | None = None,
+        backoff: Backoff = BACKOFF,
     ) -> None:
         """`threads`: the number of sync plugins that run at once.
 
         `too_many` is called when `most_left` abandoned calls still run, `failed` when a call has
-        failed for good. `retry_pause`: seconds before the first repetition.
+        failed for good. `backoff`: the waits before repetitions.
         """
-        self._retry_pause = RETRY_PAUSE if retry_pause is None else retry_pause
+        self._backoff = backoff
         self._most_left = most_left
         self._too_many = too_many
         self._failed = failed
@@ -264,11 +263,7 @@ class PluginCalls:
                     else:
                         self._failed()
                         raise
-            await asyncio.sleep(self._pause(min(tried + flaps, MOST_DOUBLINGS)))
-
-    def _pause(self, tried: int) -> float:
-        spread = random.uniform(0.5, 1.0)  # noqa: S311 -- spreads retries
-        return self._retry_pause * 2.0 ** (tried - 1) * spread
+            await asyncio.sleep(self._backoff.wait(tried + flaps))
 
     async def _waited_for_redis(self, failures: Failures) -> bool:
         """Whether a call failed because of Redis; waits until Redis is usable again."""

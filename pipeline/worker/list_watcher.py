@@ -2,16 +2,15 @@
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Iterable, Sequence
 
+from core.backoff import Backoff
 from core.errors import UnavailableError
 from pipeline.redis_client.client import CommandRefused, RedisConnection
+from pipeline.redis_client.errors import OUTAGE_BACKOFF
 
 BLOCK_SECONDS = 5.0
 """Seconds of one blocking command; short enough to notice a dead connection."""
-PAUSE_MIN, PAUSE_MAX = 0.1, 5.0
-"""Seconds between two blocking commands that Redis refuses."""
 
 
 class ListWatcher:
@@ -21,9 +20,13 @@ class ListWatcher:
     return late. That saves a reconnect for each idle period.
     """
 
-    def __init__(self, connection: RedisConnection) -> None:
-        """No list is watched before `watch` and `wait`."""
+    def __init__(self, connection: RedisConnection, backoff: Backoff = OUTAGE_BACKOFF) -> None:
+        """No list is watched before `watch` and `wait`.
+
+        `backoff`: the waits between blocking commands that Redis refuses.
+        """
         self._connection = connection
+        self._backoff = backoff
         self._watchers: dict[str, asyncio.Task[None] | None] = {}
         self._paused: frozenset[str] = frozenset()
         self._fired = asyncio.Event()
@@ -62,10 +65,10 @@ class ListWatcher:
                 await self._fired.wait()
 
     async def _watch(self, name: str) -> None:
-        pause = PAUSE_MIN
-        while not await self._has_element(name):
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- spreads commands
-            pause = min(pause * 2, PAUSE_MAX)
+        for wait in self._backoff.waits():
+            if await self._has_element(name):
+                break
+            await asyncio.sleep(wait)
         self._fired.set()
 
     async def _has_element(self, name: str) -> bool:

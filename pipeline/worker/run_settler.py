@@ -11,7 +11,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -240,9 +239,7 @@ class RunSettler:
         more = live.claim.attempt < live.chain.max_attempts and live.objection is None
         if ending == "failed" and more:
             log.warning("attempt failed; will be retried", extra=run_fields(live))
-            jitter = random.random()  # noqa: S311 -- spreads retries
-            pause = live.chain.retry_backoff.pause(live.claim.attempt, jitter)
-            return await self._retry(live, pause)
+            return await self._retry(live, live.chain.retry_backoff.pause(live.claim.attempt))
         if log.isEnabledFor(level := LOG_LEVELS[ending]):
             about = {"status": ending, **run_fields(live)}
             if ending == "halted":

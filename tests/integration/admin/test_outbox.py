@@ -13,6 +13,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
+from core.backoff import Backoff
 from core.db.database import Database
 from core.db.runs import RunHistory
 from core.errors import UnavailableError
@@ -30,6 +31,8 @@ from tests.integration.support.pipeline_fixtures import (
     postgres_calls,
     storage,
 )
+
+SHORT_WAITS = Backoff(first=0.001, cap=0.001)
 
 
 def a_run(**changes: Any) -> Run:
@@ -120,10 +123,8 @@ async def test_postgres_being_away_loses_nothing(
     client: Redis,
     archive: RunArchive,
     migrated: Database,
-    monkeypatch: pytest.MonkeyPatch,
 ):
     """While it cannot be written the runs stay in Redis, in order; then all are written."""
-    monkeypatch.setattr(module, "PAUSE_MAX", 0.001)
     away, tried = True, asyncio.Event()
 
     async def write(runs: Sequence[dict[str, Any]]) -> None:
@@ -136,7 +137,7 @@ async def test_postgres_being_away_loses_nothing(
     done = asyncio.Event()
     runs = [a_run() for _ in range(5)]
     put(client, *runs)
-    outbox = RunOutbox(redis, write, 200_000)
+    outbox = RunOutbox(redis, write, 200_000, SHORT_WAITS)
     with pytest.raises(UnavailableError):
         await outbox.drain()
     assert len(client.lrange(keys.HISTORY, 0, -1)) == 5
@@ -176,7 +177,6 @@ async def test_what_waits_is_bounded_when_redis_lacks_memory(
     """The oldest runs are given up, which is logged and counted; the newest are kept."""
     given_up = RUN_HISTORY_DROPPED._value.get()
     monkeypatch.setattr(module, "CHUNK", 1)
-    monkeypatch.setattr(module, "PAUSE_MAX", 0.001)
     again = asyncio.Semaphore(0)
 
     async def write(_runs: Sequence[dict[str, Any]]) -> None:
@@ -185,7 +185,7 @@ async def test_what_waits_is_bounded_when_redis_lacks_memory(
 
     runs = [a_run() for _ in range(5)]
     put(client, *runs)
-    draining = asyncio.create_task(RunOutbox(redis, write, 3).run())
+    draining = asyncio.create_task(RunOutbox(redis, write, 3, SHORT_WAITS).run())
     async with asyncio.timeout(PATIENCE):
         await again.acquire()
         await again.acquire()

@@ -17,6 +17,7 @@ import orjson
 import pytest
 from redis import Redis
 
+from core.backoff import Backoff
 from core.thread_pool import BoundedCalls
 from pipeline.admin.runs import Runs
 from pipeline.config.model import RetryBackoff
@@ -28,8 +29,7 @@ from pipeline.plugins.loader import LoadedLink, LoadedStorage, LoadedTracer, Plu
 from pipeline.redis_client import client as connection
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
-from pipeline.runs import calls as pipeline_calls
-from pipeline.runs.calls import PluginCalls
+from pipeline.runs.calls import BACKOFF, PluginCalls
 from pipeline.runs.lease import Checkpoints, Lease, LeaseGuard
 from pipeline.runs.vcon_store import VconStore
 from pipeline.worker.link_runner import LinkSteps
@@ -207,6 +207,8 @@ class Scene:
     client: Redis
     settled: asyncio.Queue[Ended] = field(default_factory=asyncio.Queue)
     crews: list[Crew] = field(default_factory=list)
+    call_backoff: Backoff = BACKOFF
+    """Waits between attempts of a plugin call, for workers started from now on."""
 
     def __post_init__(self) -> None:
         self.queues = RecordingQueues(self.redis, self.settled)
@@ -248,7 +250,7 @@ class Scene:
     ) -> Crew:
         """A worker that does nothing yet and has no lease."""
         redis = redis or self.redis
-        calls = PluginCalls(concurrency * 2, redis)
+        calls = PluginCalls(concurrency * 2, redis, backoff=self.call_backoff)
         lease = Lease(redis, name, lease_seconds)
         journal = Checkpoints(redis, self.queues)
         lease_guard = LeaseGuard(lease, journal)
@@ -368,7 +370,7 @@ async def news() -> AsyncIterator[asyncio.Queue[str]]:
 
 
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come without a pause."""
     monkeypatch.setattr(RetryBackoff, "pause", lambda *_: 0.001)
-    monkeypatch.setattr(pipeline_calls, "RETRY_PAUSE", 0.001)
+    scene.call_backoff = Backoff(first=0.0005, cap=0.032)

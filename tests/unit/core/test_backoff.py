@@ -1,8 +1,10 @@
 """Waits between attempts."""
 
+from itertools import islice
+
 import pytest
 
-from core.backoff import Backoff
+from core.backoff import LONGER, Backoff
 
 
 def test_waits_double_up_to_the_cap() -> None:
@@ -14,6 +16,12 @@ def test_waits_double_up_to_the_cap() -> None:
 def test_waiting_for_ever_stays_at_the_cap() -> None:
     """No number of attempts overflows."""
     assert Backoff(first=0.5, cap=30.0).wait(10**9) == 30.0
+    assert Backoff(first=1e300, cap=1e308).wait(10**9) == 1e308
+
+
+def test_waits_are_those_of_the_attempts_in_order() -> None:
+    """The iterator starts with the first wait and does not end at the cap."""
+    assert list(islice(Backoff(first=1.0, cap=4.0).waits(), 5)) == [1, 2, 4, 4, 4]
 
 
 @pytest.mark.parametrize(
@@ -22,6 +30,12 @@ def test_waiting_for_ever_stays_at_the_cap() -> None:
 def test_jitter_only_shortens_and_by_half_at_most(jitter: float, wait: float) -> None:
     """The wait is between half and all of its full length for each value of the jitter."""
     assert Backoff(first=1.0, cap=30.0, jitter=lambda: jitter).wait(2) == wait
+
+
+@pytest.mark.parametrize(("attempt", "wait"), [(0, 1.25), (2, 5.0), (3, 8.0)])
+def test_jitter_may_lengthen_up_to_the_cap(attempt: int, wait: float) -> None:
+    """With a positive spread a wait is longer, but not longer than the cap."""
+    assert Backoff(first=1.0, cap=8.0, jitter=lambda: 1.0, spread=LONGER).wait(attempt) == wait
 
 
 @pytest.mark.parametrize(("first", "cap"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0)])

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
+from core.backoff import Backoff
 from core.errors import ConflictError, PluginFailedError, UnavailableError
 from pipeline.plugins.errors import PluginError, describe
 from pipeline.plugins.loader import LoadedStorage
@@ -22,7 +23,7 @@ class MoodyRedis(RedisConnection):
     """A connection that connects to nothing; it is away when it is told to be."""
 
     def __init__(self) -> None:
-        super().__init__("redis://nowhere:1/0")
+        super().__init__("redis://nowhere:1/0", Backoff(0.0001, 5.0))
         self.asked = 0
         self.away = 0
 
@@ -36,16 +37,15 @@ class MoodyRedis(RedisConnection):
 
 
 @pytest.fixture
-def redis(monkeypatch):
+def redis():
     """A Redis that is there unless told otherwise."""
-    monkeypatch.setattr("pipeline.redis_client.errors._PAUSE_MIN", 0.0001)
     return MoodyRedis()
 
 
 @pytest.fixture
 def calls(redis):
     """Calls with two threads."""
-    calls = PluginCalls(2, redis, retry_pause=0.0001)
+    calls = PluginCalls(2, redis, backoff=Backoff(0.00005, 0.0032))
     yield calls
     calls.close()
 

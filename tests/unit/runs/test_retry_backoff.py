@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.backoff import no_jitter
 from core.errors import ConfigurationError
 from pipeline.config.model import RetryBackoff
 from pipeline.config.parser import parse
@@ -20,7 +21,7 @@ def read(value: object) -> RetryBackoff:
 
 def test_pauses_double_from_a_second_to_five_minutes() -> None:
     """So a vendor that is away for two seconds uses up no more than two of three attempts."""
-    pauses = [RetryBackoff().pause(attempt, 0) for attempt in range(1, 12)]
+    pauses = [RetryBackoff().pause(attempt, no_jitter) for attempt in range(1, 12)]
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
 
@@ -30,7 +31,7 @@ def test_jitter_lengthens_by_up_to_a_quarter(
 ) -> None:
     """And no pause is longer than the most."""
     backoff = RetryBackoff(*sorted((one, other)))
-    pause, plain = backoff.pause(attempt, jitter), backoff.pause(attempt, 0)
+    pause, plain = backoff.pause(attempt, lambda: jitter), backoff.pause(attempt, no_jitter)
     assert plain <= pause <= min(plain * 1.25, backoff.max)
 
 
