@@ -1,8 +1,7 @@
 """Exponential backoff."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 
 SHORTER = -0.5
 """A `spread`: jitter makes waits up to half shorter."""
@@ -39,7 +38,3 @@ class Backoff:
         full = min(self.cap, self.first * 2.0 ** min(attempt, _MOST_DOUBLINGS))
         jitter = min(max(self.jitter(), 0.0), 1.0)
         return min(self.cap, full * (1 + self.spread * jitter))
-
-    def waits(self) -> Iterator[float]:
-        """Seconds to wait after each failed attempt, without end."""
-        return map(self.wait, count())

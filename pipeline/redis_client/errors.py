@@ -145,13 +145,14 @@ class OutageRetry:
 
     async def insist[T](self, operation: Callable[[], Awaitable[T]]) -> T:
         """Repeat an operation while it raises `UnavailableError`; returns its result."""
-        waits = self._backoff.waits()
+        attempt = 0
         while True:
             try:
                 result = await operation()
             except UnavailableError as error:
                 self._note_away(str(error))
-                await asyncio.sleep(next(waits))
+                await asyncio.sleep(self._backoff.wait(attempt))
+                attempt += 1
             else:
                 self._note_back()
                 return result

@@ -65,10 +65,10 @@ class ListWatcher:
                 await self._fired.wait()
 
     async def _watch(self, name: str) -> None:
-        for wait in self._backoff.waits():
-            if await self._has_element(name):
-                break
-            await asyncio.sleep(wait)
+        attempt = 0
+        while not await self._has_element(name):
+            await asyncio.sleep(self._backoff.wait(attempt))
+            attempt += 1
         self._fired.set()
 
     async def _has_element(self, name: str) -> bool:

@@ -1,7 +1,5 @@
 """Waits between attempts."""
 
-from itertools import islice
-
 import pytest
 
 from core.backoff import LONGER, Backoff
@@ -17,11 +15,6 @@ def test_waiting_for_ever_stays_at_the_cap() -> None:
     """No number of attempts overflows."""
     assert Backoff(first=0.5, cap=30.0).wait(10**9) == 30.0
     assert Backoff(first=1e300, cap=1e308).wait(10**9) == 1e308
-
-
-def test_waits_are_those_of_the_attempts_in_order() -> None:
-    """The iterator starts with the first wait and does not end at the cap."""
-    assert list(islice(Backoff(first=1.0, cap=4.0).waits(), 5)) == [1, 2, 4, 4, 4]
 
 
 @pytest.mark.parametrize(
