@@ -149,7 +149,7 @@ async def test_links_and_storages_are_parts_of_their_run(notebook: Notebook, sce
     assert notebook.spans[0].failure == "partial"
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("notebook", "at_once")  # traces are installed before queues are built
 async def test_a_repeated_attempt_finds_its_producer(notebook: Notebook, scene: Scene) -> None:
     """What goes back to its list takes the context along."""
     failures = iter([OSError("once")])
