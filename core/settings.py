@@ -1,4 +1,4 @@
-"""All settings of the service; the only file that reads the environment.
+"""All settings of the service; the only file outside `flowlang` that reads the environment.
 
 A field's name in capitals is its environment variable. `docs/settings.md` is generated from here.
 """
