@@ -9,31 +9,16 @@ import pytest
 from sqlalchemy import inspect
 
 from core.db.database import Database
-from core.settings import DatabaseSettings
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 ALEMBIC_INI = CHECKOUT / "alembic.ini"
 
 
 @pytest.fixture
-def settings(postgres_server, empty_database):
-    """The settings of a database without tables."""
-    values = postgres_server.environment(empty_database).items()
-    return DatabaseSettings(environment="test", **{name.lower(): value for name, value in values})
-
-
-@pytest.fixture
-def environment(postgres_server, empty_database):
-    """What a process needs to know of a database without tables."""
-    known = postgres_server.environment(empty_database)
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT), "ENVIRONMENT": "test"} | known
-
-
-@pytest.fixture
-def database(settings):
+def database(empty_settings):
     """A database without tables."""
     database = Database()
-    database.initialize(settings)
+    database.initialize(empty_settings)
     yield database
     database.close()
 
@@ -43,20 +28,27 @@ def tables(database):
     return set(inspect(database.engine).get_table_names()) - {"alembic_version"}
 
 
-def alembic(environment, cwd, *arguments):
+def alembic(empty_environment, cwd, *arguments):
     """Run the documented command line."""
     program = Path(sys.executable).with_name("alembic")
     return subprocess.run(
-        [program, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        [program, *arguments],
+        cwd=cwd,
+        env=empty_environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
 @pytest.mark.parametrize("revisions", [["base"], ["0002:base", "--sql"]])
-def test_command_line_downgrade_refuses_production(database, environment, revisions):
+def test_command_line_downgrade_refuses_production(database, empty_environment, revisions):
     """`alembic downgrade` fails with one clear line in production, also when it only prints."""
     database.migrate()
     before = tables(database)
-    ran = alembic(environment | {"ENVIRONMENT": "production"}, CHECKOUT, "downgrade", *revisions)
+    ran = alembic(
+        empty_environment | {"ENVIRONMENT": "production"}, CHECKOUT, "downgrade", *revisions
+    )
     assert ran.returncode != 0
     assert "FAILED: A downgrade is refused: ENVIRONMENT is production" in ran.stdout
     assert "Traceback" not in ran.stderr
@@ -64,17 +56,17 @@ def test_command_line_downgrade_refuses_production(database, environment, revisi
     assert tables(database) == before
 
 
-def test_command_line_both_ways(database, environment, tmp_path):
+def test_command_line_both_ways(database, empty_environment, tmp_path):
     """`alembic upgrade head` and `alembic downgrade base` work as documented, from any folder."""
-    up = alembic(environment, CHECKOUT, "upgrade", "head")
+    up = alembic(empty_environment, CHECKOUT, "upgrade", "head")
     assert up.returncode == 0, up.stderr
     assert "services" in tables(database)
-    down = alembic(environment, tmp_path, "-c", ALEMBIC_INI, "downgrade", "base")
+    down = alembic(empty_environment, tmp_path, "-c", ALEMBIC_INI, "downgrade", "base")
     assert down.returncode == 0, down.stderr
     assert tables(database) == set()
 
 
-def test_command_line_takes_the_url_of_its_configuration(settings, database, tmp_path):
+def test_command_line_takes_the_url_of_its_configuration(empty_settings, database, tmp_path):
     """With `sqlalchemy.url` in the configuration, variables are needed only to go down."""
     url = database.engine.url.render_as_string(hide_password=False)
     config = tmp_path / "alembic.ini"
@@ -89,17 +81,19 @@ def test_command_line_takes_the_url_of_its_configuration(settings, database, tmp
     assert "services" in tables(database)
 
 
-def test_command_line_failure_is_one_line(environment):
+def test_command_line_failure_is_one_line(empty_environment):
     """An unreachable Postgres is one line without a traceback and without the password."""
-    ran = alembic(environment | {"POSTGRES_HOST": "host.invalid"}, CHECKOUT, "upgrade", "head")
+    ran = alembic(
+        empty_environment | {"POSTGRES_HOST": "host.invalid"}, CHECKOUT, "upgrade", "head"
+    )
     assert ran.returncode != 0
     assert "FAILED: Postgres:" in ran.stdout
     assert "Traceback" not in ran.stderr
-    assert environment["POSTGRES_PASSWORD"] not in ran.stdout + ran.stderr
+    assert empty_environment["POSTGRES_PASSWORD"] not in ran.stdout + ran.stderr
 
 
-def test_sql_can_be_printed(environment):
+def test_sql_can_be_printed(empty_environment):
     """`--sql` prints the statements for those who run them by hand."""
-    ran = alembic(environment, CHECKOUT, "upgrade", "head", "--sql")
+    ran = alembic(empty_environment, CHECKOUT, "upgrade", "head", "--sql")
     assert ran.returncode == 0, ran.stderr
     assert "CREATE TABLE chain_runs" in ran.stdout

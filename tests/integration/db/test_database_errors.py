@@ -1,67 +1,13 @@
 """What goes wrong in Postgres leaves as our own errors, without secrets."""
 
 import socket
-import traceback
-from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import text
 
-from core.db.database import Database
-from core.db.tables import ServiceRecord
 from core.errors import ConflictError, InvalidError, PatchcordError, UnavailableError
-from core.settings import DatabaseSettings
 from tests.canaries import canary
-
-NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-
-def a_service(**changes):
-    """One row of `services`."""
-    values = {"id": 1, "name": "one", "inserted_at": NOON, "updated_at": NOON}
-    return ServiceRecord(**(values | changes))
-
-
-@pytest.fixture
-def database(database_settings):
-    """A database of the test's own, migrated."""
-    database = Database()
-    database.initialize(database_settings)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def elsewhere(database_settings):
-    """Makes a `Database` with other settings than the working ones."""
-    made = []
-
-    def make(**changes):
-        settings = DatabaseSettings(**(database_settings.model_dump() | changes))
-        made.append(Database())
-        made[-1].initialize(settings)
-        return made[-1]
-
-    yield make
-    for database in made:
-        database.close()
-
-
-def a_closed_port():
-    """A port without a listener."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def names(database):
-    """The names of all services, read over another session."""
-    with database.session() as session:
-        return list(session.scalars(select(ServiceRecord.name).order_by(ServiceRecord.name)))
-
-
-def everything_said(error):
-    """All that a log line with traceback would show."""
-    return "".join(traceback.format_exception(error)) + repr(error)
+from tests.integration.db.database_scene import a_closed_port, a_service, everything_said, names
 
 
 @pytest.mark.parametrize("changes", [{}, {"id": 2, "updated_at": None}], ids=["unique", "null"])

@@ -1,7 +1,6 @@
 """Alembic both ways, from the service and from the command line, against a real PostgreSQL."""
 
 import logging
-import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -17,7 +16,6 @@ from sqlalchemy import inspect
 
 from core.db.database import Database, base
 from core.errors import ConfigurationError, ForbiddenError
-from core.settings import DatabaseSettings
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 ALEMBIC_INI = CHECKOUT / "alembic.ini"
@@ -79,35 +77,21 @@ print(Count.upgrades)
 
 
 @pytest.fixture
-def settings(postgres_server, empty_database):
-    """The settings of a database without tables."""
-    values = postgres_server.environment(empty_database).items()
-    return DatabaseSettings(environment="test", **{name.lower(): value for name, value in values})
-
-
-@pytest.fixture
-def environment(postgres_server, empty_database):
-    """What a process needs to know of a database without tables."""
-    known = postgres_server.environment(empty_database)
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT), "ENVIRONMENT": "test"} | known
-
-
-@pytest.fixture
-def database(settings):
+def database(empty_settings):
     """A database without tables."""
     database = Database()
-    database.initialize(settings)
+    database.initialize(empty_settings)
     yield database
     database.close()
 
 
 @pytest.fixture
-def production(settings, database):
+def production(empty_settings, database):
     """The same database, migrated, filled and seen as production."""
     database.migrate()
     execute(database, FILL)
     production = Database()
-    production.initialize(settings.model_copy(update={"environment": "production"}))
+    production.initialize(empty_settings.model_copy(update={"environment": "production"}))
     yield production
     production.close()
 
@@ -172,14 +156,14 @@ def test_migrating_disturbs_nothing_else(database, monkeypatch, tmp_path):
     assert "services" in tables(database)
 
 
-def test_eight_processes_migrate_once(database, environment):
+def test_eight_processes_migrate_once(database, empty_environment):
     """Of eight processes that start at once, all succeed and each revision runs once."""
     with ExitStack() as stack:
         racers = [
             stack.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-c", RACER],
-                    env=environment,
+                    env=empty_environment,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,

@@ -9,24 +9,8 @@ from tests.integration.db.records_scene import (
     a_service,
     a_token,
     flushed,
-    log_of_records,
-    records_of,
     rows,
 )
-
-
-@pytest.fixture
-def records(migrated):
-    """Makes records that write to the test's database; stopped after the test."""
-    with records_of(migrated) as make:
-        yield make
-
-
-@pytest.fixture
-def lines():
-    """The names of the lines that the records log, as a queue to wait on."""
-    with log_of_records() as said:
-        yield said
 
 
 @pytest.fixture
