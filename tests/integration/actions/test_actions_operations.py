@@ -114,7 +114,7 @@ async def test_unknown_names_of_dead_letters(ops: Operations, action: str) -> No
 
 
 async def test_enqueue_vcons(ops: Operations) -> None:
-    """How many are queued, and the uuids that nobody has."""
+    """The number queued, and the uuids that neither Redis nor a storage has."""
     vcon_uuid, nobody = await ops.ingest(), new_uuid()
     uuids = [vcon_uuid, nobody, vcon_uuid]
     answer = await told(ops, "EnqueueVcons", vcon_uuids=uuids, ingress_list="in")
@@ -188,7 +188,7 @@ async def test_search_vcons(ops: Operations) -> None:
 
 
 async def test_delete_vcon(ops: Operations) -> None:
-    """Where it was removed; 409 while it is processed, 404 when nobody has it."""
+    """Where it was removed; 409 while it is processed, 404 when it is nowhere."""
     vcon_uuid = await ops.ingest("in")
     with ops.held(vcon_uuid):
         assert (await refused(ops, "DeleteVcon", vcon_uuid=vcon_uuid))[0] == 409
@@ -252,7 +252,7 @@ async def test_list_runs_without_postgres(ops: Operations) -> None:
 @pytest.mark.parametrize("action", ["ListRuns", "ListDeadLetters", "ListVcons"])
 @pytest.mark.parametrize("limit", [0, 100_000])
 async def test_a_page_has_its_bounds(ops: Operations, action: str, limit: int) -> None:
-    """Nobody gets everything at once, or nothing."""
+    """A limit outside its bounds is refused."""
     assert "limit:" in (await refused(ops, action, limit=limit))[1]
 
 

@@ -177,7 +177,7 @@ async def test_a_rotated_key_works_on_for_the_grace(office: Office) -> None:
 
 
 async def test_a_revoked_key_ends_at_once_here(office: Office) -> None:
-    """Where it was revoked nobody waits. It cannot be rotated; revoked again, nothing changes."""
+    """This replica refuses it immediately. It cannot be rotated; revoked again, nothing changes."""
     made = await office.made()
     assert await office.opens(made["secret"])
     key_id = made["key"]["id"]

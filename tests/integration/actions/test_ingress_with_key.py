@@ -46,7 +46,7 @@ async def test_a_key_opens_its_list_and_no_other(apis: Apis, required: bool):
 
 
 async def test_a_required_key_must_be_given(apis: Apis):
-    """Whoever has none is told so for every list, and without any."""
+    """A request without a key gets the same answer for every list, and without lists."""
     apis.require_key()
     for lists in (["customer_data"], ["nowhere"], []):
         assert (await apis.ingest(a_vcon(), *lists)).status_code == 403
@@ -61,7 +61,7 @@ async def test_a_key_needs_a_list(apis: Apis):
 
 
 async def test_only_what_is_the_keys_own_is_replaced(apis: Apis):
-    """409 for what another lineage, or somebody without a key, has brought in."""
+    """409 for a vCon of another lineage, or of a caller without a key."""
     theirs, ours = a_vcon(), a_vcon()
     assert (await apis.ingest(theirs, "support_calls", api_key="secret-2")).status_code == 201
     assert (await apis.ingest(ours, "customer_data")).status_code == 201
@@ -88,6 +88,6 @@ async def test_a_keys_limits_hold_and_its_use_is_counted(apis: Apis):
 
 
 def test_no_other_action_looks_at_a_key():
-    """Where all are offered, a key opens none of them: whoever may call the service needs none."""
+    """Where all are offered a key opens none of them: callers of the service need no key."""
     fields = {name for name, action in ACTIONS.items() if "api_key" in action.model_fields}
     assert fields == {"IngestVcon", "ExternalIngress"}

@@ -51,7 +51,7 @@ async def test_each_replica_sees_what_the_others_do(connection: RedisConnection)
 
 
 async def test_a_replica_that_only_looks_is_not_shown(connection: RedisConnection) -> None:
-    """One that stops sends what is there, but nobody shall rely on it."""
+    """A replica that only reads answers is not counted as a peer."""
     a, b = Relay(connection), Relay(connection)
     await a.next_answer(SERVICE, serving=False)
     assert await b.deregister(SERVICE) == PeerCounts(0, 0)
@@ -60,7 +60,7 @@ async def test_a_replica_that_only_looks_is_not_shown(connection: RedisConnectio
 async def test_a_replica_that_goes_is_not_shown_by_a_look_before(
     connection: RedisConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Commands may overtake each other on their way; nobody shall rely on who is gone."""
+    """Commands may overtake each other; a replica that has left is not registered again."""
     show, shown, go_on = connection.script, asyncio.Event(), asyncio.Event()
 
     async def slow(name: str, *arguments: object) -> object:
@@ -93,7 +93,7 @@ async def test_a_dead_replica_is_forgotten(
 
 
 async def test_a_list_of_the_wrong_kind_is_no_relay(connection: RedisConnection) -> None:
-    """Whatever Redis refuses, the replica goes on without its peers."""
+    """A command that Redis refuses does not stop the replica."""
     await connection.command("SET", "pc:answers:3", "x")
     await connection.command("SET", "pc:replicas:3", "x")
     replica = Relay(connection)

@@ -123,7 +123,7 @@ async def test_a_vcon_that_is_never_taken_keeps_nobody_back(ops: Operations, she
 
 
 async def test_what_nobody_reads_keeps_nobody_back(ops: Operations, shelf: Shelf) -> None:
-    """An entry whose list has no reader, or that nobody knows anything of, is passed over."""
+    """An entry whose list has no reader, or about which nothing is recorded, is skipped."""
     [stranger] = await ops.workers.feed("DLQ:storage:shelf")
     [vcon_uuid] = await refused(ops, 1)
     shelf.up = True

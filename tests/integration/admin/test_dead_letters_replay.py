@@ -128,7 +128,7 @@ async def test_a_foreign_entry_starts_over(ops: Operations, plugins: Plugins) ->
 
 
 async def test_a_foreign_entry_of_a_storage_stays(ops: Operations) -> None:
-    """Nobody can know which chain it belongs to."""
+    """Its chain is unknown."""
     await ops.workers.feed("DLQ:storage:cellar")
     assert await replay(ops, storage_name="cellar") == 0
     assert len(ops.list("DLQ:storage:cellar")) == 1

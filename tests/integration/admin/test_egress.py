@@ -66,7 +66,7 @@ async def test_what_is_acknowledged_does_not_come_back(ops: Operations) -> None:
 
 
 async def test_late_but_not_too_late(ops: Operations) -> None:
-    """As long as nobody else has been lent it, an acknowledgement after the lease counts."""
+    """An acknowledgement after the lease counts until another reader has the uuid."""
     [vcon_uuid] = await forwarded(ops)
     await ops.egress.read("out", 1, OVER)
     assert await ops.egress.acknowledge("out", [vcon_uuid]) == 1
@@ -128,7 +128,7 @@ async def test_a_vcon_that_was_forwarded_twice_stays_until_it_is_read_twice(
 async def test_readers_that_take_from_the_list_get_back_what_others_let_lie(
     ops: Operations,
 ) -> None:
-    """The keeper puts what was not acknowledged back, though nobody reads with a lease any more."""
+    """The sweep returns what was not acknowledged, also when no reader takes a lease any more."""
     [vcon_uuid] = await forwarded(ops)
     await ops.egress.read("out", 1, OVER)
     await ops.sweep()
@@ -146,7 +146,7 @@ async def test_readers_that_take_from_the_list_get_back_what_others_let_lie(
 async def test_what_is_lent_out_survives_a_new_configuration(
     ops: Operations, later: Configuration
 ) -> None:
-    """When its list is an egress list no longer, nobody can acknowledge it: it comes back."""
+    """A uuid of a list that is no egress list any more returns to it."""
     [vcon_uuid] = await forwarded(ops)
     await ops.egress.read("out", 1, OVER)
     ops.configure(later)

@@ -1,4 +1,4 @@
-"""Housekeeping: what every replica does now and then, whatever fails."""
+"""Housekeeping: the periodic chores of every replica, also when one fails."""
 
 from __future__ import annotations
 

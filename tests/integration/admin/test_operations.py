@@ -36,7 +36,7 @@ async def ops(redis_url: str, tmp_path: Path, monkeypatch: Any) -> AsyncIterator
 
 
 async def test_enqueue_what_is_here_and_what_a_storage_has(ops: Operations) -> None:
-    """A vCon that is only in a storage is brought back; what nobody has is named."""
+    """A vCon that is only in a storage is brought back; an unknown uuid is named."""
     here, stored, nobody = await ops.ingest(), await ops.ingest(), new_uuid()
     await filed(ops, stored)
     ops.forget_time(stored)

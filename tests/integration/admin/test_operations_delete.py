@@ -68,7 +68,7 @@ async def test_others_stay_when_one_is_deleted(ops: Operations) -> None:
 
 
 async def test_runs_that_wait_for_a_deleted_vcon_are_cancelled(ops: Operations) -> None:
-    """Whoever asked for the run or asks later hears that it was cancelled; history has it, too."""
+    """Callers that wait for the run, and later ones, get `cancelled`; the history has it, too."""
     vcon_uuid = await ops.ingest()
     runs = ops.workers.runs(ops.configuration)
     listening = ops.client.pubsub()

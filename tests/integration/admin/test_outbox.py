@@ -156,7 +156,7 @@ async def test_postgres_being_away_loses_nothing(
 async def test_history_is_kept_while_redis_has_room(
     redis: RedisConnection, client: Redis, caplog: pytest.LogCaptureFixture
 ):
-    """However many runs wait, and whatever the limit says; that they wait is said once."""
+    """All waiting runs are kept, also beyond the limit; one line is logged."""
 
     async def write(_runs: Sequence[dict[str, Any]]) -> None:
         raise UnavailableError("Postgres: connection refused")
@@ -203,7 +203,7 @@ async def test_what_waits_is_bounded_when_redis_lacks_memory(
 async def test_a_real_postgres_that_is_gone_is_only_unavailable(
     redis: RedisConnection, client: Redis, database_settings: Any
 ):
-    """Nobody listens there: the runs stay where they are."""
+    """The port has no listener: the runs stay in Redis."""
     nowhere = Database()
     nowhere.initialize(database_settings.model_copy(update={"postgres_port": 1}))
     put(client, a_run())

@@ -63,7 +63,7 @@ async def dead_letter(ops: Operations) -> str:
 
 @pytest.mark.parametrize("place", ["in", "out", "DLQ:in", "DLQ:storage:shelf"])
 async def test_what_stands_in_a_list_stays(ops: Operations, place: str) -> None:
-    """Whoever put it there, and whatever time it had left: from now on the list holds it."""
+    """The list holds it, also when another program pushed it or it was about to expire."""
     vcon_uuid = await expiring(ops, place)
     await ops.sweep()
     assert (ops.left(vcon_uuid), ops.holders(vcon_uuid)) == (FOR_EVER, {place})
@@ -337,7 +337,7 @@ async def test_the_index_is_reaped(ops: Operations) -> None:
 
 
 async def test_an_element_without_a_document_is_passed_over(ops: Operations) -> None:
-    """A uuid that nobody has is not held."""
+    """A uuid without a document is not held."""
     ops.client.rpush("in", nobody := new_uuid())
     await ops.sweep()
     assert ops.holders(nobody) == set()

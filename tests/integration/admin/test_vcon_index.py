@@ -171,7 +171,7 @@ async def test_the_index_stays_with_the_document(ops: Operations) -> None:
 
 
 async def test_a_vcon_that_stays_after_all_is_not_looked_at_again(ops: Operations) -> None:
-    """One that somebody needs again is no longer expected to go."""
+    """One that a list needs again no longer expires."""
     vcon_uuid = await ops.ingest()
     ops.client.zadd("pc:expiring", {vcon_uuid: 1})
     await ops.index.reap()

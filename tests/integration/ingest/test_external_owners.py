@@ -1,4 +1,4 @@
-"""Whose a vCon is: what a partner may replace, whatever Redis remembers."""
+"""Owners of vCons: what a partner may replace, also after Redis has forgotten it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.support.pipeline_fixtures import PATIENCE, a_vcon, new_uu
 
 
 async def test_redis_forgetting_frees_no_uuid(apis: Apis):
-    """The owner may bring the vCon again, somebody else may not."""
+    """The owner may push the vCon again, another partner may not."""
     await asyncio.to_thread(apis.key, "secret-1")
     await asyncio.to_thread(apis.key, "secret-2")
     vcon = a_vcon()
@@ -28,7 +28,7 @@ async def test_redis_forgetting_frees_no_uuid(apis: Apis):
 
 
 async def test_a_full_list_leaves_the_uuid_to_others(apis: Apis):
-    """503 takes nothing: whoever comes first when there is room again owns it."""
+    """503 claims nothing: the first partner that pushes when there is room again owns the vCon."""
     await asyncio.to_thread(apis.key, "secret-1")
     await asyncio.to_thread(apis.key, "secret-2")
     apis.client.rpush("customer_data", *range(100))
@@ -76,7 +76,7 @@ async def test_our_own_door_needs_no_postgres(apis: Apis, database_settings):
 
 @pytest.mark.parametrize("forgotten", [False, True])
 async def test_our_own_door_replaces_what_stays_a_partners(apis: Apis, forgotten: bool):
-    """Its owner may replace it again, and nobody else, also when Redis had forgotten it."""
+    """Only its owner may replace it again, also when Redis had forgotten it."""
     for secret in ("secret-1", "secret-2"):
         await asyncio.to_thread(apis.key, secret)
     vcon_uuid = new_uuid()

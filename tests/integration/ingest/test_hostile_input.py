@@ -1,4 +1,4 @@
-"""What somebody who writes a vCon or a request may try, at both APIs; see docs/security.md."""
+"""What the author of a vCon or a request may try, at both APIs; see docs/security.md."""
 
 from __future__ import annotations
 

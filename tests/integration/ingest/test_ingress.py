@@ -84,7 +84,7 @@ async def test_without_lists_it_is_only_stored(door: Door, client: Redis):
 
 
 async def test_it_is_taken_in_todays_form_under_its_canonical_uuid(door: Door, client: Redis):
-    """Whatever spelling and version came in, others find one form."""
+    """Each spelling and version is stored in one form."""
     vcon_uuid = new_uuid()
     old = {
         "vcon": "0.0.1",
@@ -196,7 +196,7 @@ async def test_other_content_has_to_wait_while_the_vcon_is_processed(door: Door,
 async def test_a_vcon_that_an_adapter_put_there_is_not_replaced_while_it_is_processed(
     door: Door, scene: Scene
 ):
-    """Whoever brought it, a link that works on it must not lose it under its hands."""
+    """A vCon that a link works on is not replaced, also if an adapter pushed it."""
     [vcon_uuid] = await scene.feed("in")
     await claim(scene)
     with pytest.raises(ConflictError):

@@ -183,7 +183,7 @@ async def test_the_index_outlives_what_others_wish_for_it(ops: Operations) -> No
 
 
 async def test_a_name_in_several_lines_is_one_term(ops: Operations) -> None:
-    """Nobody can have other keys touched by what a party is called."""
+    """A party's name makes no script touch another key."""
     name = "Ann\nvcons\npc:workers"
     vcon_uuid = await ops.ingest(parties=[{"name": name}])
     await ops.take(a_vcon(vcon_uuid, parties=[{"name": "Bob"}]))

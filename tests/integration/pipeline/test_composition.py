@@ -45,7 +45,7 @@ class Pruned:
 
 
 def partner_records(settings: Settings) -> PartnerRecords:
-    """Records in a Postgres that nobody can reach."""
+    """Records in an unreachable Postgres."""
     database = Database()
     database.initialize(settings)
     return PartnerRecords(database)
@@ -223,7 +223,7 @@ def test_a_bad_configuration_keeps_the_service_from_starting(config: Path, redis
 
 
 async def nothing() -> None:
-    """Nobody needs to know of changes."""
+    """The service runs without a listener for changes."""
 
 
 SHELF = """

@@ -196,7 +196,7 @@ async def test_a_chain_runs_on_no_envelope_that_is_here(scene: Scene, pipeline: 
 async def test_a_required_key_is_asked_for_at_the_door_only(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ):
-    """Whoever may run chains or store vCons gives no key, and needs none."""
+    """RunChain and StoreVcon take no key and need none."""
     monkeypatch.setattr(pipeline.internal, "_key_required", True)
     vcon = a_vcon()
     assert (await pipeline.run_chain("main", vcon, 0)).vcon_in == vcon["uuid"]
@@ -205,7 +205,7 @@ async def test_a_required_key_is_asked_for_at_the_door_only(
 
 
 async def test_saving_writes_to_the_storages_named(scene: Scene, pipeline: Pipeline):
-    """One step for each, in the order asked for; a vCon that nobody needs else may then go."""
+    """One step for each, in the order asked for; a vCon that nothing else needs may then expire."""
     vcon = a_vcon()
     steps = await pipeline.save(vcon, ["bad", "good", "bad"])
     assert [(step.name, step.outcome, step.error) for step in steps] == [

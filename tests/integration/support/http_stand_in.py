@@ -133,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def stand_in[T: StandIn](found: T) -> Iterator[T]:
-    """A server on a free port, for whoever wants a stand-in of this kind."""
+    """A server on a free port, for tests that need a stand-in of this kind."""
     server = ThreadingHTTPServer(
         ("127.0.0.1", 0), type("Handler", (_Handler,), {"stand_in": found})
     )

@@ -25,7 +25,7 @@ FAULTS = ("500", "503", "429 Retry-After: 0", "429", "drop", "hang", "cut", "hal
 QUICK = {"backoff": 0.001, "timeout": 30}
 """Options with which no pause is waited for."""
 SHORT = {"timeout": 0.2, "retries": 50}
-"""And with which nobody waits for a vendor that hangs."""
+"""The same, with a short time limit for a vendor that hangs."""
 HEARD = "Hello, my bike is broken."
 
 ANSWER = {

@@ -113,7 +113,7 @@ HOSTILE: list[dict[str, Any]] = [
 async def test_a_large_vcon_is_answered_as_a_small_one_is(
     apis: Apis, changes: dict[str, Any]
 ) -> None:
-    """At both APIs, with the same code and in the same words, whatever is wrong with it."""
+    """At both APIs, with the same code and text for each mistake."""
     vcon = a_vcon(**{"analysis": [], "attachments": [{"body": BODY}], **changes})
     told = []
     for decode in (split, apis.decode):

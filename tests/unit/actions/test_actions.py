@@ -185,7 +185,7 @@ async def test_an_unfinished_run_is_202_as_it_stands(status: str) -> None:
 
 
 async def test_get_run_answers_as_run_chain_does() -> None:
-    """A run looks the same whoever asks for it."""
+    """A run has the same form in every action."""
     ran = await ask(ScriptedPipeline(a_run()), "RunChain", chain="main", vcon_uuid=UUID)
     assert (await ask(ScriptedPipeline(a_run()), "GetRun", run_id=RUN)).fields == ran.fields
 

@@ -178,7 +178,7 @@ async def test_partners_are_not_turned_away_after_keys_were_changed_here() -> No
 
 
 async def test_the_limit_of_wrong_keys_does_not_tell_which_lists_there_are() -> None:
-    """A list that nobody has is counted as one that there is."""
+    """Wrong keys for an unknown list count as those for a known one."""
     outcomes = []
     for name in ("in", "no such list"):
         ring = Counted()

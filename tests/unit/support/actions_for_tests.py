@@ -65,7 +65,7 @@ class Blocking(TestAction):
 
 
 class Returning(TestAction):
-    """Answers with whatever the test wants answered."""
+    """Returns the response that the test sets."""
 
     outcome: ClassVar[Any] = None
 
@@ -75,7 +75,7 @@ class Returning(TestAction):
 
 
 class Raising(TestAction):
-    """Raises whatever the test wants raised."""
+    """Raises the error that the test sets."""
 
     error: ClassVar[Callable[[], Exception]] = RuntimeError
 

@@ -104,7 +104,7 @@ def test_what_is_no_time_is_none(value):
 @settings(max_examples=25, deadline=None, database=None)
 @given(st.one_of(st.text(alphabet="0123456789-:TZ+. ", max_size=30), st.floats(), st.integers()))
 def test_any_text_or_number_is_a_time_or_none(value):
-    """Whatever is given, the answer is a finite number or None."""
+    """The result is a finite number or None for every value."""
     seconds = epoch_seconds(value)
     assert seconds is None or isfinite(seconds)
 

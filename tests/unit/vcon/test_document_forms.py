@@ -67,7 +67,7 @@ def text_of(value):
 @settings(max_examples=100, deadline=None, database=None)
 @given(value=json_values)
 def test_any_json_text_survives_every_form(form, value):
-    """Scalars to the letter, lists as the values that they are, whatever stores JSON between."""
+    """Scalars to the letter, lists by value, through every store of JSON."""
     text = text_of(value)
     entry = {"type": "x", "vendor": "y", "body": text, "encoding": "json"}
     left = outgoing(vcon(analysis=[entry]), form)

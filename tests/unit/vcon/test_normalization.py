@@ -180,7 +180,7 @@ def test_a_body_that_is_no_json_goes_out_as_it_is(body):
 
 
 def test_the_old_version_shares_nothing_with_the_document():
-    """Whoever edits the old form does not edit the canonical one."""
+    """An edit of the old form does not change the canonical one."""
     document = vcon(parties=[{"meta": {"a": []}}], redacted={"uuid": "x"})
     before = copy.deepcopy(document)
     legacy = to_legacy(document, "0.0.1")

@@ -192,7 +192,7 @@ def test_what_only_looks_odd_is_a_warning(document, expected):
 
 @pytest.mark.parametrize("document", FINE)
 def test_what_the_vcon_world_writes_is_fine(document):
-    """Nulls for what is absent, fields nobody knows and every form of an index pass silently."""
+    """Nulls for what is absent, unknown fields and every form of an index pass silently."""
     assert findings(document) == []
 
 
@@ -304,5 +304,5 @@ fields = ["vcon", "uuid", "created_at", "parties", "dialog", "analysis", "attach
 @settings(max_examples=25, deadline=None, database=None)
 @given(st.dictionaries(st.sampled_from(fields), anything))
 def test_no_document_makes_it_raise(document):
-    """Whatever JSON is given, the answer is a list of findings that can be sent as text."""
+    """The result for every JSON value is a list of findings that can be sent as text."""
     assert all(str(finding).encode() for finding in findings(document))
