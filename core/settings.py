@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from core.errors import ConfigurationError
 from core.setting_groups import (
     OWN_SECRETS,
+    ApiSettings,
     KeySettings,
     LimitSettings,
     PluginSettings,
@@ -96,6 +97,7 @@ class Settings(
     PluginSettings,
     LimitSettings,
     KeySettings,
+    ApiSettings,
 ):
     """All settings, from environment variables."""
 
