@@ -46,15 +46,34 @@ class ConflictError(PatchcordError):
     """The resource is in use or has another owner."""
 
 
+class BusyError(ConflictError):
+    """The vCon is being processed; try again later."""
+
+    retry_after = 1
+    """Seconds until it is worth another try."""
+
+
+class ReusedKeyError(ConflictError):
+    """The idempotency key was used for another request."""
+
+
 class TooLargeError(PatchcordError):
     """The request is larger than this service accepts."""
 
 
-class RateLimitedError(PatchcordError):
+class _LaterError(PatchcordError):
+    """The request may succeed later. `retry_after`: whole seconds until it is worth another try."""
+
+    def __init__(self, message: str | None = None, retry_after: int = 1) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class RateLimitedError(_LaterError):
     """Too many requests."""
 
 
-class UnavailableError(PatchcordError):
+class UnavailableError(_LaterError):
     """A server that this service depends on is not available; try again later."""
 
 
@@ -64,6 +83,9 @@ class FullError(UnavailableError):
 
 class UnusableKeyError(PatchcordError):
     """A key in Redis has another type than this service keeps there; nothing was changed."""
+
+    retry_after = 1
+    """Seconds until it is worth another try."""
 
 
 class TooLateError(PatchcordError):

@@ -74,7 +74,7 @@ class PipelineService:
         Raises:
             UnknownNameError: the chain or vCon does not exist.
             InvalidError: the chain is disabled, or the vCon is not valid.
-            ConflictError: the key was used for another chain or vCon, or for other content of it.
+            ReusedKeyError: the key was used for another chain or vCon, or for other content of it.
         """
         run_id = await self._requested(self._enabled(chain), vcon, idempotency_key)
         if wait <= 0:

@@ -166,7 +166,7 @@ class PipelineOperations:
 
         Raises:
             UnknownNameError: for a storage that does not exist, or when no place had the vCon.
-            ConflictError: while the vCon is being processed. In both cases nothing is removed.
+            BusyError: while the vCon is being processed. In both cases nothing is removed.
         """
         vcon_uuid = checked_uuid(vcon_uuid)
         loaded = [await self._lookup.storage(name) for name in dict.fromkeys(storages)]

@@ -165,7 +165,7 @@ class Runs:
         `digests` are those of the document that comes with the request now.
 
         Raises:
-            ConflictError: the request was another one.
+            ReusedKeyError: the request was another one.
         """
         where = keys.idempotency(key), keys.idempotent_digest(key)
         known, first = await self._connection.command("MGET", *where)
@@ -181,7 +181,7 @@ class Runs:
 
         Raises:
             UnknownNameError: when there is no such vCon.
-            ConflictError: the key was used for another request.
+            ReusedKeyError: the key was used for another request.
         """
         run_id = str(uuid.uuid4())
         queued = Run(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from core.errors import ConflictError, InvalidError, UnavailableError, UnusableKeyError
+from core.errors import BusyError, InvalidError, UnavailableError, UnusableKeyError
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.slices import chunks, find_all, find_first, members
@@ -40,7 +40,7 @@ class VconRemoval:
         """Remove it; True if anything of it was in Redis.
 
         Raises:
-            ConflictError: while it is being processed, or moved from list to list.
+            BusyError: while it is being processed, or moved from list to list.
         """
         was_queued = False
         for _ in range(ATTEMPTS):
@@ -54,7 +54,7 @@ class VconRemoval:
                 break
             was_queued = True
         msg = f"vCon {vcon_uuid} is being processed; try again later"
-        raise ConflictError(msg)
+        raise BusyError(msg)
 
     async def _try(self, vcon_uuid: str, lists: Sequence[str]) -> int:
         if await self._connection.command("HEXISTS", keys.LOCKS, vcon_uuid):
@@ -211,7 +211,7 @@ class VconIndex:
         Runs that wait for it are cancelled.
 
         Raises:
-            ConflictError: while it is being processed.
+            BusyError: while it is being processed.
         """
         return await self._removal.remove(vcon_uuid, lists)
 

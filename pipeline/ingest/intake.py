@@ -43,10 +43,12 @@ from typing import Any
 
 from core.db.vcon_owners import Claim
 from core.errors import (
+    BusyError,
     ConflictError,
     FullError,
     InvalidError,
     PatchcordError,
+    ReusedKeyError,
     UnavailableError,
     UnknownNameError,
 )
@@ -85,20 +87,20 @@ def run_of(request: RunRequest, registered: str, digest: str | None) -> str:
     document: empty if the request had none, None if an earlier version registered the run.
 
     Raises:
-        ConflictError: the request differs in its chain, its vCon or the vCon's content.
+        ReusedKeyError: the request differs in its chain, its vCon or the vCon's content.
     """
     run_id, *known = registered.split("\n")
     if known != [request.chain, request.vcon_uuid]:
-        raise ConflictError("this idempotency_key was used for another chain or another vCon")
+        raise ReusedKeyError("this idempotency_key was used for another chain or another vCon")
     if request.digests and digest not in (None, *request.digests):
         raise other_content()
     return run_id
 
 
-def other_content() -> ConflictError:
+def other_content() -> ReusedKeyError:
     """The error for an idempotency key that was used with another document."""
     msg = "this idempotency_key was used with other content of this vCon; use another key"
-    return ConflictError(msg)
+    return ReusedKeyError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +162,9 @@ class Intake:
         indexed are added to those of the entry.
 
         Raises:
-            ConflictError: other content under this uuid is being processed, the uuid has another
-                owner, or the key was used with other content.
+            BusyError: other content under this uuid is being processed.
+            ConflictError: the uuid has another owner.
+            ReusedKeyError: the key was used with other content.
             FullError: a list is full.
             UnavailableError: Redis cannot be reached; or Postgres cannot, and Redis does not know
                 the owner.
@@ -259,7 +262,7 @@ class Intake:
         those of the document in this request; empty without one.
 
         Raises:
-            ConflictError: the key was used for another request.
+            ReusedKeyError: the key was used for another request.
             FullError: too many runs of this vCon wait already.
         """
         idempotency = ("", "")
@@ -284,12 +287,12 @@ class Intake:
         return FullError(f"list {name} is full ({self._max_depth} vCons); try again later")
 
 
-def _busy(vcon_uuid: str) -> ConflictError:
+def _busy(vcon_uuid: str) -> BusyError:
     msg = f"vCon {vcon_uuid} is being processed with other content; try again later"
-    return ConflictError(msg)
+    return BusyError(msg)
 
 
-def _used(_: str) -> ConflictError:
+def _used(_: str) -> ReusedKeyError:
     return other_content()
 
 
@@ -349,7 +352,7 @@ class InternalApi:
             UnknownNameError: no enabled chain reads one of the lists.
             InvalidError: with every error in the vCon, and where.
             TooLargeError: the vCon exceeds MAX_VCON_BYTES.
-            ConflictError: other content under its uuid is being processed.
+            BusyError: other content under its uuid is being processed.
             UnavailableError: a list is full, or Redis cannot be reached.
         """
         entry = await self.entry(vcon, [self._reader(name) for name in lists])
@@ -367,8 +370,8 @@ class InternalApi:
         """Store a vCon in no list, for the request with this idempotency key.
 
         Raises:
-            ConflictError: other content under its uuid is being processed, or the key was used with
-                other content.
+            BusyError: other content under its uuid is being processed.
+            ReusedKeyError: the key was used with other content.
             UnavailableError: Redis cannot be reached.
         """
         await self._intake.ingest(entry, (), key=key)

@@ -67,7 +67,7 @@ class FailedKeys:
         if self._most and self._counts[_place(ingress_list)] >= self._most:
             FAILED_KEYS.labels("throttled").inc()
             seconds = math.ceil(self._began + WINDOW - now)
-            raise RateLimitedError(f"too many wrong keys; try again in {seconds} s")
+            raise RateLimitedError(f"too many wrong keys; try again in {seconds} s", seconds)
 
     def count(self, ingress_list: str | None) -> None:
         """Count a wrong key for this list."""

@@ -49,6 +49,11 @@ REASONS: dict[type[PatchcordError], str] = {
 log = logging.getLogger(__name__)
 
 
+def _reason(error: PatchcordError) -> str:
+    """The reason in the usage: that of the error's class, else of the nearest class above it."""
+    return next((REASONS[kind] for kind in type(error).__mro__ if kind in REASONS), "other")
+
+
 class PartnerApi:
     """Accepts vCons from partners, each with a key to one list."""
 
@@ -88,7 +93,8 @@ class PartnerApi:
             RateLimitedError: with the seconds to wait.
             InvalidError: with every error in the vCon, and where.
             TooLargeError: it exceeds the key's limit or MAX_VCON_BYTES.
-            ConflictError: the uuid has another owner, or is being processed with other content.
+            BusyError: the uuid is being processed with other content.
+            ConflictError: the uuid has another owner.
             UnavailableError: the list is full or no chain reads it, or Redis or Postgres cannot be
                 reached.
         """
@@ -100,7 +106,7 @@ class PartnerApi:
             entry = await self._entry(vcon, key)
             taken = await self._take(entry, key)
         except PatchcordError as error:
-            self.usage.refused(key.id, REASONS.get(type(error), "other"))
+            self.usage.refused(key.id, _reason(error))
             raise
         self.usage.accepted(key.id, len(entry.document))
         VCONS_RECEIVED.count(key.ingress_list, taken.outcome)
@@ -121,7 +127,8 @@ class PartnerApi:
         wait = await self._redis.script("rate", str(key.lineage), most, WINDOW_MS)
         if wait:
             seconds = math.ceil(wait / 1000)
-            raise RateLimitedError(f"{most} requests a minute are let in; try again in {seconds} s")
+            text = f"{most} requests a minute are let in; try again in {seconds} s"
+            raise RateLimitedError(text, seconds)
 
     async def _entry(self, vcon: object, key: IngressKey) -> Entry:
         chain = self._configuration.config.chain_reading(key.ingress_list)

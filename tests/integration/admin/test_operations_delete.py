@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from core.errors import (
-    ConflictError,
+    BusyError,
     UnknownNameError,
 )
 from pipeline.redis_client import keys
@@ -103,7 +103,7 @@ async def test_a_vcon_that_is_being_processed_is_not_deleted(ops: Operations) ->
     """Neither Redis nor the storages change."""
     vcon_uuid = await ops.ingest("in")
     await filed(ops, vcon_uuid)
-    with ops.held(vcon_uuid), pytest.raises(ConflictError, match="is being processed"):
+    with ops.held(vcon_uuid), pytest.raises(BusyError, match="is being processed"):
         await ops.operations.delete(vcon_uuid, ["files"])
     assert (ops.list("in"), ops.left(vcon_uuid)) == ([vcon_uuid], FOR_EVER)
     assert await ops.operations.delete(vcon_uuid, ["files"]) == Deletion(

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from redis import Redis
 
+from core.errors import RateLimitedError
 from pipeline.config.parser import PipelineConfig
 from pipeline.ingest.intake import Intake
 from pipeline.ingest.key_cache import hashed
@@ -107,6 +108,9 @@ async def test_too_many_requests_are_told_how_long_to_wait(apis: Apis):
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     seconds = int(answers[-1].message.rpartition(" in ")[2].removesuffix(" s"))
     assert 1 <= seconds <= 60
+    with pytest.raises(RateLimitedError) as refused:
+        await apis.partners.api.take(a_vcon(), ["customer_data"], "rotated")
+    assert 1 <= refused.value.retry_after <= 60
     assert await apis.code(a_vcon(), "secret-2") == 200
     [window] = [name for name in apis.client.keys("pc:rate:*") if not name.endswith(":n")]
     for number in apis.client.zrange(window, 0, -1):
@@ -116,13 +120,16 @@ async def test_too_many_requests_are_told_how_long_to_wait(apis: Apis):
 
 async def test_what_a_key_was_used_for_is_counted(apis: Apis):
     """Accepted, bytes, and what was refused by reason."""
-    key = await asyncio.to_thread(lambda: apis.key("secret-1", requests_per_minute=2))
-    for vcon in (a_vcon(), {}, a_vcon()):
+    key = await asyncio.to_thread(lambda: apis.key("secret-1", requests_per_minute=3))
+    busy = a_vcon()
+    await apis.push(busy)
+    apis.client.hset("pc:locks", busy["uuid"], "a run")
+    for vcon in (busy | {"subject": "x"}, {}, a_vcon()):
         await apis.push(vcon)
     meter = apis.partners.api.usage
     await meter.write()
     [usage] = await asyncio.to_thread(apis.ledger.usage, key.id, None, None)
-    assert (usage.accepted, usage.refused) == (1, {"invalid": 1, "rate_limited": 1})
+    assert (usage.accepted, usage.refused) == (1, {"conflict": 1, "invalid": 1, "rate_limited": 1})
     assert usage.bytes > 100
     await meter.write()
     assert await asyncio.to_thread(apis.ledger.usage, key.id, None, None) == [usage]

@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from core.errors import (
-    ConflictError,
+    BusyError,
     InvalidError,
     TooLargeError,
     UnavailableError,
@@ -187,7 +187,7 @@ async def test_other_content_has_to_wait_while_the_vcon_is_processed(door: Door,
     ingress, vcon = door(), a_vcon()
     await ingress.take(vcon, ["in"])
     await claim(scene)
-    with pytest.raises(ConflictError, match=vcon["uuid"]):
+    with pytest.raises(BusyError, match=vcon["uuid"]):
         await ingress.take(a_vcon(vcon["uuid"], subject="other"), ["in"])
     assert "subject" not in (await scene.store.get(vcon["uuid"]) or {})
     assert (await ingress.take(vcon, ["also"])).outcome == "duplicate"
@@ -199,7 +199,7 @@ async def test_a_vcon_that_an_adapter_put_there_is_not_replaced_while_it_is_proc
     """A vCon that a link works on is not replaced, also if an adapter pushed it."""
     [vcon_uuid] = await scene.feed("in")
     await claim(scene)
-    with pytest.raises(ConflictError):
+    with pytest.raises(BusyError):
         await door().take(a_vcon(vcon_uuid, subject="other"), ["in"])
 
 

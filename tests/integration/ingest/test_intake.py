@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from core.errors import ConflictError, FullError, UnavailableError
+from core.errors import BusyError, FullError, UnavailableError
 from pipeline.ingest.intake import Intake
 from pipeline.redis_client import keys
 from tests.integration.support.operations_scene import (
@@ -128,7 +128,7 @@ async def test_other_content_is_refused_while_a_run_has_the_vcon(
         await ops.take(vcon, "in")
     else:
         ops.client.json().set(keys.vcon(vcon["uuid"]), ".", vcon)
-    with ops.held(vcon["uuid"]), pytest.raises(ConflictError, match="is being processed"):
+    with ops.held(vcon["uuid"]), pytest.raises(BusyError, match="is being processed"):
         await ops.take(vcon | {"subject": "new"}, "in")
     assert ops.client.json().get(keys.vcon(vcon["uuid"]), ".subject") == "old"
 
@@ -138,7 +138,7 @@ async def test_other_content_is_refused_between_two_attempts(ops: Operations) ->
     vcon = a_vcon()
     await ops.take(vcon, "in")
     ops.client.hset("pc:attempts:in", vcon["uuid"], "1\nsome-run\n0")
-    with pytest.raises(ConflictError):
+    with pytest.raises(BusyError):
         await ops.take(vcon | {"subject": "new"})
 
 
@@ -150,7 +150,7 @@ async def test_other_content_is_refused_between_two_attempts_of_a_requested_run(
     await ops.take(vcon)
     await ops.intake.enqueue_run(vcon["uuid"], "r1", "main", b"{}")
     ops.client.hset("pc:attempts:run:main", f"{vcon['uuid']}|r1", "1\nr1\n0")
-    with pytest.raises(ConflictError):
+    with pytest.raises(BusyError):
         await ops.take(vcon | {"subject": "new"})
 
 

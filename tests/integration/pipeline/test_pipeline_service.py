@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from core.errors import ConflictError, InvalidError, UnknownNameError
+from core.errors import ConflictError, InvalidError, ReusedKeyError, UnknownNameError
 from core.interfaces import Pipeline
 from pipeline.api import PipelineService
 from pipeline.ingest.intake import InternalApi
@@ -276,7 +276,7 @@ async def test_a_key_stands_for_the_content_too(scene: Scene, pipeline: Pipeline
     """Other content of the same vCon is refused, and what was there first stays."""
     document = a_vcon(subject="first")
     await pipeline.run_chain("main", document, 0, "key")
-    with pytest.raises(ConflictError, match="used with other content"):
+    with pytest.raises(ReusedKeyError, match="used with other content"):
         await pipeline.run_chain("main", document | {"subject": "second"}, 0, "key")
     assert (await scene.store.get(document["uuid"]) or {})["subject"] == "first"
     assert len(scene.elements("run:main")) == 1
@@ -288,7 +288,7 @@ async def test_content_after_a_mere_uuid_is_refused_when_it_differs(pipeline: Pi
     await pipeline.internal.take(document, ["in"], None)
     first = await pipeline.run_chain("main", document["uuid"], 0, "key")
     assert (await pipeline.run_chain("main", document, 0, "key")).run_id == first.run_id
-    with pytest.raises(ConflictError, match="used with other content"):
+    with pytest.raises(ReusedKeyError, match="used with other content"):
         await pipeline.run_chain("main", document | {"subject": "second"}, 0, "key")
 
 
@@ -361,7 +361,7 @@ async def test_digests_of_the_version_before_are_known(scene: Scene, pipeline: P
     scene.client.delete(keys.idempotency("key"))  # the version before stopped before the second key
     await pipeline.run_chain("main", document, 0, "key")
     assert scene.client.get(keys.idempotent_digest("key")) == earlier
-    with pytest.raises(ConflictError, match="used with other content"):
+    with pytest.raises(ReusedKeyError, match="used with other content"):
         await pipeline.run_chain("main", document | {"subject": "second"}, 0, "key")
 
 

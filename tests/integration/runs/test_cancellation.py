@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from core.errors import ConflictError, UnknownNameError
+from core.errors import ConflictError, ReusedKeyError, UnknownNameError
 from lib.vcon_redis import AsyncVconRedis
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -308,9 +308,9 @@ async def test_a_key_stands_for_one_request(scene: Scene, changed: str):
     runs, vcon_uuid = scene.runs(configured()), await a_stored_vcon(scene)
     await runs.start("main", vcon_uuid, KEY)
     other = ("other", vcon_uuid) if changed == "chain" else ("main", await a_stored_vcon(scene))
-    with pytest.raises(ConflictError, match="idempotency_key was used for another"):
+    with pytest.raises(ReusedKeyError, match="idempotency_key was used for another"):
         await runs.start(*other, KEY)
-    with pytest.raises(ConflictError, match="idempotency_key was used for another"):
+    with pytest.raises(ReusedKeyError, match="idempotency_key was used for another"):
         await runs.requested(KEY, *other)
     assert len(scene.elements("run:main")) == 1
 

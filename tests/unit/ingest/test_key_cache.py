@@ -153,8 +153,9 @@ async def test_wrong_keys_are_counted_and_throttled_by_list() -> None:
         assert not await ring.opens(f"wrong-{number}")
     asked = ring.asked
     for number in range(5):
-        with pytest.raises(RateLimitedError, match="try again in 60 s"):
+        with pytest.raises(RateLimitedError, match="try again in 60 s") as refused:
             await ring.opens(f"wrong-{number}")
+        assert refused.value.retry_after == 60
     assert ring.asked == asked
     assert await ring.opens()
     assert not await ring.opens("wrong", "another list")
