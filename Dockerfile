@@ -28,6 +28,7 @@ COPY app app
 COPY core core
 COPY actions actions
 COPY events events
+COPY http_api http_api
 COPY schemas schemas
 COPY pipeline pipeline
 COPY links links

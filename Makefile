@@ -6,7 +6,7 @@ COST ?=
 
 VENV := .venv/bin/python
 BOOTSTRAP := @$(PYTHON) -m devstack.bootstrap
-ROOMS := app core actions events schemas pipeline links storage tracers lib flowlang devstack benchmarks
+ROOMS := app core actions events http_api schemas pipeline links storage tracers lib flowlang devstack benchmarks
 # mypy refuses a folder without a Python file.
 TYPED = $(foreach room,$(ROOMS),$(if $(wildcard $(room)/*.py $(room)/*/*.py),$(room))) \
 	$(wildcard entrypoint.py alembic/env.py)

@@ -17,6 +17,7 @@ ROOMS = (
     "pipeline",
     "actions",
     "events",
+    "http_api",
     "schemas",
     "links",
     "storage",

@@ -23,7 +23,18 @@ from packaging.utils import canonicalize_name
 from pipeline.plugins.missing import ROOMS
 from pipeline.plugins.requirement import Requirement, difference
 
-OURS = (*ROOMS, "lib", "core", "pipeline", "actions", "events", "schemas", "flowlang", "server")
+OURS = (
+    *ROOMS,
+    "lib",
+    "core",
+    "pipeline",
+    "actions",
+    "events",
+    "http_api",
+    "schemas",
+    "flowlang",
+    "server",
+)
 """Packages of the service; a name inside one of them never makes pip fetch a package."""
 
 _ABOUT = "*.dist-info"

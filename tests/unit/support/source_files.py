@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 
 SERVICE = (
-    *("app", "core", "pipeline", "actions", "events", "schemas"),
+    *("app", "core", "pipeline", "actions", "events", "http_api", "schemas"),
     *("links", "storage", "tracers", "lib", "flowlang"),
 )
 """The rooms of the running service. `alembic` is one too, but cannot be imported by that name."""
