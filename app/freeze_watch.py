@@ -26,6 +26,7 @@ class FreezeWatch:
 
     def start(self) -> None:
         """Start the timer and the thread that restarts it."""
+        self._restart_timer()  # the new thread may not get the lock any more
         self._thread.start()
 
     def stop(self) -> None:
@@ -36,6 +37,9 @@ class FreezeWatch:
 
     def _watch(self) -> None:
         while not self._stopping.is_set():
-            faulthandler.dump_traceback_later(self._seconds, exit=True, file=STDERR)
+            self._restart_timer()
             self._stopping.wait(self._seconds / LOOKS)
         faulthandler.cancel_dump_traceback_later()
+
+    def _restart_timer(self) -> None:
+        faulthandler.dump_traceback_later(self._seconds, exit=True, file=STDERR)
