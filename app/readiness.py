@@ -23,7 +23,7 @@ class Readiness:
     def __init__(
         self,
         *,
-        joined: Callable[[], bool],
+        joined: Callable[[], bool] | None,
         draining: Callable[[], bool],
         redis: Callable[[], Awaitable[bool]] | None,
         workers: Supervisor | None,
@@ -33,8 +33,8 @@ class Readiness:
     ) -> None:
         """`redis` returns whether Redis answers.
 
-        It and `workers` are None in a service without a pipeline. `token` returns whether the token
-        in use is still valid; None leaves that check out.
+        `token` returns whether the token in use is still valid. None leaves a check out: `redis`
+        and `workers` without a pipeline, `joined` and `token` without a Plugboard.
         """
         self._token = token
         self._interval = interval
@@ -54,7 +54,7 @@ class Readiness:
             **({} if self._redis is None else {"redis": self._redis_answers}),
             **({} if self._workers is None else {"workers": self._workers.complete}),
             **({} if self._token is None else {"token": self._token()}),
-            "joined": self._joined(),
+            **({} if self._joined is None else {"joined": self._joined()}),
             "postgres": self._postgres_answers and self.migrated,
             "serving": not self._draining(),
         }
