@@ -17,8 +17,8 @@ from core.db.database import (
     migration_engine,
 )
 from core.db.migrations import migration_lock, refuse_in_production
+from core.environment import read_env_file
 from core.errors import PatchcordError
-from core.settings import read_env_file
 
 config = context.config
 read_env_file()

@@ -9,18 +9,21 @@ import ctypes
 import gc
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import orjson
 
 from app.command_line import Command
 from app.misspelt_settings import warn_of_misspelt
+from core.environment import environment, read_env_file, withhold
 from core.errors import ConfigurationError
 from core.observability.logs import configure_logging, keep_secret, without_secrets
-from core.settings import Settings, environment, load_settings, read_env_file, withhold
+from core.settings import ServiceSettings, Settings, WorkerProcessSettings, load_settings
 
 EXIT_WELL, EXIT_NOT_WELL, EXIT_CONFIGURATION = 0, 1, 2
+_NEEDED: Mapping[str, type[Settings]] = {"worker": WorkerProcessSettings}
+"""The settings that a command needs, where these are not those of the service."""
 _PR_SET_DUMPABLE = 4
 
 
@@ -43,7 +46,7 @@ async def carry_out(command: Command) -> int:
         read_env_file()
         if command.name == "check":
             return await _check(as_json_text=command.as_json)
-        settings = load_settings(without_secrets=command.name == "worker")
+        settings = load_settings(_NEEDED.get(command.name, ServiceSettings))
         keep_secret(*settings.secrets)
         if command.name == "actions":
             return _show_actions(settings, command)

@@ -22,12 +22,13 @@ from app.misspelt_settings import misspelt
 from app.published_actions import published, publishing_url
 from core.credentials import Credential, causes_of_refusal
 from core.db.database import database
+from core.environment import environment
 from core.errors import ConfigurationError, PatchcordError, UnavailableError
 from core.observability.logs import keep_secret
 from core.plugboard.handshake import check_request_line, request_line_bytes
 from core.plugboard.reconnect import CloseKind
 from core.plugboard.session import Limits, try_connection
-from core.settings import Settings, environment, load_settings
+from core.settings import ServiceSettings, Settings, load_settings
 from core.thread_pool import in_own_thread
 from lib.host import receive_plugins
 from pipeline.admin.redis_checks import shortcomings
@@ -111,7 +112,7 @@ async def check_up() -> list[Finding]:
     settings: list[Settings] = []
 
     async def check_settings() -> list[str]:
-        settings.append(load_settings())
+        settings.append(load_settings(ServiceSettings))
         keep_secret(*settings[0].secrets)
         return [f"environment {settings[0].environment}", *_notes(misspelt(environment()))]
 

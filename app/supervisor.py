@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.worker_progress import StalledWorkers, StallLimits
+from core.environment import inherited_environment
 from core.observability import metrics
-from core.settings import inherited_environment
 
 log = logging.getLogger(__name__)
 

@@ -52,7 +52,7 @@ class LimitSettings(BaseModel):
     )
 
 
-OWN_SECRETS = ("TOKEN", "POSTGRES_PASSWORD")
+OWN_SECRETS = ("TOKEN", "POSTGRES_PASSWORD", "CONSERVER_API_TOKEN")
 """Variables withheld from workers and plugins, unless the configuration refers to them."""
 
 
@@ -62,7 +62,8 @@ class KeySettings(BaseModel):
     require_ingress_key: bool = Field(False, description="IngestVcon asks for an ingress key too.")
     plugin_secrets: str = Field(
         "",
-        description="TOKEN or POSTGRES_PASSWORD, or both with a comma: plugins may read them.",
+        description="Those of TOKEN, POSTGRES_PASSWORD and CONSERVER_API_TOKEN that plugins may "
+        "read, with commas.",
     )
     core_dumps: bool = Field(
         False, description="A process that crashes may leave its memory on the disk."
@@ -173,6 +174,15 @@ class ApiSettings(BaseModel):
     )
     vcon_server_git_commit: str = Field("unknown", description="The commit reported there.")
     vcon_server_build_time: str = Field("unknown", description="The time of its build there.")
+
+    @field_validator("conserver_api_token")
+    @classmethod
+    def _is_one_line(cls, value: SecretStr | None) -> SecretStr | None:
+        token = value.get_secret_value().strip() if value else "-"
+        if not token or not token.isprintable():
+            msg = "must be one line without control characters"
+            raise ValueError(msg)
+        return SecretStr(token) if value else None
 
     @field_validator("api_root_path")
     @classmethod

@@ -1,16 +1,12 @@
-"""All settings of the service; the only file outside `flowlang` that reads the environment.
+"""All settings of the service, read from the environment.
 
 A field's name in capitals is its environment variable. `docs/settings.md` is generated from here.
 """
 
-import os
-from collections.abc import Iterable
-from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from dotenv import dotenv_values
 from pydantic import (
     Field,
     SecretStr,
@@ -22,9 +18,9 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from core.api_tokens import secret_tokens
 from core.errors import ConfigurationError
 from core.setting_groups import (
-    OWN_SECRETS,
     ApiSettings,
     KeySettings,
     LimitSettings,
@@ -101,8 +97,8 @@ class Settings(
 ):
     """All settings, from environment variables."""
 
-    websocket_url: str = Field(description="WebSocket URL of the Plugboard, ws:// or wss://.")
-    token: SecretStr = Field(description="The service's Plugboard token.")
+    websocket_url: str = Field("", description="WebSocket URL of the Plugboard, ws:// or wss://.")
+    token: SecretStr = Field(SecretStr(""), description="The service's Plugboard token.")
     migrate_on_start: bool = Field(True, description="Bring the database to the newest revision.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe line that is logged."
@@ -240,6 +236,8 @@ class Settings(
     @field_validator("token")
     @classmethod
     def _is_one_word(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value():
+            return value  # the default: an empty variable is unset
         token = value.get_secret_value().strip()  # a file often ends with a newline
         if not token or any(character.isspace() for character in token):
             msg = "must be one word: it holds white space, or nothing else"
@@ -260,7 +258,7 @@ class Settings(
     @field_validator("websocket_url")
     @classmethod
     def _is_websocket_url(cls, value: str) -> str:
-        return _checked_url(value.strip(), "ws", "wss")
+        return _checked_url(value.strip(), "ws", "wss") if value else value
 
     @field_validator("reconnect_max")
     @classmethod
@@ -273,7 +271,8 @@ class Settings(
     @field_validator("redis_url")
     @classmethod
     def _pipeline_is_whole(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if (value is None) != (info.data.get("conserver_config_file") is None):
+        file = info.data.get("conserver_config_file", value)  # missing where it is required
+        if (value is None) != (file is None):
             msg = "goes together with CONSERVER_CONFIG_FILE: set both for a pipeline, or neither"
             raise ValueError(msg)
         if value is not None:
@@ -287,7 +286,7 @@ class Settings(
         redis = urlsplit(self.redis_url.get_secret_value() if self.redis_url else "").password
         passwords = {self.postgres_password.get_secret_value(), unquote(redis or "")}
         names = {self.postgres_user, self.postgres_host, self.postgres_database, "", NOT_GIVEN}
-        own = {self.token.get_secret_value()} | passwords
+        own = {self.token.get_secret_value(), *secret_tokens(self)} | passwords
         return [*(own - names), *self.otlp_header_values]
 
     @property
@@ -328,67 +327,35 @@ def _names_a_server(parts: SplitResult) -> bool:
         return False
 
 
-_withheld: dict[str, str] = {}
+class ServiceSettings(Settings):
+    """What `serve` needs: a Plugboard."""
+
+    websocket_url: str
+    token: SecretStr
 
 
-def environment() -> dict[str, str]:
-    """All variables, withheld ones included; they replace `${NAME}` in the configuration file."""
-    return {**os.environ, **_withheld}
+class ApiProcessSettings(Settings):
+    """What `api` needs: a pipeline."""
+
+    conserver_config_file: Path
+    redis_url: SecretStr
+    api_port: int = Field(8000, ge=0, le=65535)
 
 
-def inherited_environment() -> dict[str, str]:
-    """The variables visible to plugins and child processes of this process."""
-    return dict(os.environ)
+class WorkerProcessSettings(Settings):
+    """What a worker needs; secrets of the service are withheld from it."""
+
+    postgres_password: SecretStr = SecretStr(NOT_GIVEN)
 
 
-def withhold(names: Iterable[str]) -> None:
-    """Remove variables from this process's environment; `environment` still returns them."""
-    _withheld.update({name: os.environ.pop(name) for name in names if name in os.environ})
-
-
-def withheld() -> frozenset[str]:
-    """The names of the withheld variables."""
-    return frozenset(_withheld)
-
-
-def give_back(names: Iterable[str]) -> None:
-    """Restore withheld variables, because the configuration refers to them."""
-    os.environ.update({name: _withheld.pop(name) for name in names if name in _withheld})
-
-
-def read_env_file() -> None:
-    """Set the variables of the file `.env` in the working directory that are unset.
-
-    `ENV_FILE` names another file; if it is empty, none is read. Call before `load_settings`.
-
-    Raises:
-        ConfigurationError: the file cannot be read, or the one of `ENV_FILE` does not exist.
-    """
-    name = os.environ.get("ENV_FILE")
-    file = Path(name or ".env")
-    if name == "" or (name is None and not file.is_file()):
-        return
-    try:
-        values = dotenv_values(stream=StringIO(file.read_text(encoding="utf-8-sig")))
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{'ENV_FILE' if name else '.env'}: cannot be read: {error}"
-        raise ConfigurationError(msg) from None
-    for variable, value in values.items():
-        os.environ.setdefault(variable, value or "")
-
-
-def load_settings(*, without_secrets: bool = False) -> Settings:
-    """Read the settings from the environment.
-
-    `without_secrets`: the withheld secrets may be missing, as in a worker.
+def load_settings[S: Settings](needed: type[S]) -> S:
+    """Read the settings from the environment; the class says which ones must be set.
 
     Raises:
         ConfigurationError: variables are missing or invalid, one line for each.
     """
-    missing = [name for name in OWN_SECRETS if without_secrets and not os.environ.get(name)]
-    stand_ins: dict[str, Any] = {name.lower(): NOT_GIVEN for name in missing}
     try:
-        return Settings(**stand_ins)
+        return needed()
     except ValidationError as error:  # its text would repeat the values
         raise ConfigurationError([_problem(detail) for detail in error.errors()]) from None
 

@@ -17,10 +17,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.environment import give_back, withheld
 from core.errors import ConfigurationError
 from core.observability.redaction import KNOWN
 from core.observability.tracing import installed
-from core.settings import give_back, withheld
 from core.thread_pool import in_own_thread
 from pipeline.config import yaml_file
 from pipeline.config.changes import ChangeGuard, HeldBackError, losses

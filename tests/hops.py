@@ -36,7 +36,8 @@ from redis.asyncio import Redis
 
 from app.bootstrap import Service
 from app.signals import StopSignals
-from core.settings import Settings, environment
+from core.environment import environment
+from core.settings import Settings
 from devstack.plugboard import DevelopmentPlugboard, PlugboardSettings
 from devstack.servers.stack import EmbeddedStack
 from pipeline import live_config

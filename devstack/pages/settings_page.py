@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from core.settings import DatabaseSettings, Settings
+from core.settings import DatabaseSettings, ServiceSettings, Settings
 from devstack.pages import schema_words
 from devstack.pages.schema_words import Schema, plain, values
 
@@ -21,7 +21,11 @@ code 2.
 This page is written by `python -m devstack.pages.settings_page` from `core/settings.py`.
 """
 PARTS = (
-    ("Required", "Without these the service does not start."),
+    (
+        "Required",
+        "Without these the service does not start. `entrypoint.py api` needs no Plugboard, and so "
+        "neither of\nthe first two, but `CONSERVER_CONFIG_FILE`, `REDIS_URL` and a token.",
+    ),
     ("Optional", "The defaults are meant to be left alone."),
 )
 HEAD = "| variable | values | default | what it is |\n|---|---|---|---|"
@@ -32,7 +36,7 @@ KINDS = schema_words.KINDS | {"array": "names, comma-separated"}
 def page() -> str:
     """The content of the page."""
     schema = Settings.model_json_schema()
-    required = set(schema["required"])
+    required = set(ServiceSettings.model_json_schema()["required"])
     properties: Mapping[str, Schema] = schema["properties"]
     rows: tuple[list[str], list[str]] = ([], [])
     for name in _in_reading_order(properties):
@@ -52,7 +56,7 @@ def _in_reading_order(names: Iterable[str]) -> list[str]:
 
 def _row(name: str, field: Schema) -> str:
     default = field.get("default")
-    told = f"`{plain(default)}`" if default not in (None, []) else ""
+    told = f"`{plain(default)}`" if default not in (None, [], "") else ""
     return f"| `{name.upper()}` | {values(field, KINDS)} | {told} | {field['description']} |"
 
 

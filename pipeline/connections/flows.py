@@ -5,8 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from core.environment import environment
 from core.observability.logs import keep_values_secret
-from core.settings import environment
 from core.thread_pool import in_own_thread
 from flowlang.connections import plugin_registry
 from flowlang.connections.base import ConnectionPlugin

@@ -34,9 +34,9 @@ from urllib.parse import urlsplit
 from packaging import requirements
 from packaging.utils import canonicalize_name
 
+from core.environment import inherited_environment
 from core.errors import PluginFailedError
 from core.observability.redaction import KNOWN
-from core.settings import inherited_environment
 from pipeline.plugins.missing import ROOMS, shown
 from pipeline.plugins.modules_folder import (
     differs,

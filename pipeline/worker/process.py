@@ -4,8 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from core.environment import environment
 from core.errors import ConfigurationError, PatchcordError, UnavailableError
-from core.settings import Settings, environment
+from core.settings import Settings
 from core.thread_pool import in_own_thread
 from pipeline import live_config as configurations
 from pipeline.connections import registry

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
+from core.environment import environment, give_back, inherited_environment, withhold
 from core.errors import ConfigurationError
-from core.settings import environment, give_back, inherited_environment, withhold
 from devstack.deployment import Deployment
 from pipeline.live_config import Snapshot
 from tests.canaries import canary
 from tests.integration.support.pipeline_fixtures import a_vcon
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("TOKEN", "POSTGRES_PASSWORD")
+NAMES = ("TOKEN", "POSTGRES_PASSWORD", "CONSERVER_API_TOKEN")
 LOOKING = """
 import json, os, resource, subprocess, sys
 from pathlib import Path
@@ -70,7 +70,11 @@ def configured(folder: Path, more: str) -> Path:
 async def running(folder: Path, more: str) -> AsyncIterator[Deployment]:
     """The whole system."""
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-    given = {"PYTHONPATH": path, "ACTIONS": "IngestVcon,GetVcon"}
+    given = {
+        "PYTHONPATH": path,
+        "ACTIONS": "IngestVcon,GetVcon",
+        "CONSERVER_API_TOKEN": canary("api-token-9a07"),
+    }
     password = canary("valkey-password-64ef")
     parts = configured(folder, more)
     async with Deployment(parts, settings=given, valkey_password=password) as system:
@@ -127,7 +131,10 @@ def test_what_the_configuration_names_is_given(
     snapshot.load()
     inherited = inherited_environment()
     snapshot.close()
-    assert {name: inherited.get(name) for name in NAMES} == secrets | {"TOKEN": None}
+    assert {name: inherited.get(name) for name in NAMES} == secrets | {
+        "TOKEN": None,
+        "CONSERVER_API_TOKEN": None,
+    }
 
 
 def test_what_a_flow_names_is_given(

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.misspelt_settings import misspelt
+from core.environment import environment, read_env_file
 from core.errors import ConfigurationError
-from core.settings import DatabaseSettings, Settings, environment, load_settings, read_env_file
+from core.settings import DatabaseSettings, ServiceSettings, Settings, load_settings
 from tests.unit.support.source_files import ROOT
 
 REQUIRED = {
@@ -38,7 +39,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
         for name, value in (REQUIRED | variables).items():
             if value is not None:
                 monkeypatch.setenv(name, value)
-        return load_settings()
+        return load_settings(ServiceSettings)
 
     return load_from
 
@@ -316,7 +317,7 @@ def test_the_example_of_the_file_is_a_whole_configuration(folder: Path) -> None:
     (folder / ".env").write_text((ROOT / ".env.example").read_text())
     os.environ.clear()
     read_env_file()
-    settings = load_settings()
+    settings = load_settings(ServiceSettings)
     assert settings.has_pipeline
     assert misspelt(os.environ) == []
     named = set(re.findall(r"\$\{(\w+)", (ROOT / "samples/config.yml").read_text()))

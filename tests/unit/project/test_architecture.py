@@ -152,7 +152,7 @@ def test_only_the_settings_read_the_environment() -> None:
         if (isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv"))
         or (isinstance(node, ast.ImportFrom) and node.module == "os" and _imports_environ(node))
     }
-    assert readers == {"core/settings.py", "flowlang/environment.py"}
+    assert readers == {"core/environment.py", "flowlang/environment.py"}
 
 
 def _imports_environ(node: ast.ImportFrom) -> bool:
