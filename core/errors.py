@@ -1,10 +1,11 @@
-"""The service's errors; `core.rpc.dispatcher` maps them to HTTP statuses.
+"""The service's errors, and the HTTP status of each.
 
 The docstring of a class is its default message. The files that own a driver (Redis, Postgres,
 WebSocket) convert the driver's errors to these, so that other files do not catch a driver's class.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 
 class PatchcordError(Exception):
@@ -28,6 +29,18 @@ class InvalidError(PatchcordError):
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
         self.problems = list(problems)
         super().__init__(message)
+
+
+class MalformedError(InvalidError):
+    """The content is not JSON; `position` is the character at which that shows."""
+
+    def __init__(self, message: str, position: int = 0) -> None:
+        self.position = position
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, int]]:
+        """For the helper process, which returns errors pickled."""
+        return type(self), (str(self), self.position)
 
 
 class ForbiddenError(PatchcordError):
@@ -101,3 +114,23 @@ class StoppedEarlyError(KeyboardInterrupt):
 
     A KeyboardInterrupt, because event loops do not catch it.
     """
+
+
+STATUS_OF: dict[type[Exception], int] = {
+    InvalidError: 400,
+    ForbiddenError: 403,
+    UnknownNameError: 404,
+    ConflictError: 409,
+    TooLargeError: 413,
+    RateLimitedError: 429,
+    PluginFailedError: 502,
+    UnavailableError: 503,
+    UnusableKeyError: 503,
+    TooLateError: 504,
+}
+"""The status of each error in answers to requests of the Plugboard."""
+
+
+def status_of(error: BaseException, statuses: Mapping[type[Exception], int] = STATUS_OF) -> int:
+    """The status of an error, by the first class in the table that it is of; else 500."""
+    return next((code for kind, code in statuses.items() if isinstance(error, kind)), 500)

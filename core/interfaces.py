@@ -206,6 +206,11 @@ class Pipeline(Protocol):
     """The pipeline. The methods raise errors of `core.errors`."""
 
     @property
+    def ingress_lists(self) -> Sequence[str]:
+        """The lists that enabled chains read."""
+        ...
+
+    @property
     def internal(self) -> IngestApi:
         """For internal callers, with or without a key, to any number of lists."""
         ...

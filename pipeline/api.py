@@ -57,6 +57,11 @@ class PipelineService:
         self._calls = calls
         self._queues = queues
 
+    @property
+    def ingress_lists(self) -> Sequence[str]:
+        """The lists that enabled chains read."""
+        return self._configuration.config.ingress_lists
+
     async def run_chain(
         self,
         chain: str,

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 Outcome = Literal["new", "duplicate", "replaced"]
 
@@ -10,9 +10,11 @@ Outcome = Literal["new", "duplicate", "replaced"]
 class Ingested(BaseModel):
     """`duplicate`: the same content was stored already, and nothing has changed.
 
-    `warnings` about the vCon name their places.
+    `warnings` about the vCon name their places. `document`: the vCon as it is stored, as JSON; it
+    is in no dump.
     """
 
     uuid: str
     outcome: Outcome
     warnings: list[str] = []
+    document: bytes = Field(b"", exclude=True, repr=False)

@@ -46,7 +46,7 @@ from pipeline.worker.process import WorkerProcess
 
 ROOT = Path(__file__).parents[1]
 ROOMS = (
-    *("app", "core", "pipeline", "actions", "events", "schemas"),
+    *("app", "core", "pipeline", "actions", "events", "http_api", "schemas"),
     *("lib", "links", "storage", "tracers"),
 )
 WALKS = 8

@@ -91,6 +91,15 @@ STUCK_THREADS = _gauge(
     "stuck_threads", "Threads of blocking actions that outlived their deadline and still run."
 )
 
+HTTP_REQUESTS: Outcomes[str] = Outcomes(
+    "patchcord_http_request",
+    ("Requests of the HTTP API answered.", "From the head of the request to the answer."),
+    subject=("route",),
+    outcome="status",
+    bounds=SECONDS,
+)
+REGISTRY.register(HTTP_REQUESTS)
+
 DROPPED = _counter("dropped", "Requests not run and answers not sent.", "reason")
 EXPIRED = DROPPED.labels("expired")
 """Requests past their deadline before they were run; answered with 504."""

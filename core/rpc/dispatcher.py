@@ -18,19 +18,7 @@ from pydantic import ValidationError
 from core import request_context
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
-from core.errors import (
-    ConflictError,
-    ForbiddenError,
-    InvalidError,
-    PatchcordError,
-    PluginFailedError,
-    RateLimitedError,
-    TooLargeError,
-    TooLateError,
-    UnavailableError,
-    UnknownNameError,
-    UnusableKeyError,
-)
+from core.errors import InvalidError, PatchcordError, TooLargeError, status_of
 from core.helper_process import Offload, call_inline
 from core.observability.loop_watch import BLOCKED_AFTER
 from core.observability.metrics import UNKNOWN
@@ -41,20 +29,6 @@ from core.phoenix.lenient_json import UNREADABLE, Unreadable
 from core.request_context import request_secrets
 
 log = logging.getLogger(__name__)
-
-STATUS_OF: dict[type[Exception], int] = {
-    InvalidError: 400,
-    ForbiddenError: 403,
-    UnknownNameError: 404,
-    ConflictError: 409,
-    TooLargeError: 413,
-    RateLimitedError: 429,
-    PluginFailedError: 502,
-    UnavailableError: 503,
-    UnusableKeyError: 503,
-    TooLateError: 504,
-}
-"""The status of each error; all others are 500."""
 
 MOST_PROBLEMS = 20
 """Invalid fields that an answer names at most."""
@@ -239,7 +213,7 @@ def _wrong_field(detail: Mapping[str, Any], secret: frozenset[str], values: Sequ
 
 def _expected(name: str, error: PatchcordError) -> ActionResponse:
     text = KNOWN.sentence(str(error))
-    status = next((code for kind, code in STATUS_OF.items() if isinstance(error, kind)), 500)
+    status = status_of(error)
     if status == 500:
         return incident(name)
     if status > 500:

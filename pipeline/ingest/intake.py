@@ -117,6 +117,13 @@ class Owner:
 INTERNAL = Owner()
 
 
+def ingested(entry: Entry, outcome: Outcome) -> Ingested:
+    """The outcome for the caller."""
+    return Ingested(
+        uuid=entry.vcon_uuid, outcome=outcome, warnings=entry.warnings, document=entry.document
+    )
+
+
 def foreign(vcon_uuid: str) -> ConflictError:
     """The error for a uuid of another owner."""
     return ConflictError(f"vCon {vcon_uuid} was not brought in with this key; use another uuid")
@@ -360,7 +367,7 @@ class InternalApi:
         outcome = await self._intake.ingest(entry, names)
         for name in names:
             VCONS_RECEIVED.count(name, outcome)
-        return Ingested(uuid=entry.vcon_uuid, outcome=outcome, warnings=entry.warnings)
+        return ingested(entry, outcome)
 
     async def entry(self, vcon: object, chains: Iterable[Chain]) -> Entry:
         """The validated vCon in canonical form; see `entry_of`."""

@@ -26,7 +26,7 @@ from core.helper_process import Offload, call_inline
 from core.observability.metrics import VCONS_RECEIVED
 from core.thread_pool import BoundedCalls
 from pipeline.ingest.entry import Entry, make_entry
-from pipeline.ingest.intake import Intake, Owner, foreign
+from pipeline.ingest.intake import Intake, Owner, foreign, ingested
 from pipeline.ingest.key_cache import KeyCache, KeyRefusedError
 from pipeline.ingest.outboxes import UsageMeter
 from pipeline.live_config import Configuration
@@ -150,7 +150,7 @@ class PartnerApi:
                 with contextlib.suppress(UnavailableError):
                     await self._calls(self._owners.release, uuid, key.lineage)
             raise
-        return Ingested(uuid=entry.vcon_uuid, outcome=outcome, warnings=entry.warnings)
+        return ingested(entry, outcome)
 
     async def _claim(self, vcon_uuid: UUID, lineage: UUID) -> Claim:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from core.errors import InvalidError, TooLargeError
+from core.errors import InvalidError, MalformedError, TooLargeError
 from core.phoenix.lenient_json import UNREADABLE, Unreadable, loads
 from pipeline.config.parser import Chain
 from pipeline.config.sections import meant
@@ -161,7 +161,7 @@ def as_object(given: object, most_bytes: int) -> Mapping[str, Any]:
     """
     try:
         if isinstance(given, bytes) and not given.startswith(MAGIC):
-            given = _field(given)
+            given = _value(given)
         if isinstance(given, str):
             given = packed_bytes(given)
         document = parsed(given, most_bytes) if isinstance(given, bytes) else given
@@ -175,12 +175,23 @@ def as_object(given: object, most_bytes: int) -> Mapping[str, Any]:
     return document
 
 
-def _field(text: bytes) -> Any:
-    """The field `vcon` of a request, given as JSON text; errors as of the whole request."""
-    fields = loads(b'[{"fields":{"vcon":%b}}]' % text)[0]["fields"]
-    if isinstance(fields, Unreadable):
-        raise InvalidError(UNREADABLE.format(fields.why))
-    return fields["vcon"]
+def _value(text: bytes) -> Any:
+    """The value of JSON text that a request held; errors name the place in the request."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if (refusal := _unreadable(text)) is not None:
+            raise refusal from None
+        raise MalformedError(f"vcon: {error}", error.pos) from None
+
+
+def _unreadable(text: bytes) -> InvalidError | None:
+    """The error for JSON that this service refuses, such as a number of 400 digits."""
+    try:
+        fields = loads(b'[{"fields":{"vcon":%b}}]' % text)[0]["fields"]
+    except ValueError:  # no JSON
+        return None
+    return InvalidError(UNREADABLE.format(fields.why)) if isinstance(fields, Unreadable) else None
 
 
 MOST_LAYERS = 64

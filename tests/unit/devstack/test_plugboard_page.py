@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from core.action_response import ActionResponse
-from core.rpc.dispatcher import STATUS_OF
+from core.errors import STATUS_OF
 from core.rpc.request_handler import REPLY_FORMATS, encode
 from devstack.plugboard.http_replies import relay
 from devstack.plugboard.settings import REQUEST_LINE_LIMITS, Variant

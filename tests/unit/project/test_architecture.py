@@ -52,6 +52,7 @@ LARGEST_FOLDER = 16
 SMALL_FILES = {
     "app/freeze_watch.py": "one mechanism with its own theory, unrelated to how parts are wired",
     "app/startup_signals.py": "imported before everything that takes time to import",
+    "http_api/authentication.py": "what a token is compared with, apart from the paths",
     "pipeline/redis_client/script_texts.py": "the only file that finds and fills Lua texts",
     "pipeline/worker/unclaimed.py": "one duty beside the worker's loop",
     "links/webhook/signature.py": "the algorithm that receivers of webhooks implement",
@@ -192,14 +193,19 @@ def test_no_folder_has_too_many_files() -> None:
 
 
 def test_small_files_have_a_reason() -> None:
-    """A file under 60 lines with one importer is part of that importer, or is in `SMALL_FILES`."""
+    """A file under 60 lines with one importer is part of that importer, or is in `SMALL_FILES`.
+
+    The handlers of the HTTP API are a file for each subject, however short; the table imports them.
+    """
     graph = {source.module: edges(source) for source in sources() if source.room != "alembic"}
+    handlers = {"http_api.routes", *graph["http_api.routes"]}
     importers = Counter(name for imported in graph.values() for name in imported)
     small = {
         source.path
         for source in sources()
         if len(source.lines) < SMALL_FILE
         and importers[source.module] == 1
+        and source.module not in handlers
         and not source.path.endswith("__init__.py")
     }
     assert small == set(SMALL_FILES)

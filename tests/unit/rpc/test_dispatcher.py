@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from core import errors
 from core.action_response import ActionResponse
-from core.rpc.dispatcher import MOST_PROBLEMS, STATUS_OF, Dispatcher
+from core.errors import STATUS_OF
+from core.rpc.dispatcher import MOST_PROBLEMS, Dispatcher
 from tests.unit.support.actions_for_tests import Blocking, Echo, Hold, Raising, Returning, Strict
 
 ACTIONS = {cls.__name__: cls for cls in (Blocking, Echo, Hold, Raising, Returning, Strict)}

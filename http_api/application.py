@@ -1,0 +1,124 @@
+"""The HTTP API of vcon-server as an ASGI application.
+
+A request goes through these steps: prefix and route, token, query parameters, handler. Whatever
+fails becomes an answer of `http_api.errors`. A partner's key is verified by the pipeline, before
+the body is read further.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from core.interfaces import Pipeline
+from core.observability.metrics import HTTP_REQUESTS
+from core.settings import Settings
+from http_api.authentication import REFUSED, Tokens
+from http_api.body import BodyMemory, DisconnectedError, MemoryShare
+from http_api.errors import answer_to, refusal
+from http_api.request import Context, Request, read_query
+from http_api.routes import ROUTES
+from http_api.routing import Access, Route, Router
+
+NO_ROUTE = "none"
+"""The route in metrics of requests for paths that do not exist."""
+DISCONNECTED = 499
+"""The status in metrics of requests whose client did not wait for the answer."""
+
+
+class Application:
+    """Answers requests for the routes of `http_api.routes`."""
+
+    def __init__(self, pipeline: Pipeline, settings: Settings, tokens: Iterable[str]) -> None:
+        """`tokens` are those that open the API; empty admits every request."""
+        self._context = Context(pipeline, settings)
+        self._router = Router(ROUTES, settings.api_root_path)
+        self._prefix = settings.api_root_path
+        self._tokens = Tokens(tokens)
+        self._token_header = settings.conserver_header_name.lower()
+        self._version = [
+            (b"x-vcon-server-version", settings.vcon_server_version.encode("latin-1", "replace")),
+            (b"x-vcon-server-commit", settings.vcon_server_git_commit.encode("latin-1", "replace")),
+        ]
+        self._memory = BodyMemory(settings.api_max_request_memory)
+        self._for_browsers = with_cors(self._serve, settings.api_cors_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        is_of_browser = any(name == b"origin" for name, _ in scope["headers"])
+        serve = self._for_browsers if is_of_browser else self._serve
+        await serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        name, status = NO_ROUTE, DISCONNECTED
+        try:
+            with self._memory.share() as memory:
+                name, response = await self._answer(scope, receive, memory)
+                response.raw_headers.extend(self._version)
+                await response(scope, receive, send)
+                status = response.status_code
+        except DisconnectedError:
+            pass
+        finally:
+            HTTP_REQUESTS.ended((name, status), time.perf_counter() - began)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, memory: MemoryShare
+    ) -> tuple[str, Response]:
+        """The route's path, and the answer."""
+        found = self._router.find(scope["method"], scope["path"])
+        if found is None:
+            return NO_ROUTE, self._no_path(scope)
+        if found.route is None:
+            allowed = {"Allow": ", ".join(sorted(found.methods))}
+            return NO_ROUTE, refusal(405, "Method Not Allowed", allowed)
+        request = Request[Any](scope, receive, found.values, self._context, memory)
+        return found.route.path, await self._handled(request, found.route)
+
+    def _no_path(self, scope: Scope) -> Response:
+        path = scope["path"].rstrip("/")
+        if path != scope["path"] and self._router.find(scope["method"], path):
+            query = scope["query_string"].decode("latin-1")
+            return RedirectResponse(f"{path}?{query}" if query else path)
+        return refusal(404, "Not Found")
+
+    async def _handled(self, request: Request[Any], route: Route) -> Response:
+        is_admitted = route.access is not Access.TOKEN or self._tokens.admit(
+            request.header(self._token_header)
+        )
+        if not is_admitted:
+            return refusal(403, REFUSED)
+        try:
+            request.query = read_query(request.scope, route.query)
+            return await route.handler(request)
+        except DisconnectedError:
+            raise
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
+            return answer_to(error)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def with_cors(app: ASGIApp, origins: str) -> ASGIApp:
+    """`app` with the CORS headers of vcon-server, for these origins (with commas, or `*`)."""
+    allowed = [each.strip() for each in origins.split(",") if each.strip()]
+    if not allowed:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=allowed,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        allow_credentials=True,
+        expose_headers=["X-Vcon-Server-Version", "X-Vcon-Server-Commit", "Retry-After"],
+    )

@@ -1,0 +1,136 @@
+"""One request: its parameters, headers and body, and the parts of the service it may use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.types import Receive, Scope
+
+from core.interfaces import Pipeline
+from core.settings import Settings
+from http_api.body import Body, MemoryShare, read_body
+from http_api.errors import ParametersError, malformed
+
+MOST_PARAMETERS = 10_000
+"""Query parameters of one request at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of the service that handlers use."""
+
+    pipeline: Pipeline
+    settings: Settings
+
+
+class Request[Parameters: BaseModel]:
+    """A request of a route; `query` holds its query parameters, checked."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        values: Mapping[str, str],
+        context: Context,
+        memory: MemoryShare,
+    ) -> None:
+        """`values`: the parameters in the path, as text. `memory` counts the body."""
+        self.scope = scope
+        self.context = context
+        self.query: Parameters
+        self._receive = receive
+        self._values = values
+        self._memory = memory
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline."""
+        return self.context.pipeline
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""
+        return self.context.settings
+
+    @cached_property
+    def _headers(self) -> dict[bytes, bytes]:
+        """The headers by their names in lower case; of repeated ones the first."""
+        return dict(reversed(self.scope["headers"]))
+
+    def header(self, name: str) -> str | None:
+        """The first header of this name, which is in lower case; None without one."""
+        value = self._headers.get(name.encode("latin-1"))
+        return None if value is None else value.decode("latin-1")
+
+    def path_value[T](self, name: str, kind: TypeAdapter[T]) -> T:
+        """A parameter of the path.
+
+        Raises:
+            ParametersError: it is not of this kind.
+        """
+        try:
+            return kind.validate_python(self._values[name])
+        except ValidationError as error:
+            raise ParametersError.of(error, "path", name) from None
+
+    async def body(self) -> Body:
+        """The body, as received and unpacked.
+
+        Raises:
+            TooLargeError: it has more than MAX_VCON_BYTES; also the other errors of `read_body`.
+        """
+        limit = self.settings.max_vcon_bytes
+        return await read_body(self._receive, self.scope["headers"], limit, self._memory)
+
+    async def json(self) -> Any:
+        """The value of the body, whatever its content type is.
+
+        Raises:
+            MalformedError: it is not JSON.
+        """
+        try:
+            return orjson.loads((await self.body()).content)
+        except orjson.JSONDecodeError as error:
+            raise malformed(error) from None
+
+
+def read_query[Parameters: BaseModel](scope: Scope, model: type[Parameters]) -> Parameters:
+    """The query parameters that `model` has; of a repeated one that is not a list, the last.
+
+    Raises:
+        ParametersError: one is missing or not valid.
+    """
+    try:
+        text = scope["query_string"].decode("latin-1")
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+    except ValueError as error:
+        raise ParametersError.because(f"at most {MOST_PARAMETERS} are read", "query") from error
+    given: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in _lists(model):
+            given.setdefault(name, []).append(value)
+        elif name in model.model_fields:
+            given[name] = value
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise ParametersError.of(error, "query") from None
+
+
+def _lists(model: type[BaseModel]) -> frozenset[str]:
+    found = _LISTS.get(model)
+    if found is None:
+        found = _LISTS[model] = frozenset(
+            name
+            for name, schema in model.model_json_schema().get("properties", {}).items()
+            if schema.get("type") == "array"
+        )
+    return found
+
+
+_LISTS: dict[type[BaseModel], frozenset[str]] = {}
+"""The list parameters of each model that was used."""

@@ -1,0 +1,41 @@
+"""All routes of the HTTP API, without the prefix."""
+
+from http_api import about, ingest, vcons
+from http_api.routing import Access, BodyKind, Route
+
+ROUTES = (
+    Route(
+        "POST",
+        "/vcon",
+        ingest.post_vcon,
+        {201: "The vCon as it is stored."},
+        "Store a vCon and queue it",
+        query=ingest.Lists,
+        body=BodyKind.VCON,
+    ),
+    Route(
+        "GET",
+        "/vcon/{vcon_uuid}",
+        vcons.get_vcon,
+        {200: "The vCon.", 404: "Neither Redis nor a storage has it."},
+        "Read a vCon",
+    ),
+    Route(
+        "GET",
+        "/version",
+        about.version,
+        {200: "Version, commit and build time."},
+        "The version",
+        access=Access.OPEN,
+        always=True,
+    ),
+    Route(
+        "GET",
+        "/health",
+        about.health,
+        {200: "The process answers."},
+        "Whether the process answers",
+        access=Access.OPEN,
+        always=True,
+    ),
+)

@@ -1,0 +1,36 @@
+"""Fixtures of the tests of the HTTP API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from core.db.database import Database
+from core.settings import DatabaseSettings
+from tests.integration.http_api.http_scene import CONFIG, Served, serving
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration file."""
+    (path := tmp_path / "config.yml").write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+async def served(
+    config: Path, redis_url: str, migrated: Database, database_settings: DatabaseSettings
+) -> AsyncIterator[Served]:
+    """The API on a port."""
+    async with serving(config, redis_url, migrated, database_settings) as served:
+        yield served
+
+
+@pytest.fixture
+async def http(served: Served) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with the API's token."""
+    async with served.http() as client:
+        yield client

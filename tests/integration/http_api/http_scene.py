@@ -1,0 +1,102 @@
+"""The HTTP API on real Redis and Postgres, and clients of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from redis import Redis
+
+from core.db.database import Database
+from core.db.runs import RunHistory
+from core.db.usage_and_audit import PartnerRecords
+from core.settings import DatabaseSettings, Settings
+from http_api.application import Application
+from pipeline.composition import PipelineComposition
+from pipeline.redis_client import client as connection
+
+TOKEN = "the-token-of-the-http-api"
+HEADER = "x-conserver-api-token"
+CONFIG = """
+chains:
+  main: {ingress_lists: [in, second], egress_lists: [out]}
+ingress_auth:
+  in: key-of-a-partner-1
+"""
+
+
+def settings_of(
+    config: Path, redis_url: str, database: DatabaseSettings, **changes: Any
+) -> Settings:
+    """Settings of a process with the API."""
+    return Settings(
+        **database.model_dump(),
+        websocket_url="ws://plugboard",
+        token="x",
+        conserver_config_file=config,
+        redis_url=redis_url,
+        **({"conserver_api_token": TOKEN} | changes),
+    )
+
+
+class Served:
+    """The API on a port, with its pipeline at work."""
+
+    def __init__(self, settings: Settings, database: Database, client: Redis) -> None:
+        self.settings, self.client = settings, client
+        self.records = PartnerRecords(database)
+        self.pipeline = PipelineComposition(
+            settings, RunHistory(database), self.records, self._changed
+        )
+        token = settings.conserver_api_token
+        tokens = [token.get_secret_value()] if token else []
+        self.application = Application(self.pipeline.service, settings, tokens)
+        self.port = 0
+
+    async def _changed(self) -> None:
+        """There are no workers to tell."""
+
+    @property
+    def url(self) -> str:
+        """The address without the prefix."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def http(self, token: str | None = TOKEN, **options: Any) -> httpx.AsyncClient:
+        """A client that sends this token."""
+        headers: Mapping[str, str] = {} if token is None else {HEADER: token}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60, **options)
+
+    def queued(self, name: str) -> list[str]:
+        """The uuids of a list."""
+        return list(self.client.lrange(name, 0, -1))  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def serving(
+    config: Path, redis_url: str, database: Database, about: DatabaseSettings, **changes: Any
+) -> AsyncIterator[Served]:
+    """The API until the block ends; `changes` are settings."""
+    with Redis.from_url(redis_url, decode_responses=True) as client:
+        served = Served(settings_of(config, redis_url, about, **changes), database, client)
+        running = asyncio.create_task(served.pipeline.run())
+        server = uvicorn.Server(
+            uvicorn.Config(served.application, port=0, log_config=None, lifespan="off", ws="none")
+        )
+        serving = asyncio.create_task(server._serve())
+        while not server.started:  # noqa: ASYNC110 -- uvicorn has no event for it
+            await asyncio.sleep(0.001)
+        served.port = server.servers[0].sockets[0].getsockname()[1]
+        try:
+            yield served
+        finally:
+            server.should_exit = True
+            await serving
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await served.pipeline.close()
+    connection._installed.clear()
