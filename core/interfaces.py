@@ -63,10 +63,20 @@ class AnswerRelay(Protocol):
 class IngestApi(Protocol):
     """The internal or the partner API: both take one vCon in."""
 
-    async def take(self, vcon: object, lists: Sequence[str], api_key: str | None) -> Ingested:
+    async def take(
+        self,
+        vcon: object,
+        lists: Sequence[str],
+        api_key: str | None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Ingested:
         """Validate, normalise, store, index and enqueue one vCon.
 
-        The vCon is an object, its JSON text as bytes, or gzip of that in base64.
+        The vCon is an object, its JSON text as bytes, or gzip of that in base64. The same
+        `idempotency_key` with the same vCon and lists is a duplicate for a day, even if the vCon
+        has expired or was replaced; with another request it is a `ReusedKeyError`. A key that is
+        the vCon's own uuid has no effect.
         """
         ...
 

@@ -10,8 +10,8 @@ Outcome = Literal["new", "duplicate", "replaced"]
 class Ingested(BaseModel):
     """`duplicate`: the same content was stored already, and nothing has changed.
 
-    `warnings` about the vCon name their places. `document`: the vCon as it is stored, as JSON; it
-    is in no dump.
+    `warnings` about the vCon name their places. `document` is the vCon in canonical form, as it was
+    stored when it came in; links may have changed it since.
     """
 
     uuid: str

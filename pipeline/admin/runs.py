@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from core.errors import ConflictError, InvalidError, UnavailableError, UnknownNameError
 from pipeline.admin.run_archive import RunArchive
-from pipeline.ingest.intake import Intake, RunRequest, run_of
+from pipeline.ingest.idempotency import RunRequest, run_of
+from pipeline.ingest.intake import Intake
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection

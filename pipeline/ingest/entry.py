@@ -24,7 +24,8 @@ from schemas.vcon import RECEIVED
 class Entry:
     """One canonical vCon. `created_at` is in epoch seconds.
 
-    `warnings` are for the caller and are not stored.
+    `warnings` are for the caller and are not stored. `received` is the time of receipt (ISO 8601)
+    if the vCon came without a time; else empty.
     """
 
     vcon_uuid: str
@@ -34,6 +35,7 @@ class Entry:
     index_keys: Sequence[str]
     warnings: list[str] = field(default_factory=list)
     earlier_digest: str = ""
+    received: str = ""
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -43,6 +45,12 @@ class Entry:
         the release before has written to Redis.
         """
         return tuple(filter(None, (self.digest, self.earlier_digest)))
+
+    def received_at(self, first: str) -> bytes:
+        """The document with its first time of receipt, for one that has come in before."""
+        if not first or first == self.received:
+            return self.document
+        return orjson.dumps({**orjson.loads(self.document), "created_at": first})
 
 
 def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Entry:
@@ -67,6 +75,7 @@ def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Ent
         index_keys=search_keys(document),
         warnings=warnings,
         earlier_digest=hashlib.sha256(earlier).hexdigest(),
+        received="" if content is document else document["created_at"],
     )
 
 

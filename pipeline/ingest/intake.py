@@ -10,8 +10,9 @@ Idempotency
     `pc:about:{uuid}` holds the digest of the stored document and the lists that got the uuid. The
     same content again is a `duplicate`: it is added only to lists that it was not in. So a request
     can be sent any number of times, by the caller or by `RedisConnection` after a lost reply. A
-    `RunChain` with an idempotency key also registers (for a day) the run and the digest it was
-    used with; another chain, vCon or content under that key is a conflict.
+    request with an idempotency key also registers it for a day; see
+    `pipeline.ingest.idempotency`. A vCon that comes again with its key is a duplicate that queues
+    nothing, also if it has expired or was replaced in between.
 
 Replaced vCons
     Other content under a known uuid replaces the document and its index entries (`replaced`), and
@@ -48,7 +49,6 @@ from core.errors import (
     FullError,
     InvalidError,
     PatchcordError,
-    ReusedKeyError,
     UnavailableError,
     UnknownNameError,
 )
@@ -58,6 +58,15 @@ from core.observability.metrics import VCONS_RECEIVED
 from core.observability.tracing import installed
 from pipeline.config.parser import Chain
 from pipeline.ingest.entry import TERM_LIMITS, Entry, TermLimits, indexed, make_entry
+from pipeline.ingest.idempotency import (
+    NO_KEY,
+    Registration,
+    RunRequest,
+    other_content,
+    other_request,
+    registration,
+    run_of,
+)
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -65,42 +74,10 @@ from pipeline.redis_client.document_pieces import CERTAINLY_SMALL, is_large
 from pipeline.redis_client.slices import chunks
 from pipeline.redis_client.staging import staged
 from pipeline.vcon.envelope import named_in, unknown_to, unwelcome
-from schemas.ingested import Ingested, Outcome
+from schemas.ingested import Ingested
 
 CHUNK = 100
 """vCons that one script call queues."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """The request of a run; `digests` are those of its document, empty without one."""
-
-    chain: str
-    vcon_uuid: str
-    digests: Sequence[str] = ()
-
-
-def run_of(request: RunRequest, registered: str, digest: str | None) -> str:
-    """The id of the run registered under an idempotency key, if the request is the same.
-
-    `registered` has the run's id, its chain and its vCon, a line each. `digest` is that of its
-    document: empty if the request had none, None if an earlier version registered the run.
-
-    Raises:
-        ReusedKeyError: the request differs in its chain, its vCon or the vCon's content.
-    """
-    run_id, *known = registered.split("\n")
-    if known != [request.chain, request.vcon_uuid]:
-        raise ReusedKeyError("this idempotency_key was used for another chain or another vCon")
-    if request.digests and digest not in (None, *request.digests):
-        raise other_content()
-    return run_id
-
-
-def other_content() -> ReusedKeyError:
-    """The error for an idempotency key that was used with another document."""
-    msg = "this idempotency_key was used with other content of this vCon; use another key"
-    return ReusedKeyError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +92,6 @@ class Owner:
 
 
 INTERNAL = Owner()
-
-
-def ingested(entry: Entry, outcome: Outcome) -> Ingested:
-    """The outcome for the caller."""
-    return Ingested(
-        uuid=entry.vcon_uuid, outcome=outcome, warnings=entry.warnings, document=entry.document
-    )
 
 
 def foreign(vcon_uuid: str) -> ConflictError:
@@ -162,16 +132,18 @@ class Intake:
         lists: Sequence[str],
         owner: Owner = INTERNAL,
         key: str | None = None,
-    ) -> Outcome:
+        request: Registration = NO_KEY,
+    ) -> Ingested:
         """Store, index and enqueue, all or nothing.
 
-        `key` is the idempotency key of the request. Warnings about search terms that are not
-        indexed are added to those of the entry.
+        `key` is the idempotency key of a `RunChain`, `request` that of a vCon over HTTP: a request
+        that was carried out already is a duplicate, whatever has become of its vCon. Warnings about
+        search terms that are not indexed are added to those of the entry.
 
         Raises:
             BusyError: other content under this uuid is being processed.
             ConflictError: the uuid has another owner.
-            ReusedKeyError: the key was used with other content.
+            ReusedKeyError: the key was used with other content or, over HTTP, other lists.
             FullError: a list is full.
             UnavailableError: Redis cannot be reached; or Postgres cannot, and Redis does not know
                 the owner.
@@ -187,15 +159,20 @@ class Intake:
             owner.lineage,
             owner.claim,
             "" if key is None else keys.idempotent_digest(key),
+            *(request.name, request.lists, entry.received),
             *(len(lists), *lists, *index_keys),
         )
-        state, *names = await self._stored(entry, words)
+        state, *told = await self._stored(entry, words)
         if state in _REFUSALS:
             raise _REFUSALS[state](entry.vcon_uuid)
         if state == "full":
-            raise self._full(names[0])
-        outcome: Outcome = state
-        return outcome
+            raise self._full(told[0])
+        return Ingested(
+            uuid=entry.vcon_uuid,
+            outcome=state,
+            warnings=entry.warnings,
+            document=entry.received_at(*told) if told else entry.document,
+        )
 
     async def _stored(self, entry: Entry, words: Sequence[object]) -> Any:
         """The script's reply. A large document is written only if the script asks for it."""
@@ -299,10 +276,6 @@ def _busy(vcon_uuid: str) -> BusyError:
     return BusyError(msg)
 
 
-def _used(_: str) -> ReusedKeyError:
-    return other_content()
-
-
 def _unsure(vcon_uuid: str) -> UnavailableError:
     msg = f"the owner of vCon {vcon_uuid} cannot be determined at present; try again later"
     return UnavailableError(msg)
@@ -312,7 +285,8 @@ _REFUSALS: dict[str, Callable[[str], PatchcordError]] = {
     "busy": _busy,
     "foreign": foreign,
     "unsure": _unsure,
-    "used": _used,
+    "used": lambda _: other_content(),
+    "reused": lambda _: other_request(),
 }
 """Errors by the reply of `ingest.lua`."""
 
@@ -342,17 +316,24 @@ class InternalApi:
         self._intake = intake
 
     async def take(
-        self, vcon: object, lists: Sequence[str], api_key: str | None = None
+        self,
+        vcon: object,
+        lists: Sequence[str],
+        api_key: str | None = None,
+        *,
+        idempotency_key: str | None = None,
     ) -> Ingested:
         """The vCon's canonical uuid and the outcome; it is stored and in every list named.
 
         Raises the errors of `accept`, or those of `PartnerApi.take`.
         """
         if api_key is not None or self._key_required:
-            return await self._partners.take(vcon, lists, api_key)
-        return await self.accept(vcon, lists)
+            return await self._partners.take(vcon, lists, api_key, idempotency_key=idempotency_key)
+        return await self.accept(vcon, lists, idempotency_key)
 
-    async def accept(self, vcon: object, lists: Sequence[str]) -> Ingested:
+    async def accept(
+        self, vcon: object, lists: Sequence[str], idempotency_key: str | None = None
+    ) -> Ingested:
         """`take` without a key, even where one is required: for actions that store a vCon.
 
         Raises:
@@ -360,14 +341,18 @@ class InternalApi:
             InvalidError: with every error in the vCon, and where.
             TooLargeError: the vCon exceeds MAX_VCON_BYTES.
             BusyError: other content under its uuid is being processed.
+            ReusedKeyError: the key was used for another request.
             UnavailableError: a list is full, or Redis cannot be reached.
         """
         entry = await self.entry(vcon, [self._reader(name) for name in lists])
         names = list(dict.fromkeys(lists))
-        outcome = await self._intake.ingest(entry, names)
+        request = NO_KEY
+        if idempotency_key is not None:
+            request = registration(idempotency_key, entry.vcon_uuid, names)
+        ingested = await self._intake.ingest(entry, names, request=request)
         for name in names:
-            VCONS_RECEIVED.count(name, outcome)
-        return ingested(entry, outcome)
+            VCONS_RECEIVED.count(name, ingested.outcome)
+        return ingested
 
     async def entry(self, vcon: object, chains: Iterable[Chain]) -> Entry:
         """The validated vCon in canonical form; see `entry_of`."""

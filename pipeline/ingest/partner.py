@@ -26,7 +26,8 @@ from core.helper_process import Offload, call_inline
 from core.observability.metrics import VCONS_RECEIVED
 from core.thread_pool import BoundedCalls
 from pipeline.ingest.entry import Entry, make_entry
-from pipeline.ingest.intake import Intake, Owner, foreign, ingested
+from pipeline.ingest.idempotency import NO_KEY, Registration, registration
+from pipeline.ingest.intake import Intake, Owner, foreign
 from pipeline.ingest.key_cache import KeyCache, KeyRefusedError
 from pipeline.ingest.outboxes import UsageMeter
 from pipeline.live_config import Configuration
@@ -52,6 +53,12 @@ log = logging.getLogger(__name__)
 def _reason(error: PatchcordError) -> str:
     """The reason in the usage: that of the error's class, else of the nearest class above it."""
     return next((REASONS[kind] for kind in type(error).__mro__ if kind in REASONS), "other")
+
+
+def _registration(idempotency_key: str | None, entry: Entry, key: IngressKey) -> Registration:
+    if idempotency_key is None:
+        return NO_KEY
+    return registration(idempotency_key, entry.vcon_uuid, [key.ingress_list], str(key.lineage))
 
 
 class PartnerApi:
@@ -85,7 +92,14 @@ class PartnerApi:
         self._calls = calls
         self.usage = UsageMeter(records.ledger)
 
-    async def take(self, vcon: object, lists: Sequence[str], api_key: str | None) -> Ingested:
+    async def take(
+        self,
+        vcon: object,
+        lists: Sequence[str],
+        api_key: str | None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Ingested:
         """The vCon's canonical uuid and the outcome.
 
         Raises:
@@ -95,6 +109,7 @@ class PartnerApi:
             TooLargeError: it exceeds the key's limit or MAX_VCON_BYTES.
             BusyError: the uuid is being processed with other content.
             ConflictError: the uuid has another owner.
+            ReusedKeyError: the idempotency key was used for another request.
             UnavailableError: the list is full or no chain reads it, or Redis or Postgres cannot be
                 reached.
         """
@@ -104,7 +119,7 @@ class PartnerApi:
             if not lists:
                 raise InvalidError("ingress_lists: with a key, name the list that it opens")
             entry = await self._entry(vcon, key)
-            taken = await self._take(entry, key)
+            taken = await self._take(entry, key, _registration(idempotency_key, entry, key))
         except PatchcordError as error:
             self.usage.refused(key.id, _reason(error))
             raise
@@ -137,20 +152,19 @@ class PartnerApi:
         limits = (self._max_vcon_bytes, key.max_vcon_bytes or self._max_vcon_bytes)
         return await make_entry(self._offload, vcon, min(limits), [chain])
 
-    async def _take(self, entry: Entry, key: IngressKey) -> Ingested:
+    async def _take(self, entry: Entry, key: IngressKey, request: Registration) -> Ingested:
         uuid = UUID(entry.vcon_uuid)
         claim = await self._claim(uuid, key.lineage)
         if claim == "foreign":
             raise foreign(entry.vcon_uuid)
         owner = Owner(str(key.lineage), claim)
         try:
-            outcome = await self._intake.ingest(entry, [key.ingress_list], owner)
+            return await self._intake.ingest(entry, [key.ingress_list], owner, request=request)
         except (ConflictError, FullError, UnusableKeyError):  # nothing was written
             if claim == "new":
                 with contextlib.suppress(UnavailableError):
                     await self._calls(self._owners.release, uuid, key.lineage)
             raise
-        return ingested(entry, outcome)
 
     async def _claim(self, vcon_uuid: UUID, lineage: UUID) -> Claim:
         try:

@@ -98,6 +98,15 @@ def idempotent_digest(key: str) -> str:
     return f"pc:idemdigest:{key}"
 
 
+def request(digest: str) -> str:
+    """What an accepted vCon with an idempotency key was; `digest` is that of the key.
+
+    The digests of its document and of its lists, and the time of receipt if that is its
+    `created_at`, a line each.
+    """
+    return f"pc:request:{digest}"
+
+
 def run_list(chain: str) -> str:
     """The list that RunChain feeds."""
     return f"{RUN_LIST}{chain}"

@@ -50,8 +50,8 @@ CALLS: dict[str, list[str]] = {
     "enqueue_run": ['read run-new main {} {"trace":1} pc:idem:k pc:idemdigest:k 1000'],
     "expire": ["first 60", "free 60"],
     "ingest": [
-        'first {"uuid":"first"} 7 other vcons 100 {"trace":1} - new pc:idemdigest:k 2 in more'
-        " tel:1 name:new"
+        'first {"uuid":"first"} 7 other vcons 100 {"trace":1} - new pc:idemdigest:k'
+        " pc:request:k lists - 2 in more tel:1 name:new"
     ],
     "find": ["in -1 10 first second"],
     "journal": ['alive held 7 {} held {"uuid":"held"} 60 5'],
@@ -103,7 +103,7 @@ KINDS: dict[str, str] = {
     "vcons|pc:(later|expiring|trash|lease:.*|replicas:.*|rate:key)": "zset",
     "tel:.*|name:.*|pc:(workers|lenders|holds:.*|unread:.*|unsure:.*)": "set",
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
-    "pc:(run|cancel|idem|idemdigest|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
+    "pc:(run|cancel|idem|idemdigest|request|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
     "pc:(step|stalled|death):.*": "string",
     "vcon:.*|pc:staged:.*": "ReJSON-RL",
 }

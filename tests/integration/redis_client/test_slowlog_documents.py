@@ -128,7 +128,7 @@ async def test_terms_of_an_earlier_version(log: Slowlog) -> None:
         pipe.execute()
 
     async def replaced() -> None:
-        assert await ops.intake.ingest(kept, []) == "replaced"
+        assert (await ops.intake.ingest(kept, [])).outcome == "replaced"
         await Trash(ops.redis).empty()
         assert [*ops.client.scan_iter("tel:*")] == [terms[7]]
         assert left_over(ops) == []
@@ -140,7 +140,7 @@ async def test_terms_of_an_earlier_version(log: Slowlog) -> None:
 async def test_a_writer_that_dies(log: Slowlog, number: int) -> None:
     """What it has written so far is freed; the vCon that was there is as it was."""
     ops, before = log.ops, a_vcon(UUID)
-    assert await ops.intake.ingest(entry(before, "d"), ["in"]) == "new"
+    assert (await ops.intake.ingest(entry(before, "d"), ["in"])).outcome == "new"
     large = entry(a_vcon(UUID, **SHAPES["one text"]()), "large")
     command, count = ops.redis.command, 0
 
@@ -200,7 +200,7 @@ async def test_the_time_to_live(log: Slowlog, first: str, then: str) -> None:
 async def test_a_redis_without_memory(log: Slowlog) -> None:
     """A run with a large document ends, since its script may write then."""
     ops, document = log.ops, a_vcon(UUID, **SHAPES["one text"]())
-    assert await ops.intake.ingest(entry(document, "d"), ["in"]) == "new"
+    assert (await ops.intake.ingest(entry(document, "d"), ["in"])).outcome == "new"
     before = ops.client.config_get("maxmemory")
     try:
         ops.client.config_set("maxmemory", 1_000_000)
@@ -212,7 +212,7 @@ async def test_a_redis_without_memory(log: Slowlog) -> None:
 
 async def refused(ops: Operations, **members: Any) -> None:
     """A run of a vCon that its chain does not take."""
-    assert await ops.intake.ingest(entry(a_vcon(UUID, **members), "d"), ["in"]) == "new"
+    assert (await ops.intake.ingest(entry(a_vcon(UUID, **members), "d"), ["in"])).outcome == "new"
     await ops.work()
     assert ops.list("DLQ:in") == [UUID]
 
@@ -229,14 +229,14 @@ async def test_a_vcon_at_the_limit(log: Slowlog, shape: str) -> None:
     changed = document | {"subject": "other"}
 
     async def live() -> None:
-        assert await ops.intake.ingest(entry(document, "d"), ["in"]) == "new"
+        assert (await ops.intake.ingest(entry(document, "d"), ["in"])).outcome == "new"
         assert stored(ops) == document
-        assert await ops.intake.ingest(entry(document, "d"), ["in"]) == "duplicate"
+        assert (await ops.intake.ingest(entry(document, "d"), ["in"])).outcome == "duplicate"
         await ops.work()
         assert await ops.operations.replay("in", None, vcon_uuids=[UUID], **REPLAY) == 1
         await ops.work()
         assert stored(ops) == document | {"times": 2}
-        assert await ops.intake.ingest(entry(changed, "other"), []) == "replaced"
+        assert (await ops.intake.ingest(entry(changed, "other"), [])).outcome == "replaced"
         assert await ops.index.delete(UUID, ["in", "out"])
         await ops.sweep()
         assert left_over(ops) == []

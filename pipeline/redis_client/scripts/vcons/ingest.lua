@@ -4,11 +4,15 @@
 --       line each), sorted set, max depth, trace context or "", owner (a partner's key lineage, or ""
 --       for the internal API, which may replace every vCon), Postgres' answer about that owner
 --       ("mine", "new", "seen", or "unknown" while Postgres is unavailable), the key for the digest
---       of the request's idempotency key or "", n lists, lists..., index keys...
--- Returns {"new" | "duplicate" | "replaced"}; or, with nothing changed: {"busy"} while a run works on
--- the vCon, {"foreign"} when another owner has it, {"unsure"} when that cannot be decided without
--- Postgres, {"full", list}, {"used"} when the idempotency key was used with another digest, {"stage"}
--- when the document is needed.
+--       of the vCon of a RunChain with an idempotency key or "", the key for a request over HTTP with
+--       an idempotency key or "", the digest of its lists, the time of receipt if it is the vCon's
+--       created_at or "", n lists, lists..., index keys...
+-- Returns {"new" | "duplicate" | "replaced"}, a duplicate with its first time of receipt or ""; or, with
+-- nothing changed: {"busy"} while a run works on the vCon, {"foreign"} when another owner has it,
+-- {"unsure"} when that cannot be decided without Postgres, {"full", list}, {"used"} when the key of a
+-- RunChain was used with another digest, {"reused"} when that of a request over HTTP was used with
+-- another digest or other lists, {"stage"} when the document is needed. A request over HTTP that was
+-- carried out with its key is a duplicate that changes nothing, whatever has become of the vCon.
 --
 -- The call is harmless to repeat: pc:about:{uuid} keeps the digest of the document and each list
 -- that got the uuid, so a repetition reports a duplicate and queues nothing twice.
@@ -19,17 +23,21 @@
 local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
 local digest, earlier = string.match(ARGV[4], '^([^\n]*)\n?(.*)$')
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
-local owner, claim, digest_key, n = ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
+local owner, claim, digest_key, request = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
+local lists_digest, received, n, first_list = ARGV[12], ARGV[13], tonumber(ARGV[14]), 15
 local key, about, holds = 'vcon:' .. uuid, 'pc:about:' .. uuid, 'pc:holds:' .. uuid
 
 -- Index keys and the sorted set are skipped if they have another type.
 local wrong = wrong_type('hash', 'pc:locks', 'pc:owners', about) or wrong_type(JSON, key)
   or wrong_type('set', holds)
-for i = 12, 11 + n do
+for i = first_list, first_list + n - 1 do
   wrong = wrong or wrong_type('list', ARGV[i])
 end
 if digest_key ~= '' then
   wrong = wrong or wrong_type('string', digest_key)
+end
+if request ~= '' then
+  wrong = wrong or wrong_type('string', request)
 end
 if wrong then
   return redis.error_reply(wrong)
@@ -38,6 +46,15 @@ end
 local here = redis.call('EXISTS', key) == 1
 local function is_this(known)
   return known == digest or earlier ~= '' and known == earlier
+end
+
+local carried_out = request ~= '' and redis.call('GET', request)
+if carried_out then
+  local content, lists, at = string.match(carried_out, '^([^\n]*)\n([^\n]*)\n([^\n]*)$')
+  if not (content and is_this(content) and lists == lists_digest) then
+    return {'reused'}
+  end
+  return {'duplicate', at}
 end
 local same = here and is_this(redis.call('HGET', about, 'digest'))
 
@@ -76,7 +93,7 @@ if not same and is_processed() then
   return {'busy'}
 end
 local wanted = {}
-for i = 12, 11 + n do
+for i = first_list, first_list + n - 1 do
   local list = ARGV[i]
   if not (same and redis.call('HEXISTS', about, 'in:' .. list) == 1) then
     if redis.call('LLEN', list) >= max_depth then
@@ -108,7 +125,7 @@ if not same then
   note_large(uuid, document)
   if_usable('zset', 'ZADD', sorted_set, created, uuid)
   local index = {}
-  for i = 12 + n, #ARGV do
+  for i = first_list + n, #ARGV do
     if is('set', ARGV[i]) then
       index[#index + 1] = ARGV[i]
       redis.call('SADD', ARGV[i], uuid)
@@ -117,12 +134,19 @@ if not same then
   end
   local its = owner ~= '' and owner or known or ''
   redis.call('HSET', about, 'digest', digest, 'index', cjson.encode(index), 'owner', its)
+  if received ~= '' then
+    redis.call('HSET', about, 'received', received)
+  end
   if not known then
     redis.call('HSET', 'pc:owners', uuid, its)
   end
 end
 if digest_key ~= '' then
   redis.call('SET', digest_key, first, 'EX', 86400)
+end
+local at = same and received ~= '' and redis.call('HGET', about, 'received') or received
+if request ~= '' then
+  redis.call('SET', request, digest .. '\n' .. lists_digest .. '\n' .. at, 'EX', 86400)
 end
 for _, list in ipairs(wanted) do
   redis.call('HSET', about, 'in:' .. list, 1)
@@ -134,6 +158,6 @@ if #wanted > 0 then
   redis.call('PERSIST', key)
 end
 if same then
-  return {'duplicate'}
+  return {'duplicate', at}
 end
 return {here and 'replaced' or 'new'}
