@@ -20,6 +20,7 @@ from core.settings import Settings
 from http_api.authentication import REFUSED, Tokens
 from http_api.body import BodyMemory, DisconnectedError, MemoryShare
 from http_api.errors import answer_to, refusal
+from http_api.openapi import encoded
 from http_api.request import Context, Request, read_query
 from http_api.routes import ROUTES
 from http_api.routing import Access, Route, Router
@@ -35,10 +36,11 @@ class Application:
 
     def __init__(self, pipeline: Pipeline, settings: Settings, tokens: Iterable[str]) -> None:
         """`tokens` are those that open the API; empty admits every request."""
-        self._context = Context(pipeline, settings)
+        self._tokens = Tokens(tokens)
+        openapi = encoded(ROUTES, settings, is_open=self._tokens.are_none)
+        self._context = Context(pipeline, settings, openapi)
         self._router = Router(ROUTES, settings.api_root_path)
         self._prefix = settings.api_root_path
-        self._tokens = Tokens(tokens)
         self._token_header = settings.conserver_header_name.lower()
         self._version = [
             (b"x-vcon-server-version", settings.vcon_server_version.encode("latin-1", "replace")),

@@ -14,6 +14,11 @@ class Tokens:
         """Without any token every request is admitted; the start allows that with API_OPEN only."""
         self._tokens = [token.encode() for token in tokens]
 
+    @property
+    def are_none(self) -> bool:
+        """True if every request is admitted."""
+        return not self._tokens
+
     def admit(self, given: str | None) -> bool:
         """Whether this token opens the API; the time taken does not depend on where it differs."""
         if not self._tokens:

@@ -25,6 +25,8 @@ class Context:
 
     pipeline: Pipeline
     settings: Settings
+    openapi: bytes
+    """The description of the API."""
 
 
 class Request[Parameters: BaseModel]:

@@ -1,0 +1,103 @@
+"""What each route answers, for the description of the API: the type and an example of each body."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from http_api.answer_models import (
+    Health,
+    Problems,
+    QueueDepth,
+    Refusal,
+    VCon,
+    Version,
+)
+from http_api.answers import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body: its type for Pydantic, and an example."""
+
+    kind: Any
+    example: Any
+    media_type: str = JSON
+
+
+UUID_OF_EXAMPLE = "0195544a-c6b4-8f2a-9d3b-6d6f9a1c0e42"
+EXAMPLE = {
+    "vcon": "0.4.0",
+    "uuid": UUID_OF_EXAMPLE,
+    "created_at": "2026-11-02T09:30:00+00:00",
+    "parties": [
+        {"tel": "+15551234567", "name": "Alice"},
+        {"mailto": "bob@example.com", "name": "Bob"},
+    ],
+    "dialog": [
+        {
+            "type": "text",
+            "start": "2026-11-02T09:30:00+00:00",
+            "parties": [0, 1],
+            "mediatype": "text/plain",
+            "body": "When do you open?",
+            "encoding": "none",
+        }
+    ],
+    "analysis": [],
+    "attachments": [],
+}
+VERSION = {"version": "dev", "git_commit": "unknown", "build_time": "unknown"}
+
+VCON = Answer(VCon, EXAMPLE)
+UUIDS = Answer(list[UUID], [UUID_OF_EXAMPLE])
+NUMBER = Answer(int, 1)
+OBJECT = Answer(dict[str, Any], {"chains": {"main": {"ingress_lists": ["in"]}}})
+
+ANSWERS: Mapping[str, Answer] = {
+    "POST /vcon": VCON,
+    "GET /vcon": UUIDS,
+    "GET /vcon/{vcon_uuid}": VCON,
+    "GET /vcons": Answer(list[VCon | None], [EXAMPLE, None]),
+    "GET /vcons/search": UUIDS,
+    "GET /vcon/egress": UUIDS,
+    "GET /vcon/count": NUMBER,
+    "GET /stats/queue": Answer(QueueDepth, {"list_name": "in", "depth": 1}),
+    "GET /dlq": UUIDS,
+    "POST /dlq/reprocess": NUMBER,
+    "GET /dlq/storage": UUIDS,
+    "POST /dlq/storage/reprocess": NUMBER,
+    "GET /index_vcons": NUMBER,
+    "GET /config": OBJECT,
+    "GET /version": Answer(Version, VERSION),
+    "GET /health": Answer(Health, {"status": "healthy", "version": VERSION}),
+}
+"""The answer of success of each route that has one with a body."""
+
+PROBLEM = {
+    "type": "missing",
+    "loc": ["body", "uuid"],
+    "msg": "Field required",
+    "input": None,
+}
+PROBLEMS = Answer(Problems, {"detail": [PROBLEM]})
+
+TEXTS: Mapping[int, str] = {
+    400: "The packed body ends too early",
+    403: "Invalid API Key",
+    404: "Unknown ingress list: nope; known: in",
+    408: "The body took too long",
+    409: f"vCon {UUID_OF_EXAMPLE} was not brought in with this key; use another uuid",
+    413: "The body has 20000000 bytes, more than the limit of 16777216",
+    415: "Content-Encoding must be gzip, deflate or identity",
+    429: "Too many requests with this key; try again in 7 s",
+    500: "Internal error; the operator finds it as incident 1f0c9d2b7a44",
+    502: "Storage s3: AccessDenied",
+    503: f"vCon {UUID_OF_EXAMPLE} is being processed; try again later",
+}
+"""An example of `detail` for each status of a refusal."""
+
+
+def refusal(status: int, text: str | None = None) -> Answer:
+    """The body of a refusal."""
+    return Answer(Refusal, {"detail": text or TEXTS[status]})

@@ -1,0 +1,87 @@
+"""Every route answers what the OpenAPI document declares: statuses, and bodies by their schemas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+
+from http_api.answer_table import EXAMPLE
+from http_api.openapi import TAGS
+from http_api.routes import ROUTES
+from tests.integration.http_api.http_scene import HEADER
+
+KEY = "key-of-a-partner-1"
+DESCRIBED = [
+    (route.method, route.path)
+    for route in ROUTES
+    if route.handler.__module__.rpartition(".")[2] in TAGS
+]
+
+
+class Declared:
+    """One operation of the document, and requests made from it."""
+
+    def __init__(self, made: dict[str, Any], method: str, path: str) -> None:
+        self.method, self.path = method, path
+        self.operation = made["paths"][path][method.lower()]
+        self.components = made["components"]
+
+    def parameters(self, place: str) -> list[dict[str, Any]]:
+        """Its parameters in the path, the query or the headers."""
+        return [each for each in self.operation["parameters"] if each["in"] == place]
+
+    def target(self, uuid: str) -> str:
+        """Its path with values."""
+        return self.path.replace("{vcon_uuid}", uuid)
+
+    def query(self) -> dict[str, str]:
+        """The parameters that it requires: every list of the scene is called `in`."""
+        return {each["name"]: "in" for each in self.parameters("query") if each["required"]}
+
+    def body(self) -> Any:
+        """The example of its body."""
+        content = self.operation.get("requestBody", {}).get("content", {})
+        return content.get("application/json", {}).get("example")
+
+    def check(self, answer: httpx.Response, *, success: bool = False) -> None:
+        """The status is declared, and the body is of the type declared for it."""
+        assert answer.is_success or not success, answer.text
+        declared = self.operation["responses"].get(str(answer.status_code))
+        assert declared, f"{self.method} {self.path} answered {answer.status_code}: {answer.text}"
+        content = declared.get("content", {}).get("application/json")
+        if content is None:
+            assert answer.content == b"", answer.text
+            return
+        schema = content["schema"] | {"components": self.components}
+        Draft202012Validator(schema).validate(answer.json())
+        assert ("Retry-After" in declared.get("headers", {})) == ("retry-after" in answer.headers)
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"params": {}},
+    {"json": "nope"},
+    {"headers": {HEADER: "nope"}},
+    {"json": None, "content": b"nope", "headers": {"content-encoding": "gzip"}},
+    {"json": None, "content": b"nope", "headers": {"content-encoding": "br"}},
+]
+"""What is done to a valid request."""
+
+
+@pytest.mark.parametrize(("method", "path"), DESCRIBED)
+async def test_a_route_answers_as_declared(http: httpx.AsyncClient, method: str, path: str) -> None:
+    """Its examples, and requests that lack a part of it or have a wrong one."""
+    declared = Declared((await http.get("/openapi.json")).json(), method, path)
+    await http.post("/vcon", json=EXAMPLE)
+    headers = {HEADER: KEY} if declared.operation["security"] == [{"partner": []}] else {}
+    whole: dict[str, Any] = {"params": declared.query(), "json": declared.body()}
+    target = declared.target(EXAMPLE["uuid"])
+    declared.check(await http.request(method, target, headers=headers, **whole), success=True)
+    declared.check(await http.request(method, declared.target("nope"), headers=headers, **whole))
+    names = [each["name"] for each in declared.parameters("query")]
+    for change in [*CHANGES, *({"params": declared.query() | {name: "nope"}} for name in names)]:
+        request = whole | change
+        request["headers"] = headers | request.get("headers", {})
+        declared.check(await http.request(method, target, **request))

@@ -1,0 +1,124 @@
+"""/docs, /redoc and /openapi.json: open to all, and complete without another host."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+import pytest
+
+from http_api.documentation import OWN, PACKAGED
+from tests.integration.http_api.http_scene import TOKEN, Served
+
+PAGES = ["/docs", "/redoc", "/api/docs", "/api/redoc"]
+ELSEWHERE = re.compile(
+    rb"""src\s*[:=]\s*\\?["'](?:https?:)?//|url\(\s*\\?["']?(?:https?:)?//|@import\s"""
+    rb"""|(?:fetch|importScripts|Worker)\(\s*["'](?:https?:)?//"""
+)
+"""What a script or a style sheet would load from another host."""
+
+
+class References(HTMLParser):
+    """What a page loads, and whether it has scripts of its own."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.inline: list[str] = []
+        self._element = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._element = tag
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "spec-url")]
+        self.inline += [name for name, _ in attrs if name.startswith("on") or name == "style"]
+
+    def handle_data(self, data: str) -> None:
+        if self._element in ("script", "style") and data.strip():
+            self.inline.append(data)
+
+
+def policy_of(answer: httpx.Response) -> dict[str, list[str]]:
+    """The directives of the Content-Security-Policy."""
+    parts = [part.split() for part in answer.headers["content-security-policy"].split(";")]
+    return {name: sources for name, *sources in parts}
+
+
+@pytest.fixture
+async def stranger(served: Served) -> Any:
+    """A client without a token."""
+    async with served.http(None) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_loads_from_this_host_only(stranger: httpx.AsyncClient, path: str) -> None:
+    """Each reference of the page and of its files is relative, and is answered without a token."""
+    answer = await stranger.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    references = References(answer.text)
+    assert references.inline == []
+    assert len(references.found) >= 4
+    for each in references.found:
+        assert not urlsplit(each).scheme
+        assert not urlsplit(each).netloc
+        loaded = await stranger.get(urljoin(path, each))
+        assert loaded.status_code == 200, each
+        assert loaded.headers["x-content-type-options"] == "nosniff"
+        assert not ELSEWHERE.search(loaded.content), each
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_the_policy_allows_this_host_only(stranger: httpx.AsyncClient, path: str) -> None:
+    """No script inside the page, no other host, no frame; whatever a file of the pages tries."""
+    policy = policy_of(await stranger.get(path))
+    assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == ["'none'"]
+    assert policy["script-src"] == policy["connect-src"] == ["'self'"]
+    allowed = {"'self'", "'none'", "'unsafe-inline'", "data:", "blob:"}
+    assert {source for sources in policy.values() for source in sources} <= allowed
+    lenient = {name for name, sources in policy.items() if "'unsafe-inline'" in sources}
+    assert lenient == ({"style-src"} if path.endswith("redoc") else set())
+
+
+async def test_every_file_is_there_and_is_kept(stranger: httpx.AsyncClient) -> None:
+    """With an entity tag, by which the next request is answered 304."""
+    for name in (*OWN, *PACKAGED):
+        answer = await stranger.get(f"/api/docs/{name}")
+        assert answer.status_code == 200
+        assert "max-age" in answer.headers["cache-control"]
+        again = {"if-none-match": f'"other", W/{answer.headers["etag"]}'}
+        kept = await stranger.get(f"/docs/{name}", headers=again)
+        assert (kept.status_code, kept.content) == (304, b"")
+        assert kept.headers["etag"] == answer.headers["etag"]
+        changed = await stranger.get(f"/docs/{name}", headers={"if-none-match": '"other"'})
+        assert changed.content == answer.content
+
+
+@pytest.mark.parametrize("name", ["nope.js", "..%2fredoc", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", ""])
+async def test_nothing_else_is_given_out(stranger: httpx.AsyncClient, name: str) -> None:
+    """Only the files of the list."""
+    answer = await stranger.get(f"/docs/{name}")
+    assert answer.status_code in (404, 307)
+
+
+async def test_the_document_is_open(stranger: httpx.AsyncClient) -> None:
+    """The same in both forms, and not sent again to a client that has it."""
+    answer = await stranger.get("/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert (await stranger.get("/api/openapi.json")).content == answer.content
+    known = {"if-none-match": answer.headers["etag"]}
+    assert (await stranger.get("/openapi.json", headers=known)).status_code == 304
+
+
+async def test_the_document_says_how_the_api_is_reached(served: Served) -> None:
+    """Swagger UI sends the token in this header to this server; both are those of the settings."""
+    async with served.http(None) as stranger:
+        made = (await stranger.get("/openapi.json")).json()
+        base, header = made["servers"][0]["url"], made["components"]["securitySchemes"]["token"]
+        path = f"{base}/vcon/0195544a-c6b4-8f2a-9d3b-6d6f9a1c0e42"
+        assert (await stranger.get(path)).status_code == 403
+        assert (await stranger.get(path, headers={header["name"]: TOKEN})).status_code == 404
