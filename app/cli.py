@@ -44,6 +44,8 @@ async def carry_out(command: Command) -> int:
     """Run the command to its end and return the exit code."""
     try:
         read_env_file()
+        if command.name == "check" and command.vcon_server:
+            return await _check_move(command)
         if command.name == "check":
             return await _check(as_json_text=command.as_json)
         settings = load_settings(_NEEDED.get(command.name, ServiceSettings))
@@ -94,6 +96,16 @@ async def _check(*, as_json_text: bool) -> int:
     findings = await check_up()
     sys.stdout.write((as_json if as_json_text else as_table)(findings, without_secrets))
     return EXIT_WELL if all_well(findings) else EXIT_NOT_WELL
+
+
+async def _check_move(command: Command) -> int:
+    from app.vcon_server.checklist import progress, worked_off
+    from app.vcon_server.findings import as_json, as_text, may_move
+
+    configure_logging("WARNING", "auto")
+    findings = await worked_off(most=command.keys, progress=progress)
+    sys.stdout.write((as_json if command.as_json else as_text)(findings, without_secrets))
+    return EXIT_WELL if may_move(findings) else EXIT_NOT_WELL
 
 
 def _show_actions(settings: Settings, command: Command) -> int:

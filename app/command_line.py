@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
+MOST_KEYS = 1_000_000
+
 
 class Command(argparse.Namespace):
     """A parsed command with its options."""
@@ -12,6 +14,8 @@ class Command(argparse.Namespace):
     suspects: bool
     as_json: bool
     fingerprint: bool
+    vcon_server: bool
+    keys: int
 
     @property
     def stays(self) -> bool:
@@ -40,6 +44,7 @@ def read(arguments: Sequence[str]) -> Command:
     actions.add_argument(
         "--fingerprint", action="store_true", help="only a hash, the same for the same actions"
     )
+    _add_checklist(check)
     worker = commands.add_parser("worker", help="run chains; the service starts these itself")
     worker.add_argument(
         "--suspects", action="store_true", help="only vCons that may have killed a worker"
@@ -48,3 +53,18 @@ def read(arguments: Sequence[str]) -> Command:
     command = parser.parse_args(arguments, Command())
     command.name = command.name or "serve"
     return command
+
+
+def _add_checklist(check: argparse.ArgumentParser) -> None:
+    check.add_argument(
+        "--vcon-server",
+        action="store_true",
+        help="what will differ for this installation of vcon-server; changes nothing",
+    )
+    check.add_argument(
+        "--keys",
+        type=int,
+        default=MOST_KEYS,
+        metavar="N",
+        help="with --vcon-server: keys of Redis to read at most; 0: all (default: %(default)s)",
+    )

@@ -1,0 +1,186 @@
+"""The links, storages and tracers of a configuration: are they here, and what differs?"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from app.vcon_server.findings import Finding, Level
+from core.errors import PluginFailedError
+from pipeline.config.model import PluginSpec
+from pipeline.plugins.importer import to_install
+from pipeline.plugins.missing import plugin_meant, shown
+from pipeline.plugins.requirement import inexact, read
+
+AREA = "plugins"
+NOT_BUILT_IN = {
+    *("links.analyze_and_label", "links.analyze_vcon", "links.datatrails"),
+    *("links.detect_engagement", "links.diet", "links.hugging_face_whisper"),
+    *("links.hugging_llm_link", "links.post_analysis_to_slack", "links.scitt"),
+    *("links.wtf_transcribe", "storage.chatgpt_files", "storage.dataverse", "storage.scitt"),
+    *("storage.sftp", "storage.spaceandtime", "storage.vcon_mcp"),
+}
+"""Modules of vcon-server for which this service has none of the same name."""
+TRANSCRIPTIONS = (
+    "URLs of recordings at private addresses and `file://` are refused here, unless "
+    "ALLOW_PRIVATE_URLS=true for the former"
+)
+DIFFERENCES: Mapping[str, tuple[str, str]] = {
+    "links.analyze": (
+        "no temperature is sent unless one is given; vcon-server sends 0",
+        "options: temperature: 0",
+    ),
+    "links.check_and_tag": (
+        "two of these links with one analysis_type in a chain both ask; there the second does not",
+        "",
+    ),
+    "links.deepgram_link": (TRANSCRIPTIONS, ""),
+    "links.expire_vcon": (
+        "the time begins when the run has ended and nothing needs the vCon, not at the link",
+        "",
+    ),
+    "links.groq_whisper": (
+        f"a transcription that fails fails the run; there the chain goes on. {TRANSCRIPTIONS}",
+        "",
+    ),
+    "links.jq_link": (
+        "a filter that fails on a vCon makes a dead letter; there the vCon is dropped",
+        "",
+    ),
+    "links.openai_transcribe": (TRANSCRIPTIONS, ""),
+    "links.sampler": (
+        "a seed is mixed with the uuid, so that vCons differ; there all get one verdict",
+        "",
+    ),
+    "links.tag": ("a tag that a vCon has already is not added again", ""),
+    "links.tag_router": ("a vCon is put into a list once for a run, not once for each tag", ""),
+    "links.transcribe": (
+        "`vendor` must be openai, groq or deepgram; hugging_face and the default of vcon-server, "
+        "whisper_builtin, are refused",
+        "options: vendor: openai",
+    ),
+    "links.webhook": (
+        "an answer other than 2xx fails the run after its retries; there it is a success",
+        "",
+    ),
+    "storage.elasticsearch": (
+        "the server's certificate is checked",
+        "options: verify_certs: false for one that cannot be checked",
+    ),
+    "storage.file": (
+        "files get the mode 0640 and new folders 0750, not 0644 and 0755",
+        "options: file_permissions: 0o644, dir_permissions: 0o755",
+    ),
+    "storage.milvus": ("a vCon is never read back from here, as the text there is no vCon", ""),
+    "storage.webhook": (
+        "an answer other than 2xx makes a dead letter of the storage; there it is a success",
+        "",
+    ),
+    "tracers.jlinc": (
+        "dlq_vcon_on_error does what it says; there errors are hidden from it",
+        "",
+    ),
+}
+"""What a built-in plugin does otherwise than vcon-server's of the same name, and what to write."""
+
+
+class PluginUse(NamedTuple):
+    """An entry of `links`, `storages`, `tracers` or `imports`, and whether its module is here."""
+
+    section: str
+    name: str
+    module: str
+    pip_name: str | None
+    chains: Sequence[str]
+    has_options: bool
+    is_built_in: bool
+    is_importable: bool
+
+    @property
+    def path(self) -> str:
+        """Its place in the file."""
+        return f"{self.section}.{self.name}"
+
+
+def of_plugins(uses: Sequence[PluginUse], *, exact: bool, installs: bool) -> list[Finding]:
+    """A finding for each. `exact`: only exact versions are installed; `installs`: any are."""
+    findings = [_of(use, exact=exact, installs=installs) for use in uses]
+    without = [use.path for use in uses if use.section == "links" and not use.has_options]
+    if without:
+        findings.append(
+            Finding(
+                AREA,
+                "note",
+                ", ".join(without),
+                "no options: the link runs with its defaults; there most links fail without any",
+            )
+        )
+    return findings
+
+
+def of_load(
+    problems: Sequence[str], notes: Sequence[str], uses: Sequence[PluginUse]
+) -> list[Finding]:
+    """What the loader says of the plugins that are here: missing libraries, refused options."""
+    elsewhere = {use.path for use in uses if not (use.is_built_in or use.is_importable)}
+    found = [_reported("stop", problem) for problem in problems]
+    found += [_reported("note", note) for note in notes]
+    return [each for each in found if each.subject not in elsewhere]
+
+
+def _reported(level: Level, text: str) -> Finding:
+    place, _, rest = text.partition(": ")
+    return Finding(AREA, level, place, rest)
+
+
+def _of(use: PluginUse, *, exact: bool, installs: bool) -> Finding:
+    if use.is_built_in:
+        return _built_in(use)
+    if use.is_importable:
+        return Finding(AREA, "ok", use.path, f"{use.module} is installed, not built in")
+    package = use.pip_name or to_install(PluginSpec(use.name, use.module), _root(use))
+    if package:
+        return _installed(use, package, exact=exact, installs=installs)
+    return _missing(use)
+
+
+def _root(use: PluginUse) -> str:
+    return use.module.partition(".")[0]
+
+
+def _built_in(use: PluginUse) -> Finding:
+    differs, remedy = DIFFERENCES.get(use.module, ("", ""))
+    if differs:
+        return Finding(AREA, "note", use.path, f"{use.module} is built in; {differs}", remedy)
+    return Finding(AREA, "ok", use.path, f"{use.module} is built in, with the same options")
+
+
+def _installed(use: PluginUse, wanted: str, *, exact: bool, installs: bool) -> Finding:
+    package = shown(wanted)
+    if not installs:
+        text = f"{use.module} is not installed, and DYNAMIC_INSTALL=false installs nothing"
+        return Finding(AREA, _severity(use), use.path, text, f"pip install {package!r}")
+    try:
+        advice = inexact(read(wanted))
+    except PluginFailedError as error:
+        return Finding(AREA, _severity(use), use.path, str(error), f"{use.path}.pip_name: ...")
+    if advice and exact:
+        text = f"{package} is refused in production, where only exact versions are installed"
+        remedy = f"{use.path}.pip_name: {advice}; or DYNAMIC_INSTALL=any"
+        return Finding(AREA, _severity(use), use.path, text, remedy)
+    text = f"{package} is installed at the start; there before the first vCon that needs it"
+    return Finding(AREA, "note", use.path, text)
+
+
+def _missing(use: PluginUse) -> Finding:
+    if use.module in NOT_BUILT_IN:
+        text = f"{use.module} is not built in here; vcon-server's own module runs unchanged"
+        remedy = f"copy it to plugins/{use.module.replace('.', '/')}, and set PYTHONPATH=plugins"
+        return Finding(AREA, _severity(use), use.path, text, remedy)
+    near = plugin_meant(use.module)
+    text = f"no module {use.module}; vcon-server installs a package {use.module}, here none is"
+    hint = f"did you mean {near}?" if near else f"{use.path}.pip_name: package==1.2.3"
+    return Finding(AREA, _severity(use), use.path, text, hint)
+
+
+def _severity(use: PluginUse) -> Level:
+    """A plugin that no enabled chain uses does not keep the service from starting."""
+    return "stop" if use.chains or use.section == "imports" else "note"

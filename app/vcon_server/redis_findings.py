@@ -1,0 +1,188 @@
+"""What the content and the settings of Redis mean for the move."""
+
+import shlex
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from app.vcon_server.findings import Finding, Level
+from app.vcon_server.redis_facts import CONTEXT, DOCUMENTS, ListFacts, RedisFacts
+from pipeline.redis_client import keys
+
+AREA = "redis"
+STORAGE_LETTERS = keys.STORAGE_DEAD_LETTERS
+IN_PROGRESS = ("pc:inflight", "pc:later", "pc:suspects", "pc:waiting")
+"""Keys that exist while runs are claimed, delayed or put aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsedLists:
+    """The lists of config.yml, and its storages."""
+
+    ingress: Collection[str]
+    egress: Collection[str]
+    storages: Collection[str]
+
+
+def of_redis(facts: RedisFacts, used: UsedLists, sorted_set: str) -> list[Finding]:
+    """A finding for each thing in Redis that an operator should know before the move."""
+    if facts.error:
+        remedy = "see that it runs, and that REDIS_URL has its address, user and password"
+        return [Finding(AREA, "stop", "REDIS_URL", facts.error, remedy)]
+    return [
+        *_server(facts),
+        *_documents(facts),
+        *_index(facts, sorted_set),
+        *_lists(facts, used),
+        *_others(facts),
+    ]
+
+
+def _server(facts: RedisFacts) -> Iterator[Finding]:
+    if facts.has_json:
+        yield Finding(AREA, "ok", "JSON", "the server has the JSON commands")
+    else:
+        text = "the server has no JSON commands, which this service needs"
+        yield Finding(
+            AREA, "stop", "JSON", text, "Redis 8, or the JSON module of Redis 7 or Valkey"
+        )
+    for name, value, safe in facts.losses:
+        text = f"{value}: vCons that were acknowledged may be lost"
+        remedy = f"{name} {safe} (CONFIG SET, or in redis.conf)"
+        yield Finding(AREA, "warn", name, text, remedy)
+    if facts.is_partial:
+        text = f"{facts.seen:,} of {facts.total:,} keys were read; the counts are too low"
+        yield Finding(AREA, "note", "keys", text, "check --vcon-server --keys 0 reads all")
+
+
+def _documents(facts: RedisFacts) -> Iterator[Finding]:
+    documents = sum(facts.types[kind] for kind in DOCUMENTS)
+    yield Finding(AREA, "ok", "vCons", f"{documents:,} JSON documents, read as they are")
+    if strings := facts.types["string"]:
+        text = (
+            f"{strings:,} are plain strings, as vcon-server writes them since September 2026; each "
+            "becomes a JSON document when it is first read here, and that vcon-server cannot read "
+            "it any more"
+        )
+        remedy = "stop vcon-server's workers before the first worker here, see the page on moving"
+        yield Finding(AREA, "warn", "vCons", text, remedy)
+
+
+def _index(facts: RedisFacts, sorted_set: str) -> Iterator[Finding]:
+    if sorted_set in facts.wrong_types:
+        return
+    members = facts.members
+    text = f"{members['prefixed']:,} members with `vcon:`, {members['bare']:,} without"
+    if members["prefixed"] and members["bare"]:
+        text += "; GET /vcon works with both, in vcon-server it fails"
+    yield Finding(AREA, "ok", sorted_set, text)
+    if expired := members["expired"]:
+        text = f"{expired:,} members have no vCon in Redis; they are not listed, and are removed"
+        yield Finding(AREA, "note", sorted_set, text)
+    if other := members["other"]:
+        yield Finding(
+            AREA, "note", sorted_set, f"{other:,} members are no uuids, and are not listed"
+        )
+    if facts.index_expiring:
+        text = (
+            f"{facts.index_expiring:,} of {facts.index:,} keys of the search index expire within "
+            "VCON_INDEX_EXPIRY; their vCons are found until then"
+        )
+        remedy = "GET /index_vcons once the producers use this service, to index what is there"
+        yield Finding(AREA, "note", "search index", text, remedy)
+
+
+def _lists(facts: RedisFacts, used: UsedLists) -> Iterator[Finding]:
+    known = {*used.ingress, *used.egress}
+    for name, each in sorted(facts.lists.items()):
+        if name in facts.wrong_types or name.startswith(keys.RUN_LIST):
+            continue
+        if name.startswith(STORAGE_LETTERS):
+            yield _storage_letters(name, each, used.storages)
+        elif name.startswith(keys.DEAD_LETTERS):
+            yield _letters(name, each, used.ingress)
+        elif name in known:
+            yield from _read(name, each, is_ingress=name in used.ingress)
+        elif each.sampled > each.no_uuid:
+            yield _unread(name, each, known)
+    if facts.more_lists:
+        yield Finding(
+            AREA, "warn", "lists", f"{facts.more_lists:,} further lists were not looked at"
+        )
+
+
+def _storage_letters(name: str, each: ListFacts, storages: Collection[str]) -> Finding:
+    storage = name.removeprefix(STORAGE_LETTERS)
+    text = f"{each.length:,} writes to a storage that failed"
+    if storage in storages:
+        return Finding(AREA, "note", name, f"{text}; they are repeated here by themselves")
+    remedy = f"storages.{storage} in config.yml, or redis-cli DEL {shlex.quote(name)}"
+    return Finding(AREA, "warn", name, f"{text}; config.yml has no storage {storage}", remedy)
+
+
+def _letters(name: str, each: ListFacts, ingress: Collection[str]) -> Finding:
+    origin = name.removeprefix(keys.DEAD_LETTERS)
+    text = f"{each.length:,} dead letters, {_of_sample(each.without_vcon, each)} without a vCon"
+    if origin in ingress:
+        remedy = f"POST /dlq/reprocess?ingress_list={origin}, here as in vcon-server"
+        return Finding(AREA, "note", name, f"{text}; their cause is unknown here", remedy)
+    remedy = f"a chain that reads {origin}, or redis-cli DEL {shlex.quote(name)}"
+    return Finding(AREA, "warn", name, f"{text}; no chain reads {origin}", remedy)
+
+
+def _read(name: str, each: ListFacts, *, is_ingress: bool) -> Iterator[Finding]:
+    what = "wait for a worker" if is_ingress else "wait for a reader"
+    yield Finding(AREA, "ok", name, f"{each.length:,} uuids {what}; either server may take them")
+    if is_ingress and each.without_vcon:
+        text = (
+            f"{_of_sample(each.without_vcon, each)} have no vCon in Redis any more; here one that "
+            "no storage has becomes a dead letter"
+        )
+        remedy = "start workers before vCons expire (VCON_REDIS_EXPIRY of vcon-server)"
+        yield Finding(AREA, "warn", name, text, remedy)
+    if is_ingress and each.no_uuid:
+        text = f"{_of_sample(each.no_uuid, each)} are no uuids, and become dead letters"
+        yield Finding(AREA, "warn", name, text)
+
+
+def _of_sample(count: int, each: ListFacts) -> str:
+    return f"{count:,}" if each.sampled == each.length else f"{count:,} of the first {each.sampled}"
+
+
+def _unread(name: str, each: ListFacts, known: Collection[str]) -> Finding:
+    text = f"{each.length:,} uuids in a list of no chain: no worker reads it, here or there"
+    parts = [part.strip() for part in name.split(",")]
+    if len(parts) > 1 and set(parts) <= set(known):
+        text += "; POST /vcon?ingress_lists=a,b is two lists here, in vcon-server it made this one"
+        return Finding(AREA, "warn", name, text, _moved(name, parts))
+    remedy = f"a chain with ingress_lists: [{name}], or leave it if another program reads it"
+    return Finding(AREA, "warn", name, text, remedy)
+
+
+def _moved(name: str, parts: list[str]) -> str:
+    """A command that puts the elements of a list into others, and deletes it."""
+    into = " ".join(map(shlex.quote, parts))
+    read = f"redis-cli --raw LRANGE {shlex.quote(name)} 0 -1"
+    push = f'for list in {into}; do {read} | xargs redis-cli RPUSH "$list"; done'
+    return f"{push}; redis-cli DEL {shlex.quote(name)}"
+
+
+def _others(facts: RedisFacts) -> Iterator[Finding]:
+    for name, (kind, wanted) in sorted(facts.wrong_types.items()):
+        level: Level = "warn" if name.startswith(keys.vcon("")) else "stop"
+        text = f"a {kind}, and must be a {wanted}: what needs it waits or fails"
+        yield Finding(AREA, level, name, text, f"redis-cli RENAME {shlex.quote(name)} ...")
+    if facts.contexts:
+        text = (
+            f"{facts.contexts:,} trace contexts; taken up where traces are sent, else they expire"
+        )
+        yield Finding(AREA, "note", f"{CONTEXT}*", text)
+    if facts.own:
+        yield _own(facts.own)
+
+
+def _own(own: Mapping[str, int]) -> Finding:
+    held = ", ".join(f"{count:,} {name}:*" for name, count in own.items() if name in IN_PROGRESS)
+    text = f"{sum(own.values()):,} keys of an earlier run of this service"
+    if held:
+        text += f"; it has runs in progress ({held}), which its next workers continue"
+    return Finding(AREA, "note", "pc:*", text)
