@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from core.credentials import Credentials
+from core.operation_interfaces import VconServerOperations
 from schemas.chain import ChainSummary
 from schemas.connection import ConnectionSummary
 from schemas.dead_letter import DeadLetterPage
@@ -233,6 +234,11 @@ class Pipeline(Protocol):
     @property
     def operations(self) -> Operations:
         """Dead letters, egress lists, the search index and the run history."""
+        ...
+
+    @property
+    def vcon_server(self) -> VconServerOperations:
+        """The same as vcon-server's clients know it, for the HTTP API."""
         ...
 
     @property

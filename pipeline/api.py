@@ -22,6 +22,7 @@ from pipeline.runs.calls import PluginCalls
 from pipeline.runs.queues import Queues
 from pipeline.storages.lookup import VconLookup
 from pipeline.vcon.normalization import outgoing
+from pipeline.vcon_server.operations import VconServerOperations
 from schemas.chain import ChainSummary, ListDepth
 from schemas.run import Run, Step
 from schemas.uuids import canonical_uuid
@@ -40,6 +41,7 @@ class PipelineService:
         calls: PluginCalls,
         queues: Queues,
         operations: PipelineOperations,
+        vcon_server: VconServerOperations,
         partner_admin: PartnerAdmin,
         connections: ConnectionsApi,
         egress_format: str,
@@ -49,6 +51,7 @@ class PipelineService:
         self.internal = internal
         self.partners = partners
         self.operations = operations
+        self.vcon_server = vcon_server
         self.partner_admin = partner_admin
         self.connections = connections
         self._configuration = configuration

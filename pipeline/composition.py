@@ -42,6 +42,9 @@ from pipeline.runs.factories import (
 )
 from pipeline.runs.vcon_store import VconStore
 from pipeline.storages.lookup import VconLookup
+from pipeline.vcon_server.operations import VconServerOperations
+from pipeline.vcon_server.reindex import Reindex
+from pipeline.vcon_server.texts import VconTexts
 
 STORAGE_CALLS = 8
 """Calls of sync storages that actions make at once."""
@@ -104,9 +107,9 @@ class PipelineComposition:
     def _build(self, intervals: Intervals) -> None:
         settings, redis, configuration = self._settings, self.connection, self._configuration
         expiry, kept = settings.vcon_redis_expiry, settings.run_expiry
-        intake = self._intake()
+        intake, store = self._intake(), VconStore(redis)
         self._lookup = VconLookup(
-            configuration, VconStore(redis), self._calls, expiry, settings.max_vcon_bytes
+            configuration, store, self._calls, expiry, settings.max_vcon_bytes
         )
         self._runs = Runs(redis, intake, self._queues, self._archive, configuration)
         index = VconIndex(redis, settings.vcon_sorted_set_name, run_expiry=kept)
@@ -121,7 +124,7 @@ class PipelineComposition:
             self._calls,
             RunListing(self._archive, redis, configuration),
         )
-        self.service = self._service(intake, operations)
+        self.service = self._service(intake, operations, self._vcon_server(operations, store))
         retention = Retention(
             redis,
             index,
@@ -132,7 +135,25 @@ class PipelineComposition:
         )
         self._housekeeping = self._chores(operations, retention, intervals)
 
-    def _service(self, intake: Intake, operations: PipelineOperations) -> PipelineService:
+    def _vcon_server(
+        self, operations: PipelineOperations, store: VconStore
+    ) -> VconServerOperations:
+        settings, redis = self._settings, self.connection
+        return VconServerOperations(
+            redis,
+            self._configuration,
+            operations,
+            VconTexts(store, self._lookup, settings.egress_format_version, self._offload),
+            Reindex(redis, settings.vcon_sorted_set_name, self._terms),
+        )
+
+    @property
+    def _terms(self) -> TermLimits:
+        return TermLimits(self._settings.index_terms, self._settings.index_term_length)
+
+    def _service(
+        self, intake: Intake, operations: PipelineOperations, vcon_server: VconServerOperations
+    ) -> PipelineService:
         settings, configuration = self._settings, self._configuration
         partners = self._partners.build_api(settings.max_vcon_bytes, intake, self._offload)
         internal = InternalApi(
@@ -152,6 +173,7 @@ class PipelineComposition:
             self._calls,
             self._queues,
             operations,
+            vcon_server,
             self._partners.admin,
             ConnectionsApi(configuration, self._connections),
             settings.egress_format_version,
@@ -191,7 +213,7 @@ class PipelineComposition:
             sorted_set=settings.vcon_sorted_set_name,
             max_depth=settings.max_queue_depth,
             max_runs=settings.max_runs_per_vcon,
-            terms=TermLimits(settings.index_terms, settings.index_term_length),
+            terms=self._terms,
             offload=self._offload,
         )
 

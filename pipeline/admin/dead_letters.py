@@ -147,6 +147,18 @@ class DeadLetters:
         """How many entries a list has."""
         return int(await self._connection.command("LLEN", name))
 
+    async def uuids(self, name: str, limit: int) -> list[str]:
+        """The uuids of the oldest entries, read in slices.
+
+        Positions are counted from the tail, so that a replay meanwhile makes no gap.
+        """
+        total = await self.count(name)
+        found: list[str] = []
+        for first in range(0, min(total, limit), PAGE):
+            last = min(first + PAGE, limit, total) - 1
+            found += await self._connection.command("LRANGE", name, first - total, last - total)
+        return found
+
     async def page(self, name: str, cursor: str | None, limit: int) -> DeadLetterPage:
         """Some entries, oldest first, and the count of every cause in the whole list.
 

@@ -12,6 +12,9 @@ from pipeline.redis_client.slices import chunks
 CHUNK = 200
 """uuids of one script call, so that other clients of Redis are not held up."""
 
+POP_SECONDS = 60.0
+"""The lease of uuids that are being popped."""
+
 
 class Egress:
     """The reader's side of the egress lists."""
@@ -24,6 +27,28 @@ class Egress:
     async def read(self, name: str, limit: int, lease_seconds: float) -> list[str]:
         """Lease up to `limit` uuids, oldest first, for `lease_seconds`."""
         _, *uuids = await self._lend(name, limit, lease_seconds)
+        return uuids
+
+    async def read_many(self, name: str, limit: int, lease_seconds: float) -> list[str]:
+        """`read` in slices, for any `limit`; stops as soon as the list is empty."""
+        found: list[str] = []
+        while len(found) < limit:
+            room = min(CHUNK, limit - len(found))
+            later = 0.001 * (len(found) // CHUNK)  # each slice, so that they expire in this order
+            uuids = await self.read(name, room, lease_seconds + later)
+            found += uuids
+            if len(uuids) < room:
+                break
+        return found
+
+    async def pop(self, name: str, limit: int) -> list[str]:
+        """Take up to `limit` uuids, oldest first, for good.
+
+        They are leased and then acknowledged, so those that a crash in between leaves leased
+        return to the list.
+        """
+        uuids = await self.read_many(name, limit, POP_SECONDS)
+        await self.acknowledge(name, uuids)
         return uuids
 
     async def _lend(self, name: str, limit: int, lease_seconds: float) -> list[Any]:

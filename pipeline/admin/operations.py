@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from core.errors import InvalidError, UnknownNameError
+from core.errors import InvalidError, PluginFailedError, UnknownNameError
 from pipeline.admin.dead_letters import DeadLetters, Destination, Selection
 from pipeline.admin.egress import Egress
 from pipeline.admin.runs import RunListing
@@ -36,9 +36,9 @@ class PipelineOperations:
         runs: RunListing,
     ) -> None:
         self._configuration = configuration
-        self._dead_letters = dead_letters
-        self._egress = egress
-        self._index = index
+        self.letter_lists = dead_letters
+        self.egress = egress
+        self.index = index
         self._intake = intake
         self._lookup = lookup
         self._calls = calls
@@ -52,8 +52,8 @@ class PipelineOperations:
         self, list_name: str | None, storage: str | None, limit: int, cursor: str | None
     ) -> DeadLetterPage:
         """Entries of one dead-letter list with their reasons, and a count of each cause."""
-        name = await self._letters(list_name, storage)
-        return await self._dead_letters.page(name, cursor, limit)
+        name = await self.letters(list_name, storage)
+        return await self.letter_lists.page(name, cursor, limit)
 
     async def replay(
         self,
@@ -74,15 +74,15 @@ class PipelineOperations:
             cause=cause,
             from_start=from_start,
         )
-        name = await self._letters(list_name, storage)
-        return len(await self._dead_letters.replay(name, selection))
+        name = await self.letters(list_name, storage)
+        return len(await self.letter_lists.replay(name, selection))
 
     async def replay_storage(self, storage: str, limit: int) -> list[str]:
         """Queue the oldest dead letters of a storage again; the ids of the new runs."""
         selection = Selection(lambda letter: self._destination(letter, None), limit)
-        return await self._dead_letters.replay(keys.storage_dead_letters(storage), selection)
+        return await self.letter_lists.replay(keys.storage_dead_letters(storage), selection)
 
-    async def _letters(self, list_name: str | None, storage: str | None) -> str:
+    async def letters(self, list_name: str | None, storage: str | None) -> str:
         """The dead-letter list; that of a list or storage no longer configured while it lasts."""
         config = self._configuration.config
         if storage is not None:
@@ -91,7 +91,7 @@ class PipelineOperations:
         else:
             kind, wanted, known = "ingress list", str(list_name), lists_of(config).ingress
             name = keys.dead_letters(wanted)
-        if wanted not in known and not await self._dead_letters.count(name):
+        if wanted not in known and not await self.letter_lists.count(name):
             raise UnknownNameError(kind, wanted, known)
         return name
 
@@ -116,7 +116,7 @@ class PipelineOperations:
         if chain is None:
             raise UnknownNameError("ingress list", ingress_list, config.ingress_lists)
         wanted = list(dict.fromkeys(map(checked_uuid, vcon_uuids)))
-        here = await self._index.present(wanted)
+        here = await self.index.present(wanted)
         unknown = {each for each in wanted if each not in here and not await self._fetch(each)}
         found = [each for each in wanted if each not in unknown]
         gone = await self._intake.enqueue(found, ingress_list, chain) if found else []
@@ -131,18 +131,24 @@ class PipelineOperations:
 
     async def read_egress(self, egress_list: str, limit: int, lease_seconds: int) -> list[str]:
         """Lease uuids of an egress list; they return to it unless acknowledged in time."""
-        self._check_egress(egress_list)
-        return await self._egress.read(egress_list, limit, lease_seconds)
+        self.check_egress(egress_list)
+        return await self.egress.read(egress_list, limit, lease_seconds)
 
     async def acknowledge(self, egress_list: str, vcon_uuids: Sequence[str]) -> int:
         """End the leases of these uuids; how many were leased."""
-        self._check_egress(egress_list)
-        return await self._egress.acknowledge(egress_list, vcon_uuids)
+        self.check_egress(egress_list)
+        return await self.egress.acknowledge(egress_list, vcon_uuids)
 
-    def _check_egress(self, name: str) -> None:
+    def check_egress(self, name: str, *, is_free: bool = False) -> None:
+        """Refuse a list that is not for readers; one not in the configuration is, if `is_free`.
+
+        Raises:
+            UnknownNameError: it is no egress list.
+            InvalidError: a chain reads it.
+        """
         config = self._configuration.config
         known = lists_of(config).egress
-        if name not in known:
+        if name not in known and not is_free:
             raise UnknownNameError("egress list", name, known)
         if chain := config.chain_reading(name):
             msg = f"{name} is not for readers: chain {chain.name} reads it"
@@ -152,14 +158,14 @@ class PipelineOperations:
         self, since: float | None, until: float | None, limit: int, cursor: str | None
     ) -> VconPage:
         """Uuids by `created_at`, newest first."""
-        return await self._index.page(since, until, limit, cursor)
+        return await self.index.page(since, until, limit, cursor)
 
     async def search(self, terms: Sequence[str], limit: int, cursor: str | None) -> VconPage:
         """Uuids of the vCons for which every term (`tel:...`) holds."""
         if not terms:
             msg = "give at least one of tel, mailto, name"
             raise InvalidError(msg)
-        return await self._index.search(terms, limit, cursor)
+        return await self.index.search(terms, limit, cursor)
 
     async def delete(self, vcon_uuid: str, storages: Sequence[str]) -> Deletion:
         """Remove a vCon from Redis and from those of the storages named that can delete.
@@ -168,14 +174,29 @@ class PipelineOperations:
             UnknownNameError: for a storage that does not exist, or when no place had the vCon.
             BusyError: while the vCon is being processed. In both cases nothing is removed.
         """
-        vcon_uuid = checked_uuid(vcon_uuid)
-        loaded = [await self._lookup.storage(name) for name in dict.fromkeys(storages)]
-        lists = lists_of(self._configuration.config).all
-        deletion = Deletion({"redis": await self._index.delete(vcon_uuid, lists)})
-        for storage in loaded:
-            await self._delete_from(storage, vcon_uuid, deletion)
+        for name in storages:
+            await self._lookup.storage(name)
+        deletion = await self.remove(vcon_uuid, storages)
         if not deletion.failed and not any(deletion.removed.values()):
-            raise UnknownNameError("vCon", vcon_uuid)
+            raise UnknownNameError("vCon", checked_uuid(vcon_uuid))
+        return deletion
+
+    async def remove(self, vcon_uuid: str, storages: Sequence[str]) -> Deletion:
+        """The same for a vCon that may be nowhere; a storage that cannot be loaded has failed.
+
+        Raises:
+            ConflictError: while the vCon is being processed; nothing is removed.
+        """
+        vcon_uuid = checked_uuid(vcon_uuid)
+        lists = lists_of(self._configuration.config).all
+        deletion = Deletion({"redis": await self.index.delete(vcon_uuid, lists)})
+        for name in dict.fromkeys(storages):
+            try:
+                storage = await self._lookup.storage(name)
+            except (PluginFailedError, UnknownNameError) as error:
+                deletion.failed[name] = str(error)
+            else:
+                await self._delete_from(storage, vcon_uuid, deletion)
         return deletion
 
     async def _delete_from(

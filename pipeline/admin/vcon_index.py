@@ -1,6 +1,7 @@
 """The index of vCons in Redis: by time and by party, and the removal of a vCon."""
 
 import contextlib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -168,6 +169,29 @@ class VconIndex:
             "page", self._sorted_set, newest, _bound(since, "-inf"), skip, limit
         )
         return VconPage(uuids, f"{score}~{ties}" if score else None)
+
+    async def numbered(
+        self, page: int, size: int, since: float | None, until: float | None
+    ) -> list[str]:
+        """The uuids of page number `page`, from 1, newest first, as vcon-server counts pages.
+
+        Whole seconds count: everything of the second of `since` and of that of `until` is within.
+        Members of expired vCons are listed until they are reaped, since a storage may have these.
+        """
+        latest = None if until is None else math.nextafter(math.floor(until) + 1, -math.inf)
+        earliest = None if since is None else float(math.floor(since))
+        bounds = _bound(latest, "+inf"), _bound(earliest, "-inf")
+        found: dict[str, None] = {}  # one that moves from slice to slice meanwhile is listed once
+        first = (page - 1) * size
+        for start in range(first, first + size, CHUNK):
+            limit = min(CHUNK, first + size - start)
+            is_more, _, *uuids = await self._connection.script(
+                "page", self._sorted_set, *bounds, start, limit, "all"
+            )
+            found |= dict.fromkeys(uuids)
+            if not is_more:
+                break
+        return list(found)
 
     async def search(self, terms: Sequence[str], limit: int, cursor: str | None) -> VconPage:
         """Uuids of the vCons for which every term holds; a term is `tel:...` or the like.

@@ -73,6 +73,11 @@ def vcon(uuid: str) -> str:
     return f"vcon:{uuid}"
 
 
+def about(vcon_uuid: str) -> str:
+    """What the service knows of a vCon in Redis: its digest, owner, search terms, expiry."""
+    return f"pc:about:{vcon_uuid}"
+
+
 def run(run_id: str) -> str:
     """One live or recent run, as JSON."""
     return f"pc:run:{run_id}"

@@ -1,5 +1,6 @@
 """The vCon documents in Redis. A write inside a run is fenced: it needs the run's claim."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -7,7 +8,7 @@ import orjson
 
 from core.errors import ConflictError
 from pipeline.redis_client import keys
-from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.client import ENCODING_ERRORS, RedisConnection
 from pipeline.redis_client.document_pieces import is_large
 from pipeline.redis_client.errors import WrongTypeError
 from pipeline.redis_client.staging import staged, staged_from_thread
@@ -35,6 +36,37 @@ class VconStore:
                     raise
                 text = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
         return _parsed(vcon_uuid, text)
+
+    async def text(self, vcon_uuid: str) -> tuple[bytes | None, bool]:
+        """The JSON of the document, or None; and whether this service took it in.
+
+        Only then its form is surely the canonical one.
+
+        Raises:
+            UnavailableError: Redis cannot be reached.
+            WrongTypeError: another program keeps something else under its key.
+        """
+        try:
+            text, digest = await asyncio.gather(
+                self._connection.command("JSON.GET", keys.vcon(vcon_uuid)),
+                self._digest(vcon_uuid),
+            )
+        except WrongTypeError:
+            if not await self._connection.script("adopt", vcon_uuid):
+                raise
+            text, digest = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid)), None
+        if text is None or not text.startswith("{"):
+            return None, False
+        return text.encode(errors=ENCODING_ERRORS), digest is not None
+
+    async def _digest(self, vcon_uuid: str) -> str | None:
+        try:
+            digest: str | None = await self._connection.command(
+                "HGET", keys.about(vcon_uuid), "digest"
+            )
+        except WrongTypeError:
+            return None
+        return digest
 
     def get_from_thread(self, vcon_uuid: str) -> dict[str, Any] | None:
         """`get`, from a thread."""

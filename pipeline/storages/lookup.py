@@ -56,8 +56,14 @@ class VconLookup:
         """
         vcon_uuid = checked_uuid(vcon_uuid)
         document = await self._store.get(vcon_uuid)
-        if document is not None:
-            return document
+        return document if document is not None else await self.find_stored(vcon_uuid)
+
+    async def find_stored(self, vcon_uuid: str) -> dict[str, Any]:
+        """The vCon from the first storage that has it; one that fails is passed over.
+
+        Raises:
+            UnknownNameError: no storage has it.
+        """
         for name in self._configuration.config.storages:
             if document := await self._quietly_read(name, vcon_uuid):
                 return document
@@ -126,7 +132,7 @@ class VconLookup:
         try:
             storage = await self.storage(name)
             return None if storage.get is None else await self._read(storage, vcon_uuid)
-        except PluginFailedError as error:
+        except (PluginFailedError, UnknownNameError) as error:  # unknown: removed meanwhile
             log.warning("storage read failed", extra={"error": str(error)})
             return None
 

@@ -83,6 +83,7 @@ async def ask(ops: Operations, action: str, fields: dict[str, Any]) -> ActionRes
         ops.calls,
         ops.workers.queues,
         ops.operations,
+        nothing,
         admin,
         nothing,
         "0.4.0",

@@ -24,6 +24,7 @@ from pipeline.admin.run_archive import RunArchive
 from pipeline.admin.vcon_index import VconIndex
 from pipeline.config.lists import lists_of
 from pipeline.config.parser import PipelineConfig, StorageSpec
+from pipeline.ingest.entry import TERM_LIMITS
 from pipeline.ingest.intake import Intake, InternalApi
 from pipeline.live_config import Configuration
 from pipeline.redis_client import client as connection
@@ -32,6 +33,9 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.vcon_store import VconStore
 from pipeline.storages.lookup import VconLookup
+from pipeline.vcon_server.operations import VconServerOperations
+from pipeline.vcon_server.reindex import Reindex
+from pipeline.vcon_server.texts import VconTexts
 from schemas.ingested import Ingested
 from tests.integration.support.pipeline_fixtures import (
     Scene,
@@ -85,6 +89,8 @@ class Operations:
         no_partners: Any = None
         self.internal = InternalApi(self.configuration, 100_000, self.intake, no_partners)
         self.operations = self.operations_with(NoPostgres())
+        self.offloaded: list[str] = []
+        self.vcon_server = self.vcon_server_with()
 
     def operations_with(self, history: Any) -> PipelineOperations:
         """The operations, with the runs of a history."""
@@ -98,6 +104,23 @@ class Operations:
             self.calls,
             RunArchive(history, postgres_calls()),
         )
+
+    def vcon_server_with(self, form: str = "0.4.0-text") -> VconServerOperations:
+        """The operations of vcon-server's API, with vCons in this format."""
+        store = VconStore(self.redis)
+        lookup = self.operations._lookup
+        return VconServerOperations(
+            self.redis,
+            self.configuration,
+            self.operations,
+            VconTexts(store, lookup, form, self._offload),
+            Reindex(self.redis, "vcons", TERM_LIMITS),
+        )
+
+    async def _offload(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Note what goes to the helper process, and do it here."""
+        self.offloaded.append(function.__name__)
+        return function(*args, **options)
 
     def configure(self, configuration: Configuration) -> None:
         """Put a configuration into force."""

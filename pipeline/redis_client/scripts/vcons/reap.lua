@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Remove the index entries of vCons that have expired.
+-- Remove the index entries of vCons that have expired, and second members of the others: other programs
+-- write `vcon:UUID`, and one member for each vCon is enough.
 -- ARGV: sorted set, the maximum number of due uuids to check, further uuids to check...
 -- Returns how many were due.
 -- uses: usable, place, index
@@ -24,6 +25,8 @@ for _, uuid in ipairs(looked_at) do
     unindex(uuid)
     if_usable('zset', 'ZREM', ARGV[1], uuid, 'vcon:' .. uuid)
     if_usable('hash', 'DEL', about)
+  elseif is('zset', ARGV[1]) and redis.call('ZSCORE', ARGV[1], uuid) then
+    redis.call('ZREM', ARGV[1], 'vcon:' .. uuid)
   end
 end
 return due

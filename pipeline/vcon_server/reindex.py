@@ -1,0 +1,85 @@
+"""Rebuilding the index of the vCons in Redis: the sorted set, and the search sets of parties."""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import orjson
+
+from core.errors import UnusableKeyError
+from pipeline.ingest.entry import TermLimits, indexed
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import CommandRefused, RedisConnection
+from pipeline.vcon.normalization import created_at_epoch, search_keys
+from schemas.uuids import canonical_uuid
+
+SCANNED = 500
+"""Keys of Redis that one `SCAN` looks at."""
+PARTIES = 1000
+"""Parties of one vCon that are read; INDEX_TERMS is at most as many."""
+ATTEMPTS = 5
+"""Reads of one document that changes meanwhile."""
+
+_CREATED = "$.created_at"
+_FIELDS = ("tel", "mailto", "name")
+_PATHS = (_CREATED, *(f"$.parties[0:{PARTIES}].{field}" for field in _FIELDS))
+
+
+class Reindex:
+    """Reads every document `vcon:UUID`, of this service and of others, and indexes it again."""
+
+    def __init__(self, connection: RedisConnection, sorted_set: str, terms: TermLimits) -> None:
+        """`sorted_set`: the index by time. `terms`: those of one vCon that are indexed at most."""
+        self._connection = connection
+        self._sorted_set = sorted_set
+        self._terms = terms
+
+    async def run(self) -> int:
+        """Index all; returns the number of vCons. Keys that are no vCon are passed over.
+
+        While Redis resizes its table, `SCAN` may return a vCon twice, which then counts twice.
+        """
+        count, cursor = 0, "0"
+        while True:
+            cursor, found = await self._connection.command(
+                "SCAN", cursor, "MATCH", keys.vcon("*"), "COUNT", SCANNED
+            )
+            uuids = {key.removeprefix(keys.vcon("")) for key in found}
+            count += sum(await asyncio.gather(*map(self._index, uuids)))
+            if cursor == "0":
+                return count
+
+    async def _index(self, vcon_uuid: str) -> bool:
+        if canonical_uuid(vcon_uuid) != vcon_uuid:
+            return False
+        for _ in range(ATTEMPTS):
+            try:
+                if await self._try(vcon_uuid):
+                    return True
+            except (UnusableKeyError, CommandRefused, ValueError):
+                return False
+        return False
+
+    async def _try(self, vcon_uuid: str) -> bool:
+        if not await self._connection.script("adopt", vcon_uuid):
+            return False
+        key = keys.vcon(vcon_uuid)
+        texts = await asyncio.gather(
+            *(self._connection.command("JSON.GET", key, path) for path in _PATHS)
+        )
+        if None in texts:  # it has just expired
+            return False
+        score, terms = _read([orjson.loads(text) for text in texts])
+        kept, _ = indexed(terms, self._terms)
+        read = chain.from_iterable(zip(_PATHS, texts, strict=True))
+        words = (vcon_uuid, self._sorted_set, repr(score), len(_PATHS), *read, *kept)
+        return bool(await self._connection.script("reindex", *words))
+
+
+def _read(values: Sequence[Sequence[Any]]) -> tuple[float, list[str]]:
+    """The score and the search terms of the values that stand at the paths."""
+    created, *found = values
+    parties = [{field: value} for field, each in zip(_FIELDS, found, strict=True) for value in each]
+    score = created_at_epoch({"created_at": created[0] if created else None})
+    return score or 0.0, search_keys({"parties": parties})
