@@ -1,5 +1,6 @@
 """Processor time of processes, from `/proc`."""
 
+import os
 from pathlib import Path
 
 
@@ -12,3 +13,10 @@ def cpu_seconds(pid: int) -> float:
 def children(pid: int) -> list[int]:
     """The child processes of a process."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def whole_cpu_seconds(pid: int) -> float:
+    """CPU time of a process with its ended threads, and of its children that run; 10 ms steps."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(words[11]) + int(words[12])
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(map(whole_cpu_seconds, children(pid)))
