@@ -71,13 +71,14 @@ class IngestApi(Protocol):
         api_key: str | None,
         *,
         idempotency_key: str | None = None,
+        any_list: bool = False,
     ) -> Ingested:
         """Validate, normalise, store, index and enqueue one vCon.
 
         The vCon is an object, its JSON text as bytes, or gzip of that in base64. The same
         `idempotency_key` with the same vCon and lists is a duplicate for a day, even if the vCon
         has expired or was replaced; with another request it is a `ReusedKeyError`. A key that is
-        the vCon's own uuid has no effect.
+        the vCon's own uuid has no effect. `any_list` also takes lists that no chain reads.
         """
         ...
 
@@ -142,8 +143,13 @@ class Operations(Protocol):
         """Queue dead letters again, at the failed step or from the start; returns their number."""
         ...
 
-    async def enqueue(self, vcon_uuids: Sequence[str], ingress_list: str) -> list[str]:
-        """Queue vCons that are in Redis or a storage; returns the uuids not found in either."""
+    async def enqueue(
+        self, vcon_uuids: Sequence[str], ingress_list: str, *, any_list: bool = False
+    ) -> list[str]:
+        """Queue vCons that are in Redis or a storage; returns the uuids not found in either.
+
+        `any_list`: also into a list that no chain reads.
+        """
         ...
 
     async def read_egress(self, egress_list: str, limit: int, lease_seconds: int) -> list[str]:

@@ -1,6 +1,7 @@
 """Handlers that take vCons in."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from pydantic import Field
 from starlette.responses import Response
@@ -38,5 +39,16 @@ async def post_vcon(request: Request[Lists]) -> Response:
     """Store a vCon, queue it in each list; 201 with the vCon as stored."""
     headers = [request.header("ingress_list"), request.header("ingress_lists")]
     lists = lists_named(request.query, headers, request.pipeline.ingress_lists)
-    taken = await request.pipeline.internal.take((await request.body()).content, lists, None)
+    taken = await request.pipeline.internal.take(
+        (await request.body()).content,
+        lists,
+        None,
+        idempotency_key=idempotency_key(request),
+        any_list=request.settings.api_any_list,
+    )
     return json_text(taken.document, 201)
+
+
+def idempotency_key(request: Request[Any]) -> str | None:
+    """The header `Idempotency-Key`; None without it, or if it is empty."""
+    return (request.header("idempotency-key") or "").strip() or None

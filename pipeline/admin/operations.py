@@ -7,7 +7,7 @@ from pipeline.admin.dead_letters import DeadLetters, Destination, Selection
 from pipeline.admin.egress import Egress
 from pipeline.admin.runs import RunListing
 from pipeline.admin.vcon_index import VconIndex
-from pipeline.config.lists import lists_of
+from pipeline.config.lists import check_unread, lists_of
 from pipeline.ingest.intake import Intake
 from pipeline.live_config import Configuration
 from pipeline.plugins.errors import describe
@@ -103,18 +103,21 @@ class PipelineOperations:
         chain = config.chain_reading(name) or runs.get(name)
         return Destination(name, chain.name) if chain else None
 
-    async def enqueue(self, vcon_uuids: Sequence[str], ingress_list: str) -> list[str]:
+    async def enqueue(
+        self, vcon_uuids: Sequence[str], ingress_list: str, *, any_list: bool = False
+    ) -> list[str]:
         """Queue vCons in Redis or in a storage; return the uuids found in neither.
 
         Raises:
-            UnknownNameError: for a list that no enabled chain reads.
-            InvalidError: one is signed or encrypted, and its chain does not take such.
+            UnknownNameError: for a list that no enabled chain reads, unless `any_list`.
+            InvalidError: one is signed or encrypted, and its chain does not take such; or no list
+                may have this name.
             FullError: the list has no room for all of them. In each case none is queued.
         """
         config = self._configuration.config
         chain = config.chain_reading(ingress_list)
         if chain is None:
-            raise UnknownNameError("ingress list", ingress_list, config.ingress_lists)
+            check_unread(config, ingress_list, any_list=any_list)
         wanted = list(dict.fromkeys(map(checked_uuid, vcon_uuids)))
         here = await self.index.present(wanted)
         unknown = {each for each in wanted if each not in here and not await self._fetch(each)}

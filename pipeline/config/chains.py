@@ -212,7 +212,7 @@ def _lists(entry: Section, key: str) -> tuple[str, ...]:
     """The usable list names below a key, each once."""
     found: dict[str, None] = {}
     for where, name in entry.entries(key):
-        if problem := _list_name_problem(name):
+        if problem := list_name_problem(name):
             entry.findings.text_wanted(where, problem, name)
         else:
             _note_repeated(where, str(name), found, entry.findings)
@@ -232,7 +232,8 @@ def _extensions(entry: Section) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _list_name_problem(name: object) -> str | None:
+def list_name_problem(name: object) -> str | None:
+    """Why no ingress or egress list may have this name; None if one may."""
     if not isinstance(name, str) or not name:
         return "a list's name must be a text, not empty"
     if "\n" in name:

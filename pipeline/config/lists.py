@@ -3,8 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from core.errors import InvalidError, UnknownNameError
+from pipeline.config.chains import list_name_problem
 from pipeline.config.parser import Chain, PipelineConfig
 from pipeline.redis_client import keys
+
+LONGEST_NAME = 512
+"""Characters of a list's name that a caller gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,25 @@ def lists_of(config: PipelineConfig) -> Lists:
     dead += [keys.storage_dead_letters(name) for name in config.storages]
     egress = [name for chain in chains for name in chain.egress_lists]
     return Lists(_once(ingress), _once(egress), _once(dead))
+
+
+def check_unread(config: PipelineConfig, name: str, *, any_list: bool) -> None:
+    """Check an ingress list that no enabled chain reads.
+
+    Raises:
+        UnknownNameError: unless `any_list`.
+        InvalidError: no list may have this name.
+    """
+    if not any_list:
+        raise UnknownNameError("ingress list", name, config.ingress_lists)
+    if problem := _problem_of(name):
+        raise InvalidError(f"ingress_lists: {problem}")
+
+
+def _problem_of(name: str) -> str | None:
+    if len(name) > LONGEST_NAME:
+        return f"a list's name has at most {LONGEST_NAME} characters"
+    return list_name_problem(name)
 
 
 def claimed_lists(chain: Chain) -> list[str]:

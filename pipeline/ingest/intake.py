@@ -50,12 +50,12 @@ from core.errors import (
     InvalidError,
     PatchcordError,
     UnavailableError,
-    UnknownNameError,
 )
 from core.helper_process import Offload, call_inline
 from core.interfaces import IngestApi
-from core.observability.metrics import VCONS_RECEIVED
+from core.observability.metrics import UNKNOWN, VCONS_RECEIVED
 from core.observability.tracing import installed
+from pipeline.config.lists import check_unread
 from pipeline.config.parser import Chain
 from pipeline.ingest.entry import TERM_LIMITS, Entry, TermLimits, indexed, make_entry
 from pipeline.ingest.idempotency import (
@@ -148,6 +148,7 @@ class Intake:
             UnavailableError: Redis cannot be reached; or Postgres cannot, and Redis does not know
                 the owner.
         """
+        self._refuse_index(lists)
         index_keys, warnings = indexed(entry.index_keys, self._terms)
         entry.warnings.extend(warnings)
         words = (
@@ -197,6 +198,7 @@ class Intake:
                 does not accept that.
             FullError: the list has no room for all of them. In both cases none is queued.
         """
+        self._refuse_index([name])
         parts = list(chunks(vcon_uuids, CHUNK))
         others = [len(vcon_uuids) - len(part) for part in parts]
         replies = [
@@ -267,6 +269,11 @@ class Intake:
             raise FullError(msg)
         return run_of(RunRequest(chain, vcon_uuid, digests), *reply) if reply else None
 
+    def _refuse_index(self, lists: Sequence[str]) -> None:
+        """Refuse the index as a list: where it does not exist yet, the script would make it one."""
+        if self._sorted_set in lists:
+            raise InvalidError(f"ingress_lists: {self._sorted_set} is the index of all vCons")
+
     def _full(self, name: str) -> FullError:
         return FullError(f"list {name} is full ({self._max_depth} vCons); try again later")
 
@@ -322,37 +329,53 @@ class InternalApi:
         api_key: str | None = None,
         *,
         idempotency_key: str | None = None,
+        any_list: bool = False,
     ) -> Ingested:
         """The vCon's canonical uuid and the outcome; it is stored and in every list named.
 
         Raises the errors of `accept`, or those of `PartnerApi.take`.
         """
+        how: Any = {"idempotency_key": idempotency_key, "any_list": any_list}
         if api_key is not None or self._key_required:
-            return await self._partners.take(vcon, lists, api_key, idempotency_key=idempotency_key)
-        return await self.accept(vcon, lists, idempotency_key)
+            return await self._partners.take(vcon, lists, api_key, **how)
+        return await self.accept(vcon, lists, **how)
 
     async def accept(
-        self, vcon: object, lists: Sequence[str], idempotency_key: str | None = None
+        self,
+        vcon: object,
+        lists: Sequence[str],
+        *,
+        idempotency_key: str | None = None,
+        any_list: bool = False,
     ) -> Ingested:
         """`take` without a key, even where one is required: for actions that store a vCon.
 
         Raises:
-            UnknownNameError: no enabled chain reads one of the lists.
-            InvalidError: with every error in the vCon, and where.
+            UnknownNameError: no enabled chain reads one of the lists, unless `any_list`.
+            InvalidError: with every error in the vCon, and where; or no list may have this name.
             TooLargeError: the vCon exceeds MAX_VCON_BYTES.
             BusyError: other content under its uuid is being processed.
             ReusedKeyError: the key was used for another request.
             UnavailableError: a list is full, or Redis cannot be reached.
         """
-        entry = await self.entry(vcon, [self._reader(name) for name in lists])
         names = list(dict.fromkeys(lists))
+        readers = self._readers(names, any_list=any_list)
+        entry = await self.entry(vcon, readers.values())
         request = NO_KEY
         if idempotency_key is not None:
             request = registration(idempotency_key, entry.vcon_uuid, names)
         ingested = await self._intake.ingest(entry, names, request=request)
         for name in names:
-            VCONS_RECEIVED.count(name, ingested.outcome)
+            VCONS_RECEIVED.count(name if name in readers else UNKNOWN, ingested.outcome)
         return ingested
+
+    def _readers(self, lists: Sequence[str], *, any_list: bool) -> dict[str, Chain]:
+        config = self._configuration.config
+        readers = {name: chain for name in lists if (chain := config.chain_reading(name))}
+        for name in lists:
+            if name not in readers:
+                check_unread(config, name, any_list=any_list)
+        return readers
 
     async def entry(self, vcon: object, chains: Iterable[Chain]) -> Entry:
         """The validated vCon in canonical form; see `entry_of`."""
@@ -367,10 +390,3 @@ class InternalApi:
             UnavailableError: Redis cannot be reached.
         """
         await self._intake.ingest(entry, (), key=key)
-
-    def _reader(self, name: str) -> Chain:
-        config = self._configuration.config
-        chain = config.chain_reading(name)
-        if chain is None:
-            raise UnknownNameError("ingress list", name, config.ingress_lists)
-        return chain

@@ -23,8 +23,9 @@ from core.errors import (
     UnusableKeyError,
 )
 from core.helper_process import Offload, call_inline
-from core.observability.metrics import VCONS_RECEIVED
+from core.observability.metrics import UNKNOWN, VCONS_RECEIVED
 from core.thread_pool import BoundedCalls
+from pipeline.config.lists import check_unread
 from pipeline.ingest.entry import Entry, make_entry
 from pipeline.ingest.idempotency import NO_KEY, Registration, registration
 from pipeline.ingest.intake import Intake, Owner, foreign
@@ -99,6 +100,7 @@ class PartnerApi:
         api_key: str | None,
         *,
         idempotency_key: str | None = None,
+        any_list: bool = False,
     ) -> Ingested:
         """The vCon's canonical uuid and the outcome.
 
@@ -110,21 +112,22 @@ class PartnerApi:
             BusyError: the uuid is being processed with other content.
             ConflictError: the uuid has another owner.
             ReusedKeyError: the idempotency key was used for another request.
-            UnavailableError: the list is full or no chain reads it, or Redis or Postgres cannot be
-                reached.
+            UnavailableError: the list is full or, unless `any_list`, no chain reads it; or Redis or
+                Postgres cannot be reached.
         """
         key = await self._verified(lists, api_key)
         try:
             await self._within_limit(key)
             if not lists:
                 raise InvalidError("ingress_lists: with a key, name the list that it opens")
-            entry = await self._entry(vcon, key)
+            entry = await self._entry(vcon, key, any_list=any_list)
             taken = await self._take(entry, key, _registration(idempotency_key, entry, key))
         except PatchcordError as error:
             self.usage.refused(key.id, _reason(error))
             raise
         self.usage.accepted(key.id, len(entry.document))
-        VCONS_RECEIVED.count(key.ingress_list, taken.outcome)
+        is_read = self._configuration.config.chain_reading(key.ingress_list)
+        VCONS_RECEIVED.count(key.ingress_list if is_read else UNKNOWN, taken.outcome)
         return taken
 
     async def _verified(self, lists: Sequence[str], api_key: str | None) -> IngressKey:
@@ -145,12 +148,14 @@ class PartnerApi:
             text = f"{most} requests a minute are let in; try again in {seconds} s"
             raise RateLimitedError(text, seconds)
 
-    async def _entry(self, vcon: object, key: IngressKey) -> Entry:
+    async def _entry(self, vcon: object, key: IngressKey, *, any_list: bool) -> Entry:
         chain = self._configuration.config.chain_reading(key.ingress_list)
-        if chain is None:
+        if chain is None and not any_list:
             raise UnavailableError(f"list {key.ingress_list} is read by no chain at present")
+        if chain is None:
+            check_unread(self._configuration.config, key.ingress_list, any_list=True)
         limits = (self._max_vcon_bytes, key.max_vcon_bytes or self._max_vcon_bytes)
-        return await make_entry(self._offload, vcon, min(limits), [chain])
+        return await make_entry(self._offload, vcon, min(limits), [chain] if chain else [])
 
     async def _take(self, entry: Entry, key: IngressKey, request: Registration) -> Ingested:
         uuid = UUID(entry.vcon_uuid)
