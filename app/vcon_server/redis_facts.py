@@ -26,6 +26,8 @@ DOCUMENTS = ("ReJSON-RL",)
 INDEX = ("tel:", "mailto:", "name:")
 CONTEXT = "context:"
 VCON = "vcon:"
+HELD = {"pc:inflight": "HLEN", "pc:later": "ZCARD", "pc:suspects": "LLEN", "pc:waiting": "LLEN"}
+"""Where this service holds elements outside of the lists, and the command that counts them."""
 
 type Progress = Callable[[int, int], None]
 
@@ -54,8 +56,10 @@ class RedisFacts:
     index: int = 0
     index_expiring: int = 0
     contexts: int = 0
-    own: Counter[str] = field(default_factory=Counter)
-    """Keys of this service, by the part of the name up to the second colon."""
+    own: int = 0
+    """Keys of this service."""
+    held: Counter[str] = field(default_factory=Counter)
+    """Elements that this service holds outside of the lists, by where it holds them."""
     lists: dict[str, ListFacts] = field(default_factory=dict)
     more_lists: int = 0
     wrong_types: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -142,13 +146,20 @@ class _Reader:
         self._facts.index_expiring += sum(int(each) >= 0 for each in await self._all("TTL", index))
         for name, kind in zip(names, types, strict=True):
             self._sort_one(name, kind)
+        await self._count_held([name for name in names if name.startswith(tuple(HELD))])
+
+    async def _count_held(self, names: Sequence[str]) -> None:
+        for name in names:
+            where = ":".join(name.split(":")[:2])
+            if where in HELD and name not in self._facts.wrong_types:
+                self._facts.held[where] += int(await self._redis.command(HELD[where], name))
 
     def _sort_one(self, name: str, kind: str) -> None:
         facts = self._facts
         if name.startswith(VCON):
             facts.types[kind] += 1
         elif name.startswith("pc:"):
-            facts.own[":".join(name.split(":")[:2])] += 1
+            facts.own += 1
         elif name.startswith(CONTEXT):
             facts.contexts += 1
         elif kind == "list" and not name.startswith(INDEX):

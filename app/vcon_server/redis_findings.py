@@ -1,7 +1,7 @@
 """What the content and the settings of Redis mean for the move."""
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from app.vcon_server.findings import Finding, Level
@@ -10,8 +10,7 @@ from pipeline.redis_client import keys
 
 AREA = "redis"
 STORAGE_LETTERS = keys.STORAGE_DEAD_LETTERS
-IN_PROGRESS = ("pc:inflight", "pc:later", "pc:suspects", "pc:waiting")
-"""Keys that exist while runs are claimed, delayed or put aside."""
+OWN = "pc:*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,29 +91,37 @@ def _index(facts: RedisFacts, sorted_set: str) -> Iterator[Finding]:
 
 
 def _lists(facts: RedisFacts, used: UsedLists) -> Iterator[Finding]:
-    known = {*used.ingress, *used.egress}
     for name, each in sorted(facts.lists.items()):
-        if name in facts.wrong_types or name.startswith(keys.RUN_LIST):
-            continue
-        if name.startswith(STORAGE_LETTERS):
-            yield _storage_letters(name, each, used.storages)
-        elif name.startswith(keys.DEAD_LETTERS):
-            yield _letters(name, each, used.ingress)
-        elif name in known:
-            yield from _read(name, each, is_ingress=name in used.ingress)
-        elif each.sampled > each.no_uuid:
-            yield _unread(name, each, known)
+        if name not in facts.wrong_types:
+            yield from _list(name, each, used)
     if facts.more_lists:
-        yield Finding(
-            AREA, "warn", "lists", f"{facts.more_lists:,} further lists were not looked at"
-        )
+        text = f"{facts.more_lists:,} further lists were not looked at"
+        yield Finding(AREA, "warn", "lists", text)
+
+
+def _list(name: str, each: ListFacts, used: UsedLists) -> Iterator[Finding]:
+    known = {*used.ingress, *used.egress}
+    if name.startswith(keys.RUN_LIST):
+        text = f"{each.length:,} runs that RunChain requested; vcon-server does not read them"
+        yield Finding(AREA, "note", name, text)
+    elif name.startswith(STORAGE_LETTERS):
+        yield _storage_letters(name, each, used.storages)
+    elif name.startswith(keys.DEAD_LETTERS):
+        yield _letters(name, each, used.ingress)
+    elif name in known:
+        yield from _read(name, each, is_ingress=name in used.ingress)
+    elif each.sampled > each.no_uuid:
+        yield _unread(name, each, known)
 
 
 def _storage_letters(name: str, each: ListFacts, storages: Collection[str]) -> Finding:
     storage = name.removeprefix(STORAGE_LETTERS)
     text = f"{each.length:,} writes to a storage that failed"
     if storage in storages:
-        return Finding(AREA, "note", name, f"{text}; they are repeated here by themselves")
+        text += "; those of vcon-server are not repeated here, as nothing is known of their runs"
+        query = f"storage_name={storage}"
+        remedy = f"POST /dlq/storage/reprocess?{query} of vcon-server, or StoreVcon here"
+        return Finding(AREA, "warn", name, text, remedy)
     remedy = f"storages.{storage} in config.yml, or redis-cli DEL {shlex.quote(name)}"
     return Finding(AREA, "warn", name, f"{text}; config.yml has no storage {storage}", remedy)
 
@@ -177,12 +184,13 @@ def _others(facts: RedisFacts) -> Iterator[Finding]:
         )
         yield Finding(AREA, "note", f"{CONTEXT}*", text)
     if facts.own:
-        yield _own(facts.own)
+        yield _own(facts)
 
 
-def _own(own: Mapping[str, int]) -> Finding:
-    held = ", ".join(f"{count:,} {name}:*" for name, count in own.items() if name in IN_PROGRESS)
-    text = f"{sum(own.values()):,} keys of an earlier run of this service"
-    if held:
-        text += f"; it has runs in progress ({held}), which its next workers continue"
-    return Finding(AREA, "note", "pc:*", text)
+def _own(facts: RedisFacts) -> Finding:
+    text = f"{facts.own:,} keys of this service"
+    held = ", ".join(f"{count:,} in {where}" for where, count in facts.held.items() if count)
+    if not held:
+        return Finding(AREA, "note", OWN, f"{text}; no runs in progress")
+    remedy = "leave them to its workers, or see the way back on the page on moving"
+    return Finding(AREA, "warn", OWN, f"{text}; runs in progress: {held}", remedy)

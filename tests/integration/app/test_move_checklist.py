@@ -132,11 +132,11 @@ async def test_what_is_in_redis(
         "stranger": {"warn"},
         "DLQ:calls": {"note"},
         "DLQ:gone": {"warn"},
-        "DLQ:storage:files": {"note"},
+        "DLQ:storage:files": {"warn"},
         "DLQ:storage:attic": {"warn"},
         "done": {"stop"},
         "context:*": {"note"},
-        "pc:*": {"note"},
+        "pc:*": {"warn"},
     }
     assert told["code"] == 1
 
