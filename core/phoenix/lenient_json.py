@@ -103,7 +103,7 @@ def loads(text: str | bytes) -> Any:
     """
     try:
         message = orjson.loads(text)
-        return _exact(message, text) if _has_long_digits(text) else message
+        return _exact(message, text)
     except orjson.JSONDecodeError as error:
         try:
             return _marked(_read(text if isinstance(text, str) else text.decode()))
@@ -111,16 +111,18 @@ def loads(text: str | bytes) -> Any:
             raise error from None
 
 
-def _has_long_digits(text: str | bytes) -> bool:
-    """True if it may have an integer of more than 64 bits; much faster than parsing."""
-    written = text.encode() if isinstance(text, str) else text
-    return _LONG in written.translate(_DIGITS)
+def may_be_rounded(text: bytes) -> bool:
+    """True if orjson may read an integer of more than 64 bits in it, as a float.
+
+    Much faster than parsing.
+    """
+    return _LONG in text.translate(_DIGITS) and _LONG_INTEGER.search(text) is not None
 
 
 def _exact(message: Any, text: str | bytes) -> Any:
     """The message, parsed again if orjson has rounded an integer to a float."""
     written = text.encode() if isinstance(text, str) else text
-    return _marked(_read(written.decode())) if _LONG_INTEGER.search(written) else message
+    return _marked(_read(written.decode())) if may_be_rounded(written) else message
 
 
 def _read(text: str) -> Any:

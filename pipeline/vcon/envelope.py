@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from core.errors import InvalidError, MalformedError, TooLargeError
-from core.phoenix.lenient_json import UNREADABLE, Unreadable, loads
+from core.phoenix.lenient_json import UNREADABLE, Unreadable, loads, may_be_rounded
 from pipeline.config.parser import Chain
 from pipeline.config.sections import meant
 from schemas.packed import WANTED, packed_bytes
@@ -164,7 +164,7 @@ def as_object(given: object, most_bytes: int) -> Mapping[str, Any]:
             given = _value(given)
         if isinstance(given, str):
             given = packed_bytes(given)
-        document = parsed(given, most_bytes) if isinstance(given, bytes) else given
+        document = _value(unpacked(given, most_bytes)) if isinstance(given, bytes) else given
     except UnpackedTooLargeError as error:
         msg = f"the vCon has more than {most_bytes} bytes unpacked; at most so many are taken"
         raise TooLargeError(msg) from error
@@ -177,12 +177,15 @@ def as_object(given: object, most_bytes: int) -> Mapping[str, Any]:
 
 def _value(text: bytes) -> Any:
     """The value of JSON text that a request held; errors name the place in the request."""
+    value, failure = None, None
     try:
-        return orjson.loads(text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        if (refusal := _unreadable(text)) is not None:
-            raise refusal from None
-        raise MalformedError(f"vcon: {error}", error.pos) from None
+        failure = MalformedError(f"vcon: {error}", error.pos)
+    refusal = _unreadable(text) if failure or may_be_rounded(text) else None
+    if problem := refusal or failure:
+        raise problem
+    return value
 
 
 def _unreadable(text: bytes) -> InvalidError | None:
