@@ -167,6 +167,8 @@ def _installed(use: PluginUse, wanted: str, *, exact: bool, installs: bool) -> F
         remedy = f"{use.path}.pip_name: {advice}; or DYNAMIC_INSTALL=any"
         return Finding(AREA, _severity(use), use.path, text, remedy)
     text = f"{package} is installed at the start; there before the first vCon that needs it"
+    if advice:
+        text += f"; ENVIRONMENT=production refuses it: {advice}"
     return Finding(AREA, "note", use.path, text)
 
 

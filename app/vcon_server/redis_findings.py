@@ -75,7 +75,7 @@ def _index(facts: RedisFacts, sorted_set: str) -> Iterator[Finding]:
         text += "; GET /vcon works with both, in vcon-server it fails"
     yield Finding(AREA, "ok", sorted_set, text)
     if expired := members["expired"]:
-        text = f"{expired:,} members have no vCon in Redis; they are not listed, and are removed"
+        text = f"{expired:,} members have no vCon in Redis any more; the workers here remove them"
         yield Finding(AREA, "note", sorted_set, text)
     if other := members["other"]:
         yield Finding(

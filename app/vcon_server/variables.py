@@ -134,6 +134,8 @@ PIPELINE = (
     ("CONSERVER_CONFIG_FILE", "./example_config.yml", "CONSERVER_CONFIG_FILE=./config.yml"),
 )
 """The settings of a pipeline: name, vcon-server's default, and what to write."""
+NO_ENVIRONMENT = "unset is test: the database is POSTGRES_DB_TEST, and any module is installed"
+PRODUCTION = "ENVIRONMENT=production"
 MUST_BE_SET = "must be set"
 
 
@@ -156,6 +158,8 @@ def of_this_service(environ: Mapping[str, str], problems: Sequence[str]) -> list
         for name, _, text in wrong
     ]
     findings += _missing(missing)
+    if not environ.get("ENVIRONMENT"):
+        findings.append(Finding(AREA, "warn", "ENVIRONMENT", NO_ENVIRONMENT, PRODUCTION))
     findings += [
         Finding(AREA, "stop", name, f"must be set; vcon-server's default is {there}", remedy)
         for name, there, remedy in PIPELINE

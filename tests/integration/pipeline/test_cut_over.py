@@ -190,6 +190,22 @@ async def test_listing_and_searching_see_both(ops: Operations, theirs: VconServe
     assert other not in (await ops.operations.vcons(None, None, 10, None)).vcon_uuids
 
 
+async def test_the_index_is_made_anew_over_what_they_left(ops: Operations) -> None:
+    """Of documents and plain strings, in the set or not; other keys are passed over."""
+    kept, text = a_vcon(), a_vcon()
+    VconServer(ops.client).ingest(kept)
+    VconServer(ops.client, as_string=True).ingest(text)
+    ops.client.delete("vcons", "tel:+15550100", "name:Ann")
+    ops.client.zadd("vcons", {f"vcon:{new_uuid()}": 1, kept["uuid"]: 1, f"vcon:{kept['uuid']}": 1})
+    ops.client.set("vcon:notes", "of another program")
+    assert await ops.vcon_server.reindex() == 2
+    await ops.sweep()  # removes members without a vCon
+    expected = sorted([kept["uuid"], text["uuid"]])
+    assert sorted(await ops.vcon_server.page(1, 10, None, None)) == expected
+    assert sorted(await ops.vcon_server.search(["tel:+15550100"])) == expected
+    assert ops.client.ttl("tel:+15550100") == FOR_EVER
+
+
 async def test_a_partner_of_theirs_sends_again(apis: Apis) -> None:
     """Its vCon has no owner: it is refused while it is here; the internal API may replace it."""
     apis.key("secret-1")

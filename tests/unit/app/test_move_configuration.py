@@ -81,7 +81,7 @@ def use(**changes: Any) -> PluginUse:
         ({"is_built_in": True, "module": "links.webhook"}, True, True, "note", "other than 2xx"),
         ({"is_importable": True}, True, True, "ok", "is installed"),
         ({"pip_name": "my-link==1.0"}, True, True, "note", "at the start"),
-        ({"pip_name": "my-link"}, False, True, "note", "at the start"),
+        ({"pip_name": "my-link"}, False, True, "note", "production refuses it: write one version"),
         ({"pip_name": "my-link"}, True, True, "stop", "exact versions"),
         ({"pip_name": "git+https://t:key@x/y.git@main"}, True, True, "stop", "//***@x"),
         ({"pip_name": "my-link==1.0"}, False, False, "stop", "DYNAMIC_INSTALL"),

@@ -91,13 +91,14 @@ def test_what_is_missing_here() -> None:
         "TOKEN": "note",
         "REDIS_URL": "stop",
         "CONSERVER_CONFIG_FILE": "stop",
+        "ENVIRONMENT": "warn",
     }
     assert found["POSTGRES_HOST, POSTGRES_USER"].remedy == "POSTGRES_HOST=... POSTGRES_USER=..."
 
 
 def test_a_value_that_is_refused_here() -> None:
     """As vcon-server's `0` workers."""
-    environ = {"REDIS_URL": "redis://x", "CONSERVER_CONFIG_FILE": "c.yml"}
+    environ = {"REDIS_URL": "redis://x", "CONSERVER_CONFIG_FILE": "c.yml", "ENVIRONMENT": "test"}
     problem = "CONSERVER_WORKERS: Input should be greater than or equal to 1"
     [finding] = of_this_service(environ, [problem])
     assert (finding.level, finding.subject) == ("stop", "CONSERVER_WORKERS")
