@@ -127,8 +127,8 @@ TEXTS = (
     '{"vcon": "0.4.0", "uuid": "\\ud800"}',
     json.dumps(a_vcon(n=10**400)),
     json.dumps(a_vcon(n=2**64)),
-    json.dumps(a_vcon(n=2**64, subject="x" * 200_000)),
-    json.dumps(a_vcon(n=-(2**63) - 1, subject="x" * 200_000)),
+    json.dumps(a_vcon(n=2**64, subject="x" * 300_000)),
+    json.dumps(a_vcon(n=-(2**63) - 1, subject="x" * 300_000)),
     json.dumps(a_vcon(n=2**64 - 1)),
     json.dumps(a_vcon(n=f"[{2**64}, 1]")),
     json.dumps(base64.b64encode(gzip.compress(json.dumps(a_vcon(n=2**64)).encode())).decode()),
@@ -139,7 +139,7 @@ TEXTS = (
     json.dumps(a_vcon())[:-1] + ', "uuid": "x"}',
     json.dumps(a_vcon(n=0)).replace('"n": 0', '"n": ' + "[" * 500 + "]" * 500),
     json.dumps(a_vcon(subject="x" * 2_000_000)),
-    json.dumps(a_vcon(n=["x" * 200_000])),
+    json.dumps(a_vcon(n=["x" * 300_000])),
     "\ufeff" + json.dumps(a_vcon()),
 )
 
