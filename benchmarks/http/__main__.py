@@ -123,8 +123,12 @@ class Bench:
     ) -> Load:
         first = next(self._next)
         self._next = count(first + requests)
+        work = drive(server.port, templates, range(first, first + requests))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            load = runner.run(drive(server.port, templates, range(first, first + requests)))
+            try:
+                load = runner.run(work)
+            except OSError as error:
+                sys.exit(f"{server.name}: {error}\n{server.log.read_text()[-2000:]}")
         self._check(load, vcon, f"{server.name}, {dict(load.statuses)}")
         self._forget(vcon)
         return load

@@ -30,6 +30,7 @@ class Server:
     name: str
     port: int
     pid: int
+    log: Path
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def started(name: str, stack: EmbeddedStack) -> Iterator[Server]:
         )
     try:
         _wait(process, port, log)
-        yield Server(name, port, process.pid)
+        yield Server(name, port, process.pid, log)
     finally:
         process.terminate()
         process.wait()
