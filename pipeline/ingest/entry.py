@@ -14,7 +14,14 @@ import orjson
 from core.errors import InvalidError, TooLargeError
 from core.helper_process import Offload
 from pipeline.config.model import Chain
-from pipeline.vcon.envelope import as_object, check_accepted, inside, is_envelope, with_address
+from pipeline.vcon.envelope import (
+    MAGIC,
+    as_object,
+    check_accepted,
+    inside,
+    is_envelope,
+    with_address,
+)
 from pipeline.vcon.normalization import created_at_epoch, normalised, search_keys, sorted_text
 from pipeline.vcon.validation import findings
 from schemas.vcon import RECEIVED
@@ -79,13 +86,21 @@ def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Ent
     )
 
 
+LARGE = 256_000
+"""Bytes above which JSON is not parsed on the event loop, as in `core.phoenix.large_frames`."""
+
+
 async def make_entry(
     offload: Offload, vcon: object, most_bytes: int, chains: Iterable[Chain] = ()
 ) -> Entry:
-    """`entry_of`, run by `offload` for a vCon given as text or bytes, since it may be large."""
-    if not isinstance(vcon, str | bytes):
+    """`entry_of`, run by `offload` for a vCon that is large, or packed and may be."""
+    if not isinstance(vcon, str | bytes) or _is_small_json(vcon):
         return entry_of(vcon, most_bytes, chains)
     return await offload(entry_of, vcon, most_bytes, [_without_plugins(chain) for chain in chains])
+
+
+def _is_small_json(text: str | bytes) -> bool:
+    return isinstance(text, bytes) and len(text) <= LARGE and not text.startswith(MAGIC)
 
 
 def _without_plugins(chain: Chain) -> Chain:

@@ -1,0 +1,56 @@
+"""Where a vCon is parsed: on the event loop or in the helper process."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.ingest.entry import LARGE, make_entry
+
+MOST = 10_000_000
+
+
+def _vcon(size: int = 0) -> dict[str, Any]:
+    vcon = {"uuid": "0190163d-8694-739b-aea5-966c26f8ad91", "created_at": "2026-01-05T10:00:00Z"}
+    vcon["subject"] = "x" * max(size - len(json.dumps({**vcon, "subject": ""})), 0)
+    return vcon
+
+
+class Elsewhere:
+    """An `Offload` that counts its calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__[**P, T](
+        self, function: Callable[P, T], *args: P.args, **options: P.kwargs
+    ) -> T:
+        """Call the function here."""
+        self.calls += 1
+        return function(*args, **options)
+
+
+SMALL, LARGEST, LONGER = (json.dumps(_vcon(n)).encode() for n in (0, LARGE, LARGE + 1))
+PLACES = [
+    (_vcon(), 0),
+    (_vcon(LARGE + 1), 0),
+    (SMALL, 0),
+    (LARGEST, 0),
+    (LONGER, 1),
+    (gzip.compress(SMALL), 1),
+    (b64encode(gzip.compress(SMALL)).decode(), 1),
+]
+
+
+@pytest.mark.parametrize(("given", "calls"), PLACES, ids=range(len(PLACES)))
+async def test_only_large_and_packed_text_goes_to_the_helper(given: object, calls: int) -> None:
+    """A small body is parsed at once: the way to the helper and back takes five times as long."""
+    offload = Elsewhere()
+    entry = await make_entry(offload, given, MOST)
+    assert offload.calls == calls
+    assert entry.vcon_uuid == _vcon()["uuid"]
