@@ -109,6 +109,7 @@ LEGACY_VERSIONS = frozenset({"0.0.1"})
 """The versions `to_legacy` knows."""
 
 _WITH_BODY = ("analysis", "attachments")
+_RENAMED = tuple(name for name, names in ENTRIES.items() if names)
 _PLACEHOLDERS: dict[str, list[object]] = {
     "group": [None, []],
     "redacted": [None, {}],
@@ -144,17 +145,18 @@ def readable(document: Document) -> Document:
 
     For one that says it is in the form of 0.4.0 and was written by another program.
     """
-    return each_entry(_renamed(document, TOP), _to_canonical)
+    return each_entry(_renamed(document, TOP), _to_canonical, _RENAMED)
 
 
 def with_values(document: Document) -> Document:
     """A canonical vCon with JSON bodies as values, as core-04 has them."""
-    return each_entry(document, _with_value)
+    return each_entry(document, _with_value, _WITH_BODY)
 
 
 def sorted_text(document: Document) -> bytes:
     """A canonical vCon as JSON with the members of each object in order, also in JSON bodies."""
-    return orjson.dumps(each_entry(document, _with_sorted_body), option=orjson.OPT_SORT_KEYS)
+    ordered = each_entry(document, _with_sorted_body, _WITH_BODY)
+    return orjson.dumps(ordered, option=orjson.OPT_SORT_KEYS)
 
 
 def to_legacy(document: Document, version: str) -> Document:
@@ -207,12 +209,12 @@ def _to_canonical(entry: Entry, name: str) -> Entry:
     return with_text_body(renamed) if name in _WITH_BODY else renamed
 
 
-def _with_value(entry: Entry, name: str) -> Entry:
-    return with_open_body(entry, "json") if name in _WITH_BODY else entry
+def _with_value(entry: Entry, _: str) -> Entry:
+    return with_open_body(entry, "json")
 
 
-def _with_sorted_body(entry: Entry, name: str) -> Entry:
-    return with_sorted_body(entry) if name in _WITH_BODY else entry
+def _with_sorted_body(entry: Entry, _: str) -> Entry:
+    return with_sorted_body(entry)
 
 
 def _to_legacy(entry: Entry, name: str) -> Entry:

@@ -16,6 +16,7 @@ from pipeline.vcon.fields import (
     TOP,
     Names,
     epoch_seconds,
+    is_time,
     storable,
     unequal,
     value_findings,
@@ -38,7 +39,8 @@ type Counts = dict[str, int]
 """How many entries each list of the vCon has; one that is something else is left out."""
 
 _SEARCHED = ("tel", "mailto", "name")
-_ROLES = ("originator", "transferor", "transferee", "transfer_target")
+_ROLES_IN_ORDER = ("originator", "transferor", "transferee", "transfer_target")
+_ROLES = frozenset(_ROLES_IN_ORDER)
 _ENCODINGS = ("json", "none", "base64url", None)
 _ENCODING: Problem = ("warning", "encoding", "expected json, none or base64url")
 _NOUNS = {"parties": ("party", "parties"), "dialog": ("dialog", "dialogs")}
@@ -58,15 +60,27 @@ def _party(party: Entry, _: Counts) -> Iterator[Problem]:
             yield "warning", field, f"expected a text, got {kind(value)}"
 
 
-def _dialog(dialog: Entry, counts: Counts) -> Iterator[Problem]:
+def _dialog(dialog: Entry, counts: Counts) -> Iterable[Problem]:
+    start, duration = dialog.get("start"), dialog.get("duration")
+    fine = (
+        dialog.get("encoding") in _ENCODINGS
+        and (start is None or is_time(start))
+        and (duration is None or (type(duration) in (int, float) and duration >= 0))
+        and _all_indexes(dialog.get("parties"), counts.get("parties"))
+        and _ROLES.isdisjoint(dialog)
+    )
+    return () if fine else _dialog_problems(dialog, counts)
+
+
+def _dialog_problems(dialog: Entry, counts: Counts) -> Iterator[Problem]:
     if dialog.get("encoding") not in _ENCODINGS:
         yield _ENCODING
     if not _all_indexes(dialog.get("parties"), counts.get("parties")):
         yield from _indexes("error", "parties", dialog["parties"], "parties", counts)
-    for role in [role for role in _ROLES if role in dialog]:
+    for role in [role for role in _ROLES_IN_ORDER if role in dialog]:
         yield from _indexes("warning", role, dialog[role], "parties", counts)
     start, duration = dialog.get("start"), dialog.get("duration")
-    if start is not None and epoch_seconds(start) is None:
+    if start is not None and not is_time(start):
         yield "warning", "start", "not a date and time"
     if duration is not None:
         yield from _duration(duration)
@@ -127,7 +141,9 @@ def _index(
         yield severity, field, f"index {index}, but there {there}"
 
 
-CHECKS: dict[str, Callable[[Entry, Counts], Iterator[Problem]]] = {
+# A check of a valid entry should be quick: one that is a generator takes longer to begin than to
+# look at most entries. `_dialog` therefore looks first, as most entries of large vCons are dialogs.
+CHECKS: dict[str, Callable[[Entry, Counts], Iterable[Problem]]] = {
     "parties": _party,
     "dialog": _dialog,
     "analysis": _analysis,
@@ -222,13 +238,14 @@ def _list(name: str, given: object, counts: Counts) -> _Found:
 
 def _entries(name: str, entries: list[object], counts: Counts) -> _Found:
     check, names = CHECKS[name], ENTRIES[name]
+    older = frozenset(names)
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict):
             yield Finding("error", f"{name}[{place}]", f"expected an object, got {kind(entry)}")
             continue
         for severity, field, message in check(entry, counts):
             yield Finding(severity, f"{name}[{place}].{field}", message)
-        if not names.keys().isdisjoint(entry):
+        if not older.isdisjoint(entry):
             yield from _both_names(f"{name}[{place}].", entry, names)
 
 
