@@ -178,7 +178,7 @@ def _is_built_in(module: str) -> bool:
 def _is_importable(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError, AttributeError):
+    except (Exception, SystemExit):  # noqa: BLE001 -- it imports the packages above the module
         return False
 
 

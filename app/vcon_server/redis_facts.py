@@ -112,19 +112,17 @@ class _Reader:
         self._sorted_set = sorted_set
 
     async def read(self, most: int, progress: Progress) -> None:
+        """Keys that SCAN returns twice, while Redis resizes its table, count twice."""
         facts = self._facts
-        found: set[str] = set()  # SCAN may return a key twice
         async for names in self._scan():
-            fresh = [name for name in names if name not in found]
-            found.update(fresh)
-            await self._sort(fresh[: most - facts.seen])
-            facts.seen += len(fresh)
+            part = names[: most - facts.seen]
+            await self._sort(part)
+            facts.seen += len(part)
             progress(facts.seen, facts.total)
-            if facts.seen >= most:
+            if facts.seen == most:
                 break
         else:
-            facts.seen = facts.total = len(found)
-        facts.seen = min(facts.seen, most)
+            facts.total = facts.seen
         for name in list(facts.lists):
             facts.lists[name] = await self._list(name)
         await self._members(most)
