@@ -8,7 +8,16 @@ import orjson
 from pydantic import TypeAdapter
 
 from core.settings import Settings
-from http_api.answer_table import ANSWERS, OBJECT, PROBLEMS, UUIDS, VCON, Answer, refusal
+from http_api.answer_table import (
+    ANSWERS,
+    OBJECT,
+    PROBLEMS,
+    UUID_OF_EXAMPLE,
+    UUIDS,
+    VCON,
+    Answer,
+    refusal,
+)
 from http_api.routing import Access, BodyKind, Route
 
 TITLE = "Patchcord HTTP API"
@@ -135,8 +144,8 @@ def _security(access: Access, *, is_open: bool) -> list[dict[str, list[str]]]:
 
 def _parameters(route: Route) -> Iterator[dict[str, Any]]:
     for name in _PATH_VALUE.findall(route.path):
-        schema = {"type": "string", "format": "uuid"}
-        yield {"name": name, "in": "path", "required": True, "schema": schema}
+        given = {"schema": {"type": "string", "format": "uuid"}, "example": UUID_OF_EXAMPLE}
+        yield {"name": name, "in": "path", "required": True, **given}
     model = route.query.model_json_schema()
     for name, schema in model.get("properties", {}).items():
         yield _parameter(name, schema, required=name in model.get("required", ()))
