@@ -8,7 +8,6 @@ from core.action_author import author_of
 from core.action_response import ActionResponse
 from core.action_runner import ActionRunner
 from core.interfaces import Client
-from schemas.deletion import Deletion
 from schemas.uuids import Uuid
 
 
@@ -34,13 +33,7 @@ class DeleteVcon(ActionRunner):
         if deletion.failed:
             return ActionResponse(
                 status_code=502,
-                message=_incomplete(deletion),
+                message=deletion.failure_text,
                 fields=fields | {"failed": deletion.failed},
             )
         return ActionResponse(status_code=200, fields=fields)
-
-
-def _incomplete(deletion: Deletion) -> str:
-    removed = ", ".join(name for name, was_there in deletion.removed.items() if was_there)
-    failures = "; ".join(f"{name}: {error}" for name, error in deletion.failed.items())
-    return f"Removed from: {removed or 'no place'}. Not removed from {failures}"

@@ -61,6 +61,7 @@ ANSWERS: Mapping[str, Answer] = {
     "GET /vcons": Answer(list[VCon | None], [EXAMPLE, None]),
     "GET /vcons/search": UUIDS,
     "GET /vcon/egress": UUIDS,
+    "POST /vcon/egress/ack": NUMBER,
     "GET /vcon/count": NUMBER,
     "GET /stats/queue": Answer(QueueDepth, {"list_name": "in", "depth": 1}),
     "GET /dlq": UUIDS,

@@ -1,6 +1,6 @@
 """All routes of the HTTP API, without the prefix."""
 
-from http_api import about, documentation, ingest, vcons
+from http_api import about, dead_letters, documentation, ingest, lists, vcons
 from http_api.routing import Access, BodyKind, Route
 
 ROUTES = (
@@ -19,6 +19,116 @@ ROUTES = (
         vcons.get_vcon,
         {200: "The vCon.", 404: "Neither Redis nor a storage has it."},
         "Read a vCon",
+    ),
+    Route(
+        "GET",
+        "/vcon",
+        vcons.list_vcons,
+        {200: "uuids by `created_at`, newest first."},
+        "List vCons",
+        query=vcons.Page,
+    ),
+    Route(
+        "GET",
+        "/vcon/egress",
+        lists.read_egress,
+        {
+            200: "uuids, oldest first; fewer than `limit` if the list has fewer.",
+            404: "There is no such list.",
+        },
+        "Take vCons out of an egress list",
+        query=lists.Reading,
+    ),
+    Route(
+        "POST",
+        "/vcon/egress/ack",
+        lists.acknowledge,
+        {200: "How many of the uuids were leased.", 404: "There is no such list."},
+        "Acknowledge vCons of an egress list",
+        query=lists.EgressList,
+        body=BodyKind.UUIDS,
+    ),
+    Route(
+        "GET",
+        "/vcon/count",
+        lists.count_egress,
+        {200: "The length of the list.", 404: "There is no such list."},
+        "Count the vCons of an egress list",
+        query=lists.EgressList,
+    ),
+    Route(
+        "DELETE",
+        "/vcon/{vcon_uuid}",
+        vcons.delete_vcon,
+        {204: "It is deleted, or was nowhere.", 502: "A storage may still have it."},
+        "Delete a vCon",
+    ),
+    Route(
+        "GET",
+        "/vcons",
+        vcons.get_vcons,
+        {
+            200: "The vCons in the order asked for; null for each that is unknown.",
+            413: "They are too large for one answer.",
+        },
+        "Read several vCons",
+        query=vcons.Uuids,
+    ),
+    Route(
+        "GET",
+        "/vcons/search",
+        vcons.search_vcons,
+        {200: "The uuids of the vCons that have all terms.", 400: "There is no term."},
+        "Find vCons by their parties",
+        query=vcons.Terms,
+    ),
+    Route(
+        "GET",
+        "/index_vcons",
+        vcons.index_vcons,
+        {200: "The number of vCons."},
+        "Index all vCons in Redis again",
+    ),
+    Route(
+        "GET",
+        "/stats/queue",
+        lists.queue_stats,
+        {200: "The length of the list.", 404: "There is no such list."},
+        "The length of a list",
+        access=Access.OPEN,
+        query=lists.ListName,
+    ),
+    Route(
+        "GET",
+        "/dlq",
+        dead_letters.dead_letters,
+        {200: "uuids, oldest first.", 404: "There is no such list."},
+        "List the dead letters of an ingress list",
+        query=dead_letters.IngressList,
+    ),
+    Route(
+        "POST",
+        "/dlq/reprocess",
+        dead_letters.reprocess,
+        {200: "How many were queued.", 404: "There is no such list."},
+        "Queue the dead letters of an ingress list again",
+        query=dead_letters.Replay,
+    ),
+    Route(
+        "GET",
+        "/dlq/storage",
+        dead_letters.storage_dead_letters,
+        {200: "uuids, oldest first.", 404: "There is no such storage."},
+        "List the dead letters of a storage",
+        query=dead_letters.StorageName,
+    ),
+    Route(
+        "POST",
+        "/dlq/storage/reprocess",
+        dead_letters.storage_reprocess,
+        {200: "How many were queued.", 404: "There is no such storage."},
+        "Queue the dead letters of a storage again",
+        query=dead_letters.StorageReplay,
     ),
     Route(
         "GET",

@@ -13,3 +13,10 @@ class Deletion:
 
     removed: dict[str, bool]
     failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def failure_text(self) -> str:
+        """What was removed and what was not, for the caller."""
+        removed = ", ".join(name for name, was_there in self.removed.items() if was_there)
+        failures = "; ".join(f"{name}: {error}" for name, error in self.failed.items())
+        return f"Removed from: {removed or 'no place'}. Not removed from {failures}"

@@ -16,7 +16,7 @@ from tests.integration.http_api.http_scene import CONFIG, Served, serving
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A configuration file."""
-    (path := tmp_path / "config.yml").write_text(CONFIG)
+    (path := tmp_path / "config.yml").write_text(CONFIG.replace("FOLDER", str(tmp_path)))
     return path
 
 

@@ -25,6 +25,8 @@ HEADER = "x-conserver-api-token"
 CONFIG = """
 chains:
   main: {ingress_lists: [in, second], egress_lists: [out]}
+storages:
+  files: {module: storage.file, options: {path: FOLDER}}
 ingress_auth:
   in: key-of-a-partner-1
 """

@@ -20,6 +20,11 @@ DESCRIBED = [
     if route.handler.__module__.rpartition(".")[2] in TAGS
 ]
 
+VALUES = {"egress_list": "out", "storage_name": "files"}
+"""Values of required parameters; others are an ingress list of the scene."""
+BESIDES = {"/vcons/search": {"tel": "+15551234567"}}
+"""Parameters that are not required by themselves."""
+
 
 class Declared:
     """One operation of the document, and requests made from it."""
@@ -38,8 +43,9 @@ class Declared:
         return self.path.replace("{vcon_uuid}", uuid)
 
     def query(self) -> dict[str, str]:
-        """The parameters that it requires: every list of the scene is called `in`."""
-        return {each["name"]: "in" for each in self.parameters("query") if each["required"]}
+        """The parameters that it requires."""
+        names = [each["name"] for each in self.parameters("query") if each["required"]]
+        return {name: VALUES.get(name, "in") for name in names} | BESIDES.get(self.path, {})
 
     def body(self) -> Any:
         """The example of its body."""
