@@ -118,10 +118,8 @@ def _storage_letters(name: str, each: ListFacts, storages: Collection[str]) -> F
     storage = name.removeprefix(STORAGE_LETTERS)
     text = f"{each.length:,} writes to a storage that failed"
     if storage in storages:
-        text += "; those of vcon-server are not repeated here, as nothing is known of their runs"
-        query = f"storage_name={storage}"
-        remedy = f"POST /dlq/storage/reprocess?{query} of vcon-server, or StoreVcon here"
-        return Finding(AREA, "warn", name, text, remedy)
+        text += "; they are repeated here, and then their uuids go to the egress lists of the chain"
+        return Finding(AREA, "note", name, text)
     remedy = f"storages.{storage} in config.yml, or redis-cli DEL {shlex.quote(name)}"
     return Finding(AREA, "warn", name, f"{text}; config.yml has no storage {storage}", remedy)
 

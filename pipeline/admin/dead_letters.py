@@ -16,15 +16,19 @@ from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.slices import chunks, find_first
 from schemas.dead_letter import DeadLetter, DeadLetterPage
-from schemas.run import Run
+from schemas.run import Run, Step
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a dead letter is queued again: a list, and the chain that reads it."""
+    """Where a dead letter is queued again: a list, and the chain that reads it.
+
+    `done`: the steps that are not repeated, if nothing is known of the failed run.
+    """
 
     list_name: str
     chain: str
+    done: Sequence[Step] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ def prepared(
     if failed and not from_start:
         done = [step for step in failed["steps"] if step["outcome"] == "ok"]
         run |= {"vcon_out": failed["vcon_out"], "steps": done}
+    elif not from_start:
+        run |= {"steps": [step.model_dump(mode="json") for step in destination.done]}
     return Replay(
         letter=letter,
         list_name=destination.list_name,

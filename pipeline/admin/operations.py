@@ -17,6 +17,7 @@ from pipeline.runs.calls import PluginCalls
 from pipeline.storages.lookup import VconLookup, checked_uuid
 from schemas.dead_letter import DeadLetter, DeadLetterPage
 from schemas.deletion import Deletion
+from schemas.run import Step, StepKind
 from schemas.run_page import RunPage, RunQuery
 from schemas.vcon_page import VconPage
 
@@ -68,7 +69,7 @@ class PipelineOperations:
         """Queue dead letters again, at the step that failed; how many."""
         named = None if vcon_uuids is None else [checked_uuid(each) for each in vcon_uuids]
         selection = Selection(
-            destination=lambda letter: self._destination(letter, list_name),
+            destination=lambda letter: self._destination(letter, list_name, storage),
             limit=limit,
             vcon_uuids=named,
             cause=cause,
@@ -79,7 +80,7 @@ class PipelineOperations:
 
     async def replay_storage(self, storage: str, limit: int) -> list[str]:
         """Queue the oldest dead letters of a storage again; the ids of the new runs."""
-        selection = Selection(lambda letter: self._destination(letter, None), limit)
+        selection = Selection(lambda letter: self._destination(letter, None, storage), limit)
         return await self.letter_lists.replay(keys.storage_dead_letters(storage), selection)
 
     async def letters(self, list_name: str | None, storage: str | None) -> str:
@@ -95,13 +96,35 @@ class PipelineOperations:
             raise UnknownNameError(kind, wanted, known)
         return name
 
-    def _destination(self, letter: DeadLetter, list_name: str | None) -> Destination | None:
-        """The list an entry came from, as long as an enabled chain reads it."""
+    def _destination(
+        self, letter: DeadLetter, list_name: str | None, storage: str | None
+    ) -> Destination | None:
+        """The list an entry came from, as long as an enabled chain reads it.
+
+        vcon-server leaves no run with its dead letters of a storage: those go to the chain that
+        writes to it, at the step of that storage; one without egress lists if there are several.
+        """
         config = self._configuration.config
         name = letter.list_name or list_name or ""
         runs = {keys.run_list(chain.name): chain for chain in config.enabled_chains}
         chain = config.chain_reading(name) or runs.get(name)
+        if chain is None and storage is not None and letter.run_id is None:
+            return self._of_storage(storage)
         return Destination(name, chain.name) if chain else None
+
+    def _of_storage(self, storage: str) -> Destination | None:
+        chains = [
+            chain
+            for chain in self._configuration.config.enabled_chains
+            if any(each.name == storage for each in chain.storages)
+        ]
+        quiet = [chain for chain in chains if not chain.egress_lists]
+        if not quiet and len(chains) != 1:
+            return None
+        [chain, *_] = quiet or chains
+        done = [_done(link.name, "link") for link in chain.links]
+        done += [_done(each.name, "storage") for each in chain.storages if each.name != storage]
+        return Destination(keys.run_list(chain.name), chain.name, done)
 
     async def enqueue(
         self, vcon_uuids: Sequence[str], ingress_list: str, *, any_list: bool = False
@@ -222,3 +245,7 @@ class PipelineOperations:
             deletion.failed[name] = describe(error)
         else:  # a storage may be named redis, too
             removed[name] = removed.get(name, False) or bool(was_there)
+
+
+def _done(name: str, kind: StepKind) -> Step:
+    return Step(name=name, kind=kind, outcome="ok", seconds=0)

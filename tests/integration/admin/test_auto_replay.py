@@ -123,8 +123,10 @@ async def test_a_vcon_that_is_never_taken_keeps_nobody_back(ops: Operations, she
 
 
 async def test_what_nobody_reads_keeps_nobody_back(ops: Operations, shelf: Shelf) -> None:
-    """An entry whose list has no reader, or about which nothing is recorded, is skipped."""
+    """An entry whose list has no reader is skipped."""
     [stranger] = await ops.workers.feed("DLQ:storage:shelf")
+    reason = '{"list_name": "unread", "run_id": "gone"}'
+    ops.client.hset(keys.reasons("DLQ:storage:shelf"), stranger, reason)
     [vcon_uuid] = await refused(ops, 1)
     shelf.up = True
     await replaying(ops).round()

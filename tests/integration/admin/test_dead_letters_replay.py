@@ -10,7 +10,7 @@ import pytest
 from pipeline.redis_client import keys
 from tests.integration.support.dead_letters_scene import Plugins, failed, replay
 from tests.integration.support.operations_scene import FOR_EVER, RUN_EXPIRY, Operations, operations
-from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
+from tests.integration.support.pipeline_fixtures import a_vcon, both, new_uuid
 
 
 @pytest.fixture
@@ -127,11 +127,25 @@ async def test_a_foreign_entry_starts_over(ops: Operations, plugins: Plugins) ->
     assert (ended.status, ops.list("out")) == ("done", [vcon_uuid])
 
 
-async def test_a_foreign_entry_of_a_storage_stays(ops: Operations) -> None:
-    """Its chain is unknown."""
+async def test_a_foreign_entry_of_a_storage(ops: Operations, plugins: Plugins) -> None:
+    """It is written by the one chain that has the storage, without the links."""
     await ops.workers.feed("DLQ:storage:cellar")
-    assert await replay(ops, storage_name="cellar") == 0
-    assert len(ops.list("DLQ:storage:cellar")) == 1
+    assert await replay(ops, storage_name="cellar") == 1
+    await ops.work()
+    assert plugins.called() == ["cellar"]
+
+
+@pytest.mark.parametrize(("egress", "replayed"), [((), 1), (("other",), 0)])
+async def test_a_foreign_entry_of_a_storage_of_two_chains(
+    ops: Operations, plugins: Plugins, egress: tuple[str, ...], replayed: int
+) -> None:
+    """It goes to one that forwards to no list; if both do, its chain is unknown, and it stays."""
+    second = plugins.configuration(name="second", ingress=("in2",), egress=egress)
+    ops.configure(both(plugins.configuration(), second))
+    await ops.workers.feed("DLQ:storage:cellar")
+    assert await replay(ops, storage_name="cellar") == replayed
+    assert len(ops.list("run:second")) == replayed
+    assert len(ops.list("DLQ:storage:cellar")) == 1 - replayed
 
 
 async def test_a_requested_run_is_replayed_in_its_own_list(

@@ -132,7 +132,7 @@ async def test_what_is_in_redis(
         "stranger": {"warn"},
         "DLQ:calls": {"note"},
         "DLQ:gone": {"warn"},
-        "DLQ:storage:files": {"warn"},
+        "DLQ:storage:files": {"note"},
         "DLQ:storage:attic": {"warn"},
         "done": {"stop"},
         "context:*": {"note"},

@@ -136,14 +136,40 @@ async def test_their_dead_letters_are_replayed_here(
     assert plugins.called() == ["first", "second", "cellar", "shelf"]
 
 
-async def test_their_dead_letters_of_a_storage_stay(ops: Operations, theirs: VconServer) -> None:
-    """As the page says: nothing is known of their run, so no list is there for a new one."""
+async def test_their_dead_letters_of_a_storage_are_replayed_here(
+    ops: Operations, theirs: VconServer, plugins: Plugins
+) -> None:
+    """In the chain that writes it: neither links nor the other storage run again."""
     vcon_uuid = theirs.ingest(a_vcon())
     theirs.bury_storage("cellar", vcon_uuid)
-    assert await replay(ops, storage_name="cellar") == 0
-    await ops.sweep()
-    assert ops.list("DLQ:storage:cellar") == [vcon_uuid]
-    assert ops.left(vcon_uuid) == FOR_EVER
+    assert await replay(ops, storage_name="cellar") == 1
+    [ended] = await ops.work()
+    assert (ended.status, plugins.called()) == ("done", ["cellar"])
+    assert ops.list("DLQ:storage:cellar") == []
+
+
+async def test_their_dead_letter_of_a_storage_fails_again(
+    ops: Operations, theirs: VconServer, plugins: Plugins
+) -> None:
+    """Then its run is known; from the start, links are repeated, too."""
+    vcon_uuid = theirs.ingest(a_vcon())
+    theirs.bury_storage("cellar", vcon_uuid)
+    plugins.failing = {"cellar"}
+    assert await replay(ops, storage_name="cellar") == 1
+    [ended] = await ops.work()
+    assert (ended.status, ops.list("DLQ:storage:cellar")) == ("partial", [vcon_uuid])
+    plugins.failing = set()
+    plugins.called()
+    assert await replay(ops, storage_name="cellar", from_start=True) == 1
+    await ops.work()
+    assert plugins.called() == ["first", "second", "cellar", "shelf"]
+
+
+async def test_a_storage_that_no_chain_writes(ops: Operations, theirs: VconServer) -> None:
+    """Its dead letters stay, as no run could write them."""
+    theirs.bury_storage("attic", theirs.ingest(a_vcon()))
+    assert await replay(ops, storage_name="attic") == 0
+    assert len(ops.list("DLQ:storage:attic")) == 1
 
 
 async def test_our_dead_letters_are_reprocessed_by_theirs(
