@@ -39,7 +39,7 @@ STATUSES: dict[type[Exception], int] = {
 MOST_PROBLEMS = 20
 """Problems that an answer lists at most."""
 LONGEST_INPUT = 200
-"""Characters of a value that an answer repeats."""
+"""Characters of a text that an answer repeats; of an array or object, all or none."""
 
 type Problem = dict[str, Any]
 
@@ -54,7 +54,7 @@ class ParametersError(InvalidError):
     @classmethod
     def of(cls, error: ValidationError, *place: str) -> Self:
         """Pydantic's error about parameters at this place, such as `query`."""
-        found = error.errors(include_url=False, include_context=False)[:MOST_PROBLEMS]
+        found = error.errors(include_url=False)[:MOST_PROBLEMS]
         return cls([_placed(dict(each), place) for each in found])
 
     @classmethod
@@ -69,6 +69,8 @@ def _placed(detail: Problem, place: Iterable[str]) -> Problem:
         detail["input"] = None
     elif isinstance(given := detail.get("input"), str):
         detail["input"] = given[:LONGEST_INPUT]
+    elif len(orjson.dumps(given, default=str)) > LONGEST_INPUT:
+        detail["input"] = None
     return detail
 
 
