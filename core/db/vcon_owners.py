@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Select, exists, or_, select, text
+from sqlalchemy import text
 
 from core.db.database import Database
-from core.db.tables import RunRecord
 
 OURS = UUID(int=0)
 """The owner of vCons that came in by the internal API, or without a key."""
@@ -22,12 +21,13 @@ type Claim = Literal["new", "mine", "foreign", "seen", "unknown"]
 """`seen`: there are runs of the vCon, so it is foreign unless Redis has this lineage as its owner.
 `unknown`: Postgres is unavailable."""
 
-# An existing row is locked and returned unchanged.
+# An existing row is locked and returned unchanged. Sorted, so two replicas cannot deadlock.
 _CLAIM = text("""
 INSERT INTO vcon_owners AS known (vcon_uuid, lineage, created_at, confirmed)
-VALUES (:vcon_uuid, :lineage, now(), false)
+SELECT key::uuid, value::uuid, now(), false
+FROM jsonb_each_text(CAST(:owners AS jsonb)) ORDER BY key
 ON CONFLICT (vcon_uuid) DO UPDATE SET lineage = known.lineage
-RETURNING lineage, confirmed, xmax = 0 AS made
+RETURNING vcon_uuid, lineage, confirmed, xmax = 0 AS made
 """)
 
 # Sorted by the key, so two replicas that write the same rows cannot deadlock.
@@ -38,6 +38,14 @@ FROM jsonb_each_text(CAST(:owners AS jsonb)) ORDER BY key
 ON CONFLICT (vcon_uuid) DO UPDATE SET lineage = excluded.lineage, confirmed = true
 WHERE NOT known.confirmed
 """)
+
+_SEEN = text("""
+SELECT wanted FROM unnest(CAST(:uuids AS uuid[])) AS wanted
+WHERE EXISTS (SELECT FROM chain_runs WHERE vcon_in = wanted)
+   OR EXISTS (SELECT FROM chain_runs WHERE vcon_out = wanted)
+""")
+
+_UNDO = text("DELETE FROM vcon_owners WHERE vcon_uuid = ANY(CAST(:uuids AS uuid[]))")
 
 _RELEASE = text("""
 DELETE FROM vcon_owners WHERE vcon_uuid = :vcon_uuid AND lineage = :lineage AND NOT confirmed
@@ -53,23 +61,28 @@ class VconOwners:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, vcon_uuid: UUID, lineage: UUID) -> Claim:
-        """Claim a vCon for a lineage; `mine` and `foreign` are final, otherwise Redis decides.
+    def claim(self, wanted: Mapping[UUID, UUID]) -> dict[UUID, Claim]:
+        """Claim vCons, each for a lineage; `mine` and `foreign` are final, otherwise Redis decides.
 
         A vCon with runs and without an owner came in by another way, and is foreign.
         """
-        wanted = {"vcon_uuid": vcon_uuid, "lineage": lineage}
         with self._database.transaction() as session:
-            owner = session.execute(_CLAIM, wanted).one()
-            seen = not owner.confirmed and session.scalar(_seen_in_runs(vcon_uuid))
-            if owner.made and seen:
-                session.rollback()
-                return "foreign"
-        if owner.lineage != lineage:
-            return "foreign"
-        if owner.confirmed:
-            return "mine"
-        return "seen" if seen else "new"
+            owners = session.execute(_CLAIM, {"owners": _as_json(wanted)}).all()
+            unsure = [each.vcon_uuid for each in owners if not each.confirmed]
+            seen = set(session.scalars(_SEEN, {"uuids": unsure}) if unsure else ())
+            undone = [each.vcon_uuid for each in owners if each.made and each.vcon_uuid in seen]
+            if undone:
+                session.execute(_UNDO, {"uuids": undone})
+        claims: dict[UUID, Claim] = {}
+        for owner in owners:
+            vcon_uuid = owner.vcon_uuid
+            if owner.lineage != wanted[vcon_uuid] or vcon_uuid in undone:
+                claims[vcon_uuid] = "foreign"
+            elif owner.confirmed:
+                claims[vcon_uuid] = "mine"
+            else:
+                claims[vcon_uuid] = "seen" if vcon_uuid in seen else "new"
+        return claims
 
     def release(self, vcon_uuid: UUID, lineage: UUID) -> None:
         """Undo a claim whose vCon was refused; a confirmed one stays."""
@@ -78,11 +91,9 @@ class VconOwners:
 
     def confirm(self, owners: Mapping[str, UUID]) -> None:
         """Confirm owners by the uuid of the vCon. Rows confirmed before stay."""
-        rows = json.dumps({vcon_uuid: str(owner) for vcon_uuid, owner in owners.items()})
         with self._database.transaction() as session:
-            session.execute(_CONFIRM, {"owners": rows})
+            session.execute(_CONFIRM, {"owners": _as_json(owners)})
 
 
-def _seen_in_runs(vcon_uuid: UUID) -> Select[Any]:
-    came_in, came_out = RunRecord.vcon_in == vcon_uuid, RunRecord.vcon_out == vcon_uuid
-    return select(or_(exists().where(came_in), exists().where(came_out)))
+def _as_json(owners: Mapping[Any, UUID]) -> str:
+    return json.dumps({str(vcon_uuid): str(owner) for vcon_uuid, owner in owners.items()})

@@ -26,6 +26,7 @@ from core.helper_process import Offload, call_inline
 from core.observability.metrics import UNKNOWN, VCONS_RECEIVED
 from core.thread_pool import BoundedCalls
 from pipeline.config.lists import check_unread
+from pipeline.ingest.claims import Claims
 from pipeline.ingest.entry import Entry, make_entry
 from pipeline.ingest.idempotency import NO_KEY, Registration, registration
 from pipeline.ingest.intake import Intake, Owner, foreign
@@ -91,6 +92,7 @@ class PartnerApi:
         self._owners = records.owners
         self._redis = redis
         self._calls = calls
+        self._claims = Claims(records.owners, calls)
         self.usage = UsageMeter(records.ledger)
 
     async def take(
@@ -173,6 +175,6 @@ class PartnerApi:
 
     async def _claim(self, vcon_uuid: UUID, lineage: UUID) -> Claim:
         try:
-            return await self._calls(self._owners.claim, vcon_uuid, lineage)
+            return await self._claims.claim(vcon_uuid, lineage)
         except UnavailableError:  # Redis may know the owner; if not, the script refuses
             return "unknown"

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from core.db.database import Database
 from core.db.runs import RunHistory
-from core.db.vcon_owners import OURS, VconOwners
+from core.db.vcon_owners import OURS, Claim, VconOwners
 from core.errors import UnavailableError
 from lib.vcon_redis import AsyncVconRedis
 from pipeline.ingest import outboxes as module
@@ -27,6 +27,10 @@ from tests.integration.support.pipeline_fixtures import Scene, a_vcon, configure
 def owners(migrated: Database) -> VconOwners:
     """The owners in that database."""
     return VconOwners(migrated)
+
+
+def _claim(owners: VconOwners, vcon_uuid: UUID, lineage: UUID) -> Claim:
+    return owners.claim({vcon_uuid: lineage})[vcon_uuid]
 
 
 def a_run_on(migrated: Database, vcon_in: UUID, vcon_out: UUID) -> None:
@@ -43,28 +47,50 @@ def test_of_many_claims_at_once_one_counts(owners: VconOwners):
     """Ten lineages want the same uuid: it is new to one and foreign to nine."""
     vcon = uuid4()
     with ThreadPoolExecutor(8) as pool:
-        outcomes = list(pool.map(lambda _: owners.claim(vcon, uuid4()), range(10)))
+        outcomes = list(pool.map(lambda _: _claim(owners, vcon, uuid4()), range(10)))
     assert sorted(outcomes) == ["foreign"] * 9 + ["new"]
 
 
 def test_a_claim_lasts_until_it_is_released_by_its_owner(owners: VconOwners):
     """No other lineage can release it; an unconfirmed owner is still decided by Redis."""
     vcon, mine, other = uuid4(), uuid4(), uuid4()
-    assert [owners.claim(vcon, mine), owners.claim(vcon, mine)] == ["new", "new"]
+    assert [_claim(owners, vcon, mine), _claim(owners, vcon, mine)] == ["new", "new"]
     owners.release(vcon, other)
-    assert owners.claim(vcon, other) == "foreign"
+    assert _claim(owners, vcon, other) == "foreign"
     owners.release(vcon, mine)
-    assert owners.claim(vcon, other) == "new"
+    assert _claim(owners, vcon, other) == "new"
+
+
+def test_claims_of_one_call_are_decided_one_by_one(owners: VconOwners, migrated: Database):
+    """A fresh one, one of another lineage, one of its own, one with runs."""
+    fresh, theirs, ours, seen, left = (uuid4() for _ in range(5))
+    mine, other = uuid4(), uuid4()
+    owners.confirm({str(theirs): other, str(ours): mine})
+    _claim(owners, left, mine)
+    for each in (seen, left):
+        a_run_on(migrated, each, uuid4())
+    claims = owners.claim(dict.fromkeys((fresh, theirs, ours, seen, left), mine))
+    assert claims == {
+        fresh: "new",
+        theirs: "foreign",
+        ours: "mine",
+        seen: "foreign",
+        left: "seen",
+    }
+    with migrated.transaction() as session:
+        rows = set(session.scalars(text("SELECT vcon_uuid FROM vcon_owners")))
+    assert {fresh, theirs, ours, left} <= rows
+    assert seen not in rows
 
 
 def test_what_is_confirmed_stays(owners: VconOwners):
     """Redis' first word replaces a claim; neither a release nor a second word changes it."""
     vcon, mine, other = uuid4(), uuid4(), uuid4()
-    owners.claim(vcon, other)
+    _claim(owners, vcon, other)
     owners.confirm({str(vcon): mine})
     owners.confirm({str(vcon): OURS, str(uuid4()): OURS})
     owners.release(vcon, mine)
-    assert [owners.claim(vcon, mine), owners.claim(vcon, other)] == ["mine", "foreign"]
+    assert [_claim(owners, vcon, mine), _claim(owners, vcon, other)] == ["mine", "foreign"]
 
 
 def test_what_came_in_by_another_door_is_foreign(owners: VconOwners, migrated: Database):
@@ -74,8 +100,8 @@ def test_what_came_in_by_another_door_is_foreign(owners: VconOwners, migrated: D
     a_run_on(migrated, came_in, came_out)
     a_run_on(migrated, theirs, theirs)
     for _ in range(2):
-        assert [owners.claim(each, lineage) for each in (came_in, came_out)] == ["foreign"] * 2
-        assert owners.claim(theirs, lineage) == "mine"
+        assert [_claim(owners, each, lineage) for each in (came_in, came_out)] == ["foreign"] * 2
+        assert _claim(owners, theirs, lineage) == "mine"
         RunHistory(migrated).prune_runs(30)
 
 
@@ -103,7 +129,7 @@ def test_what_runs_worked_on_stays_ours_without_the_runs(owners: VconOwners, mig
     with migrated.transaction() as session:
         session.execute(text("DELETE FROM chain_runs"))
     owners.confirm({str(theirs): lineage})
-    claims = [owners.claim(each, lineage) for each in (came_in, came_out, theirs)]
+    claims = [_claim(owners, each, lineage) for each in (came_in, came_out, theirs)]
     assert claims == ["foreign", "foreign", "mine"]
 
 
@@ -113,11 +139,11 @@ def test_a_claim_that_was_never_decided_gives_way_to_a_run(
 ):
     """A request that broke off left it behind; then another program queued that uuid."""
     vcon, lineage = uuid4(), uuid4()
-    assert owners.claim(vcon, lineage) == "new"
+    assert _claim(owners, vcon, lineage) == "new"
     recorded(migrated, vcon, vcon)
     if pruned:
         RunHistory(migrated).prune_runs(30)
-    assert owners.claim(vcon, lineage) == ("foreign" if pruned else "seen")
+    assert _claim(owners, vcon, lineage) == ("foreign" if pruned else "seen")
 
 
 async def test_every_vcon_that_links_go_on_with_is_ours(scene: Scene, owners: VconOwners):
@@ -135,7 +161,7 @@ async def test_every_vcon_that_links_go_on_with_is_ours(scene: Scene, owners: Vc
     await scene.feed()
     assert (await scene.ended()).status == "done"
     await OwnerOutbox(scene.redis, owners.confirm).drain()
-    assert [owners.claim(UUID(each), uuid4()) for each in uuids] == ["foreign"] * 3
+    assert [_claim(owners, UUID(each), uuid4()) for each in uuids] == ["foreign"] * 3
 
 
 async def test_owners_go_from_redis_to_postgres(

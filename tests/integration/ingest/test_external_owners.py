@@ -145,7 +145,7 @@ async def test_a_claim_left_behind_opens_nothing_that_runs_have_seen(apis: Apis)
     key = await asyncio.to_thread(apis.key, "secret-1")
     vcon = a_vcon()
     owners = apis.partners.records.owners
-    assert owners.claim(UUID(vcon["uuid"]), key.lineage) == "new"
+    assert owners.claim({UUID(vcon["uuid"]): key.lineage}) == {UUID(vcon["uuid"]): "new"}
     run = {
         "run_id": new_uuid(),
         "chain": "main",
