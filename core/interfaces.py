@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from core.credentials import Credentials
+from core.ingest_interfaces import IngestApi, PartnerIngestApi
 from core.operation_interfaces import VconServerOperations
 from schemas.chain import ChainSummary
 from schemas.connection import ConnectionSummary
 from schemas.dead_letter import DeadLetterPage
 from schemas.deletion import Deletion
-from schemas.ingested import Ingested
 from schemas.ingress_key import AuditEvent, Author, IngressKey, MadeKey, NewKey, Usage
 from schemas.run import Run, Step
 from schemas.run_page import RunPage, RunQuery
@@ -55,31 +55,6 @@ class AnswerRelay(Protocol):
 
     async def deregister(self, service_id: int) -> PeerCounts:
         """Remove this replica from the register; returns the counts of the others."""
-        ...
-
-
-# The two ways in for vCons
-
-
-class IngestApi(Protocol):
-    """The internal or the partner API: both take one vCon in."""
-
-    async def take(
-        self,
-        vcon: object,
-        lists: Sequence[str],
-        api_key: str | None,
-        *,
-        idempotency_key: str | None = None,
-        any_list: bool = False,
-    ) -> Ingested:
-        """Validate, normalise, store, index and enqueue one vCon.
-
-        The vCon is an object, its JSON text as bytes, or gzip of that in base64. The same
-        `idempotency_key` with the same vCon and lists is a duplicate for a day, even if the vCon
-        has expired or was replaced; with another request it is a `ReusedKeyError`. A key that is
-        the vCon's own uuid has no effect. `any_list` also takes lists that no chain reads.
-        """
         ...
 
 
@@ -233,7 +208,7 @@ class Pipeline(Protocol):
         ...
 
     @property
-    def partners(self) -> IngestApi:
+    def partners(self) -> PartnerIngestApi:
         """For partners: the key is checked first, and is valid for one list."""
         ...
 

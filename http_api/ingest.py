@@ -1,12 +1,15 @@
 """Handlers that take vCons in."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, TypedDict
+from uuid import UUID
 
-from pydantic import Field
+import orjson
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from starlette.responses import Response
 
-from http_api.answers import json_text
+from http_api.answers import empty, json_response, json_text
+from http_api.errors import ParametersError
 from http_api.request import Request
 from http_api.routing import Query
 
@@ -18,6 +21,13 @@ class Lists(Query):
         [], description="Lists to queue it in: repeated, or one value with commas."
     )
     ingress_list: str = Field("", description="One list; the same as `ingress_lists`.")
+
+
+class Options(TypedDict):
+    """Arguments of the calls that take a vCon in."""
+
+    idempotency_key: str | None
+    any_list: bool
 
 
 def lists_named(query: Lists, headers: Sequence[str | None], known: Collection[str]) -> list[str]:
@@ -39,16 +49,99 @@ async def post_vcon(request: Request[Lists]) -> Response:
     """Store a vCon, queue it in each list; 201 with the vCon as stored."""
     headers = [request.header("ingress_list"), request.header("ingress_lists")]
     lists = lists_named(request.query, headers, request.pipeline.ingress_lists)
-    taken = await request.pipeline.internal.take(
-        (await request.body()).content,
-        lists,
-        None,
-        idempotency_key=idempotency_key(request),
-        any_list=request.settings.api_any_list,
-    )
+    content = (await request.body()).content
+    if is_ping(content):
+        return json_response({"test": True})
+    taken = await request.pipeline.internal.take(content, lists, None, **options(request))
     return json_text(taken.document, 201)
 
 
-def idempotency_key(request: Request[Any]) -> str | None:
-    """The header `Idempotency-Key`; None without it, or if it is empty."""
-    return (request.header("idempotency-key") or "").strip() or None
+class OneList(Query):
+    """The list of a partner's vCon."""
+
+    ingress_list: str = Field(description="The list that the key opens.")
+    ingress_lists: list[str] = Field([], description="The same, given once, instead.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _under_either_name(cls, given: dict[str, Any]) -> dict[str, Any]:
+        named = {*given.get("ingress_lists", ()), *([given[LIST]] if LIST in given else [])}
+        if len(named) > 1:
+            msg = "one list can be named here"
+            raise ValueError(msg)
+        return {**given, LIST: named.pop()} if named else given
+
+
+LIST = "ingress_list"
+
+
+async def external_ingress(request: Request[OneList]) -> Response:
+    """Take a partner's vCon; 204. The key is checked before the body is read."""
+    key = partner_key(request)
+    partner = await request.pipeline.partners.admit(request.query.ingress_list, key)
+    content = (await request.body()).content
+    if is_ping(content):
+        return json_response({"test": True})
+    await partner.take(content, **options(request))
+    return empty()
+
+
+def partner_key(request: Request[Any]) -> str | None:
+    """The ingress key, in the header of the API's tokens: UTF-8, or else Latin-1."""
+    text = request.header(request.settings.conserver_header_name.lower())
+    if text is None:
+        return None
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return text
+
+
+class OneListRequired(Query):
+    """The list that stored vCons are queued in."""
+
+    ingress_list: str = Field(description="The list.")
+
+
+async def post_uuids(request: Request[OneListRequired]) -> Response:
+    """Queue stored vCons; 204. Uuids that neither Redis nor a storage has are left out."""
+    uuids = await request.json()
+    if isinstance(uuids, list) and len(uuids) > MOST_UUIDS:
+        raise ParametersError.because(f"at most {MOST_UUIDS} uuids are taken at once", "body")
+    try:
+        wanted = [str(each) for each in _UUIDS.validate_python(uuids)]
+    except ValidationError as error:
+        raise ParametersError.of(error, "body") from None
+    if wanted:
+        await request.pipeline.operations.enqueue(
+            wanted, request.query.ingress_list, any_list=request.settings.api_any_list
+        )
+    return empty()
+
+
+MOST_UUIDS = 10_000
+"""Uuids in one request; the storages are asked for each that is not in Redis."""
+_UUIDS = TypeAdapter(list[UUID])
+
+
+def options(request: Request[Any]) -> Options:
+    """How a vCon is taken in; an empty `Idempotency-Key` is none."""
+    return {
+        "idempotency_key": (request.header("idempotency-key") or "").strip() or None,
+        "any_list": request.settings.api_any_list,
+    }
+
+
+LONGEST_PING = 10_000
+"""Bytes; a longer body is a vCon."""
+
+
+def is_ping(content: bytes) -> bool:
+    """Whether this is no vCon, but what senders of webhooks try an address with."""
+    if len(content) > LONGEST_PING or b'"test"' not in content:
+        return False
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(value, dict) and value.get("test") is True and "uuid" not in value

@@ -3,15 +3,54 @@
 from http_api import about, dead_letters, documentation, ingest, lists, vcons
 from http_api.routing import Access, BodyKind, Route
 
+IDEMPOTENT = {
+    "idempotency-key": "The same key with the same vCon and lists is no work, for a day; with"
+    " another vCon it is refused. The uuid of the vCon as the key has no effect."
+}
+
 ROUTES = (
     Route(
         "POST",
         "/vcon",
         ingest.post_vcon,
-        {201: "The vCon as it is stored.", 404: "There is no such list."},
+        {
+            201: "The vCon as it is stored.",
+            200: 'The body is `{"test": true}` instead of a vCon.',
+            404: "There is no such list.",
+        },
         "Store a vCon and queue it",
         query=ingest.Lists,
         body=BodyKind.VCON,
+        headers=IDEMPOTENT
+        | {
+            "ingress_list": "One list, or several with commas.",
+            "ingress_lists": "The same.",
+        },
+    ),
+    Route(
+        "POST",
+        "/vcon/external-ingress",
+        ingest.external_ingress,
+        {
+            204: "The vCon is stored and queued.",
+            200: 'The body is `{"test": true}` instead of a vCon.',
+            403: "The key does not open the list.",
+            409: "The vCon was not brought in with this key.",
+        },
+        "Take a partner's vCon",
+        access=Access.PARTNER,
+        query=ingest.OneList,
+        body=BodyKind.VCON,
+        headers=IDEMPOTENT,
+    ),
+    Route(
+        "POST",
+        "/vcon/ingress",
+        ingest.post_uuids,
+        {204: "Those that are stored are queued.", 404: "There is no such list."},
+        "Queue stored vCons",
+        query=ingest.OneListRequired,
+        body=BodyKind.UUIDS,
     ),
     Route(
         "GET",

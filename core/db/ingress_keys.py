@@ -52,6 +52,12 @@ class IngressKeys:
         with self._database.session() as session:
             return [_shown(row) for row in session.scalars(statement)]
 
+    def lists(self) -> set[str]:
+        """The lists that have a key which was not revoked."""
+        statement = select(_Key.ingress_list).where(_Key.revoked_at.is_(None)).distinct()
+        with self._database.session() as session:
+            return set(session.scalars(statement))
+
     def create(self, new: NewKey, secret_sha256: str, author: Author) -> IngressKey:
         """Create a key with a new lineage."""
         with self._database.transaction() as session:

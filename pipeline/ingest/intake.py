@@ -52,7 +52,7 @@ from core.errors import (
     UnavailableError,
 )
 from core.helper_process import Offload, call_inline
-from core.interfaces import IngestApi
+from core.ingest_interfaces import IngestApi
 from core.observability.metrics import UNKNOWN, VCONS_RECEIVED
 from core.observability.tracing import installed
 from pipeline.config.lists import check_unread

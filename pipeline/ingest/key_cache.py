@@ -14,7 +14,7 @@ lists exist. Above the limit, keys that are not cached are refused without askin
 import hmac
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from hashlib import sha256
 from math import inf
@@ -23,6 +23,7 @@ from zlib import crc32
 
 from core.errors import ForbiddenError, RateLimitedError, UnavailableError
 from core.observability.metrics import FAILED_KEYS
+from pipeline.live_config import Configuration
 from schemas.ingress_key import IngressKey, KnownKey
 
 WINDOW = 60.0
@@ -35,6 +36,8 @@ STALE = 60.0
 """Default of REVOKED_KEY_SECONDS."""
 MOST = 10_000
 """Cached keys."""
+LONGEST_NAME = 200
+"""Characters of a list's name that a text repeats."""
 
 type Verdict = Literal["valid", "expired", "revoked", "other list"]
 type FindKey = Callable[[str], Awaitable[KnownKey | None]]
@@ -188,4 +191,53 @@ def refusal(ingress_list: str | None) -> str:
     """The text of a refusal, which vcon-server's documents define."""
     if ingress_list is None:
         return "Invalid API Key"
-    return f"Invalid API Key for ingress list '{ingress_list[:200]}'"
+    return f"Invalid API Key for ingress list '{ingress_list[:LONGEST_NAME]}'"
+
+
+class Refusals:
+    """The texts with which vcon-server refuses a partner's key, for the HTTP API.
+
+    They tell whether a list has keys, as there; `refusal`, for RPC callers, does not. Keys made by
+    actions count as those of config.yml.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        lists_with_keys: Callable[[], Awaitable[Set[str]]],
+        clock: Callable[[], float],
+    ) -> None:
+        """`lists_with_keys` asks Postgres; `clock` gives monotonic seconds."""
+        self._configuration = configuration
+        self._lists_with_keys = lists_with_keys
+        self._clock = clock
+        self._known: Set[str] = frozenset()
+        self._asked = -inf
+
+    async def text(self, ingress_list: str, api_key: str | None) -> str:
+        """The text for a key that does not open this list.
+
+        If Postgres is unavailable, that of a list with keys.
+        """
+        if not api_key:
+            return "API Key required"
+        configured = self._configuration.config.ingress_auth
+        try:
+            made = frozenset() if configured.get(ingress_list) else await self._made()
+        except UnavailableError:
+            return refusal(ingress_list)
+        name = ingress_list[:LONGEST_NAME]
+        if configured.get(ingress_list) or ingress_list in made:
+            return refusal(ingress_list)
+        if not configured and not made:
+            return "No ingress authentication configured"
+        if ingress_list not in configured:
+            return f"Ingress list '{name}' not configured"
+        return f"Invalid configuration for ingress list '{name}'"
+
+    async def _made(self) -> Set[str]:
+        """The lists that have keys in Postgres; asked at most once in `FRESH` seconds."""
+        if self._clock() - self._asked >= FRESH:
+            self._known = await self._lists_with_keys()
+            self._asked = self._clock()
+        return self._known

@@ -7,13 +7,16 @@ only replace vCons that its own lineage of keys brought in.
 import contextlib
 import logging
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 from core.db.usage_and_audit import PartnerRecords
 from core.db.vcon_owners import Claim
 from core.errors import (
     ConflictError,
+    ForbiddenError,
     FullError,
     InvalidError,
     PatchcordError,
@@ -30,7 +33,7 @@ from pipeline.ingest.claims import Claims
 from pipeline.ingest.entry import Entry, make_entry
 from pipeline.ingest.idempotency import NO_KEY, Registration, registration
 from pipeline.ingest.intake import Intake, Owner, foreign
-from pipeline.ingest.key_cache import KeyCache, KeyRefusedError
+from pipeline.ingest.key_cache import KeyCache, KeyRefusedError, Refusals
 from pipeline.ingest.outboxes import UsageMeter
 from pipeline.live_config import Configuration
 from pipeline.redis_client.client import RedisConnection
@@ -41,6 +44,7 @@ from schemas.ingress_key import IngressKey
 WINDOW_MS = 60_000
 REASONS: dict[type[PatchcordError], str] = {
     InvalidError: "invalid",
+    ForbiddenError: "forbidden",
     ConflictError: "conflict",
     TooLargeError: "too_large",
     RateLimitedError: "rate_limited",
@@ -94,6 +98,9 @@ class PartnerApi:
         self._calls = calls
         self._claims = Claims(records.owners, calls)
         self.usage = UsageMeter(records.ledger)
+        self._refusals = Refusals(
+            configuration, lambda: calls(records.keys.lists), clock=time.monotonic
+        )
 
     async def take(
         self,
@@ -117,20 +124,38 @@ class PartnerApi:
             UnavailableError: the list is full or, unless `any_list`, no chain reads it; or Redis or
                 Postgres cannot be reached.
         """
-        key = await self._verified(lists, api_key)
+        partner = await self._admitted(lists, api_key)
+        return await partner.take(vcon, idempotency_key=idempotency_key, any_list=any_list)
+
+    async def admit(self, ingress_list: str, api_key: str | None) -> "AdmittedPartner":
+        """The partner of a request over HTTP, whose body has not been read yet.
+
+        Raises:
+            ForbiddenError: the key does not open the list; the text is vcon-server's.
+            RateLimitedError: with the seconds to wait.
+            UnavailableError: Postgres is unavailable, and the key was not verified just before.
+        """
         try:
+            return await self._admitted([ingress_list], api_key)
+        except KeyRefusedError:
+            raise ForbiddenError(await self._refusals.text(ingress_list, api_key)) from None
+
+    async def _admitted(self, lists: Sequence[str], api_key: str | None) -> "AdmittedPartner":
+        key = await self._verified(lists, api_key)
+        with self.counting(key):
             await self._within_limit(key)
             if not lists:
                 raise InvalidError("ingress_lists: with a key, name the list that it opens")
-            entry = await self._entry(vcon, key, any_list=any_list)
-            taken = await self._take(entry, key, _registration(idempotency_key, entry, key))
+        return AdmittedPartner(self, key)
+
+    @contextmanager
+    def counting(self, key: IngressKey) -> Iterator[None]:
+        """Count a refusal of this key's request in its usage."""
+        try:
+            yield
         except PatchcordError as error:
             self.usage.refused(key.id, _reason(error))
             raise
-        self.usage.accepted(key.id, len(entry.document))
-        is_read = self._configuration.config.chain_reading(key.ingress_list)
-        VCONS_RECEIVED.count(key.ingress_list if is_read else UNKNOWN, taken.outcome)
-        return taken
 
     async def _verified(self, lists: Sequence[str], api_key: str | None) -> IngressKey:
         try:
@@ -150,7 +175,8 @@ class PartnerApi:
             text = f"{most} requests a minute are let in; try again in {seconds} s"
             raise RateLimitedError(text, seconds)
 
-    async def _entry(self, vcon: object, key: IngressKey, *, any_list: bool) -> Entry:
+    async def entry(self, vcon: object, key: IngressKey, *, any_list: bool) -> Entry:
+        """The vCon, if the key's list accepts it; see `entry_of`."""
         chain = self._configuration.config.chain_reading(key.ingress_list)
         if chain is None and not any_list:
             raise UnavailableError(f"list {key.ingress_list} is read by no chain at present")
@@ -159,7 +185,8 @@ class PartnerApi:
         limits = (self._max_vcon_bytes, key.max_vcon_bytes or self._max_vcon_bytes)
         return await make_entry(self._offload, vcon, min(limits), [chain] if chain else [])
 
-    async def _take(self, entry: Entry, key: IngressKey, request: Registration) -> Ingested:
+    async def store(self, entry: Entry, key: IngressKey, request: Registration) -> Ingested:
+        """Store and enqueue a vCon for the owner of the key."""
         uuid = UUID(entry.vcon_uuid)
         claim = await self._claim(uuid, key.lineage)
         if claim == "foreign":
@@ -173,8 +200,36 @@ class PartnerApi:
                     await self._calls(self._owners.release, uuid, key.lineage)
             raise
 
+    def accepted(self, entry: Entry, key: IngressKey, taken: Ingested) -> None:
+        """Count an accepted vCon."""
+        self.usage.accepted(key.id, len(entry.document))
+        is_read = self._configuration.config.chain_reading(key.ingress_list)
+        VCONS_RECEIVED.count(key.ingress_list if is_read else UNKNOWN, taken.outcome)
+
     async def _claim(self, vcon_uuid: UUID, lineage: UUID) -> Claim:
         try:
             return await self._claims.claim(vcon_uuid, lineage)
         except UnavailableError:  # Redis may know the owner; if not, the script refuses
             return "unknown"
+
+
+class AdmittedPartner:
+    """One request of a partner whose key was verified."""
+
+    def __init__(self, api: PartnerApi, key: IngressKey) -> None:
+        self._api = api
+        self._key = key
+
+    async def take(
+        self, vcon: object, *, idempotency_key: str | None = None, any_list: bool = False
+    ) -> Ingested:
+        """Take one vCon into the key's list.
+
+        Raises the errors of `PartnerApi.take`, but those about the key.
+        """
+        key = self._key
+        with self._api.counting(key):
+            entry = await self._api.entry(vcon, key, any_list=any_list)
+            taken = await self._api.store(entry, key, _registration(idempotency_key, entry, key))
+        self._api.accepted(entry, key, taken)
+        return taken

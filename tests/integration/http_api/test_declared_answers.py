@@ -80,8 +80,10 @@ CHANGES: list[dict[str, Any]] = [
 async def test_a_route_answers_as_declared(http: httpx.AsyncClient, method: str, path: str) -> None:
     """Its examples, and requests that lack a part of it or have a wrong one."""
     declared = Declared((await http.get("/openapi.json")).json(), method, path)
-    await http.post("/vcon", json=EXAMPLE)
-    headers = {HEADER: KEY} if declared.operation["security"] == [{"partner": []}] else {}
+    is_partner = declared.operation["security"] == [{"partner": []}]
+    headers = {HEADER: KEY} if is_partner else {}
+    if not is_partner:  # a partner may not replace what came in with the token
+        await http.post("/vcon", json=EXAMPLE)
     whole: dict[str, Any] = {"params": declared.query(), "json": declared.body()}
     target = declared.target(EXAMPLE["uuid"])
     declared.check(await http.request(method, target, headers=headers, **whole), success=True)

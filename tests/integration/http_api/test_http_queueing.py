@@ -1,0 +1,141 @@
+"""POST /vcon with an Idempotency-Key, pings, any list; POST /vcon/ingress; over real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from http_api.ingest import MOST_UUIDS
+from tests.integration.http_api.http_scene import HEADER, Served
+from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
+
+KEY = "key-of-a-partner-1"
+
+
+async def post(http: httpx.AsyncClient, vcon: Any, key: str, **sent: Any) -> httpx.Response:
+    """The answer to a vCon for the list `in`, with this Idempotency-Key."""
+    headers = {"idempotency-key": key}
+    return await http.post("/vcon?ingress_lists=in", json=vcon, headers=headers, **sent)
+
+
+async def test_the_same_request_is_answered_as_the_first_time(
+    http: httpx.AsyncClient, served: Served
+) -> None:
+    """201 with the same body, also after the vCon has expired; it is not brought back."""
+    vcon = a_vcon()
+    first = await post(http, vcon, "key")
+    served.client.delete(f"vcon:{vcon['uuid']}", "in")
+    again = await post(http, vcon, "key")
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.content == again.content
+    assert served.client.exists("in", f"vcon:{vcon['uuid']}") == 0
+
+
+async def test_the_key_with_another_request_is_refused(
+    http: httpx.AsyncClient, served: Served
+) -> None:
+    """422 in Pydantic's form; nothing of it is stored."""
+    vcon = a_vcon()
+    await post(http, vcon, "key")
+    for other in (a_vcon(), vcon | {"subject": "x"}):
+        answer = await post(http, other, "key")
+        assert answer.status_code == 422
+        assert "Idempotency-Key" in json.dumps(answer.json()["detail"])
+    assert served.queued("in") == [vcon["uuid"]]
+    assert (await post(http, a_vcon(), "x" * 256)).status_code == 422
+
+
+async def test_adapters_send_the_uuid_as_the_key(http: httpx.AsyncClient, served: Served) -> None:
+    """A changed vCon is a new version; an empty key is none."""
+    vcon = a_vcon()
+    changed = vcon | {"subject": "changed"}
+    for each in (vcon, vcon, changed, changed):
+        answer = await post(http, each, vcon["uuid"].upper())
+        assert (answer.status_code, answer.json()) == (201, each)
+    assert served.queued("in") == [vcon["uuid"]] * 2
+    assert [(await post(http, a_vcon(), "")).status_code for _ in range(2)] == [201, 201]
+
+
+async def test_of_many_at_once_one_is_work(http: httpx.AsyncClient, served: Served) -> None:
+    """Each is answered 201."""
+    vcon = a_vcon()
+    answers = await asyncio.gather(*(post(http, vcon, "key") for _ in range(8)))
+    assert {each.status_code for each in answers} == {201}
+    assert served.queued("in") == [vcon["uuid"]]
+
+
+PINGS = ['{"test": true}', '{"test": true, "message": "ping", "timestamp": "2026"}']
+
+
+@pytest.mark.parametrize("path", ["/vcon", "/vcon?ingress_lists=nope", "/vcon/external-ingress"])
+@pytest.mark.parametrize("body", PINGS)
+async def test_a_ping_is_answered(
+    http: httpx.AsyncClient, served: Served, path: str, body: str
+) -> None:
+    """200, and nothing is stored; only with the token or the key."""
+    params = {"ingress_list": "in"} if "external" in path else {}
+    headers = {HEADER: KEY} if "external" in path else {}
+    answer = await http.post(path, content=body, params=params or None, headers=headers)
+    assert (answer.status_code, answer.json()) == (200, {"test": True})
+    zipped = headers | {"content-encoding": "gzip"}
+    packed = gzip.compress(body.encode())
+    answer = await http.post(path, content=packed, params=params or None, headers=zipped)
+    assert answer.status_code == 200
+    assert served.client.keys("vcon:*") == []
+    refused = await http.post(path, content=body, params=params or None, headers={HEADER: "wrong"})
+    assert refused.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (a_vcon(test=True), 201),
+        ({"test": 1}, 422),
+        ({"test": "true"}, 422),
+        ({"test": False}, 422),
+        ([{"test": True}], 422),
+        ({"test": True, "uuid": "x"}, 422),
+        ({"x": {"test": True}}, 422),
+        ({"test": True, "more": "x" * 20_000}, 422),
+    ],
+)
+async def test_what_is_no_ping(http: httpx.AsyncClient, body: Any, status: int) -> None:
+    """A vCon may have a member `test`; anything else is judged as a vCon."""
+    assert (await http.post("/vcon", json=body)).status_code == status
+
+
+async def test_stored_vcons_are_queued(http: httpx.AsyncClient, served: Served) -> None:
+    """204 for a bare array; unknown uuids are left out without a word."""
+    vcon, unknown = a_vcon(), new_uuid()
+    await http.post("/vcon", json=vcon)
+    for uuids in ([vcon["uuid"].upper(), unknown], [unknown], []):
+        answer = await http.post("/vcon/ingress?ingress_list=in", json=uuids)
+        assert (answer.status_code, answer.content) == (204, b"")
+    assert served.queued("in") == [vcon["uuid"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "status", "loc"),
+    [
+        ("?ingress_list=in", '{"uuids": []}', 422, ["body"]),
+        ("?ingress_list=in", '["nope"]', 422, ["body", 0]),
+        ("?ingress_list=in", "[null]", 422, ["body", 0]),
+        ("?ingress_list=in", "[", 422, ["body", 1]),
+        ("?ingress_list=in", json.dumps([new_uuid()] * (MOST_UUIDS + 1)), 422, ["body"]),
+        ("", "[]", 422, ["query", "ingress_list"]),
+        ("?ingress_list=nope", json.dumps([new_uuid()]), 404, None),
+    ],
+)
+async def test_what_cannot_be_queued_is_told(
+    http: httpx.AsyncClient, query: str, body: str, status: int, loc: Any
+) -> None:
+    """422 with the place, 404 for a list."""
+    answer = await http.post(f"/vcon/ingress{query}", content=body)
+    assert answer.status_code == status, answer.text
+    if loc is not None:
+        assert answer.json()["detail"][0]["loc"] == loc
