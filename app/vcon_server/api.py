@@ -53,7 +53,9 @@ def _tokens(tokens: Tokens, *, is_open: bool) -> Finding:
         remedy = "make the file readable for this user, with a token on each line"
         return Finding(AREA, "stop", TOKENS, tokens.error, remedy)
     if tokens.values:
-        return Finding(AREA, "ok", TOKENS, f"{len(tokens.values)} tokens open the API, as before")
+        return Finding(
+            AREA, "ok", TOKENS, f"tokens that open the API, as before: {len(tokens.values)}"
+        )
     if is_open:
         text = "none: the API is open to anyone, as vcon-server's is without a token"
         return Finding(AREA, "warn", TOKENS, text, "set CONSERVER_API_TOKEN, remove API_OPEN")

@@ -55,10 +55,10 @@ def _server(facts: RedisFacts) -> Iterator[Finding]:
 
 def _documents(facts: RedisFacts) -> Iterator[Finding]:
     documents = sum(facts.types[kind] for kind in DOCUMENTS)
-    yield Finding(AREA, "ok", "vCons", f"{documents:,} JSON documents, read as they are")
+    yield Finding(AREA, "ok", "vCons", f"JSON documents, read as they are: {documents:,}")
     if strings := facts.types["string"]:
         text = (
-            f"{strings:,} are plain strings, as vcon-server writes them since September 2026; each "
+            f"plain strings, as vcon-server writes them since September 2026: {strings:,}; each "
             "becomes a JSON document when it is first read here, and that vcon-server cannot read "
             "it any more"
         )
@@ -70,21 +70,19 @@ def _index(facts: RedisFacts, sorted_set: str) -> Iterator[Finding]:
     if sorted_set in facts.wrong_types:
         return
     members = facts.members
-    text = f"{members['prefixed']:,} members with `vcon:`, {members['bare']:,} without"
+    text = f"members with `vcon:`: {members['prefixed']:,}, without: {members['bare']:,}"
     if members["prefixed"] and members["bare"]:
         text += "; GET /vcon works with both, in vcon-server it fails"
     yield Finding(AREA, "ok", sorted_set, text)
     if expired := members["expired"]:
-        text = f"{expired:,} members have no vCon in Redis any more; the workers here remove them"
+        text = f"members without a vCon in Redis: {expired:,}; the service removes them with time"
         yield Finding(AREA, "note", sorted_set, text)
     if other := members["other"]:
-        yield Finding(
-            AREA, "note", sorted_set, f"{other:,} members are no uuids, and are not listed"
-        )
+        yield Finding(AREA, "note", sorted_set, f"members that are no uuids: {other:,}; not listed")
     if facts.index_expiring:
         text = (
-            f"{facts.index_expiring:,} of {facts.index:,} keys of the search index expire within "
-            "VCON_INDEX_EXPIRY; their vCons are found until then"
+            f"keys that expire within VCON_INDEX_EXPIRY: {facts.index_expiring:,} of "
+            f"{facts.index:,}; their vCons are found until then"
         )
         remedy = "GET /index_vcons once the producers use this service, to index what is there"
         yield Finding(AREA, "note", "search index", text, remedy)
@@ -95,14 +93,14 @@ def _lists(facts: RedisFacts, used: UsedLists) -> Iterator[Finding]:
         if name not in facts.wrong_types:
             yield from _list(name, each, used)
     if facts.more_lists:
-        text = f"{facts.more_lists:,} further lists were not looked at"
+        text = f"further lists, not looked at: {facts.more_lists:,}"
         yield Finding(AREA, "warn", "lists", text)
 
 
 def _list(name: str, each: ListFacts, used: UsedLists) -> Iterator[Finding]:
     known = {*used.ingress, *used.egress}
     if name.startswith(keys.RUN_LIST):
-        text = f"{each.length:,} runs that RunChain requested; vcon-server does not read them"
+        text = f"runs that RunChain requested: {each.length:,}; vcon-server does not read them"
         yield Finding(AREA, "note", name, text)
     elif name.startswith(STORAGE_LETTERS):
         yield _storage_letters(name, each, used.storages)
@@ -116,7 +114,7 @@ def _list(name: str, each: ListFacts, used: UsedLists) -> Iterator[Finding]:
 
 def _storage_letters(name: str, each: ListFacts, storages: Collection[str]) -> Finding:
     storage = name.removeprefix(STORAGE_LETTERS)
-    text = f"{each.length:,} writes to a storage that failed"
+    text = f"failed writes to a storage: {each.length:,}"
     if storage in storages:
         text += "; they are repeated here, and then their uuids go to the egress lists of the chain"
         return Finding(AREA, "note", name, text)
@@ -126,26 +124,31 @@ def _storage_letters(name: str, each: ListFacts, storages: Collection[str]) -> F
 
 def _letters(name: str, each: ListFacts, ingress: Collection[str]) -> Finding:
     origin = name.removeprefix(keys.DEAD_LETTERS)
-    text = f"{each.length:,} dead letters, {_of_sample(each.without_vcon, each)} without a vCon"
+    without = _of_sample(each.without_vcon, each)
+    text = f"dead letters: {each.length:,}, without a vCon: {without}"
     if origin in ingress:
         remedy = f"POST /dlq/reprocess?ingress_list={origin}, here as in vcon-server"
-        return Finding(AREA, "note", name, f"{text}; their cause is unknown here", remedy)
+        return Finding(
+            AREA, "note", name, f"{text}; vcon-server leaves no cause with its own", remedy
+        )
     remedy = f"a chain that reads {origin}, or redis-cli DEL {shlex.quote(name)}"
     return Finding(AREA, "warn", name, f"{text}; no chain reads {origin}", remedy)
 
 
 def _read(name: str, each: ListFacts, *, is_ingress: bool) -> Iterator[Finding]:
     what = "wait for a worker" if is_ingress else "wait for a reader"
-    yield Finding(AREA, "ok", name, f"{each.length:,} uuids {what}; either server may take them")
+    yield Finding(
+        AREA, "ok", name, f"uuids that {what}: {each.length:,}; either server may take them"
+    )
     if is_ingress and each.without_vcon:
         text = (
-            f"{_of_sample(each.without_vcon, each)} have no vCon in Redis any more; here one that "
-            "no storage has becomes a dead letter"
+            f"without a vCon in Redis: {_of_sample(each.without_vcon, each)}; here one that no "
+            "storage has becomes a dead letter"
         )
         remedy = "start workers before vCons expire (VCON_REDIS_EXPIRY of vcon-server)"
         yield Finding(AREA, "warn", name, text, remedy)
     if is_ingress and each.no_uuid:
-        text = f"{_of_sample(each.no_uuid, each)} are no uuids, and become dead letters"
+        text = f"no uuids: {_of_sample(each.no_uuid, each)}; they become dead letters"
         yield Finding(AREA, "warn", name, text)
 
 
@@ -154,7 +157,7 @@ def _of_sample(count: int, each: ListFacts) -> str:
 
 
 def _unread(name: str, each: ListFacts, known: Collection[str]) -> Finding:
-    text = f"{each.length:,} uuids in a list of no chain: no worker reads it, here or there"
+    text = f"uuids in a list of no chain: {each.length:,}; no worker reads it, here or there"
     parts = [part.strip() for part in name.split(",")]
     if len(parts) > 1 and set(parts) <= set(known):
         text += "; POST /vcon?ingress_lists=a,b is two lists here, in vcon-server it made this one"
@@ -178,7 +181,7 @@ def _others(facts: RedisFacts) -> Iterator[Finding]:
         yield Finding(AREA, level, name, text, f"redis-cli RENAME {shlex.quote(name)} ...")
     if facts.contexts:
         text = (
-            f"{facts.contexts:,} trace contexts; taken up where traces are sent, else they expire"
+            f"trace contexts: {facts.contexts:,}; taken up where traces are sent, else they expire"
         )
         yield Finding(AREA, "note", f"{CONTEXT}*", text)
     if facts.own:
@@ -186,8 +189,8 @@ def _others(facts: RedisFacts) -> Iterator[Finding]:
 
 
 def _own(facts: RedisFacts) -> Finding:
-    text = f"{facts.own:,} keys of this service"
-    held = ", ".join(f"{count:,} in {where}" for where, count in facts.held.items() if count)
+    text = f"keys of this service: {facts.own:,}"
+    held = ", ".join(f"{where} {count:,}" for where, count in facts.held.items() if count)
     if not held:
         return Finding(AREA, "note", OWN, f"{text}; no runs in progress")
     remedy = "leave them to its workers, or see the way back on the page on moving"

@@ -110,7 +110,7 @@ DOCUMENT = {"ingress_auth": {"calls": ["one", {"key": "two"}], "sales": "three",
 @pytest.mark.parametrize(
     ("tokens", "is_open", "level", "words"),
     [
-        (Tokens(["a", "b"]), False, "ok", "2 tokens"),
+        (Tokens(["a", "b"]), False, "ok", "as before: 2"),
         (Tokens(), False, "stop", "does not start"),
         (Tokens(), True, "warn", "open to anyone"),
         (Tokens(error="denied"), True, "stop", "denied"),
