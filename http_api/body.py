@@ -7,6 +7,7 @@ no more than the limit and one piece.
 """
 
 import asyncio
+import json
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from types import TracebackType
@@ -145,6 +146,24 @@ async def read_body(receive: Receive, headers: Headers, limit: int, share: Memor
             await unpacker.feed(part)
     whole = bytes(raw)
     return Body(whole, whole if unpacker is None or not whole else unpacker.content())
+
+
+def as_utf8(content: bytes) -> bytes:
+    """JSON text in UTF-8 without a byte order mark; UTF-16 and UTF-32 are recognised.
+
+    vcon-server takes them, and editors and shells of Windows write them.
+    """
+    if content[:1] in _FIRST and content[1:2] != b"\0":
+        return content
+    encoding = json.detect_encoding(content)
+    try:
+        return content if encoding == "utf-8" else content.decode(encoding).encode()
+    except UnicodeError:
+        return content
+
+
+_FIRST = (b"{", b"[")
+"""The first byte of nearly all bodies."""
 
 
 def _joined(all_before: bytes | bytearray, part: bytes) -> bytes | bytearray:

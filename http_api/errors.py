@@ -24,6 +24,7 @@ from core.errors import (
 from core.observability.redaction import KNOWN
 from http_api.answers import json_response
 from http_api.body import BadBodyError, UnsupportedEncodingError
+from schemas.packed import WANTED
 
 log = logging.getLogger(__name__)
 
@@ -128,11 +129,17 @@ def _malformed(error: MalformedError) -> Problem:
         "loc": ["body", error.position],
         "msg": "JSON decode error",
         "input": {},
-        "ctx": {"error": str(error)},
+        "ctx": {"error": str(error).removeprefix("vcon: ")},
     }
 
 
+_NO_OBJECT = f"vcon: {WANTED}"
+
+
 def _problem(text: str) -> Problem:
+    if text == _NO_OBJECT:  # the body is the vCon
+        words = "Input should be a valid dictionary or object to extract fields from"
+        return {"type": "model_attributes_type", "loc": ["body"], "msg": words}
     found = _PROBLEM.fullmatch(text)
     if found is None:
         return {"type": "value_error", "loc": ["body"], "msg": text}

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope
 
 from core.interfaces import Pipeline
 from core.settings import Settings
-from http_api.body import Body, MemoryShare, read_body
+from http_api.body import Body, MemoryShare, as_utf8, read_body
 from http_api.errors import ParametersError, malformed
 
 MOST_PARAMETERS = 10_000
@@ -80,13 +80,14 @@ class Request[Parameters: BaseModel]:
             raise ParametersError.of(error, "path", name) from None
 
     async def body(self) -> Body:
-        """The body, as received and unpacked.
+        """The body, as received, and unpacked in UTF-8.
 
         Raises:
             TooLargeError: it has more than MAX_VCON_BYTES; also the other errors of `read_body`.
         """
         limit = self.settings.max_vcon_bytes
-        return await read_body(self._receive, self.scope["headers"], limit, self._memory)
+        body = await read_body(self._receive, self.scope["headers"], limit, self._memory)
+        return Body(body.raw, as_utf8(body.content))
 
     async def json(self) -> Any:
         """The value of the body, whatever its content type is.

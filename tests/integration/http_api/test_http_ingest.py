@@ -52,11 +52,28 @@ async def test_a_body_is_json_whatever_its_content_type(http: httpx.AsyncClient)
         assert answer.status_code == 201, answer.text
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+async def test_a_body_may_be_in_another_unicode_encoding(
+    http: httpx.AsyncClient, encoding: str
+) -> None:
+    """As shells and editors of Windows write files, with a byte order mark or without."""
+    vcon = a_vcon(subject="Grüße")
+    text = json.dumps(vcon, ensure_ascii=False)
+    answer = await http.post("/vcon", content=text.encode(encoding))
+    assert answer.status_code == 201, answer.text
+    assert answer.json() == vcon
+    refused = await http.post("/vcon", content=text.encode("latin-1"))
+    assert refused.status_code == 422
+    assert "UTF-8" in refused.json()["detail"][0]["ctx"]["error"]
+
+
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
         ("{", {"type": "json_invalid", "msg": "JSON decode error"}),
-        ("[]", {"type": "value_error", "loc": ["body", "vcon"]}),
+        ("", {"type": "json_invalid"}),
+        ("[]", {"type": "model_attributes_type", "loc": ["body"]}),
+        (json.dumps(json.dumps(a_vcon())), {"type": "model_attributes_type", "loc": ["body"]}),
         ("{}", {"type": "missing", "loc": ["body", "uuid"], "msg": "Field required"}),
         (
             json.dumps(a_vcon(dialog=[{"duration": -1}])),
