@@ -11,7 +11,7 @@ TOKENS = "CONSERVER_API_TOKEN, CONSERVER_API_TOKEN_FILE"
 DIFFERENCES = (
     (
         "POST /vcon with a list that no chain reads",
-        "answers 404; vcon-server creates the list, and no worker ever reads it",
+        "answers 404, unless API_ANY_LIST is on; vcon-server creates the list, which waits unread",
         "API_ANY_LIST=true answers as vcon-server does",
     ),
     (

@@ -53,7 +53,7 @@ async def worked_off(*, most: int, progress: Progress) -> list[Finding]:
         *settings,
         *of_vcon_server(environ),
         *of_problems(problems, notes),
-        *of_document(document),
+        *of_document(document, any_list=_is_on(environ, "API_ANY_LIST")),
         *of_plugins(uses, exact=_exact(environ), installs=_installs(environ)),
         *of_load(*await _loaded(config), uses),
         *of_api(environ, tokens, document, is_open=_is_on(environ, "API_OPEN")),

@@ -37,9 +37,13 @@ def _reported(level: Level, text: str) -> Finding:
     return Finding(AREA, level, place, rest, remedy)
 
 
-def of_document(document: Mapping[str, Any]) -> list[Finding]:
-    """What is accepted here and means something else than in vcon-server."""
-    return [*_followers(document), *_chains(_mapping(document.get("chains"))), *_keys(document)]
+def of_document(document: Mapping[str, Any], *, any_list: bool = False) -> list[Finding]:
+    """What is accepted here and means something else than in vcon-server.
+
+    `any_list`: API_ANY_LIST is on.
+    """
+    chains = _chains(_mapping(document.get("chains")))
+    return [*_followers(document), *chains, *_keys(document, any_list=any_list)]
 
 
 def _followers(document: Mapping[str, Any]) -> Iterator[Finding]:
@@ -88,13 +92,17 @@ def is_off(chain: Mapping[str, Any]) -> bool:
     return str(chain.get("enabled", 1)).lower() in ("0", "false", "no", "off")
 
 
-def _keys(document: Mapping[str, Any]) -> Iterator[Finding]:
+def _keys(document: Mapping[str, Any], *, any_list: bool) -> Iterator[Finding]:
     chains = [each for each in _chain_entries(document) if not is_off(each)]
     read = {each for chain in chains for each in _list(chain.get("ingress_lists"))}
     for name in _mapping(document.get("ingress_auth")):
         if name not in read:
             text = "no chain reads this list: its partners get 503 here; there their vCons wait"
             remedy = f"a chain with ingress_lists: [{name}]"
+            if any_list:
+                text = "no chain reads this list, in which the vCons of its partners wait"
+            else:
+                remedy += ", or API_ANY_LIST=true as there"
             yield Finding(AREA, "warn", f"ingress_auth.{name}", text, remedy)
 
 

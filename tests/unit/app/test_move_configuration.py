@@ -45,6 +45,14 @@ def test_what_a_file_means_here(text: str, expected: dict[str, Level]) -> None:
     assert told(text) == expected
 
 
+@pytest.mark.parametrize(("any_list", "words"), [(False, "503"), (True, "vCons of its partners")])
+def test_keys_of_a_list_that_no_chain_reads(any_list: bool, words: str) -> None:
+    """What its partners get depends on API_ANY_LIST."""
+    [finding] = of_document({"ingress_auth": {"lost": "k"}}, any_list=any_list)
+    assert words in finding.differs
+    assert ("API_ANY_LIST" in finding.remedy) is not any_list
+
+
 def test_what_the_parser_refuses_or_ignores() -> None:
     """The former stops the move, with what to do; what is told elsewhere is not repeated."""
     problem = "ingress_auth.calls: a key must have at least 16 characters; ALLOW_WEAK_KEYS=true ..."
