@@ -1,9 +1,10 @@
 """The HTTP API: tokens, header, prefix, and keys that are both a token and a partner's key."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from app.vcon_server.findings import Finding
+from schemas.ingress_key import SHORTEST_KEY
 
 AREA = "api"
 DEFAULT_HEADER, DEFAULT_PREFIX = "x-conserver-api-token", "/api"
@@ -43,6 +44,8 @@ def of_api(
         _tokens(tokens, is_open=is_open),
         _header(environ.get("CONSERVER_HEADER_NAME") or DEFAULT_HEADER),
         _prefix(environ.get("API_ROOT_PATH")),
+        *_port(environ.get("API_PORT")),
+        *_short(tokens.values),
         *_shared(tokens.values, document),
         *(Finding(AREA, "note", *each) for each in DIFFERENCES),
     ]
@@ -72,6 +75,18 @@ def _prefix(given: str | None) -> Finding:
     prefix = DEFAULT_PREFIX if given is None else given.rstrip("/")
     text = "each path answers with it and without it, as before"
     return Finding(AREA, "ok", f"prefix {prefix or '(none)'}", text)
+
+
+def _port(given: str | None) -> Iterator[Finding]:
+    if not given:
+        text = "8000 if unset, as vcon-server's: on one machine only one of them can listen"
+        yield Finding(AREA, "note", "API_PORT", text, "API_PORT=8001 while both run")
+
+
+def _short(tokens: Collection[str]) -> Iterator[Finding]:
+    if short := sum(len(token) < SHORTEST_KEY for token in tokens):
+        text = f"tokens with fewer than {SHORTEST_KEY} characters, which can be guessed: {short}"
+        yield Finding(AREA, "note", TOKENS, text, "longer, random tokens")
 
 
 def _shared(tokens: Collection[str], document: Mapping[str, Any]) -> list[Finding]:

@@ -133,6 +133,23 @@ def test_header_and_prefix() -> None:
     assert {"header x-key", "prefix (none)"} <= set(subjects)
 
 
+@pytest.mark.parametrize(
+    ("environ", "tokens", "subjects"),
+    [
+        ({}, ["x" * 16], {"API_PORT"}),
+        ({"API_PORT": "8001"}, ["x" * 16], set()),
+        ({"API_PORT": "8001"}, ["x" * 15], {"CONSERVER_API_TOKEN, CONSERVER_API_TOKEN_FILE"}),
+    ],
+)
+def test_a_port_and_tokens_that_are_told(
+    environ: dict[str, str], tokens: list[str], subjects: set[str]
+) -> None:
+    """The port that vcon-server has as well, and tokens that can be guessed."""
+    found = of_api(environ, Tokens(tokens), {}, is_open=False)
+    always = {each.subject for each in of_api({"API_PORT": "1"}, Tokens(), {}, is_open=False)[1:]}
+    assert {each.subject for each in found[1:]} - always == subjects
+
+
 @pytest.mark.parametrize(("token", "shared"), [("two", True), ("three", True), ("four", False)])
 def test_a_token_that_is_also_a_partners_key(token: str, shared: bool) -> None:
     """The partner could use the whole API with it."""
