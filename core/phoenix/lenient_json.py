@@ -32,7 +32,8 @@ _OTHERS = bytes(sorted(set(range(256)) - set(b"{[,")))
 def parsed_bytes(text: bytes) -> int:
     """Estimate the memory of the parsed text in bytes; it errs on the large side."""
     begin = text.translate(None, _OTHERS)  # one pass instead of three
-    is_narrow = text.isascii() and b"\\u" not in text
+    # a search for one byte is twenty times as fast as one for two
+    is_narrow = text.isascii() and (b"\\" not in text or b"\\u" not in text)
     return (
         len(text) * (1 if is_narrow else WIDEST)
         + PER_OBJECT * begin.count(b"{")

@@ -27,6 +27,8 @@ _DEEPEST = 100
 """Levels of nesting; RedisJSON parses 127, and the whole document must be readable, too."""
 _LONGEST_TRAIL = 8
 """Names and positions in a path; deeper values are written in one piece."""
+_CONTAINERS = (dict, list)
+"""For `isinstance`, which takes twice as long with a union."""
 _NAME = re.compile(r"""[^"'\\\x00-\x1f\ud800-\udfff]{1,64}""")
 """Names that need no escape in a path."""
 
@@ -74,12 +76,19 @@ def pieces_of(text: bytes | str) -> Pieces | None:
     """The pieces of a document; None if it can only be written as a whole."""
     try:
         document = orjson.loads(text)
-        if _is_deep(document):
-            return None
-        then: list[Piece] = []
-        return Pieces(_begun(document, ("$",), then), then)
+        return None if _is_deep(document) else divided(document)
     except (TypeError, ValueError):  # numbers or surrogates that orjson refuses
         return None
+
+
+def divided(document: Any) -> Pieces:
+    """The pieces of a parsed document of at most 100 levels.
+
+    Raises:
+        TypeError: a number or a text in it that orjson refuses.
+    """
+    then: list[Piece] = []
+    return Pieces(_begun(document, ("$",), then), then)
 
 
 def _is_deep(document: object) -> bool:
@@ -89,16 +98,19 @@ def _is_deep(document: object) -> bool:
             inner
             for outer in level
             for inner in (outer.values() if isinstance(outer, dict) else outer)  # type: ignore[attr-defined]
-            if isinstance(inner, dict | list)
+            if isinstance(inner, _CONTAINERS)
         ]
         if not level:
             return False
     return True
 
 
-def _begun(value: Any, trail: tuple[str, ...], then: list[Piece]) -> bytes:
+def _begun(
+    value: Any, trail: tuple[str, ...], then: list[Piece], weight: int | None = None
+) -> bytes:
     """The first text of a value; the pieces that complete it are added to `then`."""
-    if len(trail) > _LONGEST_TRAIL or _weight(value) <= PIECE:
+    weight = _weight(value) if weight is None else weight
+    if len(trail) > _LONGEST_TRAIL or weight <= PIECE:
         return b"%b" % orjson.dumps(value)  # a copy: orjson leaves a hole of 1 kB behind each text
     if isinstance(value, str):
         return _begun_string(value, trail, then)
@@ -121,19 +133,27 @@ def _begun_string(value: str, trail: tuple[str, ...], then: list[Piece]) -> byte
 def _appended(values: Sequence[Any], trail: tuple[str, ...]) -> Iterator[Piece]:
     """Small elements in groups; a large one by its first text, followed by its own pieces."""
     first, size, path = 0, _GROUP, "".join(trail)
-    while some := values[first : first + size]:
+    while first < len(values):
         then: list[Piece] = []
-        if len(some) == 1:
-            texts = [_begun(some[0], (*trail, f"[{first}]"), then)]
-        elif parsed_bytes(orjson.dumps(some)) > PIECE:
-            size = len(some) // 2
-            continue
-        else:
-            texts = [b"%b" % orjson.dumps(each) for each in some]
-        yield Piece("JSON.ARRAPPEND", path, b"\n".join(texts), first + len(some), first)
+        lines, count, weight = _group(values[first : first + size])
+        if count == 1:
+            lines = _begun(values[first], (*trail, f"[{first}]"), then)
+        yield Piece("JSON.ARRAPPEND", path, lines, first + count, first)
         yield from then
-        first += len(some)
-        size = min(size + size // 4 + 1, _GROUP)
+        first += count
+        # if the next elements are like these, so many of them are a little less than a piece
+        size = min(count * PIECE * 9 // (weight * 10) + 1, _GROUP)
+
+
+def _group(values: Sequence[Any]) -> tuple[bytes, int, int]:
+    """The texts of the first values, one command's worth; their number and estimated bytes."""
+    texts = [orjson.dumps(each) for each in values]
+    while True:
+        lines = b"\n".join(texts)
+        weight = parsed_bytes(lines) + PER_VALUE * len(texts)
+        if weight <= PIECE or len(texts) == 1:
+            return lines, len(texts), weight
+        del texts[max(len(texts) * PIECE // weight, 1) :]
 
 
 def _weight(value: Any) -> int:
@@ -159,9 +179,10 @@ def _begun_object(value: Mapping[str, Any], trail: tuple[str, ...], then: list[P
     weight = 0
     for name, each in value.items():
         into = (*trail, f'["{name}"]')
-        begun = _begun(each, into, inner) if _NAME.fullmatch(name) else orjson.dumps(each)
+        its = _weight(each)
+        begun = _begun(each, into, inner, its) if _NAME.fullmatch(name) else orjson.dumps(each)
         member = b"%b:%b" % (orjson.dumps(name), begun)
-        weight += PER_VALUE + len(member) + _weight(each)
+        weight += PER_VALUE + len(member) + (0 if begun == b"[]" else its)
         if b"null" in member:
             groups[0].append(member)
             continue
