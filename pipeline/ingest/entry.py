@@ -5,7 +5,7 @@ The helper process imports this file for large vCons, so nothing here needs Redi
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ import orjson
 from core.errors import InvalidError, TooLargeError
 from core.helper_process import Offload
 from pipeline.config.model import Chain
+from pipeline.redis_client.document_pieces import Pieces, divided, is_large
 from pipeline.vcon.envelope import (
     MAGIC,
     as_object,
@@ -43,6 +44,10 @@ class Entry:
     warnings: list[str] = field(default_factory=list)
     earlier_digest: str = ""
     received: str = ""
+    large: bool | None = None
+    """Whether Redis gets it in pieces; None: not determined yet."""
+    pieces: Pieces | None = None
+    """Those, if they are made."""
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -67,7 +72,18 @@ def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Ent
         InvalidError: with every error in it, and where.
         TooLargeError: it has more than `most_bytes`, unpacked.
     """
+    return _entry(*checked(as_object(vcon, most_bytes), chains, most_bytes), most_bytes)
+
+
+def entry_in_pieces(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Entry:
+    """`entry_of` in the helper process: it divides a large vCon, which is parsed anyway."""
     document, warnings = checked(as_object(vcon, most_bytes), chains, most_bytes)
+    entry = _entry(document, warnings, most_bytes)
+    large = is_large(entry.document)
+    return replace(entry, large=large, pieces=divided(document) if large else None)
+
+
+def _entry(document: dict[str, Any], warnings: list[str], most_bytes: int) -> Entry:
     content = _without_receipt(document)
     text = orjson.dumps(document)
     if len(text) > most_bytes:
@@ -96,7 +112,8 @@ async def make_entry(
     """`entry_of`, run by `offload` for a vCon that is large, or packed and may be."""
     if not isinstance(vcon, str | bytes) or _is_small_json(vcon):
         return entry_of(vcon, most_bytes, chains)
-    return await offload(entry_of, vcon, most_bytes, [_without_plugins(chain) for chain in chains])
+    plain = [_without_plugins(chain) for chain in chains]
+    return await offload(entry_in_pieces, vcon, most_bytes, plain)
 
 
 def _is_small_json(text: str | bytes) -> bool:

@@ -178,11 +178,13 @@ class Intake:
     async def _stored(self, entry: Entry, words: Sequence[object]) -> Any:
         """The script's reply. A large document is written only if the script asks for it."""
         document = entry.document
-        large = len(document) >= CERTAINLY_SMALL and is_large(document)
+        large = entry.large
+        if large is None:
+            large = len(document) >= CERTAINLY_SMALL and is_large(document)
         given: bytes | str = b"" if large else document
         reply = await self._connection.script("ingest", entry.vcon_uuid, given, *words)
         if reply == ["stage"]:
-            given = await staged(self._connection, document, self._offload)
+            given = await staged(self._connection, document, self._offload, entry.pieces)
             reply = await self._connection.script("ingest", entry.vcon_uuid, given, *words)
         return reply
 

@@ -51,7 +51,7 @@ type Steps = Generator[Words, Any, None]
 
 
 async def _in_thread[**P, T](function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """The default of `apart`, for workers; one at a time, to limit memory."""
+    """The default of `offload`, for workers; one at a time, to limit memory."""
 
     def alone() -> T:
         with _ONE_AT_A_TIME:
@@ -61,18 +61,21 @@ async def _in_thread[**P, T](function: Callable[P, T], *args: P.args, **options:
 
 
 async def staged(
-    connection: RedisConnection, text: bytes | str, offload: Offload = _in_thread
+    connection: RedisConnection,
+    text: bytes | str,
+    offload: Offload = _in_thread,
+    pieces: Pieces | None = None,
 ) -> bytes | str:
     """The argument for a script's document: the text, or the key of a staged large one.
 
-    `apart` runs the division into pieces, which takes up to a second, elsewhere.
+    `offload` runs the division into pieces, which takes up to a second; `pieces` are those of this
+    text if it has been divided already.
 
     Raises:
         UnavailableError: Redis cannot be reached.
     """
-    if not is_large(text):
-        return text
-    pieces = await offload(pieces_of, text)
+    if pieces is None and is_large(text):
+        pieces = await offload(pieces_of, text)
     if pieces is None:
         return text
     name = _fresh(pieces)

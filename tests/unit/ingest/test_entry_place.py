@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.ingest.entry import LARGE, make_entry
+from pipeline.ingest.entry import LARGE, entry_in_pieces, make_entry
+from pipeline.redis_client.document_pieces import LARGE as IN_PIECES
+from pipeline.redis_client.document_pieces import is_large, pieces_of
 
 MOST = 10_000_000
 
@@ -54,3 +56,21 @@ async def test_only_large_and_packed_text_goes_to_the_helper(given: object, call
     entry = await make_entry(offload, given, MOST)
     assert offload.calls == calls
     assert entry.vcon_uuid == _vcon()["uuid"]
+
+
+@pytest.mark.parametrize("size", [LARGE + 1, IN_PIECES + 1])
+async def test_the_helper_divides_what_redis_gets_in_pieces(size: int) -> None:
+    """It has parsed the vCon, so that nothing need be estimated or parsed again."""
+    vcon = _vcon() | {"dialog": [{"type": "text", "body": "x" * 500}] * (size // 500)}
+    entry = await make_entry(Elsewhere(), json.dumps(vcon).encode(), MOST)
+    assert entry.large == is_large(entry.document) == (size > IN_PIECES)
+    assert entry.pieces == (pieces_of(entry.document) if entry.large else None)
+
+
+async def test_on_the_event_loop_nothing_is_divided() -> None:
+    """A small text may hold a document that is large in memory."""
+    lists = json.dumps(_vcon() | {"group": [[]] * (LARGE // 5)}).encode()
+    for given in (lists, json.loads(lists)):
+        entry = await make_entry(Elsewhere(), given, MOST)
+        assert entry.large is entry.pieces is None
+    assert entry_in_pieces(lists, MOST).pieces == pieces_of(entry.document)
