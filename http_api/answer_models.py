@@ -82,6 +82,12 @@ class Health(BaseModel):
     version: Version
 
 
+class Ping(BaseModel):
+    """The body that senders of webhooks try an address with, and the answer to it."""
+
+    test: Literal[True]
+
+
 class QueueDepth(BaseModel):
     """The length of a list."""
 

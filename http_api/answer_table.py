@@ -7,6 +7,7 @@ from uuid import UUID
 
 from http_api.answer_models import (
     Health,
+    Ping,
     Problems,
     QueueDepth,
     Refusal,
@@ -52,6 +53,7 @@ VERSION = {"version": "dev", "git_commit": "unknown", "build_time": "unknown"}
 VCON = Answer(VCon, EXAMPLE)
 UUIDS = Answer(list[UUID], [UUID_OF_EXAMPLE])
 NUMBER = Answer(int, 1)
+PING = Answer(Ping, {"test": True})
 OBJECT = Answer(dict[str, Any], {"chains": {"main": {"ingress_lists": ["in"]}}})
 
 ANSWERS: Mapping[str, Answer] = {
@@ -69,7 +71,6 @@ ANSWERS: Mapping[str, Answer] = {
     "GET /dlq/storage": UUIDS,
     "POST /dlq/storage/reprocess": NUMBER,
     "GET /index_vcons": NUMBER,
-    "GET /config": OBJECT,
     "GET /version": Answer(Version, VERSION),
     "GET /health": Answer(Health, {"status": "healthy", "version": VERSION}),
 }

@@ -11,6 +11,7 @@ from core.settings import Settings
 from http_api.answer_table import (
     ANSWERS,
     OBJECT,
+    PING,
     PROBLEMS,
     UUID_OF_EXAMPLE,
     UUIDS,
@@ -180,7 +181,9 @@ def _responses(route: Route, schemas: _Schemas) -> Iterator[tuple[str, dict[str,
             response["content"] = schemas.content(PROBLEMS)
         elif status >= 400:
             response["content"] = schemas.content(refusal(status))
-        elif answer is not None and status != 204:
+        elif status == 200 != success:
+            response["content"] = schemas.content(PING)
+        elif answer is not None:
             response["content"] = schemas.content(answer)
         if status in (429, 503):
             response["headers"] = RETRY_AFTER
@@ -193,7 +196,7 @@ def _common(route: Route) -> dict[int, str]:
     if route.access is Access.TOKEN:
         found[403] = "The token is missing or wrong."
     if route.access is Access.PARTNER:
-        found[403] = "There is no key, or it is not one for this list."
+        found |= {403: "There is no key, or it is not one for this list.", 429: _TOO_MANY}
     if route.body is not BodyKind.NONE:
         found |= _OF_BODIES
     if route.body is not BodyKind.NONE or route.query.model_fields or "{" in route.path:
@@ -203,6 +206,7 @@ def _common(route: Route) -> dict[int, str]:
     return found
 
 
+_TOO_MANY = "The key's limit of requests is reached, or the list had too many wrong keys."
 _OF_BODIES = {
     400: "The body cannot be unpacked.",
     408: "The body took longer than API_BODY_SECONDS.",

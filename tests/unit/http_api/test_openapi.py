@@ -29,8 +29,6 @@ GET /vcons/search tel mailto name
 POST /vcon ingress_lists
 POST /vcon/external-ingress ingress_list!
 POST /vcon/ingress ingress_list!
-GET /config
-POST /config
 GET /dlq ingress_list!
 POST /dlq/reprocess ingress_list! count=1000
 GET /dlq/storage storage_name!
@@ -70,11 +68,7 @@ def test_it_is_valid(made: dict[str, Any]) -> None:
     OpenAPIV31SpecValidator(made).validate()
 
 
-BUILT = {f"{route.method} {route.path}" for route in ROUTES}
-LINES = [line for line in OF_VCON_SERVER.split("\n") if " ".join(line.split()[:2]) in BUILT]
-
-
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("line", OF_VCON_SERVER.strip().splitlines())
 def test_it_has_what_vcon_server_has(made: dict[str, Any], line: str) -> None:
     """Each route with its parameters; nothing is required that vcon-server does not require."""
     method, path, *words = line.split()
@@ -98,7 +92,7 @@ def test_every_route_is_described() -> None:
     with_body = {
         f"{route.method} {route.path}" for route in described if next(iter(route.answers)) != 204
     }
-    assert with_body <= ANSWERS.keys()
+    assert with_body == ANSWERS.keys()
 
 
 def test_every_example_is_of_its_type(made: dict[str, Any]) -> None:
