@@ -142,8 +142,8 @@ def _read(name: str, each: ListFacts, *, is_ingress: bool) -> Iterator[Finding]:
     )
     if is_ingress and each.without_vcon:
         text = (
-            f"without a vCon in Redis: {_of_sample(each.without_vcon, each)}; here one that no "
-            "storage has becomes a dead letter"
+            f"without a vCon in Redis: {_of_sample(each.without_vcon, each)}; the run of one that "
+            "no storage has either ends without a result (halted, or a dead letter)"
         )
         remedy = "start workers before vCons expire (VCON_REDIS_EXPIRY of vcon-server)"
         yield Finding(AREA, "warn", name, text, remedy)
