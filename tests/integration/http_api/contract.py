@@ -191,8 +191,18 @@ POSTING = (
         there="422: JSON is read before the token",
     ),
 )
+_OWN = VCON | {"uuid": "0195544a-c6b4-8f2a-9d3b-6d6f9a1c0e44"}
 EXTERNAL = (
-    Row("POST /vcon/external-ingress?ingress_list=in", 204, NOTHING, TEXT, "partner"),
+    Row("POST /vcon/external-ingress?ingress_list=in", 204, NOTHING, json.dumps(_OWN), "partner"),
+    Row(
+        "POST /vcon/external-ingress?ingress_list=in",
+        409,
+        detail(f"vCon {KNOWN} was not brought in with this key; use another uuid"),
+        TEXT,
+        "partner",
+        differs="a vCon of another owner",
+        there="204; a partner may replace every vCon",
+    ),
     Row(
         "POST /vcon/external-ingress?ingress_list=in",
         403,
@@ -322,4 +332,4 @@ DEAD_LETTERS = (
         detail("Unknown storage backend: nope"),
     ),
 )
-ROWS = (*ABOUT, *READING, *POSTING, *LISTS, *DEAD_LETTERS)
+ROWS = (*ABOUT, *READING, *POSTING, *EXTERNAL, *LISTS, *QUEUEING, *DEAD_LETTERS)

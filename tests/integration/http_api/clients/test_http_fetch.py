@@ -15,6 +15,7 @@ from tests.integration.support.missing import missing
 from tests.integration.support.pipeline_fixtures import a_vcon
 
 SCRIPT = Path(__file__).with_name("fetching.mjs")
+PARTNER = "key-of-a-partner-1"
 PORTAL = "https://portal.example"
 
 
@@ -45,6 +46,18 @@ async def test_a_refusal_is_final_for_a_client_on_fetch(served: Served) -> None:
         for client in ("meet", "proxy"):
             outcome = await fetched(client, served, vcon, token=token)
             assert (outcome["end"], outcome["statuses"]) == ("failed", [status])
+
+
+async def test_a_partner_on_fetch_is_told_by_204(served: Served) -> None:
+    """No body then; otherwise it reads the body as JSON."""
+    for key, vcon, status in (
+        (PARTNER, a_vcon(), {"end": "delivered", "body": ""}),
+        ("x", {}, {"body": {"detail": "Invalid API Key for ingress list 'in'"}}),
+        (PARTNER, {}, {"end": "failed"}),
+    ):
+        outcome = await fetched("partner", served, vcon, token=key)
+        assert outcome == outcome | status
+    assert len(served.queued("in")) == 1
 
 
 async def test_a_page_of_another_origin_reads_a_vcon(served: Served) -> None:

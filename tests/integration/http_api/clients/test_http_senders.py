@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from tests.integration.http_api.clients.calls import LIBRARIES, Send
-from tests.integration.http_api.clients.senders import SENDERS, SEVERAL_LISTS, End, Sender
+from tests.integration.http_api.clients.senders import (
+    SENDERS,
+    SEVERAL_LISTS,
+    End,
+    Sender,
+    Siprec,
+    Spool,
+)
 from tests.integration.http_api.http_scene import TOKEN, Served
 from tests.integration.support.pipeline_fixtures import a_vcon
 
@@ -26,6 +34,14 @@ async def delivered(kind: type[Sender], served: Served, send: Send, *lists: str)
     for _ in range(2):
         assert await asyncio.to_thread(sender.deliver, vcon) is End.DELIVERED, kind
     return str(vcon["uuid"])
+
+
+def spool_of(
+    served: Served, send: Send, folder: Path, key: str = "key-of-a-partner-1", name: str = "in"
+) -> Spool:
+    """The forwarder of a partner."""
+    (files := folder / "spool").mkdir()
+    return Spool(served.url, key, name, send, never, files)
 
 
 async def test_each_sender_delivers(served: Served, send: Send) -> None:
@@ -48,3 +64,46 @@ async def test_a_wrong_token_is_told(served: Served, send: Send) -> None:
         end = await asyncio.to_thread(sender.deliver, a_vcon())
         assert end in (End.GIVEN_UP, End.FAILED), kind
     assert served.client.keys("vcon:*") == []
+
+
+async def test_the_test_of_an_address_is_healthy(served: Served, send: Send) -> None:
+    """`{"test": true}` is answered below 400 with the token, and stores nothing."""
+    for token, healthy in ((TOKEN, True), ("another", False)):
+        sender = Siprec(served.url, token, ["in"], send, never)
+        assert await asyncio.to_thread(sender.ping) is healthy
+    assert served.queued("in") == []
+    assert served.client.keys("vcon:*") == []
+
+
+async def test_the_spool_is_emptied(served: Served, send: Send, tmp_path: Path) -> None:
+    """Every file is deleted, those of a vCon that is known already too."""
+    spool = spool_of(served, send, tmp_path)
+    for vcon in (a_vcon(), a_vcon()):
+        for _ in range(2):
+            spool.keep(vcon)
+            assert await asyncio.to_thread(spool.run) is End.DELIVERED
+    assert list(spool.folder.iterdir()) == []
+    assert len(served.queued("in")) == 2
+
+
+@pytest.mark.parametrize(("key", "name"), [("another", "in"), ("key-of-a-partner-1", "nope")])
+async def test_the_spool_stops_for_a_wrong_key_or_list(
+    served: Served, send: Send, tmp_path: Path, key: str, name: str
+) -> None:
+    """And keeps its files: what a person has to mend costs no vCon."""
+    spool = spool_of(served, send, tmp_path, key, name)
+    spool.keep(a_vcon())
+    assert await asyncio.to_thread(spool.run) is End.STOPPED
+    assert [path.suffix for path in spool.folder.iterdir()] == [".json"]
+
+
+async def test_the_spool_sets_aside_what_is_not_valid(
+    served: Served, send: Send, tmp_path: Path
+) -> None:
+    """Only that file; those after it are sent."""
+    spool = spool_of(served, send, tmp_path)
+    spool.keep(a_vcon("00000000-0000-4000-8000-000000000000", dialog=7))
+    spool.keep(a_vcon())
+    assert await asyncio.to_thread(spool.run) is End.GIVEN_UP
+    assert [path.suffix for path in spool.folder.iterdir()] == [".rejected"]
+    assert len(served.queued("in")) == 1

@@ -26,6 +26,8 @@ async def test_the_dotnet_library_reads_and_writes(served: Served, send: Send) -
         assert library.listed(since="2026-11-22T00:00:00Z") == []
         assert library.search(tel="+15550142", name="Ann") == [vcon["uuid"]]
         assert library.search(tel="+15550142", name="Bob") == []
+        library.queue([vcon["uuid"], new_uuid()], "second")
+        library.submit(a_vcon(), "in", "key-of-a-partner-1")
         library.delete(vcon["uuid"])
         library.delete(vcon["uuid"])
         assert library.get(vcon["uuid"]) is None
