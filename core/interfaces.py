@@ -11,7 +11,7 @@ from uuid import UUID
 
 from core.credentials import Credentials
 from core.ingest_interfaces import IngestApi, PartnerIngestApi
-from core.operation_interfaces import VconServerOperations
+from core.operation_interfaces import ConfigurationAdmin, VconServerOperations
 from schemas.chain import ChainSummary
 from schemas.connection import ConnectionSummary
 from schemas.dead_letter import DeadLetterPage
@@ -220,6 +220,11 @@ class Pipeline(Protocol):
     @property
     def vcon_server(self) -> VconServerOperations:
         """The same as vcon-server's clients know it, for the HTTP API."""
+        ...
+
+    @property
+    def configuration_admin(self) -> ConfigurationAdmin:
+        """The running configuration, and its file."""
         ...
 
     @property

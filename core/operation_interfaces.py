@@ -4,9 +4,10 @@ Pages have numbers, results are bare uuids, and a list that no chain reads may b
 """
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from schemas.deletion import Deletion
+from schemas.ingress_key import Author
 
 MOST_UUIDS: Final = 100_000
 """uuids in one answer at most."""
@@ -14,6 +15,26 @@ MOST_VCONS: Final = 1000
 """vCons in one answer at most."""
 MOST_VCON_BYTES: Final = 64 * 1024 * 1024
 """Bytes of the vCons in one answer at most."""
+MOST_CONFIGURATION_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of a configuration that replaces the present one, at most."""
+
+
+class ConfigurationAdmin(Protocol):
+    """The running configuration, and its file."""
+
+    async def masked(self) -> dict[str, Any]:
+        """The running configuration as its file says it, with a mask in place of each secret."""
+        ...
+
+    async def replace(self, content: bytes, author: Author) -> None:
+        """Replace the file by this JSON object, in which masks stand for their values.
+
+        Raises:
+            InvalidError: with all problems of the configuration; nothing is changed.
+            BusyError: another request is replacing it.
+            UnavailableError: the file cannot be written; it is unchanged.
+        """
+        ...
 
 
 class VconServerOperations(Protocol):

@@ -113,14 +113,14 @@ _PROBLEM = re.compile(r"([A-Za-z_][\w.\[\]-]{0,199}): (.*)", re.DOTALL)
 _PART = re.compile(r"[^.\[\]]+")
 
 
-def problems(error: InvalidError) -> list[Problem]:
-    """The problems of an error in Pydantic's form; their places begin with `body`."""
+def problems(error: InvalidError, most: int = MOST_PROBLEMS) -> list[Problem]:
+    """The problems of an error in Pydantic's form, `most` of them; places begin with `body`."""
     if isinstance(error, ParametersError):
         return error.details
     if isinstance(error, MalformedError):
         return [_malformed(error)]
     texts = error.problems or [str(error)]
-    return [_problem(KNOWN.sentence(text)) for text in texts[:MOST_PROBLEMS]]
+    return [_problem(KNOWN.sentence(text)) for text in texts[:most]]
 
 
 def _malformed(error: MalformedError) -> Problem:

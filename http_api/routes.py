@@ -1,6 +1,6 @@
 """All routes of the HTTP API, without the prefix."""
 
-from http_api import about, dead_letters, documentation, ingest, lists, vcons
+from http_api import about, configuration, dead_letters, documentation, ingest, lists, vcons
 from http_api.routing import Access, BodyKind, Route
 
 IDEMPOTENT = {
@@ -168,6 +168,21 @@ ROUTES = (
         {200: "How many were queued.", 404: "There is no such storage."},
         "Queue the dead letters of a storage again",
         query=dead_letters.StorageReplay,
+    ),
+    Route(
+        "GET",
+        "/config",
+        configuration.get_config,
+        {200: "The configuration as its file says it, with a mask in place of each secret."},
+        "The running configuration",
+    ),
+    Route(
+        "POST",
+        "/config",
+        configuration.post_config,
+        {204: "The file is replaced.", 403: "ADMIN_ACTIONS is off, or the token is wrong."},
+        "Replace the configuration file",
+        body=BodyKind.OBJECT,
     ),
     Route(
         "GET",

@@ -22,6 +22,7 @@ from pipeline.runs.calls import PluginCalls
 from pipeline.runs.queues import Queues
 from pipeline.storages.lookup import VconLookup
 from pipeline.vcon.normalization import outgoing
+from pipeline.vcon_server.configuration import ConfigurationAdmin
 from pipeline.vcon_server.operations import VconServerOperations
 from schemas.chain import ChainSummary, ListDepth
 from schemas.run import Run, Step
@@ -42,6 +43,7 @@ class PipelineService:
         queues: Queues,
         operations: PipelineOperations,
         vcon_server: VconServerOperations,
+        configuration_admin: ConfigurationAdmin,
         partner_admin: PartnerAdmin,
         connections: ConnectionsApi,
         egress_format: str,
@@ -52,6 +54,7 @@ class PipelineService:
         self.partners = partners
         self.operations = operations
         self.vcon_server = vcon_server
+        self.configuration_admin = configuration_admin
         self.partner_admin = partner_admin
         self.connections = connections
         self._configuration = configuration

@@ -42,6 +42,7 @@ from pipeline.runs.factories import (
 )
 from pipeline.runs.vcon_store import VconStore
 from pipeline.storages.lookup import VconLookup
+from pipeline.vcon_server.configuration import ConfigurationAdmin
 from pipeline.vcon_server.operations import VconServerOperations
 from pipeline.vcon_server.reindex import Reindex
 from pipeline.vcon_server.texts import VconTexts
@@ -174,6 +175,11 @@ class PipelineComposition:
             self._queues,
             operations,
             vcon_server,
+            ConfigurationAdmin(
+                self.snapshot,
+                settings.postgres_password.get_secret_value(),
+                self._partners.admin.audit,
+            ),
             self._partners.admin,
             ConnectionsApi(configuration, self._connections),
             settings.egress_format_version,

@@ -184,6 +184,16 @@ class Snapshot:
         return Path(self._folder.name) / self._original.name
 
     @property
+    def content(self) -> bytes:
+        """The bytes of the last valid file."""
+        return self._content
+
+    @property
+    def original(self) -> Path:
+        """The file itself."""
+        return self._original
+
+    @property
     def outdated(self) -> bool:
         """Whether the file has changed since it was last read, valid or not."""
         return self._state() != self._seen
@@ -208,19 +218,41 @@ class Snapshot:
             self._seen = self._state()
             content = self._read()
             self._expose(variables_named_in(content or b""))
-            loaded = load(
-                self._original,
-                self._environ,
-                self._installer,
-                strict=self._strict,
-                weak_keys=self._weak_keys,
-            )
+            loaded = self.check(self._original)
             self._expose(variables_of_flows(Path(loaded.config.flows.folder)))
             if content is not None and content == self._read():  # else it changed meanwhile
                 confirm(loaded.config, content)
                 self._copy(content)
                 log_notes(loaded.notes)
                 return loaded
+
+    def check(self, path: Path) -> Configuration:
+        """Read another file as `load` reads the original; nothing comes into force.
+
+        Raises:
+            ConfigurationError: with all problems.
+        """
+        return load(
+            path, self._environ, self._installer, strict=self._strict, weak_keys=self._weak_keys
+        )
+
+    def check_change(self, path: Path) -> Configuration:
+        """`check` for a file that is to replace the original while workers run.
+
+        Raises:
+            ConfigurationError: also for a variable that the workers were started without.
+        """
+        self._refuse(variables_named_in(path.read_bytes()) & withheld())
+        loaded = self.check(path)
+        self._refuse(variables_of_flows(Path(loaded.config.flows.folder)) & withheld())
+        return loaded
+
+    def _refuse(self, withheld_names: Set[str]) -> None:
+        if withheld_names:
+            advice = "the workers were started without it; restart the service"
+            raise ConfigurationError(
+                [f"{name} was not named before: {advice}" for name in sorted(withheld_names)]
+            )
 
     def _expose(self, names: Set[str]) -> None:
         """Put the service's own secrets among these variables into the workers' environment.
@@ -229,9 +261,8 @@ class Snapshot:
             ConfigurationError: workers are already running, without them.
         """
         wanted = names & withheld()
-        if wanted and self._folder is not None:
-            advice = "the workers were started without it; restart the service"
-            raise ConfigurationError([f"{name} was not named before: {advice}" for name in wanted])
+        if self._folder is not None:
+            self._refuse(wanted)
         give_back(wanted)
 
     def restore(self) -> None:

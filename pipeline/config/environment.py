@@ -252,7 +252,7 @@ def secret_values(filled: Iterable[Filled]) -> Iterator[str]:
         if names_a_secret(each.name) or names_a_secret(each.key):
             yield each.value
         elif "://" in each.value:
-            yield from _in_url(each.value)
+            yield from url_secrets(each.value)
         elif each.name in _SETTINGS:
             continue
         elif not (_OPEN.search(each.name) or _OPEN.search(each.key) or _is_plain(each.value)):
@@ -263,7 +263,8 @@ def _is_plain(value: str) -> bool:
     return _PLAIN.fullmatch(value) is not None
 
 
-def _in_url(url: str) -> Iterator[str]:
+def url_secrets(url: str) -> Iterator[str]:
+    """The password and the long path parts of a URL; all of a text that is none."""
     try:
         parts = urlsplit(url)
         password = parts.password

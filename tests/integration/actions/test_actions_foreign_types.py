@@ -84,6 +84,7 @@ async def ask(ops: Operations, action: str, fields: dict[str, Any]) -> ActionRes
         ops.workers.queues,
         ops.operations,
         nothing,
+        nothing,
         admin,
         nothing,
         "0.4.0",

@@ -24,8 +24,9 @@ def config(tmp_path: Path) -> Path:
 async def served(
     config: Path, redis_url: str, migrated: Database, database_settings: DatabaseSettings
 ) -> AsyncIterator[Served]:
-    """The API on a port."""
-    async with serving(config, redis_url, migrated, database_settings) as served:
+    """The API on a port, with ADMIN_ACTIONS=true."""
+    about = (config, redis_url, migrated, database_settings)
+    async with serving(*about, admin_actions=True) as served:
         yield served
 
 
