@@ -19,6 +19,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from core.errors import ConfigurationError
+from core.listening import listening_socket
 from core.settings import Settings
 from core.thread_pool import in_own_thread
 
@@ -145,7 +146,7 @@ class HealthServer:
         self._metrics = metrics
         self._warnings = warnings
         self._limits = limits
-        self._listener = _listening(host, port)
+        self._listener = listening_socket(host, port, BACKLOG)
         self._port = int(self._listener.getsockname()[1])
         self._stop = asyncio.Event()
         self._rendering = asyncio.Lock()
@@ -272,19 +273,6 @@ class HealthServer:
         page = asyncio.ensure_future(in_own_thread(self._metrics, accept))
         page.add_done_callback(lambda _: self._rendering.release())
         return await asyncio.shield(page)
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener
 
 
 def _this_task() -> asyncio.Task[Any]:

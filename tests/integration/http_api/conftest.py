@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import httpx
 import pytest
+import uvloop
 
 from core.db.database import Database
 from core.settings import DatabaseSettings
 from tests.integration.http_api.http_scene import CONFIG, Served, serving
+
+BOTH_LOOPS = ("test_server.py", "test_server_limits.py")
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop of the service; for the server itself that of the standard library, too."""
+    both = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+    return both if item.path.name in BOTH_LOOPS else {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from redis import Redis
 
 from core.db.database import Database
@@ -17,6 +17,8 @@ from core.db.runs import RunHistory
 from core.db.usage_and_audit import PartnerRecords
 from core.settings import DatabaseSettings, Settings
 from http_api.application import Application
+from http_api.connections import ServerLimits
+from http_api.server import ApiServer
 from pipeline.composition import PipelineComposition
 from pipeline.redis_client import client as connection
 
@@ -83,22 +85,22 @@ async def serving(
     config: Path, redis_url: str, database: Database, about: DatabaseSettings, **changes: Any
 ) -> AsyncIterator[Served]:
     """The API until the block ends; `changes` are settings."""
+    threads = set(threading.enumerate())
     with Redis.from_url(redis_url, decode_responses=True) as client:
         served = Served(settings_of(config, redis_url, about, **changes), database, client)
         running = asyncio.create_task(served.pipeline.run())
-        server = uvicorn.Server(
-            uvicorn.Config(served.application, port=0, log_config=None, lifespan="off", ws="none")
-        )
-        serving = asyncio.create_task(server._serve())
-        while not server.started:  # noqa: ASYNC110 -- uvicorn has no event for it
-            await asyncio.sleep(0.001)
-        served.port = server.servers[0].sockets[0].getsockname()[1]
+        server = ApiServer(served.application, "127.0.0.1", 0, ServerLimits.of(served.settings))
+        serving = asyncio.create_task(server.run())
+        served.port = server.port
         try:
             yield served
         finally:
-            server.should_exit = True
+            await server.stop(grace=60)
             await serving
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             await served.pipeline.close()
+            for thread in set(threading.enumerate()) - threads:  # they have sessions of Postgres
+                if thread.name.startswith("shared"):
+                    thread.join()
     connection._installed.clear()

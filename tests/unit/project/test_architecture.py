@@ -21,6 +21,8 @@ ONLY_IMPORTERS: dict[str, str] = {
     "prometheus_client": r"core/observability/(\w*metrics|metrics_export|otlp|telemetry)\.py",
     "opentelemetry": r"core/observability/otlp\.py",
     "structlog": r"core/observability/logs\.py",
+    "httptools": r"http_api/(protocol|exchange)\.py",
+    "uvicorn": r"http_api/(server|protocol|exchange|connections)\.py",
     "uvloop": r"entrypoint\.py",
     "pydantic_settings": r"core/settings\.py",
     # a vCon's URLs are fetched in one place; the others know where they go from the configuration

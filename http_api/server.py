@@ -1,0 +1,132 @@
+"""The server of the HTTP API, on the running event loop."""
+
+import asyncio
+import contextlib
+from email.utils import formatdate
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+
+from core.errors import ConfigurationError
+from core.listening import listening_socket
+from http_api.connections import Connections, ServerLimits
+from http_api.protocol import BoundedProtocol
+
+BACKLOG = 1024
+"""Connections that the kernel keeps until they are accepted."""
+
+
+class ApiServer:
+    """Serves an ASGI application over HTTP/1.1, within limits.
+
+    Signals and logging stay as they are.
+    """
+
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, limits: ServerLimits | None = None
+    ) -> None:
+        """Connections wait in the kernel until `run`.
+
+        Raises:
+            ConfigurationError: the port is in use, or the host is no address of this machine.
+        """
+        try:
+            self._listener = listening_socket(host, port, BACKLOG)
+        except OSError as error:
+            msg = f"API_PORT: cannot listen on {port}: {error.strerror}"
+            raise ConfigurationError(msg) from None
+        self._port = int(self._listener.getsockname()[1])
+        self._connections = Connections(limits or ServerLimits())
+        # uvicorn's protocol takes its options from this; nothing else of it is used
+        self._config = Config(
+            app, http=BoundedProtocol, ws="none", lifespan="off", interface="asgi3",
+            log_config=None, proxy_headers=False,
+        )  # fmt: skip
+        self._config.load()
+        self._server: asyncio.Server | None = None
+        self._stopped = asyncio.Event()
+        self._stopping: asyncio.Future[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._port
+
+    @property
+    def connections(self) -> int:
+        """Number of open connections."""
+        return len(self._connections)
+
+    async def run(self) -> None:
+        """Serve until stopped; a cancellation closes everything at once."""
+        if self._stopped.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            self._protocol, sock=self._listener, backlog=BACKLOG, start_serving=False
+        )
+        sweeping = asyncio.create_task(self._sweep())
+        try:
+            await self._server.start_serving()
+            await self._stopped.wait()
+        finally:
+            sweeping.cancel()
+            self._close()
+
+    def _protocol(self) -> BoundedProtocol:
+        return BoundedProtocol(self._config, self._connections)
+
+    async def _sweep(self) -> None:
+        connections = self._connections
+        while True:
+            date = formatdate(usegmt=True).encode("ascii")
+            connections.default_headers = [(b"date", date)]
+            await asyncio.sleep(connections.sweep_seconds)
+            connections.sweep()
+
+    async def stop(self, grace: float) -> None:
+        """Accept no further connection, answer what has been sent within `grace` seconds, close.
+
+        Idle connections are closed at once. One that had a request in the last `RECENT_SECONDS`
+        stays open as long, because its client may be sending the next request at this moment;
+        every answer from now on says that the connection closes.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.ensure_future(self._stop(grace))
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self, grace: float) -> None:
+        try:
+            if self._server is not None:
+                await self._accept_waiting()
+                self._server.close()
+                await self._finish(grace)
+        finally:
+            self._close()
+            self._stopped.set()
+
+    async def _accept_waiting(self) -> None:
+        """Accept what the kernel has connected already; closing the listener would reset it."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                client.setblocking(False)
+                await loop.connect_accepted_socket(self._protocol, client)
+
+    async def _finish(self, grace: float) -> None:
+        connections = self._connections
+        connections.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await connections.gone.wait()
+                while connections.tasks:  # of clients that have gone
+                    await asyncio.wait(connections.tasks)
+
+    def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        self._listener.close()
+        self._connections.cut_all()
+        for task in self._connections.tasks:
+            task.cancel()
