@@ -28,8 +28,33 @@ class IngestApi(Protocol):
         ...
 
 
+class InternalIngestApi(IngestApi, Protocol):
+    """The internal API."""
+
+    async def accept(
+        self,
+        vcon: object,
+        lists: Sequence[str],
+        *,
+        idempotency_key: str | None = None,
+        any_list: bool = False,
+    ) -> Ingested:
+        """`take` without a key, even where one is required, for a caller known otherwise."""
+        ...
+
+
 class AdmittedPartner(Protocol):
     """A partner whose key opens a list, for one request."""
+
+    def check_signature(self, signature: str | None, body: bytes) -> None:
+        """Check the header `X-Hub-Signature-256` of the body as received, if the key requires it.
+
+        Without this `take` refuses a vCon of such a key.
+
+        Raises:
+            ForbiddenError: it is missing or wrong.
+        """
+        ...
 
     async def take(
         self, vcon: object, *, idempotency_key: str | None = None, any_list: bool = False

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from core.credentials import Credentials
-from core.ingest_interfaces import IngestApi, PartnerIngestApi
+from core.ingest_interfaces import InternalIngestApi, PartnerIngestApi
 from core.operation_interfaces import ConfigurationAdmin, VconServerOperations
 from schemas.chain import ChainSummary
 from schemas.connection import ConnectionSummary
@@ -203,7 +203,7 @@ class Pipeline(Protocol):
         ...
 
     @property
-    def internal(self) -> IngestApi:
+    def internal(self) -> InternalIngestApi:
         """For internal callers, with or without a key, to any number of lists."""
         ...
 

@@ -52,7 +52,7 @@ async def post_vcon(request: Request[Lists]) -> Response:
     content = (await request.body()).content
     if is_ping(content):
         return json_response({"test": True})
-    taken = await request.pipeline.internal.take(content, lists, None, **options(request))
+    taken = await request.pipeline.internal.accept(content, lists, **options(request))
     return json_text(taken.document, 201)
 
 
@@ -76,14 +76,21 @@ LIST = "ingress_list"
 
 
 async def external_ingress(request: Request[OneList]) -> Response:
-    """Take a partner's vCon; 204. The key is checked before the body is read."""
+    """Take a partner's vCon; 204.
+
+    The key is checked before the body is read, the signature before the body is parsed.
+    """
     key = partner_key(request)
     partner = await request.pipeline.partners.admit(request.query.ingress_list, key)
-    content = (await request.body()).content
-    if is_ping(content):
+    body = await request.body()
+    partner.check_signature(request.header(SIGNATURE), body.raw)
+    if is_ping(body.content):
         return json_response({"test": True})
-    await partner.take(content, **options(request))
+    await partner.take(body.content, **options(request))
     return empty()
+
+
+SIGNATURE = "x-hub-signature-256"
 
 
 def partner_key(request: Request[Any]) -> str | None:

@@ -41,7 +41,11 @@ ROUTES = (
         access=Access.PARTNER,
         query=ingest.OneList,
         body=BodyKind.VCON,
-        headers=IDEMPOTENT,
+        headers=IDEMPOTENT
+        | {
+            "x-hub-signature-256": "`sha256=` and the HMAC-SHA-256, in hex, of the body as it is"
+            " sent; required for a key with a `signing_secret`."
+        },
     ),
     Route(
         "POST",

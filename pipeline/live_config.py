@@ -147,6 +147,8 @@ def keep_secrets(config: PipelineConfig) -> None:
         KNOWN.learn_value(secret)
     for keys in config.ingress_auth.values():
         KNOWN.learn(keys)
+    details = config.ingress_keys.values()
+    KNOWN.learn(each.signing_secret for each in details if each.signing_secret)
 
 
 class Snapshot:

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class IngressKey(BaseModel):
@@ -28,9 +28,13 @@ class IngressKey(BaseModel):
 
 
 class KnownKey(IngressKey):
-    """A key as it was looked up; `expires_in`: seconds from then on, by Postgres' clock."""
+    """A key as it was looked up; `expires_in`: seconds from then on, by Postgres' clock.
+
+    `signing_secret`: the secret that signs the bodies of its requests; it is in no dump.
+    """
 
     expires_in: float | None = None
+    signing_secret: str | None = Field(None, repr=False, exclude=True)
 
 
 SHORTEST_KEY = 16
@@ -45,6 +49,7 @@ class ConfiguredKey(BaseModel):
     label: str = "config.yml"
     requests_per_minute: int | None = None
     max_vcon_bytes: int | None = None
+    signing_secret: str | None = Field(None, repr=False)
 
 
 class NewKey(BaseModel):

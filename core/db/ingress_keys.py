@@ -42,7 +42,8 @@ class IngressKeys:
         if found is None:
             return None
         row, seconds = found
-        return KnownKey(**_shown(row).model_dump(), expires_in=seconds)
+        about = {"expires_in": seconds, "signing_secret": row.signing_secret}
+        return KnownKey(**_shown(row).model_dump(), **about)
 
     def all(self, ingress_list: str | None) -> list[IngressKey]:
         """All keys, or those of one list, newest first."""
@@ -90,6 +91,7 @@ class IngressKeys:
                 label=old.label,
                 requests_per_minute=old.requests_per_minute,
                 max_vcon_bytes=old.max_vcon_bytes,
+                signing_secret=old.signing_secret,
                 expires_at=_as_long_as_the_newest(session, old.lineage, now),
                 **_fresh(secret_sha256, now, lineage=old.lineage),
             )
@@ -120,8 +122,9 @@ class IngressKeys:
     ) -> None:
         """Make the rows of source `config` match config.yml, given as hashes by list.
 
-        `details` are labels and limits by hash. Keys that are missing in the file are revoked, and
-        valid again when they are back. Keys revoked or rotated by an action are not changed.
+        `details` are labels, limits and signing secrets by hash. Keys that are missing in the file
+        are revoked, and valid again when they are back. Keys revoked or rotated by an action are
+        not changed.
         """
         wanted = {each: name for name, hashes in configured.items() for each in hashes}
         with self._database.transaction() as session:

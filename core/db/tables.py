@@ -88,6 +88,8 @@ class RunRecord(Base):
 class IngressKeyRecord(Base):
     """A key for one ingress list, with the SHA-256 of the secret in hex.
 
+    The secret that signs requests is stored as it is: a signature cannot be checked with its hash.
+
     Keys of one `lineage` replace each other by rotation and are one owner of vCons.
     """
 
@@ -106,6 +108,7 @@ class IngressKeyRecord(Base):
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     use_count: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    signing_secret: Mapped[str | None]
 
 
 class OwnerRecord(Base):

@@ -18,14 +18,14 @@ SIZE: Kind[int | None] = Kind(
 )
 _LABEL = ConfiguredKey.model_fields["label"].default
 _WEAK = (
-    "a key must have at least {} characters, and this one has {}; ALLOW_WEAK_KEYS=true allows it, "
+    "a {} must have at least {} characters, and this one has {}; ALLOW_WEAK_KEYS=true allows it, "
     "for development only"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class IngressAuth:
-    """The keys of each list, and the labels and limits of keys given as mappings."""
+    """The keys of each list; labels, limits and signing secrets of keys given as mappings."""
 
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     details: Mapping[str, ConfiguredKey] = field(default_factory=dict, repr=False)
@@ -78,23 +78,36 @@ class _Reader:
         return key
 
     def _described(self, where: Where, given: Mapping[object, object]) -> object:
-        """The key of a mapping; its label and limits are added to `details`."""
+        """The key of a mapping; its label, limits and signing secret are added to `details`.
+
+        A key whose signing secret is missing in the environment is not usable, as it would open its
+        list without a signature.
+        """
         section = Section(given, where, self._auth.findings)
         details = ConfiguredKey(
             label=section.value("label", TEXT, _LABEL)[:200],
             requests_per_minute=section.value("requests_per_minute", RATE, None),
             max_vcon_bytes=section.value("max_vcon_bytes", SIZE, None),
+            signing_secret=self._signing_secret(section),
         )
         key = given.get("key")
         if isinstance(key, str) and not isinstance(key, Unfilled):
             self.details.setdefault(key, details)
         section.raw("key")
         section.note_unread()
-        return key
+        unfilled = given.get("signing_secret")
+        return unfilled if isinstance(unfilled, Unfilled) else key
 
-    def _check_length(self, where: Where, key: str) -> None:
-        if len(key) < SHORTEST_KEY and not self._weak_keys:
-            self._auth.findings.problem(where, _WEAK.format(SHORTEST_KEY, len(key)))
+    def _signing_secret(self, section: Section) -> str | None:
+        secret = section.value("signing_secret", TEXT, "")
+        if secret:
+            where = (*section.where, "signing_secret")
+            self._check_length(where, secret.strip(), "signing_secret")
+        return secret or None
+
+    def _check_length(self, where: Where, secret: str, what: str = "key") -> None:
+        if len(secret) < SHORTEST_KEY and not self._weak_keys:
+            self._auth.findings.problem(where, _WEAK.format(what, SHORTEST_KEY, len(secret)))
 
     def _report_repeated(self, where: Where, first: Where) -> None:
         """A key may open one list only, since it also identifies the partner."""

@@ -166,7 +166,7 @@ class PipelineConfig:
     imports: Mapping[str, PluginSpec] = field(default_factory=dict)
     ingress_auth: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     ingress_keys: Mapping[str, ConfiguredKey] = field(default_factory=dict, repr=False)
-    """Label and limits of the keys that have any, by key."""
+    """Label, limits and signing secret of the keys that have any, by key."""
     connections: Mapping[str, ConnectionSpec] = field(default_factory=dict)
     connection_plugins: tuple[str, ...] = ()
     flows: FlowsSpec = field(default_factory=FlowsSpec)

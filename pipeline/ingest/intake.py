@@ -350,7 +350,7 @@ class InternalApi:
         idempotency_key: str | None = None,
         any_list: bool = False,
     ) -> Ingested:
-        """`take` without a key, even where one is required: for actions that store a vCon.
+        """`take` without a key, even where one is required, for a caller known otherwise.
 
         Raises:
             UnknownNameError: no enabled chain reads one of the lists, unless `any_list`.

@@ -132,7 +132,7 @@ class KeyCache:
         self._failures = failures or FailedKeys(0, clock)
         self._seen: OrderedDict[str, _Seen] = OrderedDict()
 
-    async def check(self, api_key: str | None, lists: Sequence[str]) -> IngressKey:
+    async def check(self, api_key: str | None, lists: Sequence[str]) -> KnownKey:
         """The key, if it opens every list named.
 
         Raises:

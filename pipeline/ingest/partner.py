@@ -5,8 +5,10 @@ only replace vCons that its own lineage of keys brought in.
 """
 
 import contextlib
+import hmac
 import logging
 import math
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +41,7 @@ from pipeline.live_config import Configuration
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import WrongTypeError
 from schemas.ingested import Ingested
-from schemas.ingress_key import IngressKey
+from schemas.ingress_key import IngressKey, KnownKey
 
 WINDOW_MS = 60_000
 REASONS: dict[type[PatchcordError], str] = {
@@ -157,7 +159,7 @@ class PartnerApi:
             self.usage.refused(key.id, _reason(error))
             raise
 
-    async def _verified(self, lists: Sequence[str], api_key: str | None) -> IngressKey:
+    async def _verified(self, lists: Sequence[str], api_key: str | None) -> KnownKey:
         try:
             return await self._keys.check(api_key, lists)
         except KeyRefusedError as refused:
@@ -214,11 +216,28 @@ class PartnerApi:
 
 
 class AdmittedPartner:
-    """One request of a partner whose key was verified."""
+    """One request of a partner whose key was verified.
 
-    def __init__(self, api: PartnerApi, key: IngressKey) -> None:
+    If the key has a signing secret, `check_signature` must be called before `take`, which refuses
+    otherwise. So the same key does not open its list over RPC, where no body is signed.
+    """
+
+    def __init__(self, api: PartnerApi, key: KnownKey) -> None:
         self._api = api
         self._key = key
+        self._is_trusted = key.signing_secret is None
+
+    def check_signature(self, signature: str | None, body: bytes) -> None:
+        """Check the header `X-Hub-Signature-256` of a body, if the key has a signing secret.
+
+        Raises:
+            ForbiddenError: it is missing or wrong.
+        """
+        secret = self._key.signing_secret
+        if secret is not None:
+            with self._api.counting(self._key):
+                verify_signature(secret, signature, body)
+            self._is_trusted = True
 
     async def take(
         self, vcon: object, *, idempotency_key: str | None = None, any_list: bool = False
@@ -229,7 +248,29 @@ class AdmittedPartner:
         """
         key = self._key
         with self._api.counting(key):
+            if not self._is_trusted:
+                raise ForbiddenError("This key takes signed requests over HTTP only")
             entry = await self._api.entry(vcon, key, any_list=any_list)
             taken = await self._api.store(entry, key, _registration(idempotency_key, entry, key))
         self._api.accepted(entry, key, taken)
         return taken
+
+
+_SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
+
+
+def verify_signature(secret: str, signature: str | None, body: bytes) -> None:
+    """Check `sha256=` and the HMAC-SHA-256, in hex, of a body as received; the form is GitHub's.
+
+    Raises:
+        ForbiddenError: there is no signature, it is of another form, or it is that of another body
+            or secret.
+    """
+    if signature is None:
+        raise ForbiddenError("X-Hub-Signature-256 required")
+    given = _SIGNATURE.fullmatch(signature)
+    if given is None:
+        raise ForbiddenError("X-Hub-Signature-256 must be sha256= and 64 hex digits")
+    expected = hmac.digest(secret.encode("utf-8", "surrogatepass"), body, "sha256")
+    if not hmac.compare_digest(bytes.fromhex(given[1]), expected):
+        raise ForbiddenError("X-Hub-Signature-256 does not match the body")

@@ -142,7 +142,7 @@ class Partners:
         return {name: [hashed(key) for key in keys] for name, keys in auth.items()}
 
     def _details(self) -> dict[str, ConfiguredKey]:
-        """Label and limits of the configuration's keys, by their hashes."""
+        """Label, limits and signing secret of the configuration's keys, by their hashes."""
         keys = self._configuration.config.ingress_keys
         return {hashed(key): each for key, each in keys.items()}
 

@@ -131,3 +131,41 @@ def test_what_is_wrong_with_a_mapping(given: dict[str, Any], told: str) -> None:
     [problem] = problems_of(calls=[given])
     assert problem.startswith(f"ingress_auth.calls[0]{told}")
     assert SECRET not in problem
+
+
+def signed(secret: object) -> dict[str, Any]:
+    """A key with a signing secret."""
+    return {"key": SECRET, "signing_secret": secret}
+
+
+def test_a_signing_secret() -> None:
+    """It is among the details of its key; its text is in no representation."""
+    config = parsed(calls=signed("a-secret-that-signs"))
+    assert config.ingress_keys[SECRET].signing_secret == "a-secret-that-signs"
+    assert "a-secret-that-signs" not in f"{config!r}{config.ingress_keys!r}{config.notes}"
+
+
+@pytest.mark.parametrize(
+    ("secret", "problem"),
+    [
+        ("", "must be a text, not empty"),
+        (12345, "must be a text, not empty"),
+        (["a-secret-that-signs"], "must be a text, not empty"),
+        ("short", "a signing_secret must have at least 16 characters, and this one has 5;"),
+        (" " * 20, "a signing_secret must have at least 16 characters, and this one has 0;"),
+    ],
+)
+def test_a_signing_secret_is_a_long_text(secret: object, problem: str) -> None:
+    """A wrong one is an error at its place that does not quote it."""
+    [told] = problems_of(calls=[signed(secret)])
+    assert told.startswith(f"ingress_auth.calls[0].signing_secret: {problem}")
+    assert "a-secret" not in told
+    assert "12345" not in told
+
+
+def test_without_its_variable_the_key_opens_nothing() -> None:
+    """It would open its list without a signature."""
+    document = {"chains": CHAINS, "ingress_auth": {"unread": signed("${NOT_THERE}")}}
+    config = parse(document, {})
+    assert config.ingress_auth == {"unread": ()}
+    assert any("NOT_THERE" in note for note in config.notes)
