@@ -64,12 +64,13 @@ def examples() -> Iterator[Example]:
 
 
 def answer_of(text: str) -> Answer:
-    """An answer as the page shows it; `@file` in it is that file of the page."""
+    """An answer as the page shows it; `@vcon.json` in it is that file of the page."""
     head, _, body = text.partition("\n\n")
     first, *lines = head.strip().splitlines()
     headers = dict(line.split(": ", 1) for line in lines)
-    body = body.strip()
-    return Answer(int(first.split()[1]), headers, files()[body[1:]] if body[:1] == "@" else body)
+    for name, text_of_file in files().items():
+        body = body.replace(f"@{name}", text_of_file)
+    return Answer(int(first.split()[1]), headers, body.strip())
 
 
 def as_curl_sends(command: str, folder: Path) -> httpx.Request:

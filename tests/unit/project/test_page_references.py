@@ -12,10 +12,11 @@ from tests.unit.support.source_files import ROOMS, ROOT
 PAGES = (
     ROOT / "CONTRIBUTING.md",
     ROOT / "docs" / "glossary.md",
+    ROOT / "docs" / "http-api.md",
     *sorted((ROOT / "docs" / "decisions").glob("*.md")),
 )
 LINKED = (*PAGES, ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-NOT_SETTINGS = {"MULTI", "WATCH", "RESERVED_PREFIXES", "NAME", "DLQ", "SKIP", "LOCKED"}
+NOT_SETTINGS = {"MULTI", "WATCH", "RESERVED_PREFIXES", "NAME", "DLQ", "SKIP", "LOCKED", "HEAD"}
 FOLDERS = (*ROOMS, "alembic", "docs", "scripts", "requirements")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
