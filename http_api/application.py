@@ -6,6 +6,7 @@ the body is read further.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -17,13 +18,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from core.interfaces import Pipeline
 from core.observability.metrics import HTTP_REQUESTS
 from core.settings import Settings
+from http_api.admission import Admission
 from http_api.authentication import REFUSED, Tokens
 from http_api.body import BodyMemory, DisconnectedError, MemoryShare
 from http_api.errors import answer_to, refusal
 from http_api.openapi import encoded
 from http_api.request import Context, Request, read_query
 from http_api.routes import ROUTES
-from http_api.routing import Access, Route, Router
+from http_api.routing import Access, BodyKind, Route, Router
+
+log = logging.getLogger(__name__)
 
 NO_ROUTE = "none"
 """The route in metrics of requests for paths that do not exist."""
@@ -47,6 +51,8 @@ class Application:
             (b"x-vcon-server-commit", settings.vcon_server_git_commit.encode("latin-1", "replace")),
         ]
         self._memory = BodyMemory(settings.api_max_request_memory)
+        self._admission = Admission(settings.api_max_concurrency)
+        self._access_log = settings.api_access_log
         self._for_browsers = with_cors(self._serve, settings.api_cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,7 +73,12 @@ class Application:
         except DisconnectedError:
             pass
         finally:
-            HTTP_REQUESTS.ended((name, status), time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            HTTP_REQUESTS.ended((name, status), seconds)
+            if self._access_log:
+                action = f"{scope['method']} {name}"  # no parameters, which may be secret
+                about = {"action": action, "status": status, "seconds": round(seconds, 6)}
+                log.info("HTTP request", extra=about)
 
     async def _answer(
         self, scope: Scope, receive: Receive, memory: MemoryShare
@@ -79,8 +90,9 @@ class Application:
         if found.route is None:
             allowed = {"Allow": ", ".join(sorted(found.methods))}
             return NO_ROUTE, refusal(405, "Method Not Allowed", allowed)
-        request = Request[Any](scope, receive, found.values, self._context, memory)
-        return found.route.path, await self._handled(request, found.route)
+        with self._admission.place() as place:
+            request = Request[Any](scope, receive, found.values, self._context, memory, place)
+            return found.route.path, await self._handled(request, found.route)
 
     def _no_path(self, scope: Scope) -> Response:
         path = scope["path"].rstrip("/")
@@ -97,6 +109,8 @@ class Application:
             return refusal(403, REFUSED)
         try:
             request.query = read_query(request.scope, route.query)
+            if route.body is BodyKind.NONE and not route.always:  # else after its body
+                await request.place.take()
             return await route.handler(request)
         except DisconnectedError:
             raise

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope
 
 from core.interfaces import Pipeline
 from core.settings import Settings
+from http_api.admission import Place
 from http_api.body import Body, MemoryShare, as_utf8, read_body
 from http_api.errors import ParametersError, malformed
 
@@ -39,6 +40,7 @@ class Request[Parameters: BaseModel]:
         values: Mapping[str, str],
         context: Context,
         memory: MemoryShare,
+        place: Place,
     ) -> None:
         """`values`: the parameters in the path, as text. `memory` counts the body."""
         self.scope = scope
@@ -47,6 +49,7 @@ class Request[Parameters: BaseModel]:
         self._receive = receive
         self._values = values
         self._memory = memory
+        self.place = place
 
     @property
     def pipeline(self) -> Pipeline:
@@ -80,13 +83,17 @@ class Request[Parameters: BaseModel]:
             raise ParametersError.of(error, "path", name) from None
 
     async def body(self) -> Body:
-        """The body, as received, and unpacked in UTF-8.
+        """The body, as received, and unpacked in UTF-8; the request counts as in work from here.
+
+        A slow client does not take a place of API_MAX_CONCURRENCY while it sends the body.
 
         Raises:
             TooLargeError: it has more than MAX_VCON_BYTES; also the other errors of `read_body`.
+            UnavailableError: too many requests are in work.
         """
         limit = self.settings.max_vcon_bytes
         body = await read_body(self._receive, self.scope["headers"], limit, self._memory)
+        await self.place.take()
         return Body(body.raw, as_utf8(body.content))
 
     async def json(self) -> Any:
