@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.interfaces import Pipeline
 from core.observability.metrics import HTTP_REQUESTS
+from core.observability.tracing import installed, request_span
 from core.settings import Settings
 from http_api.admission import Admission
 from http_api.authentication import REFUSED, Tokens
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 NO_ROUTE = "none"
 """The route in metrics of requests for paths that do not exist."""
+TRACEPARENT = "traceparent"
 DISCONNECTED = 499
 """The status in metrics of requests whose client did not wait for the answer."""
 
@@ -92,7 +94,20 @@ class Application:
             return NO_ROUTE, refusal(405, "Method Not Allowed", allowed)
         with self._admission.place() as place:
             request = Request[Any](scope, receive, found.values, self._context, memory, place)
-            return found.route.path, await self._handled(request, found.route)
+            return found.route.path, await self._traced(request, found.route)
+
+    async def _traced(self, request: Request[Any], route: Route) -> Response:
+        traceparent = request.header(TRACEPARENT)
+        if traceparent is None and installed() is None:
+            return await self._handled(request, route)
+        about = {"http.request.method": route.method, "http.route": route.path}
+        with request_span(f"http.{route.method} {route.path}", about, traceparent) as span:
+            response = await self._handled(request, route)
+            if span is not None:
+                span.say("http.response.status_code", response.status_code)
+            if span is not None and response.status_code >= 500:
+                span.failed(str(response.status_code))
+        return response
 
     def _no_path(self, scope: Scope) -> Response:
         path = scope["path"].rstrip("/")

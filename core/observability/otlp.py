@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import override
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics.export import (
@@ -43,7 +44,7 @@ from prometheus_client.samples import Sample
 
 from core.observability.redaction import KNOWN, error_text
 from core.observability.storable_text import storable_text
-from core.observability.tracing import Attributes
+from core.observability.tracing import Attributes, Caller
 
 log = logging.getLogger(__name__)
 
@@ -207,10 +208,17 @@ class OtlpSpans:
         self._tracer = self._provider.get_tracer(SCOPE)
 
     @contextmanager
-    def span(self, name: str, attributes: Attributes, producer: str = "") -> Iterator[OtlpSpan]:
+    def span(
+        self,
+        name: str,
+        attributes: Attributes,
+        producer: str = "",
+        caller: Caller | None = None,
+    ) -> Iterator[OtlpSpan]:
         """Open a span; of an error only the type is recorded, since its text may have secrets."""
         with self._tracer.start_as_current_span(
             name,
+            context=_parent(caller),
             attributes={key: _storable(value) for key, value in attributes.items()},
             links=list(_links(producer)),
             record_exception=False,
@@ -228,14 +236,8 @@ class OtlpSpans:
         now = trace.get_current_span().get_span_context()
         if not (now.is_valid and now.trace_flags.sampled):
             return ""
-        return json.dumps(
-            {
-                "trace_id": trace.format_trace_id(now.trace_id),
-                "span_id": trace.format_span_id(now.span_id),
-                "trace_flags": int(now.trace_flags),
-                "is_sampled": True,
-            }
-        )
+        ids = trace.format_trace_id(now.trace_id), trace.format_span_id(now.span_id)
+        return Caller(*ids, int(now.trace_flags)).context
 
     def close(self) -> None:
         """Export the remaining spans within `close_seconds`; the exporter's own limit is ten."""
@@ -247,6 +249,16 @@ class OtlpSpans:
 def _storable[T](value: T) -> T | str:
     """Replace unpaired surrogates, with which a batch could not be sent."""
     return storable_text(value) if isinstance(value, str) else value
+
+
+def _parent(caller: Caller | None) -> Context | None:
+    """The context for a child of the caller's span; None: the present one."""
+    if caller is None:
+        return None
+    ids = int(caller.trace_id, 16), int(caller.span_id, 16)
+    flags = trace.TraceFlags(caller.flags)
+    span = trace.SpanContext(*ids, is_remote=True, trace_flags=flags)
+    return trace.set_span_in_context(trace.NonRecordingSpan(span))
 
 
 def _links(producer: str) -> Iterator[trace.Link]:

@@ -54,7 +54,7 @@ from core.errors import (
 from core.helper_process import Offload, call_inline
 from core.ingest_interfaces import IngestApi
 from core.observability.metrics import UNKNOWN, VCONS_RECEIVED
-from core.observability.tracing import installed
+from core.observability.tracing import caller_context, installed
 from pipeline.config.lists import check_unread
 from pipeline.config.parser import Chain
 from pipeline.ingest.entry import TERM_LIMITS, Entry, TermLimits, indexed, make_entry
@@ -124,7 +124,7 @@ class Intake:
         self._terms = terms
         self._offload = offload
         spans = installed()
-        self._trace_context: Callable[[], str] = spans.context if spans else str  # str() is ""
+        self._trace_context: Callable[[], str] = spans.context if spans else caller_context.get
 
     async def ingest(
         self,

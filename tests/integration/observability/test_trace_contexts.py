@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from core.observability import tracing
-from core.observability.tracing import Attributes, Spans
+from core.observability.tracing import Attributes, Caller, Spans
 from pipeline.ingest.entry import Entry
 from pipeline.live_config import Configuration
 from pipeline.runs.spans import with_spans
@@ -56,8 +56,14 @@ class Notebook(Spans):
         self.spans: list[Traced] = []
 
     @contextmanager
-    def span(self, name: str, attributes: Attributes, producer: str = "") -> Iterator[Traced]:
-        span = Traced(name, attributes, producer, _open.get())
+    def span(
+        self,
+        name: str,
+        attributes: Attributes,
+        producer: str = "",
+        caller: Caller | None = None,
+    ) -> Iterator[Traced]:
+        span = Traced(name, attributes, producer, caller.context if caller else _open.get())
         self.spans.append(span)
         token = _open.set(f"{name}#{len(self.spans)}")
         try:
