@@ -1,8 +1,12 @@
-"""Builds the service process: its pipeline, and the connection to the Plugboard."""
+"""Builds the service process: its pipeline, and the connection to the Plugboard.
+
+With API_PORT it serves the HTTP API, too.
+"""
 
 import logging
 from functools import partial
 
+from app.bootstrap_api import api_source
 from app.pipeline_host import PipelineHost, RequestSource, connection_backoff
 from app.published_actions import offered_actions
 from app.signals import LINGER, StopSignals, end_within
@@ -62,6 +66,9 @@ class Service:
         keep_names(name for action in actions.values() for name in action.secret_names())
         self._limiter = _limiter(settings)
         self._client = self._build_client(actions)
+        self._sources = [RequestSource(self._client.run, self._client.leave)]
+        if settings.api_port is not None:
+            self._sources.append(api_source(settings, self._host))
         self._host.listen(
             joined=lambda: self._client.joined,
             token=self._token_is_good if settings.strict_token else None,
@@ -117,9 +124,8 @@ class Service:
 
     async def run(self, signals: StopSignals) -> int:
         """Serve until a stop signal or the deletion of the service; return the exit code."""
-        plugboard = RequestSource(self._client.run, self._client.leave)
         try:
-            await self._host.run(signals, [plugboard], self._records.start)
+            await self._host.run(signals, self._sources, self._records.start)
         finally:
             await in_own_thread(self._records.close, 5.0)
             self._threads.close()

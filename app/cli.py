@@ -19,10 +19,19 @@ from app.misspelt_settings import warn_of_misspelt
 from core.environment import environment, read_env_file, withhold
 from core.errors import ConfigurationError
 from core.observability.logs import configure_logging, keep_secret, without_secrets
-from core.settings import ServiceSettings, Settings, WorkerProcessSettings, load_settings
+from core.settings import (
+    ApiProcessSettings,
+    ServiceSettings,
+    Settings,
+    WorkerProcessSettings,
+    load_settings,
+)
 
 EXIT_WELL, EXIT_NOT_WELL, EXIT_CONFIGURATION = 0, 1, 2
-_NEEDED: Mapping[str, type[Settings]] = {"worker": WorkerProcessSettings}
+_NEEDED: Mapping[str, type[Settings]] = {
+    "api": ApiProcessSettings,
+    "worker": WorkerProcessSettings,
+}
 """The settings that a command needs, where these are not those of the service."""
 _PR_SET_DUMPABLE = 4
 
@@ -59,7 +68,7 @@ async def carry_out(command: Command) -> int:
             return await _work(settings, command)
         withhold(settings.withheld)
         warn_of_misspelt(environment())
-        return await _serve(settings)
+        return await _serve(settings, command)
     except ConfigurationError as error:
         lines = "".join(f"  {without_secrets(problem)}\n" for problem in error.problems)
         sys.stderr.write(f"Cannot start:\n{lines}")  # logging may not be configured yet
@@ -77,7 +86,11 @@ def _permanent_objects() -> Iterator[None]:
         gc.enable()
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, command: Command) -> int:
+    if command.name == "api":
+        with _permanent_objects():
+            from app.bootstrap_api import serve_api
+        return await serve_api(settings, command.workers)
     with _permanent_objects():
         from app.bootstrap import serve
     return await serve(settings)

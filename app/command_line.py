@@ -16,11 +16,12 @@ class Command(argparse.Namespace):
     fingerprint: bool
     vcon_server: bool
     keys: int
+    workers: int
 
     @property
     def stays(self) -> bool:
         """Whether it runs until it is stopped."""
-        return self.name in ("serve", "worker")
+        return self.name in ("serve", "api", "worker")
 
 
 def read(arguments: Sequence[str]) -> Command:
@@ -35,6 +36,10 @@ def read(arguments: Sequence[str]) -> Command:
     parser.set_defaults(name="serve")
     commands = parser.add_subparsers(title="commands", dest="name", metavar="COMMAND")
     commands.add_parser("serve", help="run the service (the default)")
+    api = commands.add_parser("api", help="serve the HTTP API; needs no Plugboard")
+    api.add_argument(
+        "--workers", type=_count, default=0, metavar="N", help="also run chains in N processes"
+    )
     check = commands.add_parser(
         "check", help="check settings, configuration and servers; exit code 0 or 1"
     )
@@ -68,3 +73,10 @@ def _add_checklist(check: argparse.ArgumentParser) -> None:
         metavar="N",
         help="with --vcon-server: keys of Redis to read at most; 0: all (default: %(default)s)",
     )
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        msg = f"{text!r} is not a number of processes"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)

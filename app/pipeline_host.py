@@ -1,4 +1,4 @@
-"""What every process with a pipeline has, whatever its requests come from; used by `app.bootstrap`.
+"""What every process with a pipeline has, for `app.bootstrap` and `app.bootstrap_api`.
 
 The order of the stop: `/ready` answers 503, then the sources of requests finish what runs while the
 workers finish their runs, then the tasks beside them end, and connections and threads close.

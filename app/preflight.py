@@ -16,7 +16,9 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
+from starlette.responses import Response
 
+from app.bootstrap_api import listening, tokens_to_serve, weaknesses
 from app.health import health_server
 from app.misspelt_settings import misspelt
 from app.published_actions import published, publishing_url
@@ -28,7 +30,7 @@ from core.observability.logs import keep_secret
 from core.plugboard.handshake import check_request_line, request_line_bytes
 from core.plugboard.reconnect import CloseKind
 from core.plugboard.session import Limits, try_connection
-from core.settings import ServiceSettings, Settings, load_settings
+from core.settings import ApiProcessSettings, Settings, load_settings, settings_of_installation
 from core.thread_pool import in_own_thread
 from lib.host import receive_plugins
 from pipeline.admin.redis_checks import shortcomings
@@ -110,15 +112,18 @@ class _SkippedError(Exception):
 async def check_up() -> list[Finding]:
     """Run every check in turn; after a failure only the checks that depend on it are skipped."""
     settings: list[Settings] = []
+    needed = settings_of_installation()
 
     async def check_settings() -> list[str]:
-        settings.append(load_settings(ServiceSettings))
+        settings.append(load_settings(needed))
         keep_secret(*settings[0].secrets)
         return [f"environment {settings[0].environment}", *_notes(misspelt(environment()))]
 
     findings = [await _finding("settings", check_settings)]
     if not settings:
-        names = ("actions", "postgres", "plugboard")
+        names = (
+            ["postgres"] if needed is ApiProcessSettings else ["actions", "postgres", "plugboard"]
+        )
         return findings + [Finding(each, "skipped", 0.0, ["needs the settings"]) for each in names]
     for name, check in checks_of(settings[0]).items():
         findings.append(await _finding(name, check))
@@ -126,14 +131,16 @@ async def check_up() -> list[Finding]:
 
 
 def checks_of(settings: Settings) -> dict[str, Check]:
-    """The checks of a service with these settings, by name."""
+    """The checks of a service or an API process with these settings, by name."""
     receive_plugins(settings)
+    has_plugboard = settings.websocket_url != ""
     return {
-        "actions": partial(_actions, settings),
+        **({"actions": partial(_actions, settings)} if has_plugboard else {}),
+        **({"api": partial(_api, settings)} if settings.has_api else {}),
         **({} if settings.health_port is None else {"health": partial(_health, settings)}),
         **(_pipeline_checks(settings) if settings.has_pipeline else {}),
         "postgres": partial(_postgres, settings),
-        "plugboard": partial(_plugboard, settings),
+        **({"plugboard": partial(_plugboard, settings)} if has_plugboard else {}),
     }
 
 
@@ -177,6 +184,16 @@ async def _actions(settings: Settings) -> list[str]:
     publication = published(settings)
     check_request_line(publishing_url(settings, publication.actions), settings.request_line_limit)
     return [publication.summary]
+
+
+async def _api(settings: Settings) -> list[str]:
+    """Read the tokens, and listen on the port for a moment."""
+    tokens = tokens_to_serve(settings)
+    summary = f"tokens: {len(tokens)}"
+    if settings.api_port is not None:
+        await listening(settings, Response()).stop(0)
+        summary = f"port {settings.api_port} is free; {summary}"
+    return [summary, *_notes(weaknesses(settings, tokens))]
 
 
 async def _health(settings: Settings) -> list[str]:

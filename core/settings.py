@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.api_tokens import secret_tokens
+from core.environment import environment
 from core.errors import ConfigurationError
 from core.setting_groups import (
     ApiSettings,
@@ -35,6 +36,8 @@ _SWITCH = TypeAdapter(bool)
 LOG_LEVEL_NAMES = {"WARN": "WARNING", "FATAL": "ERROR", "CRITICAL": "ERROR", "NOTSET": "DEBUG"}
 """Other names of log levels; nothing is logged above ERROR."""
 NOT_GIVEN = "not-given-to-workers"
+API_MARKS = ("API_PORT", "API_OPEN", "CONSERVER_API_TOKEN", "CONSERVER_API_TOKEN_FILE")
+"""One of these is set where the HTTP API is served."""
 PLUGBOARD_TIMEOUT = 30.0
 """Seconds after which the Plugboard answers the caller 408."""
 
@@ -300,6 +303,12 @@ class Settings(
         return self.environment == "production" and self.dynamic_install != "any"
 
     @property
+    def has_api(self) -> bool:
+        """True if a process of this installation serves the HTTP API, as far as is known here."""
+        has_token = self.conserver_api_token or self.conserver_api_token_file
+        return self.api_port is not None or self.api_open or has_token is not None
+
+    @property
     def has_pipeline(self) -> bool:
         """True if this service runs chains."""
         return self.conserver_config_file is not None
@@ -346,6 +355,13 @@ class WorkerProcessSettings(Settings):
     """What a worker needs; secrets of the service are withheld from it."""
 
     postgres_password: SecretStr = SecretStr(NOT_GIVEN)
+
+
+def settings_of_installation() -> type[Settings]:
+    """The settings that `check` asks for: those of the API, if it is all that is configured."""
+    present = {name.upper() for name, value in environment().items() if value}
+    is_api_alone = present & set(API_MARKS) and not present & {"WEBSOCKET_URL", "TOKEN"}
+    return ApiProcessSettings if is_api_alone else ServiceSettings
 
 
 def load_settings[S: Settings](needed: type[S]) -> S:

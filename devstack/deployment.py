@@ -1,6 +1,7 @@
 """Runs the whole system on this machine: servers, a development Plugboard, the real service."""
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -22,7 +23,8 @@ CALL_SECONDS = 35.0
 class Deployment:
     """A context manager; `call` sends requests to the running service through the Plugboard.
 
-    `service` is the first replica; `start_service` adds more.
+    `service` is the first replica; `start_service` adds more, `start_api` adds processes of the
+    HTTP API, which `api_token` opens.
     """
 
     stack: EmbeddedStack
@@ -41,13 +43,15 @@ class Deployment:
         health_port: int = 0,
         answered: Answered | None = None,
         valkey_password: str = "",
+        api_port: int | None = None,
     ) -> None:
         """`config` is the pipeline's config.yml; `settings` are added to the service's own.
 
         Without `folder`, all files are in a temporary one. The configuration may refer to
         `${DATA_FOLDER}`, a folder for files, and to the Postgres settings. With `losses` the
         development Plugboard loses requests as the real one does. `health_port` is the first
-        replica's, 0 for a free one; `answered` is called for each answered request.
+        replica's, 0 for a free one; `answered` is called for each answered request. With `api_port`
+        the first replica serves the HTTP API, on a free port if that is 0.
         """
         self._config = config
         self._valkey_password = valkey_password
@@ -56,6 +60,8 @@ class Deployment:
             variant=variant, port=port, losses=losses, answered=answered
         )
         self._health_port = health_port
+        self._api_port = api_port
+        self.api_token = secrets.token_urlsafe(24)
         self._settings = dict(settings or {})
         self._exit = AsyncExitStack()
 
@@ -77,8 +83,7 @@ class Deployment:
             )
             self._exit = started.pop_all()
         try:
-            port = {"HEALTH_PORT": str(self._health_port)} if self._health_port else {}
-            self.service = self.start_service("service", **port)
+            self.service = self.start_service("service", **self._ports())
             await asyncio.to_thread(self.service.wait_until_ready)
         except BaseException:
             await self._exit.aclose()
@@ -93,6 +98,11 @@ class Deployment:
     ) -> None:
         """Stop all parts, the services first."""
         await self._exit.aclose()
+
+    def _ports(self) -> dict[str, str]:
+        health = {"HEALTH_PORT": str(self._health_port)} if self._health_port else {}
+        api = {} if self._api_port is None else {"API_PORT": str(self._api_port)}
+        return health | api
 
     def _prepare(self) -> None:
         self.data.mkdir(exist_ok=True)
@@ -120,13 +130,24 @@ class Deployment:
             "DATA_FOLDER": str(self.data),
             "REDIS_PORT": str(self.stack.valkey.port),
             "REDIS_PASSWORD": self.stack.valkey.password,
+            "CONSERVER_API_TOKEN": self.api_token,
             **self._settings,
         }
 
     def start_service(self, name: str, **settings: str) -> ServiceProcess:
         """Start another replica, which is stopped with the system."""
+        return self._start(name, {**self.environment(), **settings})
+
+    def start_api(self, name: str, workers: int = 0, **settings: str) -> ServiceProcess:
+        """Start a process of the HTTP API on a free port, which is stopped with the system."""
+        environment = {**self.environment(), "API_PORT": "0", **settings}
+        for plugboard in ("WEBSOCKET_URL", "TOKEN"):
+            del environment[plugboard]
+        return self._start(name, environment, "api", "--workers", str(workers))
+
+    def _start(self, name: str, environment: Mapping[str, str], *arguments: str) -> ServiceProcess:
         folder = self.stack.folder / "services"
-        service = ServiceProcess(folder, {**self.environment(), **settings}, name=name)
+        service = ServiceProcess(folder, environment, name=name, arguments=arguments)
         self._exit.push_async_callback(asyncio.to_thread, service.stop)
         return service
 

@@ -1,9 +1,9 @@
-"""Runs the real service as a child process, for the demo, `make up` and tests."""
+"""Runs the real service or API as a child process, for the demo, `make up` and tests."""
 
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
@@ -20,7 +20,10 @@ POLL_SECONDS = 0.02
 
 
 class ServiceProcess:
-    """`python entrypoint.py` with its health port open; ends when this process ends."""
+    """`python entrypoint.py` with its health port open; ends when this process ends.
+
+    `api_port` is 0 in a service that does not serve the HTTP API.
+    """
 
     def __init__(
         self,
@@ -29,16 +32,20 @@ class ServiceProcess:
         *,
         name: str = "service",
         entrypoint: Path = ENTRYPOINT,
+        arguments: Sequence[str] = (),
     ) -> None:
         """Start the service; it logs to `<folder>/<name>.log`. `environment` has its settings.
 
-        `entrypoint` may be that of another checkout, to run its version.
+        `entrypoint` may be that of another checkout, to run its version; `arguments` may be those
+        of `api`. An API_PORT of 0 is replaced by a free port.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.health_port = int(environment.get("HEALTH_PORT") or free_port())
+        self.api_port = _api_port(environment, arguments)
+        api = {"API_HOST": HOST, "API_PORT": str(self.api_port)} if self.api_port else {}
         self._process = KeptProcess(
             name,
-            [sys.executable, entrypoint],
+            [sys.executable, entrypoint, *arguments],
             folder=folder,
             stop_signal=SIGTERM,
             environment={
@@ -49,6 +56,7 @@ class ServiceProcess:
                 "HEALTH_HOST": HOST,
                 "HEALTH_PORT": str(self.health_port),
                 **environment,
+                **api,
             },
         )
 
@@ -56,6 +64,11 @@ class ServiceProcess:
     def health_url(self) -> str:
         """The base URL of `/ready` and `/metrics`."""
         return f"http://{HOST}:{self.health_port}"
+
+    @property
+    def api_url(self) -> str:
+        """The base URL of the HTTP API."""
+        return f"http://{HOST}:{self.api_port}"
 
     @property
     def pid(self) -> int:
@@ -114,3 +127,8 @@ class ServiceProcess:
         """Stop it with SIGTERM; returns its exit code."""
         self._process.stop()
         return self._process.exit_code
+
+
+def _api_port(environment: Mapping[str, str], arguments: Sequence[str]) -> int:
+    given = environment.get("API_PORT", "0" if "api" in arguments else "")
+    return int(given) or free_port() if given else 0

@@ -1,4 +1,4 @@
-"""`make up`: runs the whole system for manual tests."""
+"""`make up`: runs the whole system, HTTP API included, for manual tests."""
 
 import argparse
 import asyncio
@@ -17,6 +17,7 @@ from devstack.errors import StackError
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 PORT = 4000
+API_PORT = 8000
 LOOK_SECONDS = 0.5
 
 FINISHED = """
@@ -30,6 +31,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog='make up ARGS="..."', description=__doc__)
     parser.add_argument("--port", type=int, default=PORT, help="of the development Plugboard")
+    parser.add_argument("--api-port", type=int, default=API_PORT, help="of the HTTP API; 0: free")
     parser.add_argument("--health-port", type=int, default=0, help="of /ready; 0: a free one")
     parser.add_argument("--config", type=Path, default=SAMPLES / "config.yml", help="the chains")
     parser.add_argument("--admin", action="store_true", help="offer administrative actions, too")
@@ -47,15 +49,26 @@ def paste(system: Deployment) -> str:
         ("GetVcon", {"vcon_uuid": uuid, "storage": "postgres"}),
         ("RunChain", {"chain": "demo", "vcon_uuid": uuid}),
     ]
-    return "\n\n".join(_curl(system, action, fields) for action, fields in requests)
+    calls = [_curl(system, action, fields) for action, fields in requests]
+    return "\n\n".join([*calls, _post(system, sample)])
+
+
+def _post(system: Deployment, vcon: dict[str, object]) -> str:
+    return (
+        f"curl -sS '{system.service.api_url}/vcon?ingress_lists=conversations' "
+        f"-H 'x-conserver-api-token: {system.api_token}' -d '{_quoted(vcon)}'"
+    )
+
+
+def _quoted(body: dict[str, object]) -> str:
+    return json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
 
 
 def _curl(system: Deployment, action: str, fields: dict[str, object]) -> str:
     request = {"service_id": system.plugboard_service.id, "action": action, "fields": fields}
-    body = json.dumps(request, ensure_ascii=False).replace("'", "'\\''")
     return (
         f"curl -sS {system.board.http_url} -H 'Authorization: Bearer {system.account.value}' "
-        f"-H 'Content-Type: application/json' -d '{body}'"
+        f"-H 'Content-Type: application/json' -d '{_quoted(request)}'"
     )
 
 
@@ -70,6 +83,7 @@ async def keep_up(told: argparse.Namespace) -> None:
         told.config,
         port=told.port,
         health_port=told.health_port,
+        api_port=told.api_port,
         settings=settings,
         losses=True,
         answered=None if told.quiet else _tell_request,
@@ -87,6 +101,7 @@ def _summary(system: Deployment) -> str:
     return (
         f"\nThe system is up. Paste into another terminal:\n\n{paste(system)}\n\n"
         f"Plugboard  {system.board.http_url} (a development tool, not the real one)\n"
+        f"HTTP API   {system.service.api_url} (x-conserver-api-token: {system.api_token})\n"
         f"Health     {system.service.health_url}/ready and /metrics\n"
         f"Postgres   {system.stack.postgres.url(DATABASE)}\n"
         f"Valkey     {system.stack.valkey.url}\n"

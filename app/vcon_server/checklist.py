@@ -24,7 +24,7 @@ from core.environment import environment
 from core.errors import ConfigurationError, PatchcordError
 from core.observability.logs import keep_secret, keep_secrets_of
 from core.setting_groups import ApiSettings
-from core.settings import ServiceSettings, load_settings
+from core.settings import load_settings, settings_of_installation
 from core.thread_pool import in_own_thread
 from pipeline.config import yaml_file
 from pipeline.config.parser import PipelineConfig
@@ -71,7 +71,7 @@ def progress(seen: int, total: int) -> None:
 
 def _problems_of_settings() -> list[str]:
     try:
-        load_settings(ServiceSettings)
+        load_settings(settings_of_installation())
     except ConfigurationError as error:
         return error.problems
     return []

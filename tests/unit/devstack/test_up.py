@@ -11,6 +11,7 @@ def test_without_arguments() -> None:
     """The demo's chains, on the port that the documents name, with a line for all that happens."""
     told = up.arguments([])
     assert (told.port, told.health_port, told.admin, told.quiet) == (4000, 0, False, False)
+    assert told.api_port == 8000
     assert told.config.is_file()
 
 

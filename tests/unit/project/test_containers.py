@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from core.settings import Settings
+from core.settings import ApiProcessSettings, ServiceSettings, Settings
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = COMPOSE["services"]
+OURS = {name: SERVICES[name] for name in ("conserver", "api")}
 SETTINGS = {name.upper() for name in Settings.model_fields}
 NOT_OURS = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 
@@ -53,16 +55,28 @@ def test_the_health_check_asks_the_port_that_is_set() -> None:
 
 def test_every_variable_of_the_composition_is_known() -> None:
     """The service gets settings, and what its configuration file names."""
-    environment = set(COMPOSE["services"]["conserver"]["environment"])
+    environment = set(OURS["conserver"]["environment"]) | set(OURS["api"]["environment"])
     in_configuration = set(re.findall(r"\$\{(\w+)\}", (ROOT / "samples/config.yml").read_text()))
     assert environment <= SETTINGS | in_configuration
     assert in_configuration <= environment | {"POSTGRES_PASSWORD"}
 
 
-def test_the_composition_sets_everything_that_is_needed() -> None:
-    """No setting without a default is left out."""
-    needed = {name.upper() for name, field in Settings.model_fields.items() if field.is_required()}
-    assert needed <= set(COMPOSE["services"]["conserver"]["environment"])
+@pytest.mark.parametrize(
+    ("name", "settings"), [("conserver", ServiceSettings), ("api", ApiProcessSettings)]
+)
+def test_the_composition_sets_everything_that_is_needed(
+    name: str, settings: type[Settings]
+) -> None:
+    """No setting without a default is left out, and a token opens the API."""
+    needed = {name.upper() for name, field in settings.model_fields.items() if field.is_required()}
+    assert needed <= set(OURS[name]["environment"])
+    assert "CONSERVER_API_TOKEN" in OURS["api"]["environment"]
+
+
+def test_the_api_gets_no_secret_of_the_plugboard() -> None:
+    """It needs none; its port is the one that vcon-server has."""
+    assert not {"TOKEN", "WEBSOCKET_URL"} & set(OURS["api"]["environment"])
+    assert OURS["api"]["expose"] == [str(ApiProcessSettings.model_fields["api_port"].default)]
 
 
 def test_mounted_files_exist() -> None:
@@ -75,21 +89,22 @@ def test_mounted_files_exist() -> None:
     assert all((ROOT / path).exists() for path in mounts if path.startswith("."))
 
 
-def test_replicas_get_longer_to_stop_than_their_grace() -> None:
+@pytest.mark.parametrize(("name", "replicas"), [("conserver", 3), ("api", 2)])
+def test_replicas_get_longer_to_stop_than_their_grace(name: str, replicas: int) -> None:
     """The container is not killed while the service still puts its work back."""
-    seconds = int(COMPOSE["services"]["conserver"]["stop_grace_period"].removesuffix("s"))
+    seconds = int(OURS[name]["stop_grace_period"].removesuffix("s"))
     assert seconds > Settings.model_fields["shutdown_grace"].default + 5
-    assert COMPOSE["services"]["conserver"]["deploy"]["replicas"] == 3
+    assert OURS[name]["deploy"]["replicas"] == replicas
 
 
 def test_the_command_is_the_entrypoint() -> None:
-    """The image runs what `make demo` runs."""
+    """The image runs what `make demo` runs; the API is another command of it."""
     assert 'CMD ["python", "entrypoint.py"]' in DOCKERFILE
+    assert OURS["api"]["command"] == ["python", "entrypoint.py", "api"]
     assert (ROOT / "entrypoint.py").is_file()
 
 
-SERVICES = COMPOSE["services"]
-PASSWORD = re.compile(r"\$\{(\w*PASSWORD\w*|TOKEN)(:\?)?")
+PASSWORD = re.compile(r"\$\{(\w*PASSWORD\w*|\w*TOKEN)(:\?)?")
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -117,7 +132,8 @@ def test_no_container_runs_as_root(name: str) -> None:
 
 def test_what_the_service_writes_is_on_a_volume() -> None:
     """MODULES_DIR and DATA_FOLDER; temporary files are in memory."""
-    service = SERVICES["conserver"]
+    service = OURS["conserver"]
+    assert OURS["api"]["volumes"] == service["volumes"]
     mounted = {volume.split(":")[1] for volume in service["volumes"]}
     modules = re.search(r"MODULES_DIR=(\S+)", DOCKERFILE)
     assert modules
@@ -127,7 +143,8 @@ def test_what_the_service_writes_is_on_a_volume() -> None:
 def test_every_password_is_required() -> None:
     """Compose refuses to start without one; there is no default."""
     found = PASSWORD.findall((ROOT / "docker-compose.yml").read_text())
-    assert {name for name, _ in found} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "TOKEN"}
+    tokens = {"TOKEN", "CONSERVER_API_TOKEN"}
+    assert {name for name, _ in found} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD", *tokens}
     assert all(required for _, required in found)
     assert {name for name, _ in found} <= set(
         re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
@@ -139,8 +156,9 @@ def test_redis_asks_for_the_password_that_the_service_has(tmp_path: Path) -> Non
     redis = SERVICES["redis"]
     assert re.fullmatch(
         r"redis://:\$\{REDIS_PASSWORD:\?[^}]+\}@redis:6379/0",
-        SERVICES["conserver"]["environment"]["REDIS_URL"],
+        OURS["conserver"]["environment"]["REDIS_URL"],
     )
+    assert OURS["api"]["environment"]["REDIS_URL"] == OURS["conserver"]["environment"]["REDIS_URL"]
     program = "\n".join(redis["command"]).replace("$$", "$")
     assert redis["entrypoint"] == ["sh", "-c"]
     (tmp_path / "docker-entrypoint.sh").write_text('#!/bin/sh\necho "$@"; cat "$2"\n')

@@ -1,0 +1,43 @@
+"""The HTTP API beside the Plugboard: one system, two ways in, the same vCons."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import httpx
+
+from devstack.deployment import Deployment
+from devstack.up import paste
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+
+async def test_what_comes_in_by_one_way_is_found_by_the_other() -> None:
+    """Over HTTP in the service, over HTTP in a process of its own, and over the Plugboard."""
+    first, second, *_ = (json.loads(path.read_text()) for path in sorted(SAMPLES.glob("*.json")))
+    async with Deployment(SAMPLES / "config.yml", api_port=0) as system:
+        api = system.start_api("api")
+        await asyncio.to_thread(api.wait_until_ready)
+        headers = {"x-conserver-api-token": system.api_token}
+        async with httpx.AsyncClient(headers=headers, trust_env=False) as http:
+            lists = {"ingress_lists": "conversations"}
+            posted = await http.post(f"{system.service.api_url}/vcon", params=lists, json=first)
+            assert posted.status_code == httpx.codes.CREATED, posted.text
+            sent = await system.call("IngestVcon", vcon=second, ingress_lists=["conversations"])
+            assert sent.json()["fields"]["uuid"] == second["uuid"]
+            found = await http.get(f"{api.api_url}/vcon/{second['uuid']}")
+            assert found.json()["uuid"] == second["uuid"]
+            async with asyncio.timeout(SECONDS):
+                while (await stored(system, first["uuid"])).status_code != httpx.codes.OK:  # noqa: ASYNC110 -- asks like any caller
+                    await asyncio.sleep(POLL_SECONDS)
+        assert system.service.api_url in paste(system)
+        assert await asyncio.to_thread(api.stop) == 0
+
+
+async def stored(system: Deployment, vcon_uuid: str) -> httpx.Response:
+    """What the Plugboard's callers get of a vCon that the chain has stored."""
+    return await system.call("GetVcon", vcon_uuid=vcon_uuid, storage="postgres")
