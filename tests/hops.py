@@ -1,4 +1,4 @@
-"""`python -m tests.hops`: through how many files four things pass, and which.
+"""`python -m tests.hops`: through how many files five things pass, and which.
 
 A walk is everything of this project that runs between two ends that are seen from outside, on real
 servers, in one process:
@@ -7,6 +7,7 @@ servers, in one process:
 - `vcon`: an adapter pushes a uuid into an ingress list; it is in the egress list, after one link
   and one storage that come from outside and do nothing.
 - `partner`: as `request`, for an ExternalIngress with an ingress key.
+- `http`: a client of the HTTP API sends POST /vcon for one list; it has the answer.
 - `configuration`: a worker reads config.yml; the same chain's plugins are loaded.
 
 A file is on a walk if any function of it begins or is resumed there, in any thread, until
@@ -32,6 +33,7 @@ from tempfile import TemporaryDirectory
 from types import CodeType, FrameType
 from typing import Any
 
+import httpx
 from redis.asyncio import Redis
 
 from app.bootstrap import Service
@@ -39,6 +41,7 @@ from app.signals import StopSignals
 from core.environment import environment
 from core.settings import Settings
 from devstack.plugboard import DevelopmentPlugboard, PlugboardSettings
+from devstack.servers.ports import HOST, free_port
 from devstack.servers.stack import EmbeddedStack
 from pipeline import live_config
 from pipeline.runs.factories import config_path, installer, lenience
@@ -55,6 +58,7 @@ QUIET_SECONDS = 0.02
 TIMED_THREADS = frozenset({"freeze watch", "lease", "loop watch", "step reports", "watchdog"})
 """Threads that wake by the clock, beside the walks."""
 CEILING_SECONDS = 60.0
+API_TOKEN = "a token of the walks, long enough"
 KEY = "a key of a partner, long enough to be taken"
 CONFIG = f"""
 links: {{pass_on: {{module: hops_link}}}}
@@ -174,7 +178,7 @@ async def vcons_walk(settings: Settings, redis: Any) -> Files:
 
 
 async def requests_walks(settings: Settings, board: DevelopmentPlugboard, service: Any) -> Any:
-    """An IngestVcon, and an ExternalIngress with a key, in the service process."""
+    """An IngestVcon, an ExternalIngress with a key, and a POST, in the service process."""
     signals = StopSignals()
     running = asyncio.create_task(Service(settings).run(signals))
 
@@ -186,11 +190,25 @@ async def requests_walks(settings: Settings, board: DevelopmentPlugboard, servic
         await board.wait_joined(service)
         own = await taken(lambda: ask("IngestVcon", ingress_lists=["parked"]))
         partner = await taken(lambda: ask("ExternalIngress", ingress_list="parked", api_key=KEY))
+        posted = await http_walk(settings)
     finally:
         signals.asked.set()
         signals.hurry.set()
         await running
-    return own, partner
+    return own, partner, posted
+
+
+async def http_walk(settings: Settings) -> Files:
+    """A POST over a connection that is kept alive."""
+    headers = {settings.conserver_header_name: API_TOKEN}
+    url = f"http://{settings.api_host}:{settings.api_port}"
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as client:
+
+        async def walk() -> None:
+            answer = await client.post("/vcon?ingress_lists=parked", json=vcon())
+            assert answer.status_code == httpx.codes.CREATED, answer.text
+
+        return await taken(walk)
 
 
 async def configurations_walk(settings: Settings) -> Files:
@@ -205,9 +223,9 @@ async def configurations_walk(settings: Settings) -> Files:
 
 
 async def walks() -> dict[str, Files]:
-    """All four, each on servers that hold little else."""
+    """All five, each on servers that hold little else."""
     async with _scene() as (settings, board, service):
-        request, partner = await requests_walks(settings, board, service)
+        request, partner, posted = await requests_walks(settings, board, service)
         async with Redis.from_url(os.environ["REDIS_URL"], decode_responses=True) as redis:
             vcons = await vcons_walk(settings, redis)
         configuration = await configurations_walk(settings)
@@ -215,6 +233,7 @@ async def walks() -> dict[str, Files]:
         "request": request,
         "vcon": vcons,
         "partner": partner,
+        "http": posted,
         "configuration": configuration,
     }
 
@@ -234,6 +253,9 @@ async def _scene() -> AsyncIterator[tuple[Settings, DevelopmentPlugboard, Any]]:
                 "WEBSOCKET_URL": board.websocket_url,
                 "TOKEN": board.create_token(service).value,
                 "CONSERVER_CONFIG_FILE": f"{folder}/config.yml",
+                "CONSERVER_API_TOKEN": API_TOKEN,
+                "API_HOST": HOST,
+                "API_PORT": str(free_port()),
                 "PYTHONPATH": folder,
             }
             sys.path.append(folder)

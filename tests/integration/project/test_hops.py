@@ -1,4 +1,4 @@
-"""How many files a request, a vCon, a partner's push and the configuration pass through."""
+"""How many files a request, a vCon, a push, a POST and the configuration pass through."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ HEADINGS = {
     "request": "A request",
     "vcon": "A vCon",
     "partner": "A partner's push",
+    "http": "An HTTP request",
     "configuration": "The configuration",
 }
 
