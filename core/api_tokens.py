@@ -10,7 +10,8 @@ from core.errors import ConfigurationError
 from core.setting_groups import ApiSettings
 
 FILE = "CONSERVER_API_TOKEN_FILE"
-MAX_FILE_BYTES = 1024 * 1024
+MAX_FILE_BYTES = 65_536
+"""Some thousand tokens: each is compared with that of a request, and searched in each log line."""
 
 
 def api_tokens(settings: ApiSettings) -> frozenset[str]:
