@@ -89,21 +89,15 @@ class ApiServer:
 
         Idle connections are closed at once. One that had a request in the last `RECENT_SECONDS`
         stays open as long, because its client may be sending the next request at this moment;
-        every answer from now on says that the connection closes.
+        every answer from now on says that the connection closes. May be called again; the shorter
+        grace counts.
         """
         if self._stopping is None:
-            self._stopping = asyncio.ensure_future(self._stop(grace))
-        await asyncio.shield(self._stopping)
-
-    async def _stop(self, grace: float) -> None:
-        try:
-            if self._server is not None:
-                await self._accept_waiting()
-                self._server.close()
-                await self._finish(grace)
-        finally:
-            self._close()
-            self._stopped.set()
+            self._stopping = asyncio.ensure_future(self._finish())
+        await asyncio.wait([self._stopping], timeout=grace)
+        self._stopping.cancel()
+        self._close()
+        self._stopped.set()
 
     async def _accept_waiting(self) -> None:
         """Accept what the kernel has connected already; closing the listener would reset it."""
@@ -114,14 +108,15 @@ class ApiServer:
                 client.setblocking(False)
                 await loop.connect_accepted_socket(self._protocol, client)
 
-    async def _finish(self, grace: float) -> None:
-        connections = self._connections
-        connections.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await connections.gone.wait()
-                while connections.tasks:  # of clients that have gone
-                    await asyncio.wait(connections.tasks)
+    async def _finish(self) -> None:
+        if self._server is None:
+            return
+        await self._accept_waiting()
+        self._server.close()
+        self._connections.stop()
+        await self._connections.gone.wait()
+        while tasks := self._connections.tasks:  # of clients that have gone
+            await asyncio.wait(tasks)
 
     def _close(self) -> None:
         if self._server is not None:
