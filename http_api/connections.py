@@ -56,6 +56,9 @@ class Connection(Protocol):
     def is_idle(self) -> bool:
         """Whether it has no request in work and no part of one."""
 
+    def pass_time(self, seconds: float) -> None:
+        """So much time has passed; the connection may move its deadline."""
+
     def expire(self) -> None:
         """The deadline has passed."""
 
@@ -145,6 +148,7 @@ class Connections(ServerState):
         """Let one interval of the clock pass, and act on the deadlines that have passed."""
         self.clock += self.sweep_seconds
         for each in [*self._open]:
+            each.pass_time(self.sweep_seconds)
             if self.clock >= each.write_deadline:
                 each.write_deadline = inf
                 each.cut()

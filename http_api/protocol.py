@@ -142,14 +142,18 @@ class BoundedProtocol(HttpToolsProtocol):
     def _limit(self, seconds: float, until: float = inf) -> None:
         self.deadline = min(self._connections.after(seconds), until)
 
+    def pass_time(self, seconds: float) -> None:
+        """Do not count time in which the application does not read the body."""
+        if self._in_body and self.flow.read_paused and not self._ended:
+            self.deadline += seconds
+            self._body_deadline += seconds
+
     def expire(self) -> None:
         """End what takes too long."""
         if self._ended:
             self.cut()
         elif not self._open:
             self.leave()
-        elif self.flow.read_paused:  # the application does not read; the client is not to blame
-            self._begin_body()
         else:
             self._refuse(408, "The body took too long")
 
