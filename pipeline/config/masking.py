@@ -33,7 +33,7 @@ AUTH = "ingress_auth"
 
 _MASK = re.compile(r"\[redacted ([0-9a-f]{12})\]")
 _VARIABLE = re.compile(r"\$\{(?:env\.)?[A-Za-z_][A-Za-z0-9_]*(?::-)?\}")
-_SCHEME = re.compile(r"\s*(?:bearer|basic|token|apikey|key)?\s*", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:bearer|basic|token|apikey|key)?", re.IGNORECASE)
 _USER = re.compile(r"://[^/?#\s@:]{1,500}@")
 _URL = re.compile(r"[^\s:]+://\S+")
 _SALT = b"patchcord masks"
@@ -105,7 +105,7 @@ class Masks:
             return is_secret
         rest = _VARIABLE.sub("", value)
         if is_secret:
-            return _SCHEME.fullmatch(rest) is None
+            return _SCHEME.fullmatch(rest.strip()) is None
         return (
             KNOWN.text(rest) != rest
             or _USER.search(rest) is not None
