@@ -30,7 +30,7 @@ NECESSARY = {
     "thread_name": "the thread that ended; `threadName` belongs to Python's log records",
 }
 """Further fields, each with its reason. A new one needs one."""
-NAMES = ("Redis", "Postgres", "OTLP", "vCon", "vCons", "VconRedis", "Plugboard")
+NAMES = ("Redis", "Postgres", "HTTP", "OTLP", "vCon", "vCons", "VconRedis", "Plugboard")
 """Words that are written so at the beginning of a message, too."""
 
 
