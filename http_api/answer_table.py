@@ -71,6 +71,7 @@ ANSWERS: Mapping[str, Answer] = {
     "GET /dlq/storage": UUIDS,
     "POST /dlq/storage/reprocess": NUMBER,
     "GET /index_vcons": NUMBER,
+    "GET /config": OBJECT,
     "GET /version": Answer(Version, VERSION),
     "GET /health": Answer(Health, {"status": "healthy", "version": VERSION}),
 }

@@ -332,4 +332,17 @@ DEAD_LETTERS = (
         detail("Unknown storage backend: nope"),
     ),
 )
-ROWS = (*ABOUT, *READING, *POSTING, *EXTERNAL, *LISTS, *QUEUEING, *DEAD_LETTERS)
+CONFIGURATION = (
+    Row("GET /config", 200, differs="`GET /config`", there="the file with its secrets"),
+    Row("POST /config", 422, sent="[]"),
+    Row(
+        "POST /config",
+        422,
+        sent='{"chains": {"main": {"links": ["nope"]}}}',
+        differs="`POST /config`",
+        there="204; every configuration is written",
+    ),
+    Row("POST /config", 403, detail("Invalid API Key"), sent="{}", who="wrong"),
+)
+
+ROWS = (*ABOUT, *READING, *POSTING, *EXTERNAL, *LISTS, *QUEUEING, *DEAD_LETTERS, *CONFIGURATION)

@@ -125,6 +125,7 @@ async def test_a_deletion_that_is_not_complete(http: httpx.AsyncClient, served: 
 async def test_delete_what_is_being_processed(http: httpx.AsyncClient, served: Served) -> None:
     """503 with a time to wait: clients set a vCon aside after 409."""
     vcon = await made(http)
+    served.client.hset(keys.inflight("worker"), vcon["uuid"], "7\nrun\nin\n" + vcon["uuid"])
     served.client.hset(keys.LOCKS, vcon["uuid"], "worker")
     answer = await http.delete(f"/vcon/{vcon['uuid']}")
     assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
