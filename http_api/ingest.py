@@ -30,24 +30,36 @@ class Options(TypedDict):
     any_list: bool
 
 
-def lists_named(query: Lists, headers: Sequence[str | None], known: Collection[str]) -> list[str]:
+def lists_named(query: Lists, headers: Sequence[str], known: Collection[str]) -> list[str]:
     """The lists that a request names anywhere, each once.
 
     A value with commas is several lists, unless a list is known by the whole value. `headers` are
     those of the lists; clients of vcon-server send either.
+
+    Raises:
+        ParametersError: more than `MOST_LISTS`.
     """
-    values = [*query.ingress_lists, query.ingress_list, *(each or "" for each in headers)]
+    values = [*query.ingress_lists, query.ingress_list, *headers]
     names = (
         name.strip()
         for value in values
         for name in ([value] if value in known else value.split(","))
     )
-    return [name for name in dict.fromkeys(names) if name]
+    named = [name for name in dict.fromkeys(names) if name]
+    if len(named) > MOST_LISTS:
+        problem = f"at most {MOST_LISTS} lists can be named"
+        raise ParametersError.because(problem, "query", "ingress_lists")
+    return named
+
+
+MOST_LISTS = 100
+"""Lists of one vCon: one script writes them all, and Redis serves no other client meanwhile."""
+_OF_LISTS = (b"ingress_list", b"ingress_lists")
 
 
 async def post_vcon(request: Request[Lists]) -> Response:
     """Store a vCon, queue it in each list; 201 with the vCon as stored."""
-    headers = [request.header("ingress_list"), request.header("ingress_lists")]
+    headers = [decoded(value) for name, value in request.scope["headers"] if name in _OF_LISTS]
     lists = lists_named(request.query, headers, request.pipeline.ingress_lists)
     content = (await request.body()).content
     if is_ping(content):
@@ -94,14 +106,17 @@ SIGNATURE = "x-hub-signature-256"
 
 
 def partner_key(request: Request[Any]) -> str | None:
-    """The ingress key, in the header of the API's tokens: UTF-8, or else Latin-1."""
+    """The ingress key, in the header of the API's tokens."""
     text = request.header(request.settings.conserver_header_name.lower())
-    if text is None:
-        return None
+    return None if text is None else decoded(text.encode("latin-1"))
+
+
+def decoded(value: bytes) -> str:
+    """The text of a header: UTF-8, or else Latin-1."""
     try:
-        return text.encode("latin-1").decode()
+        return value.decode()
     except UnicodeDecodeError:
-        return text
+        return value.decode("latin-1")
 
 
 class OneListRequired(Query):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -12,7 +14,7 @@ import uvloop
 
 from core.db.database import Database
 from core.settings import DatabaseSettings
-from tests.integration.http_api.http_scene import CONFIG, Served, serving
+from tests.integration.http_api.http_scene import CONFIG, Served, Start, serving
 
 BOTH_LOOPS = ("test_server.py", "test_server_limits.py")
 
@@ -40,6 +42,19 @@ async def served(
     about = (config, redis_url, migrated, database_settings)
     async with serving(*about, admin_actions=True) as served:
         yield served
+
+
+@pytest.fixture
+def start(
+    config: Path, redis_url: str, migrated: Database, database_settings: DatabaseSettings
+) -> Start:
+    """Starts the API, with another configuration or changed settings."""
+
+    def start(text: str = CONFIG, **changes: Any) -> AbstractAsyncContextManager[Served]:
+        config.write_text(text)
+        return serving(config, redis_url, migrated, database_settings, **changes)
+
+    return start
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,9 @@ class Served:
     def queued(self, name: str) -> list[str]:
         """The uuids of a list."""
         return list(self.client.lrange(name, 0, -1))  # type: ignore[arg-type]
+
+
+type Start = Callable[..., AbstractAsyncContextManager[Served]]
 
 
 @asynccontextmanager

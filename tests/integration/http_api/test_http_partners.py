@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from core.db.database import Database
-from core.settings import DatabaseSettings
 from pipeline.ingest.key_cache import hashed
 from schemas.ingress_key import Author, NewKey
-from tests.integration.http_api.http_scene import CONFIG, HEADER, Served, serving
+from tests.integration.http_api.http_scene import CONFIG, HEADER, Served, Start
 from tests.integration.support.pipeline_fixtures import a_vcon
 
 KEY, PATH = "key-of-a-partner-1", "/vcon/external-ingress"
@@ -27,19 +24,6 @@ async def partner(served: Served) -> AsyncIterator[httpx.AsyncClient]:
     """A client with the key of the list `in`."""
     async with served.http(KEY) as client:
         yield client
-
-
-@pytest.fixture
-def start(
-    config: Path, redis_url: str, migrated: Database, database_settings: DatabaseSettings
-) -> Any:
-    """Starts the API, with another configuration or changed settings."""
-
-    def start(text: str = CONFIG, **changes: Any) -> Any:
-        config.write_text(text)
-        return serving(config, redis_url, migrated, database_settings, **changes)
-
-    return start
 
 
 async def push(client: httpx.AsyncClient, vcon: object, **sent: Any) -> httpx.Response:
@@ -102,7 +86,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("body", ["{", json.dumps(a_vcon()), '{"test": true}'])
-async def test_a_refused_key_has_vcon_servers_text(start: Any, body: str) -> None:
+async def test_a_refused_key_has_vcon_servers_text(start: Start, body: str) -> None:
     """Before the body is looked at; nothing is stored."""
     async with start(CONFIG + "  empty:\n") as served, served.http(None) as http:
         for name, key, text in REFUSED:
@@ -113,7 +97,7 @@ async def test_a_refused_key_has_vcon_servers_text(start: Any, body: str) -> Non
         assert served.client.keys("vcon:*") == []
 
 
-async def test_without_any_key_that_is_told(start: Any) -> None:
+async def test_without_any_key_that_is_told(start: Start) -> None:
     """Until an action makes a key: it counts as one of the configuration."""
     without = "chains: {main: {ingress_lists: [in, second]}}\n"
     async with start(without) as served, served.http("wrong") as http:
@@ -136,7 +120,7 @@ async def test_without_any_key_that_is_told(start: Any) -> None:
         assert accepted.status_code == 204
 
 
-async def test_wrong_keys_are_limited(start: Any) -> None:
+async def test_wrong_keys_are_limited(start: Start) -> None:
     """429 with the seconds to wait, whatever text the key would have; a known key goes on."""
     async with start(failed_keys_per_minute=2) as served, served.http(KEY) as http:
         assert (await push(http, a_vcon())).status_code == 204
@@ -186,7 +170,7 @@ async def test_keys_of_requests_are_a_partners_own(
     assert served.queued("in") == [vcon["uuid"]]
 
 
-async def test_a_key_may_have_any_letters(start: Any) -> None:
+async def test_a_key_may_have_any_letters(start: Start) -> None:
     """As UTF-8, which clients send, or as Latin-1, which others send."""
     key = "schlüssel-des-partners"
     async with start(CONFIG.replace(KEY, key)) as served, served.http(None) as http:
@@ -195,7 +179,7 @@ async def test_a_key_may_have_any_letters(start: Any) -> None:
             assert answer.status_code == 204, answer.text
 
 
-async def test_any_list_if_the_setting_says_so(start: Any) -> None:
+async def test_any_list_if_the_setting_says_so(start: Start) -> None:
     """A key opens a list that no chain reads; without the setting the partner comes again."""
     key = f"another-{KEY}"
     text = f"{CONFIG}  unread: {key}\n"

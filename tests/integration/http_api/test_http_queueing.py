@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from http_api.ingest import MOST_UUIDS
-from tests.integration.http_api.http_scene import HEADER, Served
+from http_api.ingest import MOST_LISTS, MOST_UUIDS
+from tests.integration.http_api.http_scene import HEADER, Served, Start
 from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
 
 KEY = "key-of-a-partner-1"
@@ -140,3 +140,45 @@ async def test_what_cannot_be_queued_is_told(
     assert answer.status_code == status, answer.text
     if loc is not None:
         assert answer.json()["detail"][0]["loc"] == loc
+
+
+async def test_headers_name_lists_repeatedly(http: httpx.AsyncClient, served: Served) -> None:
+    """All are taken together; a name may have any letters."""
+    headers = [("ingress_list", "in"), ("ingress_list", "second"), ("ingress_lists", "in,second")]
+    vcon = a_vcon()
+    answer = await http.post("/vcon", json=vcon, headers=headers)
+    assert answer.status_code == 201
+    assert served.queued("in") == served.queued("second") == [vcon["uuid"]]
+    answer = await http.post("/vcon", json=a_vcon(), headers={"ingress_list": "ü".encode()})
+    assert answer.json()["detail"].startswith("Unknown ingress list: ü;")
+
+
+async def test_one_request_names_so_many_lists(http: httpx.AsyncClient) -> None:
+    """422 beyond, whether they exist or not."""
+    names = ",".join(f"list-{number}" for number in range(MOST_LISTS + 1))
+    answer = await http.post(f"/vcon?ingress_lists={names}", json=a_vcon())
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", "ingress_lists"]
+    within = await http.post(f"/vcon?ingress_lists={names[7:]}", json=a_vcon())
+    assert within.status_code == 404
+
+
+async def test_the_token_is_enough_where_rpc_callers_need_a_key(start: Start) -> None:
+    """REQUIRE_INGRESS_KEY is for callers that the Plugboard does not identify."""
+    async with start(require_ingress_key=True) as served, served.http() as http:
+        answer = await http.post("/vcon?ingress_lists=in", json=a_vcon())
+        assert answer.status_code == 201, answer.text
+        assert len(served.queued("in")) == 1
+
+
+async def test_any_list_is_made_if_the_setting_says_so(start: Start) -> None:
+    """By POST /vcon and POST /vcon/ingress; names of other keys are refused."""
+    async with start(api_any_list=True) as served, served.http() as http:
+        vcon = a_vcon()
+        for name, status in (("made up", 201), ("pc:locks", 422), ("vcons", 422)):
+            answer = await http.post("/vcon", json=vcon, params={"ingress_list": name})
+            assert answer.status_code == status, answer.text
+            query = {"ingress_list": f"{name}, too" if status == 201 else name}
+            answer = await http.post("/vcon/ingress", json=[vcon["uuid"]], params=query)
+            assert answer.status_code == (204 if status == 201 else 422), answer.text
+        assert served.queued("made up") == served.queued("made up, too") == [vcon["uuid"]]

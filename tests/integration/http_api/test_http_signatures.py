@@ -12,13 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from core.db.database import Database
 from core.errors import ForbiddenError
 from core.observability.redaction import KNOWN
-from core.settings import DatabaseSettings
 from pipeline.ingest.key_cache import hashed
 from schemas.ingress_key import Author
-from tests.integration.http_api.http_scene import CONFIG, HEADER, serving
+from tests.integration.http_api.http_scene import CONFIG, HEADER, Start
 from tests.integration.support.pipeline_fixtures import a_vcon
 
 KEY, SECRET = "key-of-a-partner-1", "the-signing-secret-of-a-partner"
@@ -31,17 +29,6 @@ def signature(body: bytes, secret: str = SECRET) -> str:
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
-@pytest.fixture
-def start(config: Any, redis_url: str, migrated: Database, database_settings: DatabaseSettings):
-    """Starts the API with a configuration."""
-
-    def start(text: str = SIGNED) -> Any:
-        config.write_text(text)
-        return serving(config, redis_url, migrated, database_settings)
-
-    return start
-
-
 async def push(http: httpx.AsyncClient, body: bytes, signed: str | None, **headers: str) -> Any:
     """The answer to a body with this signature."""
     headers = {HEADER: KEY} | headers
@@ -50,10 +37,10 @@ async def push(http: httpx.AsyncClient, body: bytes, signed: str | None, **heade
     return await http.post(PATH, content=body, headers=headers)
 
 
-async def test_a_body_is_signed(start: Any) -> None:
+async def test_a_body_is_signed(start: Start) -> None:
     """204 with the right signature; 403 with a text without one, or with a wrong one."""
     body = json.dumps(a_vcon(), indent=3).encode()
-    async with start() as served, served.http(None) as http:
+    async with start(SIGNED) as served, served.http(None) as http:
         for signed, text in [
             (None, "X-Hub-Signature-256 required"),
             ("sha1=" + "0" * 40, "X-Hub-Signature-256 must be sha256= and 64 hex digits"),
@@ -71,9 +58,9 @@ async def test_a_body_is_signed(start: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b'{"test": true}', b"[" * 5000, b""])
-async def test_nothing_is_parsed_before_the_signature(start: Any, body: bytes) -> None:
+async def test_nothing_is_parsed_before_the_signature(start: Start, body: bytes) -> None:
     """403 for a body that is none, and for a ping; a signed ping is answered."""
-    async with start() as served, served.http(None) as http:
+    async with start(SIGNED) as served, served.http(None) as http:
         assert (await push(http, body, None)).status_code == 403
         assert (await push(http, body, signature(b"x"))).status_code == 403
         status = 200 if b"test" in body else 422
@@ -82,26 +69,26 @@ async def test_nothing_is_parsed_before_the_signature(start: Any, body: bytes) -
         assert wrong.json() == {"detail": "Invalid API Key for ingress list 'in'"}
 
 
-async def test_the_bytes_as_received_are_signed(start: Any) -> None:
+async def test_the_bytes_as_received_are_signed(start: Start) -> None:
     """Packed ones as they are packed."""
     body = json.dumps(a_vcon()).encode()
     packed = gzip.compress(body)
     zipped = {"content-encoding": "gzip"}
-    async with start() as served, served.http(None) as http:
+    async with start(SIGNED) as served, served.http(None) as http:
         assert (await push(http, packed, signature(body), **zipped)).status_code == 403
         assert (await push(http, packed, signature(packed), **zipped)).status_code == 204
 
 
-async def test_a_key_without_a_secret_needs_none(start: Any) -> None:
+async def test_a_key_without_a_secret_needs_none(start: Start) -> None:
     """A signature is ignored, however wrong."""
     async with start(CONFIG) as served, served.http(None) as http:
         answer = await push(http, json.dumps(a_vcon()).encode(), "sha256=nonsense")
         assert answer.status_code == 204
 
 
-async def test_no_other_way_in_takes_the_key_unsigned(start: Any) -> None:
+async def test_no_other_way_in_takes_the_key_unsigned(start: Start) -> None:
     """RPC callers cannot sign: both actions refuse the key."""
-    async with start() as served, served.http(None) as http:
+    async with start(SIGNED) as served, served.http(None) as http:
         await push(http, b"{}", None)
         service = served.pipeline.service
         for api in (service.partners, service.internal):
@@ -110,10 +97,10 @@ async def test_no_other_way_in_takes_the_key_unsigned(start: Any) -> None:
         assert served.client.keys("vcon:*") == []
 
 
-async def test_it_holds_in_a_replica_that_learns_of_the_key_by_postgres(start: Any) -> None:
+async def test_it_holds_in_a_replica_that_learns_of_the_key_by_postgres(start: Start) -> None:
     """And for a rotated key, which is in no file; the file can change and remove it."""
     body = json.dumps(a_vcon()).encode()
-    async with start() as served, served.http(None) as http:
+    async with start(SIGNED) as served, served.http(None) as http:
         await push(http, body, None)
         [key] = await asyncio.to_thread(served.records.keys.all, "in")
         author = Author(actor="test")
@@ -125,7 +112,7 @@ async def test_it_holds_in_a_replica_that_learns_of_the_key_by_postgres(start: A
             assert answer.status_code == 204, answer.text
 
 
-async def test_the_file_changes_and_removes_the_secret(start: Any) -> None:
+async def test_the_file_changes_and_removes_the_secret(start: Start) -> None:
     """As it does a label; without it no signature is asked for."""
     body = json.dumps(a_vcon()).encode()
     for text, signed in [
@@ -139,9 +126,9 @@ async def test_the_file_changes_and_removes_the_secret(start: Any) -> None:
                 assert (await push(http, body, None)).status_code == 403
 
 
-async def test_the_secret_is_told_to_no_one(start: Any) -> None:
+async def test_the_secret_is_told_to_no_one(start: Start) -> None:
     """Not in ListIngressKeys, the audit, Redis, or a text; log lines hide it."""
-    async with start() as served, served.http(None) as http:
+    async with start(SIGNED) as served, served.http(None) as http:
         await push(http, b"{}", signature(b"{}"))
         [key] = await asyncio.to_thread(served.records.keys.all, None)
         found = await asyncio.to_thread(served.records.keys.find, hashed(KEY))
