@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from core.errors import BusyError, FullError, InvalidError, ReusedKeyError
+from core.errors import BusyError, FullError, InvalidError, ReusedKeyError, UnusableKeyError
+from pipeline.redis_client.client import RedisConnection
 from schemas.ingested import Ingested
 from tests.integration.support.operations_scene import MAX_DEPTH, Operations, operations
 from tests.integration.support.partner_scene import Apis
@@ -219,3 +220,53 @@ async def test_a_refused_key_of_a_partner_leaves_the_uuid_to_others(apis: Apis) 
     with pytest.raises(ReusedKeyError):
         await take_in(vcon, ["customer_data"], "secret-1", idempotency_key="key")
     assert (await take_in(vcon, ["customer_data"], "secret-2")).outcome == "new"
+
+
+# --- replicas of two versions on one Redis
+
+EARLIER = """
+local about = 'pc:about:' .. ARGV[1]
+redis.call('JSON.SET', 'vcon:' .. ARGV[1], '.', ARGV[2])
+redis.call('HSET', about, 'digest', string.match(ARGV[4], '^[^\\n]*'), 'index', '[]', 'owner', '')
+local n = tonumber(ARGV[11])
+for i = 12, 11 + n do
+  redis.call('HSET', about, 'in:' .. ARGV[i], 1)
+  redis.call('RPUSH', ARGV[i], ARGV[1])
+end
+return {'new'}
+"""
+"""What the script of the version before writes, with the arguments in its order."""
+
+
+async def test_each_version_calls_its_own_script(ops: Operations, redis_url: str) -> None:
+    """A script is known by its digest, so arguments of one version never reach that of another.
+
+    What the earlier version has stored without a time of receipt is a duplicate here.
+    """
+    earlier = RedisConnection(redis_url)
+    earlier._scripts = {**earlier._scripts, "ingest": EARLIER}
+    for _ in range(2):
+        vcon, undated = a_vcon(), a_vcon(created_at=None)
+        for old in (vcon, undated):
+            entry = await ops.internal.entry(old, [])
+            words = (entry.created_at, "\n".join(entry.digests), "vcons", 9, "", "", "new", "")
+            call = (entry.vcon_uuid, entry.document, *words, 1, "in")
+            assert await earlier.script("ingest", *call) == ["new"]
+            assert (await take(ops, old, "in", key=old["uuid"][:8])).outcome == "duplicate"
+    await earlier.close()
+    assert len(ops.list("in")) == 4
+
+
+async def test_an_unreadable_registration_is_another_request(ops: Operations) -> None:
+    """What a later version or another program wrote there is not taken for this request."""
+    vcon = a_vcon()
+    await take(ops, vcon, "in")
+    [name] = ops.client.keys("pc:request:*")
+    for text in ("", "x", "\n\n", ops.client.get(name) + "\nmore"):
+        ops.client.set(name, text)
+        with pytest.raises(ReusedKeyError):
+            await take(ops, vcon, "in")
+    ops.client.delete(name)
+    ops.client.rpush(name, "x")
+    with pytest.raises(UnusableKeyError, match="pc:request:"):
+        await take(ops, a_vcon(), "in")
