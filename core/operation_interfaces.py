@@ -29,6 +29,8 @@ class ConfigurationAdmin(Protocol):
     async def replace(self, content: bytes, author: Author) -> None:
         """Replace the file by this JSON object, in which masks stand for their values.
 
+        This process uses it when this returns.
+
         Raises:
             InvalidError: with all problems of the configuration; nothing is changed.
             BusyError: another request is replacing it.

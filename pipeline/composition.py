@@ -179,6 +179,7 @@ class PipelineComposition:
                 self.snapshot,
                 settings.postgres_password.get_secret_value(),
                 self._partners.admin.audit,
+                self._watch.taken,
             ),
             self._partners.admin,
             ConnectionsApi(configuration, self._connections),

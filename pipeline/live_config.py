@@ -40,6 +40,8 @@ LOOK_SECONDS = 0.5
 """Interval of the checks whether the file has changed."""
 STILL_SECONDS = 1.0
 """How long a file must be unchanged before it is read; until then it may be partly written."""
+TAKEN_SECONDS = 30.0
+"""The longest wait for a file to come into force that a caller has replaced."""
 
 type Confirm = Callable[[PipelineConfig, bytes], None]
 """Takes a valid configuration and the bytes it was read from; raises to keep it out of force."""
@@ -328,24 +330,45 @@ class ConfigurationWatch:
         self._configuration = configuration
         self._changed = changed
         self._asked = asyncio.Event()
+        self._read = asyncio.Event()
         self._guard = guard or ChangeGuard()
 
     def ask(self) -> None:
         """Read the file now, even if unchanged, and hold no change back (SIGHUP)."""
         self._asked.set()
 
+    async def taken(self) -> None:
+        """`ask`, and return once the file was read and, if it is valid, has come into force.
+
+        Returns after `TAKEN_SECONDS` at the latest.
+        """
+        read = self._read
+        self.ask()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(read.wait(), TAKEN_SECONDS)
+
     async def run(self) -> None:
         """Watch until cancelled."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._look_seconds):
-                    await self._asked.wait()
-            if self._asked.is_set():
-                self._asked.clear()
-                self._guard.forget()
+        try:
+            while True:
+                await self._look()
+        finally:
+            self._read.set()
+
+    async def _look(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._look_seconds):
+                await self._asked.wait()
+        if self._asked.is_set():
+            self._asked.clear()
+            self._guard.forget()
+            read, self._read = self._read, asyncio.Event()
+            try:
                 await self._reload(self._log_losses)
-            elif self._snapshot.settled(time.monotonic()) or self._guard.due:
-                await self._reload(self._confirm)
+            finally:
+                read.set()
+        elif self._snapshot.settled(time.monotonic()) or self._guard.due:
+            await self._reload(self._confirm)
 
     async def _reload(self, confirm: Confirm) -> None:
         try:

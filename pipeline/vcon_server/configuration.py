@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 MOST_NAMES = 100
 """Names of chains in an audit event."""
 
+type Taken = Callable[[], Awaitable[None]]
 type Audit = Callable[[str, Author, str, Mapping[str, Any]], Awaitable[None]]
 
 
@@ -40,11 +41,15 @@ class ConfigurationAdmin:
     """Implements `core.operation_interfaces.ConfigurationAdmin`.
 
     Posts are carried out one after the other, also those of other processes on the same file. A
-    replaced file is noticed by the running processes as any other change of it.
+    replaced file is noticed by other running processes as any other change of it.
     """
 
-    def __init__(self, snapshot: Snapshot, secret: str, audit: Audit) -> None:
-        """The key of the masks is made of `secret`, which all replicas share."""
+    def __init__(self, snapshot: Snapshot, secret: str, audit: Audit, taken: Taken) -> None:
+        """The key of the masks is made of `secret`, which all replicas share.
+
+        `taken` returns once this process has read the file again.
+        """
+        self._taken = taken
         self._snapshot = snapshot
         self._file = ConfigFile(snapshot.original)
         self._secret = secret
@@ -67,6 +72,8 @@ class ConfigurationAdmin:
 
     async def replace(self, content: bytes, author: Author) -> None:
         """Check the whole configuration as a start does, then replace the file; audited.
+
+        It is in force in this process when this returns.
 
         Raises:
             InvalidError: with all problems; or the content is no JSON object.
@@ -92,6 +99,7 @@ class ConfigurationAdmin:
             await self._audit("ReplaceConfiguration", author, f"file:{name}", detail)
             await in_own_thread(self._file.install, checked.path)
         log.info("configuration replaced", extra={"hash": config.hash})
+        await self._taken()
 
     def _draft(self, posted: dict[str, Any], held: contextlib.ExitStack) -> _Checked:
         """Write and check the draft; `held` removes it."""

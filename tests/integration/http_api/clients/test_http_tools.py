@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
+import yaml
 
+from core.db.database import Database
+from core.settings import DatabaseSettings
 from tests.integration.http_api.clients.calls import LIBRARIES, Send
 from tests.integration.http_api.clients.senders import Audio, End
-from tests.integration.http_api.clients.tools import DotNet, Follower, RefusedError
-from tests.integration.http_api.http_scene import TOKEN, Served
+from tests.integration.http_api.clients.tools import (
+    Admin,
+    DotNet,
+    Follower,
+    LoadTest,
+    RefusedError,
+)
+from tests.integration.http_api.http_scene import TOKEN, Served, serving
 from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
 
 pytestmark = pytest.mark.parametrize("send", LIBRARIES, ids=lambda each: each.__name__)
@@ -83,3 +93,59 @@ async def test_the_audio_adapter_waits_for_the_list(served: Served, send: Send) 
     assert len(waits) == 2
     assert served.queued("in") == [vcon["uuid"] for vcon in vcons[2:]]
     assert len(served.queued("second")) == 4
+
+
+PARTS = """
+links: {tag: {module: links.tag, options: {tags: [a]}}}
+storages: {disk: {module: storage.file, options: {path: /tmp/files}}}
+chains:
+  main: {links: [tag], storages: [disk], ingress_lists: [in, second], egress_lists: [out]}
+"""
+
+
+async def test_the_load_test_configures_sends_and_puts_back(
+    config: Path,
+    redis_url: str,
+    migrated: Database,
+    database_settings: DatabaseSettings,
+    send: Send,
+) -> None:
+    """A chain of its own comes into force, takes vCons, and goes; what was masked stays."""
+    before = config.read_bytes()  # noqa: ASYNC240 -- a small file
+    about = database_settings
+    async with serving(config, redis_url, migrated, about, admin_actions=True) as served:
+        load = LoadTest(f"{served.url}/api", TOKEN, send)
+
+        def use() -> None:
+            assert load.probe() == 403  # something answers
+            found = load.configuration()
+            load.configure(found | {"chains": {**found["chains"], "load": LOAD_CHAIN}})
+            vcon = a_vcon()
+            assert load.post(vcon, "load") == vcon["uuid"]
+            load.queue(vcon["uuid"], "load")
+            load.configure(found)
+            with pytest.raises(RefusedError, match="404"):
+                load.post(a_vcon(), "load")
+
+        await asyncio.to_thread(use)
+        assert yaml.safe_load(config.read_bytes()) == yaml.safe_load(before)  # noqa: ASYNC240
+        assert len(served.queued("load")) == 2
+
+
+LOAD_CHAIN = {"links": [], "storages": [], "ingress_lists": ["load"], "enabled": 1}
+
+
+async def test_the_administration_shows_what_there_is(
+    config: Path,
+    redis_url: str,
+    migrated: Database,
+    database_settings: DatabaseSettings,
+    send: Send,
+) -> None:
+    """Chains, links and storages, by the address without the prefix; `/docs` opens."""
+    config.write_text(PARTS)  # noqa: ASYNC240 -- a small file
+    async with serving(config, redis_url, migrated, database_settings) as served:
+        admin = Admin(served.url, TOKEN, send)
+        parts = await asyncio.to_thread(admin.parts)
+        assert parts == {"chains": ["main"], "links": ["tag"], "storages": ["disk"]}
+        assert b"<html" in await asyncio.to_thread(admin.documentation)
