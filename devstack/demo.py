@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ INGRESS_LIST = "conversations"
 PARALLEL = 8
 STORED_SECONDS = 20.0
 POLL_SECONDS = 0.05
+RPC, HTTP = "IngestVcon", "POST /vcon"
+"""The two ways in: an action through the Plugboard, and the HTTP API of vcon-server."""
 
 ROWS = """
 SELECT id::text, octet_length(vcon_json::text),
@@ -45,6 +48,7 @@ class Asked:
     """One request with its status and duration."""
 
     action: str
+    """The action, or the method and path of a request to the HTTP API."""
     about: str
     status: int
     seconds: float
@@ -53,8 +57,10 @@ class Asked:
 class Demo:
     """The requests of the demo, one method per step."""
 
-    def __init__(self, system: Deployment) -> None:
+    def __init__(self, system: Deployment, client: httpx.AsyncClient) -> None:
+        """`client` sends the requests to the HTTP API."""
         self._system = system
+        self._client = client
         self._asked: list[Asked] = []
         self._uuids: dict[str, str] = {}
 
@@ -78,27 +84,52 @@ class Demo:
         await self.ingest_samples()
         await self.wait_until_stored()
         await self.ask_about_one()
+        await self.send("GET", "/vcon/{uuid}", next(iter(self._uuids.values())), 200)
         await self.show()
 
+    async def send(
+        self, method: str, path: str, about: str, expected: int, **options: Any
+    ) -> httpx.Response:
+        """Send one request to the HTTP API; `{uuid}` in the path is `about`.
+
+        Raises:
+            DemoError: if the status is not `expected`.
+        """
+        url = f"{self._system.service.api_url}/api{path.replace('{uuid}', about)}"
+        headers = {"x-conserver-api-token": self._system.api_token}
+        began = time.perf_counter()
+        answer = await self._client.request(method, url, headers=headers, **options)
+        seconds = time.perf_counter() - began
+        self._asked.append(Asked(f"{method} {path}", about, answer.status_code, seconds))
+        if answer.status_code != expected:
+            raise DemoError(f"{method} {path} was answered {answer.status_code}: {answer.text}")
+        return answer
+
     async def ingest_samples(self) -> None:
-        """Ingest each sample through the Plugboard into the ingress list."""
+        """Ingest the samples into the ingress list: through the Plugboard and by HTTP in turn."""
         samples = [(path.stem, json.loads(path.read_text())) for path in _samples()]
         with _progress() as bar:
-            task = bar.add_task("ingest over RPC", total=len(samples))
+            task = bar.add_task("ingest: RPC, HTTP", total=len(samples))
             for start in range(0, len(samples), PARALLEL):
                 batch = samples[start : start + PARALLEL]
-                await asyncio.gather(*(self._ingest(name, vcon) for name, vcon in batch))
+                ways = zip(cycle((self._ingest, self._post)), batch, strict=False)
+                await asyncio.gather(*(way(name, vcon) for way, (name, vcon) in ways))
                 bar.advance(task, len(batch))
 
     async def _ingest(self, name: str, vcon: dict[str, Any]) -> None:
-        taken = await self.ask("IngestVcon", name, 201, vcon=vcon, ingress_lists=[INGRESS_LIST])
+        taken = await self.ask(RPC, name, 201, vcon=vcon, ingress_lists=[INGRESS_LIST])
         self._uuids[name] = taken["uuid"]
+
+    async def _post(self, name: str, vcon: dict[str, Any]) -> None:
+        query = {"ingress_lists": INGRESS_LIST}
+        taken = await self.send("POST", "/vcon", name, 201, json=vcon, params=query)
+        self._uuids[name] = taken.json()["uuid"]
 
     async def wait_until_stored(self) -> None:
         """Wait until the chain has stored all samples in Postgres."""
         deadline = time.monotonic() + STORED_SECONDS
         with _progress() as bar:
-            task = bar.add_task("tag, store    ", total=len(self._uuids))
+            task = bar.add_task("tag, store       ", total=len(self._uuids))
             for name, uuid in self._uuids.items():
                 await self._wait_for(name, uuid, deadline)
                 bar.advance(task)
@@ -147,16 +178,25 @@ class Demo:
 
     def _stored_table(self, rows: dict[str, tuple[int, str]]) -> Table:
         table = _table("vCons")
-        for heading in ("sample", "status", "time", "customer", "row in Postgres", "file"):
+        for heading in (
+            "sample",
+            "way in",
+            "status",
+            "time",
+            "customer",
+            "row in Postgres",
+            "file",
+        ):
             table.add_column(heading, overflow="fold")
-        ingests = {asked.about: asked for asked in self._asked if asked.action == "IngestVcon"}
+        ingests = {asked.about: asked for asked in self._asked if asked.action in (RPC, HTTP)}
         for name, uuid in self._uuids.items():
             asked = ingests[name]
             files = list(self._system.data.rglob(f"{uuid}*")) or [self._system.data / "missing"]
             where = f"{files[0].relative_to(self._system.data).parent}/{uuid[:8]}...json"
             size, tier = rows.get(uuid, (0, "missing"))
             row = f"vcons, {size} bytes" if uuid in rows else "missing"
-            table.add_row(name, _status(asked), _milliseconds(asked), tier, row, where)
+            way = "RPC" if asked.action == RPC else "HTTP"
+            table.add_row(name, way, _status(asked), _milliseconds(asked), tier, row, where)
         return table
 
     def _asked_table(self) -> Table:
@@ -164,7 +204,7 @@ class Demo:
         for heading in ("action", "status", "time", "about"):
             table.add_column(heading, overflow="fold")
         for asked in self._asked:
-            if asked.action != "IngestVcon":
+            if asked.action not in (RPC, HTTP):
                 table.add_row(asked.action, _status(asked), _milliseconds(asked), asked.about)
         return table
 
@@ -202,9 +242,12 @@ async def play() -> None:
     """Start the system, run the demo, stop the system."""
     began = time.perf_counter()
     console.print("Starting PostgreSQL, Valkey with JSON, a development Plugboard, the service ...")
-    async with Deployment(SAMPLES / "config.yml") as system:
+    async with (
+        Deployment(SAMPLES / "config.yml", api_port=0) as system,
+        httpx.AsyncClient(timeout=STORED_SECONDS, trust_env=False) as client,
+    ):
         console.print(f"Ready after {time.perf_counter() - began:.1f} s.")
-        await Demo(system).play()
+        await Demo(system, client).play()
     console.print(
         f"Everything is stopped again, {time.perf_counter() - began:.1f} s after the start. "
         "`make up` keeps it running."
