@@ -29,6 +29,8 @@ GET /vcons/search tel mailto name
 POST /vcon ingress_lists
 POST /vcon/external-ingress ingress_list!
 POST /vcon/ingress ingress_list!
+GET /config
+POST /config
 GET /dlq ingress_list!
 POST /dlq/reprocess ingress_list! count=1000
 GET /dlq/storage storage_name!
