@@ -10,10 +10,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from core.settings import Settings
 from http_api.answer_table import ANSWERS
 from http_api.openapi import TAGS, document, encoded
 from http_api.routes import ROUTES
+from tests.unit.support.settings_of_the_api import settings_with
 
 OF_VCON_SERVER = """
 GET /version
@@ -39,14 +39,6 @@ GET /index_vcons
 """
 """Its routes with their parameters; `!`: required, `=`: the default."""
 OPEN = {"/version", "/health", "/stats/queue"}
-
-
-def settings_with(**changes: Any) -> Settings:
-    """Settings of the API."""
-    needed = [name for name, field in Settings.model_fields.items() if field.is_required()]
-    given: dict[str, Any] = dict.fromkeys(needed, "1")
-    given |= {"environment": "test", "websocket_url": "ws://x"}
-    return Settings(_env_file=None, **(given | changes))
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from html.parser import HTMLParser
-from typing import Any
+from typing import cast
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 import pytest
 
+from core.interfaces import Pipeline
+from http_api.application import Application
 from http_api.documentation import OWN, PACKAGED
-from tests.integration.http_api.http_scene import TOKEN, Served
+from tests.unit.support.settings_of_the_api import settings_with
 
 PAGES = ["/docs", "/redoc", "/api/docs", "/api/redoc"]
 ELSEWHERE = re.compile(
@@ -48,9 +51,12 @@ def policy_of(answer: httpx.Response) -> dict[str, list[str]]:
 
 
 @pytest.fixture
-async def stranger(served: Served) -> Any:
-    """A client without a token."""
-    async with served.http(None) as client:
+async def stranger() -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a token; the pages need no pipeline."""
+    settings = settings_with(conserver_api_token="a-token")
+    application = Application(cast(Pipeline, None), settings, ["a-token"])
+    transport = httpx.ASGITransport(application, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client
 
 
@@ -112,13 +118,3 @@ async def test_the_document_is_open(stranger: httpx.AsyncClient) -> None:
     assert (await stranger.get("/api/openapi.json")).content == answer.content
     known = {"if-none-match": answer.headers["etag"]}
     assert (await stranger.get("/openapi.json", headers=known)).status_code == 304
-
-
-async def test_the_document_says_how_the_api_is_reached(served: Served) -> None:
-    """Swagger UI sends the token in this header to this server; both are those of the settings."""
-    async with served.http(None) as stranger:
-        made = (await stranger.get("/openapi.json")).json()
-        base, header = made["servers"][0]["url"], made["components"]["securitySchemes"]["token"]
-        path = f"{base}/vcon/0195544a-c6b4-8f2a-9d3b-6d6f9a1c0e42"
-        assert (await stranger.get(path)).status_code == 403
-        assert (await stranger.get(path, headers={header["name"]: TOKEN})).status_code == 404
