@@ -68,7 +68,7 @@ def _add_checklist(check: argparse.ArgumentParser) -> None:
     )
     check.add_argument(
         "--keys",
-        type=int,
+        type=_count,
         default=MOST_KEYS,
         metavar="N",
         help="with --vcon-server: keys of Redis to read at most; 0: all (default: %(default)s)",
@@ -77,6 +77,6 @@ def _add_checklist(check: argparse.ArgumentParser) -> None:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
-        msg = f"{text!r} is not a number of processes"
+        msg = f"{text!r} is not a whole number, 0 or more"
         raise argparse.ArgumentTypeError(msg)
     return int(text)

@@ -44,7 +44,10 @@ def test_a_worker_has_an_id() -> None:
     )
 
 
-@pytest.mark.parametrize("wrong", [["sevre"], ["worker"], ["check", "--fingerprint"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [["sevre"], ["worker"], ["check", "--fingerprint"], ["check", "--keys", "-1"]],
+)
 def test_what_is_no_command_ends_with_2(
     wrong: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
