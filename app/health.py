@@ -19,7 +19,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from core.errors import ConfigurationError
-from core.listening import listening_socket
+from core.listening import listening_socket, refused
 from core.settings import Settings
 from core.thread_pool import in_own_thread
 
@@ -119,7 +119,7 @@ def health_server(
     try:
         return HealthServer(settings.health_host, port, checks, metrics, warnings, limits)
     except OSError as error:
-        msg = f"HEALTH_PORT: cannot listen on {port}: {error.strerror}"
+        msg = refused("HEALTH", settings.health_host, port, error)
         raise ConfigurationError(msg) from None
 
 

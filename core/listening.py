@@ -1,5 +1,6 @@
 """Sockets that servers of this process listen on."""
 
+import errno
 import socket
 
 
@@ -19,3 +20,10 @@ def listening_socket(host: str, port: int, backlog: int) -> socket.socket:
         raise
     listener.setblocking(False)
     return listener
+
+
+def refused(group: str, host: str, port: int, error: OSError) -> str:
+    """The problem of the settings `group`_HOST or `group`_PORT, which this error shows."""
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"{group}_HOST: {host} is no address of this machine: {error.strerror}"
+    return f"{group}_PORT: cannot listen on {port}: {error.strerror}"

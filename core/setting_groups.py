@@ -1,5 +1,6 @@
 """The settings in groups; `core.settings.Settings` inherits them all."""
 
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -124,7 +125,6 @@ class ApiSettings(BaseModel):
     )
     conserver_header_name: str = Field(
         "x-conserver-api-token",
-        pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$",
         description="Header of the HTTP API that holds the token or a partner's key.",
     )
     conserver_api_token: SecretStr | None = Field(
@@ -183,6 +183,14 @@ class ApiSettings(BaseModel):
             msg = "must be one line without control characters"
             raise ValueError(msg)
         return SecretStr(token) if value else None
+
+    @field_validator("conserver_header_name")
+    @classmethod
+    def _is_a_header(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", value):
+            msg = "must be the name of a header: letters, digits and hyphens"
+            raise ValueError(msg)
+        return value
 
     @field_validator("api_root_path")
     @classmethod

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import Config
 
 from core.errors import ConfigurationError
-from core.listening import listening_socket
+from core.listening import listening_socket, refused
 from http_api.connections import Connections, ServerLimits
 from http_api.protocol import BoundedProtocol
 
@@ -33,8 +33,7 @@ class ApiServer:
         try:
             self._listener = listening_socket(host, port, BACKLOG)
         except OSError as error:
-            msg = f"API_PORT: cannot listen on {port}: {error.strerror}"
-            raise ConfigurationError(msg) from None
+            raise ConfigurationError(refused("API", host, port, error)) from None
         self._port = int(self._listener.getsockname()[1])
         self._connections = Connections(limits or ServerLimits())
         # uvicorn's protocol takes its options from this; nothing else of it is used
