@@ -145,6 +145,11 @@ class ApiSettings(BaseModel):
         description="Origins of browsers that may use the HTTP API, with commas; `*`: any; empty: "
         "none.",
     )
+    api_rate_limited_status: Literal["429", "503"] = Field(
+        "429",
+        description="Status there beyond a key's limit of requests; 503 for partners whose client "
+        "gives a vCon up for good after 429.",
+    )
     api_access_log: bool = Field(False, description="Log each request of the HTTP API.")
     api_max_connections: int = Field(
         1000, ge=1, description="Connections to the HTTP API; further ones are closed at once."
@@ -164,7 +169,7 @@ class ApiSettings(BaseModel):
         10.0, gt=0, description="Seconds for the head of a request there; then it is cut off."
     )
     api_body_seconds: float = Field(
-        60.0, gt=0, description="Seconds for a body there, and for taking an answer; then 408."
+        60.0, gt=0, description="Seconds for a body there, and for taking an answer; then 503."
     )
     api_keep_alive_seconds: float = Field(
         75.0, gt=0, description="Seconds that an idle connection there stays open."

@@ -89,7 +89,6 @@ TEXTS: Mapping[int, str] = {
     400: "The packed body ends too early",
     403: "Invalid API Key",
     404: "Unknown ingress list: nope; known: in",
-    408: "The body took too long",
     409: f"vCon {UUID_OF_EXAMPLE} was not brought in with this key; use another uuid",
     413: "The body has 20000000 bytes, more than the limit of 16777216",
     415: "Content-Encoding must be gzip, deflate or identity",

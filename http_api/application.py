@@ -54,6 +54,7 @@ class Application:
         ]
         self._memory = BodyMemory(settings.api_max_request_memory)
         self._admission = Admission(settings.api_max_concurrency)
+        self._rate_limited = int(settings.api_rate_limited_status)
         self._access_log = settings.api_access_log
         self._for_browsers = with_cors(self._serve, settings.api_cors_origins)
 
@@ -132,7 +133,7 @@ class Application:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
-            return answer_to(error)
+            return answer_to(error, self._rate_limited)
 
 
 def _is_being_cancelled() -> bool:

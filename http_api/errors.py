@@ -18,6 +18,7 @@ from core.errors import (
     BusyError,
     InvalidError,
     MalformedError,
+    RateLimitedError,
     ReusedKeyError,
     status_of,
 )
@@ -80,13 +81,14 @@ def malformed(error: orjson.JSONDecodeError) -> MalformedError:
     return MalformedError(error.msg, error.pos)
 
 
-def answer_to(error: BaseException) -> Response:
-    """The answer to a request that failed with this error."""
-    status = status_of(error, STATUSES)
+def answer_to(error: BaseException, rate_limited: int = 429) -> Response:
+    """The answer to a request that failed with this error; `rate_limited`: one status of them."""
+    is_rate = isinstance(error, RateLimitedError)
+    status = rate_limited if is_rate else status_of(error, STATUSES)
     if status == 500:
         return _incident()
     text = KNOWN.sentence(str(error))
-    if status > 500:
+    if status > 500 and not is_rate:
         log.warning("request failed", extra={"status": status, "error": text})
     detail = problems(error) if isinstance(error, InvalidError) else text
     return refusal(status, detail, _headers(error, status))

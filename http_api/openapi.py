@@ -209,7 +209,6 @@ def _common(route: Route) -> dict[int, str]:
 _TOO_MANY = "The key's limit of requests is reached, or the list had too many wrong keys."
 _OF_BODIES = {
     400: "The body cannot be unpacked.",
-    408: "The body took longer than API_BODY_SECONDS.",
     413: "The body is larger than MAX_VCON_BYTES, packed or unpacked.",
     415: "The Content-Encoding is another one than gzip and deflate.",
 }

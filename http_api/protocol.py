@@ -10,7 +10,7 @@ uvicorn's class parses requests and runs the application; it bounds neither head
 #   idle     no byte of a request is there            API_KEEP_ALIVE_SECONDS, then closed
 #   head     a part of a head is there                API_HEAD_SECONDS, then closed
 #   body     the application reads the body           API_BODY_SECONDS, and API_HEAD_SECONDS for
-#                                                     each piece, then 408
+#                                                     each piece, then 503
 #   work     the body is there, the answer is not     none
 #   ended    the last answer is written, no further   LINGER_SECONDS for each piece, and
 #            request is read                          API_BODY_SECONDS
@@ -155,7 +155,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif not self._open:
             self.leave()
         else:
-            self._refuse(408, "The body took too long")
+            self._refuse(503, "The body took too long")
 
     def cut(self) -> None:
         """Close the connection now."""

@@ -82,15 +82,15 @@ async def test_an_idle_connection_is_closed() -> None:
         assert statuses(await exchanged(server.port, get())) == [200]
 
 
-async def test_a_body_that_stands_still_is_408() -> None:
+async def test_a_body_that_stands_still_is_503() -> None:
     """Between two pieces there is the time of a head; the application hears of it."""
     async with served(app, GENEROUS._replace(head_seconds=SHORT)) as server:
-        assert statuses(await exchanged(server.port, post(b"abc", length=10))) == [408]
+        assert statuses(await exchanged(server.port, post(b"abc", length=10))) == [503]
         assert statuses(await exchanged(server.port, post(b"abc", CLOSE.strip()))) == [200]
 
 
 @pytest.mark.parametrize("piece", [b"x", b"1;x=y\r\na\r\n"])
-async def test_a_body_that_comes_byte_by_byte_is_408(piece: bytes) -> None:
+async def test_a_body_that_comes_byte_by_byte_is_503(piece: bytes) -> None:
     """The whole body has its time, in chunks as well."""
     limits = GENEROUS._replace(body_seconds=2 * SHORT)
     start = post(b"", length=1_000_000) if piece == b"x" else chunked(b"")
@@ -100,7 +100,7 @@ async def test_a_body_that_comes_byte_by_byte_is_408(piece: bytes) -> None:
         while not reading.done():
             await client.send(piece)
             await asyncio.sleep(0.002)
-        assert statuses(await reading) == [408]
+        assert statuses(await reading) == [503]
 
 
 async def test_lines_of_chunks_are_no_progress() -> None:
@@ -114,11 +114,11 @@ async def test_lines_of_chunks_are_no_progress() -> None:
         while not reading.done():
             await client.send(b"y")
             await asyncio.sleep(0.002)
-        assert statuses(await reading) == [408]
+        assert statuses(await reading) == [503]
 
 
 async def test_time_in_which_the_application_does_not_read_is_not_the_clients() -> None:
-    """A body that waits for the application is not 408."""
+    """A body that waits for the application is not 503."""
     go_on = asyncio.Event()
 
     async def slow(scope: Message, receive: Receive, send: Send) -> None:

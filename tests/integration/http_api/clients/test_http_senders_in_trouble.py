@@ -182,3 +182,39 @@ async def test_the_spool_keeps_its_file_until_it_is_taken(fault: Fault, tmp_path
     assert await asyncio.to_thread(spool.run) is End.DELIVERED
     assert pauses == [5]
     assert served.queued("in") == [vcon["uuid"]]
+
+
+LIMITED = """
+chains:
+  main: {ingress_lists: [in]}
+ingress_auth:
+  in: [{key: KEY, label: forwarder, requests_per_minute: 1}]
+"""
+
+
+async def test_the_spool_waits_for_its_limit_of_requests(
+    config: Path,
+    redis_url: str,
+    migrated: Database,
+    database_settings: DatabaseSettings,
+    tmp_path: Path,
+) -> None:
+    """With 503, as the setting says; it would set its files aside for good after 429."""
+    config.write_text(LIMITED.replace("KEY", KEY))  # noqa: ASYNC240 -- a small file
+    (folder := tmp_path / "spool").mkdir()
+    ends = []
+    for status in ("429", "503"):
+        scene = serving(
+            config, redis_url, migrated, database_settings, api_rate_limited_status=status
+        )
+        async with scene as served:
+
+            def wait(_: float, client: Any = served.client) -> None:
+                client.delete(*client.keys("pc:rate:*"))
+
+            spool = Spool(served.url, KEY, "in", by_requests, wait, folder)
+            for _ in range(2):
+                spool.keep(a_vcon())
+            ends.append(await asyncio.to_thread(spool.run))
+            wait(0)
+    assert ends == [End.GIVEN_UP, End.DELIVERED]
