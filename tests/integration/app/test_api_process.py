@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from signal import SIGHUP, SIGTERM
 from typing import Any
@@ -124,19 +124,22 @@ async def test_one_command_is_an_installation_without_a_plugboard(
 
 
 class Load:
-    """Clients that post until their connection fails; what was answered 201."""
+    """Clients that post until a connection fails; what was answered 201, and what was not."""
 
     def __init__(self, *apis: ServiceProcess) -> None:
         self.taken: list[str] = []
+        self.lost: list[httpx.TransportError] = []
         self._some = asyncio.Event()
         self._tasks = [asyncio.create_task(self._post(api)) for api in apis for _ in range(CLIENTS)]
 
     async def _post(self, api: ServiceProcess) -> None:
-        with suppress(httpx.TransportError):
-            async with client(api) as http:
+        async with client(api) as http:
+            try:
                 while True:
                     self.taken.append(await post(http))
                     self._some.set()
+            except httpx.TransportError as error:
+                self.lost.append(error)
 
     async def begun(self) -> None:
         """Return once one more request was answered."""
@@ -153,7 +156,7 @@ async def test_replicas_share_the_work_and_a_killed_one_loses_nothing(
 ) -> None:
     """Beside a service with the API: all that any of three has answered 201 is processed.
 
-    One is killed and one is stopped while requests come in.
+    One is killed and one is stopped while requests come in; the latter answers all that it takes.
     """
     async with plugboard() as scene:
         settings = {"WEBSOCKET_URL": scene.board.websocket_url, "TOKEN": scene.token.value}
@@ -166,6 +169,7 @@ async def test_replicas_share_the_work_and_a_killed_one_loses_nothing(
         await asyncio.to_thread(killed.kill)
         assert await asyncio.to_thread(stopped.stop) == 0
         await asyncio.gather(*(load.ended() for load in loads))
+        assert {type(error) for error in loads[1].lost} == {httpx.ConnectError}
         async with client(service) as http:
             last = await post(http)
         await through(queues, [*loads[0].taken, *loads[1].taken, last])
