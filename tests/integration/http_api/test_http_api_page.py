@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 from devstack.pages.http_api_page import PAGE, page
+from devstack.service import ServiceProcess
 from http_api.answer_table import EXAMPLE
 from tests.integration.http_api.http_scene import Served
 from tests.integration.http_api.page_examples import (
@@ -19,6 +22,7 @@ from tests.integration.http_api.page_examples import (
     Answer,
     answer_of,
     as_curl_sends,
+    blocks,
     examples,
     files,
     run_curl,
@@ -47,6 +51,9 @@ def compare(found: Answer, expected: Answer) -> None:
         assert found.body.strip() == expected.body
 
 
+type Sender = Callable[[str, Path], Awaitable[Answer]]
+
+
 async def send(command: str, folder: Path) -> Answer:
     """Send what a command would send."""
     async with httpx.AsyncClient() as client:
@@ -54,22 +61,44 @@ async def send(command: str, folder: Path) -> Answer:
     return Answer(answer.status_code, dict(answer.headers), answer.text)
 
 
-@pytest.mark.parametrize("by", ["as curl sends", "curl"])
-async def test_every_example_is_answered_as_shown(served: Served, tmp_path: Path, by: str) -> None:
+async def check_every_command(url: str, redis_url: str, folder: Path, send: Sender) -> None:
     """From first to last on one server, as a reader would try them."""
-    if by == "curl" and shutil.which("curl") is None:
-        pytest.skip("curl is not installed; the same commands are parsed and sent")
-    served.client.rpush("out", EXAMPLE["uuid"])  # as a worker does at the end of a run
-    for example in EXAMPLES:
-        text = example.program.text.replace(BASE, served.url)
-        if example.program.language != "sh":
-            continue
-        assert example.answer.language == "http", text
-        expected = answer_of(example.answer.text)
-        if by == "curl":
-            compare(await asyncio.to_thread(run_curl, text, tmp_path), expected)
-        else:
-            compare(await send(text, tmp_path), expected)
+    with Redis.from_url(redis_url) as client:
+        client.rpush("out", EXAMPLE["uuid"])  # as a worker does at the end of a run
+    commands = [each for each in EXAMPLES if each.program.language == "sh"]
+    for program, answer in commands:
+        assert answer.language == "http", program.text
+        compare(await send(program.text.replace(BASE, url), folder), answer_of(answer.text))
+
+
+async def test_every_command_is_answered_as_shown(
+    served: Served, redis_url: str, tmp_path: Path
+) -> None:
+    """Each is parsed, and sent as curl would send it."""
+    await check_every_command(served.url, redis_url, tmp_path, send)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is missing; its commands are sent above")
+async def test_curl_is_answered_as_shown_by_the_process_of_the_page(
+    config: Path, redis_url: str, database_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The page's command starts the process, and its commands are run."""
+    variable, _, *arguments = next(each.text for each in blocks() if each.name == "serve").split()
+    environment = {
+        **database_environment,
+        "REDIS_URL": redis_url,
+        "CONSERVER_CONFIG_FILE": str(config),
+        **dict([variable.split("=")]),
+    }
+    assert arguments.pop(0) == "entrypoint.py"
+    process = ServiceProcess(tmp_path, environment, arguments=arguments)
+    try:
+        await asyncio.to_thread(process.wait_until_ready)
+        await check_every_command(
+            process.api_url, redis_url, tmp_path, partial(asyncio.to_thread, run_curl)
+        )
+    finally:
+        await asyncio.to_thread(process.stop)
 
 
 @pytest.mark.parametrize(("language", "run"), [("python", run_python), ("js", run_node)])
