@@ -1,5 +1,6 @@
 """Handlers that take vCons in."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from typing import Any, TypedDict
 from uuid import UUID
@@ -8,6 +9,7 @@ import orjson
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from starlette.responses import Response
 
+from core.errors import TooLateError
 from http_api.answers import empty, json_response, json_text
 from http_api.errors import ParametersError
 from http_api.request import Request
@@ -135,12 +137,22 @@ async def post_uuids(request: Request[OneListRequired]) -> Response:
     except ValidationError as error:
         raise ParametersError.of(error, "body") from None
     if wanted:
-        await request.pipeline.operations.enqueue(
-            wanted, request.query.ingress_list, any_list=request.settings.api_any_list
-        )
+        await _enqueued(request, wanted)
     return empty()
 
 
+async def _enqueued(request: Request[OneListRequired], uuids: Sequence[str]) -> None:
+    any_list = request.settings.api_any_list
+    enqueue = request.pipeline.operations.enqueue
+    try:
+        async with asyncio.timeout(QUEUEING_SECONDS):
+            await enqueue(uuids, request.query.ingress_list, any_list=any_list)
+    except TimeoutError:
+        text = f"The storages took longer than {QUEUEING_SECONDS} s; send fewer uuids at once"
+        raise TooLateError(text) from None
+
+
+QUEUEING_SECONDS = 25
 MOST_UUIDS = 10_000
 """Uuids in one request; the storages are asked for each that is not in Redis."""
 _UUIDS = TypeAdapter(list[UUID])

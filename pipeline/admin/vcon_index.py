@@ -225,9 +225,11 @@ class VconIndex:
 
     async def present(self, uuids: Sequence[str]) -> set[str]:
         """Those of these vCons that are in Redis."""
-        documents = [keys.vcon(each) for each in uuids]
-        found = await self._connection.script("present", *documents) if documents else []
-        return {each for each, there in zip(uuids, found, strict=True) if there}
+        here: set[str] = set()
+        for some in chunks(uuids, CHUNK):
+            found = await self._connection.script("present", *map(keys.vcon, some))
+            here.update(each for each, there in zip(some, found, strict=True) if there)
+        return here
 
     async def delete(self, vcon_uuid: str, lists: Sequence[str]) -> bool:
         """Remove the document, its index and queue entries; True if anything existed.

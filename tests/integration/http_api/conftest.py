@@ -51,7 +51,7 @@ def start(
     """Starts the API, with another configuration or changed settings."""
 
     def start(text: str = CONFIG, **changes: Any) -> AbstractAsyncContextManager[Served]:
-        config.write_text(text)
+        config.write_text(text.replace("FOLDER", str(config.parent)))
         return serving(config, redis_url, migrated, database_settings, **changes)
 
     return start

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import importlib
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from http_api import ingest
 from http_api.ingest import MOST_LISTS, MOST_UUIDS
 from tests.integration.http_api.http_scene import HEADER, Served, Start
 from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
@@ -182,3 +185,34 @@ async def test_any_list_is_made_if_the_setting_says_so(start: Start) -> None:
             answer = await http.post("/vcon/ingress", json=[vcon["uuid"]], params=query)
             assert answer.status_code == (204 if status == 201 else 422), answer.text
         assert served.queued("made up") == served.queued("made up, too") == [vcon["uuid"]]
+
+
+WITH_STORAGE = """
+chains: {main: {ingress_lists: [in]}}
+storages: {stuck: {module: stuck_storage}}
+"""
+STUCK = """
+import threading
+default_options = {}
+entered, ended = threading.Event(), threading.Event()
+
+def get(uuid, opts):
+    entered.set()
+    ended.wait(60)
+"""
+
+
+async def test_storages_that_take_too_long_end_the_request(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """504 with what to do; nothing is queued."""
+    monkeypatch.setattr(ingest, "QUEUEING_SECONDS", 0.05)
+    monkeypatch.syspath_prepend(tmp_path)
+    await asyncio.to_thread((tmp_path / "stuck_storage.py").write_text, STUCK)
+    async with start(WITH_STORAGE) as served:
+        async with served.http() as http:
+            answer = await http.post("/vcon/ingress?ingress_list=in", json=[new_uuid()])
+        importlib.import_module("stuck_storage").ended.set()
+        assert answer.status_code == 504, answer.text
+        assert "send fewer uuids at once" in answer.json()["detail"]
+        assert served.queued("in") == []
