@@ -44,7 +44,7 @@ async def worked_off(*, most: int, progress: Progress) -> list[Finding]:
     settings = of_this_service(environ, _problems_of_settings())
     document, config, problems, notes = _configuration(environ)
     keep_secrets_of(document)
-    uses = list(_uses(document))
+    uses = list(uses_of(document))
     tokens = _tokens(environ)
     keep_secret(environ.get("CONSERVER_API_TOKEN", ""), *tokens.values)
     for keys in _mapping(document.get("ingress_auth")).values():
@@ -134,7 +134,7 @@ def _tokens(environ: Mapping[str, str]) -> Tokens:
         return Tokens(error="; ".join(error.problems))
 
 
-def _uses(document: Mapping[str, Any]) -> Iterator[PluginUse]:
+def uses_of(document: Mapping[str, Any]) -> Iterator[PluginUse]:
     """Each plugin of the file; entries without a module are reported by the parser."""
     users = _users(document)
     for section in SECTIONS:
@@ -188,7 +188,7 @@ async def _redis(
     url = environ.get("REDIS_URL")
     if not url:
         return []
-    used = _used(document)
+    used = lists_used(document)
     sorted_set = environ.get("VCON_SORTED_SET_NAME") or DEFAULT_SET
     try:
         redis = RedisConnection(url.strip())
@@ -223,7 +223,8 @@ async def _postgres() -> Finding:
     return Finding("postgres", "note", settings.postgres_database, text, "alembic upgrade head")
 
 
-def _used(document: Mapping[str, Any]) -> UsedLists:
+def lists_used(document: Mapping[str, Any]) -> UsedLists:
+    """The lists of all chains and the storages of a document."""
     chains = [_mapping(each) for each in _mapping(document.get("chains")).values()]
     ingress, egress = (
         [str(name) for chain in chains for name in _list(chain.get(key))]

@@ -4,9 +4,13 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from app.vcon_server.api import Tokens, of_api
+from app.vcon_server.checklist import lists_used, uses_of
 from app.vcon_server.config_file import of_document, of_problems
-from app.vcon_server.findings import Level
+from app.vcon_server.findings import Level, as_json, as_text
 from app.vcon_server.plugins import DIFFERENCES, NOT_BUILT_IN, PluginUse, of_load, of_plugins
 from tests.unit.support.source_files import ROOT
 
@@ -145,3 +149,29 @@ def test_the_modules_are_those_that_there_are() -> None:
 
     assert [each for each in DIFFERENCES if not is_here(each)] == []
     assert [each for each in NOT_BUILT_IN if is_here(each)] == []
+
+
+NAMES = st.sampled_from(
+    [
+        *("links", "storages", "chains", "ingress_auth", "followers", "tracers", "imports"),
+        *("module", "options", "ingress_lists", "enabled", "timeout", "key", "pip_name", "a\nb"),
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | NAMES,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(NAMES | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=6))
+def test_no_document_breaks_the_check(document: dict[str, Any]) -> None:
+    """A value of any type may stand in the place of a section, an entry, a list or a key."""
+    uses = list(uses_of(document))
+    found = [*of_document(document), *of_plugins(uses, exact=True, installs=True)]
+    found += of_api({}, Tokens(["t"]), document, is_open=False)
+    lists_used(document)
+    assert as_json(found, lambda text: text)
+    assert as_text(found, lambda text: text)
