@@ -4,9 +4,9 @@ Nothing connects before its first use. Driver errors leave this file as errors o
 without statement parameters and without the password.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any, LiteralString
 
 import psycopg
 from alembic import command
@@ -28,6 +28,7 @@ from core.errors import (
 )
 from core.settings import DatabaseSettings
 
+type Row = tuple[Any, ...]
 type _Fault = Callable[[str], PatchcordError]
 
 # By SQLSTATE: the whole code has precedence over its class (the first two characters).
@@ -121,6 +122,7 @@ class Database:
         self._settings: DatabaseSettings | None = None
         self._engine: Engine | None = None
         self._probe: Engine | None = None
+        self._limits = ""
 
     def initialize(self, settings: DatabaseSettings | None = None) -> None:
         """Make the engines without connecting; may be called again with other settings.
@@ -132,7 +134,7 @@ class Database:
         self._settings = settings or database_settings()
         threads = self._settings.postgres_threads
         self._engine = _engine(self._settings, **_POOL, max_overflow=threads + _BESIDE - _KEPT)
-        _limit(
+        self._limits = _limit(
             self._engine,
             statement=self._settings.postgres_statement_timeout,
             lock=self._settings.postgres_lock_timeout,
@@ -175,6 +177,30 @@ class Database:
         """
         with self.session() as session, session.begin():
             yield session
+
+    def at_once(
+        self, statements: LiteralString, parameters: Mapping[str, object]
+    ) -> list[list[Row]]:
+        """Execute several statements as one transaction with one message each way.
+
+        Returns the rows of each statement. Parameters are `%(name)s` in the text, and are put into
+        it as literals by the driver. For what is done for each request: a transaction of a session
+        takes six messages, and most of its CPU time.
+
+        Raises the same errors as `session()`.
+        """
+        with driver_errors_translated(), closing(self.engine.raw_connection()) as pooled:
+            connection: Any = pooled.driver_connection
+            connection.autocommit = True  # several statements in a message are one transaction
+            try:
+                with psycopg.ClientCursor(connection) as cursor:
+                    cursor.execute(self._limits.encode() + b";" + statements.encode(), parameters)
+                    return [each.fetchall() for each in cursor.results() if each.description]
+            except psycopg.Error as error:
+                raise DBAPIError(None, None, error) from None
+            finally:
+                if not connection.closed:
+                    connection.autocommit = False
 
     def migrate(self) -> None:
         """Migrate to the newest revision; safe in several processes at once.
@@ -282,10 +308,10 @@ def _created(url: URL | str, connect: dict[str, Any], **options: Any) -> Engine:
     return create_engine(url, hide_parameters=True, connect_args=connect, **options)
 
 
-def _limit(engine: Engine, *, statement: float, lock: float) -> None:
+def _limit(engine: Engine, *, statement: float, lock: float) -> str:
     """Set the time limits, in seconds, and the time zone UTC in every transaction.
 
-    A session setting would apply to other clients behind a pooler.
+    Returns the statements that do. A session setting would apply to other clients behind a pooler.
     """
     limits = (
         f"SET LOCAL TimeZone = 'UTC'; SET LOCAL statement_timeout = {_milliseconds(statement)};"
@@ -296,6 +322,7 @@ def _limit(engine: Engine, *, statement: float, lock: float) -> None:
         connection.exec_driver_sql(limits)
 
     event.listen(engine, "begin", begun)
+    return limits
 
 
 def _milliseconds(seconds: float) -> int:

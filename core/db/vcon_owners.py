@@ -7,7 +7,7 @@ decided, and is replaced by that decision.
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 from sqlalchemy import text
@@ -21,14 +21,19 @@ type Claim = Literal["new", "mine", "foreign", "seen", "unknown"]
 """`seen`: there are runs of the vCon, so it is foreign unless Redis has this lineage as its owner.
 `unknown`: Postgres is unavailable."""
 
-# An existing row is locked and returned unchanged. Sorted, so two replicas cannot deadlock.
-_CLAIM = text("""
+# An existing row is locked and returned unchanged. Sorted, so two replicas cannot deadlock. The
+# second statement sees what others have committed while the first one waited for a lock.
+_CLAIM: LiteralString = """
 INSERT INTO vcon_owners AS known (vcon_uuid, lineage, created_at, confirmed)
 SELECT key::uuid, value::uuid, now(), false
-FROM jsonb_each_text(CAST(:owners AS jsonb)) ORDER BY key
+FROM jsonb_each_text(CAST(%(owners)s AS jsonb)) ORDER BY key
 ON CONFLICT (vcon_uuid) DO UPDATE SET lineage = known.lineage
-RETURNING vcon_uuid, lineage, confirmed, xmax = 0 AS made
-""")
+RETURNING vcon_uuid, lineage, confirmed, xmax = 0;
+
+SELECT wanted FROM (SELECT jsonb_object_keys(CAST(%(owners)s AS jsonb))::uuid AS wanted) AS each
+WHERE EXISTS (SELECT FROM chain_runs WHERE vcon_in = wanted)
+   OR EXISTS (SELECT FROM chain_runs WHERE vcon_out = wanted)
+"""
 
 # Sorted by the key, so two replicas that write the same rows cannot deadlock.
 _CONFIRM = text("""
@@ -38,14 +43,6 @@ FROM jsonb_each_text(CAST(:owners AS jsonb)) ORDER BY key
 ON CONFLICT (vcon_uuid) DO UPDATE SET lineage = excluded.lineage, confirmed = true
 WHERE NOT known.confirmed
 """)
-
-_SEEN = text("""
-SELECT wanted FROM unnest(CAST(:uuids AS uuid[])) AS wanted
-WHERE EXISTS (SELECT FROM chain_runs WHERE vcon_in = wanted)
-   OR EXISTS (SELECT FROM chain_runs WHERE vcon_out = wanted)
-""")
-
-_UNDO = text("DELETE FROM vcon_owners WHERE vcon_uuid = ANY(CAST(:uuids AS uuid[]))")
 
 _RELEASE = text("""
 DELETE FROM vcon_owners WHERE vcon_uuid = :vcon_uuid AND lineage = :lineage AND NOT confirmed
@@ -66,22 +63,21 @@ class VconOwners:
 
         A vCon with runs and without an owner came in by another way, and is foreign.
         """
-        with self._database.transaction() as session:
-            owners = session.execute(_CLAIM, {"owners": _as_json(wanted)}).all()
-            unsure = [each.vcon_uuid for each in owners if not each.confirmed]
-            seen = set(session.scalars(_SEEN, {"uuids": unsure}) if unsure else ())
-            undone = [each.vcon_uuid for each in owners if each.made and each.vcon_uuid in seen]
-            if undone:
-                session.execute(_UNDO, {"uuids": undone})
+        owners, runs = self._database.at_once(_CLAIM, {"owners": _as_json(wanted)})
+        seen = {vcon_uuid for (vcon_uuid,) in runs}
         claims: dict[UUID, Claim] = {}
-        for owner in owners:
-            vcon_uuid = owner.vcon_uuid
-            if owner.lineage != wanted[vcon_uuid] or vcon_uuid in undone:
+        for vcon_uuid, lineage, confirmed, made in owners:
+            if lineage != wanted[vcon_uuid]:
                 claims[vcon_uuid] = "foreign"
-            elif owner.confirmed:
+            elif confirmed:
                 claims[vcon_uuid] = "mine"
+            elif vcon_uuid not in seen:
+                claims[vcon_uuid] = "new"
+            elif made:  # if this process ends here, the next claim is `seen`
+                self.release(vcon_uuid, lineage)
+                claims[vcon_uuid] = "foreign"
             else:
-                claims[vcon_uuid] = "seen" if vcon_uuid in seen else "new"
+                claims[vcon_uuid] = "seen"
         return claims
 
     def release(self, vcon_uuid: UUID, lineage: UUID) -> None:
