@@ -29,7 +29,11 @@ VARIABLES = (
     Variable("CONSERVER_HEADER_NAME", "same", "the header with the token or a partner's key"),
     Variable("API_ROOT_PATH", "same", "the prefix of the HTTP API, which also answers without it"),
     Variable("VCON_SORTED_SET_NAME", "same", "the sorted set of all vCons"),
-    Variable("CONSERVER_WORKERS", "same", "processes that run chains; 0 is refused here"),
+    Variable(
+        "CONSERVER_WORKERS",
+        "same",
+        "processes that run chains, of `serve`; `api` has --workers instead; 0 is refused",
+    ),
     Variable("CONSERVER_VCON_CONCURRENCY", "same", "vCons at once for each process"),
     Variable("GROQ_API_KEY", "same", "read by links.groq_whisper without the option API_KEY"),
     Variable("VCON_SERVER_VERSION", "same", "what the HTTP API reports at /version"),
