@@ -152,7 +152,9 @@ class ApiSettings(BaseModel):
     )
     api_access_log: bool = Field(False, description="Log each request of the HTTP API.")
     api_max_connections: int = Field(
-        1000, ge=1, description="Connections to the HTTP API; further ones are closed at once."
+        1000,
+        ge=1,
+        description="Connections to the HTTP API; one more takes the longest idle one's place.",
     )
     api_max_concurrency: int = Field(
         64, ge=1, description="Requests that the HTTP API works on at once; others wait, then 503."
@@ -160,13 +162,16 @@ class ApiSettings(BaseModel):
     api_max_request_memory: int = Field(
         256 * 1024 * 1024,
         ge=1024 * 1024,
-        description="Bytes of bodies that the HTTP API holds at once; beyond, 503.",
+        description="Bytes of bodies that the HTTP API holds at once; beyond, 503; and of answers "
+        "that clients do not take; beyond, the connection is closed.",
     )
     api_max_head_bytes: int = Field(
         65_536, ge=1024, le=1_048_576, description="Longest head of a request there; then 431."
     )
     api_head_seconds: float = Field(
-        10.0, gt=0, description="Seconds for the head of a request there; then it is cut off."
+        10.0,
+        gt=0,
+        description="Seconds for the head of a request there, and between two pieces of its body.",
     )
     api_body_seconds: float = Field(
         60.0, gt=0, description="Seconds for a body there, and for taking an answer; then 503."

@@ -138,4 +138,4 @@ def problem_with(error: httptools.HttpParserError, data: bytes) -> Problem:
     is_other_method = isinstance(error, httptools.HttpParserInvalidMethodError)
     if is_other_method and _REQUEST_LINE.match(data):
         return 405, "Method Not Allowed"
-    return 400, f"This is no HTTP/1.1 request: {error}"
+    return 400, f"The request is not valid HTTP: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -107,7 +108,7 @@ async def exchanged(port: int, *parts: bytes) -> bytes:
 
 def statuses(answers: bytes) -> list[int]:
     """The status of each answer."""
-    return [int(each[:3]) for each in answers.split(b"HTTP/1.1 ")[1:]]
+    return [int(each) for each in re.findall(rb"HTTP/1\.1 (\d{3}) [A-Z]", answers)]
 
 
 def get(path: bytes = b"/", *headers: bytes) -> bytes:
