@@ -181,17 +181,16 @@ class VconIndex:
         latest = None if until is None else math.nextafter(math.floor(until) + 1, -math.inf)
         earliest = None if since is None else float(math.floor(since))
         bounds = _bound(latest, "+inf"), _bound(earliest, "-inf")
-        found: dict[str, None] = {}  # one that moves from slice to slice meanwhile is listed once
-        first = (page - 1) * size
-        for start in range(first, first + size, CHUNK):
-            limit = min(CHUNK, first + size - start)
+        found: list[str] = []
+        is_more = True
+        while is_more and len(found) < size:
+            start = (page - 1) * size + len(found)
+            limit = min(CHUNK, size - len(found))
             is_more, _, *uuids = await self._connection.script(
                 "page", self._sorted_set, *bounds, start, limit, "all"
             )
-            found |= dict.fromkeys(uuids)
-            if not is_more:
-                break
-        return list(found)
+            found += uuids
+        return list(dict.fromkeys(found))  # one may move from slice to slice meanwhile
 
     async def search(self, terms: Sequence[str], limit: int, cursor: str | None) -> VconPage:
         """Uuids of the vCons for which every term holds; a term is `tel:...` or the like.

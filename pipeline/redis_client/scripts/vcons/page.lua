@@ -6,7 +6,8 @@
 --
 -- The page is read by rank: skipping entries of one score by `LIMIT` would walk over each of them,
 -- and an import may give any number of vCons the same `created_at`.
--- A vCon with two members, `UUID` and `vcon:UUID`, is listed at the place of the first.
+-- A vCon with two members, `UUID` and `vcon:UUID`, is listed at the place of the first; the second goes,
+-- so that pages are full and their numbers right.
 -- uses: usable
 local set, highest, skip, limit = ARGV[1], ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5])
 local wrong = wrong_type('zset', set)
@@ -21,11 +22,8 @@ if within <= 0 then
 end
 local last = first + math.min(limit, within) - 1
 local rows = redis.call('ZRANGE', set, first, last, 'REV', 'WITHSCORES')
-local function is_listed(member, uuid)
-  if member ~= uuid and redis.call('ZSCORE', set, uuid) then
-    return false
-  end
-  return ARGV[6] == 'all' or redis.call('EXISTS', 'vcon:' .. uuid) == 1
+local function is_second(member, uuid)
+  return member ~= uuid and redis.call('ZSCORE', set, uuid) and redis.call('ZREM', set, member) == 1
 end
 
 local page, score, ties = {'', ''}, highest, skip
@@ -34,9 +32,11 @@ for i = 1, #rows, 2 do
   if rows[i + 1] ~= score then
     score, ties = rows[i + 1], 0
   end
-  ties = ties + 1
-  if is_listed(rows[i], uuid) then
-    page[#page + 1] = uuid
+  if not is_second(rows[i], uuid) then
+    ties = ties + 1
+    if ARGV[6] == 'all' or redis.call('EXISTS', 'vcon:' .. uuid) == 1 then
+      page[#page + 1] = uuid
+    end
   end
 end
 if #rows == 2 * limit then
