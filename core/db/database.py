@@ -189,18 +189,13 @@ class Database:
 
         Raises the same errors as `session()`.
         """
-        with driver_errors_translated(), closing(self.engine.raw_connection()) as pooled:
-            connection: Any = pooled.driver_connection
-            connection.autocommit = True  # several statements in a message are one transaction
+        text = self._limits.encode() + b";" + statements.encode()
+        with driver_errors_translated():
             try:
-                with psycopg.ClientCursor(connection) as cursor:
-                    cursor.execute(self._limits.encode() + b";" + statements.encode(), parameters)
-                    return [each.fetchall() for each in cursor.results() if each.description]
-            except psycopg.Error as error:
+                with closing(self.engine.raw_connection()) as pooled:
+                    return _executed(pooled.driver_connection, text, parameters)
+            except psycopg.Error as error:  # SQLAlchemy does not wrap those of a raw connection
                 raise DBAPIError(None, None, error) from None
-            finally:
-                if not connection.closed:
-                    connection.autocommit = False
 
     def migrate(self) -> None:
         """Migrate to the newest revision; safe in several processes at once.
@@ -288,6 +283,17 @@ def database_settings() -> DatabaseSettings:
     except ValidationError as error:  # its own text would repeat the password
         problems = [f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
         raise ConfigurationError(problems) from None
+
+
+def _executed(connection: Any, text: bytes, parameters: Mapping[str, object]) -> list[list[Row]]:
+    connection.autocommit = True  # several statements in one message are one transaction
+    try:
+        with psycopg.ClientCursor(connection) as cursor:
+            cursor.execute(text, parameters)
+            return [each.fetchall() for each in cursor.results() if each.description]
+    finally:
+        if not connection.closed:
+            connection.autocommit = False
 
 
 def _initialized[T](part: T | None) -> T:

@@ -8,6 +8,7 @@ import pytest
 
 from core.db.database import Database
 from core.errors import ConflictError, InvalidError, UnavailableError
+from core.settings import DatabaseSettings
 
 INSERT = """
 INSERT INTO vcon_owners (vcon_uuid, lineage, created_at, confirmed)
@@ -57,3 +58,11 @@ def test_errors_are_those_of_a_session(migrated: Database, statement: str, error
     with pytest.raises(error):
         migrated.at_once(statement, {"text": "no uuid"})
     assert migrated.at_once("SELECT 1", {}) == [[(1,)]]
+
+
+def test_a_database_that_cannot_be_reached(migrated: Database, database_settings: DatabaseSettings):
+    """The driver's own error about it does not get out."""
+    away = Database()
+    away.initialize(database_settings.model_copy(update={"postgres_port": 1}))
+    with pytest.raises(UnavailableError):
+        away.at_once("SELECT 1", {})
