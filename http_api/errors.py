@@ -71,6 +71,8 @@ def _placed(detail: Problem, place: Iterable[str]) -> Problem:
         detail["input"] = None
     elif isinstance(given := detail.get("input"), str):
         detail["input"] = given[:LONGEST_INPUT]
+    elif isinstance(given, dict | list) and len(orjson.dumps(given)) > LONGEST_INPUT:
+        del detail["input"]
     elif len(orjson.dumps(given, default=str)) > LONGEST_INPUT:
         detail["input"] = None
     return detail

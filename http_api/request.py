@@ -118,7 +118,9 @@ def read_query[Parameters: BaseModel](scope: Scope, model: type[Parameters]) -> 
         text = scope["query_string"].decode("latin-1")
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
     except ValueError as error:
-        raise ParametersError.because(f"at most {MOST_PARAMETERS} are read", "query") from error
+        raise ParametersError.because(
+            f"at most {MOST_PARAMETERS} query parameters are read", "query"
+        ) from error
     given: dict[str, Any] = {}
     for name, value in pairs:
         if name in _lists(model):

@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter
 from starlette.responses import Response
 
 from core.errors import UnknownNameError
-from core.operation_interfaces import MOST_UUIDS
+from core.operation_interfaces import MOST_UUIDS, MOST_VCONS
 from http_api.answers import empty, json_response, json_text
 from http_api.auditing import audit
 from http_api.errors import refusal
@@ -31,7 +31,7 @@ class Page(Query):
 class Uuids(Query):
     """The vCons to read."""
 
-    vcon_uuids: list[UUID] = Field([], description="uuids: repeated.")
+    vcon_uuids: list[UUID] = Field([], max_length=MOST_VCONS, description="uuids: repeated.")
 
 
 class Terms(Query):

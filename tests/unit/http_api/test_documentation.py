@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from typing import cast
 from urllib.parse import urljoin, urlsplit
@@ -50,20 +51,26 @@ def policy_of(answer: httpx.Response) -> dict[str, list[str]]:
     return {name: sources for name, *sources in parts}
 
 
-@pytest.fixture
-async def stranger() -> AsyncIterator[httpx.AsyncClient]:
-    """A client without a token; the pages need no pipeline."""
-    settings = settings_with(conserver_api_token="a-token")
+@asynccontextmanager
+async def stranger_of(prefix: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a token of an API with this prefix; the pages need no pipeline."""
+    settings = settings_with(conserver_api_token="a-token", api_root_path=prefix)
     application = Application(cast(Pipeline, None), settings, ["a-token"])
     transport = httpx.ASGITransport(application, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client
 
 
-@pytest.mark.parametrize("path", PAGES)
-async def test_a_page_loads_from_this_host_only(stranger: httpx.AsyncClient, path: str) -> None:
-    """Each reference of the page and of its files is relative, and is answered without a token."""
-    answer = await stranger.get(path)
+@pytest.fixture
+async def stranger() -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a token, of an API with the default prefix."""
+    async with stranger_of("/api") as client:
+        yield client
+
+
+async def check_references(client: httpx.AsyncClient, path: str) -> None:
+    """Each reference of the page and of its files is relative, and is answered."""
+    answer = await client.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
     references = References(answer.text)
@@ -72,10 +79,26 @@ async def test_a_page_loads_from_this_host_only(stranger: httpx.AsyncClient, pat
     for each in references.found:
         assert not urlsplit(each).scheme
         assert not urlsplit(each).netloc
-        loaded = await stranger.get(urljoin(path, each))
+        loaded = await client.get(urljoin(path, each))
         assert loaded.status_code == 200, each
         assert loaded.headers["x-content-type-options"] == "nosniff"
         assert not ELSEWHERE.search(loaded.content), each
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_loads_from_this_host_only(stranger: httpx.AsyncClient, path: str) -> None:
+    """Without a token, in both forms."""
+    await check_references(stranger, path)
+
+
+@pytest.mark.parametrize("prefix", ["", "/a/b"])
+async def test_pages_work_below_any_prefix(prefix: str) -> None:
+    """Also behind a proxy that takes the prefix off, where the API sees the bare path."""
+    async with stranger_of(prefix) as client:
+        for path in {"/docs", f"{prefix}/docs", f"{prefix}/redoc"}:
+            await check_references(client, path)
+        made = (await client.get(f"{prefix}/openapi.json")).json()
+    assert made["servers"] == [{"url": prefix or "/"}]
 
 
 @pytest.mark.parametrize("path", PAGES)
