@@ -148,7 +148,7 @@ def _problem(text: str) -> Problem:
     if found is None:
         return {"type": "value_error", "loc": ["body"], "msg": text}
     parts = [int(each) if each.isdecimal() else each for each in _PART.findall(found[1])]
-    loc = ["body", *parts]
+    loc = ["header" if found[1] == "Idempotency-Key" else "body", *parts]
     if found[2].endswith("; got null"):  # a member that is not there
         return {"type": "missing", "loc": loc, "msg": "Field required", "input": None}
     return {"type": "value_error", "loc": loc, "msg": f"Value error, {found[2]}"}

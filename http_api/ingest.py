@@ -1,8 +1,10 @@
 """Handlers that take vCons in."""
 
 import asyncio
+import re
 from collections.abc import Collection, Sequence
 from typing import Any, TypedDict
+from urllib.parse import unquote_plus
 from uuid import UUID
 
 import orjson
@@ -11,8 +13,8 @@ from starlette.responses import Response
 
 from core.errors import TooLateError
 from http_api.answers import empty, json_response, json_text
-from http_api.errors import ParametersError
-from http_api.request import Request
+from http_api.errors import LONGEST_INPUT, ParametersError
+from http_api.request import Request, parameter_name
 from http_api.routing import Query
 
 
@@ -22,7 +24,7 @@ class Lists(Query):
     ingress_lists: list[str] = Field(
         [], description="Lists to queue it in: repeated, or one value with commas."
     )
-    ingress_list: str = Field("", description="One list; the same as `ingress_lists`.")
+    ingress_list: list[str] = Field([], description="The same as `ingress_lists`.")
 
 
 class Options(TypedDict):
@@ -41,7 +43,7 @@ def lists_named(query: Lists, headers: Sequence[str], known: Collection[str]) ->
     Raises:
         ParametersError: more than `MOST_LISTS`.
     """
-    values = [*query.ingress_lists, query.ingress_list, *headers]
+    values = [*query.ingress_lists, *query.ingress_list, *headers]
     names = (
         name.strip()
         for value in values
@@ -59,8 +61,25 @@ MOST_LISTS = 100
 _OF_LISTS = (b"ingress_list", b"ingress_lists")
 
 
+_MISNAMED = re.compile(rb"(?:^|&)([^=&]*ingress[^=&]*)", re.IGNORECASE)
+
+
+def check_names(query: bytes) -> None:
+    """Refuse a misspelt name: the vCon would be stored, and never queued.
+
+    Raises:
+        ParametersError: a parameter's name has `ingress` in it and is none of `Lists`.
+    """
+    for text in _MISNAMED.findall(query):
+        name = parameter_name(unquote_plus(text.decode("latin-1")))
+        if name not in Lists.model_fields:
+            problem = "there is no such parameter; did you mean ingress_lists?"
+            raise ParametersError.because(problem, "query", name[:LONGEST_INPUT])
+
+
 async def post_vcon(request: Request[Lists]) -> Response:
     """Store a vCon, queue it in each list; 201 with the vCon as stored."""
+    check_names(request.scope["query_string"])
     headers = [decoded(value) for name, value in request.scope["headers"] if name in _OF_LISTS]
     lists = lists_named(request.query, headers, request.pipeline.ingress_lists)
     content = (await request.body()).content

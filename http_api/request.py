@@ -1,5 +1,6 @@
 """One request: its parameters, headers and body, and the parts of the service it may use."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,7 +123,8 @@ def read_query[Parameters: BaseModel](scope: Scope, model: type[Parameters]) -> 
             f"at most {MOST_PARAMETERS} query parameters are read", "query"
         ) from error
     given: dict[str, Any] = {}
-    for name, value in pairs:
+    for text, value in pairs:
+        name = parameter_name(text)
         if name in _lists(model):
             given.setdefault(name, []).append(value)
         elif name in model.model_fields:
@@ -131,6 +133,14 @@ def read_query[Parameters: BaseModel](scope: Scope, model: type[Parameters]) -> 
         return model.model_validate(given)
     except ValidationError as error:
         raise ParametersError.of(error, "query") from None
+
+
+_INDEX = re.compile(r"\[\d{0,9}\]$")
+
+
+def parameter_name(text: str) -> str:
+    """The name without `[]` or `[0]`, which some HTTP libraries add to the names of lists."""
+    return _INDEX.sub("", text) if text.endswith("]") else text
 
 
 def _lists(model: type[BaseModel]) -> frozenset[str]:

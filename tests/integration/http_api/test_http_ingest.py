@@ -31,6 +31,9 @@ async def test_a_vcon_is_stored_queued_and_read_again(
         ("?ingress_lists=in&ingress_lists=second", {}),
         ("?ingress_lists=in,second", {}),
         ("?ingress_list=in&ingress_lists=second", {}),
+        ("?ingress_list=in&ingress_list=second", {}),
+        ("?ingress_lists[]=in&ingress_lists%5B%5D=second", {}),
+        ("?ingress_lists[0]=in&ingress_lists[1]=second", {}),
         ("?ingress_list=in", {"ingress_list": "second"}),
         ("", {"ingress_lists": "in, second"}),
     ],
@@ -43,6 +46,17 @@ async def test_lists_are_named_in_every_form(
     answer = await http.post(f"/api/vcon{query}", content=json.dumps(vcon), headers=headers)
     assert answer.status_code == 201, answer.text
     assert served.queued("in") == served.queued("second") == [vcon["uuid"]]
+
+
+@pytest.mark.parametrize("name", ["ingresslist", "ingress-lists", "Ingress_Lists", "x_ingress%5F"])
+async def test_a_misspelt_name_of_the_lists_is_told(
+    http: httpx.AsyncClient, served: Served, name: str
+) -> None:
+    """422 instead of a vCon that is stored and never queued."""
+    answer = await http.post(f"/vcon?{name}=in", json=a_vcon())
+    assert answer.status_code == 422, answer.text
+    assert "did you mean ingress_lists?" in answer.json()["detail"][0]["msg"]
+    assert served.client.keys("vcon:*") == []
 
 
 async def test_a_body_is_json_whatever_its_content_type(http: httpx.AsyncClient) -> None:
