@@ -85,21 +85,36 @@ PROBLEM = {
 }
 PROBLEMS = Answer(Problems, {"detail": [PROBLEM]})
 
+NO_EGRESS_LIST = "Unknown egress list: nope; known: out"
+NO_STORAGE = "Unknown storage backend: nope"
 TEXTS: Mapping[int, str] = {
     400: "The packed body ends too early",
     403: "Invalid API Key",
-    404: "Unknown ingress list: nope; known: in",
+    404: "Unknown ingress list: nope; known: in, second",
     409: f"vCon {UUID_OF_EXAMPLE} was not brought in with this key; use another uuid",
-    413: "The body has 20000000 bytes, more than the limit of 16777216",
+    413: "The body has 9000000 bytes, more than the limit of 8000000",
     415: "Content-Encoding must be gzip, deflate or identity",
-    429: "Too many requests with this key; try again in 7 s",
+    429: "60 requests a minute are let in; try again in 7 s",
     500: "Internal error; the operator finds it as incident 1f0c9d2b7a44",
-    502: "Storage s3: AccessDenied",
-    503: f"vCon {UUID_OF_EXAMPLE} is being processed; try again later",
+    502: "Removed from: redis. Not removed from s3: AccessDenied",
+    503: "Too many requests wait; try again later",
 }
 """An example of `detail` for each status of a refusal."""
+TEXTS_OF: Mapping[tuple[str, int], str] = {
+    ("GET /vcon/{vcon_uuid}", 404): "vCon not found",
+    ("GET /vcon/egress", 404): NO_EGRESS_LIST,
+    ("POST /vcon/egress/ack", 404): NO_EGRESS_LIST,
+    ("GET /vcon/count", 404): "Unknown list: nope; known: DLQ:in, in, out",
+    ("GET /stats/queue", 404): "Unknown list: nope",
+    ("GET /dlq/storage", 404): NO_STORAGE,
+    ("POST /dlq/storage/reprocess", 404): NO_STORAGE,
+    ("GET /vcons/search", 400): "At least one search parameter must be provided",
+    ("POST /vcon/external-ingress", 403): "Invalid API Key for ingress list 'in'",
+    ("POST /config", 403): "POST /config is off; ADMIN_ACTIONS=true turns it on",
+}
+"""The same of a route, by method and path, where it is another one."""
 
 
-def refusal(status: int, text: str | None = None) -> Answer:
-    """The body of a refusal."""
-    return Answer(Refusal, {"detail": text or TEXTS[status]})
+def refusal(route: str, status: int) -> Answer:
+    """The body of a route's refusal."""
+    return Answer(Refusal, {"detail": TEXTS_OF.get((route, status), TEXTS[status])})

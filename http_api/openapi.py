@@ -173,21 +173,23 @@ def _any_of(kinds: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _responses(route: Route, schemas: _Schemas) -> Iterator[tuple[str, dict[str, Any]]]:
-    success = next(iter(route.answers))
     for status, words in sorted((_common(route) | dict(route.answers)).items()):
         response: dict[str, Any] = {"description": words}
-        answer = ANSWERS.get(f"{route.method} {route.path}") if status == success else None
-        if status == 422:
-            response["content"] = schemas.content(PROBLEMS)
-        elif status >= 400:
-            response["content"] = schemas.content(refusal(status))
-        elif status == 200 != success:
-            response["content"] = schemas.content(PING)
-        elif answer is not None:
+        if answer := _answer(route, status):
             response["content"] = schemas.content(answer)
         if status in (429, 503):
             response["headers"] = RETRY_AFTER
         yield str(status), response
+
+
+def _answer(route: Route, status: int) -> Answer | None:
+    """The body of a status; None without one."""
+    name = f"{route.method} {route.path}"
+    if status == 422:
+        return PROBLEMS
+    if status >= 400:
+        return refusal(name, status)
+    return ANSWERS.get(name) if status == next(iter(route.answers)) else PING
 
 
 def _common(route: Route) -> dict[int, str]:
