@@ -193,11 +193,12 @@ storages: {stuck: {module: stuck_storage}}
 """
 STUCK = """
 import threading
-default_options = {}
-entered, ended = threading.Event(), threading.Event()
+default_options, ended = {}, threading.Event()
+
+def save(uuid, opts):
+    pass
 
 def get(uuid, opts):
-    entered.set()
     ended.wait(60)
 """
 
@@ -207,12 +208,14 @@ async def test_storages_that_take_too_long_end_the_request(
 ) -> None:
     """504 with what to do; nothing is queued."""
     monkeypatch.setattr(ingest, "QUEUEING_SECONDS", 0.05)
-    monkeypatch.syspath_prepend(tmp_path)
     await asyncio.to_thread((tmp_path / "stuck_storage.py").write_text, STUCK)
+    monkeypatch.syspath_prepend(tmp_path)  # forgets which files were in the folder
+    stuck = importlib.import_module("stuck_storage")
     async with start(WITH_STORAGE) as served:
         async with served.http() as http:
+            await served.pipeline._lookup.storage("stuck")
             answer = await http.post("/vcon/ingress?ingress_list=in", json=[new_uuid()])
-        importlib.import_module("stuck_storage").ended.set()
+        stuck.ended.set()
         assert answer.status_code == 504, answer.text
         assert "send fewer uuids at once" in answer.json()["detail"]
         assert served.queued("in") == []
