@@ -34,6 +34,16 @@ AUTH = "ingress_auth"
 _MASK = re.compile(r"\[redacted ([0-9a-f]{12})\]")
 _VARIABLE = re.compile(r"\$\{(?:env\.)?[A-Za-z_][A-Za-z0-9_]*(?::-)?\}")
 _SCHEME = re.compile(r"(?:bearer|basic|token|apikey|key)?", re.IGNORECASE)
+_LIKELY = re.compile(
+    r"secret|token|passw|passcode|credential|signature|signing|private"
+    r"|key$|(?:^|[^a-z])(?:pem|pass|pat|jwt|bearer|auth|dsn|sas)$",
+    re.IGNORECASE,
+)
+"""Names whose texts are masked besides those that the redactor of the log lines knows."""
+_HEADERS = re.compile(r"headers?$", re.IGNORECASE)
+_HARMLESS = re.compile(r"accept(?:-.*)?|content-.*|user-agent|[^a-z]*", re.IGNORECASE)
+SHORT_HEADER = 8
+"""Characters from which on the value of a header is masked, whatever its name."""
 _USER = re.compile(r"://[^/?#\s@:]{1,500}@")
 _URL = re.compile(r"[^\s:]+://\S+")
 _SALT = b"patchcord masks"
@@ -90,13 +100,18 @@ class Masks:
             raise TooLargeError(msg)
         is_secret = is_secret or names_a_secret(name)
         if isinstance(value, Mapping):
+            headers = isinstance(name, str) and _HEADERS.search(name) is not None
             return {
-                _text(key): self._shown(each, key, depth + 1, is_secret=is_secret)
+                _text(key): self._shown(
+                    each, key, depth + 1, is_secret=is_secret or (headers and _is_hidden(key, each))
+                )
                 for key, each in value.items()
             }
         if isinstance(value, list | tuple | set):
             return [self._shown(each, name, depth + 1, is_secret=is_secret) for each in value]
-        if value is None or isinstance(value, bool) or not self._hides(value, is_secret=is_secret):
+        likely = isinstance(value, str) and isinstance(name, str) and _LIKELY.search(name)
+        hides = self._hides(value, is_secret=is_secret or bool(likely))
+        if value is None or isinstance(value, bool) or not hides:
             return as_json(value)
         return self._mask(value)
 
@@ -118,6 +133,12 @@ class Masks:
         name = hmac.new(self.key, content, hashlib.sha256).hexdigest()[:12]
         self.values[name] = value
         return f"[redacted {name}]"
+
+
+def _is_hidden(header: object, value: object) -> bool:
+    """Whether the value of a header may be a secret: any that is long, except for common ones."""
+    is_long = isinstance(value, str) and len(value) >= SHORT_HEADER
+    return is_long and not (isinstance(header, str) and _HARMLESS.fullmatch(header))
 
 
 def as_json(value: object) -> Any:

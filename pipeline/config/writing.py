@@ -20,6 +20,8 @@ from core.errors import BusyError, InvalidError, UnavailableError
 MOST_BACKUPS = 10
 """Backups that are kept; the oldest ones go."""
 _DRAFT = ".draft-"
+_DIGIT = "[0-9]"
+_TIME = f"{_DIGIT * 8}T{_DIGIT * 6}.{_DIGIT * 6}Z"
 
 
 class _Plain(yaml.SafeDumper):
@@ -106,13 +108,15 @@ class ConfigFile:
             if self.path.exists():
                 self._back_up()
             draft.replace(self.path)
+        with contextlib.suppress(OSError):  # it is replaced, whatever becomes of this
             self._sync_folder()
             for old in self.backups()[MOST_BACKUPS:]:
                 old.unlink()
 
     def backups(self) -> list[Path]:
         """The backups, newest first."""
-        return sorted(self.path.parent.glob(f"{_literal(self.path.name)}.*Z.bak"), reverse=True)
+        pattern = f"{_literal(self.path.name)}.{_TIME}.bak"
+        return sorted(self.path.parent.glob(pattern), reverse=True)
 
     def _back_up(self) -> None:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

@@ -7,15 +7,18 @@ from typing import Any
 
 import orjson
 
-from core.errors import UnusableKeyError
 from pipeline.ingest.entry import TermLimits, indexed
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
+from pipeline.redis_client.errors import WrongTypeError
+from pipeline.redis_client.slices import chunks
 from pipeline.vcon.normalization import created_at_epoch, search_keys
 from schemas.uuids import canonical_uuid
 
 SCANNED = 500
 """Keys of Redis that one `SCAN` looks at."""
+INDEXED = 50
+"""vCons that are indexed at once; Redis carries out what is sent at once without a pause."""
 PARTIES = 1000
 """Parties of one vCon that are read; INDEX_TERMS is at most as many."""
 ATTEMPTS = 5
@@ -34,19 +37,30 @@ class Reindex:
         self._connection = connection
         self._sorted_set = sorted_set
         self._terms = terms
+        self._task: asyncio.Task[int] | None = None
 
     async def run(self) -> int:
         """Index all; returns the number of vCons. Keys that are no vCon are passed over.
 
         While Redis resizes its table, `SCAN` may return a vCon twice, which then counts twice.
+        Callers that come while it is at work wait for the same result.
+
+        Raises:
+            UnusableKeyError: the sorted set has another type.
         """
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._all())
+        return await asyncio.shield(self._task)
+
+    async def _all(self) -> int:
         count, cursor = 0, "0"
         while True:
             cursor, found = await self._connection.command(
                 "SCAN", cursor, "MATCH", keys.vcon("*"), "COUNT", SCANNED
             )
-            uuids = {key.removeprefix(keys.vcon("")) for key in found}
-            count += sum(await asyncio.gather(*map(self._index, uuids)))
+            uuids = list({key.removeprefix(keys.vcon("")) for key in found})
+            for some in chunks(uuids, INDEXED):
+                count += sum(await asyncio.gather(*map(self._index, some)))
             if cursor == "0":
                 return count
 
@@ -57,7 +71,11 @@ class Reindex:
             try:
                 if await self._try(vcon_uuid):
                     return True
-            except (UnusableKeyError, CommandRefused, ValueError):
+            except WrongTypeError as error:
+                if error.key == self._sorted_set:
+                    raise
+                return False
+            except (CommandRefused, ValueError):
                 return False
         return False
 

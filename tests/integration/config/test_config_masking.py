@@ -30,7 +30,10 @@ links:
         - https://hooks.example.com/services/T0/B0/0123456789abcdefghij
         - https://example.com/in?token=abcdefgh
         - https://example.com/plain
-      headers: {Authorization: Bearer abcdefgh, X-Name: "7", Cookie: "Bearer ${COOKIE}"}
+      headers:
+        {Authorization: Bearer abcdefgh, X-Name: "7", Cookie: "Bearer ${COOKIE}", X-A: clear-text}
+  deepgram: {module: links.x, options: {DEEPGRAM_KEY: in-clear-text, max_tokens: 500, key: ""}}
+  scitt: {module: links.y, options: {signing_key_pem: in-clear-text, authKey: in-clear-text}}
   nested: {module: links.tag, options: {credentials: {user: ann, pin: 1234, on: true, x: null}}}
 storages:
   db:
@@ -83,6 +86,11 @@ def test_the_rest_is_shown() -> None:
     assert shown["links"]["hook"]["options"]["webhook-urls"][3] == "https://example.com/plain"
     headers = shown["links"]["hook"]["options"]["headers"]
     assert (headers["X-Name"], headers["Cookie"]) == ("7", "Bearer ${COOKIE}")
+    assert shown["links"]["deepgram"]["options"] | {"DEEPGRAM_KEY": 0} == {
+        "DEEPGRAM_KEY": 0,
+        "max_tokens": 500,
+        "key": "",
+    }
     assert shown["links"]["nested"]["options"]["credentials"] | {"user": 0, "pin": 0} == {
         "user": 0,
         "pin": 0,

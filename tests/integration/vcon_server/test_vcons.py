@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import chain
@@ -289,3 +290,27 @@ async def test_reindex_while_a_document_changes(ops: Operations, monkeypatch: An
     assert await ops.vcon_server.reindex() == 1
     assert ops.client.exists("tel:+1") == 0
     assert ops.client.smembers("tel:+2") == {vcon_uuid}
+
+
+async def test_reindex_without_a_sorted_set(ops: Operations) -> None:
+    """Another program keeps something else there: it is told, and not that there are no vCons."""
+    await ops.ingest()
+    ops.client.delete("vcons")
+    ops.client.set("vcons", "no set")
+    with pytest.raises(UnusableKeyError, match="vcons"):
+        await ops.vcon_server.reindex()
+
+
+async def test_reindex_for_several_callers(ops: Operations, monkeypatch: Any) -> None:
+    """Redis is read once for all that ask at the same time."""
+    vcon_uuid = await ops.ingest()
+    command, scans = ops.redis.command, []
+
+    async def counted(*words: Any) -> Any:
+        scans.extend(words[:1] if words[0] == "SCAN" else [])
+        return await command(*words)
+
+    monkeypatch.setattr(ops.redis, "command", counted)
+    found = await asyncio.gather(*(ops.vcon_server.reindex() for _ in range(5)))
+    assert (found, scans) == ([1] * 5, ["SCAN"])
+    assert await ops.vcon_server.page(1, 9, None, None) == [vcon_uuid]
