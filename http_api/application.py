@@ -56,6 +56,7 @@ class Application:
         self._admission = Admission(settings.api_max_concurrency)
         self._rate_limited = int(settings.api_rate_limited_status)
         self._access_log = settings.api_access_log
+        self._has_traces = installed() is not None
         self._for_browsers = with_cors(self._serve, settings.api_cors_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,7 +100,7 @@ class Application:
 
     async def _traced(self, request: Request[Any], route: Route) -> Response:
         traceparent = request.header(TRACEPARENT)
-        if traceparent is None and installed() is None:
+        if traceparent is None and not self._has_traces:
             return await self._handled(request, route)
         about = {"http.request.method": route.method, "http.route": route.path}
         with request_span(f"http.{route.method} {route.path}", about, traceparent) as span:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
 PAGE = (ROOT / "docs" / "moving-from-vcon-server.md").read_text(encoding="utf-8")
-CHECK = "python entrypoint.py check --vcon-server"
-SERVE = "python entrypoint.py api --workers 1"
+CHECK = ".venv/bin/python entrypoint.py check --vcon-server"
+SERVE = ".venv/bin/python entrypoint.py api --workers 1"
 TOKEN = canary("token-of-the-cut-over-9b1f")
 KEY = canary("key-of-a-partner-5d20")
 CONFIG = f"""

@@ -70,7 +70,7 @@ def carry_out(command: str, service: Path, environment: dict[str, str]) -> str:
     """Run a command of the page in the folder of the service; what it prints."""
     program, *words = command.split()
     ran = subprocess.run(
-        [Path(sys.executable).with_name(program), *words],
+        [Path(sys.executable).with_name(Path(program).name), *words],
         cwd=service,
         env=environment | {"ENV_FILE": ""},
         capture_output=True,
@@ -88,7 +88,7 @@ def tables(url: str) -> set[str]:
         return {name for (name,) in rows}
 
 
-COMMANDS = block("alembic -c mine.ini upgrade head").splitlines()
+COMMANDS = block(".venv/bin/alembic -c mine.ini upgrade head").splitlines()
 
 
 def test_each_is_migrated_on_its_own(database, service, url, empty_environment) -> None:
@@ -123,7 +123,7 @@ def test_a_database_of_vera_py_service(database, service, url, empty_environment
 
 def test_the_length_of_the_request_line_is_shown(empty_environment) -> None:
     """With the limit, by the command of the page; no server is asked."""
-    command = block("python entrypoint.py actions").split()
+    command = block(".venv/bin/python entrypoint.py actions").split()
     environment = empty_environment | {"WEBSOCKET_URL": "ws://127.0.0.1:1/websocket", "TOKEN": "t"}
     shown = carry_out(" ".join(command), ROOT, environment)
     assert re.search(r"request line \d+ of 9998 bytes", shown)
