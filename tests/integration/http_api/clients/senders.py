@@ -166,6 +166,7 @@ class Siprec(Sender):
     """The SIPREC adapter: a signed webhook with headers of its own; 4xx are final."""
 
     tries: ClassVar[int] = 4
+    path: ClassVar[str] = "/vcon?ingress_lists="
 
     def deliver(self, vcon: dict[str, Any]) -> End:
         """5xx and no answer are tried again."""
@@ -195,8 +196,14 @@ class Siprec(Sender):
             "X-Delivery-Timestamp": "2026-11-21T12:00:00Z",
             "X-Tenant": "any header of the configuration",
         }
-        path = f"/vcon?ingress_lists={self.lists[0]}"
+        path = self.path + self.lists[0]
         return self.status(path, data=text, headers=signed(text, key) | own)
+
+
+class SiprecPartner(Siprec):
+    """The same with a partner's key as its token, and the key's signing secret."""
+
+    path: ClassVar[str] = "/vcon/external-ingress?ingress_list="
 
 
 class SignalWire(Sender):

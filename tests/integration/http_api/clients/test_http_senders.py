@@ -7,18 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.http_api.clients import senders
 from tests.integration.http_api.clients.calls import LIBRARIES, Send
 from tests.integration.http_api.clients.senders import (
+    SECRET,
     SENDERS,
     SEVERAL_LISTS,
     End,
     Sender,
     Siprec,
+    SiprecPartner,
     Spool,
 )
-from tests.integration.http_api.http_scene import TOKEN, Served
+from tests.integration.http_api.http_scene import CONFIG, TOKEN, Served, Start
 from tests.integration.support.pipeline_fixtures import a_vcon
 
+PARTNER = "key-of-a-partner-1"
 pytestmark = pytest.mark.parametrize("send", LIBRARIES, ids=lambda each: each.__name__)
 
 
@@ -37,7 +41,7 @@ async def delivered(kind: type[Sender], served: Served, send: Send, *lists: str)
 
 
 def spool_of(
-    served: Served, send: Send, folder: Path, key: str = "key-of-a-partner-1", name: str = "in"
+    served: Served, send: Send, folder: Path, key: str = PARTNER, name: str = "in"
 ) -> Spool:
     """The forwarder of a partner."""
     (files := folder / "spool").mkdir()
@@ -75,6 +79,21 @@ async def test_the_test_of_an_address_is_healthy(served: Served, send: Send) -> 
     assert served.client.keys("vcon:*") == []
 
 
+async def test_a_signed_sender_is_a_partner(
+    start: Start, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its signature is verified where the key has the secret; one of another secret is final."""
+    key = f"{{key: {PARTNER}, signing_secret: {SECRET.decode()}}}"
+    async with start(CONFIG.replace(f"in: {PARTNER}", f"in: {key}")) as served:
+        sender = SiprecPartner(served.url, PARTNER, ["in"], send, never)
+        assert await asyncio.to_thread(sender.ping)
+        assert await asyncio.to_thread(sender.deliver, a_vcon()) is End.DELIVERED
+        monkeypatch.setattr(senders, "SECRET", b"another")
+        assert not await asyncio.to_thread(sender.ping)
+        assert await asyncio.to_thread(sender.deliver, a_vcon()) is End.GIVEN_UP
+        assert len(served.queued("in")) == 1
+
+
 async def test_the_spool_is_emptied(served: Served, send: Send, tmp_path: Path) -> None:
     """Every file is deleted, those of a vCon that is known already too."""
     spool = spool_of(served, send, tmp_path)
@@ -86,7 +105,7 @@ async def test_the_spool_is_emptied(served: Served, send: Send, tmp_path: Path) 
     assert len(served.queued("in")) == 2
 
 
-@pytest.mark.parametrize(("key", "name"), [("another", "in"), ("key-of-a-partner-1", "nope")])
+@pytest.mark.parametrize(("key", "name"), [("another", "in"), (PARTNER, "nope")])
 async def test_the_spool_stops_for_a_wrong_key_or_list(
     served: Served, send: Send, tmp_path: Path, key: str, name: str
 ) -> None:

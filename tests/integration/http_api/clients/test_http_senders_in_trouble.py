@@ -24,7 +24,7 @@ from tests.integration.http_api.clients.senders import (
     Template,
 )
 from tests.integration.http_api.clients.test_http_fetch import fetched
-from tests.integration.http_api.http_scene import TOKEN, Served, serving
+from tests.integration.http_api.http_scene import TOKEN, Served, Start, serving
 from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
 
 KEY = "key-of-a-partner-1"
@@ -192,22 +192,13 @@ ingress_auth:
 """
 
 
-async def test_the_spool_waits_for_its_limit_of_requests(
-    config: Path,
-    redis_url: str,
-    migrated: Database,
-    database_settings: DatabaseSettings,
-    tmp_path: Path,
-) -> None:
+async def test_the_spool_waits_for_its_limit_of_requests(start: Start, tmp_path: Path) -> None:
     """With 503, as the setting says; it would set its files aside for good after 429."""
-    config.write_text(LIMITED.replace("KEY", KEY))  # noqa: ASYNC240 -- a small file
     (folder := tmp_path / "spool").mkdir()
     ends = []
     for status in ("429", "503"):
-        scene = serving(
-            config, redis_url, migrated, database_settings, api_rate_limited_status=status
-        )
-        async with scene as served:
+        text = LIMITED.replace("KEY", KEY)
+        async with start(text, api_rate_limited_status=status) as served:
 
             def wait(_: float, client: Any = served.client) -> None:
                 client.delete(*client.keys("pc:rate:*"))

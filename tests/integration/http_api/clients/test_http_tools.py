@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from core.db.database import Database
-from core.settings import DatabaseSettings
 from tests.integration.http_api.clients.calls import LIBRARIES, Send
 from tests.integration.http_api.clients.senders import Audio, End
 from tests.integration.http_api.clients.tools import (
@@ -19,7 +18,7 @@ from tests.integration.http_api.clients.tools import (
     LoadTest,
     RefusedError,
 )
-from tests.integration.http_api.http_scene import TOKEN, Served, serving
+from tests.integration.http_api.http_scene import TOKEN, Served, Start
 from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
 
 pytestmark = pytest.mark.parametrize("send", LIBRARIES, ids=lambda each: each.__name__)
@@ -78,6 +77,26 @@ async def test_a_follower_takes_each_result_once(served: Served, send: Send) -> 
     assert taken == [vcons[:2], vcons[2:], []]
 
 
+async def test_an_older_follower_gets_the_older_form(start: Start, send: Send) -> None:
+    """With EGRESS_FORMAT_VERSION, the same from both routes; what is stored stays as it is."""
+    note = {"purpose": "note", "body": '{"a": 1}', "encoding": "json", "mediatype": "text/plain"}
+    vcon = a_vcon(attachments=[note | {"start": "2026-11-21T12:00:00Z", "party": 0, "dialog": 0}])
+    async with start(egress_format_version="0.0.1") as served:
+        library, follower = (kind(served.url, TOKEN, send) for kind in (DotNet, Follower))
+
+        def use() -> list[Any]:
+            assert library.post(vcon)["vcon"] == "0.4.0"
+            served.client.rpush("out", vcon["uuid"])
+            return [*library.many([vcon["uuid"]]), *follower.pull("out", 1)]
+
+        first, second = await asyncio.to_thread(use)
+        assert first == second
+        assert (first["vcon"], first["group"], first["redacted"]) == ("0.0.1", [], {})
+        [attachment] = first["attachments"]
+        assert (attachment["type"], attachment["body"]) == ("note", {"a": 1})
+        assert served.client.json().get(f"vcon:{vcon['uuid']}", ".vcon") == "0.4.0"
+
+
 async def test_the_audio_adapter_waits_for_the_list(served: Served, send: Send) -> None:
     """It asks for the length without a token, and goes on when the list is shorter."""
     waits: list[float] = []
@@ -104,16 +123,11 @@ chains:
 
 
 async def test_the_load_test_configures_sends_and_puts_back(
-    config: Path,
-    redis_url: str,
-    migrated: Database,
-    database_settings: DatabaseSettings,
-    send: Send,
+    start: Start, config: Path, send: Send
 ) -> None:
     """A chain of its own comes into force, takes vCons, and goes; what was masked stays."""
-    before = config.read_bytes()  # noqa: ASYNC240 -- a small file
-    about = database_settings
-    async with serving(config, redis_url, migrated, about, admin_actions=True) as served:
+    async with start(admin_actions=True) as served:
+        before = config.read_bytes()  # noqa: ASYNC240 -- a small file
         load = LoadTest(f"{served.url}/api", TOKEN, send)
 
         def use() -> None:
@@ -135,16 +149,9 @@ async def test_the_load_test_configures_sends_and_puts_back(
 LOAD_CHAIN = {"links": [], "storages": [], "ingress_lists": ["load"], "enabled": 1}
 
 
-async def test_the_administration_shows_what_there_is(
-    config: Path,
-    redis_url: str,
-    migrated: Database,
-    database_settings: DatabaseSettings,
-    send: Send,
-) -> None:
+async def test_the_administration_shows_what_there_is(start: Start, send: Send) -> None:
     """Chains, links and storages, by the address without the prefix; `/docs` opens."""
-    config.write_text(PARTS)  # noqa: ASYNC240 -- a small file
-    async with serving(config, redis_url, migrated, database_settings) as served:
+    async with start(PARTS) as served:
         admin = Admin(served.url, TOKEN, send)
         parts = await asyncio.to_thread(admin.parts)
         assert parts == {"chains": ["main"], "links": ["tag"], "storages": ["disk"]}
