@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
@@ -15,12 +16,58 @@ from http_api.connections import Connections
 
 log = logging.getLogger(__name__)
 
+LARGE_PART = 65_536
+"""Bytes; a copy of them costs as much as a system call."""
+
 type Problem = tuple[int, str]
 """A status and its `detail`."""
 type RawHeaders = list[tuple[bytes, bytes]]
 
 _REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} [^ \r\n]+ HTTP/1\.[01]\r\n")
-_WITH_RULES = frozenset((b"host", b"transfer-encoding", b"expect", b"upgrade"))
+WITH_RULES = frozenset((b"host", b"transfer-encoding", b"expect", b"upgrade"))
+"""Headers that `problem_of` looks at."""
+
+
+class Outgoing:
+    """The transport as an exchange uses it: head and body of an answer go out in one write."""
+
+    __slots__ = ("_end", "_head", "_is_head", "_write", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport, end: Callable[[], None]) -> None:
+        """`end` is called after the last answer."""
+        self.is_closing = transport.is_closing
+        self._write = transport.write
+        self._end = end
+        self._head = b""
+        self._is_head = False
+
+    def hold(self) -> None:
+        """What is written next is a head; it waits for the first part of its body."""
+        self._is_head = True
+
+    def write(self, data: bytes) -> None:
+        """Send the data, or keep it if it is a head."""
+        if self._is_head:
+            self._is_head = False
+            self._head = data
+            return
+        if head := self._head:
+            self._head = b""
+            if len(data) > LARGE_PART:
+                self._write(head)
+            else:
+                data = head + data
+        self._write(data)
+
+    def flush(self) -> None:
+        """Send what was kept."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        """Send what was kept, and end the connection."""
+        self.flush()
+        self._end()
 
 
 class Exchange(RequestResponseCycle):
@@ -29,7 +76,7 @@ class Exchange(RequestResponseCycle):
     def __init__(
         self,
         scope: Any,
-        outgoing: Any,
+        outgoing: Outgoing,
         flow: FlowControl,
         connections: Connections,
         on_response: Any,
@@ -37,10 +84,9 @@ class Exchange(RequestResponseCycle):
         expects: bool,
         keep_alive: bool,
     ) -> None:
-        """`outgoing` has `write`, `close` and `is_closing` of a transport."""
         super().__init__(
             scope=scope,
-            transport=outgoing,
+            transport=outgoing,  # type: ignore[arg-type]
             flow=flow,
             logger=log,
             access_logger=log,
@@ -52,6 +98,7 @@ class Exchange(RequestResponseCycle):
             on_response=on_response,
         )
         self._connections = connections
+        self._outgoing = outgoing
 
     async def run_asgi(self, app: Any) -> None:
         """Run the application; 500 if it raises or does not answer."""
@@ -76,11 +123,13 @@ class Exchange(RequestResponseCycle):
         else:
             await self.send_500_response()
 
-    async def send(self, message: Any) -> None:
+    def send(self, message: Any) -> Coroutine[Any, Any, None]:
         """Send a part of the answer, the last of its connection if the body was not read."""
-        if not self.response_started and (self.more_body or self._connections.stopping):
-            self.keep_alive = False
-        await super().send(message)
+        if not self.response_started:
+            self._outgoing.hold()
+            if self.more_body or self._connections.stopping:
+                self.keep_alive = False
+        return super().send(message)
 
     def disconnect(self) -> None:
         """Tell the application that no more of the request comes, and drop its answer."""
@@ -105,17 +154,16 @@ def answer(problem: Problem) -> bytes:
 
 
 def problem_of(method: bytes, version: str, headers: RawHeaders) -> Problem | None:
-    """What forbids a head that the parser accepts."""
+    """What forbids a head that the parser accepts; `headers` are those of `WITH_RULES`."""
     if version not in ("1.0", "1.1"):
         return 505, f"HTTP/{version} is not supported"
     if method == b"CONNECT":
         return 405, "Method Not Allowed"
     values: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name in _WITH_RULES:
-            if name in values:
-                return 400, f"There are two {name.decode()} headers"
-            values[name] = value.strip().lower()
+        if name in values:
+            return 400, f"There are two {name.decode()} headers"
+        values[name] = value.strip().lower()
     return _problem_with_values(values, version)
 
 

@@ -33,7 +33,7 @@ uvicorn's class parses requests and runs the application; it bounds neither head
 
 import asyncio
 from math import inf
-from typing import Any, cast
+from typing import cast
 from urllib.parse import unquote
 
 import httptools
@@ -41,7 +41,15 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from http_api.connections import Connections
-from http_api.exchange import Exchange, answer, problem_of, problem_with
+from http_api.exchange import (
+    WITH_RULES,
+    Exchange,
+    Outgoing,
+    RawHeaders,
+    answer,
+    problem_of,
+    problem_with,
+)
 
 MOST_HEADERS = 100
 MOST_PIPELINED = 16
@@ -54,17 +62,6 @@ class _RefusedError(Exception):
     """Stops the parser."""
 
 
-class _Outgoing:
-    """The transport as an exchange uses it; the protocol decides how it is closed."""
-
-    __slots__ = ("close", "is_closing", "write")
-
-    def __init__(self, protocol: "BoundedProtocol") -> None:
-        self.write = protocol.transport.write
-        self.is_closing = protocol.transport.is_closing
-        self.close = protocol.end
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """One connection of a client."""
 
@@ -74,6 +71,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.idle_since = 0.0
         self._connections = connections
         self._limits = connections.limits
+        self._most_head_bytes = self._limits.head_bytes
         self._new_parser()
         self._in_head = self._in_body = self._ended = self._is_upgrade = False
         self._problem: tuple[int, str] | None = None  # nothing is read any more
@@ -81,6 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._active: Exchange | None = None  # the one that runs; the others are in `pipeline`
         self._begun = 0  # heads begun in the current read of the socket
         self._head_size = 0  # parsed bytes of the head, or of the trailers
+        self._ruled: RawHeaders = []  # the headers with rules
         self._head_fed = 0  # bytes given to the parser for a head that is not complete
         self._body_size = 0
         self._gap = 0  # bytes since the last piece of the body
@@ -94,7 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection, or refuse it with 503."""
         super().connection_made(cast("asyncio.Transport", transport))  # uvloop's is no subclass
-        self._outgoing: Any = _Outgoing(self)
+        self._outgoing = Outgoing(self.transport, self.end)
         if self._connections.add(self):
             self._limit(self._limits.head_seconds)
         else:
@@ -188,10 +187,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse the bytes, within the limits."""
         if self._ended:
             self._limit(LINGER_SECONDS, self._body_deadline)
-        elif self._problem is None:
-            self._parse(data)
-
-    def _parse(self, data: bytes) -> None:
+            return
+        if self._problem is not None:
+            return
         was_in_head, was_in_body, size = self._in_head, self._in_body, self._body_size
         self._begun = 0
         if not self._feed(data):
@@ -287,23 +285,25 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._begun += 1
         self._head_size = self._head_fed = 0
+        self._ruled = []
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
         self._count_parsed(len(url))
-        self.url += url
+        self.url = self.url + url if self.url else url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; or a trailer, which is dropped, since the head has been acted on."""
         self._count_parsed(len(name) + len(value) + 4)
         if self._in_head:
-            if len(self.headers) >= MOST_HEADERS:
-                self._stop_parser(431, f"There are more than {MOST_HEADERS} headers")
-            self.headers.append((name.lower(), value))
+            header = name.lower(), value
+            self.headers.append(header)
+            if header[0] in WITH_RULES:
+                self._ruled.append(header)
 
     def _count_parsed(self, size: int) -> None:
         self._head_size += size
-        if self._head_size > self._limits.head_bytes:
+        if self._head_size > self._most_head_bytes:
             self._stop_parser(431, self._long_head)
 
     def _stop_parser(self, status: int, detail: str) -> None:
@@ -313,8 +313,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Check the head, and run the application or queue the request."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
-        if problem := problem_of(method, version, self.headers):
+        if problem := problem_of(method, version, self._ruled):
             self._stop_parser(*problem)
+        if len(self.headers) > MOST_HEADERS:
+            self._stop_parser(431, f"There are more than {MOST_HEADERS} headers")
         if self.parser.should_upgrade():
             self._is_upgrade = True
             return
@@ -342,7 +344,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow,
             self._connections,
             self.on_response_complete,
-            expects=is_1_1 and any(name == b"expect" for name, _ in self.headers),
+            expects=is_1_1 and any(name == b"expect" for name, _ in self._ruled),
             keep_alive=is_1_1 and self.parser.should_keep_alive(),
         )
         self._open += 1
@@ -369,6 +371,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the next request."""
+        self._outgoing.flush()  # an answer without a body
         self._open -= 1
         self._active = None
         if self._ended or self.transport.is_closing():
