@@ -23,6 +23,7 @@ TESTED = {
     "no token configured": "test_what_is_wrong_is_told_and_nothing_starts",
     "content type": "test_a_body_is_json_whatever_its_content_type",
     "list of `POST /vcon`": "test_lists_are_named_in_every_form",
+    "a misspelt `ingress...` parameter": "test_a_misspelt_name_of_the_lists_is_told",
     "the same vCon again": "test_each_sender_delivers",
     "a vCon that a run works on": "test_every_refusal_says_when_to_come_again",
     "a full list, a lack of memory": "test_every_refusal_says_when_to_come_again",
