@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from core.errors import BusyError, InvalidError, UnavailableError, UnusableKeyError
+from pipeline.admin.index_members import index_members
 from pipeline.redis_client import keys
-from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.slices import chunks, find_all, find_first, members
 from pipeline.redis_client.staging import Trash
 from schemas.vcon_page import VconPage
@@ -233,12 +234,20 @@ class VconIndex:
     async def delete(self, vcon_uuid: str, lists: Sequence[str]) -> bool:
         """Remove the document, its index and queue entries; True if anything existed.
 
-        Runs that wait for it are cancelled.
+        Runs that wait for it are cancelled. Of a vCon that vcon-server has written the search sets
+        are known from the document only.
 
         Raises:
             BusyError: while it is being processed.
         """
-        return await self._removal.remove(vcon_uuid, lists)
+        terms: Sequence[str] = ()
+        with contextlib.suppress(UnusableKeyError, CommandRefused):
+            members = await index_members(self._connection, vcon_uuid)
+            terms = members.terms if members else ()
+        was_there = await self._removal.remove(vcon_uuid, lists)
+        for some in chunks(terms, CHUNK):
+            await self._connection.script("unindex", vcon_uuid, *some)
+        return was_there
 
     async def reap(self) -> None:
         """Delete the index entries of expired vCons.

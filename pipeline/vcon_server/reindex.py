@@ -1,32 +1,21 @@
 """Rebuilding the index of the vCons in Redis: the sorted set, and the search sets of parties."""
 
 import asyncio
-from collections.abc import Sequence
-from itertools import chain
-from typing import Any
 
-import orjson
-
+from pipeline.admin.index_members import index_members
 from pipeline.ingest.entry import TermLimits, indexed
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.errors import WrongTypeError
 from pipeline.redis_client.slices import chunks
-from pipeline.vcon.normalization import created_at_epoch, search_keys
 from schemas.uuids import canonical_uuid
 
 SCANNED = 500
 """Keys of Redis that one `SCAN` looks at."""
 INDEXED = 50
 """vCons that are indexed at once; Redis carries out what is sent at once without a pause."""
-PARTIES = 1000
-"""Parties of one vCon that are read; INDEX_TERMS is at most as many."""
 ATTEMPTS = 5
 """Reads of one document that changes meanwhile."""
-
-_CREATED = "$.created_at"
-_FIELDS = ("tel", "mailto", "name")
-_PATHS = (_CREATED, *(f"$.parties[0:{PARTIES}].{field}" for field in _FIELDS))
 
 
 class Reindex:
@@ -80,24 +69,10 @@ class Reindex:
         return False
 
     async def _try(self, vcon_uuid: str) -> bool:
-        if not await self._connection.script("adopt", vcon_uuid):
+        members = await index_members(self._connection, vcon_uuid)
+        if members is None:
             return False
-        key = keys.vcon(vcon_uuid)
-        texts = await asyncio.gather(
-            *(self._connection.command("JSON.GET", key, path) for path in _PATHS)
-        )
-        if None in texts:  # it has just expired
-            return False
-        score, terms = _read([orjson.loads(text) for text in texts])
-        kept, _ = indexed(terms, self._terms)
-        read = chain.from_iterable(zip(_PATHS, texts, strict=True))
-        words = (vcon_uuid, self._sorted_set, repr(score), len(_PATHS), *read, *kept)
+        kept, _ = indexed(members.terms, self._terms)
+        read = members.read
+        words = (vcon_uuid, self._sorted_set, repr(members.score), len(read) // 2, *read, *kept)
         return bool(await self._connection.script("reindex", *words))
-
-
-def _read(values: Sequence[Sequence[Any]]) -> tuple[float, list[str]]:
-    """The score and the search terms of the values that stand at the paths."""
-    created, *found = values
-    parties = [{field: value} for field, each in zip(_FIELDS, found, strict=True) for value in each]
-    score = created_at_epoch({"created_at": created[0] if created else None})
-    return score or 0.0, search_keys({"parties": parties})

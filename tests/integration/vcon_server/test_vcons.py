@@ -211,6 +211,26 @@ async def test_delete_everywhere(ops: Operations) -> None:
     assert ops.traces(vcon_uuid) == []
 
 
+@pytest.mark.parametrize("form", ["document", "string"])
+async def test_delete_what_vcon_server_has_written(ops: Operations, form: str) -> None:
+    """Nothing knows of it any more: index, search sets, queues, dead letters, trace contexts."""
+    vcon_uuid, other = new_uuid(), new_uuid()
+    vcon = {"uuid": vcon_uuid, "parties": [{"tel": "+1", "name": "Ann"}, {"mailto": "a@b"}]}
+    if form == "document":
+        ops.client.json().set(keys.vcon(vcon_uuid), ".", vcon)
+    else:
+        ops.client.set(keys.vcon(vcon_uuid), orjson.dumps(vcon))
+    ops.client.zadd("vcons", {f"vcon:{vcon_uuid}": NOON, other: NOON})
+    for term in ("tel:+1", "name:Ann", "mailto:a@b"):
+        ops.client.sadd(term, vcon_uuid, other)
+    for name in ("in", "out", "DLQ:in", "DLQ:storage:files"):
+        ops.client.rpush(name, vcon_uuid, other)
+        ops.client.rpush(f"context:{name}:{vcon_uuid}", "{}")
+    assert (await ops.vcon_server.delete(vcon_uuid)).removed["redis"]
+    assert ops.traces(vcon_uuid) == []
+    assert ops.client.smembers("tel:+1") == {other}
+
+
 async def test_delete_what_is_nowhere(ops: Operations) -> None:
     """That is no error."""
     deletion = await ops.vcon_server.delete(new_uuid())

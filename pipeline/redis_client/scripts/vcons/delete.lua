@@ -35,6 +35,7 @@ end
 local function take_out(list, element)
   local attempts = 'pc:attempts:' .. list
   removed = removed + if_usable('zset', 'ZREM', 'pc:later', list .. '\n' .. element)
+  if_usable('list', 'DEL', 'context:' .. list .. ':' .. element)
   local past = is('hash', attempts) and redis.call('HGET', attempts, element)
   if past then
     redis.call('HDEL', attempts, element)
