@@ -98,6 +98,7 @@ TEXTS: Mapping[int, str] = {
     500: "Internal error; the operator finds it as incident 1f0c9d2b7a44",
     502: "Removed from: redis. Not removed from s3: AccessDenied",
     503: "Too many requests wait; try again later",
+    504: "The storages took longer than 25 s; send fewer uuids at once",
 }
 """An example of `detail` for each status of a refusal."""
 TEXTS_OF: Mapping[tuple[str, int], str] = {

@@ -51,7 +51,11 @@ ROUTES = (
         "POST",
         "/vcon/ingress",
         ingest.post_uuids,
-        {204: "Those that are stored are queued.", 404: "There is no such list."},
+        {
+            204: "Those that are stored are queued.",
+            404: "There is no such list.",
+            504: "The storages did not find them in time.",
+        },
         "Queue stored vCons",
         query=ingest.OneListRequired,
         body=BodyKind.UUIDS,
