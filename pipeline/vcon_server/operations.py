@@ -1,5 +1,6 @@
 """What vcon-server's HTTP API asks for: numbered pages, bare uuids, lists of any name."""
 
+import asyncio
 from collections.abc import Sequence
 
 from core.errors import UnknownNameError, UnusableKeyError
@@ -13,6 +14,8 @@ from pipeline.vcon_server.reindex import Reindex
 from pipeline.vcon_server.texts import VconTexts
 from schemas.deletion import Deletion
 
+MOVED = 100
+"""Dead letters that are moved at once."""
 SEARCHED = 10_000
 """vCons of one page of a search."""
 
@@ -134,19 +137,31 @@ class VconServerOperations:
         """Queue the oldest dead letters again, at the step that failed; how many.
 
         Raises:
-            UnknownNameError: the list is not configured and has no dead letters; or the storage
-                is not configured.
+            UnknownNameError: the list is not configured and has no dead letters, or its name is
+                reserved; or the storage is not configured.
         """
-        if storage is not None and storage not in self._configuration.config.storages:
+        config = self._configuration.config
+        if storage is not None and storage not in config.storages:
             raise unknown_storage(storage)
-        try:
-            return await self._operations.replay(
-                list_name, storage, vcon_uuids=None, cause=None, limit=count, from_start=False
-            )
-        except UnknownNameError:
-            if not any_list:
-                raise
-            return 0
+        if any_list and list_name is not None and list_name not in lists_of(config).ingress:
+            return await self._move_back(list_name, count)
+        return await self._operations.replay(
+            list_name, storage, vcon_uuids=None, cause=None, limit=count, from_start=False
+        )
+
+    async def _move_back(self, name: str, count: int) -> int:
+        """Move dead letters to a list that no chain reads: another program does."""
+        if not _is_free(name):
+            raise UnknownNameError("ingress list", name)
+        words = ("LMOVE", keys.dead_letters(name), name, "LEFT", "RIGHT")
+        moved = 0
+        while moved < count:
+            some = range(min(MOVED, count - moved))
+            found = await asyncio.gather(*(self._connection.command(*words) for _ in some))
+            moved += sum(each is not None for each in found)
+            if None in found:
+                break
+        return moved
 
 
 def unknown_storage(name: str) -> UnknownNameError:

@@ -204,3 +204,14 @@ async def test_replay_of_unknown_names(ops: Operations) -> None:
         await ops.vcon_server.replay("old", None, 1)
     assert await ops.vcon_server.replay("old", None, 1, any_list=True) == 0
     assert await ops.vcon_server.replay(None, "files", 1) == 0
+
+
+async def test_replay_into_any_list(ops: Operations, monkeypatch: Any) -> None:
+    """Another program reads the list: the oldest go back to it, in several turns."""
+    monkeypatch.setattr("pipeline.vcon_server.operations.MOVED", 2)
+    uuids = filled(ops, "DLQ:other")
+    assert await ops.vcon_server.replay("other", None, 3, any_list=True) == 3
+    assert (ops.list("other"), ops.list("DLQ:other")) == (uuids[:3], uuids[3:])
+    assert await ops.vcon_server.replay("other", None, 100_000, any_list=True) == 2
+    with pytest.raises(UnknownNameError):
+        await ops.vcon_server.replay("pc:history", None, 1, any_list=True)
