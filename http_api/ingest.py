@@ -185,7 +185,7 @@ def options(request: Request[Any]) -> Options:
     }
 
 
-LONGEST_PING = 10_000
+LONGEST_PING = 2000
 """Bytes; a longer body is a vCon."""
 
 

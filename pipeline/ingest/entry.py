@@ -23,6 +23,7 @@ from pipeline.vcon.envelope import (
     is_envelope,
     with_address,
 )
+from pipeline.vcon.fields import holds_storable
 from pipeline.vcon.normalization import created_at_epoch, normalised, search_keys, sorted_text
 from pipeline.vcon.validation import findings
 from schemas.vcon import RECEIVED
@@ -72,7 +73,9 @@ def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Ent
         InvalidError: with every error in it, and where.
         TooLargeError: it has more than `most_bytes`, unpacked.
     """
-    return _entry(*checked(as_object(vcon, most_bytes), chains, most_bytes), most_bytes)
+    document = as_object(vcon, most_bytes)
+    small = isinstance(vcon, bytes) and _is_small_json(vcon) and holds_storable(vcon)
+    return _entry(*checked(document, chains, most_bytes, all_storable=small), most_bytes)
 
 
 def entry_in_pieces(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Entry:
@@ -126,16 +129,20 @@ def _without_plugins(chain: Chain) -> Chain:
 
 
 def checked(
-    vcon: Mapping[str, Any], chains: Iterable[Chain], most_bytes: int
+    vcon: Mapping[str, Any],
+    chains: Iterable[Chain],
+    most_bytes: int,
+    *,
+    all_storable: bool = False,
 ) -> tuple[dict[str, Any], list[str]]:
-    """The vCon in canonical form, and the warnings about it.
+    """The vCon in canonical form, and the warnings about it; `all_storable` as in `findings`.
 
     Raises:
         InvalidError: with every error and where; or one of the chains does not accept it, see
             `check_accepted`.
     """
     document = dict(vcon)
-    found = findings(document, most_bytes)
+    found = findings(document, most_bytes, all_storable=all_storable)
     warnings = [str(finding) for finding in found if not finding.refuses]
     if problems := [str(finding) for finding in found if finding.refuses]:
         besides = f" (warnings: {'; '.join(warnings)})" if warnings else ""

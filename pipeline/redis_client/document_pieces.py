@@ -23,6 +23,8 @@ CERTAINLY_SMALL = 10_000
 """Bytes of text that cannot take `LARGE` bytes in memory."""
 _GROUP = 1000
 """Elements of an array that one command appends at most."""
+_SAMPLE = 16
+"""Elements that are looked at first."""
 _DEEPEST = 100
 """Levels of nesting; RedisJSON parses 127, and the whole document must be readable, too."""
 _LONGEST_TRAIL = 8
@@ -132,7 +134,8 @@ def _begun_string(value: str, trail: tuple[str, ...], then: list[Piece]) -> byte
 
 def _appended(values: Sequence[Any], trail: tuple[str, ...]) -> Iterator[Piece]:
     """Small elements in groups; a large one by its first text, followed by its own pieces."""
-    first, size, path = 0, _GROUP, "".join(trail)
+    first, path = 0, "".join(trail)
+    size = _size_like(*_group(values[:_SAMPLE])[1:])
     while first < len(values):
         then: list[Piece] = []
         lines, count, weight = _group(values[first : first + size])
@@ -141,8 +144,12 @@ def _appended(values: Sequence[Any], trail: tuple[str, ...]) -> Iterator[Piece]:
         yield Piece("JSON.ARRAPPEND", path, lines, first + count, first)
         yield from then
         first += count
-        # if the next elements are like these, so many of them are a little less than a piece
-        size = min(count * PIECE * 9 // (weight * 10) + 1, _GROUP)
+        size = _size_like(count, weight)
+
+
+def _size_like(count: int, weight: int) -> int:
+    """The elements of a group that is a little less than a piece, if they are like these."""
+    return min(count * PIECE * 9 // (weight * 10) + 1, _GROUP)
 
 
 def _group(values: Sequence[Any]) -> tuple[bytes, int, int]:

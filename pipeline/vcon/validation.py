@@ -160,16 +160,19 @@ _ENOUGH_ERRORS = 1000
 type _Found = Iterator[Finding]
 
 
-def findings(document: object, most_bytes: int = MOST_BYTES) -> list[Finding]:
+def findings(
+    document: object, most_bytes: int = MOST_BYTES, *, all_storable: bool = False
+) -> list[Finding]:
     """The findings about a vCon of any version: errors first, then warnings; empty if it is valid.
 
     Never raises, for any value. After 100 findings, one has the count of the others; it is an error
-    if one of those is. `most_bytes` bounds the unpacked payload of a signed vCon.
+    if one of those is. `most_bytes` bounds the unpacked payload of a signed vCon. `all_storable`:
+    its text has shown that every value can be stored.
     """
     if not isinstance(document, dict):
         return [Finding("error", "", f"a vCon is an object, not {kind(document)}")]
     if not is_envelope(document):
-        return _shortened(_all_findings(document))
+        return _shortened(_all_findings(document, all_storable=all_storable))
     payload = inside(document, most_bytes)
     sealed = envelope_findings(document, payload, most_bytes)
     return _shortened(chain(sealed, _all_findings(with_address(document, payload))))
@@ -197,12 +200,14 @@ def _rest(errors: int, seen: int) -> Finding:
     return Finding(severity, "", f"and {at_least}{seen - MOST_SHOWN} more")
 
 
-def _all_findings(document: Document) -> _Found:
+def _all_findings(document: Document, *, all_storable: bool = False) -> _Found:
     lists = {name: document.get(name, []) for name in CONTAINERS}
     counts = {name: len(given or []) for name, given in lists.items() if _is_list(given)}
     inside = (_list(name, given, counts) for name, given in lists.items())
     found = chain(_head(document), *inside)
-    return found if storable(document) else chain(found, value_findings(document))
+    if all_storable or storable(document):
+        return found
+    return chain(found, value_findings(document))
 
 
 def _is_list(given: object) -> bool:

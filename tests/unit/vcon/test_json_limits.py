@@ -5,7 +5,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.vcon.fields import MAX_DEPTH, storable, value_findings
+from core.phoenix.lenient_json import may_be_rounded
+from pipeline.vcon.fields import MAX_DEPTH, holds_storable, storable, value_findings
 
 names = st.sampled_from(["a", "b c", "größe", "\0", "\udfff"])
 leaves = st.sampled_from(
@@ -109,3 +110,28 @@ def test_what_passes_survives_json_unchanged(document):
     if storable(document):
         assert orjson.loads(orjson.dumps(document)) == document
         assert "\0" not in json.dumps(document, ensure_ascii=False)
+
+
+@given(documents, st.booleans(), st.integers(2, MAX_DEPTH + 2))
+@example({"a": "\0"}, True, 2)
+@example({}, True, MAX_DEPTH + 1)
+@settings(max_examples=300, deadline=None)
+def test_what_a_text_shows_about_its_values_is_true(document, ascii_only, levels):
+    """Whatever the parser takes: a text that is called storable has storable values only."""
+    text = json.dumps(document | {"deep": chain_of_lists(levels)}, ensure_ascii=ascii_only)
+    content = text.encode(errors="surrogatepass")
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return
+    if holds_storable(content) and not may_be_rounded(content):
+        assert storable(value)
+        assert not list(value_findings(value))
+
+
+def test_a_usual_text_is_seen_to_be_storable():
+    """Or it would be walked through: escapes and some nesting are usual."""
+    content = b'{"dialog": [{"body": "line\\nline", "parties": [0, 1]}], "n": 1.5}'
+    assert holds_storable(content)
+    assert not holds_storable(content.replace(b"\\n", b"\\u0000"))
+    assert not holds_storable(content.replace(b"1.5", b"[" * MAX_DEPTH + b"]" * MAX_DEPTH))
