@@ -12,8 +12,8 @@ uvicorn's class parses requests and runs the application; it bounds neither head
 #   body     the application reads the body           API_BODY_SECONDS, and API_HEAD_SECONDS for
 #                                                     each piece, then 503
 #   work     the body is there, the answer is not     none
-#   ended    the last answer is written, no further   LINGER_SECONDS for each piece, and
-#            request is read                          API_BODY_SECONDS
+#   ended    the last answer is written, no further   LINGER_SECONDS without a byte, more
+#            request is read                          while it is unread; API_BODY_SECONDS
 #
 # A new connection has API_HEAD_SECONDS for its first head. In any state answers may be unread; then
 # there are API_BODY_SECONDS to take a part of them (`write_deadline`).
@@ -150,11 +150,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def expire(self) -> None:
         """End what takes too long."""
         if self._ended:
-            self.cut()
+            self._expire_ended()
         elif not self._open:
             self.leave()
         else:
             self._refuse(503, "The body took too long")
+
+    def _expire_ended(self) -> None:
+        if self.unread_bytes and self._connections.clock < self._body_deadline:
+            self._limit(LINGER_SECONDS, self._body_deadline)  # the client is still reading
+        else:
+            self.cut()
 
     def cut(self) -> None:
         """Close the connection now."""
@@ -165,6 +171,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Close the connection when all is sent that was written."""
         self._ended = True
         self._limit(self._limits.body_seconds)
+        self._body_deadline = self.deadline
         self.transport.close()
 
     def end(self) -> None:

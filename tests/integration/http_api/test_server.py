@@ -290,3 +290,41 @@ async def test_http_1_0_has_one_request_for_each_connection() -> None:
         assert statuses(
             await exchanged(server.port, b"GET http://api HTTP/1.1\r\n" + HOST + CLOSE + b"\r\n")
         ) == [200]
+
+
+class Caller:
+    """A client that keeps its connection while it may, until no new one is accepted."""
+
+    def __init__(self) -> None:
+        self.sent = self.answered = 0
+
+    async def call(self, port: int, first: asyncio.Event) -> None:
+        """Each request has an answer, or no connection for it."""
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                return
+            is_open = True
+            while is_open:
+                self.sent += 1
+                writer.write(post(b"x" * 2000))
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(2002)
+                self.answered += 1
+                first.set()
+                is_open = b"connection: close" not in head
+            writer.close()
+
+
+async def test_no_request_is_lost_by_a_stop_under_load() -> None:
+    """Clients that send one request after another get an answer to each, or no connection."""
+    server = ApiServer(echo, "127.0.0.1", 0)
+    running = asyncio.create_task(server.run())
+    callers, first = [Caller() for _ in range(50)], asyncio.Event()
+    calls = [asyncio.create_task(each.call(server.port, first)) for each in callers]
+    await first.wait()
+    await server.stop(grace=PATIENCE)
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*calls, running)
+    assert [each.sent for each in callers] == [each.answered for each in callers]

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from http_api import protocol
 from http_api.connections import ServerLimits
 from http_api.protocol import MOST_HEADERS
 from http_api.server import ApiServer
@@ -158,6 +159,24 @@ async def test_a_client_that_does_not_take_its_answer_is_cut() -> None:
                 await client.send(sent)
                 await until(lambda: server.connections == 1)
                 await until(lambda: server.connections == 0)
+
+
+async def test_an_answer_before_the_body_may_be_taken_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The time for what the client still sends is not the time for reading the answer."""
+
+    async def early(scope: Message, receive: Receive, send: Send) -> None:
+        await give(send, bytes(LARGE), 413)
+
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", SHORT)
+    limits = GENEROUS._replace(head_seconds=SHORT)  # for frequent sweeps
+    async with served(early, limits) as server, connected(server.port) as client:
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await client.send(post(b"{", length=100))
+        await until(lambda: server._connections.clock > 10 * SHORT)
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert len(await client.answers()) > LARGE
 
 
 async def test_answers_that_are_not_taken_are_bounded() -> None:
