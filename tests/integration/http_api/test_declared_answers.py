@@ -8,9 +8,12 @@ import httpx
 from jsonschema import Draft202012Validator
 
 from http_api.answer_table import EXAMPLE
-from http_api.openapi import TAGS
+from http_api.openapi import TAGS, document
 from http_api.routes import ROUTES
+from http_api.routing import Router
+from tests.integration.http_api.contract import ROWS
 from tests.integration.http_api.http_scene import HEADER, TOKEN, Served
+from tests.unit.support.settings_of_the_api import settings_with
 
 KEY = "key-of-a-partner-1"
 DESCRIBED = [
@@ -114,3 +117,18 @@ async def test_the_document_says_how_the_api_is_reached(served: Served) -> None:
         path = f"{base}/vcon/{EXAMPLE['uuid']}"
         assert (await stranger.get(path)).status_code == 403
         assert (await stranger.get(path, headers={header["name"]: TOKEN})).status_code == 404
+
+
+def test_every_status_of_the_contract_is_declared() -> None:
+    """What the rows of the contract answer is in the document, of those paths that it has."""
+    router = Router(ROUTES, "")
+    made = document(ROUTES, settings_with(), is_open=False)["paths"]
+    undeclared = set()
+    for row in ROWS:
+        method, path = row.request.partition("?")[0].split()
+        found = router.find(method, path)
+        if found and found.route and found.route.path in made:
+            declared = made[found.route.path][found.route.method.lower()]["responses"]
+            if str(row.status) not in declared:
+                undeclared.add((row.request, row.status))
+    assert undeclared == set()
