@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from pipeline.redis_client import keys
 from tests.integration.http_api.http_scene import Served
@@ -39,16 +38,14 @@ async def test_the_listing(http: httpx.AsyncClient) -> None:
     assert await told(http, "/vcon?until=1795262400") == [oldest]
 
 
-@pytest.mark.parametrize(
-    "query", ["page=0", "page=x", "size=0", "size=100001", "since=yesterday", "until="]
-)
-async def test_a_page_that_cannot_be(http: httpx.AsyncClient, query: str) -> None:
+async def test_a_page_that_cannot_be(http: httpx.AsyncClient) -> None:
     """422 in Pydantic's form."""
-    answer = await http.get(f"/vcon?{query}")
-    assert answer.status_code == 422
-    [problem] = answer.json()["detail"]
-    assert problem["loc"] == ["query", query.partition("=")[0]]
-    assert problem.keys() >= {"type", "msg", "input"}
+    for query in ("page=0", "page=x", "size=0", "size=100001", "since=yesterday", "until="):
+        answer = await http.get(f"/vcon?{query}")
+        assert answer.status_code == 422
+        [problem] = answer.json()["detail"]
+        assert problem["loc"] == ["query", query.partition("=")[0]]
+        assert problem.keys() >= {"type", "msg", "input"}
 
 
 async def test_one_vcon(http: httpx.AsyncClient) -> None:
