@@ -19,7 +19,6 @@ from tests.integration.app.test_api_process import TOKEN, Start, client, post, r
 from tests.integration.http_api.clients.calls import by_httpx, by_requests
 from tests.integration.http_api.clients.senders import (
     End,
-    PostToUrl,
     Spool,
     Template,
 )
@@ -43,12 +42,6 @@ def spool(url: str, vcon: dict[str, Any], folder: Path) -> End:
     return forwarder.run()
 
 
-def person(url: str, vcon: dict[str, Any], folder: Path) -> End:
-    """A program that tells its caller, who starts it once more."""
-    program = PostToUrl(url, TOKEN, ["in"], by_requests, lambda _: None)
-    return End.GIVEN_UP if program.deliver(vcon) is End.DELIVERED else program.deliver(vcon)
-
-
 def meet(url: str, vcon: dict[str, Any], folder: Path) -> End:
     """The Google Meet adapter, on Node."""
     served: Any = SimpleNamespace(url=url)
@@ -57,7 +50,7 @@ def meet(url: str, vcon: dict[str, Any], folder: Path) -> End:
     return End(outcome["end"])
 
 
-CLIENTS: tuple[Deliver, ...] = (template, spool, person, meet)
+CLIENTS: tuple[Deliver, ...] = (template, spool, meet)
 
 
 class Relay:
@@ -108,6 +101,7 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+    writer.close()
 
 
 @pytest.fixture

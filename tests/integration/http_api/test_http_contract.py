@@ -73,8 +73,11 @@ async def test_every_answer_is_that_of_vcon_server(served: Served, prefix: str) 
     """Status, body, and headers of each row, with the prefix and without."""
     found = {}
     async with served.http(None) as http:
+        changed = True
         for row in ROWS:
-            await arranged(served, http)
+            if changed:
+                await arranged(served, http)
+            changed = not (row.request.startswith("GET") and "egress" not in row.request)
             method, path = row.request.split(" ", 1)
             content = None if row.sent is None else row.sent.encode()
             answer = await http.request(
