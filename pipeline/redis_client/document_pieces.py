@@ -135,7 +135,7 @@ def _begun_string(value: str, trail: tuple[str, ...], then: list[Piece]) -> byte
 def _appended(values: Sequence[Any], trail: tuple[str, ...]) -> Iterator[Piece]:
     """Small elements in groups; a large one by its first text, followed by its own pieces."""
     first, path = 0, "".join(trail)
-    size = _size_like(*_group(values[:_SAMPLE])[1:])
+    size = _SAMPLE if len(values) <= _SAMPLE else _size_like(*_group(values[:_SAMPLE])[1:])
     while first < len(values):
         then: list[Piece] = []
         lines, count, weight = _group(values[first : first + size])
@@ -154,13 +154,19 @@ def _size_like(count: int, weight: int) -> int:
 
 def _group(values: Sequence[Any]) -> tuple[bytes, int, int]:
     """The texts of the first values, one command's worth; their number and estimated bytes."""
-    texts = [orjson.dumps(each) for each in values]
-    while True:
+    texts, size = list[bytes](), 0
+    for each in values:
+        texts.append(orjson.dumps(each))
+        size += len(texts[-1])
+        if size > PIECE:
+            break
+    while len(texts) > 1:
         lines = b"\n".join(texts)
         weight = parsed_bytes(lines) + PER_VALUE * len(texts)
-        if weight <= PIECE or len(texts) == 1:
+        if weight <= PIECE:
             return lines, len(texts), weight
         del texts[max(len(texts) * PIECE // weight, 1) :]
+    return texts[0], 1, parsed_bytes(texts[0]) if len(texts[0]) <= PIECE else len(texts[0])
 
 
 def _weight(value: Any) -> int:
