@@ -51,7 +51,9 @@ async def test_the_key_with_another_request_is_refused(
         assert answer.status_code == 422
         assert "Idempotency-Key" in json.dumps(answer.json()["detail"])
     assert served.queued("in") == [vcon["uuid"]]
-    assert (await post(http, a_vcon(), "x" * 256)).status_code == 422
+    long = await post(http, a_vcon(), "x" * 256)
+    assert long.status_code == 422
+    assert long.json()["detail"][0]["loc"] == ["header", "Idempotency-Key"]
 
 
 async def test_adapters_send_the_uuid_as_the_key(http: httpx.AsyncClient, served: Served) -> None:
