@@ -85,6 +85,7 @@ ROUTES = (
         },
         "Take vCons out of an egress list",
         query=lists.Reading,
+        head=False,
     ),
     Route(
         "POST",
@@ -135,6 +136,7 @@ ROUTES = (
         vcons.index_vcons,
         {200: "The number of vCons."},
         "Index all vCons in Redis again",
+        head=False,
     ),
     Route(
         "GET",

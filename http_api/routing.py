@@ -58,6 +58,8 @@ class Route:
     """Request headers that it reads, besides that of the token, each with its meaning."""
     always: bool = False
     """Answered even while API_MAX_CONCURRENCY requests are in work."""
+    head: bool = True
+    """Whether HEAD is answered as GET: not where GET changes what it reads."""
 
 
 class Found(NamedTuple):
@@ -99,5 +101,7 @@ class Router:
 
 
 def _of(methods: Mapping[str, Route], method: str, values: Mapping[str, str]) -> Found:
-    wanted = "GET" if method == "HEAD" else method
-    return Found(methods.get(wanted), values, methods)
+    route = methods.get("GET" if method == "HEAD" else method)
+    if route and method == "HEAD" and not route.head:
+        route = None
+    return Found(route, values, methods)

@@ -39,6 +39,17 @@ async def test_egress(http: httpx.AsyncClient, served: Served) -> None:
     assert served.client.zcard("pc:lease:out") == 0
 
 
+async def test_head_takes_nothing(http: httpx.AsyncClient, served: Served) -> None:
+    """An answer without a body would lose the uuids that it took."""
+    uuids = filled(served, "out")
+    for query in ("egress_list=out&limit=3", "egress_list=out&limit=3&lease_seconds=60"):
+        for path in ("/vcon/egress", "/api/vcon/egress"):
+            refused = await http.head(f"{path}?{query}")
+            assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
+    assert (served.queued("out"), served.client.zcard("pc:lease:out")) == (uuids, 0)
+    assert (await http.head("/index_vcons")).status_code == 405
+
+
 async def test_egress_with_leases(http: httpx.AsyncClient, served: Served) -> None:
     """Those that are not acknowledged stay leased; the count is a bare number."""
     uuids = filled(served, "out")
