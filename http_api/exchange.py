@@ -134,6 +134,7 @@ class Exchange(RequestResponseCycle):
     def disconnect(self) -> None:
         """Tell the application that no more of the request comes, and drop its answer."""
         self.disconnected = True
+        self.waiting_for_100_continue = False
         self.message_event.set()
 
 

@@ -186,7 +186,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._body_deadline = self._connections.after(self._limits.body_seconds)
         self._limit(LINGER_SECONDS)
         self.flow.resume_reading()
-        self.transport.write_eof()
+        try:
+            self.transport.write_eof()
+        except OSError:  # the client has reset the connection
+            self.cut()
 
     # Bytes of the client
 

@@ -16,7 +16,7 @@ from core.db.database import Database
 from core.settings import DatabaseSettings
 from tests.integration.http_api.http_scene import CONFIG, Served, Start, serving
 
-BOTH_LOOPS = ("test_server.py", "test_server_limits.py")
+BOTH_LOOPS = ("test_server.py", "test_server_limits.py", "test_server_mutations.py")
 
 
 def pytest_asyncio_loop_factories(
