@@ -7,6 +7,14 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
+_USED_HEADERS = re.compile(
+    "connection|content-(encoding|length|type)|expect|host|idempotency-key|ingress_lists?|origin"
+    "|keep-alive|te|traceparent|trailer|transfer-encoding|upgrade|x-hub-signature-256",
+    re.IGNORECASE,
+)
+"""Headers of the HTTP API's requests that cannot hold a token as well."""
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
+
 
 class LimitSettings(BaseModel):
     """Limits on what clients can use of the service process."""
@@ -200,6 +208,19 @@ class ApiSettings(BaseModel):
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", value):
             msg = "must be the name of a header: letters, digits and hyphens"
             raise ValueError(msg)
+        if _USED_HEADERS.fullmatch(value):
+            msg = f"{value} has another meaning in requests; name another header"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("api_cors_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        for each in filter(None, map(str.strip, value.split(","))):
+            if each not in ("*", "null") and not _ORIGIN.fullmatch(each):
+                msg = f"{each} is not what browsers send, such as https://app.example.com or "
+                msg += "http://localhost:3000: lower case, without a path or slash at the end"
+                raise ValueError(msg)
         return value
 
     @field_validator("api_root_path")

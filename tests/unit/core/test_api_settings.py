@@ -13,6 +13,48 @@ def test_the_header_is_a_name_of_a_header(name: str) -> None:
         settings_with(conserver_header_name=name)
 
 
+@pytest.mark.parametrize("name", ["Content-Length", "host", "Idempotency-Key", "ingress_list"])
+def test_the_header_has_no_other_meaning(name: str) -> None:
+    """With such a one, every request would be refused or misread."""
+    with pytest.raises(ValidationError, match="name another header"):
+        settings_with(conserver_header_name=name)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "x-conserver-api-token", "X_Key"])
+def test_other_headers_can_hold_the_token(name: str) -> None:
+    """Also one that proxies know."""
+    assert settings_with(conserver_header_name=name).conserver_header_name == name
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://app.example.com/",
+        "https://app.example.com/page",
+        "https://App.example.com",
+        "https://*.example.com",
+        "app.example.com",
+        "https://a.example https://b.example",
+        "https://user@app.example.com",
+        "https://",
+    ],
+)
+def test_an_origin_that_no_browser_sends(origin: str) -> None:
+    """It would match nothing, and only the browser would tell."""
+    with pytest.raises(ValidationError, match="is not what browsers send") as refused:
+        settings_with(api_cors_origins=f"https://good.example, {origin}")
+    assert origin in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "origins",
+    ["*", "", " , ", "null", "https://a.example,http://localhost:3000, http://[::1]:80", "app://x"],
+)
+def test_origins_that_browsers_send(origins: str) -> None:
+    """Several have commas between them."""
+    assert settings_with(api_cors_origins=origins).api_cors_origins == origins
+
+
 @pytest.mark.parametrize(
     ("given", "used"), [("/api/", "/api"), ("/", ""), ("", ""), ("/a/b", "/a/b")]
 )
