@@ -21,6 +21,7 @@ from http_api.connections import ServerLimits
 from http_api.server import ApiServer
 from pipeline.composition import PipelineComposition
 from pipeline.redis_client import client as connection
+from schemas.ingress_key import AuditEvent
 
 TOKEN = "the-token-of-the-http-api"
 HEADER = "x-conserver-api-token"
@@ -74,6 +75,11 @@ class Served:
         """A client that sends this token."""
         headers: Mapping[str, str] = {} if token is None else {HEADER: token}
         return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=60, **options)
+
+    async def audited(self, action: str) -> AuditEvent:
+        """The newest audit event of an action; others may come from the start of the process."""
+        events = await self.pipeline.service.partner_admin.audit_events(None, None, 100)
+        return next(each for each in events if each.action == action)
 
     def queued(self, name: str) -> list[str]:
         """The uuids of a list."""

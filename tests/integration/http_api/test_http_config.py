@@ -83,7 +83,7 @@ async def test_what_is_shown_can_be_posted(
     assert {path.stat().st_mode & 0o777 for path in [config, *backups(config)]} == {0o640}
     assert (await shown(http))["chains"] == found["chains"]
     assert (await http.get("/vcon/count?egress_list=further")).status_code == 200
-    event = (await served.pipeline.service.partner_admin.audit_events(None, None, 1))[0]
+    event = await served.audited("ReplaceConfiguration")
     assert (event.action, event.target) == ("ReplaceConfiguration", "file:config.yml")
     assert event.detail["chains"] == ["main"]
 

@@ -139,7 +139,7 @@ async def test_dead_letters(http: httpx.AsyncClient, served: Served) -> None:
     path = "/dlq/reprocess?ingress_list=in"
     assert await answer(http, "POST", f"{path}&count=2") == (200, 2)
     assert served.queued("in") == uuids[:2]
-    event = (await served.pipeline.service.partner_admin.audit_events(None, None, 1))[0]
+    event = await served.audited("ReplayDeadLetters")
     assert (event.action, event.target, event.detail) == (
         "ReplayDeadLetters",
         "list:in",

@@ -103,7 +103,7 @@ async def test_delete(http: httpx.AsyncClient, served: Served, tmp_path: Path) -
         assert (answer.status_code, answer.content) == (204, b"")
     assert not files_of(tmp_path, vcon["uuid"])
     assert (await http.get(f"/vcon/{vcon['uuid']}")).status_code == 404
-    event = (await served.pipeline.service.partner_admin.audit_events(None, None, 1))[0]
+    event = await served.audited("DeleteVcon")
     target = f"vcon:{vcon['uuid']}"
     assert (event.action, event.target, event.actor) == ("DeleteVcon", target, "http-api")
 
