@@ -15,7 +15,7 @@ MOST_VCONS: Final = 1000
 """vCons in one answer at most."""
 MOST_VCON_BYTES: Final = 64 * 1024 * 1024
 """Bytes of the vCons in one answer at most."""
-MOST_CONFIGURATION_BYTES: Final = 4 * 1024 * 1024
+MOST_CONFIGURATION_BYTES: Final = 1024 * 1024
 """Bytes of a configuration that replaces the present one, at most."""
 
 
