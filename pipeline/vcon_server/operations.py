@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from core.errors import UnknownNameError, UnusableKeyError
 from core.operation_interfaces import MOST_UUIDS
 from pipeline.admin.operations import PipelineOperations
+from pipeline.config.chains import RESERVED_LISTS
 from pipeline.config.lists import lists_of
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
@@ -177,4 +178,6 @@ def _is_free(name: str, *, letters: bool = False) -> bool:
     """
     if letters and name.startswith(keys.DEAD_LETTERS):
         return True
-    return bool(name) and not name.startswith(keys.RESERVED_PREFIXES)
+    if not name or name in RESERVED_LISTS:
+        return False
+    return not name.startswith(keys.RESERVED_PREFIXES)

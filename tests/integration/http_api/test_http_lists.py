@@ -128,6 +128,23 @@ async def test_any_list(lenient: Served) -> None:
         assert (await answer(http, "GET", "/stats/queue?list_name=pc:history"))[0] == 404
 
 
+async def test_the_index_is_no_list(lenient: Served) -> None:
+    """404 as for every name that is used otherwise: trying again, as after 503, is of no use."""
+    lenient.client.zadd("vcons", {new_uuid(): 1})
+    lenient.client.rpush(keys.dead_letters("vcons"), new_uuid())
+    async with lenient.http() as http:
+        for method, path in (
+            ("GET", "/vcon/egress?egress_list=vcons"),
+            ("GET", "/vcon/egress?egress_list=vcons&lease_seconds=5"),
+            ("GET", "/vcon/count?egress_list=vcons"),
+            ("GET", "/stats/queue?list_name=vcons"),
+            ("POST", "/dlq/reprocess?ingress_list=vcons"),
+        ):
+            assert (path, (await http.request(method, path)).status_code) == (path, 404)
+        acknowledged = await http.post("/vcon/egress/ack?egress_list=vcons", json=[new_uuid()])
+        assert acknowledged.status_code == 404
+
+
 async def test_dead_letters(http: httpx.AsyncClient, served: Served) -> None:
     """A bare array, oldest first; as many as asked for are queued again, which is audited."""
     vcons = [a_vcon() for _ in range(3)]
