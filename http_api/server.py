@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from email.utils import formatdate
 
 from starlette.types import ASGIApp
@@ -11,6 +12,8 @@ from core.errors import ConfigurationError
 from core.listening import listening_socket, refused
 from http_api.connections import Connections, ServerLimits
 from http_api.protocol import BoundedProtocol
+
+log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 """Connections that the kernel keeps until they are accepted."""
@@ -35,6 +38,7 @@ class ApiServer:
         except OSError as error:
             raise ConfigurationError(refused("API", host, port, error)) from None
         self._port = int(self._listener.getsockname()[1])
+        self._address = f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
         self._connections = Connections(limits or ServerLimits())
         # uvicorn's protocol takes its options from this; nothing else of it is used
         self._config = Config(
@@ -67,6 +71,7 @@ class ApiServer:
         sweeping = asyncio.create_task(self._sweep())
         try:
             await self._server.start_serving()
+            log.info("HTTP API listens", extra={"address": self._address})
             await self._stopped.wait()
         finally:
             sweeping.cancel()

@@ -65,13 +65,16 @@ async def test_a_port_in_use_is_told(unused_tcp_port: int) -> None:
         ApiServer(echo, "host.invalid", 0)
 
 
-async def test_it_listens_on_ipv6() -> None:
-    """An address with a colon is one of IPv6."""
+async def test_it_listens_on_ipv6(caplog: pytest.LogCaptureFixture) -> None:
+    """An address with a colon is one of IPv6; the log says where it listens."""
+    caplog.set_level(logging.INFO)
     server = ApiServer(echo, "::1", 0)
     running = asyncio.create_task(server.run())
     reader, writer = await asyncio.open_connection("::1", server.port)
     writer.write(get(b"/six", b"Connection: close"))
     assert (await reader.read()).endswith(b"/six ")
+    [line] = [each for each in caplog.records if each.msg == "HTTP API listens"]
+    assert vars(line)["address"] == f"[::1]:{server.port}"
     writer.close()
     await server.stop(grace=PATIENCE)
     await running

@@ -22,6 +22,7 @@ NECESSARY = {
     "next_token_id": "the token that is tried next",
     "hash": "the configuration, as runs record it",
     "chains": "the chains of that configuration",
+    "address": "where the HTTP API listens",
     "signal": "what is sent over OTLP: traces or metrics",
     "package": "what pip installed",
     "packages": "what pip installed beside it",
