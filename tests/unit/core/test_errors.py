@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from core import errors
-from core.rpc.dispatcher import STATUS_OF
+from core.errors import STATUS_OF
 
 
 @pytest.mark.parametrize(
