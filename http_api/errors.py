@@ -115,6 +115,8 @@ def _incident() -> Response:
 
 _PROBLEM = re.compile(r"([A-Za-z_][\w.\[\]-]{0,199}): (.*)", re.DOTALL)
 _PART = re.compile(r"[^.\[\]]+")
+_IN_ACTION = "The request cannot be read: fields.vcon."
+"""Before the place of a number in a vCon, for callers of actions. Here the vCon is the body."""
 
 
 def problems(error: InvalidError, most: int = MOST_PROBLEMS) -> list[Problem]:
@@ -144,7 +146,7 @@ def _problem(text: str) -> Problem:
     if text == _NO_OBJECT:  # the body is the vCon
         words = "Input should be a valid dictionary or object to extract fields from"
         return {"type": "model_attributes_type", "loc": ["body"], "msg": words}
-    found = _PROBLEM.fullmatch(text)
+    found = _PROBLEM.fullmatch(text.removeprefix(_IN_ACTION))
     if found is None:
         return {"type": "value_error", "loc": ["body"], "msg": text}
     parts = [int(each) if each.isdecimal() else each for each in _PART.findall(found[1])]

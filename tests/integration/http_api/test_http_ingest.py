@@ -162,3 +162,16 @@ async def test_answers_carry_the_version_and_cors_headers(served: Served) -> Non
         allowed = await http.options("/api/vcon/x", headers=asked)
         assert allowed.status_code == 200
         assert allowed.headers["access-control-allow-origin"] == "https://portal.example"
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" + "0" * 30])
+async def test_a_number_that_cannot_be_held_is_told_with_its_place(
+    http: httpx.AsyncClient, number: str
+) -> None:
+    """The place is that in the body, as of every problem, not that in the fields of an action."""
+    text = json.dumps(a_vcon(analysis=[{"type": "x", "score": 4711}])).replace("4711", number)
+    refused = await http.post("/vcon", content=text)
+    assert refused.status_code == 422
+    [problem] = refused.json()["detail"]
+    assert problem["loc"] == ["body", "analysis", 0, "score"]
+    assert problem["msg"].startswith("Value error, not a finite number")
