@@ -213,8 +213,10 @@ async def _postgres() -> Finding:
     try:
         present, newest = await in_own_thread(database.revisions)
     except PatchcordError as error:
-        remedy = "see that it runs, and that POSTGRES_* have its address, user and password"
-        return Finding("postgres", "stop", settings.postgres_database, str(error), remedy)
+        name = settings.postgres_database
+        remedy = f"see that it runs and has this database (createdb {name}), and that POSTGRES_* "
+        remedy += "have its address, user and password"
+        return Finding("postgres", "stop", name, str(error), remedy)
     finally:
         database.close()
     if present == newest:

@@ -196,6 +196,21 @@ async def test_servers_that_are_away(
     assert "s3cret" not in json.dumps(told)
 
 
+async def test_a_database_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+    database_environment: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No start makes it: the remedy does."""
+    names = [name for name in database_environment if name.startswith("POSTGRES_DB_")]
+    for name, value in (database_environment | dict.fromkeys(names, "not_made_yet")).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("REDIS_URL", NOWHERE)
+    [found] = [each for each in (await report(capsys))["findings"] if each["area"] == "postgres"]
+    assert (found["level"], found["subject"]) == ("stop", "not_made_yet")
+    assert "createdb not_made_yet" in found["remedy"]
+
+
 @pytest.mark.parametrize("text", ["chains: [", "", "7", "chains: {a: {links: 7}}"])
 async def test_a_file_that_is_wrong(
     installation: Path, text: str, capsys: pytest.CaptureFixture[str]
