@@ -134,7 +134,7 @@ class Application:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
-            return answer_to(error, self._rate_limited)
+            return answer_to(error, f"{route.method} {route.path}", self._rate_limited)
 
 
 def _is_being_cancelled() -> bool:

@@ -83,15 +83,18 @@ def malformed(error: orjson.JSONDecodeError) -> MalformedError:
     return MalformedError(error.msg, error.pos)
 
 
-def answer_to(error: BaseException, rate_limited: int = 429) -> Response:
-    """The answer to a request that failed with this error; `rate_limited`: one status of them."""
+def answer_to(error: BaseException, action: str, rate_limited: int = 429) -> Response:
+    """The answer to a request that failed with this error.
+
+    `action`: method and path of the route, for the log; `rate_limited`: one status of them.
+    """
     is_rate = isinstance(error, RateLimitedError)
     status = rate_limited if is_rate else status_of(error, STATUSES)
     if status == 500:
-        return _incident()
+        return _incident(action)
     text = KNOWN.sentence(str(error))
     if status > 500 and not is_rate:
-        log.warning("request failed", extra={"status": status, "error": text})
+        log.warning("request failed", extra={"action": action, "status": status, "error": text})
     detail = problems(error) if isinstance(error, InvalidError) else text
     return refusal(status, detail, _headers(error, status))
 
@@ -106,10 +109,11 @@ def refusal(status: int, detail: Any, headers: Mapping[str, str] | None = None) 
     return json_response({"detail": detail}, status, headers)
 
 
-def _incident() -> Response:
+def _incident(action: str) -> Response:
     """A 500 with an id, which the log line with the traceback has, too."""
     number = uuid.uuid4().hex[:12]
-    log.exception("handler failed", extra={"status": 500, "incident": number})
+    about = {"action": action, "status": 500, "incident": number}
+    log.exception("handler failed", extra=about)
     return refusal(500, f"Internal error; the operator finds it as incident {number}")
 
 

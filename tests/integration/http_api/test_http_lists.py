@@ -176,3 +176,14 @@ async def test_dead_letters_of_storages(http: httpx.AsyncClient, served: Served)
     unknown = (404, {"detail": "Unknown storage backend: X"})
     assert await answer(http, "POST", f"{path}X") == unknown
     assert await answer(http, "GET", "/dlq/storage?storage_name=X") == unknown
+
+
+async def test_the_log_names_the_route_that_failed(
+    http: httpx.AsyncClient, served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the parameters, which may be secret."""
+    served.client.set("out", "no list")
+    assert (await http.get("/api/vcon/count?egress_list=out")).status_code == 503
+    served.client.delete("out")
+    [line] = [each for each in caplog.records if each.msg == "request failed"]
+    assert (vars(line)["action"], vars(line)["status"]) == ("GET /vcon/count", 503)
