@@ -3,14 +3,15 @@
 Batching. A command is not sent by its caller: it is packed, added to `_pending` with a future, and
 the first command of a turn of the event loop schedules one flush. The flush takes all that the turn
 has added, writes it to one connection of the pool in one write, and reads the replies in order;
-each resolves its own future. At 64 vCons at once that is a fraction of a round trip per vCon.
+each resolves its own future as it comes, so its caller works on while Redis executes the next. At
+64 vCons at once that is a fraction of a round trip per vCon.
 
 - Order: commands of one batch run in the order in which they were given. Two batches may be on two
   connections at once, so a caller that needs an order awaits the first reply.
 - Errors: an error reply belongs to one command. A lost connection or `REPLY_SECONDS` without all
-  replies fails the whole batch with `UnavailableError`; its connection is closed, since replies may
-  be left on it. Whether the commands were executed is not known, so a caller may send one again
-  only if it is harmless to repeat. All scripts are.
+  replies fails the rest of the batch with `UnavailableError`; its connection is closed, since
+  replies may be left on it. Whether the commands were executed is not known, so a caller may send
+  one again only if it is harmless to repeat. All scripts are.
 - Cancellation: the flush is a task of its own in an empty context. A caller that is cancelled stops
   waiting; its command is sent all the same.
 - Scripts are sent by their hash. Redis loses them when it restarts; then they are loaded again.
@@ -84,30 +85,33 @@ def _plain(word: Any) -> str | bytes:
     return word if word.isascii() else word.encode(errors=ENCODING_ERRORS)
 
 
-async def replies(pool: ConnectionPool, commands: list[bytes], seconds: float) -> list[Reply]:
-    """Each command's reply, errors included; the same error for all if the connection fails.
+async def exchange(
+    pool: ConnectionPool, commands: list[bytes], seconds: float, take: Callable[[Reply], None]
+) -> None:
+    """Send commands; `take` gets the reply of each in their order, as soon as it is there.
 
+    Replies may be errors. If the connection fails, its error is the reply of all that lack one.
     The driver's own pipeline takes five times as long: it packs commands in Python, and sets a
     timeout for each reply.
     """
-    connection = None
+    connection, taken, has_moved = None, 0, False
     try:
         async with LoopTimeout(seconds):  # time that the loop was blocked does not count
             connection = await pool.get_connection()  # type: ignore[no-untyped-call]
             await connection.send_packed_command(commands)
-            answers = [await _reply(connection) for _ in commands]
+            for _ in commands:
+                reply = await _reply(connection)
+                has_moved = has_moved or isinstance(reply, ReadOnlyError)
+                taken += 1
+                take(reply)
     except (RedisError, OSError) as error:
-        if connection is not None:  # replies may be left on it
-            await connection.disconnect(nowait=True)
-        return [error] * len(commands)
-    else:
-        if any(isinstance(each, ReadOnlyError) for each in answers):
-            await connection.disconnect(
-                nowait=True
-            )  # after a failover another server is the master
-        return answers
+        has_moved = True  # replies may be left on the connection
+        for _ in commands[taken:]:
+            take(error)
     finally:
         if connection is not None:
+            if has_moved:  # after a failover another server is the master
+                await connection.disconnect(nowait=True)
             await pool.release(connection)
 
 
@@ -264,15 +268,19 @@ class RedisConnection:
         task.add_done_callback(self._flushes.discard)
 
     async def _flush(self, batch: list[tuple[bytes, asyncio.Future[Reply]]]) -> None:
-        commands = [command for command, _ in batch]
-        answers = await replies(self._aio.connection_pool, commands, REPLY_SECONDS)
-        for (_, future), reply in zip(batch, answers, strict=True):
+        futures = iter(batch)
+
+        def take(reply: Reply) -> None:
+            _, future = next(futures)
             if future.done():  # its caller was cancelled
-                continue
+                return
             if isinstance(reply, Exception):
                 future.set_exception(self._with_cause(reply))
             else:
                 future.set_result(reply)
+
+        commands = [command for command, _ in batch]
+        await exchange(self._aio.connection_pool, commands, REPLY_SECONDS, take)
 
     async def wait_for_element(self, name: str, seconds: float) -> bool:
         """Block until a list has an element, without taking it; False after `seconds`."""

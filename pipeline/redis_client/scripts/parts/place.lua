@@ -33,10 +33,13 @@ local function undo_of(uuid)
   return count > MANY and '[]' or nil
 end
 
+local function is_staged(document)
+  return string.sub(document, 1, #STAGED) == STAGED
+end
+
 local function note_large(uuid, document)
-  local is_staged = string.sub(document, 1, #STAGED) == STAGED
   local about = 'pc:about:' .. uuid
-  if is_staged then
+  if is_staged(document) then
     if_usable('hash', 'HSET', about, 'large', document)
   else
     if_usable('hash', 'HDEL', about, 'large')
@@ -61,7 +64,8 @@ end
 -- Write a document, a text or a staged one, and keep the key's time to live. To be called before the
 -- script changes anything, since Redis may refuse it. Returns an error when the staged document is
 -- gone; if it is in place already, the call was repeated after a lost reply, which is no error.
-local function put_document(uuid, document)
+-- `is_new`: there is no document under that key.
+local function put_document(uuid, document, is_new)
   local key, about = 'vcon:' .. uuid, 'pc:about:' .. uuid
   local staged = string.match(document, '^(' .. STAGED .. '[^\n]*)')
   if staged and redis.call('EXISTS', staged) == 0 then
@@ -70,7 +74,7 @@ local function put_document(uuid, document)
     end
     return 'TRYAGAIN a large document was removed before it was in its place'
   end
-  if not staged and not (redis.call('EXISTS', key) == 1 and undo_of(uuid)) then
+  if not staged and (is_new or redis.call('EXISTS', key) == 0 or not undo_of(uuid)) then
     redis.call('JSON.SET', key, '.', document)
     return nil
   end
