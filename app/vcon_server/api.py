@@ -60,9 +60,9 @@ def _tokens(tokens: Tokens, *, is_open: bool) -> Finding:
             AREA, "ok", TOKENS, f"tokens that open the API, as before: {len(tokens.values)}"
         )
     if is_open:
-        text = "none: the API is open to anyone, as vcon-server's is without a token"
+        text = "none: every caller may use the API, as vcon-server's without a token"
         return Finding(AREA, "warn", TOKENS, text, "set CONSERVER_API_TOKEN, remove API_OPEN")
-    text = "none: vcon-server's API is open to anyone then, here it does not start"
+    text = "none: vcon-server admits every caller then, here it does not start"
     return Finding(AREA, "stop", TOKENS, text, "CONSERVER_API_TOKEN=..., or API_OPEN=true")
 
 

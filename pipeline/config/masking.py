@@ -3,8 +3,8 @@
 `GET /config` shows the file with a mask in the place of each secret, and a client edits what it got
 and posts it back. A mask is `[redacted ID]`; the id is a keyed hash of the value, so a mask stands
 for its value wherever the client has moved it, and never for another value that stands in its old
-place by now. The key is derived from a secret that all replicas share: without it nobody can try
-values until the id matches.
+place by now. The key is derived from a secret that all replicas share: a reader without it cannot
+try values until the id matches.
 
 A value is a secret by the name above it, as an ingress key, or because the redactor of the log
 lines would not show it. `${NAME}` is none: it says where the secret comes from.
@@ -43,7 +43,7 @@ _LIKELY = re.compile(
 _HEADERS = re.compile(r"headers?$", re.IGNORECASE)
 _HARMLESS = re.compile(r"accept(?:-.*)?|content-.*|user-agent|[^a-z]*", re.IGNORECASE)
 SHORT_HEADER = 8
-"""Characters from which on the value of a header is masked, whatever its name."""
+"""Characters from which on the value of a header is masked under any name."""
 _USER = re.compile(r"://[^/?#\s@:]{1,500}@")
 _URL = re.compile(r"[^\s:]+://\S+")
 _SALT = b"patchcord masks"

@@ -108,7 +108,7 @@ class ConfigFile:
             if self.path.exists():
                 self._back_up()
             draft.replace(self.path)
-        with contextlib.suppress(OSError):  # it is replaced, whatever becomes of this
+        with contextlib.suppress(OSError):  # the file is replaced even if this fails
             self._sync_folder()
             for old in self.backups()[MOST_BACKUPS:]:
                 old.unlink()

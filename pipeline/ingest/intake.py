@@ -137,8 +137,8 @@ class Intake:
         """Store, index and enqueue, all or nothing.
 
         `key` is the idempotency key of a `RunChain`, `request` that of a vCon over HTTP: a request
-        that was carried out already is a duplicate, whatever has become of its vCon. Warnings about
-        search terms that are not indexed are added to those of the entry.
+        that was carried out already is a duplicate, even if its vCon is gone or was replaced.
+        Warnings about search terms that are not indexed are added to those of the entry.
 
         Raises:
             BusyError: other content under this uuid is being processed.

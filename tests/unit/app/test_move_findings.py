@@ -112,7 +112,7 @@ DOCUMENT = {"ingress_auth": {"calls": ["one", {"key": "two"}], "sales": "three",
     [
         (Tokens(["a", "b"]), False, "ok", "as before: 2"),
         (Tokens(), False, "stop", "does not start"),
-        (Tokens(), True, "warn", "open to anyone"),
+        (Tokens(), True, "warn", "every caller may use the API"),
         (Tokens(error="denied"), True, "stop", "denied"),
     ],
 )

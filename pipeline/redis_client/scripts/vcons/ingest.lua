@@ -12,7 +12,7 @@
 -- {"unsure"} when that cannot be decided without Postgres, {"full", list}, {"used"} when the key of a
 -- RunChain was used with another digest, {"reused"} when that of a request over HTTP was used with
 -- another digest or other lists, {"stage"} when the document is needed. A request over HTTP that was
--- carried out with its key is a duplicate that changes nothing, whatever has become of the vCon.
+-- carried out with its key is a duplicate that changes nothing, even if the vCon is gone or replaced.
 --
 -- The call is harmless to repeat: pc:about:{uuid} keeps the digest of the document and each list
 -- that got the uuid, so a repetition reports a duplicate and queues nothing twice.
