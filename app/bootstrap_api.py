@@ -15,8 +15,8 @@ from core.errors import ConfigurationError
 from core.observability.logs import keep_secret
 from core.settings import Settings
 from http_api.application import Application
-from http_api.connections import ServerLimits
-from http_api.server import ApiServer
+from http_api.serving.connections import ServerLimits
+from http_api.serving.server import ApiServer
 from pipeline.live_config import until_still
 from pipeline.runs.factories import config_path
 

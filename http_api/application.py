@@ -19,14 +19,14 @@ from core.interfaces import Pipeline
 from core.observability.metrics import HTTP_REQUESTS
 from core.observability.tracing import installed, request_span
 from core.settings import Settings
-from http_api.admission import Admission
 from http_api.authentication import REFUSED, Tokens
-from http_api.body import BodyMemory, DisconnectedError, MemoryShare
+from http_api.description.openapi import encoded
 from http_api.errors import answer_to, refusal
-from http_api.openapi import encoded
 from http_api.request import Context, Request, read_query
 from http_api.routes import ROUTES
 from http_api.routing import Access, BodyKind, Route, Router
+from http_api.serving.admission import Admission
+from http_api.serving.body import BodyMemory, DisconnectedError, MemoryShare
 
 log = logging.getLogger(__name__)
 

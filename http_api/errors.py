@@ -24,7 +24,7 @@ from core.errors import (
 )
 from core.observability.redaction import KNOWN
 from http_api.answers import json_response
-from http_api.body import BadBodyError, UnsupportedEncodingError
+from http_api.serving.body import BadBodyError, UnsupportedEncodingError
 from schemas.packed import WANTED
 
 log = logging.getLogger(__name__)

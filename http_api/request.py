@@ -13,9 +13,9 @@ from starlette.types import Receive, Scope
 
 from core.interfaces import Pipeline
 from core.settings import Settings
-from http_api.admission import Place
-from http_api.body import Body, MemoryShare, as_utf8, read_body
 from http_api.errors import ParametersError, malformed
+from http_api.serving.admission import Place
+from http_api.serving.body import Body, MemoryShare, as_utf8, read_body
 
 MOST_PARAMETERS = 10_000
 """Query parameters of one request at most."""

@@ -1,6 +1,14 @@
 """All routes of the HTTP API, without the prefix."""
 
-from http_api import about, configuration, dead_letters, documentation, ingest, lists, vcons
+from http_api.handlers import (
+    about,
+    configuration,
+    dead_letters,
+    documentation,
+    ingest,
+    lists,
+    vcons,
+)
 from http_api.routing import Access, BodyKind, Route
 
 IDEMPOTENT = {

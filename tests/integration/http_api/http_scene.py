@@ -17,8 +17,8 @@ from core.db.runs import RunHistory
 from core.db.usage_and_audit import PartnerRecords
 from core.settings import DatabaseSettings, Settings
 from http_api.application import Application
-from http_api.connections import ServerLimits
-from http_api.server import ApiServer
+from http_api.serving.connections import ServerLimits
+from http_api.serving.server import ApiServer
 from pipeline.composition import PipelineComposition
 from pipeline.redis_client import client as connection
 from schemas.ingress_key import AuditEvent

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from http_api.connections import ServerLimits
-from http_api.server import ApiServer
+from http_api.serving.connections import ServerLimits
+from http_api.serving.server import ApiServer
 
 PATIENCE = 30.0
 HOST = b"Host: api\r\n"

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 from jsonschema import Draft202012Validator
 
-from http_api.answer_table import EXAMPLE
-from http_api.openapi import TAGS, document
+from http_api.description.answer_table import EXAMPLE
+from http_api.description.openapi import TAGS, document
 from http_api.routes import ROUTES
 from http_api.routing import Router
 from tests.integration.http_api.contract import ROWS

@@ -11,7 +11,7 @@ import pytest
 
 from core.db.database import Database
 from core.settings import DatabaseSettings
-from http_api.admission import WAITING_FOR_EACH
+from http_api.serving.admission import WAITING_FOR_EACH
 from tests.integration.http_api.http_scene import HEADER, TOKEN, Served, serving
 from tests.integration.http_api.raw_http import connected, post
 from tests.integration.support.pipeline_fixtures import a_vcon

@@ -15,7 +15,7 @@ from redis import Redis
 
 from devstack.pages.http_api_page import PAGE, page
 from devstack.service import ServiceProcess
-from http_api.answer_table import EXAMPLE
+from http_api.description.answer_table import EXAMPLE
 from tests.integration.http_api.http_scene import Served
 from tests.integration.http_api.page_examples import (
     BASE,

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from http_api import ingest
-from http_api.ingest import MOST_LISTS, MOST_UUIDS
+from http_api.handlers import ingest
+from http_api.handlers.ingest import MOST_LISTS, MOST_UUIDS
 from tests.integration.http_api.http_scene import HEADER, Served, Start
 from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
 

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from core.errors import ConfigurationError
-from http_api.protocol import MOST_PIPELINED
-from http_api.server import ApiServer
+from http_api.serving.protocol import MOST_PIPELINED
+from http_api.serving.server import ApiServer
 from tests.integration.http_api.raw_http import (
     CLOSE,
     HOST,

@@ -11,10 +11,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from http_api import protocol
-from http_api.connections import ServerLimits
-from http_api.protocol import MOST_HEADERS
-from http_api.server import ApiServer
+from http_api.serving import protocol
+from http_api.serving.connections import ServerLimits
+from http_api.serving.protocol import MOST_HEADERS
+from http_api.serving.server import ApiServer
 from tests.integration.http_api.raw_http import (
     CLOSE,
     HOST,

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from http_api.connections import ServerLimits
+from http_api.serving.connections import ServerLimits
 from tests.integration.http_api.raw_http import (
     CLOSE,
     PATIENCE,

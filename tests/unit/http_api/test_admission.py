@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from core.errors import UnavailableError
-from http_api.admission import WAITING_FOR_EACH, Admission
+from http_api.serving.admission import WAITING_FOR_EACH, Admission
 
 PATIENCE = 30.0
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 import pytest
 
 from core.errors import PatchcordError, TooLargeError, UnavailableError
-from http_api.body import (
+from http_api.serving.body import (
     MOST_MEMBERS,
     OUTPUT_PIECE,
     BadBodyError,

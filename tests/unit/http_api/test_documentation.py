@@ -14,7 +14,7 @@ import pytest
 
 from core.interfaces import Pipeline
 from http_api.application import Application
-from http_api.documentation import OWN, PACKAGED
+from http_api.handlers.documentation import OWN, PACKAGED
 from tests.unit.support.settings_of_the_api import settings_with
 
 PAGES = ["/docs", "/redoc", "/api/docs", "/api/redoc"]

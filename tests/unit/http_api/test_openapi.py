@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from http_api.answer_table import ANSWERS
-from http_api.openapi import TAGS, document, encoded
+from http_api.description.answer_table import ANSWERS
+from http_api.description.openapi import TAGS, document, encoded
 from http_api.routes import ROUTES
 from tests.unit.support.settings_of_the_api import settings_with
 

@@ -21,8 +21,8 @@ ONLY_IMPORTERS: dict[str, str] = {
     "prometheus_client": r"core/observability/(\w*metrics|metrics_export|otlp|telemetry)\.py",
     "opentelemetry": r"core/observability/otlp\.py",
     "structlog": r"core/observability/logs\.py",
-    "httptools": r"http_api/(protocol|exchange)\.py",
-    "uvicorn": r"http_api/(server|protocol|exchange|connections)\.py",
+    "httptools": r"http_api/serving/(protocol|exchange)\.py",
+    "uvicorn": r"http_api/serving/(server|protocol|exchange|connections)\.py",
     "uvloop": r"entrypoint\.py",
     "pydantic_settings": r"core/settings\.py",
     # a vCon's URLs are fetched in one place; the others know where they go from the configuration
@@ -76,7 +76,6 @@ LARGE_FOLDERS = {
     "core": "modules that documents import by name (`core.action_runner`) lie beside its rooms",
     "actions": "one file for each action or family of actions",
     "lib": "modules that plugins import by name, as in vcon-server",
-    "http_api": "one file for each step of a request, and for each subject of handlers",
     "devstack/chaos": "one file for each kind of disturbance",
     "devstack/plugboard": "the Plugboard for tests, one file for each part of the protocol",
 }

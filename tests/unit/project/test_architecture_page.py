@@ -12,11 +12,12 @@ from tests.unit.support.source_files import ROOT, SERVICE, service
 
 TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PAGE = re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL)
-SPLIT = ("core", "pipeline")
+SPLIT = ("core", "http_api", "pipeline")
 """The folders whose sub-folders are rooms of their own."""
 JOINING = {
     *("pipeline.live_config", "pipeline.api", "pipeline.composition"),
     *("core.plugboard_client", "core.database", "entrypoint"),
+    *("http_api.application", "http_api.routes"),
 }
 """Files that are rooms."""
 
@@ -32,9 +33,9 @@ def room_named(text: str) -> str:
 
 
 def rooms_named(text: str) -> set[str]:
-    """The rooms that a cell names; `core/` and `pipeline/` are all below them."""
+    """The rooms that a cell names; `core/` and the like are all below them."""
     named = {each for each in code_spans(text) if each.endswith(("/", ".py"))}
-    wide = {room_named(each) for each in named if each in ("core/", "pipeline/")}
+    wide = {room_named(each) for each in named if each.strip("/") in SPLIT and each.endswith("/")}
     below = {room for room in folders() | JOINING if room.split(".")[0] in wide}
     return below | {room_named(each) for each in named if room_named(each) not in wide}
 
@@ -100,15 +101,15 @@ def _layers_allow(contract: dict[str, object], importer: str, imported: str) -> 
 
 
 def _layer(contract: dict[str, object], room: str) -> tuple[int, str] | None:
-    """Which layer of the contract a room is in, from the top, and how that is written."""
+    """Which layer of the contract a room is in, from the top, and which part of the layer."""
     layers, containers = contract["layers"], contract.get("containers", [""])
     assert isinstance(layers, list)
     assert isinstance(containers, list)
     top, _, name = room.partition(".")
     wanted = {name or "settings"} if top in containers else {top} if "" in containers else set()
     for number, layer in enumerate(layers):
-        if wanted & set(re.split(r" [|:] ", layer)):
-            return number, layer if " : " in layer or " | " not in layer else f"{layer} of {room}"
+        for found in wanted & set(re.split(r" [|:] ", layer)):
+            return number, layer if " : " in layer or " | " not in layer else f"{layer} of {found}"
     return None
 
 
@@ -128,10 +129,13 @@ def test_the_contracts_are_read_as_import_linter_reads_them() -> None:
     assert list(denials("core.db", "core.plugboard")) == ["core"]
     assert list(denials("core.phoenix", "core.db")) == ["core"]
     assert list(denials("pipeline.worker", "pipeline.admin")) == ["pipeline"]
+    assert list(denials("http_api.serving", "http_api.handlers")) == ["http_api"]
+    assert list(denials("http_api.handlers", "http_api.routes")) == ["http_api"]
     assert list(denials("core", "pipeline.runs")) == ["the service"]
     assert "flowlang stands alone" in list(denials("flowlang", "core"))
     assert "built-in plugins use what other plugins could use" in list(denials("links", "schemas"))
     assert list(denials("pipeline.runs", "pipeline.vcon")) == []
+    assert list(denials("http_api.application", "http_api.routes")) == []
     assert list(denials("schemas", "core")) == []
 
 
@@ -152,7 +156,11 @@ def walk(heading: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "heading", ["A request", "A vCon", "A partner's push", "The configuration", "A module"]
+    "heading",
+    [
+        *("A request", "A vCon", "A partner's push"),
+        *("An HTTP request", "The configuration", "A module"),
+    ],
 )
 def test_the_files_of_each_walk_exist(heading: str) -> None:
     """None stands twice; `tests/integration/project/test_hops.py` compares them with what runs."""

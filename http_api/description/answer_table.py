@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from http_api.answer_models import (
+from http_api.answers import JSON
+from http_api.description.answer_models import (
     Health,
     Ping,
     Problems,
@@ -14,7 +15,6 @@ from http_api.answer_models import (
     VCon,
     Version,
 )
-from http_api.answers import JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from starlette.responses import Response
 
 from core.errors import ForbiddenError, InvalidError
 from http_api.answers import empty, json_response
-from http_api.auditing import AUTHOR
 from http_api.errors import problems, refusal
+from http_api.handlers.auditing import AUTHOR
 from http_api.request import Request
 
 MOST_PROBLEMS = 1000

@@ -10,8 +10,8 @@ from uvicorn.config import Config
 
 from core.errors import ConfigurationError
 from core.listening import listening_socket, refused
-from http_api.connections import Connections, ServerLimits
-from http_api.protocol import BoundedProtocol
+from http_api.serving.connections import Connections, ServerLimits
+from http_api.serving.protocol import BoundedProtocol
 
 log = logging.getLogger(__name__)
 

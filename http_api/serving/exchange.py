@@ -12,7 +12,7 @@ import orjson
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from http_api.connections import Connections
+from http_api.serving.connections import Connections
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from core.operation_interfaces import MOST_UUIDS
 from http_api.answers import json_response
-from http_api.auditing import audit
+from http_api.handlers.auditing import audit
 from http_api.request import Request
 from http_api.routing import Query
 

@@ -26,7 +26,7 @@ uvicorn's class parses requests and runs the application; it bounds neither head
 # llhttp, the parser in httptools, refuses what makes two servers disagree about where a request
 # ends: both of Content-Length and Transfer-Encoding, repeated or malformed lengths, bare line
 # feeds, folded headers, spaces before a colon. What it lets pass and we do not is in
-# `http_api.exchange.problem_of`.
+# `http_api.serving.exchange.problem_of`.
 #
 # Reading stops while a request is in work and something of the next one is there: a connection
 # holds one read of the socket and MOST_PIPELINED requests at most.
@@ -40,8 +40,8 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from http_api.connections import Connections
-from http_api.exchange import (
+from http_api.serving.connections import Connections
+from http_api.serving.exchange import (
     WITH_RULES,
     Exchange,
     Outgoing,

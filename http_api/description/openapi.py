@@ -8,7 +8,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from core.settings import Settings
-from http_api.answer_table import (
+from http_api.description.answer_table import (
     ANSWERS,
     OBJECT,
     PING,

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from core.errors import UnknownNameError
 from core.operation_interfaces import MOST_UUIDS, MOST_VCONS
 from http_api.answers import empty, json_response, json_text
-from http_api.auditing import audit
 from http_api.errors import refusal
+from http_api.handlers.auditing import audit
 from http_api.request import Request
 from http_api.routing import Query
 
