@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -19,6 +20,7 @@ from http_api.serving.body import Body, MemoryShare, as_utf8, read_body
 
 MOST_PARAMETERS = 10_000
 """Query parameters of one request at most."""
+_UUIDS = TypeAdapter(list[UUID])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +99,23 @@ class Request[Parameters: BaseModel]:
         await self.place.take()
         return Body(body.raw, as_utf8(body.content))
 
-    async def json(self) -> Any:
-        """The value of the body, whatever its content type is.
+    async def uuids(self, most: int) -> list[str]:
+        """The body as a JSON array of uuids, in canonical form, under any content type.
 
         Raises:
             MalformedError: it is not JSON.
+            ParametersError: it is no array, has more than `most` elements, or one is no uuid.
         """
         try:
-            return orjson.loads((await self.body()).content)
+            given = orjson.loads((await self.body()).content)
         except orjson.JSONDecodeError as error:
             raise malformed(error) from None
+        if isinstance(given, list) and len(given) > most:  # before each may become a problem
+            raise ParametersError.because(f"at most {most} uuids are taken at once", "body")
+        try:
+            return [str(each) for each in _UUIDS.validate_python(given)]
+        except ValidationError as error:
+            raise ParametersError.of(error, "body") from None
 
 
 def read_query[Parameters: BaseModel](scope: Scope, model: type[Parameters]) -> Parameters:

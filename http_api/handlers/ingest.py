@@ -5,10 +5,9 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any, TypedDict
 from urllib.parse import unquote_plus
-from uuid import UUID
 
 import orjson
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 from starlette.responses import Response
 
 from core.errors import TooLateError
@@ -148,14 +147,7 @@ class OneListRequired(Query):
 
 async def post_uuids(request: Request[OneListRequired]) -> Response:
     """Queue stored vCons; 204. Uuids that neither Redis nor a storage has are left out."""
-    uuids = await request.json()
-    if isinstance(uuids, list) and len(uuids) > MOST_UUIDS:
-        raise ParametersError.because(f"at most {MOST_UUIDS} uuids are taken at once", "body")
-    try:
-        wanted = [str(each) for each in _UUIDS.validate_python(uuids)]
-    except ValidationError as error:
-        raise ParametersError.of(error, "body") from None
-    if wanted:
+    if wanted := await request.uuids(MOST_UUIDS):
         await _enqueued(request, wanted)
     return empty()
 
@@ -174,7 +166,6 @@ async def _enqueued(request: Request[OneListRequired], uuids: Sequence[str]) -> 
 QUEUEING_SECONDS = 25
 MOST_UUIDS = 10_000
 """Uuids in one request; the storages are asked for each that is not in Redis."""
-_UUIDS = TypeAdapter(list[UUID])
 
 
 def options(request: Request[Any]) -> Options:

@@ -1,18 +1,17 @@
 """Handlers that read egress lists and the lengths of lists."""
 
-from uuid import UUID
-
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 from starlette.responses import Response
 
 from core.errors import UnknownNameError
 from core.operation_interfaces import MOST_UUIDS
 from http_api.answers import json_response
-from http_api.errors import ParametersError, refusal
+from http_api.errors import refusal
 from http_api.request import Request
 from http_api.routing import Query
 
-_UUIDS = TypeAdapter(list[UUID])
+MOST_ACKNOWLEDGED = 10_000
+"""uuids in one request."""
 
 
 class EgressList(Query):
@@ -54,12 +53,9 @@ async def read_egress(request: Request[Reading]) -> Response:
 
 async def acknowledge(request: Request[EgressList]) -> Response:
     """End the leases of the uuids in the body; how many were leased."""
-    try:
-        uuids = _UUIDS.validate_python(await request.json())
-    except ValidationError as error:
-        raise ParametersError.of(error, "body") from None
+    uuids = await request.uuids(MOST_ACKNOWLEDGED)
     count = await request.pipeline.vcon_server.acknowledge(
-        request.query.egress_list, list(map(str, uuids)), any_list=request.settings.api_any_list
+        request.query.egress_list, uuids, any_list=request.settings.api_any_list
     )
     return json_response(count)
 
@@ -70,7 +66,7 @@ async def count_egress(request: Request[EgressList]) -> Response:
 
 
 async def queue_stats(request: Request[ListName]) -> Response:
-    """The length of a list, for anyone: a refusal does not tell which lists there are."""
+    """The length of a list, without a token: a refusal does not tell which lists there are."""
     name = request.query.list_name
     try:
         return json_response({"list_name": name, "depth": await _depth(request, name)})

@@ -11,6 +11,7 @@ import pytest
 
 from core.db.database import Database
 from core.settings import DatabaseSettings
+from http_api.handlers.lists import MOST_ACKNOWLEDGED
 from pipeline.redis_client import keys
 from tests.integration.http_api.http_scene import Served, serving
 from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
@@ -62,6 +63,18 @@ async def test_egress_with_leases(http: httpx.AsyncClient, served: Served) -> No
     for wrong in ({"uuids": []}, ["nope"], [7]):
         status, refused = await answer(http, "POST", path, json=wrong)
         assert (status, refused["detail"][0]["loc"][0]) == (422, "body")
+
+
+async def test_acknowledged_uuids_are_bounded(http: httpx.AsyncClient, served: Served) -> None:
+    """By number before they are looked at: of millions, each would become a problem in memory."""
+    [leased] = filled(served, "out", 1)
+    await http.get("/vcon/egress?egress_list=out&lease_seconds=60")
+    path = "/vcon/egress/ack?egress_list=out"
+    for each in (leased, 1):
+        status, refused = await answer(http, "POST", path, json=[each] * (MOST_ACKNOWLEDGED + 1))
+        assert (status, [each["loc"] for each in refused["detail"]]) == (422, [["body"]])
+    assert served.client.zrange("pc:lease:out", 0, -1) == [leased]
+    assert await answer(http, "POST", path, json=[leased] * MOST_ACKNOWLEDGED) == (200, 1)
 
 
 async def test_count(http: httpx.AsyncClient, served: Served) -> None:
