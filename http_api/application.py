@@ -1,7 +1,7 @@
 """The HTTP API of vcon-server as an ASGI application.
 
-A request goes through these steps: prefix and route, token, query parameters, handler. Whatever
-fails becomes an answer of `http_api.errors`. A partner's key is verified by the pipeline, before
+A request goes through these steps: prefix and route, token, query parameters, handler. An error of
+any step becomes an answer of `http_api.errors`. A partner's key is verified by the pipeline, before
 the body is read further.
 """
 

@@ -26,7 +26,7 @@ DESCRIPTION = """\
 The HTTP API of vcon-server: takes vCons in, queues them for chains, and reads vCons, lists and dead
 letters. Every path also answers without the prefix.
 
-Bodies are read as JSON whatever their content type is. After 503 and 429 the same request can be
+Bodies are read as JSON under any content type. After 503 and 429 the same request can be
 sent again, after the seconds in `Retry-After`. After every other status from 400 to 499 it would
 fail again: `detail` names what to change.
 """

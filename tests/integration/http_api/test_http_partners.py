@@ -121,7 +121,7 @@ async def test_without_any_key_that_is_told(start: Start) -> None:
 
 
 async def test_wrong_keys_are_limited(start: Start) -> None:
-    """429 with the seconds to wait, whatever text the key would have; a known key goes on."""
+    """429 with the seconds to wait instead of any of the texts of 403; a known key goes on."""
     async with start(failed_keys_per_minute=2) as served, served.http(KEY) as http:
         assert (await push(http, a_vcon())).status_code == 204
         for name in ("in", "nowhere"):

@@ -103,7 +103,7 @@ async def test_pages_work_below_any_prefix(prefix: str) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_the_policy_allows_this_host_only(stranger: httpx.AsyncClient, path: str) -> None:
-    """No script inside the page, no other host, no frame; whatever a file of the pages tries."""
+    """No script inside the page, no other host, no frame, also for the files of the pages."""
     policy = policy_of(await stranger.get(path))
     assert policy["default-src"] == policy["base-uri"] == policy["frame-ancestors"] == ["'none'"]
     assert policy["script-src"] == policy["connect-src"] == ["'self'"]
