@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from app.pipeline_host import PipelineHost, RequestSource
 from app.signals import LINGER, StopSignals, end_within
-from core.api_tokens import api_tokens
+from core.api_tokens import api_tokens, guessable
 from core.errors import ConfigurationError
 from core.observability.logs import keep_secret
 from core.settings import Settings
@@ -23,8 +23,6 @@ from pipeline.runs.factories import config_path
 log = logging.getLogger(__name__)
 
 EXIT_STOPPED = 0
-SHORTEST_TOKEN = 16
-"""Characters of a token that cannot be guessed, if they are random."""
 UNPROTECTED = (
     "CONSERVER_API_TOKEN: must be set, or CONSERVER_API_TOKEN_FILE; "
     "API_OPEN=true serves the HTTP API without a token"
@@ -113,7 +111,6 @@ def weaknesses(settings: Settings, tokens: frozenset[str]) -> Iterator[str]:
         yield "API_OPEN: each client that reaches the HTTP API may read, write and delete vCons"
     elif settings.api_open:
         yield "API_OPEN has no effect, since there is a token"
-    if short := sum(len(token) < SHORTEST_TOKEN for token in tokens):
-        yield f"tokens with fewer than {SHORTEST_TOKEN} characters, which can be guessed: {short}"
+    yield from guessable(tokens)
     if "*" in settings.api_cors_origins:
         yield "API_CORS_ORIGINS is *: pages of any site that have a token may call the HTTP API"

@@ -3,11 +3,12 @@
 Neither an error nor a log line repeats a token.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from core.errors import ConfigurationError
 from core.setting_groups import ApiSettings
+from schemas.ingress_key import SHORTEST_KEY
 
 FILE = "CONSERVER_API_TOKEN_FILE"
 MAX_FILE_BYTES = 65_536
@@ -51,6 +52,12 @@ def _text_of(file: Path) -> str:
         raise ConfigurationError([f"{FILE}: {file} cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
         raise ConfigurationError([f"{FILE}: {file} is no text in UTF-8"]) from None
+
+
+def guessable(tokens: Iterable[str]) -> Iterator[str]:
+    """A note on tokens that can be tried out, if there are such."""
+    if short := sum(len(token) < SHORTEST_KEY for token in tokens):
+        yield f"tokens with fewer than {SHORTEST_KEY} characters, which can be guessed: {short}"
 
 
 def secret_tokens(settings: ApiSettings) -> Iterator[str]:

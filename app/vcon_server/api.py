@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from app.vcon_server.findings import Finding
-from schemas.ingress_key import SHORTEST_KEY
+from core.api_tokens import guessable
 
 AREA = "api"
 DEFAULT_HEADER, DEFAULT_PREFIX = "x-conserver-api-token", "/api"
 TOKENS = "CONSERVER_API_TOKEN, CONSERVER_API_TOKEN_FILE"
+LONGER = "longer, random tokens"
 DIFFERENCES = (
     (
         "POST /vcon with a list that no chain reads",
@@ -45,7 +46,7 @@ def of_api(
         _header(environ.get("CONSERVER_HEADER_NAME") or DEFAULT_HEADER),
         _prefix(environ.get("API_ROOT_PATH")),
         *_port(environ.get("API_PORT")),
-        *_short(tokens.values),
+        *(Finding(AREA, "note", TOKENS, each, LONGER) for each in guessable(tokens.values)),
         *_shared(tokens.values, document),
         *(Finding(AREA, "note", *each) for each in DIFFERENCES),
     ]
@@ -81,12 +82,6 @@ def _port(given: str | None) -> Iterator[Finding]:
     if not given:
         text = "8000 if unset, as vcon-server's: on one machine only one of them can listen"
         yield Finding(AREA, "note", "API_PORT", text, "API_PORT=8001 while both run")
-
-
-def _short(tokens: Collection[str]) -> Iterator[Finding]:
-    if short := sum(len(token) < SHORTEST_KEY for token in tokens):
-        text = f"tokens with fewer than {SHORTEST_KEY} characters, which can be guessed: {short}"
-        yield Finding(AREA, "note", TOKENS, text, "longer, random tokens")
 
 
 def _shared(tokens: Collection[str], document: Mapping[str, Any]) -> list[Finding]:
