@@ -126,6 +126,7 @@ ROUTES = (
         {
             200: "The vCons in the order asked for; null for each that is unknown.",
             413: "They are too large for one answer.",
+            504: "The storages did not find them in time.",
         },
         "Read several vCons",
         query=vcons.Uuids,

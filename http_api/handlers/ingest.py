@@ -1,6 +1,5 @@
 """Handlers that take vCons in."""
 
-import asyncio
 import re
 from collections.abc import Collection, Sequence
 from typing import Any, TypedDict
@@ -10,9 +9,9 @@ import orjson
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
-from core.errors import TooLateError
 from http_api.answers import empty, json_response, json_text
 from http_api.errors import LONGEST_INPUT, ParametersError
+from http_api.handlers.storage_time import storage_time
 from http_api.request import Request, parameter_name
 from http_api.routing import Query
 
@@ -148,22 +147,12 @@ class OneListRequired(Query):
 async def post_uuids(request: Request[OneListRequired]) -> Response:
     """Queue stored vCons; 204. Uuids that neither Redis nor a storage has are left out."""
     if wanted := await request.uuids(MOST_UUIDS):
-        await _enqueued(request, wanted)
+        name, any_list = request.query.ingress_list, request.settings.api_any_list
+        async with storage_time():
+            await request.pipeline.operations.enqueue(wanted, name, any_list=any_list)
     return empty()
 
 
-async def _enqueued(request: Request[OneListRequired], uuids: Sequence[str]) -> None:
-    any_list = request.settings.api_any_list
-    enqueue = request.pipeline.operations.enqueue
-    try:
-        async with asyncio.timeout(QUEUEING_SECONDS):
-            await enqueue(uuids, request.query.ingress_list, any_list=any_list)
-    except TimeoutError:
-        text = f"The storages took longer than {QUEUEING_SECONDS} s; send fewer uuids at once"
-        raise TooLateError(text) from None
-
-
-QUEUEING_SECONDS = 25
 MOST_UUIDS = 10_000
 """Uuids in one request; the storages are asked for each that is not in Redis."""
 

@@ -12,6 +12,7 @@ from core.operation_interfaces import MOST_UUIDS, MOST_VCONS
 from http_api.answers import empty, json_response, json_text
 from http_api.errors import refusal
 from http_api.handlers.auditing import audit
+from http_api.handlers.storage_time import storage_time
 from http_api.request import Request
 from http_api.routing import Query
 
@@ -72,9 +73,9 @@ def _seconds(time: datetime | None) -> float | None:
 
 async def get_vcons(request: Request[Uuids]) -> Response:
     """Many vCons in the order asked for; null for each that is unknown."""
-    texts = await request.pipeline.vcon_server.texts(
-        [str(each) for each in request.query.vcon_uuids]
-    )
+    uuids = [str(each) for each in request.query.vcon_uuids]
+    async with storage_time():
+        texts = await request.pipeline.vcon_server.texts(uuids)
     return json_text(b"[%b]" % b",".join(text or b"null" for text in texts))
 
 
