@@ -101,7 +101,8 @@ async def test_many_acknowledgements_of_a_long_list(log: Slowlog) -> None:
     await log.check(acknowledge, forwarded)
 
 
-TAKEN = 5_000
+TAKEN, SWEPT = 5_000, 100_000
+"""Entries that are gone, and those of each list before, which a sweep reads to the end."""
 
 
 async def test_a_sweep_after_another_program_took_much_out(log: Slowlog) -> None:
@@ -115,14 +116,14 @@ async def test_a_sweep_after_another_program_took_much_out(log: Slowlog) -> None
 
     def taken_out() -> None:
         for name, (command, register, value) in registers.items():
-            log.fill("RPUSH", name)
-            log.fill(command, register, value=value)
+            log.fill("RPUSH", name, count=SWEPT)
+            log.fill(command, register, value=value, count=SWEPT)
             ops.client.lpop(name, TAKEN)
 
     async def sweep() -> None:
         await ops.sweep()
-        assert ops.client.scard("pc:unread:out") == ENTRIES - TAKEN
-        assert ops.client.hlen("pc:dead:DLQ:storage:shelf") == ENTRIES - TAKEN
+        assert ops.client.scard("pc:unread:out") == SWEPT - TAKEN
+        assert ops.client.hlen("pc:dead:DLQ:storage:shelf") == SWEPT - TAKEN
 
     await log.check(sweep, taken_out)
 

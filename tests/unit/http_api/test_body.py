@@ -186,9 +186,9 @@ async def test_other_encodings_are_refused_unread(headers: Headers) -> None:
 
 
 async def test_a_bomb_costs_the_limit_and_a_piece() -> None:
-    """A gigabyte of zeros in a megabyte; the body is no further unpacked than the limit."""
+    """A hundred times the limit in zeros; the body is no further unpacked than the limit."""
     packer = zlib.compressobj(wbits=31)
-    bomb = b"".join(packer.compress(bytes(10_000_000)) for _ in range(90)) + packer.flush()
+    bomb = b"".join(packer.compress(bytes(10_000_000)) for _ in range(12)) + packer.flush()
     assert len(bomb) < LIMIT
     tracemalloc.start()
     try:
