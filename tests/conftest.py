@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from core.settings import DatabaseSettings
     from devstack.servers.postgres import Postgres
     from devstack.servers.valkey import Valkey
+    from tests.databases import Databases
 
 settings.register_profile("house", deadline=None)  # a busy machine must not fail a test
 settings.register_profile("long", deadline=None, max_examples=10_000)  # --hypothesis-profile=long
@@ -111,7 +112,9 @@ def redis_url(valkey_server: Valkey) -> Iterator[str]:
 @pytest.fixture
 def empty_database(postgres_server: Postgres) -> Iterator[str]:
     """The name of a database without tables, dropped after the test."""
-    yield from _database(postgres_server, template=None)
+    postgres_server.create_database(name := _next_name())
+    yield name
+    postgres_server.drop_database(name)
 
 
 @pytest.fixture(scope="session")
@@ -127,10 +130,21 @@ def template_database(postgres_server: Postgres) -> str:
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_server: Postgres, template_database: str) -> Databases:
+    """The migrated databases of this process."""
+    from tests.databases import Databases
+
+    return Databases(postgres_server, template_database, _next_name)
+
+
 @pytest.fixture
-def database_name(postgres_server: Postgres, template_database: str) -> Iterator[str]:
-    """The name of a migrated database of the test's own, dropped after it."""
-    yield from _database(postgres_server, template=template_database)
+def database_name(postgres_server: Postgres, databases: Databases) -> Iterator[str]:
+    """The name of a migrated database of the test's own, without rows."""
+    name, schema = databases.take()
+    yield name
+    keep_postgres(postgres_server.url(name))
+    databases.give_back(name, schema)
 
 
 @pytest.fixture
@@ -151,13 +165,8 @@ def database_environment(postgres_server: Postgres, database_name: str) -> dict[
     return {"ENVIRONMENT": "test", **postgres_server.environment(database_name)}
 
 
-def _database(server: Postgres, template: str | None) -> Iterator[str]:
-    name = f"patchcord_{next(_numbers)}"
-    server.create_database(name, template)
-    yield name
-    if template:
-        keep_postgres(server.url(name))
-    server.drop_database(name)
+def _next_name() -> str:
+    return f"patchcord_{next(_numbers)}"
 
 
 def _settings(server: Postgres, database: str) -> DatabaseSettings:
