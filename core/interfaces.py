@@ -4,7 +4,7 @@ They are typing Protocols, so that neither `actions` nor `core` imports the pipe
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import date, datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -119,11 +119,17 @@ class Operations(Protocol):
         ...
 
     async def enqueue(
-        self, vcon_uuids: Sequence[str], ingress_list: str, *, any_list: bool = False
+        self,
+        vcon_uuids: Sequence[str],
+        ingress_list: str,
+        *,
+        any_list: bool = False,
+        fetching: AbstractAsyncContextManager[None] | None = None,
     ) -> list[str]:
         """Queue vCons that are in Redis or a storage; returns the uuids not found in either.
 
-        `any_list`: also into a list that no chain reads.
+        `any_list`: also into a list that no chain reads. `fetching` is entered while the storages
+        are asked; none is queued if it raises.
         """
         ...
 

@@ -199,7 +199,11 @@ ROUTES = (
         "POST",
         "/config",
         configuration.post_config,
-        {204: "The file is replaced.", 403: "ADMIN_ACTIONS is off, or the token is wrong."},
+        {
+            204: "The file is replaced and in force here.",
+            403: "ADMIN_ACTIONS is off, or the token is wrong.",
+            504: "The file is replaced, and not in force here yet.",
+        },
         "Replace the configuration file",
         body=BodyKind.OBJECT,
     ),

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.environment import give_back, withheld
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, TooLateError
 from core.observability.redaction import KNOWN
 from core.observability.tracing import installed
 from core.thread_pool import in_own_thread
@@ -42,6 +42,7 @@ STILL_SECONDS = 1.0
 """How long a file must be unchanged before it is read; until then it may be partly written."""
 TAKEN_SECONDS = 30.0
 """The longest wait for a file to come into force that a caller has replaced."""
+NOT_TAKEN = "the file is replaced, but was not in force after {:g} s; the log says why"
 
 type Confirm = Callable[[PipelineConfig, bytes], None]
 """Takes a valid configuration and the bytes it was read from; raises to keep it out of force."""
@@ -338,14 +339,13 @@ class ConfigurationWatch:
         self._asked.set()
 
     async def taken(self) -> None:
-        """`ask`, and return once the file was read and, if it is valid, has come into force.
-
-        Returns after `TAKEN_SECONDS` at the latest.
-        """
+        """`ask`, and return when the file is in force, or invalid; may raise TooLateError."""
         read = self._read
         self.ask()
-        with contextlib.suppress(TimeoutError):
+        try:
             await asyncio.wait_for(read.wait(), TAKEN_SECONDS)
+        except TimeoutError:
+            raise TooLateError(NOT_TAKEN.format(TAKEN_SECONDS)) from None
 
     async def run(self) -> None:
         """Watch until cancelled."""

@@ -111,6 +111,10 @@ TEXTS_OF: Mapping[tuple[str, int], str] = {
     ("POST /dlq/storage/reprocess", 404): NO_STORAGE,
     ("GET /vcons/search", 400): "At least one search parameter must be provided",
     ("POST /vcon/external-ingress", 403): "Invalid API Key for ingress list 'in'",
+    (
+        "POST /config",
+        504,
+    ): "the file is replaced, but was not in force after 30 s; the log says why",
     ("POST /config", 403): "POST /config is off; ADMIN_ACTIONS=true turns it on",
 }
 """The same of a route, by method and path, where it is another one."""

@@ -148,8 +148,9 @@ async def post_uuids(request: Request[OneListRequired]) -> Response:
     """Queue stored vCons; 204. Uuids that neither Redis nor a storage has are left out."""
     if wanted := await request.uuids(MOST_UUIDS):
         name, any_list = request.query.ingress_list, request.settings.api_any_list
-        async with storage_time():
-            await request.pipeline.operations.enqueue(wanted, name, any_list=any_list)
+        await request.pipeline.operations.enqueue(
+            wanted, name, any_list=any_list, fetching=storage_time()
+        )
     return empty()
 
 

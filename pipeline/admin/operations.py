@@ -1,6 +1,7 @@
 """Operations on dead letters, egress lists, stored vCons and the history of runs."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from core.errors import InvalidError, PluginFailedError, UnknownNameError
 from pipeline.admin.dead_letters import DeadLetters, Destination, Selection
@@ -127,7 +128,12 @@ class PipelineOperations:
         return Destination(keys.run_list(chain.name), chain.name, done)
 
     async def enqueue(
-        self, vcon_uuids: Sequence[str], ingress_list: str, *, any_list: bool = False
+        self,
+        vcon_uuids: Sequence[str],
+        ingress_list: str,
+        *,
+        any_list: bool = False,
+        fetching: AbstractAsyncContextManager[None] | None = None,
     ) -> list[str]:
         """Queue vCons in Redis or in a storage; return the uuids found in neither.
 
@@ -143,7 +149,8 @@ class PipelineOperations:
             check_unread(config, ingress_list, any_list=any_list)
         wanted = list(dict.fromkeys(map(checked_uuid, vcon_uuids)))
         here = await self.index.present(wanted)
-        unknown = {each for each in wanted if each not in here and not await self._fetch(each)}
+        async with fetching or nullcontext():
+            unknown = {each for each in wanted if each not in here and not await self._fetch(each)}
         found = [each for each in wanted if each not in unknown]
         gone = await self._intake.enqueue(found, ingress_list, chain) if found else []
         return [each for each in wanted if each in unknown or each in gone]

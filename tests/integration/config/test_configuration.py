@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from core.errors import TooLateError
+from pipeline import live_config
 from pipeline.config.changes import AGAIN_AFTER, ChangeGuard
 from pipeline.live_config import Configuration, ConfigurationWatch, Snapshot, until_still
 from tests.integration.support.operations_scene import Operations, operations
@@ -370,3 +372,14 @@ async def test_a_disabled_chain_claims_nothing(ops: Operations) -> None:
     ops.configure(configured())
     crew.worker.reconfigure()
     assert (await ops.workers.finished()).claim.vcon_uuid == vcon_uuid
+
+
+async def test_a_file_that_is_not_taken_over_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the watch does not come to it, a caller learns that the file is not in force."""
+    watched = Watched(tmp_path / "config.yml")  # and it does not run
+    monkeypatch.setattr(live_config, "TAKEN_SECONDS", 0.01)
+    with pytest.raises(TooLateError, match="was not in force after"):
+        await watched.watch.taken()
+    watched.snapshot.close()
