@@ -161,7 +161,7 @@ def test_all_masks_without_a_value_are_told() -> None:
 
 
 def test_masks_of_another_key() -> None:
-    """Nobody who has not the key can try values; and the same value has the same mask."""
+    """Without the key no value can be tried; the same value has the same mask."""
     assert masked()["ingress_auth"]["one"] == masked()["ingress_auth"]["one"]
     other = Masks(mask_key("other")).document(DOCUMENT)
     assert other["ingress_auth"]["one"] != masked()["ingress_auth"]["one"]

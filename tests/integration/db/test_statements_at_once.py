@@ -18,7 +18,7 @@ COUNT = "SELECT count(*) FROM vcon_owners WHERE vcon_uuid = %(uuid)s"
 
 
 def test_each_statement_with_rows_has_its_result(migrated: Database):
-    """Parameters are literals, whatever is in them."""
+    """Parameters are literals, also with quotes and other SQL in them."""
     text = "it's; DROP TABLE vcon_owners; -- %s \\"
     rows = migrated.at_once(f"SELECT %(text)s; {INSERT}; {COUNT}", {"text": text, "uuid": uuid4()})
     assert rows == [[(text,)], [(1,)]]

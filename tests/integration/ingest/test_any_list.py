@@ -73,7 +73,7 @@ async def test_names_that_no_list_may_have_are_refused(ops: Operations, name: st
 
 
 async def test_the_index_is_no_list_even_before_it_exists(ops: Operations) -> None:
-    """Whatever VCON_SORTED_SET_NAME calls it."""
+    """The sorted set is reserved under the name that VCON_SORTED_SET_NAME gives it."""
     ops.intake._sorted_set = "all of them"
     with pytest.raises(InvalidError, match="is the index of all vCons"):
         await ops.internal.take(a_vcon(), ["all of them"], None, any_list=True)

@@ -1,4 +1,4 @@
-"""vCons with an idempotency key: the same again is no work, whatever has become of the vCon."""
+"""vCons with an idempotency key: the same again is no work, also after a change or expiry."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ async def test_many_popped_and_dead_letters_listed(log: Slowlog) -> None:
 
 
 async def test_indexing_among_many_keys(log: Slowlog) -> None:
-    """Keys are looked at in slices, whatever they are."""
+    """Keys of every type are looked at in slices."""
 
     def filled() -> None:
         log.fill("MSET", value="x", prefix="other:")

@@ -263,7 +263,7 @@ async def test_a_storage_that_cannot_be_loaded_hinders_no_deletion(
 
 
 async def test_reindex(ops: Operations) -> None:
-    """Documents of this service and of others, whatever other keys are between them."""
+    """Documents of this service and of others, with other keys between them."""
     ours = await ops.ingest(created_at="2026-11-21T12:00:01.5Z", parties=[{"tel": "+1"}])
     theirs, plain, empty = new_uuid(), new_uuid(), new_uuid()
     parties = [{"name": "Ann", "tel": 7}, {}, None]

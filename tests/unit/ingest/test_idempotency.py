@@ -35,7 +35,7 @@ def test_a_key_has_a_length(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["x" * LONGEST_KEY, "\ud800", "pc:locks", "a\nb", "é", "\0"])
 def test_any_text_is_a_key_and_redis_has_only_its_digest(key: str) -> None:
-    """The name in Redis has a fixed length, whatever the caller sends."""
+    """The name in Redis has a fixed length for every key of a caller."""
     name = registration(key, UUID, []).name
     assert name.startswith("pc:request:")
     assert len(name) == len("pc:request:") + 64
