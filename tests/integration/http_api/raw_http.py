@@ -16,13 +16,15 @@ HOST = b"Host: api\r\n"
 CLOSE = b"Connection: close\r\n"
 
 type Message = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[Message]]
+type Send = Callable[[Message], Awaitable[None]]
 type App = Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    [Message, Receive, Send],
     Awaitable[None],
 ]
 
 
-async def body_of(receive: Callable[[], Awaitable[Message]]) -> bytes | None:
+async def body_of(receive: Receive) -> bytes | None:
     """The body; None if the client has gone."""
     body = b""
     while True:
@@ -34,9 +36,7 @@ async def body_of(receive: Callable[[], Awaitable[Message]]) -> bytes | None:
             return body
 
 
-async def give(
-    send: Callable[[Message], Awaitable[None]], content: bytes, status: int = 200
-) -> None:
+async def give(send: Send, content: bytes, status: int = 200) -> None:
     """Answer with this content."""
     length = (b"content-length", b"%d" % len(content))
     await send({"type": "http.response.start", "status": status, "headers": [length]})

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -18,6 +17,8 @@ from tests.integration.http_api.raw_http import (
     HOST,
     PATIENCE,
     Message,
+    Receive,
+    Send,
     body_of,
     chunked,
     connected,
@@ -28,9 +29,6 @@ from tests.integration.http_api.raw_http import (
     served,
     statuses,
 )
-
-type Receive = Callable[[], Awaitable[Message]]
-type Send = Callable[[Message], Awaitable[None]]
 
 
 async def echo(scope: Message, receive: Receive, send: Send) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -21,6 +21,8 @@ from tests.integration.http_api.raw_http import (
     PATIENCE,
     Client,
     Message,
+    Receive,
+    Send,
     body_of,
     chunked,
     connected,
@@ -31,9 +33,6 @@ from tests.integration.http_api.raw_http import (
     served,
     statuses,
 )
-
-type Receive = Callable[[], Awaitable[Message]]
-type Send = Callable[[Message], Awaitable[None]]
 
 GENEROUS = ServerLimits(1000, 65_536, PATIENCE, PATIENCE, PATIENCE)
 SHORT = 0.05

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -14,6 +13,8 @@ from tests.integration.http_api.raw_http import (
     CLOSE,
     PATIENCE,
     Message,
+    Receive,
+    Send,
     body_of,
     chunked,
     connected,
@@ -24,9 +25,6 @@ from tests.integration.http_api.raw_http import (
     served,
     statuses,
 )
-
-type Receive = Callable[[], Awaitable[Message]]
-type Send = Callable[[Message], Awaitable[None]]
 
 PATHS = (b"/", b"/early", b"//x", b"/large", b"http://other/early")
 BODIES = (b"", b"0", b"y" * 10, b"y" * 3000, b"y" * 100_000)
