@@ -67,6 +67,7 @@ class Readiness:
 
     async def check_postgres(self) -> None:
         """Check once that Postgres answers and has a schema that this version can use."""
+        migrated = self.migrated  # a check that began before the migration ended tells nothing new
         try:
             async with asyncio.timeout(self._check_seconds):
                 problem = await in_own_thread(database.schema_problem)
@@ -74,7 +75,7 @@ class Readiness:
             problem = str(error)
         except TimeoutError:  # the server accepted the connection and then did not answer
             problem = f"no answer within {self._check_seconds:g} s"
-        if self.migrated and problem != self._postgres_problem:
+        if migrated and problem != self._postgres_problem:
             self._postgres_problem = problem
             _log(problem)
         self._postgres_answers = problem is None

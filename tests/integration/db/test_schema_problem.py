@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 
@@ -94,3 +95,16 @@ async def test_a_postgres_that_stands_still_is_not_ready(
     await readiness.check_postgres()
     assert not readiness.checks()["postgres"]
     answer.set()
+
+
+async def test_a_check_from_before_the_migration_reports_nothing(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The migration ends while the check runs: what it found is no longer so."""
+    readiness = a_readiness()
+    readiness.migrated = False
+    check = asyncio.create_task(readiness.check_postgres())
+    await asyncio.sleep(0)
+    readiness.migrated = True
+    await check
+    assert [each.getMessage() for each in caplog.records] == []
