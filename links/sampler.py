@@ -51,6 +51,13 @@ async def run(
     return vcon_uuid if is_in(vcon_uuid, Options.of(opts), time.time()) else None
 
 
+def pure(options: Options) -> bool:
+    """Whether the decision for a vCon is always the same."""
+    return options.method == "modulo" or (
+        options.method != "time_based" and options.seed is not None
+    )
+
+
 def is_in(vcon_uuid: str, options: Options, now: float) -> bool:
     """Whether a vCon is in the sample; `now` is in seconds since 1970."""
     match options.method:

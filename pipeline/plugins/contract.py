@@ -56,6 +56,7 @@ class Plugin:
     - `no_default_timeout`: it may take long by design, so a call has a time limit only where the
       configuration sets one.
     - `uses_connections`: it imports something of `lib.connections`.
+    - `pure`: its `pure`, with which a trial may call it; see `is_pure`.
     """
 
     functions: Mapping[str, Any]
@@ -64,6 +65,7 @@ class Plugin:
     only_through_lib: bool = False
     no_default_timeout: bool = False
     uses_connections: bool = False
+    pure: object = False
 
 
 def plugin_in(module: ModuleType, contract: Contract) -> Plugin:
@@ -94,7 +96,24 @@ def _plugin(module: ModuleType, contract: Contract) -> Plugin:
     asynchronous = is_async(functions[contract.needed])
     waits = getattr(holder, "no_default_timeout", False) is True
     connections = _uses_connections(module)
-    return Plugin(functions, defaults, asynchronous, through_lib, waits, connections)
+    pure = getattr(holder, "pure", False)
+    return Plugin(functions, defaults, asynchronous, through_lib, waits, connections, pure)
+
+
+def is_pure(declared: object, options: object) -> bool:
+    """Whether a plugin declares that a call with these options has no effect but on its vCon.
+
+    `pure` is True, or a function that is given the options and returns True. Anything else, also
+    a function that raises, declares nothing.
+    """
+    if not callable(declared):
+        return declared is True
+    try:
+        return declared(options) is True
+    except StoppedEarlyError:
+        raise
+    except BaseException:  # noqa: BLE001 -- a plugin may raise anything
+        return False
 
 
 def _uses_connections(module: ModuleType) -> bool:

@@ -15,7 +15,16 @@ from core.observability.redaction import KNOWN
 from pipeline.config import model
 from pipeline.config.model import STORAGE_RETRIES, limit_of
 from pipeline.config.parser import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
-from pipeline.plugins.contract import LINK, STORAGE, TRACER, Contract, Function, Plugin, plugin_in
+from pipeline.plugins.contract import (
+    LINK,
+    STORAGE,
+    TRACER,
+    Contract,
+    Function,
+    Plugin,
+    is_pure,
+    plugin_in,
+)
 from pipeline.plugins.importer import Modules
 from pipeline.plugins.installer import Installer
 from pipeline.plugins.modules_folder import invalidate_caches
@@ -31,6 +40,8 @@ class Loaded:
     is_async: bool
     only_through_lib: bool = False
     no_default_timeout: bool = False
+    pure: bool = False
+    """With these options, a call has no effect but on its vCon (`contract.is_pure`)."""
 
     def fresh_options(self) -> Options:
         """A shallow copy of the options, for one call."""
@@ -218,10 +229,12 @@ class _Loader:
 
 
 def _common(spec: PluginSpec, plugin: Plugin) -> dict[str, Any]:
+    options = laid_over(plugin.default_options, spec, by_itself=plugin.uses_connections)
     return {
         "name": spec.name,
-        "options": laid_over(plugin.default_options, spec, by_itself=plugin.uses_connections),
+        "options": options,
         "is_async": plugin.is_async,
         "only_through_lib": plugin.only_through_lib,
         "no_default_timeout": plugin.no_default_timeout,
+        "pure": is_pure(plugin.pure, options),
     }

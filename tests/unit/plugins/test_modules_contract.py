@@ -1,13 +1,18 @@
 """What makes a module a plugin: judged without importing anything."""
 
+import sys
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+import links
 from core.errors import PluginFailedError
-from pipeline.plugins.contract import LINK, STORAGE, TRACER, Contract, plugin_in
+from pipeline.config.parser import PluginSpec
+from pipeline.plugins.contract import LINK, STORAGE, TRACER, Contract, is_pure, plugin_in
+from pipeline.plugins.loader import NOTHING, _Loader
 
 
 def module_with(**attributes: Any) -> ModuleType:
@@ -240,3 +245,58 @@ def test_a_method_without_self_does_not_fit() -> None:
     assert refusal(LINK, Tagger=Tagger) == (
         "is defined as run(link_name, opts), but is called as run(vcon_uuid, link_name, opts)"
     )
+
+
+@pytest.mark.parametrize(
+    ("declared", "found"),
+    [
+        (True, True),
+        (lambda options: options["seed"] is not None, True),
+        (lambda options: options["seed"] is None, False),
+        (lambda options: options["absent"], False),
+        (lambda options: sys.exit(0), False),
+        (lambda options: 1, False),
+        ("yes", False),
+        (1, False),
+        (None, False),
+    ],
+)
+def test_a_link_is_pure_only_if_it_says_so(declared: object, found: bool) -> None:
+    """`pure` is True, or a function of the options that returns True; nothing else counts."""
+    plugin = plugin_in(module_with(run=run, pure=declared), LINK)
+    assert is_pure(plugin.pure, {"seed": 7}) is found
+
+
+def test_a_link_is_not_pure_by_itself() -> None:
+    """Without the declaration a trial does not call it."""
+    assert not is_pure(plugin_in(module_with(run=run), LINK).pure, {})
+
+
+PURE = {"expire_vcon": {}, "jq_link": {}, "tag": {}, "sampler": {"method": "modulo", "value": 2}}
+"""The built-in links that a trial may call, with options with which they declare it."""
+
+
+def test_the_built_in_links_that_are_pure() -> None:
+    """Those that use the network, other keys or chance are not among them."""
+    modules = {each.stem: each for each in Path(links.__path__[0]).glob("*.py")}
+    assert {name for name, file in modules.items() if "\npure = " in file.read_text()} | {
+        name for name, file in modules.items() if "\ndef pure(" in file.read_text()
+    } == PURE.keys()
+    for name, options in PURE.items():
+        spec = PluginSpec(name, f"links.{name}", options=options)
+        assert _Loader(NOTHING).link(spec).pure, name
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({}, False),
+        ({"seed": 7}, True),
+        ({"method": "rate", "seed": "x"}, True),
+        ({"method": "time_based", "seed": 7, "value": 2}, False),
+    ],
+)
+def test_a_sample_that_is_always_the_same_is_pure(options: dict[str, Any], found: bool) -> None:
+    """A random decision, and one by the time, differ from what a run would decide."""
+    spec = PluginSpec("some", "links.sampler", options=options)
+    assert _Loader(NOTHING).link(spec).pure is found
