@@ -41,6 +41,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "sqlite3": r"flowlang/connections/sqlite/.*",
     "jsonschema": r"flowlang/connections/configuration\.py",
     "setuptools": r"flowlang/setup\.py",
+    "phonenumbers": r"pipeline/vcon/party_terms\.py",
     "packaging": r"flowlang/connections/dependencies\.py"
     r"|pipeline/plugins/(requirement|modules_folder|installer)\.py",
 }
