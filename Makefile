@@ -43,6 +43,7 @@ test: ## Run the whole test suite (ARGS="tests/unit -k name" for a part)
 	$(BOOTSTRAP) test
 	@$(VENV) -m devstack.servers.mariadb
 	@$(VENV) -m devstack.servers.pgbouncer
+	@$(VENV) -m devstack.servers.chromium
 	@$(VENV) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 lint: ## Check style and formatting

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.browser import browse, chromium
 from tests.canaries import LogSearch, keep_postgres, keep_redis
 from tests.emptying import empty
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from devstack.servers.valkey import Valkey
     from tests.databases import Databases
 
+__all__ = ["browse", "chromium"]
 settings.register_profile("house", deadline=None)  # a busy machine must not fail a test
 settings.register_profile("long", deadline=None, max_examples=10_000)  # --hypothesis-profile=long
 settings.load_profile("house")
