@@ -18,7 +18,7 @@ from core.observability import metrics
 from core.observability.logs import keep_names
 from core.phoenix.channel import Channel
 from core.plugboard.client import TOPIC, PlugboardClient
-from core.plugboard.handshake import check_request_line, handshake_url
+from core.plugboard.handshake import check_request_line, fingerprint, handshake_url
 from core.plugboard.session import Limits
 from core.rpc.concurrency_limiter import ConcurrencyLimiter
 from core.rpc.dispatcher import dispatcher
@@ -26,6 +26,7 @@ from core.rpc.request_handler import RequestLimits, reply_format
 from core.settings import Settings
 from core.thread_pool import BlockingPool, in_own_thread
 from pipeline.live_config import until_still
+from pipeline.operator.register import HostFacts
 from pipeline.runs.factories import config_path
 
 log = logging.getLogger(__name__)
@@ -72,11 +73,19 @@ class Service:
         self._host.listen(
             joined=lambda: self._client.joined,
             token=self._token_is_good if settings.strict_token else None,
+            about=partial(self._facts, fingerprint(actions.to_dict())),
         )
         self._bind_gauges()
 
     def _token_is_good(self) -> bool:
         return not self._client.credentials.current.deleted
+
+    def _facts(self, actions: str) -> HostFacts:
+        """For the register of replicas; `actions` is the fingerprint of those published."""
+        expiry = self._client.credentials.current.expires_at
+        return HostFacts(
+            "serve", joined=self._client.joined, token_expires_at=expiry, actions=actions
+        )
 
     def _bind_gauges(self) -> None:
         """Let the gauges be read at the time of each request for `/metrics`."""

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.freeze_watch import FreezeWatch
@@ -30,6 +31,7 @@ from core.settings import Settings
 from core.thread_pool import in_own_thread, widen_shared_pool
 from lib.host import receive_plugins
 from pipeline.composition import PipelineComposition
+from pipeline.operator.register import HostFacts
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +77,10 @@ class PipelineHost:
         )
 
     def _build_workers(self, front: PipelineComposition, count: int) -> Supervisor:
-        variables = {
+        variables: dict[str, Path | str] = {
             "METRICS_FOLDER": self._page.folder,
             "CONSERVER_CONFIG_FILE": front.snapshot.path,
+            "REPLICA_ID": front.register.id,
         }
         suspects = Suspects(
             front.suspects, self._settings.suspect_wait, self._settings.suspect_workers
@@ -95,8 +98,11 @@ class PipelineHost:
         self,
         joined: Callable[[], bool] | None = None,
         token: Callable[[], bool] | None = None,
+        about: Callable[[], HostFacts] = lambda: HostFacts("api"),
     ) -> None:
-        """Open the health port; the parameters are conditions of `/ready` if given.
+        """Open the health port; `joined` and `token` are conditions of `/ready` if given.
+
+        `about`: what the register of replicas tells of this process.
 
         Raises:
             ConfigurationError: when the port is in use.
@@ -110,7 +116,19 @@ class PipelineHost:
         )
         sources = self._readiness.checks, self._page.render, self._redis_warnings
         self._health = health_server(self._settings, *sources)
+        if self.pipeline:
+            self.pipeline.register.about = lambda: self._facts(about())
         self._bind_gauges()
+
+    def _facts(self, source: HostFacts) -> HostFacts:
+        """What the source of requests tells, and what is the same for all sources."""
+        workers = self._workers
+        return source._replace(
+            workers=workers.ids if workers else (),
+            slots=workers.count * self._settings.conserver_vcon_concurrency if workers else 0,
+            postgres=self._readiness.postgres_problem,
+            stopping=self._draining,
+        )
 
     def _redis_warnings(self) -> Sequence[str]:
         return self.pipeline.redis_watch.warnings if self.pipeline else ()

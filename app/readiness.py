@@ -45,7 +45,9 @@ class Readiness:
         self._workers = workers
         self._redis_answers = False
         self._postgres_answers = False
-        self._postgres_problem: str | None = None
+        self._logged_problem: str | None = None
+        self.postgres_problem: str | None = None
+        """Why Postgres cannot be used, by the last check; None if it can."""
         self.migrated = False
 
     def checks(self) -> Mapping[str, bool]:
@@ -75,9 +77,10 @@ class Readiness:
             problem = str(error)
         except TimeoutError:  # the server accepted the connection and then did not answer
             problem = f"no answer within {self._check_seconds:g} s"
-        if migrated and problem != self._postgres_problem:
-            self._postgres_problem = problem
+        if migrated and problem != self._logged_problem:
+            self._logged_problem = problem
             _log(problem)
+        self.postgres_problem = problem
         self._postgres_answers = problem is None
 
     async def _check_redis(self) -> None:

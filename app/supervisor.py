@@ -116,7 +116,8 @@ class Supervisor:
         file descriptor `PROGRESS_FD`; without progress it is killed as `stalls` says.
         """
         self._command = command
-        self._count = count
+        self.count = count
+        """The number of normal workers when all run."""
         self._worker_died = worker_died
         self._environment = dict(environment)
         self._process_ended = process_ended
@@ -132,7 +133,12 @@ class Supervisor:
     @property
     def complete(self) -> bool:
         """Whether every normal worker runs and makes progress."""
-        return self.running == self._count and all(map(_is_for_suspects, self._stalled.ids))
+        return self.running == self.count and all(map(_is_for_suspects, self._stalled.ids))
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of all workers that run, suspect workers included."""
+        return list(self._processes)
 
     @property
     def stalled(self) -> int:
@@ -151,7 +157,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep the workers running until `stop`."""
-        self._tasks = [asyncio.create_task(self._keep_worker()) for _ in range(self._count)]
+        self._tasks = [asyncio.create_task(self._keep_worker()) for _ in range(self.count)]
         if self._suspects:
             self._tasks.append(asyncio.create_task(self._run_suspect_workers(self._suspects)))
         self._tasks.append(asyncio.create_task(self._watch_progress()))
@@ -275,7 +281,7 @@ def workers(
     count: int,
     worker_died: Callable[[str], Awaitable[None]],
     process_ended: Callable[[int], None],
-    variables: Mapping[str, Path],
+    variables: Mapping[str, Path | str],
     suspects: Suspects,
     stalls: StallLimits,
 ) -> Supervisor:

@@ -363,6 +363,9 @@ class WorkerSettings(BaseModel):
     progress_fd: int | None = Field(
         None, ge=3, description="Where a worker shows its progress; the service sets it."
     )
+    replica_id: str = Field(
+        "", description="The replica that a worker belongs to; the service sets it for its own."
+    )
     suspect_workers: int = Field(
         3,
         ge=1,

@@ -30,7 +30,9 @@ from pipeline.ingest.entry import TermLimits
 from pipeline.ingest.intake import Intake, InternalApi
 from pipeline.ingest.partners import KeyLimits, Partners
 from pipeline.live_config import ConfigurationWatch, Snapshot
+from pipeline.operator.register import SIGN_SECONDS, Register
 from pipeline.redis_client.client import CommandRefused
+from pipeline.redis_client.periodic import every
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.factories import (
     build_queues,
@@ -108,6 +110,7 @@ class PipelineComposition:
     def _build(self, intervals: Intervals) -> None:
         settings, redis, configuration = self._settings, self.connection, self._configuration
         expiry, kept = settings.vcon_redis_expiry, settings.run_expiry
+        self.register = Register(redis, settings, configuration, self.redis_watch)
         intake, store = self._intake(), VconStore(redis)
         self._lookup = VconLookup(
             configuration, store, self._calls, expiry, settings.max_vcon_bytes
@@ -205,6 +208,7 @@ class PipelineComposition:
         """Run what goes on beside the actions, until cancelled."""
         limit = self._settings.run_history_limit
         await asyncio.gather(
+            every(SIGN_SECONDS, self.register.sign),
             self._housekeeping.run(),
             self._watch.run(),
             self._connections.look_after(),
@@ -251,7 +255,8 @@ class PipelineComposition:
         return 0
 
     async def close(self) -> None:
-        """Write the remaining usage, then close connections, plugins and threads."""
+        """Leave the register, write the remaining usage, close connections, plugins and threads."""
+        await self.register.leave()
         with contextlib.suppress(UnavailableError, TimeoutError):
             async with asyncio.timeout(LAST_USAGE):
                 await self._partners.api.usage.write()

@@ -19,6 +19,9 @@ EPOCH = "pc:epoch"
 TRASH = "pc:trash"
 OLD_TERMS = "pc:trash:terms:"
 STAGED = "pc:staged:"
+PROCESSES = "pc:processes"
+PAUSED = "pc:paused"
+DRAINED = "pc:drained"
 SHARED_TYPES = {
     "pc:tokens": "string",
     "pc:expiring": "zset",
@@ -31,6 +34,9 @@ SHARED_TYPES = {
     LISTS: "zset",
     EPOCH: "hash",
     TRASH: "zset",
+    PROCESSES: "set",
+    PAUSED: "hash",
+    DRAINED: "hash",
 }
 """The types of the keys that all chains share."""
 _TYPES_BY_PREFIX = {
@@ -52,6 +58,7 @@ _TYPES_BY_PREFIX = {
     "pc:again:": "hash",
     "pc:missing:": "hash",
     "pc:unsure:": "set",
+    "pc:process:": "hash",
 }
 """The types of the keys that exist once for each run, worker, list or vCon, by prefix."""
 FINISHED_CHANNEL = "pc:finished"
@@ -130,6 +137,11 @@ def stalled(worker_id: str) -> str:
 def death(run_id: str) -> str:
     """Why the last worker died that held this run and no other, if that is known."""
     return f"pc:death:{run_id}"
+
+
+def process(replica_id: str) -> str:
+    """What a service or API process has written about itself."""
+    return f"pc:process:{replica_id}"
 
 
 def inflight(worker_id: str) -> str:

@@ -67,6 +67,7 @@ CALLS: dict[str, list[str]] = {
     "rate": ["key 5 60000"],
     "reap": ["vcons 10 absent"],
     "reindex": ['first vcons 5 1 .uuid "first" tel:1 name:a'],
+    "register": ['r1 15000 kind "serve"', "r1 0"],
     "release": ["out pc:unread:out 60 60 1 s gone", "DLQ:in pc:dead:DLQ:in 60 60 0 s gone"],
     "renew": ["alive 1000"],
     "replay": [
@@ -102,8 +103,9 @@ def words(call: str) -> list[str]:
 KINDS: dict[str, str] = {
     "in|more|out|absent|run:.*|DLQ:.*|context:.*|pc:(suspects|waiting):.*|pc:history": "list",
     "vcons|pc:(later|expiring|trash|lease:.*|replicas:.*|rate:key)": "zset",
-    "tel:.*|name:.*|pc:(workers|lenders|holds:.*|unread:.*|unsure:.*)": "set",
+    "tel:.*|name:.*|pc:(workers|processes|lenders|holds:.*|unread:.*|unsure:.*)": "set",
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
+    "pc:(paused|drained|process:.*)": "hash",
     "pc:(run|cancel|idem|idemdigest|request|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
     "pc:(step|stalled|death):.*": "string",
     "vcon:.*|pc:staged:.*": "ReJSON-RL",
