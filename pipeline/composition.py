@@ -30,6 +30,7 @@ from pipeline.ingest.entry import TermLimits
 from pipeline.ingest.intake import Intake, InternalApi
 from pipeline.ingest.partners import KeyLimits, Partners
 from pipeline.live_config import ConfigurationWatch, Snapshot
+from pipeline.minutes.counting import MinuteCounts, partner_source
 from pipeline.operator.register import SIGN_SECONDS, Register
 from pipeline.redis_client.client import CommandRefused
 from pipeline.redis_client.periodic import every
@@ -138,6 +139,7 @@ class PipelineComposition:
             run_expiry=kept,
         )
         self._housekeeping = self._chores(operations, retention, intervals)
+        self._minutes = MinuteCounts(redis, [partner_source(self._partners.api.usage.recent)])
 
     def _vcon_server(
         self, operations: PipelineOperations, store: VconStore
@@ -215,6 +217,7 @@ class PipelineComposition:
             self._runs.listen(),
             RunOutbox(self.connection, self._archive.write_runs, limit).run(),
             self._partners.keep_up(),
+            self._minutes.run(),
         )
 
     def _intake(self) -> Intake:
@@ -260,6 +263,7 @@ class PipelineComposition:
         with contextlib.suppress(UnavailableError, TimeoutError):
             async with asyncio.timeout(LAST_USAGE):
                 await self._partners.api.usage.write()
+        await self._minutes.close()
         self._partners.close()
         await self._calls.close_storages(self._lookup.loaded)
         await self._connections.close()

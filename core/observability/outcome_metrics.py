@@ -5,7 +5,7 @@ These add to plain integers, which become families of the library when they are 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -26,6 +26,12 @@ class Durations:
         """Add the counts of another histogram with the same bounds."""
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
+
+    def copy(self) -> "Durations":
+        """The same counts, which no longer change."""
+        copied = Durations(len(self.counts) - 1)
+        copied.counts, copied.total = self.counts.copy(), self.total
+        return copied
 
 
 class Outcomes[*Subject](Collector):
@@ -54,6 +60,11 @@ class Outcomes[*Subject](Collector):
             times = self._times.setdefault(self.bounded(key), Durations(len(self._bounds)))
         times.counts[bisect_left(self._bounds, seconds)] += 1
         times.total += seconds
+
+    @property
+    def durations(self) -> Mapping[tuple[*Subject, object], Durations]:
+        """What has been counted, by subject and outcome; to be read on the event loop only."""
+        return self._times
 
     def bounded(self, key: tuple[*Subject, object]) -> tuple[*Subject, object]:
         """The labels for a new key; a subclass maps keys without a series of their own."""

@@ -25,6 +25,7 @@ from pipeline.admin.unread_lists import UnreadLists
 from pipeline.config.lists import lists_of
 from pipeline.ingest.partners import Partners
 from pipeline.live_config import Configuration
+from pipeline.minutes.backlog import BacklogSamples
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.periodic import every, skip_unusable
 from pipeline.redis_client.staging import Trash
@@ -45,6 +46,7 @@ class Intervals:
     unusable_keys: float = 2.0
     redis_settings: float = 5.0
     unread_lists: float = 5.0
+    backlog_samples: float = 2.0
     freed_documents: float = 2.0
     expired_rows: float = 3600.0
 
@@ -90,6 +92,7 @@ class Housekeeping:
         lease, replay = settings.lease_seconds, settings.storage_replay_interval
         unusable = UnusableKeys(redis, configuration, settings.vcon_sorted_set_name)
         unread = UnreadLists(redis, configuration, each.unread_lists)
+        samples = BacklogSamples(redis, configuration)
         rescuer = Rescuer(redis, parts.queues, RESCUES_PER_LEASE)
         replayer = AutoReplay(redis, configuration, parts.operations, replay)
         return [
@@ -99,6 +102,7 @@ class Housekeeping:
             Chore(each.unusable_keys, "report keys of another type", unusable.look),
             Chore(each.redis_settings, "report unsafe settings", parts.redis_watch.round),
             Chore(each.unread_lists, "report lists without a chain", unread.look),
+            Chore(each.backlog_samples, "sample the backlog once a minute", samples.take),
             Chore(each.freed_documents, "free replaced documents", Trash(redis).empty),
             Chore(lease / RESCUES_PER_LEASE, "rescue unclaimed runs", rescuer.round),
             Chore(replay, "replay dead letters of storages", replayer.round),

@@ -4,6 +4,7 @@ Owners wait in Redis (`pc:owners`), so that no request waits for Postgres and no
 waits in memory; a process that crashes loses the counts of a few seconds.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from uuid import UUID
@@ -63,17 +64,26 @@ class UsageMeter:
         """`ledger` is called in threads."""
         self._ledger = ledger
         self._used: dict[date, dict[UUID, Used]] = {}
+        self._recent: Counter[tuple[UUID, str]] = Counter()
 
     def accepted(self, key_id: UUID, size: int) -> None:
         """Count an accepted vCon of `size` bytes."""
         used = self._now(key_id)
         used.accepted += 1
         used.bytes += size
+        self._recent[key_id, "accepted"] += 1
+        self._recent[key_id, "bytes"] += size
 
     def refused(self, key_id: UUID, reason: str) -> None:
         """Count a refused request."""
         used = self._now(key_id)
         used.refused[reason] = used.refused.get(reason, 0) + 1
+        self._recent[key_id, reason] += 1
+
+    def recent(self) -> Mapping[tuple[UUID, str], int]:
+        """What was counted since the last call, by key and `accepted`, `bytes` or a reason."""
+        recent, self._recent = self._recent, Counter()
+        return recent
 
     async def write(self) -> None:
         """Write the counts, one transaction a day; counts that are not written are kept.

@@ -59,6 +59,7 @@ _TYPES_BY_PREFIX = {
     "pc:missing:": "hash",
     "pc:unsure:": "set",
     "pc:process:": "hash",
+    "pc:minutes:": "hash",
 }
 """The types of the keys that exist once for each run, worker, list or vCon, by prefix."""
 FINISHED_CHANNEL = "pc:finished"
@@ -192,6 +193,11 @@ def again(egress_list: str) -> str:
 def missing(name: str) -> str:
     """The uuids that a sweep has not found in a list: uuid -> id of the sweep."""
     return f"pc:missing:{name}"
+
+
+def minute(number: int) -> str:
+    """What was counted in a minute, by its number since 1970."""
+    return f"pc:minutes:{number}"
 
 
 def unsure(dead_letter_list: str) -> str:

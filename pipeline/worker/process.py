@@ -11,6 +11,7 @@ from core.thread_pool import in_own_thread
 from pipeline import live_config as configurations
 from pipeline.connections import registry
 from pipeline.live_config import Configuration
+from pipeline.minutes.counting import MinuteCounts, run_sources
 from pipeline.redis_client.client import CommandRefused
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.factories import build_queues, config_path, installer, lenience, redis_connection
@@ -75,8 +76,8 @@ class WorkerProcess:
         self._readers = PluginCalls(READERS, redis)
         self._lookup = self._vcon_lookup(settings)
         self._watchdog = Watchdog(_loop_limits(settings), beat, blocked)
-        keeping = settings.lease_seconds, self._watchdog.is_fine
-        self._lease = Lease(redis, worker_id, *keeping)
+        self._lease = Lease(redis, worker_id, settings.lease_seconds, self._watchdog.is_fine)
+        self._minutes = MinuteCounts(redis, run_sources())
         self._worker = Worker(
             worker_id,
             self._configuration,
@@ -122,7 +123,10 @@ class WorkerProcess:
         """
         self._watchdog.start()
         await self._connection.insist(lambda: in_own_thread(self._lease.start))
-        looking = asyncio.create_task(self._connections.look_after())
+        beside = [
+            asyncio.create_task(self._connections.look_after()),
+            asyncio.create_task(self._minutes.run()),
+        ]
         working = asyncio.create_task(self._worker.run())
         leaving = asyncio.create_task(self._reason_to_end())
         try:
@@ -132,7 +136,8 @@ class WorkerProcess:
             else:
                 log.error("worker ending early", extra={"error": leaving.result()})
         finally:
-            looking.cancel()
+            for task in beside:
+                task.cancel()
             if not leaving.done():
                 leaving.cancel()
                 working.cancel()
@@ -203,6 +208,7 @@ class WorkerProcess:
     async def close(self) -> None:
         """Close every connection, thread and storage."""
         self._watchdog.stop()
+        await self._minutes.close()
         await in_own_thread(self._lease.stop)
         written = self._configuration.plugins.storages.values()
         await self._calls.close_storages([*written, *self._lookup.loaded])

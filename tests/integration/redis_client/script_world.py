@@ -33,11 +33,13 @@ def journal(run: str, uuid: str, **changes: Any) -> str:
 CALLS: dict[str, list[str]] = {
     "ack_egress": ["out 60 lent read"],
     "adopt": ["free"],
+    "backlog": ['4000 0 in ["in"] run:main ["run:main"]', '4000 60 in ["in"] absent ["absent"]'],
     "cancel": [f"run-{name} 2026-01-01 60 60 - - -" for name in ("first", "second", "held")],
     "claim": [
         f"alive 16 {suspects} 1 2 in~out run:main~out " + " ".join(f"new{n}" for n in range(16))
         for suspects in (0, 1)
     ],
+    "count_minute": ['me 1 4000 60 run~done~us~["main"] 7', 'me 1 0 60 new["main"] 7'],
     "delete": [
         "first vcons 2026-01-01 60 1 4 in run:main out DLQ:in in first -1"
         " run:main first|run-first -",
@@ -106,6 +108,7 @@ KINDS: dict[str, str] = {
     "tel:.*|name:.*|pc:(workers|processes|lenders|holds:.*|unread:.*|unsure:.*)": "set",
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
     "pc:(paused|drained|process:.*)": "hash",
+    "pc:minutes:.*": "hash",
     "pc:(run|cancel|idem|idemdigest|request|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
     "pc:(step|stalled|death):.*": "string",
     "vcon:.*|pc:staged:.*": "ReJSON-RL",
