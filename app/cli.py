@@ -16,6 +16,7 @@ import orjson
 
 from app.command_line import Command
 from app.misspelt_settings import warn_of_misspelt
+from app.operator_cli.command import CliCommand
 from core.environment import environment, read_env_file, withhold
 from core.errors import ConfigurationError
 from core.observability.logs import configure_logging, keep_secret, without_secrets
@@ -53,10 +54,10 @@ async def carry_out(command: Command) -> int:
     """Run the command to its end and return the exit code."""
     try:
         read_env_file()
-        if command.name == "check" and command.vcon_server:
-            return await _check_move(command)
+        if command.operator is not None:
+            return await _operate(command.operator, command)
         if command.name == "check":
-            return await _check(as_json_text=command.as_json)
+            return await _check(command)
         settings = load_settings(_NEEDED.get(command.name, ServiceSettings))
         keep_secret(*settings.secrets)
         if command.name == "actions":
@@ -102,12 +103,20 @@ async def _work(settings: Settings, command: Command) -> int:
     return await work(settings, command.worker_id, for_suspects=command.suspects)
 
 
-async def _check(*, as_json_text: bool) -> int:
+async def _operate(operator: CliCommand, command: Command) -> int:
+    from app.operator_cli.run import run
+
+    return await run(operator, command)
+
+
+async def _check(command: Command) -> int:
+    if command.vcon_server:
+        return await _check_move(command)
     from app.preflight import all_well, as_json, as_table, check_up
 
     configure_logging("WARNING", "auto")  # to standard error; the table goes to standard output
     findings = await check_up()
-    sys.stdout.write((as_json if as_json_text else as_table)(findings, without_secrets))
+    sys.stdout.write((as_json if command.as_json else as_table)(findings, without_secrets))
     return EXIT_WELL if all_well(findings) else EXIT_NOT_WELL
 
 

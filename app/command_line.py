@@ -2,6 +2,10 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from app.operator_cli.command import CliCommand
 
 MOST_KEYS = 1_000_000
 
@@ -17,6 +21,8 @@ class Command(argparse.Namespace):
     vcon_server: bool
     keys: int
     workers: int
+    operator: "CliCommand | None" = None
+    """The operator's command, if it is one."""
 
     @property
     def stays(self) -> bool:
@@ -55,9 +61,21 @@ def read(arguments: Sequence[str]) -> Command:
         "--suspects", action="store_true", help="only vCons that may have killed a worker"
     )
     worker.add_argument("worker_id", metavar="ID")
+    if arguments and arguments[0] not in _OWN:
+        _add_operator_commands(commands)
     command = parser.parse_args(arguments, Command())
     command.name = command.name or "serve"
     return command
+
+
+_OWN = ("serve", "api", "worker", "check", "actions")
+
+
+def _add_operator_commands(commands: Any) -> None:
+    # their imports take 0.2 s, which the start of a worker does not need
+    from app.operator_cli.table import add_operator_commands  # noqa: PLC0415
+
+    add_operator_commands(commands)
 
 
 def _add_checklist(check: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 from core.credentials import Credentials
 from core.ingest_interfaces import InternalIngestApi, PartnerIngestApi
 from core.operation_interfaces import ConfigurationAdmin, VconServerOperations
+from core.operator_interfaces import OperatorApi
 from schemas.chain import ChainSummary
 from schemas.connection import ConnectionSummary
 from schemas.dead_letter import DeadLetterPage
@@ -236,6 +237,11 @@ class Pipeline(Protocol):
     @property
     def partner_admin(self) -> PartnerAdmin:
         """Ingress keys, their usage, and the audit."""
+        ...
+
+    @property
+    def operator(self) -> OperatorApi:
+        """What operators ask for: status, failures, pausing, finding ..."""
         ...
 
     @property

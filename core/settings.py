@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from core.api_tokens import secret_tokens
 from core.environment import environment
 from core.errors import ConfigurationError
+from core.operator_settings import OperatorSettings
 from core.setting_groups import (
     ApiSettings,
     KeySettings,
@@ -97,6 +98,7 @@ class Settings(
     LimitSettings,
     KeySettings,
     ApiSettings,
+    OperatorSettings,
 ):
     """All settings, from environment variables."""
 
@@ -349,6 +351,13 @@ class ApiProcessSettings(Settings):
     conserver_config_file: Path
     redis_url: SecretStr
     api_port: int = Field(8000, ge=0, le=65535)
+
+
+class OperatorProcessSettings(Settings):
+    """What the operator's commands need: a pipeline."""
+
+    conserver_config_file: Path
+    redis_url: SecretStr
 
 
 class WorkerProcessSettings(Settings):

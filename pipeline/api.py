@@ -16,6 +16,7 @@ from pipeline.ingest.admin import PartnerAdmin
 from pipeline.ingest.intake import InternalApi
 from pipeline.ingest.partner import PartnerApi
 from pipeline.live_config import Configuration
+from pipeline.operator.operations import OperatorOperations
 from pipeline.plugins.loader import LoadedStorage
 from pipeline.redis_client.list_states import ListState
 from pipeline.runs.calls import PluginCalls
@@ -46,6 +47,7 @@ class PipelineService:
         configuration_admin: ConfigurationAdmin,
         partner_admin: PartnerAdmin,
         connections: ConnectionsApi,
+        operator: OperatorOperations,
         egress_format: str,
     ) -> None:
         """`egress_format` is the setting EGRESS_FORMAT_VERSION: the form of vCons in answers."""
@@ -57,6 +59,7 @@ class PipelineService:
         self.configuration_admin = configuration_admin
         self.partner_admin = partner_admin
         self.connections = connections
+        self.operator = operator
         self._configuration = configuration
         self._lookup = lookup
         self._runs = runs

@@ -29,9 +29,12 @@ from pipeline.connections import registry
 from pipeline.ingest.entry import TermLimits
 from pipeline.ingest.intake import Intake, InternalApi
 from pipeline.ingest.partners import KeyLimits, Partners
-from pipeline.live_config import ConfigurationWatch, Snapshot
+from pipeline.live_config import Configuration, ConfigurationWatch, Snapshot, prepared
 from pipeline.minutes.counting import MinuteCounts, partner_source
+from pipeline.operator.operations import OperatorOperations
+from pipeline.operator.parts import Parts as OperatorParts
 from pipeline.operator.register import SIGN_SECONDS, Register
+from pipeline.plugins.loader import NOTHING
 from pipeline.redis_client.client import CommandRefused
 from pipeline.redis_client.periodic import every
 from pipeline.runs.calls import PluginCalls
@@ -67,11 +70,13 @@ class PipelineComposition:
         changed: Callable[[], Awaitable[None]],
         offload: Offload = call_inline,
         intervals: Intervals = INTERVALS,
+        configuration: Configuration | None = None,
     ) -> None:
         """Read the configuration, check every plugin, build the parts; connects to nothing.
 
         `changed` is awaited after each change of the configuration; `offload` runs the validation
-        of large vCons; `intervals` are those of the housekeeping.
+        of large vCons; `intervals` are those of the housekeeping. `configuration`: used instead of
+        the file, and without its plugins, until an operation needs them.
 
         Raises:
             ConfigurationError: with every problem of the configuration and its plugins.
@@ -80,7 +85,8 @@ class PipelineComposition:
         self.snapshot = Snapshot(
             config_path(settings), environment(), installer(settings), **lenience(settings)
         )
-        self._configuration = self.snapshot.load()
+        self._has_plugins = configuration is None
+        self._configuration = configuration or self.snapshot.load()
         self._connections = registry.install(self._configuration.config)
         self._watch = ConfigurationWatch(self.snapshot, self._configuration, self._adopted)
         self.connection = redis_connection(settings)
@@ -90,16 +96,11 @@ class PipelineComposition:
         self._calls = PluginCalls(STORAGE_CALLS, self.connection)
         self._records_calls = postgres_calls(settings)
         self._archive = RunArchive(history, self._records_calls)
-        sorted_set = settings.vcon_sorted_set_name
-        self.depths = QueueDepths(self.connection, self._configuration, sorted_set)
-        self._changed = changed
-        self._offload = offload
+        name, limits = settings.vcon_sorted_set_name, KeyLimits.of(settings)
+        self.depths = QueueDepths(self.connection, self._configuration, name)
+        self._changed, self._offload = changed, offload
         self._partners = Partners(
-            self._configuration,
-            self.connection,
-            records,
-            self._records_calls,
-            KeyLimits.of(settings),
+            self._configuration, self.connection, records, self._records_calls, limits
         )
         self._build(intervals)
 
@@ -129,6 +130,7 @@ class PipelineComposition:
             self._calls,
             RunListing(self._archive, redis, configuration),
         )
+        self._operator = OperatorOperations(self._operator_parts(operations))
         self.service = self._service(intake, operations, self._vcon_server(operations, store))
         retention = Retention(
             redis,
@@ -152,6 +154,27 @@ class PipelineComposition:
             VconTexts(store, self._lookup, settings.egress_format_version, self._offload),
             Reindex(redis, settings.vcon_sorted_set_name, self._terms),
         )
+
+    def _operator_parts(self, operations: PipelineOperations) -> OperatorParts:
+        return OperatorParts(
+            settings=self._settings,
+            redis=self.connection,
+            configuration=self._configuration,
+            queues=self._queues,
+            operations=operations,
+            runs=self._runs,
+            archive=self._archive,
+            lookup=self._lookup,
+            partner_admin=self._partners.admin,
+            load_plugins=self._load_plugins,
+        )
+
+    async def _load_plugins(self) -> None:
+        """Load the plugins if this process was built without them; installs nothing."""
+        if not self._has_plugins:
+            config = self._configuration.config
+            self._configuration.adopt(await in_own_thread(prepared, config, NOTHING))
+            self._has_plugins = True
 
     @property
     def _terms(self) -> TermLimits:
@@ -188,6 +211,7 @@ class PipelineComposition:
             ),
             self._partners.admin,
             ConnectionsApi(configuration, self._connections),
+            self._operator,
             settings.egress_format_version,
         )
 

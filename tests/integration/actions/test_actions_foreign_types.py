@@ -87,6 +87,7 @@ async def ask(ops: Operations, action: str, fields: dict[str, Any]) -> ActionRes
         nothing,
         admin,
         nothing,
+        nothing,
         "0.4.0",
     )
     client = SimpleNamespace(

@@ -11,7 +11,7 @@ from core.settings import Settings
 
 ACTIONS = ActionRegistry.discover("actions")
 ADMINISTRATIVE = {
-    *("DeleteVcon", "ReplayDeadLetters", "GetUsage", "ListAuditEvents"),
+    *("Admin", "DeleteVcon", "ReplayDeadLetters", "GetUsage", "ListAuditEvents"),
     *("CreateIngressKey", "ListIngressKeys", "RotateIngressKey", "RevokeIngressKey"),
 }
 

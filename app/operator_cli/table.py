@@ -1,0 +1,52 @@
+"""All commands of the operator, and the parsers of their words."""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from app.operator_cli.command import CliCommand
+from app.operator_cli.commands import audit
+
+COMMANDS: Sequence[CliCommand] = [
+    *audit.COMMANDS,
+]
+
+
+def add_operator_commands(commands: Any) -> None:
+    """Add every command to the subparsers `commands`; those of two words get parsers in between."""
+    groups: dict[str, Any] = {}
+    for command in COMMANDS:
+        *before, last = command.words
+        parent = commands
+        if before:
+            [first] = before
+            if first not in groups:
+                group = commands.add_parser(first, help=_group_help(first))
+                groups[first] = group.add_subparsers(
+                    title="commands", metavar="COMMAND", required=True
+                )
+            parent = groups[first]
+        _add(parent, last, command)
+
+
+def _group_help(first: str) -> str:
+    names = [command.words[1] for command in COMMANDS if command.words[0] == first]
+    return " | ".join(names)
+
+
+def _add(parent: Any, word: str, command: CliCommand) -> None:
+    parser: argparse.ArgumentParser = parent.add_parser(
+        word,
+        help=command.summary,
+        description=f"{command.summary[:1].upper()}{command.summary[1:]}.",
+        epilog=f"example:\n  python entrypoint.py {command.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(parser)
+    parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+    if command.can_watch:
+        parser.add_argument("--watch", action="store_true", help="repeat until interrupted")
+    if command.changes:
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument("--reason", metavar="TEXT", help="why; kept in the audit")
+    parser.set_defaults(operator=command)

@@ -1,0 +1,69 @@
+"""How arguments are written: times, durations, uuids."""
+
+import argparse
+import re
+from datetime import UTC, datetime, timedelta
+
+from schemas.uuids import canonical_uuid
+
+_DURATION = re.compile(r"(\d{1,9})(s|m|h|d|w)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def duration(text: str) -> int:
+    """Seconds of a duration such as `90s`, `15m`, `1h`, `2d` or `1w`.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        msg = f"{text!r} is no duration; write for example 90s, 15m, 1h or 2d"
+        raise argparse.ArgumentTypeError(msg)
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def moment(text: str) -> datetime:
+    """A time in ISO 8601, in UTC unless it has a zone, or a duration ago.
+
+    Raises:
+        argparse.ArgumentTypeError: it is neither.
+    """
+    try:
+        return datetime.now(UTC) - timedelta(seconds=duration(text))
+    except argparse.ArgumentTypeError:
+        pass
+    except OverflowError:
+        msg = f"{text!r} is too long ago"
+        raise argparse.ArgumentTypeError(msg) from None
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        msg = f"{text!r} is no time; write for example 2026-11-30T12:00 or 1h (an hour ago)"
+        raise argparse.ArgumentTypeError(msg) from None
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
+
+
+def uuid_word(text: str) -> str:
+    """A uuid in its canonical form.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    found = canonical_uuid(text)
+    if found is None:
+        msg = f"{text!r} is no uuid"
+        raise argparse.ArgumentTypeError(msg)
+    return found
+
+
+def count(text: str) -> int:
+    """A whole number, 1 or more.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if not (text.isascii() and text.isdigit() and int(text[:12]) > 0):
+        msg = f"{text!r} is not a whole number, 1 or more"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text[:12])

@@ -1,0 +1,99 @@
+"""The table of all operations, and their call: `core.operator_interfaces.OperatorApi`.
+
+A new operation: models in `schemas/operator/`, a function here in the room, a row in `rows`; then a
+command in `app/operator_cli/commands/` and a page in `http_api/console/`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from core.errors import InvalidError, UnknownNameError
+from core.operator_interfaces import Call, Operation
+from pipeline.operator.audit import Audit
+from pipeline.operator.parts import Parts
+from schemas.operator.audit import AuditPage, AuditQuery
+
+MOST_PROBLEMS = 20
+"""Arguments that a refusal names at most."""
+LONGEST_REASON = 500
+"""Characters of a reason."""
+
+type Handler = Callable[[Any, Call], Awaitable[BaseModel]]
+type Audited = Callable[[Any], tuple[str, Mapping[str, Any]] | None]
+
+
+def _arguments(parameters: BaseModel) -> tuple[str, Mapping[str, Any]]:
+    return "", parameters.model_dump(mode="json", exclude_defaults=True)
+
+
+class Row(NamedTuple):
+    """One operation with what carries it out.
+
+    `audited` gives the target and details for the audit (by default all arguments), or None for
+    arguments with which nothing is changed, such as a dry run: these need no reason.
+    """
+
+    operation: Operation
+    handler: Handler
+    audited: Audited = _arguments
+
+
+def rows(parts: Parts) -> list[Row]:
+    """All operations."""
+    audit = Audit(parts)
+    return [
+        Row(Operation("audit", "Who changed what, and why", AuditQuery, AuditPage), audit.events),
+    ]
+
+
+class OperatorOperations:
+    """Calls operations by name."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._admin = parts.partner_admin
+        self._rows = {row.operation.name: row for row in rows(parts)}
+
+    @property
+    def operations(self) -> Mapping[str, Operation]:
+        """All operations by name."""
+        return {name: row.operation for name, row in self._rows.items()}
+
+    async def perform(self, name: str, arguments: Mapping[str, Any], call: Call) -> BaseModel:
+        """Check the arguments, audit the call if it changes something, and carry it out.
+
+        Raises:
+            UnknownNameError: there is no such operation.
+            InvalidError: an argument is not valid, or a change has no reason.
+        """
+        row = self._rows.get(name)
+        if row is None:
+            raise UnknownNameError("operation", name[:100], list(self._rows))
+        parameters = _checked(row.operation.parameters, arguments)
+        if row.operation.changes and (audited := row.audited(parameters)) is not None:
+            await self._audit(name, audited, call)
+        return await row.handler(parameters, call)
+
+    async def _audit(self, name: str, audited: tuple[str, Mapping[str, Any]], call: Call) -> None:
+        reason = call.reason.strip()
+        if not reason or len(reason) > LONGEST_REASON:
+            msg = f"reason: say why, in 1 to {LONGEST_REASON} characters; the audit keeps it"
+            raise InvalidError(msg, [msg])
+        target, detail = audited
+        await self._admin.audit(name, call.author, target, {**detail, "reason": reason})
+
+
+def _checked(model: type[BaseModel], arguments: Mapping[str, Any]) -> BaseModel:
+    try:
+        return model.model_validate(arguments)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False, include_context=False)
+        problems = [_problem(each["loc"], each["msg"]) for each in details[:MOST_PROBLEMS]]
+        raise InvalidError("; ".join(problems), problems) from None
+
+
+def _problem(place: Sequence[str | int], message: str) -> str:
+    name = ".".join(str(part)[:100] for part in place)
+    said = message.removeprefix("Value error, ")[:200]
+    return f"{name}: {said}" if name else said

@@ -1,0 +1,35 @@
+"""What the operations work with; the service and the command line build it alike."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from core.settings import Settings
+from pipeline.admin.operations import PipelineOperations
+from pipeline.admin.run_archive import RunArchive
+from pipeline.admin.runs import Runs
+from pipeline.ingest.admin import PartnerAdmin
+from pipeline.live_config import Configuration
+from pipeline.redis_client.client import RedisConnection
+from pipeline.runs.queues import Queues
+from pipeline.storages.lookup import VconLookup
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of the pipeline that operations use."""
+
+    settings: Settings
+    redis: RedisConnection
+    configuration: Configuration
+    """The configuration in force; on the command line the file as it is now."""
+    queues: Queues
+    operations: PipelineOperations
+    runs: Runs
+    archive: RunArchive
+    lookup: VconLookup
+    partner_admin: PartnerAdmin
+    load_plugins: Callable[[], Awaitable[None]]
+    """Load the plugins of the configuration where that is not done yet (the command line).
+
+    To be awaited before a storage or link is called; raises ConfigurationError.
+    """

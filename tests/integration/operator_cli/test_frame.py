@@ -1,0 +1,84 @@
+"""What all of the operator's commands have: JSON, errors that say what to do, exit codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app.command_line import read
+from app.operator_cli.table import COMMANDS
+from core.db.usage_and_audit import PartnerRecords
+from core.errors import InvalidError, UnknownNameError
+from schemas.ingress_key import Author
+
+if TYPE_CHECKING:
+    from tests.integration.support.operator_scene import OperatorScene
+
+HOSTILE = "\x1b[31m[bold]<script>"
+
+
+def put(operator: OperatorScene, target: str) -> None:
+    """One audit event."""
+    ledger = PartnerRecords(operator.database).ledger
+    ledger.audit("Test", Author(actor="someone"), target, {"reason": "a test"})
+
+
+async def test_tables_and_json_show_the_same(operator: OperatorScene) -> None:
+    """Without control characters and markup, whatever a value holds."""
+    put(operator, HOSTILE)
+    shown, data = await operator.cli("audit"), await operator.cli("audit --json")
+    assert (shown.code, data.code, shown.err, data.err) == (0, 0, "", "")
+    assert data.json["events"][0]["target"] == HOSTILE
+    assert "\x1b" not in shown.out
+    assert "\\x1b[31m[bold]<script>" in shown.out
+
+
+async def test_a_server_that_is_away_is_exit_3(
+    operator: OperatorScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is on standard error, with --json also as JSON."""
+    monkeypatch.setenv("POSTGRES_PORT", "1")
+    ran = await operator.cli("audit --json")
+    assert (ran.code, ran.json["kind"]) == (3, "unavailable")
+    assert ran.err.startswith("error: ")
+
+
+async def test_settings_that_are_missing_are_exit_2(
+    operator: OperatorScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them are named."""
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.delenv("CONSERVER_CONFIG_FILE")
+    ran = await operator.cli("audit")
+    assert (ran.code, ran.out) == (2, "")
+    assert "REDIS_URL: must be set" in ran.err
+    assert "CONSERVER_CONFIG_FILE: must be set" in ran.err
+
+
+async def test_a_configuration_that_cannot_be_read_is_exit_2(operator: OperatorScene) -> None:
+    """The file and its problem are named."""
+    operator.config.write_text("chains: [")
+    ran = await operator.cli("audit")
+    assert ran.code == 2
+    assert str(operator.config) in ran.err
+
+
+async def test_operations_check_their_arguments(operator: OperatorScene) -> None:
+    """Each problem has the name of its argument."""
+    with pytest.raises(InvalidError) as refused:
+        await operator.perform("audit", limit=0, other=1)
+    assert {each.partition(":")[0] for each in refused.value.problems} == {"limit", "other"}
+    with pytest.raises(UnknownNameError, match=r"Unknown operation: nothing; known: audit"):
+        await operator.perform("nothing")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_each_help_has_an_example(command: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """The words of the example are the command's own, and can be read."""
+    with pytest.raises(SystemExit) as ended:
+        read([*command.words, "--help"])  # type: ignore[attr-defined]
+    assert ended.value.code == 0
+    example = command.example  # type: ignore[attr-defined]
+    assert f"python entrypoint.py {example}" in capsys.readouterr().out
+    assert example.startswith(command.name)  # type: ignore[attr-defined]
