@@ -44,6 +44,7 @@ test: ## Run the whole test suite (ARGS="tests/unit -k name" for a part)
 	@$(VENV) -m devstack.servers.mariadb
 	@$(VENV) -m devstack.servers.pgbouncer
 	@$(VENV) -m devstack.servers.chromium
+	@$(VENV) -m devstack.servers.prometheus
 	@$(VENV) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 lint: ## Check style and formatting
