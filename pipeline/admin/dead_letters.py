@@ -12,6 +12,7 @@ import orjson
 from core.errors import InvalidError
 from core.observability.storable_text import storable_json
 from core.observability.tracing import context as trace_context
+from pipeline.admin.causes import CauseIndex
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.slices import chunks, find_first
@@ -148,6 +149,7 @@ class DeadLetters:
         """
         self._connection = connection
         self._run_expiry = run_expiry
+        self.index = CauseIndex(connection)
 
     async def count(self, name: str) -> int:
         """How many entries a list has."""
@@ -194,6 +196,15 @@ class DeadLetters:
 
     async def _causes(self, name: str, total: int) -> dict[str, int]:
         """The most frequent first; entries that another program put there have no reason."""
+        if (found := await self.index.causes(name)).is_exact:
+            counts = Counter({"unknown": found.unknown} if found.unknown else {})
+            for each in found.causes:
+                counts[each.label] += each.count
+            return dict(counts.most_common())
+        return await self._counted_causes(name, total)
+
+    async def _counted_causes(self, name: str, total: int) -> dict[str, int]:
+        """The same by reading every reason: some are not in the index, or are there twice."""
         causes: dict[str, str] = {}  # by uuid, since HSCAN may return one more than once
         cursor = "0"
         while True:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from core.settings import Settings
 from pipeline.admin.auto_replay import AutoReplay
+from pipeline.admin.causes import CauseIndex
 from pipeline.admin.operations import PipelineOperations
 from pipeline.admin.redis_checks import RedisIdentity, RedisWatch, UnusableKeys
 from pipeline.admin.retention import Retention
@@ -48,6 +49,7 @@ class Intervals:
     unread_lists: float = 5.0
     backlog_samples: float = 2.0
     freed_documents: float = 2.0
+    causes: float = 5.0
     expired_rows: float = 3600.0
 
 
@@ -84,6 +86,7 @@ class Housekeeping:
         self._settings = settings
         self._parts = parts
         self._intervals = intervals
+        self._causes = CauseIndex(parts.redis)
 
     def chores(self) -> list[Chore]:
         """Every chore, the most frequent first."""
@@ -104,6 +107,7 @@ class Housekeeping:
             Chore(each.unread_lists, "report lists without a chain", unread.look),
             Chore(each.backlog_samples, "sample the backlog once a minute", samples.take),
             Chore(each.freed_documents, "free replaced documents", Trash(redis).empty),
+            Chore(each.causes, "index dead letters by cause", self._tend_causes),
             Chore(lease / RESCUES_PER_LEASE, "rescue unclaimed runs", rescuer.round),
             Chore(replay, "replay dead letters of storages", replayer.round),
             Chore(settings.sweep_interval, "expire vCons, unlock, reap the index", self._sweep),
@@ -117,6 +121,9 @@ class Housekeeping:
     async def _sweep(self) -> None:
         await skip_unusable(remove_leftover_locks(self._parts.queues))
         await self._parts.retention.sweep(lists_of(self._parts.configuration.config))
+
+    async def _tend_causes(self) -> None:
+        await self._causes.tend(lists_of(self._parts.configuration.config).dead)
 
     async def _prune(self) -> None:
         await self._parts.archive.prune(self._settings.run_retention_days)

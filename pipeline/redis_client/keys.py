@@ -17,6 +17,8 @@ PROBE = "pc:probe"
 LISTS = "pc:lists"
 EPOCH = "pc:epoch"
 TRASH = "pc:trash"
+CAUSE_LISTS = "pc:causes"
+AWAITED = "pc:awaited"
 OLD_TERMS = "pc:trash:terms:"
 STAGED = "pc:staged:"
 PROCESSES = "pc:processes"
@@ -37,6 +39,8 @@ SHARED_TYPES = {
     PROCESSES: "set",
     PAUSED: "hash",
     DRAINED: "hash",
+    CAUSE_LISTS: "set",
+    AWAITED: "set",
 }
 """The types of the keys that all chains share."""
 _TYPES_BY_PREFIX = {
@@ -53,6 +57,8 @@ _TYPES_BY_PREFIX = {
     "pc:holds:": "set",
     "pc:about:": "hash",
     "pc:dead:": "hash",
+    "pc:causes:": "hash",
+    "pc:cause:": "zset",
     "pc:unread:": "set",
     "pc:lease:": "zset",
     "pc:again:": "hash",
@@ -168,6 +174,16 @@ def storage_dead_letters(storage: str) -> str:
 def reasons(dead_letter_list: str) -> str:
     """The reasons of a dead-letter list: uuid -> JSON."""
     return f"pc:dead:{dead_letter_list}"
+
+
+def causes(dead_letter_list: str) -> str:
+    """The causes of a dead-letter list: fingerprint -> JSON."""
+    return f"pc:causes:{dead_letter_list}"
+
+
+def cause(fingerprint: str, dead_letter_list: str) -> str:
+    """The dead letters of a list with one cause: uuid, by the time of the failure (ms)."""
+    return f"pc:cause:{fingerprint}:{dead_letter_list}"
 
 
 def unread(egress_list: str) -> str:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.errors import PatchcordError
+from core.observability.failure_cause import cause_of
 from core.observability.logs import without_secrets
 from core.observability.metrics import LINKS, RUNS, STORAGES
 from core.observability.storable_text import storable_json
@@ -81,6 +82,7 @@ def _failed_link(live: RunState) -> Mapping[str, Any]:
 def _reason(live: RunState, error: str | None, step: Mapping[str, Any]) -> str:
     """The JSON beside a dead letter, in the shape of `schemas.dead_letter.DeadLetter`."""
     kind, name = step.get("kind"), step.get("name")
+    found = cause_of(kind, name, error, live.config_hash)
     return storable_json(
         {
             "error": error,
@@ -93,12 +95,16 @@ def _reason(live: RunState, error: str | None, step: Mapping[str, Any]) -> str:
             "run_id": live.claim.run_id,
             "worker": live.worker,
             "at": datetime.now(UTC).isoformat(),
+            "fingerprint": found.fingerprint,
+            "type": found.type,
+            "message": found.message,
+            "config_hash": found.config_hash,
         }
     ).decode()
 
 
 def _cause(kind: str | None, name: str | None, error: str | None) -> str:
-    """The fingerprint of a failure: the step and the type of the error."""
+    """The step and the type of the error, as answers show it since before fingerprints."""
     what = (error or "").partition(":")[0]
     return f"{kind} {name}: {what}" if kind else (error or "unknown")
 

@@ -20,7 +20,7 @@ from pipeline.redis_client.script_texts import script_texts
 
 RUN = {"run_id": "", "chain": "main", "vcon_in": "", "status": "queued", "finished_at": None}
 UUIDS = ("first", "second", "held", "held2", "dead", "dead2", "letter", "read", "lent", "late")
-REASON = {"error": "no", "run_id": "run-failed", "list_name": "in", "chain": "main"}
+REASON = {"error": "no", "run_id": "run-failed", "list_name": "in", "fingerprint": "c1"}
 DAY = 86400
 
 
@@ -35,6 +35,7 @@ CALLS: dict[str, list[str]] = {
     "adopt": ["free"],
     "backlog": ['4000 0 in ["in"] run:main ["run:main"]', '4000 60 in ["in"] absent ["absent"]'],
     "cancel": [f"run-{name} 2026-01-01 60 60 - - -" for name in ("first", "second", "held")],
+    "causes": ["DLQ:in"],
     "claim": [
         f"alive 16 {suspects} 1 2 in~out run:main~out " + " ".join(f"new{n}" for n in range(16))
         for suspects in (0, 1)
@@ -51,6 +52,8 @@ CALLS: dict[str, list[str]] = {
     "enqueue": ['in 100 ec {"trace":1} 1 read absent'],
     "enqueue_run": ['read run-new main {} {"trace":1} pc:idem:k pc:idemdigest:k 1000'],
     "expire": ["first 60", "free 60"],
+    "file_causes": ['DLQ:in first 7 {} {"fingerprint":"c3"}', "DLQ:in gone 7 {} {}"],
+    "forget_causes": ["DLQ:in c1 letter absent"],
     "ingest": [
         'first {"uuid":"first"} 7 other vcons 100 {"trace":1} - new pc:idemdigest:k'
         " pc:request:k lists - 2 in more tel:1 name:new"
@@ -82,7 +85,7 @@ CALLS: dict[str, list[str]] = {
     "search": ["0 100 tel:1 name:a"],
     "settle": [
         'alive held 7 finish {} 60 0 60 made {"uuid":"made"} {"trace":1} 1 1 out'
-        " 1 DLQ:storage:shelf {}",
+        ' 1 DLQ:storage:shelf {"fingerprint":"c2"}',
         'alive held2 8 later {} 60 1000 60 held2 - {"trace":1}',
         "alive held2 8 aside {} 60 1000 60 held2 - -",
         "alive held2 8 return {} 60 0 60 held2 - -",
@@ -109,6 +112,9 @@ KINDS: dict[str, str] = {
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
     "pc:(paused|drained|process:.*)": "hash",
     "pc:minutes:.*": "hash",
+    "pc:causes:.*": "hash",
+    "pc:(causes|awaited)": "set",
+    "pc:cause:.*": "zset",
     "pc:(run|cancel|idem|idemdigest|request|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
     "pc:(step|stalled|death):.*": "string",
     "vcon:.*|pc:staged:.*": "ReJSON-RL",
@@ -298,6 +304,11 @@ def _ends(client: Redis) -> None:
     client.hset("pc:again:out", "lent", 1)
     client.sadd("pc:holds:letter", "DLQ:in", "DLQ:storage:shelf")
     client.hset("pc:dead:DLQ:in", "first", json.dumps(REASON))
+    for letters, uuids in {"DLQ:in": ("letter", "first"), "DLQ:storage:shelf": ("letter",)}.items():
+        client.sadd("pc:causes", letters)
+        client.hset(f"pc:causes:{letters}", "c1", "{}")
+        client.zadd(f"pc:cause:c1:{letters}", dict.fromkeys(uuids, 5))
+    client.sadd("pc:awaited", "run-held")
     client.set("pc:run:run-failed", journal("run-failed", "letter", status="failed"))
     client.rpush("out", "read", "first")
     client.sadd("pc:unread:out", "read", "lent", "gone", "first")

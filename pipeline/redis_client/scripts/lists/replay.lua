@@ -7,7 +7,7 @@
 -- and so is one whose list, or one of whose dead-letter lists, has another type. A vCon that failed
 -- in several chains stays in the lists with the reasons of the other runs.
 -- Returns the runs that were queued.
--- uses: usable, reasons, leave_context, clear_missing, take_at
+-- uses: usable, clock, causes, reasons, leave_context, clear_missing, take_at
 local context, replayed, at = ARGV[2], {}, 4
 
 local wrong = wrong_type('hash', 'pc:locks')

@@ -14,7 +14,20 @@ local function reasons_of(letters, uuid)
   return reasons
 end
 
-local function set_reasons(letters, uuid, reasons)
+-- Write the reasons, newest first, and file their causes; `is_new`: the first failed now.
+local function set_reasons(letters, uuid, reasons, is_new)
+  local left, at = {}, now_ms()
+  for _, reason in ipairs(reasons) do
+    left[reason.fingerprint or ''] = true
+  end
+  for _, reason in ipairs(reasons_of(letters, uuid)) do
+    if type(reason.fingerprint) == 'string' and not left[reason.fingerprint] then
+      forget_cause(letters, uuid, reason.fingerprint)
+    end
+  end
+  for i, reason in ipairs(reasons) do
+    file_cause(letters, uuid, reason, at, is_new and i == 1)
+  end
   local newest = table.remove(reasons, 1)
   if not newest then
     redis.call('HDEL', 'pc:dead:' .. letters, uuid)

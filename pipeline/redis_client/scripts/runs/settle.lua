@@ -10,7 +10,7 @@
 --      "return"  back to the head of its list, as the same attempt.
 -- Refused as a whole, with the name of the key, when a list, a document or a record has another type.
 -- Holds, trace contexts and the history are skipped if their keys are unusable.
--- uses: usable, place, clock, let_go, hold_back, put_back, wake_waiting, reasons, leave_context, stands_in, copies, clear_missing
+-- uses: usable, place, clock, let_go, hold_back, put_back, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
 local wrong = wrong_type('hash', inflight, 'pc:locks')
@@ -84,7 +84,7 @@ local function add_letter(letters, who, reason)
     stands = stands_in(letters, who)
   end
   table.insert(reasons, 1, decoded(reason) or {})
-  set_reasons(letters, who, reasons)
+  set_reasons(letters, who, reasons, true)
   if stands == false then
     redis.call('RPUSH', letters, who)
   elseif stands == nil then
@@ -143,7 +143,7 @@ else
   if out ~= uuid then
     let_go(uuid, ARGV[8])
   end
-  if is_run_list then
+  if is_run_list or if_usable('set', 'SREM', 'pc:awaited', run) == 1 then
     redis.call('PUBLISH', 'pc:finished', run)
   end
 end

@@ -6,7 +6,7 @@
 -- Returns 1; 2 when a large document has to be freed; 0 when nothing was there; -1 while a worker
 -- holds it; -2 when a copy has moved.
 -- A list of another type is skipped.
--- uses: usable, reasons, clear_missing, take_at, place, index
+-- uses: usable, clock, causes, reasons, clear_missing, take_at, place, index
 local uuid = ARGV[1]
 local about, removed = 'pc:about:' .. uuid, 0
 local wrong = wrong_type('hash', 'pc:locks', about) or wrong_type(JSON, 'vcon:' .. uuid)
@@ -84,12 +84,15 @@ local function take_out_of(list)
     end
   end
   take_out(list, uuid)
-  for _, reason in ipairs(reasons_of(list, uuid)) do
+  local reasons = reasons_of(list, uuid)
+  for _, reason in ipairs(reasons) do
     if type(reason.run_id) == 'string' then
       if_usable('string', 'EXPIRE', 'pc:run:' .. reason.run_id, ARGV[4])
     end
   end
-  if_usable('hash', 'HDEL', 'pc:dead:' .. list, uuid)
+  if #reasons > 0 then
+    set_reasons(list, uuid, {})
+  end
   removed = removed + if_usable('zset', 'ZREM', 'pc:lease:' .. list, uuid)
   for _, register in ipairs({'pc:unread:', 'pc:unsure:'}) do
     if_usable('set', 'SREM', register .. list, uuid)

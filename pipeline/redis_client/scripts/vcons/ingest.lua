@@ -19,7 +19,7 @@
 --
 -- The first digest is the one that is written; the second is that of the release before, which may
 -- have written the document.
--- uses: usable, reasons, leave_context, place, index
+-- uses: usable, clock, causes, reasons, leave_context, place, index
 local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
 local digest, earlier = string.match(ARGV[4], '^([^\n]*)\n?(.*)$')
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
