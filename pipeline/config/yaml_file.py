@@ -10,6 +10,9 @@ from core.errors import ConfigurationError
 from pipeline.config.environment import Written, turned
 from pipeline.config.parser import PipelineConfig, parse
 
+MOST_VALUES = 1_000_000
+"""Values of a configuration: aliases of YAML may expand a small file to any size."""
+
 
 def read(
     path: str | Path,
@@ -25,13 +28,29 @@ def read(
     Raises:
         ConfigurationError: with all problems of the YAML, or if there are none, of the content.
     """
-    document, written = _load(_content(path), str(path))
+    return parsed(_content(path), str(path), environ, strict=strict, weak_keys=weak_keys)[1]
+
+
+def parsed(
+    content: bytes,
+    name: str,
+    environ: Mapping[str, str],
+    *,
+    strict: bool = False,
+    weak_keys: bool = False,
+) -> tuple[object, PipelineConfig]:
+    """The document as it is written, and the configuration; `name` is the file's, for messages.
+
+    Raises:
+        ConfigurationError: as `read`.
+    """
+    document, written = _load(content, name)
     if document is None:
         raise ConfigurationError(
-            f"{path} is empty; it needs a mapping with links, storages and chains."
+            f"{name} is empty; it needs a mapping with links, storages and chains."
             " Without a pipeline, leave CONSERVER_CONFIG_FILE unset"
         )
-    return parse(document, environ, written, strict=strict, weak_keys=weak_keys)
+    return document, parse(document, environ, written, strict=strict, weak_keys=weak_keys)
 
 
 def _content(path: str | Path) -> bytes:
@@ -55,14 +74,45 @@ def _load(content: bytes, name: str) -> tuple[object, Written]:
         root = loader.get_single_node()
         if root is None:
             return None, {}
+        if _size(root) > MOST_VALUES:
+            msg = f"{name}: has more than {MOST_VALUES} values, its aliases (*name) written out"
+            raise ConfigurationError(msg)
         if repeated := list(_repeated_keys(root)):
             raise ConfigurationError([f"{name}:{problem}" for problem in repeated])
         document = loader.construct_document(root)
         return document, turned(root, document)
     except yaml.MarkedYAMLError as error:
         raise ConfigurationError(f"{name}:{_explained(error)}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{name}: is nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigurationError(f"{name}: is not valid YAML: {error}") from None
+
+
+def _size(root: yaml.Node) -> int:
+    """The values of a document with aliases written out; counts to a little over `MOST_VALUES`.
+
+    A node that contains itself counts once: the parser reports it.
+    """
+    sizes: dict[int, int] = {}
+    waiting = [(root, False)]
+    while waiting:
+        node, is_counted = waiting.pop()
+        parts = _parts(node)
+        if is_counted:
+            total = 1 + sum(sizes[id(part)] for part in parts)
+            sizes[id(node)] = min(total, MOST_VALUES + 1)
+        elif id(node) not in sizes:
+            sizes[id(node)] = 1
+            waiting.append((node, True))
+            waiting += [(part, False) for part in parts]
+    return sizes[id(root)]
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
 
 
 def _explained(error: yaml.MarkedYAMLError) -> str:

@@ -161,6 +161,29 @@ def load_storage(spec: StorageSpec) -> LoadedStorage:
         raise PluginFailedError(f"storage {spec.name}: {error}") from error
 
 
+def load_links(
+    config: PipelineConfig, names: Iterable[str], installer: Installer = NOTHING
+) -> dict[str, dict[PluginSpec, LoadedLink | PluginFailedError]]:
+    """The links of chains by chain; an error in the place of one that cannot be loaded.
+
+    Other plugins are not imported; blocks during imports.
+    """
+    invalidate_caches()
+    loader = _Loader(installer, strict=config.strict)
+
+    def loaded(spec: PluginSpec) -> LoadedLink | PluginFailedError:
+        try:
+            return loader.link(spec)
+        except PluginFailedError as error:
+            return PluginFailedError(KNOWN.sentence(str(error)))
+
+    chains = {name: config.chains[name] for name in names}
+    return {
+        name: {step.plugin: loaded(step.plugin) for step in chain.links}
+        for name, chain in chains.items()
+    }
+
+
 def _wanted(config: PipelineConfig) -> dict[tuple[str, PluginSpec], list[str]]:
     """Each plugin to load, with the chains that name it; imports come first, without chains."""
     wanted: dict[tuple[str, PluginSpec], list[str]] = {

@@ -1,0 +1,78 @@
+"""Reading a configuration that an operator gives as a text: bounded, and without filling the log.
+
+A file may be half written, huge, or expand by aliases. Larger texts are parsed in a process of
+their own with limits of time and memory, since the parser holds the interpreter's lock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.environment import environment, withheld
+from core.errors import ConfigurationError, TooLargeError
+from core.helper_process import HelperLimits, HelperProcess
+from core.settings import Settings
+from core.thread_pool import in_own_thread
+from pipeline.config.environment import variables_named_in
+from pipeline.config.masking import Masks
+from pipeline.config.parser import PipelineConfig
+from pipeline.config.yaml_file import parsed
+from pipeline.runs.factories import lenience
+from schemas.operator.configuration import MOST_BYTES
+
+SMALL = 64_000
+"""Bytes up to which a text is parsed in a thread of this process."""
+MOST_PROBLEMS = 200
+NAME = "the configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A configuration as it was read: without `config` if there are problems."""
+
+    document: object = None
+    config: PipelineConfig | None = None
+    problems: list[str] = field(default_factory=list)
+
+    def masked(self, key: bytes) -> dict[str, Any]:
+        """The document as it is written, with masks for secrets; empty if it is no mapping.
+
+        Raises:
+            TooLargeError: it has too many values to be shown.
+        """
+        shown = Masks(key).document(self.document)
+        return shown if isinstance(shown, dict) else {}
+
+
+async def read_text(text: str, settings: Settings) -> Read:
+    """Parse a configuration as a start does; nothing is imported."""
+    content = text.encode(errors="surrogatepass")
+    if len(content) > MOST_BYTES:
+        return Read(problems=[f"{NAME} has more than {MOST_BYTES} bytes"])
+    if hidden := sorted(variables_named_in(content) & withheld()):
+        advice = "it is the service's own secret, and was not named before"
+        return Read(problems=[f"{name}: {advice}" for name in hidden])
+    environ, allowed = environment(), lenience(settings)
+    if len(content) <= SMALL:
+        return await in_own_thread(_read, content, environ, allowed)
+    limits = HelperLimits(settings.large_document_seconds, settings.large_document_memory)
+    helper = HelperProcess(limits)
+    try:
+        return await helper(_read, content, environ, allowed)
+    except TooLargeError as error:
+        return Read(problems=[str(error)])
+    finally:
+        await in_own_thread(helper.close)
+
+
+def _read(content: bytes, environ: Mapping[str, str], allowed: Mapping[str, bool]) -> Read:
+    try:
+        document, config = parsed(content, NAME, environ, **allowed)
+    except ConfigurationError as error:
+        problems = error.problems[:MOST_PROBLEMS]
+        if (more := len(error.problems) - len(problems)) > 0:
+            problems.append(f"and {more} further problems")
+        return Read(problems=problems)
+    except RecursionError:
+        return Read(problems=[f"{NAME} is nested too deeply"])
+    return Read(document, config)
