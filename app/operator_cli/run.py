@@ -66,8 +66,8 @@ async def _watch(
 
 
 async def _confirmed(command: CliCommand, words: argparse.Namespace) -> str | None:
-    """The reason; None if the operator does not confirm. Commands that change nothing: ""."""
-    if not command.changes:
+    """The reason; None if the operator does not confirm. "" where nothing changes."""
+    if not command.changes or getattr(words, "dry_run", False):
         return ""
     reason: str = words.reason or ""
     if words.yes:

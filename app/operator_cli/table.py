@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.operator_cli.command import CliCommand
-from app.operator_cli.commands import audit
+from app.operator_cli.commands import audit, backup
 
 COMMANDS: Sequence[CliCommand] = [
     *audit.COMMANDS,
+    *backup.COMMANDS,
 ]
 
 

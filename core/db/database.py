@@ -197,14 +197,14 @@ class Database:
             except psycopg.Error as error:  # SQLAlchemy does not wrap those of a raw connection
                 raise DBAPIError(None, None, error) from None
 
-    def migrate(self) -> None:
-        """Migrate to the newest revision; safe in several processes at once.
+    def migrate(self, revision: str = "head") -> None:
+        """Migrate to the newest revision, or up to another; safe in several processes at once.
 
         Raises:
             UnavailableError: when Postgres cannot be reached.
             ConfigurationError: when the database is newer than this version.
         """
-        self._alembic(command.upgrade, "head")
+        self._alembic(command.upgrade, revision)
 
     def teardown(self) -> None:
         """Undo every migration, which deletes all tables of the service with their rows.

@@ -19,6 +19,7 @@ from core.settings import DatabaseSettings
 _ALEMBIC_INI = Path(__file__).resolve().parents[2] / "alembic.ini"
 _LOCK = 0x7061_7463_6863_6F72  # arbitrary, the same in every replica and version
 _LOCK_POLL = 0.1  # seconds
+NO_REVISION = "none"
 _MIGRATE = "run `alembic upgrade head`, or set MIGRATE_ON_START=true"
 _MISSING = text(
     "SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass(name) IS NULL"
@@ -54,7 +55,7 @@ def revisions(connection: Connection) -> tuple[str, str]:
     """The revision of the database and the newest one of this version; `none` for no revision."""
     present = MigrationContext.configure(connection).get_current_revision()
     newest = ScriptDirectory.from_config(_config()).get_current_head()
-    return present or "none", newest or "none"
+    return present or NO_REVISION, newest or NO_REVISION
 
 
 @cache
@@ -62,6 +63,11 @@ def _revisions_of_this_version() -> tuple[str | None, frozenset[str]]:
     script = ScriptDirectory.from_config(_config())
     known = frozenset(each.revision for each in script.walk_revisions())
     return script.get_current_head(), known
+
+
+def is_known(revision: str) -> bool:
+    """Whether this version has a revision; `none` is that of a database without tables."""
+    return revision == NO_REVISION or revision in _revisions_of_this_version()[1]
 
 
 def schema_problem(connection: Connection, tables: Iterable[str]) -> str | None:

@@ -12,8 +12,15 @@ from pydantic import BaseModel, ValidationError
 from core.errors import InvalidError, UnknownNameError
 from core.operator_interfaces import Call, Operation
 from pipeline.operator.audit import Audit
+from pipeline.operator.backups import Backups
 from pipeline.operator.parts import Parts
 from schemas.operator.audit import AuditPage, AuditQuery
+from schemas.operator.backup import (
+    BackupParameters,
+    BackupResult,
+    RestoreParameters,
+    RestoreResult,
+)
 
 MOST_PROBLEMS = 20
 """Arguments that a refusal names at most."""
@@ -40,11 +47,35 @@ class Row(NamedTuple):
     audited: Audited = _arguments
 
 
+_BACKUP = Operation(
+    "backup",
+    "Write all of Redis and Postgres to a file",
+    BackupParameters,
+    BackupResult,
+    people=True,
+    remote=False,
+)
+_RESTORE = Operation(
+    "restore",
+    "Restore a backup into empty servers",
+    RestoreParameters,
+    RestoreResult,
+    changes=True,
+    remote=False,
+)
+
+
+def _audited_at_its_end(_parameters: BaseModel) -> None:
+    """The tables must be empty before a restore: it audits itself after it."""
+
+
 def rows(parts: Parts) -> list[Row]:
     """All operations."""
-    audit = Audit(parts)
+    audit, backups = Audit(parts), Backups(parts)
     return [
         Row(Operation("audit", "Who changed what, and why", AuditQuery, AuditPage), audit.events),
+        Row(_BACKUP, backups.backup),
+        Row(_RESTORE, backups.restore, _audited_at_its_end),
     ]
 
 

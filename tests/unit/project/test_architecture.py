@@ -59,7 +59,6 @@ SMALL_FILES = {
     "core/operator_settings.py": "the settings of one subject; the file of the groups is full",
     "app/freeze_watch.py": "one mechanism with its own theory, unrelated to how parts are wired",
     "app/startup_signals.py": "imported before everything that takes time to import",
-    "core/version.py": "the number that a release changes, and nothing else",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",
     "pipeline/redis_client/script_texts.py": "the only file that finds and fills Lua texts",
     "pipeline/worker/unclaimed.py": "one duty beside the worker's loop",

@@ -1,0 +1,228 @@
+"""Backup and restore of the tables: `COPY` out of one snapshot, and into empty tables.
+
+The order of the tables has no meaning, as all are read as of one moment, and there are no foreign
+keys. Sequences are outside of transactions: read after the snapshot was taken, they are at least as
+far as the rows. What moves from Redis to Postgres is read in Redis first: see
+`pipeline/operator/backup/redis_reader.py`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy.exc import DBAPIError
+
+from core.db.database import Database, driver_errors_translated, migration_engine
+from core.db.migrations import NO_REVISION, is_known, revisions
+from core.db.tables import Base
+from core.errors import ConflictError, InvalidError
+from core.settings import DatabaseSettings
+
+_EXISTING = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
+_COLUMNS = """
+SELECT attname FROM pg_attribute
+WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+ORDER BY attnum
+"""
+_SEQUENCES = """
+SELECT class.relname FROM pg_class AS class
+JOIN pg_depend ON objid = class.oid AND deptype IN ('a', 'i')
+JOIN pg_class AS owner ON owner.oid = refobjid
+WHERE class.relkind = 'S' AND owner.oid = ANY (
+  SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)
+ORDER BY class.relname
+"""
+_BEGIN = (
+    "SET LOCAL statement_timeout = 0",
+    "SET LOCAL idle_in_transaction_session_timeout = 0",
+    "SET LOCAL TimeZone = 'UTC'",
+    "SET LOCAL DateStyle = 'ISO'",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedTable:
+    """A table and its columns, in the order of their values in the text of `COPY`."""
+
+    name: str
+    columns: Sequence[str]
+
+
+class Snapshot:
+    """All tables as of one moment."""
+
+    def __init__(self, connection: psycopg.Connection[Any], revision: str) -> None:
+        self._connection = connection
+        self.revision = revision
+
+    def tables(self) -> list[CopiedTable]:
+        """The tables of the service that exist."""
+        return [
+            CopiedTable(name, [row[0] for row in self._connection.execute(_COLUMNS, [name])])
+            for name in _existing(self._connection)
+        ]
+
+    def copy_out(self, table: CopiedTable) -> Iterator[bytes]:
+        """The rows of a table as the text of `COPY`, a line each.
+
+        Raises:
+            UnavailableError: Postgres cannot be reached.
+        """
+        query = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(
+            _names(table.columns), sql.Identifier(table.name)
+        )
+        with _errors_translated(), self._connection.cursor() as cursor, cursor.copy(query) as rows:
+            for piece in rows:
+                yield bytes(piece)
+
+    def sequences(self) -> list[tuple[str, int, bool]]:
+        """Name, last value and whether it was used, of each sequence of these tables."""
+        names = self._connection.execute(_SEQUENCES, [_existing(self._connection)]).fetchall()
+        return [(name, *self._value(name)) for (name,) in names]
+
+    def _value(self, name: str) -> tuple[int, bool]:
+        query = sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(name))
+        row = self._connection.execute(query).fetchone()
+        return row if row is not None else (1, False)
+
+
+@contextmanager
+def snapshot(settings: DatabaseSettings) -> Iterator[Snapshot]:
+    """A snapshot that lasts until the block ends; it blocks no other session.
+
+    Raises:
+        UnavailableError: Postgres cannot be reached.
+    """
+    with _transaction(settings, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY") as (
+        connection,
+        revision,
+    ):
+        yield Snapshot(connection, revision)
+
+
+class Restoration:
+    """Fills empty tables, in one transaction."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def copy_in(self, table: CopiedTable, pieces: Iterator[bytes]) -> None:
+        """Fill a table.
+
+        Raises:
+            InvalidError: the rows do not fit the table.
+            UnavailableError: Postgres cannot be reached.
+        """
+        query = sql.SQL("COPY {} ({}) FROM STDIN").format(
+            sql.Identifier(table.name), _names(table.columns)
+        )
+        with _errors_translated(), self._connection.cursor() as cursor, cursor.copy(query) as rows:
+            for piece in pieces:
+                rows.write(piece)
+
+    def set_sequence(self, name: str, value: int, *, used: bool) -> None:
+        """Let a sequence go on from a value."""
+        with _errors_translated():
+            self._connection.execute("SELECT setval(%s::regclass, %s, %s)", [name, value, used])
+
+
+@contextmanager
+def restoration(settings: DatabaseSettings) -> Iterator[Restoration]:
+    """A transaction that is committed when the block ends without an error.
+
+    Raises:
+        ConflictError: a table is not empty.
+        UnavailableError: Postgres cannot be reached.
+    """
+    with _transaction(settings) as (connection, _):
+        if filled := _filled(connection):
+            raise ConflictError(not_empty(filled))
+        yield Restoration(connection)
+
+
+def check_target(settings: DatabaseSettings, revision: str) -> str:
+    """Check that a backup of this revision can be restored here; returns the present revision.
+
+    Raises:
+        InvalidError: this version does not know the revision.
+        ConflictError: the database is not empty, or is at another revision.
+        UnavailableError: Postgres cannot be reached.
+    """
+    if not is_known(revision):
+        msg = f"the backup has the schema revision {revision[:100]}, which this version does not"
+        raise InvalidError(f"{msg} know: restore it with the version that wrote it, or a later one")
+    with _transaction(settings) as (connection, present):
+        if filled := _filled(connection):
+            raise ConflictError(not_empty(filled))
+    if present not in (NO_REVISION, revision):
+        msg = f"the database is at revision {present}, the backup at {revision}: restore into a"
+        raise ConflictError(f"{msg} database without tables; it is migrated to {present} after")
+    return present
+
+
+def migrate(settings: DatabaseSettings, revision: str = "head") -> None:
+    """Migrate the database to a revision.
+
+    Raises:
+        UnavailableError: Postgres cannot be reached.
+    """
+    if revision == NO_REVISION:
+        return
+    database = Database()
+    database.initialize(settings)
+    try:
+        database.migrate(revision)
+    finally:
+        database.close()
+
+
+def not_empty(names: Sequence[str]) -> str:
+    """The refusal for a database with rows in these tables."""
+    return (
+        f"the database is not empty ({', '.join(names[:5])} have rows): a backup is restored into"
+        " an empty one only; create a database, or drop these tables' rows yourself"
+    )
+
+
+@contextmanager
+def _transaction(
+    settings: DatabaseSettings, *first: str
+) -> Iterator[tuple[psycopg.Connection[Any], str]]:
+    with driver_errors_translated(), migration_engine(settings).connect() as connection:
+        for statement in (*first, *_BEGIN):
+            connection.exec_driver_sql(statement)
+        revision, _ = revisions(connection)
+        yield connection.connection.driver_connection, revision  # type: ignore[misc]
+        connection.commit()
+
+
+@contextmanager
+def _errors_translated() -> Iterator[None]:
+    """For errors of psycopg that SQLAlchemy has not wrapped."""
+    with driver_errors_translated():
+        try:
+            yield
+        except psycopg.Error as error:
+            raise DBAPIError(None, None, error) from None
+
+
+def _existing(connection: psycopg.Connection[Any]) -> list[str]:
+    names = sorted(Base.metadata.tables)
+    return sorted(row[0] for row in connection.execute(_EXISTING, [names]))
+
+
+def _filled(connection: psycopg.Connection[Any]) -> list[str]:
+    """The tables with rows."""
+    query = sql.SQL("SELECT 1 FROM {} LIMIT 1")
+    return [
+        name
+        for name in _existing(connection)
+        if connection.execute(query.format(sql.Identifier(name))).fetchone() is not None
+    ]
+
+
+def _names(columns: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))

@@ -1,0 +1,80 @@
+"""Backup and restore: what is asked for, and what was done."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+type FileName = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class BackupParameters(BaseModel):
+    """Where the backup is written: a file that does not exist yet, or `-` for standard output."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: FileName
+
+
+class RestoreParameters(BaseModel):
+    """Which backup is restored, `-` for standard input; `dry_run` only checks it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: FileName
+    dry_run: bool = False
+
+
+class BackupPart(BaseModel):
+    """One part of a backup: rows, bytes before compression, and the checksum of these."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class BackupContent(BaseModel):
+    """What is in a backup."""
+
+    format: int
+    taken_at: str
+    """When it began, ISO 8601."""
+    version: str
+    """Of the service that wrote it."""
+    revision: str
+    """Of the database's schema."""
+    parts: list[BackupPart]
+    sha256: str
+    """Of the whole file but its last frame."""
+    bytes: int
+
+
+class BackupResult(BaseModel):
+    """A backup that was written."""
+
+    file: str
+    seconds: float
+    content: BackupContent
+    documents: int
+    """vCons with a document in Redis."""
+    queued: int
+    """Places in lists, in flight, delayed or waiting that vCons have."""
+    keys: int
+    """Other keys of Redis, lists not counted."""
+    left_out: dict[str, int]
+    """Keys of types that a backup does not know, by type."""
+
+
+class RestoreResult(BaseModel):
+    """A backup that was restored, or checked with `dry_run`."""
+
+    file: str
+    dry_run: bool
+    seconds: float
+    content: BackupContent
+    revision_before: str
+    """The revision of the database before; `none` without tables."""
+    returned: int
+    """Elements that were in flight, waiting, delayed or lent out; 0 of a dry run."""
+    steps: list[str]
+    """What was done, or would be."""
