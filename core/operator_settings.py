@@ -1,7 +1,35 @@
 """The settings of the operations, the command line and the console; see `core.setting_groups`."""
 
-from pydantic import BaseModel
+from typing import Annotated
+
+from pydantic import BaseModel, Field, SecretStr, StringConstraints
+
+SHORTEST_INDEX_SECRET = 16
 
 
 class OperatorSettings(BaseModel):
     """What operators may ask for, and how much of it."""
+
+    phone_region: Annotated[
+        str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z]{2}$")
+    ] = Field("US", description="Country (ISO 3166) of phone numbers without a country code.")
+    index_terms_clear: bool = Field(
+        False,
+        description="Keep numbers, addresses and names in `vcon_index` clear, not as keyed hashes.",
+    )
+    index_secret: SecretStr | None = Field(
+        None,
+        min_length=SHORTEST_INDEX_SECRET,
+        description="Secret of these hashes; unset: one that the service makes and Postgres keeps.",
+    )
+    index_secrets_earlier: SecretStr = Field(
+        SecretStr(""),
+        description="Comma-separated earlier values of `INDEX_SECRET`; searches use them too.",
+    )
+
+    @property
+    def index_secrets(self) -> list[str]:
+        """The secrets of the hashes that are set, the present one first."""
+        present = self.index_secret.get_secret_value() if self.index_secret else ""
+        earlier = self.index_secrets_earlier.get_secret_value().split(",")
+        return [each for each in (present, *(each.strip() for each in earlier)) if each]

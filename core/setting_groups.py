@@ -64,6 +64,9 @@ class LimitSettings(BaseModel):
 OWN_SECRETS = ("TOKEN", "POSTGRES_PASSWORD", "CONSERVER_API_TOKEN")
 """Variables withheld from workers and plugins, unless the configuration refers to them."""
 
+INDEX_SECRETS = ("INDEX_SECRET", "INDEX_SECRETS_EARLIER")
+"""Withheld from both without exception: only the service writes the index of vCons."""
+
 
 class KeySettings(BaseModel):
     """Ingress keys and their rates, and the withheld secrets."""
@@ -108,7 +111,7 @@ class KeySettings(BaseModel):
     @property
     def withheld(self) -> frozenset[str]:
         """The variables withheld from workers and plugins."""
-        return frozenset(OWN_SECRETS) - _names(self.plugin_secrets)
+        return frozenset((*OWN_SECRETS, *INDEX_SECRETS)) - _names(self.plugin_secrets)
 
 
 def _names(text: str) -> set[str]:

@@ -292,7 +292,7 @@ class Settings(
         passwords = {self.postgres_password.get_secret_value(), unquote(redis or "")}
         names = {self.postgres_user, self.postgres_host, self.postgres_database, "", NOT_GIVEN}
         own = {self.token.get_secret_value(), *secret_tokens(self)} | passwords
-        return [*(own - names), *self.otlp_header_values]
+        return [*(own - names), *self.otlp_header_values, *self.index_secrets]
 
     @property
     def stall_limit(self) -> float:

@@ -151,7 +151,7 @@ class PipelineService:
         began = time.perf_counter()
         error = await self._calls.save(storage, vcon_uuid)
         if error is None:
-            await self._queues.note_saved(vcon_uuid)
+            await self._queues.note_saved(vcon_uuid, storage.name)
         return Step(
             name=storage.name,
             kind="storage",

@@ -48,6 +48,7 @@ from pipeline.runs.factories import (
 )
 from pipeline.runs.vcon_store import VconStore
 from pipeline.storages.lookup import VconLookup
+from pipeline.stored.index import StoredIndex
 from pipeline.vcon_server.configuration import ConfigurationAdmin
 from pipeline.vcon_server.operations import VconServerOperations
 from pipeline.vcon_server.reindex import Reindex
@@ -95,7 +96,8 @@ class PipelineComposition:
         self._queues = build_queues(settings, self.connection)
         self._calls = PluginCalls(STORAGE_CALLS, self.connection)
         self._records_calls = postgres_calls(settings)
-        self._archive = RunArchive(history, self._records_calls)
+        self._index = StoredIndex(records.index, self._records_calls, settings)
+        self._archive = RunArchive(history, self._records_calls, self._index.changes)
         name, limits = settings.vcon_sorted_set_name, KeyLimits.of(settings)
         self.depths = QueueDepths(self.connection, self._configuration, name)
         self._changed, self._offload = changed, offload
@@ -225,6 +227,7 @@ class PipelineComposition:
             self._queues,
             self._partners,
             self._archive,
+            self._index,
             retention,
             operations,
         )

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from core.db.database import Database
 from core.db.tables import RunRecord
+from core.db.vcon_index import IndexChange, write_changes
 from core.db.vcon_owners import OURS
 from core.errors import ConflictError, InvalidError
 from core.observability.storable_text import storable_json
@@ -132,20 +133,23 @@ class RunHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def write_runs(self, runs: Sequence[Mapping[str, Any]]) -> None:
-        """Write runs, given as `Run.model_dump(mode="json")`, all of them or none.
+    def write_runs(
+        self, runs: Sequence[Mapping[str, Any]], changes: Sequence[IndexChange] = ()
+    ) -> None:
+        """Write runs, given as `Run.model_dump(mode="json")`, and the index, or nothing.
 
         May be repeated, in any order: an older state never replaces a newer one.
 
         Raises:
             InvalidError: when a value is missing or does not fit; nothing of the batch is written.
         """
-        if not runs:
+        if not runs and not changes:
             return
         try:
             with self._database.transaction() as session:
                 rows = storable_json(list(runs)).decode()
                 session.execute(_WRITE_RUNS, {"runs": rows, "ours": OURS})
+                write_changes(session, changes)
         except ConflictError as error:  # the only conflict left by the upsert is a missing field
             raise InvalidError(str(error)) from None
 

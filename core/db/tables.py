@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, Index, MetaData, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 _CONSTRAINT_NAMES = {
@@ -123,6 +123,43 @@ class OwnerRecord(Base):
     lineage: Mapped[UUID]
     created_at: Mapped[datetime] = mapped_column(index=True)
     confirmed: Mapped[bool] = mapped_column(server_default=text("true"))
+
+
+class IndexRecord(Base):
+    """A vCon that went through chains: by whom it is found, and which storages have it.
+
+    `terms` are hashes of normalised numbers, addresses and names, or clear (`tel:+1...`). A row
+    with `erased_at` says that the vCon was erased then; it has no terms.
+    """
+
+    __tablename__ = "vcon_index"
+    __table_args__ = (
+        Index("ix_vcon_index_terms", "terms", postgresql_using="gin"),
+        Index("ix_vcon_index_created_at", "created_at", "vcon_uuid"),
+        Index(
+            "ix_vcon_index_in_no_storage",
+            "updated_at",
+            postgresql_where=text("storages = '{}'"),
+        ),
+    )
+
+    vcon_uuid: Mapped[UUID] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+    terms: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    chains: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    storages: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    updated_at: Mapped[datetime]
+    erased_at: Mapped[datetime | None]
+
+
+class SecretRecord(Base):
+    """A secret that the service made for itself, such as that of the hashes in `vcon_index`."""
+
+    __tablename__ = "service_secrets"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+    created_at: Mapped[datetime]
 
 
 class UsageRecord(Base):

@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from core.db.database import Database
 from core.db.ingress_keys import IngressKeys, count_uses
 from core.db.tables import AuditRecord, IngressKeyRecord, UsageRecord
+from core.db.vcon_index import VconIndexRows
 from core.db.vcon_owners import VconOwners
 from schemas.ingress_key import AuditEvent, Author, Usage
 
@@ -163,9 +164,13 @@ class UsageAndAudit:
 
 
 class PartnerRecords:
-    """The rows about partners: their `keys`, the `owners` of vCons, and the `ledger` of use."""
+    """The rows about partners: their `keys`, the `owners` of vCons, and the `ledger` of use.
+
+    `index` finds vCons by their parties.
+    """
 
     def __init__(self, database: Database) -> None:
         self.keys = IngressKeys(database)
         self.owners = VconOwners(database)
         self.ledger = UsageAndAudit(database)
+        self.index = VconIndexRows(database)

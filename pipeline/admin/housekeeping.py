@@ -31,6 +31,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.periodic import every, skip_unusable
 from pipeline.redis_client.staging import Trash
 from pipeline.runs.queues import Queues
+from pipeline.stored.index import StoredIndex
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Parts:
     queues: Queues
     partners: Partners
     archive: RunArchive
+    index: StoredIndex
     retention: Retention
     operations: PipelineOperations
 
@@ -128,6 +130,7 @@ class Housekeeping:
     async def _prune(self) -> None:
         await self._parts.archive.prune(self._settings.run_retention_days)
         await self._parts.partners.prune(self._settings.retention_days)
+        await self._parts.index.prune(self._settings.run_retention_days)
 
 
 async def rescue_unclaimed(queues: Queues) -> None:

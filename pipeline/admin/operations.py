@@ -230,6 +230,7 @@ class PipelineOperations:
                 deletion.failed[name] = str(error)
             else:
                 await self._delete_from(storage, vcon_uuid, deletion)
+        await self.index.note_removed(vcon_uuid, list(deletion.removed))
         return deletion
 
     async def _delete_from(

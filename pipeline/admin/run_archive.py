@@ -10,7 +10,8 @@ import orjson
 
 from core.backoff import Backoff
 from core.db.runs import RunHistory
-from core.errors import InvalidError, PatchcordError
+from core.db.vcon_index import IndexChange
+from core.errors import InvalidError, PatchcordError, UnusableKeyError
 from core.observability.metrics import RUN_HISTORY_DROPPED
 from core.thread_pool import BoundedCalls, in_own_thread
 from pipeline.redis_client import keys
@@ -21,13 +22,27 @@ from schemas.run_page import RunPage, RunQuery
 log = logging.getLogger(__name__)
 
 
+type ReadNotes = Callable[[Sequence[str]], Sequence[IndexChange]]
+
+
+def _nothing(_notes: Sequence[str]) -> Sequence[IndexChange]:
+    """For readers of the history, which write no notes."""
+    return ()
+
+
 class RunArchive:
     """Writes and finds runs without blocking the event loop."""
 
-    def __init__(self, history: RunHistory, calls: BoundedCalls) -> None:
-        """`calls` carries the reads of requests; writes have a thread of their own."""
+    def __init__(
+        self, history: RunHistory, calls: BoundedCalls, changes_of: ReadNotes = _nothing
+    ) -> None:
+        """`calls` carries the reads of requests; writes have a thread of their own.
+
+        `changes_of` reads notes for the index of vCons, in that thread.
+        """
         self._history = history
         self._calls = calls
+        self._changes_of = changes_of
 
     async def find_run(self, run_id: str) -> Run | None:
         """The run as last recorded, or None.
@@ -53,17 +68,30 @@ class RunArchive:
         """
         await in_own_thread(self._history.prune_runs, days)
 
-    async def write_runs(self, runs: Sequence[dict[str, Any]]) -> None:
-        """Record a batch. A run that no row can hold is left out with a warning.
+    async def write_runs(self, runs: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> None:
+        """Record a batch of runs, and notes about vCons for the index, in one transaction.
+
+        A run or note that no row can hold is left out with a warning.
 
         Raises:
             UnavailableError: when Postgres cannot be reached; nothing is written.
         """
         try:
-            await in_own_thread(self._history.write_runs, runs)
+            await in_own_thread(self._write, runs, notes)
         except InvalidError:
             for run in runs:
                 await self._write_alone(run)
+            for note in notes:
+                await self._note_alone(note)
+
+    def _write(self, runs: Sequence[dict[str, Any]], notes: Sequence[str]) -> None:
+        self._history.write_runs(runs, self._changes_of(notes) if notes else ())
+
+    async def _note_alone(self, note: str) -> None:
+        try:
+            await in_own_thread(self._write, (), [note])
+        except InvalidError as error:
+            log.warning("note about a vCon cannot be kept", extra={"error": str(error)})
 
     async def _write_alone(self, run: dict[str, Any]) -> None:
         try:
@@ -82,14 +110,14 @@ CHUNK = 5_000
 FULL = 0.9
 """Share of its memory above which Redis has no room for history."""
 
-type WriteRuns = Callable[[Sequence[dict[str, Any]]], Awaitable[None]]
+type WriteRuns = Callable[[Sequence[dict[str, Any]], Sequence[str]], Awaitable[None]]
 
 
 class RunOutbox:
-    """Moves finished runs from Redis into Postgres, in batches, oldest first.
+    """Moves finished runs, and notes for the index, from Redis to Postgres, oldest first.
 
-    Every replica may do it at once: writing a run twice changes nothing, and the batch is dropped
-    from the list only if its first run still heads it.
+    Every replica may do it at once: writing a batch twice changes nothing, and it is dropped from
+    its list only if its first element still heads that.
     """
 
     def __init__(
@@ -99,9 +127,9 @@ class RunOutbox:
         most: int,
         backoff: Backoff = BACKOFF,
     ) -> None:
-        """`write` puts runs into Postgres; raises UnavailableError while that is away.
+        """`write` puts runs and notes into Postgres; raises UnavailableError while that is away.
 
-        `most` runs, about as many kilobytes, are always kept. The oldest beyond that are dropped
+        `most` of each, about as many kilobytes, are always kept. The oldest beyond that are dropped
         when Redis lacks memory.
         """
         self._connection = connection
@@ -136,24 +164,25 @@ class RunOutbox:
         self._failing = False
 
     async def bound(self) -> None:
-        """Drop the oldest runs if Redis lacks memory, so that chains can go on."""
+        """Drop the oldest runs and notes if Redis lacks memory, so that chains can go on."""
+        if dropped := await self._bounded(keys.HISTORY):
+            RUN_HISTORY_DROPPED.inc(dropped)
+            error = "Postgres is away and Redis lacks memory: the oldest runs are not recorded"
+            log.error("run history given up", extra={"count": dropped, "error": error})
+        if dropped := await self._bounded(keys.INDEX):
+            error = "Postgres is away and Redis lacks memory: the oldest vCons are not indexed"
+            log.error("index of vCons given up", extra={"count": dropped, "error": error})
+
+    async def _bounded(self, name: str) -> int:
+        """How many elements of a list were dropped."""
+        dropped = 0
         with contextlib.suppress(PatchcordError, CommandRefused):
-            waiting = await self._waiting()
-            before = waiting
+            waiting = int(await self._connection.command("LLEN", name))
             while waiting > self._most and await self._is_full():
                 kept = max(self._most, waiting - CHUNK)
-                await self._connection.command("LTRIM", keys.HISTORY, -kept, -1)
-                waiting = kept
-            if waiting < before:
-                self._log_dropped(before - waiting)
-
-    def _log_dropped(self, count: int) -> None:
-        RUN_HISTORY_DROPPED.inc(count)
-        error = "Postgres is away and Redis lacks memory: the oldest runs are not recorded"
-        log.error("run history given up", extra={"count": count, "error": error})
-
-    async def _waiting(self) -> int:
-        return int(await self._connection.command("LLEN", keys.HISTORY))
+                await self._connection.command("LTRIM", name, -kept, -1)
+                dropped, waiting = dropped + waiting - kept, kept
+        return dropped
 
     async def _is_full(self) -> bool:
         """True if Redis is near its memory limit, or near the machine's if it has none."""
@@ -163,17 +192,27 @@ class RunOutbox:
         return _is_full(memory)
 
     async def drain(self) -> int:
-        """Write one batch; how many runs it had.
+        """Write one batch; how many runs or notes it had.
 
         Raises:
             UnavailableError: when Redis or Postgres cannot be reached; nothing is lost.
         """
-        batch = await self._connection.command("LRANGE", keys.HISTORY, 0, BATCH - 1)
-        if not batch:
+        runs = list(await self._connection.command("LRANGE", keys.HISTORY, 0, BATCH - 1))
+        notes = await self._notes()
+        if not runs and not notes:
             return 0
-        await self._write([orjson.loads(text) for text in batch])
-        await self._connection.script("drain_history", len(batch), batch[0])
-        return len(batch)
+        await self._write([orjson.loads(text) for text in runs], notes)
+        for name, batch in ((keys.HISTORY, runs), (keys.INDEX, notes)):
+            if batch:
+                await self._connection.script("drain_history", name, len(batch), batch[0])
+        return max(len(runs), len(notes))
+
+    async def _notes(self) -> list[str]:
+        """The oldest notes; none while another program's key is in the place of the list."""
+        try:
+            return list(await self._connection.command("LRANGE", keys.INDEX, 0, BATCH - 1))
+        except UnusableKeyError:
+            return []
 
 
 def _is_full(memory: dict[str, str]) -> bool:

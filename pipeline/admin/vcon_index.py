@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from core.errors import BusyError, InvalidError, UnavailableError, UnusableKeyError
+from core.observability.storable_text import storable_json
 from pipeline.admin.index_members import index_members
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
@@ -248,6 +249,12 @@ class VconIndex:
         for some in chunks(terms, CHUNK):
             await self._connection.script("unindex", vcon_uuid, *some)
         return was_there
+
+    async def note_removed(self, vcon_uuid: str, storages: Sequence[str]) -> None:
+        """Note for the index in Postgres that Redis and these storages no longer have a vCon."""
+        note = storable_json({"removed": list(storages)}).decode()
+        with contextlib.suppress(UnavailableError, CommandRefused):  # the vCon is removed
+            await self._connection.script("unstored", vcon_uuid, note)
 
     async def reap(self) -> None:
         """Delete the index entries of expired vCons.

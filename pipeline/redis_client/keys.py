@@ -11,6 +11,7 @@ WORKERS = "pc:workers"
 LOCKS = "pc:locks"
 LATER = "pc:later"
 HISTORY = "pc:history"
+INDEX = "pc:index"
 OWNERS = "pc:owners"
 LENDERS = "pc:lenders"
 PROBE = "pc:probe"
@@ -31,6 +32,7 @@ SHARED_TYPES = {
     LOCKS: "hash",
     LATER: "zset",
     HISTORY: "list",
+    INDEX: "list",
     OWNERS: "hash",
     LENDERS: "set",
     LISTS: "zset",

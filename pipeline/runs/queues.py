@@ -46,6 +46,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.observability.storable_text import storable_json
 from core.observability.tracing import installed
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -118,6 +119,8 @@ class Settlement:
     """The end of a run. `dead_letters` are pairs of list and reason (JSON).
 
     `context`: the trace context for readers of the egress lists, JSON or "".
+    `index_notes`: JSON for the index in Postgres about the vCon that came out of the run, and about
+    the one that came in if that is another.
     """
 
     record: Record
@@ -125,6 +128,12 @@ class Settlement:
     egress_lists: Sequence[str] = ()
     dead_letters: Sequence[tuple[str, str]] = ()
     context: str = ""
+    index_notes: tuple[str, str] = ("", "")
+
+
+def index_note(chain: str | None, storages: Sequence[str]) -> str:
+    """A note for `vcon_index`: the chain that a vCon went through, storages that have it since."""
+    return storable_json({"chain": chain, "storages": list(storages)}).decode()
 
 
 class Queues:
@@ -191,6 +200,7 @@ class Queues:
             *settlement.egress_lists,
             len(settlement.dead_letters),
             *letters,
+            *settlement.index_notes,
         )
 
     async def retry_later(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
@@ -266,9 +276,10 @@ class Queues:
         found = [await find_first(self._connection, each, [what]) for each, what in wanted]
         return [next(iter(positions.values()), "-") for positions in found]
 
-    async def note_saved(self, vcon_uuid: str) -> None:
+    async def note_saved(self, vcon_uuid: str, storage: str) -> None:
         """Note that a storage has this vCon: it may expire when no list and no run needs it."""
-        await self._connection.script("saved", vcon_uuid, self._vcon_expiry)
+        note = index_note(None, [storage])
+        await self._connection.script("saved", vcon_uuid, self._vcon_expiry, note)
 
     async def rescue(self, worker: str) -> int:
         """Return a dead worker's claims to their lists; their number, or -1 if it has a lease."""

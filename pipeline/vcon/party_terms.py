@@ -32,6 +32,13 @@ _EXTENSION = re.compile(r";ext=([0-9]+)$")
 _DIALLED = re.compile(r"[^0-9*#+]")
 
 
+def is_region(code: str) -> bool:
+    """Whether it is the code of a country with a numbering plan; loads the metadata."""
+    import phonenumbers  # noqa: PLC0415 -- see `_planned`
+
+    return code in phonenumbers.SUPPORTED_REGIONS
+
+
 def normal(field: Field, value: str, region: str) -> str:
     """The form of one value; "" if nothing is left of it. `region`: ISO code, such as `US`."""
     form = value

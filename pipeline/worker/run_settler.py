@@ -27,7 +27,7 @@ from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.errors import WrongTypeError
 from pipeline.runs import plan
 from pipeline.runs.lease import Lost
-from pipeline.runs.queues import Queues, Settlement
+from pipeline.runs.queues import Queues, Settlement, index_note
 from pipeline.runs.run_state import RunState, current_run
 from schemas.run import RunStatus
 
@@ -60,7 +60,17 @@ def settlement_of(live: RunState, ending: plan.Ending) -> Settlement:
         egress_lists=live.chain.egress_lists if ending == "done" else (),
         dead_letters=_dead_letters(live, ending),
         context=live.context,
+        index_notes=_index_notes(live),
     )
+
+
+def _index_notes(live: RunState) -> tuple[str, str]:
+    saved = [each["name"] for each in live.steps if _is_saved(each)]
+    return index_note(live.chain.name, saved), index_note(live.chain.name, ())
+
+
+def _is_saved(step: Mapping[str, Any]) -> bool:
+    return bool(step["kind"] == "storage" and step["outcome"] == "ok")
 
 
 def _dead_letters(live: RunState, ending: plan.Ending) -> list[tuple[str, str]]:

@@ -52,7 +52,8 @@ NAMES = [
     *(f"{each}:{VCON}" for each in ("vcon", "pc:about", "pc:holds", "pc:waiting")),
     *(keys.run(RUN), keys.cancel(RUN), keys.idempotent_digest("key"), *keys.SHARED_TYPES),
 ]
-PASSED_OVER = {"vcons", "tel:+15550100", "name:Ann", keys.LATER, keys.HISTORY, "pc:expiring"}
+PASSED_OVER = {"vcons", "tel:+15550100", "name:Ann", keys.LATER, keys.HISTORY, keys.INDEX}
+PASSED_OVER.add("pc:expiring")
 """What a vCon can come in, and run, without."""
 
 

@@ -95,7 +95,7 @@ async def test_what_a_worker_finishes_is_found_in_postgres(
 async def test_there_is_nothing_to_drain(redis: RedisConnection):
     """An empty list is no batch, and nothing is written."""
 
-    async def write(_runs: Sequence[dict[str, Any]]) -> None:
+    async def write(_runs: Sequence[dict[str, Any]], _notes: Sequence[str]) -> None:
         raise AssertionError
 
     assert await RunOutbox(redis, write, 200_000).drain() == 0
@@ -110,7 +110,7 @@ async def test_batches_come_in_order_and_are_bounded(
     put(client, *runs)
     batches: list[list[str]] = []
 
-    async def write(batch: Sequence[dict[str, Any]]) -> None:
+    async def write(batch: Sequence[dict[str, Any]], _notes: Sequence[str]) -> None:
         batches.append([run["run_id"] for run in batch])
 
     outbox = RunOutbox(redis, write, 200_000)
@@ -127,7 +127,7 @@ async def test_postgres_being_away_loses_nothing(
     """While it cannot be written the runs stay in Redis, in order; then all are written."""
     away, tried = True, asyncio.Event()
 
-    async def write(runs: Sequence[dict[str, Any]]) -> None:
+    async def write(runs: Sequence[dict[str, Any]], _notes: Sequence[str]) -> None:
         if away:
             tried.set()
             raise UnavailableError
@@ -158,7 +158,7 @@ async def test_history_is_kept_while_redis_has_room(
 ):
     """All waiting runs are kept, also beyond the limit; one line is logged."""
 
-    async def write(_runs: Sequence[dict[str, Any]]) -> None:
+    async def write(_runs: Sequence[dict[str, Any]], _notes: Sequence[str]) -> None:
         raise UnavailableError("Postgres: connection refused")
 
     put(client, *(a_run() for _ in range(5)))
@@ -179,7 +179,7 @@ async def test_what_waits_is_bounded_when_redis_lacks_memory(
     monkeypatch.setattr(module, "CHUNK", 1)
     again = asyncio.Semaphore(0)
 
-    async def write(_runs: Sequence[dict[str, Any]]) -> None:
+    async def write(_runs: Sequence[dict[str, Any]], _notes: Sequence[str]) -> None:
         again.release()
         raise UnavailableError
 
@@ -242,7 +242,7 @@ async def test_a_drainer_that_is_late_drops_nothing(redis: RedisConnection, clie
     put(client, a_run(), a_run())
     newer = a_run()
 
-    async def write(runs: Sequence[dict[str, Any]]) -> None:
+    async def write(runs: Sequence[dict[str, Any]], _notes: Sequence[str]) -> None:
         client.delete(keys.HISTORY)  # what the other replica did
         put(client, newer)
 

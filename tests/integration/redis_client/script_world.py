@@ -49,7 +49,7 @@ CALLS: dict[str, list[str]] = {
         "first vcons 2026-01-01 60 0 0 in first -1 run:main first|run-first -",
     ],
     "depths": ["3 in out DLQ:in zset pc:later"],
-    "drain_history": ["1 {}"],
+    "drain_history": ["pc:history 1 {}", "pc:index 1 note"],
     "due_trash": ["10"],
     "enqueue": ['in 100 ec {"trace":1} 1 read absent'],
     "enqueue_run": ['read run-new main {} {"trace":1} pc:idem:k pc:idemdigest:k 1000'],
@@ -83,11 +83,11 @@ CALLS: dict[str, list[str]] = {
     "rescue": ["dying"],
     "unlock": ["0 100 60"],
     "restore": ['absent {"uuid":"absent"} 60'],
-    "saved": ["free 60"],
+    "saved": ["free 60 {}"],
     "search": ["0 100 tel:1 name:a"],
     "settle": [
         'alive held 7 finish {} 60 0 60 made {"uuid":"made"} {"trace":1} 1 1 out'
-        ' 1 DLQ:storage:shelf {"fingerprint":"c2"}',
+        ' 1 DLQ:storage:shelf {"fingerprint":"c2"} {} {}',
         'alive held2 8 later {} 60 1000 60 held2 - {"trace":1}',
         "alive held2 8 aside {} 60 1000 60 held2 - -",
         "alive held2 8 return {} 60 0 60 held2 - -",
@@ -97,6 +97,7 @@ CALLS: dict[str, list[str]] = {
     "stage": ['pc:staged:fresh~[] {"uuid":"fresh"} 60'],
     "suspects": ["in run:main"],
     "under_way": ["10"],
+    "unstored": ["free {}"],
     "unindex": ["first tel:1 name:a"],
 }
 """Each script's arguments, once for every way through it: `-` is empty, `~` a line break."""
@@ -108,7 +109,8 @@ def words(call: str) -> list[str]:
 
 
 KINDS: dict[str, str] = {
-    "in|more|out|absent|run:.*|DLQ:.*|context:.*|pc:(suspects|waiting):.*|pc:history": "list",
+    "in|more|out|absent|run:.*|DLQ:.*|context:.*|pc:(suspects|waiting):.*": "list",
+    "pc:(history|index)": "list",
     "vcons|pc:(later|expiring|trash|lease:.*|replicas:.*|rate:key)": "zset",
     "tel:.*|name:.*|pc:(workers|processes|lenders|holds:.*|unread:.*|unsure:.*)": "set",
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
@@ -149,7 +151,8 @@ end
 for i, key in ipairs(keys) do
   dumps[i] = redis.sha1hex(redis.call('DUMP', key)) .. (redis.call('TTL', key) < 0 and '' or ' ttl')
   local kind = redis.call('TYPE', key)['ok']
-  if kind == 'list' and not string.find(key, '^context:') and key ~= 'pc:history' then
+  local is_outbox = key == 'pc:history' or key == 'pc:index'
+  if kind == 'list' and not string.find(key, '^context:') and not is_outbox then
     add(redis.call('LRANGE', key, 0, -1))
   elseif kind == 'zset' and (key == 'pc:later' or string.find(key, '^pc:lease:')) then
     add(redis.call('ZRANGE', key, 0, -1))
@@ -318,6 +321,7 @@ def _ends(client: Redis) -> None:
     client.zadd("pc:lease:out", {"lent": 5})
     client.sadd("pc:lenders", "out")
     client.rpush("pc:history", "{}")
+    client.rpush("pc:index", "note")
     client.hset("pc:owners", "first", "")
     client.zadd("pc:expiring", {"absent": 5, "first": 6})
     client.hset("pc:about:absent", "index", '["tel:1"]')

@@ -119,12 +119,12 @@ async def test_what_was_saved_by_request_may_go(lists: Lists):
     """Once no list needs it."""
     [vcon_uuid] = lists.push("in")
     claim = await lists.claim()
-    await lists.queues.note_saved(vcon_uuid)
+    await lists.queues.note_saved(vcon_uuid, "shelf")
     assert lists.ttl(vcon_uuid) == -1
     await lists.finish(claim)
     assert lists.ttl(vcon_uuid) > 0
     await lists.intake.enqueue([vcon_uuid], "in")
-    await lists.queues.note_saved(vcon_uuid)
+    await lists.queues.note_saved(vcon_uuid, "shelf")
     assert lists.ttl(vcon_uuid) == -1
 
 

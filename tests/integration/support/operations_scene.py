@@ -169,7 +169,7 @@ class Operations:
         return [key for key in self.client.scan_iter() if self._knows(key, vcon_uuid)]
 
     def _knows(self, key: str, vcon_uuid: str) -> bool:
-        if key.startswith(("pc:run:", keys.HISTORY, keys.OWNERS)):
+        if key.startswith(("pc:run:", keys.HISTORY, keys.INDEX, keys.OWNERS)):
             return False
         return vcon_uuid in key or vcon_uuid in str(self._content(key))
 

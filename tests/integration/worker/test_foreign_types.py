@@ -43,7 +43,16 @@ OWN = [
     "pc:lease:sent",
 ]
 """What belongs to chain one alone."""
-COMMON = [keys.LATER, keys.HISTORY, keys.OWNERS, keys.LENDERS, keys.WORKERS, "pc:expiring", "vcons"]
+COMMON = [
+    keys.LATER,
+    keys.HISTORY,
+    keys.INDEX,
+    keys.OWNERS,
+    keys.LENDERS,
+    keys.WORKERS,
+    "pc:expiring",
+    "vcons",
+]
 """What a run can end without."""
 
 

@@ -39,6 +39,7 @@ ALL = [
     "pc:stalled:one",
     "pc:later",
     "pc:history",
+    "pc:index",
     "pc:owners",
     "pc:tokens",
     "pc:workers",

@@ -56,7 +56,6 @@ TABLES = ("http_api.routes", "pipeline.operator.operations", "app.operator_cli.t
 """Modules that list what there is of a kind."""
 
 SMALL_FILES = {
-    "core/operator_settings.py": "the settings of one subject; the file of the groups is full",
     "app/freeze_watch.py": "one mechanism with its own theory, unrelated to how parts are wired",
     "app/startup_signals.py": "imported before everything that takes time to import",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",

@@ -3,14 +3,15 @@
 -- ARGV: worker, uuid, token, how, run JSON ("" keeps the checkpoint), run expiry (s), delay (ms, for
 --       "later" and "aside"), vCon expiry (s), uuid out, its document ("" leaves it unchanged), trace
 --       context or "" (for the egress lists, or for the next claim), saved (0/1), n egress, egress
---       lists..., n dead, dead-letter list + reason...
+--       lists..., n dead, dead-letter list + reason..., notes for the index (JSON) about the uuid out
+--       and about the uuid, if that is another
 -- how: "finish"  the run is over: forward it to egress lists and dead-letter lists;
 --      "later"   the attempt failed: claimed again after the delay, as the next attempt;
 --      "aside"   it cannot be settled now: claimed again after the delay, as the same attempt;
 --      "return"  back to the head of its list, as the same attempt.
 -- Refused as a whole, with the name of the key, when a list, a document or a record has another type.
 -- Holds, trace contexts and the history are skipped if their keys are unusable.
--- uses: usable, place, clock, let_go, hold_back, put_back, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing
+-- uses: usable, place, clock, let_go, hold_back, put_back, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing, index_note
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
 local wrong = wrong_type('hash', inflight, 'pc:locks')
@@ -134,6 +135,11 @@ else
     redis.call('SET', run_key, journal, 'EX', ARGV[6])
   end
   if_usable('list', 'RPUSH', 'pc:history', journal)
+  at = at + 2 * dead + 1
+  note_for_index(out, ARGV[at])
+  if out ~= uuid then
+    note_for_index(uuid, ARGV[at + 1])
+  end
   local in_run_list = is_run_list and string.find(element, '|', 1, true)
   if_usable('set', 'SREM', 'pc:holds:' .. uuid, in_run_list and (list .. '|' .. run) or list)
   if ARGV[12] == '1' then

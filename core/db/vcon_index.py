@@ -1,0 +1,203 @@
+"""The index of vCons in Postgres: by whom a vCon can be found, and which storages have it.
+
+Written with the history of runs, in the same transaction (`core.db.runs`). Rows outlive the runs:
+they go with the vCon. A row whose vCon was erased stays for a while without its terms: a replica
+that still writes an older note about the vCon must not bring it back.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from core.db.database import Database
+from core.observability.storable_text import storable_json
+from schemas.stored_vcon import StoredVcon
+
+MOST_TERMS = 1000
+"""Terms of one row: a vCon that is replaced keeps the earlier ones too, until there are so many."""
+
+
+@dataclass(slots=True)
+class IndexChange:
+    """What one batch of notes says about a vCon.
+
+    `at`: the time of the last note. `created_at` is None where the notes do not say it. `removed`:
+    storages that no longer have it; `gone`: neither has Redis.
+    """
+
+    vcon_uuid: str
+    at: datetime
+    created_at: datetime | None = None
+    terms: list[str] = field(default_factory=list)
+    chains: list[str] = field(default_factory=list)
+    storages: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    gone: bool = False
+
+
+# Sorted by the key, so two replicas that write the same rows cannot deadlock. A date of creation
+# that is not known is the time of the note; it does not replace one that is known.
+_WRITE = text("""
+INSERT INTO vcon_index AS known (vcon_uuid, created_at, terms, chains, storages, updated_at)
+SELECT vcon_uuid, coalesce(created_at, at), terms, chains, storages, at
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (vcon_uuid uuid, created_at timestamptz,
+    terms text[], chains text[], storages text[], at timestamptz)
+ORDER BY vcon_uuid
+ON CONFLICT (vcon_uuid) DO UPDATE SET
+    created_at = CASE WHEN excluded.created_at = excluded.updated_at THEN known.created_at
+        ELSE excluded.created_at END,
+    terms = CASE WHEN cardinality(known.terms) > :most THEN excluded.terms
+        ELSE ARRAY(SELECT DISTINCT unnest(known.terms || excluded.terms)) END,
+    chains = ARRAY(SELECT DISTINCT unnest(known.chains || excluded.chains)),
+    storages = ARRAY(SELECT DISTINCT unnest(known.storages || excluded.storages)),
+    updated_at = excluded.updated_at, erased_at = NULL
+WHERE known.erased_at IS NULL OR known.erased_at < excluded.updated_at
+""")
+
+_REMOVE = text("""
+UPDATE vcon_index AS known SET storages = left_over, updated_at = at,
+    terms = CASE WHEN over THEN '{}' ELSE terms END,
+    chains = CASE WHEN over THEN '{}' ELSE chains END,
+    erased_at = CASE WHEN over THEN at ELSE erased_at END
+FROM (
+    SELECT vcon_uuid, at, left_over, gone AND left_over = '{}' AS over
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
+        vcon_uuid uuid, removed text[], gone boolean, at timestamptz
+    ) JOIN vcon_index USING (vcon_uuid),
+    LATERAL (
+        SELECT ARRAY(SELECT unnest(storages) EXCEPT SELECT unnest(removed))
+    ) AS rest (left_over)
+    ORDER BY vcon_uuid
+) AS change
+WHERE known.vcon_uuid = change.vcon_uuid AND known.erased_at IS NULL AND known.updated_at <= at
+""")
+
+_ERASE = text("""
+INSERT INTO vcon_index AS known
+    (vcon_uuid, created_at, terms, chains, storages, updated_at, erased_at)
+VALUES (:vcon_uuid, :at, '{}', '{}', '{}', :at, :at)
+ON CONFLICT (vcon_uuid) DO UPDATE SET terms = '{}', chains = '{}', storages = '{}',
+    updated_at = excluded.updated_at, erased_at = excluded.erased_at
+WHERE known.updated_at <= excluded.erased_at
+""")
+
+# A page without a cursor begins before all rows: no time is later than infinity.
+_FIND = text("""
+SELECT to_jsonb(known) FROM vcon_index AS known WHERE terms && CAST(:terms AS text[])
+AND (created_at, vcon_uuid) < (CAST(:created_at AS timestamptz), CAST(:vcon_uuid AS uuid))
+ORDER BY created_at DESC, vcon_uuid DESC LIMIT :limit
+""")
+_FIRST: tuple[datetime | str, UUID] = ("infinity", UUID(int=0))
+
+_GET = text("""
+SELECT to_jsonb(known) FROM vcon_index AS known
+WHERE vcon_uuid = ANY(CAST(:uuids AS uuid[])) AND erased_at IS NULL
+""")
+
+_PRUNE = text("""
+DELETE FROM vcon_index WHERE vcon_uuid IN (
+    SELECT vcon_uuid FROM vcon_index
+    WHERE storages = '{}' AND updated_at < now() - make_interval(days => :days)
+    LIMIT :batch FOR UPDATE SKIP LOCKED
+)
+""")
+
+_SECRET = "vcon_index"  # noqa: S105 -- the name of the row
+
+
+def write_changes(session: Session, changes: Sequence[IndexChange]) -> None:
+    """Write what notes say, as part of the session's transaction; harmless to repeat."""
+    stored = [each for each in changes if each.chains or each.storages or each.terms]
+    removed = [each for each in changes if each.gone or each.removed]
+    if stored:
+        session.execute(
+            _WRITE, {"rows": storable_json(_plain(stored)).decode(), "most": MOST_TERMS}
+        )
+    if removed:
+        session.execute(_REMOVE, {"rows": storable_json(_plain(removed)).decode()})
+
+
+def _plain(changes: Sequence[IndexChange]) -> Any:
+    return orjson.loads(orjson.dumps(changes))
+
+
+class VconIndexRows:
+    """The index as rows. Every method blocks: call it in a thread.
+
+    Every method raises `UnavailableError` when Postgres cannot be reached or is not migrated.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(
+        self, terms: Sequence[str], limit: int, after: tuple[datetime, UUID] | None = None
+    ) -> list[StoredVcon]:
+        """Find those with any of these terms, newest first; `after`: the last one seen before."""
+        created_at, vcon_uuid = after or _FIRST
+        words = {"terms": list(terms), "limit": limit}
+        words |= {"created_at": str(created_at), "vcon_uuid": str(vcon_uuid)}
+        with self._database.session() as session:
+            return [_stored(row) for row in session.scalars(_FIND, words)]
+
+    def get(self, uuids: Sequence[str]) -> dict[str, StoredVcon]:
+        """What is known of these vCons, but for erased ones."""
+        with self._database.session() as session:
+            found = [_stored(row) for row in session.scalars(_GET, {"uuids": list(uuids)})]
+        return {each.uuid: each for each in found}
+
+    def with_terms(self, uuids: Sequence[str], terms: Sequence[str]) -> set[str]:
+        """Those of these vCons that `find` would give for the terms."""
+        statement = text(
+            "SELECT CAST(vcon_uuid AS text) FROM vcon_index"
+            " WHERE vcon_uuid = ANY(CAST(:uuids AS uuid[])) AND terms && CAST(:terms AS text[])"
+        )
+        words = {"uuids": list(uuids), "terms": list(terms)}
+        with self._database.session() as session:
+            return set(session.scalars(statement, words))
+
+    def write(self, changes: Sequence[IndexChange]) -> None:
+        """Write changes in a transaction of their own."""
+        with self._database.transaction() as session:
+            write_changes(session, changes)
+
+    def erase(self, vcon_uuid: str, at: datetime) -> None:
+        """Forget a vCon, and what notes from before `at` say of it, by Redis' clock."""
+        with self._database.transaction() as session:
+            session.execute(_ERASE, {"vcon_uuid": vcon_uuid, "at": at})
+
+    def prune(self, days: int, batch: int = 1000) -> None:
+        """Delete rows of vCons that no storage has and of which nothing was heard for so long."""
+        while True:
+            with self._database.transaction() as session:
+                found = session.execute(_PRUNE, {"days": days, "batch": batch})
+                if int(getattr(found, "rowcount", 0)) < batch:
+                    return
+
+    def secret(self, *, make: bool) -> str | None:
+        """The secret of hashed terms that is kept in Postgres; made if there is none and `make`."""
+        fresh = {"name": _SECRET, "value": secrets.token_urlsafe(32)}
+        with self._database.transaction() as session:
+            if make:
+                session.execute(
+                    text(
+                        "INSERT INTO service_secrets (name, value, created_at)"
+                        " VALUES (:name, :value, now()) ON CONFLICT DO NOTHING"
+                    ),
+                    fresh,
+                )
+            found: str | None = session.scalar(
+                text("SELECT value FROM service_secrets WHERE name = :name"), {"name": _SECRET}
+            )
+        return found
+
+
+def _stored(row: Any) -> StoredVcon:
+    return StoredVcon.model_validate({**row, "uuid": row["vcon_uuid"]})

@@ -1,0 +1,93 @@
+"""The index of vCons in Postgres, for the event loop: finding vCons that Redis has forgotten."""
+
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from core.db.vcon_index import IndexChange, VconIndexRows
+from core.errors import ConfigurationError
+from core.operator_settings import OperatorSettings
+from core.thread_pool import BoundedCalls, in_own_thread
+from pipeline.stored.notes import changes_of
+from pipeline.stored.term_keys import TermKeys
+from pipeline.vcon.party_terms import Field, is_region, normal
+from schemas.stored_vcon import StoredVcon
+
+
+class StoredIndex:
+    """Reads and writes the index. Every method that reads Postgres raises UnavailableError."""
+
+    def __init__(
+        self, rows: VconIndexRows, calls: BoundedCalls, settings: OperatorSettings
+    ) -> None:
+        """`calls` carries the calls of requests.
+
+        Raises:
+            ConfigurationError: PHONE_REGION is no country.
+        """
+        if settings.phone_region != "US" and not is_region(settings.phone_region):
+            problem = f"PHONE_REGION: {settings.phone_region} is no country with phone numbers"
+            raise ConfigurationError([problem])
+        self.rows = rows
+        self.region = settings.phone_region
+        self._calls = calls
+        self._settings = settings
+        self._keys: TermKeys | None = None
+        self._loading = threading.Lock()
+
+    def changes(self, notes: Sequence[str]) -> list[IndexChange]:
+        """What notes say about vCons. Blocks; called in a thread."""
+        return changes_of(notes, self.term_keys(), self.region)
+
+    def term_keys(self) -> TermKeys:
+        """The secrets of the hashes. Blocks; Postgres is asked once.
+
+        The secret that Postgres keeps is looked for even when INDEX_SECRET is set: earlier rows
+        may have been written with it.
+        """
+        with self._loading:
+            keys = self._keys or TermKeys(self._secrets(), self._settings.index_terms_clear)
+            self._keys = keys
+            return keys
+
+    def _secrets(self) -> tuple[str, ...]:
+        """All known secrets, the present one first: the kept one only if none is set."""
+        given, is_set = self._settings.index_secrets, self._settings.index_secret is not None
+        kept = [self.rows.secret(make=not is_set) or ""]
+        ordered = given + kept if is_set else kept + given
+        return tuple(dict.fromkeys(each for each in ordered if each))
+
+    async def keys(self) -> TermKeys:
+        """`term_keys` from the event loop."""
+        if self._keys is not None:
+            return self._keys
+        return await self._calls(self.term_keys)
+
+    def normal(self, field: Field, value: str) -> str:
+        """The form under which a value is compared; "" if nothing is left of it."""
+        return normal(field, value, self.region)
+
+    async def find(
+        self, field: Field, form: str, limit: int, after: tuple[datetime, UUID] | None
+    ) -> list[StoredVcon]:
+        """Find vCons of a party with this normalised value, newest first."""
+        sought = (await self.keys()).sought(field, form)
+        return await self._calls(self.rows.find, sought, limit, after)
+
+    async def known(self, field: Field, form: str, uuids: Sequence[str]) -> set[str]:
+        """Those of these vCons that `find` gives for the value."""
+        sought = (await self.keys()).sought(field, form)
+        return await self._calls(self.rows.with_terms, uuids, sought)
+
+    async def get(self, uuids: Sequence[str]) -> dict[str, StoredVcon]:
+        """What the index says of these vCons."""
+        return await self._calls(self.rows.get, uuids)
+
+    async def erase(self, vcon_uuid: str, seconds: float) -> None:
+        """Forget a vCon, with all notes from before this time (epoch, Redis' clock)."""
+        await self._calls(self.rows.erase, vcon_uuid, datetime.fromtimestamp(seconds, UTC))
+
+    async def prune(self, days: int) -> None:
+        """Delete rows of vCons that no storage has and of which nothing was heard for so long."""
+        await in_own_thread(self.rows.prune, days)

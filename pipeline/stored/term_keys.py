@@ -1,0 +1,48 @@
+"""How the index in Postgres has a search term: as a keyed hash, or clear.
+
+A hash is HMAC-SHA256 of `tel:+12015550123` with the secret of the installation, cut to 128 bits. It
+cannot be computed without the secret; whoever has both can try out all numbers. A search looks for
+the hash with every known secret and for the clear term, so that rows from before a change of the
+settings are found.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.vcon.party_terms import Field
+
+_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TermKeys:
+    """The secrets, the present one first; `clear`: terms are kept as they are."""
+
+    secrets: tuple[str, ...]
+    clear: bool = False
+
+    def kept(self, field: Field, value: str) -> str:
+        """The term as it is written now."""
+        return _clear(field, value) if self.clear else _hashed(field, value, self.secrets[0])
+
+    def sought(self, field: Field, value: str) -> Sequence[str]:
+        """Every form that it may have in older rows."""
+        hashes = [_hashed(field, value, secret) for secret in self.secrets]
+        return [*hashes, _clear(field, value)]
+
+    def shown(self, field: Field, value: str) -> str:
+        """What stands for it in the audit: never clear."""
+        return _hashed(field, value, self.secrets[0])
+
+
+def _clear(field: Field, value: str) -> str:
+    return f"{field}:{value}"
+
+
+def _hashed(field: Field, value: str, secret: str) -> str:
+    text = _clear(field, value).encode(errors="replace")
+    digest = hmac.digest(secret.encode(), text, hashlib.sha256)[:_BYTES]
+    return field[0] + base64.urlsafe_b64encode(digest).decode().rstrip("=")
