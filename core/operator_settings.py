@@ -26,6 +26,17 @@ class OperatorSettings(BaseModel):
         SecretStr(""),
         description="Comma-separated earlier values of `INDEX_SECRET`; searches use them too.",
     )
+    try_vcon_seconds: float = Field(
+        10.0, gt=0, le=600, description="Seconds that one vCon may take in a trial (`try`)."
+    )
+    try_seconds: float = Field(
+        300.0, gt=0, le=86_400, description="Seconds of a whole trial; other vCons are left out."
+    )
+    try_memory: int = Field(
+        512 * 1024 * 1024,
+        ge=128 * 1024 * 1024,
+        description="Bytes of memory that a trial may take besides its modules.",
+    )
 
     @property
     def index_secrets(self) -> list[str]:

@@ -162,6 +162,7 @@ class PipelineComposition:
             settings=self._settings,
             redis=self.connection,
             configuration=self._configuration,
+            content=lambda: self.snapshot.content or config_path(self._settings).read_bytes(),
             queues=self._queues,
             operations=operations,
             runs=self._runs,

@@ -6,7 +6,6 @@ their own with limits of time and memory, since the parser holds the interpreter
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from core.environment import environment, withheld
 from core.errors import ConfigurationError, TooLargeError
@@ -14,7 +13,6 @@ from core.helper_process import HelperLimits, HelperProcess
 from core.settings import Settings
 from core.thread_pool import in_own_thread
 from pipeline.config.environment import variables_named_in
-from pipeline.config.masking import Masks
 from pipeline.config.parser import PipelineConfig
 from pipeline.config.yaml_file import parsed
 from pipeline.runs.factories import lenience
@@ -33,15 +31,6 @@ class Read:
     document: object = None
     config: PipelineConfig | None = None
     problems: list[str] = field(default_factory=list)
-
-    def masked(self, key: bytes) -> dict[str, Any]:
-        """The document as it is written, with masks for secrets; empty if it is no mapping.
-
-        Raises:
-            TooLargeError: it has too many values to be shown.
-        """
-        shown = Masks(key).document(self.document)
-        return shown if isinstance(shown, dict) else {}
 
 
 async def read_text(text: str, settings: Settings) -> Read:

@@ -13,7 +13,9 @@ from core.errors import InvalidError, UnknownNameError
 from core.operator_interfaces import Call, Operation
 from pipeline.operator.audit import Audit
 from pipeline.operator.backups import Backups
+from pipeline.operator.configuration import DIFF, SHOW, ConfigurationView
 from pipeline.operator.parts import Parts
+from pipeline.operator.trying import TRY, ConfigurationTrials
 from schemas.operator.audit import AuditPage, AuditQuery
 from schemas.operator.backup import (
     BackupParameters,
@@ -72,10 +74,14 @@ def _audited_at_its_end(_parameters: BaseModel) -> None:
 def rows(parts: Parts) -> list[Row]:
     """All operations."""
     audit, backups = Audit(parts), Backups(parts)
+    view, trials = ConfigurationView(parts), ConfigurationTrials(parts)
     return [
         Row(Operation("audit", "Who changed what, and why", AuditQuery, AuditPage), audit.events),
         Row(_BACKUP, backups.backup),
         Row(_RESTORE, backups.restore, _audited_at_its_end),
+        Row(SHOW, view.show),
+        Row(DIFF, view.diff),
+        Row(TRY, trials.try_out),
     ]
 
 

@@ -22,6 +22,8 @@ class Parts:
     redis: RedisConnection
     configuration: Configuration
     """The configuration in force; on the command line the file as it is now."""
+    content: Callable[[], bytes]
+    """The text of the configuration in force."""
     queues: Queues
     operations: PipelineOperations
     runs: Runs

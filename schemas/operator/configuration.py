@@ -177,7 +177,7 @@ class Totals(BaseModel):
 class TrialResult(BaseModel):
     """The result of a trial."""
 
-    verdict: Literal["same", "changed", "fails", "incomplete", "nothing tried", "not valid"]
+    verdict: Literal["same", "changed", "fails", "nothing tried", "not valid"]
     """`fails`: at least one vCon ended well before, and fails now."""
     problems: list[str] = []
     notes: list[str] = []

@@ -156,10 +156,12 @@ class Trials:
             undoing = Undoing(self._redis, passages, self._refusals)
             text, undone = await undoing.before(request.vcon_uuid, text, before)
         after = self._way("after", request.after, request)
-        tried = Tried(after=await passages.run(request.vcon_uuid, text, after), undone=undone)
-        if request.recorded is not None:
-            tried.recorded = view(as_document(request.document))
-        elif before is not None:
+        tried = Tried(
+            after=await passages.run(request.vcon_uuid, text, after),
+            given=view(as_document(request.document)),
+            undone=undone,
+        )
+        if request.recorded is None and before is not None:
             tried.before = await passages.run(request.vcon_uuid, text, before)
         return tried
 

@@ -97,11 +97,11 @@ class Passage(BaseModel):
 
 
 class Tried(BaseModel):
-    """The answer to a `Request`; `recorded` is the stored vCon's view."""
+    """The answer to a `Request`; `given` is the view of the vCon as it came."""
 
     after: Passage
     before: Passage | None = None
-    recorded: dict[str, list[tuple[str, str]]] | None = None
+    given: dict[str, list[tuple[str, str]]] = Field(default_factory=dict)
     undone: list[str] = Field(default_factory=list, max_length=MOST_STEPS)
     """The links of the recorded run whose entries were taken out first."""
 

@@ -40,8 +40,7 @@ def trial_of(after: PipelineConfig, before: PipelineConfig | None = None, **aske
 
 def changes(result: Tried) -> list[tuple[str, str, str]]:
     """What differs between the stored vCon, or the running chain's result, and the trial."""
-    before = result.before.view if result.before else result.recorded
-    assert before is not None
+    before = result.before.view if result.before else result.given
     return differences(before, result.after.view)
 
 
@@ -75,7 +74,7 @@ def test_a_given_vcon_is_compared_with_the_running_chain() -> None:
     old, new = configured({"tag": tagging("a")}), configured({"tag": tagging("a", "b")})
     result = trial_of(new, old)
     assert changes(result) == [("tags", "added", "b:b")]
-    assert result.recorded is None
+    assert result.before is not None
 
 
 def test_a_filter_that_halts() -> None:
