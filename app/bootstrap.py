@@ -5,10 +5,11 @@ With API_PORT it serves the HTTP API, too.
 
 import logging
 from functools import partial
+from typing import Any
 
 from app.bootstrap_api import api_source
 from app.pipeline_host import PipelineHost, RequestSource, connection_backoff
-from app.published_actions import offered_actions
+from app.published_actions import offered_actions, published_actions
 from app.signals import LINGER, StopSignals, end_within
 from core.action_registry import ActionRegistry
 from core.credentials import Credentials
@@ -66,14 +67,15 @@ class Service:
         metrics.REQUESTS.offer(actions)
         keep_names(name for action in actions.values() for name in action.secret_names())
         self._limiter = _limiter(settings)
-        self._client = self._build_client(actions)
+        shown = published_actions(settings, actions)
+        self._client = self._build_client(actions, shown)
         self._sources = [RequestSource(self._client.run, self._client.leave)]
         if settings.api_port is not None:
             self._sources.append(api_source(settings, self._host))
         self._host.listen(
             joined=lambda: self._client.joined,
             token=self._token_is_good if settings.strict_token else None,
-            about=partial(self._facts, fingerprint(actions.to_dict())),
+            about=partial(self._facts, fingerprint(shown)),
         )
         self._bind_gauges()
 
@@ -95,17 +97,17 @@ class Service:
         metrics.GIVING_WAY.set_function(lambda: self._limiter.suspended)
         metrics.STUCK_THREADS.set_function(lambda: self._threads.stuck)
 
-    def _build_client(self, actions: ActionRegistry) -> PlugboardClient:
+    def _build_client(self, actions: ActionRegistry, shown: dict[str, Any]) -> PlugboardClient:
         settings, pipeline = self._settings, self._host.pipeline
         url_for = partial(
             handshake_url,
             settings.websocket_url,
-            actions=actions.to_dict(),
+            actions=shown,
             vsn=settings.plugboard_vsn,
         )
         url = url_for(settings.token.get_secret_value())
         size = check_request_line(url, settings.request_line_limit)
-        log.info("offering actions", extra={"actions": list(actions), "count": size})
+        log.info("offering actions", extra={"actions": list(shown), "count": size})
         helper, backoff = self._host.helper, connection_backoff(settings)
         return PlugboardClient(
             url_for=url_for,

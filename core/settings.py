@@ -114,11 +114,13 @@ class Settings(
 
     actions: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Comma-separated names of the actions to publish and to run; empty means all.",
+        description="Comma-separated names of the actions to publish and to run; empty means all, "
+        "`-Name` leaves one out.",
     )
     admin_actions: bool = Field(
         False,
-        description="Publish the administrative actions, too: keys, audit, deleting, replaying.",
+        description="Run the administrative actions, too: keys, audit, deleting, replaying. "
+        "`Admin` is published for them all; those that ACTIONS names are published themselves.",
     )
     reply_format: Literal["auto", "vera", "message"] = Field(
         "auto", description="What an answer looks like on the wire; see docs/plugboard.md."

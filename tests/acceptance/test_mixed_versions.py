@@ -39,6 +39,8 @@ LAST_VERSION = "c09d3cb05e2ebf31a18e933b63acd6e7d9e606fe"
 """The commit that deployments run today; replace it at each release."""
 UNUSED = (":!docs", ":!tests", ":!devstack", ":!benchmarks", ":!samples")
 ROOT = Path(__file__).parents[2]
+PUBLISHED = "CreateIngressKey,ExternalIngress,GetRun,IngestVcon,ListChains,ListDeadLetters,ListRuns"
+"""Actions of both versions: the Plugboard refuses a consumer that publishes others."""
 SLOTS = 3
 """Runs at a time in one worker, which is one replica's."""
 CEILING = 60.0
@@ -176,6 +178,7 @@ async def upgrade(last_version: Path) -> AsyncIterator[Upgrade]:
             servers,
             seconds=0.02,
             ADMIN_ACTIONS="true",
+            ACTIONS=PUBLISHED,
             CONSERVER_VCON_CONCURRENCY=SLOTS,
             LEASE_SECONDS=3,
             SHUTDOWN_GRACE=CEILING,

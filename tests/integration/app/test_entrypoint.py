@@ -216,7 +216,7 @@ COMPLETE = {
         (
             COMPLETE | {"TOKEN": "t" * 10_000},
             [
-                "ACTIONS: the handshake's request line would be 10055 bytes, but the Plugboard "
+                "ACTIONS: the handshake's request line would be 10123 bytes, but the Plugboard "
                 "reads 9998; set ACTIONS to the names this service shall offer"
             ],
         ),

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.action_registry import ActionRegistry
 from core.errors import ConfigurationError
 from core.plugboard.handshake import (
     check_request_line,
@@ -20,9 +19,6 @@ from core.plugboard.handshake import (
 URL = "ws://plugboard:4000/websocket"
 TOKEN = "1-iQ0kccX4R8VQNAC_YjKjLeN1fz81mhIVuQaTndNF0"  # as long as real ones are
 LIMIT = 9_998
-MOST = {False: 7_500, True: 9_500}
-"""Bytes that the built-in actions may take of the limit, without and with the administrative ones;
-the rest is for a user's own."""
 
 
 def decoded(url: str) -> dict[str, str]:
@@ -85,16 +81,6 @@ def test_the_limit_is_the_last_length_that_fits() -> None:
         check_request_line(url, size - 1)
     assert "set ACTIONS" in str(raised.value)
     assert TOKEN not in str(raised.value)
-
-
-@pytest.mark.parametrize("administrative", MOST)
-def test_built_in_actions_leave_room(administrative: bool) -> None:
-    """The request line is short, with the administrative actions and more so without them."""
-    actions = ActionRegistry.discover("actions")
-    wanted = [name for name, each in actions.items() if administrative >= each.administrative]
-    offered = actions.select(wanted).to_dict()
-    size = request_line_bytes(handshake_url(URL, TOKEN, offered, "2.0.0"))
-    assert size < MOST[administrative] < LIMIT
 
 
 def test_a_fingerprint_is_that_of_the_published_values() -> None:
