@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from app.pipeline_host import PipelineHost, RequestSource
 from app.signals import LINGER, StopSignals, end_within
 from core.api_tokens import api_tokens, guessable
+from core.console_passwords import ConsolePasswords, console_passwords
 from core.errors import ConfigurationError
 from core.observability.logs import keep_secret
 from core.settings import Settings
@@ -53,6 +54,7 @@ class ApiProcess:
             ConfigurationError: with all problems.
         """
         tokens_to_serve(settings)  # before anything that takes time
+        passwords_to_serve(settings)
         self._host = PipelineHost(settings, worker_count)
         self._api = api_source(settings, self._host)
         self._host.listen()
@@ -73,10 +75,13 @@ def api_source(settings: Settings, host: PipelineHost) -> RequestSource:
     """
     tokens = tokens_to_serve(settings)
     assert host.pipeline is not None
-    keep_secret(*tokens)  # the file may have changed since the settings were read
+    passwords = passwords_to_serve(settings)
+    # the files may have changed since the settings were read
+    keep_secret(*tokens, *passwords.operators, *passwords.readers)
     if not tokens:
         log.warning("HTTP API asks for no token")
-    server = listening(settings, Application(host.pipeline.service, settings, tokens))
+    application = Application(host.pipeline.service, settings, tokens, passwords)
+    server = listening(settings, application)
     return RequestSource(server.run, server.stop)
 
 
@@ -103,6 +108,15 @@ def tokens_to_serve(settings: Settings) -> frozenset[str]:
     if not tokens and not settings.api_open:
         raise ConfigurationError(UNPROTECTED)
     return tokens
+
+
+def passwords_to_serve(settings: Settings) -> ConsolePasswords:
+    """The passwords that open the console, beside the tokens.
+
+    Raises:
+        ConfigurationError: a file of them cannot be used, or one of them is not valid.
+    """
+    return console_passwords(settings) if settings.console else ConsolePasswords()
 
 
 def weaknesses(settings: Settings, tokens: frozenset[str]) -> Iterator[str]:

@@ -4,15 +4,13 @@ Neither an error nor a log line repeats a token.
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from core.errors import ConfigurationError
+from core.secret_files import secret_lines
 from core.setting_groups import ApiSettings
 from schemas.ingress_key import SHORTEST_KEY
 
 FILE = "CONSERVER_API_TOKEN_FILE"
-MAX_FILE_BYTES = 65_536
-"""Some thousand tokens: each is compared with that of a request, and searched in each log line."""
 
 
 def api_tokens(settings: ApiSettings) -> frozenset[str]:
@@ -25,33 +23,7 @@ def api_tokens(settings: ApiSettings) -> frozenset[str]:
     """
     token, file = settings.conserver_api_token, settings.conserver_api_token_file
     tokens = {token.get_secret_value()} if token else set()
-    return frozenset(tokens.union(_tokens_of(file)) if file else tokens)
-
-
-def _tokens_of(file: Path) -> list[str]:
-    tokens = [line.strip() for line in _text_of(file).split("\n")]
-    tokens = [token for token in tokens if token]
-    if not tokens:
-        raise ConfigurationError([f"{FILE}: {file} has no token; write one on each line"])
-    if not all(token.isprintable() for token in tokens):
-        raise ConfigurationError([f"{FILE}: {file} has a token with control characters"])
-    return tokens
-
-
-def _text_of(file: Path) -> str:
-    try:
-        if not file.is_file():  # a pipe would block, and a device may have no end
-            file.stat()
-            raise ConfigurationError([f"{FILE}: {file} is no regular file"])
-        with file.open("rb") as opened:
-            content = opened.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise ConfigurationError([f"{FILE}: {file} is larger than {MAX_FILE_BYTES} bytes"])
-        return content.decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigurationError([f"{FILE}: {file} cannot be read: {error.strerror}"]) from None
-    except UnicodeDecodeError:
-        raise ConfigurationError([f"{FILE}: {file} is no text in UTF-8"]) from None
+    return frozenset(tokens.union(secret_lines(FILE, file, "token")) if file else tokens)
 
 
 def guessable(tokens: Iterable[str]) -> Iterator[str]:

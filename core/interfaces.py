@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
+from core.console_interfaces import ConsoleSessions
 from core.credentials import Credentials
 from core.ingest_interfaces import InternalIngestApi, PartnerIngestApi
 from core.operation_interfaces import ConfigurationAdmin, VconServerOperations
@@ -242,6 +243,11 @@ class Pipeline(Protocol):
     @property
     def operator(self) -> OperatorApi:
         """What operators ask for: status, failures, pausing, finding ..."""
+        ...
+
+    @property
+    def console_sessions(self) -> ConsoleSessions:
+        """The sessions of the console."""
         ...
 
     @property

@@ -61,7 +61,13 @@ class LimitSettings(BaseModel):
     )
 
 
-OWN_SECRETS = ("TOKEN", "POSTGRES_PASSWORD", "CONSERVER_API_TOKEN")
+OWN_SECRETS = (
+    "TOKEN",
+    "POSTGRES_PASSWORD",
+    "CONSERVER_API_TOKEN",
+    "CONSOLE_PASSWORD",
+    "CONSOLE_READ_PASSWORD",
+)
 """Variables withheld from workers and plugins, unless the configuration refers to them."""
 
 INDEX_SECRETS = ("INDEX_SECRET", "INDEX_SECRETS_EARLIER")
@@ -74,8 +80,8 @@ class KeySettings(BaseModel):
     require_ingress_key: bool = Field(False, description="IngestVcon asks for an ingress key too.")
     plugin_secrets: str = Field(
         "",
-        description="Those of TOKEN, POSTGRES_PASSWORD and CONSERVER_API_TOKEN that plugins may "
-        "read, with commas.",
+        description="Those of TOKEN, POSTGRES_PASSWORD, CONSERVER_API_TOKEN, CONSOLE_PASSWORD and "
+        "CONSOLE_READ_PASSWORD that plugins may read, with commas.",
     )
     core_dumps: bool = Field(
         False, description="A process that crashes may leave its memory on the disk."

@@ -19,6 +19,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.api_tokens import secret_tokens
+from core.console_passwords import secret_passwords
+from core.console_settings import ConsoleSettings
 from core.environment import environment
 from core.errors import ConfigurationError
 from core.operator_settings import OperatorSettings
@@ -99,6 +101,7 @@ class Settings(
     KeySettings,
     ApiSettings,
     OperatorSettings,
+    ConsoleSettings,
 ):
     """All settings, from environment variables."""
 
@@ -293,7 +296,8 @@ class Settings(
         redis = urlsplit(self.redis_url.get_secret_value() if self.redis_url else "").password
         passwords = {self.postgres_password.get_secret_value(), unquote(redis or "")}
         names = {self.postgres_user, self.postgres_host, self.postgres_database, "", NOT_GIVEN}
-        own = {self.token.get_secret_value(), *secret_tokens(self)} | passwords
+        doors = {*secret_tokens(self), *secret_passwords(self)}
+        own = {self.token.get_secret_value(), *doors} | passwords
         return [*(own - names), *self.otlp_header_values, *self.index_secrets]
 
     @property

@@ -8,18 +8,20 @@ the body is read further.
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from core.console_passwords import ConsolePasswords
 from core.interfaces import Pipeline
 from core.observability.metrics import HTTP_REQUESTS
 from core.observability.tracing import installed, request_span
 from core.settings import Settings
 from http_api.authentication import REFUSED, Tokens
+from http_api.console.console import Console, is_of_console
 from http_api.description.openapi import encoded
 from http_api.errors import answer_to, refusal
 from http_api.request import Context, Request, read_query
@@ -40,11 +42,22 @@ DISCONNECTED = 499
 class Application:
     """Answers requests for the routes of `http_api.routes`."""
 
-    def __init__(self, pipeline: Pipeline, settings: Settings, tokens: Iterable[str]) -> None:
-        """`tokens` are those that open the API; empty admits every request."""
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        settings: Settings,
+        tokens: Collection[str],
+        passwords: ConsolePasswords = ConsolePasswords(),  # noqa: B008 -- a constant
+    ) -> None:
+        """`tokens` are those that open the API; empty admits every request.
+
+        `passwords` open the console, and so do the tokens.
+        """
         self._tokens = Tokens(tokens)
         openapi = encoded(ROUTES, settings, is_open=self._tokens.are_none)
         self._context = Context(pipeline, settings, openapi)
+        has_console = settings.console
+        self._console = Console(self._context, tokens, passwords) if has_console else None
         self._router = Router(ROUTES, settings.api_root_path)
         self._prefix = settings.api_root_path
         self._token_header = settings.conserver_header_name.lower()
@@ -62,8 +75,10 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         is_of_browser = any(name == b"origin" for name, _ in scope["headers"])
-        serve = self._for_browsers if is_of_browser else self._serve
-        await serve(scope, receive, send)
+        if is_of_browser and not is_of_console(scope["path"]):  # its pages are for no other site
+            await self._for_browsers(scope, receive, send)
+        else:
+            await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
@@ -88,6 +103,8 @@ class Application:
         self, scope: Scope, receive: Receive, memory: MemoryShare
     ) -> tuple[str, Response]:
         """The route's path, and the answer."""
+        if self._console and is_of_console(scope["path"]):
+            return await self._console.answer(scope, receive, memory)
         found = self._router.find(scope["method"], scope["path"])
         if found is None:
             return NO_ROUTE, self._no_path(scope)

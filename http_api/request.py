@@ -85,6 +85,14 @@ class Request[Parameters: BaseModel]:
         except ValidationError as error:
             raise ParametersError.of(error, "path", name) from None
 
+    async def received(self, limit: int) -> Body:
+        """The body of at most `limit` bytes, as received, and unpacked.
+
+        Raises:
+            TooLargeError: it has more; also the other errors of `read_body`.
+        """
+        return await read_body(self._receive, self.scope["headers"], limit, self._memory)
+
     async def body(self) -> Body:
         """The body, as received, and unpacked in UTF-8; the request counts as in work from here.
 
@@ -94,8 +102,7 @@ class Request[Parameters: BaseModel]:
             TooLargeError: it has more than MAX_VCON_BYTES; also the other errors of `read_body`.
             UnavailableError: too many requests are in work.
         """
-        limit = self.settings.max_vcon_bytes
-        body = await read_body(self._receive, self.scope["headers"], limit, self._memory)
+        body = await self.received(self.settings.max_vcon_bytes)
         await self.place.take()
         return Body(body.raw, as_utf8(body.content))
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
@@ -62,28 +62,47 @@ class Route:
     """Whether HEAD is answered as GET: not where GET changes what it reads."""
 
 
-class Found(NamedTuple):
+class Routed(Protocol):
+    """One method of one path: a `Route`, or a page of the console."""
+
+    @property
+    def method(self) -> str:
+        """The method in capitals."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The path; `{name}` in it is a parameter."""
+        ...
+
+    @property
+    def head(self) -> bool:
+        """Whether HEAD is answered as GET."""
+        ...
+
+
+class Found[R: Routed](NamedTuple):
     """`route` is None if the path has other methods only: those of `methods`."""
 
-    route: Route | None
+    route: R | None
     values: Mapping[str, str]
     methods: Iterable[str]
 
 
-class Router:
+class Router[R: Routed]:
     """Finds routes: fixed paths before those with parameters."""
 
-    def __init__(self, routes: Iterable[Route], prefix: str) -> None:
+    def __init__(self, routes: Iterable[R], prefix: str) -> None:
         """Each path is known with `prefix`, which has no slash at its end, and without it."""
         self._prefix = prefix
-        self._fixed: dict[str, dict[str, Route]] = {}
-        by_pattern: dict[str, dict[str, Route]] = {}
+        self._fixed: dict[str, dict[str, R]] = {}
+        by_pattern: dict[str, dict[str, R]] = {}
         for route in routes:
             paths = by_pattern if "{" in route.path else self._fixed
             paths.setdefault(route.path, {})[route.method] = route
         self._patterns = [(compile_path(path)[0], methods) for path, methods in by_pattern.items()]
 
-    def find(self, method: str, path: str) -> Found | None:
+    def find(self, method: str, path: str) -> Found[R] | None:
         """The route; None if there is no such path."""
         for each in self._forms(path):
             if each in self._fixed:
@@ -100,7 +119,7 @@ class Router:
         yield path
 
 
-def _of(methods: Mapping[str, Route], method: str, values: Mapping[str, str]) -> Found:
+def _of[R: Routed](methods: Mapping[str, R], method: str, values: Mapping[str, str]) -> Found[R]:
     route = methods.get("GET" if method == "HEAD" else method)
     if route and method == "HEAD" and not route.head:
         route = None

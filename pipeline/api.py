@@ -17,6 +17,7 @@ from pipeline.ingest.intake import InternalApi
 from pipeline.ingest.partner import PartnerApi
 from pipeline.live_config import Configuration
 from pipeline.operator.operations import OperatorOperations
+from pipeline.operator.sessions import RedisConsoleSessions
 from pipeline.plugins.loader import LoadedStorage
 from pipeline.redis_client.list_states import ListState
 from pipeline.runs.calls import PluginCalls
@@ -48,6 +49,7 @@ class PipelineService:
         partner_admin: PartnerAdmin,
         connections: ConnectionsApi,
         operator: OperatorOperations,
+        console_sessions: RedisConsoleSessions,
         egress_format: str,
     ) -> None:
         """`egress_format` is the setting EGRESS_FORMAT_VERSION: the form of vCons in answers."""
@@ -60,6 +62,7 @@ class PipelineService:
         self.partner_admin = partner_admin
         self.connections = connections
         self.operator = operator
+        self.console_sessions = console_sessions
         self._configuration = configuration
         self._lookup = lookup
         self._runs = runs

@@ -34,6 +34,7 @@ from pipeline.minutes.counting import MinuteCounts, partner_source
 from pipeline.operator.operations import OperatorOperations
 from pipeline.operator.parts import Parts as OperatorParts
 from pipeline.operator.register import SIGN_SECONDS, Register
+from pipeline.operator.sessions import RedisConsoleSessions
 from pipeline.plugins.loader import NOTHING
 from pipeline.redis_client.client import CommandRefused
 from pipeline.redis_client.periodic import every
@@ -215,6 +216,7 @@ class PipelineComposition:
             self._partners.admin,
             ConnectionsApi(configuration, self._connections),
             self._operator,
+            RedisConsoleSessions(self.connection, settings),
             settings.egress_format_version,
         )
 

@@ -20,6 +20,7 @@ EPOCH = "pc:epoch"
 TRASH = "pc:trash"
 CAUSE_LISTS = "pc:causes"
 AWAITED = "pc:awaited"
+SESSIONS = "pc:sessions"
 OLD_TERMS = "pc:trash:terms:"
 STAGED = "pc:staged:"
 PROCESSES = "pc:processes"
@@ -43,6 +44,7 @@ SHARED_TYPES = {
     DRAINED: "hash",
     CAUSE_LISTS: "set",
     AWAITED: "set",
+    SESSIONS: "zset",
 }
 """The types of the keys that all chains share."""
 _TYPES_BY_PREFIX = {
@@ -68,6 +70,7 @@ _TYPES_BY_PREFIX = {
     "pc:unsure:": "set",
     "pc:process:": "hash",
     "pc:minutes:": "hash",
+    "pc:session:": "string",
 }
 """The types of the keys that exist once for each run, worker, list or vCon, by prefix."""
 FINISHED_CHANNEL = "pc:finished"
@@ -236,3 +239,8 @@ def answers(service_id: int) -> str:
 def replicas(service_id: int) -> str:
     """The replicas that read the list of answers, and those that are leaving."""
     return f"pc:replicas:{service_id}"
+
+
+def session(digest: str) -> str:
+    """A session of the console; `digest` is that of the secret in its cookie."""
+    return f"pc:session:{digest}"

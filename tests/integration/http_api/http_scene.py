@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from redis import Redis
 
+from core.console_passwords import console_passwords
 from core.db.database import Database
 from core.db.runs import RunHistory
 from core.db.usage_and_audit import PartnerRecords
@@ -60,7 +61,8 @@ class Served:
         )
         token = settings.conserver_api_token
         tokens = [token.get_secret_value()] if token else []
-        self.application = Application(self.pipeline.service, settings, tokens)
+        passwords = console_passwords(settings)
+        self.application = Application(self.pipeline.service, settings, tokens, passwords)
         self.port = 0
 
     async def _changed(self) -> None:

@@ -93,6 +93,8 @@ CALLS: dict[str, list[str]] = {
         "alive held2 8 return {} 60 0 60 held2 - -",
         "alive held 7 return - 60 0 60 held - -",
     ],
+    "session": ["d {} 60 3600 1"],
+    "sessions_end": ["d", ""],
     "show_replica": ["pc:replicas:1 r1 serving 10"],
     "stage": ['pc:staged:fresh~[] {"uuid":"fresh"} 60'],
     "suspects": ["in run:main"],
@@ -111,8 +113,8 @@ def words(call: str) -> list[str]:
 KINDS: dict[str, str] = {
     "in|more|out|absent|run:.*|DLQ:.*|context:.*|pc:(suspects|waiting):.*": "list",
     "pc:(history|index)": "list",
-    "vcons|pc:(later|expiring|trash|lease:.*|replicas:.*|rate:key)": "zset",
     "tel:.*|name:.*|pc:(workers|processes|lenders|holds:.*|unread:.*|unsure:.*)": "set",
+    "vcons|pc:(sessions|later|expiring|trash|lease:.*|replicas:.*|rate:key)": "zset",
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
     "pc:(paused|drained|process:.*)": "hash",
     "pc:minutes:.*": "hash",
@@ -120,7 +122,7 @@ KINDS: dict[str, str] = {
     "pc:(causes|awaited)": "set",
     "pc:cause:.*": "zset",
     "pc:(run|cancel|idem|idemdigest|request|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
-    "pc:(step|stalled|death):.*": "string",
+    "pc:(step|stalled|death|session):.*": "string",
     "vcon:.*|pc:staged:.*": "ReJSON-RL",
 }
 """What type each key has, by a pattern for its name."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from core.api_tokens import MAX_FILE_BYTES, api_tokens
+from core.api_tokens import api_tokens
 from core.errors import ConfigurationError
+from core.secret_files import MAX_FILE_BYTES
 from core.settings import (
     ApiProcessSettings,
     ServiceSettings,

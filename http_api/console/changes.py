@@ -1,0 +1,151 @@
+"""Changes: one form for each operation that changes something, with a reason and a confirmation.
+
+A form is a GET without effect. What is sent is checked by the operation itself; if it refuses, the
+form comes back with the problems and with what was entered.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, TypeAdapter
+from starlette.responses import Response
+
+from core.errors import InvalidError, UnknownNameError
+from http_api.console.visit import Visit, texts_of
+
+_NAME = TypeAdapter(str)
+UNCONFIRMED = "Confirm that you want to do this now"
+MOST_FACTS = 40
+"""Members of a result that are shown."""
+
+
+class Field(NamedTuple):
+    """One argument of the operation.
+
+    `kind`: `given` (by the page that led here), `text`, `choice` or `check`.
+    """
+
+    name: str
+    label: str
+    kind: str = "text"
+    value: str = ""
+    hint: str = ""
+    choices: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The form of one operation; `after` is the page to go back to."""
+
+    operation: str
+    title: str
+    text: str
+    button: str
+    fields: Sequence[Field]
+    after: str = "/console"
+    is_grave: bool = False
+    """It cannot be taken back."""
+
+
+PERIODS = (
+    ("600", "10 minutes"),
+    ("3600", "an hour"),
+    ("14400", "4 hours"),
+    ("86400", "a day"),
+    ("", "without an end"),
+)
+"""How long something lasts that ends by itself, in seconds."""
+_TABLE = (
+    Change(
+        "pause",
+        "Pause a chain",
+        "Workers of all replicas finish what they hold, and claim nothing more of this chain. vCons"
+        " still come in, and wait.",
+        "Pause",
+        [
+            Field("chain", "Chain", "given"),
+            Field("for", "For", "choice", "3600", choices=PERIODS),
+        ],
+    ),
+    Change(
+        "resume",
+        "Resume a chain",
+        "Workers claim vCons of this chain again, within a second.",
+        "Resume",
+        [Field("chain", "Chain", "given")],
+    ),
+    Change(
+        "drain",
+        "Drain a replica",
+        "Its workers finish what they hold, and claim nothing more. It stays joined, and answers.",
+        "Drain",
+        [
+            Field("replica", "Replica", "given"),
+            Field("for", "For", "choice", "3600", choices=PERIODS),
+        ],
+        after="/console/replicas",
+    ),
+    Change(
+        "undrain",
+        "Undrain a replica",
+        "Its workers claim vCons again, within a second.",
+        "Undrain",
+        [Field("replica", "Replica", "given")],
+        after="/console/replicas",
+    ),
+)
+CHANGES: Mapping[str, Change] = {change.operation: change for change in _TABLE}
+
+
+def _change(visit: Visit) -> Change:
+    name = visit.request.path_value("operation", _NAME)
+    if name not in CHANGES:
+        raise UnknownNameError("change", name[:100])
+    return CHANGES[name]
+
+
+async def form_page(visit: Visit) -> Response:
+    """The form; values of its fields may be given in the query."""
+    return _form(visit, _change(visit), visit.query)
+
+
+def _form(
+    visit: Visit,
+    change: Change,
+    values: Mapping[str, str],
+    status: int = 200,
+    problems: Sequence[str] = (),
+) -> Response:
+    return visit.page("change.html", status, change=change, values=values, problems=problems)
+
+
+async def carry_out(visit: Visit) -> Response:
+    """Do it, and show the result."""
+    change = _change(visit)
+    if visit.form.get("confirmed") != "yes":
+        return _form(visit, change, visit.form, 400, [UNCONFIRMED])
+    names = [field.name for field in change.fields]
+    arguments = {name: visit.form[name] for name in names if visit.form.get(name)}
+    try:
+        found = await visit.perform(change.operation, arguments, visit.form.get("reason", ""))
+    except InvalidError as error:
+        return _form(visit, change, visit.form, 400, texts_of(error))
+    heading = f"{change.title}: done."
+    return visit.page("done.html", change=change, heading=heading, facts=facts_of(found))
+
+
+def facts_of(result: BaseModel) -> list[tuple[str, Any]]:
+    """The members of a result, named in words."""
+    return list(_facts(result.model_dump(mode="json")))[:MOST_FACTS]
+
+
+def _facts(members: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in members.items():
+        words = f"{before}{name.replace('_', ' ')}"
+        if isinstance(value, dict):
+            yield from _facts(value, f"{words}: ")
+        elif isinstance(value, list):
+            yield words, ", ".join(str(each) for each in value[:MOST_FACTS]) or "none"
+        else:
+            yield words, "none" if value is None else value

@@ -1,0 +1,35 @@
+"""All pages of the console."""
+
+from pydantic import TypeAdapter
+from starlette.responses import Response
+
+from core.errors import UnknownNameError
+from http_api.console import changes, sign_in
+from http_api.console.static_files import static_answer
+from http_api.console.views import administration
+from http_api.console.visit import Entry, Page, Visit
+
+_NAME = TypeAdapter(str)
+
+
+async def static_file(visit: Visit) -> Response:
+    """A file that the pages load."""
+    name = visit.request.path_value("name", _NAME)
+    answer = static_answer(name)
+    if answer is None:
+        raise UnknownNameError("file", name[:100])
+    return answer
+
+
+PAGES = (
+    Page("GET", "/console/static/{name}", static_file, Entry.OPEN),
+    Page("GET", "/console/sign-in", sign_in.sign_in_page, Entry.OPEN),
+    Page("POST", "/console/sign-in", sign_in.sign_in, Entry.OPEN),
+    Page("GET", "/console/sign-out", sign_in.sign_out_page),
+    Page("POST", "/console/sign-out", sign_in.sign_out),
+    Page("GET", "/console/change/{operation}", changes.form_page, Entry.OPERATOR),
+    Page("POST", "/console/change/{operation}", changes.carry_out, Entry.OPERATOR),
+    Page("GET", "/console", administration.audit),
+    Page("GET", "/console/replicas", administration.replicas),
+    Page("GET", "/console/audit", administration.audit),
+)
