@@ -33,6 +33,7 @@ from pipeline.live_config import Configuration, ConfigurationWatch, Snapshot, pr
 from pipeline.minutes.counting import MinuteCounts, partner_source
 from pipeline.operator.operations import OperatorOperations
 from pipeline.operator.parts import Parts as OperatorParts
+from pipeline.operator.pause_keeper import KEEP_SECONDS, PauseKeeper
 from pipeline.operator.register import SIGN_SECONDS, Register
 from pipeline.operator.sessions import RedisConsoleSessions
 from pipeline.plugins.loader import NOTHING
@@ -94,7 +95,6 @@ class PipelineComposition:
         self.connection = redis_connection(settings)
         self.redis_watch = RedisWatch(self.connection)
         self.answers = RedisAnswerRelay(self.connection)
-        self._queues = build_queues(settings, self.connection)
         self._calls = PluginCalls(STORAGE_CALLS, self.connection)
         self._records_calls = postgres_calls(settings)
         self._index = StoredIndex(records.index, self._records_calls, settings)
@@ -116,6 +116,7 @@ class PipelineComposition:
         settings, redis, configuration = self._settings, self.connection, self._configuration
         expiry, kept = settings.vcon_redis_expiry, settings.run_expiry
         self.register = Register(redis, settings, configuration, self.redis_watch)
+        self._queues = build_queues(settings, redis, self.register.id)
         intake, store = self._intake(), VconStore(redis)
         self._lookup = VconLookup(
             configuration, store, self._calls, expiry, settings.max_vcon_bytes
@@ -241,6 +242,7 @@ class PipelineComposition:
         limit = self._settings.run_history_limit
         await asyncio.gather(
             every(SIGN_SECONDS, self.register.sign),
+            every(KEEP_SECONDS, PauseKeeper(self.connection, self._configuration).round),
             self._housekeeping.run(),
             self._watch.run(),
             self._connections.look_after(),
@@ -280,11 +282,17 @@ class PipelineComposition:
             await self._queues.note_stall(worker_id, seconds)
 
     async def suspects(self) -> int:
-        """How many vCons wait to run in a process of their own; 0 while Redis is away."""
-        chains = self._configuration.config.enabled_chains
-        names = [name for chain in chains for name in claimed_lists(chain)]
+        """How many vCons wait to run in a process of their own; 0 while Redis is away.
+
+        Those of paused chains do not count, and there are none for a drained replica.
+        """
+        chains = {
+            name: chain.name
+            for chain in self._configuration.config.enabled_chains
+            for name in claimed_lists(chain)
+        }
         with contextlib.suppress(UnavailableError, CommandRefused):
-            return await self._queues.suspects(names)
+            return await self._queues.suspects(list(chains), chains)
         return 0
 
     async def close(self) -> None:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.operator_cli.command import CliCommand
-from app.operator_cli.commands import audit, backup, configuration
+from app.operator_cli.commands import audit, backup, chains, configuration
 
 COMMANDS: Sequence[CliCommand] = [
     *audit.COMMANDS,
     *backup.COMMANDS,
+    *chains.COMMANDS,
     *configuration.COMMANDS,
 ]
 

@@ -4,17 +4,19 @@ A new operation: models in `schemas/operator/`, a function here in the room, a r
 command in `app/operator_cli/commands/` and a page in `http_api/console/`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from core.errors import InvalidError, UnknownNameError
 from core.operator_interfaces import Call, Operation
+from pipeline.operator import pauses
 from pipeline.operator.audit import Audit
 from pipeline.operator.backups import Backups
 from pipeline.operator.configuration import DIFF, SHOW, ConfigurationView
 from pipeline.operator.parts import Parts
+from pipeline.operator.row import Row
 from pipeline.operator.trying import TRY, ConfigurationTrials
 from schemas.operator.audit import AuditPage, AuditQuery
 from schemas.operator.backup import (
@@ -28,26 +30,6 @@ MOST_PROBLEMS = 20
 """Arguments that a refusal names at most."""
 LONGEST_REASON = 500
 """Characters of a reason."""
-
-type Handler = Callable[[Any, Call], Awaitable[BaseModel]]
-type Audited = Callable[[Any], tuple[str, Mapping[str, Any]] | None]
-
-
-def _arguments(parameters: BaseModel) -> tuple[str, Mapping[str, Any]]:
-    return "", parameters.model_dump(mode="json", exclude_defaults=True)
-
-
-class Row(NamedTuple):
-    """One operation with what carries it out.
-
-    `audited` gives the target and details for the audit (by default all arguments), or None for
-    arguments with which nothing is changed, such as a dry run: these need no reason.
-    """
-
-    operation: Operation
-    handler: Handler
-    audited: Audited = _arguments
-
 
 _BACKUP = Operation(
     "backup",
@@ -82,6 +64,7 @@ def rows(parts: Parts) -> list[Row]:
         Row(SHOW, view.show),
         Row(DIFF, view.diff),
         Row(TRY, trials.try_out),
+        *pauses.rows(parts),
     ]
 
 

@@ -81,9 +81,11 @@ class Register:
 
     async def leave(self) -> None:
         """Remove this process. A sign that is being written is awaited first."""
+        if self._writing is None:  # it never was registered
+            return
         with contextlib.suppress(UnavailableError, CommandRefused, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
-                if self._writing is not None and not self._writing.done():
+                if not self._writing.done():
                     await self._writing
                 await self._connection.script("register", self.id, 0)
 

@@ -1,18 +1,18 @@
 """Reads the register of replicas: which processes run, what each says of itself, what it holds."""
 
 import asyncio
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import batched
-from typing import Any, Protocol
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
 from core.observability.storable_text import storable_text
+from core.operator_interfaces import Call
 from pipeline.config.parser import PipelineConfig
 from pipeline.live_config import Configuration
+from pipeline.operator.entries import Entries
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from schemas.operator.replicas import (
@@ -34,24 +34,16 @@ BREAKS = 3
 _FIELDS = ("seen", *ReplicaState.model_fields)
 
 
-class _Parts(Protocol):
-    """What is needed of `pipeline.operator.parts.Parts`."""
-
-    @property
-    def redis(self) -> RedisConnection: ...
-
-    @property
-    def configuration(self) -> Configuration: ...
-
-
 class ReplicaReader:
     """Reads all processes of this Redis."""
 
-    def __init__(self, parts: _Parts) -> None:
-        self._redis = parts.redis
-        self._configuration = parts.configuration
+    def __init__(self, connection: RedisConnection, configuration: Configuration) -> None:
+        """The configuration tells which chain reads a list."""
+        self._redis = connection
+        self._configuration = configuration
+        self._drained = Entries(connection, keys.DRAINED)
 
-    async def replicas(self, query: ReplicasQuery, _call: object = None) -> Replicas:
+    async def replicas(self, query: ReplicasQuery, _call: Call | None = None) -> Replicas:
         """The processes by host and start, each with the oldest runs that it holds.
 
         Raises:
@@ -66,6 +58,19 @@ class ReplicaReader:
         known = [each for each in found if each is not None]
         return Replicas(replicas=known, unreadable=len(await self._left(wanted, known)))
 
+    async def ids(self) -> list[str]:
+        """The ids of the processes that give signs of life, sorted.
+
+        Raises:
+            UnavailableError: Redis cannot be reached.
+            UnusableKeyError: the register has another type.
+        """
+        ids = sorted(await self._redis.command("SRANDMEMBER", keys.PROCESSES, MOST_REPLICAS))
+        there = await asyncio.gather(
+            *(self._redis.command("EXISTS", keys.process(each)) for each in ids)
+        )
+        return [name for name, exists in zip(ids, there, strict=True) if exists]
+
     async def _left(self, wanted: Sequence[str], known: Sequence[Replica]) -> list[str]:
         """The ids that have a key, but none that a process of this service has written."""
         others = sorted(set(wanted) - {each.id for each in known})
@@ -79,16 +84,17 @@ class ReplicaReader:
         (seconds, micros), fields, drain = await asyncio.gather(
             self._redis.command("TIME"),
             self._fields(keys.process(replica_id)),
-            self.drain_of(replica_id),
+            self._drain_of(replica_id),
         )
         state = state_of(fields)
         if state is None or state.id != replica_id:
             return None
-        seen, now = _number(fields.get("seen")), int(seconds) + int(micros) / 1_000_000
+        seen, now = _seen(fields.get("seen")), int(seconds) + int(micros) / 1_000_000
         in_flight, held = await self._held(state.workers, most_held)
         return Replica(
             **dict(state),
-            age=max(0.0, round(now - seen / 1000, 3)),
+            age=max(0.0, round(now - seen.timestamp(), 3)),
+            last_seen=seen,
             in_flight=in_flight,
             held=held,
             drained=drain,
@@ -102,13 +108,12 @@ class ReplicaReader:
         pairs = zip(_FIELDS, values, strict=True)
         return {name: value for name, value in pairs if value is not None}
 
-    async def drain_of(self, replica_id: str) -> Drain | None:
-        """The drain of a process as it was written; it may have ended."""
+    async def _drain_of(self, replica_id: str) -> Drain | None:
         try:
-            text = await self._redis.command("HGET", keys.DRAINED, replica_id)
-        except CommandRefused:
+            entry = await self._drained.find(replica_id)
+        except CommandRefused:  # the key has another type
             return None
-        return None if text is None else read_entry(Drain, text)
+        return None if entry is None else entry.drain
 
     async def _held(self, workers: Sequence[str], most: int) -> tuple[int, list[HeldRun]]:
         """How many runs these workers hold, and the oldest of them."""
@@ -158,23 +163,6 @@ def state_of(fields: Mapping[str, str]) -> ReplicaState | None:
         return None
 
 
-def read_entry[Entry: BaseModel](model: type[Entry], text: str) -> Entry:
-    """An entry of `pc:paused` or `pc:drained`, whose times are in ms; defaults if not readable."""
-    try:
-        found: Any = orjson.loads(text)
-        return model.model_validate(
-            found | {name: _moment(found.get(name)) for name in ("until", "at")}
-        )
-    except (ValueError, TypeError, AttributeError, OverflowError, OSError):
-        return model()
-
-
-def _moment(milliseconds: Any) -> datetime | None:
-    if not isinstance(milliseconds, int | float):
-        return None
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
 def _valid[Model: BaseModel](model: type[Model], text: str) -> Model | None:
     try:
         return model.model_validate_json(text)
@@ -209,9 +197,8 @@ def _age_first(run: HeldRun) -> tuple[bool, float]:
     return run.since is None, run.since.timestamp() if run.since else 0.0
 
 
-def _number(text: str | None) -> float:
+def _seen(milliseconds: str | None) -> datetime:
     try:
-        found = float(text or 0)
-    except ValueError:
-        return 0.0
-    return found if math.isfinite(found) else 0.0
+        return datetime.fromtimestamp(float(milliseconds or 0) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)

@@ -54,11 +54,12 @@ def redis_connection(settings: Settings) -> RedisConnection:
     return redis
 
 
-def build_queues(settings: Settings, redis: RedisConnection) -> Queues:
-    """The queue scripts with the settings' expiry times."""
+def build_queues(settings: Settings, redis: RedisConnection, replica: str) -> Queues:
+    """The queue scripts with the settings' expiry times, for a replica or its worker."""
     return Queues(
         redis,
         run_expiry=settings.run_expiry,
         vcon_expiry=settings.vcon_redis_expiry,
         sorted_set=settings.vcon_sorted_set_name,
+        replica=replica,
     )

@@ -92,7 +92,8 @@ class Claims:
     """The reply to a claim.
 
     `aside`: an error for each vCon that was set aside because a key of its own has another type.
-    `closed`: the lists that were skipped because of such a key.
+    `closed`: the lists that were skipped because of such a key. `paused`: those with elements whose
+    chain is paused, or all if the replica is drained.
     """
 
     claims: list[Claim] = field(default_factory=list)
@@ -100,6 +101,7 @@ class Claims:
     retry_in: float | None = None
     aside: Sequence[str] = ()
     closed: Sequence[str] = ()
+    paused: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +148,18 @@ class Queues:
         run_expiry: int,
         vcon_expiry: int,
         sorted_set: str = "vcons",
+        replica: str = "",
     ) -> None:
         """`run_expiry`, `vcon_expiry`: seconds that a finished run, a stored vCon stay in Redis.
 
-        `sorted_set`: the key of the vCons by creation time.
+        `sorted_set`: the key of the vCons by creation time. `replica`: the id of the service or API
+        process, if it has one: while it is drained, `claim` claims nothing.
         """
         self._connection = connection
         self._run_expiry = run_expiry
         self._vcon_expiry = vcon_expiry
         self._sorted_set = sorted_set
+        self._replica = replica
         self._traced = int(installed() is not None)
 
     async def claim(
@@ -164,25 +169,31 @@ class Queues:
         lists: Sequence[str],
         outputs: Mapping[str, Sequence[str]] | None = None,
         *,
+        chains: Mapping[str, str] | None = None,
         suspects: bool = False,
     ) -> Claims:
         """Claim up to `want` elements, one from each list in turn, in the order given.
 
         `outputs`: the lists that each list's chain forwards to; nothing is claimed from a list
-        while one of them has another type. `suspects`: claim suspects of these lists only, else
-        only elements that are none.
+        while one of them has another type. `chains`: the chain of each list; nothing is claimed
+        while it is paused. `suspects`: claim suspects of these lists only, else only elements that
+        are none.
         """
-        rows = ["\n".join((name, *(outputs or {}).get(name, ()))) for name in lists]
+        rows = [
+            "\n".join((row, *(outputs or {}).get(name, ())))
+            for name, row in zip(lists, _rows(lists, chains), strict=True)
+        ]
         fresh = [str(uuid.uuid4()) for _ in range(want)]
-        words = (want, int(suspects), self._traced, len(rows), *rows, *fresh)
+        words = (want, int(suspects), self._traced, self._replica, len(rows), *rows, *fresh)
         reply = await self._connection.script("claim", worker, *words)
-        state, wait_ms, aside, closed, *claims = reply
+        state, wait_ms, aside, closed, paused, *claims = reply
         return Claims(
             claims=[Claim(*row) for row in claims],
             lease_lost=state == "dead",
             retry_in=None if wait_ms < 0 else wait_ms / 1000,
             aside=aside,
             closed=closed,
+            paused=paused,
         )
 
     async def finish(self, worker: str, claim: Claim, settlement: Settlement) -> bool:
@@ -328,6 +339,15 @@ class Queues:
         """The lengths of these lists, and the unusable keys."""
         return await state_of(self._connection, lists, self._sorted_set)
 
-    async def suspects(self, lists: Sequence[str]) -> int:
-        """The number of suspects in these lists, or less; 0 only if there are none."""
-        return int(await self._connection.script("suspects", *lists))
+    async def suspects(self, lists: Sequence[str], chains: Mapping[str, str] | None = None) -> int:
+        """The number of suspects in these lists, or less; 0 only if there are none to claim now.
+
+        `chains`: the chain of each list; suspects of paused chains do not count.
+        """
+        rows = _rows(lists, chains)
+        return int(await self._connection.script("suspects", self._replica, *rows))
+
+
+def _rows(lists: Sequence[str], chains: Mapping[str, str] | None) -> list[str]:
+    """Each list with its chain, for scripts."""
+    return [f"{name}\n:{(chains or {}).get(name, '')}" for name in lists]

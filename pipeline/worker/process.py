@@ -70,7 +70,7 @@ class WorkerProcess:
         self._connections = registry.install(self._configuration.config)
         self._reloading = asyncio.Lock()
         self._connection = redis = redis_connection(settings)
-        queues = build_queues(settings, redis)
+        queues = build_queues(settings, redis, settings.replica_id)
         self._overgrown, self._fitness = asyncio.Event(), Fitness()
         self._calls = self._plugin_calls(settings)
         self._readers = PluginCalls(READERS, redis)

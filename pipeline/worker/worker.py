@@ -57,6 +57,8 @@ IDLE_SECONDS = 5.0
 """Seconds until an idle worker claims again unasked: a dead worker may have left a retry."""
 SUSPECTS_SECONDS = 1.0
 """The same for a suspect worker, which is not woken by suspects in the lists themselves."""
+PAUSED_SECONDS = 0.5
+"""The same while a chain with elements is paused, or this replica is drained: no event ends it."""
 LINGER_SECONDS = 5.0
 """Seconds without a suspect after which a suspect worker ends."""
 SUSPECTS_AT_ONCE = 16
@@ -118,6 +120,7 @@ class Worker:
         self._outputs: dict[str, Sequence[str]] = {
             name: chain.egress_lists for name, chain in self._chains.items()
         }
+        self._names = {name: chain.name for name, chain in self._chains.items()}
         watched = self._chains if self._patience is None else map(keys.suspects, self._chains)
         self._watch.watch(list(watched))
 
@@ -227,16 +230,16 @@ class Worker:
         self._watch.forget()
         lists, lapses = self._rotated(), self._runner.lapses
         for_suspects = self._patience is not None
-        claims = await self._queues.claim(
-            self._id, free, lists, self._outputs, suspects=for_suspects
-        )
-        self._note_unusable(claims)
+        how: Any = {"chains": self._names, "suspects": for_suspects}
+        claims = await self._queues.claim(self._id, free, lists, self._outputs, **how)
+        self._note_skipped(claims)
         for claim in claims.claims:
             self._start(claim, lapses)
         if claims.lease_lost:
             await asyncio.sleep(0.1)
         elif not claims.claims:
             at_most = IDLE_SECONDS if self._patience is None else SUSPECTS_SECONDS
+            at_most = min(at_most, PAUSED_SECONDS if claims.paused else at_most)
             await self._watch.wait(min(claims.retry_in or IDLE_SECONDS, at_most))
             self._end_without_suspects()
 
@@ -251,9 +254,10 @@ class Worker:
         if self._patience is not None and not self._running and idle >= LINGER_SECONDS:
             self.stop()
 
-    def _note_unusable(self, claims: Claims) -> None:
-        for_suspects = self._patience is not None
-        self._watch.pause(map(keys.suspects, claims.closed) if for_suspects else claims.closed)
+    def _note_skipped(self, claims: Claims) -> None:
+        """Do not watch lists that claims skip: their elements would end each wait at once."""
+        skipped = [*claims.closed, *claims.paused]
+        self._watch.pause(skipped if self._patience is None else map(keys.suspects, skipped))
         for error in filter(self._logged.first, claims.aside):
             log.warning("vCon set aside", extra={"error": error, "worker": self._id})
 

@@ -78,7 +78,9 @@ class Replica(ReplicaState):
     """A process with the age of its last sign of life, and what it holds."""
 
     age: float
-    """Seconds since its last sign of life, by Redis' clock."""
+    """Seconds since its last sign of life."""
+    last_seen: datetime
+    """When that was, by Redis' clock."""
     in_flight: int = 0
     held: list[HeldRun] = Field(default_factory=list)
     """The oldest first, and fewer than `in_flight` if there are many."""

@@ -15,7 +15,7 @@ from pipeline.operator.replicas import ReplicaReader
 from pipeline.redis_client import keys
 from schemas.operator.replicas import LONGEST_TEXT, MOST_TEXTS, Replica, ReplicasQuery
 from tests.canaries import canary
-from tests.integration.operator.operator_scene import ReplicaParts, eventually, register_of
+from tests.integration.operator.replica_scene import eventually, register_of
 from tests.integration.support.pipeline_fixtures import Scene, configured, link
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ CHAIN = configured()
 
 async def read(scene: Scene, configuration: Configuration = CHAIN, **query: Any) -> list[Replica]:
     """The processes."""
-    reader = ReplicaReader(ReplicaParts(scene.redis, configuration))
+    reader = ReplicaReader(scene.redis, configuration)
     return (await reader.replicas(ReplicasQuery(**query))).replicas
 
 
@@ -40,7 +40,7 @@ async def test_what_a_process_tells_of_itself_is_read_back(scene: Scene) -> None
     register = register_of(scene.redis, CHAIN, **facts)
     await register.sign()
     [replica] = await read(scene)
-    told = replica.model_dump(exclude={"age", "held"})
+    told = replica.model_dump(exclude={"age", "last_seen", "held"})
     assert told == register.state().model_dump() | {"in_flight": 0, "drained": None}
     assert (replica.id, replica.version, replica.config_hash) == (register.id, VERSION, "c0ffee")
     assert (replica.token_expires_at, replica.commit) == (until, "abc123")
@@ -163,7 +163,7 @@ async def test_entries_of_other_programs_are_counted_or_read(
     await alive.sign()
     client.sadd(keys.PROCESSES, "x")
     client.hset(keys.process("x"), mapping=fields)
-    reader = ReplicaReader(ReplicaParts(scene.redis, CHAIN))
+    reader = ReplicaReader(scene.redis, CHAIN)
     found = await reader.replicas(ReplicasQuery())
     others = [each for each in found.replicas if each.id != alive.id]
     assert len(found.replicas) == 1 + len(others)
@@ -177,7 +177,7 @@ async def test_keys_of_another_type_are_named_or_passed_over(scene: Scene, clien
     client.set(keys.process("x"), "another program's")
     client.set(keys.DRAINED, "another program's")
     await register_of(scene.redis, CHAIN).sign()
-    found = await ReplicaReader(ReplicaParts(scene.redis, CHAIN)).replicas(ReplicasQuery())
+    found = await ReplicaReader(scene.redis, CHAIN).replicas(ReplicasQuery())
     assert (len(found.replicas), found.unreadable) == (1, 1)
     client.delete(keys.PROCESSES)
     client.set(keys.PROCESSES, "another program's")

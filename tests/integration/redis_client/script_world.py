@@ -39,7 +39,8 @@ CALLS: dict[str, list[str]] = {
     "cancel": [f"run-{name} 2026-01-01 60 60 - - -" for name in ("first", "second", "held")],
     "causes": ["DLQ:in"],
     "claim": [
-        f"alive 16 {suspects} 1 2 in~out run:main~out " + " ".join(f"new{n}" for n in range(16))
+        f"alive 16 {suspects} 1 r1 2 in~:main~out run:main~:main~out "
+        + " ".join(f"new{n}" for n in range(16))
         for suspects in (0, 1)
     ],
     "count_minute": ['me 1 4000 60 run~done~us~["main"] 7', 'me 1 0 60 new["main"] 7'],
@@ -51,6 +52,7 @@ CALLS: dict[str, list[str]] = {
     "depths": ["3 in out DLQ:in zset pc:later"],
     "drain_history": ["pc:history 1 {}", "pc:index 1 note"],
     "due_trash": ["10"],
+    "entry": ["pc:paused idle was new 10", "pc:drained r2 - {} 10", "pc:paused idle was - 10"],
     "enqueue": ['in 100 ec {"trace":1} 1 read absent'],
     "enqueue_run": ['read run-new main {} {"trace":1} pc:idem:k pc:idemdigest:k 1000'],
     "expire": ["first 60", "free 60"],
@@ -97,7 +99,7 @@ CALLS: dict[str, list[str]] = {
     "sessions_end": ["d", ""],
     "show_replica": ["pc:replicas:1 r1 serving 10"],
     "stage": ['pc:staged:fresh~[] {"uuid":"fresh"} 60'],
-    "suspects": ["in run:main"],
+    "suspects": ["r1 in~:main run:main~:main"],
     "under_way": ["10"],
     "unstored": ["free {}"],
     "unindex": ["first tel:1 name:a"],
@@ -298,6 +300,8 @@ def _workers(client: Redis) -> None:
     client.rpush("pc:waiting:dead", "in\ndead")
     client.set("pc:run:run-held", journal("run-held", "held", status="running"))
     client.set("pc:run:run-held2", journal("run-held2", "held2", status="running"))
+    client.hset("pc:paused", "idle", "was")
+    client.hset("pc:drained", "r9", '{"until":5}')
     for uuid in ("held", "dead"):
         client.expire(f"vcon:{uuid}", DAY)
 

@@ -1,8 +1,7 @@
 #!lua flags=allow-oom
 -- Write a process's sign of life, or remove it. ARGV: id, ms until it counts as ended (0: remove it
 -- now), then field and value...
--- Each call also removes some ids of ended processes, and notes in the drain of this process, if
--- there is one, that it was alive: `pauses.lua` removes drains of processes that have ended.
+-- Each call also removes some ids of ended processes.
 -- uses: usable, clock
 local id, ms = ARGV[1], tonumber(ARGV[2])
 local key = 'pc:process:' .. id
@@ -10,7 +9,7 @@ local wrong = wrong_type('set', 'pc:processes') or wrong_type('hash', key)
 if wrong then
   return redis.error_reply(wrong)
 end
-local AT_ONCE, EVERY = 20, 60000 -- ids looked at in one call; ms between two notes in a drain
+local AT_ONCE = 20 -- ids looked at in one call
 redis.call('DEL', key)
 if ms == 0 then
   redis.call('SREM', 'pc:processes', id)
@@ -24,11 +23,5 @@ for _, other in ipairs(redis.call('SRANDMEMBER', 'pc:processes', AT_ONCE)) do
   if redis.call('EXISTS', 'pc:process:' .. other) == 0 then
     redis.call('SREM', 'pc:processes', other)
   end
-end
-local drain = ms > 0 and is('hash', 'pc:drained') and redis.call('HGET', 'pc:drained', id)
-local known = drain and decoded(drain)
-if known and (tonumber(known.seen) or 0) + EVERY < now_ms() then
-  known.seen = now_ms()
-  redis.call('HSET', 'pc:drained', id, cjson.encode(known))
 end
 return 1

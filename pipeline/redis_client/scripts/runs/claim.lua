@@ -1,10 +1,12 @@
 #!lua flags=allow-oom
 -- Move elements from the heads of their lists into this worker's in-flight hash. The theory is at the
 -- head of pipeline/runs/queues.py.
--- ARGV: worker, want, suspects (0/1), traced (0/1), n lists, lists (rotated by the caller)..., fresh
---       run ids... Each list is followed by the lists that its chain forwards to, a line each.
+-- ARGV: worker, want, suspects (0/1), traced (0/1), the worker's replica or "", n lists, lists (rotated
+--       by the caller)..., fresh run ids... Each list is followed by `:` and its chain, and by the lists
+--       that its chain forwards to, a line each.
 -- Returns {state, ms until the next delayed retry or -1, errors of vCons that were set aside, lists
--- that were skipped, claims...}; state is "ok" or "dead" (this worker has no lease). A claim is
+-- with a key of another type, lists that were skipped because their chain is paused or this replica is
+-- drained, claims...}; state is "ok" or "dead" (this worker has no lease). A claim is
 -- {list, element, uuid, run, attempt, checkpoint, token, the producer's trace context or "",
 -- cancelled (0/1), envelope (0/1), critical extensions or ""}. In flight: uuid -> token, run, list,
 -- element, a line each.
@@ -19,13 +21,15 @@
 -- Keys of another type: without the locks, the tokens or the in-flight hash nothing is claimed. An
 -- unusable list is skipped, and so is one whose chain forwards to an unusable list; its delayed
 -- retries stay delayed. A vCon with an unusable key of its own is put among the delayed retries.
--- uses: usable, clock, element, form_of, is_suspect
+--
+-- Delayed retries of a paused chain that are due go to the head of their list, and wait there.
+-- uses: usable, clock, element, form_of, is_suspect, paused
 local worker, want, for_suspects = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
-local traced, n = ARGV[4] == '1', tonumber(ARGV[5])
+local traced, replica, n = ARGV[4] == '1', ARGV[5], tonumber(ARGV[6])
 local inflight, now = 'pc:inflight:' .. worker, now_ms()
 local MOVES, ASIDE = 100, 5000 -- elements moved to other lists in one call; ms that one is set aside
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 0 then
-  return {'dead', -1, {}, {}}
+  return {'dead', -1, {}, {}, {}}
 end
 local wrong = wrong_type('hash', 'pc:locks', inflight) or wrong_type('string', 'pc:tokens')
 if wrong then
@@ -48,7 +52,7 @@ for _, member in ipairs(due or {}) do
   end
 end
 
-local reply, fresh, moves, errors = {}, 6 + n, 0, {}
+local reply, fresh, moves, errors = {}, 7 + n, 0, {}
 
 -- The next element of a list and the list it is in; nil when there is none for this claim.
 local function next_of(list)
@@ -135,15 +139,23 @@ local function take(list)
   return true
 end
 
-local open, closed = {}, {}
-for i = 6, 5 + n do
-  local names = {}
-  for name in string.gmatch(ARGV[i], '[^\n]+') do
+local open, closed, paused = {}, {}, {}
+local drained = replica ~= '' and in_force('pc:drained', replica)
+local any_paused = redis.call('EXISTS', 'pc:paused') == 1
+for i = 7, 6 + n do
+  local chain, names = string.match(ARGV[i], '\n:([^\n]*)'), {}
+  for name in string.gmatch(string.gsub(ARGV[i], '\n:[^\n]*', '', 1), '[^\n]+') do
     names[#names + 1] = name
   end
   if redis.call('EXISTS', names[1], 'pc:suspects:' .. names[1]) > 0 then
     local usable = is('hash', 'pc:attempts:' .. names[1]) and not wrong_type('list', unpack(names))
-    table.insert(usable and open or closed, names[1])
+    if not usable then
+      closed[#closed + 1] = names[1]
+    elseif drained or any_paused and in_force('pc:paused', chain) then
+      paused[#paused + 1] = names[1]
+    else
+      open[#open + 1] = names[1]
+    end
   end
 end
 while #open > 0 and #reply < want do
@@ -164,4 +176,4 @@ local first = delays and redis.call('ZRANGE', 'pc:later', 0, 0, 'WITHSCORES') or
 if first[2] then
   wait = math.max(0, tonumber(first[2]) - now)
 end
-return {'ok', wait, errors, closed, unpack(reply)}
+return {'ok', wait, errors, closed, paused, unpack(reply)}

@@ -1,14 +1,25 @@
--- The number of suspects that wait for a suspect worker; 1 or more if there are any. ARGV: lists...
+-- The number of suspects that a suspect worker could claim; 1 or more if there are any.
+-- ARGV: replica or "", lists... Each list is followed by `:` and its chain, on a line of its own.
 --
 -- Suspects that no claim has moved to pc:suspects:{list} yet are at the heads of their lists: only the
 -- first of each list is counted.
--- uses: usable, is_suspect
+-- uses: usable, clock, is_suspect, paused
 local count = 0
-for _, list in ipairs(ARGV) do
-  count = count + if_usable('list', 'LLEN', 'pc:suspects:' .. list)
+if ARGV[1] ~= '' and in_force('pc:drained', ARGV[1]) then
+  return 0
+end
+local function count_of(list)
+  local aside = if_usable('list', 'LLEN', 'pc:suspects:' .. list)
   local head = is('list', list) and redis.call('LINDEX', list, 0)
   if head and is('hash', 'pc:attempts:' .. list) and is_suspect(list, head) then
-    count = count + 1
+    return aside + 1
+  end
+  return aside
+end
+for i = 2, #ARGV do
+  local list, chain = string.match(ARGV[i], '^(.-)\n:(.*)$')
+  if not in_force('pc:paused', chain) then
+    count = count + count_of(list)
   end
 end
 return count

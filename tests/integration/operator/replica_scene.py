@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from core.settings import Settings
@@ -13,14 +12,6 @@ from pipeline.live_config import Configuration
 from pipeline.operator.register import HostFacts, Register
 from pipeline.redis_client.client import RedisConnection
 from tests.integration.support.pipeline_fixtures import PATIENCE
-
-
-@dataclass
-class ReplicaParts:
-    """What operations of this subject use."""
-
-    redis: RedisConnection
-    configuration: Configuration
 
 
 def register_of(
