@@ -12,7 +12,9 @@ import orjson
 
 from pipeline.config.changes import losses
 from pipeline.config.connections import OPTION
+from pipeline.config.lists import claimed_lists
 from pipeline.config.model import Chain, PipelineConfig, PluginSpec
+from pipeline.redis_client import keys
 from schemas.operator.configuration import MOST_ROWS, Change, KeyChange, ListChange
 
 SECTIONS = ("links", "storages", "tracers", "imports", "connections")
@@ -130,14 +132,23 @@ def _order(what: str, old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
     """What is added to and removed from names in their order, or their new order."""
     gone, added = Counter(old) - Counter(new), Counter(new) - Counter(old)
     yield from (f"{what}: {name} removed" for name in gone.elements())
-    for name in added.elements():
-        place = new.index(name)
-        after = f"after {new[place - 1]}" if place else "first"
-        yield f"{what}: {name} added" + (f", {after}" if what == "links" else "")
-    kept_old = [name for name in old if name not in gone]
-    kept_new = [name for name in new if name not in added]
+    for at in _last(new, added):
+        place = f"after {new[at - 1]}" if at else "first"
+        yield f"{what}: {new[at]} added" + (f", {place}" if what == "links" else "")
+    kept_old = [name for at, name in enumerate(old) if at not in _last(old, gone)]
+    kept_new = [name for at, name in enumerate(new) if at not in _last(new, added)]
     if kept_old != kept_new and what == "links":
         yield f"{what}: order {', '.join(old)} -> {', '.join(new)}"
+
+
+def _last(names: Sequence[str], wanted: Counter[str]) -> list[int]:
+    """The places of so many of each name, of several the last ones."""
+    left, found = Counter(wanted), list[int]()
+    for at in reversed(range(len(names))):
+        if left[names[at]]:
+            left[names[at]] -= 1
+            found.append(at)
+    return found[::-1]
 
 
 def _changed_parts(old: Chain, new: Chain) -> Iterator[str]:
@@ -190,17 +201,23 @@ def _overrides(chain: Document) -> dict[str, object]:
 
 
 def list_changes(before: PipelineConfig, after: PipelineConfig) -> list[ListChange]:
-    """The ingress lists whose reader changes; the vCons that wait are not counted here."""
-    names = dict.fromkeys([*before.ingress_lists, *after.ingress_lists])
-    found = []
-    for name in names:
-        old, new = before.chain_reading(name), after.chain_reading(name)
-        if (old and old.name) != (new and new.name):
-            change = ListChange(
-                name=name, before=old.name if old else None, after=new.name if new else None
-            )
-            found.append(change)
+    """The lists whose reader changes; the vCons that wait are not counted here.
+
+    The list of requested runs (`RunChain`) of a chain counts where it loses its reader.
+    """
+    old, new = _readers(before), _readers(after)
+    found = [
+        ListChange(name=name, before=old.get(name), after=new.get(name))
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name) != new.get(name) and (name in old or not name.startswith(keys.RUN_LIST))
+    ]
     return found[:MOST_ROWS]
+
+
+def _readers(config: PipelineConfig) -> dict[str, str]:
+    """The chain that claims from each list."""
+    chains = config.enabled_chains
+    return {name: chain.name for chain in chains for name in claimed_lists(chain)}
 
 
 def key_changes(before: PipelineConfig, after: PipelineConfig) -> list[KeyChange]:

@@ -28,6 +28,8 @@ TRY = Operation(
     TrialResult,
     people=True,
 )
+PROGRESS = 10
+"""vCons from one line of progress to the next."""
 OUT_OF_TIME = "the time of the whole trial is over (TRY_SECONDS)"
 
 
@@ -106,7 +108,8 @@ class ConfigurationTrials:
     ) -> None:
         ends = time.monotonic() + self._parts.settings.try_seconds
         for number, subject in enumerate(subjects, 1):
-            call.progress(f"vCon {number} of {len(subjects)}")
+            if number % PROGRESS == 1 or number == len(subjects):
+                call.progress(f"vCon {number} of {len(subjects)}")
             if time.monotonic() > ends:
                 result.not_tried.append(unusable(subject, OUT_OF_TIME))
                 continue

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from core.observability.redaction import KNOWN
-from pipeline.operator.trial.messages import How, Loaded, Passage, Recorded, Tried
+from pipeline.operator.trial.messages import How, Loaded, Passage, Recorded, StepTried, Tried
 from pipeline.operator.trial.passage import NOT_PURE
 from pipeline.operator.trial.subjects import Subject
 from pipeline.operator.trial.views import differences
@@ -58,9 +58,14 @@ def tried_vcon(subject: Subject, tried: Tried, seconds: float) -> TriedVcon:
         after=after.ended,
         same=not found,
         differences=found[:MOST_DIFFERENCES],
-        steps=[TriedStep(**step.model_dump()) for step in after.steps],
+        steps=[_step(step) for step in after.steps],
         seconds=round(seconds, 3),
     )
+
+
+def _step(step: StepTried) -> TriedStep:
+    redacted = {"why": KNOWN.sentence(step.why), "error": KNOWN.sentence(step.error)}
+    return TriedStep(**(step.model_dump() | redacted))
 
 
 def ended_early(subject: Subject, why: str, seconds: float) -> TriedVcon:

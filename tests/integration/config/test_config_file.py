@@ -160,3 +160,25 @@ def test_an_alias_inside_its_anchor(tmp_path: Path) -> None:
 def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
     """A file saved with a byte order mark reads as any other."""
     assert "main" in read(written(tmp_path, b"\xef\xbb\xbf" + CHAIN.encode()), {"KEY": ""}).chains
+
+
+def test_aliases_that_expand_to_very_many_values(tmp_path: Path) -> None:
+    """A few lines can stand for billions of values; the file is refused before they are made."""
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]")
+    [problem] = problems_of(tmp_path, "\n".join(lines))
+    assert problem == "FILE: has more than 1000000 values, its aliases (*name) written out"
+
+
+def test_aliases_that_are_used_as_meant(tmp_path: Path) -> None:
+    """A value that stands in several places counts in each of them, and is allowed."""
+    shared = "x: &o {tags: [a]}\nlinks:\n  a: {module: links.tag, options: *o}\n"
+    config = read(written(tmp_path, shared + "  b: {module: links.tag, options: *o}\n"), {})
+    assert config.links["a"].plugin.options == config.links["b"].plugin.options
+
+
+@pytest.mark.parametrize("content", ["[" * 3000, "a: " + "{b: " * 3000])
+def test_a_file_that_is_nested_too_deeply(tmp_path: Path, content: str) -> None:
+    """The parser's own limit is an error as any other."""
+    assert problems_of(tmp_path, content) == ["FILE: is nested too deeply"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+import yaml
 
 from core.settings import Settings
 from pipeline.config.parser import PipelineConfig, parse
@@ -164,6 +165,21 @@ def tried(
         client._installed[:] = installed
     assert not [each for each in sent if "failed" in each], sent
     return [Tried.model_validate(each["tried"]) for each in sent if "tried" in each]
+
+
+def written(path: Path, **sections: Any) -> Path:
+    """A configuration file with these sections over those of a small one."""
+    document: dict[str, Any] = {
+        "links": {"tag": {"module": "links.tag", "options": {"tags": ["a"]}}},
+        "chains": {"main": {"links": ["tag"], "ingress_lists": ["calls"]}},
+    }
+    path.write_text(yaml.safe_dump(document | sections))
+    return path
+
+
+def tagging(*names: str) -> dict[str, Any]:
+    """The section `links` with one link."""
+    return {"tag": {"module": "links.tag", "options": {"tags": list(names)}}}
 
 
 @pytest.fixture
