@@ -37,6 +37,9 @@ class OperatorSettings(BaseModel):
         ge=128 * 1024 * 1024,
         description="Bytes of memory that a trial may take besides its modules.",
     )
+    replay_canary_seconds: float = Field(
+        600, ge=1, le=86_400, description="Seconds that a replay waits for its canary's runs."
+    )
 
     @property
     def index_secrets(self) -> list[str]:

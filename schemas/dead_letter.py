@@ -24,6 +24,8 @@ class DeadLetter(BaseModel):
     worker: str | None = None
     at: datetime | None = None
     beside: list["DeadLetter"] = Field(default_factory=list)
+    fingerprint: str | None = Field(None, exclude=True)
+    """That of its cause; None if a version without fingerprints, or another program, wrote it."""
 
 
 class DeadLetterPage(BaseModel):

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.operator_cli.command import CliCommand
-from app.operator_cli.commands import audit, backup, chains, configuration
+from app.operator_cli.commands import audit, backup, chains, configuration, failures
 
 COMMANDS: Sequence[CliCommand] = [
     *audit.COMMANDS,
     *backup.COMMANDS,
     *chains.COMMANDS,
     *configuration.COMMANDS,
+    *failures.COMMANDS,
 ]
 
 

@@ -101,10 +101,26 @@ class CauseIndex:
         found.sort(key=lambda each: (-each.count, each.fingerprint))
         return ListCauses(name, int(total), int(explained), found)
 
-    async def count(self, name: str, fingerprint: str, since: int, until: int) -> int:
-        """How many dead letters with this cause failed in this time (ms since 1970)."""
+    async def now(self) -> int:
+        """The time by the clock of Redis, in ms since 1970."""
+        seconds, micros = await self._connection.command("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def count(self, name: str, fingerprint: str, since: int, until: int | None) -> int:
+        """How many dead letters with this cause failed in this time (ms; None: until now)."""
+        key, end = keys.cause(fingerprint, name), "+inf" if until is None else until
+        return int(await self._connection.command("ZCOUNT", key, since, end))
+
+    async def still(self, name: str, fingerprint: str, uuids: Sequence[str], until: int) -> int:
+        """How many of these are still there with a failure of that time."""
         key = keys.cause(fingerprint, name)
-        return int(await self._connection.command("ZCOUNT", key, since, until))
+        scores = await self._connection.command("ZMSCORE", key, *uuids)
+        return sum(score is not None and float(score) <= until for score in scores)
+
+    async def newest(self, name: str, fingerprint: str, limit: int) -> list[str]:
+        """The uuids of the dead letters that failed last."""
+        key = keys.cause(fingerprint, name)
+        return list(await self._connection.command("ZREVRANGE", key, 0, limit - 1))
 
     async def pick(
         self, name: str, fingerprint: str, since: int, until: int, skip: int, limit: int

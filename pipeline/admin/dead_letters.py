@@ -1,8 +1,9 @@
 """Dead letters: list them, count their causes, and replay them from the step that failed."""
 
+import contextlib
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import orjson
 
 from core.errors import InvalidError
+from core.observability.failure_cause import UNKNOWN
 from core.observability.storable_text import storable_json
 from core.observability.tracing import context as trace_context
 from pipeline.admin.causes import CauseIndex
@@ -24,12 +26,14 @@ from schemas.run import Run, Step
 class Destination:
     """Where a dead letter is queued again: a list, and the chain that reads it.
 
-    `done`: the steps that are not repeated, if nothing is known of the failed run.
+    `done`: the steps that are not repeated, if nothing is known of the failed run. `used`: attempts
+    that count as used.
     """
 
     list_name: str
     chain: str
     done: Sequence[Step] = ()
+    used: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Replay:
     run_id: str
     checkpoint: bytes
     failed_run: str
+    used: int
     letters: Sequence[str]
 
     def words(self, positions: Mapping[str, Mapping[str, int]]) -> tuple[Any, ...]:
@@ -96,6 +101,7 @@ def prepared(
         run_id=run_id,
         checkpoint=storable_json(run),
         failed_run=letter.run_id if failed and letter.run_id else "",
+        used=destination.used,
         letters=[name, *_other_letters(name, failed)],
     )
 
@@ -122,7 +128,8 @@ REPLAYED = 50
 class Selection:
     """Which dead letters are replayed, into which list, and from which step.
 
-    An entry whose `destination` is None stays. `vcon_uuids` and `cause` restrict the selection.
+    An entry whose `destination` is None stays. `vcon_uuids`, `cause` and `fingerprint` restrict the
+    selection. `awaited`: seconds for which the ends of the new runs are published.
     """
 
     destination: Callable[[DeadLetter], Destination | None]
@@ -130,11 +137,17 @@ class Selection:
     vcon_uuids: Sequence[str] | None = None
     cause: str | None = None
     from_start: bool = False
+    fingerprint: str | None = None
+    awaited: int = 0
+
+    def _fits(self, letter: DeadLetter) -> bool:
+        has_fingerprint = self.fingerprint in (None, letter.fingerprint or UNKNOWN)
+        return has_fingerprint and self.cause in (None, letter.cause)
 
     def pick(self, letter: DeadLetter) -> tuple[DeadLetter, Destination] | None:
         """The first of an entry's reasons that is selected, and where that goes; None for none."""
         for each in (letter, *letter.beside):
-            if self.cause in (None, each.cause) and (destination := self.destination(each)):
+            if self._fits(each) and (destination := self.destination(each)):
                 return each, destination
         return None
 
@@ -175,7 +188,7 @@ class DeadLetters:
         """
         start = _position(cursor)
         total = await self.count(name)
-        entries = await self._entries(name, start, limit)
+        entries = await self._slice(name, start, limit)
         end = start + len(entries)
         return DeadLetterPage(
             entries=entries,
@@ -184,11 +197,12 @@ class DeadLetters:
             cursor=str(end) if entries and end < total else None,
         )
 
-    async def _entries(self, name: str, start: int, limit: int) -> list[DeadLetter]:
+    async def _slice(self, name: str, start: int, limit: int) -> list[DeadLetter]:
         uuids = await self._connection.command("LRANGE", name, start, start + limit - 1)
-        return await self._letters(name, uuids)
+        return await self.entries(name, uuids)
 
-    async def _letters(self, name: str, uuids: Sequence[str]) -> list[DeadLetter]:
+    async def entries(self, name: str, uuids: Sequence[str]) -> list[DeadLetter]:
+        """The entries of these uuids, with their reasons."""
         if not uuids:
             return []
         reasons = await self._connection.command("HMGET", keys.reasons(name), *uuids)
@@ -231,11 +245,11 @@ class DeadLetters:
         seen = start = 0
         total = await self.count(name)  # entries that fail again come after these
         while seen < total and len(runs) < selection.limit:
-            letters = await self._entries(name, start, min(PAGE, total - seen))
+            letters = await self._slice(name, start, min(PAGE, total - seen))
             if not letters:
                 break
             room, near = selection.limit - len(runs), start - total
-            queued = await self._queue(name, letters, selection, room, near)
+            queued, _ = await self._queue(name, letters, selection, room, near)
             runs += queued
             seen += len(letters)
             start += len(letters) - len(queued)
@@ -246,9 +260,30 @@ class DeadLetters:
     ) -> list[str]:
         runs: list[str] = []
         for chunk in chunks(list(dict.fromkeys(uuids)), PAGE):
-            letters = await self._letters(name, chunk)
-            runs += await self._queue(name, letters, selection, selection.limit - len(runs))
+            letters = await self.entries(name, chunk)
+            room = selection.limit - len(runs)
+            runs += (await self._queue(name, letters, selection, room))[0]
         return runs
+
+    async def replay_some(
+        self, name: str, vcon_uuids: Sequence[str], selection: Selection, near: int | None
+    ) -> tuple[list[str], int | None]:
+        """Queue these entries as far as they are selected; the ids of the new runs.
+
+        `near` is the position, counted from the tail, near which they are; the second value is that
+        of the last of them.
+        """
+        letters = await self.entries(name, vcon_uuids)
+        return await self._queue(name, letters, selection, len(vcon_uuids), near)
+
+    async def unexplained(self, name: str) -> AsyncIterator[list[str]]:
+        """The uuids of entries of which no cause is known, oldest first, some at a time."""
+        total = await self.count(name)
+        for first in range(-total, 0, PAGE):
+            last = min(first + PAGE, 0) - 1
+            uuids = await self._connection.command("LRANGE", name, first, last)
+            letters = await self.entries(name, uuids)
+            yield [each.vcon_uuid for each in letters if each.fingerprint in (None, UNKNOWN)]
 
     async def _queue(
         self,
@@ -257,7 +292,7 @@ class DeadLetters:
         selection: Selection,
         limit: int,
         near: int | None = None,
-    ) -> list[str]:
+    ) -> tuple[list[str], int | None]:
         picks = [pick for letter in letters if (pick := selection.pick(letter))]
         queued: list[str] = []
         for chosen in chunks(picks[:limit], REPLAYED):
@@ -268,10 +303,12 @@ class DeadLetters:
             ]
             positions = await self._positions(name, replays, near)
             words = [word for replay in replays for word in replay.words(positions)]
+            if selection.awaited:
+                words += [selection.awaited, *(replay.used for replay in replays)]
             about = self._run_expiry, trace_context(), len(chosen)
             queued += await self._connection.script("replay", *about, *words)
             near = max(positions[name].values(), default=near)
-        return queued
+        return queued, near
 
     async def _positions(
         self, name: str, replays: Sequence[Replay], near: int | None
@@ -310,6 +347,9 @@ def _position(cursor: str | None) -> int:
 
 
 def _letter(vcon_uuid: str, reason: str | None) -> DeadLetter:
-    details = orjson.loads(reason) if reason else {}
-    beside = [{**each, "vcon_uuid": vcon_uuid} for each in details.get("beside", ())]
-    return DeadLetter.model_validate({**details, "vcon_uuid": vcon_uuid, "beside": beside})
+    """The entry; without its reason if that has not the form of this service."""
+    with contextlib.suppress(ValueError, TypeError, AttributeError):
+        details = orjson.loads(reason) if reason else {}
+        beside = [{**each, "vcon_uuid": vcon_uuid} for each in details.get("beside", ())]
+        return DeadLetter.model_validate({**details, "vcon_uuid": vcon_uuid, "beside": beside})
+    return DeadLetter(vcon_uuid=vcon_uuid)

@@ -79,6 +79,13 @@ class PipelineOperations:
         name = await self.letters(list_name, storage)
         return len(await self.letter_lists.replay(name, selection))
 
+    def destination(self, letter: DeadLetter, letters: str) -> Destination | None:
+        """Where an entry of a dead-letter list is queued again; None while no chain reads that."""
+        storage = letters.removeprefix(keys.STORAGE_DEAD_LETTERS)
+        if storage != letters:
+            return self._destination(letter, None, storage)
+        return self._destination(letter, letters.removeprefix(keys.DEAD_LETTERS), None)
+
     async def replay_storage(self, storage: str, limit: int) -> list[str]:
         """Queue the oldest dead letters of a storage again; the ids of the new runs."""
         selection = Selection(lambda letter: self._destination(letter, None, storage), limit)

@@ -14,6 +14,7 @@ from core.operator_interfaces import Call, Operation
 from pipeline.operator import pauses
 from pipeline.operator.audit import Audit
 from pipeline.operator.backups import Backups
+from pipeline.operator.causes import failures, replays
 from pipeline.operator.configuration import DIFF, SHOW, ConfigurationView
 from pipeline.operator.parts import Parts
 from pipeline.operator.row import Row
@@ -65,6 +66,8 @@ def rows(parts: Parts) -> list[Row]:
         Row(DIFF, view.diff),
         Row(TRY, trials.try_out),
         *pauses.rows(parts),
+        *failures.rows(parts),
+        *replays.rows(parts),
     ]
 
 

@@ -18,6 +18,7 @@ PROBE = "pc:probe"
 LISTS = "pc:lists"
 EPOCH = "pc:epoch"
 TRASH = "pc:trash"
+REPLAYS = "pc:replays"
 CAUSE_LISTS = "pc:causes"
 AWAITED = "pc:awaited"
 SESSIONS = "pc:sessions"
@@ -43,6 +44,7 @@ SHARED_TYPES = {
     PAUSED: "hash",
     DRAINED: "hash",
     CAUSE_LISTS: "set",
+    REPLAYS: "zset",
     AWAITED: "set",
     SESSIONS: "zset",
 }
@@ -63,6 +65,7 @@ _TYPES_BY_PREFIX = {
     "pc:dead:": "hash",
     "pc:causes:": "hash",
     "pc:cause:": "zset",
+    "pc:replay:": "hash",
     "pc:unread:": "set",
     "pc:lease:": "zset",
     "pc:again:": "hash",
@@ -189,6 +192,11 @@ def causes(dead_letter_list: str) -> str:
 def cause(fingerprint: str, dead_letter_list: str) -> str:
     """The dead letters of a list with one cause: uuid, by the time of the failure (ms)."""
     return f"pc:cause:{fingerprint}:{dead_letter_list}"
+
+
+def replay(replay_id: str) -> str:
+    """The record of one replay, and the request to stop it."""
+    return f"pc:replay:{replay_id}"
 
 
 def unread(egress_list: str) -> str:

@@ -80,7 +80,7 @@ CALLS: dict[str, list[str]] = {
     "release": ["out pc:unread:out 60 60 1 s gone", "DLQ:in pc:dead:DLQ:in 60 60 0 s gone"],
     "renew": ["alive 1000"],
     "replay": [
-        '60 {"trace":1} 1 letter letter in letter run-new {} - 2 DLQ:in -1 DLQ:storage:shelf -'
+        '60 {"trace":1} 1 letter letter in letter run-new {} - 2 DLQ:in -1 DLQ:storage:shelf - 9 2'
     ],
     "rescue": ["dying"],
     "unlock": ["0 100 60"],

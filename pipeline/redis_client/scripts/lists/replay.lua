@@ -2,7 +2,9 @@
 -- Take vCons out of dead-letter lists and queue them again; each of them completely or not at all.
 -- ARGV: run expiry (s), trace context or "", n, then n times: uuid, uuid to queue, target list,
 --       element, run, run JSON, failed run or "", n letters, then n times: dead-letter list, position
---       of the uuid there, see parts/take_at.lua ("": unknown, or not there).
+--       of the uuid there, see parts/take_at.lua ("": unknown, or not there); at the end, for runs of
+--       a canary: seconds for which their ends are published on pc:finished, then for each of them
+--       how many attempts count as used.
 -- The first dead-letter list is the requested one: a vCon that is no longer in it is left unchanged,
 -- and so is one whose list, or one of whose dead-letter lists, has another type. A vCon that failed
 -- in several chains stays in the lists with the reasons of the other runs.
@@ -48,7 +50,13 @@ local function take_letters(uuid, first, n)
   return true
 end
 
+-- Where the part for a canary begins.
+local canary = at
 for _ = 1, tonumber(ARGV[3]) do
+  canary = canary + 8 + 2 * ARGV[canary + 7]
+end
+
+for number = 1, tonumber(ARGV[3]) do
   local uuid, queued, list, element, run, journal, failed = unpack(ARGV, at, at + 6)
   local n, first = tonumber(ARGV[at + 7]), at + 8
   if not must_wait(queued, list, element, failed) and usable_letters(first, n)
@@ -63,7 +71,11 @@ for _ = 1, tonumber(ARGV[3]) do
       end
     end
     redis.call('SET', 'pc:run:' .. run, journal)
-    redis.call('HSET', 'pc:attempts:' .. list, element, '0\n' .. run .. '\n0')
+    local used = ARGV[canary + number] or '0'
+    redis.call('HSET', 'pc:attempts:' .. list, element, used .. '\n' .. run .. '\n0')
+    if ARGV[canary] and if_usable('set', 'SADD', 'pc:awaited', run) == 1 then
+      redis.call('EXPIRE', 'pc:awaited', ARGV[canary])
+    end
     local is_run_list = string.sub(list, 1, 4) == 'run:'
     if_usable('set', 'SADD', 'pc:holds:' .. queued, is_run_list and (list .. '|' .. run) or list)
     redis.call('PERSIST', 'vcon:' .. queued)

@@ -1,0 +1,230 @@
+"""`failures`, `failure`, `replay`, `replays`: dead letters by cause, and replaying them."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from app.operator_cli.command import CliCommand, Shown, Table
+from app.operator_cli.words import count, moment
+from core.errors import InvalidError
+from schemas.operator.failures import (
+    CANARY,
+    RATE,
+    Failure,
+    Failures,
+    Replay,
+    Replays,
+)
+
+SHOWN_DIGITS = 8
+"""Digits of a configuration hash that are shown."""
+
+
+def _at(moment: datetime | None) -> str:
+    return "" if moment is None else moment.isoformat(sep=" ", timespec="seconds")[:19]
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--list", dest="list_name", metavar="LIST", help="of this ingress list")
+    place.add_argument("--storage", metavar="NAME", help="of this storage")
+
+
+def _add_failures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cause", metavar="C", help="a fingerprint, or 'link NAME: Type'")
+    _add_place(parser)
+    parser.add_argument("--limit", type=count, default=100, metavar="N", help="at most N (100)")
+
+
+def _failures(words: argparse.Namespace) -> Mapping[str, Any]:
+    named = {"cause": words.cause, "list_name": words.list_name, "storage": words.storage}
+    return named | {"limit": words.limit}
+
+
+def _render_failures(found: Failures) -> Sequence[Shown]:
+    columns = ("cause", "count", "step", "type", "message", "lists", "first", "last", "example")
+    rows = [
+        (
+            each.fingerprint,
+            each.count,
+            each.step,
+            each.type,
+            each.message,
+            _lists(each.lists, each.list_count),
+            _at(each.first_seen),
+            _at(each.last_seen),
+            each.example or "",
+        )
+        for each in found.causes
+    ]
+    more = [f"{found.more} more causes; use --limit"] if found.more else []
+    return [Table(f"{found.total} dead letters by cause", columns, rows), *more]
+
+
+def _lists(names: Sequence[str], total: int) -> str:
+    shown = ", ".join(names[:2])
+    return shown if total <= len(names[:2]) else f"{shown} and {total - 2} more"
+
+
+def _render_failure(found: Failure) -> Sequence[Shown]:
+    cause = found.cause
+    about = f"{cause.fingerprint}  {cause.step}: {cause.type}: {cause.message}"
+    columns = ("vCon", "list", "at", "attempts", "run", "error")
+    rows = [
+        (each.vcon_uuid, each.letters, _at(each.at), each.attempts, each.run_id, each.error)
+        for each in found.examples
+    ]
+    config = f"configuration {cause.config_hash[:SHOWN_DIGITS] or 'unknown'}"
+    return [about, f"{cause.count} dead letters; {config}", Table("newest", columns, rows)]
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cause", metavar="C", help="a fingerprint, or 'link NAME: Type'")
+    _add_place(parser)
+    parser.add_argument("--since", type=moment, metavar="TIME", help="failed since then, or `1d`")
+    parser.add_argument(
+        "--canary", type=int, default=CANARY, metavar="N", help=f"vCons that go first ({CANARY})"
+    )
+    rate = f"vCons a second ({RATE:g})"
+    parser.add_argument("--rate", type=_rate, default=RATE, metavar="N", help=rate)
+    parser.add_argument("--limit", type=count, metavar="N", help="at most N")
+    parser.add_argument("--dry-run", action="store_true", help="count only")
+
+
+def _rate(text: str) -> float:
+    try:
+        return float(text.removesuffix("/s"))
+    except ValueError:
+        msg = f"{text!r} is no rate; write for example 50 or 0.5/s"
+        raise argparse.ArgumentTypeError(msg) from None
+
+
+def _replay(words: argparse.Namespace) -> Mapping[str, Any]:
+    if not (words.cause or words.list_name or words.storage):
+        msg = "say what to replay: --cause, --list or --storage; `failures` shows the causes"
+        raise InvalidError(msg)
+    limit = {"limit": words.limit} if words.limit else {}
+    names = ("cause", "list_name", "storage", "since", "canary", "rate", "dry_run")
+    return {name: getattr(words, name) for name in names} | limit | {"wait": True}
+
+
+def _render_replay(replay: Replay) -> Sequence[Shown]:
+    rows = [(each.fingerprint, each.letters, each.count) for each in replay.targets]
+    counted = Table(f"{replay.counted} dead letters", ("cause", "list", "count"), rows)
+    return [counted, _outcome(replay)]
+
+
+def _outcome(replay: Replay) -> str:
+    if replay.state == "counted":
+        return "dry run: nothing was replayed"
+    state = f"{replay.state}, its process is gone" if replay.stale else replay.state
+    canary = f"canary {replay.canary_ended - replay.canary_failed} of {replay.canary_ended}"
+    left = f", {replay.left} left" if replay.left else ""
+    text = f"replay {replay.id}: {state}; {replay.replayed} replayed, {canary} succeeded{left}"
+    return f"{text}\n{replay.error}" if replay.error else text
+
+
+def _replayed_well(replay: Replay) -> bool:
+    return replay.state in ("counted", "done")
+
+
+def _add_replays(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--id", metavar="ID", help="this one")
+    parser.add_argument("--limit", type=count, default=20, metavar="N", help="at most N (20)")
+
+
+def _replays(words: argparse.Namespace) -> Mapping[str, Any]:
+    return {"id": words.id, "limit": words.limit}
+
+
+def _render_replays(found: Replays) -> Sequence[Shown]:
+    columns = ("id", "started", "by", "reason", "what", "state", "of", "replayed", "canary", "left")
+    rows = [
+        (
+            each.id,
+            _at(each.started),
+            each.by,
+            each.reason,
+            each.cause or each.list_name or each.storage,
+            "stale" if each.stale else each.state,
+            each.counted,
+            each.replayed,
+            f"{each.canary_ended - each.canary_failed}/{each.canary_ended}",
+            each.left,
+        )
+        for each in found.replays
+    ]
+    errors = [f"{each.id}: {each.error}" for each in found.replays if each.error]
+    return [Table("replays", columns, rows), *errors]
+
+
+def _add_stop(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", metavar="ID", help="as `replays` shows it")
+
+
+def _stop(words: argparse.Namespace) -> Mapping[str, Any]:
+    return {"id": words.id}
+
+
+def _render_stop(replay: Replay) -> Sequence[Shown]:
+    return [f"replay {replay.id} is asked to stop; {replay.replayed} replayed so far"]
+
+
+def _add_cause(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("cause", metavar="CAUSE", help="a fingerprint, or 'link NAME: Type'")
+    parser.add_argument("--limit", type=count, default=10, metavar="N", help="at most N (10)")
+
+
+COMMANDS = (
+    CliCommand(
+        words=("failures",),
+        operation="failures",
+        summary="show dead letters by cause, over all lists and storages",
+        example="failures",
+        render=_render_failures,
+        add_arguments=_add_failures,
+        arguments=_failures,
+        can_watch=True,
+    ),
+    CliCommand(
+        words=("failure",),
+        operation="failure",
+        summary="show the newest dead letters of one cause, with their errors",
+        example="failure unknown --limit 5",
+        render=_render_failure,
+        add_arguments=_add_cause,
+        arguments=lambda words: {"cause": words.cause, "limit": words.limit},
+    ),
+    CliCommand(
+        words=("replay",),
+        operation="replay",
+        summary="replay dead letters: a canary first, then the rest at a rate",
+        example="replay --list mails --since 1d --dry-run",
+        render=_render_replay,
+        add_arguments=_add_replay,
+        arguments=_replay,
+        well=_replayed_well,
+        changes=True,
+    ),
+    CliCommand(
+        words=("replays",),
+        operation="replays",
+        summary="show replays and how they went",
+        example="replays --limit 5",
+        render=_render_replays,
+        add_arguments=_add_replays,
+        arguments=_replays,
+        can_watch=True,
+    ),
+    CliCommand(
+        words=("replay-stop",),
+        operation="replay_stop",
+        summary="stop a replay, wherever it runs",
+        example="replay-stop 0123456789ab --yes --reason 'the vendor is down again'",
+        render=_render_stop,
+        add_arguments=_add_stop,
+        arguments=_stop,
+        changes=True,
+    ),
+)
