@@ -5,17 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.operator_cli.command import CliCommand
-from app.operator_cli.commands import (
-    audit,
-    backup,
-    chains,
-    configuration,
-    failures,
-    running,
-)
+from app.operator_cli.commands import audit, backup, chains, configuration, failures
 
 COMMANDS: Sequence[CliCommand] = [
-    *running.COMMANDS,
     *audit.COMMANDS,
     *backup.COMMANDS,
     *chains.COMMANDS,

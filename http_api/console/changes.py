@@ -44,6 +44,8 @@ class Change:
     button: str
     fields: Sequence[Field]
     after: str = "/console"
+    template: str = "done.html"
+    """What shows the result."""
     is_grave: bool = False
     """It cannot be taken back."""
 
@@ -94,6 +96,47 @@ _TABLE = (
         [Field("replica", "Replica", "given")],
         after="/console/replicas",
     ),
+    Change(
+        "replay",
+        "Replay dead letters",
+        "They are queued again: first a canary, one attempt each. If it fails, the others stay. The"
+        " page of failures shows the progress.",
+        "Replay",
+        [
+            Field("cause", "Cause", "given"),
+            Field("list_name", "List", "given"),
+            Field("storage", "Storage", "given"),
+            Field("canary", "Canary", value="10", hint="vCons that go first; 0: none"),
+            Field("rate", "Rate", value="50", hint="vCons a second"),
+            Field("since", "Failed since", hint="such as 2026-11-30T08:00Z; empty: all"),
+            Field("dry_run", "Only count them", "check"),
+        ],
+        after="/console/failures",
+    ),
+    Change(
+        "replay_stop",
+        "Stop a replay",
+        "What is queued already is run; the other dead letters stay.",
+        "Stop",
+        [Field("id", "Replay", "given")],
+        after="/console/failures",
+    ),
+    Change(
+        "erase",
+        "Erase a person's vCons",
+        "They are deleted from Redis, from every storage that can delete, and from the index. First"
+        " only look what would be erased; then erase. This cannot be taken back.",
+        "Go on",
+        [
+            Field("tel", "Phone number", "given"),
+            Field("mail", "Mail address", "given"),
+            Field("name", "Name", "given"),
+            Field("dry_run", "Only show what would be erased", "check", "true"),
+        ],
+        after="/console/search",
+        template="erased.html",
+        is_grave=True,
+    ),
 )
 CHANGES: Mapping[str, Change] = {change.operation: change for change in _TABLE}
 
@@ -108,6 +151,11 @@ def _change(visit: Visit) -> Change:
 async def form_page(visit: Visit) -> Response:
     """The form; values of its fields may be given in the query."""
     return _form(visit, _change(visit), visit.query)
+
+
+async def filled_form(visit: Visit) -> Response:
+    """The form with values that were sent, and are not to be in an address."""
+    return _form(visit, _change(visit), visit.form)
 
 
 def _form(
@@ -131,8 +179,8 @@ async def carry_out(visit: Visit) -> Response:
         found = await visit.perform(change.operation, arguments, visit.form.get("reason", ""))
     except InvalidError as error:
         return _form(visit, change, visit.form, 400, texts_of(error))
-    heading = f"{change.title}: done."
-    return visit.page("done.html", change=change, heading=heading, facts=facts_of(found))
+    shown = {"found": found, "facts": facts_of(found), "values": visit.form}
+    return visit.page(change.template, change=change, **shown)
 
 
 def facts_of(result: BaseModel) -> list[tuple[str, Any]]:

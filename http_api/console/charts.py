@@ -6,6 +6,8 @@ Each chart also has a text that says the same, for those who do not see it.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+SHORTEST = 1e-6
+"""Seconds of a timeline; a shorter one is a single moment."""
 TICKS = 4
 """Intervals on the axis of a timeline."""
 
@@ -72,6 +74,11 @@ def bars(values: Sequence[float], width: float) -> list[Bar]:
     return [Bar(0.0, _length(each, most, width)) for each in values]
 
 
+def part(value: float, whole: float, width: float) -> Bar:
+    """One bar for a part of a whole that fills the width."""
+    return Bar(0.0, min(width, _length(value, whole, width)))
+
+
 def _length(value: float, most: float, width: float) -> float:
     if value <= 0 or most <= 0:
         return 0.0
@@ -87,7 +94,7 @@ def timeline(spans: Sequence[tuple[float, float]], width: float) -> Timeline:
     if not spans:
         return Timeline([], [])
     first, last = min(begin for begin, _ in spans), max(end for _, end in spans)
-    scale = width / (last - first) if last > first else 0.0
+    scale = width / (last - first) if last - first > SHORTEST else 0.0
     found = [_span(begin - first, end - first, scale, width) for begin, end in spans]
     marks = range(TICKS + 1) if scale else range(1)
     return Timeline(

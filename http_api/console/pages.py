@@ -6,7 +6,7 @@ from starlette.responses import Response
 from core.errors import UnknownNameError
 from http_api.console import changes, sign_in
 from http_api.console.static_files import static_answer
-from http_api.console.views import administration
+from http_api.console.views import administration, failures, overview, vcons, work
 from http_api.console.visit import Entry, Page, Visit
 
 _NAME = TypeAdapter(str)
@@ -28,8 +28,25 @@ PAGES = (
     Page("GET", "/console/sign-out", sign_in.sign_out_page),
     Page("POST", "/console/sign-out", sign_in.sign_out),
     Page("GET", "/console/change/{operation}", changes.form_page, Entry.OPERATOR),
+    Page("POST", "/console/change/{operation}/form", changes.filled_form, Entry.OPERATOR),
     Page("POST", "/console/change/{operation}", changes.carry_out, Entry.OPERATOR),
-    Page("GET", "/console", administration.audit),
+    Page("GET", "/console", overview.page),
+    Page("GET", "/console/live", overview.live),
+    Page("GET", "/console/running", work.running),
+    Page("GET", "/console/failures", failures.page),
+    Page("GET", "/console/failures/{cause}", failures.cause),
+    Page("GET", "/console/replays", failures.replays),
+    Page("GET", "/console/steps", work.steps),
+    Page("GET", "/console/partners", work.partners),
+    Page("GET", "/console/search", vcons.search_page),
+    Page("POST", "/console/search", vcons.search),
+    Page("GET", "/console/configuration", administration.configuration),
+    Page(
+        "POST",
+        "/console/configuration",
+        administration.compare,
+        most_bytes=4 * administration.MOST_CONFIGURATION,
+    ),
     Page("GET", "/console/replicas", administration.replicas),
     Page("GET", "/console/audit", administration.audit),
 )

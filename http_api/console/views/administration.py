@@ -1,14 +1,41 @@
-"""Replicas, and the audit."""
+"""Replicas, the configuration, and the audit."""
 
+import yaml
 from starlette.responses import Response
 
-from http_api.console.visit import Visit
+from core.errors import InvalidError
+from http_api.console.visit import Visit, texts_of
+from schemas.operator.configuration import ConfigurationDiff
+
+MOST_CONFIGURATION = 1024 * 1024
+"""Bytes of a pasted configuration."""
 
 
 async def replicas(visit: Visit) -> Response:
     """The processes, what each holds, and which are drained."""
     found = await visit.perform("replicas", visit.chosen("replica", "held"))
     return visit.page("replicas.html", found=found)
+
+
+async def configuration(visit: Visit) -> Response:
+    """The configuration as it runs, with masks in place of secrets."""
+    shown = await visit.perform("config_show")
+    text = yaml.safe_dump(shown.document, sort_keys=False, allow_unicode=True)
+    return visit.page("configuration.html", shown=shown, text=text, diff=None, content="")
+
+
+async def compare(visit: Visit) -> Response:
+    """What a pasted configuration would change."""
+    content = visit.form.get("content", "")
+    status = 200
+    try:
+        diff = await visit.perform("config_diff", {"content": content})
+    except InvalidError as error:
+        status = 400
+        diff = ConfigurationDiff(
+            same=False, hash_before="", hash_after=None, problems=texts_of(error)
+        )
+    return visit.page("configuration.html", status, diff=diff, content=content)
 
 
 async def audit(visit: Visit) -> Response:
