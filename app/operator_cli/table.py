@@ -5,9 +5,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.operator_cli.command import CliCommand
-from app.operator_cli.commands import audit, backup, chains, configuration, failures
+from app.operator_cli.commands import (
+    audit,
+    backup,
+    chains,
+    configuration,
+    failures,
+    running,
+)
 
 COMMANDS: Sequence[CliCommand] = [
+    *running.COMMANDS,
     *audit.COMMANDS,
     *backup.COMMANDS,
     *chains.COMMANDS,

@@ -126,9 +126,17 @@ class UsageAndAudit:
         with self._database.transaction() as session:
             session.add(event)
 
-    def events(self, since: datetime | None, before: int | None, limit: int) -> list[AuditEvent]:
-        """Audit events, newest first; with `before`, only those with a smaller id."""
+    def events(
+        self,
+        since: datetime | None,
+        before: int | None,
+        limit: int,
+        target: str | None = None,
+    ) -> list[AuditEvent]:
+        """Audit events, newest first; `before`: with a smaller id; `target`: about that."""
         statement = select(AuditRecord).order_by(AuditRecord.id.desc()).limit(limit)
+        if target is not None:
+            statement = statement.where(AuditRecord.target == target)
         if since is not None:
             statement = statement.where(AuditRecord.at >= since)
         if before is not None:

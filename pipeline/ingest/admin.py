@@ -82,10 +82,17 @@ class PartnerAdmin:
         return await self._calls(self._records.ledger.usage, key_id, ingress_list, since)
 
     async def audit_events(
-        self, since: datetime | None, before: int | None, limit: int
+        self,
+        since: datetime | None,
+        before: int | None,
+        limit: int,
+        target: str | None = None,
     ) -> Sequence[AuditEvent]:
-        """Audit events, the newest first; `before` is the id of the last one already seen."""
-        return await self._calls(self._records.ledger.events, since, before, limit)
+        """Audit events, the newest first; `before` is the id of the last one already seen.
+
+        `target`: only the events with this target, such as `vcon:...`.
+        """
+        return await self._calls(self._records.ledger.events, since, before, limit, target)
 
     async def audit(
         self, action: str, author: Author, target: str, detail: Mapping[str, Any]

@@ -19,6 +19,8 @@ from pipeline.operator.configuration import DIFF, SHOW, ConfigurationView
 from pipeline.operator.parts import Parts
 from pipeline.operator.row import Row
 from pipeline.operator.trying import TRY, ConfigurationTrials
+from pipeline.operator.views.running import RUNNING, RunningView
+from pipeline.operator.views.timeline import TIMELINE, TimelineView
 from schemas.operator.audit import AuditPage, AuditQuery
 from schemas.operator.backup import (
     BackupParameters,
@@ -62,6 +64,8 @@ def rows(parts: Parts) -> list[Row]:
         Row(Operation("audit", "Who changed what, and why", AuditQuery, AuditPage), audit.events),
         Row(_BACKUP, backups.backup),
         Row(_RESTORE, backups.restore, _audited_at_its_end),
+        Row(RUNNING, RunningView(parts).show),
+        Row(TIMELINE, TimelineView(parts).show),
         Row(SHOW, view.show),
         Row(DIFF, view.diff),
         Row(TRY, trials.try_out),

@@ -164,6 +164,11 @@ def inflight(worker_id: str) -> str:
     return f"pc:inflight:{worker_id}"
 
 
+def attempts(list_name: str) -> str:
+    """The runs of a list that have begun: element -> attempts, run, suspect (0/1), a line each."""
+    return f"pc:attempts:{list_name}"
+
+
 def suspects(ingress_list: str) -> str:
     """The elements of a list that a suspect worker has to run."""
     return f"pc:suspects:{ingress_list}"
@@ -202,6 +207,11 @@ def replay(replay_id: str) -> str:
 def unread(egress_list: str) -> str:
     """The vCons that this service put into an egress list and no reader has acknowledged."""
     return f"pc:unread:{egress_list}"
+
+
+def lease(egress_list: str) -> str:
+    """The vCons of an egress list that are lent out, by the end of their leases (ms)."""
+    return f"pc:lease:{egress_list}"
 
 
 def waiting(vcon_uuid: str) -> str:

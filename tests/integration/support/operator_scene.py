@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,22 +64,32 @@ class OperatorScene:
         words = read(shlex.split(line))
         assert words.operator is not None
         self.capture.readouterr()
-        code = await run(words.operator, words)
-        connection._installed.clear()
+        with _reinstalled():
+            code = await run(words.operator, words)
         written = self.capture.readouterr()
         return Ran(code, written.out, written.err)
 
     @asynccontextmanager
     async def api(self) -> AsyncIterator[OperatorApi]:
         """The operations, as a command has them."""
-        async with session(load_settings(OperatorProcessSettings)) as api:
-            yield api
-        connection._installed.clear()
+        with _reinstalled():
+            async with session(load_settings(OperatorProcessSettings)) as api:
+                yield api
 
     async def perform(self, name: str, reason: str = "", **arguments: Any) -> BaseModel:
         """Perform one operation."""
         async with self.api() as api:
             return await api.perform(name, arguments, Call(AUTHOR, reason))
+
+
+@contextmanager
+def _reinstalled() -> Iterator[None]:
+    """Install the connection of this process again, which the block replaces by its own."""
+    before = list(connection._installed)
+    try:
+        yield
+    finally:
+        connection._installed[:] = before
 
 
 def environment_of(config: Path, redis_url: str, database: dict[str, str]) -> dict[str, str]:
