@@ -144,7 +144,7 @@ def substituted(value: str, places: dict[str, str]) -> str:
 
 def run_one(process: ServiceProcess, redis_url: str) -> None:
     """A vCon goes in, and through the chain to its egress list."""
-    with Redis.from_url(redis_url, decode_responses=True) as redis:
+    with Redis.from_url(redis_url, decode_responses=True, socket_timeout=90) as redis:
         url = f"{process.api_url}/vcon?ingress_list=in"
         answer = httpx.post(url, json=EXAMPLE, headers={"x-conserver-api-token": TOKEN})
         assert answer.is_success
