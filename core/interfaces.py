@@ -207,7 +207,7 @@ class Pipeline(Protocol):
 
     @property
     def ingress_lists(self) -> Sequence[str]:
-        """The lists that enabled chains read."""
+        """The lists that chains read; what comes in for a disabled one waits."""
         ...
 
     @property

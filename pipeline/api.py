@@ -71,8 +71,8 @@ class PipelineService:
 
     @property
     def ingress_lists(self) -> Sequence[str]:
-        """The lists that enabled chains read."""
-        return self._configuration.config.ingress_lists
+        """The lists that chains read; what comes in for a disabled one waits."""
+        return self._configuration.config.intake_lists
 
     async def run_chain(
         self,

@@ -79,7 +79,7 @@ def _chains(chains: Mapping[str, Any]) -> Iterator[Finding]:
 def _switched_off(path: str, chain: Mapping[str, Any]) -> Iterator[Finding]:
     if is_off(chain):
         lists = ", ".join(map(str, _list(chain.get("ingress_lists")))) or "none"
-        text = f"vcon-server ignores `enabled` and runs it; here its lists wait unread: {lists}"
+        text = f"vcon-server ignores `enabled` and runs it; here its lists only fill up: {lists}"
         yield Finding(AREA, "warn", path, text, f"{path}.enabled: 1, or stop the producers")
 
 
@@ -93,7 +93,7 @@ def is_off(chain: Mapping[str, Any]) -> bool:
 
 
 def _keys(document: Mapping[str, Any], *, any_list: bool) -> Iterator[Finding]:
-    chains = [each for each in _chain_entries(document) if not is_off(each)]
+    chains = _chain_entries(document)
     read = {each for chain in chains for each in _list(chain.get("ingress_lists"))}
     for name in _mapping(document.get("ingress_auth")):
         if name not in read:

@@ -145,13 +145,13 @@ class PipelineOperations:
         """Queue vCons in Redis or in a storage; return the uuids found in neither.
 
         Raises:
-            UnknownNameError: for a list that no enabled chain reads, unless `any_list`.
+            UnknownNameError: for a list that no chain names, unless `any_list`.
             InvalidError: one is signed or encrypted, and its chain does not take such; or no list
                 may have this name.
             FullError: the list has no room for all of them. In each case none is queued.
         """
         config = self._configuration.config
-        chain = config.chain_reading(ingress_list)
+        chain = config.chain_taking(ingress_list)
         if chain is None:
             check_unread(config, ingress_list, any_list=any_list)
         wanted = list(dict.fromkeys(map(checked_uuid, vcon_uuids)))

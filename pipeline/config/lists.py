@@ -50,14 +50,14 @@ def lists_of(config: PipelineConfig) -> Lists:
 
 
 def check_unread(config: PipelineConfig, name: str, *, any_list: bool) -> None:
-    """Check an ingress list that no enabled chain reads.
+    """Check an ingress list that no chain names.
 
     Raises:
         UnknownNameError: unless `any_list`.
         InvalidError: no list may have this name.
     """
     if not any_list:
-        raise UnknownNameError("ingress list", name, config.ingress_lists)
+        raise UnknownNameError("ingress list", name, config.intake_lists)
     if problem := _problem_of(name):
         raise InvalidError(f"ingress_lists: {problem}")
 

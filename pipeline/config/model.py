@@ -189,6 +189,24 @@ class PipelineConfig:
         """The enabled chain that reads this list, if any."""
         return self._readers.get(ingress_list)
 
+    @property
+    def intake_lists(self) -> tuple[str, ...]:
+        """The lists that vCons are taken into, sorted: also those of disabled chains."""
+        return tuple(sorted(self._takers))
+
+    def chain_taking(self, ingress_list: str) -> Chain | None:
+        """The chain whose rules hold for what is put into this list, if any.
+
+        The enabled chain that reads it, else a disabled one: its vCons wait until it is enabled.
+        """
+        return self._takers.get(ingress_list)
+
+    @cached_property
+    def _takers(self) -> dict[str, Chain]:
+        chains = [each for each in self.chains.values() if not each.enabled]
+        disabled = {name: chain for chain in reversed(chains) for name in chain.ingress_lists}
+        return disabled | self._readers
+
     @cached_property
     def _readers(self) -> dict[str, Chain]:
         return {name: chain for chain in self.enabled_chains for name in chain.ingress_lists}

@@ -39,11 +39,11 @@ class PartnerAdmin:
         """A key that opens one ingress list, with its secret.
 
         Raises:
-            UnknownNameError: for a list that no enabled chain reads.
+            UnknownNameError: for a list that no chain names.
         """
         config = self._configuration.config
-        if config.chain_reading(new.ingress_list) is None:
-            raise UnknownNameError("ingress list", new.ingress_list, config.ingress_lists)
+        if config.chain_taking(new.ingress_list) is None:
+            raise UnknownNameError("ingress list", new.ingress_list, config.intake_lists)
         secret = _new_secret()
         create = self._records.keys.create
         return MadeKey(secret=secret, key=await self._calls(create, new, hashed(secret), author))

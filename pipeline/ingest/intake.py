@@ -353,7 +353,7 @@ class InternalApi:
         """`take` without a key, even where one is required, for a caller known otherwise.
 
         Raises:
-            UnknownNameError: no enabled chain reads one of the lists, unless `any_list`.
+            UnknownNameError: no chain names one of the lists, unless `any_list`.
             InvalidError: with every error in the vCon, and where; or no list may have this name.
             TooLargeError: the vCon exceeds MAX_VCON_BYTES.
             BusyError: other content under its uuid is being processed.
@@ -373,7 +373,7 @@ class InternalApi:
 
     def _readers(self, lists: Sequence[str], *, any_list: bool) -> dict[str, Chain]:
         config = self._configuration.config
-        readers = {name: chain for name in lists if (chain := config.chain_reading(name))}
+        readers = {name: chain for name in lists if (chain := config.chain_taking(name))}
         for name in lists:
             if name not in readers:
                 check_unread(config, name, any_list=any_list)

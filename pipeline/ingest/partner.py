@@ -123,7 +123,7 @@ class PartnerApi:
             BusyError: the uuid is being processed with other content.
             ConflictError: the uuid has another owner.
             ReusedKeyError: the idempotency key was used for another request.
-            UnavailableError: the list is full or, unless `any_list`, no chain reads it; or Redis or
+            UnavailableError: the list is full or, unless `any_list`, no chain names it; or Redis or
                 Postgres cannot be reached.
         """
         partner = await self._admitted(lists, api_key)
@@ -179,7 +179,7 @@ class PartnerApi:
 
     async def entry(self, vcon: object, key: IngressKey, *, any_list: bool) -> Entry:
         """The vCon, if the key's list accepts it; see `entry_of`."""
-        chain = self._configuration.config.chain_reading(key.ingress_list)
+        chain = self._configuration.config.chain_taking(key.ingress_list)
         if chain is None and not any_list:
             raise UnavailableError(f"list {key.ingress_list} is read by no chain at present")
         if chain is None:
@@ -205,8 +205,8 @@ class PartnerApi:
     def accepted(self, entry: Entry, key: IngressKey, taken: Ingested) -> None:
         """Count an accepted vCon."""
         self.usage.accepted(key.id, len(entry.document))
-        is_read = self._configuration.config.chain_reading(key.ingress_list)
-        VCONS_RECEIVED.count(key.ingress_list if is_read else UNKNOWN, taken.outcome)
+        is_known = self._configuration.config.chain_taking(key.ingress_list)
+        VCONS_RECEIVED.count(key.ingress_list if is_known else UNKNOWN, taken.outcome)
 
     async def _claim(self, vcon_uuid: UUID, lineage: UUID) -> Claim:
         try:

@@ -68,6 +68,17 @@ async def test_enqueue_into_a_full_list(ops: Operations) -> None:
     assert ops.client.exists("in") == 0
 
 
+async def test_enqueue_into_a_list_of_a_disabled_chain(ops: Operations) -> None:
+    """The vCon waits there; the chain's rules hold already."""
+    vcon_uuid = await ops.ingest()
+    ops.configure(configured(name="off", ingress=("waits",), enabled=False))
+    assert await ops.operations.enqueue([vcon_uuid], "waits") == []
+    assert ops.list("waits") == [vcon_uuid]
+    sealed = await ops.ingest(critical=["extension-x"])
+    with pytest.raises(InvalidError, match="chain off"):
+        await ops.operations.enqueue([sealed], "waits")
+
+
 async def test_dead_letters_of_an_unknown_list(ops: Operations) -> None:
     """The error names what there is: ingress lists and run lists, or storages."""
     known = "in, middle, run:main, run:next"

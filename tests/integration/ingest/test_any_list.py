@@ -10,9 +10,10 @@ import pytest
 
 from core.errors import InvalidError, UnavailableError, UnknownNameError
 from core.observability.metrics import UNKNOWN, VCONS_RECEIVED
-from pipeline.config.parser import PipelineConfig
+from pipeline.config.parser import Chain, PipelineConfig
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import Plugins
+from schemas.ingress_key import Author, NewKey
 from tests.integration.support.operations_scene import FOR_EVER, Operations, operations
 from tests.integration.support.partner_scene import Apis
 from tests.integration.support.pipeline_fixtures import a_vcon, configured, new_uuid
@@ -97,6 +98,19 @@ async def test_a_list_is_still_full_at_its_limit(ops: Operations) -> None:
         await ops.internal.take(a_vcon(), ["made up"], None, any_list=True)
     with pytest.raises(UnavailableError, match="made up is full"):
         await ops.internal.take(a_vcon(), ["made up"], None, any_list=True)
+
+
+async def test_a_partners_list_may_be_of_a_disabled_chain(apis: Apis) -> None:
+    """The vCon waits in it; a key for it can be created, too."""
+    secret: Any = "secret-1"
+    await asyncio.to_thread(apis.key, secret)
+    chain = Chain("off", ingress_lists=("customer_data",), enabled=False)
+    apis.configuration.adopt(Configuration(PipelineConfig(chains={"off": chain}), Plugins()))
+    taken = await apis.partners.api.take(a_vcon(), ["customer_data"], secret)
+    assert apis.client.lrange("customer_data", 0, -1) == [taken.uuid]
+    new = NewKey(ingress_list="customer_data", label="another")
+    made = await apis.partners.admin.create_key(new, Author(actor="me"))
+    assert made.key.ingress_list == "customer_data"
 
 
 async def test_a_partners_list_needs_no_chain(apis: Apis) -> None:

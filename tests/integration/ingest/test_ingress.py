@@ -212,10 +212,10 @@ async def claim(scene: Scene) -> None:
 # --- what is refused
 
 
-async def test_a_list_that_nobody_reads_is_refused_and_not_made(door: Door, client: Redis):
-    """Unknown lists and those of disabled chains: the answer names those that exist."""
-    for name in ("nowhere", "off", "DLQ:in", "vcon:x"):
-        with pytest.raises(UnknownNameError, match=f"{name}; known: also, in"):
+async def test_a_list_that_no_chain_knows_is_refused_and_not_made(door: Door, client: Redis):
+    """The answer names those that exist."""
+    for name in ("nowhere", "DLQ:in", "vcon:x"):
+        with pytest.raises(UnknownNameError, match=f"{name}; known: also, in, off"):
             await door().take(a_vcon(), ["in", name])
     assert client.keys("*") == []
 
@@ -271,7 +271,9 @@ async def test_redis_being_away_is_said(redis_url: str):
     await nowhere.close()
 
 
-def test_the_configuration_of_these_tests_reads_what_it_says():
-    """The list of a disabled chain has no reader."""
+async def test_a_list_of_a_disabled_chain_takes_vcons_in(door: Door, client: Redis):
+    """They wait until the chain is enabled; nothing reads the list until then."""
+    taken = await door().take(vcon := a_vcon(), ["off", "in"])
+    assert (taken.outcome, lists(client, "off", "in")) == ("new", [[vcon["uuid"]]] * 2)
     unread: Any = CONFIG.chain_reading("off")
     assert unread is None

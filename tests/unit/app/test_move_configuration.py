@@ -37,7 +37,7 @@ def told(text: str) -> dict[str, str]:
         ("ingress_auth: {in: k}\nchains: {a: {ingress_lists: [in]}}", {}),
         (
             "ingress_auth: {in: k}\nchains: {a: {ingress_lists: [in], enabled: 0}}",
-            {"chains.a": "warn", "ingress_auth.in": "warn"},
+            {"chains.a": "warn"},
         ),
         ("chains: [1]\nfollowers: x\ningress_auth: 7", {}),
         ("chains: {a: 7, b: {links: x, ingress_lists: in}}", {"chains.a": "note"}),

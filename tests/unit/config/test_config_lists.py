@@ -75,10 +75,27 @@ def test_a_list_may_lead_to_another_chain() -> None:
 
 
 def test_lists_of_disabled_chains_have_no_reader() -> None:
-    """A disabled chain reads no lists, so its lists are not offered."""
-    config = parsed(main={"ingress_lists": ["in"], "enabled": 0})
-    assert config.ingress_lists == ()
+    """A disabled chain reads no lists, but they take vCons in."""
+    config = parsed(main={"ingress_lists": ["in"], "enabled": 0}, other={"ingress_lists": ["a"]})
+    assert (config.ingress_lists, config.intake_lists) == (("a",), ("a", "in"))
     assert config.chain_reading("in") is None
+    taking = config.chain_taking("in")
+    assert taking is not None
+    assert taking.name == "main"
+    assert config.chain_taking("elsewhere") is None
+
+
+def test_the_rules_of_a_list_are_those_of_its_enabled_chain() -> None:
+    """Of several disabled ones, those of the first."""
+    off = {"ingress_lists": ["in"], "enabled": 0}
+    for chains, name in (
+        ({"old": off, "new": {"ingress_lists": ["in"]}}, "new"),
+        ({"new": {"ingress_lists": ["in"]}, "old": off}, "new"),
+        ({"first": off, "second": off}, "first"),
+    ):
+        taking = parsed(**chains).chain_taking("in")
+        assert taking is not None
+        assert taking.name == name
 
 
 def test_an_unknown_list_has_no_reader() -> None:
