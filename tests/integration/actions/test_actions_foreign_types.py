@@ -89,6 +89,7 @@ async def ask(ops: Operations, action: str, fields: dict[str, Any]) -> ActionRes
         admin,
         nothing,
         nothing,
+        nothing,
         "0.4.0",
     )
     client = SimpleNamespace(
