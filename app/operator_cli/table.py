@@ -11,10 +11,16 @@ from app.operator_cli.commands import (
     chains,
     configuration,
     failures,
+    partners,
     running,
+    slow,
+    status,
 )
 
 COMMANDS: Sequence[CliCommand] = [
+    *status.COMMANDS,
+    *slow.COMMANDS,
+    *partners.COMMANDS,
     *running.COMMANDS,
     *audit.COMMANDS,
     *backup.COMMANDS,

@@ -16,6 +16,9 @@ from core.db.vcon_index import VconIndexRows
 from core.db.vcon_owners import VconOwners
 from schemas.ingress_key import AuditEvent, Author, Usage
 
+MOST_USAGE = 1000
+"""Rows of usage in one answer."""
+
 
 @dataclass(slots=True)
 class Used:
@@ -86,7 +89,11 @@ class UsageAndAudit:
             count_uses(session, uses)
 
     def usage(
-        self, key_id: UUID | None, ingress_list: str | None, since: date | None
+        self,
+        key_id: UUID | None,
+        ingress_list: str | None,
+        since: date | None,
+        most: int = MOST_USAGE,
     ) -> list[Usage]:
         """Usage of one key, of the keys of a list, or of all keys; the latest day first."""
         key = IngressKeyRecord
@@ -99,7 +106,7 @@ class UsageAndAudit:
             statement = statement.where(key.ingress_list == ingress_list)
         if since is not None:
             statement = statement.where(UsageRecord.day >= since)
-        statement = statement.order_by(UsageRecord.day.desc(), UsageRecord.key_id).limit(1000)
+        statement = statement.order_by(UsageRecord.day.desc(), UsageRecord.key_id).limit(most)
         with self._database.session() as session:
             return [
                 Usage(

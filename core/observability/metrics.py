@@ -8,7 +8,9 @@ Events with thousands of occurrences a second use `Outcomes` or `Tally`, on the 
 `docs/metrics.md` lists every metric.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import override
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -24,6 +26,22 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 """Upper bounds of the buckets for the duration of a request."""
 LONG_SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """The bounds for runs and plugins, which may take minutes."""
+STEP = 1.5
+"""The largest factor between two of the `FINE_SECONDS`."""
+
+
+def finer(bounds: Sequence[float]) -> tuple[float, ...]:
+    """The bounds, with others between them by equal factors of at most `STEP`."""
+    found = [bounds[0]]
+    for low, high in pairwise(bounds):
+        parts = math.ceil(round(math.log(high / low, STEP), 6))
+        between = (low * (high / low) ** (part / parts) for part in range(1, parts))
+        found += [*(float(f"{each:.3g}") for each in between), high]
+    return tuple(found)
+
+
+FINE_SECONDS = finer(LONG_SECONDS)
+"""Those bounds and more, for the quantiles of the last hour; `/metrics` has `LONG_SECONDS`."""
 UNKNOWN = "unknown"
 """The label of actions that this service does not have."""
 
@@ -62,6 +80,7 @@ def _steps(kind: str) -> Outcomes[str, str]:
         subject=("chain", kind),
         outcome="outcome",
         bounds=LONG_SECONDS,
+        fine=FINE_SECONDS,
     )
 
 
@@ -138,6 +157,7 @@ RUNS: Outcomes[str] = Outcomes(
     subject=("chain",),
     outcome="status",
     bounds=LONG_SECONDS,
+    fine=FINE_SECONDS,
 )
 LINKS, STORAGES = _steps("link"), _steps("storage")
 VCONS_RECEIVED = Tally(

@@ -4,6 +4,7 @@ Those of `prometheus_client` lock, check and, in several processes, write to fil
 These add to plain integers, which become families of the library when they are collected.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
@@ -45,11 +46,16 @@ class Outcomes[*Subject](Collector):
         subject: tuple[str, ...],
         outcome: str,
         bounds: tuple[float, ...],
+        fine: tuple[float, ...] | None = None,
     ) -> None:
-        """`what` has the descriptions of both; `subject` and `outcome` are names of labels."""
+        """`what` has the descriptions of both; `subject` and `outcome` are names of labels.
+
+        `durations` has the bounds `fine` where given, which include all of `bounds`.
+        """
         self._name, self._what = name, what
         self._subject, self._outcome = subject, outcome
         self._bounds = bounds
+        self.fine = fine or bounds
         self._times: dict[tuple[*Subject, object], Durations] = {}
 
     def ended(self, key: tuple[*Subject, object], seconds: float) -> None:
@@ -57,8 +63,8 @@ class Outcomes[*Subject](Collector):
         try:
             times = self._times[key]
         except (KeyError, TypeError):  # a new key, or one that is not hashable
-            times = self._times.setdefault(self.bounded(key), Durations(len(self._bounds)))
-        times.counts[bisect_left(self._bounds, seconds)] += 1
+            times = self._times.setdefault(self.bounded(key), Durations(len(self.fine)))
+        times.counts[bisect_left(self.fine, seconds)] += 1
         times.total += seconds
 
     @property
@@ -79,16 +85,17 @@ class Outcomes[*Subject](Collector):
         for key, times in self._times.copy().items():
             labels = tuple(map(str, key))
             counted.add_metric(labels, sum(times.counts))
-            by_subject.setdefault(labels[:-1], Durations(len(self._bounds))).add(times)
+            by_subject.setdefault(labels[:-1], Durations(len(self.fine))).add(times)
         yield counted
         yield self._seconds(by_subject.items())
 
     def _seconds(self, by_subject: Iterable[tuple[tuple[str, ...], Durations]]) -> Metric:
         family = HistogramMetricFamily(f"{self._name}_seconds", self._what[1], labels=self._subject)
-        bounds = (*map(str, self._bounds), "+Inf")
         for labels, times in by_subject:
-            running = map(float, accumulate(times.counts))
-            family.add_metric(labels, list(zip(bounds, running, strict=True)), times.total)
+            running = dict(zip((*self.fine, math.inf), accumulate(times.counts), strict=True))
+            buckets = [(str(bound), float(running[bound])) for bound in self._bounds]
+            buckets.append(("+Inf", float(running[math.inf])))
+            family.add_metric(labels, buckets, times.total)
         return family
 
 

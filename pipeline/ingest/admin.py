@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from core.db.usage_and_audit import PartnerRecords
+from core.db.usage_and_audit import MOST_USAGE, PartnerRecords
 from core.errors import UnknownNameError
 from core.observability.logs import keep_secret
 from core.thread_pool import BoundedCalls
@@ -76,10 +76,14 @@ class PartnerAdmin:
         return key
 
     async def usage(
-        self, key_id: UUID | None, ingress_list: str | None, since: date | None
+        self,
+        key_id: UUID | None,
+        ingress_list: str | None,
+        since: date | None,
+        most: int = MOST_USAGE,
     ) -> Sequence[Usage]:
-        """Usage by key and day, the latest day first; at most 1,000 rows."""
-        return await self._calls(self._records.ledger.usage, key_id, ingress_list, since)
+        """Usage by key and day, the latest day first; at most `most` rows."""
+        return await self._calls(self._records.ledger.usage, key_id, ingress_list, since, most)
 
     async def audit_events(
         self,

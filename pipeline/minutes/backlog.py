@@ -1,7 +1,7 @@
 """The backlog of lists: now, and one sample of it a minute.
 
 From the samples follows what comes in: other programs put uuids into lists directly, so what
-actions take in is not all (`pipeline.operator.status`).
+actions take in is not all (`pipeline.operator.numbers.status`).
 """
 
 import asyncio

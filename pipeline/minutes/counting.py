@@ -17,7 +17,7 @@ from itertools import batched, chain
 from uuid import UUID, uuid4
 
 from core.errors import UnavailableError
-from core.observability.metrics import LINKS, LONG_SECONDS, RUNS, STORAGES
+from core.observability.metrics import LINKS, RUNS, STORAGES
 from core.observability.outcome_metrics import Durations, Outcomes
 from pipeline.minutes.fields import (
     ABOVE_ALL,
@@ -49,12 +49,10 @@ log = logging.getLogger(__name__)
 class OutcomeSource:
     """What one `Outcomes` has counted since the last call."""
 
-    def __init__(
-        self, family: str, outcomes: Outcomes[*tuple[str, ...]], bounds: tuple[float, ...]
-    ) -> None:
-        """`bounds` are those of the metric."""
+    def __init__(self, family: str, outcomes: Outcomes[*tuple[str, ...]]) -> None:
+        """What was counted before the first call counts as new."""
         self._family, self._outcomes = family, outcomes
-        self._parts = (*map(str, bounds), ABOVE_ALL)
+        self._parts = (*map(str, outcomes.fine), ABOVE_ALL)
         self._seen: dict[tuple[object, ...], Durations] = {}
         self._names: set[tuple[str, ...]] = set()
 
@@ -96,7 +94,7 @@ def run_sources() -> list[Source]:
         "link": LINKS,
         "storage": STORAGES,
     }
-    return [OutcomeSource(family, each, LONG_SECONDS) for family, each in metrics.items()]
+    return [OutcomeSource(family, each) for family, each in metrics.items()]
 
 
 class MinuteCounts:

@@ -8,6 +8,7 @@ A field is `{family} {outcome} {part} {names}`; its value is a whole number:
     partner accepted n ["<id of a key>"]  vCons of an ingress key; `bytes` has their size
     partner rate_limited n ["<id>"]       refused requests, by reason
     waiting - n ["in"]                    a sample of a list; also `delayed` and `in_flight`
+    sampled - n ["at"]                    the time of the samples: ms since the minute began
 
 The bounds of the buckets are part of the field, so that versions with other bounds can count into
 one hash. `count_minute.lua` replaces the names by `["other"]` when the hash has no room for more.
@@ -56,7 +57,8 @@ class Field(NamedTuple):
         try:
             found = json.loads(names)
             field = cls(family, outcome, part, tuple(map(str, found)))
-            if isinstance(found, list) and found and not math.isnan(field.bound or 0):
+            has_names = isinstance(found, list) and found
+            if has_names and (field.bound is None or field.bound > 0):
                 return field
         except (ValueError, TypeError, RecursionError):
             return None

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from core.observability.metrics import LONG_SECONDS
+from core.observability.metrics import FINE_SECONDS
 
-LOWEST = LONG_SECONDS[0] / 2
+LOWEST = FINE_SECONDS[0] / 2
 """Seconds at which the first bucket begins, for quantiles in it."""
 
 
@@ -57,7 +57,7 @@ def summed(histograms: Iterable[Histogram]) -> Histogram:
 
 
 def _between(bound: float, share: float) -> float:
-    below = max((each for each in LONG_SECONDS if each < bound), default=LOWEST)
+    below = max((each for each in FINE_SECONDS if each < bound), default=LOWEST)
     if math.isinf(bound):
         return below
     return float(below * (bound / below) ** share)

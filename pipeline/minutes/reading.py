@@ -1,7 +1,6 @@
 """Reading the minutes of the last hour back from Redis."""
 
 import asyncio
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -82,8 +81,7 @@ def _add(minute: Minute, counter: Field, amount: int) -> None:
 
 def _whole(value: str) -> int | None:
     """The number of a counter; None for what another program has written there."""
-    is_number = len(value) < 20 and value.removeprefix("-").isdecimal()
-    return int(value) if is_number else None
+    return int(value) if len(value) < 20 and value.isdecimal() else None
 
 
 class MinuteReader:
@@ -123,8 +121,3 @@ class MinuteReader:
         if not isinstance(fields, dict):
             fields = dict(zip(fields[::2], fields[1::2], strict=True))
         return read_minute(number, fields)
-
-
-def rate(count: float, seconds: float) -> float:
-    """So many in so many seconds, as a number a minute; NaN without time."""
-    return count * 60 / seconds if seconds > 0 else math.nan

@@ -16,6 +16,9 @@ from pipeline.operator.audit import Audit
 from pipeline.operator.backups import Backups
 from pipeline.operator.causes import failures, replays
 from pipeline.operator.configuration import DIFF, SHOW, ConfigurationView
+from pipeline.operator.numbers.partners import PARTNERS, PartnerReader
+from pipeline.operator.numbers.slow import SLOW, SlowStepReader
+from pipeline.operator.numbers.status import STATUS, StatusReader
 from pipeline.operator.parts import Parts
 from pipeline.operator.row import Row
 from pipeline.operator.trying import TRY, ConfigurationTrials
@@ -61,6 +64,9 @@ def rows(parts: Parts) -> list[Row]:
     audit, backups = Audit(parts), Backups(parts)
     view, trials = ConfigurationView(parts), ConfigurationTrials(parts)
     return [
+        Row(STATUS, StatusReader(parts).status),
+        Row(SLOW, SlowStepReader(parts).slow),
+        Row(PARTNERS, PartnerReader(parts).partners),
         Row(Operation("audit", "Who changed what, and why", AuditQuery, AuditPage), audit.events),
         Row(_BACKUP, backups.backup),
         Row(_RESTORE, backups.restore, _audited_at_its_end),

@@ -66,7 +66,7 @@ async def test_an_idle_process_sends_nothing(redis: RedisConnection, client: Red
     """Neither what was counted before, nor anything when nothing is counted."""
     metric = links()
     metric.ended(("main", "tag", "ok"), 0.3)
-    minutes = MinuteCounts(redis, [OutcomeSource("link", metric, LONG_SECONDS)])
+    minutes = MinuteCounts(redis, [OutcomeSource("link", metric)])
     await minutes.flush()
     assert client.keys("*") == []
 
@@ -76,7 +76,7 @@ async def test_a_lost_reply_counts_once(
 ) -> None:
     """The batch is sent again as it was, and what came meanwhile is in the next one."""
     metric = links()
-    minutes = MinuteCounts(redis, [OutcomeSource("link", metric, LONG_SECONDS)])
+    minutes = MinuteCounts(redis, [OutcomeSource("link", metric)])
     monkeypatch.setattr(counting, "BATCH", 2)
     script = redis.script
 
@@ -105,7 +105,7 @@ async def test_names_beyond_the_bounds_count_as_other(
     """A process has so many subjects, and a minute so many fields; nothing is lost beyond."""
     monkeypatch.setattr(counting, "MOST_NAMES", 3)
     metric = links()
-    minutes = MinuteCounts(redis, [OutcomeSource("link", metric, LONG_SECONDS)])
+    minutes = MinuteCounts(redis, [OutcomeSource("link", metric)])
     for number in range(5):
         metric.ended(("main", f"link {number}", "ok"), 0.3)
     await minutes.flush()
@@ -142,7 +142,7 @@ async def test_a_foreign_key_loses_nothing(redis: RedisConnection, client: Redis
     for number in (now, now + 1):
         client.set(f"pc:minutes:{number}", "another program's")
     metric = links()
-    minutes = MinuteCounts(redis, [OutcomeSource("link", metric, LONG_SECONDS)])
+    minutes = MinuteCounts(redis, [OutcomeSource("link", metric)])
     metric.ended(("main", "tag", "ok"), 0.3)
     await minutes.close()
     reader = MinuteReader(redis)

@@ -33,6 +33,7 @@ def test_a_name_is_bounded() -> None:
     [
         *("", "run", "run done us", "run done us x", 'run done us {"a": 1}', "run done us []"),
         *('run done us "a"', 'run done soon ["a"]', 'run done nan ["a"]', "run done us 1"),
+        *('run done -1 ["a"]', 'run done 0 ["a"]'),
         *("batch 0a1b", "run done us " + "[" * 100_000),
     ],
 )
@@ -42,7 +43,7 @@ def test_another_field_is_no_counter(text: str) -> None:
     assert read_minute(7, {text: "1"}) == read_minute(7, {})
 
 
-@pytest.mark.parametrize("value", ["", "x", "1.5", "--1", "9" * 40, "1e3", " 1"])
+@pytest.mark.parametrize("value", ["", "x", "1.5", "--1", "-1", "9" * 40, "1e3", " 1"])
 def test_another_value_is_no_count(value: str) -> None:
     """A value that is no whole number of a possible size counts as nothing."""
     assert read_minute(7, {'run done 0.5 ["a"]': value}) == read_minute(7, {})

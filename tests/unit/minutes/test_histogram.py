@@ -8,10 +8,10 @@ from bisect import bisect_left
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.observability.metrics import LONG_SECONDS
+from core.observability.metrics import FINE_SECONDS
 from pipeline.minutes.histogram import LOWEST, Histogram
 
-BOUNDS = (*LONG_SECONDS, math.inf)
+BOUNDS = (*FINE_SECONDS, math.inf)
 
 
 def bound_of(seconds: float) -> float:
@@ -41,4 +41,4 @@ def test_nothing_has_no_quantile() -> None:
 
 def test_above_the_last_bound_the_bound_is_told() -> None:
     """No number is made up for runs of more than half an hour."""
-    assert Histogram({math.inf: 3}).quantile(0.95) == LONG_SECONDS[-1]
+    assert Histogram({math.inf: 3}).quantile(0.95) == FINE_SECONDS[-1]

@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.metrics import MetricWrapperBase
 
 from core.observability import metrics
-from core.observability.metrics import REGISTRY, Requests
+from core.observability.metrics import FINE_SECONDS, LONG_SECONDS, REGISTRY, Requests
 from core.observability.metrics_export import added_up
 from core.observability.outcome_metrics import Outcomes, Tally
 
@@ -51,6 +51,22 @@ def test_a_bucket_holds_what_took_no_longer(requests: Requests) -> None:
     found = series(requests)
     bucket = 'patchcord_request_seconds_bucket{{action="Ping",le="{}"}}'.format
     assert [found[bucket(le)] for le in ("0.001", "0.0025", "30.0", "+Inf")] == [2, 3, 3, 4]
+
+
+def test_finer_durations_are_not_exposed() -> None:
+    """The last hour has more buckets; those of the page, and its cost, stay as they are."""
+    texts = []
+    for fine in (None, FINE_SECONDS):
+        about = {"subject": ("chain",), "outcome": "status", "bounds": LONG_SECONDS, "fine": fine}
+        runs: Outcomes[str] = Outcomes("run", ("Runs.", "Seconds."), **about)  # type: ignore[arg-type]
+        for seconds in (0.0, 0.001, 0.0012, 0.3, 0.5, 0.51, 1e9):
+            runs.ended(("main", "done"), seconds)
+        registry = CollectorRegistry()
+        registry.register(runs)
+        texts.append(generate_latest(registry))
+    assert texts[0] == texts[1]
+    assert [len(each.counts) for each in runs.durations.values()] == [len(FINE_SECONDS) + 1]
+    assert set(LONG_SECONDS) < set(FINE_SECONDS)
 
 
 @pytest.mark.parametrize("name", ["Pong", "", None, 7, ["Ping"], {"Ping": 1}])

@@ -69,6 +69,9 @@ for i = 3, #ARGV, 2 do
   end
 end
 if sample > 0 then
+  if not full then
+    keep('sampled', '["at"]', now % 60000)
+  end
   redis.call('EXPIRE', key, sample)
 end
 return reply

@@ -1,0 +1,96 @@
+"""`status`: whether everything moves, and if not, the likely cause and the command to run."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.operator_cli.command import CliCommand, Shown, Table
+from app.operator_cli.numbers import rate, size, span
+from schemas.operator.status import ChainFlow, Flow, Status
+
+CHAINS = (
+    *("chain", "in/min", "out/min", "waiting", "oldest", "retry", "in flight", "p50", "p95"),
+    *("failed 1h", "empty in", "trend"),
+)
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("chain", nargs="?", help="only this chain")
+
+
+def _arguments(words: argparse.Namespace) -> Mapping[str, Any]:
+    return {"chain": words.chain}
+
+
+def _render(status: Status) -> Sequence[Shown]:
+    shown: list[Shown] = [_strip(status)]
+    if status.causes:
+        rows = [(each.level, each.text, each.command) for each in status.causes]
+        shown.append(Table("", ("level", "likely cause", "what to do"), rows))
+    chains = [_chain(each) for each in status.chains]
+    if len(chains) > 1:
+        chains.append(_row("all", status.total, None, ""))
+    shown.append(Table("", CHAINS, chains))
+    if status.dead_letter_lists:
+        letters = [(each.name, each.count) for each in status.dead_letter_lists]
+        shown.append(Table("", ("dead letters", "count"), letters))
+    return shown
+
+
+def _strip(status: Status) -> str:
+    redis, most = status.redis, status.redis.most_bytes
+    memory = f"{size(redis.used_bytes)} of {size(most)}" if most else size(redis.used_bytes)
+    parts = [
+        f"{status.level}  {status.at:%Y-%m-%d %H:%M:%S} UTC",
+        f"{len(status.replicas)} replicas, {status.workers} workers,"
+        f" {status.total.in_flight:,} of {status.slots:,} slots in use",
+        f"Redis {redis.version or '?'} {memory}" if redis.reachable else "Redis cannot be used",
+        f"{status.dead_letters:,} dead letters",
+    ]
+    return " | ".join(parts)
+
+
+def _chain(chain: ChainFlow) -> Sequence[str | int | float | None]:
+    oldest = span(chain.oldest_seconds)
+    if oldest is not None and chain.oldest_at_least:
+        oldest = f"> {oldest}"
+    return _row(chain.name, chain, oldest, chain.trend)
+
+
+def _row(
+    name: str, flow: Flow, oldest: str | None, trend: str
+) -> Sequence[str | int | float | None]:
+    empty = span(flow.empty_in_seconds) if flow.waiting + flow.delayed else ""
+    return (
+        name,
+        rate(flow.in_per_minute),
+        rate(flow.out_per_minute),
+        flow.waiting,
+        oldest,
+        flow.delayed,
+        flow.in_flight,
+        span(flow.p50_seconds),
+        span(flow.p95_seconds),
+        flow.failed,
+        "never" if empty is None and trend not in ("paused", "disabled") else empty,
+        trend,
+    )
+
+
+def _well(status: Status) -> bool:
+    return status.level != "red"
+
+
+COMMANDS = (
+    CliCommand(
+        words=("status",),
+        operation="status",
+        summary="show whether everything moves, and if not, the likely cause and what to do",
+        example="status",
+        render=_render,
+        add_arguments=_add,
+        arguments=_arguments,
+        well=_well,
+        can_watch=True,
+    ),
+)

@@ -1,0 +1,34 @@
+"""Seconds, bytes and rates as they are shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.operator_cli.numbers import counts, rate, size, span
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        *((None, None), (0, "0 ms"), (0.35, "350 ms"), (4.2, "4.2 s"), (60, "1m 0s")),
+        *((725, "12m 5s"), (12_000, "3h 20m"), (200_000, "2d 7h")),
+    ],
+)
+def test_spans(seconds: float | None, expected: str | None) -> None:
+    """The two largest units."""
+    assert span(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2.5e9, "2.5 GB"), (1e18, "1000000.0 TB")],
+)
+def test_sizes(count: float, expected: str) -> None:
+    """Decimal units."""
+    assert size(count) == expected
+
+
+def test_rates_and_counts() -> None:
+    """Three digits; the largest count first."""
+    assert (rate(None), rate(1234.5), rate(0.012345)) == (None, 1230, 0.0123)
+    assert counts({"a": 1, "b": 1000, "c": 1}) == "b 1,000, a 1, c 1"
