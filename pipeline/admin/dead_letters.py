@@ -120,7 +120,7 @@ def _other_letters(name: str, run: dict[str, Any] | None) -> list[str]:
 
 PAGE = 500
 """Entries read in one round trip."""
-REPLAYED = 50
+REPLAYED = 25
 """Entries that one script call queues, so that other clients of Redis are not held up."""
 
 

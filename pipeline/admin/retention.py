@@ -31,7 +31,7 @@ from pipeline.redis_client.staging import Trash
 
 CHUNK = 500
 """Entries of one command or script call, so that other clients of Redis are not held up."""
-RELEASED = 100
+RELEASED = 50
 """vCons that one script call releases, which takes longer for each."""
 PAGE, OVERLAP = 2000, 500
 """Entries of one page of a list, and how many of them the page before it had, too."""

@@ -68,10 +68,16 @@ class Feed:
         some = self._page[: min(most, REPLAYED)]
         del self._page[: len(some)]
         chosen = self._selection(canary=canary)
-        runs, self._near = await self._letters.replay_some(
-            self._source.letters, some, chosen, self._near
-        )
+        runs = await self._queue(some, chosen)
+        if len(runs) < len(some):  # some were moved to the place of another in the same script
+            runs += await self._queue(some, chosen)
         self.left += len(some) - len(runs)
+        return runs
+
+    async def _queue(self, uuids: Sequence[str], chosen: Selection) -> list[str]:
+        runs, self._near = await self._letters.replay_some(
+            self._source.letters, uuids, chosen, self._near
+        )
         return runs
 
     def _selection(self, *, canary: bool) -> Selection:
