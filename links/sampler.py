@@ -52,7 +52,7 @@ async def run(
 
 
 def pure(options: Options) -> bool:
-    """Whether the decision for a vCon is always the same."""
+    """Whether the decision for one vCon is always the same."""
     return options.method == "modulo" or (
         options.method != "time_based" and options.seed is not None
     )

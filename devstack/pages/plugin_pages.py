@@ -76,7 +76,7 @@ def summary(module: ModuleType) -> str:
 def page(module: ModuleType) -> str:
     """A page: the plugin's docstring and its options."""
     model: type[PluginOptions] | None = getattr(module, "Options", None)
-    words = f"# `{module.__name__}`\n\n{inspect.cleandoc(module.__doc__ or '')}\n"
+    words = f"# `{module.__name__}`\n\n{inspect.cleandoc(module.__doc__ or '')}\n{_purity(module)}"
     if model is None or not model.model_fields:
         return f"{words}\nIt has no options.\n"
     schema = model.model_json_schema(by_alias=True)
@@ -87,6 +87,16 @@ def page(module: ModuleType) -> str:
         for name, field in sorted(schema["properties"].items(), key=_is_ours)
     ]
     return "\n".join([words, HEAD, *rows]) + "\n"
+
+
+def _purity(module: ModuleType) -> str:
+    """Whether a trial may call the link."""
+    pure = getattr(module, "pure", False)
+    if not pure:
+        return ""
+    when = ", depending on its options" if callable(pure) else ""
+    call = "[calls it](../operator.md#try-a-changed-configuration)"
+    return f"\nA trial of a configuration {call}{when}.\n"
 
 
 def _with_public_defaults(

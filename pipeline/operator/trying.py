@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from core.errors import ConflictError, InvalidError, PatchcordError, UnknownNameError
 from core.operator_interfaces import Call, Operation
+from core.thread_pool import in_own_thread
 from pipeline.config.parser import PipelineConfig
 from pipeline.operator.configuration_text import read_text
 from pipeline.operator.parts import Parts
@@ -15,6 +16,7 @@ from pipeline.operator.trial.subjects import Subject, Subjects, unusable
 from pipeline.operator.trial.verdicts import (
     ended_early,
     link_plans,
+    notes_on,
     recorded,
     tried_vcon,
     verdict,
@@ -70,7 +72,8 @@ class ConfigurationTrials:
             if trial.vcons
             else self._subjects.recorded(trial.last, trial.chain, after)
         )
-        result = TrialResult(verdict="nothing tried", not_tried=found.not_tried)
+        notes = await in_own_thread(notes_on, found.subjects, before)
+        result = TrialResult(verdict="nothing tried", notes=notes, not_tried=found.not_tried)
         if not found.subjects:
             result.totals = Totals(not_tried=len(found.not_tried))
             return result

@@ -159,7 +159,7 @@ def _vcons(path: Path) -> list[Any]:
 
 def _render_trial(result: TrialResult) -> Sequence[Shown]:
     shown: list[Shown] = []
-    shown += _texts("problems", result.problems)
+    shown += _texts("problems", result.problems) + _texts("notes", result.notes)
     if result.links:
         plans = [(each.chain, each.link, each.how, each.why) for each in result.links]
         shown.append(Table("links", ("chain", "link", "way", "why"), plans))

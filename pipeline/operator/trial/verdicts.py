@@ -1,8 +1,9 @@
 """The result of a trial: what differs for each vCon, and the verdict. Pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from core.observability.redaction import KNOWN
+from pipeline.config.parser import PipelineConfig
 from pipeline.operator.trial.messages import How, Loaded, Passage, Recorded, StepTried, Tried
 from pipeline.operator.trial.passage import NOT_PURE
 from pipeline.operator.trial.subjects import Subject
@@ -112,6 +113,17 @@ def link_plans(loaded: Loaded, told: Mapping[str, How], *, is_recorded: bool) ->
             )
             plans.append(plan)
     return plans
+
+
+def notes_on(subjects: Sequence[Subject], running: PipelineConfig) -> list[str]:
+    """What to bear in mind; blocks for the configuration's hash."""
+    others = sum(1 for each in subjects if each.run and each.run.config_hash != running.hash)
+    if not others:
+        return []
+    return [
+        f"{others} of {len(subjects)} runs were made with another configuration than the running"
+        " one: what its links made cannot always be told from what came in with the vCon"
+    ]
 
 
 def verdict(result: TrialResult) -> TrialResult:

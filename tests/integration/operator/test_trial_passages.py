@@ -126,7 +126,7 @@ def test_what_the_caller_says_of_a_link_comes_first(acting_link: Path) -> None:
 
 def test_other_members_and_the_time_to_live(acting_link: Path) -> None:
     """A link may change any member, and set a time to live, in memory only."""
-    result = trial_of(acting("subject", more="new"), acting("nothing"))
+    result = trial_of(acting(subject="new"), acting("nothing"))
     assert changes(result) == [("members", "added", "subject")]
     assert result.after.expires == 60
 
@@ -134,13 +134,13 @@ def test_other_members_and_the_time_to_live(acting_link: Path) -> None:
 def test_a_large_vcon_is_taken_whole(acting_link: Path) -> None:
     """No pieces are staged: they would be other keys."""
     large = vcon(analysis=[{**SUMMARY, "body": "x" * 3_000_000}])
-    result = trial_of(acting("subject", more="new"), acting("nothing"), document=large)
+    result = trial_of(acting(subject="new"), acting("nothing"), document=large)
     assert changes(result) == [("members", "added", "subject")]
 
 
 def test_another_vcon_is_not_followed(acting_link: Path) -> None:
     """A trial has one vCon."""
-    result = trial_of(acting("other", more="01890000-0000-7000-8000-000000000002"))
+    result = trial_of(acting(other="01890000-0000-7000-8000-000000000002"))
     assert result.after.error == "it continues with another vCon, and a trial has one"
 
 

@@ -113,16 +113,22 @@ async def test_a_changed_option_is_told_for_each_recorded_run(
 async def test_the_running_configuration_comes_out_the_same(
     operator: OperatorScene, new: Path
 ) -> None:
-    """A vCon that is gone is told; nothing else differs."""
-    document = vcon(uuid=str(uuid4()), attachments=tags("a:a"))
-    remember(operator, document, tag="ok")
-    gone = vcon(uuid=str(uuid4()))
-    remember(operator, gone, tag="ok")
-    operator.redis.delete(f"vcon:{gone['uuid']}")
-    ran = await operator.cli(f"try {written(new)}")
-    assert ran.code == 0
-    assert "1 tried: 1 the same, 0 different (0 fail now); 1 not tried" in ran.out
-    assert "Unknown vCon" in ran.out
+    """A vCon that is gone is told, and what another program has put in the place of one stays."""
+    document, gone, *others = [vcon(uuid=str(uuid4()), attachments=tags("a:a")) for _ in range(5)]
+    for each in (document, gone, *others):
+        remember(operator, each, tag="ok")
+        if each is not document:
+            operator.redis.delete(f"vcon:{each['uuid']}")
+    odd = ["no json", "[1]", '{"uuid": 3, "vcon": [], "dialog": "x"}']
+    for each, stored in zip(others, odd, strict=True):
+        operator.redis.set(f"vcon:{each['uuid']}", stored)
+    ran = await operator.cli(f"try {written(new)} --json")
+    assert [operator.redis.get(f"vcon:{each['uuid']}") for each in others] == odd
+    assert {each["vcon"]: each["same"] for each in ran.json["vcons"]}[document["uuid"]] is True
+    not_tried = {each["vcon"]: each["why"] for each in ran.json["not_tried"]}
+    assert ran.json["notes"][0].startswith("5 of 5 runs were made with another configuration")
+    assert not_tried[gone["uuid"]] == f"Unknown vCon: {gone['uuid']}"
+    assert len(not_tried) + len(ran.json["vcons"]) == 5
 
 
 async def test_given_vcons_are_compared_with_the_running_chain(
@@ -167,50 +173,25 @@ async def test_a_vcon_that_only_a_storage_has(
     assert not operator.redis.exists(f"vcon:{document['uuid']}")
 
 
-@pytest.mark.parametrize("stored", ["no json", "[1]", '{"uuid": 3, "vcon": [], "dialog": "x"}'])
-async def test_what_another_program_has_put_in_place_of_a_vcon(
-    operator: OperatorScene, new: Path, stored: str
-) -> None:
-    """Its key stays as it is; what is no vCon is told, the next vCon is tried."""
-    first, second = (vcon(uuid=str(uuid4()), attachments=tags("a:a")) for _ in range(2))
-    for each in (first, second):
-        remember(operator, each, tag="ok")
-    operator.redis.delete(f"vcon:{first['uuid']}")
-    operator.redis.set(f"vcon:{first['uuid']}", stored)
-    ran = await operator.cli(f"try {written(new)} --json")
-    assert operator.redis.get(f"vcon:{first['uuid']}") == stored
-    results = {each["vcon"]: each["same"] for each in ran.json["vcons"]}
-    assert results[second["uuid"]] is True
-    assert ran.json["totals"]["not_tried"] + ran.json["totals"]["tried"] == 2
-
-
-async def test_a_link_that_ends_its_process_fails_its_vcons_only(
+async def test_a_link_that_ends_its_process_fails_its_vcon(
     operator: OperatorScene, new: Path, acting_link: Path
 ) -> None:
-    """Each of them, and the exit code says so."""
-    for _ in range(2):
-        remember(operator, vcon(uuid=str(uuid4())), it="ok")
+    """The exit code says so."""
+    remember(operator, vcon(uuid=str(uuid4())), it="ok")
     link = {"it": {"module": "acting_link", "options": {"act": "leave"}}}
     written(new, links=link, chains={"main": {"links": ["it"], "ingress_lists": ["calls"]}})
     ran = await operator.cli(f"try {new}")
     assert ran.code == 1
-    assert ran.out.count("error: link it ended the process, with exit code 3") == 2
+    assert "error: link it ended the process, with exit code 3" in ran.out
+    assert "1 tried: 0 the same, 1 different (1 fail now); 0 not tried" in ran.out
     assert "verdict: fails: vCons that ended well before fail now" in ran.out
 
 
-async def test_the_time_of_a_trial_is_limited(
+async def test_one_trial_at_a_time_within_a_limit(
     operator: OperatorScene, new: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is left then is told, and nothing is said of it."""
+    """A second one in the same process is refused at once; what is left at the end is told."""
     monkeypatch.setenv("TRY_SECONDS", "1e-9")
-    remember(operator, vcon(uuid=str(uuid4())), tag="ok")
-    ran = await operator.cli(f"try {written(new)} --json")
-    assert (ran.code, ran.json["verdict"]) == (1, "nothing tried")
-    assert ran.json["not_tried"][0]["why"].endswith("(TRY_SECONDS)")
-
-
-async def test_one_trial_at_a_time(operator: OperatorScene, new: Path) -> None:
-    """A second one in the same process is refused at once."""
     remember(operator, vcon(uuid=str(uuid4())), tag="ok")
     content = written(new).read_text()
     async with operator.api() as api:
@@ -218,5 +199,7 @@ async def test_one_trial_at_a_time(operator: OperatorScene, new: Path) -> None:
             api.perform("try_configuration", {"content": content}, Call(AUTHOR)) for _ in range(2)
         ]
         first, second = await asyncio.gather(*trials, return_exceptions=True)
-    assert isinstance(first, TrialResult)
     assert isinstance(second, ConflictError)
+    assert isinstance(first, TrialResult)
+    assert first.verdict == "nothing tried"
+    assert first.not_tried[0].why.endswith("(TRY_SECONDS)")

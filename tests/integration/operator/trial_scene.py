@@ -92,12 +92,12 @@ def run(vcon_uuid, link_name, opts):
 '''
 
 
-def acting(*acts: str, more: object = "") -> PipelineConfig:
-    """A configuration whose chain has a link for each act, with its name."""
-    links = {
-        act: {"module": "acting_link", "options": {"act": act, "more": str(more)}} for act in acts
-    }
-    return configured(links)
+def acting(*acts: str, **more: object) -> PipelineConfig:
+    """A configuration whose chain has a link for each act, with its name and what it takes."""
+    options = {act: {"act": act, "more": str(more.get(act, ""))} for act in (*acts, *more)}
+    return configured(
+        {act: {"module": "acting_link", "options": each} for act, each in options.items()}
+    )
 
 
 def configured(links: dict[str, Any], **chain: Any) -> PipelineConfig:
