@@ -169,6 +169,7 @@ class PipelineComposition:
             operations=operations,
             runs=self._runs,
             archive=self._archive,
+            index=self._index,
             lookup=self._lookup,
             partner_admin=self._partners.admin,
             load_plugins=self._load_plugins,

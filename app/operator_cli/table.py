@@ -11,7 +11,9 @@ from app.operator_cli.commands import (
     chains,
     configuration,
     failures,
+    keys,
     partners,
+    people,
     running,
     slow,
     status,
@@ -27,6 +29,8 @@ COMMANDS: Sequence[CliCommand] = [
     *chains.COMMANDS,
     *configuration.COMMANDS,
     *failures.COMMANDS,
+    *people.COMMANDS,
+    *keys.COMMANDS,
 ]
 
 

@@ -79,13 +79,14 @@ FROM (
 WHERE known.vcon_uuid = change.vcon_uuid AND known.erased_at IS NULL AND known.updated_at <= at
 """)
 
+# In force whatever the clocks say: notes from before the newest one that is known have no effect.
 _ERASE = text("""
 INSERT INTO vcon_index AS known
     (vcon_uuid, created_at, terms, chains, storages, updated_at, erased_at)
 VALUES (:vcon_uuid, :at, '{}', '{}', '{}', :at, :at)
 ON CONFLICT (vcon_uuid) DO UPDATE SET terms = '{}', chains = '{}', storages = '{}',
-    updated_at = excluded.updated_at, erased_at = excluded.erased_at
-WHERE known.updated_at <= excluded.erased_at
+    updated_at = greatest(known.updated_at, excluded.updated_at),
+    erased_at = greatest(known.updated_at, excluded.erased_at)
 """)
 
 # A page without a cursor begins before all rows: no time is later than infinity.
@@ -107,6 +108,28 @@ DELETE FROM vcon_index WHERE vcon_uuid IN (
     WHERE storages = '{}' AND updated_at < now() - make_interval(days => :days)
     LIMIT :batch FOR UPDATE SKIP LOCKED
 )
+""")
+
+# Errors of plugins may repeat what a document says. The type, before the colon, stays.
+_SCRUB = text("""
+UPDATE chain_runs SET
+    error = CASE WHEN error IS NULL THEN NULL ELSE split_part(error, ':', 1) || :erased END,
+    steps = (
+        SELECT coalesce(jsonb_agg(CASE WHEN jsonb_typeof(step -> 'error') = 'string'
+            THEN jsonb_set(
+                step, '{error}', to_jsonb(split_part(step ->> 'error', ':', 1) || :erased)
+            )
+            ELSE step END ORDER BY place), '[]')
+        FROM jsonb_array_elements(steps) WITH ORDINALITY AS each (step, place)
+    )
+WHERE vcon_in = ANY(CAST(:uuids AS uuid[])) OR vcon_out = ANY(CAST(:uuids AS uuid[]))
+RETURNING CAST(run_id AS text)
+""")
+_ERASED_TEXT = ": erased"
+
+_MADE_FROM = text("""
+SELECT DISTINCT CAST(vcon_out AS text), CAST(vcon_in AS text) FROM chain_runs
+WHERE vcon_in = ANY(CAST(:uuids AS uuid[])) AND vcon_out <> vcon_in LIMIT :limit
 """)
 
 _SECRET = "vcon_index"  # noqa: S105 -- the name of the row
@@ -172,6 +195,18 @@ class VconIndexRows:
         """Forget a vCon, and what notes from before `at` say of it, by Redis' clock."""
         with self._database.transaction() as session:
             session.execute(_ERASE, {"vcon_uuid": vcon_uuid, "at": at})
+
+    def made_from(self, uuids: Sequence[str], limit: int) -> dict[str, str]:
+        """The vCons that links put in the place of these, each with the one it was made from."""
+        with self._database.session() as session:
+            found = session.execute(_MADE_FROM, {"uuids": list(uuids), "limit": limit})
+            return dict(tuple(row) for row in found)
+
+    def scrub_runs(self, uuids: Sequence[str]) -> list[str]:
+        """Remove the texts of errors from the history of these vCons; the ids of their runs."""
+        with self._database.transaction() as session:
+            words = {"uuids": list(uuids), "erased": _ERASED_TEXT}
+            return list(session.scalars(_SCRUB, words))
 
     def prune(self, days: int, batch: int = 1000) -> None:
         """Delete rows of vCons that no storage has and of which nothing was heard for so long."""

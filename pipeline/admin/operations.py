@@ -22,6 +22,8 @@ from schemas.run import Step, StepKind
 from schemas.run_page import RunPage, RunQuery
 from schemas.vcon_page import VconPage
 
+CANNOT_DELETE = "it cannot delete: its module has no delete()"
+
 
 class PipelineOperations:
     """Implements `core.interfaces.Operations`."""
@@ -246,7 +248,7 @@ class PipelineOperations:
         """Delete from one storage; its failure is recorded, so that the next ones are tried too."""
         name, removed = storage.name, deletion.removed
         if storage.delete is None:
-            deletion.failed[name] = "it cannot delete: its module has no delete()"
+            deletion.failed[name] = CANNOT_DELETE
             return
         try:
             was_there = await self._calls.call(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from core.errors import InvalidError, UnknownNameError
 from core.operator_interfaces import Call, Operation
 from pipeline.operator import pauses
-from pipeline.operator.audit import Audit
+from pipeline.operator.audit import Audit, checked_reason
 from pipeline.operator.backups import Backups
 from pipeline.operator.causes import failures, replays
 from pipeline.operator.configuration import DIFF, SHOW, ConfigurationView
@@ -20,6 +20,7 @@ from pipeline.operator.numbers.partners import PARTNERS, PartnerReader
 from pipeline.operator.numbers.slow import SLOW, SlowStepReader
 from pipeline.operator.numbers.status import STATUS, StatusReader
 from pipeline.operator.parts import Parts
+from pipeline.operator.people import erase, find, partner_keys
 from pipeline.operator.row import Row
 from pipeline.operator.trying import TRY, ConfigurationTrials
 from pipeline.operator.views.running import RUNNING, RunningView
@@ -34,8 +35,6 @@ from schemas.operator.backup import (
 
 MOST_PROBLEMS = 20
 """Arguments that a refusal names at most."""
-LONGEST_REASON = 500
-"""Characters of a reason."""
 
 _BACKUP = Operation(
     "backup",
@@ -78,6 +77,9 @@ def rows(parts: Parts) -> list[Row]:
         *pauses.rows(parts),
         *failures.rows(parts),
         *replays.rows(parts),
+        *find.rows(parts),
+        *erase.rows(parts),
+        *partner_keys.rows(parts),
     ]
 
 
@@ -109,10 +111,7 @@ class OperatorOperations:
         return await row.handler(parameters, call)
 
     async def _audit(self, name: str, audited: tuple[str, Mapping[str, Any]], call: Call) -> None:
-        reason = call.reason.strip()
-        if not reason or len(reason) > LONGEST_REASON:
-            msg = f"reason: say why, in 1 to {LONGEST_REASON} characters; the audit keeps it"
-            raise InvalidError(msg, [msg])
+        reason = checked_reason(call)
         target, detail = audited
         await self._admin.audit(name, call.author, target, {**detail, "reason": reason})
 

@@ -12,6 +12,7 @@ from pipeline.live_config import Configuration
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.queues import Queues
 from pipeline.storages.lookup import VconLookup
+from pipeline.stored.index import StoredIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Parts:
     operations: PipelineOperations
     runs: Runs
     archive: RunArchive
+    index: StoredIndex
     lookup: VconLookup
     partner_admin: PartnerAdmin
     load_plugins: Callable[[], Awaitable[None]]

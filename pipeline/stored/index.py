@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from core.db.vcon_index import IndexChange, VconIndexRows
@@ -84,9 +84,21 @@ class StoredIndex:
         """What the index says of these vCons."""
         return await self._calls(self.rows.get, uuids)
 
-    async def erase(self, vcon_uuid: str, seconds: float) -> None:
-        """Forget a vCon, with all notes from before this time (epoch, Redis' clock)."""
-        await self._calls(self.rows.erase, vcon_uuid, datetime.fromtimestamp(seconds, UTC))
+    async def write(self, changes: Sequence[IndexChange]) -> None:
+        """Write changes that no note says."""
+        await self._calls(self.rows.write, changes)
+
+    async def erase(self, vcon_uuid: str, at: datetime) -> None:
+        """Forget a vCon, with all notes from before this time by Redis' clock."""
+        await self._calls(self.rows.erase, vcon_uuid, at)
+
+    async def made_from(self, uuids: Sequence[str], limit: int) -> dict[str, str]:
+        """The vCons that links put in the place of these, each with the one it was made from."""
+        return await self._calls(self.rows.made_from, uuids, limit)
+
+    async def scrub_runs(self, uuids: Sequence[str]) -> list[str]:
+        """Remove the texts of errors from the history of these vCons; the ids of their runs."""
+        return await self._calls(self.rows.scrub_runs, uuids)
 
     async def prune(self, days: int) -> None:
         """Delete rows of vCons that no storage has and of which nothing was heard for so long."""

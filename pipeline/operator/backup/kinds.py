@@ -60,6 +60,7 @@ KINDS = (
     Kind(keys.CAUSE_LISTS, Treatment.KEEP, "causes of failures; a chore brings them in line"),
     Kind("pc:paused", Treatment.KEEP, "an operator's decision, with its end"),
     Kind(keys.HISTORY, Treatment.LAST, "runs on their way to Postgres, which is read after it"),
+    Kind(keys.INDEX, Treatment.LAST, "notes on their way to Postgres, which is read after it"),
     Kind(keys.OWNERS, Treatment.LAST, "owners on their way to Postgres, which is read after it"),
     Kind(keys.LATER, Treatment.LATER, "delayed retries"),
     Kind("pc:lease:", Treatment.LENT, "readers of egress lists will not acknowledge them"),

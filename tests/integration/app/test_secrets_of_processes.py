@@ -74,6 +74,7 @@ async def running(folder: Path, more: str) -> AsyncIterator[Deployment]:
         "PYTHONPATH": path,
         "ACTIONS": "IngestVcon,GetVcon",
         "CONSERVER_API_TOKEN": canary("api-token-9a07"),
+        "INDEX_SECRET": canary("secret-of-the-index-51be"),
     }
     password = canary("valkey-password-64ef")
     parts = configured(folder, more)
@@ -104,7 +105,8 @@ async def test_workers_and_plugins_get_no_secret_that_they_do_not_need(tmp_path:
         seen = await looked(system, tmp_path)
     link, storage = seen["link"], seen["storage"]
     everything = [link["own"], link["child"], link["kernel"], storage["own"], storage["child"]]
-    assert [given & set(NAMES) for given in map(set, everything)] == [set()] * 5
+    own = {*NAMES, "INDEX_SECRET"}
+    assert [given & own for given in map(set, everything)] == [set()] * 5
     assert [link["core"], storage["core"]] == [[0, 0]] * 2
 
 

@@ -1,0 +1,121 @@
+"""`find` and `erase`: the vCons of a person."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.operator_cli.command import CliCommand, Shown, Table
+from app.operator_cli.words import count, uuid_word
+from schemas.operator.people import ErasedVcon, EraseResult, FoundPage
+
+
+def _add_person(parser: argparse.ArgumentParser) -> Any:
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--tel", metavar="NUMBER", help="however it is written")
+    group.add_argument("--mail", metavar="ADDRESS")
+    # words.name is that of the command
+    group.add_argument("--name", metavar="NAME", dest="party", help="whole; accents matter")
+    return group
+
+
+def _person(words: argparse.Namespace) -> dict[str, Any]:
+    return {"tel": words.tel, "mail": words.mail, "name": words.party}
+
+
+def _add_find(parser: argparse.ArgumentParser) -> None:
+    _add_person(parser)
+    parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most N (50)")
+    parser.add_argument("--cursor", metavar="TEXT", help="that of the page before")
+
+
+def _find_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
+    return {**_person(words), "limit": words.limit, "cursor": words.cursor}
+
+
+def _render_found(page: FoundPage) -> Sequence[Shown]:
+    rows = [
+        (
+            each.uuid,
+            each.created_at.isoformat(timespec="seconds") if each.created_at else None,
+            ", ".join(each.chains),
+            ", ".join(each.storages),
+            "yes" if each.in_redis else "no",
+            "yes" if each.indexed else "no",
+        )
+        for each in page.vcons
+    ]
+    columns = ("vCon", "created", "chains", "storages", "in Redis", "indexed")
+    more = [f"more with --cursor {page.cursor}"] if page.cursor else []
+    return [Table(f"vCons of {page.sought}", columns, rows), *page.notes, *more]
+
+
+def _add_erase(parser: argparse.ArgumentParser) -> None:
+    group = _add_person(parser)
+    group.add_argument("--uuid", type=uuid_word, action="append", metavar="UUID", help="repeatable")
+    parser.add_argument("--dry-run", action="store_true", help="count and show, delete nothing")
+    parser.add_argument("--limit", type=count, default=1000, metavar="N", help="at most N (1000)")
+
+
+def _erase_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
+    told = {"uuids": words.uuid or [], "limit": words.limit, "dry_run": words.dry_run}
+    return {**_person(words), **told}
+
+
+def _places(vcon: ErasedVcon, *outcomes: str) -> str:
+    return ", ".join(each.place for each in vcon.places if each.outcome in outcomes)
+
+
+def _problems(vcon: ErasedVcon) -> str:
+    told = [each for each in vcon.places if each.error or each.outcome == "being processed"]
+    return "; ".join(f"{each.place}: {each.error or each.outcome}" for each in told)
+
+
+def _render_erased(result: EraseResult) -> Sequence[Shown]:
+    done = "would be deleted" if result.dry_run else "deleted"
+    rows = [
+        (
+            each.uuid,
+            each.made_from,
+            _places(each, done),
+            _places(each, "absent"),
+            _problems(each),
+        )
+        for each in result.vcons
+    ]
+    columns = ("vCon", "made from", f"{done} from", "not in", "problems")
+    if result.dry_run:
+        counts = f"{result.found} vCons would be erased"
+    else:
+        counts = f"{result.erased} of {result.found} vCons erased, {result.left} left"
+    more = ["there are more than --limit: repeat"] if result.more else []
+    return [Table("", columns, rows), counts, *result.notes, *more]
+
+
+def _question(words: argparse.Namespace) -> str:
+    about = words.tel or words.mail or words.party or ", ".join(words.uuid or [])
+    return f"delete every vCon of {about} from Redis and all storages?"
+
+
+COMMANDS = (
+    CliCommand(
+        words=("find",),
+        operation="find",
+        summary="find the vCons of a person, also when Redis has forgotten them",
+        example="find --tel '(201) 555-0123'",
+        render=_render_found,
+        add_arguments=_add_find,
+        arguments=_find_arguments,
+    ),
+    CliCommand(
+        words=("erase",),
+        operation="erase",
+        summary="delete the vCons of a person from Redis and all storages",
+        example="erase --tel '(201) 555-0123' --dry-run",
+        render=_render_erased,
+        add_arguments=_add_erase,
+        arguments=_erase_arguments,
+        well=lambda result: result.left == 0,
+        question=_question,
+        changes=True,
+    ),
+)

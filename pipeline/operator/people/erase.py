@@ -1,0 +1,274 @@
+"""`erase`: delete the vCons of a person wherever they are.
+
+For each batch of vCons, in this order, so that an erasure that was interrupted can be repeated:
+
+1. What waits for Postgres is written, so that the index and the history know every run.
+2. A vCon that the index does not know gets a row: it is still found once Redis has forgotten it.
+3. The texts of errors are removed from its runs, since they may repeat what it said.
+4. It is removed from Redis with its queue entries and dead letters, and from the storages. A run
+   that holds it is cancelled first, and the vCon tried again at the end.
+5. What the removal wrote is drained, too; then the row loses its terms. A row of a vCon that a
+   place may still have stays, with those storages.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from core.db.vcon_index import IndexChange
+from core.errors import ConflictError, PatchcordError, UnavailableError
+from core.operator_interfaces import Call, Operation
+from pipeline.admin.index_members import index_members
+from pipeline.admin.operations import CANNOT_DELETE
+from pipeline.admin.run_archive import RunOutbox
+from pipeline.operator.audit import checked_reason
+from pipeline.operator.parts import Parts
+from pipeline.operator.people.find import WITHOUT_POSTGRES, Find
+from pipeline.operator.people.selection import Selection, Target, select
+from pipeline.operator.row import Row
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import CommandRefused
+from pipeline.vcon.party_terms import party_terms, split
+from schemas.operator.people import (
+    ErasedVcon,
+    EraseParameters,
+    EraseResult,
+    Outcome,
+    Place,
+)
+
+ERASE = Operation(
+    "erase",
+    "Delete the vCons of a person everywhere",
+    EraseParameters,
+    EraseResult,
+    changes=True,
+    people=True,
+)
+
+BATCH = 50
+BUSY_ROUNDS, BUSY_PAUSE = 20, 0.5
+"""Tries, and seconds between them, for vCons that a run held."""
+SHOWN = 200
+"""Uuids that the audit names."""
+
+
+class Erase:
+    """Erases vCons, or says what an erasure would do."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._index = parts.index
+        self._find = Find(parts)
+        limit = parts.settings.run_history_limit
+        self._outbox = RunOutbox(parts.redis, parts.archive.write_runs, limit)
+
+    async def erase(self, wanted: EraseParameters, call: Call) -> EraseResult:
+        """Erase the vCons, each with the outcome at each place.
+
+        Raises:
+            UnavailableError: Postgres or Redis cannot be reached; it can be repeated.
+            InvalidError: there is no reason, or nothing that can be searched.
+        """
+        if not wanted.dry_run:
+            checked_reason(call)
+        await self._drain()
+        selection = await select(wanted, self._find, self._index, call)
+        if WITHOUT_POSTGRES in selection.notes:
+            raise UnavailableError(f"{WITHOUT_POSTGRES}; nothing was erased")
+        if wanted.dry_run:
+            return _result(wanted, selection, [await self._preview(t) for t in selection.targets])
+        await self._audit("erase", wanted, call, {"found": len(selection.targets)})
+        erased = await self._all(selection.targets, wanted, call)
+        result = _result(wanted, selection, erased)
+        done = [each.uuid for each in erased if each.complete][:SHOWN]
+        told = {"erased": result.erased, "left": result.left, "vcons": done}
+        await self._audit("erased", wanted, call, told)
+        return result
+
+    async def _audit(
+        self, action: str, wanted: EraseParameters, call: Call, told: dict[str, Any]
+    ) -> None:
+        """Say by what was searched without the value: as its hash."""
+        detail = {**told, "reason": checked_reason(call)}
+        target = ""
+        if wanted.given:
+            [(name, value)] = wanted.given
+            known = await self._index.keys()
+            target = known.shown(name, self._find.form(name, value))
+            detail["by"] = name
+        elif len(wanted.uuids) == 1:
+            [target] = wanted.uuids
+        else:
+            detail["uuids"] = wanted.uuids[:SHOWN]
+        await self._parts.partner_admin.audit(action, call.author, target, detail)
+
+    async def _all(
+        self, targets: Sequence[Target], wanted: EraseParameters, call: Call
+    ) -> list[ErasedVcon]:
+        results: dict[str, ErasedVcon] = {}
+        for at in range(0, len(targets), BATCH):
+            results |= await self._batch(targets[at : at + BATCH], wanted)
+            call.progress(f"{min(at + BATCH, len(targets))} of {len(targets)} vCons")
+        busy = [each for each in targets if _is_busy(results[each.uuid])]
+        for _ in range(BUSY_ROUNDS):
+            if not busy:
+                break
+            await asyncio.sleep(BUSY_PAUSE)
+            results |= await self._batch(busy, wanted)
+            busy = [each for each in busy if _is_busy(results[each.uuid])]
+        return [results[each.uuid] for each in targets]
+
+    async def _batch(
+        self, targets: Sequence[Target], wanted: EraseParameters
+    ) -> dict[str, ErasedVcon]:
+        uuids = [each.uuid for each in targets]
+        for target in targets:
+            if target.storages is None:
+                await self._remember(target, wanted)
+        await self._forget_errors(uuids)
+        results = {target.uuid: await self._one(target) for target in targets}
+        await self._drain()
+        await self._forget_errors(uuids)
+        for result in results.values():
+            await self._settle(result)
+        return results
+
+    async def _remember(self, target: Target, wanted: EraseParameters) -> None:
+        """Give a vCon that the index does not know a row."""
+        known = await self._index.keys()
+        values = [(name, self._find.form(name, value)) for name, value in wanted.given]
+        try:
+            members = await index_members(self._parts.redis, target.uuid)
+        except (CommandRefused, PatchcordError):
+            members = None
+        told = [term for key in (members.terms if members else ()) if (term := split(key))]
+        terms = [*values, *party_terms(told, self._index.region)]
+        change = IndexChange(target.uuid, await self._now())
+        change.terms = list(dict.fromkeys(known.kept(*term) for term in terms))
+        change.storages = self._storages(target)
+        if change.terms or change.storages:
+            await self._index.write([change])
+
+    async def _forget_errors(self, uuids: Sequence[str]) -> None:
+        for some in await self._index.scrub_runs(uuids):
+            await self._parts.redis.command("DEL", keys.run(some))
+
+    async def _one(self, target: Target) -> ErasedVcon:
+        result = ErasedVcon(
+            uuid=target.uuid,
+            created_at=target.created_at,
+            made_from=target.made_from,
+            places=[],
+        )
+        operations, storages = self._parts.operations, self._storages(target)
+        try:
+            deletion = await operations.remove(target.uuid, storages)
+            if await operations.index.present([target.uuid]):  # a reader brought a copy back
+                again = await operations.remove(target.uuid, ())
+                deletion.removed["redis"] = deletion.removed["redis"] or again.removed["redis"]
+        except ConflictError as error:
+            await self._cancel(target.uuid)
+            result.places = [Place(place="redis", outcome="being processed", error=str(error))]
+            return result
+        for name, was_there in deletion.removed.items():
+            outcome: Outcome = "deleted" if was_there else "absent"
+            result.places.append(Place(place=name, outcome=outcome))
+        result.places += [_failed(name, problem) for name, problem in deletion.failed.items()]
+        result.complete = not deletion.failed
+        return result
+
+    async def _cancel(self, vcon_uuid: str) -> None:
+        """End the run that holds a vCon before its next link."""
+        redis = self._parts.redis
+        worker = await redis.command("HGET", keys.LOCKS, vcon_uuid)
+        held = worker and await redis.command("HGET", keys.inflight(worker), vcon_uuid)
+        if held:
+            run_id = held.split("\n")[1]
+            await self._parts.queues.cancel(run_id, datetime.now(UTC).isoformat())
+
+    async def _settle(self, result: ErasedVcon) -> None:
+        """Forget a vCon that is gone; of another one, remember the storages that may have it."""
+        if result.complete:
+            await self._index.erase(result.uuid, await self._now())
+            return
+        left = [each.place for each in result.places if each.outcome in ("failed", "cannot delete")]
+        if left:
+            change = IndexChange(result.uuid, await self._now(), storages=left)
+            await self._index.write([change])
+
+    async def _preview(self, target: Target) -> ErasedVcon:
+        here = await self._parts.operations.index.present([target.uuid])
+        is_busy = await self._parts.redis.command("HEXISTS", keys.LOCKS, target.uuid)
+        where: Outcome = "being processed" if is_busy else "would be deleted" if here else "absent"
+        places = [Place(place="redis", outcome=where)]
+        places += [await self._storage_preview(name) for name in self._storages(target)]
+        return ErasedVcon(
+            uuid=target.uuid,
+            created_at=target.created_at,
+            made_from=target.made_from,
+            places=places,
+        )
+
+    async def _storage_preview(self, name: str) -> Place:
+        try:
+            storage = await self._parts.lookup.storage(name)
+        except PatchcordError as error:
+            return _failed(name, str(error))
+        if storage.delete is None:
+            return _failed(name, CANNOT_DELETE)
+        return Place(place=name, outcome="would be deleted")
+
+    def _storages(self, target: Target) -> list[str]:
+        """Those that have it by the index or by its chains; all where that is not known."""
+        config = self._parts.configuration.config
+        if target.storages is None:
+            return list(config.storages)
+        chains = [config.chains[name] for name in target.chains if name in config.chains]
+        by_chain = [storage.name for chain in chains for storage in chain.storages]
+        return list(dict.fromkeys([*target.storages, *by_chain]))
+
+    async def _drain(self) -> None:
+        while await self._outbox.drain():
+            pass
+
+    async def _now(self) -> datetime:
+        """Redis' clock, by which notes are ordered."""
+        seconds, micros = await self._parts.redis.command("TIME")
+        return datetime.fromtimestamp(int(seconds) + int(micros) / 1e6, UTC)
+
+
+def _failed(name: str, problem: str) -> Place:
+    outcome: Outcome = "cannot delete" if problem == CANNOT_DELETE else "failed"
+    return Place(place=name, outcome=outcome, error=problem[:1000])
+
+
+def _is_busy(result: ErasedVcon) -> bool:
+    return any(each.outcome == "being processed" for each in result.places)
+
+
+def _result(
+    wanted: EraseParameters, selection: Selection, vcons: Sequence[ErasedVcon]
+) -> EraseResult:
+    complete = sum(each.complete for each in vcons)
+    return EraseResult(
+        dry_run=wanted.dry_run,
+        found=len(vcons),
+        erased=complete,
+        left=0 if wanted.dry_run else len(vcons) - complete,
+        more=selection.more,
+        vcons=list(vcons),
+        notes=selection.notes,
+    )
+
+
+def _audits_itself(_parameters: BaseModel) -> None:
+    """An erasure is audited by the hash of the value; its secret is read from Postgres."""
+
+
+def rows(parts: Parts) -> Sequence[Row]:
+    """The operation of this file."""
+    return [Row(ERASE, Erase(parts).erase, _audits_itself)]
