@@ -100,3 +100,10 @@ async def test_a_module_that_ends_the_process_when_it_is_imported(tmp_path: Path
         with pytest.raises(PluginFailedError, match="ended the process, with exit code 7"):
             async with sandbox(config) as box:
                 await box.trial(request())
+
+
+async def test_the_time_for_imports_is_limited(acting_link: Path) -> None:
+    """The process is ended when its time is over, before a vCon is tried."""
+    async with Sandbox(sandbox(acting("nothing")).setup, load_seconds=0.01) as box:
+        with pytest.raises(PluginFailedError, match=r"did not end within 0\.01 s"):
+            await box.load()

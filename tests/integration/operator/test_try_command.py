@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -18,14 +19,12 @@ from core.db.tables import RunRecord
 from core.errors import ConflictError
 from core.operator_interfaces import Call
 from schemas.operator.configuration import TrialResult
-from tests.integration.operator.trial_scene import acting_link, tagging, tags, vcon, written
+from tests.integration.operator.trial_scene import MODULE, tagging, tags, vcon, written
 from tests.integration.support.http_stand_in import StandIn, stand_in
 from tests.integration.support.operator_scene import AUTHOR
 
 if TYPE_CHECKING:
     from tests.integration.support.operator_scene import OperatorScene
-
-__all__ = ["acting_link"]
 
 
 @pytest.fixture
@@ -174,9 +173,12 @@ async def test_a_vcon_that_only_a_storage_has(
 
 
 async def test_a_link_that_ends_its_process_fails_its_vcon(
-    operator: OperatorScene, new: Path, acting_link: Path
+    operator: OperatorScene, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The exit code says so."""
+    """The exit code says so. The link is one that is installed in MODULES_DIR."""
+    (folder := tmp_path / str(sys.implementation.cache_tag)).mkdir()
+    (folder / "acting_link.py").write_text(MODULE)
+    monkeypatch.setenv("MODULES_DIR", str(tmp_path))
     remember(operator, vcon(uuid=str(uuid4())), it="ok")
     link = {"it": {"module": "acting_link", "options": {"act": "leave"}}}
     written(new, links=link, chains={"main": {"links": ["it"], "ingress_lists": ["calls"]}})
