@@ -125,10 +125,12 @@ class PauseOperations:
         replica = await self._find(replica_id)
         if not seconds:
             return replica
+        told = ""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not _holds_nothing(replica) and replica and replica.drained:
-                    call.progress(_progress(replica_id, replica))
+                    if (text := _progress(replica)) != told:
+                        call.progress(told := text)
                     await asyncio.sleep(WAIT_SECONDS)
                     replica = await self._find(replica_id)
         return replica
@@ -208,10 +210,10 @@ def _holds_nothing(replica: Replica | None) -> bool:
     return replica.in_flight == 0
 
 
-def _progress(replica_id: str, replica: Replica | None) -> str:
-    count = replica.in_flight if replica else 0
-    text = f"{replica_id} holds {count} {'run' if count == 1 else 'runs'}"
-    if replica and replica.held:
+def _progress(replica: Replica) -> str:
+    count = replica.in_flight
+    text = f"{replica.id} holds {count} {'run' if count == 1 else 'runs'}"
+    if replica.held:
         oldest = replica.held[0]
         since = f" since {oldest.since:%H:%M:%S}" if oldest.since else ""
         text += f"; the oldest: vCon {oldest.vcon}, chain {oldest.chain}{since}"
