@@ -167,3 +167,18 @@ async def test_without_memory_nothing_comes_in_half(lists: Lists, client: Redis)
         with pytest.raises(UnavailableError, match="takes no commands"):
             await lists.intake.enqueue_run(waiting, new_uuid(), "main", b"{}")
     assert set(client.keys()) == before
+
+
+async def test_a_vcon_that_waited_for_its_other_run_is_held_again(lists: Lists, client: Redis):
+    """It does not expire before the second run, though the first has ended and is stored."""
+    [vcon_uuid] = lists.push("in")
+    claim = await lists.claim()
+    client.rpush("in", vcon_uuid)
+    assert not (await lists.claims()).claims  # it waits now
+    await lists.finish(claim, saved=True)
+    assert lists.elements("in") == [vcon_uuid]
+    assert client.smembers(keys.holds(vcon_uuid)) == {"in"}
+    assert lists.ttl(vcon_uuid) == -1
+    await lists.finish(await lists.claim(), saved=True)
+    assert not client.exists(keys.holds(vcon_uuid))
+    assert 0 < lists.ttl(vcon_uuid) <= VCON_EXPIRY

@@ -9,7 +9,7 @@
 -- An element that cannot be returned now, because a key has another type, stays in flight for the
 -- next rescue. If it was not alone, its token becomes 0, so that it is not charged an attempt when it
 -- is the last one left.
--- uses: usable, clock, hold_back, put_back, wake_waiting
+-- uses: usable, clock, hold_back, put_back, element, wake_waiting
 local worker = ARGV[1]
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 1 then
   return -1

@@ -6,7 +6,7 @@
 -- The scripts write lock and in-flight entry in one step. A lock without an entry is left over:
 -- another program has deleted or renamed the in-flight hash, or Redis was restored from a part of its
 -- data. The lock stays while a key that is needed for this decision has another type.
--- uses: usable, clock, let_go, hold_back, put_back, wake_waiting
+-- uses: usable, clock, let_go, hold_back, put_back, element, wake_waiting
 local MOST = 10 -- removed in one call, each with up to 500 waiting elements
 local wrong = wrong_type('hash', 'pc:locks')
 if wrong then
