@@ -9,12 +9,14 @@ again.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pipeline.operator.backup.fingerprints import Fingerprints
 from pipeline.operator.backup.format import PartWriter
 from pipeline.operator.backup.kinds import Treatment, kind_of
-from pipeline.operator.backup.places import places_in, write_unheld
-from pipeline.operator.backup.redis_reader import NEVER, Progress, batch, scan
+from pipeline.operator.backup.places import WritePlaces, places_in, write_places, write_unheld
+from pipeline.operator.backup.redis_reader import NEVER, Progress, batch, flat, scan
+from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 
 PAGE = 300
@@ -36,31 +38,49 @@ class ListReader:
         self._entries = 0
 
     async def read(self) -> None:
-        """Read every list that is kept.
+        """Read what waits, then every list that is kept.
 
         Raises:
             UnavailableError: Redis cannot be reached.
         """
         async for names in scan(self._connection, "TYPE", "list"):
             for name in names:
+                if kind_of(name).treatment is Treatment.QUEUED:
+                    await self.read_list(name, into=write_places)
+        await self._read_later()
+        async for names in scan(self._connection, "TYPE", "list"):
+            for name in names:
                 treatment = kind_of(name).treatment
-                if treatment in (Treatment.KEEP, Treatment.QUEUED) and self._seen.add(name):
-                    await self.read_list(name, is_queued=treatment is Treatment.QUEUED)
+                if treatment is Treatment.KEEP and self._seen.add(name):
+                    await self.read_list(name)
+                elif treatment is Treatment.QUEUED:
+                    await self.read_list(name, into=write_unheld)
 
-    async def read_list(self, name: str, *, is_queued: bool = False) -> None:
-        """Read one list; `is_queued`: only what belongs into other lists and has no hold there."""
+    async def _read_later(self) -> None:
+        cursor = "0"
+        with suppress(CommandRefused):  # another program has replaced it
+            while True:
+                words = ("ZSCAN", keys.LATER, cursor, "COUNT", PAGE)
+                cursor, found = await self._connection.command(*words)
+                places = places_in(keys.LATER, flat(found)[::2])
+                await write_places(self._connection, self._part, places)
+                if str(cursor) == "0":
+                    return
+
+    async def read_list(self, name: str, into: WritePlaces | None = None) -> None:
+        """Read one list; `into` takes elements that belong into other lists."""
         asked = [("MEMORY", "USAGE", name), ("LLEN", name), ("PTTL", name)]
         memory, length, left = await batch(self._connection, asked)
         if isinstance(length, Exception):  # another program has replaced the list
             return
         page = _page(memory, length)
         for _ in range(READINGS):
-            if await self._read_pages(name, page, is_queued=is_queued):
+            if await self._read_pages(name, page, into):
                 break
-        if isinstance(left, int) and left > NEVER and not is_queued:
+        if isinstance(left, int) and left > NEVER and not into:
             self._part.row("expire", name, left)
 
-    async def _read_pages(self, name: str, page: int, *, is_queued: bool) -> bool:
+    async def _read_pages(self, name: str, page: int, into: WritePlaces | None) -> bool:
         """Read all pages; False if the list has moved too far meanwhile."""
         last, before = -1, list[str]()
         overlap = page // 6
@@ -71,19 +91,19 @@ class ListReader:
                 )
             except CommandRefused:
                 return True
-            if before and overlap and set(before).isdisjoint(found):
+            if before and overlap and found and set(before).isdisjoint(found):
                 return False
             if fresh := len(found) - known(before, found):
-                await self._write(name, flags[:fresh], found[:fresh], is_queued=is_queued)
+                await self._write(name, flags[:fresh], found[:fresh], into)
             if len(found) < page:
                 return True
             before, last = found, last - page + overlap
 
     async def _write(
-        self, name: str, flags: str, entries: Sequence[str], *, is_queued: bool
+        self, name: str, flags: str, entries: Sequence[str], into: WritePlaces | None
     ) -> None:
-        if is_queued:
-            await write_unheld(self._connection, self._part, places_in(name, entries))
+        if into:
+            await into(self._connection, self._part, places_in(name, entries))
         else:
             self._part.row("list", name, flags, *entries)
         self._entries += len(entries)

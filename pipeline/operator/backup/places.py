@@ -1,10 +1,11 @@
 """Where elements are when they are in no list: in flight, delayed, waiting, suspects, lent out.
 
 Those with a hold are found by it, with their vCon. Those without one are written down here: of an
-earlier version, beside holds of another type, or put into an egress list by another program.
+earlier version, beside holds of another type, or put into an egress list by another program; and
+those whose hold may end with the run of another copy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from pipeline.operator.backup.format import PartWriter
 from pipeline.operator.backup.redis_reader import Words, batch
@@ -16,6 +17,7 @@ AT_ONCE = 500
 
 type Place = tuple[str, str]
 """A list, and the element that belongs into it."""
+type WritePlaces = Callable[[RedisConnection, PartWriter, Sequence[Place]], Awaitable[None]]
 
 
 def asked_hold(name: str, element: str) -> Words:
@@ -40,6 +42,14 @@ def places_in(key: str, entries: Sequence[str]) -> list[Place]:
     return [(name, element) for name, _, element in parted if name and element]
 
 
+async def write_places(
+    _connection: RedisConnection, part: PartWriter, places: Sequence[Place]
+) -> None:
+    """Write places, whether there are holds or not."""
+    for name in dict.fromkeys(name for name, _ in places):
+        part.row("place", name, *(element for other, element in places if other == name))
+
+
 async def write_unheld(
     connection: RedisConnection, part: PartWriter, places: Sequence[Place]
 ) -> None:
@@ -47,5 +57,4 @@ async def write_unheld(
     for some in chunks(places, AT_ONCE):
         held = await batch(connection, [asked_hold(*place) for place in some])
         unheld = [place for place, is_held in zip(some, held, strict=True) if is_held != 1]
-        for name in dict.fromkeys(name for name, _ in unheld):
-            part.row("place", name, *(element for other, element in unheld if other == name))
+        await write_places(connection, part, unheld)

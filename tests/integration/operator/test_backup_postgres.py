@@ -1,0 +1,155 @@
+"""The tables of a restored database, and the databases into which nothing is restored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from core.db import backup as tables
+from core.db.database import Database
+from core.errors import ConflictError, InvalidError
+from core.settings import DatabaseSettings
+from pipeline.operator.backup.format import Reader, Writer
+from tests.emptying import empty
+from tests.integration.operator.backup_scene import BackupScene
+
+HOSTILE = "tab\tline\nback\\slash \\N \\. 'quote' ä \U0001f600"
+ROWS = (
+    ("INSERT INTO services VALUES (9000000000, %s, now(), now(), NULL)", [HOSTILE]),
+    (
+        "INSERT INTO chain_runs VALUES (gen_random_uuid(), 'main', 'h', gen_random_uuid(),"
+        " gen_random_uuid(), NULL, 'done', 1, jsonb_build_array(%s::text), %s, NULL, NULL,"
+        " '2026-01-01 00:00:00.123456+05', 'infinity')",
+        [HOSTILE, HOSTILE],
+    ),
+    (
+        "INSERT INTO audit_events (at, action, ref, actor, target, detail)"
+        " VALUES (now(), 'a', NULL, 'b', %s, '{}')",
+        [HOSTILE],
+    ),
+)
+
+
+def rows_of(settings: DatabaseSettings) -> dict[str, list[Any]]:
+    """Every row of every table, and where sequences are."""
+    with tables.snapshot(settings) as taken:
+        found: dict[str, list[Any]] = {
+            table.name: [b"".join(taken.copy_out(table))] for table in taken.tables()
+        }
+        return found | {"sequences": taken.sequences()}
+
+
+def fill(url: str) -> None:
+    """Rows with all kinds of values."""
+    with psycopg.connect(url) as connection:
+        for statement, values in ROWS:
+            connection.execute(statement, values)  # type: ignore[call-overload]
+
+
+async def test_every_value_is_restored(backups: BackupScene, database_url: str) -> None:
+    """Texts with all that `COPY` escapes, JSON, times; and sequences go on."""
+    fill(database_url)
+    await backups.around()
+    before, after = rows_of(backups.source), rows_of(backups.target)
+    assert after == before
+    assert before["sequences"][0][1:] == (1, True)
+
+
+async def test_a_database_with_rows_is_refused(backups: BackupScene, database_url: str) -> None:
+    """Before anything is written, also to Redis; with --dry-run, too."""
+    backups.client.set("mine", 1)
+    await backups.back_up()
+    empty(backups.client)
+    fill(database_url)
+    backups.target = backups.source
+    for dry_run in (True, False):
+        with pytest.raises(ConflictError, match=r"not empty \(audit_events, chain_runs, services"):
+            await backups.restore(dry_run=dry_run)
+    assert backups.client.dbsize() == 0
+
+
+async def test_a_redis_with_keys_is_refused(backups: BackupScene) -> None:
+    """Or with a living process; keys of processes that have ended are no reason."""
+    await backups.back_up()
+    for key in ("another", "pc:worker:alive"):
+        backups.client.set(key, 1)
+        with pytest.raises(ConflictError, match=f"Redis is not empty .it has {key}"):
+            await backups.restore()
+        backups.client.delete(key)
+    backups.client.set("pc:probe", 1)
+    await backups.restore()
+
+
+async def test_an_older_backup_is_migrated(backups: BackupScene, database_url: str) -> None:
+    """It is restored at its revision, and then at the newest one."""
+    old = Database()
+    old.initialize(backups.target)
+    old.migrate("0003")
+    old.close()
+    backups.source, backups.target = backups.target, backups.source
+    await backups.back_up()
+    with pytest.raises(ConflictError, match=r"is at revision .* restore into a database without"):
+        await backups.restore()  # that database is migrated already
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    result = await backups.restore()
+    assert result.content.revision == "0003"
+    with tables.snapshot(backups.target) as taken:
+        assert taken.revision > "0006"
+
+
+async def test_a_newer_backup_is_refused(backups: BackupScene) -> None:
+    """This version cannot know what its tables mean."""
+    with backups.file.open("wb") as out:
+        file = Writer(out, {"revision": "9999"})
+        for name in ("lists", "keys", "vcons", "last", "sequences"):
+            with file.part(name):
+                pass
+        file.finish()
+    with pytest.raises(InvalidError, match="revision 9999, which this version does not know"):
+        await backups.restore(dry_run=True)
+
+
+async def test_a_failure_of_redis_leaves_the_database_empty(
+    backups: BackupScene, database_url: str
+) -> None:
+    """The rows are committed after Redis has taken everything."""
+    fill(database_url)
+    with backups.file.open("wb") as out:
+        file = Writer(out, {"revision": rows_of_revision(backups.source)})
+        with tables.snapshot(backups.source) as taken:
+            for table in taken.tables():
+                with file.part(f"table:{table.name}", columns=table.columns) as part:
+                    for piece in taken.copy_out(table):
+                        part.raw(piece, 1)
+        for name in ("lists", "keys", "vcons", "last", "sequences"):
+            with file.part(name) as part:
+                if name == "vcons":
+                    part.row("document", "a", "ReJSON-RL", -1, "this is no JSON")
+        file.finish()
+    with pytest.raises(InvalidError, match=r"refuses JSON.SET of vcon:a.*Postgres is unchanged"):
+        await backups.restore()
+    assert set(map(str, rows_of(backups.target)["services"])) == {"b''"}
+
+
+def rows_of_revision(settings: DatabaseSettings) -> str:
+    """The revision of a database."""
+    with tables.snapshot(settings) as taken:
+        return taken.revision
+
+
+async def test_a_damaged_backup_writes_nothing(backups: BackupScene) -> None:
+    """The whole file is read first."""
+    backups.client.set("mine", 1)
+    await backups.back_up()
+    data = bytearray(backups.file.read_bytes())
+    data[-10] ^= 1
+    backups.file.write_bytes(data)
+    empty(backups.client)
+    with pytest.raises(InvalidError, match="nothing of it was written"):
+        await backups.restore()
+    assert backups.client.dbsize() == 0
+    with backups.file.open("rb") as file:
+        assert Reader(file).header["format"] == 1
