@@ -58,6 +58,8 @@ KINDS = (
     Kind("pc:cause:", Treatment.KEEP, "causes of failures; a chore brings them in line"),
     Kind("pc:causes:", Treatment.KEEP, "causes of failures; a chore brings them in line"),
     Kind(keys.CAUSE_LISTS, Treatment.KEEP, "causes of failures; a chore brings them in line"),
+    Kind("pc:replay:", Treatment.KEEP, "what was replayed"),
+    Kind("pc:replays", Treatment.KEEP, "what was replayed"),
     Kind("pc:paused", Treatment.KEEP, "an operator's decision, with its end"),
     Kind(keys.HISTORY, Treatment.LAST, "runs on their way to Postgres, which is read after it"),
     Kind(keys.INDEX, Treatment.LAST, "notes on their way to Postgres, which is read after it"),
@@ -88,6 +90,7 @@ KINDS = (
     Kind("pc:rate:", Treatment.LEFT_OUT, _SHORT),
     Kind("pc:minutes:", Treatment.LEFT_OUT, _SHORT),
     Kind("pc:session:", Treatment.LEFT_OUT, "people sign in again"),
+    Kind("pc:sessions", Treatment.LEFT_OUT, "people sign in again"),
     Kind(keys.PROBE, Treatment.LEFT_OUT, _SHORT),
     Kind(keys.EPOCH, Treatment.LEFT_OUT, "names this Redis, not its data"),
     Kind("pc:restoring:", Treatment.LEFT_OUT, "notes of a restore under way"),
@@ -101,3 +104,8 @@ def kind_of(key: str) -> Kind:
     first, _, rest = key.partition(":")
     second = f"{first}:{rest.partition(':')[0]}:" if ":" in rest else ""
     return _BY_NAME.get(key) or _BY_NAME.get(second) or _BY_NAME.get(f"{first}:") or _OTHER
+
+
+def names_of(treatment: Treatment) -> list[str]:
+    """The names of kinds with this treatment."""
+    return [kind.name for kind in KINDS if kind.treatment is treatment]

@@ -25,8 +25,8 @@ have pushed and no worker has claimed. Order:
    after, even if it was read before.
 4. The holds again, for vCons that did not exist when SCAN passed: those that a link has put in
    place of another, and those that came in since.
-5. Finished runs and owners that wait for Postgres. Postgres is read after that: what has left
-   Redis is in its snapshot. The other way round both could miss it.
+5. Finished runs, owners and notes that wait for Postgres. Postgres is read after that: what has
+   left Redis is in its snapshot. The other way round both could miss it.
 
 SCAN returns every key that exists from its beginning to its end, and some of them twice.
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from pipeline.operator.backup.format import PartWriter
-from pipeline.operator.backup.kinds import Treatment, kind_of
+from pipeline.operator.backup.kinds import Treatment, kind_of, names_of
 from pipeline.operator.backup.list_reader import ListReader
 from pipeline.operator.backup.places import places_in, write_unheld
 from pipeline.operator.backup.redis_reader import (
@@ -23,7 +23,6 @@ from pipeline.operator.backup.redis_reader import (
     flat,
     scan,
 )
-from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.slices import chunks
 
@@ -76,13 +75,16 @@ class StateReader:
             self._progress("keys", self.keys)
 
     async def read_last(self) -> None:
-        """Step 5: finished runs and owners that wait for Postgres.
+        """Step 5: what waits for Postgres, such as finished runs and owners.
 
         Raises:
             UnavailableError: Redis cannot be reached.
         """
-        await ListReader(self._connection, self._part, self._progress).read_list(keys.HISTORY)
-        await self._read_keys([keys.OWNERS])
+        lists = ListReader(self._connection, self._part, self._progress)
+        names = names_of(Treatment.LAST)
+        for name in names:
+            await lists.read_list(name)
+        await self._read_keys(names)
 
     async def _read_keys(self, names: Sequence[str], *, foreign: bool = False) -> None:
         """`foreign`: only those that another program has given another type."""
