@@ -18,7 +18,7 @@ from pipeline.operator.configuration_diff import (
     restart_needs,
     section_changes,
 )
-from pipeline.operator.configuration_text import Read, read_text
+from pipeline.operator.configuration_text import Read, read_text, redacted
 from pipeline.operator.parts import Parts
 from pipeline.operator.trial.messages import CheckSetup
 from pipeline.operator.trial.sandbox import check, plain_settings
@@ -70,6 +70,9 @@ class ConfigurationView:
         Raises:
             TooLargeError: one of the two has too many values to be shown.
         """
+        return redacted(await self._diff(given), given.content)
+
+    async def _diff(self, given: ConfigurationText) -> ConfigurationDiff:
         before = self._parts.configuration.config
         read = await read_text(given.content, self._parts.settings)
         if read.config is None:

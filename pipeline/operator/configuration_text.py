@@ -6,13 +6,17 @@ their own with limits of time and memory, since the parser holds the interpreter
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
 
 from core.environment import environment, withheld
 from core.errors import ConfigurationError, TooLargeError
 from core.helper_process import HelperLimits, HelperProcess
+from core.observability.redaction import KNOWN, Redactor
 from core.settings import Settings
 from core.thread_pool import in_own_thread
-from pipeline.config.environment import variables_named_in
+from pipeline.config.environment import Filled, secret_values, variables_named_in
 from pipeline.config.parser import PipelineConfig
 from pipeline.config.yaml_file import parsed
 from pipeline.runs.factories import lenience
@@ -52,6 +56,26 @@ async def read_text(text: str, settings: Settings) -> Read:
         return Read(problems=[str(error)])
     finally:
         await in_own_thread(helper.close)
+
+
+def redacted[M: BaseModel](result: M, text: str) -> M:
+    """A result without the secrets of this process, and those that the text takes from variables.
+
+    A text may name any variable in a place whose value is shown, such as the name of a list.
+    """
+    environ, hidden = environment(), Redactor()
+    names = variables_named_in(text.encode(errors="surrogatepass")) & environ.keys()
+    for secret in secret_values(Filled(name, "", environ[name]) for name in names):
+        hidden.learn_value(secret)
+    return type(result).model_validate(_without(result.model_dump(), hidden))
+
+
+def _without(value: Any, hidden: Redactor) -> Any:
+    if isinstance(value, str):
+        return hidden.sentence(KNOWN.sentence(value))
+    if isinstance(value, dict):
+        return {name: _without(each, hidden) for name, each in value.items()}
+    return [_without(each, hidden) for each in value] if isinstance(value, list) else value
 
 
 def _read(content: bytes, environ: Mapping[str, str], allowed: Mapping[str, bool]) -> Read:

@@ -8,7 +8,7 @@ from core.errors import ConflictError, InvalidError, PatchcordError, UnknownName
 from core.operator_interfaces import Call, Operation
 from core.thread_pool import in_own_thread
 from pipeline.config.parser import PipelineConfig
-from pipeline.operator.configuration_text import read_text
+from pipeline.operator.configuration_text import read_text, redacted
 from pipeline.operator.parts import Parts
 from pipeline.operator.trial.messages import How, Loaded, Request, Setup
 from pipeline.operator.trial.sandbox import Sandbox, plain_settings
@@ -58,8 +58,10 @@ class ConfigurationTrials:
         async with self._turn:
             read = await read_text(trial.content, self._parts.settings)
             if read.config is None:
-                return TrialResult(verdict="not valid", problems=read.problems)
-            return await self._tried(trial, read.config, call)
+                result = TrialResult(verdict="not valid", problems=read.problems)
+            else:
+                result = await self._tried(trial, read.config, call)
+            return redacted(result, trial.content)
 
     async def _tried(self, trial: Trial, after: PipelineConfig, call: Call) -> TrialResult:
         before = self._parts.configuration.config

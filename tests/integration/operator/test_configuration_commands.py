@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -10,7 +11,7 @@ import pytest
 
 from app.operator_cli.commands.configuration import _render_diff
 from schemas.operator.configuration import ConfigurationDiff
-from tests.integration.operator.trial_scene import tagging, written
+from tests.integration.operator.trial_scene import tagging, vcon, written
 
 if TYPE_CHECKING:
     from tests.integration.support.operator_scene import OperatorScene
@@ -149,3 +150,31 @@ async def test_hostile_files(
         ran = await operator.cli(line)
         assert ran.code == code
         assert told in ran.out + ran.err
+
+
+async def test_values_of_the_environment_are_not_shown(
+    operator: OperatorScene, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may name a variable wherever its value would be shown."""
+    secret = "Sec-ret_of-a-Plugin-7"
+    monkeypatch.setenv("SOME_VALUE", secret)
+    value = "${SOME_VALUE}"
+    written(
+        new,
+        links={"tag": {"module": value, "options": {"tags": [value]}}},
+        chains={"main": {"links": ["tag"], "ingress_lists": [value]}},
+    )
+    valid = await operator.cli(f"config diff {new} --json")
+    tried = await operator.cli(f"try {new} --vcon {given(new.parent / 'x.json')} --json")
+    written(new, chains={"main": {"links": [value], "ingress_lists": ["calls"]}})
+    invalid = await operator.cli(f"config diff {new} --json")
+    assert valid.json["lists"][-1]["name"] == "[redacted]"
+    for ran in (valid, tried, invalid):
+        assert "[redacted]" in ran.out
+        assert secret not in ran.out + ran.err
+
+
+def given(path: Path) -> Path:
+    """A file with a vCon."""
+    path.write_text(json.dumps(vcon()))
+    return path
