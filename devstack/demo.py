@@ -1,9 +1,11 @@
 """`make demo`: processes the sample vCons with the whole system and shows the results."""
 
+import argparse
 import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -16,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from devstack.deployment import DATABASE, Deployment
+from devstack.deployment import DATABASE, Deployment, console_address
 from devstack.errors import StackError
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -238,8 +240,8 @@ def _progress() -> Progress:
     )
 
 
-async def play() -> None:
-    """Start the system, run the demo, stop the system."""
+async def play(*, keep: bool = False) -> None:
+    """Start the system, run the demo, stop the system; with `keep` when it is interrupted."""
     began = time.perf_counter()
     console.print("Starting PostgreSQL, Valkey with JSON, a development Plugboard, the service ...")
     async with (
@@ -248,22 +250,33 @@ async def play() -> None:
     ):
         console.print(f"Ready after {time.perf_counter() - began:.1f} s.")
         await Demo(system, client).play()
+        if keep:
+            console.print(console_address(system), highlight=False)
+            await asyncio.Event().wait()
     console.print(
         f"Everything is stopped again, {time.perf_counter() - began:.1f} s after the start. "
-        "`make up` keeps it running."
+        "`make demo ARGS=--keep` and `make up` keep it running."
     )
+
+
+def arguments(given: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog='make demo ARGS="..."', description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="keep it running until Ctrl-C")
+    return parser.parse_args(given)
 
 
 def main() -> int:
     """Run the demo; returns 0, or 1 after printing the error."""
+    told = arguments(sys.argv[1:])
     try:
-        asyncio.run(play())
+        asyncio.run(play(keep=told.keep))
     except (StackError, DemoError) as error:
         print(f"make demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("make demo: interrupted; everything is stopped", file=sys.stderr)
-        return 130
+        return 0 if told.keep else 130
     return 0
 
 

@@ -158,3 +158,11 @@ class Deployment:
             headers={"Authorization": f"Bearer {self.account.value}"},
             json={"service_id": self.plugboard_service.id, "action": action, "fields": fields},
         )
+
+
+def console_address(system: Deployment) -> str:
+    """The last words on a terminal of a system that keeps running: a page that can be opened."""
+    return (
+        f"Open {system.service.api_url}/console and sign in with any name and {system.api_token}\n"
+        "Ctrl-C stops everything."
+    )

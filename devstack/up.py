@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from devstack.deployment import DATABASE, Deployment
+from devstack.deployment import DATABASE, Deployment, console_address
 from devstack.errors import StackError
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -106,7 +106,8 @@ def _summary(system: Deployment) -> str:
         f"Postgres   {system.stack.postgres.url(DATABASE)}\n"
         f"Valkey     {system.stack.valkey.url}\n"
         f"Log        {system.service.log}\n"
-        f"Files      {system.data}\n\nCtrl-C stops everything."
+        f"Files      {system.data}\n\n"
+        f"{console_address(system)}\n"
     )
 
 

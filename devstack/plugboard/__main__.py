@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -111,14 +112,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=4000, help="0 takes a free one")
     parser.add_argument("--variant", choices=list(Variant), default=known.variant)
     parser.add_argument("--service", default="development", help="name of the service")
-    parser.add_argument("--token", help="the service's token; made up if left out")
-    parser.add_argument("--account-token", help="the callers' token; made up if left out")
+    parser.add_argument(
+        "--token", default=_variable("TOKEN"), help="the service's token; else $TOKEN, or made up"
+    )
+    parser.add_argument(
+        "--account-token",
+        default=_variable("ACCOUNT_TOKEN"),
+        help="the callers' token; else $ACCOUNT_TOKEN, or made up",
+    )
     parser.add_argument("--answer-timeout", type=float, default=known.answer_timeout)
     parser.add_argument("--idle-timeout", type=float, default=known.idle_timeout)
     parser.add_argument("--drain-timeout", type=float, default=known.drain_timeout)
     parser.add_argument("--no-losses", action="store_true", help="lose no request (docs say which)")
     parser.add_argument("--json", action="store_true", help="print one line of JSON instead")
     return parser
+
+
+def _variable(name: str) -> str | None:
+    """A variable of the environment: other users can read the arguments of a process."""
+    return os.environ.get(name) or None
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import httpx
 
-from devstack.deployment import Deployment
+from devstack.deployment import Deployment, console_address
 from devstack.up import paste
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -34,8 +35,17 @@ async def test_what_comes_in_by_one_way_is_found_by_the_other() -> None:
             async with asyncio.timeout(SECONDS):
                 while (await stored(system, first["uuid"])).status_code != httpx.codes.OK:  # noqa: ASYNC110 -- asks like any caller
                     await asyncio.sleep(POLL_SECONDS)
+            page = await http.get(console_of(system), follow_redirects=True)
+            assert page.headers["content-type"].startswith("text/html"), page.text
+            assert page.status_code == httpx.codes.OK
         assert system.service.api_url in paste(system)
         assert await asyncio.to_thread(api.stop) == 0
+
+
+def console_of(system: Deployment) -> str:
+    """The address with which `make up` and `make demo ARGS=--keep` end."""
+    [address] = re.findall(r"^Open (\S+) ", console_address(system), re.MULTILINE)
+    return str(address)
 
 
 async def stored(system: Deployment, vcon_uuid: str) -> httpx.Response:
