@@ -14,11 +14,13 @@ from sqlalchemy import Select, TextClause, func, literal_column, make_url, or_, 
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core.db.database import Database
+from core.db.failure_causes import forget_example, read_causes, write_causes
 from core.db.tables import RunRecord
 from core.db.vcon_index import IndexChange, write_changes
 from core.db.vcon_owners import OURS
 from core.errors import ConflictError, InvalidError
 from core.observability.storable_text import storable_json
+from schemas.operator.failures import RecordedCause
 from schemas.run import Run
 from schemas.run_page import RunPage, RunQuery
 
@@ -91,7 +93,7 @@ WITH owned AS (
     FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS run (vcon_out uuid)
     ORDER BY 1
     ON CONFLICT DO NOTHING
-)
+), written AS (
 INSERT INTO chain_runs ({names})
 SELECT DISTINCT ON (run_id) {names}
 FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS run ({columns})
@@ -99,6 +101,9 @@ ORDER BY run_id, attempts DESC, finished_at DESC NULLS LAST
 ON CONFLICT (run_id) DO UPDATE SET {changes}
 WHERE (excluded.attempts, coalesce(excluded.finished_at, '-infinity'))
    >= (chain_runs.attempts, coalesce(chain_runs.finished_at, '-infinity'))
+RETURNING run_id, status, xmax = 0 AS is_new
+)
+SELECT CAST(run_id AS text) FROM written WHERE is_new AND status IN ('failed', 'partial')
 """
 
 _FIND = text("SELECT to_jsonb(run) FROM chain_runs AS run WHERE run_id = :run_id")
@@ -119,6 +124,12 @@ WITH pruned AS (
     UNION SELECT vcon_out, CAST(:ours AS uuid), now() FROM pruned ORDER BY 1
     ON CONFLICT (vcon_uuid) DO UPDATE SET lineage = excluded.lineage, confirmed = true
     WHERE NOT known.confirmed
+), forgotten AS (
+    DELETE FROM failure_causes WHERE fingerprint IN (
+        SELECT fingerprint FROM failure_causes
+        WHERE last_seen < now() - make_interval(days => :days)
+        FOR UPDATE SKIP LOCKED
+    )
 )
 SELECT run_id FROM pruned
 """)
@@ -148,7 +159,8 @@ class RunHistory:
         try:
             with self._database.transaction() as session:
                 rows = storable_json(list(runs)).decode()
-                session.execute(_WRITE_RUNS, {"runs": rows, "ours": OURS})
+                failed = session.scalars(_WRITE_RUNS, {"runs": rows, "ours": OURS})
+                write_causes(session, runs, set(failed))
                 write_changes(session, changes)
         except ConflictError as error:  # the only conflict left by the upsert is a missing field
             raise InvalidError(str(error)) from None
@@ -176,8 +188,20 @@ class RunHistory:
         more = len(rows) > limit
         return RunPage(runs=runs, cursor=cursor_after(runs[-1]) if more else None)
 
+    def recorded_causes(self, fingerprints: Sequence[str]) -> dict[str, RecordedCause]:
+        """What is recorded of these causes of failures, by fingerprint."""
+        with self._database.session() as session:
+            return read_causes(session, fingerprints)
+
+    def forget_example(self, vcon_uuid: UUID) -> None:
+        """Remove a vCon and its error from the causes that have it as their example."""
+        with self._database.transaction() as session:
+            forget_example(session, vcon_uuid)
+
     def prune_runs(self, days: int, batch: int = 1000) -> int:
         """Delete runs that finished, or were queued and never finished, over `days` ago.
+
+        So are causes of failures that were last seen that long ago.
 
         Returns their number. Each batch is a transaction, and skips rows locked by other writers.
         """

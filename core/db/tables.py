@@ -152,6 +152,24 @@ class IndexRecord(Base):
     erased_at: Mapped[datetime | None]
 
 
+class CauseRecord(Base):
+    """What failed runs of one kind have in common; the example is the last vCon that failed so."""
+
+    __tablename__ = "failure_causes"
+
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)
+    step: Mapped[str]
+    type: Mapped[str]
+    message: Mapped[str]
+    config_hash: Mapped[str]
+    chain: Mapped[str]
+    first_seen: Mapped[datetime]
+    last_seen: Mapped[datetime]
+    count: Mapped[int] = mapped_column(BigInteger)
+    example: Mapped[UUID | None]
+    error: Mapped[str | None]
+
+
 class SecretRecord(Base):
     """A secret that the service made for itself, such as that of the hashes in `vcon_index`."""
 

@@ -60,16 +60,26 @@ def cause_of(
     return FailureCause(digest, *parts)
 
 
-def causes_of_run(run: Mapping[str, Any]) -> Iterator[FailureCause]:
-    """The causes of a run that has ended, by its record: one for each of its dead letters."""
-    steps, config_hash = run.get("steps") or [], run.get("config_hash") or ""
+def causes_of_run(run: Mapping[str, Any]) -> Iterator[tuple[FailureCause, str | None]]:
+    """The causes of a run that has ended, with the error: one for each of its dead letters.
+
+    Records of another shape, which another program may have written, are read as far as possible.
+    """
+    given, config_hash = run.get("steps"), run.get("config_hash") or ""
+    steps = [each for each in given if isinstance(each, dict)] if isinstance(given, list) else []
+    failed = [each for each in steps if each.get("outcome") == "failed"]
     if run.get("status") == "failed":
-        last = steps[-1] if steps and steps[-1]["outcome"] == "failed" else {}
-        yield cause_of(last.get("kind"), last.get("name"), run.get("error"), config_hash)
+        last = steps[-1] if steps and steps[-1] in failed else {}
+        yield _told(last.get("kind"), last.get("name"), run.get("error"), config_hash)
     elif run.get("status") == "partial":
-        for step in steps:
-            if step["kind"] == "storage" and step["outcome"] == "failed":
-                yield cause_of("storage", step["name"], step.get("error"), config_hash)
+        for step in failed:
+            if step.get("kind") == "storage":
+                yield _told("storage", step.get("name"), step.get("error"), config_hash)
+
+
+def _told(kind: Any, name: Any, error: Any, config_hash: Any) -> tuple[FailureCause, str | None]:
+    told = None if error is None else str(error)
+    return cause_of(kind and str(kind), name and str(name), told, str(config_hash)), told
 
 
 def normalised(message: str) -> str:

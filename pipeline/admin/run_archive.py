@@ -16,6 +16,7 @@ from core.observability.metrics import RUN_HISTORY_DROPPED
 from core.thread_pool import BoundedCalls, in_own_thread
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
+from schemas.operator.failures import RecordedCause
 from schemas.run import Run
 from schemas.run_page import RunPage, RunQuery
 
@@ -60,8 +61,16 @@ class RunArchive:
         """
         return await self._calls(self._history.list_runs, query)
 
+    async def recorded_causes(self, fingerprints: Sequence[str]) -> dict[str, RecordedCause]:
+        """What is recorded of these causes of failures, by fingerprint.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached, or has too much to do.
+        """
+        return await self._calls(self._history.recorded_causes, fingerprints)
+
     async def prune(self, days: int) -> None:
-        """Delete runs that are older than so many days.
+        """Delete runs, and causes of failures, that are older than so many days.
 
         Raises:
             UnavailableError: when Postgres cannot be reached.

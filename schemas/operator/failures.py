@@ -33,6 +33,13 @@ class FailuresQuery(BaseModel):
     limit: int = Field(100, ge=1, le=1000)
 
 
+class RecordedCause(BaseModel):
+    """What Postgres has of a cause: it also counts failures that were replayed since."""
+
+    first_seen: datetime
+    count: int
+
+
 class FailureCause(BaseModel):
     """Dead letters with one cause, over all lists.
 
@@ -54,6 +61,8 @@ class FailureCause(BaseModel):
     last_seen: datetime | None = None
     example: str | None = None
     """The vCon that failed last."""
+    recorded: int | None = None
+    """Failures so far, those replayed since included; None if Postgres has none, or is away."""
 
 
 class Failures(BaseModel):

@@ -1,5 +1,10 @@
 """Which failures there are, by cause, over all dead-letter lists."""
 
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+
+from core.errors import UnavailableError
 from core.observability.failure_cause import UNKNOWN
 from core.observability.logs import without_secrets
 from core.operator_interfaces import Call, Operation
@@ -15,8 +20,11 @@ from schemas.operator.failures import (
     FailureQuery,
     Failures,
     FailuresQuery,
+    RecordedCause,
 )
 
+RECALL_SECONDS = 0.5
+"""Longest wait for Postgres: the table is complete without it."""
 FAILURES = Operation("failures", "Dead letters by cause", FailuresQuery, Failures)
 FAILURE = Operation(
     "failure", "The newest dead letters of one cause", FailureQuery, Failure, people=True
@@ -27,6 +35,7 @@ class FailureTable:
     """Reads the causes."""
 
     def __init__(self, parts: Parts) -> None:
+        self._archive = parts.archive
         self._letters = parts.operations.letter_lists
         self._table = CauseTable(parts.configuration, parts.operations)
 
@@ -40,11 +49,24 @@ class FailureTable:
         rows = rows_of(lists)
         if query.cause is not None:
             rows = matching(rows, query.cause)
+        shown = rows[: query.limit]
+        await self._recall(shown)
         return Failures(
-            causes=rows[: query.limit],
+            causes=shown,
             total=sum(found.total for found in lists),
             more=max(len(rows) - query.limit, 0),
         )
+
+    async def _recall(self, rows: Sequence[FailureCause]) -> None:
+        """Add what Postgres has of the causes, if it answers soon."""
+        known: Mapping[str, RecordedCause] = {}
+        with contextlib.suppress(UnavailableError, TimeoutError):
+            async with asyncio.timeout(RECALL_SECONDS):
+                known = await self._archive.recorded_causes([row.fingerprint for row in rows])
+        for row in rows:
+            if recorded := known.get(row.fingerprint):
+                row.recorded = recorded.count
+                row.first_seen = min(row.first_seen or recorded.first_seen, recorded.first_seen)
 
     async def failure(self, query: FailureQuery, _call: Call) -> Failure:
         """The cause with its newest dead letters, and their errors as they are.

@@ -42,6 +42,7 @@ def parts(log: Slowlog) -> Any:
         redis=log.ops.redis,
         configuration=log.ops.configuration,
         operations=log.ops.operations,
+        archive=log.ops.operations._runs,
         settings=Settings.model_construct(replay_canary_seconds=10),
     )
 
