@@ -40,6 +40,10 @@ PAGES = (
     Page("GET", "/console/partners", work.partners),
     Page("GET", "/console/search", vcons.search_page),
     Page("POST", "/console/search", vcons.search),
+    Page("GET", "/console/vcon/{vcon_uuid}", vcons.vcon),
+    Page("GET", "/console/vcon/{vcon_uuid}/content", vcons.content),
+    Page("GET", "/console/vcon/{vcon_uuid}/json", vcons.document),
+    Page("GET", "/console/vcon/{vcon_uuid}/recording/{number}", vcons.recording),
     Page("GET", "/console/configuration", administration.configuration),
     Page(
         "POST",

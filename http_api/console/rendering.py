@@ -73,7 +73,7 @@ def _environment() -> Environment:
         "when": when,
         "day": day,
     }
-    made.globals |= {"static": url_of, "address": address, "charts": charts, "none": words.NONE}
+    made.globals |= {"static": url_of, "address": address, "charts": charts, "dash": words.NONE}
     return made
 
 

@@ -153,7 +153,7 @@ class Visit:
         found: BaseModel = await operator.perform(operation, arguments or {}, call)
         return found
 
-    def page(self, template: str, status: int = 200, **values: Any) -> Response:
+    def page(self, template: str, code: int = 200, /, **values: Any) -> Response:
         """A whole page, or with a template of a part that part."""
         secret = self.session.secret if self.session else None
         shared = {
@@ -163,7 +163,7 @@ class Visit:
             "form_token": form_token(secret) if secret else "",
             "version": self.request.settings.vcon_server_version,
         }
-        return Response(render(template, shared | values), status, HEADERS, HTML)
+        return Response(render(template, shared | values), code, HEADERS, HTML)
 
 
 def texts_of(error: Exception) -> list[str]:

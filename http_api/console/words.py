@@ -14,6 +14,8 @@ _HIDDEN = re.compile(
 )
 """Characters that a browser does not show, or that change how others are shown."""
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
+FARTHEST = 1e12
+"""Seconds; a longer duration is an error of its source."""
 _DURATIONS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -66,7 +68,7 @@ def share(value: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """A duration in its two largest units, such as `3 min 12 s`; below ten seconds with a point."""
-    if seconds is None:
+    if seconds is None or not -FARTHEST < seconds < FARTHEST:
         return NONE
     if abs(seconds) < 0.9995:
         return f"{seconds * 1000:.0f} ms"

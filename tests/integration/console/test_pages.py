@@ -75,6 +75,7 @@ async def test_each_page_is_there(operator: Operator, path: str) -> None:
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
     assert "unsafe" not in policy
+    assert ">None<" not in answer.text
     assert "access-control-allow-origin" not in answer.headers
     checked(answer.text)
 

@@ -44,6 +44,9 @@ def test_a_long_text_is_cut() -> None:
     ("seconds", "text"),
     [
         (None, words.NONE),
+        (float("inf"), words.NONE),
+        (float("nan"), words.NONE),
+        (10**400, words.NONE),
         (0, "0 ms"),
         (0.0123, "12 ms"),
         (0.9999, "1.0 s"),
