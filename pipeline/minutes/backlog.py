@@ -5,18 +5,27 @@ actions take in is not all (`pipeline.operator.numbers.status`).
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import batched, chain
+from itertools import batched
 
+from core.errors import UnusableKeyError
 from pipeline.config.lists import lists_of
 from pipeline.live_config import Configuration
-from pipeline.minutes.fields import KEPT_SECONDS, MOST_FIELDS, names_text
+from pipeline.minutes.fields import KEPT_SECONDS, MOST_FIELDS, NUMBER, Field
+from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.periodic import skip_unusable
 
-LISTS_AT_ONCE = 200
-"""Lists of one script call."""
+MOST_DELAYED = 500
+"""Delayed retries that are looked at; of more, a random part, from which their lists follow."""
+MOST_WORKERS, MOST_HELD = 2000, 2000
+"""Workers, and runs of one worker, that are looked at."""
+AT_ONCE = 500
+"""Commands that are sent together."""
+SAMPLED = Field("sampled", "-", NUMBER, ("at",))
+"""The time of the samples: milliseconds since the minute began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +66,73 @@ class Backlog:
 
 
 class BacklogReader:
-    """Reads the backlog in one script call for every 200 lists."""
+    """Reads the backlog with commands each of which is short."""
 
     def __init__(self, connection: RedisConnection) -> None:
-        self._connection = connection
+        self._redis = connection
 
     async def read(self, lists: Sequence[str]) -> Backlog:
-        """The backlog of these lists now.
+        """The backlog of these lists now; a key of another type has nothing.
 
         Raises:
             UnavailableError: Redis cannot be reached.
         """
-        parts = list(batched(lists, LISTS_AT_ONCE))
-        replies = await asyncio.gather(*(self._call(part, 0) for part in parts))
+        (total, delayed), held = await asyncio.gather(self._delayed(), self._held())
         found: dict[str, Waiting] = {}
-        for part, (_, _, *numbers) in zip(parts, replies, strict=True):
-            waiting = (Waiting(*map(int, each)) for each in batched(numbers, 3))
-            found.update(zip(part, waiting, strict=True))
-        return Backlog(found, int(replies[0][1]) if replies else 0)
+        for part in batched(lists, AT_ONCE // 2):
+            lengths = await asyncio.gather(*map(self._length, part))
+            for name, length in zip(part, lengths, strict=True):
+                found[name] = Waiting(length, delayed.get(name, 0), held[name])
+        return Backlog(found, total)
 
-    async def sample(self, lists: Sequence[str]) -> None:
-        """Keep the backlog in the present minute, unless it has one.
+    async def _length(self, name: str) -> int:
+        places = name, keys.suspects(name)
+        return sum([await self._number("LLEN", each) for each in places])
 
-        Raises:
-            UnavailableError: Redis cannot be reached.
-        """
-        for part in batched(lists, LISTS_AT_ONCE):
-            await self._call(part, KEPT_SECONDS)
+    async def _delayed(self) -> tuple[int, Mapping[str, int]]:
+        """The number of retries that are not due, and those of each list."""
+        total = await self._number("ZCARD", keys.LATER)
+        if not total:
+            return 0, {}
+        if total > MOST_DELAYED:
+            members = await self._texts("ZRANDMEMBER", keys.LATER, -MOST_DELAYED)
+        else:
+            members = await self._texts("ZRANGE", keys.LATER, 0, MOST_DELAYED - 1)
+        counts = Counter(each.partition("\n")[0] for each in members)
+        scale = total / max(len(members), 1)
+        return total, {name: round(count * scale) for name, count in counts.items()}
 
-    async def _call(self, lists: Sequence[str], kept: int) -> list[int]:
-        words = chain.from_iterable((name, names_text((name,))) for name in lists)
-        reply: list[int] = await self._connection.script("backlog", MOST_FIELDS, kept, *words)
-        return reply
+    async def _held(self) -> Counter[str]:
+        """The runs in flight by list."""
+        workers = await self._texts("SRANDMEMBER", keys.WORKERS, MOST_WORKERS)
+        held: Counter[str] = Counter()
+        for part in batched(workers, AT_ONCE):
+            for values in await asyncio.gather(*map(self._held_by, part)):
+                held.update(_lists(values))
+        return held
+
+    async def _held_by(self, worker: str) -> Sequence[str]:
+        inflight = keys.inflight(worker)
+        size = await self._number("HLEN", inflight)
+        return await self._texts("HVALS", inflight) if 0 < size <= MOST_HELD else ()
+
+    async def _number(self, command: str, key: str) -> int:
+        try:
+            return int(await self._redis.command(command, key))
+        except UnusableKeyError:
+            return 0
+
+    async def _texts(self, *words: object) -> Sequence[str]:
+        try:
+            return list(await self._redis.command(*words))
+        except UnusableKeyError:
+            return ()
+
+
+def _lists(values: Iterable[str]) -> Iterable[str]:
+    """The lists of in-flight values: token, run, list, element, a line each."""
+    parts = (value.split("\n", 3) for value in values)
+    return (each[2] for each in parts if len(each) == 4)
 
 
 class BacklogSamples:
@@ -96,10 +140,38 @@ class BacklogSamples:
 
     def __init__(self, connection: RedisConnection, configuration: Configuration) -> None:
         """The lists are those that chains read, disabled chains included."""
+        self._redis = connection
         self._reader = BacklogReader(connection)
         self._configuration = configuration
 
     async def take(self) -> None:
-        """Take the sample of this minute, if no replica has."""
-        ingress = lists_of(self._configuration.config).ingress
-        await skip_unusable(self._reader.sample(ingress))
+        """Take the sample of this minute, if no replica has.
+
+        Raises:
+            UnavailableError: Redis cannot be reached.
+        """
+        await skip_unusable(self._take())
+
+    async def _take(self) -> None:
+        """Two replicas may do it at once: of each field, the first value stays."""
+        seconds, micros = map(int, await self._redis.command("TIME"))
+        key, since = keys.minute(seconds // 60), seconds % 60 * 1000 + micros // 1000
+        if await self._redis.command("HEXISTS", key, SAMPLED.text):
+            return
+        lists = lists_of(self._configuration.config).ingress
+        backlog = await self._reader.read(lists)
+        if await self._redis.command("HLEN", key) >= MOST_FIELDS:
+            return
+        rows = [(SAMPLED, since)] + [row for name in lists for row in _fields(name, backlog)]
+        for part in batched(rows, AT_ONCE):
+            await asyncio.gather(*(self._keep(key, *row) for row in part))
+        await self._redis.command("EXPIRE", key, KEPT_SECONDS)
+
+    async def _keep(self, key: str, field: Field, number: int) -> None:
+        await self._redis.command("HSETNX", key, field.text, number)
+
+
+def _fields(name: str, backlog: Backlog) -> list[tuple[Field, int]]:
+    found = backlog.lists[name]
+    numbers = {"waiting": found.waiting, "delayed": found.delayed, "in_flight": found.in_flight}
+    return [(Field(what, "-", NUMBER, (name,)), number) for what, number in numbers.items()]

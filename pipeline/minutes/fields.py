@@ -16,6 +16,7 @@ one hash. `count_minute.lua` replaces the names by `["other"]` when the hash has
 
 import json
 import math
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 OTHER = "other"
@@ -65,6 +66,7 @@ class Field(NamedTuple):
         return None
 
 
+@lru_cache(maxsize=2000)
 def names_text(names: tuple[str, ...]) -> str:
     """The names as JSON, in ASCII: a name may have any characters."""
     return json.dumps([shortened(name) for name in names], separators=(",", ":"))

@@ -13,7 +13,6 @@ from typing import Literal
 
 from core.observability.logs import one_line
 from core.observability.storable_text import storable_text
-from pipeline.redis_client import keys
 from schemas.operator.replicas import Replica
 from schemas.operator.status import (
     MOST_CAUSES,
@@ -187,7 +186,7 @@ def _failing(facts: Facts) -> Iterator[Cause]:
         )
         run = command("failures")
         if each.kind == "storage":
-            run = command("failures", "--list", keys.storage_dead_letters(each.name))
+            run = command("failures", "--storage", each.name)
         yield _cause("red", f"{each.kind}_failing", text, run, each.name)
 
 

@@ -31,7 +31,9 @@ CONFIG = """
 links: {tag: {module: links.tag, options: {tags: [by-http]}}}
 chains:
   main: {links: [tag], ingress_lists: [in], egress_lists: [out]}
+ingress_auth: {in: KEY}
 """
+KEY = canary("api-process-key-of-a-partner-71c5")
 CLIENTS = 4
 
 Start = Callable[..., ServiceProcess]
@@ -40,7 +42,7 @@ Start = Callable[..., ServiceProcess]
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A chain that tags vCons."""
-    (path := tmp_path / "config.yml").write_text(CONFIG)
+    (path := tmp_path / "config.yml").write_text(CONFIG.replace("KEY", KEY))
     return path
 
 
@@ -120,7 +122,23 @@ async def test_one_command_is_an_installation_without_a_plugboard(
         assert "by-http" in json.dumps(stored)
         refused = await http.get(f"/vcon/{vcon_uuid}", headers={"x-conserver-api-token": "other"})
         assert refused.status_code == 403
+        pushed = {"params": {"ingress_list": "in"}, "headers": {"x-conserver-api-token": KEY}}
+        answer = await http.post("/vcon/external-ingress", json={"no": "vCon"}, **pushed)
+        assert answer.status_code == 422
     assert await asyncio.to_thread(api.stop) == 0
+    await counted(queues)
+
+
+async def counted(queues: Redis) -> None:
+    """Fail unless both processes have counted into the last hour what that test has done."""
+    minutes = [await queues.hgetall(key) for key in await queues.keys("pc:minutes:*")]
+    fields = {name: value for minute in minutes for name, value in minute.items()}
+    assert 'run done us ["main"]' in fields
+    assert 'link ok us ["main","tag"]' in fields
+    assert fields['waiting - n ["in"]'] == "0"
+    assert [name.split(" ")[:2] for name in fields if name.startswith("partner")] == [
+        ["partner", "invalid"]
+    ]
 
 
 class Load:

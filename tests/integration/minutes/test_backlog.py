@@ -44,7 +44,7 @@ async def test_a_backlog_has_everything_that_has_not_ended(
     assert found.of(["in", "run:main", "unknown"]) == Waiting(4, 3, 2)
     assert found.of(["in"]).all == 7
     assert client.keys("pc:minutes:*") == []
-    assert await BacklogReader(redis).read([]) == Backlog()
+    assert await BacklogReader(redis).read([]) == Backlog(delayed=4)
 
 
 async def test_many_retries_are_extrapolated(redis: RedisConnection, client: Redis) -> None:
@@ -61,7 +61,7 @@ async def test_the_first_sample_of_a_minute_stays(
     redis: RedisConnection, client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another replica's comes too late; one configuration's lists may be many calls."""
-    monkeypatch.setattr(module, "LISTS_AT_ONCE", 1)
+    monkeypatch.setattr(module, "AT_ONCE", 2)
     fill(client)
     configuration = configured(ingress=("in", "foreign"))
     samples = BacklogSamples(redis, configuration)

@@ -68,7 +68,7 @@ async def test_a_chain_that_moves(scene: Scene, operator: OperatorScene) -> None
     causes = {cause.code: cause for cause in found.causes}
     assert found.level == "red"
     assert {"no_replica", "storage_failing", "failures"} <= causes.keys()
-    assert causes["storage_failing"].command.endswith("failures --list DLQ:storage:files")
+    assert causes["storage_failing"].command.endswith("failures --storage files")
     short = await status(operator, chain="main", series=False)
     assert short.chains[0].series.ended == []
     with pytest.raises(UnknownNameError):

@@ -33,7 +33,6 @@ def journal(run: str, uuid: str, **changes: Any) -> str:
 CALLS: dict[str, list[str]] = {
     "ack_egress": ["out 60 lent read"],
     "adopt": ["free"],
-    "backlog": ['4000 0 in ["in"] run:main ["run:main"]', '4000 60 in ["in"] absent ["absent"]'],
     "backup_page": ["in 0 -1", "out -10 -1", "run:main 0 5"],
     "backup_vcon": [f"{name} vcons" for name in ("first", "held", "letter", "read", "absent")],
     "cancel": [f"run-{name} 2026-01-01 60 60 - - -" for name in ("first", "second", "held")],

@@ -10,6 +10,10 @@ import orjson
 import pytest
 
 from pipeline.ingest.entry import entry_of
+from pipeline.minutes.backlog import BacklogReader, BacklogSamples
+from pipeline.minutes.counting import MinuteCounts
+from pipeline.minutes.fields import MOST_FIELDS, Field
+from pipeline.minutes.reading import MinuteReader
 from tests.integration.redis_client.slowlog_scene import (
     ENTRIES,
     Slowlog,
@@ -301,3 +305,28 @@ async def test_a_vcon_with_very_many_parties(log: Slowlog) -> None:
         assert ops.client.exists(*terms[:201]) == 0
 
     await log.check(ingest_and_replace, lambda: None)
+
+
+async def test_the_numbers_of_the_last_hour(log: Slowlog) -> None:
+    """300,000 retries, workers with much in flight, many lists, and minutes that are full."""
+    redis, client = log.ops.redis, log.ops.client
+    lists = [f"list {number}" for number in range(1000)]
+    names = [("chain", f"{number}" + "name" * 20) for number in range(2 * MOST_FIELDS)]
+    samples = BacklogSamples(redis, configured(ingress=tuple(lists)))
+    minutes = MinuteCounts(redis, [lambda: [(Field("link", "ok", "0.5", n), 1) for n in names]])
+
+    def busy() -> None:
+        log.fill("ZADD", "pc:later", score=int, prefix="list 1\n")
+        for worker in range(20):
+            client.sadd("pc:workers", f"w{worker}")
+            log.fill("HSET", f"pc:inflight:w{worker}", value="7\nrun\nlist 2\nx", count=500)
+
+    async def count_and_read() -> None:
+        await samples.take()
+        backlog = await BacklogReader(redis).read(lists)
+        assert backlog.lists["list 1"].delayed == ENTRIES
+        assert backlog.lists["list 2"].in_flight == 10_000
+        await minutes.flush()
+        assert any(minute.durations for minute in (await MinuteReader(redis).hour()).minutes)
+
+    await log.check(count_and_read, busy)

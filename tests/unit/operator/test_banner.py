@@ -77,7 +77,7 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
      "the-token"),
     ("red", "token", {"replicas": [replica(token_expires_at=NOW)]}, "the-token"),
     ("red", "storage_failing", {"calls": [Calls("storage", "", "s3", 2, 2)]},
-     "failures --list DLQ:storage:s3"),
+     "failures --storage s3"),
     ("red", "link_failing", {"calls": [Calls("link", "main", "tag", 0, 3)]}, "failures"),
     ("yellow", "paused", {"chains": chain(trend="paused", paused_until=NOW, pause_reason="r")},
      "resume main"),
