@@ -51,6 +51,13 @@ PAGES = (
         administration.compare,
         most_bytes=4 * administration.MOST_CONFIGURATION,
     ),
+    Page(
+        "POST",
+        "/console/configuration/try",
+        administration.attempt,
+        Entry.OPERATOR,
+        most_bytes=4 * administration.MOST_CONFIGURATION,
+    ),
     Page("GET", "/console/replicas", administration.replicas),
     Page("GET", "/console/audit", administration.audit),
 )

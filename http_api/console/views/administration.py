@@ -4,6 +4,7 @@ import yaml
 from starlette.responses import Response
 
 from core.errors import InvalidError
+from http_api.console.forms import chosen
 from http_api.console.visit import Visit, texts_of
 from schemas.operator.configuration import ConfigurationDiff
 
@@ -36,6 +37,17 @@ async def compare(visit: Visit) -> Response:
             same=False, hash_before="", hash_after=None, problems=texts_of(error)
         )
     return visit.page("configuration.html", status, diff=diff, content=content)
+
+
+async def attempt(visit: Visit) -> Response:
+    """What the vCons of recorded runs would come out as with a pasted configuration."""
+    content, given = visit.form.get("content", ""), chosen(visit.form, "last", "chain")
+    values = {"content": content, "last": given.get("last", "")}
+    try:
+        found = await visit.perform("try_configuration", {"content": content} | given)
+    except InvalidError as error:
+        return visit.page("trial.html", 400, found=None, problems=texts_of(error), **values)
+    return visit.page("trial.html", 200, found=found, problems=[], **values)
 
 
 async def audit(visit: Visit) -> Response:
