@@ -8,6 +8,7 @@ from typing import Any
 from core.errors import PatchcordError, UnusableKeyError
 from core.operator_interfaces import Call, Operation
 from pipeline.config.lists import claimed_lists, lists_of
+from pipeline.operator.entries import Entries
 from pipeline.operator.parts import Parts
 from pipeline.operator.reading import parsed, readable, redis_now
 from pipeline.operator.views.explanation import events_of, explained
@@ -168,7 +169,8 @@ class TimelineView:
         chain = self._chain(list_name)
         if chain is None:
             return False
-        return bool(await readable(self._redis.command("HEXISTS", keys.PAUSED, chain), 0))
+        pauses = Entries(self._redis, keys.PAUSED)  # one that has ended may still be there
+        return await readable(pauses.find(chain), None) is not None
 
     async def _dead(self, vcon: str, lists: Sequence[str]) -> list[Place]:
         reasons = await asyncio.gather(

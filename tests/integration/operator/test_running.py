@@ -155,6 +155,8 @@ async def test_a_vcon_that_waits_is_stored_and_is_read(
     await scene.redis.command("HSET", keys.PAUSED, "main", "{}")
     paused = await why(operator, vcon)
     assert (paused.state, paused.command) == ("paused", "resume main")
+    await scene.redis.command("HSET", keys.PAUSED, "main", '{"until":5}')  # it has ended
+    assert (await why(operator, vcon)).state != "paused"
     await scene.redis.command("DEL", keys.PAUSED)
     gate.opened.set()
     await scene.start(configured(links=[link(gate.wait)], storages=[storage()]))
