@@ -7,7 +7,6 @@ were not recorded before, so that a batch that is written twice is counted once.
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -36,7 +35,9 @@ ON CONFLICT (fingerprint) DO UPDATE SET
     count = known.count + excluded.count,
     chain = excluded.chain, example = excluded.example, error = excluded.error
 """)
-_FORGET = text("UPDATE failure_causes SET example = NULL, error = NULL WHERE example = :vcon")
+_FORGET = text(
+    "UPDATE failure_causes SET example = NULL, error = NULL WHERE example = CAST(:vcon AS uuid)"
+)
 
 
 def write_causes(session: Session, runs: Sequence[Mapping[str, Any]], new: Set[str]) -> None:
@@ -93,6 +94,6 @@ def read_causes(session: Session, fingerprints: Sequence[str]) -> dict[str, Reco
     return {row[0]: RecordedCause(first_seen=row[1], count=row[2]) for row in rows}
 
 
-def forget_example(session: Session, vcon_uuid: UUID) -> None:
-    """Remove the examples that name a vCon; the counts stay."""
+def forget_example(session: Session, vcon_uuid: str) -> None:
+    """Remove a vCon that is erased, and its error, where it is the example; the counts stay."""
     session.execute(_FORGET, {"vcon": vcon_uuid})

@@ -14,7 +14,7 @@ from sqlalchemy import Select, TextClause, func, literal_column, make_url, or_, 
 from sqlalchemy.dialects.postgresql import JSONB
 
 from core.db.database import Database
-from core.db.failure_causes import forget_example, read_causes, write_causes
+from core.db.failure_causes import read_causes, write_causes
 from core.db.tables import RunRecord
 from core.db.vcon_index import IndexChange, write_changes
 from core.db.vcon_owners import OURS
@@ -192,11 +192,6 @@ class RunHistory:
         """What is recorded of these causes of failures, by fingerprint."""
         with self._database.session() as session:
             return read_causes(session, fingerprints)
-
-    def forget_example(self, vcon_uuid: UUID) -> None:
-        """Remove a vCon and its error from the causes that have it as their example."""
-        with self._database.transaction() as session:
-            forget_example(session, vcon_uuid)
 
     def prune_runs(self, days: int, batch: int = 1000) -> int:
         """Delete runs that finished, or were queued and never finished, over `days` ago.

@@ -17,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from core.db.database import Database
+from core.db.failure_causes import forget_example
 from core.observability.storable_text import storable_json
 from schemas.stored_vcon import StoredVcon
 
@@ -195,6 +196,7 @@ class VconIndexRows:
         """Forget a vCon, and what notes from before `at` say of it, by Redis' clock."""
         with self._database.transaction() as session:
             session.execute(_ERASE, {"vcon_uuid": vcon_uuid, "at": at})
+            forget_example(session, vcon_uuid)
 
     def made_from(self, uuids: Sequence[str], limit: int) -> dict[str, str]:
         """The vCons that links put in the place of these, each with the one it was made from."""

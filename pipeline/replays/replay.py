@@ -65,6 +65,7 @@ class ReplayRun:
         self._canary_seconds = canary_seconds
         self._saved = self._looked = 0.0
         self._stopped_by: str | None = None
+        self._said = ""
         self._errors: list[str] = []
         self._outcomes: set[ReplayState] = set()
 
@@ -100,7 +101,7 @@ class ReplayRun:
             runs += queued
             replay.replayed += len(queued)
         ends.wanted.update(runs)
-        self._progress(f"canary of {len(runs)} for {cause.label}: waiting for their runs")
+        self._say(f"canary of {len(runs)} for {cause.label}: waiting for their runs")
         statuses = await self._ended(runs, ends)
         ends.wanted.difference_update(runs)
         return self._judged(cause, statuses)
@@ -170,12 +171,18 @@ class ReplayRun:
         """Write the record, if that is due; True if the replay is to stop."""
         if self._stopped_by is None and time.monotonic() - self._saved >= SAVED_SECONDS:
             self._saved = time.monotonic()
-            self._progress(f"{self.replay.replayed} of {self.replay.counted} replayed")
+            self._say(f"{self.replay.replayed} of {self.replay.counted} replayed")
             self.replay.left = self._left()
             self._stopped_by = await self._records.write(self.replay)
             if self._stopped_by is not None:
                 self._note("stopped", f"stopped by {self._stopped_by}")
         return self._stopped_by is not None
+
+    def _say(self, text: str) -> None:
+        """Report progress, unless it is what was reported last."""
+        if text != self._said:
+            self._progress(text)
+        self._said = text
 
     def _is_over(self) -> bool:
         return self._stopped_by is not None or self.replay.replayed >= self.replay.limit

@@ -11,6 +11,7 @@ from pipeline.admin.causes import ListCause, ListCauses
 from pipeline.admin.operations import PipelineOperations
 from pipeline.config.lists import lists_of
 from pipeline.live_config import Configuration
+from pipeline.redis_client import keys
 from schemas.operator.failures import MOST_LISTS, FailureCause
 
 READ_AT_ONCE = 20
@@ -30,11 +31,17 @@ class CauseTable:
     async def read(self, list_name: str | None, storage: str | None) -> list[ListCauses]:
         """The causes of the lists that have dead letters: of one of them, or of all.
 
+        `list_name` is an ingress list, or a list of dead letters (`DLQ:...`).
+
         Raises:
             UnknownNameError: there is no such list or storage.
         """
+        named = (list_name or "").removeprefix(keys.STORAGE_DEAD_LETTERS)
+        if named != (list_name or ""):
+            list_name, storage = None, named
         if list_name or storage:
-            names = [await self._operations.letters(list_name, storage)]
+            name = (list_name or "").removeprefix(keys.DEAD_LETTERS) or None
+            names = [await self._operations.letters(name, storage)]
         else:
             configured = lists_of(self._configuration.config).dead
             names = list(dict.fromkeys([*configured, *await self.index.lists()]))

@@ -27,6 +27,7 @@ class FailuresQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     list_name: Name | None = None
+    """An ingress list, or a list of dead letters (`DLQ:...`)."""
     storage: Name | None = None
     cause: Name | None = None
     """A fingerprint or its first digits, or step and type as in `link tag: KeyError`."""

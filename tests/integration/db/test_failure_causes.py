@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
 from core.db import failure_causes
 from core.db.runs import RunHistory
+from core.db.vcon_index import VconIndexRows
 from core.observability.failure_cause import OTHER, cause_of
 
 if TYPE_CHECKING:
@@ -105,6 +106,6 @@ def test_old_causes_and_examples(history: RunHistory, migrated: Database) -> Non
     run = failed("OSError: new", finished_at=datetime.now(UTC).isoformat())
     history.write_runs([failed("OSError: old"), run])
     history.prune_runs(1)
-    history.forget_example(UUID(run["vcon_in"]))
+    VconIndexRows(migrated).erase(run["vcon_in"], NOON)
     [row] = rows(migrated).values()
     assert (row["message"], row["example"], row["error"], row["count"]) == ("new", None, None, 1)

@@ -1,0 +1,118 @@
+"""The commands about failures and replays, beside a worker that fails and mends."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core.operator_interfaces import Call
+from tests.integration.support.dead_letters_scene import Plugins, failed
+from tests.integration.support.operations_scene import Operations, operations
+from tests.integration.support.operator_scene import AUTHOR
+from tests.integration.support.pipeline_fixtures import PATIENCE
+
+if TYPE_CHECKING:
+    from tests.integration.support.operator_scene import OperatorScene
+
+SECOND = "link second: OSError"
+SURE = "--yes --reason 'the vendor is back'"
+
+
+@pytest.fixture
+def plugins() -> Plugins:
+    """Plugins that do not fail yet."""
+    return Plugins()
+
+
+@pytest.fixture
+async def ops(
+    redis_url: str, plugins: Plugins, operator: OperatorScene
+) -> AsyncIterator[Operations]:
+    """A worker's half of the pipeline: the chain `main`, as in the commands' configuration."""
+    text = operator.config.read_text()
+    operator.config.write_text(text.replace("main: {", "main: {max_attempts: 1, "))
+    async with operations(redis_url) as opened:
+        opened.configure(plugins.configuration())
+        yield opened
+
+
+async def test_from_the_table_to_the_end(
+    operator: OperatorScene, ops: Operations, plugins: Plugins
+) -> None:
+    """Look, count, replay, look again: each is one command."""
+    *_, last = await failed(ops, plugins, "second", count=12)
+    await failed(ops, plugins, "first", count=2)
+    table = await operator.cli("failures")
+    [row] = [line for line in table.out.splitlines() if "second is down" in line]
+    fingerprint = row.split()[0]
+    assert (table.code, "14 dead letters by cause" in table.out, last in row) == (0, True, True)
+    one = await operator.cli(f"failure {fingerprint} --limit 2")
+    assert (one.code, one.out.count("OSError: second is down")) == (0, 3)
+    counted = await operator.cli(f"replay --cause {fingerprint[:6]} --dry-run")
+    assert (counted.code, "dry run: nothing was replayed" in counted.out) == (0, True)
+    await ops.workers.start(ops.configuration)
+    done = await operator.cli(f"replay --cause {fingerprint} --canary 3 --rate 1000/s {SURE}")
+    assert (done.code, "done; 12 replayed, canary 3 of 3 succeeded" in done.out) == (0, True)
+    assert f"canary of 3 for {SECOND}" in done.err
+    listed = await operator.cli("replays")
+    assert (listed.code, "the vendor is back" in listed.out) == (0, True)
+    left = (await operator.cli("failures --json")).json
+    assert [(each["message"], each["count"]) for each in left["causes"]] == [("first is down", 2)]
+
+
+async def test_a_cause_that_is_still_there_is_exit_1(
+    operator: OperatorScene, ops: Operations, plugins: Plugins
+) -> None:
+    """The command says how many failed again; everything else stays."""
+    await failed(ops, plugins, "second", count=5)
+    plugins.failing = {"second"}
+    await ops.workers.start(ops.configuration)
+    ran = await operator.cli(f"replay --cause '{SECOND}' --canary 2 {SURE}")
+    assert (ran.code, "2 of 2 failed again" in ran.out) == (1, True)
+    assert (await operator.cli("failures --json")).json["total"] == 5
+    assert plugins.called().count("second") == 2
+
+
+async def test_another_terminal_stops_it(
+    operator: OperatorScene, ops: Operations, plugins: Plugins
+) -> None:
+    """While the canary waits, as no worker is there."""
+    await failed(ops, plugins, "second", count=2)
+    async with operator.api() as api, asyncio.timeout(PATIENCE):
+        begun = asyncio.create_task(operator.cli(f"replay --list in --canary 1 {SURE}"))
+        while not (going := re.findall(r"pc:replay:(\w+)", " ".join(operator.redis.keys()))):  # noqa: ASYNC110 -- Redis sends no event for it
+            await asyncio.sleep(0.01)
+        stop = {"id": going[0]}
+        await api.perform("replay_stop", stop, Call(AUTHOR, "it is down again"))
+        await begun
+    [record] = (await operator.cli("replays --json")).json["replays"]
+    assert (record["state"], record["by"].startswith("cli:")) == ("stopped", True)
+    assert "it is down again" in record["error"]
+    ended = await operator.cli(f"replay-stop {going[0]} {SURE}")
+    assert (ended.code, "has ended: stopped" in ended.err) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("failures --cause nothing", 4, "Unknown cause"),
+        ("failures --list nothing", 4, "Unknown ingress list"),
+        (f"replay {SURE}", 4, "say what to replay"),
+        (f"replay --cause unknown --rate 0 {SURE}", 4, "rate"),
+        (f"replay --list in --canary -1 {SURE}", 4, "canary"),
+        ("replay --list in", 2, "--yes"),
+        (f"replay-stop 000000000000 {SURE}", 4, "Unknown replay"),
+        (f"replay-stop '*' {SURE}", 4, "id"),
+    ],
+)
+async def test_refusals(
+    operator: OperatorScene, ops: Operations, line: str, code: int, told: str
+) -> None:
+    """Each says what was wrong; nothing is replayed."""
+    ran = await operator.cli(line)
+    assert (ran.code, told in ran.err) == (code, True), ran.err
+    assert not operator.redis.exists("pc:replays")
