@@ -26,14 +26,14 @@ from tests.integration.support.processes import wait_until_ended
 
 CEILING = 60.0  # seconds; reached only when something is broken
 TOKEN = canary("api-process-token-71c5")
+KEY = canary("api-process-key-of-a-partner-71c5")
 HEADERS = {"x-conserver-api-token": TOKEN}
 CONFIG = """
 links: {tag: {module: links.tag, options: {tags: [by-http]}}}
+ingress_auth: {in: KEY}
 chains:
   main: {links: [tag], ingress_lists: [in], egress_lists: [out]}
-ingress_auth: {in: KEY}
-"""
-KEY = canary("api-process-key-of-a-partner-71c5")
+""".replace("KEY", KEY)
 CLIENTS = 4
 
 Start = Callable[..., ServiceProcess]
@@ -42,7 +42,7 @@ Start = Callable[..., ServiceProcess]
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A chain that tags vCons."""
-    (path := tmp_path / "config.yml").write_text(CONFIG.replace("KEY", KEY))
+    (path := tmp_path / "config.yml").write_text(CONFIG)
     return path
 
 
