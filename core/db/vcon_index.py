@@ -133,7 +133,14 @@ SELECT DISTINCT CAST(vcon_out AS text), CAST(vcon_in AS text) FROM chain_runs
 WHERE vcon_in = ANY(CAST(:uuids AS uuid[])) AND vcon_out <> vcon_in LIMIT :limit
 """)
 
-_SECRET = "vcon_index"  # noqa: S105 -- the name of the row
+_SECRET = "vcon_index"  # noqa: S105 -- the name of the row; with a fingerprint behind it others
+_KEEP = text("""
+INSERT INTO service_secrets (name, value, created_at)
+VALUES (:name, :value, now()) ON CONFLICT DO NOTHING
+""")
+_KEPT = text("""
+SELECT name, value FROM service_secrets WHERE name = :name OR starts_with(name, :name || ':')
+""")
 
 
 def write_changes(session: Session, changes: Sequence[IndexChange]) -> None:
@@ -220,20 +227,26 @@ class VconIndexRows:
 
     def secret(self, *, make: bool) -> str | None:
         """The secret of hashed terms that is kept in Postgres; made if there is none and `make`."""
-        fresh = {"name": _SECRET, "value": secrets.token_urlsafe(32)}
+        if make:
+            self._keep(_SECRET, secrets.token_urlsafe(32))
+        return self._kept().get(_SECRET)
+
+    def register(self, fingerprint: str) -> None:
+        """Remember that rows are written with the secret that has this fingerprint."""
+        self._keep(f"{_SECRET}:{fingerprint}", "")
+
+    def fingerprints(self) -> set[str]:
+        """The fingerprints of all secrets that rows may be written with."""
+        names = (name.partition(":")[2] for name in self._kept())
+        return {name for name in names if name}
+
+    def _keep(self, name: str, value: str) -> None:
         with self._database.transaction() as session:
-            if make:
-                session.execute(
-                    text(
-                        "INSERT INTO service_secrets (name, value, created_at)"
-                        " VALUES (:name, :value, now()) ON CONFLICT DO NOTHING"
-                    ),
-                    fresh,
-                )
-            found: str | None = session.scalar(
-                text("SELECT value FROM service_secrets WHERE name = :name"), {"name": _SECRET}
-            )
-        return found
+            session.execute(_KEEP, {"name": name, "value": value})
+
+    def _kept(self) -> dict[str, str]:
+        with self._database.session() as session:
+            return dict(tuple(row) for row in session.execute(_KEPT, {"name": _SECRET}))
 
 
 def _stored(row: Any) -> StoredVcon:

@@ -10,7 +10,7 @@ from core.errors import ConfigurationError
 from core.operator_settings import OperatorSettings
 from core.thread_pool import BoundedCalls, in_own_thread
 from pipeline.stored.notes import changes_of
-from pipeline.stored.term_keys import TermKeys
+from pipeline.stored.term_keys import TermKeys, fingerprint
 from pipeline.vcon.party_terms import Field, is_region, normal
 from schemas.stored_vcon import StoredVcon
 
@@ -38,31 +38,51 @@ class StoredIndex:
 
     def changes(self, notes: Sequence[str]) -> list[IndexChange]:
         """What notes say about vCons. Blocks; called in a thread."""
-        return changes_of(notes, self.term_keys(), self.region)
+        return changes_of(notes, self.writing_keys(), self.region)
 
-    def term_keys(self) -> TermKeys:
-        """The secrets of the hashes. Blocks; Postgres is asked once.
+    def writing_keys(self) -> TermKeys:
+        """The secrets of the hashes, for rows to be written. Blocks; Postgres is asked once.
 
-        The secret that Postgres keeps is looked for even when INDEX_SECRET is set: earlier rows
-        may have been written with it.
+        Without INDEX_SECRET the one that Postgres keeps is used, and made if there is none.
         """
         with self._loading:
-            keys = self._keys or TermKeys(self._secrets(), self._settings.index_terms_clear)
-            self._keys = keys
+            keys = self._keys
+            if keys is None:
+                keys = self.searching_keys(make=self._settings.index_secret is None)
+                self.rows.register(fingerprint(keys.secrets[0]))
+                self._keys = keys
             return keys
 
-    def _secrets(self) -> tuple[str, ...]:
-        """All known secrets, the present one first: the kept one only if none is set."""
+    def searching_keys(self, *, make: bool = False) -> TermKeys:
+        """All secrets that are known here, the present one first. Blocks.
+
+        The one that Postgres keeps is among them also when INDEX_SECRET is set, since earlier rows
+        may have been written with it.
+        """
         given, is_set = self._settings.index_secrets, self._settings.index_secret is not None
-        kept = [self.rows.secret(make=not is_set) or ""]
+        kept = [self.rows.secret(make=make) or ""]
         ordered = given + kept if is_set else kept + given
-        return tuple(dict.fromkeys(each for each in ordered if each))
+        secrets = tuple(dict.fromkeys(each for each in ordered if each))
+        return TermKeys(secrets, self._settings.index_terms_clear)
 
     async def keys(self) -> TermKeys:
-        """`term_keys` from the event loop."""
+        """`writing_keys` from the event loop."""
         if self._keys is not None:
             return self._keys
-        return await self._calls(self.term_keys)
+        return await self._calls(self.writing_keys)
+
+    async def unknown_secrets(self) -> int:
+        """How many secrets rows may have been written with that are not known here."""
+        return await self._calls(self._unknown_secrets)
+
+    def _unknown_secrets(self) -> int:
+        known = {fingerprint(each) for each in self.searching_keys().secrets}
+        return len(self.rows.fingerprints() - known)
+
+    async def _sought(self, field: Field, form: str) -> Sequence[str]:
+        if self._keys is not None:
+            return self._keys.sought(field, form)
+        return (await self._calls(self.searching_keys)).sought(field, form)
 
     def normal(self, field: Field, value: str) -> str:
         """The form under which a value is compared; "" if nothing is left of it."""
@@ -72,12 +92,12 @@ class StoredIndex:
         self, field: Field, form: str, limit: int, after: tuple[datetime, UUID] | None
     ) -> list[StoredVcon]:
         """Find vCons of a party with this normalised value, newest first."""
-        sought = (await self.keys()).sought(field, form)
+        sought = await self._sought(field, form)
         return await self._calls(self.rows.find, sought, limit, after)
 
     async def known(self, field: Field, form: str, uuids: Sequence[str]) -> set[str]:
         """Those of these vCons that `find` gives for the value."""
-        sought = (await self.keys()).sought(field, form)
+        sought = await self._sought(field, form)
         return await self._calls(self.rows.with_terms, uuids, sought)
 
     async def get(self, uuids: Sequence[str]) -> dict[str, StoredVcon]:

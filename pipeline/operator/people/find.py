@@ -37,6 +37,10 @@ _CURSOR = re.compile(
     re.ASCII,
 )
 WITHOUT_POSTGRES = "Postgres cannot be reached: only vCons that are in Redis were searched"
+OTHER_HASHES = (
+    "vcon_index has rows of another INDEX_SECRET, which are not found: add it to"
+    " INDEX_SECRETS_EARLIER here"
+)
 NOT_ALL_KEYS = "Redis has too many search keys: some spellings may be missing"
 
 
@@ -100,6 +104,8 @@ class Find:
         self, name: Field, form: str, page: _Page, after: tuple[datetime, UUID] | None
     ) -> None:
         try:
+            if after is None and await self._index.unknown_secrets():
+                page.notes.append(OTHER_HASHES)
             found = await self._index.find(name, form, page.limit + 1, after)
         except UnavailableError:
             page.notes.append(WITHOUT_POSTGRES)

@@ -86,7 +86,7 @@ class People:
         """A vCon in the index, created so many minutes after noon; its uuid."""
         index, vcon_uuid = index_of(self.operator.database), vcon_uuid or new_uuid()
         values = [term for key in search_keys({"parties": [party]}) if (term := split(key))]
-        terms = [index.term_keys().kept(*each) for each in party_terms(values, "US")]
+        terms = [index.writing_keys().kept(*each) for each in party_terms(values, "US")]
         created = NOON + timedelta(minutes=minutes)
         change = IndexChange(vcon_uuid, NOON, created, terms, ["main"], list(storages))
         index.rows.write([change])

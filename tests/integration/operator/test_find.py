@@ -9,10 +9,11 @@ import pytest
 from core.errors import InvalidError
 from core.operator_interfaces import Call
 from pipeline.operator.people import spellings
-from pipeline.operator.people.find import NOT_ALL_KEYS, WITHOUT_POSTGRES
+from pipeline.operator.people.find import NOT_ALL_KEYS, OTHER_HASHES, WITHOUT_POSTGRES
 from pipeline.redis_client import keys
 from schemas.operator.people import FoundPage
 from tests.integration.operator.people_scene import NUMBER, People, people
+from tests.integration.stored.stored_scene import index_of
 from tests.integration.support.operator_scene import AUTHOR
 
 __all__ = ["people"]
@@ -106,6 +107,19 @@ async def test_without_postgres_redis_is_searched(
     page = await found(people, tel=NUMBER)
     assert [each.uuid for each in page.vcons] == [vcon_uuid]
     assert page.notes == [WITHOUT_POSTGRES]
+
+
+async def test_rows_of_a_secret_that_is_not_set_here_are_a_note(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a command in a shell without the service's variables; it makes no secret."""
+    monkeypatch.setenv("INDEX_SECRET", "the-service-has-this-one")
+    index = index_of(people.operator.database, index_secret="the-service-has-this-one")
+    index.writing_keys()
+    assert (await found(people, tel=NUMBER)).notes == []
+    monkeypatch.delenv("INDEX_SECRET")
+    assert (await found(people, tel=NUMBER)).notes == [OTHER_HASHES]
+    assert people.rows("SELECT name FROM service_secrets WHERE value <> ''") == []
 
 
 async def test_the_search_of_keys_is_bounded(

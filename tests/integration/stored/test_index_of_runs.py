@@ -241,7 +241,12 @@ async def test_an_unknown_secret_finds_nothing(ops: Operations, migrated: Databa
     vcon_uuid = await ops.ingest(parties=[ANN])
     await ops.workers.queues.note_saved(vcon_uuid, "files")
     await drained(outbox_of(ops.redis, migrated, index_of(migrated, index_secret="one-" * 5)))
-    assert await found(index_of(migrated, index_secret="two-" * 5)) == []
+    other = index_of(migrated, index_secret="two-" * 5)
+    assert await found(other) == []
+    assert await other.unknown_secrets() == 1
+    knowing = index_of(migrated, index_secrets_earlier=f"x, {'one-' * 5}")
+    assert [each.uuid for each in await found(knowing)] == [vcon_uuid]
+    assert await knowing.unknown_secrets() == 0
 
 
 HUGE = {"tel": "x" * 2_000_000, "name": "Ann"}

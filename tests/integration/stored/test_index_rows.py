@@ -143,3 +143,8 @@ def test_the_secret_is_made_once_and_only_where_it_is_needed(rows: VconIndexRows
     made = rows.secret(make=True)
     assert made
     assert rows.secret(make=True) == rows.secret(make=False) == made
+    assert rows.fingerprints() == set()
+    for _ in range(2):
+        rows.register("f00d")
+    assert rows.fingerprints() == {"f00d"}
+    assert rows.secret(make=False) == made
