@@ -25,6 +25,8 @@ SMALLEST_PAGE = 5
 PAGE_BYTES = 300_000
 READINGS = 3
 """Times that one list is read, if it moves too far."""
+_KEPT = (Treatment.KEEP, Treatment.VCON, Treatment.LATER, Treatment.LENT)
+"""Of the last three kinds no key is a list, but for those of other programs."""
 
 
 class ListReader:
@@ -51,7 +53,7 @@ class ListReader:
         async for names in scan(self._connection, "TYPE", "list"):
             for name in names:
                 treatment = kind_of(name).treatment
-                if treatment is Treatment.KEEP and self._seen.add(name):
+                if treatment in _KEPT and self._seen.add(name):
                     await self.read_list(name)
                 elif treatment is Treatment.QUEUED:
                     await self.read_list(name, into=write_unheld)

@@ -135,6 +135,7 @@ class VconReader:
             replaced = await self._read_some(some)
             for each in replaced:
                 self._seen.add(each)
+                self._part.row("again", each)
                 await self._read_some([each])
             self._progress("vCons", self.documents)
 
@@ -176,7 +177,6 @@ class VconReader:
     def _write(self, vcon_uuid: str, state: Sequence[Any], text: str | None) -> None:
         kind, left, score, in_flight, usable, about, told, runs = state
         row = self._part.row
-        row("vcon", vcon_uuid)
         if text is not None and kind in (JSON, "string"):
             self.documents += 1
             row("document", vcon_uuid, kind, left, text)
@@ -244,14 +244,9 @@ def _held(vcon_uuid: str, in_flight: str, told: Sequence[Any]) -> list[list[Any]
     """For each hold: attempts (with those of a claim), reason, unread, further copies."""
     rows = [list(told[at : at + 5]) for at in range(0, len(told), 5)]
     words = in_flight.split("\n", 3)
-    if len(words) == 4:
-        _, run, name, element = words
-        place = (name, element)
-        held = next((row for row in rows if place_of(vcon_uuid, row[0]) == place), None)
-        if held is None:  # another program has put a key of another type in place of the holds
-            hold = f"{name}|{run}" if element != vcon_uuid else name
-            rows.append(held := [hold, "", "", 0, ""])
-        held[1] = _continued(held[1], run)
+    for row in rows:
+        if len(words) == 4 and place_of(vcon_uuid, row[0]) == (words[2], words[3]):
+            row[1] = _continued(row[1], words[1])
     return rows
 
 

@@ -41,6 +41,7 @@ class RedisWriter:
         self._sorted_set = sorted_set
         self._commands: list[Words] = []
         self._bytes = 0
+        self._document = ""
         self.returned = 0
         """Elements that went back to their lists."""
 
@@ -89,16 +90,18 @@ class RedisWriter:
             self._add_of_a_vcon(kind, key, rest)
 
     def _add_of_a_vcon(self, kind: str, key: str, rest: Sequence[str]) -> None:
-        if kind == "vcon":  # it may come twice; the later time is valid
+        if kind == "again":  # it may have come before; the later time is valid
             self._send("DEL", keys.about(key), keys.holds(key))
         elif kind == "document":
             type_, left, text = rest
+            self._document = key
             path = (".",) if type_ == JSON else ()
             self._send("JSON.SET" if path else "SET", keys.vcon(key), *path, text)
             self._expire(keys.vcon(key), left)
         elif kind == "about":
             self._send("HSET", keys.about(key), *rest)
-            self._index(key, dict(zip(rest[::2], rest[1::2], strict=True)).get("index", ""))
+            if self._document == key:
+                self._index(key, dict(zip(rest[::2], rest[1::2], strict=True)).get("index", ""))
         elif kind == "score":
             self._send("ZADD", self._sorted_set, rest[0], key)
         elif kind == "run":

@@ -26,7 +26,7 @@ async def mover(redis_url: str) -> AsyncIterator[RedisConnection]:
     await connection.close()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 async def test_nothing_is_lost_whatever_moves(
     backups: BackupScene, mover: RedisConnection, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,10 +31,31 @@ local function value_of(key, field)
   return is('hash', key) and redis.call('HGET', key, field) or ''
 end
 
+local function has(hold, all)
+  for _, each in ipairs(all) do
+    if each == hold then
+      return true
+    end
+  end
+  return false
+end
+
+-- The holds, and that of a claim, which may be missing: of an earlier version, or beside holds of
+-- another type.
+local function holds_with_claim(claim)
+  local all = holds_of(uuid)
+  local _, run, list, element = string.match(claim, '^(%d+)\n(.-)\n(.-)\n(.*)$')
+  local hold = run and (element == uuid and list or list .. '|' .. run)
+  if hold and not has(hold, all) then
+    all[#all + 1] = hold
+  end
+  return all
+end
+
 local held = in_flight()
 note_run(string.match(held, '^%d+\n(.-)\n'))
 local told = {}
-for _, hold in ipairs(holds_of(uuid)) do
+for _, hold in ipairs(holds_with_claim(held)) do
   local list, run = string.match(hold, '^(run:.*)|(.-)$')
   local element = run and (uuid .. '|' .. run) or uuid
   local attempts = value_of('pc:attempts:' .. (list or hold), element)
