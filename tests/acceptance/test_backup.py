@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import stat
+import sys
+from asyncio.subprocess import PIPE, STDOUT
 from typing import TYPE_CHECKING
 
-from core.settings import DatabaseSettings
 from devstack.chaos.chain import vcon
 from devstack.chaos.evidence import gather
 from devstack.chaos.feeding import Feeder
@@ -14,14 +17,12 @@ from devstack.chaos.scene import some_progress
 from devstack.chaos.servers import running
 from devstack.chaos.system import System
 from devstack.chaos.verdict import judge
-from pipeline.operator.backup.operations import Backups
-from pipeline.redis_client.client import RedisConnection
-from schemas.operator.backup import BackupParameters, RestoreParameters
+from devstack.service import ENTRYPOINT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-STORED = 3000
+STORED = 1000
 """vCons that are in Redis besides; reading them gives the load time to move."""
 
 
@@ -36,12 +37,12 @@ async def test_a_backup_under_load_loses_nothing(tmp_path: Path) -> None:
             async with feeder.flowing(pause=0.01, rpc=True):
                 await some_progress(system, 5)
                 accepted = dict(feeder.fed)
-                await _back_up(system, file)
+                await _run(system, "backup", str(file))
                 during = len(feeder.fed) - len(accepted)
             await system.kill_services()
             await system.redis.execute_command("FLUSHALL", "SYNC")
             system.database = await servers.new_database()
-            await _restore(system, file)
+            await _run(system, "restore", str(file), "--yes", "--reason", "a drill")
             await system.start()
             await system.settled()
             verdict = judge(await gather(system, accepted))
@@ -56,32 +57,23 @@ async def test_a_backup_under_load_loses_nothing(tmp_path: Path) -> None:
 async def _fill(system: System) -> None:
     async with system.redis.pipeline(transaction=False) as together:
         for _ in range(STORED):
-            document = vcon("pass") | {"analysis": [{"body": "x" * 2000}]}
+            document = vcon("pass") | {"analysis": [{"body": "x" * 1000}]}
             together.execute_command(
                 "JSON.SET", f"vcon:{document['uuid']}", ".", json.dumps(document)
             )
         await together.execute()
 
 
-def _backups(system: System) -> tuple[RedisConnection, Backups]:
-    values = system.servers.environment(system.database)
-    settings = DatabaseSettings(
-        environment="test",
-        **{name.lower(): each for name, each in values.items() if name.startswith("POSTGRES")},
+async def _run(system: System, *words: str) -> str:
+    """Run a command as an operator does; returns what it wrote."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ENTRYPOINT),
+        *words,
+        env={**os.environ, **system.environment()},
+        stdout=PIPE,
+        stderr=STDOUT,
     )
-    redis = RedisConnection(system.servers.valkey.url)
-    return redis, Backups(redis, settings, "vcons")
-
-
-async def _back_up(system: System, file: Path) -> None:
-    redis, backups = _backups(system)
-    await backups.backup(BackupParameters(file=str(file)), print)
-    await redis.close()
-
-
-async def _restore(system: System, file: Path) -> None:
-    redis, backups = _backups(system)
-    for dry_run in (True, False):
-        asked = RestoreParameters(file=str(file), dry_run=dry_run)
-        await backups.restore(asked, print)
-    await redis.close()
+    out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+    return out.decode()
