@@ -298,6 +298,7 @@ class PipelineComposition:
 
     async def close(self) -> None:
         """Leave the register, write the remaining usage, close connections, plugins and threads."""
+        await self._operator.close()
         await self.register.leave()
         with contextlib.suppress(UnavailableError, TimeoutError):
             async with asyncio.timeout(LAST_USAGE):

@@ -26,6 +26,8 @@ _FINGERPRINT = re.compile(r"[0-9A-Za-z]{1,32}")
 SLICES = 200
 """Slices of one list that one round of `tend` reads."""
 
+EVERY_SECONDS = 3600.0
+"""Seconds after which a list is looked through although its counts are right."""
 LATEST = 1e14
 """A time in ms that no clock shows; beyond it is no date."""
 
@@ -87,6 +89,7 @@ class CauseIndex:
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
         self._cursors: dict[str, str] = {}
+        self._looked: dict[str, float] = {}
         self._unchecked: dict[str, list[str]] = {}
         self._checked: dict[str, tuple[int, int]] = {}
 
@@ -138,20 +141,30 @@ class CauseIndex:
     async def _tend(self, name: str) -> None:
         found = await self.causes(name)
         counts = found.filed, found.explained
+        is_due = time.monotonic() - self._looked.get(name, -EVERY_SECONDS) >= EVERY_SECONDS
         if found.filed < found.explained:
-            await self._adopt(name)
+            await self._adopt(name, every=True)
         elif found.filed > found.explained and self._checked.get(name) != counts:
             await self._forget(found)
+        elif found.explained and is_due:  # one that was replaced by that version changes no count
+            await self._adopt(name, every=False)
 
-    async def _adopt(self, name: str) -> None:
-        """Give fingerprints to reasons of a version that did not; goes on at the next round."""
+    async def _adopt(self, name: str, *, every: bool) -> None:
+        """Give fingerprints to reasons of a version that did not; goes on at the next round.
+
+        `every`: also file those that have one, and may be missing in the index.
+        """
         for _ in range(SLICES):
             cursor, found = await self._connection.command(
                 "HSCAN", keys.reasons(name), self._cursors.get(name, "0"), "COUNT", FILED
             )
-            await self.file(name, dict(zip(found[::2], found[1::2], strict=True)))
+            reasons = dict(zip(found[::2], found[1::2], strict=True))
+            if not every:
+                reasons = {each: text for each, text in reasons.items() if _is_new(text)}
+            await self.file(name, reasons)
             self._cursors[name] = cursor
             if cursor == "0":
+                self._looked[name] = time.monotonic()
                 break
 
     async def _forget(self, found: ListCauses) -> None:
@@ -214,6 +227,11 @@ def _filed(vcon_uuid: str, text: str) -> Iterator[str | int]:
     after = newest | ({"beside": rest} if rest else {})
     yield from (vcon_uuid, _failed_at(reason), text)
     yield text if is_known else storable_json(after).decode()
+
+
+def _is_new(text: str) -> bool:
+    """Whether a reason was written by a version without fingerprints."""
+    return '"fingerprint":"' not in text
 
 
 def _is_list(value: object) -> bool:

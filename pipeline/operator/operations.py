@@ -110,6 +110,12 @@ class OperatorOperations:
             await self._audit(name, audited, call)
         return await row.handler(parameters, call)
 
+    async def close(self) -> None:
+        """End what operations go on with in the background."""
+        for row in self._rows.values():
+            if row.close is not None:
+                await row.close()
+
     async def _audit(self, name: str, audited: tuple[str, Mapping[str, Any]], call: Call) -> None:
         reason = checked_reason(call)
         target, detail = audited

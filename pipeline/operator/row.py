@@ -26,6 +26,8 @@ class Row(NamedTuple):
     operation: Operation
     handler: Handler
     audited: Audited = all_arguments
+    close: Callable[[], Awaitable[None]] | None = None
+    """Ends what the operation has begun in this process, before its connections are closed."""
 
 
 def about(field: str) -> Audited:

@@ -100,6 +100,13 @@ class ReplayDesk:
         """
         return await self._records.stop(order.id, f"{call.author.actor}: {call.reason}")
 
+    async def close(self) -> None:
+        """Stop the replays of this process; their records tell that, and nothing is lost."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -188,7 +195,7 @@ def rows(parts: Parts) -> list[Row]:
     """The operations of this subject."""
     desk = ReplayDesk(parts)
     return [
-        Row(REPLAY, desk.replay, audited_replay),
+        Row(REPLAY, desk.replay, audited_replay, desk.close),
         Row(REPLAYS, desk.replays),
         Row(REPLAY_STOP, desk.stop, about("id")),
     ]

@@ -159,6 +159,16 @@ async def test_what_a_version_without_the_index_removed_is_forgotten(
     assert await counts(ops) == {"first is down": 1, UNKNOWN: 1}
 
 
+async def test_a_reason_that_the_version_before_replaced(ops: Operations, plugins: Plugins) -> None:
+    """The counts are as before, so that it is found when the list is looked through."""
+    one, _ = await failed(ops, plugins, "second", count=2)
+    ops.client.hset(REASONS, one, orjson.dumps(OLD))
+    index = CauseIndex(ops.redis)
+    await index.tend([DEAD])
+    await index.tend([DEAD])
+    assert await counts(ops) == {"second is down": 1, "port <n>": 1}
+
+
 async def test_an_unusable_index_does_not_stop_a_failure(ops: Operations, plugins: Plugins) -> None:
     """The dead letter is written; it is filed once the key is gone."""
     ops.client.set(CAUSES, "another program's")

@@ -225,6 +225,18 @@ async def test_a_replay_that_is_cut_off(ops: Operations, plugins: Plugins) -> No
     assert (done.state, done.replayed) == ("done", 4)
 
 
+async def test_the_process_stops(ops: Operations, plugins: Plugins) -> None:
+    """A replay in the background ends with it; its record says so."""
+    await failed(ops, plugins, "second")
+    desk = ReplayDesk(parts(ops))
+    await replay(ops, desk, list_name="in", wait=False)
+    await queued(ops, 1)
+    await desk.close()
+    [record] = (await desk.replays(ReplaysQuery(), CALL)).replays
+    assert (record.state, record.stale) == ("stopped", False)
+    assert "its process stopped" in str(record.error)
+
+
 async def test_a_cause_that_comes_back(
     ops: Operations, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
