@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from core.errors import InvalidError, UnknownNameError
+from core.observability.storable_text import storable_text
 from core.operator_interfaces import Call, Operation
 from pipeline.live_config import Configuration
 from pipeline.operator.entries import Entries, Entry
@@ -33,7 +34,7 @@ from schemas.operator.pauses import (
     Undrained,
     UndrainRequest,
 )
-from schemas.operator.replicas import Replica, Replicas, ReplicasQuery
+from schemas.operator.replicas import LONGEST_TEXT, Replica, Replicas, ReplicasQuery
 
 WAIT_SECONDS = 0.5
 """Seconds between two looks at a replica that shall hold nothing."""
@@ -141,7 +142,8 @@ class PauseOperations:
 
     def _pause(self, name: str, entry: Entry) -> Pause:
         known = name in self._configuration.config.chains
-        return Pause(chain=name, configured=known, **dict(entry.drain))
+        shown = storable_text(name, LONGEST_TEXT)
+        return Pause(chain=shown, configured=known, **dict(entry.drain))
 
 
 def rows(parts: Parts) -> list[Row]:
@@ -192,9 +194,8 @@ def one_of(text: str, ids: Sequence[str]) -> str:
 
 
 def _drained(replica_id: str, entry: Entry, running: Iterable[str]) -> DrainedReplica:
-    return DrainedReplica(
-        replica=replica_id, running=replica_id in set(running), **dict(entry.drain)
-    )
+    shown = storable_text(replica_id, LONGEST_TEXT)
+    return DrainedReplica(replica=shown, running=replica_id in set(running), **dict(entry.drain))
 
 
 def _holds_nothing(replica: Replica | None) -> bool:

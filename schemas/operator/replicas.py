@@ -83,7 +83,7 @@ class Replica(ReplicaState):
     """When that was, by Redis' clock."""
     in_flight: int = 0
     held: list[HeldRun] = Field(default_factory=list)
-    """The oldest first, and fewer than `in_flight` if there are many."""
+    """Some of them if there are many, sorted by `since`."""
     drained: Drain | None = None
 
 

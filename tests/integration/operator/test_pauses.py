@@ -129,6 +129,17 @@ async def test_any_reason_is_kept(scene: Scene, reason: str) -> None:
     assert await operator.resume()
 
 
+async def test_names_that_no_answer_can_hold_are_shown(scene: Scene, client: Redis) -> None:
+    """Another program may put any bytes there."""
+    for key in (keys.PAUSED, keys.DRAINED):
+        client.hset(key, b"\xff\0" + b"x" * 1000, "{}")  # type: ignore[arg-type]
+        client.hset(key, "[bold]<b>", "{}")
+    told = await Operator(scene).told()
+    assert told.model_dump_json()
+    names = [each.chain[:9] for each in told.paused], [each.replica[:9] for each in told.drained]
+    assert names == (["[bold]<b>", "\ufffd\ufffdxxxxxxx"],) * 2
+
+
 async def registered(scene: Scene, name: str, *workers: str) -> Register:
     """A replica that has given a sign of life."""
     register = register_of(scene.redis, MAIN, name, workers=workers, slots=4)
