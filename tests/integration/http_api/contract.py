@@ -85,7 +85,7 @@ def no_uuid(text: str) -> dict[str, Any]:
 
 NO_UUID = no_uuid("nope")
 VERSION = {"version": "dev", "git_commit": "unknown", "build_time": "unknown"}
-LIST = "a list that no chain reads"
+LIST = "a list of no chain"
 NO_LIST = "Unknown {}: nope; known: {}"
 
 ABOUT = (

@@ -188,3 +188,21 @@ async def test_any_list_if_the_setting_says_so(start: Start) -> None:
             answer = await push(http, a_vcon(), params={"ingress_list": "unread"})
             assert answer.status_code == status
             assert len(served.queued("unread")) == 1
+
+
+async def test_a_list_of_a_disabled_chain_takes_vcons_in(start: Start) -> None:
+    """From partners and with the token of the API, without `api_any_list`; they wait there."""
+    text = (
+        "chains: {stopped: {ingress_lists: [waits], enabled: 0}}\n"
+        + f"ingress_auth: {{waits: {KEY}}}"
+    )
+    async with start(text) as served, served.http(KEY) as partner, served.http() as http:
+        answer = await push(partner, a_vcon(), params={"ingress_list": "waits"})
+        assert answer.status_code == 204, answer.text
+        for lists, status in (("waits", 201), ("nowhere", 404)):
+            answer = await http.post("/vcon", params={"ingress_lists": lists}, json=a_vcon())
+            assert answer.status_code == status, answer.text
+        stored = (await http.get(f"/vcon/{served.queued('waits')[0]}")).json()
+        answer = await http.post("/vcon/ingress?ingress_list=waits", json=[stored["uuid"]])
+        assert answer.status_code == 204, answer.text
+        assert len(served.queued("waits")) == 3
