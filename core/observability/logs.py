@@ -22,6 +22,7 @@ import structlog
 from structlog.typing import EventDict, ExceptionTransformer
 
 from core import request_context
+from core.observability.recent_errors import RECENT_ERRORS
 from core.observability.redaction import KNOWN
 from core.observability.storable_text import described
 
@@ -173,7 +174,7 @@ def configure_logging(level: str, form: Form) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(form))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler, RECENT_ERRORS]
     root.setLevel(level)
     for name, floor in _QUIET.items():
         logging.getLogger(name).setLevel(max(floor, root.level))

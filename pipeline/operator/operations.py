@@ -18,6 +18,7 @@ from pipeline.operator.causes import failures, replays
 from pipeline.operator.configuration import DIFF, SHOW, ConfigurationView
 from pipeline.operator.numbers.partners import PARTNERS, PartnerReader
 from pipeline.operator.numbers.slow import SLOW, SlowStepReader
+from pipeline.operator.numbers.stats import STATS, StatsReader
 from pipeline.operator.numbers.status import STATUS, StatusReader
 from pipeline.operator.parts import Parts
 from pipeline.operator.people import erase, find, partner_keys
@@ -64,6 +65,7 @@ def rows(parts: Parts) -> list[Row]:
     view, trials = ConfigurationView(parts), ConfigurationTrials(parts)
     return [
         Row(STATUS, StatusReader(parts).status),
+        Row(STATS, StatsReader(parts).stats),
         Row(SLOW, SlowStepReader(parts).slow),
         Row(PARTNERS, PartnerReader(parts).partners),
         Row(Operation("audit", "Who changed what, and why", AuditQuery, AuditPage), audit.events),

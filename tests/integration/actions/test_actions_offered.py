@@ -24,7 +24,8 @@ ADMINISTRATIVE = {
 OTHERS = {
     *("AckEgress", "CancelRun", "EnqueueVcons", "ExternalIngress", "GetRun", "GetVcon"),
     *("IngestVcon", "ListChains", "ListConnections", "ListDeadLetters", "ListRuns", "ListVcons"),
-    *("Ping", "ReadEgress", "RunChain", "RunFlow", "RunTask", "SearchVcons", "StoreVcon"),
+    *("Ping", "ReadEgress", "RunChain", "RunFlow", "RunTask", "SearchVcons", "Stats"),
+    "StoreVcon",
 }
 BUILT_IN = ADMINISTRATIVE | OTHERS
 """Not the classes that a developer has dropped into `actions/` of this checkout."""

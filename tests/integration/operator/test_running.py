@@ -209,3 +209,10 @@ async def test_the_history_is_away(
         "the audit cannot be read",
     ]
     assert a_vcon(vcon)["uuid"] == story.vcon
+
+
+async def test_stats_are_short(operator: OperatorScene, scene: Scene, gate: Gate) -> None:
+    """Sums over all chains; errors without their texts."""
+    await scene.feed(count=3)
+    found = (await operator.perform("stats")).model_dump()
+    assert (found["waiting"], found["in_flight"], found["replicas"]) == (3, 0, [])

@@ -218,6 +218,7 @@ def test_small_files_have_a_reason() -> None:
         if len(source.lines) < SMALL_FILE
         and importers[source.module] == 1
         and source.module not in listed
+        and not source.path.startswith("schemas/operator/")
         and not source.path.endswith("__init__.py")
     }
     assert small == set(SMALL_FILES)
