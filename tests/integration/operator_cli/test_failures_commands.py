@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +21,7 @@ from tests.integration.support.pipeline_fixtures import PATIENCE
 if TYPE_CHECKING:
     from tests.integration.support.operator_scene import OperatorScene
 
+ENTRYPOINT = Path(__file__).parents[3] / "entrypoint.py"
 SECOND = "link second: OSError"
 SURE = "--yes --reason 'the vendor is back'"
 
@@ -116,3 +120,34 @@ async def test_refusals(
     ran = await operator.cli(line)
     assert (ran.code, told in ran.err) == (code, True), ran.err
     assert not operator.redis.exists("pc:replays")
+
+
+async def test_a_killed_command_loses_nothing(
+    operator: OperatorScene, ops: Operations, plugins: Plugins
+) -> None:
+    """Each vCon is a dead letter or queued, and the same command replays the rest."""
+    uuids = await failed(ops, plugins, "second", count=30)
+    words = f"replay --cause '{SECOND}' --canary 0 --rate 8 {SURE}"
+    operator.config.with_name("none").touch()  # ENV_FILE, which a process of its own reads
+    command = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ENTRYPOINT),
+        *shlex.split(words),
+        stderr=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    async with asyncio.timeout(PATIENCE):
+        while len(ops.list("in")) < 4:  # noqa: ASYNC110 -- Redis sends no event for it
+            await asyncio.sleep(0.01)
+    command.kill()
+    await command.wait()
+    queued = ops.list("in")
+    assert 0 < len(queued) < len(uuids)
+    assert sorted(queued + ops.list("DLQ:in")) == sorted(uuids)
+    [record] = (await operator.cli("replays --json")).json["replays"]
+    assert (record["state"], record["ended"]) == ("running", None)
+    await ops.workers.start(ops.configuration)
+    done = await operator.cli(f"replay --cause '{SECOND}' --rate 1000 {SURE} --json")
+    assert (done.code, done.json["replayed"]) == (0, len(uuids) - len(queued))
+    assert {(await ops.workers.finished()).status for _ in uuids} == {"done"}
+    assert ops.list("DLQ:in") == []
