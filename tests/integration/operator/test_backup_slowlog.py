@@ -14,8 +14,8 @@ from pipeline.operator.backup.operations import Backups, _Progress
 from tests.integration.operator.backup_scene import SORTED_SET, quiet
 from tests.integration.redis_client.slowlog_scene import Slowlog, slowlog
 
-MANY = 40_000
-DOCUMENTS = 100
+MANY = 20_000
+DOCUMENTS = 50
 LARGE = {"analysis": [{"body": "x" * 5_000_000}]}
 MOST_BYTES = 12_000_000
 """Of the replies of one batch: a document of 5 MB is alone in it, as text and bytes."""
