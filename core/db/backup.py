@@ -163,6 +163,29 @@ def check_target(settings: DatabaseSettings, revision: str) -> str:
     return present
 
 
+def check_table(table: CopiedTable) -> None:
+    """Check that a table of a backup is one of the service's.
+
+    Raises:
+        InvalidError: it is another one, or has no columns.
+    """
+    if table.name not in Base.metadata.tables or not table.columns:
+        msg = f"the backup has a table {table.name[:60]!r}, which this version does not know"
+        raise InvalidError(msg)
+
+
+def check_sequence(row: Sequence[str]) -> None:
+    """Check that a sequence of a backup belongs to a table of the service.
+
+    Raises:
+        InvalidError: it is another one, or has no number.
+    """
+    fits = len(row) == 3 and row[1].isascii() and row[1].isdigit() and len(row[1]) < 19
+    if not fits or not row[0].startswith(tuple(f"{name}_" for name in Base.metadata.tables)):
+        msg = f"the backup has a sequence {row[0][:60]!r}, which this version does not know"
+        raise InvalidError(msg)
+
+
 def migrate(settings: DatabaseSettings, revision: str = "head") -> None:
     """Migrate the database to a revision.
 

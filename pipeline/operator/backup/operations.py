@@ -15,12 +15,14 @@ from typing import Any, BinaryIO
 from core.db.backup import (
     CopiedTable,
     Restoration,
+    check_sequence,
+    check_table,
     check_target,
     migrate,
     restoration,
     snapshot,
 )
-from core.errors import ConflictError, InvalidError, PatchcordError
+from core.errors import ConflictError, InvalidError, PatchcordError, UnavailableError
 from core.settings import DatabaseSettings
 from core.thread_pool import in_own_thread
 from core.version import VERSION
@@ -29,6 +31,7 @@ from pipeline.operator.backup.format import FORMAT, Part, Reader, Totals, Writer
 from pipeline.operator.backup.list_reader import ListReader
 from pipeline.operator.backup.redis_reader import VconReader
 from pipeline.operator.backup.redis_writer import RedisWriter, check_empty
+from pipeline.operator.backup.rows import check_row
 from pipeline.operator.backup.state_reader import StateReader
 from pipeline.redis_client.client import RedisConnection
 from schemas.operator.backup import (
@@ -189,7 +192,8 @@ class Backups:
                 await _write(redis, file)
             except PatchcordError as error:
                 msg = f"{error}; Postgres is unchanged, Redis has a part of the backup: empty it"
-                raise type(error)(msg) from error
+                kind = UnavailableError if isinstance(error, UnavailableError) else InvalidError
+                raise kind(msg) from error
         await in_own_thread(migrate, self._settings)
         return redis.returned
 
@@ -216,7 +220,9 @@ def _fill(database: Restoration, file: BinaryIO) -> None:
 
 
 def _table(part: Part) -> CopiedTable:
-    return CopiedTable(part.name.removeprefix(TABLE), [str(each) for each in part.about["columns"]])
+    columns = part.about.get("columns")
+    names = [str(each) for each in columns] if isinstance(columns, list) else []
+    return CopiedTable(part.name.removeprefix(TABLE), names)
 
 
 def _parts(file: BinaryIO) -> Iterator[Part]:
@@ -235,11 +241,15 @@ def _verified(file: BinaryIO) -> BackupContent:
     parts = dict[str, Totals]()
     for part in reader.parts():
         if part.name.startswith(TABLE):
+            check_table(_table(part))
             for piece in part.data():
                 part.totals.rows += piece.count(b"\n")
+        elif part.name == SEQUENCES:
+            for row in part.rows():
+                check_sequence(row)
         else:
-            for _ in part.rows():
-                pass
+            for row in part.rows():
+                check_row(row)
         parts[part.name] = part.totals
     if missing := {LISTS, KEYS, VCONS, LAST, SEQUENCES} - parts.keys():
         msg = f"the backup has no part {', '.join(sorted(missing))}: it cannot be restored"

@@ -109,9 +109,6 @@ class RedisWriter:
             self._expire(keys.run(key), rest[1])
         elif kind == "hold":
             self._hold(key, *rest)
-        else:
-            msg = f"the backup has a row of an unknown kind, {kind[:50]!r}: use a later version"
-            raise InvalidError(msg)
 
     def _expire(self, key: str, left: str) -> None:
         if int(left) >= 0:

@@ -153,3 +153,30 @@ async def test_a_damaged_backup_writes_nothing(backups: BackupScene) -> None:
     assert backups.client.dbsize() == 0
     with backups.file.open("rb") as file:
         assert Reader(file).header["format"] == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "row", "error"),
+    [
+        ("keys", ["tomorrow", "a"], "unknown kind, 'tomorrow'"),
+        ("keys", ["hash", "a", "field"], "a row hash that no version"),
+        ("vcons", ["document", "a", "ReJSON-RL", "soon", "{}"], "a row document that no"),
+        ("lists", ["list", "in"], "a row list that no version"),
+        ("sequences", ["pg_sequence", "1", "1"], "a sequence 'pg_sequence', which"),
+        ("table:pg_authid", [], "a table 'pg_authid', which this version"),
+        ("table:tokens", [], "a table 'tokens', which this version"),
+    ],
+)
+async def test_what_no_backup_has_is_refused_before_anything_is_written(
+    backups: BackupScene, part: str, row: list[str], error: str
+) -> None:
+    """Though the sums are right."""
+    with backups.file.open("wb") as out:
+        file = Writer(out, {"revision": "0001"})
+        with file.part(part, columns=["a"] if part == "table:pg_authid" else "a") as written:
+            if row:
+                written.row(*row)
+        file.finish()
+    with pytest.raises(InvalidError, match=error):
+        await backups.restore()
+    assert backups.client.dbsize() == 0
