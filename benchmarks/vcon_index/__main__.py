@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import UUID, uuid4
 
 from redis import Redis
@@ -48,8 +49,10 @@ def notes(count: int) -> Iterator[str]:
             "mailto": [],
             "name": [f"Agent {agent}", f"Customer Number {number}"],
         }
-        members = {path: parties.get(path.rpartition(".")[2], []) for path in PATHS}
-        members["$.created_at"] = ["2026-11-21T12:00:00Z"]
+        members: dict[str, list[Any]] = {
+            path: parties.get(path.rpartition(".")[2], []) for path in PATHS
+        }
+        members["$.created_at"] = [1_790_000_000 + number]
         ms = 1_790_000_000_000 + number
         yield f"{NOTE}\n{ms}\n{uuid4()}\n{json.dumps(members)}"
 

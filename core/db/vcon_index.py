@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from core.db.database import Database
 from core.db.failure_causes import forget_example
+from core.errors import UnavailableError
 from core.observability.storable_text import storable_json
 from schemas.stored_vcon import StoredVcon
 
@@ -90,12 +91,23 @@ ON CONFLICT (vcon_uuid) DO UPDATE SET terms = '{}', chains = '{}', storages = '{
     erased_at = greatest(known.updated_at, excluded.erased_at)
 """)
 
-# A page without a cursor begins before all rows: no time is later than infinity.
-_FIND = text("""
-SELECT to_jsonb(known) FROM vcon_index AS known WHERE terms && CAST(:terms AS text[])
-AND (created_at, vcon_uuid) < (CAST(:created_at AS timestamptz), CAST(:vcon_uuid AS uuid))
-ORDER BY created_at DESC, vcon_uuid DESC LIMIT :limit
-""")
+# Two ways to a page: all vCons of the terms by the GIN index, then sorted; or all vCons by time,
+# and those of the terms picked out. The first is fast for a person, the second for a number that
+# nearly every vCon has. Postgres cannot estimate how rare a term is (it expects 1 % of the rows),
+# so the first is tried for a short time. A page without a cursor begins before all rows: no time is
+# later than infinity.
+_FIND = """
+WITH hits AS {how} (
+    SELECT * FROM vcon_index WHERE terms && CAST(:terms AS text[])
+    AND (created_at, vcon_uuid) < (CAST(:created_at AS timestamptz), CAST(:vcon_uuid AS uuid))
+)
+SELECT to_jsonb(page) FROM (
+    SELECT * FROM hits ORDER BY created_at DESC, vcon_uuid DESC LIMIT :limit
+) AS page ORDER BY created_at DESC, vcon_uuid DESC
+"""
+_FIND_RARE = text(_FIND.format(how="MATERIALIZED"))
+_FIND_FREQUENT = text(_FIND.format(how="NOT MATERIALIZED"))
+_RARE_MILLISECONDS = text("SET LOCAL statement_timeout = 2000")
 _FIRST: tuple[datetime | str, UUID] = ("infinity", UUID(int=0))
 
 _GET = text("""
@@ -175,8 +187,13 @@ class VconIndexRows:
         created_at, vcon_uuid = after or _FIRST
         words = {"terms": list(terms), "limit": limit}
         words |= {"created_at": str(created_at), "vcon_uuid": str(vcon_uuid)}
-        with self._database.session() as session:
-            return [_stored(row) for row in session.scalars(_FIND, words)]
+        try:
+            with self._database.session() as session:
+                session.execute(_RARE_MILLISECONDS)
+                return [_stored(row) for row in session.scalars(_FIND_RARE, words)]
+        except UnavailableError:  # it took too long, or Postgres is away, which is then tried again
+            with self._database.session() as session:
+                return [_stored(row) for row in session.scalars(_FIND_FREQUENT, words)]
 
     def get(self, uuids: Sequence[str]) -> dict[str, StoredVcon]:
         """What is known of these vCons, but for erased ones."""

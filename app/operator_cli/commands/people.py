@@ -91,6 +91,10 @@ def _render_erased(result: EraseResult) -> Sequence[Shown]:
     return [Table("", columns, rows), counts, *result.notes, *more]
 
 
+def _is_complete(result: EraseResult) -> bool:
+    return result.dry_run or not (result.left or result.more or result.notes)
+
+
 def _question(words: argparse.Namespace) -> str:
     about = words.tel or words.mail or words.party or ", ".join(words.uuid or [])
     return f"delete every vCon of {about} from Redis and all storages?"
@@ -114,7 +118,7 @@ COMMANDS = (
         render=_render_erased,
         add_arguments=_add_erase,
         arguments=_erase_arguments,
-        well=lambda result: result.left == 0,
+        well=_is_complete,
         question=_question,
         changes=True,
     ),

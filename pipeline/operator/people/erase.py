@@ -23,6 +23,7 @@ from core.errors import ConflictError, PatchcordError, UnavailableError
 from core.operator_interfaces import Call, Operation
 from pipeline.admin.index_members import index_members
 from pipeline.admin.operations import CANNOT_DELETE
+from pipeline.admin.run_archive import BATCH as OUTBOX_BATCH
 from pipeline.admin.run_archive import RunOutbox
 from pipeline.operator.audit import checked_reason
 from pipeline.operator.parts import Parts
@@ -50,6 +51,7 @@ ERASE = Operation(
 )
 
 BATCH = 50
+OUTBOXES = (keys.HISTORY, keys.INDEX)
 BUSY_ROUNDS, BUSY_PAUSE = 20, 0.5
 """Tries, and seconds between them, for vCons that a run held."""
 SHOWN = 200
@@ -232,8 +234,10 @@ class Erase:
         return list(dict.fromkeys([*target.storages, *by_chain]))
 
     async def _drain(self) -> None:
-        while await self._outbox.drain():
-            pass
+        """Write what waits now; what comes meanwhile is of other vCons."""
+        lengths = [int(await self._parts.redis.command("LLEN", name)) for name in OUTBOXES]
+        for _ in range(max(lengths) // OUTBOX_BATCH + 1):
+            await self._outbox.drain()
 
     async def _now(self) -> datetime:
         """Redis' clock, by which notes are ordered."""
