@@ -137,6 +137,42 @@ _TABLE = (
         template="erased.html",
         is_grave=True,
     ),
+    Change(
+        "keys_create",
+        "Create a partner's key",
+        "The key opens one ingress list. Its secret is shown once, on the next page.",
+        "Create",
+        [
+            Field("ingress_list", "Ingress list"),
+            Field("label", "Label", hint="the partner's name, for the usage and the audit"),
+            Field("expires_in_days", "Expires in days", hint="empty: never"),
+            Field("requests_per_minute", "Requests a minute", hint="empty: the service's limit"),
+        ],
+        after="/console/keys",
+        template="key.html",
+    ),
+    Change(
+        "keys_rotate",
+        "Replace a partner's key",
+        "A new key is made for the same list and owner. The one before works on for the hours that"
+        " you give, at most a year.",
+        "Replace",
+        [
+            Field("key_id", "Key", "given"),
+            Field("grace_hours", "Hours that the old one works on", value="24"),
+        ],
+        after="/console/keys",
+        template="key.html",
+    ),
+    Change(
+        "keys_revoke",
+        "End a partner's key",
+        "The key opens nothing any more, within a minute. This cannot be taken back.",
+        "End the key",
+        [Field("key_id", "Key", "given")],
+        after="/console/keys",
+        is_grave=True,
+    ),
 )
 CHANGES: Mapping[str, Change] = {change.operation: change for change in _TABLE}
 

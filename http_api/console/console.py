@@ -44,8 +44,6 @@ log = logging.getLogger(__name__)
 ROOT = "/console"
 MOST_AT_ONCE = 16
 """Requests in work; others wait, then 503."""
-MOST_SECONDS = 20.0
-"""For one page."""
 CLOSED = (
     "The console is off, because nothing opens it: set CONSOLE_PASSWORD, or CONSERVER_API_TOKEN. "
     "API_OPEN does not open it."
@@ -119,12 +117,12 @@ class Console:
     async def _handled(self, visit: Visit, page: Page) -> Response:
         action = f"{page.method} {page.path}"
         try:
-            async with asyncio.timeout(MOST_SECONDS):
+            async with asyncio.timeout(page.seconds):
                 return await self._visited(visit, page)
         except DisconnectedError:
             raise
         except TimeoutError:
-            return failed(visit, TooLateError(f"The page took over {MOST_SECONDS:.0f} s"), action)
+            return failed(visit, TooLateError(f"The page took over {page.seconds:.0f} s"), action)
         except Exception as error:  # noqa: BLE001 -- each becomes a page; failed() logs it
             return failed(visit, error, action)
 

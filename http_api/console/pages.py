@@ -21,6 +21,9 @@ async def static_file(visit: Visit) -> Response:
     return answer
 
 
+LONG = 600.0
+"""Seconds of what may take long: erasing many vCons, trying a configuration."""
+
 PAGES = (
     Page("GET", "/console/static/{name}", static_file, Entry.OPEN),
     Page("GET", "/console/sign-in", sign_in.sign_in_page, Entry.OPEN),
@@ -29,7 +32,7 @@ PAGES = (
     Page("POST", "/console/sign-out", sign_in.sign_out),
     Page("GET", "/console/change/{operation}", changes.form_page, Entry.OPERATOR),
     Page("POST", "/console/change/{operation}/form", changes.filled_form, Entry.OPERATOR),
-    Page("POST", "/console/change/{operation}", changes.carry_out, Entry.OPERATOR),
+    Page("POST", "/console/change/{operation}", changes.carry_out, Entry.OPERATOR, seconds=LONG),
     Page("GET", "/console", overview.page),
     Page("GET", "/console/live", overview.live),
     Page("GET", "/console/running", work.running),
@@ -38,6 +41,7 @@ PAGES = (
     Page("GET", "/console/replays", failures.replays),
     Page("GET", "/console/steps", work.steps),
     Page("GET", "/console/partners", work.partners),
+    Page("GET", "/console/keys", work.keys),
     Page("GET", "/console/search", vcons.search_page),
     Page("POST", "/console/search", vcons.search),
     Page("GET", "/console/vcon/{vcon_uuid}", vcons.vcon),
@@ -57,6 +61,7 @@ PAGES = (
         administration.attempt,
         Entry.OPERATOR,
         most_bytes=4 * administration.MOST_CONFIGURATION,
+        seconds=LONG,
     ),
     Page("GET", "/console/replicas", administration.replicas),
     Page("GET", "/console/audit", administration.audit),

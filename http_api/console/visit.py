@@ -63,6 +63,8 @@ class Page:
     head: bool = True
     most_bytes: int = MOST_FORM_BYTES
     """Bytes of the form that it takes."""
+    seconds: float = 20.0
+    """How long it may take; then 504."""
 
 
 class Session(NamedTuple):

@@ -24,3 +24,9 @@ async def partners(visit: Visit) -> Response:
     """What each partner sends: the last hour, and today beside yesterday."""
     found = await visit.perform("partners", visit.chosen("ingress_list", "limit"))
     return visit.page("partners.html", found=found)
+
+
+async def keys(visit: Visit) -> Response:
+    """Partners' keys, with the forms to create, replace and end one."""
+    found = await visit.perform("keys_list", visit.chosen("ingress_list"))
+    return visit.page("keys.html", found=found)
