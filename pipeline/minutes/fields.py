@@ -17,6 +17,7 @@ one hash. `count_minute.lua` replaces the names by `["other"]` when the hash has
 import json
 import math
 from functools import lru_cache
+from hashlib import blake2b
 from typing import NamedTuple, Self
 
 OTHER = "other"
@@ -73,5 +74,8 @@ def names_text(names: tuple[str, ...]) -> str:
 
 
 def shortened(name: str) -> str:
-    """The name as it is counted."""
-    return name[:LONGEST_NAME]
+    """The name as it is counted: a longer one is cut and ends in a digest, so it stays unique."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = blake2b(name.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+    return f"{name[: LONGEST_NAME - len(digest) - 1]}~{digest}"

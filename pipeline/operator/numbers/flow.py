@@ -22,6 +22,8 @@ WINDOW = 5
 RETRIED = "retried"
 FAILED = ("failed", "partial")
 """Statuses of runs that leave a dead letter."""
+STUCK_SECONDS = 30.0
+"""A chain of which nothing runs is stuck once the head of its lists has waited for so long."""
 NOTICEABLE = 1.05
 """A backlog grows or shrinks when one rate is higher than the other by this factor."""
 
@@ -156,8 +158,8 @@ def empty_in(backlog: int, came: float | None, out: float) -> float | None:
     return backlog * 60 / shrinking
 
 
-def trend_of(flow: Flow, *, enabled: bool, paused: bool) -> Trend:
-    """One word for how a chain moves."""
+def trend_of(flow: Flow, oldest: float | None, *, enabled: bool, paused: bool) -> Trend:
+    """One word for how a chain moves; `oldest`: seconds that the head of its lists has waited."""
     if not enabled:
         return "disabled"
     if paused:
@@ -166,7 +168,8 @@ def trend_of(flow: Flow, *, enabled: bool, paused: bool) -> Trend:
         return "idle" if not flow.out_per_minute else "steady"
     came = flow.in_per_minute or 0.0
     if not flow.out_per_minute and not flow.in_flight and flow.waiting:
-        return "stuck"
+        is_new = flow.in_per_minute is not None and (oldest or 0.0) < STUCK_SECONDS
+        return "growing" if is_new else "stuck"
     if came > flow.out_per_minute * NOTICEABLE and flow.waiting:
         return "growing"
     return "draining" if flow.out_per_minute > came * NOTICEABLE else "steady"

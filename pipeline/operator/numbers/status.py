@@ -175,7 +175,7 @@ def _chain_of(seen: _Seen, chain: Chain) -> _Chain:
         **dict(flow),
         name=chain.name,
         enabled=chain.enabled,
-        trend=trend_of(flow, enabled=chain.enabled, paused=pause is not None),
+        trend=trend_of(flow, oldest, enabled=chain.enabled, paused=pause is not None),
         paused_until=pause.until if pause else None,
         pause_reason=pause.reason if pause else "",
         oldest_seconds=oldest,

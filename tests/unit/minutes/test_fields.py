@@ -25,7 +25,10 @@ def test_a_field_has_any_names(names: list[str]) -> None:
 
 def test_a_name_is_bounded() -> None:
     """A name of a megabyte takes up no more room than `LONGEST_NAME` characters."""
-    assert len(Field("run", "done", "us", ("x" * 10**6,)).text) < LONGEST_NAME + 20
+    long = "x" * 10**6
+    assert len(Field("run", "done", "us", (long,)).text) < LONGEST_NAME + 20
+    assert shortened(long) != shortened(long + "y")
+    assert shortened(shortened(long)) == shortened(long)
 
 
 @pytest.mark.parametrize(

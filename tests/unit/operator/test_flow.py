@@ -129,9 +129,16 @@ def test_the_estimate(backlog: int, came: float | None, out: float, expected: fl
 def test_trends(numbers: dict[str, Any], expected: Trend) -> None:
     """One word for a chain; a pause and a disabled chain go before."""
     flow = Flow(**numbers)
-    assert trend_of(flow, enabled=True, paused=False) == expected
-    assert trend_of(flow, enabled=True, paused=True) == "paused"
-    assert trend_of(flow, enabled=False, paused=True) == "disabled"
+    assert trend_of(flow, 10.0, enabled=True, paused=False) == expected
+    assert trend_of(flow, 10.0, enabled=True, paused=True) == "paused"
+    assert trend_of(flow, 10.0, enabled=False, paused=True) == "disabled"
+
+
+def test_a_chain_is_stuck_after_a_while() -> None:
+    """What has come in just now is not stuck before a worker could claim it."""
+    flow = Flow(waiting=9, in_per_minute=100)
+    trends = [trend_of(flow, oldest, enabled=True, paused=False) for oldest in (None, 29.0, 30.0)]
+    assert trends == ["growing", "growing", "stuck"]
 
 
 def test_the_total_adds_chains_up() -> None:
