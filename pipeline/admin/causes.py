@@ -65,6 +65,8 @@ class ListCauses:
     total: int
     explained: int
     causes: Sequence[ListCause]
+    problem: str = ""
+    """Why they cannot be read: a key of another type."""
 
     @property
     def filed(self) -> int:

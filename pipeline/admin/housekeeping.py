@@ -125,7 +125,8 @@ class Housekeeping:
         await self._parts.retention.sweep(lists_of(self._parts.configuration.config))
 
     async def _tend_causes(self) -> None:
-        await self._causes.tend(lists_of(self._parts.configuration.config).dead)
+        configured = lists_of(self._parts.configuration.config).dead
+        await self._causes.tend(list(dict.fromkeys([*configured, *await self._causes.lists()])))
 
     async def _prune(self) -> None:
         await self._parts.archive.prune(self._settings.run_retention_days)

@@ -67,7 +67,15 @@ class Ends:
         if not runs:
             return []
         texts = await self._connection.command("MGET", *map(keys.run, runs))
-        return [orjson.loads(text)["status"] if text else "done" for text in texts]
+        return [_status(text) if text else "done" for text in texts]
+
+
+def _status(text: str) -> str:
+    """The status in a run's record; "failed" if another program has replaced it."""
+    try:
+        return str(orjson.loads(text)["status"])
+    except (ValueError, TypeError, KeyError):
+        return "failed"
 
 
 def has_ended(status: str) -> bool:

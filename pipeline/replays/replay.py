@@ -125,7 +125,7 @@ class ReplayRun:
         elif self._stopped_by is None and len(ended) < len(statuses):
             late = len(statuses) - len(ended)
             text = f"{late} of {len(statuses)} had not ended within {self._canary_seconds:g} s"
-            self._note("canary failed", f"{cause.label}: {text}; is the chain working?")
+            self._note("canary failed", f"{cause.label}: {text}; is the chain working, or paused?")
         else:
             return self._stopped_by is None
         return False

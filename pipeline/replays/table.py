@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from itertools import batched
 
-from core.errors import UnknownNameError
+from core.errors import UnknownNameError, UnusableKeyError
 from core.observability.failure_cause import UNKNOWN
 from core.observability.logs import without_secrets
 from pipeline.admin.causes import ListCause, ListCauses
@@ -47,8 +47,14 @@ class CauseTable:
             names = list(dict.fromkeys([*configured, *await self.index.lists()]))
         found: list[ListCauses] = []
         for some in batched(names, READ_AT_ONCE):
-            found += await asyncio.gather(*(self.index.causes(name) for name in some))
-        return [each for each in found if each.total or each.causes]
+            found += await asyncio.gather(*(self._causes(name) for name in some))
+        return [each for each in found if each.total or each.causes or each.problem]
+
+    async def _causes(self, name: str) -> ListCauses:
+        try:
+            return await self.index.causes(name)
+        except UnusableKeyError as error:
+            return ListCauses(name, 0, 0, (), str(error)[:300])
 
 
 def rows_of(lists: Sequence[ListCauses]) -> list[FailureCause]:

@@ -1,9 +1,9 @@
 """Failures by cause, and replays of them, as operators see and ask for them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 LONGEST_NAME = 512
 LONGEST_REASON = 500
@@ -72,6 +72,8 @@ class Failures(BaseModel):
     causes: list[FailureCause]
     total: int
     more: int = 0
+    problems: list[str] = Field(default_factory=list)
+    """Lists that cannot be read, because another program has replaced one of their keys."""
 
 
 class FailureQuery(BaseModel):
@@ -115,13 +117,18 @@ class ReplayOrder(BaseModel):
     list_name: Name | None = None
     storage: Name | None = None
     since: datetime | None = None
-    """Only those that failed from then on; entries of unknown cause have no time."""
+    """Only those that failed from then on, in UTC without a zone; unknown causes have no time."""
     canary: int = Field(CANARY, ge=0, le=1000)
     rate: float = Field(RATE, ge=0.1, le=100_000)
     limit: int = Field(MOST_REPLAYED, ge=1, le=MOST_REPLAYED)
     dry_run: bool = False
     wait: bool = False
     """Answer when the replay has ended, not when it has begun."""
+
+    @field_validator("since")
+    @classmethod
+    def _in_utc(cls, since: datetime | None) -> datetime | None:
+        return since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:

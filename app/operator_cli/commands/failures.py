@@ -59,7 +59,7 @@ def _render_failures(found: Failures) -> Sequence[Shown]:
         for each in found.causes
     ]
     more = [f"{found.more} more causes; use --limit"] if found.more else []
-    return [Table(f"{found.total} dead letters by cause", columns, rows), *more]
+    return [Table(f"{found.total} dead letters by cause", columns, rows), *more, *found.problems]
 
 
 def _lists(names: Sequence[str], total: int) -> str:

@@ -14,6 +14,7 @@ from pipeline.operator.row import Row
 from pipeline.replays.table import CauseTable, matching, rows_of
 from schemas.dead_letter import DeadLetter
 from schemas.operator.failures import (
+    MOST_LISTS,
     FailedVcon,
     Failure,
     FailureCause,
@@ -55,6 +56,9 @@ class FailureTable:
             causes=shown,
             total=sum(found.total for found in lists),
             more=max(len(rows) - query.limit, 0),
+            problems=[f"{each.name}: {each.problem}" for each in lists if each.problem][
+                :MOST_LISTS
+            ],
         )
 
     async def _recall(self, rows: Sequence[FailureCause]) -> None:
