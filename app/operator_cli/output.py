@@ -36,7 +36,15 @@ class Output:
             sys.stdout.flush()
             return
         for each in shown:
-            self._console.print(_drawn(each) if isinstance(each, Table) else _text(each))
+            if isinstance(each, Table):
+                self._table(each)
+            else:
+                self._console.print(_text(each))
+
+    def _table(self, table: Table) -> None:
+        if table.title:  # rich folds a title to the width of its table
+            self._console.print(_text(table.title), style="bold")
+        self._console.print(_drawn(table))
 
     def clear(self) -> None:
         """Clear a terminal before the next round of `--watch`."""
@@ -60,14 +68,14 @@ def _width(stream: TextIO) -> int | None:
 
 
 def _drawn(table: Table) -> RichTable:
-    drawn = RichTable(title=table.title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    drawn = RichTable(box=box.SIMPLE_HEAD, caption_justify="left")
     for at, column in enumerate(table.columns):
         numbers = any(isinstance(row[at], int | float) for row in table.rows)
         drawn.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in table.rows:
         drawn.add_row(*(_cell(value) for value in row))
     if not table.rows:
-        drawn.caption = "none"
+        drawn.caption = "  none"
     return drawn
 
 
