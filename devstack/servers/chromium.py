@@ -158,5 +158,10 @@ def _command(browser: Browser, folder: Path, options: Sequence[str]) -> list[str
     return [browser.program, *OPTIONS, f"--user-data-dir={folder}/profile", *options]
 
 
+def fetch() -> int:
+    """Fetch it if it is missing; returns 0."""
+    return 0 if installed() else PACKAGES.try_to_fetch("tests in a browser are skipped")
+
+
 if __name__ == "__main__":
-    sys.exit(0 if installed() else PACKAGES.try_to_fetch("tests in a browser are skipped"))
+    sys.exit(fetch())

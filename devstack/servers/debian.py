@@ -76,14 +76,15 @@ class Packages:
             StackError: if that fails; the message has the cause.
         """
         self._folder.parent.mkdir(exist_ok=True)
-        with self._alone(), tempfile.TemporaryDirectory(dir=self._folder.parent) as name:
+        with _alone(self.name), tempfile.TemporaryDirectory(dir=self._folder.parent) as name:
             if self.found():
                 return
             folder = Path(name)
             try:
                 self._download(folder)
             except StackError:  # apt's lists are missing or old
-                _run(*APT, "update", folder=folder)
+                with _alone("apt"):  # two at a time fail
+                    _run(*APT, "update", folder=folder)
                 self._download(folder)
             for package in folder.glob("*.deb"):
                 _run("dpkg-deb", "-x", package, folder / "root", folder=folder)
@@ -110,11 +111,12 @@ class Packages:
             print(f"{self.name}: {error}; {otherwise}", file=sys.stderr)
         return 0
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with self._folder.with_name(f"{self.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    with (CHECKOUT / ".devstack" / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _run(*command: str | Path, folder: Path) -> str:

@@ -24,5 +24,10 @@ def promtool() -> Path | None:
     return found.root / PROMTOOL if found else None
 
 
+def fetch() -> int:
+    """Fetch it if it is missing; returns 0."""
+    return 0 if promtool() else PACKAGES.try_to_fetch("the rules of Prometheus are not tested")
+
+
 if __name__ == "__main__":
-    sys.exit(0 if promtool() else PACKAGES.try_to_fetch("the rules of Prometheus are not tested"))
+    sys.exit(fetch())

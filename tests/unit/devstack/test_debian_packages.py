@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devstack.servers import debian
+from devstack.servers import debian, programs
 from devstack.servers.debian import Packages
 
 DEPENDS = """\
@@ -68,3 +68,12 @@ def test_only_what_is_named_is_fetched_otherwise(orders: Path) -> None:
         Packages("server", Path("usr/sbin/no-such-server"), ("server", "libaio1")).fetch()
     assert downloaded(orders) == ["server", "libaio1"]
     assert "--simulate" not in orders.read_text()
+
+
+def test_every_program_of_debian_is_fetched_by_one_command() -> None:
+    """`make test` runs it."""
+    folder = Path(programs.__file__).parent
+    unpacked = {
+        path.stem for path in folder.glob("*.py") if "PACKAGES = Packages(" in path.read_text()
+    }
+    assert {program.__name__.rpartition(".")[2] for program in programs.PROGRAMS} == unpacked

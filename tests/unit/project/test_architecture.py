@@ -76,6 +76,7 @@ SMALL_FILES = {
     "devstack/chaos/exceptions.py": "one kind of disturbance to a file",
     "devstack/chaos/log_lines.py": "the only reader of the service's log",
     "devstack/plugboard/bursts.py": "one behaviour of the Plugboard to a file",
+    "devstack/servers/prometheus.py": "one program of Debian to a file",
     "devstack/plugboard/observation.py": "one behaviour of the Plugboard to a file",
     "devstack/plugboard/pending.py": "one behaviour of the Plugboard to a file",
 }
