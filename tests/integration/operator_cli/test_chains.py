@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.operator_cli.commands.chains import COMMANDS
-from pipeline.operator.register import KEPT_SECONDS
 from pipeline.redis_client import keys
 
 if TYPE_CHECKING:
     from tests.integration.support.operator_scene import OperatorScene, Ran
 
+HOUR = 3600
 CHANGE = "--yes --reason 'a test'"
 EXAMPLES = {command.name: command.example for command in COMMANDS}
 
@@ -22,11 +22,10 @@ def registered(operator: OperatorScene, host: str, **fields: object) -> str:
     """A service process without workers of its own, as it writes itself; its id."""
     replica_id = f"{host}:7:1800000000000"
     told = {"id": replica_id, "kind": "serve", "host": host, **fields}
-    seconds, micros = operator.redis.time()
+    seconds, _ = operator.redis.time()
     row = {name: json.dumps(value) for name, value in told.items()}
-    row["seen"] = str(seconds * 1000 + micros // 1000 + 2000)  # after the drain to come
+    row["seen"] = str((seconds + HOUR) * 1000)  # after the drain to come, however slow this is
     operator.redis.hset(keys.process(replica_id), mapping=row)
-    operator.redis.expire(keys.process(replica_id), int(KEPT_SECONDS))
     operator.redis.sadd(keys.PROCESSES, replica_id)
     return replica_id
 
