@@ -231,6 +231,8 @@ class VconIndexRows:
     def scrub_runs(self, uuids: Sequence[str]) -> list[str]:
         """Remove the texts of errors from the history of these vCons; the ids of their runs."""
         with self._database.transaction() as session:
+            for each in uuids:
+                forget_example(session, each)
             words = {"uuids": list(uuids), "erased": _ERASED_TEXT}
             return list(session.scalars(_SCRUB, words))
 

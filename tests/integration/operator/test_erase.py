@@ -14,6 +14,7 @@ from pipeline.operator.people import erase as module
 from pipeline.redis_client import keys
 from schemas.operator.people import ErasedVcon, EraseResult
 from tests.integration.operator.people_scene import NUMBER, People, people
+from tests.integration.stored.stored_scene import index_of
 from tests.integration.support.operator_scene import AUTHOR
 from tests.integration.support.pipeline_fixtures import new_uuid
 
@@ -255,6 +256,29 @@ async def test_what_names_no_vcons_is_refused(people: People, wanted: dict[str, 
     with pytest.raises(InvalidError):
         await erased(people, **wanted)
     assert people.rows("SELECT 1 FROM audit_events") == []
+
+
+async def test_what_was_not_searched_is_exit_1(people: People) -> None:
+    """Rows of another secret may be of the same person."""
+    index_of(people.operator.database, index_secret="the-service-has-this-one").writing_keys()
+    vcon_uuid = people.in_redis(tel=NUMBER)
+    people.in_index(vcon_uuid, 0, "shelf", tel=NUMBER)
+    line = f"erase --tel {NUMBER} --yes --reason 'a request' --json"
+    ran = await people.operator.cli(line)
+    assert (ran.code, ran.json["erased"], len(ran.json["notes"])) == (1, 1, 1)
+
+
+async def test_the_example_of_a_cause_is_forgotten_also_where_a_copy_is_left(
+    people: People,
+) -> None:
+    """Its error may repeat what the vCon said."""
+    vcon_uuid = people.in_redis(tel=NUMBER)
+    people.in_index(vcon_uuid, 0, "forgetful", tel=NUMBER)
+    step = {"name": "crm", "kind": "link", "outcome": "failed", "seconds": 1, "error": ERROR}
+    people.ran(vcon_uuid, status="failed", error=ERROR, steps=[step])
+    assert NUMBER in str(people.rows("SELECT to_jsonb(each)::text FROM failure_causes AS each"))
+    assert (await erased(people, tel=NUMBER)).left == 1
+    assert NUMBER not in str(people.rows("SELECT to_jsonb(each)::text FROM failure_causes AS each"))
 
 
 async def test_the_command(people: People) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from core.db import vcon_index
 from core.db.database import Database
 from core.db.vcon_index import MOST_TERMS, VconIndexRows
 from schemas.stored_vcon import StoredVcon
@@ -79,6 +80,17 @@ def test_pages_go_on_where_the_one_before_ended(rows: VconIndexRows) -> None:
     assert len(seen) == len(set(seen)) == 6
     assert set(seen[:5]) == {each.vcon_uuid for each in same}
     assert rows.with_terms([*seen, new_uuid()], ["t"]) == set(seen)
+
+
+def test_a_number_that_nearly_every_vcon_has_is_found_by_time(
+    rows: VconIndexRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the search by terms takes too long."""
+    newest = change(terms=["t"], created_at=NOON)
+    rows.write([newest, change(terms=["t"], created_at=NOON.replace(year=2020))])
+    monkeypatch.setattr(vcon_index, "_FIND_RARE", text("SELECT pg_sleep(60)"))
+    monkeypatch.setattr(vcon_index, "_RARE_MILLISECONDS", text("SET LOCAL statement_timeout = 1"))
+    assert [each.uuid for each in rows.find(["t"], 1)] == [newest.vcon_uuid]
 
 
 @pytest.mark.parametrize("year", [1, 9999])
