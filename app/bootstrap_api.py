@@ -20,6 +20,7 @@ from http_api.serving.connections import ServerLimits
 from http_api.serving.server import ApiServer
 from pipeline.live_config import until_still
 from pipeline.runs.factories import config_path
+from schemas.ingress_key import SHORTEST_KEY
 
 log = logging.getLogger(__name__)
 
@@ -120,11 +121,16 @@ def passwords_to_serve(settings: Settings) -> ConsolePasswords:
 
 
 def weaknesses(settings: Settings, tokens: frozenset[str]) -> Iterator[str]:
-    """What makes the API easy to open, or readable from pages of other sites."""
+    """What makes the API or the console easy to open, or readable from pages of other sites."""
     if not tokens:
         yield "API_OPEN: each client that reaches the HTTP API may read, write and delete vCons"
     elif settings.api_open:
         yield "API_OPEN has no effect, since there is a token"
     yield from guessable(tokens)
+    passwords = passwords_to_serve(settings)
+    if settings.console and not (tokens or passwords.operators or passwords.readers):
+        yield "the console is off: set CONSOLE_PASSWORD; API_OPEN does not open it"
+    if short := sum(len(each) < SHORTEST_KEY for each in passwords.operators | passwords.readers):
+        yield f"passwords of the console with fewer than {SHORTEST_KEY} characters: {short}"
     if "*" in settings.api_cors_origins:
         yield "API_CORS_ORIGINS is *: pages of any site that have a token may call the HTTP API"

@@ -21,7 +21,7 @@ from core.observability.metrics import HTTP_REQUESTS
 from core.observability.tracing import installed, request_span
 from core.settings import Settings
 from http_api.authentication import REFUSED, Tokens
-from http_api.console.console import Console, is_of_console
+from http_api.console.console import ROOT, Console
 from http_api.description.openapi import encoded
 from http_api.errors import answer_to, refusal
 from http_api.request import Context, Request, read_query
@@ -75,7 +75,7 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         is_of_browser = any(name == b"origin" for name, _ in scope["headers"])
-        if is_of_browser and not is_of_console(scope["path"]):  # its pages are for no other site
+        if is_of_browser and not _is_of_console(scope["path"]):  # its pages are for no other site
             await self._for_browsers(scope, receive, send)
         else:
             await self._serve(scope, receive, send)
@@ -103,7 +103,7 @@ class Application:
         self, scope: Scope, receive: Receive, memory: MemoryShare
     ) -> tuple[str, Response]:
         """The route's path, and the answer."""
-        if self._console and is_of_console(scope["path"]):
+        if self._console and _is_of_console(scope["path"]):
             return await self._console.answer(scope, receive, memory)
         found = self._router.find(scope["method"], scope["path"])
         if found is None:
@@ -152,6 +152,10 @@ class Application:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
             return answer_to(error, f"{route.method} {route.path}", self._rate_limited)
+
+
+def _is_of_console(path: str) -> bool:
+    return path.startswith(ROOT) and path[len(ROOT) :][:1] in ("", "/")
 
 
 def _is_being_cancelled() -> bool:

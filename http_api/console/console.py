@@ -72,11 +72,6 @@ HEADINGS = {
 }
 
 
-def is_of_console(path: str) -> bool:
-    """Whether a path is one of the console."""
-    return path == ROOT or path.startswith(f"{ROOT}/")
-
-
 class Console:
     """Answers requests below `/console`."""
 
@@ -106,6 +101,8 @@ class Console:
             visit = Visit(request, self._doors, Browser(request, self._doors.trusts_proxy))
             if self._doors.credentials.are_none:
                 return ROOT, refused(visit, 404, CLOSED)
+            if found is None and scope["path"] == f"{ROOT}/":
+                return ROOT, redirect(ROOT)
             if found is None:
                 return ROOT, refused(visit, 404, "There is no such page.")
             if found.route is None:

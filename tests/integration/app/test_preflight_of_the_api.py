@@ -79,6 +79,13 @@ async def test_settings_that_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"CONSERVER_API_TOKEN": ""}, "failed", "CONSERVER_API_TOKEN: must be set, or "),
         ({"CONSERVER_API_TOKEN_FILE": "/nowhere"}, "failed", "CONSERVER_API_TOKEN_FILE: /nowhere"),
         ({"CONSERVER_API_TOKEN": "", "API_OPEN": "true"}, "ok", OPEN),
+        ({"CONSERVER_API_TOKEN": "", "API_OPEN": "true"}, "ok", "note: the console is off: set "),
+        ({"CONSOLE_PASSWORD_FILE": "/nowhere"}, "failed", "CONSOLE_PASSWORD_FILE: /nowhere"),
+        (
+            {"CONSOLE_PASSWORD": "tooshort-for"},
+            "ok",
+            "note: passwords of the console with fewer than 16 characters: 1",
+        ),
         ({"API_OPEN": "true"}, "ok", "note: API_OPEN has no effect, since there is a token"),
         (
             {"CONSERVER_API_TOKEN": "tooshort"},

@@ -23,7 +23,7 @@ from tests.canaries import canary
 from tests.integration.support.pipeline_fixtures import a_vcon
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("TOKEN", "POSTGRES_PASSWORD", "CONSERVER_API_TOKEN")
+NAMES = ("TOKEN", "POSTGRES_PASSWORD", "CONSERVER_API_TOKEN", "CONSOLE_PASSWORD")
 LOOKING = """
 import json, os, resource, subprocess, sys
 from pathlib import Path
@@ -136,6 +136,7 @@ def test_what_the_configuration_names_is_given(
     assert {name: inherited.get(name) for name in NAMES} == secrets | {
         "TOKEN": None,
         "CONSERVER_API_TOKEN": None,
+        "CONSOLE_PASSWORD": None,
     }
 
 

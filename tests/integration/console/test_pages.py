@@ -130,6 +130,8 @@ async def test_values_are_only_text(served: Served, text: str) -> None:
 
 async def test_a_missing_operation_is_not_found(operator: Operator) -> None:
     """As of a process of another version."""
+    assert (await operator.get("/console/")).headers["location"] == "/console"
+    assert (await operator.get("/consoles")).json() == {"detail": "Not Found"}
     assert "no such page" in await operator.text("/console/nothing", 404)
     assert "Unknown change: nothing" in await operator.text("/console/change/nothing", 404)
     answer = await operator.delete("/console/audit")
