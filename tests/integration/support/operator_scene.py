@@ -95,3 +95,22 @@ def _reinstalled() -> Iterator[None]:
 def environment_of(config: Path, redis_url: str, database: dict[str, str]) -> dict[str, str]:
     """The variables of a process with the operator's commands."""
     return {**database, "CONSERVER_CONFIG_FILE": str(config), "REDIS_URL": redis_url}
+
+
+@pytest.fixture
+def operator(
+    tmp_path: Path,
+    redis_url: str,
+    migrated: Database,
+    database_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[OperatorScene]:
+    """Commands with a configuration of one chain."""
+    (config := tmp_path / "config.yml").write_text(CONFIG.replace("FOLDER", str(tmp_path)))
+    for name, value in environment_of(config, redis_url, database_environment).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("app.operator_cli.run.configure_logging", lambda *_: None)  # the suite's
+    monkeypatch.setenv("ENV_FILE", str(tmp_path / "none"))
+    with Redis.from_url(redis_url, decode_responses=True) as redis:
+        yield OperatorScene(config, redis, migrated, capsys)
