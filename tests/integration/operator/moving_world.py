@@ -88,10 +88,10 @@ class MovingWorld:
     async def move(self, times: int = 1) -> None:
         """Some random moves."""
         moves: list[tuple[Callable[[], Awaitable[None]], int]] = [
-            (self._ingest, 4),
-            (self._push, 4),
+            (self._ingest, 5),
+            (self._push, 8),
             (self._request_run, 2),
-            (self._claim, 8),
+            (self._claim, 5),
             (self._work, 12),
             (self._borrow, 2),
             (self._acknowledge, 2),
@@ -172,7 +172,7 @@ class MovingWorld:
         return Record(journal.encode(), held.vcon, _document(held.vcon, written))
 
     async def _checkpoint(self, held: Held) -> None:
-        if held.vcon == held.claim.vcon_uuid and self.chance.random() < 0.2:
+        if held.vcon == held.claim.vcon_uuid and self.chance.random() < 0.6:
             held.vcon = self.became[held.vcon] = self._new()
         await self.queues.checkpoint(held.worker, held.claim, self._record(held))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from redis import Redis
 
+from pipeline.operator.backup import redis_reader
 from pipeline.operator.backup.kinds import Treatment, kind_of
 from pipeline.redis_client.client import RedisConnection
 from tests.emptying import empty
@@ -131,3 +133,26 @@ def kept(names: list[str]) -> list[str]:
     """Those that a backup keeps, whatever their type is."""
     left_out = (Treatment.LEFT_OUT, Treatment.QUEUED, Treatment.LENT)
     return [name for name in names if kind_of(name).treatment not in left_out]
+
+
+async def test_a_vcon_that_a_link_makes_after_scan_has_passed(
+    backups: BackupScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took the place of another, which has ended: nothing else leads to it."""
+    scan = redis_reader.scan
+
+    async def then_made(*words: Any) -> AsyncIterator[list[str]]:
+        async for found in scan(*words):
+            yield found
+        backups.client.json().set("vcon:made", ".", {"uuid": "made"})
+        backups.client.sadd("pc:holds:made", "out")
+        backups.client.rpush("out", "made")
+
+    backups.client.json().set("vcon:first", ".", {"uuid": "first"})
+    monkeypatch.setattr(redis_reader, "scan", then_made)  # not that of the readers before
+    await backups.back_up()
+    monkeypatch.undo()
+    empty(backups.client)
+    await backups.restore()
+    assert backups.client.lrange("out", 0, -1) == ["made"]
+    assert backups.client.json().get("vcon:made") == {"uuid": "made"}
