@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app.operator_cli.commands.failures import COMMANDS
 from core.operator_interfaces import Call
 from tests.integration.support.dead_letters_scene import Plugins, failed
 from tests.integration.support.operations_scene import Operations, operations
@@ -120,6 +121,14 @@ async def test_refusals(
     ran = await operator.cli(line)
     assert (ran.code, told in ran.err) == (code, True), ran.err
     assert not operator.redis.exists("pc:replays")
+
+
+async def test_the_examples_run(operator: OperatorScene, ops: Operations) -> None:
+    """Those of `--help`, where vcon-server has left a dead letter."""
+    ops.client.rpush("DLQ:in", await ops.ingest())
+    codes = {each.name: (await operator.cli(each.example)).code for each in COMMANDS}
+    assert codes.pop("replay-stop") == 4, "there is no such replay"
+    assert set(codes.values()) == {0}
 
 
 async def test_a_killed_command_loses_nothing(
