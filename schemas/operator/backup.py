@@ -73,7 +73,9 @@ class RestoreResult(BaseModel):
     seconds: float
     content: BackupContent
     revision_before: str
-    """The revision of the database before; `none` without tables."""
+    """The revision of the database before; `none` without tables, empty with a refusal."""
+    refusal: str | None = None
+    """Of a dry run: why the backup cannot be restored into these servers."""
     returned: int
     """Elements that were in flight, waiting, delayed or lent out; 0 of a dry run."""
     steps: list[str]

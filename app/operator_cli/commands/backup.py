@@ -54,10 +54,15 @@ def _render_backup(result: BackupResult) -> Sequence[Shown]:
 def _render_restore(result: RestoreResult) -> Sequence[Shown]:
     content = result.content
     done = "would be done" if result.dry_run else "done"
-    return [
+    about: list[Shown] = [
         f"{result.file}: taken {content.taken_at} by version {content.version},"
         f" revision {content.revision}; all sums are right",
         _parts(content),
+    ]
+    if result.refusal:
+        return [*about, f"the backup is whole, but cannot be restored here: {result.refusal}"]
+    return [
+        *about,
         Table("", (done,), [(step,) for step in result.steps]),
         "nothing was written" if result.dry_run else f"restored in {result.seconds:.1f} s",
     ]
@@ -82,6 +87,7 @@ COMMANDS = (
         add_arguments=_add_restore,
         arguments=_of_restore,
         question=lambda words: f"restore {words.file} into Redis and Postgres of these settings?",
+        well=lambda result: not result.refusal,
         changes=True,
     ),
 )

@@ -151,6 +151,9 @@ class Backups:
     async def restore(self, asked: RestoreParameters, tell: Tell) -> RestoreResult:
         """Restore a backup into an empty Redis and an empty database, or only check that.
 
+        A dry run where the service works checks the backup, and tells why it could not be restored
+        there.
+
         Raises:
             InvalidError: the backup cannot be restored; nothing was written.
             ConflictError: Redis or the database is not empty; nothing was written.
@@ -160,9 +163,14 @@ class Backups:
         with readable(asked.file) as file:
             tell("reading the whole backup")
             content = await in_own_thread(_verified, file)
-            before = await in_own_thread(check_target, self._settings, content.revision)
-            await self._check_redis()
-            returned = 0
+            before, refusal, returned = "", None, 0
+            try:
+                before = await in_own_thread(check_target, self._settings, content.revision)
+                await self._check_redis()
+            except ConflictError as error:
+                if not asked.dry_run:
+                    raise
+                refusal = str(error)
             if not asked.dry_run:
                 returned = await self._restore(file, content, tell)
         return RestoreResult(
@@ -171,6 +179,7 @@ class Backups:
             seconds=time.monotonic() - began,
             content=content,
             revision_before=before,
+            refusal=refusal,
             returned=returned,
             steps=list(_steps(content, before)),
         )

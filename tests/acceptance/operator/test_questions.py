@@ -194,9 +194,12 @@ async def test_m_back_up_and_check(opened: House, tmp_path: Path) -> None:
     """A backup of all of it, which a dry run reads and finds whole."""
     made = await opened.data(f"backup {tmp_path / 'all'}")
     assert made["documents"] > COUNTS["calls"]
+    here = await opened.ask(f"restore {tmp_path / 'all'} --dry-run --json")
+    assert (here.code, here.json["content"]) == (1, made["content"])
+    assert here.json["refusal"].startswith("the database is not empty")
     async with opened.empty_servers():
-        checked = await opened.data(f"restore {tmp_path / 'all'} --dry-run")
-    assert checked["content"] == made["content"]
+        elsewhere = await opened.ask(f"restore {tmp_path / 'all'} --dry-run --json")
+    assert (elsewhere.code, elsewhere.json["refusal"]) == (0, None)
 
 
 async def test_o_try_a_changed_configuration(opened: House, tmp_path: Path) -> None:
