@@ -1,15 +1,29 @@
-"""How seconds, bytes, shares and rates are shown."""
+"""How times, seconds, bytes, shares and rates are shown."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 UNITS = ((86_400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
 SIZES = ("B", "kB", "MB", "GB", "TB")
+
+
+def at(moment: datetime | None) -> str | None:
+    """A time in UTC, to the second: `2026-11-30 03:35:26`; None stays.
+
+    The column's title or the sentence around it says that it is UTC.
+    """
+    if moment is None:
+        return None
+    known = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return f"{known.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def span(seconds: float | None) -> str | None:
     """A time span in its two largest units: `350 ms`, `4.2 s`, `12m 5s`, `3h 20m`; None stays."""
     if seconds is None:
         return None
+    if seconds < 0:
+        return f"-{span(-seconds)}"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from app.operator_cli.command import CliCommand, Shown, Table
+from app.operator_cli.numbers import at
 from app.operator_cli.words import count, moment
 from schemas.operator.audit import AuditPage
 
@@ -25,7 +26,7 @@ def _render(page: AuditPage) -> Sequence[Shown]:
     rows = [
         (
             each.id,
-            each.at.isoformat(timespec="seconds"),
+            at(each.at),
             each.actor,
             each.action,
             each.target,
@@ -33,7 +34,7 @@ def _render(page: AuditPage) -> Sequence[Shown]:
         )
         for each in page.events
     ]
-    return [Table("audit", ("id", "at", "by", "what", "target", "detail"), rows)]
+    return [Table("audit", ("id", "at (UTC)", "by", "what", "target", "detail"), rows)]
 
 
 COMMANDS = (

@@ -2,9 +2,11 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
+from app.operator_cli.numbers import at, size, span
 from core.errors import InvalidError
 from schemas.operator.backup import BackupContent, BackupResult, RestoreResult
 
@@ -33,8 +35,16 @@ def _of_restore(words: argparse.Namespace) -> Mapping[str, Any]:
 
 
 def _parts(content: BackupContent) -> Table:
-    rows = [(part.name, part.rows, part.bytes, part.sha256[:16]) for part in content.parts]
-    return Table("", ("part", "rows", "bytes", "SHA-256"), rows)
+    rows = [(part.name, part.rows, size(part.bytes), part.sha256[:16]) for part in content.parts]
+    return Table("", ("part", "rows", "size", "SHA-256"), rows)
+
+
+def _taken(content: BackupContent) -> str:
+    """When it was made; the file's text, if that is no time."""
+    try:
+        return f"{at(datetime.fromisoformat(content.taken_at))} UTC"
+    except ValueError:
+        return content.taken_at
 
 
 def _render_backup(result: BackupResult) -> Sequence[Shown]:
@@ -43,7 +53,7 @@ def _render_backup(result: BackupResult) -> Sequence[Shown]:
     left_out = [f"left out: {count} of type {kind}" for kind, count in result.left_out.items()]
     return [
         _parts(result.content),
-        f"{result.file}: {result.content.bytes:,} bytes in {result.seconds:.1f} s,"
+        f"{result.file}: {size(result.content.bytes)} in {span(result.seconds)},"
         f" {result.documents:,} vCons, {result.queued:,} places in lists;"
         f" revision {result.content.revision}",
         f"SHA-256 {result.content.sha256}",
@@ -55,7 +65,7 @@ def _render_restore(result: RestoreResult) -> Sequence[Shown]:
     content = result.content
     done = "would be done" if result.dry_run else "done"
     about: list[Shown] = [
-        f"{result.file}: taken {content.taken_at} by version {content.version},"
+        f"{result.file}: taken {_taken(content)} by version {content.version},"
         f" revision {content.revision}; all sums are right",
         _parts(content),
     ]
@@ -64,7 +74,7 @@ def _render_restore(result: RestoreResult) -> Sequence[Shown]:
     return [
         *about,
         Table("", (done,), [(step,) for step in result.steps]),
-        "nothing was written" if result.dry_run else f"restored in {result.seconds:.1f} s",
+        "nothing was written" if result.dry_run else f"restored in {span(result.seconds)}",
     ]
 
 

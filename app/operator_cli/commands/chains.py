@@ -2,10 +2,10 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
+from app.operator_cli.numbers import at, span
 from app.operator_cli.words import count, duration
 from schemas.operator.pauses import DrainResult, Pause, Pauses, Resumed, Undrained
 from schemas.operator.replicas import Drain, Replica, Replicas
@@ -77,12 +77,8 @@ def _of_replicas(words: argparse.Namespace) -> Mapping[str, Any]:
     return {"replica": words.replica, "held": words.held}
 
 
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(sep=" ", timespec="seconds")
-
-
 def _until(entry: Drain) -> str:
-    return f"until {_time(entry.until)}" if entry.until else "without an end"
+    return f"until {at(entry.until)} UTC" if entry.until else "without an end"
 
 
 def _paused(pause: Pause) -> Sequence[Shown]:
@@ -95,15 +91,15 @@ def _paused(pause: Pause) -> Sequence[Shown]:
 def _resumed(resumed: Resumed) -> Sequence[Shown]:
     if resumed.before is None:
         return [f"chain {resumed.chain} was not paused"]
-    since = _time(resumed.before.at) or "an unknown time"
+    since = f"{at(resumed.before.at)} UTC" if resumed.before.at else "an unknown time"
     return [f"chain {resumed.chain} claims again; it was paused since {since}"]
 
 
 def _pauses(pauses: Pauses) -> Sequence[Shown]:
     def row(name: str, entry: Drain, note: str) -> tuple[str | None, ...]:
-        return name, _time(entry.at), _time(entry.until), entry.by, entry.reason, note
+        return name, at(entry.at), at(entry.until), entry.by, entry.reason, note
 
-    columns = ("since", "until", "by", "reason", "")
+    columns = ("since (UTC)", "until (UTC)", "by", "reason", "")
     chains = [
         row(each.chain, each, "" if each.configured else "not in config.yml")
         for each in pauses.paused
@@ -138,19 +134,19 @@ def _replicas(found: Replicas) -> Sequence[Shown]:
             each.id,
             each.kind,
             each.version if each.commit in ("", "unknown") else f"{each.version} {each.commit}",
-            round(each.age, 1),
+            span(each.age),
             len(each.workers),
             f"{each.in_flight}/{each.slots}",
             each.config_hash,
             each.actions,
             _joined(each),
-            _time(each.token_expires_at),
+            at(each.token_expires_at),
             _state(each),
         )
         for each in found.replicas
     ]
-    columns = ("replica", "kind", "version", "seen, s", "workers", "in flight", "configuration")
-    table = Table("replicas", (*columns, "actions", "joined", "token until", "state"), rows)
+    columns = ("replica", "kind", "version", "last sign", "workers", "in flight", "configuration")
+    table = Table("replicas", (*columns, "actions", "joined", "token until (UTC)", "state"), rows)
     return [table, *_held(found.replicas), *_remarks(found)]
 
 
@@ -166,11 +162,11 @@ def _state(replica: Replica) -> str:
 
 def _held(replicas: Sequence[Replica]) -> list[Shown]:
     rows = [
-        (run.vcon, run.chain, run.step, _time(run.since), run.worker)
+        (run.vcon, run.chain, run.step, at(run.since), run.worker)
         for replica in replicas
         for run in replica.held
     ]
-    return [Table("held", ("vCon", "chain", "step", "since", "worker"), rows)] if rows else []
+    return [Table("held", ("vCon", "chain", "step", "since (UTC)", "worker"), rows)] if rows else []
 
 
 def _remarks(found: Replicas) -> list[Shown]:

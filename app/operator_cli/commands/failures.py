@@ -2,10 +2,10 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
+from app.operator_cli.numbers import at
 from app.operator_cli.words import count, moment
 from core.errors import InvalidError
 from schemas.operator.failures import (
@@ -19,10 +19,8 @@ from schemas.operator.failures import (
 
 SHOWN_DIGITS = 8
 """Digits of a configuration hash that are shown."""
-
-
-def _at(moment: datetime | None) -> str:
-    return "" if moment is None else moment.isoformat(sep=" ", timespec="seconds")[:19]
+_TIMES = ("first (UTC)", "last (UTC)")
+_COUNTS = ("of", "replayed", "canary", "left")
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +41,7 @@ def _failures(words: argparse.Namespace) -> Mapping[str, Any]:
 
 
 def _render_failures(found: Failures) -> Sequence[Shown]:
-    columns = ("cause", "count", "step", "type", "message", "lists", "first", "last", "example")
+    columns = ("cause", "count", "step", "type", "message", "lists", *_TIMES, "example")
     rows = [
         (
             each.fingerprint,
@@ -52,8 +50,8 @@ def _render_failures(found: Failures) -> Sequence[Shown]:
             each.type,
             each.message,
             _lists(each.lists, each.list_count),
-            _at(each.first_seen),
-            _at(each.last_seen),
+            at(each.first_seen),
+            at(each.last_seen),
             each.example or "",
         )
         for each in found.causes
@@ -70,9 +68,9 @@ def _lists(names: Sequence[str], total: int) -> str:
 def _render_failure(found: Failure) -> Sequence[Shown]:
     cause = found.cause
     about = f"{cause.fingerprint}  {cause.step}: {cause.type}: {cause.message}"
-    columns = ("vCon", "list", "at", "attempts", "run", "error")
+    columns = ("vCon", "list", "at (UTC)", "attempts", "run", "error")
     rows = [
-        (each.vcon_uuid, each.letters, _at(each.at), each.attempts, each.run_id, each.error)
+        (each.vcon_uuid, each.letters, at(each.at), each.attempts, each.run_id, each.error)
         for each in found.examples
     ]
     config = f"configuration {cause.config_hash[:SHOWN_DIGITS] or 'unknown'}"
@@ -139,11 +137,11 @@ def _replays(words: argparse.Namespace) -> Mapping[str, Any]:
 
 
 def _render_replays(found: Replays) -> Sequence[Shown]:
-    columns = ("id", "started", "by", "reason", "what", "state", "of", "replayed", "canary", "left")
+    columns = ("id", "started (UTC)", "by", "reason", "what", "state", *_COUNTS)
     rows = [
         (
             each.id,
-            _at(each.started),
+            at(each.started),
             each.by,
             each.reason,
             each.cause or each.list_name or each.storage,

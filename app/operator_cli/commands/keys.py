@@ -5,16 +5,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
+from app.operator_cli.numbers import at
 from app.operator_cli.words import count
 from schemas.ingress_key import IngressKey
 from schemas.operator.partner_keys import Key, Keys, KeyWithSecret
 
-_COLUMNS = ("id", "list", "label", "source", "created", "expires", "revoked", "last used", "uses")
+_TIMES = ("created (UTC)", "expires (UTC)", "revoked (UTC)", "last used (UTC)")
+_COLUMNS = ("id", "list", "label", "source", *_TIMES, "uses")
 
 
 def _row(key: IngressKey) -> Sequence[str | int | None]:
     times = (key.created_at, key.expires_at, key.revoked_at, key.last_used_at)
-    shown = [each.isoformat(timespec="seconds") if each else None for each in times]
+    shown = [at(each) for each in times]
     return (str(key.id), key.ingress_list, key.label, key.source, *shown, key.use_count)
 
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
-from app.operator_cli.numbers import counts, size
+from app.operator_cli.numbers import at, counts, size
 from app.operator_cli.words import count
 from schemas.operator.partners import Partner, Partners
 
 COLUMNS = (
     *("partner", "list", "keys", "accepted 1h", "refused 1h", "accepted today", "refused today"),
-    *("bytes today", "accepted yesterday", "refused yesterday", "bytes yesterday", "last used"),
+    *("bytes today", "accepted yesterday", "refused yesterday", "bytes yesterday"),
+    "last used (UTC)",
 )
 
 
@@ -26,7 +27,7 @@ def _arguments(words: argparse.Namespace) -> Mapping[str, Any]:
 
 def _render(partners: Partners) -> Sequence[Shown]:
     rows = [_row(each) for each in partners.partners]
-    shown: list[Shown] = [Table(f"partners on {partners.today} (UTC)", COLUMNS, rows)]
+    shown: list[Shown] = [Table(f"partners on {partners.today} (a day of UTC)", COLUMNS, rows)]
     if partners.more:
         shown.append(f"{partners.more:,} more partners: --limit {len(rows) + partners.more}")
     return shown
@@ -34,7 +35,6 @@ def _render(partners: Partners) -> Sequence[Shown]:
 
 def _row(partner: Partner) -> Sequence[str | int | float | None]:
     hour, today, yesterday = partner.hour, partner.today, partner.yesterday
-    last = partner.last_used_at
     return (
         partner.label,
         partner.ingress_list,
@@ -47,7 +47,7 @@ def _row(partner: Partner) -> Sequence[str | int | float | None]:
         yesterday.accepted,
         counts(yesterday.refused),
         size(yesterday.bytes),
-        last.isoformat(timespec="seconds") if last else "never",
+        at(partner.last_used_at) or "never",
     )
 
 

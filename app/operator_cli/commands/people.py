@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
+from app.operator_cli.numbers import at
 from app.operator_cli.words import count, uuid_word
 from schemas.operator.people import ErasedVcon, EraseResult, FoundPage
 
@@ -36,7 +37,7 @@ def _render_found(page: FoundPage) -> Sequence[Shown]:
     rows = [
         (
             each.uuid,
-            each.created_at.isoformat(timespec="seconds") if each.created_at else None,
+            at(each.created_at),
             ", ".join(each.chains),
             ", ".join(each.storages),
             "yes" if each.in_redis else "no",
@@ -44,7 +45,7 @@ def _render_found(page: FoundPage) -> Sequence[Shown]:
         )
         for each in page.vcons
     ]
-    columns = ("vCon", "created", "chains", "storages", "in Redis", "indexed")
+    columns = ("vCon", "created (UTC)", "chains", "storages", "in Redis", "indexed")
     more = [f"more with --cursor {page.cursor}"] if page.cursor else []
     return [Table(f"vCons of {page.sought}", columns, rows), *page.notes, *more]
 

@@ -2,10 +2,10 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from datetime import UTC
 from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
+from app.operator_cli.numbers import at, span
 from app.operator_cli.words import count, uuid_word
 from schemas.operator.running import Running
 from schemas.operator.timeline import Event, Place, Timeline
@@ -23,10 +23,10 @@ def _running_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
 def _render_running(found: Running) -> Sequence[Shown]:
     flight = [
         (
-            each.seconds,
+            span(each.seconds),
             each.chain,
             each.step,
-            each.step_seconds,
+            span(each.step_seconds),
             each.attempt,
             each.vcon,
             each.worker,
@@ -34,26 +34,27 @@ def _render_running(found: Running) -> Sequence[Shown]:
         for each in found.in_flight
     ]
     retries = [
-        (each.due_in, each.chain, each.attempt, each.vcon, each.error) for each in found.retries
+        (span(each.due_in), each.chain, each.attempt, each.vcon, each.error)
+        for each in found.retries
     ]
     shown: list[Shown] = [
         Table(
             _title("in flight", len(flight), found.in_flight_total),
-            ("seconds", "chain", "step", "in step", "attempt", "vcon", "worker"),
+            ("runs for", "chain", "step", "in step", "attempt", "vCon", "worker"),
             flight,
         )
     ]
     if retries:
         title = _title("waiting for a retry", len(retries), found.retries_total)
-        shown.append(Table(title, ("due in", "chain", "attempts", "vcon", "error"), retries))
+        shown.append(Table(title, ("due in", "chain", "attempts", "vCon", "error"), retries))
     if found.locked:
         rows = [
             (each.vcon, each.held_by, each.waiting, ", ".join(each.lists)) for each in found.locked
         ]
-        shown.append(Table("waiting for a vCon", ("vcon", "held by", "waiting", "lists"), rows))
+        shown.append(Table("waiting for a vCon", ("vCon", "held by", "waiting", "lists"), rows))
     if found.storages:
         stored = [(each.storage, each.count) for each in found.storages]
-        shown.append(Table("waiting for a storage", ("storage", "vcons"), stored))
+        shown.append(Table("waiting for a storage", ("storage", "vCons"), stored))
     return shown
 
 
@@ -82,20 +83,20 @@ def _render_why(found: Timeline) -> Sequence[Shown]:
             shown.append(f"{what} {', '.join(others)}")
     shown += [f"note: {each}" for each in found.notes]
     places = [_place(each) for each in found.places]
-    shown.append(Table("now", ("where", "name", "chain", "step", "seconds", "error"), places))
-    columns = ("time (UTC)", "what", "name", "outcome", "seconds", "chain", "worker", "error")
+    shown.append(Table("now", ("where", "name", "chain", "step", "for", "error"), places))
+    columns = ("at (UTC)", "what", "name", "outcome", "time", "chain", "worker", "error")
     shown.append(Table("events", columns, [_event(each) for each in found.events]))
     return shown
 
 
 def _place(each: Place) -> Sequence[str | float | None]:
-    return each.kind, each.name, each.chain, each.step, each.seconds, each.error
+    return each.kind, each.name, each.chain, each.step, span(each.seconds), each.error
 
 
 def _event(each: Event) -> Sequence[str | float | None]:
-    at = each.at.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds")[:-6]
     by = each.worker or each.by
-    return at, each.what, each.name, each.outcome, each.seconds, each.chain, by, each.error
+    time = span(each.seconds)
+    return at(each.at), each.what, each.name, each.outcome, time, each.chain, by, each.error
 
 
 COMMANDS = (

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
-from app.operator_cli.numbers import rate, size, span
+from app.operator_cli.numbers import at, rate, size, span
 from schemas.operator.status import ChainFlow, Flow, Status
 
 CHAINS = (
@@ -41,7 +41,7 @@ def _strip(status: Status) -> str:
     redis, most = status.redis, status.redis.most_bytes
     memory = f"{size(redis.used_bytes)} of {size(most)}" if most else size(redis.used_bytes)
     parts = [
-        f"{status.level}  {status.at:%Y-%m-%d %H:%M:%S} UTC",
+        f"{status.level}  {at(status.at)} UTC",
         f"{len(status.replicas)} replicas, {status.workers} workers,"
         f" {status.total.in_flight:,} of {status.slots:,} slots in use",
         f"Redis {redis.version or '?'} {memory}" if redis.reachable else "Redis cannot be used",

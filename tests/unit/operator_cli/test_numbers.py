@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
+
 import pytest
 
-from app.operator_cli.numbers import counts, rate, size, span
+from app.operator_cli.numbers import at, counts, rate, size, span
 
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
         *((None, None), (0, "0 ms"), (0.35, "350 ms"), (4.2, "4.2 s"), (60, "1m 0s")),
-        *((725, "12m 5s"), (12_000, "3h 20m"), (200_000, "2d 7h")),
+        *((725, "12m 5s"), (12_000, "3h 20m"), (200_000, "2d 7h"), (-4.2, "-4.2 s")),
     ],
 )
 def test_spans(seconds: float | None, expected: str | None) -> None:
@@ -26,6 +28,20 @@ def test_spans(seconds: float | None, expected: str | None) -> None:
 def test_sizes(count: float, expected: str) -> None:
     """Decimal units."""
     assert size(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        (UTC, "2026-11-30 03:35:26"),
+        (timezone(timedelta(hours=2)), "2026-11-30 01:35:26"),
+        (None, "2026-11-30 03:35:26"),
+    ],
+)
+def test_times(zone: timezone | None, expected: str) -> None:
+    """In UTC, to the second, without a zone."""
+    assert at(datetime(2026, 11, 30, 3, 35, 26, 999_999, tzinfo=zone)) == expected
+    assert at(None) is None
 
 
 def test_rates_and_counts() -> None:
