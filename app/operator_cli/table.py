@@ -33,6 +33,12 @@ COMMANDS: Sequence[CliCommand] = [
     *keys.COMMANDS,
 ]
 
+GROUPS = {
+    "config": "show the running configuration, or what another one would change",
+    "keys": "show, create, replace and revoke the keys of partners",
+}
+"""`--help` of the first word of commands of two words."""
+
 
 def add_operator_commands(commands: Any) -> None:
     """Add every command to the subparsers `commands`; those of two words get parsers in between."""
@@ -43,17 +49,12 @@ def add_operator_commands(commands: Any) -> None:
         if before:
             [first] = before
             if first not in groups:
-                group = commands.add_parser(first, help=_group_help(first))
+                group = commands.add_parser(first, help=GROUPS[first])
                 groups[first] = group.add_subparsers(
                     title="commands", metavar="COMMAND", required=True
                 )
             parent = groups[first]
         _add(parent, last, command)
-
-
-def _group_help(first: str) -> str:
-    names = [command.words[1] for command in COMMANDS if command.words[0] == first]
-    return " | ".join(names)
 
 
 def _add(parent: Any, word: str, command: CliCommand) -> None:
@@ -65,10 +66,12 @@ def _add(parent: Any, word: str, command: CliCommand) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_arguments(parser)
-    parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+    parser.add_argument(
+        "--json", action="store_true", dest="as_json", help="print the result as JSON"
+    )
     if command.can_watch:
         parser.add_argument("--watch", action="store_true", help="repeat until interrupted")
     if command.changes:
-        parser.add_argument("--yes", action="store_true", help="do not ask")
-        parser.add_argument("--reason", metavar="TEXT", help="why; kept in the audit")
+        parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+        parser.add_argument("--reason", metavar="TEXT", help="why it is done; kept in the audit")
     parser.set_defaults(operator=command)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from schemas.uuids import canonical_uuid
 
+SINCE = "from this time on: 2026-11-30T12:00, or 1d for a day ago"
+"""The help of `--since`, which `moment` reads."""
 _DURATION = re.compile(r"(\d{1,9})(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 

@@ -8,14 +8,16 @@ import orjson
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at
-from app.operator_cli.words import count, moment
+from app.operator_cli.words import SINCE, count, moment
 from schemas.operator.audit import AuditPage
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--since", type=moment, metavar="TIME", help="from then on, or `1d`")
+    parser.add_argument("--since", type=moment, metavar="TIME", help=SINCE)
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most N (50)")
-    parser.add_argument("--before", type=count, metavar="ID", help="older than this event")
+    parser.add_argument(
+        "--before", type=count, metavar="ID", help="only events older than this one"
+    )
 
 
 def _arguments(words: argparse.Namespace) -> Mapping[str, Any]:

@@ -82,7 +82,7 @@ COMMANDS = (
     CliCommand(
         words=("backup",),
         operation="backup",
-        summary="write all of Redis and Postgres to a file, while the service works",
+        summary="write what Redis and Postgres have to a file, while the service works",
         example="backup /backups/monday",
         render=_render_backup,
         add_arguments=_add_file,

@@ -12,7 +12,7 @@ from schemas.operator.replicas import Drain, Replica, Replicas
 
 
 def _add_chain(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("chain", metavar="CHAIN")
+    parser.add_argument("chain", metavar="CHAIN", help="as config.yml names it")
 
 
 def _add_for(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def _add_for(parser: argparse.ArgumentParser) -> None:
         type=duration,
         dest="seconds",
         metavar="TIME",
-        help="end it by itself after so long, such as 1h",
+        help="end it after this time, such as 1h",
     )
 
 
@@ -44,16 +44,16 @@ def _add_drain(parser: argparse.ArgumentParser) -> None:
         type=duration,
         default=0,
         metavar="TIME",
-        help="wait so long until it holds nothing; exit code 1 if it still does",
+        help="wait at most this time until it holds nothing; exit code 1 if it still holds runs",
     )
 
 
 def _add_replicas(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "replica", metavar="REPLICA", nargs="?", help="only those whose id begins so"
+        "replica", metavar="REPLICA", nargs="?", help="only those whose id begins with this"
     )
     parser.add_argument(
-        "--held", type=count, default=20, metavar="N", help="runs of each, at most N (20)"
+        "--held", type=count, default=20, metavar="N", help="at most N runs of each (20)"
     )
 
 

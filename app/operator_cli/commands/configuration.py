@@ -125,7 +125,7 @@ def _add_trial(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--chain", metavar="CHAIN", help="only this chain")
     for name, text in (
-        ("run", "call this link, though it does not declare to be pure; refused what it sends"),
+        ("run", "call this link, though it does not declare to be pure; what it sends is refused"),
         ("stub", "take this link's outcome from the record instead of calling it"),
         ("skip", "leave this link out"),
     ):

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at
-from app.operator_cli.words import count, moment
+from app.operator_cli.words import SINCE, count, moment
 from core.errors import InvalidError
 from schemas.operator.failures import (
     CANARY,
@@ -25,8 +25,8 @@ _COUNTS = ("of", "replayed", "canary", "left")
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--list", dest="list_name", metavar="LIST", help="of this ingress list")
-    place.add_argument("--storage", metavar="NAME", help="of this storage")
+    place.add_argument("--list", dest="list_name", metavar="LIST", help="only of this ingress list")
+    place.add_argument("--storage", metavar="NAME", help="only of this storage")
 
 
 def _add_failures(parser: argparse.ArgumentParser) -> None:
@@ -80,14 +80,14 @@ def _render_failure(found: Failure) -> Sequence[Shown]:
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cause", metavar="C", help="a fingerprint, or 'link NAME: Type'")
     _add_place(parser)
-    parser.add_argument("--since", type=moment, metavar="TIME", help="failed since then, or `1d`")
+    parser.add_argument("--since", type=moment, metavar="TIME", help=SINCE)
     parser.add_argument(
         "--canary", type=int, default=CANARY, metavar="N", help=f"vCons that go first ({CANARY})"
     )
     rate = f"vCons a second ({RATE:g})"
     parser.add_argument("--rate", type=_rate, default=RATE, metavar="N", help=rate)
-    parser.add_argument("--limit", type=count, metavar="N", help="at most N")
-    parser.add_argument("--dry-run", action="store_true", help="count only")
+    parser.add_argument("--limit", type=count, metavar="N", help="at most N vCons")
+    parser.add_argument("--dry-run", action="store_true", help="count only; replay nothing")
 
 
 def _rate(text: str) -> float:
@@ -128,7 +128,7 @@ def _replayed_well(replay: Replay) -> bool:
 
 
 def _add_replays(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--id", metavar="ID", help="this one")
+    parser.add_argument("--id", metavar="ID", help="only this one")
     parser.add_argument("--limit", type=count, default=20, metavar="N", help="at most N (20)")
 
 
@@ -208,7 +208,7 @@ COMMANDS = (
     CliCommand(
         words=("replays",),
         operation="replays",
-        summary="show replays and how they went",
+        summary="show the newest replays, with their state and counts",
         example="replays --limit 5",
         render=_render_replays,
         add_arguments=_add_replays,
@@ -218,7 +218,7 @@ COMMANDS = (
     CliCommand(
         words=("replay-stop",),
         operation="replay_stop",
-        summary="stop a replay, wherever it runs",
+        summary="stop a replay, on any replica",
         example="replay-stop 0123456789ab --yes --reason 'the vendor is down again'",
         render=_render_stop,
         add_arguments=_add_stop,

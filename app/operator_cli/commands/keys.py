@@ -42,11 +42,13 @@ def _list_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
 
 
 def _add_create(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--list", required=True, metavar="LIST", help="the list it opens")
-    parser.add_argument("--label", required=True, metavar="TEXT", help="whose it is")
-    parser.add_argument("--days", type=float, metavar="N", help="works so many days")
-    parser.add_argument("--rate", type=count, metavar="N", help="most requests a minute")
-    parser.add_argument("--bytes", type=count, metavar="N", help="largest vCon")
+    parser.add_argument(
+        "--list", required=True, metavar="LIST", help="the ingress list that it may fill"
+    )
+    parser.add_argument("--label", required=True, metavar="TEXT", help="the partner's name")
+    parser.add_argument("--days", type=float, metavar="N", help="expires after N days")
+    parser.add_argument("--rate", type=count, metavar="N", help="at most N requests a minute")
+    parser.add_argument("--bytes", type=count, metavar="N", help="at most N bytes in a vCon")
 
 
 def _create_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
@@ -62,7 +64,11 @@ def _create_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
 def _add_rotate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("key_id", metavar="ID", help="as `keys list` shows it")
     parser.add_argument(
-        "--grace", type=float, default=24, metavar="HOURS", help="the old one works on (24)"
+        "--grace",
+        type=float,
+        default=24,
+        metavar="HOURS",
+        help="hours for which the old key stays valid (24)",
     )
 
 
@@ -82,7 +88,7 @@ COMMANDS = (
     CliCommand(
         words=("keys", "list"),
         operation="keys_list",
-        summary="show partners' keys",
+        summary="show the keys of partners",
         example="keys list",
         render=_render_all,
         add_arguments=_add_list,
@@ -91,7 +97,7 @@ COMMANDS = (
     CliCommand(
         words=("keys", "create"),
         operation="keys_create",
-        summary="make a partner's key; its secret is shown once",
+        summary="create a partner's key; its secret is shown once",
         example="keys create --list in --label 'Acme Inc.' --yes --reason 'new partner'",
         render=_render_secret,
         add_arguments=_add_create,
@@ -101,7 +107,7 @@ COMMANDS = (
     CliCommand(
         words=("keys", "rotate"),
         operation="keys_rotate",
-        summary="replace a partner's key; the old one works on for a while",
+        summary="replace a partner's key; the old one stays valid for some hours",
         example="keys rotate KEY --grace 48 --yes --reason 'yearly'",
         render=_render_secret,
         add_arguments=_add_rotate,
@@ -111,7 +117,7 @@ COMMANDS = (
     CliCommand(
         words=("keys", "revoke"),
         operation="keys_revoke",
-        summary="end a partner's key at once",
+        summary="revoke a partner's key at once",
         example="keys revoke KEY --yes --reason 'it leaked'",
         render=_render_one,
         add_arguments=_add_revoke,

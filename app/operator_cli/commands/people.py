@@ -12,10 +12,12 @@ from schemas.operator.people import ErasedVcon, EraseResult, FoundPage
 
 def _add_person(parser: argparse.ArgumentParser) -> Any:
     group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("--tel", metavar="NUMBER", help="however it is written")
-    group.add_argument("--mail", metavar="ADDRESS")
+    group.add_argument("--tel", metavar="NUMBER", help="a phone number, in any notation")
+    group.add_argument("--mail", metavar="ADDRESS", help="an address of a party")
     # words.name is that of the command
-    group.add_argument("--name", metavar="NAME", dest="party", help="whole; accents matter")
+    group.add_argument(
+        "--name", metavar="NAME", dest="party", help="the whole name of a party; accents matter"
+    )
     return group
 
 
@@ -26,7 +28,7 @@ def _person(words: argparse.Namespace) -> dict[str, Any]:
 def _add_find(parser: argparse.ArgumentParser) -> None:
     _add_person(parser)
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most N (50)")
-    parser.add_argument("--cursor", metavar="TEXT", help="that of the page before")
+    parser.add_argument("--cursor", metavar="TEXT", help="as the page before shows it")
 
 
 def _find_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
@@ -52,7 +54,9 @@ def _render_found(page: FoundPage) -> Sequence[Shown]:
 
 def _add_erase(parser: argparse.ArgumentParser) -> None:
     group = _add_person(parser)
-    group.add_argument("--uuid", type=uuid_word, action="append", metavar="UUID", help="repeatable")
+    group.add_argument(
+        "--uuid", type=uuid_word, action="append", metavar="UUID", help="of a vCon; may be repeated"
+    )
     parser.add_argument("--dry-run", action="store_true", help="count and show, delete nothing")
     parser.add_argument("--limit", type=count, default=1000, metavar="N", help="at most N (1000)")
 
@@ -105,7 +109,7 @@ COMMANDS = (
     CliCommand(
         words=("find",),
         operation="find",
-        summary="find the vCons of a person, also when Redis has forgotten them",
+        summary="find the vCons of a person, also those that Redis no longer has",
         example="find --tel '(201) 555-0123'",
         render=_render_found,
         add_arguments=_add_find,

@@ -12,8 +12,10 @@ from schemas.operator.timeline import Event, Place, Timeline
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--chain", metavar="CHAIN", help="only of this chain")
-    parser.add_argument("--limit", type=count, default=50, metavar="N", help="rows at most (50)")
+    parser.add_argument("--chain", metavar="CHAIN", help="only this chain")
+    parser.add_argument(
+        "--limit", type=count, default=50, metavar="N", help="at most N rows of each table (50)"
+    )
 
 
 def _running_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
@@ -103,7 +105,7 @@ COMMANDS = (
     CliCommand(
         words=("running",),
         operation="running",
-        summary="show what runs now, the oldest first, and what waits for what",
+        summary="show what runs now, the oldest first, and what waits, with the reason",
         example="running --chain main",
         render=_render_running,
         add_arguments=_add_running,

@@ -14,7 +14,11 @@ COLUMNS = ("chain", "kind", "step", "share", "time", "calls", "failed", "mean", 
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--since", type=duration, default=3600, metavar="TIME", help="up to 1h ago (1h)"
+        "--since",
+        type=duration,
+        default=3600,
+        metavar="TIME",
+        help="from this long ago on, at most 1h (1h)",
     )
     parser.add_argument("--chain", metavar="CHAIN", help="only this chain")
     parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most N steps (50)")

@@ -15,7 +15,7 @@ CHAINS = (
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("chain", nargs="?", help="only this chain")
+    parser.add_argument("chain", metavar="CHAIN", nargs="?", help="only this chain")
 
 
 def _arguments(words: argparse.Namespace) -> Mapping[str, Any]:
@@ -85,7 +85,7 @@ COMMANDS = (
     CliCommand(
         words=("status",),
         operation="status",
-        summary="show whether everything moves, and if not, the likely cause and what to do",
+        summary="show whether each chain moves, and if not, the likely cause and what to do",
         example="status",
         render=_render,
         add_arguments=_add,
