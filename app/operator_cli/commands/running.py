@@ -23,7 +23,27 @@ def _running_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
 
 
 def _render_running(found: Running) -> Sequence[Shown]:
-    flight = [
+    shown: list[Shown] = [_in_flight(found)]
+    if found.retries:
+        rows = [
+            (span(each.due_in), each.chain, each.attempt, each.vcon, each.error)
+            for each in found.retries
+        ]
+        title = _title("waiting for a retry", len(rows), found.retries_total)
+        shown.append(Table(title, ("due in", "chain", "attempts", "vCon", "error"), rows))
+    if found.locked:
+        held = [
+            (each.vcon, each.held_by, each.waiting, ", ".join(each.lists)) for each in found.locked
+        ]
+        shown.append(Table("waiting for a vCon", ("vCon", "held by", "waiting", "lists"), held))
+    if found.storages:
+        stored = [(each.storage, each.count) for each in found.storages]
+        shown.append(Table("waiting for a storage", ("storage", "vCons"), stored))
+    return shown
+
+
+def _in_flight(found: Running) -> Table:
+    rows = [
         (
             span(each.seconds),
             each.chain,
@@ -35,29 +55,8 @@ def _render_running(found: Running) -> Sequence[Shown]:
         )
         for each in found.in_flight
     ]
-    retries = [
-        (span(each.due_in), each.chain, each.attempt, each.vcon, each.error)
-        for each in found.retries
-    ]
-    shown: list[Shown] = [
-        Table(
-            _title("in flight", len(flight), found.in_flight_total),
-            ("runs for", "chain", "step", "in step", "attempt", "vCon", "worker"),
-            flight,
-        )
-    ]
-    if retries:
-        title = _title("waiting for a retry", len(retries), found.retries_total)
-        shown.append(Table(title, ("due in", "chain", "attempts", "vCon", "error"), retries))
-    if found.locked:
-        rows = [
-            (each.vcon, each.held_by, each.waiting, ", ".join(each.lists)) for each in found.locked
-        ]
-        shown.append(Table("waiting for a vCon", ("vCon", "held by", "waiting", "lists"), rows))
-    if found.storages:
-        stored = [(each.storage, each.count) for each in found.storages]
-        shown.append(Table("waiting for a storage", ("storage", "vCons"), stored))
-    return shown
+    columns = ("runs for", "chain", "step", "in step", "attempt", "vCon", "worker")
+    return Table(_title("in flight", len(rows), found.in_flight_total), columns, rows)
 
 
 def _title(what: str, shown: int, total: int) -> str:
