@@ -95,7 +95,7 @@ def _purity(module: ModuleType) -> str:
     if not pure:
         return ""
     when = ", depending on its options" if callable(pure) else ""
-    call = "[calls it](../operator.md#try-a-changed-configuration)"
+    call = "[calls it](../trials.md)"
     return f"\nA trial of a configuration {call}{when}.\n"
 
 
