@@ -216,6 +216,6 @@ def _progress(replica: Replica) -> str:
     text = f"{replica.id} holds {count} {'run' if count == 1 else 'runs'}"
     if replica.held:
         oldest = replica.held[0]
-        since = f" since {oldest.since:%H:%M:%S}" if oldest.since else ""
+        since = f" since {oldest.since:%Y-%m-%d %H:%M:%S} UTC" if oldest.since else ""
         text += f"; the oldest: vCon {oldest.vcon}, chain {oldest.chain}{since}"
     return text

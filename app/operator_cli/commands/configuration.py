@@ -166,7 +166,7 @@ def _render_trial(result: TrialResult) -> Sequence[Shown]:
     changed = [each for each in result.vcons if not each.same]
     if changed:
         rows = [row for each in changed[:MOST_SHOWN] for row in _rows(each)]
-        columns = ("vcon", "chain", "before", "after", "difference")
+        columns = ("vCon", "chain", "before", "after", "difference")
         shown.append(Table("vCons that differ", columns, rows))
     if result.not_tried:
         counts = Counter(each.why for each in result.not_tried)
