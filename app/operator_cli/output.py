@@ -1,5 +1,6 @@
 """Draws results: tables and lines with rich, or JSON. Texts never hold control characters."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -12,6 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from app.operator_cli.command import Shown, Table
+from core.errors import UnavailableError
 from core.observability.logs import one_line, without_secrets
 
 LONGEST_CELL = 2_000
@@ -30,6 +32,16 @@ class Output:
 
     def result(self, result: BaseModel, shown: Sequence[Shown]) -> None:
         """Write the result: as JSON if that was asked for, else what is shown of it."""
+        try:
+            self._result(result, shown)
+        except BrokenPipeError:  # what reads it has ended, such as `head`
+            self._console.on_broken_pipe()
+        except OSError as error:
+            _discard_output()
+            msg = f"standard output cannot be written: {error.strerror}"
+            raise UnavailableError(msg) from None
+
+    def _result(self, result: BaseModel, shown: Sequence[Shown]) -> None:
         if self._as_json:
             data = result.model_dump(mode="json")
             sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
@@ -61,6 +73,13 @@ class Output:
         if self._as_json:
             failure = {"error": without_secrets(error), "kind": kind}
             sys.stdout.write(orjson.dumps(failure).decode() + "\n")
+
+
+def _discard_output() -> None:
+    """Leave nothing that is written at the exit, and fails again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _width(stream: TextIO) -> int | None:

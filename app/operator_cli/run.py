@@ -14,6 +14,7 @@ from app.operator_cli.output import Output
 from app.operator_cli.session import author, session
 from core.errors import (
     ConfigurationError,
+    InvalidError,
     PatchcordError,
     TooLateError,
     UnavailableError,
@@ -77,9 +78,23 @@ async def _confirmed(command: CliCommand, words: argparse.Namespace) -> str | No
         raise ConfigurationError(msg)
     question = command.question(words) or f"{command.name}: do it?"
     if not reason:
-        reason = await in_own_thread(input, "reason (kept in the audit): ")
-    answer = await in_own_thread(input, f"{question} [y/N] ")
+        entered = await _entered("reason (kept in the audit): ")
+        if entered is None:
+            return None
+        reason = entered
+    answer = await _entered(f"{question} [y/N] ") or ""
     return reason if answer.strip().lower() in ("y", "yes") else None
+
+
+async def _entered(question: str) -> str | None:
+    """What the operator enters; None at the end of the input (Ctrl-D)."""
+    try:
+        return await in_own_thread(input, question)
+    except EOFError:
+        sys.stdout.write("\n")
+        return None
+    except UnicodeDecodeError:
+        raise InvalidError("what was entered is no text in the encoding of this terminal") from None
 
 
 def _exit_code(error: PatchcordError) -> int:
