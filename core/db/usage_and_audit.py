@@ -14,6 +14,7 @@ from core.db.ingress_keys import IngressKeys, count_uses
 from core.db.tables import AuditRecord, IngressKeyRecord, UsageRecord
 from core.db.vcon_index import VconIndexRows
 from core.db.vcon_owners import VconOwners
+from core.observability.storable_text import storable, storable_text
 from schemas.ingress_key import AuditEvent, Author, Usage
 
 MOST_USAGE = 1000
@@ -127,8 +128,8 @@ class UsageAndAudit:
             action=action,
             ref=author.ref,
             actor=author.actor,
-            target=target,
-            detail=dict(detail),
+            target=storable_text(target),
+            detail=storable(detail),
         )
         with self._database.transaction() as session:
             session.add(event)

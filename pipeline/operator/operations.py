@@ -5,11 +5,13 @@ command in `app/operator_cli/commands/` and a page in `http_api/console/`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from core.errors import InvalidError, UnknownNameError
+from core.observability.storable_text import storable_text
 from core.operator_interfaces import Call, Operation
 from pipeline.operator import pauses
 from pipeline.operator.audit import Audit, checked_reason
@@ -108,6 +110,7 @@ class OperatorOperations:
         if row is None:
             raise UnknownNameError("operation", name[:100], list(self._rows))
         parameters = _checked(row.operation.parameters, arguments)
+        call = replace(call, reason=storable_text(call.reason))
         if row.operation.changes and (audited := row.audited(parameters)) is not None:
             await self._audit(name, audited, call)
         return await row.handler(parameters, call)

@@ -11,6 +11,8 @@ from app.operator_cli.table import COMMANDS
 from core.db.usage_and_audit import PartnerRecords
 from core.errors import InvalidError, UnknownNameError
 from schemas.ingress_key import Author
+from schemas.operator.audit import AuditPage
+from schemas.operator.pauses import Pauses
 
 if TYPE_CHECKING:
     from tests.integration.support.operator_scene import OperatorScene
@@ -71,6 +73,35 @@ async def test_operations_check_their_arguments(operator: OperatorScene) -> None
     assert {each.partition(":")[0] for each in refused.value.problems} == {"limit", "other"}
     with pytest.raises(UnknownNameError, match=r"Unknown operation: nothing; known: audit"):
         await operator.perform("nothing")
+
+
+@pytest.mark.parametrize("answers", [[], ["it is late"]])
+async def test_the_end_of_the_input_confirms_nothing(
+    operator: OperatorScene, monkeypatch: pytest.MonkeyPatch, answers: list[str]
+) -> None:
+    """Ctrl-D at the question for the reason, or at the confirmation."""
+    left = iter(answers)
+
+    def entered(_question: str) -> str:
+        for answer in left:
+            return answer
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", entered)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    ran = await operator.cli("pause main")
+    assert (ran.code, "not confirmed: nothing was changed" in ran.err) == (5, True)
+
+
+async def test_a_reason_that_postgres_cannot_store(operator: OperatorScene) -> None:
+    """Bytes that are no UTF-8 reach a program as unpaired surrogates."""
+    await operator.perform("pause", reason="why\udcff\0", chain="main")
+    page = await operator.perform("audit")
+    pauses = await operator.perform("pauses")
+    assert isinstance(page, AuditPage)
+    assert isinstance(pauses, Pauses)
+    [paused] = pauses.paused
+    assert page.events[0].detail["reason"] == paused.reason == "why\ufffd\ufffd"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
