@@ -33,7 +33,7 @@ def exact(value: object) -> Markup:
     return escape(str(value).encode("utf-8", "replace").decode())
 
 
-def when(value: datetime | float | str | None) -> Markup:
+def when(value: object) -> Markup:
     """A time, absolute and relative."""
     found = words.moment(value)
     if found is None:
@@ -44,7 +44,7 @@ def when(value: datetime | float | str | None) -> Markup:
     return _WHEN.format(f"{found:%Y-%m-%dT%H:%M:%SZ}", text, words.ago(found, now))
 
 
-def day(value: datetime | float | str | None) -> Markup:
+def day(value: object) -> Markup:
     """A date."""
     found = words.moment(value)
     if found is None:

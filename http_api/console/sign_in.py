@@ -18,7 +18,11 @@ WRONG = "This password or token does not open the console."
 NAMELESS = (
     f"Enter your name, in 1 to {LONGEST_NAME} characters: the audit keeps it with each change."
 )
-_OWN_PATH = re.compile(r"/console(?:/[A-Za-z0-9._~%-]+)*(?:\?[A-Za-z0-9._~%=&+-]*)?")
+_DOTS = r"(?:\.|%2[eE]){1,2}"
+"""A segment that browsers take out of a path, with the one before it."""
+_OWN_PATH = re.compile(
+    rf"/console(?:/(?!{_DOTS}(?:[/?]|$))[A-Za-z0-9._~%-]+)*(?:\?[A-Za-z0-9._~%=&+-]*)?"
+)
 LONGEST_PATH = 500
 
 

@@ -88,16 +88,18 @@ def _parts(seconds: int) -> Iterator[str]:
         has_begun = has_begun or count > 0
 
 
-def moment(value: datetime | float | str | None) -> datetime | None:
-    """A time in UTC of a time, epoch seconds, or a text in ISO 8601; None for none of them."""
+def moment(value: object) -> datetime | None:
+    """A time in UTC of a time, epoch seconds, or a text in ISO 8601; None for any other value."""
     try:
         if isinstance(value, str):
             value = datetime.fromisoformat(value)
         if isinstance(value, datetime):
             return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
-        return None if value is None else datetime.fromtimestamp(value, UTC)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError):
-        return None
+        pass
+    return None
 
 
 def ago(value: datetime, now: datetime) -> str:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from http_api.console.console import CLOSED, NOT_OURS, NOT_THIS_SESSION
-from http_api.console.sign_in import NAMELESS, WRONG
+from http_api.console.sign_in import NAMELESS, WRONG, own_path
 from http_api.console.visit import READ_ONLY
 from pipeline.redis_client import keys
 from tests.integration.console.console_scene import OPERATOR, READER, Operator, text_of
@@ -27,6 +27,13 @@ async def test_a_page_leads_to_the_form_and_the_form_to_the_page(served: Served)
         answer = await client.sign_in(after="/console/audit?limit=7")
         assert (answer.status_code, answer.headers["location"]) == (303, "/console/audit?limit=7")
         assert "anna (operator)" in await client.text(AUDIT)
+
+
+@pytest.mark.parametrize("path", ["/..", "/vcon/../../x", "/%2e%2E/x", "/.", "/.%2e?a=b"])
+def test_a_path_that_leaves_the_console_is_not_gone_on_to(path: str) -> None:
+    """Browsers take such segments out of a path, with the one before."""
+    assert own_path(f"/console{path}") == "/console"
+    assert own_path("/console/failures/.a..b") == "/console/failures/.a..b"
 
 
 @pytest.mark.parametrize(
