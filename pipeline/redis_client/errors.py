@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 """The driver's errors that mean that Redis cannot be reached."""
 NO_JSON = "Redis has no JSON: use Redis 8, or the JSON module of Redis 7 or Valkey"
+NO_REDIS = "what answers at REDIS_URL is no Redis: check the host and the port"
 # the driver has classes for these error replies, and removes their first word
 _NOT_NOW = (
     redis.exceptions.OutOfMemoryError,
@@ -65,6 +66,8 @@ def lacks_memory(error: BaseException | None) -> bool:
 
 def translated(error: Exception) -> Exception:
     """`UnavailableError` for what a later try may cure, `WrongTypeError`, or the error itself."""
+    if isinstance(error, redis.exceptions.InvalidResponse):
+        return UnavailableError(NO_REDIS)
     if isinstance(error, AWAY):
         return UnavailableError(f"Redis cannot be reached: {type(error).__name__}")
     if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):

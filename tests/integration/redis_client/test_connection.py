@@ -56,6 +56,22 @@ async def test_each_caller_gets_its_own_reply(redis: RedisConnection):
     assert isinstance(replies[1], CommandRefused)
 
 
+async def test_what_is_no_redis_is_told():
+    """Such as the port of a web server in `REDIS_URL`."""
+
+    async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        redis = RedisConnection(f"redis://127.0.0.1:{port}/0")
+        with pytest.raises(UnavailableError, match="is no Redis: check the host and the port"):
+            await redis.command("PING")
+        await redis.close()
+
+
 async def test_words_that_cannot_be_sent_hurt_only_who_gave_them(redis: RedisConnection):
     """Half a surrogate pair is refused; the neighbours of the same turn are served."""
     bad, good = await asyncio.gather(
