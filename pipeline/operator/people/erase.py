@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from core.db.vcon_index import IndexChange
-from core.errors import ConflictError, PatchcordError, UnavailableError
+from core.errors import ConflictError, PatchcordError, UnavailableError, UnusableKeyError
 from core.operator_interfaces import Call, Operation
 from pipeline.admin.index_members import index_members
 from pipeline.admin.operations import CANNOT_DELETE
@@ -176,6 +176,9 @@ class Erase:
             await self._cancel(target.uuid)
             result.places = [Place(place="redis", outcome="being processed", error=str(error))]
             return result
+        except UnusableKeyError as error:  # another program's key in its place
+            result.places = [Place(place="redis", outcome="failed", error=str(error)[:1000])]
+            return result
         for name, was_there in deletion.removed.items():
             outcome: Outcome = "deleted" if was_there else "absent"
             result.places.append(Place(place=name, outcome=outcome))
@@ -197,7 +200,9 @@ class Erase:
         if result.complete:
             await self._index.erase(result.uuid, await self._now())
             return
-        left = [each.place for each in result.places if each.outcome in ("failed", "cannot delete")]
+        known = self._parts.configuration.config.storages
+        problems = [each for each in result.places if each.outcome in ("failed", "cannot delete")]
+        left = [each.place for each in problems if each.place != "redis" or "redis" in known]
         if left:
             change = IndexChange(result.uuid, await self._now(), storages=left)
             await self._index.write([change])

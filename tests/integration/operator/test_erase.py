@@ -68,6 +68,18 @@ async def test_nothing_of_a_person_is_left(people: People) -> None:
     assert not people.operator.redis.keys("pc:run:*")
 
 
+async def test_a_key_of_another_type_does_not_keep_the_others(people: People) -> None:
+    """The vCon of which the key is not a document is reported; the others are erased."""
+    foreign, other = new_uuid(), everywhere(people)
+    people.operator.redis.set(f"vcon:{foreign}", "text")
+    result = await erased(people, uuids=[foreign, other])
+    assert (result.erased, result.left) == (1, 1)
+    [left, _] = result.vcons
+    assert places(left) == {"redis": "failed"}
+    assert f"vcon:{foreign} is no JSON document" in left.places[0].error
+    assert people.traces(other) == []
+
+
 async def test_the_audit_names_the_vcons_and_not_the_value(people: People) -> None:
     """Before and after; a search for the same value has the same hash."""
     vcon_uuid = everywhere(people)
