@@ -78,6 +78,8 @@ class Timeline(BaseModel):
     vcon: str
     state: State
     summary: str
+    brief: str
+    """The summary with types in the place of errors, whose texts may quote a conversation."""
     command: str | None
     """The arguments of `entrypoint.py` that help now; None if nothing has to be done."""
     in_redis: bool

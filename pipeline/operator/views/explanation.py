@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from core.observability.failure_cause import cause_of
 from schemas.operator.timeline import Event, Place, State
 from schemas.run import Run, Step
 
@@ -23,6 +24,20 @@ def explained(
     if known:
         return "idle", "It is in Redis; no list, no run and no reader waits for it", None
     return "unknown", "Neither Redis nor the run history knows this vCon", None
+
+
+def without_texts(
+    places: Sequence[Place], runs: Sequence[Run]
+) -> tuple[Sequence[Place], Sequence[Run]]:
+    """The same with the type of each error in the place of its text."""
+    return (
+        [each.model_copy(update={"error": _type_of(each.error)}) for each in places],
+        [each.model_copy(update={"error": _type_of(each.error)}) for each in runs],
+    )
+
+
+def _type_of(error: str | None) -> str | None:
+    return error and (cause_of(None, None, error, "").type or "an error")
 
 
 def _of_place(place: Place) -> tuple[State, str, str | None]:

@@ -11,7 +11,7 @@ from pipeline.config.lists import claimed_lists, lists_of
 from pipeline.operator.entries import Entries
 from pipeline.operator.parts import Parts
 from pipeline.operator.reading import parsed, readable, redis_now
-from pipeline.operator.views.explanation import events_of, explained
+from pipeline.operator.views.explanation import events_of, explained, without_texts
 from pipeline.operator.views.running import in_flight
 from pipeline.redis_client import keys
 from pipeline.redis_client.slices import find_first
@@ -53,6 +53,7 @@ class TimelineView:
             places.append(Place(kind="redis", name=keys.vcon(vcon), seconds=expiry or None))
         known = bool(places or about or runs or audited)
         state, summary, command = explained(places, runs, known=known)
+        _, brief, _ = explained(*without_texts(places, runs), known=known)
         received = _moment(about.get("received"))
         events = [event for run in runs for event in events_of(run)] + audited
         if received is not None:
@@ -61,6 +62,7 @@ class TimelineView:
             vcon=vcon,
             state=state,
             summary=summary,
+            brief=brief,
             command=command,
             in_redis=expiry is not None,
             received_at=received,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from typing import Any
 
 import pytest
 
 from http_api.console.visit import NO_PEOPLE, READ_ONLY
+from pipeline.redis_client import keys
 from tests.integration.console.console_scene import READER, Operator, text_of
 from tests.integration.console.test_pages import HOSTILE, checked
 from tests.integration.http_api.http_scene import Served, Start
@@ -84,6 +86,25 @@ async def test_who_sees_people(start: Start, people: str, reader_sees: int) -> N
         await client.sign_in()
         answer = await client.get(f"/console/vcon/{uuid}/json")
         assert answer.status_code == (403 if people == "none" else 200)
+
+
+async def test_a_reader_sees_no_text_of_an_error(served: Served, operator: Operator) -> None:
+    """It may quote a conversation: neither beside a cause nor in the sentence about a vCon."""
+    uuid, letters = await posted(served), keys.dead_letters("in")
+    about = {"type": "LookupError", "message": "no contact Bea Cole", "fingerprint": "abc123"}
+    reason = about | {"error": "LookupError: no contact Bea Cole", "chain": "main", "cause": "x"}
+    served.client.lrem("in", 0, uuid)
+    served.client.rpush(letters, uuid)
+    served.client.hset(keys.reasons(letters), uuid, json.dumps(reason))
+    served.client.hset(f"pc:causes:{letters}", "abc123", json.dumps(about))
+    served.client.zadd(keys.cause("abc123", letters), {uuid: 1})
+    pages = [f"/console/vcon/{uuid}", "/console/failures"]
+    async with Operator.of(served) as reader:
+        await reader.sign_in(READER)
+        for page in pages:
+            assert "LookupError" in (shown := await reader.text(page))
+            assert "Bea Cole" not in shown
+            assert "Bea Cole" in await operator.text(page)
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
