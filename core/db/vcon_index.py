@@ -142,7 +142,8 @@ _ERASED_TEXT = ": erased"
 
 _MADE_FROM = text("""
 SELECT DISTINCT CAST(vcon_out AS text), CAST(vcon_in AS text) FROM chain_runs
-WHERE vcon_in = ANY(CAST(:uuids AS uuid[])) AND vcon_out <> vcon_in LIMIT :limit
+WHERE vcon_in = ANY(CAST(:uuids AS uuid[])) AND vcon_out <> vcon_in
+ORDER BY 1, 2 LIMIT :limit OFFSET :after
 """)
 
 _SECRET = "vcon_index"  # noqa: S105 -- the name of the row; with a fingerprint behind it others
@@ -222,11 +223,11 @@ class VconIndexRows:
             session.execute(_ERASE, {"vcon_uuid": vcon_uuid, "at": at})
             forget_example(session, vcon_uuid)
 
-    def made_from(self, uuids: Sequence[str], limit: int) -> dict[str, str]:
-        """The vCons that links put in the place of these, each with the one it was made from."""
+    def made_from(self, uuids: Sequence[str], limit: int, after: int) -> list[tuple[str, str]]:
+        """A page of the vCons that links put in the place of these, each with one of these."""
+        words = {"uuids": list(uuids), "limit": limit, "after": after}
         with self._database.session() as session:
-            found = session.execute(_MADE_FROM, {"uuids": list(uuids), "limit": limit})
-            return dict(tuple(row) for row in found)
+            return [(row[0], row[1]) for row in session.execute(_MADE_FROM, words)]
 
     def scrub_runs(self, uuids: Sequence[str]) -> list[str]:
         """Remove the texts of errors from the history of these vCons; the ids of their runs."""

@@ -112,9 +112,11 @@ class StoredIndex:
         """Forget a vCon, with all notes from before this time by Redis' clock."""
         await self._calls(self.rows.erase, vcon_uuid, at)
 
-    async def made_from(self, uuids: Sequence[str], limit: int) -> dict[str, str]:
-        """The vCons that links put in the place of these, each with the one it was made from."""
-        return await self._calls(self.rows.made_from, uuids, limit)
+    async def made_from(
+        self, uuids: Sequence[str], limit: int, after: int
+    ) -> list[tuple[str, str]]:
+        """A page of the vCons that links put in the place of these, each with one of these."""
+        return await self._calls(self.rows.made_from, uuids, limit, after)
 
     async def scrub_runs(self, uuids: Sequence[str]) -> list[str]:
         """Remove the texts of errors from the history of these vCons; the ids of their runs."""

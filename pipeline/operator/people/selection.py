@@ -46,7 +46,8 @@ async def select(wanted: EraseParameters, find: Find, index: StoredIndex, call: 
         uuids = list(dict.fromkeys(wanted.uuids))
     else:
         uuids = await _found(wanted, find, selection, call)
-    made = await _made_from(uuids[: wanted.limit], index)
+    named = set(uuids)
+    made = await _made_from(uuids[: wanted.limit], index, wanted.limit)
     everything = list(dict.fromkeys([*uuids, *made]))
     selection.more = selection.more or len(everything) > wanted.limit
     kept = everything[: wanted.limit]
@@ -55,7 +56,7 @@ async def select(wanted: EraseParameters, find: Find, index: StoredIndex, call: 
         rows |= await index.get(some)
     for each in kept:
         row, source = rows.get(each), made.get(each)
-        target = Target(each, made_from=source if each not in uuids else None)
+        target = Target(each, made_from=source if each not in named else None)
         if row:
             target.created_at = row.created_at
             target.storages, target.chains = row.storages, row.chains
@@ -81,7 +82,8 @@ async def _found(
     return found
 
 
-async def _made_from(uuids: Sequence[str], index: StoredIndex) -> dict[str, str]:
+async def _made_from(uuids: Sequence[str], index: StoredIndex, most: int) -> dict[str, str]:
+    """What was made of these, each with one that it was made from; little more than `most`."""
     made: dict[str, str] = {}
     asked: set[str] = set()
     for _ in range(GENERATIONS):
@@ -90,7 +92,11 @@ async def _made_from(uuids: Sequence[str], index: StoredIndex) -> dict[str, str]
             break
         for some in _slices(unasked):
             asked.update(some)
-            made = await index.made_from(some, PAGE) | made
+            after, page = 0, [("", "")]
+            while page and len(made) <= most:
+                page = await index.made_from(some, PAGE, after)
+                made = dict(page) | made
+                after += len(page)
     return made
 
 

@@ -11,6 +11,7 @@ import pytest
 from core.errors import InvalidError, UnavailableError
 from core.operator_interfaces import Call
 from pipeline.operator.people import erase as module
+from pipeline.operator.people import selection
 from pipeline.redis_client import keys
 from schemas.operator.people import ErasedVcon, EraseResult
 from tests.integration.operator.people_scene import NUMBER, People, people
@@ -203,6 +204,20 @@ async def test_what_links_made_of_a_vcon_is_erased_with_it(people: People) -> No
     }
     assert result.erased == 3
     assert [people.traces(each) for each in (first, second, third)] == [[], [], []]
+
+
+async def test_all_that_links_made_is_erased(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it is more than one page."""
+    monkeypatch.setattr(selection, "PAGE", 2)
+    first, *made = (people.in_redis() for _ in range(6))
+    for each in (first, *made):
+        people.ran(first, each)
+        people.in_index(each, 0, "shelf")
+    result = await erased(people, uuids=[first])
+    assert (result.erased, result.more) == (6, False)
+    assert [people.traces(each) for each in made] == [[]] * 5
 
 
 async def test_notes_that_wait_for_postgres_do_not_bring_a_vcon_back(people: People) -> None:
