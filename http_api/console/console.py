@@ -1,8 +1,8 @@
 """The console: from a request below `/console` to its page.
 
-The steps: page, places, session, form with its token, handler. An error of any step becomes a page
-that says what was wrong. The console has places of its own, so that it answers while the HTTP API
-has no place left, and cannot take those of the API.
+The steps: page, session, form, place, the form's token, handler. An error of any step becomes a
+page that says what was wrong. The console has places of its own, so that it answers while the HTTP
+API has no place left, and cannot take those of the API.
 """
 
 import asyncio
@@ -124,24 +124,22 @@ class Console:
             return failed(visit, error, action)
 
     async def _visited(self, visit: Visit, page: Page) -> Response:
+        """A form may be large: it is read when its sender has shown who that is."""
         request = visit.request
+        if page.method == "POST" and not visit.browser.is_own_page:
+            raise ForbiddenError(NOT_OURS)
+        if page.entry is not Entry.OPEN:
+            visit.session = await self._session(visit)
+            if visit.session is None:
+                return _to_sign_in(visit, page)
+            if page.entry is Entry.OPERATOR and visit.session.role is not Role.OPERATOR:
+                raise ForbiddenError(READ_ONLY)
         if page.method == "POST":
-            if not visit.browser.is_own_page:
-                raise ForbiddenError(NOT_OURS)
             visit.form = await read_form(request, page.most_bytes)
         await request.place.take()
         visit.query = fields_of(request.scope["query_string"])
-        if page.entry is Entry.OPEN:
-            return await page.handler(visit)
-        visit.session = await self._session(visit)
-        if visit.session is None:
-            return _to_sign_in(visit, page)
-        if page.method == "POST" and not is_form_token(
-            visit.session.secret, visit.form.get("form_token", "")
-        ):
-            raise ForbiddenError(NOT_THIS_SESSION)
-        if page.entry is Entry.OPERATOR and visit.session.role is not Role.OPERATOR:
-            raise ForbiddenError(READ_ONLY)
+        if page.method == "POST" and visit.session is not None:
+            _check_token(visit, visit.session)
         return await page.handler(visit)
 
     async def _session(self, visit: Visit) -> Session | None:
@@ -153,6 +151,11 @@ class Console:
             return None
         credential = self._doors.credentials.behind(secret, found.proof)
         return Session(secret, found.name, credential.role) if credential else None
+
+
+def _check_token(visit: Visit, session: Session) -> None:
+    if not is_form_token(session.secret, visit.form.get("form_token", "")):
+        raise ForbiddenError(NOT_THIS_SESSION)
 
 
 def _to_sign_in(visit: Visit, page: Page) -> Response:

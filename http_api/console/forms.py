@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from core.errors import InvalidError
+from core.thread_pool import in_own_thread
 from http_api.request import Request
 
 FORM = "application/x-www-form-urlencoded"
@@ -23,7 +24,10 @@ async def read_form(request: Request[Any], most_bytes: int) -> dict[str, str]:
     kind = (request.header("content-type") or "").partition(";")[0].strip().lower()
     if kind != FORM:
         raise InvalidError(f"The body must be {FORM}, as a browser sends a form")
-    return fields_of((await request.received(most_bytes)).content)
+    content = (await request.received(most_bytes)).content
+    if len(content) <= MOST_FORM_BYTES:
+        return fields_of(content)
+    return await in_own_thread(fields_of, content)  # 4 MB take 0.4 s
 
 
 def fields_of(text: bytes) -> dict[str, str]:

@@ -61,7 +61,7 @@ class ConfigurationView:
         return ShownConfiguration(
             hash=await in_own_thread(_hash, running.config),
             notes=list(running.notes),
-            document=await in_own_thread(self._masked, self._running()),
+            document=await in_own_thread(lambda: self._masked(self._running())),
         )
 
     async def diff(self, given: ConfigurationText, _call: Call) -> ConfigurationDiff:
@@ -70,7 +70,7 @@ class ConfigurationView:
         Raises:
             TooLargeError: one of the two has too many values to be shown.
         """
-        return redacted(await self._diff(given), given.content)
+        return await in_own_thread(redacted, await self._diff(given), given.content)
 
     async def _diff(self, given: ConfigurationText) -> ConfigurationDiff:
         before = self._parts.configuration.config

@@ -61,7 +61,7 @@ class ConfigurationTrials:
                 result = TrialResult(verdict="not valid", problems=read.problems)
             else:
                 result = await self._tried(trial, read.config, call)
-            return redacted(result, trial.content)
+            return await in_own_thread(redacted, result, trial.content)
 
     async def _tried(self, trial: Trial, after: PipelineConfig, call: Call) -> TrialResult:
         before = self._parts.configuration.config

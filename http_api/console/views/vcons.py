@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter
 from starlette.responses import Response
 
 from core.errors import ForbiddenError, InvalidError
+from core.thread_pool import in_own_thread
 from http_api.console.charts import Bar, Tick, timeline
 from http_api.console.forms import chosen
 from http_api.console.protection import HEADERS
@@ -96,14 +97,15 @@ async def content(visit: Visit) -> Response:
 
 async def document(visit: Visit) -> Response:
     """The vCon as JSON, to keep."""
-    text = orjson.dumps(await _document(visit), option=orjson.OPT_INDENT_2)
+    found = await _document(visit)
+    text = await in_own_thread(orjson.dumps, found, option=orjson.OPT_INDENT_2)
     return _file(text, "application/json", f"{visit.uuid('vcon_uuid')}.json")
 
 
 async def recording(visit: Visit) -> Response:
     """The recording of one dialog, to keep or to listen to."""
     number = visit.request.path_value("number", _NUMBER)
-    found, media = recording_of(await _document(visit), number)
+    found, media = await in_own_thread(recording_of, await _document(visit), number)
     kind = media.partition("/")[2]
     return _file(found, media, f"{visit.uuid('vcon_uuid')}-{number}.{kind}")
 
