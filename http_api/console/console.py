@@ -58,6 +58,7 @@ HEADINGS = {
     403: ("Not allowed", ""),
     404: ("Not found", ""),
     405: ("Not found", ""),
+    409: ("Not possible as it is now", ""),
     413: ("Too large", ""),
     422: ("This cannot be read", ""),
     429: ("Too many requests", "Wait a minute, and try again."),
@@ -102,6 +103,8 @@ class Console:
             if self._doors.credentials.are_none:
                 return ROOT, refused(visit, 404, CLOSED)
             if found is None and scope["path"] == f"{ROOT}/":
+                return ROOT, redirect(ROOT)
+            if scope["path"] == f"{ROOT}/":
                 return ROOT, redirect(ROOT)
             if found is None:
                 return ROOT, refused(visit, 404, "There is no such page.")

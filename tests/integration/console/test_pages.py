@@ -178,3 +178,10 @@ async def test_static_files(served: Served) -> None:
             assert answer.headers["x-content-type-options"] == "nosniff"
         for name in ("console.css", "..%2Fconsole.py", "%2e%2e/console.py", "x" * 5000):
             assert (await client.get(f"/console/static/{name}")).status_code == 404
+
+
+async def test_the_address_may_end_in_a_slash(served: Served) -> None:
+    """As it is often entered."""
+    async with Operator.of(served) as client:
+        answer = await client.get("/console/")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/console")
