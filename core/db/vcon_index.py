@@ -81,7 +81,7 @@ FROM (
 WHERE known.vcon_uuid = change.vcon_uuid AND known.erased_at IS NULL AND known.updated_at <= at
 """)
 
-# In force whatever the clocks say: notes from before the newest one that is known have no effect.
+# In force also if the clocks differ: notes from before the newest one that is known have no effect.
 _ERASE = text("""
 INSERT INTO vcon_index AS known
     (vcon_uuid, created_at, terms, chains, storages, updated_at, erased_at)

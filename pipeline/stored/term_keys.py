@@ -1,7 +1,7 @@
 """How the index in Postgres has a search term: as a keyed hash, or clear.
 
 A hash is HMAC-SHA256 of `tel:+12015550123` with the secret of the installation, cut to 128 bits. It
-cannot be computed without the secret; whoever has both can try out all numbers. A search looks for
+cannot be computed without the secret; with both all numbers can be tried out. A search looks for
 the hash with every known secret and for the clear term, so that rows from before a change of the
 settings are found.
 """

@@ -15,7 +15,7 @@ have pushed and no worker has claimed. Order:
 1. `list_reader.py`: what is delayed, waits for another run of its vCon, or is a suspect; then
    every list. An element pushed by another program is in its list, or has been claimed and has a
    hold from then on. Copies of one element in one list share a hold, which ends with the first run
-   of them: the places of copies that wait are written down whatever the holds say, and
+   of them: the places of copies that wait are written down with and without a hold, and
    `wake_waiting.lua` gives them the hold again.
 2. `state_reader.py`: all keys that are neither lists nor belong to one vCon.
 3. The vCons, each with its holds, checkpoint, attempts and reasons as one script found them at one
