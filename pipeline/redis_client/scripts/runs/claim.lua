@@ -143,18 +143,20 @@ local open, closed, paused = {}, {}, {}
 local drained = replica ~= '' and in_force('pc:drained', replica)
 local any_paused = redis.call('EXISTS', 'pc:paused') == 1
 for i = 7, 6 + n do
-  local chain, names = string.match(ARGV[i], '\n:([^\n]*)'), {}
-  for name in string.gmatch(string.gsub(ARGV[i], '\n:[^\n]*', '', 1), '[^\n]+') do
-    names[#names + 1] = name
-  end
-  if redis.call('EXISTS', names[1], 'pc:suspects:' .. names[1]) > 0 then
-    local usable = is('hash', 'pc:attempts:' .. names[1]) and not wrong_type('list', unpack(names))
+  local list = string.match(ARGV[i], '^[^\n]*')
+  if redis.call('EXISTS', list, 'pc:suspects:' .. list) > 0 then -- most lists are empty
+    local chain, outputs = string.match(ARGV[i], '\n:([^\n]*)(.*)$')
+    local names = {list}
+    for name in string.gmatch(outputs, '[^\n]+') do
+      names[#names + 1] = name
+    end
+    local usable = is('hash', 'pc:attempts:' .. list) and not wrong_type('list', unpack(names))
     if not usable then
-      closed[#closed + 1] = names[1]
+      closed[#closed + 1] = list
     elseif drained or any_paused and in_force('pc:paused', chain) then
-      paused[#paused + 1] = names[1]
+      paused[#paused + 1] = list
     else
-      open[#open + 1] = names[1]
+      open[#open + 1] = list
     end
   end
 end
