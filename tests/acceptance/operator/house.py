@@ -25,6 +25,7 @@ from devstack.chaos.waiting import until
 from devstack.plugboard.server import DevelopmentPlugboard
 from devstack.plugboard.settings import PlugboardSettings
 from devstack.service import ServiceProcess
+from tests.integration.console.console_scene import Operator
 
 COUNTS = {"calls": 15_600, "kept": 400, "crm": 3_000, "vault": 900, "slow": 100}
 """vCons for each chain: fine ones; stored ones; three causes; a broken storage; a waiting link."""
@@ -212,16 +213,6 @@ class House:
         """Whether the storage has a file of a vCon."""
         return any(self.folder.joinpath("archive").rglob(f"{vcon_uuid}.json*"))
 
-    @asynccontextmanager
-    async def empty_servers(self) -> AsyncIterator[None]:
-        """Commands use an empty database and an empty Redis."""
-        with pytest.MonkeyPatch.context() as patch:
-            database = await self.servers.new_database()
-            for name, value in self.servers.environment(database).items():
-                patch.setenv(name, value)
-            patch.setenv("REDIS_URL", self.servers.valkey.url.removesuffix("/0") + "/1")
-            yield
-
     async def fingerprint(self) -> str:
         """What `actions --fingerprint` prints."""
         out = StringIO()
@@ -246,6 +237,14 @@ class House:
     def api(self) -> str:
         """The address of the first replica's HTTP server."""
         return self.replicas[0].api_url
+
+    @asynccontextmanager
+    async def console(self) -> AsyncIterator[Operator]:
+        """A visitor of the console who has signed in as operator."""
+        async with Operator(base_url=self.api, timeout=60) as visitor:
+            answer = await visitor.sign_in(PASSWORD)
+            assert answer.status_code == 303, answer.text
+            yield visitor
 
     def http(self) -> httpx.AsyncClient:
         """A client of the HTTP API with the token."""
