@@ -7,17 +7,13 @@ from typing import TextIO
 
 import orjson
 from pydantic import BaseModel
-from rich import box
 from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from app.operator_cli.command import Shown, Table
+from app.operator_cli.drawing import drawn, text_of
 from core.errors import UnavailableError
-from core.observability.logs import one_line, without_secrets
+from core.observability.logs import without_secrets
 
-LONGEST_CELL = 2_000
-"""Characters of a cell that are shown."""
 UNFOLDED = 10_000
 """Characters of a line in a pipe or file: as many as the row has, so that grep finds it."""
 
@@ -51,12 +47,12 @@ class Output:
             if isinstance(each, Table):
                 self._table(each)
             else:
-                self._console.print(_text(each))
+                self._console.print(text_of(each))
 
     def _table(self, table: Table) -> None:
         if table.title:  # rich folds a title to the width of its table
-            self._console.print(_text(table.title), style="bold")
-        self._console.print(_drawn(table))
+            self._console.print(text_of(table.title), style="bold")
+        self._console.print(drawn(table, self._console.width))
 
     def clear(self) -> None:
         """Clear a terminal before the next round of `--watch`."""
@@ -65,11 +61,11 @@ class Output:
 
     def progress(self, text: str) -> None:
         """Write a line of progress to standard error."""
-        self._notes.print(_text(text), style="dim")
+        self._notes.print(text_of(text), style="dim")
 
     def failed(self, error: str, kind: str) -> None:
         """Write an error: what was wrong, where, and what to do."""
-        self._notes.print(_text(f"error: {without_secrets(error)}"), style="bold red")
+        self._notes.print(text_of(f"error: {without_secrets(error)}"), style="bold red")
         if self._as_json:
             failure = {"error": without_secrets(error), "kind": kind}
             sys.stdout.write(orjson.dumps(failure).decode() + "\n")
@@ -84,28 +80,3 @@ def _discard_output() -> None:
 
 def _width(stream: TextIO) -> int | None:
     return None if stream.isatty() else UNFOLDED
-
-
-def _drawn(table: Table) -> RichTable:
-    drawn = RichTable(box=box.SIMPLE_HEAD, caption_justify="left")
-    for at, column in enumerate(table.columns):
-        numbers = any(isinstance(row[at], int | float) for row in table.rows)
-        drawn.add_column(column, justify="right" if numbers else "left", overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*(_cell(value) for value in row))
-    if not table.rows:
-        drawn.caption = "  none"
-    return drawn
-
-
-def _cell(value: str | float | None) -> Text:
-    if value is None:
-        return Text("")
-    if isinstance(value, str):
-        return _text(value)
-    return Text(f"{value:,.3f}".rstrip("0").rstrip(".") if value % 1 else f"{value:,.0f}")
-
-
-def _text(value: str) -> Text:
-    lines = (one_line(line) for line in value[:LONGEST_CELL].split("\n"))
-    return Text("\n".join(lines))
