@@ -4,11 +4,12 @@ For each batch of vCons, in this order, so that an erasure that was interrupted 
 
 1. What waits for Postgres is written, so that the index and the history know every run.
 2. A vCon that the index does not know gets a row: it is still found once Redis has forgotten it.
-3. The texts of errors are removed from its runs, since they may repeat what it said.
-4. It is removed from Redis with its queue entries and dead letters, and from the storages. A run
+3. It is removed from Redis with its queue entries and dead letters, and from the storages. A run
    that holds it is cancelled first, and the vCon tried again at the end.
-5. What the removal wrote is drained, too; then the row loses its terms. A row of a vCon that a
-   place may still have stays, with those storages.
+4. What the removal wrote is drained, too. Once Redis no longer has the vCon, the texts of errors
+   are removed from its runs, since they may repeat what it said, and so are their checkpoints. A
+   vCon that Redis still has keeps both: a run goes on from its checkpoint.
+5. The row loses its terms. A row of a vCon that a place may still have stays, with those storages.
 """
 
 import asyncio
@@ -127,14 +128,12 @@ class Erase:
     async def _batch(
         self, targets: Sequence[Target], wanted: EraseParameters
     ) -> dict[str, ErasedVcon]:
-        uuids = [each.uuid for each in targets]
         for target in targets:
             if target.storages is None:
                 await self._remember(target, wanted)
-        await self._forget_errors(uuids)
         results = {target.uuid: await self._one(target) for target in targets}
         await self._drain()
-        await self._forget_errors(uuids)
+        await self._forget_errors([name for name, each in results.items() if _left_redis(each)])
         for result in results.values():
             await self._settle(result)
         return results
@@ -257,6 +256,11 @@ def _failed(name: str, problem: str) -> Place:
 
 def _is_busy(result: ErasedVcon) -> bool:
     return any(each.outcome == "being processed" for each in result.places)
+
+
+def _left_redis(result: ErasedVcon) -> bool:
+    """Whether Redis no longer has it; a storage may."""
+    return result.places[0].outcome in ("deleted", "absent")
 
 
 def _result(

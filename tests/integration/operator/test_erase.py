@@ -173,7 +173,7 @@ async def test_an_erasure_that_was_interrupted_is_repeated(
 async def test_a_vcon_that_a_run_holds_is_left_and_its_run_cancelled(
     people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer says so; when the run has ended, the vCon is erased."""
+    """The answer says so; its checkpoint stays until the run has ended, and the vCon is erased."""
     monkeypatch.setattr(module, "BUSY_PAUSE", 0)
     monkeypatch.setattr(module, "BUSY_ROUNDS", 1)
     vcon_uuid, redis, run_id = people.in_redis(tel=NUMBER), people.operator.redis, new_uuid()
@@ -182,11 +182,15 @@ async def test_a_vcon_that_a_run_holds_is_left_and_its_run_cancelled(
     redis.hset(keys.inflight("one"), vcon_uuid, f"1\n{run_id}\nin\n{vcon_uuid}")
     run = {"run_id": run_id, "chain": "main", "vcon_in": vcon_uuid, "vcon_out": vcon_uuid}
     redis.set(keys.run(run_id), json.dumps(run | {"status": "running", "finished_at": None}))
+    people.ran(vcon_uuid, run_id=run_id, status="failed", error=ERROR)  # then it was replayed
     result = await erased(people, tel=NUMBER)
     assert (result.left, places(result.vcons[0])) == (1, {"redis": "being processed"})
-    assert redis.exists(keys.cancel(run_id), keys.vcon(vcon_uuid)) == 2
+    assert redis.exists(keys.cancel(run_id), keys.vcon(vcon_uuid), keys.run(run_id)) == 3
+    assert people.rows("SELECT error FROM chain_runs") == [ERROR]
     redis.delete(keys.LOCKS, keys.inflight("one"))
     assert (await erased(people, tel=NUMBER)).left == 0
+    assert redis.exists(keys.run(run_id)) == 0
+    assert people.rows("SELECT error FROM chain_runs") == ["KeyError: erased"]
 
 
 async def test_what_links_made_of_a_vcon_is_erased_with_it(people: People) -> None:
