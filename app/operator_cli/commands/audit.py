@@ -8,13 +8,19 @@ import orjson
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at
-from app.operator_cli.words import SINCE, count, moment
-from schemas.operator.audit import AuditPage
+from app.operator_cli.words import SINCE, count, moment, within
+from schemas.operator.audit import AuditPage, AuditQuery
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", type=moment, metavar="TIME", help=SINCE)
-    parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most N (50)")
+    parser.add_argument(
+        "--limit",
+        type=within(count, AuditQuery, "limit"),
+        default=50,
+        metavar="N",
+        help="at most N (50)",
+    )
     parser.add_argument(
         "--before", type=count, metavar="ID", help="only events older than this one"
     )

@@ -6,9 +6,17 @@ from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at, span
-from app.operator_cli.words import count, duration
-from schemas.operator.pauses import DrainResult, Pause, Pauses, Resumed, Undrained
-from schemas.operator.replicas import Drain, Replica, Replicas
+from app.operator_cli.words import count, duration, within
+from schemas.operator.pauses import (
+    DrainRequest,
+    DrainResult,
+    Pause,
+    PauseRequest,
+    Pauses,
+    Resumed,
+    Undrained,
+)
+from schemas.operator.replicas import Drain, Replica, Replicas, ReplicasQuery
 
 
 def _add_chain(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +26,7 @@ def _add_chain(parser: argparse.ArgumentParser) -> None:
 def _add_for(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--for",
-        type=duration,
+        type=within(duration, PauseRequest, "seconds"),
         dest="seconds",
         metavar="TIME",
         help="end it after this time, such as 1h",
@@ -41,7 +49,7 @@ def _add_drain(parser: argparse.ArgumentParser) -> None:
     _add_for(parser)
     parser.add_argument(
         "--wait",
-        type=duration,
+        type=within(duration, DrainRequest, "wait"),
         default=0,
         metavar="TIME",
         help="wait at most this time until it holds nothing; exit code 1 if it still holds runs",
@@ -53,7 +61,11 @@ def _add_replicas(parser: argparse.ArgumentParser) -> None:
         "replica", metavar="REPLICA", nargs="?", help="only those whose id begins with this"
     )
     parser.add_argument(
-        "--held", type=count, default=20, metavar="N", help="at most N runs of each (20)"
+        "--held",
+        type=within(count, ReplicasQuery, "held"),
+        default=20,
+        metavar="N",
+        help="at most N runs of each (20)",
     )
 
 

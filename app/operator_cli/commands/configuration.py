@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from app.operator_cli.command import CliCommand, Shown, Table
-from app.operator_cli.words import count
+from app.operator_cli.words import count, within
 from core.errors import InvalidError
 from pipeline.config.writing import yaml_text
 from schemas.operator.configuration import (
@@ -19,6 +19,7 @@ from schemas.operator.configuration import (
     ConfigurationDiff,
     Difference,
     ShownConfiguration,
+    Trial,
     TrialResult,
     TriedVcon,
 )
@@ -118,7 +119,7 @@ def _add_trial(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--last",
-        type=count,
+        type=within(count, Trial, "last"),
         default=50,
         metavar="N",
         help="the last N recorded runs, without --vcon (50)",

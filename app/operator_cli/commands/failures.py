@@ -6,15 +6,19 @@ from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at
-from app.operator_cli.words import SINCE, count, moment
+from app.operator_cli.words import SINCE, count, moment, within
 from core.errors import InvalidError
 from schemas.operator.failures import (
     CANARY,
     RATE,
     Failure,
+    FailureQuery,
     Failures,
+    FailuresQuery,
     Replay,
+    ReplayOrder,
     Replays,
+    ReplaysQuery,
 )
 
 SHOWN_DIGITS = 8
@@ -32,7 +36,13 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 def _add_failures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cause", metavar="C", help="a fingerprint, or 'link NAME: Type'")
     _add_place(parser)
-    parser.add_argument("--limit", type=count, default=100, metavar="N", help="at most N (100)")
+    parser.add_argument(
+        "--limit",
+        type=within(count, FailuresQuery, "limit"),
+        default=100,
+        metavar="N",
+        help="at most N (100)",
+    )
 
 
 def _failures(words: argparse.Namespace) -> Mapping[str, Any]:
@@ -82,11 +92,19 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     _add_place(parser)
     parser.add_argument("--since", type=moment, metavar="TIME", help=SINCE)
     parser.add_argument(
-        "--canary", type=int, default=CANARY, metavar="N", help=f"vCons that go first ({CANARY})"
+        "--canary",
+        type=within(int, ReplayOrder, "canary"),
+        default=CANARY,
+        metavar="N",
+        help=f"vCons that go first ({CANARY})",
     )
     rate = f"vCons a second ({RATE:g})"
-    parser.add_argument("--rate", type=_rate, default=RATE, metavar="N", help=rate)
-    parser.add_argument("--limit", type=count, metavar="N", help="at most N vCons")
+    parser.add_argument(
+        "--rate", type=within(_rate, ReplayOrder, "rate"), default=RATE, metavar="N", help=rate
+    )
+    parser.add_argument(
+        "--limit", type=within(count, ReplayOrder, "limit"), metavar="N", help="at most N vCons"
+    )
     parser.add_argument("--dry-run", action="store_true", help="count only; replay nothing")
 
 
@@ -129,7 +147,13 @@ def _replayed_well(replay: Replay) -> bool:
 
 def _add_replays(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", metavar="ID", help="only this one")
-    parser.add_argument("--limit", type=count, default=20, metavar="N", help="at most N (20)")
+    parser.add_argument(
+        "--limit",
+        type=within(count, ReplaysQuery, "limit"),
+        default=20,
+        metavar="N",
+        help="at most N (20)",
+    )
 
 
 def _replays(words: argparse.Namespace) -> Mapping[str, Any]:
@@ -171,7 +195,13 @@ def _render_stop(replay: Replay) -> Sequence[Shown]:
 
 def _add_cause(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cause", metavar="CAUSE", help="a fingerprint, or 'link NAME: Type'")
-    parser.add_argument("--limit", type=count, default=10, metavar="N", help="at most N (10)")
+    parser.add_argument(
+        "--limit",
+        type=within(count, FailureQuery, "limit"),
+        default=10,
+        metavar="N",
+        help="at most N (10)",
+    )
 
 
 COMMANDS = (

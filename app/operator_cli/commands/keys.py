@@ -6,9 +6,9 @@ from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at
-from app.operator_cli.words import count
+from app.operator_cli.words import count, within
 from schemas.ingress_key import IngressKey
-from schemas.operator.partner_keys import Key, Keys, KeyWithSecret
+from schemas.operator.partner_keys import Key, Keys, KeyToCreate, KeyToRotate, KeyWithSecret
 
 _TIMES = ("created (UTC)", "expires (UTC)", "revoked (UTC)", "last used (UTC)")
 _COLUMNS = ("id", "list", "label", "source", *_TIMES, "uses")
@@ -46,9 +46,24 @@ def _add_create(parser: argparse.ArgumentParser) -> None:
         "--list", required=True, metavar="LIST", help="the ingress list that it may fill"
     )
     parser.add_argument("--label", required=True, metavar="TEXT", help="the partner's name")
-    parser.add_argument("--days", type=float, metavar="N", help="expires after N days")
-    parser.add_argument("--rate", type=count, metavar="N", help="at most N requests a minute")
-    parser.add_argument("--bytes", type=count, metavar="N", help="at most N bytes in a vCon")
+    parser.add_argument(
+        "--days",
+        type=within(float, KeyToCreate, "expires_in_days"),
+        metavar="N",
+        help="expires after N days",
+    )
+    parser.add_argument(
+        "--rate",
+        type=within(count, KeyToCreate, "requests_per_minute"),
+        metavar="N",
+        help="at most N requests a minute",
+    )
+    parser.add_argument(
+        "--bytes",
+        type=within(count, KeyToCreate, "max_vcon_bytes"),
+        metavar="N",
+        help="at most N bytes in a vCon",
+    )
 
 
 def _create_arguments(words: argparse.Namespace) -> Mapping[str, Any]:
@@ -65,7 +80,7 @@ def _add_rotate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("key_id", metavar="ID", help="as `keys list` shows it")
     parser.add_argument(
         "--grace",
-        type=float,
+        type=within(float, KeyToRotate, "grace_hours"),
         default=24,
         metavar="HOURS",
         help="hours for which the old key stays valid (24)",

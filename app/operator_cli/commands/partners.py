@@ -6,8 +6,8 @@ from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at, counts, size
-from app.operator_cli.words import count
-from schemas.operator.partners import Partner, Partners
+from app.operator_cli.words import count, within
+from schemas.operator.partners import Partner, Partners, PartnersQuery
 
 COLUMNS = (
     *("partner", "list", "keys", "accepted 1h", "refused 1h", "accepted today", "refused today"),
@@ -18,7 +18,13 @@ COLUMNS = (
 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", dest="ingress_list", metavar="LIST", help="only this list")
-    parser.add_argument("--limit", type=count, default=200, metavar="N", help="at most N (200)")
+    parser.add_argument(
+        "--limit",
+        type=within(count, PartnersQuery, "limit"),
+        default=200,
+        metavar="N",
+        help="at most N (200)",
+    )
 
 
 def _arguments(words: argparse.Namespace) -> Mapping[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at
-from app.operator_cli.words import count, uuid_word
-from schemas.operator.people import ErasedVcon, EraseResult, FoundPage
+from app.operator_cli.words import count, uuid_word, within
+from schemas.operator.people import ErasedVcon, EraseParameters, EraseResult, FindQuery, FoundPage
 
 
 def _add_person(parser: argparse.ArgumentParser) -> Any:
@@ -27,7 +27,13 @@ def _person(words: argparse.Namespace) -> dict[str, Any]:
 
 def _add_find(parser: argparse.ArgumentParser) -> None:
     _add_person(parser)
-    parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most N (50)")
+    parser.add_argument(
+        "--limit",
+        type=within(count, FindQuery, "limit"),
+        default=50,
+        metavar="N",
+        help="at most N (50)",
+    )
     parser.add_argument("--cursor", metavar="TEXT", help="as the page before shows it")
 
 
@@ -58,7 +64,13 @@ def _add_erase(parser: argparse.ArgumentParser) -> None:
         "--uuid", type=uuid_word, action="append", metavar="UUID", help="of a vCon; may be repeated"
     )
     parser.add_argument("--dry-run", action="store_true", help="count and show, delete nothing")
-    parser.add_argument("--limit", type=count, default=1000, metavar="N", help="at most N (1000)")
+    parser.add_argument(
+        "--limit",
+        type=within(count, EraseParameters, "limit"),
+        default=1000,
+        metavar="N",
+        help="at most N (1000)",
+    )
 
 
 def _erase_arguments(words: argparse.Namespace) -> Mapping[str, Any]:

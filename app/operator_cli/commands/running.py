@@ -6,15 +6,19 @@ from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import at, span
-from app.operator_cli.words import count, uuid_word
-from schemas.operator.running import Running
+from app.operator_cli.words import count, uuid_word, within
+from schemas.operator.running import Running, RunningQuery
 from schemas.operator.timeline import Event, Place, Timeline
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chain", metavar="CHAIN", help="only this chain")
     parser.add_argument(
-        "--limit", type=count, default=50, metavar="N", help="at most N rows of each table (50)"
+        "--limit",
+        type=within(count, RunningQuery, "limit"),
+        default=50,
+        metavar="N",
+        help="at most N rows of each table (50)",
     )
 
 

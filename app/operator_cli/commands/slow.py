@@ -6,8 +6,8 @@ from typing import Any
 
 from app.operator_cli.command import CliCommand, Shown, Table
 from app.operator_cli.numbers import span
-from app.operator_cli.words import count, duration
-from schemas.operator.steps import SlowSteps
+from app.operator_cli.words import count, duration, within
+from schemas.operator.steps import SlowQuery, SlowSteps
 
 COLUMNS = ("chain", "kind", "step", "share", "time", "calls", "failed", "mean", "p50", "p95")
 
@@ -15,13 +15,19 @@ COLUMNS = ("chain", "kind", "step", "share", "time", "calls", "failed", "mean", 
 def _add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--since",
-        type=duration,
+        type=within(duration, SlowQuery, "minutes", unit=60),
         default=3600,
         metavar="TIME",
         help="from this long ago on, at most 1h (1h)",
     )
     parser.add_argument("--chain", metavar="CHAIN", help="only this chain")
-    parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most N steps (50)")
+    parser.add_argument(
+        "--limit",
+        type=within(count, SlowQuery, "limit"),
+        default=50,
+        metavar="N",
+        help="at most N steps (50)",
+    )
 
 
 def _arguments(words: argparse.Namespace) -> Mapping[str, Any]:

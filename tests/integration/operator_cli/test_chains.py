@@ -91,7 +91,6 @@ async def test_replicas_that_differ_are_told(operator: OperatorScene) -> None:
         (f"pause nowhere {CHANGE}", 4, "Unknown chain: nowhere; known: main"),
         (f"resume nowhere {CHANGE}", 4, "Unknown chain: nowhere; known: main"),
         (f"drain nowhere {CHANGE}", 4, "Unknown replica: nowhere; known: none"),
-        (f"pause main --for 53w {CHANGE}", 4, "for: Input should be less than or equal to"),
         ("pause main --yes", 4, "reason: say why"),
         ("pause main", 2, "confirm with --yes"),
     ],
