@@ -53,6 +53,7 @@ PAGES = (
         "POST",
         "/console/configuration",
         administration.compare,
+        Entry.OPERATOR,  # it starts a process
         most_bytes=4 * administration.MOST_CONFIGURATION,
     ),
     Page(

@@ -50,6 +50,7 @@ class ConfigurationView:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._turn = asyncio.Lock()
 
     async def show(self, _parameters: NoParameters, _call: Call) -> ShownConfiguration:
         """The running configuration as it is written, with masks for secrets.
@@ -70,7 +71,8 @@ class ConfigurationView:
         Raises:
             TooLargeError: one of the two has too many values to be shown.
         """
-        return await in_own_thread(redacted, await self._diff(given), given.content)
+        async with self._turn:  # each starts a process
+            return await in_own_thread(redacted, await self._diff(given), given.content)
 
     async def _diff(self, given: ConfigurationText) -> ConfigurationDiff:
         before = self._parts.configuration.config

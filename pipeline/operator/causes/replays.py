@@ -50,6 +50,7 @@ class ReplayDesk:
         self._table = CauseTable(parts.configuration, parts.operations)
         self._records = ReplayRecords(parts.redis)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._beginning = asyncio.Lock()
 
     async def replay(self, order: ReplayOrder, call: Call) -> Replay:
         """Count what is selected; then replay it, unless it is a dry run.
@@ -68,18 +69,25 @@ class ReplayDesk:
         replay = _begun(order, call, [each for cause in causes for each in cause.sources])
         if order.dry_run:
             return replay
-        if len(self._tasks) >= MOST_AT_ONCE:
-            msg = f"{MOST_AT_ONCE} replays are going on here; stop one, or wait"
-            raise BusyError(msg)
-        replay.state = "running"
-        await self._records.begin(replay)
-        call.progress(f"replay {replay.id}: {replay.counted} dead letters")
-        task = asyncio.create_task(self._run(replay, causes, call))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task = await self._begin(replay, causes, call)
         if order.wait:
             await _finished(task)
         return replay
+
+    async def _begin(
+        self, replay: Replay, causes: Sequence[Cause], call: Call
+    ) -> asyncio.Task[None]:
+        async with self._beginning:
+            if len(self._tasks) >= MOST_AT_ONCE:
+                msg = f"{MOST_AT_ONCE} replays are going on here; stop one, or wait"
+                raise BusyError(msg)
+            replay.state = "running"
+            await self._records.begin(replay)
+            call.progress(f"replay {replay.id}: {replay.counted} dead letters")
+            task = asyncio.create_task(self._run(replay, causes, call))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+            return task
 
     async def replays(self, query: ReplaysQuery, _call: Call) -> Replays:
         """The last replays, or one of them.

@@ -17,7 +17,7 @@ from pipeline.minutes.histogram import Histogram, summed
 from pipeline.minutes.reading import Hour, Minute
 from schemas.operator.status import Flow, Series, Trend
 
-WINDOW = 5
+WINDOW = 2
 """Minutes before the present one of which the rates are."""
 RETRIED = "retried"
 FAILED = ("failed", "partial")

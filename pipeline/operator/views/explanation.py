@@ -1,11 +1,15 @@
 """From what is known of a vCon to one sentence, its events, and the command that helps: no I/O."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from core.observability.failure_cause import cause_of
 from schemas.operator.timeline import Event, Place, State
 from schemas.run import Run, Step
+
+_FINGERPRINT = re.compile("[0-9a-f]{16}")
+"""Older dead letters have a text as their cause, which may quote the conversation."""
 
 
 def explained(
@@ -65,7 +69,8 @@ def _retry(place: Place) -> tuple[State, str, str | None]:
 def _dead_letter(place: Place) -> tuple[State, str, str | None]:
     at = f" at {place.step}" if place.step else ""
     text = f"It failed{at} and is in {place.name}: {place.error or 'no reason is known'}"
-    return "failed", text, f"replay --cause {place.cause}" if place.cause else "failures"
+    has_fingerprint = place.cause and _FINGERPRINT.fullmatch(place.cause)
+    return "failed", text, f"replay --cause {place.cause}" if has_fingerprint else "failures"
 
 
 def _lock(place: Place) -> tuple[State, str, str | None]:

@@ -73,13 +73,18 @@ class RunningView:
             (in_flight(run, now) for run in page.runs), key=lambda each: -(each.seconds or 0)
         )
         held = await self._held_total()
-        retries, retries_total = await self.retries(now, query.limit)
         wanted = query.chain
+        retries, retries_total = await self.retries(
+            now, query.limit if wanted is None else MOST_RUNS
+        )
+        if wanted is not None:
+            retries = [each for each in retries if each.chain == wanted]
+            retries_total = len(retries)
         return Running(
             at=now,
             in_flight=running[: query.limit],
             in_flight_total=max(held, len(running)) if wanted is None else len(running),
-            retries=[each for each in retries if wanted in (None, each.chain)],
+            retries=retries[: query.limit],
             retries_total=retries_total,
             locked=(await self._locked(running))[: query.limit],
             storages=await self._storages(),

@@ -55,14 +55,14 @@ async def test_a_wrong_number_is_told(served: Served, operator: Operator) -> Non
     checked(answer.text)
 
 
-async def test_only_operators_try(served: Served) -> None:
-    """A trial calls what the file names."""
+async def test_only_operators_compare_and_try(served: Served) -> None:
+    """A comparison starts a process, and a trial calls what the file names."""
     async with Operator.of(served) as client:
         await client.sign_in(READER)
         form = (await client.get("/console/configuration")).text
         assert "/console/configuration/try" not in form
-        refused = await client.submit("/console/configuration/try", content=RUNNING)
-        assert refused.status_code == 403
+        for path in ("/console/configuration", "/console/configuration/try"):
+            assert (await client.submit(path, content=RUNNING)).status_code == 403
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

@@ -74,7 +74,7 @@ def test_only_the_last_minutes_make_the_rate() -> None:
         *(minute(n, waiting=0, done=1000) for n in range(10)),
         *(minute(n, waiting=0, done=0) for n in range(10, 16)),
     )
-    assert hour.rates() == (0, 0, 330)
+    assert hour.rates() == (0, 0, 150)
     assert hour.flow().ended == 10_000
 
 
