@@ -19,6 +19,7 @@ from schemas.operator.status import (
     Cause,
     ChainFlow,
     Level,
+    ListCount,
     PostgresStatus,
     RedisStatus,
 )
@@ -64,6 +65,8 @@ class Facts:
     redis: RedisStatus = field(default_factory=RedisStatus)
     postgres: PostgresStatus = field(default_factory=PostgresStatus)
     calls: Sequence[Calls] = ()
+    dead_letters: Sequence[ListCount] = ()
+    """The lists of dead letters that are not empty, the longest first."""
     disk_free_share: float | None = None
     hash_here: str | None = None
     """The configuration's hash in the process that answers."""
@@ -233,6 +236,16 @@ def _failures(facts: Facts) -> Iterator[Cause]:
             yield _cause("yellow", "failures", text, command("failures"), chain.name)
 
 
+def _dead_letters(facts: Facts) -> Iterator[Cause]:
+    """Those that the failed runs of the last hour cannot have left: older ones, or put there."""
+    count = sum(each.count for each in facts.dead_letters)
+    if count > sum(chain.failed for chain in facts.chains):
+        longest, *more = facts.dead_letters
+        where = shown(longest.name) + (f" and {len(more)} more lists" if more else "")
+        text = f"{count:,} dead letters lie in {where}; not all are of runs of the last hour"
+        yield _cause("yellow", "dead_letters", text, command("failures"), longest.name)
+
+
 def _configuration(facts: Facts) -> Iterator[Cause]:
     hashes = {each.config_hash for each in facts.replicas if each.config_hash}
     if len(hashes) > 1:
@@ -259,7 +272,7 @@ def _disk(facts: Facts) -> Iterator[Cause]:
 
 RULES: Sequence[Rule] = (
     *(_redis, _workers, _postgres, _disk, _plugboard),
-    *(_failing, _chains, _failures, _configuration),
+    *(_failing, _chains, _failures, _dead_letters, _configuration),
 )
 
 

@@ -125,7 +125,7 @@ class StatusReader:
         except CommandRefused:
             return 0
 
-    def _facts(self, seen: _Seen, chains: Sequence[ChainFlow]) -> Facts:
+    def _facts(self, seen: _Seen, chains: Sequence[ChainFlow], dead: Sequence[ListCount]) -> Facts:
         replicas = seen.replicas.replicas
         postgres = PostgresStatus(
             error=next((each.postgres for each in replicas if each.postgres), ""),
@@ -139,15 +139,16 @@ class StatusReader:
             redis=seen.redis,
             postgres=postgres,
             calls=list(_calls(seen.hour)),
+            dead_letters=dead,
             disk_free_share=_disk_free_share(),
             hash_here=self._parts.configuration.config.hash,
         )
 
     def _told(self, query: StatusQuery, seen: _Seen, every: Sequence[_Chain]) -> Status:
         chains = [each.flow for each in every]
-        facts = self._facts(seen, chains)
-        causes = causes_of(facts)
         dead = dead_letters(lists_of(self._parts.configuration.config), seen.state)
+        facts = self._facts(seen, chains, dead)
+        causes = causes_of(facts)
         return Status(
             at=seen.now,
             level=level_of(causes),

@@ -93,6 +93,13 @@ async def test_a_paused_chain_and_keys_of_other_programs(operator: OperatorScene
     assert found.total.waiting == 0
 
 
+async def test_dead_letters_that_another_program_put_there(operator: OperatorScene) -> None:
+    """No run of the last hour left them: they are a cause of their own."""
+    operator.redis.rpush("DLQ:in", *map(str, range(2000)))
+    causes = {cause.code: cause for cause in (await status(operator)).causes}
+    assert causes["dead_letters"].text.startswith("2,000 dead letters lie in DLQ:in; not all")
+
+
 async def test_without_redis_the_status_is_red(
     operator: OperatorScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.operator.numbers.banner import COMMAND, Calls, Facts, causes_of, level_of
 from schemas.operator.replicas import Drain, Replica
-from schemas.operator.status import MOST_CAUSES, ChainFlow, PostgresStatus, RedisStatus
+from schemas.operator.status import MOST_CAUSES, ChainFlow, ListCount, PostgresStatus, RedisStatus
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 HOSTILE = "\x1b[31m\n$(reboot) `x` <b>[red]" + "x" * 5000 + "\ud800"
@@ -88,6 +88,8 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
     ("yellow", "slow_runs",
      {"chains": chain(trend="steady", in_flight=1, waiting=1, oldest_seconds=601)}, "running"),
     ("yellow", "failures", {"chains": chain(failed=1)}, "failures"),
+    ("yellow", "dead_letters", {"dead_letters": [ListCount(name="DLQ:in", count=20_000)]},
+     "failures"),
     ("yellow", "configurations", {"replicas": [replica(), replica(config_hash="two")]}, "replicas"),
     ("yellow", "configuration_file", {"hash_here": "two"}, "check"),
     ("yellow", "notes", {"replicas": [replica(notes_count=2, notes=["a"])]}, "check"),
@@ -109,6 +111,16 @@ def test_each_cause(level: str, code: str, changes: dict[str, Any], command: str
     assert [(cause.level, cause.code) for cause in causes] == [(level, code)]
     assert command in causes[0].command
     assert level_of(causes) == level
+
+
+@pytest.mark.parametrize(
+    ("failed", "codes"), [(3, ["failures"]), (2, ["failures", "dead_letters"])]
+)
+def test_dead_letters_that_failed_runs_left(failed: int, codes: list[str]) -> None:
+    """They are told once, unless there are more of them than runs failed in the last hour."""
+    lists = [ListCount(name="DLQ:in", count=2), ListCount(name="DLQ:storage:s3", count=1)]
+    causes = causes_of(replace(WELL, chains=chain(failed=failed), dead_letters=lists))
+    assert [cause.code for cause in causes] == codes
 
 
 def test_the_red_ones_are_first() -> None:
@@ -135,9 +147,10 @@ def test_no_name_forges_a_line_or_a_command() -> None:
         replicas=[replica(id=HOSTILE[:300].replace("\ud800", ""), drained=Drain(), age=99)],
         redis=RedisStatus(unusable={HOSTILE: HOSTILE}, warnings=[HOSTILE]),
         calls=[Calls("storage", HOSTILE, HOSTILE, 0, 9)],
+        dead_letters=[ListCount(name=HOSTILE, count=3)],
     )
     causes = causes_of(facts)
-    assert len(causes) == 7
+    assert len(causes) == 8
     for cause in causes:
         told = cause.model_dump_json()
         assert "\\n" not in told.replace("\\\\n", "")
