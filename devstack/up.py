@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import secrets
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -97,6 +98,21 @@ async def keep_up(told: argparse.Namespace) -> None:
             runs.cancel()
 
 
+def operator_line(system: Deployment) -> str:
+    """A line that runs an operator's command; it reads the service's variables from a file."""
+    file = system.stack.folder / "operator.env"
+    lines = [f"{name}={_env_quoted(value)}\n" for name, value in system.environment().items()]
+    file.touch(mode=0o600)
+    file.chmod(0o600)  # of an earlier one
+    file.write_text("".join(lines), encoding="utf-8")
+    return f"ENV_FILE={shlex.quote(str(file))} .venv/bin/python entrypoint.py status"
+
+
+def _env_quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def _summary(system: Deployment) -> str:
     return (
         f"\nThe system is up. Paste into another terminal:\n\n{paste(system)}\n\n"
@@ -106,7 +122,8 @@ def _summary(system: Deployment) -> str:
         f"Postgres   {system.stack.postgres.url(DATABASE)}\n"
         f"Valkey     {system.stack.valkey.url}\n"
         f"Log        {system.service.log}\n"
-        f"Files      {system.data}\n\n"
+        f"Files      {system.data}\n"
+        f"Operator   {operator_line(system)}\n\n"
         f"{console_address(system)}\n"
     )
 

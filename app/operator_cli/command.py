@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+
 
 class Table(NamedTuple):
     """A table; a cell is a text, a number, or None for nothing. Numbers are right-aligned."""
@@ -20,6 +22,19 @@ class Table(NamedTuple):
 
 type Shown = Table | str
 """A table, or a line of text."""
+
+
+class Followed(NamedTuple):
+    """What one read of a command that follows has added, and how it goes on."""
+
+    items: Sequence[BaseModel]
+    """With `--json`: a line each."""
+    shown: Sequence[Shown]
+    """The same without `--json`."""
+    arguments: Mapping[str, Any] | None
+    """Of the next read; None: the command ends."""
+    at_once: bool
+    """The next read has something already."""
 
 
 def _no_arguments(_parser: argparse.ArgumentParser) -> None:
@@ -61,6 +76,8 @@ class CliCommand:
     """The operation changes something: `--yes` and `--reason` are added."""
     can_watch: bool = False
     """`--watch` repeats it until interrupted."""
+    follow: Callable[[argparse.Namespace], Callable[[Any], Followed]] | None = None
+    """It reads on until interrupted: makes what takes each result, which may keep a state."""
 
     @property
     def name(self) -> str:

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TextIO
 
 import orjson
@@ -28,8 +29,28 @@ class Output:
 
     def result(self, result: BaseModel, shown: Sequence[Shown]) -> None:
         """Write the result: as JSON if that was asked for, else what is shown of it."""
+        with self._written():
+            if self._as_json:
+                data = result.model_dump(mode="json")
+                sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
+                sys.stdout.flush()
+            else:
+                self._show(shown)
+
+    def added(self, items: Sequence[BaseModel], shown: Sequence[Shown]) -> None:
+        """Write what a command that follows has found: as a line of JSON each, or what is shown."""
+        with self._written():
+            if self._as_json:
+                lines = [orjson.dumps(each.model_dump(mode="json")).decode() for each in items]
+                sys.stdout.writelines(f"{line}\n" for line in lines)
+                sys.stdout.flush()
+            else:
+                self._show(shown)
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
         try:
-            self._result(result, shown)
+            yield
         except BrokenPipeError:  # what reads it has ended, such as `head`
             self._console.on_broken_pipe()
         except OSError as error:
@@ -37,12 +58,7 @@ class Output:
             msg = f"standard output cannot be written: {error.strerror}"
             raise UnavailableError(msg) from None
 
-    def _result(self, result: BaseModel, shown: Sequence[Shown]) -> None:
-        if self._as_json:
-            data = result.model_dump(mode="json")
-            sys.stdout.write(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode() + "\n")
-            sys.stdout.flush()
-            return
+    def _show(self, shown: Sequence[Shown]) -> None:
         for each in shown:
             if isinstance(each, Table):
                 self._table(each)

@@ -8,8 +8,10 @@ argument, a conflict; 5 not confirmed; 130 interrupted.
 import argparse
 import asyncio
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from app.operator_cli.command import CliCommand
+from app.operator_cli.command import CliCommand, Followed
 from app.operator_cli.output import Output
 from app.operator_cli.session import author, session
 from core.errors import (
@@ -46,6 +48,8 @@ async def run(command: CliCommand, words: argparse.Namespace) -> int:
             call = Call(author(), reason, output.progress)
             if getattr(words, "watch", False):
                 return await _watch(api, command, arguments, call, output)
+            if command.follow is not None:
+                return await _follow(api, command, arguments, call, output, command.follow(words))
             result = await api.perform(command.operation, arguments, call)
             output.result(result, command.render(result))
             return EXIT_DONE if command.well(result) else EXIT_NOT_WELL
@@ -64,6 +68,23 @@ async def _watch(
         output.clear()
         output.result(result, command.render(result))
         await asyncio.sleep(WATCH_SECONDS)
+
+
+async def _follow(
+    api: OperatorApi,
+    command: CliCommand,
+    arguments: Mapping[str, Any],
+    call: Call,
+    output: Output,
+    take: Callable[[Any], Followed],
+) -> int:
+    while True:
+        followed = take(await api.perform(command.operation, arguments, call))
+        output.added(followed.items, followed.shown)
+        if followed.arguments is None:
+            return EXIT_DONE
+        arguments = followed.arguments
+        await asyncio.sleep(0 if followed.at_once else WATCH_SECONDS)
 
 
 async def _confirmed(command: CliCommand, words: argparse.Namespace) -> str | None:

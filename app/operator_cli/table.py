@@ -17,6 +17,7 @@ from app.operator_cli.commands import (
     running,
     slow,
     status,
+    tail,
 )
 
 COMMANDS: Sequence[CliCommand] = [
@@ -24,6 +25,7 @@ COMMANDS: Sequence[CliCommand] = [
     *slow.COMMANDS,
     *partners.COMMANDS,
     *running.COMMANDS,
+    *tail.COMMANDS,
     *audit.COMMANDS,
     *backup.COMMANDS,
     *chains.COMMANDS,

@@ -6,7 +6,7 @@ gives the order.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from core.db.vcon_owners import OURS
 from core.errors import ConflictError, InvalidError
 from core.observability.storable_text import storable_json
 from schemas.operator.failures import RecordedCause
+from schemas.operator.tail import TailQuery
 from schemas.run import Run
 from schemas.run_page import RunPage, RunQuery
 
@@ -48,7 +49,7 @@ def runs_statement(query: RunQuery) -> Select[Any]:
         statement = statement.where(RunRecord.finished_at >= query.since)
     if query.cursor:
         place = tuple_(RunRecord.finished_at, RunRecord.run_id)
-        statement = statement.where(place < _position(query.cursor))
+        statement = statement.where(place < tuple_(*position(query.cursor)))
     return statement
 
 
@@ -58,10 +59,35 @@ def cursor_after(run: Run) -> str:
     return f"{run.finished_at.isoformat()}~{run.run_id}"
 
 
-def _position(cursor: str) -> Any:
+def ended_statement(query: TailQuery) -> Select[Any]:
+    """Select finished runs as JSON objects: the first ones after the cursor, or the last ones."""
+    row = func.to_jsonb(literal_column(RunRecord.__tablename__), type_=JSONB)
+    place = tuple_(RunRecord.finished_at, RunRecord.run_id)
+    statement = select(row).select_from(RunRecord).where(RunRecord.finished_at.is_not(None))
+    if query.chain is not None:
+        statement = statement.where(RunRecord.chain == query.chain)
+    if query.since is not None:
+        statement = statement.where(RunRecord.finished_at >= query.since)
+    if query.failed:
+        statement = statement.where(RunRecord.status.in_(("failed", "partial")))
+    if query.after is None:
+        statement = statement.order_by(RunRecord.finished_at.desc(), RunRecord.run_id.desc())
+    else:
+        statement = statement.where(place > tuple_(*position(query.after)))
+        statement = statement.order_by(RunRecord.finished_at, RunRecord.run_id)
+    return statement.limit(query.limit + 1)
+
+
+def position(cursor: str) -> tuple[datetime, UUID]:
+    """The end and id of the run at a cursor; a time without a zone is in UTC.
+
+    Raises:
+        InvalidError: it is not valid.
+    """
     when, _, run_id = cursor.partition("~")
     try:
-        return tuple_(datetime.fromisoformat(when), UUID(run_id))
+        moment = datetime.fromisoformat(when)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC), UUID(run_id)
     except ValueError:
         msg = "cursor: use the cursor of an earlier page as it is"
         raise InvalidError(msg) from None
@@ -187,6 +213,21 @@ class RunHistory:
         runs = [Run.model_validate(row) for row in rows[:limit]]
         more = len(rows) > limit
         return RunPage(runs=runs, cursor=cursor_after(runs[-1]) if more else None)
+
+    def ended_runs(self, query: TailQuery) -> tuple[list[Run], bool]:
+        """Runs in the order of their ends: the first ones after the cursor, or the last ones.
+
+        Returns whether more follow, too.
+
+        Raises:
+            InvalidError: for a cursor that is not valid.
+        """
+        statement = ended_statement(query)
+        with self._database.session() as session:
+            runs = [Run.model_validate(row) for row in session.scalars(statement)]
+        if query.after is None:
+            return runs[: query.limit][::-1], False
+        return runs[: query.limit], len(runs) > query.limit
 
     def recorded_causes(self, fingerprints: Sequence[str]) -> dict[str, RecordedCause]:
         """What is recorded of these causes of failures, by fingerprint."""

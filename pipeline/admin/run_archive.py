@@ -17,6 +17,7 @@ from core.thread_pool import BoundedCalls, in_own_thread
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from schemas.operator.failures import RecordedCause
+from schemas.operator.tail import TailQuery
 from schemas.run import Run
 from schemas.run_page import RunPage, RunQuery
 
@@ -60,6 +61,14 @@ class RunArchive:
             UnavailableError: when Postgres cannot be reached, or has too much to do.
         """
         return await self._calls(self._history.list_runs, query)
+
+    async def ended_runs(self, query: TailQuery) -> tuple[list[Run], bool]:
+        """Recorded runs in the order of their ends, and whether more follow them.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached, or has too much to do.
+        """
+        return await self._calls(self._history.ended_runs, query)
 
     async def recorded_causes(self, fingerprints: Sequence[str]) -> dict[str, RecordedCause]:
         """What is recorded of these causes of failures, by fingerprint.

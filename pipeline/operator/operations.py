@@ -27,6 +27,7 @@ from pipeline.operator.people import erase, find, partner_keys
 from pipeline.operator.row import Row
 from pipeline.operator.trying import TRY, ConfigurationTrials
 from pipeline.operator.views.running import RUNNING, RunningView
+from pipeline.operator.views.tail import TAIL, TailView
 from pipeline.operator.views.timeline import TIMELINE, TimelineView
 from schemas.operator.audit import AuditPage, AuditQuery
 from schemas.operator.backup import (
@@ -74,6 +75,7 @@ def rows(parts: Parts) -> list[Row]:
         Row(_BACKUP, backups.backup),
         Row(_RESTORE, backups.restore, _audited_at_its_end),
         Row(RUNNING, RunningView(parts).show),
+        Row(TAIL, TailView(parts).show),
         Row(TIMELINE, TimelineView(parts).show),
         Row(SHOW, view.show),
         Row(DIFF, view.diff),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import shlex
+import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import httpx
 
 from devstack.deployment import Deployment, console_address
-from devstack.up import paste
+from devstack.up import operator_line, paste
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 SECONDS = 30.0
@@ -39,7 +43,23 @@ async def test_what_comes_in_by_one_way_is_found_by_the_other() -> None:
             assert page.headers["content-type"].startswith("text/html"), page.text
             assert page.status_code == httpx.codes.OK
         assert system.service.api_url in paste(system)
+        await operated(system)
         assert await asyncio.to_thread(api.stop) == 0
+
+
+async def operated(system: Deployment) -> None:
+    """The line that `make up` prints for the operator's commands; its file has secrets."""
+    line = operator_line(system)
+    file = Path(shlex.split(line)[0].removeprefix("ENV_FILE="))
+    status = await asyncio.to_thread(file.stat)
+    assert status.st_mode & 0o777 == 0o600
+    program = line.replace(".venv/bin/python", shlex.quote(sys.executable))
+    shell = await asyncio.create_subprocess_shell(
+        program, cwd=SAMPLES.parent, env={"PATH": os.defpath}, stdout=PIPE, stderr=PIPE
+    )
+    out, err = await shell.communicate()
+    assert (shell.returncode in (0, 1), err) == (True, b"")
+    assert b" 2 replicas, 1 workers, " in out  # the API is one, too
 
 
 def console_of(system: Deployment) -> str:

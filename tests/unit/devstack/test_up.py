@@ -1,8 +1,10 @@
 """`make up` as its command line has it."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
 from devstack import up
 
@@ -22,6 +24,15 @@ def test_with_all_arguments() -> None:
     )
     assert (told.port, told.health_port, told.admin, told.quiet) == (1, 2, True, True)
     assert told.config == Path("my.yml")
+
+
+@pytest.mark.parametrize(
+    "value", ["", "a b#c", "it's", 'say "x"', "\\n\\'", "two\nlines", "$HOME", "é"]
+)
+def test_values_are_read_as_they_were(value: str) -> None:
+    """In the file of the operator's variables."""
+    text = f"A={up._env_quoted(value)}\nB={up._env_quoted('b')}\n"
+    assert dotenv_values(stream=StringIO(text)) == {"A": value, "B": "b"}
 
 
 def test_a_wrong_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
