@@ -40,7 +40,7 @@ from pipeline.config.lists import lists_of
 from pipeline.config.parser import PipelineConfig
 from pipeline.live_config import keep_secrets, prepared
 from pipeline.redis_client.client import CommandRefused
-from pipeline.redis_client.errors import NO_JSON
+from pipeline.redis_client.errors import NO_JSON, server_of, with_remedy
 from pipeline.redis_client.list_states import state_of
 from pipeline.runs.factories import config_path, installer, lenience, redis_connection
 
@@ -241,7 +241,8 @@ class _File:
 
 async def _redis(settings: Settings, file: _File) -> list[str]:
     assert settings.redis_url is not None
-    where = f"REDIS_URL, {_server(settings.redis_url.get_secret_value())}"
+    url = settings.redis_url.get_secret_value()
+    where = f"REDIS_URL, {server_of(url)}"
     redis = redis_connection(settings)
     try:
         await redis.command("PING")
@@ -250,8 +251,8 @@ async def _redis(settings: Settings, file: _File) -> list[str]:
         lists = lists_of(file.config).all if file.config else []
         state = await state_of(redis, lists, settings.vcon_sorted_set_name)
     except UnavailableError as error:
-        hint = "" if str(error) == NO_JSON else "; does it run there, and does it let this user in?"
-        raise UnavailableError(f"{where}: {error}{hint}") from None
+        known = with_remedy(error, url)
+        raise (UnavailableError(f"{where}: {error}") if known is error else known) from None
     except CommandRefused as error:
         raise UnavailableError(f"{where}: {error}") from None
     finally:
@@ -260,17 +261,11 @@ async def _redis(settings: Settings, file: _File) -> list[str]:
         raise ConfigurationError([f"{where}: {each}; {REMEDY}" for each in state.unusable.values()])
     if NO_JSON in found:
         raise UnavailableError(f"{where}: {'; '.join(found)}")
-    summary = f"{_server(settings.redis_url.get_secret_value())} answers, and has JSON"
+    summary = f"{server_of(url)} answers, and has JSON"
     return [
         "; ".join([summary, *found]),
         *_notes(f"{n} ids are left in {name}, a list of no chain" for name, n in left.items()),
     ]
-
-
-def _server(url: str) -> str:
-    """Host and port of a URL, or the path of a socket; never its user or password."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
 
 
 async def _postgres(settings: Settings) -> list[str]:

@@ -14,6 +14,7 @@ from core.db.database import database
 from core.db.runs import RunHistory
 from core.db.usage_and_audit import PartnerRecords
 from core.environment import environment
+from core.errors import UnavailableError
 from core.operator_interfaces import OperatorApi
 from core.settings import Settings
 from core.thread_pool import in_own_thread
@@ -22,6 +23,7 @@ from pipeline.composition import PipelineComposition
 from pipeline.config import yaml_file
 from pipeline.live_config import Configuration, keep_secrets
 from pipeline.plugins.loader import Plugins
+from pipeline.redis_client.errors import with_remedy
 from pipeline.runs.factories import config_path, lenience
 from schemas.ingress_key import Author
 
@@ -36,7 +38,9 @@ async def session(settings: Settings) -> AsyncIterator[OperatorApi]:
 
     Raises:
         ConfigurationError: the configuration cannot be read.
+        UnavailableError: a server cannot be used; for Redis, with its address and what to do.
     """
+    assert settings.redis_url is not None
     receive_plugins(settings)
     read = partial(yaml_file.read, config_path(settings), environment(), **lenience(settings))
     config = await in_own_thread(read)
@@ -51,6 +55,11 @@ async def session(settings: Settings) -> AsyncIterator[OperatorApi]:
     )
     try:
         yield composition.service.operator
+    except UnavailableError as error:
+        known = with_remedy(error, settings.redis_url.get_secret_value())
+        if known is error:
+            raise
+        raise known from error
     finally:
         await composition.close()
         await in_own_thread(database.close)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Self
+from urllib.parse import urlsplit
 
 import redis
 
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 """The driver's errors that mean that Redis cannot be reached."""
+NOT_REACHED = "Redis cannot be reached"
 NO_JSON = "Redis has no JSON: use Redis 8, or the JSON module of Redis 7 or Valkey"
 NO_REDIS = "what answers at REDIS_URL is no Redis: check the host and the port"
 # the driver has classes for these error replies, and removes their first word
@@ -69,7 +71,7 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, redis.exceptions.InvalidResponse):
         return UnavailableError(NO_REDIS)
     if isinstance(error, AWAY):
-        return UnavailableError(f"Redis cannot be reached: {type(error).__name__}")
+        return UnavailableError(f"{NOT_REACHED}: {type(error).__name__}")
     if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):
         return UnavailableError(f"Redis takes no commands just now: {error}"[:200])
     if _lacks_json(str(error).casefold()):
@@ -78,6 +80,25 @@ def translated(error: Exception) -> Exception:
         text = str(error).removeprefix("WRONGTYPE ")
         return _wrong_type(text.rpartition(" is no ")[0], text)
     return error
+
+
+def with_remedy(error: UnavailableError, url: str) -> UnavailableError:
+    """The error with the server's address and what to do, if Redis cannot be reached or used."""
+    text = str(error)
+    if not text.startswith((NOT_REACHED, NO_REDIS, NO_JSON)):
+        return error
+    remedy = ""
+    if text.endswith(redis.exceptions.AuthenticationError.__name__):
+        remedy = "; wrong or missing password in REDIS_URL"
+    elif text.startswith(NOT_REACHED):
+        remedy = "; check REDIS_URL: does Redis run there, and does it let this host in?"
+    return UnavailableError(f"REDIS_URL, {server_of(url)}: {text}{remedy}")
+
+
+def server_of(url: str) -> str:
+    """Host and port of a URL, or the path of a socket; never its user or password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
 
 
 def _lacks_json(text: str) -> bool:

@@ -24,6 +24,7 @@ from pipeline.operator.parts import Parts
 from pipeline.operator.replicas import ReplicaReader
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused
+from pipeline.redis_client.errors import with_remedy
 from pipeline.redis_client.list_states import RedisState, state_of
 from schemas.operator.replicas import LONGEST_TEXT, Drain, Replicas, ReplicasQuery
 from schemas.operator.status import (
@@ -89,9 +90,13 @@ class StatusReader:
         try:
             seen = await self._look(lists_of(config))
         except UnavailableError as error:
-            return _without_redis(storable_text(str(error), LONGEST_TEXT))
+            return _without_redis(storable_text(self._told_of(error), LONGEST_TEXT))
         every = [_chain_of(seen, chain) for chain in list(config.chains.values())[:MOST_CHAINS]]
         return self._told(query, seen, every)
+
+    def _told_of(self, error: UnavailableError) -> str:
+        url = self._parts.settings.redis_url
+        return str(with_remedy(error, url.get_secret_value()) if url else error)
 
     async def _look(self, lists: Lists) -> _Seen:
         sorted_set = self._parts.settings.vcon_sorted_set_name

@@ -109,7 +109,7 @@ async def test_without_redis_the_status_is_red(
     assert (found.level, found.redis.reachable) == ("red", False)
     ran = await operator.cli("status")
     assert ran.code == 1
-    assert "Redis cannot be used" in ran.out
+    assert "Redis cannot be used: REDIS_URL, 127.0.0.1:1: Redis cannot be reached" in ran.out
 
 
 async def test_the_steps_by_their_share(scene: Scene, operator: OperatorScene) -> None:

@@ -46,6 +46,31 @@ async def test_a_server_that_is_away_is_exit_3(
     assert ran.err.startswith("error: ")
 
 
+SECRET = "s3cret-pass-phrase"
+
+
+async def test_a_redis_that_is_away_is_told_with_its_address(
+    operator: OperatorScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without user and password, and with what to do; as `check` does."""
+    monkeypatch.setenv("REDIS_URL", f"redis://user:{SECRET}@127.0.0.1:1/0")
+    ran = await operator.cli("running")
+    assert (ran.code, ran.out) == (3, "")
+    told = "error: REDIS_URL, 127.0.0.1:1: Redis cannot be reached: ConnectionError; check REDIS_"
+    assert ran.err.startswith(told)
+
+
+async def test_a_password_that_redis_refuses_is_told(
+    operator: OperatorScene, monkeypatch: pytest.MonkeyPatch, redis_url: str
+) -> None:
+    """The password is in no line."""
+    monkeypatch.setenv("REDIS_URL", redis_url.replace("redis://", f"redis://user:{SECRET}@"))
+    ran = await operator.cli("running --json")
+    assert (ran.code, ran.json["kind"]) == (3, "unavailable")
+    assert "AuthenticationError; wrong or missing password in REDIS_URL" in ran.json["error"]
+    assert SECRET not in ran.out + ran.err
+
+
 async def test_settings_that_are_missing_are_exit_2(
     operator: OperatorScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
