@@ -44,8 +44,10 @@ class IndexChange:
     gone: bool = False
 
 
-# Sorted by the key, so two replicas that write the same rows cannot deadlock. A date of creation
-# that is not known is the time of the note; it does not replace one that is known.
+# Sorted by the key, so two replicas that write the same rows do not deadlock. They may where each
+# also removes rows that the other writes: one of the two batches is then tried again. A date of
+# creation that is not known is the time of the note; it does not replace one that is known. A batch
+# that is repeated after a newer one does not bring back storages that were removed since.
 _WRITE = text("""
 INSERT INTO vcon_index AS known (vcon_uuid, created_at, terms, chains, storages, updated_at)
 SELECT vcon_uuid, coalesce(created_at, at), terms, chains, storages, at
@@ -58,8 +60,9 @@ ON CONFLICT (vcon_uuid) DO UPDATE SET
     terms = CASE WHEN cardinality(known.terms) > :most THEN excluded.terms
         ELSE ARRAY(SELECT DISTINCT unnest(known.terms || excluded.terms)) END,
     chains = ARRAY(SELECT DISTINCT unnest(known.chains || excluded.chains)),
-    storages = ARRAY(SELECT DISTINCT unnest(known.storages || excluded.storages)),
-    updated_at = excluded.updated_at, erased_at = NULL
+    storages = CASE WHEN excluded.updated_at < known.updated_at THEN known.storages
+        ELSE ARRAY(SELECT DISTINCT unnest(known.storages || excluded.storages)) END,
+    updated_at = greatest(known.updated_at, excluded.updated_at), erased_at = NULL
 WHERE known.erased_at IS NULL OR known.erased_at < excluded.updated_at
 """)
 

@@ -22,7 +22,8 @@ from tests.integration.stored.stored_scene import index_of
 from tests.integration.support.operator_scene import OperatorScene
 from tests.integration.support.pipeline_fixtures import a_vcon, new_uuid
 
-NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
+NOON = datetime(2025, 11, 30, 12, tzinfo=UTC)
+"""In the past: a removal has no effect on a row that was written after it."""
 NUMBER = "+12015550123"
 CONFIG = """
 chains:

@@ -114,6 +114,20 @@ def test_removal_from_storages(rows: VconIndexRows) -> None:
     assert getattr(got(rows, vcon), "storages", None) == ["s"]
 
 
+def test_a_late_replica_does_not_name_a_removed_storage_again(rows: VconIndexRows) -> None:
+    """Nor does it make the row older, so that an older removal would apply."""
+    vcon = new_uuid()
+    stored = change(vcon, chains=["a"], storages=["s", "f"], terms=["t"])
+    rows.write([stored])
+    rows.write([change(vcon, 2, removed=["s"], gone=True)])
+    rows.write([stored])
+    assert getattr(got(rows, vcon), "storages", None) == ["f"]
+    rows.write([change(vcon, 1, removed=["f"], gone=True)])
+    assert getattr(got(rows, vcon), "storages", None) == ["f"]
+    rows.write([change(vcon, 3, chains=["a"], storages=["s"])])
+    assert set(getattr(got(rows, vcon), "storages", ())) == {"s", "f"}
+
+
 def test_a_late_replica_does_not_bring_an_erased_vcon_back(rows: VconIndexRows) -> None:
     """Its batch is from before; a vCon that comes in again later is indexed."""
     vcon = new_uuid()
