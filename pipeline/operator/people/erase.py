@@ -4,11 +4,11 @@ For each batch of vCons, in this order, so that an erasure that was interrupted 
 
 1. What waits for Postgres is written, so that the index and the history know every run.
 2. A vCon that the index does not know gets a row: it is still found once Redis has forgotten it.
-3. It is removed from Redis with its queue entries and dead letters, and from the storages. A run
-   that holds it is cancelled first, and the vCon tried again at the end.
-4. What the removal wrote is drained, too. Once Redis no longer has the vCon, the texts of errors
-   are removed from its runs, since they may repeat what it said, and so are their checkpoints. A
-   vCon that Redis still has keeps both: a run goes on from its checkpoint.
+3. The texts of errors are removed from its runs in Postgres, since they may repeat what it said.
+4. It is removed from Redis with its queue entries and dead letters, and from the storages. A run
+   that holds it is cancelled first, and the vCon tried again at the end. Once Redis no longer has
+   it, the checkpoints of its runs go; before, a run would begin again without. What the removal
+   wrote is drained, too.
 5. The row loses its terms. A row of a vCon that a place may still have stays, with those storages.
 """
 
@@ -131,9 +131,12 @@ class Erase:
         for target in targets:
             if target.storages is None:
                 await self._remember(target, wanted)
+        await self._index.scrub_runs([each.uuid for each in targets])
         results = {target.uuid: await self._one(target) for target in targets}
+        gone = [name for name, each in results.items() if _left_redis(each)]
+        await self._forget_errors(gone)
         await self._drain()
-        await self._forget_errors([name for name, each in results.items() if _left_redis(each)])
+        await self._forget_errors(gone)
         for result in results.values():
             await self._settle(result)
         return results
