@@ -34,6 +34,14 @@ def test_other_failures_are_ours(database):
     assert type(caught.value) is PatchcordError
 
 
+@pytest.mark.parametrize("state", ["40P01", "40001"], ids=["deadlock", "serialization"])
+def test_a_transaction_that_lost_against_another_is_unavailable(database, state):
+    """Which is repeated where it was tried, as by the outbox of runs and notes."""
+    raised = text(f"DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '{state}'; END $$")
+    with pytest.raises(UnavailableError, match="lost"), database.transaction() as session:
+        session.execute(raised)
+
+
 def test_database_without_tables_is_unavailable(postgres_server, empty_database, elsewhere):
     """Before the migration the tables are missing, which later tries may find mended."""
     database = elsewhere(postgres_db_test=empty_database)
