@@ -6,9 +6,9 @@ from typing import Any
 
 from app.operator_cli.command import CliCommand, Followed, Shown
 from app.operator_cli.numbers import at, span
-from app.operator_cli.words import SINCE, count, moment
+from app.operator_cli.words import SINCE, count, moment, within
 from core.observability.logs import one_line
-from schemas.operator.tail import MOST_RUNS, EndedRun, Tail
+from schemas.operator.tail import MOST_RUNS, EndedRun, Tail, TailQuery
 
 FIRST = 20
 KEPT = 100_000
@@ -44,7 +44,10 @@ def _add_tail(parser: argparse.ArgumentParser) -> None:
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument("--since", type=moment, metavar="TIME", help=SINCE)
     begin.add_argument(
-        "--limit", type=count, metavar="N", help=f"begin with the last N runs ({FIRST})"
+        "--limit",
+        type=within(count, TailQuery, "limit"),
+        metavar="N",
+        help=f"begin with the last N runs ({FIRST})",
     )
     parser.add_argument("--once", action="store_true", help="end after the runs that are there")
 
