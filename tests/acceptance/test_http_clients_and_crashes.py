@@ -25,7 +25,7 @@ from tests.integration.http_api.clients.senders import (
 from tests.integration.http_api.clients.test_http_fetch import fetched
 from tests.integration.support.pipeline_fixtures import a_vcon
 
-KEY = "key-of-a-partner-1"
+KEY = test_api_process.KEY
 config, start, queues = test_api_process.config, test_api_process.start, test_api_process.queues
 type Deliver = Callable[[str, dict[str, Any], Path], End]
 
@@ -105,14 +105,7 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @pytest.fixture
-def partners(config: Path) -> Path:
-    """The configuration, with a partner's key."""
-    config.write_text(config.read_text() + f"ingress_auth: {{in: {KEY}}}\n")
-    return config
-
-
-@pytest.fixture
-async def relay(start: Start, partners: Path) -> Relay:
+async def relay(start: Start) -> Relay:
     """Before a process of the API, which runs chains too."""
     api = start("with-workers", "api", "--workers", "1", CONSERVER_VCON_CONCURRENCY="1")
     await ready(api)
