@@ -138,4 +138,6 @@ async def test_arguments_that_are_refused(
 async def test_times_at_the_end_of_the_calendar(operator: OperatorScene, since: str) -> None:
     """They are times like others."""
     vcon = ended(operator, -30)
-    assert await shown(operator, f"tail --since {since}") == ([vcon] if since < "1" else [])
+    found = await page(operator, since=since)
+    assert [each.vcon for each in found.runs] == ([vcon] if since < "1" else [])
+    assert (await page(operator, since=since, after=found.cursor)).runs == found.runs
