@@ -120,7 +120,9 @@ class RunArchive:
             )
 
 
-BATCH = 500
+BATCH, BATCH_BYTES = 500, 1_000_000
+"""Elements of one batch, and about how many bytes they may have, so that Redis answers soon."""
+LISTS = (keys.HISTORY, keys.INDEX)
 BACKOFF = Backoff(first=0.5, cap=5.0)
 """Waits between rounds: the first one while runs can be written."""
 CHUNK = 5_000
@@ -215,22 +217,47 @@ class RunOutbox:
         Raises:
             UnavailableError: when Redis or Postgres cannot be reached; nothing is lost.
         """
-        runs = list(await self._connection.command("LRANGE", keys.HISTORY, 0, BATCH - 1))
+        found, _ = await self._write_batch()
+        return found
+
+    async def drain_waiting(self) -> None:
+        """Write what waits now, in as many batches as it takes.
+
+        Raises:
+            UnavailableError: when Redis or Postgres cannot be reached; nothing is lost.
+        """
+        left = [int(await self._connection.command("LLEN", name)) for name in LISTS]
+        found = 1
+        while found and any(each > 0 for each in left):
+            found, dropped = await self._write_batch()
+            left = [before - some for before, some in zip(left, dropped, strict=True)]
+
+    async def _write_batch(self) -> tuple[int, list[int]]:
+        """How many runs or notes it had, and how many of each this replica dropped."""
+        runs = await self._oldest(keys.HISTORY)
         notes = await self._notes()
         if not runs and not notes:
-            return 0
+            return 0, [0, 0]
         await self._write([orjson.loads(text) for text in runs], notes)
-        for name, batch in ((keys.HISTORY, runs), (keys.INDEX, notes)):
-            if batch:
-                await self._connection.script("drain_history", name, len(batch), batch[0])
-        return max(len(runs), len(notes))
+        dropped = [await self._drop(keys.HISTORY, runs), await self._drop(keys.INDEX, notes)]
+        return max(len(runs), len(notes)), dropped
+
+    async def _oldest(self, name: str) -> list[str]:
+        return list(await self._connection.script("oldest", name, BATCH, BATCH_BYTES))
 
     async def _notes(self) -> list[str]:
         """The oldest notes; none while another program's key is in the place of the list."""
         try:
-            return list(await self._connection.command("LRANGE", keys.INDEX, 0, BATCH - 1))
+            return await self._oldest(keys.INDEX)
         except UnusableKeyError:
             return []
+
+    async def _drop(self, name: str, batch: Sequence[str]) -> int:
+        """How many were dropped: none if another replica has done it."""
+        if not batch:
+            return 0
+        was_first = await self._connection.script("drain_history", name, len(batch), batch[0])
+        return len(batch) if was_first else 0
 
 
 def _is_full(memory: dict[str, str]) -> bool:

@@ -24,7 +24,6 @@ from core.errors import ConflictError, PatchcordError, UnavailableError, Unusabl
 from core.operator_interfaces import Call, Operation
 from pipeline.admin.index_members import index_members
 from pipeline.admin.operations import CANNOT_DELETE
-from pipeline.admin.run_archive import BATCH as OUTBOX_BATCH
 from pipeline.admin.run_archive import RunOutbox
 from pipeline.operator.audit import checked_reason
 from pipeline.operator.parts import Parts
@@ -52,7 +51,6 @@ ERASE = Operation(
 )
 
 BATCH = 50
-OUTBOXES = (keys.HISTORY, keys.INDEX)
 BUSY_ROUNDS, BUSY_PAUSE = 20, 0.5
 """Tries, and seconds between them, for vCons that a run held."""
 SHOWN = 200
@@ -78,7 +76,7 @@ class Erase:
         """
         if not wanted.dry_run:
             checked_reason(call)
-        await self._drain()
+        await self._outbox.drain_waiting()
         selection = await select(wanted, self._find, self._index, call)
         if WITHOUT_POSTGRES in selection.notes:
             raise UnavailableError(f"{WITHOUT_POSTGRES}; nothing was erased")
@@ -135,7 +133,7 @@ class Erase:
         results = {target.uuid: await self._one(target) for target in targets}
         gone = [name for name, each in results.items() if _left_redis(each)]
         await self._forget_errors(gone)
-        await self._drain()
+        await self._outbox.drain_waiting()
         await self._forget_errors(gone)
         for result in results.values():
             await self._settle(result)
@@ -239,12 +237,6 @@ class Erase:
         chains = [config.chains[name] for name in target.chains if name in config.chains]
         by_chain = [storage.name for chain in chains for storage in chain.storages]
         return list(dict.fromkeys([*target.storages, *by_chain]))
-
-    async def _drain(self) -> None:
-        """Write what waits now; what comes meanwhile is of other vCons."""
-        lengths = [int(await self._parts.redis.command("LLEN", name)) for name in OUTBOXES]
-        for _ in range(max(lengths) // OUTBOX_BATCH + 1):
-            await self._outbox.drain()
 
     async def _now(self) -> datetime:
         """Redis' clock, by which notes are ordered."""

@@ -118,6 +118,22 @@ async def test_batches_come_in_order_and_are_bounded(
     assert [run_id for batch in batches for run_id in batch] == [run.run_id for run in runs]
 
 
+async def test_batches_are_bounded_by_bytes(redis: RedisConnection, client: Redis) -> None:
+    """500 long notes would be an answer of 32 MB, which holds Redis up; one note is always read."""
+    notes = [f"{number:03}" + "x" * 64_000 for number in range(60)]
+    notes[30] += "x" * 2 * module.BATCH_BYTES
+    client.rpush(keys.INDEX, *notes)
+    batches: list[Sequence[str]] = []
+
+    async def write(_runs: Sequence[dict[str, Any]], some: Sequence[str]) -> None:
+        batches.append(some)
+
+    await RunOutbox(redis, write, 200_000).drain_waiting()
+    assert [note for batch in batches for note in batch] == notes
+    assert all(sum(map(len, batch[:-1])) < module.BATCH_BYTES for batch in batches)
+    assert client.exists(keys.INDEX) == 0
+
+
 async def test_postgres_being_away_loses_nothing(
     redis: RedisConnection,
     client: Redis,

@@ -67,6 +67,7 @@ CALLS: dict[str, list[str]] = {
     "lease_egress": ["out 1 60 10"],
     "look": ["run-held"],
     "members": ["pc:unread:out 0 10", "pc:dead:DLQ:in 0 10"],
+    "oldest": ["pc:history 2 100", "pc:index 2 100"],
     "own": ["pc:replayer:shelf me 1000"],
     "page": ["vcons +inf -inf 0 10", "vcons +inf -inf 0 10 all"],
     "place": ['free {"uuid":"free"} 60', 'absent {"uuid":"absent"} 60'],
