@@ -79,7 +79,7 @@ def _blocks(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> Renderabl
         block.add_column(overflow="fold")
         for column, cell in zip(columns, row, strict=True):
             if cell.plain:
-                block.add_row(Text(f"  {column}:"), cell)
+                block.add_row(Text(f"  {column}:" if column else ""), cell)
         blocks += ["", block]
     return Group(*(blocks or ["  none"]), "")
 

@@ -107,8 +107,6 @@ async def test_another_terminal_stops_it(
         ("failures --cause nothing", 4, "Unknown cause"),
         ("failures --list nothing", 4, "Unknown ingress list"),
         (f"replay {SURE}", 4, "say what to replay"),
-        (f"replay --cause unknown --rate 0 {SURE}", 4, "rate"),
-        (f"replay --list in --canary -1 {SURE}", 4, "canary"),
         ("replay --list in", 2, "--yes"),
         (f"replay-stop 000000000000 {SURE}", 4, "Unknown replay"),
         (f"replay-stop '*' {SURE}", 4, "id"),

@@ -63,6 +63,12 @@ def test_a_table_that_does_not_fit_is_blocks() -> None:
     assert "failed" not in "\n".join(lines(table, 60))
 
 
+def test_a_column_without_a_header() -> None:
+    """Its value stands alone."""
+    table = Table("", ("replica", ""), [(ID, ID + ID)])
+    assert not [line for line in lines(table, 60) if line.strip().startswith(":")]
+
+
 def test_a_text_is_folded_at_words_in_its_column() -> None:
     """The table stays one as long as its words fit."""
     shown = lines(FAILURES, 100)

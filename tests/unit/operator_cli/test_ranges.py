@@ -47,7 +47,10 @@ def test_too_large(
             "keys create --list a --label b --days 0",
             "--days: '0' is out of range: give more than 0",
         ),
-        ("audit --since 0001-01-01T00:00+14:00", "--since: '0001-01-01T00:00+14:00' is outside"),
+        ("keys create --list a --label b --days nan", "--days: 'nan' is out of range"),
+        ("keys create --list a --label b --days -1", "--days: '-1' is out of range"),
+        ("replay --cause x --rate 0", "--rate: '0' is out of range"),
+        ("replay --list in --canary -1", "--canary: '-1' is out of range"),
     ],
 )
 def test_the_refusal(line: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
