@@ -23,6 +23,12 @@ NOW = datetime.now(UTC)
 HOSTILE = "\x1b[31m[bold]<script>\nsecond line"
 
 
+@pytest.fixture(autouse=True)
+def begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The times of a test are counted from its own begin."""
+    monkeypatch.setattr(f"{__name__}.NOW", datetime.now(UTC))
+
+
 def ended(operator: OperatorScene, seconds: float, **changes: object) -> str:
     """Record a run that ended so many seconds from now; its vCon."""
     vcon, end = str(uuid4()), NOW + timedelta(seconds=seconds)
@@ -87,7 +93,7 @@ async def test_pages_from_a_time_on(operator: OperatorScene) -> None:
     assert (first.more, second.more, third.more) == (True, True, False)
     runs = [each.run for each in (*first.runs, *second.runs, *third.runs)]
     assert len(set(runs)) == len(runs) == 5
-    late = ended(operator, 5)
+    late = ended(operator, (datetime.now(UTC) - NOW).total_seconds())
     assert late in [each.vcon for each in (await page(operator, after=third.cursor)).runs]
 
 
