@@ -316,9 +316,13 @@ async def _start(opened: House, stack: AsyncExitStack) -> None:
 
 
 async def _fill(opened: House) -> None:
-    for chain, count in COUNTS.items():
+    ending = {chain: count for chain, count in COUNTS.items() if chain != "slow"}
+    for chain, count in ending.items():
         await opened.feed(chain, [vcon(number) for number in range(count)])
     await opened.reached("calls_out", COUNTS["calls"])
     await opened.reached("kept_out", COUNTS["kept"])
     await opened.reached("DLQ:crm", COUNTS["crm"])
     await opened.reached("DLQ:storage:vault", COUNTS["vault"])
+    # last, since they keep their slots until the link is told to go on
+    await opened.feed("slow", [vcon(number) for number in range(COUNTS["slow"])])
+    await opened.reached("slow", 0)
