@@ -74,11 +74,16 @@ class Full(Fault):
 class Away(Fault):
     """Redis was killed, and starts again with what it had."""
 
+    away = False
+
     def begin(self, vcon: dict[str, Any]) -> None:
         self.valkey.kill()
+        self.away = True
 
     def end(self) -> None:
-        self.valkey.restart()
+        if self.away:
+            self.valkey.restart()
+        self.away = False
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +184,7 @@ async def test_the_spool_keeps_its_file_until_it_is_taken(fault: Fault, tmp_path
     spool.keep(vcon)
     await asyncio.to_thread(fault.begin, vcon)
     assert await asyncio.to_thread(spool.run) is End.DELIVERED
-    assert pauses == [5]
+    assert set(pauses) == {5}  # more than one while the service connects to Redis again
     assert served.queued("in") == [vcon["uuid"]]
 
 
