@@ -8,7 +8,7 @@ vCons move: from a list to an in-flight hash, to `pc:later`, to `pc:waiting`, ba
 in the end to egress or dead-letter lists. No order of reading these places sees every element, as
 the way through them is a circle. What makes it possible are the holds: from when a vCon comes in
 or is claimed, and until its run has ended, `pc:holds:{uuid}` has the list (or `run:{chain}|run
-id`), in whatever place the element is. A script changes place and holds in one step. So the holds
+id`), at every place of the element. A script changes place and holds in one step. So the holds
 say where a vCon has to be, and the lists only add what has no hold: elements that other programs
 have pushed and no worker has claimed. Order:
 

@@ -91,7 +91,7 @@ async def test_a_vcon_that_fails_again_moves_to_its_new_cause(
 
 
 async def test_causes_beyond_the_bound_are_one(ops: Operations) -> None:
-    """A list keeps 100 causes apart, whatever its messages hold."""
+    """A list keeps 100 causes apart; further ones are counted as `other`."""
     for number in range(103):
         name = "".join(chr(ord("a") + int(digit)) for digit in str(number))
         reason = OLD | {"error": f"OSError: {name}"}
@@ -137,7 +137,7 @@ THEIRS = (
 
 @pytest.mark.parametrize("text", THEIRS)
 async def test_reasons_that_another_program_wrote(ops: Operations, text: str) -> None:
-    """Whatever stands there does not stop the others from being adopted."""
+    """An unreadable entry does not stop the others from being adopted."""
     ops.client.rpush(DEAD, "theirs", "ours")
     ops.client.hset(REASONS, mapping={"theirs": text, "ours": orjson.dumps(OLD)})
     await CauseIndex(ops.redis).tend([DEAD])

@@ -113,7 +113,7 @@ async def test_large_keys_are_read_in_slices(backups: BackupScene) -> None:
 
 @pytest.mark.parametrize("kind", ["string", "list", "zset", "stream"])
 async def test_keys_of_another_type_lose_no_vcon(backups: BackupScene, kind: str) -> None:
-    """A backup is complete, whatever another program has put under all of our names at once."""
+    """A backup is complete beside keys of another program under all names of the service."""
     world = World(backups.client)
     names = [key for key in world.look().keys if key.startswith("pc:") and type_of(key) != kind]
     for key in names:
@@ -130,7 +130,7 @@ async def test_keys_of_another_type_lose_no_vcon(backups: BackupScene, kind: str
 
 
 def kept(names: list[str]) -> list[str]:
-    """Those that a backup keeps, whatever their type is."""
+    """The keys that a backup keeps, of any type."""
     left_out = (Treatment.LEFT_OUT, Treatment.QUEUED, Treatment.LENT)
     return [name for name in names if kind_of(name).treatment not in left_out]
 

@@ -27,7 +27,7 @@ def put(operator: OperatorScene, target: str) -> None:
 
 
 async def test_tables_and_json_show_the_same(operator: OperatorScene) -> None:
-    """Without control characters and markup, whatever a value holds."""
+    """Control characters and markup of a value are shown as text."""
     put(operator, HOSTILE)
     shown, data = await operator.cli("audit"), await operator.cli("audit --json")
     assert (shown.code, data.code, shown.err, data.err) == (0, 0, "", "")

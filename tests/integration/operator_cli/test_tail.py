@@ -53,7 +53,7 @@ async def page(operator: OperatorScene, **arguments: object) -> Tail:
 
 
 async def test_the_example_shows_the_last_ones(operator: OperatorScene) -> None:
-    """A line each, in the order of their ends, whatever the texts hold."""
+    """One line for each run, in the order of their ends; line breaks in texts are escaped."""
     vcons = [ended(operator, second - 60) for second in range(11)]
     steps = [{"name": "x", "kind": "link", "outcome": "failed", "seconds": 1.25}]
     failed = {"status": "failed", "error": HOSTILE, "attempts": 3, "steps": steps}

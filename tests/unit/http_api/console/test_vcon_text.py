@@ -1,4 +1,4 @@
-"""A vCon as text, of whatever types its members are."""
+"""A vCon is shown as text, also if its members have other types than they should."""
 
 from __future__ import annotations
 
