@@ -1,7 +1,6 @@
 """Dead letters: list them, count their causes, and replay them from the step that failed."""
 
 import contextlib
-import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from core.errors import InvalidError
 from core.observability.failure_cause import UNKNOWN
 from core.observability.storable_text import storable_json
 from core.observability.tracing import context as trace_context
+from core.run_ids import new_run_id
 from pipeline.admin.causes import CauseIndex
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -77,7 +77,7 @@ def prepared(
     It goes on at the step that failed; it starts over if `from_start`, or if the checkpoint of the
     failed run has expired. A start uses the vCon that came in, if Redis still has it.
     """
-    run_id = str(uuid.uuid4())
+    run_id = new_run_id()
     vcon_uuid = (failed and from_start and failed["vcon_in"]) or letter.vcon_uuid
     run = Run(
         run_id=run_id,

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import logging
-import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from core.errors import ConflictError, InvalidError, UnavailableError, UnknownNameError
+from core.run_ids import new_run_id
 from pipeline.admin.run_archive import RunArchive
 from pipeline.ingest.idempotency import RunRequest, run_of
 from pipeline.ingest.intake import Intake
@@ -184,7 +184,7 @@ class Runs:
             UnknownNameError: when there is no such vCon.
             ReusedKeyError: the key was used for another request.
         """
-        run_id = str(uuid.uuid4())
+        run_id = new_run_id()
         queued = Run(
             run_id=run_id,
             chain=chain,

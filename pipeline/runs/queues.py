@@ -41,13 +41,13 @@ What can fail, and what happens:
 """
 
 import time
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.observability.storable_text import storable_json
 from core.observability.tracing import installed
+from core.run_ids import new_run_id
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import WrongTypeError
@@ -183,7 +183,7 @@ class Queues:
             "\n".join((row, *(outputs or {}).get(name, ())))
             for name, row in zip(lists, _rows(lists, chains), strict=True)
         ]
-        fresh = [str(uuid.uuid4()) for _ in range(want)]
+        fresh = [new_run_id() for _ in range(want)]
         words = (want, int(suspects), self._traced, self._replica, len(rows), *rows, *fresh)
         reply = await self._connection.script("claim", worker, *words)
         state, wait_ms, aside, closed, paused, *claims = reply
