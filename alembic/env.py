@@ -16,7 +16,7 @@ from core.db.database import (
     get_database_url,
     migration_engine,
 )
-from core.db.migrations import migration_lock, refuse_in_production
+from core.db.migrations import is_compared, migration_lock, refuse_in_production
 from core.environment import read_env_file
 from core.errors import PatchcordError
 
@@ -49,7 +49,10 @@ def check_step(
 def migrate_over(connection: Connection) -> None:
     with migration_lock(connection.engine):
         context.configure(
-            connection=connection, target_metadata=base.metadata, on_version_apply=check_step
+            connection=connection,
+            target_metadata=base.metadata,
+            on_version_apply=check_step,
+            include_name=is_compared,
         )
         with context.begin_transaction():
             context.run_migrations()

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 
 RunStatus = Literal["queued", "running", "done", "halted", "partial", "failed", "cancelled"]
 StepKind = Literal["link", "storage"]
@@ -56,6 +57,8 @@ class Run(BaseModel):
     queued_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    recovered: SkipJsonSchema[bool] = Field(False, exclude_if=lambda value: not value)
+    """Whether it was queued again because Redis had lost it; left out of answers if not."""
     step: CurrentStep | None = Field(None, exclude=True)
     """The current step; it is not stored with the run."""
 

@@ -36,6 +36,7 @@ _FAULTS: dict[str, _Fault] = {
     "08": UnavailableError,  # connection lost
     "22": InvalidError,  # a value that the column cannot hold
     "23": ConflictError,  # a constraint
+    "23514": UnavailableError,  # no partition for the row, or one that is being migrated
     "3D": UnavailableError,  # no such database (yet)
     "40": UnavailableError,  # deadlock, serialization failure: a repetition may succeed
     "42501": UnavailableError,  # a right that the operator has to grant

@@ -15,11 +15,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from core.db.database import Database
 from core.db.failure_causes import read_causes, write_causes
+from core.db.partitions import AHEAD, Partitions
 from core.db.tables import RunRecord
 from core.db.vcon_index import IndexChange, write_changes
 from core.db.vcon_owners import OURS
 from core.errors import ConflictError, InvalidError
 from core.observability.storable_text import storable_json
+from core.run_ids import OLD, day_of
 from schemas.operator.failures import RecordedCause
 from schemas.operator.tail import TailQuery
 from schemas.run import Run
@@ -105,7 +107,9 @@ def _uuid(field: str, text: str) -> UUID:
 # 22 us in Postgres; an array per column or a statement per row cost ten times as much here.
 #
 # The newest state of a run wins: the higher attempt, then the later end (not finished is earliest).
-# DISTINCT ON also sorts by the key, so two replicas that write the same runs cannot deadlock.
+# Runs are written in the order of their ids, so two replicas that write the same cannot deadlock.
+# The second INSERT is for those that were there before: a partitioned table does not tell by `xmax`
+# which rows are new.
 #
 # An input or output vCon without an owner, queued by another program or renamed by a link, becomes
 # the service's own when its run is recorded. That row is not confirmed, because a later report of
@@ -119,31 +123,45 @@ WITH owned AS (
     FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS run (vcon_out uuid)
     ORDER BY 1
     ON CONFLICT DO NOTHING
-), written AS (
-INSERT INTO chain_runs ({names})
-SELECT DISTINCT ON (run_id) {names}
-FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS run ({columns})
-ORDER BY run_id, attempts DESC, finished_at DESC NULLS LAST
-ON CONFLICT (run_id) DO UPDATE SET {changes}
-WHERE (excluded.attempts, coalesce(excluded.finished_at, '-infinity'))
-   >= (chain_runs.attempts, coalesce(chain_runs.finished_at, '-infinity'))
-RETURNING run_id, status, xmax = 0 AS is_new
+), newest AS MATERIALIZED (
+    SELECT DISTINCT ON (run_id) {names}
+    FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS run ({columns})
+    ORDER BY run_id, attempts DESC, finished_at DESC NULLS LAST
+), added AS (
+    INSERT INTO chain_runs ({names}) SELECT {names} FROM newest ORDER BY run_id
+    ON CONFLICT DO NOTHING RETURNING run_id, status
+), changed AS (
+    INSERT INTO chain_runs ({names}) SELECT {names} FROM newest
+    WHERE run_id NOT IN (SELECT run_id FROM added) ORDER BY run_id
+    ON CONFLICT (run_id, recorded_on) DO UPDATE SET {changes}
+    WHERE (excluded.attempts, coalesce(excluded.finished_at, '-infinity'))
+       >= (chain_runs.attempts, coalesce(chain_runs.finished_at, '-infinity'))
 )
-SELECT CAST(run_id AS text) FROM written WHERE is_new AND status IN ('failed', 'partial')
+SELECT CAST(run_id AS text) FROM added WHERE status IN ('failed', 'partial')
 """
 
-_FIND = text("SELECT to_jsonb(run) FROM chain_runs AS run WHERE run_id = :run_id")
+_FIND = text("""
+SELECT to_jsonb(run) FROM chain_runs AS run
+WHERE run_id = :run_id AND recorded_on = :recorded_on
+""")
 
+# Partitions by day are dropped as a whole (core/db/partitions.py): this is for runs without such a
+# partition, and for what is left in one that could not be dropped.
+#
 # The owner outlives the run, and replaces a claim that was never confirmed.
 _PRUNE = text("""
 WITH pruned AS (
     DELETE FROM chain_runs WHERE run_id IN (
         SELECT run_id FROM chain_runs
-        WHERE finished_at < now() - make_interval(days => :days)
-           OR (finished_at IS NULL AND queued_at < now() - make_interval(days => :days))
+        WHERE recorded_on NOT BETWEEN current_date - CAST(:days AS integer) - 1
+                                  AND current_date + CAST(:ahead AS integer)
+          AND (finished_at < now() - make_interval(days => :days)
+            OR (finished_at IS NULL AND queued_at < now() - make_interval(days => :days)))
         LIMIT :batch
         FOR UPDATE SKIP LOCKED
-    ) RETURNING run_id, vcon_in, vcon_out
+    ) AND recorded_on NOT BETWEEN current_date - CAST(:days AS integer) - 1
+                              AND current_date + CAST(:ahead AS integer)
+    RETURNING run_id, vcon_in, vcon_out
 ), kept AS (
     INSERT INTO vcon_owners AS known (vcon_uuid, lineage, created_at)
     SELECT vcon_in, CAST(:ours AS uuid), now() FROM pruned
@@ -169,6 +187,7 @@ class RunHistory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.partitions = Partitions(database)
 
     def write_runs(
         self, runs: Sequence[Mapping[str, Any]], changes: Sequence[IndexChange] = ()
@@ -184,7 +203,7 @@ class RunHistory:
             return
         try:
             with self._database.transaction() as session:
-                rows = storable_json(list(runs)).decode()
+                rows = storable_json([_row(run) for run in runs]).decode()
                 failed = session.scalars(_WRITE_RUNS, {"runs": rows, "ours": OURS})
                 write_causes(session, runs, set(failed))
                 write_changes(session, changes)
@@ -197,7 +216,7 @@ class RunHistory:
         if key is None:
             return None
         with self._database.session() as session:
-            row = session.scalar(_FIND, {"run_id": key})
+            row = session.scalar(_FIND, {"run_id": key, "recorded_on": day_of(key)})
         return None if row is None else Run.model_validate(row)
 
     def list_runs(self, query: RunQuery) -> RunPage:
@@ -237,7 +256,8 @@ class RunHistory:
     def prune_runs(self, days: int, batch: int = 1000) -> int:
         """Delete runs that finished, or were queued and never finished, over `days` ago.
 
-        So are causes of failures that were last seen that long ago.
+        Those with ids of these days are left to `Partitions.drop`. Causes of failures that were
+        last seen that long ago are deleted, too.
 
         Returns their number. Each batch is a transaction, and skips rows locked by other writers.
         """
@@ -250,7 +270,14 @@ class RunHistory:
 
     def _prune_batch(self, days: int, batch: int) -> int:
         with self._database.transaction() as session:
-            return len(session.execute(_PRUNE, {"days": days, "batch": batch, "ours": OURS}).all())
+            words = {"days": days, "batch": batch, "ours": OURS, "ahead": AHEAD}
+            return len(session.execute(_PRUNE, words).all())
+
+
+def _row(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the columns; a run whose id is no uuid is refused by Postgres."""
+    key = _as_uuid(str(run.get("run_id")))
+    return {"recovered": False, **run, "recorded_on": str(OLD if key is None else day_of(key))}
 
 
 def _write_statement() -> TextClause:
@@ -260,11 +287,12 @@ def _write_statement() -> TextClause:
         _WRITE.format(
             names=", ".join(columns),
             columns=", ".join(f"{name} {kind.compile(dialect)}" for name, kind in columns.items()),
-            changes=", ".join(f"{name} = excluded.{name}" for name in columns if name != "run_id"),
+            changes=", ".join(f"{name} = excluded.{name}" for name in columns if name not in _KEY),
         )
     )
 
 
+_KEY = ("run_id", "recorded_on")
 _WRITE_RUNS = _write_statement()
 
 

@@ -58,15 +58,25 @@ class TokenRecord(Base):
 
 
 class RunRecord(Base):
-    """One run of a chain. A step is identified by (run_id, its index in `steps`)."""
+    """One run of a chain. A step is identified by (run_id, its index in `steps`).
+
+    `recorded_on` is `core.run_ids.day_of` of the id. The partitions are those of
+    `core/db/partitions.py`.
+    """
 
     __tablename__ = "chain_runs"
     __table_args__ = (
         Index("ix_chain_runs_chain_finished_at", "chain", "finished_at"),
         Index("ix_chain_runs_vcon_in", "vcon_in"),
         Index("ix_chain_runs_vcon_out", "vcon_out"),
-        Index("ix_chain_runs_unsettled", "status", postgresql_where=text("status <> 'done'")),
+        Index(
+            "ix_chain_runs_unsettled",
+            "status",
+            "finished_at",
+            postgresql_where=text("status <> 'done'"),
+        ),
         Index("ix_chain_runs_finished_at", "finished_at"),
+        {"postgresql_partition_by": "RANGE (recorded_on)"},
     )
 
     run_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -83,6 +93,11 @@ class RunRecord(Base):
     queued_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    recorded_on: Mapped[date] = mapped_column(
+        primary_key=True, server_default=text("'1970-01-01'::date")
+    )
+    token: Mapped[int | None] = mapped_column(BigInteger)
+    recovered: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class IngressKeyRecord(Base):

@@ -11,6 +11,7 @@ from typing import Any, Literal, LiteralString
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from core.db.database import Database
 
@@ -47,6 +48,34 @@ WHERE NOT known.confirmed
 _RELEASE = text("""
 DELETE FROM vcon_owners WHERE vcon_uuid = :vcon_uuid AND lineage = :lineage AND NOT confirmed
 """)
+
+# Most vCons have a confirmed owner, and are not written.
+_CONFIRM_OURS = """
+WITH slice AS MATERIALIZED (
+    SELECT run_id, vcon_in, vcon_out FROM {runs} WHERE run_id > CAST(:after AS uuid)
+    ORDER BY run_id LIMIT {most}
+), kept AS (
+    INSERT INTO vcon_owners AS known (vcon_uuid, lineage, created_at, confirmed)
+    SELECT vcon, CAST(:ours AS uuid), now(), true
+    FROM (SELECT vcon_in AS vcon FROM slice UNION SELECT vcon_out FROM slice) AS each
+    WHERE NOT EXISTS (SELECT FROM vcon_owners AS done WHERE done.vcon_uuid = vcon AND confirmed)
+    ORDER BY vcon
+    ON CONFLICT (vcon_uuid) DO UPDATE SET lineage = excluded.lineage, confirmed = true
+    WHERE NOT known.confirmed
+)
+SELECT CAST(run_id AS text) FROM slice ORDER BY run_id DESC LIMIT 1
+"""
+_SLICE = 2000
+
+
+def confirm_owners_of(session: Session, runs: str, after: str) -> str | None:
+    """Make the vCons of a slice of the runs in a table the service's own, unless one has an owner.
+
+    Returns the id of the slice's last run, `after` which the next one begins; None at the end.
+    """
+    statement = text(_CONFIRM_OURS.format(runs=runs, most=_SLICE))
+    last: str | None = session.scalar(statement, {"ours": OURS, "after": after})
+    return last
 
 
 class VconOwners:

@@ -51,6 +51,7 @@ class Intervals:
     backlog_samples: float = 2.0
     freed_documents: float = 2.0
     causes: float = 5.0
+    partitions: float = 3600.0
     expired_rows: float = 3600.0
 
 
@@ -113,6 +114,7 @@ class Housekeeping:
             Chore(lease / RESCUES_PER_LEASE, "rescue unclaimed runs", rescuer.round),
             Chore(replay, "replay dead letters of storages", replayer.round),
             Chore(settings.sweep_interval, "expire vCons, unlock, reap the index", self._sweep),
+            Chore(each.partitions, "make and drop partitions of Postgres", self._keep_partitions),
             Chore(each.expired_rows, "delete expired rows of Postgres", self._prune),
         ]
 
@@ -127,6 +129,9 @@ class Housekeeping:
     async def _tend_causes(self) -> None:
         configured = lists_of(self._parts.configuration.config).dead
         await self._causes.tend(list(dict.fromkeys([*configured, *await self._causes.lists()])))
+
+    async def _keep_partitions(self) -> None:
+        await self._parts.archive.keep_partitions({"chain_runs": self._settings.run_retention_days})
 
     async def _prune(self) -> None:
         await self._parts.archive.prune(self._settings.run_retention_days)

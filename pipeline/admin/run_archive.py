@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -85,6 +85,16 @@ class RunArchive:
             UnavailableError: when Postgres cannot be reached.
         """
         await in_own_thread(self._history.prune_runs, days)
+
+    async def keep_partitions(self, days: Mapping[str, int]) -> None:
+        """Make the partitions of the next days, and drop those that are older, by table.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached, or a table is locked.
+        """
+        dropped = await in_own_thread(self._history.partitions.keep, days)
+        if dropped:
+            log.info("old partitions dropped", extra={"list": ", ".join(dropped)})
 
     async def write_runs(self, runs: Sequence[dict[str, Any]], notes: Sequence[str] = ()) -> None:
         """Record a batch of runs, and notes about vCons for the index, in one transaction.

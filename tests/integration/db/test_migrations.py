@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
 from core.db.database import Database, base
+from core.db.migrations import is_compared
 from core.errors import ConfigurationError, ForbiddenError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -112,7 +113,11 @@ def test_models_and_migrations_agree(database):
     """The newest revision makes exactly the tables that the models describe."""
     database.migrate()
     with database.engine.connect() as connection:
-        options = {"compare_type": True, "compare_server_default": True}
+        options = {
+            "compare_type": True,
+            "compare_server_default": True,
+            "include_name": is_compared,
+        }
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, base.metadata) == []
 
