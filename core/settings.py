@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from core.api_tokens import secret_tokens
 from core.console_passwords import secret_passwords
 from core.console_settings import ConsoleSettings
+from core.custody_settings import CustodySettings
 from core.environment import environment
 from core.errors import ConfigurationError
 from core.operator_settings import OperatorSettings
@@ -102,6 +103,7 @@ class Settings(
     ApiSettings,
     OperatorSettings,
     ConsoleSettings,
+    CustodySettings,
 ):
     """All settings, from environment variables."""
 

@@ -13,7 +13,7 @@ from pipeline.admin.runs import Runs
 from pipeline.config.lists import lists_beside
 from pipeline.config.parser import Chain
 from pipeline.ingest.admin import PartnerAdmin
-from pipeline.ingest.intake import InternalApi
+from pipeline.ingest.internal import InternalApi
 from pipeline.ingest.partner import PartnerApi
 from pipeline.live_config import Configuration
 from pipeline.operator.operations import OperatorOperations

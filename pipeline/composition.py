@@ -26,8 +26,10 @@ from pipeline.admin.vcon_index import VconIndex
 from pipeline.api import PipelineService
 from pipeline.config.lists import claimed_lists
 from pipeline.connections import registry
+from pipeline.custody.keeper import build_keeper
 from pipeline.ingest.entry import TermLimits
-from pipeline.ingest.intake import Intake, InternalApi
+from pipeline.ingest.intake import Intake
+from pipeline.ingest.internal import InternalApi
 from pipeline.ingest.partners import KeyLimits, Partners
 from pipeline.live_config import Configuration, ConfigurationWatch, Snapshot, prepared
 from pipeline.minutes.counting import MinuteCounts, partner_source
@@ -98,6 +100,7 @@ class PipelineComposition:
         self._calls = PluginCalls(STORAGE_CALLS, self.connection)
         self._records_calls = postgres_calls(settings)
         self._index = StoredIndex(records.index, self._records_calls, settings)
+        self.keeper = build_keeper(settings, records.custody, self._records_calls)
         self._archive = RunArchive(history, self._records_calls, self._index.changes)
         name, limits = settings.vcon_sorted_set_name, KeyLimits.of(settings)
         self.depths = QueueDepths(self.connection, self._configuration, name)
@@ -262,6 +265,7 @@ class PipelineComposition:
             max_runs=settings.max_runs_per_vcon,
             terms=self._terms,
             offload=self._offload,
+            keeper=self.keeper,
         )
 
     def reload(self) -> None:

@@ -8,7 +8,17 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Index, MetaData, Text, text
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Double,
+    Index,
+    MetaData,
+    Sequence,
+    SmallInteger,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -28,6 +38,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy requires this name and form
         datetime: DateTime(timezone=True),
         str: Text(),
+        float: Double(),
     }
 
 
@@ -220,3 +231,60 @@ class AuditRecord(Base):
     actor: Mapped[str]
     target: Mapped[str]
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class CustodyRecord(Base):
+    """A request that brought a vCon in, or the end of a run that goes on in other lists.
+
+    `lists` are the places it was accepted for: ingress lists, `run:{chain}`, dead-letter lists,
+    egress lists; `open` those that still need the vCon. `state` is the run to continue from, for a
+    dead letter its reason. `document` goes with the last of `open`.
+    """
+
+    __tablename__ = "custody"
+    __table_args__ = (
+        Index("ix_custody_vcon_uuid", "vcon_uuid"),
+        Index(
+            "ix_custody_open", "accepted_at", "number", postgresql_where=text("released_at IS NULL")
+        ),
+        {"postgresql_partition_by": "RANGE (accepted_at)"},
+    )
+
+    accepted_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=text("now()"))
+    number: Mapped[int] = mapped_column(
+        BigInteger,
+        Sequence("custody_number"),
+        primary_key=True,
+        server_default=text("nextval('custody_number')"),
+    )
+    vcon_uuid: Mapped[UUID]
+    lists: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    open: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    run_id: Mapped[UUID | None]
+    digest: Mapped[str]
+    created_at: Mapped[float]
+    terms: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    received: Mapped[str]
+    owner: Mapped[str | None]
+    keys: Mapped[dict[str, str] | None] = mapped_column(JSONB)
+    state: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    document: Mapped[bytes | None]
+    released_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+    token: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class IdentityRecord(Base):
+    """The Redis that was last seen, as one row, and a recovery that is under way."""
+
+    __tablename__ = "redis_identity"
+
+    number: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    name: Mapped[str]
+    server: Mapped[str]
+    generation: Mapped[int] = mapped_column(BigInteger)
+    counter: Mapped[int] = mapped_column(BigInteger)
+    seen_at: Mapped[datetime]
+    seen_by: Mapped[str]
+    recovery: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    kept: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'::jsonb"))

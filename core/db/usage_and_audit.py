@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 
+from core.db.custody import Custody
 from core.db.database import Database
 from core.db.ingress_keys import IngressKeys, count_uses
 from core.db.tables import AuditRecord, IngressKeyRecord, UsageRecord
@@ -182,7 +183,7 @@ class UsageAndAudit:
 class PartnerRecords:
     """The rows about partners: their `keys`, the `owners` of vCons, and the `ledger` of use.
 
-    `index` finds vCons by their parties.
+    `index` finds vCons by their parties; `custody` has those that are accepted and not stored yet.
     """
 
     def __init__(self, database: Database) -> None:
@@ -190,3 +191,4 @@ class PartnerRecords:
         self.owners = VconOwners(database)
         self.ledger = UsageAndAudit(database)
         self.index = VconIndexRows(database)
+        self.custody = Custody(database)

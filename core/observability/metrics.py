@@ -180,6 +180,9 @@ UNUSABLE_KEYS = _gauge(
 )
 UNREAD_DEPTH = _gauge("unread_depth", "Ids left in a list that no chain reads.", "list")
 """The only label that is not from the configuration; only the 100 longest lists have a series."""
+CUSTODY_FALLBACKS = _counter(
+    "custody_fallbacks", "vCons accepted into Redis alone because Postgres was away."
+)
 REDIS_LOSSES = _counter("redis_losses", "Times that Redis has come back without its data.")
 RUN_HISTORY_WAITING = _gauge("run_history_waiting", "Finished runs that wait for Postgres.")
 RUN_HISTORY_DROPPED = _counter(

@@ -37,10 +37,14 @@ Limits
     vCons of one call.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import Any
+
+import orjson
 
 from core.db.vcon_owners import Claim
 from core.errors import (
@@ -52,27 +56,23 @@ from core.errors import (
     UnavailableError,
 )
 from core.helper_process import Offload, call_inline
-from core.ingest_interfaces import IngestApi
-from core.observability.metrics import UNKNOWN, VCONS_RECEIVED
 from core.observability.tracing import caller_context, installed
-from pipeline.config.lists import check_unread
 from pipeline.config.parser import Chain
-from pipeline.ingest.entry import TERM_LIMITS, Entry, TermLimits, indexed, make_entry
+from pipeline.custody.keeper import Keeper, NoKeeper
+from pipeline.custody.rows import place_of, row_in_redis
+from pipeline.ingest.entry import TERM_LIMITS, Entry, TermLimits, indexed
+from pipeline.ingest.entry_writer import EntryWriter, row_of
 from pipeline.ingest.idempotency import (
     NO_KEY,
     Registration,
     RunRequest,
     other_content,
     other_request,
-    registration,
     run_of,
 )
-from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
-from pipeline.redis_client.document_pieces import CERTAINLY_SMALL, is_large
 from pipeline.redis_client.slices import chunks
-from pipeline.redis_client.staging import staged
 from pipeline.vcon.envelope import named_in, unknown_to, unwelcome
 from schemas.ingested import Ingested
 
@@ -111,18 +111,20 @@ class Intake:
         max_runs: int = 1000,
         terms: TermLimits = TERM_LIMITS,
         offload: Offload = call_inline,
+        keeper: Keeper | None = None,
     ) -> None:
         """A list with `max_depth` vCons is full. `sorted_set` holds all uuids by `created_at`.
 
         At most `max_runs` requested runs of one vCon wait at once. `offload` runs the division of
-        large documents into pieces.
+        large documents into pieces. `keeper` takes vCons into custody before Redis gets them.
         """
+        self._keeper = keeper or NoKeeper()
+        self._writer = EntryWriter(connection, self._keeper, offload)
         self._connection = connection
         self._sorted_set = sorted_set
         self._max_depth = max_depth
         self._max_runs = max_runs
         self._terms = terms
-        self._offload = offload
         spans = installed()
         self._trace_context: Callable[[], str] = spans.context if spans else caller_context.get
 
@@ -133,12 +135,15 @@ class Intake:
         owner: Owner = INTERNAL,
         key: str | None = None,
         request: Registration = NO_KEY,
+        *,
+        in_custody: bool = True,
     ) -> Ingested:
         """Store, index and enqueue, all or nothing.
 
         `key` is the idempotency key of a `RunChain`, `request` that of a vCon over HTTP: a request
         that was carried out already is a duplicate, even if its vCon is gone or was replaced.
-        Warnings about search terms that are not indexed are added to those of the entry.
+        Warnings about search terms that are not indexed are added to those of the entry. Without
+        `in_custody` the caller queues a run of the vCon, which takes it into custody.
 
         Raises:
             BusyError: other content under this uuid is being processed.
@@ -154,16 +159,13 @@ class Intake:
         words = (
             entry.created_at,
             "\n".join(entry.digests),
-            self._sorted_set,
-            self._max_depth,
-            self._trace_context(),
-            owner.lineage,
-            owner.claim,
+            *(self._sorted_set, self._max_depth, self._trace_context()),
+            *(owner.lineage, owner.claim),
             "" if key is None else keys.idempotent_digest(key),
             *(request.name, request.lists, entry.received),
-            *(len(lists), *lists, *index_keys),
         )
-        state, *told = await self._stored(entry, words)
+        row = row_of(entry, lists, index_keys, owner.lineage, request) if in_custody else None
+        state, *told = await self._writer.write(entry, row, words, len(lists), *lists, *index_keys)
         if state in _REFUSALS:
             raise _REFUSALS[state](entry.vcon_uuid)
         if state == "full":
@@ -172,21 +174,8 @@ class Intake:
             uuid=entry.vcon_uuid,
             outcome=state,
             warnings=entry.warnings,
-            document=entry.received_at(*told) if told else entry.document,
+            document=entry.received_at(told[0]) if told else entry.document,
         )
-
-    async def _stored(self, entry: Entry, words: Sequence[object]) -> Any:
-        """The script's reply. A large document is written only if the script asks for it."""
-        document = entry.document
-        large = entry.large
-        if large is None:
-            large = len(document) >= CERTAINLY_SMALL and is_large(document)
-        given: bytes | str = b"" if large else document
-        reply = await self._connection.script("ingest", entry.vcon_uuid, given, *words)
-        if reply == ["stage"]:
-            given = await staged(self._connection, document, self._offload, entry.pieces)
-            reply = await self._connection.script("ingest", entry.vcon_uuid, given, *words)
-        return reply
 
     async def enqueue(
         self, vcon_uuids: Sequence[str], name: str, chain: Chain | None = None
@@ -203,14 +192,37 @@ class Intake:
         self._refuse_index([name])
         parts = list(chunks(vcon_uuids, CHUNK))
         others = [len(vcon_uuids) - len(part) for part in parts]
+        at_once = len(parts) == 1 and not self._keeper.is_kept
         replies = [
-            await self._checked(part, name, chain, self._max_depth - more, put=not more)
+            await self._checked(part, name, chain, self._max_depth - more, put=at_once)
             for part, more in zip(parts, others, strict=True)
         ]
-        if len(parts) > 1:  # each part was only checked; the list may have filled up since
-            room = self._max_depth + len(vcon_uuids)
-            replies = [await self._enqueue(part, name, "", room, put=True) for part in parts]
+        if len(parts) > 1 or self._keeper.is_kept:  # each part was only checked
+            room = self._max_depth + len(vcon_uuids)  # the list may have filled up since
+            replies = [await self._put(part, name, room) for part in parts]
         return [each for reply in replies for each in reply]
+
+    async def _put(self, vcon_uuids: Sequence[str], name: str, room: int) -> list[str]:
+        """Take vCons into custody, and queue them."""
+        refs = await asyncio.gather(*(self._kept(each, [name]) for each in vcon_uuids))
+        named = [f"{each} {ref}".rstrip() for each, ref in zip(vcon_uuids, refs, strict=True)]
+        missing = await self._enqueue(named, name, "", room, put=True)
+        await self._drop(ref for each, ref in zip(vcon_uuids, refs, strict=True) if each in missing)
+        return missing
+
+    async def _kept(self, vcon_uuid: str, places: Sequence[str], **about: Any) -> str:
+        """The ref of a new row for a vCon in Redis; "" without custody, or if it is not there."""
+        if not self._keeper.is_kept:
+            return ""
+        how = self._connection, self._sorted_set
+        row = await row_in_redis(*how, vcon_uuid, places, **about)
+        return await self._keeper.accept(row) if row is not None else ""
+
+    async def _drop(self, refs: Iterable[str]) -> None:
+        """Delete rows for which nothing was queued; one that stays is void or is run once more."""
+        with contextlib.suppress(UnavailableError):
+            for ref in filter(None, refs):
+                await self._keeper.drop(ref)
 
     async def _checked(
         self, vcon_uuids: Sequence[str], name: str, chain: Chain | None, room: int, *, put: bool
@@ -254,8 +266,14 @@ class Intake:
             FullError: too many runs of this vCon wait already.
         """
         idempotency = ("", "")
+        remembered: dict[str, str] = {}
         if key is not None:
             idempotency = (keys.idempotency(key), keys.idempotent_digest(key))
+            request = f"{run_id}\n{chain}\n{vcon_uuid}"
+            remembered = {idempotency[0]: request, idempotency[1]: next(iter(digests), "")}
+        place = place_of(keys.run_list(chain), run_id)
+        about = {"run_id": run_id, "state": orjson.loads(checkpoint), "idempotency": remembered}
+        ref = await self._kept(vcon_uuid, [place], **about)
         reply = await self._connection.script(
             "enqueue_run",
             vcon_uuid,
@@ -265,7 +283,10 @@ class Intake:
             self._trace_context(),
             *idempotency,
             self._max_runs,
+            ref,
         )
+        if not reply or reply[0] != f"{run_id}\n{chain}\n{vcon_uuid}":
+            await self._drop([ref])  # there was an earlier request with this key, or none is queued
         if reply == ["full"]:
             msg = f"{self._max_runs} runs of this vCon wait already; try again later"
             raise FullError(msg)
@@ -298,97 +319,3 @@ _REFUSALS: dict[str, Callable[[str], PatchcordError]] = {
     "reused": lambda _: other_request(),
 }
 """Errors by the reply of `ingest.lua`."""
-
-
-class InternalApi:
-    """`IngestVcon`: accepts vCons from callers of the service."""
-
-    def __init__(
-        self,
-        configuration: Configuration,
-        max_vcon_bytes: int,
-        intake: Intake,
-        partners: IngestApi,
-        *,
-        key_required: bool = False,
-        offload: Offload = call_inline,
-    ) -> None:
-        """`partners` gets requests with a key, and all requests if a key is required.
-
-        `offload` runs the validation of vCons that are given as bytes or text.
-        """
-        self._partners = partners
-        self._key_required = key_required
-        self._offload = offload
-        self._configuration = configuration
-        self._max_vcon_bytes = max_vcon_bytes
-        self._intake = intake
-
-    async def take(
-        self,
-        vcon: object,
-        lists: Sequence[str],
-        api_key: str | None = None,
-        *,
-        idempotency_key: str | None = None,
-        any_list: bool = False,
-    ) -> Ingested:
-        """The vCon's canonical uuid and the outcome; it is stored and in every list named.
-
-        Raises the errors of `accept`, or those of `PartnerApi.take`.
-        """
-        how: Any = {"idempotency_key": idempotency_key, "any_list": any_list}
-        if api_key is not None or self._key_required:
-            return await self._partners.take(vcon, lists, api_key, **how)
-        return await self.accept(vcon, lists, **how)
-
-    async def accept(
-        self,
-        vcon: object,
-        lists: Sequence[str],
-        *,
-        idempotency_key: str | None = None,
-        any_list: bool = False,
-    ) -> Ingested:
-        """`take` without a key, even where one is required, for a caller known otherwise.
-
-        Raises:
-            UnknownNameError: no chain names one of the lists, unless `any_list`.
-            InvalidError: with every error in the vCon, and where; or no list may have this name.
-            TooLargeError: the vCon exceeds MAX_VCON_BYTES.
-            BusyError: other content under its uuid is being processed.
-            ReusedKeyError: the key was used for another request.
-            UnavailableError: a list is full, or Redis cannot be reached.
-        """
-        names = list(dict.fromkeys(lists))
-        readers = self._readers(names, any_list=any_list)
-        entry = await self.entry(vcon, readers.values())
-        request = NO_KEY
-        if idempotency_key is not None:
-            request = registration(idempotency_key, entry.vcon_uuid, names)
-        ingested = await self._intake.ingest(entry, names, request=request)
-        for name in names:
-            VCONS_RECEIVED.count(name if name in readers else UNKNOWN, ingested.outcome)
-        return ingested
-
-    def _readers(self, lists: Sequence[str], *, any_list: bool) -> dict[str, Chain]:
-        config = self._configuration.config
-        readers = {name: chain for name in lists if (chain := config.chain_taking(name))}
-        for name in lists:
-            if name not in readers:
-                check_unread(config, name, any_list=any_list)
-        return readers
-
-    async def entry(self, vcon: object, chains: Iterable[Chain]) -> Entry:
-        """The validated vCon in canonical form; see `entry_of`."""
-        return await make_entry(self._offload, vcon, self._max_vcon_bytes, chains)
-
-    async def put(self, entry: Entry, key: str | None = None) -> None:
-        """Store a vCon in no list, for the request with this idempotency key.
-
-        Raises:
-            BusyError: other content under its uuid is being processed.
-            ReusedKeyError: the key was used with other content.
-            UnavailableError: Redis cannot be reached.
-        """
-        await self._intake.ingest(entry, (), key=key)

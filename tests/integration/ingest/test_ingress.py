@@ -20,7 +20,8 @@ from core.errors import (
     UnknownNameError,
 )
 from pipeline.config.parser import Chain, PipelineConfig
-from pipeline.ingest.intake import Intake, InternalApi
+from pipeline.ingest.intake import Intake
+from pipeline.ingest.internal import InternalApi
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import Plugins
 from pipeline.redis_client import keys

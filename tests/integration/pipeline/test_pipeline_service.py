@@ -14,7 +14,7 @@ import pytest
 from core.errors import ConflictError, InvalidError, ReusedKeyError, UnknownNameError
 from core.interfaces import Pipeline
 from pipeline.api import PipelineService
-from pipeline.ingest.intake import InternalApi
+from pipeline.ingest.internal import InternalApi
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.runs.calls import PluginCalls

@@ -25,7 +25,8 @@ from pipeline.admin.vcon_index import VconIndex
 from pipeline.config.lists import lists_of
 from pipeline.config.parser import PipelineConfig, StorageSpec
 from pipeline.ingest.entry import TERM_LIMITS
-from pipeline.ingest.intake import Intake, InternalApi
+from pipeline.ingest.intake import Intake
+from pipeline.ingest.internal import InternalApi
 from pipeline.live_config import Configuration
 from pipeline.redis_client import client as connection
 from pipeline.redis_client import keys

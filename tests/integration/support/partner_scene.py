@@ -22,7 +22,8 @@ from core.rpc.dispatcher import Dispatcher
 from core.settings import DatabaseSettings
 from pipeline.api import PipelineService
 from pipeline.config.parser import Chain, PipelineConfig
-from pipeline.ingest.intake import Intake, InternalApi
+from pipeline.ingest.intake import Intake
+from pipeline.ingest.internal import InternalApi
 from pipeline.ingest.key_cache import hashed
 from pipeline.ingest.partners import Partners
 from pipeline.live_config import Configuration

@@ -9,7 +9,7 @@ from prometheus_client.core import Metric
 
 from core.observability.metrics import REGISTRY
 from pipeline.admin.queue_depths import QueueDepths
-from pipeline.ingest.intake import InternalApi
+from pipeline.ingest.internal import InternalApi
 from pipeline.live_config import Configuration
 from pipeline.vcon.normalization import normalised
 from tests.integration.support.pipeline_fixtures import Scene, a_vcon, configured, link, storage

@@ -64,6 +64,7 @@ SMALL_FILES = {
     "app/freeze_watch.py": "one mechanism with its own theory, unrelated to how parts are wired",
     "app/startup_signals.py": "imported before everything that takes time to import",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",
+    "pipeline/ingest/claims.py": "the claims of one call, apart from the use of their answers",
     "pipeline/redis_client/script_texts.py": "the only file that finds and fills Lua texts",
     "pipeline/worker/unclaimed.py": "one duty beside the worker's loop",
     "links/webhook/signature.py": "the algorithm that receivers of webhooks implement",

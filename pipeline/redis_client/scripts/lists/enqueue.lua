@@ -1,11 +1,16 @@
 #!lua
 -- Queue vCons that are in Redis already.
 -- ARGV: list, max depth, checks ("e": refuse envelopes, "c": report critical extensions), trace
---       context or "", 1 to queue them or 0 to check only, uuids...
+--       context or "", 1 to queue them or 0 to check only, uuids..., each followed by a space and its
+--       row of custody, if it has one.
 -- Returns the uuids that are not in Redis; or, with nothing changed, {"full"}, {"envelope", uuid} or
 -- {"critical", uuid, extensions, ...} with all vCons that name any.
--- uses: usable, leave_context, form_of
+-- uses: usable, leave_context, form_of, custody
 local list, max_depth, context, missing = ARGV[1], tonumber(ARGV[2]), ARGV[4], {}
+local refs = {}
+for i = 6, #ARGV do
+  ARGV[i], refs[i] = string.match(ARGV[i], '^(%S+) ?(.*)$')
+end
 local wrong = wrong_type('list', list)
 for i = 6, #ARGV do
   wrong = wrong or wrong_type(JSON, 'vcon:' .. ARGV[i])
@@ -39,6 +44,7 @@ for i = 6, #ARGV do
     if_usable('set', 'SADD', 'pc:holds:' .. uuid, list)
     redis.call('RPUSH', list, uuid)
     leave_context('RPUSH', list, uuid, context)
+    note_custody(uuid, list, refs[i])
   else
     missing[#missing + 1] = uuid
   end

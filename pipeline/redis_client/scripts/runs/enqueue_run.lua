@@ -1,11 +1,12 @@
 #!lua
 -- Register and queue one RunChain request.
 -- ARGV: uuid, run id, chain, run JSON, trace context or "", the key for the request or "", the key
---       for the digest of its vCon or "" (both kept for a day), the limit of holds of one vCon.
+--       for the digest of its vCon or "" (both kept for a day), the limit of holds of one vCon, the
+--       row of custody or "".
 -- Returns {run id, chain and uuid, a line each; digest, "" or nil} of the earlier request under that
 -- key, else of this one; {} when there is no such vCon; {"full"} when the vCon has as many holds as
 -- allowed (other scripts read all of them).
--- uses: usable, leave_context
+-- uses: usable, leave_context, custody
 local uuid, run, list = ARGV[1], ARGV[2], 'run:' .. ARGV[3]
 local request, remembered, digest_key = run .. '\n' .. ARGV[3] .. '\n' .. uuid, ARGV[6], ARGV[7]
 local wrong = wrong_type('list', list) or wrong_type(JSON, 'vcon:' .. uuid)
@@ -36,4 +37,5 @@ if_usable('set', 'SADD', 'pc:holds:' .. uuid, list .. '|' .. run)
 redis.call('PERSIST', 'vcon:' .. uuid)
 redis.call('RPUSH', list, uuid .. '|' .. run)
 leave_context('RPUSH', list, uuid .. '|' .. run, ARGV[5])
+note_custody(uuid, list .. '|' .. run, ARGV[9])
 return {request, digest}

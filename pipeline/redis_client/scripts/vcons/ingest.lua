@@ -6,9 +6,10 @@
 --       ("mine", "new", "seen", or "unknown" while Postgres is unavailable), the key for the digest
 --       of the vCon of a RunChain with an idempotency key or "", the key for a request over HTTP with
 --       an idempotency key or "", the digest of its lists, the time of receipt if it is the vCon's
---       created_at or "", n lists, lists..., index keys...
--- Returns {"new" | "duplicate" | "replaced"}, a duplicate with its first time of receipt or ""; or, with
--- nothing changed: {"busy"} while a run works on the vCon, {"foreign"} when another owner has it,
+--       created_at or "", the row of custody (its time, a dot, its number), "" or "?" (there
+--       is none yet), n lists, lists..., index keys...
+-- Returns {"new" | "duplicate" | "replaced"}, a duplicate with its first time of receipt or "" and with
+-- the number of lists that got it now; or, with nothing changed: {"busy"} while a run works on the vCon, {"foreign"} when another owner has it,
 -- {"unsure"} when that cannot be decided without Postgres, {"full", list}, {"used"} when the key of a
 -- RunChain was used with another digest, {"reused"} when that of a request over HTTP was used with
 -- another digest or other lists, {"stage"} when the document is needed. A request over HTTP that was
@@ -19,12 +20,12 @@
 --
 -- The first digest is the one that is written; the second is that of the release before, which may
 -- have written the document.
--- uses: usable, clock, causes, reasons, leave_context, place, index
+-- uses: usable, clock, causes, reasons, leave_context, place, index, custody
 local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
 local digest, earlier = string.match(ARGV[4], '^([^\n]*)\n?(.*)$')
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local owner, claim, digest_key, request = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
-local lists_digest, received, n, first_list = ARGV[12], ARGV[13], tonumber(ARGV[14]), 15
+local lists_digest, received, ref, n, first_list = ARGV[12], ARGV[13], ARGV[14], tonumber(ARGV[15]), 16
 local key, about, holds = 'vcon:' .. uuid, 'pc:about:' .. uuid, 'pc:holds:' .. uuid
 
 -- A vCon of which nothing is known yet, as nearly all are, has no keys to check, free or compare: that
@@ -60,7 +61,7 @@ if carried_out then
   if not (content and is_this(content) and lists == lists_digest) then
     return {'reused'}
   end
-  return {'duplicate', at}
+  return {'duplicate', at, 0}
 end
 local same = here and is_this(redis.call('HGET', about, 'digest'))
 
@@ -110,7 +111,7 @@ for i = first_list, first_list + n - 1 do
   end
 end
 
-if not same and document == '' then
+if not same and document == '' or ref == '?' and #wanted > 0 then
   return {'stage'}
 end
 local function forget_earlier_document()
@@ -124,7 +125,11 @@ local function forget_earlier_document()
     end
   end
   redis.call('PERSIST', key)
+  local held = custody_of(uuid)
   redis.call('DEL', about)
+  if #held > 0 then
+    redis.call('HSET', about, unpack(held))
+  end
 end
 
 local noted = {} -- fields of `about`
@@ -153,6 +158,9 @@ if not same then
   if received ~= '' then
     noted[7], noted[8] = 'received', received
   end
+  if ref ~= '' then
+    noted[#noted + 1], noted[#noted + 2] = 'version', string.match(ref, '%d+$')
+  end
   if not known then
     redis.call('HSET', 'pc:owners', uuid, its)
   end
@@ -166,6 +174,10 @@ if request ~= '' then
 end
 for _, list in ipairs(wanted) do
   noted[#noted + 1], noted[#noted + 2] = 'in:' .. list, 1
+  add_custody(noted, uuid, list, ref)
+end
+if n == 0 and not same then
+  add_custody(noted, uuid, '', ref)
 end
 if #noted > 0 then
   redis.call('HSET', about, unpack(noted))
@@ -179,6 +191,6 @@ for _, list in ipairs(wanted) do
   leave_context('RPUSH', list, uuid, context)
 end
 if same then
-  return {'duplicate', at}
+  return {'duplicate', at, #wanted}
 end
 return {here and 'replaced' or 'new'}

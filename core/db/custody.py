@@ -1,0 +1,216 @@
+"""Custody in Postgres: accepted vCons until their storages have them.
+
+A row is one request that was accepted, or what a run has left to be done. It is inserted before
+Redis gets the vCon, and released, place after place, once the runs have ended. `ref` names a row as
+text: the time of its transaction in microseconds, a dot and its number. The time selects the
+partition.
+
+The latest row of a vCon and a place counts. An earlier one that is open is void: the process ended
+between its transaction and Redis, and the caller has sent the vCon again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, LiteralString
+
+from core.db.database import Database, Row
+from core.observability.storable_text import storable_json
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class NewCustody:
+    """A row to be inserted; the fields are those of the table (`core.db.tables.CustodyRecord`)."""
+
+    vcon_uuid: str
+    lists: Sequence[str]
+    document: bytes
+    digest: str = ""
+    created_at: float = 0.0
+    terms: Sequence[str] = ()
+    received: str = ""
+    owner: str | None = None
+    run_id: str | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+    state: Mapping[str, Any] | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """All columns but the document."""
+        return {
+            "vcon_uuid": self.vcon_uuid,
+            "lists": self.lists,
+            "digest": self.digest,
+            "created_at": self.created_at,
+            "terms": self.terms,
+            "received": self.received,
+            "owner": self.owner,
+            "run_id": self.run_id,
+            "keys": self.keys or None,
+            "state": self.state,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What ends the custody of one place of a row.
+
+    `keep_document`: no storage has the vCon, such as one that a link has halted.
+    """
+
+    ref: str
+    place: str
+    outcome: str
+    token: int | None = None
+    keep_document: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where the run of a row continues, and its vCon as it is then."""
+
+    ref: str
+    state: Mapping[str, Any]
+    document: bytes
+
+
+def ref_of(accepted_at: datetime, number: int) -> str:
+    """The name of a row."""
+    return f"{(accepted_at - _EPOCH) // timedelta(microseconds=1)}.{number}"
+
+
+def key_of(ref: str) -> tuple[datetime, int]:
+    """The primary key of the row with this name.
+
+    Raises:
+        ValueError: it is none.
+    """
+    moment, _, number = ref.partition(".")
+    return _EPOCH + timedelta(microseconds=int(moment)), int(number)
+
+
+# The numbers are given in the order of the rows, so that sorted by them they belong to the items.
+INSERT: LiteralString = """
+INSERT INTO custody (
+    vcon_uuid, lists, open, digest, created_at, terms, received, owner, run_id, keys, state,
+    document
+)
+SELECT vcon_uuid, lists, lists, digest, created_at, terms, received, owner, run_id, keys, state,
+    document
+FROM ROWS FROM (
+    jsonb_to_recordset(%(rows)s::jsonb) AS (
+        vcon_uuid uuid, lists text[], digest text, created_at double precision, terms text[],
+        received text, owner text, run_id uuid, keys jsonb, state jsonb
+    ),
+    unnest(%(documents)s::bytea[])
+) AS row (
+    vcon_uuid, lists, digest, created_at, terms, received, owner, run_id, keys, state, document
+)
+RETURNING accepted_at, number
+"""
+_DROP: LiteralString = """
+DELETE FROM custody USING unnest(%(times)s::timestamptz[], %(numbers)s::bigint[]) AS row (t, n)
+WHERE accepted_at = ANY(%(times)s::timestamptz[]) AND accepted_at = t AND number = n
+"""
+# The times are constants for the planner, which so leaves out the partitions of other days. Several
+# places of one row in one batch are one change.
+RELEASE: LiteralString = """
+UPDATE custody SET
+    open = left_open,
+    released_at = CASE WHEN left_open = '{}' THEN now() END,
+    document = CASE WHEN left_open = '{}' AND NOT keeps THEN NULL ELSE document END,
+    outcome = row.outcome,
+    token = greatest(custody.token, row.token)
+FROM (
+    SELECT t, n, array_agg(place) AS places, max(outcome) AS outcome, max(token) AS token,
+        bool_or(keep) AS keeps
+    FROM jsonb_to_recordset(%(releases)s::jsonb) AS each (
+        t timestamptz, n bigint, place text, outcome text, token bigint, keep boolean
+    ) GROUP BY t, n
+) AS row, LATERAL (
+    SELECT coalesce(array_agg(place), '{}') AS left_open
+    FROM unnest(custody.open) AS place WHERE place <> ALL (row.places)
+) AS after
+WHERE accepted_at = ANY(%(times)s::timestamptz[]) AND accepted_at = t AND number = n
+    AND released_at IS NULL
+"""
+_CHECKPOINT: LiteralString = """
+UPDATE custody SET state = row.state, document = row.document
+FROM ROWS FROM (
+    jsonb_to_recordset(%(rows)s::jsonb) AS (t timestamptz, n bigint, state jsonb),
+    unnest(%(documents)s::bytea[])
+) AS row (t, n, state, document)
+WHERE accepted_at = ANY(%(times)s::timestamptz[]) AND accepted_at = t AND number = n
+    AND released_at IS NULL
+"""
+
+
+class Custody:
+    """Rows of custody. Every method blocks: call it in a thread.
+
+    Every method raises `UnavailableError` when Postgres cannot be reached or is not migrated.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def accept(self, items: Sequence[NewCustody]) -> list[str]:
+        """Insert rows in one statement; their refs, in the order of the items."""
+        [rows] = self._database.at_once(INSERT, insertion(items))
+        return refs_in_order(rows)
+
+    def drop(self, refs: Sequence[str]) -> None:
+        """Delete rows of requests that were refused after all, or had nothing to be done."""
+        keys = [key_of(ref) for ref in refs]
+        times, numbers = [time for time, _ in keys], [number for _, number in keys]
+        self._database.at_once(_DROP, {"times": times, "numbers": numbers})
+
+    def release(self, releases: Sequence[Release]) -> None:
+        """End the custody of places; those that have been released before stay as they are."""
+        self._database.at_once(RELEASE, releasing(releases))
+
+    def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Note where runs continue."""
+        rows = [
+            {"t": time.isoformat(), "n": number, "state": each.state}
+            for each in checkpoints
+            for time, number in [key_of(each.ref)]
+        ]
+        parameters = {
+            "rows": storable_json(rows).decode(),
+            "documents": [each.document for each in checkpoints],
+            "times": [key_of(each.ref)[0] for each in checkpoints],
+        }
+        self._database.at_once(_CHECKPOINT, parameters)
+
+
+def insertion(items: Sequence[NewCustody]) -> dict[str, Any]:
+    """The parameters of `INSERT`."""
+    return {
+        "rows": storable_json([item.columns() for item in items]).decode(),
+        "documents": [item.document for item in items],
+    }
+
+
+def refs_in_order(rows: Iterable[Row]) -> list[str]:
+    """The refs of inserted rows, in the order of the items."""
+    return [ref_of(time, number) for time, number in sorted(rows, key=lambda row: int(row[1]))]
+
+
+def releasing(releases: Sequence[Release]) -> dict[str, Any]:
+    """The parameters of `RELEASE`."""
+    keys = [key_of(each.ref) for each in releases]
+    rows = [
+        {
+            "t": time.isoformat(),
+            "n": number,
+            "place": each.place,
+            "outcome": each.outcome,
+            "token": each.token,
+            "keep": each.keep_document,
+        }
+        for each, (time, number) in zip(releases, keys, strict=True)
+    ]
+    times = sorted({time for time, _ in keys})
+    return {"releases": storable_json(rows).decode(), "times": times}

@@ -1,0 +1,54 @@
+"""Rows of custody for vCons that are in Redis already."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from core.db.custody import NewCustody
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import ENCODING_ERRORS, RedisConnection
+
+IN_REDIS = ""
+"""The place of a vCon that was accepted for no list."""
+
+
+def place_of(list_name: str, run_id: str | None) -> str:
+    """The place of an element: its list, for one of a run list with the run."""
+    is_run_list = list_name.startswith(keys.RUN_LIST)
+    return f"{list_name}|{run_id}" if is_run_list else list_name
+
+
+async def row_in_redis(
+    connection: RedisConnection,
+    sorted_set: str,
+    vcon_uuid: str,
+    places: Sequence[str],
+    *,
+    run_id: str | None = None,
+    state: Mapping[str, Any] | None = None,
+    idempotency: Mapping[str, str] | None = None,
+) -> NewCustody | None:
+    """A row with the vCon as it is in Redis now; None if it is not there.
+
+    Raises:
+        UnavailableError: Redis cannot be reached.
+        WrongTypeError: the key of the vCon has another type.
+    """
+    found = await connection.script("as_it_is", vcon_uuid, sorted_set)
+    if not found:
+        return None
+    document, digest, score, index, received, owner, has_owner = found
+    return NewCustody(
+        vcon_uuid=vcon_uuid,
+        lists=places,
+        document=document.encode(errors=ENCODING_ERRORS),
+        digest=digest,
+        created_at=float(score or 0),
+        terms=orjson.loads(index) if index else (),
+        received=received,
+        owner=owner if has_owner else None,
+        run_id=run_id,
+        keys=idempotency or {},
+        state=state,
+    )

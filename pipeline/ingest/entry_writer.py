@@ -1,0 +1,87 @@
+"""Writes one entry: into custody first, then into Redis, by the script that decides about it."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from core.db.custody import NewCustody
+from core.errors import UnavailableError
+from core.helper_process import Offload
+from pipeline.custody.keeper import IN_REDIS_ALONE, Keeper
+from pipeline.custody.rows import IN_REDIS
+from pipeline.ingest.entry import Entry
+from pipeline.ingest.idempotency import Registration
+from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.document_pieces import CERTAINLY_SMALL, is_large
+from pipeline.redis_client.staging import staged
+
+ONLY_LOOK = "?"
+"""In place of a row of custody: the script says `stage` where there is something to be done."""
+_QUEUED = ("new", "replaced")
+
+
+def row_of(
+    entry: Entry, lists: Sequence[str], terms: Sequence[str], owner: str, request: Registration
+) -> NewCustody:
+    """What custody gets of a request; one for no list is kept as long as Redis has the vCon."""
+    carried_out = (entry.digest, request.lists, entry.received)
+    return NewCustody(
+        vcon_uuid=entry.vcon_uuid,
+        lists=lists or [IN_REDIS],
+        document=entry.document,
+        digest=entry.digest,
+        created_at=entry.created_at,
+        terms=terms,
+        received=entry.received,
+        owner=owner,
+        keys={request.name: "\n".join(carried_out)} if request.name else {},
+    )
+
+
+class EntryWriter:
+    """Calls `ingest.lua` as often as an entry needs it."""
+
+    def __init__(self, connection: RedisConnection, keeper: Keeper, offload: Offload) -> None:
+        """`offload` runs the division of large documents into pieces."""
+        self._connection = connection
+        self._keeper = keeper
+        self._offload = offload
+
+    async def write(
+        self, entry: Entry, row: NewCustody | None, words: Sequence[object], *named: object
+    ) -> Any:
+        """The script's reply. `row` is what custody gets; None if the caller sees to that.
+
+        `words` and `named` are the script's arguments before and after the row's ref. A large
+        document is taken into custody and written only if the script asks for it. A row that Redis
+        has no use for is deleted again.
+        """
+        large = entry.large
+        if large is None:
+            large = len(entry.document) >= CERTAINLY_SMALL and is_large(entry.document)
+        script = ("ingest", entry.vcon_uuid)
+        if large:
+            look = ONLY_LOOK if row is not None and self._keeper.is_kept else ""
+            reply = await self._connection.script(*script, b"", *words, look, *named)
+            if reply != ["stage"]:
+                return reply
+        ref = await self._accepted(entry, row)
+        document: bytes | str = entry.document
+        if large:
+            document = await staged(self._connection, entry.document, self._offload, entry.pieces)
+        reply = await self._connection.script(*script, document, *words, ref, *named)
+        if ref and not _has_queued(reply):
+            with contextlib.suppress(UnavailableError):  # an open row that was never answered
+                await self._keeper.drop(ref)
+        return reply
+
+    async def _accepted(self, entry: Entry, row: NewCustody | None) -> str:
+        if row is None or not self._keeper.is_kept:
+            return ""
+        if not (ref := await self._keeper.accept(row)):
+            entry.warnings.append(IN_REDIS_ALONE)
+        return ref
+
+
+def _has_queued(reply: Sequence[Any]) -> bool:
+    return reply[0] in _QUEUED or (reply[0] == "duplicate" and bool(reply[2]))

@@ -1,0 +1,30 @@
+-- The rows of custody for a place of a vCon are in the field `custody:{place}` of pc:about, separated by
+-- spaces; a place is a list, `run:{chain}|{run}`, or "" for Redis itself.
+
+-- The fields of all places, with their values.
+local function custody_of(uuid)
+  local found, all = {}, redis.call('HGETALL', 'pc:about:' .. uuid)
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, 8) == 'custody:' then
+      found[#found + 1], found[#found + 2] = all[i], all[i + 1]
+    end
+  end
+  return found
+end
+
+-- Add the field of a place, with one more row, to a list of fields and values.
+local function add_custody(fields, uuid, place, ref)
+  if ref ~= '' then
+    local before = redis.call('HGET', 'pc:about:' .. uuid, 'custody:' .. place)
+    fields[#fields + 1] = 'custody:' .. place
+    fields[#fields + 1] = before and (before .. ' ' .. ref) or ref
+  end
+end
+
+local function note_custody(uuid, place, ref)
+  local fields = {}
+  if ref ~= '' and is('hash', 'pc:about:' .. uuid) then
+    add_custody(fields, uuid, place, ref)
+    redis.call('HSET', 'pc:about:' .. uuid, unpack(fields))
+  end
+end

@@ -1,0 +1,203 @@
+"""Accepting a vCon: its row is committed before Redis has the vCon, and before the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from redis import Redis
+
+from core.db.custody import Custody, NewCustody
+from core.db.database import Database
+from core.errors import BusyError, FullError, UnavailableError
+from core.thread_pool import BoundedCalls
+from pipeline.custody.keeper import IN_REDIS_ALONE, PostgresKeeper
+from pipeline.ingest.entry import Entry, entry_of
+from pipeline.ingest.idempotency import registration
+from pipeline.ingest.intake import Intake
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import RedisConnection
+from tests.integration.support.pipeline_fixtures import a_vcon
+
+MOST_BYTES = 10_000_000
+
+
+@pytest.fixture
+def calls() -> Iterator[BoundedCalls]:
+    """Threads for calls to Postgres."""
+    with contextlib.closing(BoundedCalls("custody", threads=2, waiting=8, seconds=20.0)) as calls:
+        yield calls
+
+
+@pytest.fixture
+def intake(redis: RedisConnection, migrated: Database, calls: BoundedCalls) -> Intake:
+    """An intake with custody in a real database; lists hold three vCons."""
+    keeper = PostgresKeeper(Custody(migrated), calls)
+    return Intake(redis, sorted_set="vcons", max_depth=3, keeper=keeper)
+
+
+def rows(database: Database, columns: str = "lists, open, outcome") -> list[Any]:
+    """These columns of all rows, in the order of their numbers."""
+    statement = f"SELECT {columns} FROM custody ORDER BY number"
+    with database.transaction() as session:
+        return [tuple(row) for row in session.connection().exec_driver_sql(statement)]
+
+
+def an_entry(**changes: Any) -> Entry:
+    """A vCon as it is accepted."""
+    return entry_of(a_vcon() | changes, MOST_BYTES)
+
+
+async def test_a_row_for_each_request(intake: Intake, migrated: Database, client: Redis) -> None:
+    """It has what Redis has of the vCon, and Redis has its name."""
+    entry = an_entry(parties=[{"tel": "+12015550123"}])
+    await intake.ingest(entry, ["one", "two"])
+    [(lists, still_open, document, digest, terms, owner, number)] = rows(
+        migrated, "lists, open, document, digest, terms, owner, number"
+    )
+    assert (lists, still_open) == (["one", "two"], ["one", "two"])
+    assert bytes(document) == entry.document
+    about = client.hgetall(keys.about(entry.vcon_uuid))
+    assert (digest, owner) == (about["digest"], about["owner"])
+    assert terms == orjson.loads(about["index"]) == ["tel:+12015550123"]
+    assert about["version"] == str(number)
+    assert about["custody:one"] == about["custody:two"]
+    assert about["custody:one"].endswith(f".{number}")
+
+
+async def test_nothing_is_kept_of_what_queues_nothing(intake: Intake, migrated: Database) -> None:
+    """A duplicate, a full list and a busy vCon leave no row."""
+    first = an_entry()
+    await intake.ingest(first, ["one"])
+    assert (await intake.ingest(first, ["one"])).outcome == "duplicate"
+    for _ in range(2):
+        await intake.ingest(an_entry(), ["one"])
+    with pytest.raises(FullError):
+        await intake.ingest(an_entry(), ["one"])
+    await intake._connection.command("HSET", keys.LOCKS, first.vcon_uuid, "worker")
+    with pytest.raises(BusyError):
+        await intake.ingest(an_entry(uuid=first.vcon_uuid, subject="other"), ["one"])
+    assert [lists for lists, *_ in rows(migrated)] == [["one"]] * 3
+
+
+async def test_a_duplicate_for_another_list(
+    intake: Intake, migrated: Database, client: Redis
+) -> None:
+    """Only what is queued now has a row; that of the list before stays."""
+    entry = an_entry()
+    await intake.ingest(entry, ["one"])
+    await intake.ingest(entry, ["two"])
+    assert [lists for lists, *_ in rows(migrated)] == [["one"], ["two"]]
+    about = client.hgetall(keys.about(entry.vcon_uuid))
+    assert len({about["custody:one"], about["custody:two"]}) == 2
+
+
+async def test_other_content_keeps_the_rows_of_the_lists(
+    intake: Intake, migrated: Database, client: Redis
+) -> None:
+    """The element of the first content is still queued, and its row is released with its run."""
+    entry = an_entry()
+    await intake.ingest(entry, ["one"])
+    await intake.ingest(an_entry(uuid=entry.vcon_uuid, subject="other"), ["one"])
+    refs = client.hget(keys.about(entry.vcon_uuid), "custody:one").split(" ")
+    assert [ref.partition(".")[2] for ref in refs] == [
+        str(number) for (number,) in rows(migrated, "number")
+    ]
+
+
+async def test_a_large_vcon_is_kept_only_if_it_is_new(intake: Intake, migrated: Database) -> None:
+    """Its second request writes nothing to Postgres, and one for another list does."""
+    entry = an_entry(attachments=[{"body": "x" * 1_000_000, "encoding": "none"}] * 2)
+    await intake.ingest(entry, ["one"])
+    [(number,)] = rows(migrated, "number")
+    assert (await intake.ingest(entry, ["one"])).outcome == "duplicate"
+    await intake.ingest(entry, ["two"])
+    assert [each for (each,) in rows(migrated, "number")] == [number, number + 1]
+
+
+async def test_a_vcon_for_no_list(intake: Intake, migrated: Database) -> None:
+    """Redis has it until it is deleted, and so has custody."""
+    await intake.ingest(an_entry(), [])
+    assert rows(migrated, "lists") == [([""],)]
+
+
+async def test_vcons_that_are_queued_again(intake: Intake, migrated: Database) -> None:
+    """Each has a row with its document; one that Redis does not have has none."""
+    entry, unknown = an_entry(), an_entry()
+    await intake.ingest(entry, [])
+    assert await intake.enqueue([entry.vcon_uuid, unknown.vcon_uuid], "one") == [unknown.vcon_uuid]
+    [_, (lists, document)] = rows(migrated, "lists, document")
+    assert (lists, orjson.loads(document)) == (["one"], orjson.loads(entry.document))
+
+
+async def test_a_requested_run(intake: Intake, migrated: Database, client: Redis) -> None:
+    """Its row has the run and the idempotency key; the same request again has none."""
+    entry = an_entry()
+    await intake.ingest(entry, (), in_custody=False)
+    run, again = "019aa000-0000-7000-8000-000000000001", "019aa000-0000-7000-8000-000000000002"
+    for each in (run, again):
+        found = await intake.enqueue_run(entry.vcon_uuid, each, "main", b'{"a":1}', "key")
+        assert found == run
+    [(lists, run_id, remembered, state)] = rows(migrated, "lists, run_id, keys, state")
+    assert (lists, str(run_id), state) == ([f"run:main|{run}"], run, {"a": 1})
+    assert remembered["pc:idem:key"] == client.get("pc:idem:key")
+    assert client.hexists(keys.about(entry.vcon_uuid), f"custody:run:main|{run}")
+
+
+async def test_an_idempotency_key(intake: Intake, migrated: Database, client: Redis) -> None:
+    """The row has the value that Redis has, so that it can be restored."""
+    entry = an_entry()
+    request = registration("key", entry.vcon_uuid, ["one"])
+    await intake.ingest(entry, ["one"], request=request)
+    [(remembered,)] = rows(migrated, "keys")
+    assert remembered == {request.name: client.get(request.name)}
+
+
+async def test_requests_at_once_share_a_statement(
+    intake: Intake, migrated: Database, client: Redis
+) -> None:
+    """All rows but the first have the time of one transaction, and each vCon has its own."""
+    entries = [an_entry() for _ in range(3)]
+    await asyncio.gather(*(intake.ingest(each, [each.vcon_uuid]) for each in entries))
+    found = rows(migrated, "vcon_uuid, number, accepted_at")
+    assert len({time for _, _, time in found}) <= 2
+    for vcon_uuid, number, _ in found:
+        assert client.hget(keys.about(str(vcon_uuid)), "version") == str(number)
+
+
+class Away(Custody):
+    """Postgres that is away."""
+
+    def accept(self, items: Any) -> list[str]:
+        raise UnavailableError("Postgres: connection refused", retry_after=1)
+
+
+@pytest.mark.parametrize("falls_back", [True, False])
+async def test_postgres_away(
+    redis: RedisConnection,
+    client: Redis,
+    migrated: Database,
+    calls: BoundedCalls,
+    falls_back: bool,
+) -> None:
+    """Nothing comes in, unless the settings allow Redis alone, which the answer says."""
+    keeper = PostgresKeeper(Away(migrated), calls, falls_back=falls_back)
+    intake = Intake(redis, sorted_set="vcons", max_depth=3, keeper=keeper)
+    if falls_back:
+        assert (await intake.ingest(an_entry(), ["one"])).warnings == [IN_REDIS_ALONE]
+    else:
+        with pytest.raises(UnavailableError, match="connection refused"):
+            await intake.ingest(an_entry(), ["one"])
+    assert client.llen("one") == falls_back
+
+
+def test_rows_can_be_of_any_form(migrated: Database) -> None:
+    """Names with separators and quotes, and documents that are no text, come back as they are."""
+    names = ["a b", "x,y", '"q"', "{}", "run:m|1", "\\", "NULL"]
+    item = NewCustody("019aa000-0000-7000-8000-000000000001", names, b"\x00\xff{}", terms=names)
+    Custody(migrated).accept([item, item])
+    assert rows(migrated, "lists, terms, document") == [(names, names, b"\x00\xff{}")] * 2
