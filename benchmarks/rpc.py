@@ -23,7 +23,7 @@ import orjson
 import uvloop
 
 from benchmarks.processes import cpu_seconds
-from benchmarks.rpc_clients import OURS, client, stop_workers
+from benchmarks.rpc_clients import OURS, SETTINGS, client, stop_workers
 from benchmarks.rpc_names import INGRESS
 from benchmarks.servers import servers
 from benchmarks.vcons import made_up_vcons
@@ -80,6 +80,8 @@ def ingested_vcons(size: int = VCON_BYTES) -> Callable[[], Iterator[object]]:
     return lambda: map(orjson.Fragment, given)
 
 
+INGESTED = ingested_vcons()
+"""One source for all cases: a vCon that another case has sent is a duplicate."""
 CASES = (
     *(
         Case(f"echo, {n} in flight", "Echo", _texts, count, n, ("echo", "echo_fast"))
@@ -87,7 +89,7 @@ CASES = (
     ),
     Case("50 ms, 64 in flight", "Pause", _pauses, 64 * 40, 64, ("echo_later",)),
     *(
-        Case(f"ingest, {n} in flight", "IngestVcon", ingested_vcons(), 2_000, n, ("ingest",))
+        Case(f"ingest, {n} in flight", "IngestVcon", INGESTED, 2_000, n, ("ingest",))
         for n in (1, 16, 64)
     ),
 )
@@ -106,7 +108,7 @@ class Bench:
         pid = until.enter_context(client(self._board, service, self._stack))
         self._clients[kind] = service, pid
         await self._board.wait_joined(service, within=JOIN_SECONDS)
-        if kind == OURS:
+        if kind in SETTINGS:
             stop_workers(pid)
 
     async def measure(self, case: Case, kind: str) -> Measured:
@@ -139,11 +141,14 @@ class Bench:
         return load
 
 
-async def measure(cases: Sequence[Case], rounds: int) -> Rounds:
-    """The results of each client for each case and round."""
+async def measure(cases: Sequence[Case], rounds: int, *, disk: bool = False) -> Rounds:
+    """The results of each client for each case and round. `disk`: the servers wait for it."""
     measured: Rounds = defaultdict(list)
     settings = PlugboardSettings(recorded_frames=0, losses=False)
-    with servers() as stack, contextlib.ExitStack() as clients:
+    with (
+        servers("always" if disk else "everysec", disk=disk) as stack,
+        contextlib.ExitStack() as clients,
+    ):
         async with DevelopmentPlugboard(settings) as board:
             bench = Bench(board, stack)
             for kind in dict.fromkeys((OURS, *(name for case in cases for name in case.floors))):
@@ -157,7 +162,8 @@ async def measure(cases: Sequence[Case], rounds: int) -> Rounds:
     return measured
 
 
-def _median(rounds: Sequence[Measured]) -> Measured:
+def median(rounds: Sequence[Measured]) -> Measured:
+    """The median of each figure."""
     return Measured(*map(statistics.median, zip(*map(astuple, rounds), strict=True)))
 
 
@@ -167,9 +173,9 @@ def show(cases: Sequence[Case], measured: Rounds) -> None:
         f"{'case':22}{'client':12}{'answers/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>8}  ours is"
     )
     for case in cases:
-        ours = _median(measured[case.name, OURS])
+        ours = median(measured[case.name, OURS])
         for kind in (OURS, *case.floors):
-            it = _median(measured[case.name, kind])
+            it = median(measured[case.name, kind])
             ratios = "" if kind == OURS else f"{ours.rate / it.rate:8.2f}{it.cpu / ours.cpu:7.2f}"
             figures = f"{it.rate:10.0f}{it.p50:9.2f}{it.p99:9.2f}{it.cpu:8.1f}"
             print(f"{case.name:22}{kind:12}{figures}{ratios}")

@@ -17,8 +17,10 @@ from devstack.plugboard.directory import Service
 from devstack.servers.stack import EmbeddedStack
 
 ROOT = Path(__file__).parents[1]
-DATABASE = "bench_rpc"
 OURS = "patchcord"
+KEPT = "patchcord with custody"
+SETTINGS = {OURS: {}, KEPT: {"CUSTODY": "postgres"}}
+"""The clients that are our service, with the settings in which they differ."""
 OFFERED = "Echo,Pause,IngestVcon"
 CORE = 1
 """The clients' core; everything else is on core 0."""
@@ -30,7 +32,7 @@ def client(board: DevelopmentPlugboard, service: Service, stack: EmbeddedStack) 
 
     It joins after a while.
     """
-    run = _ours if service.name == OURS else _floor
+    run = _ours if service.name in SETTINGS else _floor
     with run(board, service, stack) as pid:
         yield pid
 
@@ -41,7 +43,7 @@ def _floor(board: DevelopmentPlugboard, service: Service, stack: EmbeddedStack) 
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.rpc_floor", service.name, url, str(CORE)],
         cwd=ROOT,
-        env={**os.environ, "REDIS_URL": stack.valkey.url},
+        env={**os.environ, "REDIS_URL": stack.valkey.url, "POSTGRES_URL": stack.postgres.url()},
     )
     try:
         yield process.pid
@@ -53,10 +55,10 @@ def _floor(board: DevelopmentPlugboard, service: Service, stack: EmbeddedStack) 
 @contextlib.contextmanager
 def _ours(board: DevelopmentPlugboard, service: Service, stack: EmbeddedStack) -> Iterator[int]:
     """The service; its worker is suspended, since it would claim the ingested vCons."""
-    stack.postgres.create_database(DATABASE)
-    config = stack.folder / "rpc.yml"
+    stack.postgres.create_database(service.name)
+    config = stack.folder / f"{service.name}.yml"
     config.write_text(json.dumps({"chains": {"bench": {"links": [], "ingress_lists": [INGRESS]}}}))
-    with (stack.folder / "patchcord.log").open("wb") as log:
+    with (stack.folder / f"{service.name}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.rpc_service", str(CORE)],
             cwd=ROOT,
@@ -64,7 +66,7 @@ def _ours(board: DevelopmentPlugboard, service: Service, stack: EmbeddedStack) -
             stdout=log,
             env={
                 **os.environ,
-                **stack.environment(DATABASE),
+                **stack.environment(service.name),
                 "WEBSOCKET_URL": board.websocket_url,
                 "TOKEN": board.create_token(service).value,
                 "ENVIRONMENT": "development",
@@ -73,6 +75,7 @@ def _ours(board: DevelopmentPlugboard, service: Service, stack: EmbeddedStack) -
                 "ACTIONS": OFFERED,
                 "LEASE_SECONDS": "3600",
                 "CONSERVER_CONFIG_FILE": str(config),
+                **SETTINGS[service.name],
             },
         )
     try:

@@ -13,8 +13,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
+import psycopg
 import redis.asyncio
 import uvloop
+from redis.commands.core import AsyncScript
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.rpc_names import INGRESS
@@ -34,6 +36,9 @@ redis.call('SADD', 'floor:holds:' .. uuid, list)
 redis.call('RPUSH', list, uuid)
 """
 """What is written for one vCon that is taken in, and nothing that is looked at first."""
+TABLE = """
+CREATE TABLE IF NOT EXISTS floor_custody (number bigserial PRIMARY KEY, uuid uuid, document bytea)
+"""
 
 
 async def echo(websocket: ClientConnection) -> None:
@@ -69,14 +74,49 @@ async def ingest(websocket: ClientConnection) -> None:
     """Store each vCon and put it into the list in one script, then answer."""
     client = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
     store = client.register_script(STORE)
-    async for text in websocket:
-        if request := _request(json.loads(text)):
-            vcon = request["fields"]["vcon"]
-            keys = [f"{key}:{party[key]}" for party in vcon["parties"] for key in ("tel", "name")]
-            digest = "0" * 64
-            await store(args=[vcon["uuid"], json.dumps(vcon), 1767607200, digest, INGRESS, *keys])
-            answer = _answer(request["response_ref"], {"uuid": vcon["uuid"]}, 201)
-            await websocket.send(json.dumps(answer))
+    async for message in websocket:
+        if request := _request(json.loads(message)):
+            text = json.dumps(request["fields"]["vcon"])
+            await websocket.send(json.dumps(await _stored(store, request, text)))
+
+
+KEEP = """
+INSERT INTO floor_custody (uuid, document)
+SELECT * FROM unnest(%b::uuid[], %b::bytea[]) RETURNING number
+"""
+
+
+async def ingest_kept(websocket: ClientConnection) -> None:
+    """Insert all vCons that wait with one statement, then store each one as `ingest` does."""
+    client = redis.asyncio.Redis.from_url(os.environ["REDIS_URL"])
+    store, waiting = client.register_script(STORE), asyncio.Queue[Payload]()
+    connection = await psycopg.AsyncConnection.connect(os.environ["POSTGRES_URL"], autocommit=True)
+    await connection.execute(TABLE)
+
+    async def work() -> None:
+        while batch := [await waiting.get()]:
+            while not waiting.empty():
+                batch.append(waiting.get_nowait())
+            vcons = [request["fields"]["vcon"] for request in batch]
+            texts = [json.dumps(vcon) for vcon in vcons]
+            rows = [[vcon["uuid"] for vcon in vcons], [text.encode() for text in texts]]
+            await connection.execute(KEEP, rows, binary=True)
+            for request, text in zip(batch, texts, strict=True):
+                await websocket.send(json.dumps(await _stored(store, request, text)))
+
+    async with asyncio.TaskGroup() as tasks:
+        working = tasks.create_task(work())
+        async for message in websocket:
+            if request := _request(json.loads(message)):
+                waiting.put_nowait(request)
+        working.cancel()
+
+
+async def _stored(store: AsyncScript, request: Payload, text: str) -> list[Any]:
+    vcon = request["fields"]["vcon"]
+    keys = [f"{key}:{party[key]}" for party in vcon["parties"] for key in ("tel", "name")]
+    await store(args=[vcon["uuid"], text, 1767607200, "0" * 64, INGRESS, *keys])
+    return _answer(request["response_ref"], {"uuid": vcon["uuid"]}, 201)
 
 
 def _request(message: list[Any]) -> Payload | None:
@@ -93,6 +133,7 @@ FLOORS: dict[str, Floor] = {
     "echo_fast": echo_fast,
     "echo_later": echo_later,
     "ingest": ingest,
+    "ingest_kept": ingest_kept,
 }
 
 

@@ -1,0 +1,74 @@
+"""Measures what custody in Postgres costs: the same service with it and without, in one run.
+
+    python -m benchmarks.custody [--rounds 5] [--disk]
+
+The floor is a bare client that inserts all vCons that wait with one `INSERT ... unnest`, and then
+stores each one with one script. Rounds are interleaved; printed are medians. With `--disk` Redis
+and Postgres wait for the disk before they answer.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import uvloop
+
+from benchmarks.rpc import BOARD_CORE, INGESTED, Case, Rounds, measure, median
+from benchmarks.rpc_clients import KEPT, OURS
+
+FLOOR = "ingest_kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A case, and the least rate with custody, of that without."""
+
+    least: float
+    case: Case
+
+
+def _ingest(least: float, requests: int, in_flight: int) -> Aim:
+    name = f"ingest, {in_flight} in flight"
+    return Aim(least, Case(name, "IngestVcon", INGESTED, requests, in_flight, (KEPT, FLOOR)))
+
+
+INGEST = (_ingest(0.7, 2_000, 64), _ingest(0.5, 1_000, 1))
+
+
+def show_ingest(aims: Sequence[Aim], measured: Rounds) -> None:
+    """Print one line for each case."""
+    print(
+        f"{'case':24}{'aim':>6}{'kept/without':>14}{'kept/floor':>12}"
+        f"{'rates: kept':>14}{'without':>9}{'floor':>8}{'CPU us: kept':>15}{'without':>9}"
+        f"{'p50 ms: kept':>14}{'without':>9}"
+    )
+    for aim in aims:
+        kept, without, floor = (
+            median(measured[aim.case.name, kind]) for kind in (KEPT, OURS, FLOOR)
+        )
+        print(
+            f"{aim.case.name:24}{aim.least:6}{kept.rate / without.rate:14.2f}"
+            f"{kept.rate / floor.rate:12.2f}{kept.rate:14.0f}{without.rate:9.0f}{floor.rate:8.0f}"
+            f"{kept.cpu:15.0f}{without.cpu:9.0f}{kept.p50:14.2f}{without.p50:9.2f}"
+        )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--disk", action="store_true", help="the servers wait for the disk")
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {BOARD_CORE})
+    cases = [aim.case for aim in INGEST]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        measured = runner.run(measure(cases, options.rounds, disk=options.disk))
+    sys.stderr.flush()
+    show_ingest(INGEST, measured)
+
+
+if __name__ == "__main__":
+    main()
