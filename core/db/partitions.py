@@ -28,7 +28,7 @@ _LOCK = 0x7061_7274_6974_696F  # arbitrary, the same in every replica and versio
 _PATIENCE = "100ms"
 _TRIED_FOR, _PAUSE = 10.0, 0.1  # seconds
 _BATCH = 1000
-_BEGIN = f"SET LOCAL lock_timeout = '{_PATIENCE}'; SET LOCAL statement_timeout = '60s'"
+_BEGIN = f"SET LOCAL lock_timeout = '{_PATIENCE}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Partitions:
         first = today or datetime.now(UTC).date()
         for table in TABLES:
             missing = {first + timedelta(days=number) for number in range(AHEAD + 1)}
-            for day in sorted(missing - set(self._days(table))) if self._exists(table) else ():
+            for day in sorted(missing - set(self.days(table))) if self._exists(table) else ():
                 self._patiently(partial(_make, table, day))
 
     def drop(self, table: ByDay, days: int) -> list[str]:
@@ -141,12 +141,11 @@ class Partitions:
         today = datetime.now(UTC).date()
         old = today - timedelta(days)
         dropped = []
-        for day in self._days(table):
-            name = _name(table, day)
+        for day in self.days(table):
             if table is CHAIN_RUNS and day < min(old + timedelta(2), today - timedelta(1)):
-                self._confirm_owners(name)
-            if day < old and self._dropped(table, name, days):
-                dropped.append(name)
+                self.confirm_owners(day)
+            if day < old and self.drop_day(table, day, days):
+                dropped.append(_name(table, day))
         if table is CUSTODY:
             self._delete_released(days)
         elif self._exists(table):
@@ -158,14 +157,16 @@ class Partitions:
         with self._database.session() as session:
             return is_partitioned(session.connection(), table.name)
 
-    def _days(self, table: ByDay) -> list[date]:
+    def days(self, table: ByDay) -> list[date]:
+        """The days that have a partition, in order."""
         with self._database.session() as session:
             names = session.scalars(_PRESENT, {"name": table.name}).all()
         found = (_DAY.fullmatch(name) for name in names)
         return [date.fromisoformat(each[1]) for each in found if each]
 
-    def _dropped(self, table: ByDay, name: str, days: int) -> bool:
-        """Whether it was dropped: no row in it is needed."""
+    def drop_day(self, table: ByDay, day: date, days: int) -> bool:
+        """Drop the partition of a day, unless a row in it is needed; whether it was dropped."""
+        name = _name(table, day)
         with self._database.session() as session:
             session.execute(text(_BEGIN))
             if _has(session, name, [*table.needed, *table.needed_later], days):
@@ -181,11 +182,12 @@ class Partitions:
 
         return self._patiently(work)
 
-    def _confirm_owners(self, name: str) -> None:
-        """Confirm the owners of a partition's vCons, unless that was done after its last run.
+    def confirm_owners(self, day: date) -> None:
+        """Confirm the owners of a day's vCons, unless that was done after its last run.
 
         The partition's comment has the time.
         """
+        name = _name(CHAIN_RUNS, day)
         with self._database.session() as session:
             if _is_confirmed(session, name):
                 return
@@ -199,7 +201,7 @@ class Partitions:
     def _delete_released(self, days: int) -> None:
         """Delete the old rows of custody that are in a partition with others."""
         today = datetime.now(UTC).date()
-        old = [day for day in self._days(CUSTODY) if day < today - timedelta(days)]
+        old = [day for day in self.days(CUSTODY) if day < today - timedelta(days)]
         others = [f"{CUSTODY.name}_other"] if self._exists(CUSTODY) else []
         for name in [*(_name(CUSTODY, day) for day in old), *others]:
             deleted = _BATCH

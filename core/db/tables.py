@@ -86,6 +86,13 @@ class RunRecord(Base):
             "finished_at",
             postgresql_where=text("status <> 'done'"),
         ),
+        Index(
+            "ix_chain_runs_unsettled_of_chain",
+            "chain",
+            "status",
+            "finished_at",
+            postgresql_where=text("status <> 'done'"),
+        ),
         Index("ix_chain_runs_finished_at", "finished_at"),
         {"postgresql_partition_by": "RANGE (recorded_on)"},
     )

@@ -32,8 +32,7 @@ ON CONFLICT (vcon_uuid) DO UPDATE SET lineage = known.lineage
 RETURNING vcon_uuid, lineage, confirmed, xmax = 0;
 
 SELECT wanted FROM (SELECT jsonb_object_keys(CAST(%(owners)s AS jsonb))::uuid AS wanted) AS each
-WHERE EXISTS (SELECT FROM chain_runs WHERE vcon_in = wanted)
-   OR EXISTS (SELECT FROM chain_runs WHERE vcon_out = wanted)
+WHERE has_chain_runs(wanted)
 """
 
 # Sorted by the key, so two replicas that write the same rows cannot deadlock.

@@ -88,9 +88,9 @@ def test_each_day_of_the_next_week_is_made_once(kept):
     """By replicas that do it at once, and again; a week later, the next ones."""
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: kept.make(), range(4)))
-    assert kept._days(CHAIN_RUNS) == [TODAY + timedelta(number) for number in range(8)]
+    assert kept.days(CHAIN_RUNS) == [TODAY + timedelta(number) for number in range(8)]
     kept.make(TODAY + timedelta(7))
-    assert kept._days(CHAIN_RUNS) == [TODAY + timedelta(number) for number in range(15)]
+    assert kept.days(CHAIN_RUNS) == [TODAY + timedelta(number) for number in range(15)]
 
 
 def test_runs_without_a_partition_wait_for_theirs(migrated, history, kept):
