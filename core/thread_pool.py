@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -18,6 +19,8 @@ from core.aio import LoopTimeout
 from core.errors import UnavailableError
 
 log = logging.getLogger(__name__)
+
+_ENDS: contextvars.ContextVar[float | None] = contextvars.ContextVar("ends", default=None)
 
 SPARE = 32
 """Threads of asyncio's default pool besides one for each request or vCon."""
@@ -110,23 +113,38 @@ def _carried(function: Callable[[], Any]) -> Any:
         raise RuntimeError("StopIteration") from error
 
 
+def seconds_left() -> float | None:
+    """The time that the caller of this thread's call still waits; None if it is no such call."""
+    ends = _ENDS.get()
+    return None if ends is None else ends - time.monotonic()
+
+
 class BoundedCalls:
     """A pool for calls to Postgres with limits on waiting calls and time; refuses beyond them.
 
-    A late call ends when Postgres answers or at `POSTGRES_STATEMENT_TIMEOUT`.
+    `core.db.database` ends a call in its thread, too, soon after its time is over.
     """
 
     def __init__(
-        self, name: str, *, threads: int, waiting: int, seconds: float, late: int | None = None
+        self,
+        name: str,
+        *,
+        threads: int,
+        waiting: int,
+        seconds: float,
+        late: int | None = None,
+        long_seconds: float | None = None,
     ) -> None:
         """At most `waiting` calls wait for a thread; each call has `seconds`, the wait included.
 
         While `late` calls are late (by default: as many as threads) new calls are refused.
+        `long_seconds`: the time of calls that read or write much, by default that of the others.
         """
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"shared {name}")
         self._most = threads + waiting
         self._most_late = late or threads
         self.seconds = seconds
+        self.long_seconds = long_seconds or seconds
         self._open: set[Future[Any]] = set()
         self._late: set[Future[Any]] = set()
 
@@ -138,10 +156,21 @@ class BoundedCalls:
         Raises:
             UnavailableError: the call was refused, or has timed out.
         """
+        return await self._within(self.seconds, partial(function, *args, **options))
+
+    async def long[**P, T](self, function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+        """Run a function that may read or write much.
+
+        Raises:
+            UnavailableError: the call was refused, or has timed out.
+        """
+        return await self._within(self.long_seconds, partial(function, *args, **options))
+
+    async def _within[T](self, seconds: float, function: Callable[[], T]) -> T:
         self._refuse()
-        call = self._submitted(partial(function, *args, **options))
+        call = self._submitted(function, seconds)
         try:
-            async with LoopTimeout(self.seconds):
+            async with LoopTimeout(seconds):
                 return await asyncio.wrap_future(call)
         except TimeoutError:
             raise UnavailableError("Postgres does not answer in time; try again later") from None
@@ -157,8 +186,9 @@ class BoundedCalls:
             msg = f"{self._most} calls to Postgres are at work or wait; try again later"
             raise UnavailableError(msg)
 
-    def _submitted[T](self, function: Callable[[], T]) -> Future[T]:
+    def _submitted[T](self, function: Callable[[], T], seconds: float) -> Future[T]:
         context = contextvars.copy_context()  # so that log lines carry the request's fields
+        context.run(_ENDS.set, time.monotonic() + seconds)
         call = self._executor.submit(context.run, function)
         self._open.add(call)
         call.add_done_callback(self._open.discard)

@@ -6,17 +6,29 @@ without statement parameters and without the password.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, LiteralString
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from pydantic import ValidationError
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    PoolProxiedConnection,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
+from core.db.bounded_connection import bounded_connection
 from core.db.migrations import refuse_in_production, revisions, run_alembic, schema_problem
 from core.db.tables import Base
 from core.errors import (
@@ -27,6 +39,7 @@ from core.errors import (
     UnavailableError,
 )
 from core.settings import DatabaseSettings
+from core.thread_pool import seconds_left
 
 type Row = tuple[Any, ...]
 type _Fault = Callable[[str], PatchcordError]
@@ -41,13 +54,17 @@ _FAULTS: dict[str, _Fault] = {
     "40": UnavailableError,  # deadlock, serialization failure: a repetition may succeed
     "42501": UnavailableError,  # a right that the operator has to grant
     "42703": UnavailableError,  # no such column: not migrated yet
+    "42883": UnavailableError,  # no such function: not migrated yet
     "42P01": UnavailableError,  # no such table: not migrated yet
+    "42P10": UnavailableError,  # no such unique index: not migrated yet
     "53": UnavailableError,  # out of disk, memory or connections
     "54": InvalidError,  # a text too long for an index
     "55": UnavailableError,  # locked, or the database accepts no connections
     "57": UnavailableError,  # shutting down, cancelled
     "58": UnavailableError,  # the server's own disk
 }
+
+_NOT_MIGRATED = ("42703", "42883", "42P01", "42P10")
 
 
 @contextmanager
@@ -69,7 +86,7 @@ def translated(error: SQLAlchemyError) -> PatchcordError:
     if not isinstance(error, DBAPIError):
         return PatchcordError(f"Postgres: {type(error).__name__}")
     state = getattr(error.orig, "sqlstate", None)
-    remedy = "; is the database migrated?" if state in ("42703", "42P01") else ""
+    remedy = "; is the database migrated?" if state in _NOT_MIGRATED else ""
     return _fault(error)(f"Postgres: {_reason(error)}{remedy}")
 
 
@@ -99,12 +116,13 @@ _BESIDE = 12
 """Connections for work outside the threads of requests, including partners' requests."""
 _POOL = {
     "pool_size": _KEPT,
-    "pool_timeout": 10,
+    "pool_timeout": 2,
     "pool_recycle": 1800,
     "pool_pre_ping": True,
 }
-_CONNECT_SECONDS = 5
-_PROBE_SECONDS = 2  # libpq has no shorter connect timeout
+_CONNECT_SECONDS = 2  # as long as a caller waits
+_PROBE_SECONDS = 2
+_GRACE = 2  # seconds for Postgres to end a statement by its own timeout
 _CONNECT: dict[str, Any] = {
     "connect_timeout": _CONNECT_SECONDS,
     "tcp_user_timeout": 10_000,  # ms; detects a peer that vanished, also during a statement
@@ -123,7 +141,7 @@ class Database:
         self._settings: DatabaseSettings | None = None
         self._engine: Engine | None = None
         self._probe: Engine | None = None
-        self._limits = ""
+        self._limits: Callable[[], str] = str
 
     def initialize(self, settings: DatabaseSettings | None = None) -> None:
         """Make the engines without connecting; may be called again with other settings.
@@ -135,6 +153,8 @@ class Database:
         self._settings = settings or database_settings()
         threads = self._settings.postgres_threads
         self._engine = _engine(self._settings, **_POOL, max_overflow=threads + _BESIDE - _KEPT)
+        seconds = self._settings.postgres_statement_timeout + _GRACE
+        event.listen(self._engine, "do_connect", partial(bounded_connection, seconds))
         self._limits = _limit(
             self._engine,
             statement=self._settings.postgres_statement_timeout,
@@ -190,11 +210,15 @@ class Database:
 
         Raises the same errors as `session()`.
         """
-        text = self._limits.encode() + b";" + statements.encode()
+        text = self._limits().encode() + b";" + statements.encode()
         with driver_errors_translated():
             try:
                 with closing(self.engine.raw_connection()) as pooled:
-                    return _executed(pooled.driver_connection, text, parameters)
+                    try:
+                        return _executed(pooled.driver_connection, text, parameters)
+                    except psycopg.OperationalError as error:
+                        _let_go(pooled, error)
+                        raise
             except psycopg.Error as error:  # SQLAlchemy does not wrap those of a raw connection
                 raise DBAPIError(None, None, error) from None
 
@@ -297,6 +321,12 @@ def _executed(connection: Any, text: bytes, parameters: Mapping[str, object]) ->
             connection.autocommit = False
 
 
+def _let_go(pooled: PoolProxiedConnection, error: psycopg.OperationalError) -> None:
+    """Tell the pool of a lost connection, before it finds out and logs that as an error."""
+    if getattr(pooled.driver_connection, "closed", False):
+        pooled.invalidate(error)
+
+
 def _initialized[T](part: T | None) -> T:
     if part is None:
         raise RuntimeError("call database.initialize() first")
@@ -315,18 +345,23 @@ def _created(url: URL | str, connect: dict[str, Any], **options: Any) -> Engine:
     return create_engine(url, hide_parameters=True, connect_args=connect, **options)
 
 
-def _limit(engine: Engine, *, statement: float, lock: float) -> str:
+def _limit(engine: Engine, *, statement: float, lock: float) -> Callable[[], str]:
     """Set the time limits, in seconds, and the time zone UTC in every transaction.
 
-    Returns the statements that do. A session setting would apply to other clients behind a pooler.
+    A call ends with the time of its caller. Returns what makes the statements. A session setting
+    would apply to other clients behind a pooler.
     """
-    limits = (
-        f"SET LOCAL TimeZone = 'UTC'; SET LOCAL statement_timeout = {_milliseconds(statement)};"
-        f" SET LOCAL lock_timeout = {_milliseconds(lock)}"
-    )
+
+    def limits() -> str:
+        left = seconds_left()
+        most = statement if left is None else min(statement, left)
+        return (
+            f"SET LOCAL TimeZone = 'UTC'; SET LOCAL statement_timeout = {_milliseconds(most)};"
+            f" SET LOCAL lock_timeout = {_milliseconds(lock)}"
+        )
 
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(limits)
+        connection.exec_driver_sql(limits())
 
     event.listen(engine, "begin", begun)
     return limits

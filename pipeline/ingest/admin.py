@@ -83,7 +83,7 @@ class PartnerAdmin:
         most: int = MOST_USAGE,
     ) -> Sequence[Usage]:
         """Usage by key and day, the latest day first; at most `most` rows."""
-        return await self._calls(self._records.ledger.usage, key_id, ingress_list, since, most)
+        return await self._calls.long(self._records.ledger.usage, key_id, ingress_list, since, most)
 
     async def audit_events(
         self,
@@ -96,7 +96,7 @@ class PartnerAdmin:
 
         `target`: only the events with this target, such as `vcon:...`.
         """
-        return await self._calls(self._records.ledger.events, since, before, limit, target)
+        return await self._calls.long(self._records.ledger.events, since, before, limit, target)
 
     async def audit(
         self, action: str, author: Author, target: str, detail: Mapping[str, Any]

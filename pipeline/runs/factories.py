@@ -11,8 +11,10 @@ from pipeline.runs.queues import Queues
 
 WAITING = 3
 """Requests that may wait for a Postgres thread, for each of these threads."""
+SECONDS = 2.0
+"""Time of a call to Postgres that reads or writes a few rows: a caller is told 503 after it."""
 GRACE = 2.0
-"""Seconds for Postgres to end a statement by its own timeout."""
+"""Seconds for Postgres to end a long statement by its own timeout."""
 
 
 def config_path(settings: Settings) -> Path:
@@ -42,7 +44,8 @@ def postgres_calls(settings: Settings) -> BoundedCalls:
         "postgres",
         threads=settings.postgres_threads,
         waiting=WAITING * settings.postgres_threads,
-        seconds=settings.postgres_statement_timeout + GRACE,
+        seconds=SECONDS,
+        long_seconds=settings.postgres_statement_timeout + GRACE,
     )
 
 

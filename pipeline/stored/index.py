@@ -93,12 +93,12 @@ class StoredIndex:
     ) -> list[StoredVcon]:
         """Find vCons of a party with this normalised value, newest first."""
         sought = await self._sought(field, form)
-        return await self._calls(self.rows.find, sought, limit, after)
+        return await self._calls.long(self.rows.find, sought, limit, after)
 
     async def known(self, field: Field, form: str, uuids: Sequence[str]) -> set[str]:
         """Those of these vCons that `find` gives for the value."""
         sought = await self._sought(field, form)
-        return await self._calls(self.rows.with_terms, uuids, sought)
+        return await self._calls.long(self.rows.with_terms, uuids, sought)
 
     async def get(self, uuids: Sequence[str]) -> dict[str, StoredVcon]:
         """What the index says of these vCons."""
@@ -110,17 +110,17 @@ class StoredIndex:
 
     async def erase(self, vcon_uuid: str, at: datetime) -> None:
         """Forget a vCon, with all notes from before this time by Redis' clock."""
-        await self._calls(self.rows.erase, vcon_uuid, at)
+        await self._calls.long(self.rows.erase, vcon_uuid, at)
 
     async def made_from(
         self, uuids: Sequence[str], limit: int, after: int
     ) -> list[tuple[str, str]]:
         """A page of the vCons that links put in the place of these, each with one of these."""
-        return await self._calls(self.rows.made_from, uuids, limit, after)
+        return await self._calls.long(self.rows.made_from, uuids, limit, after)
 
     async def scrub_runs(self, uuids: Sequence[str]) -> list[str]:
         """Remove the texts of errors from the history of these vCons; the ids of their runs."""
-        return await self._calls(self.rows.scrub_runs, uuids)
+        return await self._calls.long(self.rows.scrub_runs, uuids)
 
     async def prune(self, days: int) -> None:
         """Delete rows of vCons that no storage has and of which nothing was heard for so long."""

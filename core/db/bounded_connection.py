@@ -1,0 +1,43 @@
+"""A connection that is given up when Postgres does not answer in time.
+
+The server's own timeouts do not help when a proxy keeps the connection open and the server behind
+it is gone: without this, a thread would wait for ever.
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+import psycopg
+
+from core.thread_pool import seconds_left
+
+_LATE = 0.5
+"""Seconds after the end of a call until its connection is given up."""
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """It waits as long as its thread's call has time; outside of calls, for `seconds`."""
+
+    seconds: float | None = None
+
+    def wait[T](
+        self, gen: Generator[Any, Any, T], interval: float = 0.1, timeout: float | None = None
+    ) -> T:
+        """Wait for the server; psycopg's hook."""
+        left = seconds_left()
+        limit = self.seconds if left is None else max(left, 0.0) + _LATE
+        try:
+            return super().wait(gen, interval, timeout or limit)
+        except psycopg.OperationalError as error:
+            if error.sqlstate is None:  # no answer, or the connection is lost
+                self.pgconn.finish()
+            raise
+
+
+def bounded_connection(
+    seconds: float, _dialect: object, _record: object, words: list[Any], options: dict[str, Any]
+) -> BoundedConnection:
+    """Connect; for SQLAlchemy's event `do_connect`."""
+    connection = BoundedConnection.connect(*words, **options)
+    connection.seconds = seconds
+    return connection
