@@ -29,9 +29,10 @@ class BoundedConnection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, interval, timeout or limit)
         except psycopg.OperationalError as error:
-            if error.sqlstate is None:  # no answer, or the connection is lost
-                self.pgconn.finish()
-            raise
+            if error.sqlstate is not None:
+                raise
+            self.pgconn.finish()  # no answer, or the connection is lost
+            raise psycopg.OperationalError(f"connection given up: {error}") from None
 
 
 def bounded_connection(

@@ -63,6 +63,7 @@ TABLES = (
 SMALL_FILES = {
     "app/freeze_watch.py": "one mechanism with its own theory, unrelated to how parts are wired",
     "app/startup_signals.py": "imported before everything that takes time to import",
+    "core/db/bounded_connection.py": "the driver's hook, apart from the pool and its errors",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",
     "pipeline/ingest/claims.py": "the claims of one call, apart from the use of their answers",
     "pipeline/redis_client/script_texts.py": "the only file that finds and fills Lua texts",

@@ -61,10 +61,7 @@ INDEXES = """
 SELECT 'CREATE INDEX ON {table} ' || substring(pg_get_indexdef(indexrelid) FROM 'USING.*')
 FROM pg_index WHERE indrelid = CAST('chain_runs' AS regclass) AND NOT indisprimary
 """
-UNLIMITED = (
-    "SET LOCAL statement_timeout = 0; SET LOCAL work_mem = '256MB';"
-    " SET LOCAL maintenance_work_mem = '1GB'"
-)
+MEMORY = "SET LOCAL maintenance_work_mem = '1GB'"
 
 
 def fill_day(database: Database, day: date, count: int, vcon: str) -> None:
@@ -75,7 +72,7 @@ def fill_day(database: Database, day: date, count: int, vcon: str) -> None:
     name, until = f"chain_runs_{day:%Y%m%d}", day + timedelta(days=1)
     with database.engine.begin() as connection:
         execute = connection.exec_driver_sql
-        execute(UNLIMITED)
+        execute(MEMORY)
         execute(f"CREATE TABLE {name} (LIKE chain_runs INCLUDING DEFAULTS)")
         fill = text(FILL.format(table=name, run=ID.format(version=7), vcon=vcon))
         connection.execute(fill, words | {"steps": STEPS, "day": day})
@@ -100,13 +97,12 @@ def fill(database: Database, runs: int, days: int, vcon: str) -> None:
         past = [today - timedelta(days=number) for number in reversed(range(days))]
         list(pool.map(lambda day: fill_day(database, day, runs // days, vcon), past))
     with database.engine.begin() as connection:
-        connection.exec_driver_sql(UNLIMITED)
+        connection.exec_driver_sql(MEMORY)
         connection.exec_driver_sql(
             "ALTER TABLE vcon_owners ADD CONSTRAINT pk_vcon_owners PRIMARY KEY (vcon_uuid)"
         )
         connection.exec_driver_sql("CREATE INDEX ON vcon_owners (created_at)")
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as open_:
-        open_.exec_driver_sql("SET statement_timeout = 0")
         open_.exec_driver_sql("VACUUM ANALYZE chain_runs")
         open_.exec_driver_sql("VACUUM ANALYZE vcon_owners")
         open_.exec_driver_sql("CHECKPOINT")
@@ -230,7 +226,7 @@ def opened(server: Postgres, name: str) -> Iterator[Database]:
     server.create_database(name)
     os.environ.update(server.environment(name))
     database = Database()
-    database.initialize(DatabaseSettings(environment="test"))
+    database.initialize(DatabaseSettings(environment="test", postgres_statement_timeout=3600))
     database.migrate()
     yield database
     database.close()
