@@ -2,8 +2,12 @@
 
 A row is one request that was accepted, or what a run has left to be done. It is inserted before
 Redis gets the vCon, and released, place after place, once the runs have ended. `ref` names a row as
-text: the time of its transaction in microseconds, a dot and its number. The time selects the
-partition.
+text, `{time}.{number}:{generation}`: the time of its transaction in microseconds, which selects the
+partition, and the generation of Redis for which it was inserted.
+
+Every transaction takes the lock `CUSTODY_LOCK` shared and reads the generation. Recovery takes it
+alone to raise the generation, so it sees each row of the generation before, and scripts of Redis
+refuse such a row later.
 
 The latest row of a vCon and a place counts. An earlier one that is open is void: the process ended
 between its transaction and Redis, and the caller has sent the vCon again.
@@ -17,6 +21,10 @@ from typing import Any, LiteralString
 from core.db.database import Database, Row
 from core.observability.storable_text import storable_json
 
+CUSTODY_LOCK = 0x6375_7374_6F64_7900
+"""An advisory lock of the database, the same in every replica and version."""
+SHARED: LiteralString = "SELECT pg_advisory_xact_lock_shared(7166761325952268544);"
+"""What each transaction begins with; the number is `CUSTODY_LOCK`."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -75,9 +83,9 @@ class Checkpoint:
     document: bytes
 
 
-def ref_of(accepted_at: datetime, number: int) -> str:
+def ref_of(accepted_at: datetime, number: int, generation: int) -> str:
     """The name of a row."""
-    return f"{(accepted_at - _EPOCH) // timedelta(microseconds=1)}.{number}"
+    return f"{(accepted_at - _EPOCH) // timedelta(microseconds=1)}.{number}:{generation}"
 
 
 def key_of(ref: str) -> tuple[datetime, int]:
@@ -86,7 +94,7 @@ def key_of(ref: str) -> tuple[datetime, int]:
     Raises:
         ValueError: it is none.
     """
-    moment, _, number = ref.partition(".")
+    moment, _, number = ref.partition(":")[0].partition(".")
     return _EPOCH + timedelta(microseconds=int(moment)), int(number)
 
 
@@ -107,7 +115,7 @@ FROM ROWS FROM (
 ) AS row (
     vcon_uuid, lists, digest, created_at, terms, received, owner, run_id, keys, state, document
 )
-RETURNING accepted_at, number
+RETURNING accepted_at, number, coalesce((SELECT generation FROM redis_identity), 0)
 """
 _DROP: LiteralString = """
 DELETE FROM custody USING unnest(%(times)s::timestamptz[], %(numbers)s::bigint[]) AS row (t, n)
@@ -157,7 +165,7 @@ class Custody:
 
     def accept(self, items: Sequence[NewCustody]) -> list[str]:
         """Insert rows in one statement; their refs, in the order of the items."""
-        [rows] = self._database.at_once(INSERT, insertion(items))
+        _, rows = self._database.at_once(SHARED + INSERT, insertion(items))
         return refs_in_order(rows)
 
     def drop(self, refs: Sequence[str]) -> None:
@@ -195,7 +203,7 @@ def insertion(items: Sequence[NewCustody]) -> dict[str, Any]:
 
 def refs_in_order(rows: Iterable[Row]) -> list[str]:
     """The refs of inserted rows, in the order of the items."""
-    return [ref_of(time, number) for time, number in sorted(rows, key=lambda row: int(row[1]))]
+    return [ref_of(*row) for row in sorted(rows, key=lambda row: int(row[1]))]
 
 
 def releasing(releases: Sequence[Release]) -> dict[str, Any]:

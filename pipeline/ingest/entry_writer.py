@@ -1,12 +1,11 @@
 """Writes one entry: into custody first, then into Redis, by the script that decides about it."""
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 from core.db.custody import NewCustody
-from core.errors import UnavailableError
 from core.helper_process import Offload
+from pipeline.custody.carrying_out import CarryingOut, Row
 from pipeline.custody.keeper import IN_REDIS_ALONE, Keeper
 from pipeline.custody.rows import IN_REDIS
 from pipeline.ingest.entry import Entry
@@ -46,6 +45,7 @@ class EntryWriter:
         self._connection = connection
         self._keeper = keeper
         self._offload = offload
+        self._carrying_out = CarryingOut(connection, keeper)
 
     async def write(
         self, entry: Entry, row: NewCustody | None, words: Sequence[object], *named: object
@@ -65,20 +65,23 @@ class EntryWriter:
             reply = await self._connection.script(*script, b"", *words, look, *named)
             if reply != ["stage"]:
                 return reply
-        ref = await self._accepted(entry, row)
         document: bytes | str = entry.document
+
+        async def accept() -> list[Row]:
+            return [(entry.vcon_uuid, await self._accepted(entry, row))]
+
+        async def carry_out(refs: Sequence[str]) -> Any:
+            return await self._connection.script(*script, document, *words, *refs, *named)
+
         if large:
-            document = await staged(self._connection, entry.document, self._offload, entry.pieces)
-        reply = await self._connection.script(*script, document, *words, ref, *named)
-        if ref and not _has_queued(reply):
-            with contextlib.suppress(UnavailableError):  # an open row that was never answered
-                await self._keeper.drop(ref)
-        return reply
+            document = await staged(self._connection, document, self._offload, entry.pieces)
+        return await self._carrying_out(accept, carry_out, _has_queued)
 
     async def _accepted(self, entry: Entry, row: NewCustody | None) -> str:
         if row is None or not self._keeper.is_kept:
             return ""
-        if not (ref := await self._keeper.accept(row)):
+        ref = await self._keeper.accept(row)
+        if not ref and IN_REDIS_ALONE not in entry.warnings:
             entry.warnings.append(IN_REDIS_ALONE)
         return ref
 

@@ -38,8 +38,7 @@ Limits
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import Any
@@ -58,6 +57,7 @@ from core.errors import (
 from core.helper_process import Offload, call_inline
 from core.observability.tracing import caller_context, installed
 from pipeline.config.parser import Chain
+from pipeline.custody.carrying_out import CarryingOut, Row
 from pipeline.custody.keeper import Keeper, NoKeeper
 from pipeline.custody.rows import place_of, row_in_redis
 from pipeline.ingest.entry import TERM_LIMITS, Entry, TermLimits, indexed
@@ -120,6 +120,7 @@ class Intake:
         """
         self._keeper = keeper or NoKeeper()
         self._writer = EntryWriter(connection, self._keeper, offload)
+        self._carrying_out = CarryingOut(connection, self._keeper)
         self._connection = connection
         self._sorted_set = sorted_set
         self._max_depth = max_depth
@@ -204,11 +205,16 @@ class Intake:
 
     async def _put(self, vcon_uuids: Sequence[str], name: str, room: int) -> list[str]:
         """Take vCons into custody, and queue them."""
-        refs = await asyncio.gather(*(self._kept(each, [name]) for each in vcon_uuids))
-        named = [f"{each} {ref}".rstrip() for each, ref in zip(vcon_uuids, refs, strict=True)]
-        missing = await self._enqueue(named, name, "", room, put=True)
-        await self._drop(ref for each, ref in zip(vcon_uuids, refs, strict=True) if each in missing)
-        return missing
+
+        async def accept() -> list[Row]:
+            kept = await asyncio.gather(*(self._kept(each, [name]) for each in vcon_uuids))
+            return list(zip(vcon_uuids, kept, strict=True))
+
+        async def queue(refs: Sequence[str]) -> list[str]:
+            named = [f"{each} {ref}".rstrip() for each, ref in zip(vcon_uuids, refs, strict=True)]
+            return await self._enqueue(named, name, "", room, put=True)
+
+        return list(await self._carrying_out(accept, queue, lambda missing: not missing))
 
     async def _kept(self, vcon_uuid: str, places: Sequence[str], **about: Any) -> str:
         """The ref of a new row for a vCon in Redis; "" without custody, or if it is not there."""
@@ -217,12 +223,6 @@ class Intake:
         how = self._connection, self._sorted_set
         row = await row_in_redis(*how, vcon_uuid, places, **about)
         return await self._keeper.accept(row) if row is not None else ""
-
-    async def _drop(self, refs: Iterable[str]) -> None:
-        """Delete rows for which nothing was queued; one that stays is void or is run once more."""
-        with contextlib.suppress(UnavailableError):
-            for ref in filter(None, refs):
-                await self._keeper.drop(ref)
 
     async def _checked(
         self, vcon_uuids: Sequence[str], name: str, chain: Chain | None, room: int, *, put: bool
@@ -265,28 +265,23 @@ class Intake:
             ReusedKeyError: the key was used for another request.
             FullError: too many runs of this vCon wait already.
         """
+        own = f"{run_id}\n{chain}\n{vcon_uuid}"
         idempotency = ("", "")
         remembered: dict[str, str] = {}
         if key is not None:
             idempotency = (keys.idempotency(key), keys.idempotent_digest(key))
-            request = f"{run_id}\n{chain}\n{vcon_uuid}"
-            remembered = {idempotency[0]: request, idempotency[1]: next(iter(digests), "")}
+            remembered = {idempotency[0]: own, idempotency[1]: next(iter(digests), "")}
         place = place_of(keys.run_list(chain), run_id)
         about = {"run_id": run_id, "state": orjson.loads(checkpoint), "idempotency": remembered}
-        ref = await self._kept(vcon_uuid, [place], **about)
-        reply = await self._connection.script(
-            "enqueue_run",
-            vcon_uuid,
-            run_id,
-            chain,
-            checkpoint,
-            self._trace_context(),
-            *idempotency,
-            self._max_runs,
-            ref,
-        )
-        if not reply or reply[0] != f"{run_id}\n{chain}\n{vcon_uuid}":
-            await self._drop([ref])  # there was an earlier request with this key, or none is queued
+        words = (chain, checkpoint, self._trace_context(), *idempotency, self._max_runs)
+
+        async def accept() -> list[Row]:
+            return [(vcon_uuid, await self._kept(vcon_uuid, [place], **about))]
+
+        async def queue(refs: Sequence[str]) -> Any:
+            return await self._connection.script("enqueue_run", vcon_uuid, run_id, *words, *refs)
+
+        reply = await self._carrying_out(accept, queue, lambda reply: reply[:1] == [own])
         if reply == ["full"]:
             msg = f"{self._max_runs} runs of this vCon wait already; try again later"
             raise FullError(msg)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -15,12 +16,14 @@ from core.db.custody import Custody, NewCustody
 from core.db.database import Database
 from core.errors import BusyError, FullError, UnavailableError
 from core.thread_pool import BoundedCalls
+from pipeline.custody import carrying_out
 from pipeline.custody.keeper import IN_REDIS_ALONE, PostgresKeeper
 from pipeline.ingest.entry import Entry, entry_of
 from pipeline.ingest.idempotency import registration
 from pipeline.ingest.intake import Intake
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
+from tests.integration.custody.approval import approve
 from tests.integration.support.pipeline_fixtures import a_vcon
 
 MOST_BYTES = 10_000_000
@@ -34,8 +37,11 @@ def calls() -> Iterator[BoundedCalls]:
 
 
 @pytest.fixture
-def intake(redis: RedisConnection, migrated: Database, calls: BoundedCalls) -> Intake:
+def intake(
+    redis: RedisConnection, client: Redis, migrated: Database, calls: BoundedCalls
+) -> Intake:
     """An intake with custody in a real database; lists hold three vCons."""
+    approve(client, migrated)
     keeper = PostgresKeeper(Custody(migrated), calls)
     return Intake(redis, sorted_set="vcons", max_depth=3, keeper=keeper)
 
@@ -66,7 +72,7 @@ async def test_a_row_for_each_request(intake: Intake, migrated: Database, client
     assert terms == orjson.loads(about["index"]) == ["tel:+12015550123"]
     assert about["version"] == str(number)
     assert about["custody:one"] == about["custody:two"]
-    assert about["custody:one"].endswith(f".{number}")
+    assert about["custody:one"].endswith(f".{number}:1")
 
 
 async def test_nothing_is_kept_of_what_queues_nothing(intake: Intake, migrated: Database) -> None:
@@ -105,7 +111,7 @@ async def test_other_content_keeps_the_rows_of_the_lists(
     await intake.ingest(an_entry(uuid=entry.vcon_uuid, subject="other"), ["one"])
     refs = client.hget(keys.about(entry.vcon_uuid), "custody:one").split(" ")
     assert [ref.partition(".")[2] for ref in refs] == [
-        str(number) for (number,) in rows(migrated, "number")
+        f"{number}:1" for (number,) in rows(migrated, "number")
     ]
 
 
@@ -167,6 +173,77 @@ async def test_requests_at_once_share_a_statement(
     assert len({time for _, _, time in found}) <= 2
     for vcon_uuid, number, _ in found:
         assert client.hget(keys.about(str(vcon_uuid)), "version") == str(number)
+
+
+async def test_redis_is_not_approved(
+    intake: Intake, migrated: Database, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is queued on a server that recovery has not seen yet, and nothing is kept."""
+    monkeypatch.setattr(carrying_out, "SECONDS", 0.1)
+    entry, here = an_entry(), an_entry()
+    await intake.ingest(here, [])
+    client.hdel(keys.EPOCH, "server")
+    for refused in (
+        intake.ingest(entry, ["one"]),
+        intake.enqueue([here.vcon_uuid], "one"),
+        intake.enqueue_run(here.vcon_uuid, "019aa000-0000-7000-8000-000000000001", "main", b"{}"),
+    ):
+        with pytest.raises(UnavailableError, match="Redis is being recovered"):
+            await refused
+    assert rows(migrated, "lists") == [([""],)]
+    assert not client.exists("one", "run:main", keys.vcon(entry.vcon_uuid))
+
+
+class Late(Custody):
+    """Custody during whose first statement something happens, once."""
+
+    def __init__(self, database: Database, happens: Callable[[], None]) -> None:
+        super().__init__(database)
+        self._happens = [happens]
+
+    def accept(self, items: Sequence[NewCustody]) -> list[str]:
+        """The refs of what was committed before it happened."""
+        refs = super().accept(items)
+        if self._happens:
+            self._happens.pop()()
+        return refs
+
+
+async def test_redis_is_approved_anew_before_the_script(
+    redis: RedisConnection, client: Redis, migrated: Database, calls: BoundedCalls
+) -> None:
+    """The row is for the generation before, and is replaced by one for this generation."""
+    approve(client, migrated)
+    custody = Late(migrated, lambda: approve(client, migrated, 2))
+    intake = Intake(redis, sorted_set="vcons", max_depth=3, keeper=PostgresKeeper(custody, calls))
+    entry = an_entry()
+    assert (await intake.ingest(entry, ["one"])).outcome == "new"
+    [(number,)] = rows(migrated, "number")
+    ref = client.hget(keys.about(entry.vcon_uuid), "custody:one")
+    assert ref.endswith(f".{number}:2")
+
+
+async def test_a_later_request_comes_first(
+    redis: RedisConnection, client: Redis, migrated: Database, calls: BoundedCalls
+) -> None:
+    """The document of the later row is in Redis already: the content gets a row after that."""
+    approve(client, migrated)
+    entry, other = an_entry(), an_entry(subject="other")
+    other = replace(other, vcon_uuid=entry.vcon_uuid)
+    plain = Intake(
+        redis, sorted_set="vcons", max_depth=3, keeper=PostgresKeeper(Custody(migrated), calls)
+    )
+    custody = Late(migrated, lambda: asyncio.run_coroutine_threadsafe(later(), loop).result())
+
+    async def later() -> None:
+        await plain.ingest(other, ["one"])
+
+    loop = asyncio.get_running_loop()
+    intake = Intake(redis, sorted_set="vcons", max_depth=3, keeper=PostgresKeeper(custody, calls))
+    assert (await intake.ingest(entry, ["one"])).outcome == "replaced"
+    numbers = [number for (number,) in rows(migrated, "number")]
+    assert client.hget(keys.about(entry.vcon_uuid), "version") == str(numbers[-1])
+    assert len(numbers) == 2
 
 
 class Away(Custody):

@@ -3,13 +3,18 @@
 -- ARGV: list, max depth, checks ("e": refuse envelopes, "c": report critical extensions), trace
 --       context or "", 1 to queue them or 0 to check only, uuids..., each followed by a space and its
 --       row of custody, if it has one.
--- Returns the uuids that are not in Redis; or, with nothing changed, {"full"}, {"envelope", uuid} or
+-- Returns the uuids that are not in Redis; or, with nothing changed, {"full"}, {"unapproved"} and
+-- {"generation"} (parts/approved.lua), {"envelope", uuid} or
 -- {"critical", uuid, extensions, ...} with all vCons that name any.
--- uses: usable, leave_context, form_of, custody
+-- uses: usable, leave_context, form_of, custody, approved
 local list, max_depth, context, missing = ARGV[1], tonumber(ARGV[2]), ARGV[4], {}
 local refs = {}
 for i = 6, #ARGV do
   ARGV[i], refs[i] = string.match(ARGV[i], '^(%S+) ?(.*)$')
+  local unfit = objection_to(refs[i])
+  if unfit then
+    return {unfit}
+  end
 end
 local wrong = wrong_type('list', list)
 for i = 6, #ARGV do

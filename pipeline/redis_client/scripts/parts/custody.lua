@@ -1,5 +1,6 @@
 -- The rows of custody for a place of a vCon are in the field `custody:{place}` of pc:about, separated by
--- spaces; a place is a list, `run:{chain}|{run}`, or "" for Redis itself.
+-- spaces; a place is a list, `run:{chain}|{run}`, or "" for Redis itself. A row is called
+-- `{time}.{number}:{generation}`; `version` is the number of the row that has this document.
 
 -- The fields of all places, with their values.
 local function custody_of(uuid)
@@ -10,6 +11,10 @@ local function custody_of(uuid)
     end
   end
   return found
+end
+
+local function number_of(ref)
+  return tonumber(string.match(ref, '%.(%d+)'))
 end
 
 -- Add the field of a place, with one more row, to a list of fields and values.

@@ -5,8 +5,8 @@
 --       row of custody or "".
 -- Returns {run id, chain and uuid, a line each; digest, "" or nil} of the earlier request under that
 -- key, else of this one; {} when there is no such vCon; {"full"} when the vCon has as many holds as
--- allowed (other scripts read all of them).
--- uses: usable, leave_context, custody
+-- allowed (other scripts read all of them); {"unapproved"} and {"generation"} as in parts/approved.lua.
+-- uses: usable, leave_context, custody, approved
 local uuid, run, list = ARGV[1], ARGV[2], 'run:' .. ARGV[3]
 local request, remembered, digest_key = run .. '\n' .. ARGV[3] .. '\n' .. uuid, ARGV[6], ARGV[7]
 local wrong = wrong_type('list', list) or wrong_type(JSON, 'vcon:' .. uuid)
@@ -16,6 +16,10 @@ if remembered ~= '' then
 end
 if wrong then
   return redis.error_reply(wrong)
+end
+local unfit = objection_to(ARGV[9])
+if unfit then
+  return {unfit}
 end
 local earlier = remembered ~= '' and redis.call('GET', remembered)
 if earlier then

@@ -6,13 +6,15 @@
 --       ("mine", "new", "seen", or "unknown" while Postgres is unavailable), the key for the digest
 --       of the vCon of a RunChain with an idempotency key or "", the key for a request over HTTP with
 --       an idempotency key or "", the digest of its lists, the time of receipt if it is the vCon's
---       created_at or "", the row of custody (its time, a dot, its number), "" or "?" (there
---       is none yet), n lists, lists..., index keys...
+--       created_at or "", the row of custody (parts/custody.lua), "" or "?" (there is none
+--       yet), n lists, lists..., index keys...
 -- Returns {"new" | "duplicate" | "replaced"}, a duplicate with its first time of receipt or "" and with
 -- the number of lists that got it now; or, with nothing changed: {"busy"} while a run works on the vCon, {"foreign"} when another owner has it,
 -- {"unsure"} when that cannot be decided without Postgres, {"full", list}, {"used"} when the key of a
 -- RunChain was used with another digest, {"reused"} when that of a request over HTTP was used with
--- another digest or other lists, {"stage"} when the document is needed. A request over HTTP that was
+-- another digest or other lists, {"stage"} when the document is needed, {"unapproved"},
+-- {"generation"} and {"stale"} when the row must not be carried out on this server, not under this
+-- generation, or after a later one. A request over HTTP that was
 -- carried out with its key is a duplicate that changes nothing, even if the vCon is gone or replaced.
 --
 -- The call is harmless to repeat: pc:about:{uuid} keeps the digest of the document and each list
@@ -20,7 +22,7 @@
 --
 -- The first digest is the one that is written; the second is that of the release before, which may
 -- have written the document.
--- uses: usable, clock, causes, reasons, leave_context, place, index, custody
+-- uses: usable, clock, causes, reasons, leave_context, place, index, custody, approved
 local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
 local digest, earlier = string.match(ARGV[4], '^([^\n]*)\n?(.*)$')
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
@@ -48,6 +50,15 @@ if request ~= '' then
 end
 if wrong then
   return redis.error_reply(wrong)
+end
+
+local unfit = objection_to(ref)
+if unfit then
+  return {unfit}
+end
+if not fresh and ref ~= '' and ref ~= '?'
+  and (tonumber(redis.call('HGET', about, 'version') or 0) or 0) > number_of(ref) then
+  return {'stale'}
 end
 
 local here = not fresh and redis.call('EXISTS', key) == 1
@@ -159,7 +170,7 @@ if not same then
     noted[7], noted[8] = 'received', received
   end
   if ref ~= '' then
-    noted[#noted + 1], noted[#noted + 2] = 'version', string.match(ref, '%d+$')
+    noted[#noted + 1], noted[#noted + 2] = 'version', number_of(ref)
   end
   if not known then
     redis.call('HSET', 'pc:owners', uuid, its)
