@@ -131,7 +131,8 @@ class Housekeeping:
         await self._causes.tend(list(dict.fromkeys([*configured, *await self._causes.lists()])))
 
     async def _keep_partitions(self) -> None:
-        await self._parts.archive.keep_partitions({"chain_runs": self._settings.run_retention_days})
+        runs, custody = self._settings.run_retention_days, self._settings.custody_retention_days
+        await self._parts.archive.keep_partitions({"chain_runs": runs, "custody": custody})
 
     async def _prune(self) -> None:
         await self._parts.archive.prune(self._settings.run_retention_days)

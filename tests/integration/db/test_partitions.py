@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from core.db import partitions
-from core.db.partitions import CHAIN_RUNS, Partitions
+from core.db.partitions import CHAIN_RUNS, CUSTODY, Partitions
 from core.db.runs import RunHistory
 from core.db.vcon_owners import OURS, VconOwners
 from core.errors import UnavailableError
@@ -210,3 +210,51 @@ def test_a_partition_in_use_is_dropped_later(migrated, history, kept, monkeypatc
             kept.drop(CHAIN_RUNS, 30)
         session.execute(text("SELECT count(*) FROM chain_runs"))
     assert kept.drop(CHAIN_RUNS, 30) == [f"chain_runs_{old:%Y%m%d}"]
+
+
+def accepted(migrated, when: datetime, released: datetime | None) -> None:
+    """A row of custody."""
+    execute(
+        migrated,
+        "INSERT INTO custody (accepted_at, vcon_uuid, lists, open, digest, created_at, terms,"
+        " received, released_at) VALUES"
+        " (:accepted, gen_random_uuid(), '{in}', :open, '', 0, '{}', '', :released)",
+        accepted=when,
+        open=[] if released else ["in"],
+        released=released,
+    )
+
+
+def test_custody_is_dropped_once_nothing_of_a_day_is_open(migrated, kept):
+    """What is open, or was released lately, stays; beside it the others are deleted as rows."""
+    days = [TODAY - timedelta(number) for number in (9, 10, 11)]
+    with migrated.transaction() as session:
+        for day in days:
+            partitions.make_partition(session.connection(), CUSTODY, day)
+    for day in days:
+        for _ in range(3):
+            accepted(migrated, at(day), at(day) + timedelta(hours=1))
+    accepted(migrated, at(days[1]), None)
+    accepted(migrated, at(days[2]), at(TODAY - timedelta(5)))
+    other = at(TODAY - timedelta(12))
+    accepted(migrated, other, other)
+    accepted(migrated, other, None)
+    accepted(migrated, at(TODAY), at(TODAY))
+    assert kept.keep({"custody": 7}) == [f"custody_{days[0]:%Y%m%d}"]
+    left = execute(migrated, "SELECT released_at FROM custody ORDER BY accepted_at")
+    assert left == [None, at(TODAY - timedelta(5)), None, at(TODAY)]
+    execute(migrated, "UPDATE custody SET released_at = accepted_at, open = '{}'")
+    assert kept.keep({"custody": 7}) == [f"custody_{day:%Y%m%d}" for day in (days[2], days[1])]
+    assert execute(migrated, "SELECT accepted_at FROM custody") == [at(TODAY)]
+
+
+def test_many_released_rows_are_deleted_in_batches(migrated, kept, monkeypatch):
+    """All of them, however many there are."""
+    monkeypatch.setattr(
+        partitions, "_DELETE_RELEASED", partitions._DELETE_RELEASED.replace("1000", "2")
+    )
+    monkeypatch.setattr(partitions, "_BATCH", 2)
+    for _ in range(5):
+        accepted(migrated, at(TODAY - timedelta(30)), at(TODAY - timedelta(30)))
+    kept.keep({"custody": 7})
+    assert execute(migrated, "SELECT count(*) FROM custody") == [0]
