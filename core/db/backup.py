@@ -17,6 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from core.db.database import Database, driver_errors_translated, migration_engine
 from core.db.migrations import NO_REVISION, is_known, revisions
+from core.db.partitions import TABLES as PARTITIONED
+from core.db.partitions import missing_statements
 from core.db.tables import Base
 from core.errors import ConflictError, InvalidError
 from core.settings import DatabaseSettings
@@ -27,6 +29,12 @@ SELECT attname FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
 ORDER BY attnum
 """
+_PARTITIONS = """
+SELECT part.relname FROM pg_inherits
+JOIN pg_class AS part ON part.oid = inhrelid WHERE inhparent = to_regclass(%s)
+"""
+_PAST = 60
+"""Days before today that get a partition before rows are restored; the next prune drops some."""
 _SEQUENCES = """
 SELECT class.relname FROM pg_class AS class
 JOIN pg_depend ON objid = class.oid AND deptype IN ('a', 'i')
@@ -116,12 +124,21 @@ class Restoration:
             InvalidError: the rows do not fit the table.
             UnavailableError: Postgres cannot be reached.
         """
+        self._make_partitions(table.name)
         query = sql.SQL("COPY {} ({}) FROM STDIN").format(
             sql.Identifier(table.name), _names(table.columns)
         )
         with _errors_translated(), self._connection.cursor() as cursor, cursor.copy(query) as rows:
             for piece in pieces:
                 rows.write(piece)
+
+    def _make_partitions(self, name: str) -> None:
+        """For rows of the last days; older ones get into the partition of all others."""
+        with _errors_translated():
+            parts = [row[0] for row in self._connection.execute(_PARTITIONS, [name])]
+            for each in (each for each in PARTITIONED if each.name == name and parts):
+                for statement in missing_statements(parts, each, _PAST):
+                    self._connection.execute(statement.encode())
 
     def set_sequence(self, name: str, value: int, *, used: bool) -> None:
         """Let a sequence go on from a value."""

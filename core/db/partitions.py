@@ -9,7 +9,7 @@ for at most `_PATIENCE`, because others wait behind it, and is tried again.
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -87,18 +87,31 @@ def is_partitioned(connection: Connection, table: str) -> bool:
 
 def make_partition(connection: Connection, table: ByDay, day: date) -> None:
     """Make the partition of a day in this transaction, with the rows of `{table}_other` for it."""
+    for statement in statements(table, day):
+        connection.exec_driver_sql(statement)
+
+
+def statements(table: ByDay, day: date) -> Sequence[str]:
+    """What makes the partition of a day."""
     name = _name(table, day)
     begin, end = day, day + timedelta(days=1)
     bounds = table.bounds.format(begin, end)
-    for statement in (
+    return (
         f"LOCK TABLE ONLY {table.name} IN SHARE UPDATE EXCLUSIVE MODE",
         f"LOCK TABLE {table.name}_other IN ACCESS EXCLUSIVE MODE",
         f"CREATE TABLE {name} (LIKE {table.name} INCLUDING ALL)",
         f"WITH moved AS (DELETE FROM {table.name}_other WHERE {_within(table, begin, end)}"  # noqa: S608 -- constant names
         f" RETURNING *) INSERT INTO {name} SELECT * FROM moved",
         f"ALTER TABLE {table.name} ATTACH PARTITION {name} FOR VALUES FROM {bounds}",
-    ):
-        connection.exec_driver_sql(statement)
+    )
+
+
+def missing_statements(present: Collection[str], table: ByDay, past: int) -> Iterator[str]:
+    """What makes the partitions of so many past days, and of the next ones, but for these."""
+    today = datetime.now(UTC).date()
+    for number in range(-past, AHEAD + 1):
+        if _name(table, today + timedelta(number)) not in present:
+            yield from statements(table, today + timedelta(number))
 
 
 def _within(table: ByDay, begin: date, end: date) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -56,6 +58,26 @@ async def test_every_value_is_restored(backups: BackupScene, database_url: str) 
     before, after = rows_of(backups.source), rows_of(backups.target)
     assert after == before
     assert before["sequences"][0][1:] == (1, True)
+
+
+async def test_days_have_their_partitions_again(backups: BackupScene, database_url: str) -> None:
+    """Runs of the last days are where the service looks for them; older ones are there, too."""
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    days = [datetime.fromtimestamp((now - ago * 86_400_000) / 1000, UTC) for ago in (0, 40, 400)]
+    with psycopg.connect(database_url) as connection:
+        for day in days:
+            row = (
+                "INSERT INTO chain_runs (run_id, chain, config_hash, vcon_in, vcon_out, status,"
+                " attempts, recorded_on) VALUES (%s, 'main', '', %s, %s, 'done', 1, %s)"
+            )
+            run_id = UUID(int=int(day.timestamp() * 1000) << 80 | 7 << 76 | 2 << 62)
+            connection.execute(row, [run_id, run_id, run_id, day.date()])
+    await backups.around()
+    where = "SELECT tableoid::regclass::text FROM chain_runs ORDER BY run_id DESC"
+    url = database_url.replace(backups.source.postgres_database, backups.target.postgres_database)
+    with psycopg.connect(url) as connection:
+        names = [name for (name,) in connection.execute(where)]
+    assert names == [*(f"chain_runs_{day:%Y%m%d}" for day in days[:2]), "chain_runs_other"]
 
 
 async def test_a_database_with_rows_is_refused(backups: BackupScene, database_url: str) -> None:
