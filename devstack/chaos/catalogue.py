@@ -15,6 +15,7 @@ from devstack.chaos import (
     outages,
     stops,
 )
+from devstack.chaos.custody import both, commits, failovers, losses, replicas
 from devstack.chaos.report import Report
 from devstack.chaos.servers import Servers
 from devstack.chaos.waiting import ChaosError
@@ -54,6 +55,14 @@ SCENARIOS = (
     Scenario("SIGTERM while Redis is away", stops.without_redis, 1, 10),
     Scenario("a backlog older than every TTL", backlogs.older_than_every_ttl, 20, 200),
     Scenario("eight services on a fresh database", backlogs.eight_at_once, 1, 5),
+    Scenario("Redis killed and its files deleted", losses.files_deleted, 1, 20),
+    Scenario("FLUSHALL", losses.flushed, 2, 20),
+    Scenario("Redis restored from an older copy", losses.older_copy, 1, 6),
+    Scenario("primary killed, its replica behind", failovers.replica_behind, 1, 10),
+    Scenario("Postgres killed between commit and answer", commits.killed_after_commit, 2, 20),
+    Scenario("the recovering replica killed", replicas.killed_while_recovering, 2, 10),
+    Scenario("two replicas, two Redis", replicas.different_epochs, 1, 5),
+    Scenario("both servers restored from a backup", both.restored_from_backup, 1, 5),
 )
 
 

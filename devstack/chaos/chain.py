@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,16 @@ INGRESS, EGRESS = "chaos_in", "chaos_out"
 LINKS = ("mark", "tag", "judge")
 STORAGES = ("first", "second")
 
+type Parts = Mapping[str, Mapping[str, Any]]
+"""Further `links` and `storages` of the configuration, by name."""
+NO_MORE: Parts = {}
 
-def write_config(folder: Path, *, seconds: float, ttl: int = 0) -> Path:
+
+def write_config(folder: Path, *, seconds: float, ttl: int = 0, more: Parts = NO_MORE) -> Path:
     """Write config.yml (as JSON, which is valid YAML) and return its path.
 
     `seconds`: the maximum duration of each plugin. `ttl`: the seconds that the first link sets.
+    The chain has `more` at its end.
     """
     told = {"folder": str(folder), "seconds": seconds}
     path = folder / "config.yml"
@@ -29,13 +35,18 @@ def write_config(folder: Path, *, seconds: float, ttl: int = 0) -> Path:
         name: {"module": "chaos_plugins.shelf", "options": {**told, "name": name}}
         for name in STORAGES
     }
+    more_links, more_storages = more.get("links", {}), more.get("storages", {})
     chain = {
-        "links": list(LINKS),
-        "storages": list(STORAGES),
+        "links": [*LINKS, *more_links],
+        "storages": [*STORAGES, *more_storages],
         "ingress_lists": [INGRESS],
         "egress_lists": [EGRESS],
     }
-    document = {"links": links, "storages": storages, "chains": {CHAIN: chain}}
+    document = {
+        "links": {**links, **more_links},
+        "storages": {**storages, **more_storages},
+        "chains": {CHAIN: chain},
+    }
     path.write_text(json.dumps(document))
     return path
 

@@ -51,12 +51,15 @@ async def gather(system: System, fed: Mapping[str, str]) -> Evidence:
 
 
 def _finished_runs(system: System) -> list[tuple[str, str]]:
-    return _rows(system, _FINISHED)
+    return rows(system, _FINISHED)
 
 
-def _rows(system: System, query: LiteralString) -> list[Any]:
+def rows(
+    system: System, query: LiteralString, parameters: Mapping[str, object] | None = None
+) -> list[Any]:
+    """The rows of a query; blocks."""
     with psycopg.connect(system.servers.postgres.url(system.database)) as connection:
-        return connection.execute(query).fetchall()
+        return connection.execute(query, parameters).fetchall()
 
 
 async def _letters(system: System, name: str) -> dict[str, str]:
@@ -89,7 +92,7 @@ async def _documents(system: System, fed: Mapping[str, str]) -> frozenset[str]:
 
 async def attempts(system: System) -> dict[str, int]:
     """The number of attempts of each vCon's run, from Postgres."""
-    return dict(await asyncio.to_thread(_rows, system, _ATTEMPTS))
+    return dict(await asyncio.to_thread(rows, system, _ATTEMPTS))
 
 
 async def first_migrations(system: System) -> int:
@@ -97,9 +100,9 @@ async def first_migrations(system: System) -> int:
     await system.kill_services()
 
     async def all_have_told() -> bool:
-        [[sessions]] = await asyncio.to_thread(_rows, system, _OTHER_SESSIONS)
+        [[sessions]] = await asyncio.to_thread(rows, system, _OTHER_SESSIONS)
         return bool(sessions == 0)
 
     await until(all_have_told, "the sessions of the services to end")
-    [[times]] = await asyncio.to_thread(_rows, system, _FIRST_MIGRATIONS)
+    [[times]] = await asyncio.to_thread(rows, system, _FIRST_MIGRATIONS)
     return int(times)

@@ -99,7 +99,8 @@ class Feeder:
             subject = random.choice(SUBJECTS)  # noqa: S311 -- guards nothing
             await (self.ingest(subject) if rpc and len(self.fed) % 2 else self.push(subject))
             await asyncio.sleep(random.uniform(0, 2 * pause))  # noqa: S311 -- guards nothing
-            await until(self._has_room, "room in the ingress list")
+            await until(lambda: self.has_room(self._stopping), "room in the ingress list")
 
-    async def _has_room(self) -> bool:
-        return self._stopping.is_set() or await length(self._system, INGRESS) < FULL
+    async def has_room(self, stopping: asyncio.Event) -> bool:
+        """Whether the ingress list has room, or the flow is `stopping`."""
+        return stopping.is_set() or await length(self._system, INGRESS) < FULL

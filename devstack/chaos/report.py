@@ -8,25 +8,32 @@ from rich.table import Table
 
 from devstack.chaos.verdict import Verdict
 
-COLUMNS = ("times", "fed", "stored", "halted", "dead-lettered", "queued", "lost", "doubled")
+COLUMNS = (
+    *("times", "fed", "stored", "halted", "dead-lettered", "queued"),
+    *("lost", "doubled", "repeated"),
+)
 SHOWN = 10
 """The number of vCons named per kind of problem."""
 
 
 @dataclass(slots=True)
 class Report:
-    """The result of one scenario; `broken` lists failed claims besides the verdict."""
+    """The result of one scenario; `broken` lists failed claims besides the verdict.
+
+    `repeated` has the vCons that were run again without a reason; see `custody.account`.
+    """
 
     event: str
     times: int
     verdict: Verdict | None = None
     broken: list[str] = field(default_factory=list)
+    repeated: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
     def good(self) -> bool:
         """Whether the scenario passed."""
-        return bool(self.verdict and self.verdict.good and not self.broken)
+        return bool(self.verdict and self.verdict.good and not (self.broken or self.repeated))
 
     def claim(self, holds: object, otherwise: str) -> None:
         """Record the problem `otherwise`, unless `holds`."""
@@ -42,6 +49,7 @@ class Report:
             *self.broken,
             *_first(f"lost: {vcon}: {why}" for vcon, why in lost),
             *_first(f"doubled: {vcon}: {why}" for vcon, why in doubled),
+            *_first(f"repeated: {vcon}: {why}" for vcon, why in self.repeated.items()),
             *_first(f"no run in Postgres: {vcon}" for vcon in self.verdict.unrecorded),
         ]
 
@@ -49,9 +57,11 @@ class Report:
         """The columns of the table; only the times without a verdict."""
         if self.verdict is None:
             return {"times": self.times}
-        ends, lost, doubled = self.verdict.endings, self.verdict.lost, self.verdict.doubled
-        figures = (self.times, self.verdict.fed, ends["stored"], ends["halted"], ends["dead"])
-        return dict(zip(COLUMNS, (*figures, ends["queued"], len(lost), len(doubled)), strict=True))
+        ends = self.verdict.endings
+        ended = (ends[how] for how in ("stored", "halted", "dead", "queued"))
+        wrong = (self.verdict.lost, self.verdict.doubled, self.repeated)
+        figures = (self.times, self.verdict.fed, *ended, *map(len, wrong))
+        return dict(zip(COLUMNS, figures, strict=True))
 
 
 def _first(lines: Iterable[str]) -> Iterable[str]:

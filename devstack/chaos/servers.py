@@ -1,22 +1,36 @@
 """The two servers that the scenarios share."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from devstack.servers.postgres import Postgres
 from devstack.servers.stack import EmbeddedStack
 from devstack.servers.valkey import Valkey
 
+_numbers = count(1)
+
 
 class Servers:
     """Valkey and PostgreSQL; both run between scenarios."""
 
-    def __init__(self, stack: EmbeddedStack) -> None:
-        """`stack` is running; see `running`."""
+    def __init__(
+        self,
+        stack: EmbeddedStack,
+        *,
+        valkey: Callable[[], Valkey] | None = None,
+        redis_url: str = "",
+    ) -> None:
+        """`stack` is running; see `running` and `with_valkey`."""
         self._stack = stack
-        self._databases = 0
+        self._valkey = valkey or (lambda: stack.valkey)
+        self._redis_url = redis_url
+
+    def with_valkey(self, valkey: Callable[[], Valkey], redis_url: str = "") -> "Servers":
+        """The same servers, but for Valkey; services find it by `redis_url`."""
+        return Servers(self._stack, valkey=valkey, redis_url=redis_url)
 
     @property
     def folder(self) -> Path:
@@ -26,7 +40,7 @@ class Servers:
     @property
     def valkey(self) -> Valkey:
         """The Valkey server."""
-        return self._stack.valkey
+        return self._valkey()
 
     @property
     def postgres(self) -> Postgres:
@@ -35,12 +49,12 @@ class Servers:
 
     def environment(self, database: str) -> dict[str, str]:
         """The service's environment variables for both servers and `database`."""
-        return self._stack.environment(database)
+        environment = self._stack.environment(database)
+        return {**environment, "REDIS_URL": self._redis_url or self.valkey.url}
 
     async def new_database(self) -> str:
         """Create a database without tables; returns its name."""
-        self._databases += 1
-        name = f"chaos_{self._databases}"
+        name = f"chaos_{next(_numbers)}"
         await asyncio.to_thread(self.postgres.create_database, name)
         return name
 

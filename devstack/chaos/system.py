@@ -1,7 +1,9 @@
 """The system under test: services that run the chaos chain, and a development Plugboard."""
 
 import asyncio
+import os
 import signal
+import sys
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,12 +16,12 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
-from devstack.chaos.chain import INGRESS, PLUGINS, write_config
+from devstack.chaos.chain import INGRESS, NO_MORE, PLUGINS, Parts, write_config
 from devstack.chaos.ledger import Ledger
 from devstack.chaos.log_lines import unexpected_lines
 from devstack.chaos.processes import WorkerProcess, gone, send, workers_of
 from devstack.chaos.servers import Servers
-from devstack.chaos.waiting import until
+from devstack.chaos.waiting import ChaosError, until
 from devstack.plugboard.server import DevelopmentPlugboard
 from devstack.plugboard.settings import PlugboardSettings
 from devstack.service import ENTRYPOINT, ServiceProcess
@@ -58,25 +60,30 @@ class System:
     """
 
     def __init__(
-        self, servers: Servers, *, seconds: float = 0.1, ttl: int = 0, **settings: object
+        self,
+        servers: Servers,
+        more: Parts = NO_MORE,
+        /,
+        *,
+        seconds: float = 0.1,
+        ttl: int = 0,
+        **settings: object,
     ) -> None:
-        """`seconds`, `ttl`: see `write_config`; `settings` are those of the service, by name."""
+        """`settings` are those of the service, by name; for the others see `write_config`."""
         self.servers = servers
         self.folder = Path(mkdtemp(dir=servers.folder))
         self.ledger = Ledger(self.folder)
         self.redis: Any = None  # typed for bytes, too, which it never returns here
         self.services: list[ServiceProcess] = []
-        self._config = write_config(self.folder, seconds=seconds, ttl=ttl)
+        self._config = write_config(self.folder, seconds=seconds, ttl=ttl, more=more)
         self._settings = {name: str(value) for name, value in settings.items()}
         self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         """Prepare the servers and the Plugboard; starts no service."""
         async with AsyncExitStack() as started:
-            patient = Retry(ExponentialBackoff(cap=0.25, base=0.01), 100)
-            url = self.servers.valkey.url
-            self.redis = Redis.from_url(url, decode_responses=True, retry=patient)
-            started.push_async_callback(self.redis.aclose)
+            started.push_async_callback(self._leave_redis)
+            await self.follow_redis()
             # By itself this Valkey frees them in a thread, which its JSON module does not survive.
             await self.redis.execute_command("FLUSHALL", "SYNC")
             self.database = await self.servers.new_database()
@@ -100,6 +107,17 @@ class System:
         """Kill every service."""
         await self.kill_services()
         await self._exit.aclose()
+
+    async def follow_redis(self) -> None:
+        """Use the Valkey that the servers have now."""
+        await self._leave_redis()
+        patient = Retry(ExponentialBackoff(cap=0.25, base=0.01), 100)
+        url = self.servers.valkey.url
+        self.redis = Redis.from_url(url, decode_responses=True, retry=patient)
+
+    async def _leave_redis(self) -> None:
+        if self.redis is not None:
+            await self.redis.aclose()
 
     def environment(self) -> dict[str, str]:
         """The settings of the service."""
@@ -137,11 +155,15 @@ class System:
     async def kill_services(self) -> None:
         """Kill every service with SIGKILL, and wait until it and its workers have ended."""
         for service in self.services:
-            workers = workers_of(service.pid)
-            await asyncio.to_thread(service.kill)
-            for worker in workers:
-                send(worker.pid, signal.SIGCONT)  # one that is stopped would never end
-            await gone(*(worker.pid for worker in workers))
+            await self.kill(service)
+
+    async def kill(self, service: ServiceProcess) -> None:
+        """Kill one service with SIGKILL, and wait until it and its workers have ended."""
+        workers = workers_of(service.pid)
+        await asyncio.to_thread(service.kill)
+        for worker in workers:
+            send(worker.pid, signal.SIGCONT)  # one that is stopped would never end
+        await gone(*(worker.pid for worker in workers))
 
     async def working(self) -> list[WorkerProcess]:
         """The running workers with a lease."""
@@ -178,6 +200,23 @@ class System:
         """The tracebacks of the services' own code in their logs."""
         logs = sorted(self.folder.glob("*.log"))
         return [line for log in logs for line in unexpected_lines(log.read_text())]
+
+    async def operate(self, *words: str) -> str:
+        """Run a command of the operator; returns what it wrote.
+
+        Raises:
+            ChaosError: if it fails.
+        """
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(ENTRYPOINT), *words),
+            env={**os.environ, **self.environment()},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await process.communicate()
+        if process.returncode:
+            raise ChaosError(f"{words[0]} failed: {out.decode()[-500:]}")
+        return out.decode()
 
     async def call(self, action: str, **fields: object) -> httpx.Response:
         """POST one request to the Plugboard, as callers do."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from devstack.chaos.broken import CHECKOUT, HELD, SCRIPT, break_build
+from devstack.chaos.broken import BREAKS, CHECKOUT, Break, break_build
+from devstack.chaos.catalogue import SCENARIOS
 from devstack.chaos.log_lines import unexpected_lines
 from devstack.chaos.verdict import Evidence, judge
 from devstack.chaos.waiting import ChaosError
@@ -113,22 +114,24 @@ def test_every_vcon_counts() -> None:
     assert verdict.fed == 10
 
 
-def test_the_build_can_be_broken(tmp_path: Path) -> None:
-    """The script that the broken build is made from still says what is changed in it."""
-    copy = tmp_path / SCRIPT
+@pytest.mark.parametrize("broken", BREAKS, ids=lambda each: each.name)
+def test_a_build_can_be_broken(broken: Break, tmp_path: Path) -> None:
+    """The file that a broken build is made from still says what is changed in it."""
+    copy = tmp_path / broken.file
     copy.parent.mkdir(parents=True)
-    shutil.copy(CHECKOUT / SCRIPT, copy)
-    break_build(tmp_path)
-    assert HELD not in copy.read_text()
+    shutil.copy(CHECKOUT / broken.file, copy)
+    break_build(tmp_path, broken)
+    assert broken.says not in copy.read_text()
+    assert broken.event in {scenario.event for scenario in SCENARIOS}
 
 
 def test_an_unbreakable_build(tmp_path: Path) -> None:
-    """A script that does not say it any more is an error, not a build that is quietly whole."""
-    copy = tmp_path / SCRIPT
+    """A file that does not say it any more is an error, not a build that is quietly whole."""
+    copy = tmp_path / BREAKS[0].file
     copy.parent.mkdir(parents=True)
     copy.write_text("return 0")
     with pytest.raises(ChaosError, match="to break the build"):
-        break_build(tmp_path)
+        break_build(tmp_path, BREAKS[0])
 
 
 def test_tracebacks_of_plugins_are_expected() -> None:

@@ -1,0 +1,1 @@
+"""Scenarios with CUSTODY=postgres, in which Redis, Postgres or both are lost."""
