@@ -5,7 +5,6 @@ A field's name in capitals is its environment variable. `docs/settings.md` is ge
 
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import (
     Field,
@@ -18,6 +17,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from core.addresses import checked_url, password_of, read_address
 from core.api_tokens import secret_tokens
 from core.console_passwords import secret_passwords
 from core.console_settings import ConsoleSettings
@@ -25,6 +25,7 @@ from core.custody_settings import CustodySettings
 from core.environment import environment
 from core.errors import ConfigurationError
 from core.operator_settings import OperatorSettings
+from core.redis_settings import RedisSettings
 from core.setting_groups import (
     ApiSettings,
     KeySettings,
@@ -94,6 +95,7 @@ class DatabaseSettings(BaseSettings):
 
 class Settings(
     DatabaseSettings,
+    RedisSettings,
     TelemetrySettings,
     RetentionSettings,
     WorkerSettings,
@@ -179,7 +181,9 @@ class Settings(
     )
     modules_dir: Path = Field(Path(".modules"), description="Where they are installed.")
     redis_url: SecretStr | None = Field(
-        None, description="Redis with JSON: redis://[user:password@]host:port/db."
+        None,
+        description="Redis with JSON: redis://[user:password@]host:port/db, rediss:// with TLS, "
+        "or redis+sentinel://[user:password@]host:port,host:port/primary/db.",
     )
     conserver_workers: int = Field(1, ge=1, description="Processes that run chains.")
     conserver_vcon_concurrency: int = Field(1, ge=1, description="vCons at once per process.")
@@ -270,7 +274,10 @@ class Settings(
     @field_validator("websocket_url")
     @classmethod
     def _is_websocket_url(cls, value: str) -> str:
-        return _checked_url(value.strip(), "ws", "wss") if value else value
+        if value:
+            value = value.strip()
+            checked_url(value, "ws", "wss")
+        return value
 
     @field_validator("reconnect_max")
     @classmethod
@@ -288,15 +295,19 @@ class Settings(
             msg = "goes together with CONSERVER_CONFIG_FILE: set both for a pipeline, or neither"
             raise ValueError(msg)
         if value is not None:
-            url = _checked_url(value.get_secret_value().strip(), "redis", "rediss", "unix")
+            url = value.get_secret_value().strip()
+            if not read_address(url).uses_tls and info.data.get("redis_ca_file"):
+                msg = "must begin with rediss for REDIS_CA_FILE, which is of TLS"
+                raise ValueError(msg)
             return SecretStr(url)
         return value
 
     @property
     def secrets(self) -> list[str]:
         """Values that are never logged; not passwords that equal a user, host or database name."""
-        redis = urlsplit(self.redis_url.get_secret_value() if self.redis_url else "").password
-        passwords = {self.postgres_password.get_secret_value(), unquote(redis or "")}
+        redis = password_of(self.redis_url.get_secret_value() if self.redis_url else "")
+        sentinels = self.redis_sentinel_password.get_secret_value()
+        passwords = {self.postgres_password.get_secret_value(), redis, sentinels}
         names = {self.postgres_user, self.postgres_host, self.postgres_database, "", NOT_GIVEN}
         doors = {*secret_tokens(self), *secret_passwords(self)}
         own = {self.token.get_secret_value(), *doors} | passwords
@@ -322,28 +333,6 @@ class Settings(
     def has_pipeline(self) -> bool:
         """True if this service runs chains."""
         return self.conserver_config_file is not None
-
-
-def _checked_url(value: str, *schemes: str) -> str:
-    """Return the URL; raises ValueError, without quoting it, if it cannot be connected to."""
-    parts = urlsplit(value)
-    if parts.scheme not in schemes:
-        msg = f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}"
-        raise ValueError(msg)
-    if parts.fragment:
-        msg = "must not hold a #; in a password write %23"
-        raise ValueError(msg)
-    if parts.scheme != "unix" and not _names_a_server(parts):
-        msg = "must name a host and, if any, a port number up to 65535"
-        raise ValueError(msg)
-    return value
-
-
-def _names_a_server(parts: SplitResult) -> bool:
-    try:
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:  # its text quotes the port, which may be part of a password
-        return False
 
 
 class ServiceSettings(Settings):

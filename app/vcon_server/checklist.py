@@ -191,8 +191,8 @@ async def _redis(
     used = lists_used(document)
     sorted_set = environ.get("VCON_SORTED_SET_NAME") or DEFAULT_SET
     try:
-        redis = RedisConnection(url.strip())
-    except ValueError:  # its text may have the password
+        redis = RedisConnection(url)
+    except ValueError:
         return []  # `load_settings` has refused it
     try:
         lists = {*used.ingress, *used.egress}

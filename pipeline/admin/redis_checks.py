@@ -1,6 +1,7 @@
 """Checks of Redis: lost data, keys of another type, missing modules, unsafe settings."""
 
 import logging
+import re
 import uuid
 from collections.abc import Sequence
 
@@ -109,15 +110,36 @@ class RedisWatch:
 
 
 async def shortcomings(connection: RedisConnection) -> list[str]:
-    """That it has no JSON, and each setting by which it may lose vCons.
+    """That it has no JSON, too few replicas, and each setting by which it may lose vCons.
 
     Raises:
         UnavailableError: when Redis cannot be reached.
     """
     told = [] if await has_json(connection) else [NO_JSON]
-    return told + [
-        f"Redis may lose vCons: its {name} is {value}, set it to {safe}"
-        for name, value, safe in await losses(connection)
+    return (
+        told
+        + [
+            f"Redis may lose vCons: its {name} is {value}, set it to {safe}"
+            for name, value, safe in await losses(connection)
+        ]
+        + await _missing_replicas(connection)
+    )
+
+
+async def _missing_replicas(connection: RedisConnection) -> list[str]:
+    wanted = connection.wait.replicas
+    if not wanted:
+        return []
+    try:
+        reply = str(await connection.command("INFO", "replication"))
+    except CommandRefused:
+        return []
+    found = re.search(r"connected_slaves:(\d{1,9})", reply)
+    if found is None or int(found[1]) >= wanted:
+        return []
+    return [
+        f"nothing is accepted (503): REDIS_WAIT_REPLICAS is {wanted}, and Redis has "
+        f"{found[1]} replicas"
     ]
 
 

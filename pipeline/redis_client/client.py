@@ -10,15 +10,18 @@ each resolves its own future as it comes, so its caller works on while Redis exe
   connections at once, so a caller that needs an order awaits the first reply.
 - Errors: an error reply belongs to one command. A lost connection or `REPLY_SECONDS` without all
   replies fails the rest of the batch with `UnavailableError`; its connection is closed, since
-  replies may be left on it. Whether the commands were executed is not known, so a caller may send
-  one again only if it is harmless to repeat. All scripts are.
+  replies may be left on it. Whether the commands were executed is not known then, so only those
+  that are harmless to repeat are sent again, once: all scripts are, and those of
+  `driver/repeatable.py`. A command that a former primary refused has not been executed; any is
+  sent again, over new connections (`driver/connections.py`).
 - Cancellation: the flush is a task of its own in an empty context. A caller that is cancelled stops
   waiting; its command is sent all the same.
 - Scripts are sent by their hash. Redis loses them when it restarts; then they are loaded again.
 
 Threads. `_pending` belongs to the event loop that gave the first command (`_home`) and is used by
 no other thread. Sync plugins use `command_from_thread`: one blocking connection for each thread
-(`threads.py`). A plugin's own event loop in a thread has no batch; its commands go the same way.
+(`driver/threads.py`). A plugin's own event loop in a thread has no batch; its commands go the same
+way.
 
 A command that finds Redis unavailable, or a key of this service with another type, is counted in
 the context of the plugin call that gave it (`errors.counted`), even if the plugin hides the error.
@@ -28,18 +31,32 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import Context
-from typing import Any, override
+from typing import Any
 
-import hiredis
-import redis
-import redis.asyncio
-from redis.asyncio import ConnectionPool
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from core.addresses import read_address
 from core.aio import LoopTimeout
 from core.backoff import Backoff
 from core.errors import UnavailableError
 from pipeline.redis_client import keys
+from pipeline.redis_client.driver.batches import (
+    REPLY_SECONDS,
+    BatchSender,
+    Entry,
+    ReplicaWait,
+    Reply,
+)
+from pipeline.redis_client.driver.plugin_clients import (
+    AsyncClient,
+    SyncClient,
+    note_failure,
+    note_unusable,
+)
+from pipeline.redis_client.driver.pools import Pools, RedisAccess
+from pipeline.redis_client.driver.repeatable import is_idempotent
+from pipeline.redis_client.driver.threads import ThreadConnections
+from pipeline.redis_client.driver.words import ENCODING_ERRORS, packed
 from pipeline.redis_client.errors import (
     OUTAGE_BACKOFF,
     OutageRetry,
@@ -51,142 +68,66 @@ from pipeline.redis_client.errors import (
     translated,
 )
 from pipeline.redis_client.script_texts import script_texts
-from pipeline.redis_client.threads import ThreadConnections
 
-ENCODING_ERRORS = "surrogateescape"
-"""Keeps bytes that are not UTF-8: another program may put any bytes into a list, and they must be
-found again unchanged."""
-MAX_CONNECTIONS = 10_000
-"""High enough that the pool never refuses one: concurrency is limited elsewhere."""
 NO_DOCUMENT = "pc:probe:document"
 """Never written; its type is requested to find out whether Redis has the JSON commands."""
-REPLY_SECONDS = 10.0
-"""After so many seconds without all replies of a batch, Redis counts as unavailable."""
 LOADS = 3
 """Attempts at one script call that load the script first."""
+ACCEPTING = ("ingest", "enqueue", "enqueue_run", "replay")
+"""The scripts after which vCons count as accepted."""
 
 CommandRefused = ResponseError
 """An error reply of Redis: an unknown command, a wrong type, no permission."""
 
-type Reply = Any
-"""A reply of Redis; the driver does not type it."""
-
-
-def packed(words: tuple[Any, ...]) -> bytes:
-    """A command in the protocol's form."""
-    # the stub of `pack_command` knows one word only
-    command: bytes = hiredis.pack_command(tuple(map(_plain, words)))  # type: ignore[arg-type]
-    return command
-
-
-def _plain(word: Any) -> str | bytes:
-    if not isinstance(word, str):
-        return word if isinstance(word, bytes) else repr(word)
-    return word if word.isascii() else word.encode(errors=ENCODING_ERRORS)
-
-
-async def exchange(
-    pool: ConnectionPool, commands: list[bytes], seconds: float, take: Callable[[Reply], None]
-) -> None:
-    """Send commands; `take` gets the reply of each in their order, as soon as it is there.
-
-    Replies may be errors. If the connection fails, its error is the reply of all that lack one.
-    The driver's own pipeline takes five times as long: it packs commands in Python, and sets a
-    timeout for each reply.
-    """
-    connection, taken, has_moved = None, 0, False
-    try:
-        async with LoopTimeout(seconds):  # time that the loop was blocked does not count
-            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-            await connection.send_packed_command(commands)
-            for _ in commands:
-                reply = await _reply(connection)
-                has_moved = has_moved or isinstance(reply, ReadOnlyError)
-                taken += 1
-                take(reply)
-    except (RedisError, OSError) as error:
-        has_moved = True  # replies may be left on the connection
-        for _ in commands[taken:]:
-            take(error)
-    finally:
-        if connection is not None:
-            if has_moved:  # after a failover another server is the master
-                await connection.disconnect(nowait=True)
-            await pool.release(connection)
-
-
-async def _reply(connection: Any) -> Reply:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
-
-
-def note_failure(error: Exception, words: tuple[Any, ...]) -> None:
-    """Count the error of a command for the plugin call that gave it."""
-    known = translated(error)
-    if isinstance(known, UnavailableError):
-        note(no_memory=lacks_memory(error))
-    elif isinstance(known, WrongTypeError):
-        note_unusable(named(known, words))
-
-
-def note_unusable(error: WrongTypeError) -> None:
-    """Count a key of another type for the current plugin call, if the key is this service's."""
-    if keys.own_type(error.key) is not None:
-        note(unusable=error.key)
-
-
-class SyncClient(redis.Redis):
-    """The driver's client for plugins in threads; counts failures of their commands."""
-
-    @override
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        try:
-            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        except (RedisError, OSError) as error:
-            note_failure(error, args)
-            raise
-
-
-class AsyncClient(redis.asyncio.Redis):
-    """The driver's client for plugins on the event loop; counts failures of their commands."""
-
-    @override
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
-        try:
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        except (RedisError, OSError) as error:
-            note_failure(error, args)
-            raise
+__all__ = ["CommandRefused", "RedisConnection", "Reply", "install", "installed"]
 
 
 class RedisConnection:
     """One process's connection to Redis; the theory is at the head of this file."""
 
-    def __init__(self, url: str, outage_backoff: Backoff = OUTAGE_BACKOFF) -> None:
-        """Connects on first use. `url` is `redis://[user:password@]host:port/db`.
+    def __init__(
+        self,
+        url: str,
+        outage_backoff: Backoff = OUTAGE_BACKOFF,
+        *,
+        access: RedisAccess | None = None,
+        wait: ReplicaWait | None = None,
+    ) -> None:
+        """Connects on first use. `url` is a value of `REDIS_URL`; see `core/addresses.py`.
 
-        `outage_backoff`: the waits of `insist`.
+        `outage_backoff`: the waits of `insist`; `wait`: for replicas, after vCons are accepted.
+
+        Raises:
+            ValueError: the URL cannot be used; the text does not quote it.
         """
-        options: dict[str, Any] = {
-            "decode_responses": True,
-            "encoding_errors": ENCODING_ERRORS,
-            "max_connections": MAX_CONNECTIONS,
-        }
-        self.sync = SyncClient.from_url(url, socket_timeout=REPLY_SECONDS, **options)
-        self._threads = ThreadConnections(self.sync.connection_pool)
-        self._aio = redis.asyncio.Redis.from_url(url, socket_timeout=None, **options)
-        self.asynchronous = AsyncClient.from_url(url, socket_timeout=None, **options)
+        options = {"decode_responses": True, "encoding_errors": ENCODING_ERRORS}
+        self._pools = Pools(read_address(url), access or RedisAccess(), options)
+        self.wait = wait or ReplicaWait()
+        self._batches = BatchSender(
+            self._pools.on_loop(), self.wait, self._accepts, self._translated
+        )
+        self.asynchronous = AsyncClient(connection_pool=self._pools.on_loop())
         """For blocking commands, and for plugins that send commands of their own."""
+        self.sync = SyncClient(connection_pool=self._pools.in_threads(REPLY_SECONDS))
+        self._threads = ThreadConnections(self.sync.connection_pool)
         self._scripts = script_texts()
         self._shas: dict[str, str] = {}
         self._home: asyncio.AbstractEventLoop | None = None
-        self._pending: list[tuple[bytes, asyncio.Future[Reply]]] = []
+        self._pending: list[Entry] = []
         self._flushes: set[asyncio.Task[None]] = set()
         self._retry = OutageRetry(outage_backoff)
+        self._pools.open.on_leave = self._try_again
         self.outages = 0
         """Commands that found Redis in a state in which no lease can be renewed either."""
+
+    def _accepts(self, words: tuple[Any, ...]) -> bool:
+        return words[0] == "EVALSHA" and words[1] in map(self._shas.get, ACCEPTING)
+
+    def _try_again(self) -> None:
+        """Redis may be elsewhere now: what waits for it need not wait longer."""
+        if self._home is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._home.call_soon_threadsafe(self._retry.wake)
 
     async def command(self, *words: Any) -> Reply:
         """Send one command in the batch of this turn of the event loop; returns its reply.
@@ -203,7 +144,7 @@ class RedisConnection:
         reply: asyncio.Future[Reply] = loop.create_future()
         if not self._pending:
             loop.call_soon(self._start_flush, context=Context())  # not in the caller's context
-        self._pending.append((command, reply))
+        self._pending.append((command, reply, words))
         try:
             return await _counting_outage(reply)
         except WrongTypeError as error:
@@ -251,7 +192,8 @@ class RedisConnection:
             UnavailableError: Redis cannot be reached.
         """
         try:
-            return self._threads.reply(packed(words))
+            may_repeat = words[0] == "EVALSHA" or is_idempotent(words)
+            return self._threads.reply(packed(words), may_repeat=may_repeat)
         except (RedisError, OSError) as error:
             note_failure(error, words)
             known = self._translated(error)
@@ -263,24 +205,11 @@ class RedisConnection:
 
     def _start_flush(self) -> None:
         batch, self._pending = self._pending, []
-        task = asyncio.get_running_loop().create_task(self._flush(batch))
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._batches.send(batch))
         self._flushes.add(task)
         task.add_done_callback(self._flushes.discard)
-
-    async def _flush(self, batch: list[tuple[bytes, asyncio.Future[Reply]]]) -> None:
-        futures = iter(batch)
-
-        def take(reply: Reply) -> None:
-            _, future = next(futures)
-            if future.done():  # its caller was cancelled
-                return
-            if isinstance(reply, Exception):
-                future.set_exception(self._with_cause(reply))
-            else:
-                future.set_result(reply)
-
-        commands = [command for command, _ in batch]
-        await exchange(self._aio.connection_pool, commands, REPLY_SECONDS, take)
+        self._pools.start_watch()
 
     async def wait_for_element(self, name: str, seconds: float) -> bool:
         """Block until a list has an element, without taking it; False after `seconds`."""
@@ -301,12 +230,6 @@ class RedisConnection:
                     yield message["data"] if message["type"] == "message" else ""
             except (RedisError, OSError) as error:
                 raise self._translated(error) from error
-
-    def _with_cause(self, error: Exception) -> Exception:
-        known = self._translated(error)
-        if known is not error:
-            known.__cause__ = error
-        return known
 
     def _translated(self, error: Exception) -> Exception:
         """The driver's error as one of the service's; counts outages."""
@@ -351,8 +274,7 @@ class RedisConnection:
     async def close(self) -> None:
         """Close every connection."""
         await asyncio.gather(*self._flushes, return_exceptions=True)
-        await self._aio.aclose()
-        await self.asynchronous.aclose()
+        await self._pools.close()
         self._threads.close()
         self.sync.close()
 

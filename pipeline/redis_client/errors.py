@@ -3,15 +3,17 @@
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import urlsplit
 
 import redis
+from redis.sentinel import MasterNotFoundError
 
+from core.addresses import read_address
 from core.backoff import Backoff
 from core.errors import UnavailableError, UnusableKeyError
 
@@ -21,6 +23,7 @@ AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError
 """The driver's errors that mean that Redis cannot be reached."""
 NOT_REACHED = "Redis cannot be reached"
 NO_JSON = "Redis has no JSON: use Redis 8, or the JSON module of Redis 7 or Valkey"
+_NOT_TRUSTED = "its certificate is not trusted"
 NO_REDIS = "what answers at REDIS_URL is no Redis: check the host and the port"
 # the driver has classes for these error replies, and removes their first word
 _NOT_NOW = (
@@ -71,7 +74,7 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, redis.exceptions.InvalidResponse):
         return UnavailableError(NO_REDIS)
     if isinstance(error, AWAY):
-        return UnavailableError(f"{NOT_REACHED}: {type(error).__name__}")
+        return UnavailableError(f"{NOT_REACHED}: {_problem_of_tls(error) or type(error).__name__}")
     if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):
         return UnavailableError(f"Redis takes no commands just now: {error}"[:200])
     if _lacks_json(str(error).casefold()):
@@ -82,6 +85,15 @@ def translated(error: Exception) -> Exception:
     return error
 
 
+def _problem_of_tls(error: BaseException | None) -> str:
+    """Why a certificate is not trusted, or what else TLS says; the driver hides it in a context."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{_NOT_TRUSTED} ({error.verify_message})"
+    return f"TLS: {error.reason}" if isinstance(error, ssl.SSLError) else ""
+
+
 def with_remedy(error: UnavailableError, url: str) -> UnavailableError:
     """The error with the server's address and what to do, if Redis cannot be reached or used."""
     text = str(error)
@@ -90,15 +102,24 @@ def with_remedy(error: UnavailableError, url: str) -> UnavailableError:
     remedy = ""
     if text.endswith(redis.exceptions.AuthenticationError.__name__):
         remedy = "; wrong or missing password in REDIS_URL"
+    elif _NOT_TRUSTED in text:
+        remedy = "; name the authority's certificate in REDIS_CA_FILE"
+    elif text.endswith(MasterNotFoundError.__name__):
+        remedy = (
+            "; no sentinel names a primary that runs: check the sentinels' addresses, the "
+            "primary's name, and REDIS_SENTINEL_PASSWORD"
+        )
     elif text.startswith(NOT_REACHED):
         remedy = "; check REDIS_URL: does Redis run there, and does it let this host in?"
     return UnavailableError(f"REDIS_URL, {server_of(url)}: {text}{remedy}")
 
 
 def server_of(url: str) -> str:
-    """Host and port of a URL, or the path of a socket; never its user or password."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
+    """Host and port, a socket's path, or the primary and its sentinels; never a password."""
+    try:
+        return str(read_address(url))
+    except ValueError:
+        return "an address that cannot be read"
 
 
 def _lacks_json(text: str) -> bool:
@@ -166,6 +187,7 @@ class OutageRetry:
         """Redis counts as available until an operation fails."""
         self._backoff = backoff
         self._away = False
+        self._woken = asyncio.Event()
 
     async def insist[T](self, operation: Callable[[], Awaitable[T]]) -> T:
         """Repeat an operation while it raises `UnavailableError`; returns its result."""
@@ -175,11 +197,21 @@ class OutageRetry:
                 result = await operation()
             except UnavailableError as error:
                 self._note_away(str(error))
-                await asyncio.sleep(self._backoff.wait(attempt))
+                await self._wait(self._backoff.wait(attempt))
                 attempt += 1
             else:
                 self._note_back()
                 return result
+
+    def wake(self) -> None:
+        """Try again at once; called on the event loop."""
+        self._woken.set()
+        self._woken = asyncio.Event()
+
+    async def _wait(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
 
     def _note_away(self, error: str) -> None:
         if not self._away:

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+from core.errors import ConfigurationError
 from core.settings import Settings
 from core.thread_pool import BoundedCalls
 from pipeline.plugins.installer import Installer
 from pipeline.redis_client import client
 from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.driver.batches import ReplicaWait
+from pipeline.redis_client.driver.pools import RedisAccess
 from pipeline.runs.queues import Queues
 
 WAITING = 3
@@ -50,11 +53,31 @@ def postgres_calls(settings: Settings) -> BoundedCalls:
 
 
 def redis_connection(settings: Settings) -> RedisConnection:
-    """The process's connection, installed for `lib`; connects on first use."""
+    """The process's connection, installed for `lib`; connects on first use.
+
+    Raises:
+        ConfigurationError: the address has an option that the driver does not know.
+    """
     assert settings.redis_url is not None
-    redis = RedisConnection(settings.redis_url.get_secret_value())
+    try:
+        redis = RedisConnection(
+            settings.redis_url.get_secret_value(),
+            access=redis_access(settings),
+            wait=ReplicaWait(settings.redis_wait_replicas, settings.redis_wait_seconds),
+        )
+    except ValueError as error:
+        raise ConfigurationError([f"REDIS_URL: {error}"]) from None
     client.install(redis)
     return redis
+
+
+def redis_access(settings: Settings) -> RedisAccess:
+    """How to reach Redis, besides its address."""
+    return RedisAccess(
+        ca_file=str(settings.redis_ca_file or ""),
+        sentinel_user=settings.redis_sentinel_user,
+        sentinel_password=settings.redis_sentinel_password.get_secret_value(),
+    )
 
 
 def build_queues(settings: Settings, redis: RedisConnection, replica: str) -> Queues:

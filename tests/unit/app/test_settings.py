@@ -177,30 +177,6 @@ def test_with_both_there_is_a_pipeline(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "complaint"),
-    [
-        ("localhost:6379", "must begin with redis:// or rediss:// or unix://"),
-        ("redis://", "must name a host"),
-        ("redis://:s3/cret@localhost", "must name a host"),
-        ("redis://:s3#cret@localhost", "must not hold a #"),
-    ],
-)
-def test_a_wrong_redis_url_is_not_quoted(url: str, complaint: str, load: Load) -> None:
-    """What is said about a URL repeats nothing of it, since a password may be in it."""
-    [line] = problems(load, **(PIPELINE | {"REDIS_URL": url}))
-    assert line.startswith(f"REDIS_URL: {complaint}")
-    assert "s3" not in line
-
-
-@pytest.mark.parametrize("url", ["rediss://h:6380/1", "unix:///run/redis.sock?db=1", "redis://h"])
-def test_every_kind_of_redis_url_is_taken(url: str, load: Load) -> None:
-    """TLS, Unix sockets and default ports are fine."""
-    settings = load(**(PIPELINE | {"REDIS_URL": url}))
-    assert settings.redis_url is not None
-    assert settings.redis_url.get_secret_value() == url
-
-
-@pytest.mark.parametrize(
     ("value", "names"),
     [
         ("", ()),

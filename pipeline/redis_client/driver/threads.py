@@ -1,8 +1,9 @@
 """Blocking Redis connections, one for each thread.
 
 The driver's pool and decorators take longer than the command itself. A thread of the worker's pool
-lives long, so it keeps its connection. If that has been closed meanwhile, it is opened again and
-the command sent again, which is harmless: every command of this service may be repeated.
+lives long, so it keeps its connection. If that has been closed meanwhile, it is opened again, and a
+command that may be repeated is sent again. Before another one it is checked that the connection is
+open, which costs a call of the kernel.
 
 Timeouts are socket options of the kernel. Python's own timeouts poll before each call, and each
 poll releases and reacquires the interpreter lock, which with many threads costs more than all the
@@ -13,12 +14,17 @@ import os
 import socket
 import struct
 import threading
+import time
 from typing import Any
 
 import redis
-from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import ResponseError
 
+from pipeline.redis_client.driver.repeatable import REFUSED
 from pipeline.redis_client.errors import AWAY
+
+SOON = 1.0
+"""A command that failed after more seconds than this is not repeated."""
 
 
 class ThreadConnections:
@@ -30,32 +36,50 @@ class ThreadConnections:
         self._mine = threading.local()
         self._all: list[Any] = []
 
-    def reply(self, packed: bytes) -> Any:
+    def reply(self, packed: bytes, *, may_repeat: bool) -> Any:
         """Send a packed command and return its reply.
 
         Raises:
             redis.exceptions.RedisError: the driver's own errors; the caller translates them.
             OSError: when Redis cannot be reached.
         """
-        connection = getattr(self._mine, "connection", None)
-        if connection is not None and self._mine.process == os.getpid():
-            try:
-                return _exchange(connection, packed)
-            except AWAY:
-                connection.disconnect()
-            except ReadOnlyError:
-                connection.disconnect()
+        connection = self._connection()
+        if connection.opened_in != connection.all.generation or (
+            not may_repeat and connection.is_stale()
+        ):
+            connection.disconnect()
+        connection.connect()  # without effect if it is; if it fails, there is nothing to repeat
+        begun = time.monotonic()
+        try:
+            return self._exchange(connection, packed)
+        except REFUSED:
+            pass
+        except AWAY:
+            if not may_repeat or time.monotonic() - begun > SOON:
                 raise
-        else:
+        connection.connect()
+        return self._exchange(connection, packed)
+
+    def _connection(self) -> Any:
+        connection = getattr(self._mine, "connection", None)
+        if connection is None or self._mine.process != os.getpid():
             connection = self._mine.connection = self._pool.make_connection()
             self._mine.process = os.getpid()  # a forked child must not use its parent's connection
             connection.register_connect_callback(self._connected)  # type: ignore[no-untyped-call]
             self._all.append(connection)
+        return connection
+
+    def _exchange(self, connection: Any, packed: bytes) -> Any:
         try:
-            return _exchange(connection, packed)
-        except (*AWAY, ReadOnlyError):  # after a failover the address leads to another server
+            connection.send_packed_command([packed], check_health=False)
+            reply = connection.read_response()
+        except (*AWAY, *REFUSED):  # after a failover the address leads to another server
+            connection.leave()
             connection.disconnect()
             raise
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
 
     def _connected(self, connection: Any) -> None:
         opened = connection._sock
@@ -69,11 +93,3 @@ class ThreadConnections:
         """Close every thread's connection; a command in progress fails."""
         for connection in self._all:
             connection.disconnect()
-
-
-def _exchange(connection: Any, packed: bytes) -> Any:
-    connection.send_packed_command([packed], check_health=False)
-    reply = connection.read_response()
-    if isinstance(reply, ResponseError):
-        raise reply
-    return reply

@@ -1,0 +1,147 @@
+"""The client follows a primary that moves: by sentinels, and behind one address."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from core.errors import UnavailableError
+from devstack.servers.folders import temporary_folder
+from devstack.servers.sentinels import Sentinels
+from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.driver.batches import ReplicaWait, TooFewReplicasError
+from tests.integration.redis_client.doors import door
+
+NOTICED = 1.0
+"""Seconds after the first refused write."""
+
+
+@pytest.fixture(scope="module")
+def group() -> Iterator[Sentinels]:
+    """The servers; each test leaves the two in sync."""
+    with temporary_folder() as folder, Sentinels(folder, password="pa55") as started:
+        yield started
+
+
+@pytest.fixture
+def thread() -> Iterator[ThreadPoolExecutor]:
+    """One thread, so that it keeps its connection."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def redis(group: Sentinels) -> AsyncIterator[RedisConnection]:
+    """Connected by way of the sentinels."""
+    opened = RedisConnection(group.url)
+    yield opened
+    await opened.close()
+
+
+def ways(redis: RedisConnection, thread: ThreadPoolExecutor) -> list[Callable[..., Awaitable[Any]]]:
+    """Every way to send a command."""
+
+    def in_thread(call: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+        return lambda *words: asyncio.wrap_future(thread.submit(call, *words))
+
+    return [
+        redis.command,
+        in_thread(redis.command_from_thread),
+        redis.asynchronous.execute_command,
+        in_thread(redis.sync.execute_command),
+    ]
+
+
+async def test_every_connection_follows_the_sentinels(
+    group: Sentinels, redis: RedisConnection, thread: ThreadPoolExecutor
+) -> None:
+    """After a promotion each way takes writes, and what was blocked at the old primary ends."""
+    for number, ask in enumerate(ways(redis, thread)):
+        assert await ask("RPUSH", f"before:{number}", "x") == 1
+    waiting = asyncio.create_task(redis.wait_for_element("empty", 60))
+    heard = redis.messages("channel")
+    assert await anext(heard) == ""
+    message = asyncio.ensure_future(anext(heard))
+    await asyncio.to_thread(group.fail_over)
+    await asyncio.to_thread(group.wait_until_in_sync)  # the former primary takes no writes now
+    begun = time.monotonic()
+    for number, ask in enumerate(ways(redis, thread)):
+        assert await ask("RPUSH", f"after:{number}", "x") == 1
+    for blocked in (waiting, message):
+        with pytest.raises(UnavailableError):
+            await blocked
+    assert time.monotonic() - begun < NOTICED
+    with group.client(group.primary) as client:
+        assert [client.llen(f"after:{number}") for number in range(4)] == [1, 1, 1, 1]
+
+
+async def test_a_primary_that_does_not_answer_is_left(
+    group: Sentinels, redis: RedisConnection
+) -> None:
+    """Commands in flight, blocking ones and subscriptions do not wait for it any longer."""
+    await redis.command("SET", "a", 1)
+    heard = redis.messages("channel")
+    assert await anext(heard) == ""
+    message = asyncio.ensure_future(anext(heard))
+    frozen = group.primary
+    frozen.freeze()
+    insisting = asyncio.create_task(redis.insist(lambda: redis.command("SET", "a", 2)))
+    lost = asyncio.create_task(redis.command("RPUSH", "list", "x"))
+    await asyncio.to_thread(group.wait_for_promotion)
+    begun = time.monotonic()
+    assert await insisting == "OK"
+    for failed in (lost, message):
+        with pytest.raises(UnavailableError):
+            await failed
+    assert time.monotonic() - begun < NOTICED + 0.5  # the watch's interval
+    assert await redis.command("GET", "a") == "2"
+    frozen.thaw()
+    await asyncio.to_thread(group.wait_until_in_sync)
+
+
+async def test_an_address_may_lead_to_another_server(
+    group: Sentinels, thread: ThreadPoolExecutor
+) -> None:
+    """A write that the former primary refuses is sent to the new one, once, by every way."""
+    async with door(group.primary.port) as entrance:
+        redis = RedisConnection(entrance.url.replace("redis://", "redis://:pa55@"))
+        every = ways(redis, thread)
+        for number, ask in enumerate(every):
+            await ask("DEL", f"list:{number}")
+        waiting = asyncio.create_task(redis.wait_for_element("empty", 60))
+        await asyncio.to_thread(group.fail_over)
+        await asyncio.to_thread(group.wait_until_in_sync)
+        entrance.port = group.primary.port
+        for number, ask in enumerate(every):
+            assert await ask("RPUSH", f"list:{number}", "x") == 1
+        with pytest.raises(UnavailableError):
+            await waiting
+        await redis.close()
+
+
+async def test_replicas_must_have_what_is_accepted(group: Sentinels) -> None:
+    """Without them an accepting script fails, also one that writes nothing; others do not."""
+    redis = RedisConnection(group.url, wait=ReplicaWait(1, 0.2))
+
+    async def accepted() -> Any:
+        return await redis.script("enqueue", "list", 100, "", "", 1, "unknown")
+
+    assert await accepted() == ["unknown"]
+    group.stop_link()
+    refused, other = await asyncio.gather(
+        accepted(), redis.command("SET", "other", 1), return_exceptions=True
+    )
+    assert isinstance(refused, TooFewReplicasError)
+    assert "0 of 1 replicas of Redis (REDIS_WAIT_REPLICAS) had the write within 0.2 s" in str(
+        refused
+    )
+    assert other == "OK"
+    await asyncio.to_thread(group.restore_link)
+    assert await accepted() == ["unknown"]
+    assert redis.outages == 0
+    await redis.close()
