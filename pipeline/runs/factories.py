@@ -63,7 +63,7 @@ def redis_connection(settings: Settings) -> RedisConnection:
         redis = RedisConnection(
             settings.redis_url.get_secret_value(),
             access=redis_access(settings),
-            wait=ReplicaWait(settings.redis_wait_replicas, settings.redis_wait_seconds),
+            wait=_replica_wait(settings),
         )
     except ValueError as error:
         raise ConfigurationError([f"REDIS_URL: {error}"]) from None
@@ -78,6 +78,12 @@ def redis_access(settings: Settings) -> RedisAccess:
         sentinel_user=settings.redis_sentinel_user,
         sentinel_password=settings.redis_sentinel_password.get_secret_value(),
     )
+
+
+def _replica_wait(settings: Settings) -> ReplicaWait:
+    is_in_postgres = settings.custody == "postgres" and settings.custody_fallback == "none"
+    replicas = 0 if is_in_postgres else settings.redis_wait_replicas
+    return ReplicaWait(replicas, settings.redis_wait_seconds)
 
 
 def build_queues(settings: Settings, redis: RedisConnection, replica: str) -> Queues:
