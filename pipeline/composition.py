@@ -39,6 +39,8 @@ from pipeline.operator.pause_keeper import KEEP_SECONDS, PauseKeeper
 from pipeline.operator.register import SIGN_SECONDS, Register
 from pipeline.operator.sessions import RedisConsoleSessions
 from pipeline.plugins.loader import NOTHING
+from pipeline.recovery.factory import build_watch
+from pipeline.recovery.watch import WATCH_SECONDS, IdentityWatch
 from pipeline.redis_client.client import CommandRefused
 from pipeline.redis_client.periodic import every
 from pipeline.runs.calls import PluginCalls
@@ -109,6 +111,9 @@ class PipelineComposition:
             self._configuration, self.connection, records, self._records_calls, limits
         )
         self._build(intervals)
+        self.identity_watch: IdentityWatch | None = build_watch(
+            settings, records, self.connection, self.register.id
+        )
 
     async def _adopted(self) -> None:
         self._partners.configuration_changed()
@@ -243,8 +248,9 @@ class PipelineComposition:
 
     async def run(self) -> None:
         """Run what goes on beside the actions, until cancelled."""
-        limit = self._settings.run_history_limit
+        limit, identity = self._settings.run_history_limit, self.identity_watch
         await asyncio.gather(
+            *([every(WATCH_SECONDS, identity.round)] if identity else []),
             every(SIGN_SECONDS, self.register.sign),
             every(KEEP_SECONDS, PauseKeeper(self.connection, self._configuration).round),
             self._housekeeping.run(),

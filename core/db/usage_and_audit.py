@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 
 from core.db.custody import Custody
 from core.db.database import Database
+from core.db.identity import Identities
 from core.db.ingress_keys import IngressKeys, count_uses
 from core.db.tables import AuditRecord, IngressKeyRecord, UsageRecord
 from core.db.vcon_index import VconIndexRows
@@ -183,7 +184,8 @@ class UsageAndAudit:
 class PartnerRecords:
     """The rows about partners: their `keys`, the `owners` of vCons, and the `ledger` of use.
 
-    `index` finds vCons by their parties; `custody` has those that are accepted and not stored yet.
+    `index` finds vCons by their parties; `custody` has those that are accepted and not stored yet,
+    `identities` which Redis was last seen.
     """
 
     def __init__(self, database: Database) -> None:
@@ -192,3 +194,4 @@ class PartnerRecords:
         self.ledger = UsageAndAudit(database)
         self.index = VconIndexRows(database)
         self.custody = Custody(database)
+        self.identities = Identities(database)

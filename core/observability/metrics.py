@@ -184,6 +184,10 @@ CUSTODY_FALLBACKS = _counter(
     "custody_fallbacks", "vCons accepted into Redis alone because Postgres was away."
 )
 REDIS_LOSSES = _counter("redis_losses", "Times that Redis has come back without its data.")
+RECOVERING = _gauge("recovery_under_way", "1 while Redis is being made like custody in Postgres.")
+RECOVERED = _counter(
+    "recovered", "What a recovery has put into Redis or taken out of it, by kind.", "kind"
+)
 RUN_HISTORY_WAITING = _gauge("run_history_waiting", "Finished runs that wait for Postgres.")
 RUN_HISTORY_DROPPED = _counter(
     "run_history_dropped", "Finished runs given up: Postgres was away, and Redis lacked memory."

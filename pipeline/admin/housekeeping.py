@@ -104,7 +104,7 @@ class Housekeeping:
         return [
             Chore(each.vcon_owners, "write owners to Postgres", parts.partners.owners.drain),
             Chore(each.usage, "write usage to Postgres", parts.partners.api.usage.write),
-            Chore(each.redis_identity, "detect a Redis that lost data", RedisIdentity(redis).look),
+            *self._identity_chore(),
             Chore(each.unusable_keys, "report keys of another type", unusable.look),
             Chore(each.redis_settings, "report unsafe settings", parts.redis_watch.round),
             Chore(each.unread_lists, "report lists without a chain", unread.look),
@@ -117,6 +117,13 @@ class Housekeeping:
             Chore(each.partitions, "make and drop partitions of Postgres", self._keep_partitions),
             Chore(each.expired_rows, "delete expired rows of Postgres", self._prune),
         ]
+
+    def _identity_chore(self) -> list[Chore]:
+        """With custody in Postgres, `pipeline.recovery.watch` compares Redis with it instead."""
+        if self._settings.custody == "postgres":
+            return []
+        look = RedisIdentity(self._parts.redis).look
+        return [Chore(self._intervals.redis_identity, "detect a Redis that lost data", look)]
 
     async def run(self) -> None:
         """Run every chore at its interval until cancelled."""

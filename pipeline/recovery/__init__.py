@@ -1,0 +1,1 @@
+"""Redis made like Postgres after it has lost data; see `watch.py`."""
