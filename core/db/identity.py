@@ -12,11 +12,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from core.db.custody import CUSTODY_LOCK
 from core.db.database import Database
 from core.observability.storable_text import storable_json
 
-GENERATION_LOCK = 0x7063_5F67_656E_6572
-"""An advisory lock: held exclusively while the generation changes."""
 _RECOVERY_LOCK = 0x7063_5F72_6563_6F76
 _READ = text("""
 SELECT name, server, generation, counter, seen_by, recovery, kept,
@@ -87,7 +86,7 @@ class IdentityStep:
         Rows with a higher number get into Redis by the request that made them.
         """
         lock = text("SELECT pg_advisory_xact_lock(:lock)")
-        self.session.execute(lock, {"lock": GENERATION_LOCK})
+        self.session.execute(lock, {"lock": CUSTODY_LOCK})
         values = {"server": server, "counter": counter, "seen_by": seen_by}
         generation = self.session.execute(_APPROVE, values).scalar_one()
         last = self.session.execute(text("SELECT last_value FROM custody_number")).scalar_one()

@@ -15,10 +15,9 @@ class Seen:
 
     server: str
     """What changes with each start of the server and with each promotion."""
-    run_id: str
     name: str
     approved: str
-    """The run id that was approved last; "" while claims are closed."""
+    """The server that was approved last with these data; "" while claims are closed."""
     generation: str
     recovering: str
     """The recovery that has begun with these data and has not ended."""
@@ -27,7 +26,7 @@ class Seen:
     @property
     def is_approved(self) -> bool:
         """Whether workers claim here."""
-        return self.approved == self.run_id
+        return self.approved == self.server
 
 
 class Verdict(Enum):

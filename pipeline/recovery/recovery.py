@@ -5,8 +5,8 @@ Each slice is one transaction that holds an advisory lock, reads how far the rec
 slice that is killed is done again, by any replica: each of its scripts is harmless to repeat.
 
 Phases:
-1. begin: the server is closed for claims, and gets the recovery's mark in `pc:epoch`. If the mark is
-   missing later, the data were lost or replaced again: the recovery starts over.
+1. begin: the server is closed for claims, and gets the recovery's mark in `pc:epoch`. If the mark
+   is missing later, the data were lost or replaced again: the recovery starts over.
 2. The phases before claims, such as taking out what is settled in Postgres.
 3. approve, open: the generation and the fencing tokens are raised beyond all before, and workers
    claim again.

@@ -11,9 +11,9 @@ from core.custody_settings import CustodySettings
 from core.db.database import Database
 from core.db.identity import Identity
 from core.db.usage_and_audit import PartnerRecords
-from pipeline.recovery.factory import build_watch
-from pipeline.recovery.watch import IdentityWatch
+from pipeline.recovery.watch import IdentityWatch, build_watch
 from pipeline.redis_client.client import RedisConnection
+from tests.integration.custody.approval import server_of
 from tests.integration.db.ingress_rows import execute
 
 CUSTODY = CustodySettings(custody="postgres")
@@ -45,7 +45,7 @@ class RecoveryScene:
     def is_open(self, client: Redis | None = None) -> bool:
         """Whether workers claim: `claim.lua` compares the same two."""
         client = client or self.client
-        return bool(client.hget("pc:epoch", "server") == client.info("server")["run_id"])
+        return bool(client.hget("pc:epoch", "server") == server_of(client))
 
     def some_time_later(self) -> None:
         """No replica has seen Redis for a while."""

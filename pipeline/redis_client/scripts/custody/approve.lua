@@ -2,13 +2,13 @@
 -- Let workers claim on this server.
 -- ARGV: server, recovery, name, generation, fencing counter.
 -- Returns 1; 0 when this is another server, or its data are not those of this recovery any more.
--- uses: usable, this_server
-local run_id, server = this_server()
+-- uses: usable, approved
+local server = server_id()
 if server ~= ARGV[1] or if_usable('hash', 'HGET', 'pc:epoch', 'recovering') ~= ARGV[2] then
   return 0
 end
 if (tonumber(redis.call('GET', 'pc:tokens') or 0) or 0) < tonumber(ARGV[5]) then
   redis.call('SET', 'pc:tokens', ARGV[5])
 end
-redis.call('HSET', 'pc:epoch', 'name', ARGV[3], 'generation', ARGV[4], 'server', run_id)
+redis.call('HSET', 'pc:epoch', 'name', ARGV[3], 'generation', ARGV[4], 'server', server)
 return 1
