@@ -162,6 +162,7 @@ class Database:
         )
         self._probe = _engine(self._settings, connect_timeout=_PROBE_SECONDS, poolclass=NullPool)
         _limit(self._probe, statement=_PROBE_SECONDS, lock=_PROBE_SECONDS)
+        event.listen(self._probe, "do_connect", partial(bounded_connection, _PROBE_SECONDS + 1))
 
     def close(self) -> None:
         """Close every idle connection; `initialize()` is needed before the next use."""

@@ -11,7 +11,7 @@ import orjson
 from core.backoff import Backoff
 from core.db.runs import RunHistory
 from core.db.vcon_index import IndexChange
-from core.errors import InvalidError, PatchcordError, UnusableKeyError
+from core.errors import InvalidError, PatchcordError, UnavailableError, UnusableKeyError
 from core.observability.metrics import RUN_HISTORY_DROPPED
 from core.thread_pool import BoundedCalls, in_own_thread
 from pipeline.redis_client import keys
@@ -92,7 +92,11 @@ class RunArchive:
         Raises:
             UnavailableError: when Postgres cannot be reached, or a table is locked.
         """
-        dropped = await in_own_thread(self._history.partitions.keep, days)
+        try:
+            dropped = await in_own_thread(self._history.partitions.keep, days)
+        except UnavailableError as error:
+            log.warning("partitions not kept", extra={"error": str(error)})
+            raise
         if dropped:
             log.info("old partitions dropped", extra={"list": ", ".join(dropped)})
 

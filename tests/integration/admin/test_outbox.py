@@ -284,3 +284,18 @@ async def test_a_run_that_no_row_can_hold_is_left_out(
     assert written(migrated) == 2
     assert client.llen(keys.HISTORY) == 0
     assert any(record.__dict__.get("run") == bad.run_id for record in caplog.records)
+
+
+async def test_partitions_that_cannot_be_made_are_reported(
+    archive: RunArchive,
+    migrated: Database,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such as of a table that another session locks."""
+    monkeypatch.setattr("core.db.partitions._TRIED_FOR", 0.0)
+    with migrated.session() as session:
+        session.execute(text("LOCK TABLE chain_runs IN SHARE MODE"))
+        with pytest.raises(UnavailableError):
+            await archive.keep_partitions({"chain_runs": 30})
+    assert [record.message for record in caplog.records] == ["partitions not kept"]

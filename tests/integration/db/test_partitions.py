@@ -5,9 +5,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from core.db import partitions
+from core.db.database import Database
 from core.db.partitions import CHAIN_RUNS, CUSTODY, Partitions
 from core.db.runs import RunHistory
 from core.db.vcon_owners import OURS, VconOwners
@@ -258,3 +260,33 @@ def test_many_released_rows_are_deleted_in_batches(migrated, kept, monkeypatch):
         accepted(migrated, at(TODAY - timedelta(30)), at(TODAY - timedelta(30)))
     kept.keep({"custody": 7})
     assert execute(migrated, "SELECT count(*) FROM custody") == [0]
+
+
+@pytest.fixture
+def limited(database_settings, migrated, database_name):
+    """The database of an account that reads and writes rows and owns no table."""
+    account = f"limited_{database_name}"
+    execute(migrated, f"CREATE ROLE {account} LOGIN PASSWORD 'limited'")
+    rights = "SELECT, INSERT, UPDATE, DELETE"
+    execute(migrated, f"GRANT {rights} ON ALL TABLES IN SCHEMA public TO {account}")
+    database = Database()
+    changes = {"postgres_user": account, "postgres_password": SecretStr("limited")}
+    database.initialize(database_settings.model_copy(update=changes))
+    yield database
+    database.close()
+    execute(migrated, f"DROP OWNED BY {account}")
+    execute(migrated, f"DROP ROLE {account}")
+
+
+def test_an_account_that_owns_no_table_does_without_partitions(limited, monkeypatch):
+    """It says so; runs are recorded, found and pruned all the same."""
+    monkeypatch.setattr(partitions, "_TRIED_FOR", 0.0)
+    history = RunHistory(limited)
+    with pytest.raises(UnavailableError, match=r"permission denied|must be owner"):
+        history.partitions.keep({"chain_runs": 30})
+    runs = [a_run(TODAY), a_run(TODAY - timedelta(40))]
+    write(history, *runs)
+    assert place(limited, runs[0]) == "chain_runs_other"
+    assert history.find_run(runs[0].run_id) == runs[0]
+    assert history.prune_runs(30) == 1
+    assert history.find_run(runs[1].run_id) is None
