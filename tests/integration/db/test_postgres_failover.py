@@ -12,6 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from core.db.custody import Custody, NewCustody, key_of
 from core.db.database import Database
 from core.db.runs import RunHistory
 from core.db.vcon_owners import VconOwners
@@ -21,6 +22,7 @@ from core.settings import DatabaseSettings
 from core.thread_pool import BoundedCalls
 from devstack.servers.postgres import Postgres
 from pipeline.admin.run_archive import RunArchive, RunOutbox
+from pipeline.custody.keeper import PostgresKeeper
 from pipeline.ingest.claims import Claims
 from pipeline.ingest.partners import partner_calls
 from pipeline.redis_client import keys
@@ -132,6 +134,8 @@ class Callers:
         self._calls = BoundedCalls("test", threads=8, waiting=24, seconds=seconds)
         self._archive = RunArchive(history, self._calls)
         self._claims = Claims(VconOwners(database), partner_calls())
+        self._keeper = PostgresKeeper(Custody(database), self._calls)
+        self.accepted: list[str] = []
         self.told: Counter[str] = Counter()
         self.going_on = True
 
@@ -143,11 +147,16 @@ class Callers:
             except UnavailableError:
                 self.told["503"] += 1
 
+    async def _accept(self) -> None:
+        new = NewCustody(vcon_uuid=str(uuid4()), lists=["in"], document=b"{}")
+        self.accepted.append(await self._keeper.accept(new))
+
     async def run(self) -> None:
         """Ask until all shall end."""
         await asyncio.gather(
             *(self._repeat(lambda: self._archive.find_run(new_run_id())) for _ in range(4)),
             *(self._repeat(lambda: self._archive.list_runs(RunQuery())) for _ in range(2)),
+            *(self._repeat(self._accept) for _ in range(4)),
             *(self._repeat(lambda: self._claims.claim(uuid4(), uuid4())) for _ in range(4)),
         )
 
@@ -168,7 +177,7 @@ async def test_callers_are_told_503_at_worst(
     postgres_server: Postgres,
     database_settings: DatabaseSettings,
 ) -> None:
-    """Again and again: afterwards all is answered, and each run is recorded once."""
+    """Again and again: what was accepted is in custody, and each run is recorded once."""
     name = database_settings.postgres_database
     callers, archive = Callers(behind, 0.5), RunArchive(RunHistory(behind), partner_calls())
     outbox = RunOutbox(redis, archive.write_runs, most=10_000)
@@ -188,8 +197,11 @@ async def test_callers_are_told_503_at_worst(
         await asking
         draining.cancel()
     with behind.session() as session:
-        found = session.connection().exec_driver_sql("SELECT run_id::text FROM chain_runs").all()
+        query = session.connection().exec_driver_sql
+        found = query("SELECT run_id::text FROM chain_runs").all()
+        kept = query("SELECT accepted_at, number FROM custody").all()
     assert sorted(row[0] for row in found) == sorted(run.run_id for run in runs)
+    assert {key_of(ref) for ref in callers.accepted} <= {tuple(row) for row in kept}
     assert set(callers.told) <= {"answered", "503"}
 
 
