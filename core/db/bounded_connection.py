@@ -15,6 +15,11 @@ _LATE = 0.5
 """Seconds after the end of a call until its connection is given up."""
 
 
+_WATCHED = {"keepalives_idle": 1, "keepalives_interval": 1, "tcp_user_timeout": 3000}
+"""A server that has vanished from the network is noticed in four seconds, however long it may take
+to answer: for calls of operators that may be long."""
+
+
 class BoundedConnection(psycopg.Connection[Any]):
     """It waits as long as its thread's call has time; outside of calls, for `seconds`."""
 
@@ -39,6 +44,6 @@ def bounded_connection(
     seconds: float, _dialect: object, _record: object, words: list[Any], options: dict[str, Any]
 ) -> BoundedConnection:
     """Connect; for SQLAlchemy's event `do_connect`."""
-    connection = BoundedConnection.connect(*words, **options)
+    connection = BoundedConnection.connect(*words, **options | _WATCHED)
     connection.seconds = seconds
     return connection

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import threading
 from collections import Counter
@@ -222,5 +223,16 @@ async def test_a_server_that_falls_silent_holds_no_thread(switch: Switch, behind
 
 
 def test_calls_of_requests_have_two_seconds() -> None:
-    """Those of operators that read or write much have more; all statements end with their calls."""
+    """All but those that read or write much for operators."""
     assert (SECONDS, partner_calls().seconds) == (2.0, 2.0)
+
+
+def test_a_server_that_vanishes_is_noticed_during_long_calls(behind: Database) -> None:
+    """By the kernel, which asks each second whether it is there."""
+    with behind.engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        with socket.socket(fileno=os.dup(driver.fileno())) as tcp:
+            idle = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            most = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert (idle, most) == (1, 3000)
