@@ -122,27 +122,40 @@ DELETE FROM custody USING unnest(%(times)s::timestamptz[], %(numbers)s::bigint[]
 WHERE accepted_at = ANY(%(times)s::timestamptz[]) AND accepted_at = t AND number = n
 """
 # The times are constants for the planner, which so leaves out the partitions of other days. Several
-# places of one row in one batch are one change.
-RELEASE: LiteralString = """
-UPDATE custody SET
-    open = left_open,
-    released_at = CASE WHEN left_open = '{}' THEN now() END,
-    document = CASE WHEN left_open = '{}' AND NOT keeps THEN NULL ELSE document END,
-    outcome = row.outcome,
-    token = greatest(custody.token, row.token)
-FROM (
+# places of one row in one batch are one change. A place that has been released stays so, unless a
+# run with a higher token has ended since, since the one before had lost its claim; or the same one
+# otherwise, because Redis has refused its end. `was_open` is false then. Rows are locked in their
+# order, so that two batches cannot deadlock.
+RELEASED: LiteralString = """
+WITH wanted AS (
     SELECT t, n, array_agg(place) AS places, max(outcome) AS outcome, max(token) AS token,
         bool_or(keep) AS keeps
     FROM jsonb_to_recordset(%(releases)s::jsonb) AS each (
         t timestamptz, n bigint, place text, outcome text, token bigint, keep boolean
     ) GROUP BY t, n
-) AS row, LATERAL (
-    SELECT coalesce(array_agg(place), '{}') AS left_open
-    FROM unnest(custody.open) AS place WHERE place <> ALL (row.places)
-) AS after
-WHERE accepted_at = ANY(%(times)s::timestamptz[]) AND accepted_at = t AND number = n
-    AND released_at IS NULL
+), found AS (
+    SELECT t, n, wanted.outcome, wanted.token, keeps, open && places AS was_open, ARRAY(
+        SELECT place FROM unnest(open) AS place WHERE place <> ALL (places)
+    ) AS left_open
+    FROM custody JOIN wanted ON accepted_at = t AND number = n
+    WHERE accepted_at = ANY(%(times)s::timestamptz[])
+        AND (open && places OR coalesce(custody.token, 0) < wanted.token
+            OR custody.token = wanted.token AND custody.outcome <> wanted.outcome)
+    ORDER BY number FOR UPDATE OF custody
+), released AS (
+    UPDATE custody SET
+        open = left_open,
+        released_at = CASE WHEN left_open = '{}' THEN coalesce(released_at, now()) END,
+        document = CASE WHEN left_open = '{}' AND NOT keeps THEN NULL ELSE document END,
+        outcome = CASE WHEN found.token < custody.token THEN custody.outcome ELSE found.outcome END,
+        token = greatest(custody.token, found.token)
+    FROM found
+    WHERE accepted_at = ANY(%(times)s::timestamptz[]) AND accepted_at = t AND number = n
+    RETURNING number, was_open
+)
 """
+_NUMBERS: LiteralString = "SELECT number FROM released"
+RELEASE: LiteralString = f"{RELEASED}{_NUMBERS}"
 _CHECKPOINT: LiteralString = """
 UPDATE custody SET state = row.state, document = row.document
 FROM ROWS FROM (

@@ -94,4 +94,5 @@ def build_queues(settings: Settings, redis: RedisConnection, replica: str) -> Qu
         vcon_expiry=settings.vcon_redis_expiry,
         sorted_set=settings.vcon_sorted_set_name,
         replica=replica,
+        gated=settings.custody == "postgres",
     )

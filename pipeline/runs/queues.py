@@ -48,6 +48,7 @@ from typing import Any
 from core.observability.storable_text import storable_json
 from core.observability.tracing import installed
 from core.run_ids import new_run_id
+from pipeline.custody.settling import NO_CUSTODY, Ended
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import WrongTypeError
@@ -85,6 +86,12 @@ class Claim:
     """1 when the vCon is signed or encrypted."""
     critical: str = ""
     """The extensions that the vCon marks as critical, JSON, as `envelope.named_in` reads it."""
+    refs: str = ""
+    """The rows of custody for its place, separated by spaces."""
+    refs_in_redis: str = ""
+    """Those of a vCon that was accepted for no list."""
+    generation: str = ""
+    """The generation of this Redis; "" without custody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,8 @@ class Claims:
 
     `aside`: an error for each vCon that was set aside because a key of its own has another type.
     `closed`: the lists that were skipped because of such a key. `paused`: those with elements whose
-    chain is paused, or all if the replica is drained.
+    chain is paused, or all if the replica is drained. `unsure`: recovery has not approved this
+    Redis, so nothing is claimed.
     """
 
     claims: list[Claim] = field(default_factory=list)
@@ -102,6 +110,7 @@ class Claims:
     aside: Sequence[str] = ()
     closed: Sequence[str] = ()
     paused: Sequence[str] = ()
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +140,7 @@ class Settlement:
     dead_letters: Sequence[tuple[str, str]] = ()
     context: str = ""
     index_notes: tuple[str, str] = ("", "")
+    custody: Ended = NO_CUSTODY
 
 
 def index_note(chain: str | None, storages: Sequence[str]) -> str:
@@ -149,17 +159,20 @@ class Queues:
         vcon_expiry: int,
         sorted_set: str = "vcons",
         replica: str = "",
+        gated: bool = False,
     ) -> None:
         """`run_expiry`, `vcon_expiry`: seconds that a finished run, a stored vCon stay in Redis.
 
         `sorted_set`: the key of the vCons by creation time. `replica`: the id of the service or API
-        process, if it has one: while it is drained, `claim` claims nothing.
+        process, if it has one: while it is drained, `claim` claims nothing. `gated`: nor does it
+        on a server that recovery has not approved.
         """
         self._connection = connection
         self._run_expiry = run_expiry
         self._vcon_expiry = vcon_expiry
         self._sorted_set = sorted_set
         self._replica = replica
+        self._gated = int(gated)
         self._traced = int(installed() is not None)
 
     async def claim(
@@ -184,12 +197,13 @@ class Queues:
             for name, row in zip(lists, _rows(lists, chains), strict=True)
         ]
         fresh = [new_run_id() for _ in range(want)]
-        words = (want, int(suspects), self._traced, self._replica, len(rows), *rows, *fresh)
-        reply = await self._connection.script("claim", worker, *words)
+        words = (want, int(suspects), self._traced, self._replica, self._gated, len(rows))
+        reply = await self._connection.script("claim", worker, *words, *rows, *fresh)
         state, wait_ms, aside, closed, paused, *claims = reply
         return Claims(
             claims=[Claim(*row) for row in claims],
             lease_lost=state == "dead",
+            unsure=state == "unsure",
             retry_in=None if wait_ms < 0 else wait_ms / 1000,
             aside=aside,
             closed=closed,
@@ -212,6 +226,7 @@ class Queues:
             len(settlement.dead_letters),
             *letters,
             *settlement.index_notes,
+            *settlement.custody.words(),
         )
 
     async def retry_later(self, worker: str, claim: Claim, record: Record, seconds: float) -> bool:
@@ -334,6 +349,12 @@ class Queues:
         flat = await self._connection.command("HGETALL", keys.inflight(worker))
         rows = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
         return {int(value.partition("\n")[0]): vcon_uuid for vcon_uuid, value in rows}
+
+    async def holds(self, worker: str, claim: Claim) -> tuple[bool, str]:
+        """Whether this worker has the claim in flight, and the generation of this Redis."""
+        words = worker, claim.vcon_uuid, claim.token
+        held, generation = await self._connection.script("held", *words)
+        return bool(held), generation
 
     async def state(self, lists: Sequence[str]) -> RedisState:
         """The lengths of these lists, and the unusable keys."""

@@ -21,6 +21,7 @@ from pipeline.runs.vcon_store import VconStore
 from pipeline.storages import storage_fallback
 from pipeline.storages.lookup import VconLookup
 from pipeline.storages.storage_fallback import StorageFallback
+from pipeline.worker.custody import CustodyParts
 from pipeline.worker.fitness import Fitness
 from pipeline.worker.link_runner import LinkSteps
 from pipeline.worker.run_settler import RunMeter
@@ -68,12 +69,11 @@ class WorkerProcess:
         self._installer, self._damaged = installer(settings), damaged
         self._configuration = self._load()
         self._connections = registry.install(self._configuration.config)
-        self._reloading = asyncio.Lock()
+        self._reloading, self._custody = asyncio.Lock(), CustodyParts(settings)
         self._connection = redis = redis_connection(settings)
         queues = build_queues(settings, redis, settings.replica_id)
         self._overgrown, self._fitness = asyncio.Event(), Fitness()
-        self._calls = self._plugin_calls(settings)
-        self._readers = PluginCalls(READERS, redis)
+        self._calls, self._readers = self._plugin_calls(settings), PluginCalls(READERS, redis)
         self._lookup = self._vcon_lookup(settings)
         self._watchdog = Watchdog(_loop_limits(settings), beat, blocked)
         self._lease = Lease(redis, worker_id, settings.lease_seconds, self._watchdog.is_fine)
@@ -87,6 +87,7 @@ class WorkerProcess:
             RunMeter(counted),
             concurrency=settings.conserver_vcon_concurrency,
             patience=2 * settings.suspect_wait if for_suspects else None,
+            custody=self._custody.build(worker_id, redis, queues),
         )
 
     def _vcon_lookup(self, settings: Settings) -> VconLookup:
@@ -215,6 +216,7 @@ class WorkerProcess:
         await self._connections.close()
         self._calls.close()
         self._readers.close()
+        self._custody.close()
         await self._connection.close()
 
 

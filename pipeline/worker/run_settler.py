@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +30,7 @@ from pipeline.runs import plan
 from pipeline.runs.lease import Lost
 from pipeline.runs.queues import Queues, Settlement, index_note
 from pipeline.runs.run_state import RunState, current_run
+from pipeline.worker.custody import WorkerCustody
 from schemas.run import RunStatus
 
 log = logging.getLogger(__name__)
@@ -148,15 +150,26 @@ class RunSettler:
     """Settles the runs of one worker."""
 
     def __init__(
-        self, worker_id: str, connection: RedisConnection, queues: Queues, meter: RunMeter
+        self,
+        worker_id: str,
+        connection: RedisConnection,
+        queues: Queues,
+        meter: RunMeter,
+        custody: WorkerCustody,
     ) -> None:
-        """Every method waits while Redis is unavailable."""
+        """Every method waits while Redis is unavailable. `custody` is told of each end first."""
+        self._custody = custody
         self._id = worker_id
         self._connection = connection
         self._queues = queues
         self._meter = meter
         self.postponed: dict[int, RunState] = {}
         """By token: runs whose tasks have ended, but which are not settled yet."""
+
+    def on_other_loop(self) -> "RunSettler":
+        """A settler for another event loop, while that of this one is blocked."""
+        parts = self._id, self._connection, self._queues, self._meter
+        return RunSettler(*parts, self._custody.on_other_loop())
 
     async def settle(self, live: RunState, ending: plan.Ending) -> bool:
         """Settle an attempt; False if this worker no longer holds the run, and nothing changes."""
@@ -268,7 +281,11 @@ class RunSettler:
         return self._counted(live, RETRIED, held=held)
 
     async def _finish(self, live: RunState, ending: plan.Ending) -> bool:
-        held = await self._queues.finish(self._id, live.claim, settlement_of(live, ending))
+        end = settlement_of(live, ending)
+        if (kept := await self._custody.ended(live, ending, end)) is None:
+            return False
+        end = replace(end, custody=kept)
+        held = await self._queues.finish(self._id, live.claim, end)
         return self._counted(live, ending, held=held)
 
     def _counted(self, live: RunState, status: str, *, held: bool) -> bool:

@@ -41,6 +41,7 @@ from pipeline.runs.queues import Claim, Claims, Queues
 from pipeline.runs.run_state import RunState, fresh_run, resume
 from pipeline.runs.vcon_store import VconStore
 from pipeline.vcon.envelope import critical_names, inside, named_in, unknown_to, unwelcome
+from pipeline.worker.custody import NO_WORKER_CUSTODY, WorkerCustody
 from pipeline.worker.list_watcher import ListWatcher
 from pipeline.worker.run_settler import RunMeter, RunSettler, run_fields
 from pipeline.worker.runner import ChainRunner
@@ -59,6 +60,8 @@ SUSPECTS_SECONDS = 1.0
 """The same for a suspect worker, which is not woken by suspects in the lists themselves."""
 PAUSED_SECONDS = 0.5
 """The same while a chain with elements is paused, or this replica is drained: no event ends it."""
+UNSURE_SECONDS = 0.3
+"""The same while recovery has not approved this Redis."""
 LINGER_SECONDS = 5.0
 """Seconds without a suspect after which a suspect worker ends."""
 SUSPECTS_AT_ONCE = 16
@@ -69,7 +72,9 @@ class Worker:
     """Runs the chains of one process."""
 
     _releasing = False
+    _is_unsure = False
     _turn = 0
+    _chains: dict[str, Chain]
     _task: asyncio.Task[Any] | None = None
 
     def __init__(
@@ -83,6 +88,7 @@ class Worker:
         *,
         concurrency: int,
         patience: float | None = None,
+        custody: WorkerCustody = NO_WORKER_CUSTODY,
     ) -> None:
         """`concurrency`: the number of vCons at once.
 
@@ -94,7 +100,7 @@ class Worker:
         self._connection = connection
         self._queues = queues
         self._runner = runner
-        self._settler = RunSettler(worker_id, connection, queues, meter)
+        self._settler = RunSettler(worker_id, connection, queues, meter, custody)
         self._concurrency = concurrency
         self._patience = patience
         self._last_claim = time.monotonic()
@@ -106,7 +112,6 @@ class Worker:
         self._broken_off: list[RunState] = []
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._chains: dict[str, Chain] = {}
         self._logged = Once()
         self._watch = ListWatcher(connection)
         self._cancellations = Cancellations(connection)
@@ -215,7 +220,7 @@ class Worker:
         """
         self._stopping.set()
         if failed is not None:
-            await self._settler.settle(failed, "failed")
+            await self._settler.on_other_loop().settle(failed, "failed")
         held = await self._queues.held(self._id)
         for token in sorted(held, reverse=True):  # each is pushed to the head of its list
             if live := self._live.get(token):
@@ -235,8 +240,9 @@ class Worker:
         self._note_skipped(claims)
         for claim in claims.claims:
             self._start(claim, lapses)
-        if claims.lease_lost:
-            await asyncio.sleep(0.1)
+        self._note_unsure(claims)
+        if claims.lease_lost or claims.unsure:
+            await asyncio.sleep(UNSURE_SECONDS if claims.unsure else 0.1)
         elif not claims.claims:
             at_most = IDLE_SECONDS if self._patience is None else SUSPECTS_SECONDS
             at_most = min(at_most, PAUSED_SECONDS if claims.paused else at_most)
@@ -260,6 +266,11 @@ class Worker:
         self._watch.pause(skipped if self._patience is None else map(keys.suspects, skipped))
         for error in filter(self._logged.first, claims.aside):
             log.warning("vCon set aside", extra={"error": error, "worker": self._id})
+
+    def _note_unsure(self, claims: Claims) -> None:
+        if claims.unsure and not self._is_unsure:
+            log.warning("no claims until Redis is recovered", extra={"worker": self._id})
+        self._is_unsure = claims.unsure
 
     def _free_slots(self) -> int:
         """The number of vCons to claim; a run that is being settled needs no slot any more."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,22 +17,12 @@ from core.errors import BusyError, FullError, UnavailableError
 from core.thread_pool import BoundedCalls
 from pipeline.custody import carrying_out
 from pipeline.custody.keeper import IN_REDIS_ALONE, PostgresKeeper
-from pipeline.ingest.entry import Entry, entry_of
 from pipeline.ingest.idempotency import registration
 from pipeline.ingest.intake import Intake
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from tests.integration.custody.approval import approve
-from tests.integration.support.pipeline_fixtures import a_vcon
-
-MOST_BYTES = 10_000_000
-
-
-@pytest.fixture
-def calls() -> Iterator[BoundedCalls]:
-    """Threads for calls to Postgres."""
-    with contextlib.closing(BoundedCalls("custody", threads=2, waiting=8, seconds=20.0)) as calls:
-        yield calls
+from tests.integration.custody.custody_scene import an_entry, rows
 
 
 @pytest.fixture
@@ -44,18 +33,6 @@ def intake(
     approve(client, migrated)
     keeper = PostgresKeeper(Custody(migrated), calls)
     return Intake(redis, sorted_set="vcons", max_depth=3, keeper=keeper)
-
-
-def rows(database: Database, columns: str = "lists, open, outcome") -> list[Any]:
-    """These columns of all rows, in the order of their numbers."""
-    statement = f"SELECT {columns} FROM custody ORDER BY number"
-    with database.transaction() as session:
-        return [tuple(row) for row in session.connection().exec_driver_sql(statement)]
-
-
-def an_entry(**changes: Any) -> Entry:
-    """A vCon as it is accepted."""
-    return entry_of(a_vcon() | changes, MOST_BYTES)
 
 
 async def test_a_row_for_each_request(intake: Intake, migrated: Database, client: Redis) -> None:

@@ -17,6 +17,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from pipeline.redis_client.script_texts import script_texts
+from tests.integration.custody.approval import server_of
 
 RUN = {"run_id": "", "chain": "main", "vcon_in": "", "status": "queued", "finished_at": None}
 UUIDS = ("first", "second", "held", "held2", "dead", "dead2", "letter", "read", "lent", "late")
@@ -35,12 +36,13 @@ CALLS: dict[str, list[str]] = {
     "adopt": ["free"],
     "backup_page": ["in 0 -1", "out -10 -1", "run:main 0 5"],
     "backup_vcon": [f"{name} vcons" for name in ("first", "held", "letter", "read", "absent")],
+    "as_it_is": ["first vcons"],
     "cancel": [f"run-{name} 2026-01-01 60 60 - - -" for name in ("first", "second", "held")],
     "causes": ["DLQ:in"],
     "claim": [
-        f"alive 16 {suspects} 1 r1 2 in~:main~out run:main~:main~out "
+        f"alive 16 {suspects} 1 r1 {custody} 2 in~:main~out run:main~:main~out "
         + " ".join(f"new{n}" for n in range(16))
-        for suspects in (0, 1)
+        for suspects, custody in ((0, 0), (1, 0), (0, 1))
     ],
     "count_minute": ['me 1 4000 60 run~done~us~["main"] 7', 'me 1 0 60 new["main"] 7'],
     "delete": [
@@ -53,15 +55,20 @@ CALLS: dict[str, list[str]] = {
     "due_trash": ["10"],
     "entry": ["pc:paused idle was new 10", "pc:drained r2 - {} 10", "pc:paused idle was - 10"],
     "enqueue": ['in 100 ec {"trace":1} 1 read absent'],
-    "enqueue_run": ['read run-new main {} {"trace":1} pc:idem:k pc:idemdigest:k 1000'],
+    "enqueue_run": [
+        f'read run-new main {{}} {{"trace":1}} pc:idem:k pc:idemdigest:k 1000 {row}'
+        for row in ("-", "1.1:1")
+    ],
     "expire": ["first 60", "free 60"],
     "file_causes": ['DLQ:in first 7 {} {"fingerprint":"c3"}', "DLQ:in gone 7 {} {}"],
     "forget_causes": ["DLQ:in c1 letter absent"],
     "ingest": [
         'first {"uuid":"first"} 7 other vcons 100 {"trace":1} - new pc:idemdigest:k'
-        " pc:request:k lists - 2 in more tel:1 name:new"
+        f" pc:request:k lists - {row} 2 in more tel:1 name:new"
+        for row in ("-", "1.1:1")
     ],
     "find": ["in -1 10 first second"],
+    "held": ["alive held 7"],
     "journal": ['alive held 7 {} held {"uuid":"held"} 60 5'],
     "keep_queued": ["in - 0 -1", "DLQ:in pc:dead:DLQ:in 0 -1", "out pc:unread:out 0 -1"],
     "lease_egress": ["out 1 60 10"],
@@ -89,7 +96,7 @@ CALLS: dict[str, list[str]] = {
     "search": ["0 100 tel:1 name:a"],
     "settle": [
         'alive held 7 finish {} 60 0 60 made {"uuid":"made"} {"trace":1} 1 1 out'
-        ' 1 DLQ:storage:shelf {"fingerprint":"c2"} {} {}',
+        ' 1 DLQ:storage:shelf {"fingerprint":"c2"} {} {} {} 1 held in 1.1:1 made out 2.2:1',
         'alive held2 8 later {} 60 1000 60 held2 - {"trace":1}',
         "alive held2 8 aside {} 60 1000 60 held2 - -",
         "alive held2 8 return {} 60 0 60 held2 - -",
@@ -101,6 +108,7 @@ CALLS: dict[str, list[str]] = {
     "stage": ['pc:staged:fresh~[] {"uuid":"fresh"} 60'],
     "suspects": ["r1 in~:main run:main~:main"],
     "under_way": ["10"],
+    "unnamed": ["first 1.1:1 free 2.2:1"],
     "unstored": ["free {}"],
     "unindex": ["first tel:1 name:a"],
 }
@@ -118,7 +126,7 @@ KINDS: dict[str, str] = {
     "tel:.*|name:.*|pc:(workers|processes|lenders|holds:.*|unread:.*|unsure:.*)": "set",
     "vcons|pc:(sessions|later|expiring|trash|lease:.*|replicas:.*|rate:key)": "zset",
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
-    "pc:(paused|drained|process:.*)": "hash",
+    "pc:(epoch|paused|drained|process:.*)": "hash",
     "pc:minutes:.*": "hash",
     "pc:causes:.*": "hash",
     "pc:(causes|awaited)": "set",
@@ -169,7 +177,7 @@ return {keys, dumps, places}
 _TRACED = """
 local actual = redis
 local function traced(command, key, ...)
-  if command ~= 'PUBLISH' and command ~= 'TIME' then
+  if command ~= 'PUBLISH' and command ~= 'TIME' and command ~= 'INFO' then
     actual.call('SADD', 'test:touched', key)
   end
 end
@@ -260,6 +268,7 @@ def _build(client: Redis) -> None:
         client.zadd("vcons", {uuid: 5})
         client.sadd("tel:1", uuid)
         client.sadd("name:a", uuid)
+    client.hset("pc:epoch", mapping={"server": server_of(client), "generation": 1})
     _queues(client)
     _workers(client)
     _ends(client)

@@ -32,6 +32,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.calls import BACKOFF, PluginCalls
 from pipeline.runs.lease import Checkpoints, Lease, LeaseGuard
 from pipeline.runs.vcon_store import VconStore
+from pipeline.worker.custody import NO_WORKER_CUSTODY, WorkerCustody
 from pipeline.worker.link_runner import LinkSteps
 from pipeline.worker.run_settler import RunMeter
 from pipeline.worker.runner import chain_runner
@@ -247,6 +248,7 @@ class Scene:
         lease_seconds: float = 60.0,
         redis: RedisConnection | None = None,
         patience: float | None = None,
+        custody: WorkerCustody = NO_WORKER_CUSTODY,
     ) -> Crew:
         """A worker that does nothing yet and has no lease."""
         redis = redis or self.redis
@@ -265,6 +267,7 @@ class Scene:
             RunMeter(lambda: None),
             concurrency=concurrency,
             patience=patience,
+            custody=custody,
         )
         crew = Crew(name, worker, lease, calls, asyncio.create_task(asyncio.sleep(0)))
         self.crews.append(crew)

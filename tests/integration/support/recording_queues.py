@@ -38,8 +38,10 @@ class Ended:
 class RecordingQueues(Queues):
     """The real queues, which also record each settlement."""
 
-    def __init__(self, redis: RedisConnection, ended: asyncio.Queue[Ended]) -> None:
-        super().__init__(redis, run_expiry=600, vcon_expiry=VCON_EXPIRY)
+    def __init__(
+        self, redis: RedisConnection, ended: asyncio.Queue[Ended], *, gated: bool = False
+    ) -> None:
+        super().__init__(redis, run_expiry=600, vcon_expiry=VCON_EXPIRY, gated=gated)
         self._ended = ended
 
     async def finish(self, worker: str, claim: Claim, settlement: Settlement) -> bool:

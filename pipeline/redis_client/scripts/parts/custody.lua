@@ -33,3 +33,26 @@ local function note_custody(uuid, place, ref)
     redis.call('HSET', 'pc:about:' .. uuid, unpack(fields))
   end
 end
+
+-- Take rows out of the field of a place; those that were added meanwhile stay.
+local function drop_custody(uuid, place, refs)
+  local about, field = 'pc:about:' .. uuid, 'custody:' .. place
+  local named = is('hash', about) and redis.call('HGET', about, field)
+  if not named then
+    return
+  end
+  local gone, left = {}, {}
+  for ref in string.gmatch(refs, '%S+') do
+    gone[ref] = true
+  end
+  for ref in string.gmatch(named, '%S+') do
+    if not gone[ref] then
+      left[#left + 1] = ref
+    end
+  end
+  if #left > 0 then
+    redis.call('HSET', about, field, table.concat(left, ' '))
+  else
+    redis.call('HDEL', about, field)
+  end
+end

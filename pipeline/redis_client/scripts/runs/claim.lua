@@ -1,14 +1,16 @@
 #!lua flags=allow-oom
 -- Move elements from the heads of their lists into this worker's in-flight hash. The theory is at the
 -- head of pipeline/runs/queues.py.
--- ARGV: worker, want, suspects (0/1), traced (0/1), the worker's replica or "", n lists, lists (rotated
---       by the caller)..., fresh run ids... Each list is followed by `:` and its chain, and by the lists
+-- ARGV: worker, want, suspects (0/1), traced (0/1), the worker's replica or "", custody (0/1), n lists,
+--       lists (rotated by the caller)..., fresh run ids... Each list is followed by `:` and its chain, and by the lists
 --       that its chain forwards to, a line each.
 -- Returns {state, ms until the next delayed retry or -1, errors of vCons that were set aside, lists
 -- with a key of another type, lists that were skipped because their chain is paused or this replica is
--- drained, claims...}; state is "ok" or "dead" (this worker has no lease). A claim is
+-- drained, claims...}; state is "ok", "dead" (this worker has no lease), or
+-- with custody "unsure": recovery has not approved this server, see parts/approved.lua. A claim is
 -- {list, element, uuid, run, attempt, checkpoint, token, the producer's trace context or "",
--- cancelled (0/1), envelope (0/1), critical extensions or ""}. In flight: uuid -> token, run, list,
+-- cancelled (0/1), envelope (0/1), critical extensions or ""}, with custody also the rows of its place
+-- and of Redis itself, and the generation of this server. In flight: uuid -> token, run, list,
 -- element, a line each.
 --
 -- A suspect was in flight beside others when their worker died: any of them may have killed it. An
@@ -23,13 +25,17 @@
 -- retries stay delayed. A vCon with an unusable key of its own is put among the delayed retries.
 --
 -- Delayed retries of a paused chain that are due go to the head of their list, and wait there.
--- uses: usable, clock, element, form_of, is_suspect, paused
+-- uses: usable, clock, element, form_of, is_suspect, paused, approved
 local worker, want, for_suspects = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
-local traced, replica, n = ARGV[4] == '1', ARGV[5], tonumber(ARGV[6])
+local traced, replica, custody, n = ARGV[4] == '1', ARGV[5], ARGV[6] == '1', tonumber(ARGV[7])
 local inflight, now = 'pc:inflight:' .. worker, now_ms()
 local MOVES, ASIDE = 100, 5000 -- elements moved to other lists in one call; ms that one is set aside
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 0 then
   return {'dead', -1, {}, {}, {}}
+end
+local generation = custody and generation_here() or ''
+if custody and generation == '' then
+  return {'unsure', -1, {}, {}, {}}
 end
 local wrong = wrong_type('hash', 'pc:locks', inflight) or wrong_type('string', 'pc:tokens')
 if wrong then
@@ -52,7 +58,7 @@ for _, member in ipairs(due or {}) do
   end
 end
 
-local reply, fresh, moves, errors = {}, 7 + n, 0, {}
+local reply, fresh, moves, errors = {}, 8 + n, 0, {}
 
 -- The next element of a list and the list it is in; nil when there is none for this claim.
 local function next_of(list)
@@ -134,15 +140,19 @@ local function take(list)
   local context = traced and is('list', left) and redis.call('LPOP', left) or ''
   local envelope, critical = form_of(uuid)
   local sealed = envelope and 1 or 0
-  reply[#reply + 1] =
-    {list, element, uuid, run, count + 1, journal, token, context, cancelled, sealed, critical}
+  local claim = {list, element, uuid, run, count + 1, journal, token, context, cancelled, sealed, critical}
+  if custody and is('hash', 'pc:about:' .. uuid) then
+    local refs, in_redis = unpack(redis.call('HMGET', 'pc:about:' .. uuid, 'custody:' .. hold, 'custody:'))
+    claim[12], claim[13], claim[14] = refs or '', in_redis or '', generation
+  end
+  reply[#reply + 1] = claim
   return true
 end
 
 local open, closed, paused = {}, {}, {}
 local drained = replica ~= '' and in_force('pc:drained', replica)
 local any_paused = redis.call('EXISTS', 'pc:paused') == 1
-for i = 7, 6 + n do
+for i = 8, 7 + n do
   local list = string.match(ARGV[i], '^[^\n]*')
   if redis.call('EXISTS', list, 'pc:suspects:' .. list) > 0 then -- most lists are empty
     local chain, outputs = string.match(ARGV[i], '\n:([^\n]*)(.*)$')

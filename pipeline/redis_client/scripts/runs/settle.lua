@@ -4,14 +4,16 @@
 --       "later" and "aside"), vCon expiry (s), uuid out, its document ("" leaves it unchanged), trace
 --       context or "" (for the egress lists, or for the next claim), saved (0/1), n egress, egress
 --       lists..., n dead, dead-letter list + reason..., notes for the index (JSON) about the uuid out
---       and about the uuid, if that is another
+--       and about the uuid, if that is another, "recorded" if Postgres has the run or JSON about
+--       custody that its history gets or "", n rows of custody that were released, vCon + place +
+--       rows..., vCon + place + row of those that begin...
 -- how: "finish"  the run is over: forward it to egress lists and dead-letter lists;
 --      "later"   the attempt failed: claimed again after the delay, as the next attempt;
 --      "aside"   it cannot be settled now: claimed again after the delay, as the same attempt;
 --      "return"  back to the head of its list, as the same attempt.
 -- Refused as a whole, with the name of the key, when a list, a document or a record has another type.
 -- Holds, trace contexts and the history are skipped if their keys are unusable.
--- uses: usable, place, clock, let_go, hold_back, put_back, element, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing, index_note
+-- uses: usable, place, clock, let_go, hold_back, put_back, element, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing, index_note, custody
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
 local wrong = wrong_type('hash', inflight, 'pc:locks')
@@ -134,8 +136,19 @@ else
   else
     redis.call('SET', run_key, journal, 'EX', ARGV[6])
   end
-  if_usable('list', 'RPUSH', 'pc:history', journal)
   at = at + 2 * dead + 1
+  local kept = ARGV[at + 2]
+  if kept ~= 'recorded' then
+    local told = kept == '' and journal or string.sub(journal, 1, -2) .. ',"custody":' .. kept .. '}'
+    if_usable('list', 'RPUSH', 'pc:history', told)
+  end
+  local begin = at + 4 + 3 * ARGV[at + 3]
+  for i = at + 4, begin - 1, 3 do
+    drop_custody(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  end
+  for i = begin, #ARGV, 3 do
+    note_custody(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  end
   note_for_index(out, ARGV[at])
   if out ~= uuid then
     note_for_index(uuid, ARGV[at + 1])

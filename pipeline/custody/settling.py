@@ -1,0 +1,127 @@
+"""The ends of runs in Postgres before they are in Redis, without blocking the event loop.
+
+If Postgres does not answer, the run ends in Redis alone, as without custody; the element of the
+history that waits there says what is to be released, see `pipeline.admin.run_archive`.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from core.db.settlements import FollowUps, SettledRun, Settlements
+from core.errors import InvalidError, UnavailableError
+from core.group_commit import GroupCommit
+from core.thread_pool import BoundedCalls
+from pipeline.custody.keeper import AT_ONCE, MOST_BYTES, MOST_WAITING, SECONDS
+
+PAUSE = 5.0
+"""Seconds without a try after Postgres has not answered."""
+
+RECORDED = "recorded"
+"""In place of what the history is told: Postgres has the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the script that ends a run does for custody.
+
+    `history` is `RECORDED`, "" without custody, or JSON that is added to the run as `custody`.
+    `released` and `follow_ups` are rows that end and begin: vCon, place and ref.
+    """
+
+    history: str = ""
+    released: Sequence[tuple[str, str, str]] = ()
+    follow_ups: Sequence[tuple[str, str, str]] = ()
+
+    def words(self) -> tuple[object, ...]:
+        """The arguments of the script."""
+        released = [word for each in self.released for word in each]
+        follow_ups = [word for each in self.follow_ups for word in each]
+        return self.history, len(self.released), *released, *follow_ups
+
+
+NO_CUSTODY = Ended()
+"""Without custody."""
+
+
+def waiting(settlement: SettledRun) -> str:
+    """What the history in Redis gets while Postgres is away."""
+    releases = [
+        {
+            "ref": each.ref,
+            "place": each.place,
+            "outcome": each.outcome,
+            "keep": each.keep_document,
+        }
+        for each in settlement.releases
+    ]
+    places = [
+        {"vcon": row.vcon_uuid, "place": place, "state": row.state}
+        for row in settlement.follow_ups
+        for place in row.lists
+    ]
+    about = {"token": settlement.token, "releases": releases, "follow_ups": places}
+    return orjson.dumps(about).decode()
+
+
+@dataclass(slots=True)
+class Settling:
+    """Commits the ends of the runs of one worker; those that wait share a transaction."""
+
+    settlements: Settlements
+    calls: BoundedCalls
+    _commits: GroupCommit[SettledRun, FollowUps | None] = field(init=False)
+    _away_until: float = 0.0
+
+    def __post_init__(self) -> None:
+        """`calls` carries the calls of `settlements`."""
+        self._commits = GroupCommit[SettledRun, FollowUps | None](
+            self._write,
+            seconds=SECONDS,
+            at_once=AT_ONCE,
+            most_waiting=MOST_WAITING,
+            weight=_weight,
+            most_weight=MOST_BYTES,
+        )
+
+    async def __call__(self, settlement: SettledRun) -> FollowUps | None:
+        """The rows that were added; None if Postgres is away or cannot hold the values.
+
+        It may have been written all the same.
+        """
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            return await self._commits(settlement)
+        except UnavailableError:
+            self._away_until = time.monotonic() + PAUSE
+            return None
+
+    async def _write(self, batch: Sequence[SettledRun]) -> Sequence[FollowUps | None]:
+        try:
+            return await self.calls(self.settlements.write, batch)
+        except InvalidError:
+            return [await self._alone(each) for each in batch]
+
+    async def _alone(self, settlement: SettledRun) -> FollowUps | None:
+        try:
+            [added] = await self.calls(self.settlements.write, [settlement])
+        except InvalidError:
+            return None
+        return added
+
+
+def _weight(settlement: SettledRun) -> int:
+    return sum(len(row.document) for row in settlement.follow_ups)
+
+
+def added_to(settlement: SettledRun, added: FollowUps) -> list[tuple[str, str, str]]:
+    """The follow-ups that were added, as Redis gets them."""
+    return [
+        (row.vcon_uuid, place, ref)
+        for row in settlement.follow_ups
+        for place in row.lists
+        if (ref := added.get((row.vcon_uuid.lower(), place)))
+    ]

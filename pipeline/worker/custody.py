@@ -1,0 +1,181 @@
+"""A worker's part in custody: Postgres is told how a run ends before Redis is."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Protocol
+
+import orjson
+
+from core.db.custody import NewCustody, Release
+from core.db.database import database
+from core.db.settlements import SettledRun, Settlements
+from core.settings import Settings
+from core.thread_pool import BoundedCalls
+from pipeline.custody.keeper import SECONDS
+from pipeline.custody.rows import IN_REDIS, row_in_redis
+from pipeline.custody.settling import NO_CUSTODY, RECORDED, Ended, Settling, added_to, waiting
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import RedisConnection
+from pipeline.runs import plan
+from pipeline.runs.queues import Claim, Queues, Settlement
+from pipeline.runs.run_state import RunState
+
+THREADS, WAITING = 2, 8
+"""Threads of a worker for calls to Postgres, and calls that may wait for them."""
+
+
+class WorkerCustody(Protocol):
+    """What the runs of a worker tell Postgres."""
+
+    def on_other_loop(self) -> "WorkerCustody":
+        """The same for another event loop."""
+        ...
+
+    async def ended(self, live: RunState, ending: plan.Ending, end: Settlement) -> Ended | None:
+        """Commit the end of a run; None if the claim is lost, and nothing was written.
+
+        May be repeated.
+
+        Raises:
+            UnavailableError: Redis cannot be reached.
+            CommandRefused: a key of the vCon has another type.
+        """
+        ...
+
+
+class NoWorkerCustody:
+    """Where Redis alone keeps vCons."""
+
+    def on_other_loop(self) -> WorkerCustody:
+        """The same."""
+        return self
+
+    async def ended(self, live: RunState, ending: plan.Ending, end: Settlement) -> Ended | None:
+        """Nothing is committed; the script finds out whether the claim is held."""
+        return NO_CUSTODY
+
+
+NO_WORKER_CUSTODY = NoWorkerCustody()
+
+
+class PostgresCustody:
+    """Custody of the claims of one worker in Postgres."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        connection: RedisConnection,
+        queues: Queues,
+        settling: Settling,
+        sorted_set: str,
+    ) -> None:
+        """`sorted_set` holds all uuids by `created_at`."""
+        self._id = worker_id
+        self._connection = connection
+        self._queues = queues
+        self._settling = settling
+        self._sorted_set = sorted_set
+
+    def on_other_loop(self) -> WorkerCustody:
+        """See `WorkerCustody`."""
+        settling = Settling(self._settling.settlements, self._settling.calls)
+        parts = self._id, self._connection, self._queues
+        return PostgresCustody(*parts, settling, self._sorted_set)
+
+    async def ended(self, live: RunState, ending: plan.Ending, end: Settlement) -> Ended | None:
+        """See `WorkerCustody`."""
+        claim = live.claim
+        if ending == "failed":  # a storage tells nothing then of who holds the claim
+            held, _ = await self._queues.holds(self._id, claim)
+            if not held:
+                return None
+        run = orjson.loads(end.record.journal)
+        follow_ups = await self._follow_ups(claim, end, run)
+        released = list(_released(claim, end))
+        keeps = not end.saved and not follow_ups
+        releases = [
+            Release(ref, place, ending, claim.token, keep_document=keeps)
+            for _, place, refs in released
+            for ref in refs.split()
+        ]
+        settled = SettledRun(run, claim.token, releases, follow_ups)
+        if (added := await self._settling(settled)) is None:
+            return Ended(waiting(settled))
+        return Ended(RECORDED, released, added_to(settled, added))
+
+    async def _follow_ups(
+        self, claim: Claim, end: Settlement, run: dict[str, Any]
+    ) -> list[NewCustody]:
+        """A row for each list that gets the vCon now."""
+        wanted: dict[str, dict[str, dict[str, Any] | None]] = {}
+        for name in end.egress_lists:
+            wanted.setdefault(end.record.vcon_uuid, {})[name] = None
+        for name, reason in end.dead_letters:
+            is_storage = name.startswith(keys.storage_dead_letters(""))
+            vcon_uuid = end.record.vcon_uuid if is_storage else claim.vcon_uuid
+            state = {"reason": orjson.loads(reason), "run": _resumable(run, vcon_uuid)}
+            wanted.setdefault(vcon_uuid, {})[name] = state
+        rows: list[NewCustody] = []
+        for vcon_uuid, places in wanted.items():
+            row = await self._as_it_is(end, vcon_uuid)
+            if row is not None:
+                row = replace(row, run_id=claim.run_id)
+                rows += [replace(row, lists=[name], state=places[name]) for name in places]
+        return rows
+
+    async def _as_it_is(self, end: Settlement, vcon_uuid: str) -> NewCustody | None:
+        """A vCon after the run: as it is in Redis, or as the script will write it."""
+        row = await row_in_redis(self._connection, self._sorted_set, vcon_uuid, ())
+        unwritten = end.record.document
+        if row is None or not unwritten or vcon_uuid != end.record.vcon_uuid:
+            return row
+        text = unwritten.encode() if isinstance(unwritten, str) else unwritten
+        return replace(row, document=text)
+
+
+def _released(claim: Claim, end: Settlement) -> Iterator[tuple[str, str, str]]:
+    """What ends with the run: vCon, place and rows."""
+    if claim.refs:
+        yield claim.vcon_uuid, place_of(claim), claim.refs
+    if claim.refs_in_redis and end.saved and end.record.vcon_uuid == claim.vcon_uuid:
+        yield claim.vcon_uuid, IN_REDIS, claim.refs_in_redis
+
+
+def place_of(claim: Claim) -> str:
+    """The place that a claim is of; other programs put bare uuids into run lists, too."""
+    if claim.list_name.startswith(keys.RUN_LIST) and "|" in claim.element:
+        return f"{claim.list_name}|{claim.run_id}"
+    return claim.list_name
+
+
+def _resumable(run: dict[str, Any], vcon_uuid: str) -> dict[str, Any]:
+    """The run from which a replay goes on; from the start if custody has not what came out."""
+    if run["vcon_out"] == vcon_uuid:
+        return run
+    return run | {"vcon_out": vcon_uuid, "steps": []}
+
+
+class CustodyParts:
+    """What a worker process needs for custody; nothing with CUSTODY=redis."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects to nothing."""
+        self._settings = settings
+        self._calls: BoundedCalls | None = None
+        if settings.custody == "postgres":
+            database.initialize(settings)
+            self._calls = BoundedCalls("custody", threads=THREADS, waiting=WAITING, seconds=SECONDS)
+
+    def build(self, worker_id: str, connection: RedisConnection, queues: Queues) -> WorkerCustody:
+        """The custody of a worker."""
+        if self._calls is None:
+            return NO_WORKER_CUSTODY
+        settling = Settling(Settlements(database), self._calls)
+        sorted_set = self._settings.vcon_sorted_set_name
+        return PostgresCustody(worker_id, connection, queues, settling, sorted_set)
+
+    def close(self) -> None:
+        """End the threads and connections."""
+        if self._calls is not None:
+            self._calls.close()
+            database.close()
