@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import orjson
+from pydantic import SecretStr
 
 from app.command_line import Command
 from app.misspelt_settings import warn_of_misspelt
 from app.operator_cli.command import CliCommand
 from core.environment import environment, read_env_file, withhold
 from core.errors import ConfigurationError
+from core.handed_secrets import received
 from core.observability.logs import configure_logging, keep_secret, without_secrets
 from core.settings import (
     ApiProcessSettings,
@@ -98,6 +100,10 @@ async def _serve(settings: Settings, command: Command) -> int:
 
 
 async def _work(settings: Settings, command: Command) -> int:
+    if (descriptor := settings.postgres_password_fd) is not None:
+        password = SecretStr(received(descriptor))
+        settings = settings.model_copy(update={"postgres_password": password})
+        keep_secret(*settings.secrets)
     with _permanent_objects():
         from app.bootstrap_worker import work
     return await work(settings, command.worker_id, for_suspects=command.suspects)

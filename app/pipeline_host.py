@@ -88,7 +88,10 @@ class PipelineHost:
         stalls = StallLimits(
             self._settings.blocked_loop_warning, self._settings.stall_limit, front.worker_stalled
         )
-        return workers(count, front.worker_died, self._page.take_over, variables, suspects, stalls)
+        told = front.worker_died, self._page.take_over, variables, suspects, stalls
+        is_needed = self._settings.custody == "postgres"  # a worker commits the ends of its runs
+        password = self._settings.postgres_password.get_secret_value() if is_needed else ""
+        return workers(count, *told, password)
 
     async def _configuration_changed(self) -> None:
         if self._workers:

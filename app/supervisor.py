@@ -22,6 +22,7 @@ from pathlib import Path
 
 from app.worker_progress import StalledWorkers, StallLimits
 from core.environment import inherited_environment
+from core.handed_secrets import handed
 from core.observability import metrics
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class Supervisor:
         process_ended: Callable[[int], None] = lambda _: None,
         suspects: Suspects | None = None,
         stalls: StallLimits | None = None,
+        postgres_password: str = "",
         restart_pause: float = RESTART_PAUSE,
         kill_after: float = KILL_AFTER,
     ) -> None:
@@ -113,8 +115,10 @@ class Supervisor:
 
         `process_ended` gets the pid of every process that has ended. For `suspects`, further
         processes are started, with `--suspects` before the id. A worker reports progress over the
-        file descriptor `PROGRESS_FD`; without progress it is killed as `stalls` says.
+        file descriptor `PROGRESS_FD`; without progress it is killed as `stalls` says. It gets
+        `postgres_password` over the descriptor `POSTGRES_PASSWORD_FD`.
         """
+        self._postgres_password = postgres_password
         self._command = command
         self.count = count
         """The number of normal workers when all run."""
@@ -209,15 +213,7 @@ class Supervisor:
         """Run one process to its end; its exit code, or None if it could not be started."""
         page = self._stalled.page_for(worker_id)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                *options,
-                worker_id,
-                stdin=asyncio.subprocess.PIPE,
-                env=self._environment | {"PROGRESS_FD": str(page.descriptor)},
-                pass_fds=(page.descriptor,),
-                start_new_session=True,
-            )
+            process = await self._started(page.descriptor, *options, worker_id)
         except OSError as error:  # no memory or process is available
             log.error("worker cannot be started", extra={"error": str(error)})  # noqa: TRY400 -- says all there is
             self._stalled.ended(worker_id)
@@ -231,6 +227,20 @@ class Supervisor:
             del self._processes[worker_id]
             self._stalled.ended(worker_id)
             self._process_ended(process.pid)
+
+    async def _started(self, progress: int, *words: str) -> Process:
+        given = {"PROGRESS_FD": str(progress)}
+        with handed(self._postgres_password) as password:
+            if password:
+                given["POSTGRES_PASSWORD_FD"] = str(password[0])
+            return await asyncio.create_subprocess_exec(
+                *self._command,
+                *words,
+                stdin=asyncio.subprocess.PIPE,
+                env=self._environment | given,
+                pass_fds=(progress, *password),
+                start_new_session=True,
+            )
 
     def signal(self, signum: signal.Signals) -> None:
         """Send a signal to every worker that runs."""
@@ -284,11 +294,13 @@ def workers(
     variables: Mapping[str, Path | str],
     suspects: Suspects,
     stalls: StallLimits,
+    postgres_password: str,
 ) -> Supervisor:
     """A supervisor of this service's workers.
 
     Their environment is this process's without the withheld secrets, and `variables`. They read no
-    `.env`, because this process has read it.
+    `.env`, because this process has read it. They get `postgres_password`, if there is any, apart
+    from it.
     """
     changes = {"ENV_FILE": "", **{name: str(path) for name, path in variables.items()}}
     return Supervisor(
@@ -299,6 +311,7 @@ def workers(
         process_ended=process_ended,
         suspects=suspects,
         stalls=stalls,
+        postgres_password=postgres_password,
     )
 
 

@@ -372,6 +372,12 @@ class WorkerSettings(BaseModel):
     progress_fd: int | None = Field(
         None, ge=3, description="Where a worker shows its progress; the service sets it."
     )
+    postgres_password_fd: int | None = Field(
+        None,
+        ge=3,
+        description="Where a worker reads the password of Postgres, with `CUSTODY=postgres`; the "
+        "service sets it.",
+    )
     replica_id: str = Field(
         "", description="The replica that a worker belongs to; the service sets it for its own."
     )

@@ -75,6 +75,7 @@ async def running(folder: Path, more: str) -> AsyncIterator[Deployment]:
         "ACTIONS": "IngestVcon,GetVcon",
         "CONSERVER_API_TOKEN": canary("api-token-9a07"),
         "INDEX_SECRET": canary("secret-of-the-index-51be"),
+        "CUSTODY": "postgres",  # a worker gets the password, but not in its environment
     }
     password = canary("valkey-password-64ef")
     parts = configured(folder, more)
