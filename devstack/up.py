@@ -79,7 +79,7 @@ async def keep_up(told: argparse.Namespace) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stopping.set)
     print("Starting ...", flush=True)
-    settings = {"ADMIN_ACTIONS": "true"} if told.admin else {}
+    settings = {"CUSTODY": "postgres"} | ({"ADMIN_ACTIONS": "true"} if told.admin else {})
     async with Deployment(
         told.config,
         port=told.port,

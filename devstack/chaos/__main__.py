@@ -26,6 +26,12 @@ def parsed(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", metavar="WORDS", default="", help="events that have these words")
     parser.add_argument("--times", type=int, help="how often it happens, in every scenario")
     parser.add_argument("--short", action="store_true", help="as often as in the tests")
+    parser.add_argument(
+        "--custody",
+        choices=("redis", "postgres"),
+        default="redis",
+        help="CUSTODY of the scenarios that do without",
+    )
     parser.add_argument("--json", action="store_true", help="one report a line, no broken builds")
     return parser.parse_args(words)
 
@@ -38,7 +44,7 @@ def times(scenario: Scenario, options: argparse.Namespace) -> int:
 async def play(options: argparse.Namespace) -> list[Report]:
     """Run the selected scenarios in order and print a line after each."""
     reports = []
-    with servers.running() as both:
+    with servers.running(options.custody) as both:
         for scenario in SCENARIOS:
             if options.only in scenario.event:
                 reports.append(await run(scenario, both, times(scenario, options)))

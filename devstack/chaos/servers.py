@@ -22,11 +22,13 @@ class Servers:
         *,
         valkey: Callable[[], Valkey] | None = None,
         redis_url: str = "",
+        custody: str = "redis",
     ) -> None:
-        """`stack` is running; see `running` and `with_valkey`."""
+        """`stack` is running; see `running` and `with_valkey`. `custody`: the setting CUSTODY."""
         self._stack = stack
         self._valkey = valkey or (lambda: stack.valkey)
         self._redis_url = redis_url
+        self._custody = custody
 
     def with_valkey(self, valkey: Callable[[], Valkey], redis_url: str = "") -> "Servers":
         """The same servers, but for Valkey; services find it by `redis_url`."""
@@ -50,7 +52,8 @@ class Servers:
     def environment(self, database: str) -> dict[str, str]:
         """The service's environment variables for both servers and `database`."""
         environment = self._stack.environment(database)
-        return {**environment, "REDIS_URL": self._redis_url or self.valkey.url}
+        redis_url = self._redis_url or self.valkey.url
+        return {**environment, "REDIS_URL": redis_url, "CUSTODY": self._custody}
 
     async def new_database(self) -> str:
         """Create a database without tables; returns its name."""
@@ -70,13 +73,13 @@ class Servers:
 
 
 @contextmanager
-def running() -> Iterator[Servers]:
-    """Start both servers in a temporary folder.
+def running(custody: str = "redis") -> Iterator[Servers]:
+    """Start both servers in a temporary folder; `custody` is for scenarios that do not set it.
 
     Raises:
         StackError: if one does not start; the message is one line.
     """
     with EmbeddedStack(fsync=False) as stack:
-        servers = Servers(stack)
+        servers = Servers(stack, custody=custody)
         yield servers
         servers.postgres.stop()  # the stack knows only the one that it started

@@ -12,7 +12,7 @@ from devstack.chaos.servers import Servers
 from devstack.chaos.waiting import until
 from devstack.servers.valkey import Valkey
 
-TOLD = "another redis"
+TOLD = "redis is not in use"
 QUEUED = 200
 CALLERS = 16
 IN_THE_MIDDLE = 0.05
