@@ -39,7 +39,8 @@ from pipeline.operator.pause_keeper import KEEP_SECONDS, PauseKeeper
 from pipeline.operator.register import SIGN_SECONDS, Register
 from pipeline.operator.sessions import RedisConsoleSessions
 from pipeline.plugins.loader import NOTHING
-from pipeline.recovery.watch import WATCH_SECONDS, build_watch
+from pipeline.recovery.factory import build_watch
+from pipeline.recovery.watch import WATCH_SECONDS
 from pipeline.redis_client.client import CommandRefused
 from pipeline.redis_client.periodic import every
 from pipeline.runs.calls import PluginCalls
@@ -110,7 +111,8 @@ class PipelineComposition:
             self._configuration, self.connection, records, self._records_calls, limits
         )
         self._build(intervals)
-        self.identity_watch = build_watch(settings, records, self.connection, self.register.id)
+        parts = settings, records, self.connection, self._configuration
+        self.identity_watch = build_watch(*parts, self.register.id)
 
     async def _adopted(self) -> None:
         self._partners.configuration_changed()

@@ -38,7 +38,7 @@ Limits
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import Any
@@ -78,6 +78,8 @@ from schemas.ingested import Ingested
 
 CHUNK = 100
 """vCons that one script call queues."""
+NEW_RUN: Mapping[str, Any] = {}
+"""The state of a row whose vCon is run although it may have been run before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,9 @@ class Intake:
         """Take vCons into custody, and queue them."""
 
         async def accept() -> list[Row]:
-            kept = await asyncio.gather(*(self._kept(each, [name]) for each in vcon_uuids))
+            kept = await asyncio.gather(
+                *(self._kept(each, [name], state=NEW_RUN) for each in vcon_uuids)
+            )
             return list(zip(vcon_uuids, kept, strict=True))
 
         async def queue(refs: Sequence[str]) -> list[str]:

@@ -15,9 +15,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from core.custody_settings import CustodySettings
 from core.db.identity import Identities, Identity
-from core.db.usage_and_audit import PartnerRecords
 from core.observability.metrics import RECOVERING, REDIS_LOSSES
 from pipeline.recovery.judgement import Seen, Verdict, judged
 from pipeline.recovery.recovery import Recovery
@@ -119,13 +117,3 @@ def _is_to_be_noted(row: Identity, seen: Seen) -> bool:
 
 def _problem(verdict: Verdict) -> str:
     return _PROBLEMS.get(verdict, "")
-
-
-def build_watch(
-    settings: CustodySettings, records: PartnerRecords, connection: RedisConnection, replica: str
-) -> IdentityWatch | None:
-    """The watch; None without custody in Postgres. `replica`: this process in the register."""
-    if settings.custody == "redis":
-        return None
-    recovery = Recovery(records.identities, connection, replica, audit=records.ledger.audit)
-    return IdentityWatch(records.identities, connection, recovery, replica)

@@ -90,6 +90,8 @@ class RunState:
     """The number of attempts at that time."""
     cancelled: bool = False
     """A cancellation is requested: the run ends before its next link."""
+    recovered: bool = False
+    """It was queued again because Redis had lost it."""
 
     @property
     def attempts(self) -> int:
@@ -147,6 +149,7 @@ class RunState:
                 "queued_at": self.queued_at,
                 "started_at": _iso(self.started_at),
                 "finished_at": finished,
+                **({"recovered": True} if self.recovered else {}),
             }
         )
 
@@ -209,6 +212,7 @@ def resume(live: RunState) -> None:
     try:
         earlier = orjson.loads(live.claim.journal)
         live.queued_at = earlier["queued_at"]
+        live.recovered = earlier.get("recovered") is True
         if earlier["status"] == "failed":
             live.not_settled, live.begun = earlier["error"], int(earlier["attempts"])
         _resume(live, earlier)

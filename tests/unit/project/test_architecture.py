@@ -68,6 +68,7 @@ SMALL_FILES = {
     "core/redis_settings.py": "a group of settings, for which `setting_groups.py` has no room",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",
     "pipeline/ingest/claims.py": "the claims of one call, apart from the use of their answers",
+    "pipeline/recovery/factory.py": "which phases there are, apart from how they are carried out",
     "pipeline/redis_client/script_texts.py": "the only file that finds and fills Lua texts",
     "pipeline/worker/unclaimed.py": "one duty beside the worker's loop",
     "links/webhook/signature.py": "the algorithm that receivers of webhooks implement",
@@ -85,6 +86,7 @@ SMALL_FILES = {
 """Files under 60 lines with a single importer, each with the reason why it is not part of that."""
 
 LARGE_FOLDERS = {
+    "core/db": "one file for each kind of rows, and what they share",
     "core": "modules that documents import by name (`core.action_runner`) lie beside its rooms",
     "actions": "one file for each action or family of actions",
     "lib": "modules that plugins import by name, as in vcon-server",
