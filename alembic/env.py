@@ -12,10 +12,10 @@ from sqlalchemy import Connection, Engine
 from core.db.database import (
     base,
     database_settings,
-    driver_errors_translated,
     get_database_url,
     migration_engine,
 )
+from core.db.driver.errors import driver_errors_translated
 from core.db.migrations import is_compared, migration_lock, refuse_in_production
 from core.environment import read_env_file
 from core.errors import PatchcordError

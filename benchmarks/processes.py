@@ -6,8 +6,14 @@ from pathlib import Path
 
 def cpu_seconds(pid: int) -> float:
     """CPU time of a process's current threads, in nanosecond resolution."""
-    stats = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(stat.read_text().split()[0]) for stat in stats) / 1e9
+    return sum(map(_nanoseconds, Path(f"/proc/{pid}/task").glob("*/schedstat"))) / 1e9
+
+
+def _nanoseconds(schedstat: Path) -> int:
+    try:
+        return int(schedstat.read_text().split()[0])
+    except FileNotFoundError:  # the thread has ended
+        return 0
 
 
 def children(pid: int) -> list[int]:

@@ -11,7 +11,7 @@ from contextvars import Context
 from typing import Any
 
 from core.aio import LoopTimeout
-from core.errors import UnavailableError
+from core.errors import ConflictError, InvalidError, UnavailableError
 
 type Commit[T, R] = Callable[[Sequence[T]], Awaitable[Sequence[R]]]
 
@@ -38,7 +38,8 @@ class GroupCommit[T, R]:
 
         A batch has at most `at_once` items, and stops before the item with which it would weigh
         more than `most_weight`. Items with the same `apart` are never in one batch. Each caller
-        waits for `seconds` at most.
+        waits for `seconds` at most. After `InvalidError` or `ConflictError` the items of the batch
+        are carried out one by one.
         """
         self._commit = commit
         self._seconds = seconds
@@ -101,10 +102,18 @@ class GroupCommit[T, R]:
             results = await self._commit([item for item, _ in batch])
             pairs = list(zip(batch, results, strict=True))
         except Exception as error:  # noqa: BLE001 -- it is raised where the results are awaited
-            for _, future in batch:
-                if not future.done():
-                    future.set_exception(error)
+            if isinstance(error, InvalidError | ConflictError) and len(batch) > 1:
+                for each in batch:
+                    await self._make([each])
+            else:
+                _fail(batch, error)
         else:
             for (_, future), result in pairs:
                 if not future.done():
                     future.set_result(result)
+
+
+def _fail(batch: Sequence[tuple[Any, asyncio.Future[Any]]], error: Exception) -> None:
+    for _, future in batch:
+        if not future.done():
+            future.set_exception(error)

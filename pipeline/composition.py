@@ -317,6 +317,7 @@ class PipelineComposition:
         await self._calls.close_storages(self._lookup.loaded)
         await self._connections.close()
         self._calls.close()
+        self.keeper.close()
         self._records_calls.close()
         self.snapshot.close()
         await self.connection.close()

@@ -15,7 +15,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.exc import DBAPIError
 
-from core.db.database import Database, driver_errors_translated, migration_engine
+from core.db.database import Database, migration_engine
+from core.db.driver.errors import driver_errors_translated
 from core.db.migrations import NO_REVISION, is_known, revisions
 from core.db.partitions import TABLES as PARTITIONED
 from core.db.partitions import missing_statements

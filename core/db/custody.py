@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
 from core.db.database import Database, Row
+from core.db.driver.pipelined import Pipelined
 from core.observability.storable_text import storable_json
 
 CUSTODY_LOCK = 0x6375_7374_6F64_7900
@@ -166,6 +167,9 @@ WHERE accepted_at = ANY(%(times)s::timestamptz[]) AND accepted_at = t AND number
     AND released_at IS NULL
 """
 
+ACCEPT = Pipelined(SHARED, INSERT)
+_DELETE, _RELEASE, _NOTE = Pipelined(_DROP), Pipelined(RELEASE), Pipelined(_CHECKPOINT)
+
 
 class Custody:
     """Rows of custody. Every method blocks: call it in a thread.
@@ -174,22 +178,22 @@ class Custody:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     def accept(self, items: Sequence[NewCustody]) -> list[str]:
         """Insert rows in one statement; their refs, in the order of the items."""
-        _, rows = self._database.at_once(SHARED + INSERT, insertion(items))
+        _, rows = self.database.in_pipeline(ACCEPT, insertion(items))
         return refs_in_order(rows)
 
     def drop(self, refs: Sequence[str]) -> None:
         """Delete rows of requests that were refused after all, or had nothing to be done."""
         keys = [key_of(ref) for ref in refs]
         times, numbers = [time for time, _ in keys], [number for _, number in keys]
-        self._database.at_once(_DROP, {"times": times, "numbers": numbers})
+        self.database.in_pipeline(_DELETE, {"times": times, "numbers": numbers})
 
     def release(self, releases: Sequence[Release]) -> None:
         """End the custody of places; those that have been released before stay as they are."""
-        self._database.at_once(RELEASE, releasing(releases))
+        self.database.in_pipeline(_RELEASE, releasing(releases))
 
     def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Note where runs continue."""
@@ -203,7 +207,7 @@ class Custody:
             "documents": [each.document for each in checkpoints],
             "times": [key_of(each.ref)[0] for each in checkpoints],
         }
-        self._database.at_once(_CHECKPOINT, parameters)
+        self.database.in_pipeline(_NOTE, parameters)
 
 
 def insertion(items: Sequence[NewCustody]) -> dict[str, Any]:

@@ -24,89 +24,19 @@ from sqlalchemy import (
     make_url,
     text,
 )
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core.db.bounded_connection import bounded_connection
+from core.db.driver.bounded_connection import BoundedConnection, bounded_connection
+from core.db.driver.errors import driver_errors_translated, raw_errors_translated
+from core.db.driver.pipelined import Limits, Pipelined
 from core.db.migrations import refuse_in_production, revisions, run_alembic, schema_problem
 from core.db.tables import Base
-from core.errors import (
-    ConfigurationError,
-    ConflictError,
-    InvalidError,
-    PatchcordError,
-    UnavailableError,
-)
+from core.errors import ConfigurationError
 from core.settings import DatabaseSettings
 from core.thread_pool import seconds_left
 
 type Row = tuple[Any, ...]
-type _Fault = Callable[[str], PatchcordError]
-
-# By SQLSTATE: the whole code has precedence over its class (the first two characters).
-_FAULTS: dict[str, _Fault] = {
-    "08": UnavailableError,  # connection lost
-    "22": InvalidError,  # a value that the column cannot hold
-    "23": ConflictError,  # a constraint
-    "23514": UnavailableError,  # no partition for the row, or one that is being migrated
-    "3D": UnavailableError,  # no such database (yet)
-    "40": UnavailableError,  # deadlock, serialization failure: a repetition may succeed
-    "42501": UnavailableError,  # a right that the operator has to grant
-    "42703": UnavailableError,  # no such column: not migrated yet
-    "42883": UnavailableError,  # no such function: not migrated yet
-    "42P01": UnavailableError,  # no such table: not migrated yet
-    "42P10": UnavailableError,  # no such unique index: not migrated yet
-    "53": UnavailableError,  # out of disk, memory or connections
-    "54": InvalidError,  # a text too long for an index
-    "55": UnavailableError,  # locked, or the database accepts no connections
-    "57": UnavailableError,  # shutting down, cancelled
-    "58": UnavailableError,  # the server's own disk
-}
-
-_NOT_MIGRATED = ("42703", "42883", "42P01", "42P10")
-
-
-@contextmanager
-def driver_errors_translated() -> Iterator[None]:
-    """Raise errors of SQLAlchemy as errors of `core.errors`.
-
-    The original is left out of tracebacks, because its details repeat whole rows.
-    """
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise translated(error) from None
-
-
-def translated(error: SQLAlchemyError) -> PatchcordError:
-    """The error of `core.errors` for one of SQLAlchemy; `PatchcordError` for unknown ones."""
-    if isinstance(error, PoolTimeoutError):
-        return UnavailableError("Postgres: every connection of the pool is busy")
-    if not isinstance(error, DBAPIError):
-        return PatchcordError(f"Postgres: {type(error).__name__}")
-    state = getattr(error.orig, "sqlstate", None)
-    remedy = "; is the database migrated?" if state in _NOT_MIGRATED else ""
-    return _fault(error)(f"Postgres: {_reason(error)}{remedy}")
-
-
-def _fault(error: DBAPIError) -> _Fault:
-    state = getattr(error.orig, "sqlstate", None)
-    if state is not None:
-        return _FAULTS.get(state) or _FAULTS.get(state[:2]) or PatchcordError
-    if isinstance(error.orig, psycopg.DataError):  # psycopg did not send the value
-        return InvalidError
-    # Without a state libpq failed: connection refused, unknown host, wrong password, timeout.
-    gave_up = isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
-    return UnavailableError if gave_up or error.connection_invalidated else PatchcordError
-
-
-def _reason(error: DBAPIError) -> str:
-    """The first line of the server's message; further lines may repeat values."""
-    diagnosis = getattr(error.orig, "diag", None)
-    message = getattr(diagnosis, "message_primary", None) or str(error.orig)
-    return message.strip().partition("\n")[0]
-
 
 base = Base
 
@@ -141,7 +71,7 @@ class Database:
         self._settings: DatabaseSettings | None = None
         self._engine: Engine | None = None
         self._probe: Engine | None = None
-        self._limits: Callable[[], str] = str
+        self._limits: Callable[[], Limits] = lambda: Limits(statement=0, lock=0)
 
     def initialize(self, settings: DatabaseSettings | None = None) -> None:
         """Make the engines without connecting; may be called again with other settings.
@@ -211,17 +141,41 @@ class Database:
 
         Raises the same errors as `session()`.
         """
-        text = self._limits().encode() + b";" + statements.encode()
-        with driver_errors_translated():
+        text = f"{_limiting(self._limits())};{statements}".encode()
+        with self._driver_connection() as connection:
+            return _executed(connection, text, parameters)
+
+    def in_pipeline(
+        self, statements: Pipelined, parameters: Mapping[str, object]
+    ) -> list[list[Row]]:
+        """Like `at_once`, for parameters that are large.
+
+        Raises the same errors as `session()`.
+        """
+        with self._driver_connection() as connection:
+            return connection.wait(statements.over(connection, parameters, self._limits()))
+
+    def connection_of_its_own(self) -> BoundedConnection:
+        """A new connection outside the pool, which the caller closes.
+
+        Raises:
+            UnavailableError: when Postgres cannot be reached within about two seconds.
+        """
+        settings = _initialized(self._settings)
+        words, options = self.engine.dialect.create_connect_args(self.engine.url)
+        with raw_errors_translated():
+            return BoundedConnection.connect(*words, **{**options, **_connect(settings)})
+
+    @contextmanager
+    def _driver_connection(self) -> Iterator[BoundedConnection]:
+        with raw_errors_translated(), closing(self.engine.raw_connection()) as pooled:
+            connection = pooled.driver_connection
+            assert isinstance(connection, BoundedConnection)
             try:
-                with closing(self.engine.raw_connection()) as pooled:
-                    try:
-                        return _executed(pooled.driver_connection, text, parameters)
-                    except psycopg.OperationalError as error:
-                        _let_go(pooled, error)
-                        raise
-            except psycopg.Error as error:  # SQLAlchemy does not wrap those of a raw connection
-                raise DBAPIError(None, None, error) from None
+                yield connection
+            except psycopg.OperationalError as error:
+                _let_go(pooled, error)
+                raise
 
     def migrate(self, revision: str = "head") -> None:
         """Migrate to the newest revision, or up to another; safe in several processes at once.
@@ -337,35 +291,43 @@ def _initialized[T](part: T | None) -> T:
 def _engine(
     settings: DatabaseSettings, *, connect_timeout: int = _CONNECT_SECONDS, **options: Any
 ) -> Engine:
+    connect = _connect(settings) | {"connect_timeout": connect_timeout}
+    return _created(_url(settings), connect, **options)
+
+
+def _connect(settings: DatabaseSettings) -> dict[str, Any]:
     tls = {"sslmode": settings.postgres_sslmode, "sslrootcert": settings.postgres_sslrootcert}
-    connect = _CONNECT | {name: value for name, value in tls.items() if value is not None}
-    return _created(_url(settings), connect | {"connect_timeout": connect_timeout}, **options)
+    return _CONNECT | {name: value for name, value in tls.items() if value is not None}
 
 
 def _created(url: URL | str, connect: dict[str, Any], **options: Any) -> Engine:
     return create_engine(url, hide_parameters=True, connect_args=connect, **options)
 
 
-def _limit(engine: Engine, *, statement: float, lock: float) -> Callable[[], str]:
+def _limit(engine: Engine, *, statement: float, lock: float) -> Callable[[], Limits]:
     """Set the time limits, in seconds, and the time zone UTC in every transaction.
 
-    A call ends with the time of its caller. Returns what makes the statements. A session setting
-    would apply to other clients behind a pooler.
+    A call ends with the time of its caller. Returns what tells the limits. A session setting would
+    apply to other clients behind a pooler.
     """
 
-    def limits() -> str:
+    def limits() -> Limits:
         left = seconds_left()
         most = statement if left is None else min(statement, left)
-        return (
-            f"SET LOCAL TimeZone = 'UTC'; SET LOCAL statement_timeout = {_milliseconds(most)};"
-            f" SET LOCAL lock_timeout = {_milliseconds(lock)}"
-        )
+        return Limits(statement=_milliseconds(most), lock=_milliseconds(lock))
 
     def begun(connection: Connection) -> None:
-        connection.exec_driver_sql(limits())
+        connection.exec_driver_sql(_limiting(limits()))
 
     event.listen(engine, "begin", begun)
     return limits
+
+
+def _limiting(limits: Limits) -> str:
+    return (
+        f"SET LOCAL TimeZone = 'UTC'; SET LOCAL statement_timeout = {limits.statement};"
+        f" SET LOCAL lock_timeout = {limits.lock}"
+    )
 
 
 def _milliseconds(seconds: float) -> int:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from core.db.custody import RELEASED, NewCustody, Release, key_of, ref_of, releasing
 from core.db.database import Database, Row
+from core.db.driver.pipelined import Pipelined
 from core.db.runs import WRITE_RUNS, write_runs, written
 from core.observability.storable_text import storable_json
 
@@ -56,6 +57,7 @@ FROM added
 UNION ALL SELECT NULL, number, NULL, NULL, NULL, 0 FROM released WHERE NOT was_open
 """
 _SETTLE: LiteralString = f"{RELEASED}{_ADDED}"
+_BOTH = Pipelined(WRITE_RUNS, _SETTLE)
 # Rows that an earlier attempt, or an end that Redis has refused, has left.
 _SUPERSEDE: LiteralString = """
 UPDATE custody SET open = '{}', document = NULL, released_at = now(), outcome = 'superseded'
@@ -97,8 +99,7 @@ class Settlements:
                 found = session.connection().exec_driver_sql(_SETTLE, parameters)
                 rows: Sequence[Row] = [tuple(row) for row in found]
         else:
-            both = WRITE_RUNS + ";" + _SETTLE
-            _, rows = self._database.at_once(both, parameters | written(runs))
+            _, rows = self._database.in_pipeline(_BOTH, parameters | written(runs))
         again = {number for at, number, *_ in rows if at is None}
         added = [row for row in rows if row[0] is not None]
         self._supersede(settlements, again, [number for _, number, *_ in added])

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from core.custody_settings import CustodySettings
 from core.db.custody import Checkpoint, Custody, NewCustody, Release
+from core.db.custody_acceptance import Acceptance
 from core.errors import UnavailableError
 from core.group_commit import GroupCommit
 from core.observability.metrics import CUSTODY_FALLBACKS
@@ -57,6 +58,10 @@ class Keeper(Protocol):
         """Note where a run continues."""
         ...
 
+    def close(self) -> None:
+        """Close the connection; nothing is called afterwards."""
+        ...
+
 
 class NoKeeper:
     """Stands for `Keeper` where Redis alone keeps vCons."""
@@ -76,6 +81,9 @@ class NoKeeper:
     async def checkpoint(self, checkpoint: Checkpoint) -> None:
         """Nothing is kept."""
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class PostgresKeeper:
     """Keeps vCons in Postgres; requests that wait share a statement."""
@@ -86,10 +94,11 @@ class PostgresKeeper:
         """`calls` carries the calls of `custody`. `falls_back`: the setting CUSTODY_FALLBACK."""
         self._custody = custody
         self._calls = calls
+        self._acceptance = Acceptance(custody.database, calls, SECONDS)
         self._falls_back = falls_back
         how: Any = {"seconds": SECONDS, "at_once": AT_ONCE, "most_waiting": MOST_WAITING}
         self._accepts = GroupCommit[NewCustody, str](
-            self._accept, **how, weight=lambda item: len(item.document), most_weight=MOST_BYTES
+            self._acceptance, **how, weight=lambda item: len(item.document), most_weight=MOST_BYTES
         )
         self._drops = GroupCommit[str, None](self._drop, **how)
         self._releases = GroupCommit[Sequence[Release], None](self._release, **how)
@@ -121,8 +130,9 @@ class PostgresKeeper:
         """See `Keeper`."""
         await self._checkpoints(checkpoint)
 
-    async def _accept(self, items: Sequence[NewCustody]) -> Sequence[str]:
-        return await self._calls(self._custody.accept, items)
+    def close(self) -> None:
+        """See `Keeper`."""
+        self._acceptance.close()
 
     async def _drop(self, refs: Sequence[str]) -> Sequence[None]:
         await self._calls(self._custody.drop, refs)

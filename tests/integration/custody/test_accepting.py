@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 
 import orjson
 import pytest
@@ -14,6 +13,7 @@ from redis import Redis
 from core.db.custody import Custody, NewCustody
 from core.db.database import Database
 from core.errors import BusyError, FullError, UnavailableError
+from core.settings import DatabaseSettings
 from core.thread_pool import BoundedCalls
 from pipeline.custody import carrying_out
 from pipeline.custody.keeper import IN_REDIS_ALONE, PostgresKeeper
@@ -171,19 +171,21 @@ async def test_redis_is_not_approved(
     assert not client.exists("one", "run:main", keys.vcon(entry.vcon_uuid))
 
 
-class Late(Custody):
-    """Custody during whose first statement something happens, once."""
+class Late(PostgresKeeper):
+    """Custody after whose first commit something happens, once."""
 
-    def __init__(self, database: Database, happens: Callable[[], None]) -> None:
-        super().__init__(database)
+    def __init__(
+        self, database: Database, calls: BoundedCalls, happens: Callable[[], Awaitable[None]]
+    ) -> None:
+        super().__init__(Custody(database), calls)
         self._happens = [happens]
 
-    def accept(self, items: Sequence[NewCustody]) -> list[str]:
-        """The refs of what was committed before it happened."""
-        refs = super().accept(items)
+    async def accept(self, item: NewCustody) -> str:
+        """The ref of what was committed before it happened."""
+        ref = await super().accept(item)
         if self._happens:
-            self._happens.pop()()
-        return refs
+            await self._happens.pop()()
+        return ref
 
 
 async def test_redis_is_approved_anew_before_the_script(
@@ -191,8 +193,12 @@ async def test_redis_is_approved_anew_before_the_script(
 ) -> None:
     """The row is for the generation before, and is replaced by one for this generation."""
     approve(client, migrated)
-    custody = Late(migrated, lambda: approve(client, migrated, 2))
-    intake = Intake(redis, sorted_set="vcons", max_depth=3, keeper=PostgresKeeper(custody, calls))
+
+    async def approved_again() -> None:
+        approve(client, migrated, 2)
+
+    keeper = Late(migrated, calls, approved_again)
+    intake = Intake(redis, sorted_set="vcons", max_depth=3, keeper=keeper)
     entry = an_entry()
     assert (await intake.ingest(entry, ["one"])).outcome == "new"
     [(number,)] = rows(migrated, "number")
@@ -210,41 +216,35 @@ async def test_a_later_request_comes_first(
     plain = Intake(
         redis, sorted_set="vcons", max_depth=3, keeper=PostgresKeeper(Custody(migrated), calls)
     )
-    custody = Late(migrated, lambda: asyncio.run_coroutine_threadsafe(later(), loop).result())
 
     async def later() -> None:
         await plain.ingest(other, ["one"])
 
-    loop = asyncio.get_running_loop()
-    intake = Intake(redis, sorted_set="vcons", max_depth=3, keeper=PostgresKeeper(custody, calls))
+    keeper = Late(migrated, calls, later)
+    intake = Intake(redis, sorted_set="vcons", max_depth=3, keeper=keeper)
     assert (await intake.ingest(entry, ["one"])).outcome == "replaced"
     numbers = [number for (number,) in rows(migrated, "number")]
     assert client.hget(keys.about(entry.vcon_uuid), "version") == str(numbers[-1])
     assert len(numbers) == 2
 
 
-class Away(Custody):
-    """Postgres that is away."""
-
-    def accept(self, items: Any) -> list[str]:
-        raise UnavailableError("Postgres: connection refused", retry_after=1)
-
-
 @pytest.mark.parametrize("falls_back", [True, False])
 async def test_postgres_away(
     redis: RedisConnection,
     client: Redis,
-    migrated: Database,
+    database_settings: DatabaseSettings,
     calls: BoundedCalls,
     falls_back: bool,
 ) -> None:
     """Nothing comes in, unless the settings allow Redis alone, which the answer says."""
-    keeper = PostgresKeeper(Away(migrated), calls, falls_back=falls_back)
+    away = Database()
+    away.initialize(database_settings.model_copy(update={"postgres_port": 1}))
+    keeper = PostgresKeeper(Custody(away), calls, falls_back=falls_back)
     intake = Intake(redis, sorted_set="vcons", max_depth=3, keeper=keeper)
     if falls_back:
         assert (await intake.ingest(an_entry(), ["one"])).warnings == [IN_REDIS_ALONE]
     else:
-        with pytest.raises(UnavailableError, match="connection refused"):
+        with pytest.raises(UnavailableError, match="Connection refused"):
             await intake.ingest(an_entry(), ["one"])
     assert client.llen("one") == falls_back
 

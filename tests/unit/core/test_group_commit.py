@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from core.errors import UnavailableError
+from core.errors import InvalidError, UnavailableError
 from core.group_commit import GroupCommit
 
 
@@ -87,6 +87,22 @@ async def test_an_error_is_that_of_its_batch_only() -> None:
     with pytest.raises(UnavailableError, match="away"):
         await group(1)
     assert await group(2) == 2
+
+
+async def test_an_item_that_is_invalid_fails_alone() -> None:
+    """The others of its batch are carried out."""
+
+    async def commit(items: Sequence[int]) -> Sequence[int]:
+        await asyncio.sleep(0)  # the others come meanwhile
+        if 3 in items:
+            raise InvalidError("3 does not fit")
+        return items
+
+    group = GroupCommit(commit, seconds=60, at_once=9, most_waiting=9)
+    calls = (group(item) for item in (1, 2, 3, 4))
+    first, second, third, fourth = await asyncio.gather(*calls, return_exceptions=True)
+    assert (first, second, fourth) == (1, 2, 4)
+    assert isinstance(third, InvalidError)
 
 
 async def test_no_answer_in_time() -> None:

@@ -15,7 +15,7 @@ from tests.unit.support.source_files import ROOMS, ROOT, SERVICE, Source, servic
 
 ONLY_IMPORTERS: dict[str, str] = {
     "websockets": r"core/plugboard/(session|transport|reconnect)\.py",
-    "sqlalchemy": r"core/db/\w+\.py|alembic/.*",
+    "sqlalchemy": r"core/db/(driver/)?\w+\.py|alembic/.*",
     "redis": r"pipeline/redis_client/(client|errors|driver/\w+)\.py"
     r"|flowlang/connections/redis/.*",
     "prometheus_client": r"core/observability/(\w*metrics|metrics_export|otlp|telemetry)\.py",
@@ -64,7 +64,6 @@ TABLES = (
 SMALL_FILES = {
     "app/freeze_watch.py": "one mechanism with its own theory, unrelated to how parts are wired",
     "app/startup_signals.py": "imported before everything that takes time to import",
-    "core/db/bounded_connection.py": "the driver's hook, apart from the pool and its errors",
     "core/redis_settings.py": "a group of settings, for which `setting_groups.py` has no room",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",
     "pipeline/ingest/claims.py": "the claims of one call, apart from the use of their answers",
