@@ -107,22 +107,18 @@ class BatchSender:
         ]
 
     async def send(self, batch: list[Entry]) -> None:
-        """Send a batch; returns when all futures are resolved."""
-        again = await self._attempt(batch, is_last=False)
-        if again:
-            await self._attempt(again, is_last=True)
-
-    async def _attempt(self, batch: list[Entry], *, is_last: bool) -> list[Entry]:
-        """Send a batch; returns the commands to send again."""
-        replies = _Replies(batch, self._settle, is_last=is_last)
-        seconds = REPLY_SECONDS
-        commands = [command for command, _, _ in batch]
-        if self._wait.replicas and any(self._accepts(words) for _, _, words in batch):
-            replies.held = _Held(self._accepts, self._enough)
-            commands += self._waiting
-            seconds += self._wait.seconds
-        await exchange(self._pool, commands, seconds, replies.take, replies.fail)
-        return replies.again
+        """Send a batch, and what must be sent again; returns when all futures are resolved."""
+        for is_last in (False, True):
+            replies = _Replies(batch, self._settle, is_last=is_last)
+            commands, seconds = [command for command, _, _ in batch], REPLY_SECONDS
+            if self._wait.replicas and any(self._accepts(words) for _, _, words in batch):
+                replies.held = _Held(self._accepts, self._enough)
+                commands += self._waiting
+                seconds += self._wait.seconds
+            await exchange(self._pool, commands, seconds, replies.take, replies.fail)
+            batch = replies.again
+            if not batch:
+                return
 
     def _settle(self, future: asyncio.Future[Reply], reply: Reply) -> None:
         if future.done():  # its caller was cancelled
@@ -188,7 +184,11 @@ class _Replies:
     def take(self, reply: Reply) -> None:
         """The reply to the next command."""
         entry = next(self._left, None)
-        if entry is None:
+        if self.held is None and not isinstance(reply, Exception) and entry is not None:
+            future = entry[1]
+            if not future.done():  # its caller was cancelled
+                future.set_result(reply)
+        elif entry is None:
             self._take_of_replicas(reply)
         elif isinstance(reply, REFUSED) and not self._is_last:
             self.again.append(entry)

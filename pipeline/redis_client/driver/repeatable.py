@@ -15,7 +15,7 @@ _READS = (
     "ZRANGE ZREVRANGE ZRANGEBYSCORE ZREVRANGEBYSCORE ZRANGEBYLEX ZSCORE ZMSCORE ZCARD ZCOUNT "
     "ZRANK ZREVRANK ZSCAN ZRANDMEMBER "
     "XLEN XRANGE XREVRANGE JSON.GET JSON.MGET JSON.TYPE JSON.ARRLEN JSON.STRLEN JSON.OBJLEN "
-    "JSON.OBJKEYS JSON.ARRINDEX OBJECT MEMORY CONFIG SLOWLOG COMMAND"
+    "JSON.OBJKEYS JSON.ARRINDEX OBJECT COMMAND"
 )
 _WRITES = "MSET HMSET SETEX PSETEX JSON.MSET JSON.MERGE"
 IDEMPOTENT = frozenset((*_READS.split(), *_WRITES.split()))
@@ -24,8 +24,10 @@ IDEMPOTENT = frozenset((*_READS.split(), *_WRITES.split()))
 Commands that reply how many elements were new or were removed are not among them: a caller may take
 that for the answer to whether it was the one that did it.
 """
-_READING_PARTS = {"CONFIG": ("GET",), "SLOWLOG": ("GET", "LEN")}
+_READING_PARTS = {"CONFIG": ("GET",), "SLOWLOG": ("GET", "LEN"), "SCRIPT": ("LOAD", "EXISTS")}
 _PLAIN_SET = {"EX", "PX", "EXAT", "PXAT", "KEEPTTL"}
+_WORDS = {"EXPIRE": 3, "PEXPIRE": 3, "EXPIREAT": 3, "PEXPIREAT": 3, "JSON.SET": 4}
+"""Commands that are idempotent without options: the number of their words then."""
 
 
 def is_idempotent(words: tuple[Any, ...]) -> bool:
@@ -33,14 +35,11 @@ def is_idempotent(words: tuple[Any, ...]) -> bool:
     if not words or not isinstance(words[0], str):
         return False
     name = words[0].upper()
-    options = {str(word).upper() for word in words[3:]}
+    if name in IDEMPOTENT:
+        return True
     if name == "SET":  # not if it depends on what was there, or returns it
+        options = (str(word).upper() for word in words[3:])
         return all(option in _PLAIN_SET or option.isdigit() for option in options)
-    if name == "JSON.SET":
-        return len(words) == 4
-    if name in ("EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"):
-        return len(words) == 3
-    if name == "SCRIPT":
-        return len(words) > 1 and str(words[1]).upper() in ("LOAD", "EXISTS")
-    part = str(words[1]).upper() if len(words) > 1 else ""
-    return name in IDEMPOTENT and (name not in _READING_PARTS or part in _READING_PARTS[name])
+    if name in _READING_PARTS:
+        return len(words) > 1 and str(words[1]).upper() in _READING_PARTS[name]
+    return len(words) == _WORDS.get(name, -1)

@@ -48,7 +48,8 @@ class ThreadConnections:
             not may_repeat and connection.is_stale()
         ):
             connection.disconnect()
-        connection.connect()  # without effect if it is; if it fails, there is nothing to repeat
+        if connection._sock is None:
+            connection.connect()  # if it fails, there is nothing to repeat
         begun = time.monotonic()
         try:
             return self._exchange(connection, packed)
