@@ -30,6 +30,7 @@ from pipeline.config import yaml_file
 from pipeline.config.parser import PipelineConfig
 from pipeline.plugins.loader import load
 from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.driver.pools import RedisAccess
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("links", "storage", "tracers")
@@ -191,7 +192,7 @@ async def _redis(
     used = lists_used(document)
     sorted_set = environ.get("VCON_SORTED_SET_NAME") or DEFAULT_SET
     try:
-        redis = RedisConnection(url)
+        redis = RedisConnection(url, access=_access(environ))
     except ValueError:
         return []  # `load_settings` has refused it
     try:
@@ -200,6 +201,14 @@ async def _redis(
     finally:
         await redis.close()
     return of_redis(facts, used, sorted_set)
+
+
+def _access(environ: Mapping[str, str]) -> RedisAccess:
+    return RedisAccess(
+        ca_file=environ.get("REDIS_CA_FILE") or "",
+        sentinel_user=environ.get("REDIS_SENTINEL_USER") or "",
+        sentinel_password=environ.get("REDIS_SENTINEL_PASSWORD") or "",
+    )
 
 
 async def _postgres() -> Finding:

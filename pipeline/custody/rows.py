@@ -8,7 +8,7 @@ import orjson
 from core.db.custody import NewCustody
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
-from pipeline.redis_client.driver.words import ENCODING_ERRORS
+from pipeline.redis_client.driver.batches import ENCODING_ERRORS
 
 IN_REDIS = ""
 """The place of a vCon that was accepted for no list."""

@@ -41,11 +41,13 @@ from core.backoff import Backoff
 from core.errors import UnavailableError
 from pipeline.redis_client import keys
 from pipeline.redis_client.driver.batches import (
+    ENCODING_ERRORS,
     REPLY_SECONDS,
     BatchSender,
     Entry,
     ReplicaWait,
     Reply,
+    packed,
 )
 from pipeline.redis_client.driver.plugin_clients import (
     AsyncClient,
@@ -56,7 +58,6 @@ from pipeline.redis_client.driver.plugin_clients import (
 from pipeline.redis_client.driver.pools import Pools, RedisAccess
 from pipeline.redis_client.driver.repeatable import is_idempotent
 from pipeline.redis_client.driver.threads import ThreadConnections
-from pipeline.redis_client.driver.words import ENCODING_ERRORS, packed
 from pipeline.redis_client.errors import (
     OUTAGE_BACKOFF,
     OutageRetry,
@@ -140,7 +141,9 @@ class RedisConnection:
         loop = asyncio.get_running_loop()
         if loop is not (self._home or loop):  # a plugin's own loop in a thread
             return await asyncio.to_thread(self.command_from_thread, *words)
-        self._home = loop
+        if self._home is None:
+            self._home = loop
+            self._pools.start_watch()
         reply: asyncio.Future[Reply] = loop.create_future()
         if not self._pending:
             loop.call_soon(self._start_flush, context=Context())  # not in the caller's context
@@ -209,7 +212,6 @@ class RedisConnection:
         task = loop.create_task(self._batches.send(batch))
         self._flushes.add(task)
         task.add_done_callback(self._flushes.discard)
-        self._pools.start_watch()
 
     async def wait_for_element(self, name: str, seconds: float) -> bool:
         """Block until a list has an element, without taking it; False after `seconds`."""

@@ -10,7 +10,7 @@ from core.errors import ConflictError
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.document_pieces import is_large
-from pipeline.redis_client.driver.words import ENCODING_ERRORS
+from pipeline.redis_client.driver.batches import ENCODING_ERRORS
 from pipeline.redis_client.errors import WrongTypeError
 from pipeline.redis_client.staging import staged, staged_from_thread
 from pipeline.runs.run_state import RunState, current_run, is_abandoned

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from core.errors import InvalidError
-from pipeline.redis_client.driver.words import ENCODING_ERRORS
+from pipeline.redis_client.driver.batches import ENCODING_ERRORS
 
 FORMAT = 1
 _KIND_OF_FILE = b"patchcord backup "

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import hiredis
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError, ResponseError
 
@@ -23,8 +24,10 @@ from core.aio import LoopTimeout
 from core.errors import UnavailableError
 from pipeline.redis_client import keys
 from pipeline.redis_client.driver.repeatable import REFUSED, is_idempotent
-from pipeline.redis_client.driver.words import packed
 
+ENCODING_ERRORS = "surrogateescape"
+"""Keeps bytes that are not UTF-8: another program may put any bytes into a list, and they must be
+found again unchanged."""
 REPLY_SECONDS = 10.0
 """After so many seconds without all replies of a batch, Redis counts as unavailable."""
 
@@ -45,6 +48,19 @@ class ReplicaWait:
 
 class TooFewReplicasError(UnavailableError):
     """Fewer replicas than demanded had the write in time; it may still be lost."""
+
+
+def packed(words: tuple[Any, ...]) -> bytes:
+    """A command in the protocol's form."""
+    # the stub of `pack_command` knows one word only
+    command: bytes = hiredis.pack_command(tuple(map(_plain, words)))  # type: ignore[arg-type]
+    return command
+
+
+def _plain(word: Any) -> str | bytes:
+    if not isinstance(word, str):
+        return word if isinstance(word, bytes) else repr(word)
+    return word if word.isascii() else word.encode(errors=ENCODING_ERRORS)
 
 
 async def exchange(

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from core.db.database import Database
+from core.errors import UnavailableError
 from core.settings import DatabaseSettings
 from devstack.machine import CHECKOUT
 from devstack.servers.folders import temporary_folder
@@ -22,6 +23,8 @@ from devstack.servers.postgres import Postgres
 from devstack.servers.valkey import Valkey
 from flowlang.connections import plugin_registry
 from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.driver.pools import RedisAccess
+from pipeline.redis_client.errors import with_remedy
 from storage import postgres
 from storage.postgres.pools import rows
 from tests.integration.flowlang.flowlang_fixtures import mysql_config
@@ -170,8 +173,19 @@ async def test_the_services_own_redis(redis_port: int, certificates: Certificate
     assert await redis.command("PING") == "PONG"
     assert await asyncio.to_thread(redis.command_from_thread, "PING") == "PONG"
     await redis.close()
+    access = RedisAccess(ca_file=str(certificates.trusted))
+    redis = RedisConnection(f"rediss://{HOST}:{redis_port}", access=access)
+    assert await redis.command("PING") == "PONG"
+    await redis.close()
     redis = RedisConnection(f"{url}{certificates.untrusted}")
     assert not await redis.reachable()
+    with pytest.raises(UnavailableError) as raised:
+        await redis.command("PING")
+    assert str(with_remedy(raised.value, url)) == (
+        f"REDIS_URL, {HOST}:{redis_port}: Redis cannot be reached: its certificate is not trusted "
+        "(unable to get local issuer certificate); name the authority's certificate in "
+        "REDIS_CA_FILE"
+    )
     await redis.close()
 
 

@@ -12,9 +12,12 @@ import pytest
 
 from core.errors import UnavailableError
 from devstack.servers.folders import temporary_folder
+from devstack.servers.ports import HOST
 from devstack.servers.sentinels import Sentinels
+from pipeline.admin.redis_checks import shortcomings
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.driver.batches import ReplicaWait, TooFewReplicasError
+from pipeline.redis_client.errors import with_remedy
 from tests.integration.redis_client.doors import door
 
 NOTICED = 1.0
@@ -137,6 +140,8 @@ async def test_replicas_must_have_what_is_accepted(group: Sentinels) -> None:
         accepted(), redis.command("SET", "other", 1), return_exceptions=True
     )
     assert isinstance(refused, TooFewReplicasError)
+    [told] = [each for each in await shortcomings(redis) if "REPLICAS" in each]
+    assert told == ("nothing is accepted (503): REDIS_WAIT_REPLICAS is 1, and Redis has 0 replicas")
     assert "0 of 1 replicas of Redis (REDIS_WAIT_REPLICAS) had the write within 0.2 s" in str(
         refused
     )
@@ -144,4 +149,28 @@ async def test_replicas_must_have_what_is_accepted(group: Sentinels) -> None:
     await asyncio.to_thread(group.restore_link)
     assert await accepted() == ["unknown"]
     assert redis.outages == 0
+    await redis.close()
+
+
+async def test_sentinels_that_know_no_such_primary(group: Sentinels) -> None:
+    """What is wrong is told, with what to do and without the password."""
+    url = group.url.replace("mymaster", "other")
+    redis = RedisConnection(url)
+    with pytest.raises(UnavailableError) as raised:
+        await redis.command("PING")
+    told = str(with_remedy(raised.value, url))
+    assert told.startswith(f"REDIS_URL, other of the sentinels {HOST}:{group.ports[0]}, ")
+    assert "no sentinel names a primary that runs" in told
+    assert "pa55" not in told
+    with pytest.raises(UnavailableError):
+        await asyncio.to_thread(redis.command_from_thread, "PING")
+    await redis.close()
+
+
+async def test_a_sentinel_may_be_away(group: Sentinels) -> None:
+    """Also the first one."""
+    group.kill_sentinel(0)
+    redis = RedisConnection(group.url)
+    assert await redis.command("PING") == "PONG"
+    assert await asyncio.to_thread(redis.command_from_thread, "PING") == "PONG"
     await redis.close()
