@@ -117,7 +117,7 @@ class MovingWorld:
     async def _ingest(self) -> None:
         vcon_uuid = self._new()
         words = (vcon_uuid, _document(vcon_uuid, 0), 7, "digest", "vcons", 100_000, "")
-        await self.redis.script("ingest", *words, "", "", "", "", "", "", 1, IN)
+        await self.redis.script("ingest", *words, "", "", "", "", "", "", "", 1, IN)
         self._accept(vcon_uuid)
 
     async def _push(self) -> None:
@@ -135,7 +135,7 @@ class MovingWorld:
         vcon_uuid, run = self._new(), self._new()
         await self.redis.command("JSON.SET", keys.vcon(vcon_uuid), ".", _document(vcon_uuid, 0))
         journal = _journal(run, vcon_uuid, vcon_uuid, 0, "queued")
-        await self.redis.script("enqueue_run", vcon_uuid, run, CHAIN, journal, "", "", "", 1000)
+        await self.redis.script("enqueue_run", vcon_uuid, run, CHAIN, journal, "", "", "", 1000, "")
         self._accept(vcon_uuid)
 
     async def _claim(self) -> None:
