@@ -67,11 +67,11 @@ WHERE keys IS NOT NULL AND accepted_at > now() - interval '1 day' AND number <= 
     AND (accepted_at, number) > (:time, :number)
 ORDER BY accepted_at, number LIMIT :limit
 """)
-_OPEN_REFS = text("""
-SELECT row.n, row.place FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (
-    t timestamptz, n bigint, place text
-) JOIN custody ON accepted_at = t AND number = n
-WHERE accepted_at = ANY (CAST(:times AS timestamptz[])) AND place = ANY (open)
+_NAMED_REFS = text("""
+SELECT row.n, row.place, place = ANY (open), document IS NOT NULL
+FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row (t timestamptz, n bigint, place text)
+JOIN custody ON accepted_at = t AND number = n
+WHERE accepted_at = ANY (CAST(:times AS timestamptz[]))
 """)
 _ENDED = text("""
 SELECT run_id FROM chain_runs
@@ -149,15 +149,17 @@ def remembered_keys(
 
 def open_places(
     session: Session, refs: Iterable[tuple[datetime, int, str]]
-) -> set[tuple[int, str]]:
-    """Those of these rows and places that are open, as numbers and places."""
+) -> tuple[set[tuple[int, str]], set[int]]:
+    """Those of these rows and places that are open, and the rows that have a document."""
     wanted = list(refs)
     rows = [{"t": time.isoformat(), "n": number, "place": place} for time, number, place in wanted]
     values = {
         "rows": storable_json(rows).decode(),
         "times": sorted({time for time, _, _ in wanted}),
     }
-    return {(number, place) for number, place in session.execute(_OPEN_REFS, values)}
+    found = session.execute(_NAMED_REFS, values).all()
+    are_open = {(number, place) for number, place, is_open, _ in found if is_open}
+    return are_open, {number for number, _, _, has_document in found if has_document}
 
 
 def ended_runs(session: Session, runs: Sequence[str], days: Sequence[str]) -> set[str]:

@@ -5,6 +5,7 @@ from core.settings import Settings
 from pipeline.live_config import Configuration
 from pipeline.recovery.queueing import Queueing
 from pipeline.recovery.recovery import Phase, Recovery
+from pipeline.recovery.taking_out import TakingOut
 from pipeline.recovery.watch import IdentityWatch
 from pipeline.redis_client.client import RedisConnection
 
@@ -21,11 +22,15 @@ def build_watch(
         return None
     sorted_set, expiry = settings.vcon_sorted_set_name, settings.vcon_redis_expiry
     queueing = Queueing(connection, configuration, sorted_set, expiry)
+    taking_out = TakingOut(
+        connection, configuration, run_expiry=settings.run_expiry, vcon_expiry=expiry
+    )
+    before = (Phase("take out", taking_out.take_out, had_data=True),)
     after = (
         Phase("queue", queueing.queue),
         Phase("keep", queueing.keep),
         Phase("remember", queueing.remember),
     )
     audit = records.ledger.audit
-    recovery = Recovery(records.identities, connection, replica, after=after, audit=audit)
+    recovery = Recovery(records.identities, connection, replica, before, after, audit)
     return IdentityWatch(records.identities, connection, recovery, replica)
