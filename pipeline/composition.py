@@ -27,6 +27,9 @@ from pipeline.api import PipelineService
 from pipeline.config.lists import claimed_lists
 from pipeline.connections import registry
 from pipeline.custody.keeper import build_keeper
+from pipeline.custody.late_releases import LateReleases
+from pipeline.custody.places import Places
+from pipeline.custody.replay_rows import ReplayRows
 from pipeline.ingest.entry import TermLimits
 from pipeline.ingest.intake import Intake
 from pipeline.ingest.internal import InternalApi
@@ -103,8 +106,8 @@ class PipelineComposition:
         self._records_calls = postgres_calls(settings)
         self._index = StoredIndex(records.index, self._records_calls, settings)
         self.keeper = build_keeper(settings, records.custody, self._records_calls)
-        self._archive = RunArchive(history, self._records_calls, self._index.changes)
         name, limits = settings.vcon_sorted_set_name, KeyLimits.of(settings)
+        self._archive = self._run_archive(history, records)
         self.depths = QueueDepths(self.connection, self._configuration, name)
         self._changed, self._offload = changed, offload
         self._partners = Partners(
@@ -128,12 +131,14 @@ class PipelineComposition:
         self._lookup = VconLookup(
             configuration, store, self._calls, expiry, settings.max_vcon_bytes
         )
-        self._runs = Runs(redis, intake, self._queues, self._archive, configuration)
-        index = VconIndex(redis, settings.vcon_sorted_set_name, run_expiry=kept)
-        egress = Egress(redis, vcon_expiry=expiry)
+        places, name = Places(redis, self.keeper), settings.vcon_sorted_set_name
+        self._runs = Runs(redis, intake, self._queues, self._archive, configuration, places)
+        index = VconIndex(redis, name, run_expiry=kept, places=places)
+        egress = Egress(redis, vcon_expiry=expiry, places=places)
+        replays = ReplayRows(redis, name, self.keeper)
         operations = PipelineOperations(
             configuration,
-            DeadLetters(redis, run_expiry=kept),
+            DeadLetters(redis, run_expiry=kept, rows=replays),
             egress,
             index,
             intake,
@@ -143,16 +148,26 @@ class PipelineComposition:
         )
         self._operator = OperatorOperations(self._operator_parts(operations))
         self.service = self._service(intake, operations, self._vcon_server(operations, store))
-        retention = Retention(
-            redis,
-            index,
-            egress,
-            vcon_expiry=expiry,
-            dead_expiry=settings.vcon_dlq_expiry,
-            run_expiry=kept,
-        )
+        retention = self._retention(index, egress, places)
         self._housekeeping = self._chores(operations, retention, intervals)
         self._minutes = MinuteCounts(redis, [partner_source(self._partners.api.usage.recent)])
+
+    def _run_archive(self, history: RunHistory, records: PartnerRecords) -> RunArchive:
+        name = self._settings.vcon_sorted_set_name
+        late = LateReleases(self.connection, records.settlements, self.keeper, name)
+        return RunArchive(history, self._records_calls, self._index.changes, late.write)
+
+    def _retention(self, index: VconIndex, egress: Egress, places: Places) -> Retention:
+        settings = self._settings
+        return Retention(
+            self.connection,
+            index,
+            egress,
+            vcon_expiry=settings.vcon_redis_expiry,
+            dead_expiry=settings.vcon_dlq_expiry,
+            run_expiry=settings.run_expiry,
+            places=places,
+        )
 
     def _vcon_server(
         self, operations: PipelineOperations, store: VconStore

@@ -171,6 +171,14 @@ ACCEPT = Pipelined(SHARED, INSERT)
 _DELETE, _RELEASE, _NOTE = Pipelined(_DROP), Pipelined(RELEASE), Pipelined(_CHECKPOINT)
 
 
+_ERASE: LiteralString = """
+UPDATE custody SET open = '{}', document = NULL, state = NULL, terms = '{}',
+    released_at = coalesce(released_at, now()),
+    outcome = CASE WHEN released_at IS NULL THEN 'deleted' ELSE outcome END
+WHERE vcon_uuid = CAST(%(vcon)s AS uuid)
+"""
+
+
 class Custody:
     """Rows of custody. Every method blocks: call it in a thread.
 
@@ -194,6 +202,10 @@ class Custody:
     def release(self, releases: Sequence[Release]) -> None:
         """End the custody of places; those that have been released before stay as they are."""
         self.database.in_pipeline(_RELEASE, releasing(releases))
+
+    def erase(self, vcon_uuid: str) -> None:
+        """End the custody of a vCon in all places; no row keeps anything of what it says."""
+        self.database.at_once(_ERASE, {"vcon": vcon_uuid})
 
     def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Note where runs continue."""

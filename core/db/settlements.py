@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, LiteralString
 from uuid import UUID
 
-from core.db.custody import RELEASED, NewCustody, Release, key_of, ref_of, releasing
+from core.db.custody import RELEASED, SHARED, NewCustody, Release, key_of, ref_of, releasing
 from core.db.database import Database, Row
 from core.db.driver.pipelined import Pipelined
 from core.db.runs import WRITE_RUNS, write_runs, written
@@ -57,7 +57,7 @@ FROM added
 UNION ALL SELECT NULL, number, NULL, NULL, NULL, 0 FROM released WHERE NOT was_open
 """
 _SETTLE: LiteralString = f"{RELEASED}{_ADDED}"
-_BOTH = Pipelined(WRITE_RUNS, _SETTLE)
+_BOTH = Pipelined(SHARED, WRITE_RUNS, _SETTLE)
 # Rows that an earlier attempt, or an end that Redis has refused, has left.
 _SUPERSEDE: LiteralString = """
 UPDATE custody SET open = '{}', document = NULL, released_at = now(), outcome = 'superseded'
@@ -95,11 +95,12 @@ class Settlements:
         parameters = _parameters(settlements)
         if any(run["status"] in _CAUSED for run in runs):
             with self._database.transaction() as session:
+                session.connection().exec_driver_sql(SHARED)
                 write_runs(session, runs)
                 found = session.connection().exec_driver_sql(_SETTLE, parameters)
                 rows: Sequence[Row] = [tuple(row) for row in found]
         else:
-            _, rows = self._database.in_pipeline(_BOTH, parameters | written(runs))
+            _, _, rows = self._database.in_pipeline(_BOTH, parameters | written(runs))
         again = {number for at, number, *_ in rows if at is None}
         added = [row for row in rows if row[0] is not None]
         self._supersede(settlements, again, [number for _, number, *_ in added])

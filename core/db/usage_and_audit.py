@@ -13,6 +13,7 @@ from core.db.custody import Custody
 from core.db.database import Database
 from core.db.identity import Identities
 from core.db.ingress_keys import IngressKeys, count_uses
+from core.db.settlements import Settlements
 from core.db.tables import AuditRecord, IngressKeyRecord, UsageRecord
 from core.db.vcon_index import VconIndexRows
 from core.db.vcon_owners import VconOwners
@@ -194,4 +195,5 @@ class PartnerRecords:
         self.ledger = UsageAndAudit(database)
         self.index = VconIndexRows(database)
         self.custody = Custody(database)
+        self.settlements = Settlements(database)
         self.identities = Identities(database)

@@ -15,6 +15,7 @@ from core.observability.storable_text import storable_json
 from core.observability.tracing import context as trace_context
 from core.run_ids import new_run_id
 from pipeline.admin.causes import CauseIndex
+from pipeline.custody.replay_rows import ReplayRows
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.slices import chunks, find_first
@@ -49,13 +50,22 @@ class Replay:
     used: int
     letters: Sequence[str]
 
-    def words(self, positions: Mapping[str, Mapping[str, int]]) -> tuple[Any, ...]:
-        """The arguments of the script, in its order; positions by list and uuid."""
+    @property
+    def places(self) -> Sequence[tuple[str, str]]:
+        """The dead letters: vCon and list."""
+        return [(self.letter.vcon_uuid, name) for name in self.letters]
+
+    def words(self, positions: Mapping[str, Mapping[str, int]], ref: str = "") -> tuple[Any, ...]:
+        """The arguments of the script, in its order; positions by list and uuid.
+
+        `ref`: the row of custody.
+        """
+        run = f"{self.run_id} {ref}".rstrip()
         to_run_list = self.list_name.startswith(keys.RUN_LIST)
         element = f"{self.vcon_uuid}|{self.run_id}" if to_run_list else self.vcon_uuid
         head = (self.letter.vcon_uuid, self.vcon_uuid, self.list_name, element)
         return (
-            *(*head, self.run_id, self.checkpoint, self.failed_run, len(self.letters)),
+            *(*head, run, self.checkpoint, self.failed_run, len(self.letters)),
             *(
                 word
                 for name in self.letters
@@ -155,11 +165,15 @@ class Selection:
 class DeadLetters:
     """Reads and replays dead-letter lists: `DLQ:{ingress list}` and `DLQ:storage:{name}`."""
 
-    def __init__(self, connection: RedisConnection, *, run_expiry: int) -> None:
+    def __init__(
+        self, connection: RedisConnection, *, run_expiry: int, rows: ReplayRows | None = None
+    ) -> None:
         """The lists are those of vcon-server; the errors are in a hash beside each.
 
-        `run_expiry`: seconds that the failed run stays in Redis after its replay.
+        `run_expiry`: seconds that the failed run stays in Redis after its replay. `rows`: the
+        custody of replays.
         """
+        self._rows = rows or ReplayRows(connection)
         self._connection = connection
         self._run_expiry = run_expiry
         self.index = CauseIndex(connection)
@@ -302,11 +316,17 @@ class DeadLetters:
                 for (letter, destination), run in zip(chosen, runs, strict=True)
             ]
             positions = await self._positions(name, replays, near)
-            words = [word for replay in replays for word in replay.words(positions)]
+            refs = await self._rows.accept(replays)
+            words = [
+                word
+                for replay in replays
+                for word in replay.words(positions, refs.get(replay.run_id, ""))
+            ]
             if selection.awaited:
                 words += [selection.awaited, *(replay.used for replay in replays)]
             about = self._run_expiry, trace_context(), len(chosen)
-            queued += await self._connection.script("replay", *about, *words)
+            reply = await self._connection.script("replay", *about, *words)
+            queued += await self._rows.queued(replays, refs, reply)
             near = max(positions[name].values(), default=near)
         return queued, near
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.errors import UnusableKeyError
+from pipeline.custody.places import Places
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.slices import chunks
@@ -19,8 +20,14 @@ POP_SECONDS = 60.0
 class Egress:
     """The reader's side of the egress lists."""
 
-    def __init__(self, connection: RedisConnection, *, vcon_expiry: int) -> None:
-        """`vcon_expiry`: time to live, in seconds, of a vCon that no list or run holds."""
+    def __init__(
+        self, connection: RedisConnection, *, vcon_expiry: int, places: Places | None = None
+    ) -> None:
+        """`vcon_expiry`: time to live, in seconds, of a vCon that no list or run holds.
+
+        `places` ends the custody of what has been acknowledged.
+        """
+        self._places = places or Places(connection)
         self._connection = connection
         self._vcon_expiry = vcon_expiry
 
@@ -73,4 +80,5 @@ class Egress:
         for uuids in chunks(vcon_uuids, CHUNK):
             words = (name, self._vcon_expiry, *uuids)
             count += int(await self._connection.script("ack_egress", *words))
+            await self._places.ended([(each, name) for each in uuids], "read")
         return count

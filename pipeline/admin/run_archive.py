@@ -24,6 +24,7 @@ from schemas.run_page import RunPage, RunQuery
 log = logging.getLogger(__name__)
 
 
+type WriteReleases = Callable[[Sequence[Mapping[str, Any]]], Awaitable[None]]
 type ReadNotes = Callable[[Sequence[str]], Sequence[IndexChange]]
 
 
@@ -36,15 +37,21 @@ class RunArchive:
     """Writes and finds runs without blocking the event loop."""
 
     def __init__(
-        self, history: RunHistory, calls: BoundedCalls, changes_of: ReadNotes = _nothing
+        self,
+        history: RunHistory,
+        calls: BoundedCalls,
+        changes_of: ReadNotes = _nothing,
+        releases: WriteReleases | None = None,
     ) -> None:
         """`calls` carries the reads of requests; writes have a thread of their own.
 
-        `changes_of` reads notes for the index of vCons, in that thread.
+        `changes_of` reads notes for the index of vCons, in that thread. `releases` writes runs
+        that custody has not released yet.
         """
         self._history = history
         self._calls = calls
         self._changes_of = changes_of
+        self._releases = releases
 
     async def find_run(self, run_id: str) -> Run | None:
         """The run as last recorded, or None.
@@ -108,6 +115,8 @@ class RunArchive:
         Raises:
             UnavailableError: when Postgres cannot be reached; nothing is written.
         """
+        if self._releases is not None:
+            await self._releases(runs)
         try:
             await in_own_thread(self._write, runs, notes)
         except InvalidError:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from core.errors import ConflictError, InvalidError, UnavailableError, UnknownNameError
 from core.run_ids import new_run_id
 from pipeline.admin.run_archive import RunArchive
+from pipeline.custody.places import Places
+from pipeline.custody.rows import place_of
 from pipeline.ingest.idempotency import RunRequest, run_of
 from pipeline.ingest.intake import Intake
 from pipeline.live_config import Configuration
@@ -131,8 +133,13 @@ class Runs:
         queues: Queues,
         archive: RunArchive,
         configuration: Configuration,
+        places: Places | None = None,
     ) -> None:
-        """The hash of the configuration is recorded with each run that is requested here."""
+        """The hash of the configuration is recorded with each run that is requested here.
+
+        `places` ends the custody of cancelled runs.
+        """
+        self._places = places or Places(connection)
         self._connection = connection
         self._queues = queues
         self._intake = intake
@@ -211,6 +218,9 @@ class Runs:
         """
         status = await self._queues.cancel(run_id, datetime.now(UTC).isoformat())
         run = await self.find(run_id)
+        if status == "queued":
+            place = run.ingress_list or place_of(keys.run_list(run.chain), run_id)
+            await self._places.ended([(run.vcon_in, place)], "cancelled")
         if status not in ("queued", "running"):
             raise ConflictError(f"run {run_id} has ended already: it is {run.status}")
         return run

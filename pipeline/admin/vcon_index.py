@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from core.errors import BusyError, InvalidError, UnavailableError, UnusableKeyError
 from core.observability.storable_text import storable_json
 from pipeline.admin.index_members import index_members
+from pipeline.custody.places import Places
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.slices import chunks, find_all, find_first, members
@@ -33,8 +34,19 @@ class VconRemoval:
     nothing, and the positions are looked up again.
     """
 
-    def __init__(self, connection: RedisConnection, sorted_set: str, *, run_expiry: int) -> None:
-        """`sorted_set`: the index by time. `run_expiry`: seconds that a cancelled run stays."""
+    def __init__(
+        self,
+        connection: RedisConnection,
+        sorted_set: str,
+        *,
+        run_expiry: int,
+        places: Places | None = None,
+    ) -> None:
+        """`sorted_set`: the index by time. `run_expiry`: seconds that a cancelled run stays.
+
+        `places` ends the custody of the vCon, before Redis forgets it.
+        """
+        self._places = places or Places(connection)
         self._connection = connection
         self._sorted_set = sorted_set
         self._run_expiry = run_expiry
@@ -44,8 +56,11 @@ class VconRemoval:
 
         Raises:
             BusyError: while it is being processed, or moved from list to list.
+            UnavailableError: Redis or Postgres cannot be reached.
         """
         was_queued = False
+        if not await self._connection.command("HEXISTS", keys.LOCKS, vcon_uuid):
+            await self._places.erase(vcon_uuid)
         for _ in range(ATTEMPTS):
             state = await self._try(vcon_uuid, lists)
             if state == WAS_LARGE:
@@ -149,11 +164,21 @@ class SearchPosition:
 class VconIndex:
     """The sorted set of all vCons and the search sets, as vcon-server has them."""
 
-    def __init__(self, connection: RedisConnection, sorted_set: str, *, run_expiry: int) -> None:
-        """`sorted_set`: its name. `run_expiry`: seconds that a cancelled run stays in Redis."""
+    def __init__(
+        self,
+        connection: RedisConnection,
+        sorted_set: str,
+        *,
+        run_expiry: int,
+        places: Places | None = None,
+    ) -> None:
+        """`sorted_set`: its name. `run_expiry`: seconds that a cancelled run stays in Redis.
+
+        `places` ends the custody of vCons that are removed.
+        """
         self._connection = connection
         self._sorted_set = sorted_set
-        self._removal = VconRemoval(connection, sorted_set, run_expiry=run_expiry)
+        self._removal = VconRemoval(connection, sorted_set, run_expiry=run_expiry, places=places)
         self._audited = "0"
 
     async def page(

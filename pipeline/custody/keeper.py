@@ -62,6 +62,10 @@ class Keeper(Protocol):
         """Close the connection; nothing is called afterwards."""
         ...
 
+    async def erase(self, vcon_uuid: str) -> None:
+        """End the custody of a vCon in all places, and remove what is kept of it."""
+        ...
+
 
 class NoKeeper:
     """Stands for `Keeper` where Redis alone keeps vCons."""
@@ -83,6 +87,9 @@ class NoKeeper:
 
     def close(self) -> None:
         """Nothing is open."""
+
+    async def erase(self, vcon_uuid: str) -> None:
+        """Nothing is kept."""
 
 
 class PostgresKeeper:
@@ -133,6 +140,10 @@ class PostgresKeeper:
     def close(self) -> None:
         """See `Keeper`."""
         self._acceptance.close()
+
+    async def erase(self, vcon_uuid: str) -> None:
+        """See `Keeper`."""
+        await self._calls(self._custody.erase, vcon_uuid)
 
     async def _drop(self, refs: Sequence[str]) -> Sequence[None]:
         await self._calls(self._custody.drop, refs)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -53,3 +54,11 @@ async def row_in_redis(
         keys=idempotency or {},
         state=state,
     )
+
+
+def is_kept_as(vcon_uuid: str) -> bool:
+    """Whether Postgres gives this text back as it is; other programs queue elements of any form."""
+    try:
+        return str(UUID(vcon_uuid)) == vcon_uuid
+    except ValueError:
+        return False

@@ -5,16 +5,18 @@ history that waits there says what is to be released, see `pipeline.admin.run_ar
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
+from core.db.custody import Checkpoint, NewCustody
 from core.db.settlements import FollowUps, SettledRun, Settlements
 from core.errors import InvalidError, UnavailableError
 from core.group_commit import GroupCommit
+from core.observability.metrics import CUSTODY_FALLBACKS
 from core.thread_pool import BoundedCalls
-from pipeline.custody.keeper import AT_ONCE, MOST_BYTES, MOST_WAITING, SECONDS
+from pipeline.custody.keeper import AT_ONCE, MOST_BYTES, MOST_WAITING, SECONDS, Keeper
 
 PAUSE = 5.0
 """Seconds without a try after Postgres has not answered."""
@@ -72,11 +74,12 @@ class Settling:
 
     settlements: Settlements
     calls: BoundedCalls
+    keeper: Keeper
     _commits: GroupCommit[SettledRun, FollowUps | None] = field(init=False)
     _away_until: float = 0.0
 
     def __post_init__(self) -> None:
-        """`calls` carries the calls of `settlements`."""
+        """`calls` carries the calls of `settlements`; `keeper` has its own."""
         self._commits = GroupCommit[SettledRun, FollowUps | None](
             self._write,
             seconds=SECONDS,
@@ -91,10 +94,23 @@ class Settling:
 
         It may have been written all the same.
         """
+        return await self._unless_away(self._commits, settlement)
+
+    async def take(self, row: NewCustody) -> str:
+        """Take a vCon into custody; its ref, "" if Postgres is away."""
+        if (ref := await self._unless_away(self.keeper.accept, row)) is None:
+            CUSTODY_FALLBACKS.inc()
+        return ref or ""
+
+    async def note(self, checkpoint: Checkpoint) -> None:
+        """Note where a run continues, if Postgres answers."""
+        await self._unless_away(self.keeper.checkpoint, checkpoint)
+
+    async def _unless_away[T, R](self, commit: Callable[[T], Awaitable[R]], item: T) -> R | None:
         if time.monotonic() < self._away_until:
             return None
         try:
-            return await self._commits(settlement)
+            return await commit(item)
         except UnavailableError:
             self._away_until = time.monotonic() + PAUSE
             return None

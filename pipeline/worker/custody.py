@@ -1,23 +1,24 @@
 """A worker's part in custody: Postgres is told how a run ends before Redis is."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
 
-from core.db.custody import NewCustody, Release
+from core.db.custody import Checkpoint, Custody, NewCustody, Release
 from core.db.database import database
 from core.db.settlements import SettledRun, Settlements
 from core.settings import Settings
 from core.thread_pool import BoundedCalls
-from pipeline.custody.keeper import SECONDS
-from pipeline.custody.rows import IN_REDIS, row_in_redis
+from pipeline.custody.keeper import SECONDS, Keeper, NoKeeper, PostgresKeeper
+from pipeline.custody.rows import IN_REDIS, is_kept_as, row_in_redis
 from pipeline.custody.settling import NO_CUSTODY, RECORDED, Ended, Settling, added_to, waiting
 from pipeline.redis_client import keys
-from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.runs import plan
-from pipeline.runs.queues import Claim, Queues, Settlement
+from pipeline.runs.queues import Claim, Queues, Record, Settlement
 from pipeline.runs.run_state import RunState
 
 THREADS, WAITING = 2, 8
@@ -29,6 +30,14 @@ class WorkerCustody(Protocol):
 
     def on_other_loop(self) -> "WorkerCustody":
         """The same for another event loop."""
+        ...
+
+    async def begin(self, live: RunState) -> None:
+        """Take the vCon of a claim that has no row into custody; without, if Postgres is away."""
+        ...
+
+    async def paused(self, live: RunState) -> None:
+        """Note from where the next attempt goes on, if Postgres answers."""
         ...
 
     async def ended(self, live: RunState, ending: plan.Ending, end: Settlement) -> Ended | None:
@@ -50,6 +59,12 @@ class NoWorkerCustody:
         """The same."""
         return self
 
+    async def begin(self, live: RunState) -> None:
+        """Nothing is taken into custody."""
+
+    async def paused(self, live: RunState) -> None:
+        """Redis has the checkpoint."""
+
     async def ended(self, live: RunState, ending: plan.Ending, end: Settlement) -> Ended | None:
         """Nothing is committed; the script finds out whether the claim is held."""
         return NO_CUSTODY
@@ -68,8 +83,11 @@ class PostgresCustody:
         queues: Queues,
         settling: Settling,
         sorted_set: str,
+        *,
+        at_claim: bool = True,
     ) -> None:
-        """`sorted_set` holds all uuids by `created_at`."""
+        """`sorted_set` holds all uuids by `created_at`. `at_claim`: CUSTODY_AT_CLAIM."""
+        self._at_claim = at_claim
         self._id = worker_id
         self._connection = connection
         self._queues = queues
@@ -78,9 +96,37 @@ class PostgresCustody:
 
     def on_other_loop(self) -> WorkerCustody:
         """See `WorkerCustody`."""
-        settling = Settling(self._settling.settlements, self._settling.calls)
+        before = self._settling
+        settling = Settling(before.settlements, before.calls, before.keeper)
         parts = self._id, self._connection, self._queues
         return PostgresCustody(*parts, settling, self._sorted_set)
+
+    async def begin(self, live: RunState) -> None:
+        """See `WorkerCustody`."""
+        claim = live.claim
+        if claim.refs or not self._at_claim or not is_kept_as(claim.vcon_uuid):
+            return
+        with contextlib.suppress(CommandRefused):  # a key of the vCon has another type
+            ref = await self._connection.insist(lambda: self._taken(claim))
+            live.claim = replace(claim, refs=ref)
+
+    async def _taken(self, claim: Claim) -> str:
+        place = place_of(claim)
+        row = await row_in_redis(self._connection, self._sorted_set, claim.vcon_uuid, [place])
+        if row is None or not (ref := await self._settling.take(row)):
+            return ""
+        await self._connection.script("change_rows", 0, claim.vcon_uuid, place, ref)
+        return ref
+
+    async def paused(self, live: RunState) -> None:
+        """See `WorkerCustody`."""
+        claim, record = live.claim, live.record("queued")
+        if not (claim.refs and live.progress.links_done) or record.vcon_uuid != claim.vcon_uuid:
+            return
+        row = await self._as_it_is(record, claim.vcon_uuid)
+        if row is not None:
+            ref, run = claim.refs.split()[-1], orjson.loads(record.journal)
+            await self._settling.note(Checkpoint(ref, run, row.document))
 
     async def ended(self, live: RunState, ending: plan.Ending, end: Settlement) -> Ended | None:
         """See `WorkerCustody`."""
@@ -117,17 +163,17 @@ class PostgresCustody:
             wanted.setdefault(vcon_uuid, {})[name] = state
         rows: list[NewCustody] = []
         for vcon_uuid, places in wanted.items():
-            row = await self._as_it_is(end, vcon_uuid)
+            row = await self._as_it_is(end.record, vcon_uuid)
             if row is not None:
                 row = replace(row, run_id=claim.run_id)
                 rows += [replace(row, lists=[name], state=places[name]) for name in places]
         return rows
 
-    async def _as_it_is(self, end: Settlement, vcon_uuid: str) -> NewCustody | None:
-        """A vCon after the run: as it is in Redis, or as the script will write it."""
+    async def _as_it_is(self, record: Record, vcon_uuid: str) -> NewCustody | None:
+        """A vCon after the attempt: as it is in Redis, or as the script will write it."""
         row = await row_in_redis(self._connection, self._sorted_set, vcon_uuid, ())
-        unwritten = end.record.document
-        if row is None or not unwritten or vcon_uuid != end.record.vcon_uuid:
+        unwritten = record.document
+        if row is None or not unwritten or vcon_uuid != record.vcon_uuid:
             return row
         text = unwritten.encode() if isinstance(unwritten, str) else unwritten
         return replace(row, document=text)
@@ -162,6 +208,7 @@ class CustodyParts:
         """Connects to nothing."""
         self._settings = settings
         self._calls: BoundedCalls | None = None
+        self._keeper: Keeper = NoKeeper()
         if settings.custody == "postgres":
             database.initialize(settings)
             self._calls = BoundedCalls("custody", threads=THREADS, waiting=WAITING, seconds=SECONDS)
@@ -170,12 +217,15 @@ class CustodyParts:
         """The custody of a worker."""
         if self._calls is None:
             return NO_WORKER_CUSTODY
-        settling = Settling(Settlements(database), self._calls)
+        self._keeper = PostgresKeeper(Custody(database), self._calls)
+        settling = Settling(Settlements(database), self._calls, self._keeper)
+        how = {"at_claim": self._settings.custody_at_claim}
         sorted_set = self._settings.vcon_sorted_set_name
-        return PostgresCustody(worker_id, connection, queues, settling, sorted_set)
+        return PostgresCustody(worker_id, connection, queues, settling, sorted_set, **how)
 
     def close(self) -> None:
         """End the threads and connections."""
         if self._calls is not None:
             self._calls.close()
+            self._keeper.close()
             database.close()

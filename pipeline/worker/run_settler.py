@@ -158,7 +158,7 @@ class RunSettler:
         custody: WorkerCustody,
     ) -> None:
         """Every method waits while Redis is unavailable. `custody` is told of each end first."""
-        self._custody = custody
+        self.custody = custody
         self._id = worker_id
         self._connection = connection
         self._queues = queues
@@ -169,7 +169,7 @@ class RunSettler:
     def on_other_loop(self) -> "RunSettler":
         """A settler for another event loop, while that of this one is blocked."""
         parts = self._id, self._connection, self._queues, self._meter
-        return RunSettler(*parts, self._custody.on_other_loop())
+        return RunSettler(*parts, self.custody.on_other_loop())
 
     async def settle(self, live: RunState, ending: plan.Ending) -> bool:
         """Settle an attempt; False if this worker no longer holds the run, and nothing changes."""
@@ -277,12 +277,13 @@ class RunSettler:
         return await self._finish(live, ending)
 
     async def _retry(self, live: RunState, seconds: float, status: RunStatus = "queued") -> bool:
+        await self.custody.paused(live)
         held = await self._queues.retry_later(self._id, live.claim, live.record(status), seconds)
         return self._counted(live, RETRIED, held=held)
 
     async def _finish(self, live: RunState, ending: plan.Ending) -> bool:
         end = settlement_of(live, ending)
-        if (kept := await self._custody.ended(live, ending, end)) is None:
+        if (kept := await self.custody.ended(live, ending, end)) is None:
             return False
         end = replace(end, custody=kept)
         held = await self._queues.finish(self._id, live.claim, end)

@@ -333,6 +333,7 @@ class Worker:
 
     async def _run_and_settle(self, live: RunState, lapses: int) -> bool:
         resume(live)
+        await self._settler.custody.begin(live)
         self._cancellations.enter(live)
         self._reports.entered.set()
         try:

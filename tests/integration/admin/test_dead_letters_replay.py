@@ -153,7 +153,7 @@ async def test_a_requested_run_is_replayed_in_its_own_list(
 ) -> None:
     """What RunChain asked for goes on in that chain's run list."""
     vcon_uuid = await ops.ingest()
-    await ops.intake.enqueue_run(vcon_uuid, "r1", "main", b"")
+    await ops.intake.enqueue_run(vcon_uuid, "r1", "main", b"{}")
     plugins.failing = {"second"}
     await ops.work()
     plugins.failing.clear()

@@ -60,8 +60,8 @@ class CustodyScene(Scene):
         self.queues = RecordingQueues(redis, self.settled, gated=True)
         self.database = database
         self.calls = calls
-        self.settling = Settling(Settlements(database), calls)
         self.keeper = PostgresKeeper(Custody(database), calls)
+        self.settling = Settling(Settlements(database), calls, self.keeper)
         self.intake = Intake(redis, sorted_set="vcons", max_depth=1000, keeper=self.keeper)
         self.approve()
 

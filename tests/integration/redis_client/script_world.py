@@ -44,6 +44,7 @@ CALLS: dict[str, list[str]] = {
         + " ".join(f"new{n}" for n in range(16))
         for suspects, custody in ((0, 0), (1, 0), (0, 1))
     ],
+    "change_rows": ["1 first in 1.1:1 letter DLQ:in 2.2:1 free out 3.3:1"],
     "count_minute": ['me 1 4000 60 run~done~us~["main"] 7', 'me 1 0 60 new["main"] 7'],
     "delete": [
         "first vcons 2026-01-01 60 1 4 in run:main out DLQ:in in first -1"
@@ -59,6 +60,7 @@ CALLS: dict[str, list[str]] = {
         f'read run-new main {{}} {{"trace":1}} pc:idem:k pc:idemdigest:k 1000 {row}'
         for row in ("-", "1.1:1")
     ],
+    "ended_rows": ["first in free out"],
     "expire": ["first 60", "free 60"],
     "file_causes": ['DLQ:in first 7 {} {"fingerprint":"c3"}', "DLQ:in gone 7 {} {}"],
     "forget_causes": ["DLQ:in c1 letter absent"],

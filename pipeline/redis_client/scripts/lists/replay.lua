@@ -1,15 +1,16 @@
 #!lua flags=allow-oom
 -- Take vCons out of dead-letter lists and queue them again; each of them completely or not at all.
 -- ARGV: run expiry (s), trace context or "", n, then n times: uuid, uuid to queue, target list,
---       element, run, run JSON, failed run or "", n letters, then n times: dead-letter list, position
+--       element, run (and a space and its row of custody, if it has one), run JSON, failed run or "", n letters, then n times: dead-letter list, position
 --       of the uuid there, see parts/take_at.lua ("": unknown, or not there); at the end, for runs of
 --       a canary: seconds for which their ends are published on pc:finished, then for each of them
 --       how many attempts count as used.
 -- The first dead-letter list is the requested one: a vCon that is no longer in it is left unchanged,
 -- and so is one whose list, or one of whose dead-letter lists, has another type. A vCon that failed
 -- in several chains stays in the lists with the reasons of the other runs.
--- Returns the runs that were queued.
--- uses: usable, clock, causes, reasons, leave_context, clear_missing, take_at
+-- Returns the runs that were queued; or, with nothing changed, {"unapproved"} or {"generation"}: the
+-- first row must not be carried out here, see parts/approved.lua.
+-- uses: usable, clock, causes, reasons, leave_context, clear_missing, take_at, approved, custody
 local context, replayed, at = ARGV[2], {}, 4
 
 local wrong = wrong_type('hash', 'pc:locks')
@@ -56,8 +57,13 @@ for _ = 1, tonumber(ARGV[3]) do
   canary = canary + 8 + 2 * ARGV[canary + 7]
 end
 
+local objection = tonumber(ARGV[3]) > 0 and objection_to(ARGV[at + 4])
+if objection then
+  return {objection}
+end
 for number = 1, tonumber(ARGV[3]) do
-  local uuid, queued, list, element, run, journal, failed = unpack(ARGV, at, at + 6)
+  local uuid, queued, list, element, named, journal, failed = unpack(ARGV, at, at + 6)
+  local run, ref = string.match(named, '^(%S*) ?(.*)$')
   local n, first = tonumber(ARGV[at + 7]), at + 8
   if not must_wait(queued, list, element, failed) and usable_letters(first, n)
     and is('string', 'pc:run:' .. run) and take_letters(uuid, first, n) then
@@ -81,6 +87,7 @@ for number = 1, tonumber(ARGV[3]) do
     redis.call('PERSIST', 'vcon:' .. queued)
     redis.call('RPUSH', list, element)
     leave_context('RPUSH', list, element, context)
+    note_custody(queued, is_run_list and (list .. '|' .. run) or list, ref)
     replayed[#replayed + 1] = run
   end
   at = first + 2 * n
