@@ -7,6 +7,7 @@ import orjson
 from starlette.responses import Response
 
 JSON = "application/json"
+CUSTODY_HEADER = "X-Vcon-Custody"
 
 
 def json_response(
@@ -21,6 +22,6 @@ def json_text(text: bytes, status: int = 200, headers: Mapping[str, str] | None 
     return Response(text, status, headers, media_type=JSON)
 
 
-def empty() -> Response:
+def empty(headers: Mapping[str, str] | None = None) -> Response:
     """204 without a body."""
-    return Response(status_code=204)
+    return Response(status_code=204, headers=headers)

@@ -20,6 +20,7 @@ from core.interfaces import Pipeline
 from core.observability.metrics import HTTP_REQUESTS
 from core.observability.tracing import installed, request_span
 from core.settings import Settings
+from http_api.answers import CUSTODY_HEADER
 from http_api.authentication import REFUSED, Tokens
 from http_api.console.console import ROOT, Console
 from http_api.description.openapi import encoded
@@ -174,5 +175,8 @@ def with_cors(app: ASGIApp, origins: str) -> ASGIApp:
         allow_methods=["*"],
         allow_headers=["*"],
         allow_credentials=True,
-        expose_headers=["X-Vcon-Server-Version", "X-Vcon-Server-Commit", "Retry-After"],
+        expose_headers=[
+            *("X-Vcon-Server-Version", "X-Vcon-Server-Commit"),
+            *("Retry-After", CUSTODY_HEADER),
+        ],
     )

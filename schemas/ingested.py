@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+IN_REDIS_ALONE = "custody: Postgres is away, so the vCon is kept in Redis alone"
+"""The warning about a vCon that was accepted so."""
 Outcome = Literal["new", "duplicate", "replaced"]
 
 
@@ -18,3 +20,8 @@ class Ingested(BaseModel):
     outcome: Outcome
     warnings: list[str] = []
     document: bytes = Field(b"", exclude=True, repr=False)
+
+    @property
+    def in_redis_alone(self) -> bool:
+        """Whether Redis alone keeps the vCon, since Postgres was away."""
+        return IN_REDIS_ALONE in self.warnings

@@ -5,7 +5,6 @@ So the connection's socket is watched by the event loop; only connecting is done
 """
 
 import contextlib
-import weakref
 from collections.abc import Sequence
 
 from psycopg.waiting import wait_async
@@ -33,7 +32,6 @@ class Acceptance:
         milliseconds = round(seconds * 1000)
         self._limits = Limits(statement=milliseconds, lock=milliseconds)
         self._connection: BoundedConnection | None = None
-        self._at_end = weakref.finalize(self, int)
 
     async def __call__(self, items: Sequence[NewCustody]) -> list[str]:
         """Insert rows in one transaction; their refs, in the order of the items.
@@ -74,12 +72,11 @@ class Acceptance:
         return rows
 
     async def _connected(self) -> BoundedConnection:
-        connection = await self._calls(self._database.connection_of_its_own)
-        self._connection = connection
-        self._at_end = weakref.finalize(self, connection.close)
-        return connection
+        self._connection = await self._calls(self._database.connection_of_its_own)
+        return self._connection
 
     def close(self) -> None:
         """Close the connection; the next call makes another one."""
+        if self._connection is not None:
+            self._connection.close()
         self._connection = None
-        self._at_end()

@@ -27,7 +27,11 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core.db.driver.bounded_connection import BoundedConnection, bounded_connection
+from core.db.driver.bounded_connection import (
+    BoundedConnection,
+    UnpooledConnection,
+    bounded_connection,
+)
 from core.db.driver.errors import driver_errors_translated, raw_errors_translated
 from core.db.driver.pipelined import Limits, Pipelined
 from core.db.migrations import refuse_in_production, revisions, run_alembic, schema_problem
@@ -155,8 +159,8 @@ class Database:
         with self._driver_connection() as connection:
             return connection.wait(statements.over(connection, parameters, self._limits()))
 
-    def connection_of_its_own(self) -> BoundedConnection:
-        """A new connection outside the pool, which the caller closes.
+    def connection_of_its_own(self) -> UnpooledConnection:
+        """A new connection outside the pool, which ends with the last reference to it.
 
         Raises:
             UnavailableError: when Postgres cannot be reached within about two seconds.
@@ -164,7 +168,7 @@ class Database:
         settings = _initialized(self._settings)
         words, options = self.engine.dialect.create_connect_args(self.engine.url)
         with raw_errors_translated():
-            return BoundedConnection.connect(*words, **{**options, **_connect(settings)})
+            return UnpooledConnection.connect(*words, **{**options, **_connect(settings)})
 
     @contextmanager
     def _driver_connection(self) -> Iterator[BoundedConnection]:

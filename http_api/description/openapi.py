@@ -8,6 +8,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from core.settings import Settings
+from http_api.answers import CUSTODY_HEADER
 from http_api.description.answer_table import (
     ANSWERS,
     OBJECT,
@@ -49,6 +50,12 @@ BODIES: Mapping[BodyKind, Answer] = {
 
 RETRY_AFTER = {
     "Retry-After": {"description": "Seconds until the next try.", "schema": {"type": "integer"}}
+}
+CUSTODY = {
+    CUSTODY_HEADER: {
+        "description": "`redis`: Postgres is away, and Redis alone keeps the vCon.",
+        "schema": {"type": "string", "enum": ["redis"]},
+    }
 }
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -179,6 +186,8 @@ def _responses(route: Route, schemas: _Schemas) -> Iterator[tuple[str, dict[str,
             response["content"] = schemas.content(answer)
         if status in (429, 503):
             response["headers"] = RETRY_AFTER
+        elif route.body is BodyKind.VCON and status in (201, 204):
+            response["headers"] = CUSTODY
         yield str(status), response
 
 

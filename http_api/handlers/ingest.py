@@ -9,11 +9,12 @@ import orjson
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
-from http_api.answers import empty, json_response, json_text
+from http_api.answers import CUSTODY_HEADER, empty, json_response, json_text
 from http_api.errors import LONGEST_INPUT, ParametersError
 from http_api.handlers.storage_time import storage_time
 from http_api.request import Request, parameter_name
 from http_api.routing import Query
+from schemas.ingested import Ingested
 
 
 class Lists(Query):
@@ -84,7 +85,7 @@ async def post_vcon(request: Request[Lists]) -> Response:
     if is_ping(content):
         return json_response({"test": True})
     taken = await request.pipeline.internal.accept(content, lists, **options(request))
-    return json_text(taken.document, 201)
+    return json_text(taken.document, 201, custody(taken))
 
 
 class OneList(Query):
@@ -117,8 +118,7 @@ async def external_ingress(request: Request[OneList]) -> Response:
     partner.check_signature(request.header(SIGNATURE), body.raw)
     if is_ping(body.content):
         return json_response({"test": True})
-    await partner.take(body.content, **options(request))
-    return empty()
+    return empty(custody(await partner.take(body.content, **options(request))))
 
 
 SIGNATURE = "x-hub-signature-256"
@@ -164,6 +164,11 @@ def options(request: Request[Any]) -> Options:
         "idempotency_key": (request.header("idempotency-key") or "").strip() or None,
         "any_list": request.settings.api_any_list,
     }
+
+
+def custody(taken: Ingested) -> dict[str, str] | None:
+    """The header that tells that Redis alone keeps the vCon."""
+    return {CUSTODY_HEADER: "redis"} if taken.in_redis_alone else None
 
 
 LONGEST_PING = 2000

@@ -23,8 +23,6 @@ SECONDS = 2.0
 """The most that a request waits for Postgres."""
 AT_ONCE, MOST_BYTES = 100, 8_000_000
 """Rows of one statement, and the bytes of their documents."""
-IN_REDIS_ALONE = "custody: Postgres is away, so the vCon is kept in Redis alone"
-"""The warning in the answer about a vCon that was accepted so."""
 MOST_WAITING = 2000
 """Requests that wait for a statement; further ones are refused."""
 

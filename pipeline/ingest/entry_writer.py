@@ -6,13 +6,14 @@ from typing import Any
 from core.db.custody import NewCustody
 from core.helper_process import Offload
 from pipeline.custody.carrying_out import CarryingOut, Row
-from pipeline.custody.keeper import IN_REDIS_ALONE, Keeper
+from pipeline.custody.keeper import Keeper
 from pipeline.custody.rows import IN_REDIS
 from pipeline.ingest.entry import Entry
 from pipeline.ingest.idempotency import Registration
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.document_pieces import CERTAINLY_SMALL, is_large
 from pipeline.redis_client.staging import staged
+from schemas.ingested import IN_REDIS_ALONE
 
 ONLY_LOOK = "?"
 """In place of a row of custody: the script says `stage` where there is something to be done."""

@@ -40,6 +40,16 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(f"connection given up: {error}") from None
 
 
+class UnpooledConnection(BoundedConnection):
+    """One outside the pool. It ends with the last reference to it.
+
+    So one whose caller has gone before it was made does not stay open.
+    """
+
+    def __del__(self, *_: object) -> None:
+        self.pgconn.finish()
+
+
 def bounded_connection(
     seconds: float, _dialect: object, _record: object, words: list[Any], options: dict[str, Any]
 ) -> BoundedConnection:

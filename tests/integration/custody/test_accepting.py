@@ -16,11 +16,12 @@ from core.errors import BusyError, FullError, UnavailableError
 from core.settings import DatabaseSettings
 from core.thread_pool import BoundedCalls
 from pipeline.custody import carrying_out
-from pipeline.custody.keeper import IN_REDIS_ALONE, PostgresKeeper
+from pipeline.custody.keeper import PostgresKeeper
 from pipeline.ingest.idempotency import registration
 from pipeline.ingest.intake import Intake
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
+from schemas.ingested import IN_REDIS_ALONE
 from tests.integration.custody.approval import approve
 from tests.integration.custody.custody_scene import an_entry, rows
 
