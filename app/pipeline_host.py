@@ -113,7 +113,7 @@ class PipelineHost:
         self._readiness = Readiness(
             joined=joined,
             draining=lambda: self._draining,
-            redis=self.pipeline.connection.reachable if self.pipeline else None,
+            redis=self.pipeline.takes_vcons if self.pipeline else None,
             workers=self._workers,
             token=token,
         )
@@ -134,7 +134,9 @@ class PipelineHost:
         )
 
     def _redis_warnings(self) -> Sequence[str]:
-        return self.pipeline.redis_watch.warnings if self.pipeline else ()
+        if self.pipeline is None:
+            return ()
+        return [*filter(None, [self.pipeline.custody_problem]), *self.pipeline.redis_watch.warnings]
 
     def _bind_gauges(self) -> None:
         loop, workers = asyncio.get_running_loop(), self._workers

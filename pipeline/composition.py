@@ -288,6 +288,15 @@ class PipelineComposition:
             keeper=self.keeper,
         )
 
+    async def takes_vcons(self) -> bool:
+        """Whether Redis answers, takes writes, and is the one that custody knows."""
+        return await self.connection.reachable() and not self.custody_problem
+
+    @property
+    def custody_problem(self) -> str:
+        """Why no vCon is claimed on this Redis now; "" if vCons are."""
+        return self.identity_watch.problem if self.identity_watch else ""
+
     def reload(self) -> None:
         """Read the configuration file now, even if it has not changed."""
         self._watch.ask()

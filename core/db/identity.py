@@ -40,9 +40,8 @@ UPDATE redis_identity SET server = :server, generation = generation + 1, counter
 WHERE number = 1 RETURNING generation
 """)
 _KEEP = text("""
-INSERT INTO redis_identity (number, name, server, generation, counter, seen_at, seen_by, kept)
-VALUES (1, :name, '', 0, 0, 'epoch', '', CAST(:kept AS jsonb))
-ON CONFLICT (number) DO UPDATE SET kept = redis_identity.kept || excluded.kept
+UPDATE redis_identity SET kept = CAST(:kept AS jsonb)
+WHERE number = 1 AND server = :server AND generation = :generation AND recovery IS NULL
 """)
 
 
@@ -118,10 +117,11 @@ class Identities:
         with self._database.transaction() as session:
             session.execute(_REFRESH, values)
 
-    def keep(self, name: str, kept: Mapping[str, Any]) -> None:
-        """Replace members of `kept`; `name` if there is no row yet."""
+    def keep(self, row: Identity, kept: Mapping[str, Any]) -> None:
+        """Keep pauses and drains as they are in the server of the row."""
+        values = {"kept": _json(kept), "server": row.server, "generation": row.generation}
         with self._database.transaction() as session:
-            session.execute(_KEEP, {"name": name, "kept": _json(kept)})
+            session.execute(_KEEP, values)
 
     @contextmanager
     def step(self) -> Iterator[IdentityStep | None]:

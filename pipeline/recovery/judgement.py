@@ -1,7 +1,9 @@
 """What is to be done about a Redis, from what it says of itself and what Postgres knows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import batched
 
 from core.db.identity import Identity
 
@@ -22,6 +24,15 @@ class Seen:
     recovering: str
     """The recovery that has begun with these data and has not ended."""
     counter: int
+    paused: Sequence[str] = ()
+    """The pauses of chains: name and entry of each, one after the other."""
+    drained: Sequence[str] = ()
+
+    @property
+    def kept(self) -> dict[str, dict[str, str]]:
+        """What holds up claims, as Postgres keeps it."""
+        parts = {"paused": self.paused, "drained": self.drained}
+        return {name: dict(batched(flat, 2)) for name, flat in parts.items()}  # type: ignore[arg-type]
 
     @property
     def is_approved(self) -> bool:

@@ -7,7 +7,8 @@ slice that is killed is done again, by any replica: each of its scripts is harml
 Phases:
 1. begin: the server is closed for claims, and gets the recovery's mark in `pc:epoch`. If the mark
    is missing later, the data were lost or replaced again: the recovery starts over.
-2. The phases before claims, such as taking out what is settled in Postgres.
+2. The phases before claims: pauses and drains are written as they were, and what is settled in
+   Postgres is taken out of older data.
 3. approve, open: the generation and the fencing tokens are raised beyond all before, and workers
    claim again.
 4. The phases beside claims, such as queueing again what Postgres has open and Redis lacks.
@@ -86,6 +87,7 @@ class Recovery:
         self._audit = audit
         self._phases = [
             Phase("begin", self._begin),
+            Phase("hold up", self._hold_up),
             *before,
             Phase("approve", self._approve),
             Phase("open", self._open),
@@ -160,6 +162,18 @@ class Recovery:
         had_data, counter = told
         under.state["had_data"], under.state["counter"] = bool(had_data), counter
         return Slice()
+
+    async def _hold_up(self, under: Under) -> Slice:
+        """What holds up claims is there before claims begin."""
+        kept = under.step.row.kept if under.step.row else {}
+        if not kept:
+            return Slice()
+        paused, drained = (kept.get(each) or {} for each in ("paused", "drained"))
+        words = [word for entries in (paused, drained) for each in entries.items() for word in each]
+        count = await self._connection.script("hold_up", under.mark, len(paused), *words)
+        if count < 0:
+            raise MarkLostError
+        return Slice(counts={"pauses": count} if count else {})
 
     async def _approve(self, under: Under) -> Slice:
         state, row = under.state, under.step.row

@@ -91,6 +91,8 @@ class IdentityWatch:
             await self._connection.script("fence", row.generation)
         if row is not None and _is_to_be_noted(row, seen):
             await in_thread(self._identities.refresh, row, seen.counter, self._replica)
+        if row is not None and verdict is Verdict.HEALTHY and seen.kept != row.kept:
+            await in_thread(self._identities.keep, row, seen.kept)
         RECOVERING.set(verdict is Verdict.GO_ON)
         self._tell(verdict, seen)
         return verdict

@@ -117,7 +117,7 @@ def _redis(facts: Facts) -> Iterator[Cause]:
         elif share >= MEMORY_HIGH:
             yield _cause("yellow", "redis_memory", text, page)
     for warning in redis.warnings:
-        failed = "cannot write" in warning
+        failed = "cannot write" in warning or "no vCon is claimed" in warning
         yield _cause("red" if failed else "yellow", "redis_settings", shown(warning), page)
     for key, error in redis.unusable.items():
         text = f"another program has written {shown(error)}; runs that need it wait"

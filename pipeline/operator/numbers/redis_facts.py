@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from pipeline.admin.redis_checks import has_json, losses
+from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.list_states import RedisState
 from schemas.operator.status import RedisStatus
@@ -16,6 +17,7 @@ FAILED_WRITES = {
     "rdb_last_bgsave_status": "a snapshot",
 }
 """Fields of INFO that are `ok` unless Redis could not write to its disk."""
+CLOSED = "no vCon is claimed: Redis is being recovered, or was replaced by another one"
 
 
 async def redis_status(connection: RedisConnection, state: RedisState) -> RedisStatus:
@@ -24,13 +26,16 @@ async def redis_status(connection: RedisConnection, state: RedisState) -> RedisS
     Raises:
         UnavailableError: Redis cannot be reached.
     """
-    info, json, unsafe = await asyncio.gather(
-        _info(connection), has_json(connection), losses(connection)
+    info, json, unsafe, closed = await asyncio.gather(
+        _info(connection), has_json(connection), losses(connection), _closed(connection)
     )
     warnings = [
-        f"Redis cannot write {what}: {info[name]}; look at its disk and its log"
-        for name, what in FAILED_WRITES.items()
-        if info.get(name, "ok") != "ok"
+        *closed,
+        *(
+            f"Redis cannot write {what}: {info[name]}; look at its disk and its log"
+            for name, what in FAILED_WRITES.items()
+            if info.get(name, "ok") != "ok"
+        ),
     ]
     warnings += [
         f"Redis may lose vCons: its {name} is {value}, set it to {safe}"
@@ -45,6 +50,16 @@ async def redis_status(connection: RedisConnection, state: RedisState) -> RedisS
         warnings=warnings,
         unusable=dict(unusable),
     )
+
+
+async def _closed(connection: RedisConnection) -> list[str]:
+    """That this Redis is closed for claims, if it is."""
+    try:
+        words = keys.EPOCH, "generation", "recovering", "server"
+        generation, recovering, server = await connection.command("HMGET", *words)
+    except CommandRefused:
+        return []
+    return [CLOSED] if (generation or recovering) and not server else []
 
 
 async def _info(connection: RedisConnection) -> Mapping[str, str]:

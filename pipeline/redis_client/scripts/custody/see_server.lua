@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- Which Redis this is, and what it says of itself. Each call raises pc:tokens, so that data from before
 -- the call have a lower one.
--- Returns {server, name, approved server, generation, recovery that is under way,
--- fencing counter}; the texts are "" where there is nothing. `server` changes with each start and with
--- each promotion.
+-- Returns {server, name, approved server, generation, recovery that is under way, fencing counter,
+-- pauses, drains}; the texts are "" where there is nothing, the last two fields and values. `server`
+-- changes with each start and with each promotion.
 -- uses: usable, approved
 local server = server_id()
 local found = is('hash', 'pc:epoch')
@@ -15,4 +15,8 @@ end
 local function told(i)
   return found[i] or ''
 end
-return {server, told(1), told(2), told(3), told(4), tonumber(counter) or 0}
+local function entries(key)
+  return is('hash', key) and redis.call('HGETALL', key) or {}
+end
+return {server, told(1), told(2), told(3), told(4), tonumber(counter) or 0,
+  entries('pc:paused'), entries('pc:drained')}

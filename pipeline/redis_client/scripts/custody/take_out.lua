@@ -4,7 +4,7 @@
 --       element: its place as restored.lua returns it, list, element, run or "", may the vCon expire (0/1).
 -- Returns how many were taken out; -1 when Redis does not have the mark of this recovery.
 -- uses: usable, clock, causes, reasons, element, let_go, put_back, wake_waiting, clear_missing, take_at
-local kind, name, gone, taken = ARGV[2], ARGV[3], 'pc:taken:out', 0
+local kind, name, gone, taken = ARGV[2], ARGV[3], '\n taken out', 0
 if if_usable('hash', 'HGET', 'pc:epoch', 'recovering') ~= ARGV[1] then
   return -1
 end
