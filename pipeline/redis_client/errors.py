@@ -37,6 +37,9 @@ _WRONG_TYPE_WORDS = ("WRONGTYPE ", "Existing key has wrong Redis type")  # Redis
 OUTAGE_BACKOFF = Backoff(first=0.1, cap=5.0, jitter=random.random)
 """Waits between attempts during an outage, and between blocking commands that Redis refuses."""
 
+WAKE_SECONDS = 1.0
+"""A server that refuses each write is not asked more often for its being left."""
+
 
 class WrongTypeError(UnusableKeyError, redis.exceptions.ResponseError):
     """A key has another type than a command or a script of this service needs."""
@@ -188,6 +191,7 @@ class OutageRetry:
         self._backoff = backoff
         self._away = False
         self._woken = asyncio.Event()
+        self._woken_at = -WAKE_SECONDS
 
     async def insist[T](self, operation: Callable[[], Awaitable[T]]) -> T:
         """Repeat an operation while it raises `UnavailableError`; returns its result."""
@@ -204,9 +208,12 @@ class OutageRetry:
                 return result
 
     def wake(self) -> None:
-        """Try again at once; called on the event loop."""
-        self._woken.set()
-        self._woken = asyncio.Event()
+        """Try again at once, called on the event loop; once in `WAKE_SECONDS`."""
+        now = asyncio.get_running_loop().time()
+        if now - self._woken_at >= WAKE_SECONDS:
+            self._woken_at = now
+            self._woken.set()
+            self._woken = asyncio.Event()
 
     async def _wait(self, seconds: float) -> None:
         with suppress(TimeoutError):

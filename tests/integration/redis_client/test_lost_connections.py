@@ -13,10 +13,12 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from core.backoff import Backoff
 from core.errors import UnavailableError
 from devstack.servers.valkey import Valkey
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.driver.repeatable import is_idempotent
+from pipeline.redis_client.errors import OutageRetry
 from tests.integration.redis_client.doors import Door, door
 
 type Way = Callable[..., Awaitable[Any]]
@@ -119,6 +121,23 @@ async def test_scripts_of_the_service_are_sent_again(entrance: Door) -> None:
         entrance.cut_reply_to = b"some-vcon"
         assert await ask("present", "some-vcon") == [0]
     await redis.close()
+
+
+async def test_a_server_that_refuses_writes_is_not_asked_without_pause() -> None:
+    """Each refusal leaves its connections; that ends the wait before the next attempt once."""
+    retry, attempts = OutageRetry(Backoff(first=60.0, cap=60.0)), 0
+
+    async def refused() -> None:
+        nonlocal attempts
+        attempts += 1
+        asyncio.get_running_loop().call_soon(retry.wake)
+        raise UnavailableError
+
+    waiting = asyncio.create_task(retry.insist(refused))
+    for _ in range(100):  # turns of the event loop
+        await asyncio.sleep(0)
+    assert attempts == 2
+    waiting.cancel()
 
 
 @pytest.mark.parametrize(
