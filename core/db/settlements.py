@@ -14,6 +14,7 @@ from core.db.custody import RELEASED, SHARED, NewCustody, Release, key_of, ref_o
 from core.db.database import Database, Row
 from core.db.driver.pipelined import Pipelined
 from core.db.runs import WRITE_RUNS, write_runs, written
+from core.errors import InvalidError
 from core.observability.storable_text import storable_json
 
 _CAUSED = ("failed", "partial")
@@ -21,12 +22,20 @@ _CAUSED = ("failed", "partial")
 
 @dataclass(frozen=True, slots=True)
 class SettledRun:
-    """The end of one run. Each of `follow_ups` is for one place, and has the id of the run."""
+    """The end of one run. Each of `follow_ups` is for one place, and has the id of the run.
+
+    `generation`: that of the Redis that has the claim; None if it does not matter.
+    """
 
     run: Mapping[str, Any]
     token: int
     releases: Sequence[Release]
     follow_ups: Sequence[NewCustody] = ()
+    generation: int | None = None
+
+
+class StaleGenerationError(Exception):
+    """Recovery has approved another Redis since the claim was known to be held."""
 
 
 _ADDED: LiteralString = """
@@ -57,7 +66,13 @@ FROM added
 UNION ALL SELECT NULL, number, NULL, NULL, NULL, 0 FROM released WHERE NOT was_open
 """
 _SETTLE: LiteralString = f"{RELEASED}{_ADDED}"
-_BOTH = Pipelined(SHARED, WRITE_RUNS, _SETTLE)
+# Another generation ends the transaction, by a division by zero: a batch is written as a whole.
+_FENCE: LiteralString = """
+SELECT 1 / CASE WHEN coalesce((SELECT generation FROM redis_identity), 0)
+    = ALL (%(generations)s::bigint[]) THEN 1 ELSE 0 END
+"""
+_FENCED = "division by zero"
+_BOTH = Pipelined(SHARED, _FENCE, WRITE_RUNS, _SETTLE)
 # Rows that an earlier attempt, or an end that Redis has refused, has left.
 _SUPERSEDE: LiteralString = """
 UPDATE custody SET open = '{}', document = NULL, released_at = now(), outcome = 'superseded'
@@ -90,21 +105,32 @@ class Settlements:
         Raises:
             UnavailableError: Postgres cannot be reached or is not migrated.
             InvalidError: a value does not fit.
+            StaleGenerationError: one of them has another generation than Redis now.
         """
+        try:
+            rows = self._written(settlements)
+        except InvalidError as error:
+            if _FENCED in str(error):
+                raise StaleGenerationError from None
+            raise
+        again = {number for at, number, *_ in rows if at is None}
+        added = [row for row in rows if row[0] is not None]
+        self._supersede(settlements, again, [number for _, number, *_ in added])
+        return self._with_earlier(settlements, _by_run(settlements, added))
+
+    def _written(self, settlements: Sequence[SettledRun]) -> Sequence[Row]:
         runs = [{**each.run, "token": each.token} for each in settlements]
         parameters = _parameters(settlements)
         if any(run["status"] in _CAUSED for run in runs):
             with self._database.transaction() as session:
                 session.connection().exec_driver_sql(SHARED)
+                session.connection().exec_driver_sql(_FENCE, parameters)
                 write_runs(session, runs)
                 found = session.connection().exec_driver_sql(_SETTLE, parameters)
                 rows: Sequence[Row] = [tuple(row) for row in found]
         else:
-            _, _, rows = self._database.in_pipeline(_BOTH, parameters | written(runs))
-        again = {number for at, number, *_ in rows if at is None}
-        added = [row for row in rows if row[0] is not None]
-        self._supersede(settlements, again, [number for _, number, *_ in added])
-        return self._with_earlier(settlements, _by_run(settlements, added))
+            *_, rows = self._database.in_pipeline(_BOTH, parameters | written(runs))
+        return rows
 
     def _supersede(
         self, settlements: Sequence[SettledRun], again: Set[int], added: Sequence[int]
@@ -149,6 +175,7 @@ def _parameters(settlements: Sequence[SettledRun]) -> dict[str, Any]:
     ]
     return {
         **releasing([release for each in settlements for release in each.releases]),
+        "generations": list({each.generation for each in settlements} - {None}),
         "rows": storable_json(rows).decode(),
         "documents": [row.document for row, _ in follow_ups],
     }

@@ -93,6 +93,9 @@ class Settling:
         """The rows that were added; None if Postgres is away or cannot hold the values.
 
         It may have been written all the same.
+
+        Raises:
+            StaleGenerationError: recovery has approved another Redis; nothing was written.
         """
         return await self._unless_away(self._commits, settlement)
 

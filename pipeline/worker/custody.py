@@ -1,7 +1,7 @@
 """A worker's part in custody: Postgres is told how a run ends before Redis is."""
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -9,7 +9,7 @@ import orjson
 
 from core.db.custody import Checkpoint, Custody, NewCustody, Release
 from core.db.database import database
-from core.db.settlements import SettledRun, Settlements
+from core.db.settlements import SettledRun, Settlements, StaleGenerationError
 from core.settings import Settings
 from core.thread_pool import BoundedCalls
 from pipeline.custody.keeper import SECONDS, Keeper, NoKeeper, PostgresKeeper
@@ -21,6 +21,8 @@ from pipeline.runs import plan
 from pipeline.runs.queues import Claim, Queues, Record, Settlement
 from pipeline.runs.run_state import RunState
 
+UNAPPROVED_SECONDS = 0.2
+"""Seconds until an end is tried again while recovery has not approved Redis."""
 THREADS, WAITING = 2, 8
 """Threads of a worker for calls to Postgres, and calls that may wait for them."""
 
@@ -130,24 +132,46 @@ class PostgresCustody:
 
     async def ended(self, live: RunState, ending: plan.Ending, end: Settlement) -> Ended | None:
         """See `WorkerCustody`."""
-        claim = live.claim
-        if ending == "failed":  # a storage tells nothing then of who holds the claim
-            held, _ = await self._queues.holds(self._id, claim)
+        while True:
+            try:
+                if (settled := await self._settled(live.claim, ending, end)) is None:
+                    return None
+                added = await self._settling(settled)
+            except StaleGenerationError:
+                continue
+            if added is None:
+                return Ended(waiting(settled))
+            return Ended(RECORDED, _released(live.claim, end), added_to(settled, added))
+
+    async def _settled(
+        self, claim: Claim, ending: plan.Ending, end: Settlement
+    ) -> SettledRun | None:
+        """What is to be committed; None if the claim is lost.
+
+        What follows is known to be a consequence of a claim only if Redis has the claim after it
+        was asked for the document, in the generation that is committed with it.
+        """
+        run, generation = orjson.loads(end.record.journal), None
+        follow_ups = await self._follow_ups(claim, end, run)
+        if end.egress_lists or end.dead_letters:
+            held, generation = await self._held(claim)
             if not held:
                 return None
-        run = orjson.loads(end.record.journal)
-        follow_ups = await self._follow_ups(claim, end, run)
-        released = list(_released(claim, end))
         keeps = not end.saved and not follow_ups
         releases = [
             Release(ref, place, ending, claim.token, keep_document=keeps)
-            for _, place, refs in released
+            for _, place, refs in _released(claim, end)
             for ref in refs.split()
         ]
-        settled = SettledRun(run, claim.token, releases, follow_ups)
-        if (added := await self._settling(settled)) is None:
-            return Ended(waiting(settled))
-        return Ended(RECORDED, released, added_to(settled, added))
+        return SettledRun(run, claim.token, releases, follow_ups, generation)
+
+    async def _held(self, claim: Claim) -> tuple[bool, int]:
+        """Whether Redis has the claim, and its generation; waits while it is not approved."""
+        while True:
+            held, generation = await self._queues.holds(self._id, claim)
+            if generation or not held:
+                return held, int(generation or 0)
+            await asyncio.sleep(UNAPPROVED_SECONDS)
 
     async def _follow_ups(
         self, claim: Claim, end: Settlement, run: dict[str, Any]
@@ -179,12 +203,12 @@ class PostgresCustody:
         return replace(row, document=text)
 
 
-def _released(claim: Claim, end: Settlement) -> Iterator[tuple[str, str, str]]:
+def _released(claim: Claim, end: Settlement) -> list[tuple[str, str, str]]:
     """What ends with the run: vCon, place and rows."""
-    if claim.refs:
-        yield claim.vcon_uuid, place_of(claim), claim.refs
-    if claim.refs_in_redis and end.saved and end.record.vcon_uuid == claim.vcon_uuid:
-        yield claim.vcon_uuid, IN_REDIS, claim.refs_in_redis
+    released = [(claim.vcon_uuid, place_of(claim), claim.refs)]
+    if end.saved and end.record.vcon_uuid == claim.vcon_uuid:
+        released.append((claim.vcon_uuid, IN_REDIS, claim.refs_in_redis))
+    return [each for each in released if each[2]]
 
 
 def place_of(claim: Claim) -> str:

@@ -89,11 +89,9 @@ class CustodyScene(Scene):
         [claim] = (await self.queues.claim(worker, 1, [name])).claims
         return claim
 
-    async def dropped(self) -> None:
+    async def dropped(self, caplog: pytest.LogCaptureFixture) -> None:
         """Wait until a worker has dropped a run that it no longer holds."""
-        async with asyncio.timeout(PATIENCE):
-            while self.crews[-1].worker._running:  # noqa: ASYNC110 -- the worker tells no one
-                await asyncio.sleep(0.01)
+        await self.logged(caplog, "run taken over")
 
     async def logged(self, caplog: pytest.LogCaptureFixture, text: str) -> None:
         """Wait until a worker has said so."""

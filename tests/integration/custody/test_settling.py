@@ -249,7 +249,9 @@ async def test_redis_is_lost_between_commit_and_script(
     assert [each[1] for each in rows(kept.database)] == [[], ["out"]]
 
 
-async def test_a_claim_that_is_lost_leaves_no_dead_letter(kept: CustodyScene) -> None:
+async def test_a_claim_that_is_lost_leaves_no_dead_letter(
+    kept: CustodyScene, caplog: pytest.LogCaptureFixture
+) -> None:
     """The worker asks before it commits a failed end."""
     await kept.accept()
 
@@ -258,7 +260,7 @@ async def test_a_claim_that_is_lost_leaves_no_dead_letter(kept: CustodyScene) ->
         raise ValueError("late")
 
     await kept.start(stored(links=[link(loses)], max_attempts=1))
-    await kept.dropped()
+    await kept.dropped(caplog)
     assert [each[:2] for each in rows(kept.database)] == [(["in"], ["in"])]
     assert runs(kept.database) == []
 
@@ -322,3 +324,68 @@ async def test_values_that_postgres_cannot_hold(
         assert (await kept.finished()).held
     assert sorted(each[1] for each in rows(kept.database)) == [[], ["in"]]
     assert len(kept.elements("pc:history")) == 1
+
+
+async def test_redis_is_lost_before_the_commit(
+    kept: CustodyScene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The vCon is gone that the egress list gets, so nothing is released: it is run again."""
+
+    async def loses(_uuid: str, _options: object) -> None:
+        kept.client.flushall()
+
+    await kept.accept()
+    await kept.start(stored(storages=[storage(loses)], egress=("out",)))
+    await kept.dropped(caplog)
+    assert rows(kept.database) == [(["in"], ["in"], None)]
+    assert runs(kept.database) == []
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+async def test_another_generation(
+    kept: CustodyScene,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    is_held: bool,
+) -> None:
+    """Recovery ended between the question who holds the claim and the commit: it is asked again."""
+    vcon_uuid = await kept.accept()
+    holds = kept.queues.holds
+
+    async def recovered(worker: str, claim: Any) -> tuple[bool, str]:
+        found = await holds(worker, claim)
+        monkeypatch.setattr(kept.queues, "holds", holds)
+        kept.approve(2)
+        if not is_held:
+            kept.client.delete(f"pc:inflight:{worker}")
+        return found
+
+    monkeypatch.setattr(kept.queues, "holds", recovered)
+    await kept.start(stored(links=[link(fails)], max_attempts=1))
+    if is_held:
+        assert (await kept.finished()).held
+        assert [each[1] for each in rows(kept.database)] == [[], ["DLQ:in"]]
+        assert kept.about(vcon_uuid)["DLQ:in"].endswith(":2")
+    else:
+        await kept.dropped(caplog)
+        assert [each[1] for each in rows(kept.database)] == [["in"]]
+
+
+async def test_an_end_during_recovery(kept: CustodyScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits until this Redis is approved, if that has the claim."""
+    await kept.accept()
+    holds, seen = kept.queues.holds, []
+
+    async def looked(worker: str, claim: Any) -> tuple[bool, str]:
+        seen.append(await holds(worker, claim))
+        kept.approve()
+        return seen[-1]
+
+    async def restored(vcon_uuid: str, _name: str, _options: object) -> str:
+        kept.client.hdel("pc:epoch", "server")
+        return vcon_uuid
+
+    monkeypatch.setattr(kept.queues, "holds", looked)
+    await kept.start(stored(links=[link(restored)], egress=("out",)))
+    assert (await kept.finished()).held
+    assert seen == [(True, ""), (True, "1")]
