@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+import psycopg
+from psycopg import sql
+
 from devstack.servers.postgres import Postgres
 from devstack.servers.stack import EmbeddedStack
 from devstack.servers.valkey import Valkey
@@ -56,10 +59,19 @@ class Servers:
         return {**environment, "REDIS_URL": redis_url, "CUSTODY": self._custody}
 
     async def new_database(self) -> str:
-        """Create a database without tables; returns its name."""
+        """Create a database without tables; returns its name.
+
+        What is committed in it survives a killed server, which the others here do not promise.
+        """
         name = f"chaos_{next(_numbers)}"
-        await asyncio.to_thread(self.postgres.create_database, name)
+        await asyncio.to_thread(self._create_database, name)
         return name
+
+    def _create_database(self, name: str) -> None:
+        self.postgres.create_database(name)
+        with psycopg.connect(self.postgres.url(), autocommit=True) as connection:
+            statement = "ALTER DATABASE {} SET synchronous_commit = on"
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
     async def restart_valkey(self) -> None:
         """Start Valkey again on the same port and data."""
