@@ -256,3 +256,16 @@ def test_rows_can_be_of_any_form(migrated: Database) -> None:
     item = NewCustody("019aa000-0000-7000-8000-000000000001", names, b"\x00\xff{}", terms=names)
     Custody(migrated).accept([item, item])
     assert rows(migrated, "lists, terms, document") == [(names, names, b"\x00\xff{}")] * 2
+
+
+async def test_recovery_names_a_row_under_another_generation(
+    intake: Intake, client: Redis, redis: RedisConnection
+) -> None:
+    """It is the same row: Redis has a use for it, so it is not deleted."""
+    entry = an_entry()
+    await intake.ingest(entry, ["one"])
+    about = keys.about(entry.vcon_uuid)
+    ref = client.hget(about, "custody:one")
+    client.hset(about, "custody:one", ref.replace(":1", ":2"))
+    words = (entry.vcon_uuid, ref, entry.vcon_uuid, ref.replace(":1", "1:1"))
+    assert await redis.script("unnamed", *words) == [ref.replace(":1", "1:1")]
