@@ -51,6 +51,9 @@ class Case:
     """Seconds that the chain's one link waits: the floor is then what waiting alone allows."""
     limits: bool = True
     """Whether the chain, its links and its storage have their default time limits."""
+    links: int = 2
+    custody: str = "redis"
+    """With `postgres` the worker takes the vCons into custody when it claims them."""
 
 
 CASES = (
@@ -154,6 +157,7 @@ class Bench:
             "ENVIRONMENT": "development",
             "CONSERVER_CONFIG_FILE": str(config),
             "CONSERVER_VCON_CONCURRENCY": str(case.concurrency),
+            "CUSTODY": case.custody,
         }
 
     def _wait_for_worker(self, service: ServiceProcess) -> int:
@@ -199,7 +203,7 @@ def _config(case: Case, files: Path, stack: EmbeddedStack) -> dict[str, Any]:
         "storages": {name: {**each, **timeout} for name, each in storages.items()},
         "chains": {
             "bench": {
-                "links": ["one"] if case.waits else ["one", "two"],
+                "links": ["one", "two"][: 1 if case.waits else case.links],
                 "storages": [] if case.storage == "none" else [case.storage],
                 "ingress_lists": [_ingress(index) for index in range(case.lists)],
                 "egress_lists": [EGRESS],

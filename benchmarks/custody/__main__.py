@@ -4,20 +4,25 @@
 
 The floor is a bare client that inserts all vCons that wait with one `INSERT ... unnest`, and then
 stores each one with one script. Rounds are interleaved; printed are medians. With `--disk` Redis
-and Postgres wait for the disk before they answer.
+and Postgres wait for the disk before they answer. The chain has one link and writes files; its
+vCons are taken into custody when they are claimed, so the worker's cost includes that of accepting.
 """
 
 import argparse
 import asyncio
 import os
+import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import uvloop
 
+from benchmarks.chain import Bench
+from benchmarks.chain import Case as ChainCase
 from benchmarks.rpc import BOARD_CORE, INGESTED, Case, Rounds, measure, median
 from benchmarks.rpc_clients import KEPT, OURS
+from benchmarks.servers import servers
 
 FLOOR = "ingest_kept"
 
@@ -56,12 +61,36 @@ def show_ingest(aims: Sequence[Aim], measured: Rounds) -> None:
         )
 
 
+CHAIN = 0.85
+WITHOUT = ChainCase("one link, files, 64 at once", "links.tag", "file", concurrency=64, links=1)
+WITH = replace(WITHOUT, custody="postgres")
+
+
+def measure_chain(rounds: int, count: int, *, disk: bool) -> dict[str, list[float]]:
+    """The vCons per second of each round, by what holds them."""
+    rates: dict[str, list[float]] = {"redis": [], "postgres": []}
+    with servers("always" if disk else "everysec", disk=disk) as stack:
+        bench = Bench(stack, count)
+        for number in range(rounds):
+            for case in (WITHOUT, WITH):
+                rates[case.custody].append(count / bench.chain(case).seconds)
+            print(f"chain, round {number + 1} of {rounds}", file=sys.stderr)
+    return rates
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--disk", action="store_true", help="the servers wait for the disk")
+    parser.add_argument("--only", choices=["ingest", "chain"], help="one of the two parts")
     options = parser.parse_args()
+    if options.only != "ingest":
+        rates = measure_chain(options.rounds, 2_000, disk=options.disk)
+        kept, without = (statistics.median(rates[each]) for each in ("postgres", "redis"))
+        print(f"{WITH.name}: aim {CHAIN}, {kept / without:.2f} ({kept:.0f} of {without:.0f} a s)")
+    if options.only == "chain":
+        return
     os.sched_setaffinity(0, {BOARD_CORE})
     cases = [aim.case for aim in INGEST]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
