@@ -1,7 +1,8 @@
 """The ends of runs in one transaction: their history, what custody releases, what follows.
 
 A run that ends leaves rows for the lists that get its vCon then: egress lists and dead-letter
-lists. They are written only if the run releases what it was accepted by. So a worker that has lost
+lists. They are written only if the run releases what it was accepted by, or nothing is left of that
+and the run has none yet. So a worker that has lost
 its claim, or a batch that is written twice, leaves none.
 """
 
@@ -57,7 +58,13 @@ _ADDED: LiteralString = """
         vcon_uuid, lists, digest, created_at, terms, received, owner, run_id, keys, state, token,
         after, document
     )
-    WHERE after = '{}' OR EXISTS (SELECT FROM released WHERE number = ANY (after))
+    WHERE after = '{}' OR EXISTS (SELECT FROM released WHERE number = ANY (after)) OR NOT EXISTS (
+        SELECT FROM custody AS known WHERE accepted_at = ANY(%(times)s::timestamptz[])
+            AND number = ANY (after)
+    ) AND NOT EXISTS (
+        SELECT FROM custody AS known WHERE known.vcon_uuid = row.vcon_uuid
+            AND known.run_id = row.run_id AND known.token >= row.token
+    )
     RETURNING accepted_at, number, vcon_uuid, lists[1] AS place, run_id
 )
 SELECT accepted_at, number, vcon_uuid, place, run_id,

@@ -16,7 +16,15 @@ from core.errors import InvalidError
 from pipeline.operator.backup.format import Row
 from pipeline.operator.backup.kinds import Treatment, kind_of
 from pipeline.operator.backup.places import asked_hold
-from pipeline.operator.backup.redis_reader import BATCH_BYTES, JSON, Words, batch, place_of, scan
+from pipeline.operator.backup.redis_reader import (
+    BATCH_BYTES,
+    JSON,
+    Words,
+    batch,
+    flat,
+    place_of,
+    scan,
+)
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import WrongTypeError
@@ -89,6 +97,12 @@ class RedisWriter:
         else:
             self._add_of_a_vcon(kind, key, rest)
 
+    def _about(self, vcon_uuid: str, about: dict[str, str]) -> None:
+        if kept := {name: each for name, each in about.items() if not _is_custody(name)}:
+            self._send("HSET", keys.about(vcon_uuid), *flat(kept))
+        if self._document == vcon_uuid:
+            self._index(vcon_uuid, about.get("index", ""))
+
     def _add_of_a_vcon(self, kind: str, key: str, rest: Sequence[str]) -> None:
         if kind == "again":  # it may have come before; the later time is valid
             self._send("DEL", keys.about(key), keys.holds(key))
@@ -99,9 +113,7 @@ class RedisWriter:
             self._send("JSON.SET" if path else "SET", keys.vcon(key), *path, text)
             self._expire(keys.vcon(key), left)
         elif kind == "about":
-            self._send("HSET", keys.about(key), *rest)
-            if self._document == key:
-                self._index(key, dict(zip(rest[::2], rest[1::2], strict=True)).get("index", ""))
+            self._about(key, dict(zip(rest[::2], rest[1::2], strict=True)))
         elif kind == "score":
             self._send("ZADD", self._sorted_set, rest[0], key)
         elif kind == "run":
@@ -206,3 +218,8 @@ async def check_empty(connection: RedisConnection) -> list[str]:
 def _may_stay(name: str) -> bool:
     is_alive = name.startswith(("pc:worker:", "pc:process:"))
     return kind_of(name).treatment is Treatment.LEFT_OUT and not is_alive
+
+
+def _is_custody(name: str) -> bool:
+    """Whether a field of `pc:about` names rows of custody, which the new database may not have."""
+    return name == "version" or name.startswith("custody:")

@@ -277,3 +277,18 @@ async def test_a_checkpoint_between_attempts(kept: CustodyScene) -> None:
     await kept.finished()
     assert states[0] == (None,)
     assert [step["outcome"] for step in states[1][0]["steps"]] == ["ok", "failed"]
+
+
+async def test_a_row_that_was_deleted(kept: CustodyScene) -> None:
+    """What follows is in custody even if nothing is left of what was accepted."""
+
+    async def deletes(vcon_uuid: str, _name: str, _options: object) -> str:
+        await kept.keeper.drop(kept.about(vcon_uuid)["in"])
+        return vcon_uuid
+
+    write = kept.settling.settlements.write
+    kept.settling.settlements.write = lambda batch: write(batch) and write(batch)  # type: ignore[method-assign]
+    await kept.accept()
+    await kept.start(stored(links=[link(deletes)], egress=("out",)))
+    await kept.finished()
+    assert rows(kept.database) == [(["out"], ["out"], None)]

@@ -70,6 +70,16 @@ async def test_a_claim_goes_on_from_its_checkpoint(backups: BackupScene) -> None
     assert world.look().places["late"] == 2
 
 
+async def test_rows_of_custody_are_not_restored(backups: BackupScene) -> None:
+    """The new database may not have them; a vCon without rows gets one at its claim."""
+    World(backups.client)
+    kept = {"custody:in": "1.1:1 2.2:1", "custody:": "3.3:1", "version": 2}
+    before = backups.client.hgetall("pc:about:first")
+    backups.client.hset("pc:about:first", mapping=kept)
+    await backups.around()
+    assert backups.client.hgetall("pc:about:first") == before
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_any_bytes_in_both_versions_of_the_protocol(
     backups: BackupScene, redis_url: str, protocol: int
