@@ -194,6 +194,7 @@ class PipelineComposition:
             index=self._index,
             lookup=self._lookup,
             partner_admin=self._partners.admin,
+            identity_watch=lambda: self.identity_watch,
             load_plugins=self._load_plugins,
         )
 

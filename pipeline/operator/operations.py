@@ -15,6 +15,7 @@ from core.observability.storable_text import storable_text
 from core.operator_interfaces import Call, Operation
 from pipeline.operator import pauses
 from pipeline.operator.audit import Audit, checked_reason
+from pipeline.operator.backup import recovering
 from pipeline.operator.backups import Backups
 from pipeline.operator.causes import failures, replays
 from pipeline.operator.configuration import DIFF, SHOW, ConfigurationView
@@ -81,6 +82,7 @@ def rows(parts: Parts) -> list[Row]:
         Row(DIFF, view.diff),
         Row(TRY, trials.try_out),
         *pauses.rows(parts),
+        *recovering.rows(parts),
         *failures.rows(parts),
         *replays.rows(parts),
         *find.rows(parts),

@@ -9,6 +9,7 @@ from pipeline.admin.run_archive import RunArchive
 from pipeline.admin.runs import Runs
 from pipeline.ingest.admin import PartnerAdmin
 from pipeline.live_config import Configuration
+from pipeline.recovery.watch import IdentityWatch
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.queues import Queues
 from pipeline.storages.lookup import VconLookup
@@ -32,6 +33,8 @@ class Parts:
     index: StoredIndex
     lookup: VconLookup
     partner_admin: PartnerAdmin
+    identity_watch: Callable[[], IdentityWatch | None]
+    """Of this process; None with CUSTODY=redis."""
     load_plugins: Callable[[], Awaitable[None]]
     """Load the plugins of the configuration where that is not done yet (the command line).
 

@@ -17,6 +17,7 @@ Phases:
 
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -32,6 +33,10 @@ log = logging.getLogger(__name__)
 
 MARGIN = 1_000_000_000
 """By so much fencing tokens are raised: more than are given while Postgres does not see them."""
+
+
+FORECAST = "?"
+"""In place of a mark: nothing is changed."""
 
 
 class MarkLostError(Exception):
@@ -85,6 +90,8 @@ class Recovery:
         self._connection = connection
         self._replica = replica
         self._audit = audit
+        self.counts: Counter[str] = Counter()
+        """What this process has recovered, by kind."""
         self._phases = [
             Phase("begin", self._begin),
             Phase("hold up", self._hold_up),
@@ -136,6 +143,21 @@ class Recovery:
                 await in_thread(step.note, again)
         return True
 
+    async def forecast(self, seen: Seen) -> dict[str, int]:
+        """What a recovery would take out and queue again, by kind; changes nothing."""
+        counts: Counter[str] = Counter()
+        async with one_step(self._identities) as step:
+            if step is None:
+                raise UnavailableError("a recovery is under way; ask again after it")
+            state = self._new(seen.server) | {"id": FORECAST, "counter": seen.counter}
+            state |= {"had_data": True, "last": 2**63 - 1, "generation": 0, "would": 0}
+            for phase in self._phases:
+                if phase.name in ("take out", "queue"):
+                    await _whole(phase, Under(step, state), counts)
+            if state["would"]:
+                counts["taken out"] = state["would"]
+        return dict(counts)
+
     async def _slice(self, step: IdentityStep, state: dict[str, Any]) -> None:
         phase = next(each for each in self._phases if each.name == state["phase"])
         done = await phase.work(Under(step, state))
@@ -149,6 +171,7 @@ class Recovery:
             await in_thread(step.note, state)
         for kind, count in done.counts.items():
             RECOVERED.labels(kind).inc(count)
+            self.counts[kind] += count
 
     def _after(self, phase: Phase, state: Mapping[str, Any]) -> str:
         rest = self._phases[self._phases.index(phase) + 1 :]
@@ -203,6 +226,16 @@ class Recovery:
                 author = Author(actor=f"replica:{self._replica}")
                 await in_thread(self._audit, "recover", author, "redis", counts)
         return Slice()
+
+
+async def _whole(phase: Phase, under: Under, counts: Counter[str]) -> None:
+    under.state["cursor"] = None
+    while True:
+        done = await phase.work(under)
+        counts.update(done.counts)
+        under.state["cursor"] = done.cursor
+        if done.cursor is None:
+            return
 
 
 def _version(row: Identity | None) -> object:

@@ -15,7 +15,7 @@ from core.db.custody import key_of
 from core.run_ids import day_of
 from pipeline.config.lists import lists_of
 from pipeline.live_config import Configuration
-from pipeline.recovery.recovery import MarkLostError, Slice, Under
+from pipeline.recovery.recovery import FORECAST, MarkLostError, Slice, Under
 from pipeline.recovery.steps import in_thread
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -103,6 +103,9 @@ class TakingOut:
     async def _take_out(self, under: Under, source: Source, elements: Sequence[Element]) -> int:
         ended = await in_thread(self._ended, under, elements)
         taken = 0
+        if under.mark == FORECAST:
+            under.state["would"] = under.state.get("would", 0) + len(ended)
+            return 0
         for at in range(0, len(ended), AT_ONCE):
             words = [
                 word

@@ -14,8 +14,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from core.db.identity import Identities, Identity
+from core.errors import InvalidError
 from core.observability.metrics import RECOVERING, REDIS_LOSSES
 from pipeline.recovery.judgement import Seen, Verdict, judged
 from pipeline.recovery.recovery import Recovery
@@ -37,6 +39,22 @@ _PROBLEMS = {
     Verdict.RECOVER: "Redis has other data than custody: it is being recovered",
     Verdict.GO_ON: "Redis has other data than custody: it is being recovered",
 }
+
+
+_TOLD = {
+    **_PROBLEMS,
+    Verdict.HEALTHY: "Redis is the one that custody knows",
+    Verdict.RECOVER: "Redis has other data than custody",
+    Verdict.GO_ON: "a recovery is under way",
+}
+
+
+class Told(NamedTuple):
+    """What an operator is told of a recovery."""
+
+    verdict: str
+    generation: int
+    counts: dict[str, int]
 
 
 class IdentityWatch:
@@ -79,6 +97,37 @@ class IdentityWatch:
             while await self._recovery.go_on():
                 pass
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def forecast(self) -> Told:
+        """What a recovery would do now; changes nothing but the fencing counter."""
+        row = await in_thread(self._identities.read)
+        seen = await self._seen()
+        verdict = judged(row, seen, self._replica)
+        counts = await self._recovery.forecast(seen)
+        return Told(_TOLD[verdict], row.generation if row else 0, counts)
+
+    async def recover_now(self) -> Told:
+        """Recover, also if nothing was lost.
+
+        Raises:
+            InvalidError: other replicas use another Redis.
+        """
+        row = await in_thread(self._identities.read)
+        seen = await self._seen()
+        verdict = judged(row, seen, self._replica)
+        if verdict in (Verdict.SUPERSEDED, Verdict.DIFFERENT):
+            raise InvalidError(f"{_PROBLEMS[verdict]}; correct REDIS_URL")
+        if verdict is not Verdict.GO_ON:
+            await self._recovery.start(row, seen)
+        before = dict(self._recovery.counts)
+        await self.finish()
+        row = await in_thread(self._identities.read)
+        counts = {
+            kind: count - before.get(kind, 0)
+            for kind, count in self._recovery.counts.items()
+            if count > before.get(kind, 0)
+        }
+        return Told(_TOLD[verdict], row.generation if row else 0, counts)
 
     async def _look(self) -> Verdict:
         row = await in_thread(self._identities.read)

@@ -1,6 +1,6 @@
 #!lua
 -- Put one row of custody back into Redis, as far as Redis does not know it.
--- ARGV: recovery, row (parts/custody.lua), uuid, document ("" to look whether it is needed), created_at
+-- ARGV: recovery ("?": change nothing, and return what would be put back), row (parts/custody.lua), uuid, document ("" to look whether it is needed), created_at
 --       (epoch s), sorted set, digest, owner, is an owner known (0/1), time of receipt or "", search keys
 --       (JSON), then for each place seven: place, kind, list, element, attempts and run (two lines) or
 --       "", run JSON or "", reason (JSON) or "".
@@ -17,7 +17,7 @@
 local mark, ref, uuid, document = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local digest, key, about, holds = ARGV[7], 'vcon:' .. ARGV[3], 'pc:about:' .. ARGV[3], 'pc:holds:' .. ARGV[3]
 local own, first = number_of(ref), 12
-if if_usable('hash', 'HGET', 'pc:epoch', 'recovering') ~= mark then
+if mark ~= '?' and if_usable('hash', 'HGET', 'pc:epoch', 'recovering') ~= mark then
   return {'lost'}
 end
 local wrong = wrong_type('hash', about) or wrong_type(JSON, key) or wrong_type('set', holds)
@@ -65,6 +65,13 @@ for i = first, #ARGV, 7 do
 end
 if #unknown == 0 then
   return {'ok'}
+end
+if mark == '?' then
+  local told = {'ok'}
+  for _, i in ipairs(unknown) do
+    told[#told + 1] = ARGV[i]
+  end
+  return told
 end
 local is_newer = not here or version < own
 if is_newer and document == '' then

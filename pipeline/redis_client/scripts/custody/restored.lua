@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
 -- Elements in a Redis with data of an earlier time, and what it knows of them.
--- ARGV: recovery, kind, name, start, count. The name is that of a list ("list"), of a worker
+-- ARGV: recovery ("?": of none), kind, name, start, count. The name is that of a list ("list"), of a worker
 --       ("inflight"), of a vCon ("waiting"), of an egress list ("lease"), or "" ("later").
 -- Returns {"lost"} when Redis does not have the mark of this recovery, or {"ok", elements...}, each
 -- {place among them as parts/take_at.lua takes it, list, element, uuid, run or "", hold, rows of
 -- custody or ""}. All elements of a worker are returned at once.
 -- uses: usable, element
 local kind, name, start, stop = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[4] + ARGV[5] - 1
-if if_usable('hash', 'HGET', 'pc:epoch', 'recovering') ~= ARGV[1] then
+if ARGV[1] ~= '?' and if_usable('hash', 'HGET', 'pc:epoch', 'recovering') ~= ARGV[1] then
   return {'lost'}
 end
 local found = {'ok'}
