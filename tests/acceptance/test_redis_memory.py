@@ -43,6 +43,7 @@ async def test_nothing_is_left_of_vcons_that_have_ended(
             "CONSERVER_API_TOKEN": TOKEN,
             "API_PORT": "0",
             "VCON_REDIS_EXPIRY": "1",
+            "SWEEP_INTERVAL": "1",
             "CUSTODY": "postgres",
         },
     )
