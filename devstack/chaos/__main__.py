@@ -46,7 +46,7 @@ async def play(options: argparse.Namespace) -> list[Report]:
     reports = []
     with servers.running(options.custody) as both:
         for scenario in SCENARIOS:
-            if options.only in scenario.event:
+            if options.only in scenario.event and times(scenario, options):
                 reports.append(await run(scenario, both, times(scenario, options)))
                 tell(reports[-1], as_json=options.json)
     return reports

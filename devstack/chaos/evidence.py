@@ -39,7 +39,7 @@ async def gather(system: System, fed: Mapping[str, str]) -> Evidence:
         fed=dict(fed),
         storages=frozenset(STORAGES),
         saved=system.ledger.saved(),
-        bare=frozenset().union(*(system.ledger.noted("bare", name) for name in STORAGES)),
+        bare=system.ledger.bare(),
         egress=egress,
         dead=await _letters(system, LETTERS),
         refused=refused,

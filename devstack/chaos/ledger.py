@@ -48,6 +48,22 @@ class Ledger:
         """The vCons with this event."""
         return {line.vcon_uuid for line in self.lines() if (line.what, line.name) == (what, name)}
 
+    def bare(self) -> Set[str]:
+        """The vCons whose last save in a storage was without what the links had done.
+
+        A worker that has lost its run with Redis may save an older document; the run is repeated.
+        """
+        marked: set[Line] = set()
+        last: dict[tuple[str, str], bool] = {}
+        for line in self.lines():
+            if line.what == "bare":
+                marked.add(line)
+            elif line.what == "saved":
+                bare = Line("bare", line.name, line.vcon_uuid, line.pid)
+                last[line.vcon_uuid, line.name] = bare in marked
+                marked.discard(bare)
+        return {vcon_uuid for (vcon_uuid, _), is_bare in last.items() if is_bare}
+
     def saved(self) -> dict[str, frozenset[str]]:
         """The storages that saved each vCon."""
         storages: defaultdict[str, set[str]] = defaultdict(set)

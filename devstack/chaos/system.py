@@ -74,6 +74,7 @@ class System:
         self.folder = Path(mkdtemp(dir=servers.folder))
         self.ledger = Ledger(self.folder)
         self.redis: Any = None  # typed for bytes, too, which it never returns here
+        self._clients: list[Any] = []
         self.services: list[ServiceProcess] = []
         self._config = write_config(self.folder, seconds=seconds, ttl=ttl, more=more)
         self._settings = {name: str(value) for name, value in settings.items()}
@@ -110,14 +111,14 @@ class System:
 
     async def follow_redis(self) -> None:
         """Use the Valkey that the servers have now."""
-        await self._leave_redis()
         patient = Retry(ExponentialBackoff(cap=0.25, base=0.01), 100)
         url = self.servers.valkey.url
         self.redis = Redis.from_url(url, decode_responses=True, retry=patient)
+        self._clients.append(self.redis)
 
     async def _leave_redis(self) -> None:
-        if self.redis is not None:
-            await self.redis.aclose()
+        for client in self._clients:  # at the end: others may use an earlier one
+            await client.aclose()
 
     def environment(self) -> dict[str, str]:
         """The settings of the service."""

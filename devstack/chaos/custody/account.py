@@ -5,10 +5,12 @@ on the vCon, and nothing may do so again. `Account.loss` looks at Postgres and a
 plugins, the receiver of webhooks and the folder of files have counted, and in the end these counts
 must be the same for every vCon that was settled.
 
-A run that had begun and was not settled at the moment of a loss may be repeated once for that loss,
-since what it did between its last commit and the loss is known to no one. So a step may work on a
-vCon once, and once more for each loss that met the vCon begun and not settled. There is no other
-tolerance: vCons that were only queued, and those that came in later, are run once.
+A run that had begun and was not settled at the moment of a loss is queued again and repeated from
+its last checkpoint, since what it did after that is recorded nowhere. So a step may work on a vCon
+once, and once more for each loss that met the vCon begun and not settled. If Redis was down, twice
+more: the step in work has failed by that, and its worker repeats it when Redis is back, before it
+learns that the run is not its own any more. There is no other tolerance: vCons that were only
+queued, and those that came in later, are run once.
 
 The order of the looks makes the account exact. Where Redis is down, nothing can begin: both looks
 come before it returns, so what is committed while it is down counts as settled. Where it is emptied
@@ -39,6 +41,8 @@ class Loss:
     counts: Counts
     """Taken after `settled`; of those that are settled, they must not change any more."""
     written: Mapping[str, int] = field(default_factory=dict)
+    repeats: int = 1
+    """How often a step may be repeated for it."""
 
 
 def repeated_after(loss: Loss, now: Loss) -> dict[str, str]:
@@ -57,10 +61,11 @@ def repeated_in_all(losses: list[Loss], now: Loss, fed: Mapping[str, str]) -> di
     """The vCons on which a step has worked more often than losses have met them in work."""
     found = {}
     for vcon, steps in now.counts.items():
-        met = sum(vcon in loss.begun and vcon not in loss.settled for loss in losses)
-        too_often = {step: times for step, times in steps.items() if times > 1 + met}
+        met = [loss for loss in losses if vcon in loss.begun and vcon not in loss.settled]
+        allowed = 1 + sum(loss.repeats for loss in met)
+        too_often = {step: times for step, times in steps.items() if times > allowed}
         if too_often and fed.get(vcon, FAILING) != FAILING:
-            found[vcon] = f"lost {met} times while in work, but ran {too_often}"
+            found[vcon] = f"lost {len(met)} times while in work, but ran {too_often}"
     return found
 
 
@@ -84,7 +89,8 @@ class Account:
         yield
         after = self._look(settled if is_sudden else await self._settled())
         counted = before if is_sudden else after
-        self.losses.append(Loss(after.settled, after.begun, counted.counts, counted.written))
+        seen = after.settled, after.begun, counted.counts, counted.written
+        self.losses.append(Loss(*seen, repeats=1 if is_sudden else 2))
 
     async def repeated(self, fed: Mapping[str, str]) -> dict[str, str]:
         """The vCons that were run again without a reason, with what was seen."""

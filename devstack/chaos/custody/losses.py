@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections.abc import Awaitable, Callable
 from itertools import cycle, islice
 from pathlib import Path
 from tempfile import mkdtemp
@@ -11,6 +12,8 @@ from devstack.chaos.report import Report
 from devstack.chaos.scene import some_moment
 from devstack.chaos.servers import Servers
 
+type Lose = Callable[[Stage], Awaitable[None]]
+
 AGES = (1, 10, 60)
 """Seconds of work that a restored copy does not have, in turn."""
 DATA = "appendonlydir"
@@ -18,56 +21,63 @@ DATA = "appendonlydir"
 
 async def files_deleted(servers: Servers, report: Report) -> None:
     """`kill -9` Redis, delete all its files, and start it again."""
-    async with stage(servers) as scene:
-        await scene.system.start()
-        async with scene.calls():
-            for _ in range(report.times):
-                before = await _busy(scene)
-                async with scene.account.loss():
-                    servers.valkey.kill()
-                    shutil.rmtree(servers.valkey.folder / DATA)
-                await servers.restart_valkey()
-                await scene.recovered_since(before)
-        await scene.end(report)
+    await _play(servers, report, _delete)
 
 
 async def flushed(servers: Servers, report: Report) -> None:
     """`FLUSHALL`, as by a wrong script, while Redis and all its connections go on."""
-    async with stage(servers) as scene:
-        await scene.system.start()
-        async with scene.calls():
-            for _ in range(report.times):
-                before = await _busy(scene)
-                async with scene.account.loss(is_sudden=True):
-                    await scene.system.redis.execute_command("FLUSHALL", "SYNC")
-                await scene.recovered_since(before)
-        await scene.end(report)
+    await _play(servers, report, _flush)
 
 
 async def older_copy(servers: Servers, report: Report) -> None:
     """Redis is killed and restored from a copy of its files, while chains go on."""
+    await _play(servers, report, *map(_restore, AGES))
+
+
+async def each_way(servers: Servers, report: Report) -> None:
+    """The three of them in one system, in turn."""
+    await _play(servers, report, _delete, _flush, _restore(AGES[0]))
+
+
+async def _play(servers: Servers, report: Report, *ways: Lose) -> None:
     async with stage(servers, counts_outside=True) as scene:
         await scene.system.start()
         async with scene.calls():
-            for age in islice(cycle(AGES), report.times):
-                before = await _busy(scene)
-                copy = await asyncio.to_thread(_copied, servers)
-                await asyncio.sleep(age)
+            for lose in islice(cycle(ways), report.times):
                 await scene.progress()
-                async with scene.account.loss():
-                    servers.valkey.kill()
-                    shutil.rmtree(servers.valkey.folder / DATA)
-                    shutil.move(copy, servers.valkey.folder / DATA)
-                await servers.restart_valkey()
+                await some_moment(0.3)
+                before = await scene.generation()
+                await lose(scene)
                 await scene.recovered_since(before)
         await scene.end(report)
 
 
-async def _busy(scene: Stage) -> int:
-    """Wait for a random moment of work; returns the generation of Redis then."""
-    await scene.progress()
-    await some_moment(0.3)
-    return await scene.generation()
+async def _delete(scene: Stage) -> None:
+    servers = scene.system.servers
+    async with scene.account.loss():
+        servers.valkey.kill()
+        shutil.rmtree(servers.valkey.folder / DATA)
+    await servers.restart_valkey()
+
+
+async def _flush(scene: Stage) -> None:
+    async with scene.account.loss(is_sudden=True):
+        await scene.system.redis.execute_command("FLUSHALL", "SYNC")
+
+
+def _restore(age: int) -> Lose:
+    async def lose(scene: Stage) -> None:
+        servers = scene.system.servers
+        copy = await asyncio.to_thread(_copied, servers)
+        await asyncio.sleep(age)
+        await scene.progress()
+        async with scene.account.loss():
+            servers.valkey.kill()
+            shutil.rmtree(servers.valkey.folder / DATA)
+            shutil.move(copy, servers.valkey.folder / DATA)
+        await servers.restart_valkey()
+
+    return lose
 
 
 def _copied(servers: Servers) -> Path:
