@@ -67,7 +67,6 @@ SMALL_FILES = {
     "core/redis_settings.py": "a group of settings, for which `setting_groups.py` has no room",
     "http_api/authentication.py": "what a token is compared with, apart from the paths",
     "pipeline/ingest/claims.py": "the claims of one call, apart from the use of their answers",
-    "pipeline/recovery/factory.py": "which phases there are, apart from how they are carried out",
     "pipeline/redis_client/script_texts.py": "the only file that finds and fills Lua texts",
     "pipeline/worker/unclaimed.py": "one duty beside the worker's loop",
     "links/webhook/signature.py": "the algorithm that receivers of webhooks implement",
