@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import batched
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from benchmarks.chain_names import EGRESS, INGRESS, STARTED
 from benchmarks.processes import children, cpu_seconds
 from benchmarks.servers import servers
 from benchmarks.vcons import made_up_vcons
+from core.db.custody import Custody, NewCustody
+from core.db.database import Database
+from core.settings import DatabaseSettings
 from devstack.servers.stack import EmbeddedStack
 from devstack.service import ServiceProcess
 
@@ -53,7 +57,10 @@ class Case:
     """Whether the chain, its links and its storage have their default time limits."""
     links: int = 2
     custody: str = "redis"
-    """With `postgres` the worker takes the vCons into custody when it claims them."""
+    accepted: bool = True
+    """Whether custody has the vCons already; otherwise the worker takes them in at their claim."""
+    egress: bool = True
+    """Whether the chain has an egress list; without one its end is that no vCon is locked."""
 
 
 CASES = (
@@ -124,12 +131,34 @@ class Bench:
         """One round of the real service with one worker."""
         self._load(case.lists)
         with self._service(case) as worker:
+            if case.custody == "postgres" and case.accepted:
+                self._take_in()
             cpu = cpu_seconds(worker)
             began = time.perf_counter()
             self._release(case.lists)
-            while self._client.llen(EGRESS) < self._count:
+            while not self._is_done(case):
                 time.sleep(POLL_SECONDS)
             return Measured(time.perf_counter() - began, cpu_seconds(worker) - cpu)
+
+    def _take_in(self) -> None:
+        """Take the vCons into custody for the first list, as the service does at their intake."""
+        database = Database()
+        values = self._stack.postgres.environment(DATABASE)
+        named: dict[str, Any] = {name.lower(): value for name, value in values.items()}
+        database.initialize(DatabaseSettings(environment="development", **named))
+        custody = Custody(database)
+        for some in batched(self._vcons, 100):
+            rows = [NewCustody(each["uuid"], [INGRESS], json.dumps(each).encode()) for each in some]
+            with self._client.pipeline(transaction=False) as pipe:
+                for row, ref in zip(rows, custody.accept(rows), strict=True):
+                    pipe.hset(f"pc:about:{row.vcon_uuid}", f"custody:{INGRESS}", ref)
+                pipe.execute()
+        database.close()
+
+    def _is_done(self, case: Case) -> bool:
+        if case.egress:
+            return bool(self._client.llen(EGRESS) >= self._count)
+        return not self._client.exists(INGRESS, "pc:locks")
 
     def _release(self, lists: int) -> None:
         with self._client.pipeline(transaction=True) as pipe:
@@ -165,7 +194,7 @@ class Bench:
         warm = {**self._vcons[0], "uuid": "00000000-0000-4000-8000-000000000000"}
         self._client.json().set(f"vcon:{warm['uuid']}", "$", warm)
         self._client.rpush(_ingress(0), warm["uuid"])
-        while not self._client.llen(EGRESS):
+        while self._client.exists(_ingress(0), "pc:locks") or not self._client.exists("pc:tokens"):
             if not service.running:
                 sys.exit(f"the service ended: {service.logged()[-2000:]}")
             time.sleep(POLL_SECONDS)
@@ -206,7 +235,7 @@ def _config(case: Case, files: Path, stack: EmbeddedStack) -> dict[str, Any]:
                 "links": ["one", "two"][: 1 if case.waits else case.links],
                 "storages": [] if case.storage == "none" else [case.storage],
                 "ingress_lists": [_ingress(index) for index in range(case.lists)],
-                "egress_lists": [EGRESS],
+                "egress_lists": [EGRESS] if case.egress else [],
                 **timeout,
             }
         },
