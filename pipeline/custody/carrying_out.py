@@ -10,13 +10,15 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from core.errors import UnavailableError
+from core.errors import FullError, UnavailableError, UnusableKeyError
 from pipeline.custody.keeper import SECONDS, Keeper
-from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.client import CommandRefused, RedisConnection
 
 LOOK_SECONDS = 0.05
-"""Seconds between two tries while Redis is not approved."""
-_AGAIN = (["generation"], ["stale"])
+"""Seconds between two tries while Redis is not approved, or under another generation."""
+_UNAPPROVED, _GENERATION, _STALE = ["unapproved"], ["generation"], ["stale"]
+_REFUSED = (FullError, UnusableKeyError, CommandRefused)
+"""Errors after which Redis surely has carried nothing out."""
 
 type Row = tuple[str, str]
 """The uuid of a vCon and the ref of its row; "" for none."""
@@ -40,23 +42,29 @@ class CarryingOut:
         `is_used(reply)`: whether Redis surely has a use for each row.
 
         Raises:
-            UnavailableError: Postgres or Redis is away, or Redis is not approved in time.
+            UnavailableError: Postgres or Redis is away, or Redis is not approved in time, or not
+                under the generation that Postgres has.
+            Exception: what `script` raises.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + SECONDS
         rows = in_hand = list(await accept())
         while True:
-            reply = await script([ref for _, ref in rows])
-            if reply == ["unapproved"]:
-                if loop.time() > until:
-                    await self.drop(in_hand)
-                    raise UnavailableError("Redis is being recovered; try again later", 2)
+            try:
+                reply = await script([ref for _, ref in rows])
+            except _REFUSED:
+                await self.drop(in_hand)
+                raise
+            if reply not in (_UNAPPROVED, _GENERATION, _STALE):
+                break
+            if loop.time() > until:
+                await self.drop(in_hand)
+                raise UnavailableError("Redis is being recovered; try again later", 2)
+            if reply != _STALE:
                 await asyncio.sleep(LOOK_SECONDS)
-            elif reply in _AGAIN:
+            if reply != _UNAPPROVED:
                 rows = list(await accept())
                 in_hand = in_hand + rows
-            else:
-                break
         if in_hand is not rows or not is_used(reply):
             await self.drop(in_hand)
         return reply

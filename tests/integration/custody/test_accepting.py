@@ -12,7 +12,7 @@ from redis import Redis
 
 from core.db.custody import Custody, NewCustody
 from core.db.database import Database
-from core.errors import BusyError, FullError, UnavailableError
+from core.errors import BusyError, FullError, UnavailableError, UnusableKeyError
 from core.settings import DatabaseSettings
 from core.thread_pool import BoundedCalls
 from pipeline.custody import carrying_out
@@ -170,6 +170,37 @@ async def test_redis_is_not_approved(
             await refused
     assert rows(migrated, "lists") == [([""],)]
     assert not client.exists("one", "run:main", keys.vcon(entry.vcon_uuid))
+
+
+async def test_redis_was_superseded(
+    intake: Intake, migrated: Database, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Postgres has a later generation than this server: the request does not commit for ever."""
+    monkeypatch.setattr(carrying_out, "SECONDS", 0.1)
+    approve(client, migrated, 2)
+    client.hset(keys.EPOCH, "generation", 1)
+    with pytest.raises(UnavailableError, match="Redis is being recovered"):
+        await intake.ingest(an_entry(), ["one"])
+    assert (rows(migrated), client.exists("one")) == ([], 0)
+
+
+async def test_nothing_is_kept_of_what_redis_refuses(
+    intake: Intake, migrated: Database, client: Redis
+) -> None:
+    """Neither if a key has another type, nor if a list has filled up since it was checked."""
+    here = an_entry()
+    await intake.ingest(here, [])
+    client.set("text", "")
+    client.set("run:main", "")
+    with pytest.raises(UnusableKeyError):
+        await intake.ingest(an_entry(), ["text"])
+    with pytest.raises(UnusableKeyError):
+        await intake.enqueue_run(
+            here.vcon_uuid, "019aa000-0000-7000-8000-000000000001", "main", b"{}"
+        )
+    with pytest.raises(FullError):
+        await intake._put([here.vcon_uuid], "one", room=0)
+    assert rows(migrated, "lists") == [([""],)]
 
 
 class Late(PostgresKeeper):
