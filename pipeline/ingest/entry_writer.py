@@ -1,9 +1,11 @@
 """Writes one entry: into custody first, then into Redis, by the script that decides about it."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from core.db.custody import NewCustody
+from core.db.custody import NewCustody, Release
+from core.errors import UnavailableError
 from core.helper_process import Offload
 from pipeline.custody.carrying_out import CarryingOut, Row
 from pipeline.custody.keeper import Keeper
@@ -68,15 +70,29 @@ class EntryWriter:
                 return reply
         document: bytes | str = entry.document
 
+        used = ""
+
         async def accept() -> list[Row]:
             return [(entry.vcon_uuid, await self._accepted(entry, row))]
 
         async def carry_out(refs: Sequence[str]) -> Any:
+            nonlocal used
+            [used] = refs
             return await self._connection.script(*script, document, *words, *refs, *named)
 
         if large:
             document = await staged(self._connection, document, self._offload, entry.pieces)
-        return await self._carrying_out(accept, carry_out, _has_queued)
+        reply = await self._carrying_out(accept, carry_out, _needs_row)
+        if row is not None and used and reply[0] == "duplicate":
+            await self._narrow(used, row.lists, reply[3:])
+        return reply
+
+    async def _narrow(self, ref: str, lists: Sequence[str], needed: Sequence[str]) -> None:
+        """Release the lists that had the content before, and have a row for it, or had one."""
+        over = [Release(ref, name, "duplicate") for name in lists if name not in needed]
+        if needed and over:
+            with contextlib.suppress(UnavailableError):
+                await self._keeper.release(over)
 
     async def _accepted(self, entry: Entry, row: NewCustody | None) -> str:
         if row is None or not self._keeper.is_kept:
@@ -87,5 +103,5 @@ class EntryWriter:
         return ref
 
 
-def _has_queued(reply: Sequence[Any]) -> bool:
-    return reply[0] in _QUEUED or (reply[0] == "duplicate" and bool(reply[2]))
+def _needs_row(reply: Sequence[Any]) -> bool:
+    return reply[0] in _QUEUED or (reply[0] == "duplicate" and len(reply) > 3)

@@ -17,7 +17,7 @@ from core.settings import DatabaseSettings
 from core.thread_pool import BoundedCalls
 from pipeline.custody import carrying_out
 from pipeline.custody.keeper import PostgresKeeper
-from pipeline.ingest.idempotency import registration
+from pipeline.ingest.idempotency import NO_KEY, registration
 from pipeline.ingest.intake import Intake
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -75,9 +75,27 @@ async def test_a_duplicate_for_another_list(
     entry = an_entry()
     await intake.ingest(entry, ["one"])
     await intake.ingest(entry, ["two"])
-    assert [lists for lists, *_ in rows(migrated)] == [["one"], ["two"]]
+    await intake.ingest(entry, ["one", "three"])
+    assert [still_open for _, still_open, *_ in rows(migrated)] == [["one"], ["two"], ["three"]]
     about = client.hgetall(keys.about(entry.vcon_uuid))
     assert len({about["custody:one"], about["custody:two"]}) == 2
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+@pytest.mark.parametrize("size", [1, 2_000_000])
+async def test_a_vcon_that_waits_without_a_row(
+    intake: Intake, migrated: Database, client: Redis, key: str | None, size: int
+) -> None:
+    """It came in while Postgres was away: its repetition, which is answered, has a row."""
+    entry = an_entry(attachments=[{"body": "x" * size, "encoding": "none"}])
+    request = registration(key, entry.vcon_uuid, ["one"]) if key else NO_KEY
+    await intake.ingest(entry, ["one"], in_custody=False, request=request)
+    assert rows(migrated) == []
+    for _ in range(2):
+        assert (await intake.ingest(entry, ["one"], request=request)).outcome == "duplicate"
+    assert rows(migrated) == [(["one"], ["one"], None)]
+    assert client.hexists(keys.about(entry.vcon_uuid), "custody:one")
+    assert client.llen("one") == 1
 
 
 async def test_other_content_keeps_the_rows_of_the_lists(

@@ -9,7 +9,8 @@
 --       created_at or "", the row of custody (parts/custody.lua), "" or "?" (there is none
 --       yet), n lists, lists..., index keys...
 -- Returns {"new" | "duplicate" | "replaced"}, a duplicate with its first time of receipt or "" and with
--- the number of lists that got it now; or, with nothing changed: {"busy"} while a run works on the vCon, {"foreign"} when another owner has it,
+-- the number of lists that got it now, and the lists for which the row is needed; or, with nothing
+-- changed: {"busy"} while a run works on the vCon, {"foreign"} when another owner has it,
 -- {"unsure"} when that cannot be decided without Postgres, {"full", list}, {"used"} when the key of a
 -- RunChain was used with another digest, {"reused"} when that of a request over HTTP was used with
 -- another digest or other lists, {"stage"} when the document is needed, {"unapproved"},
@@ -67,14 +68,36 @@ local function is_this(known)
 end
 
 local carried_out = request ~= '' and redis.call('GET', request)
+local same = here and is_this(redis.call('HGET', about, 'digest'))
+
+-- Lists that wait for a run of this content without a row, such as of one that came in while Postgres
+-- was away; a run that has begun knows no row that comes later.
+local bare = {}
+if ref ~= '' and same and redis.call('HEXISTS', 'pc:locks', uuid) == 0 then
+  for i = first_list, first_list + n - 1 do
+    if redis.call('HEXISTS', about, 'custody:' .. ARGV[i]) == 0
+      and redis.call('SISMEMBER', holds, ARGV[i]) == 1 then
+      bare[#bare + 1] = ARGV[i]
+    end
+  end
+end
+local function keep_bare()
+  for _, list in ipairs(bare) do
+    note_custody(uuid, list, ref)
+  end
+end
+
 if carried_out then
   local content, lists, at = string.match(carried_out, '^([^\n]*)\n([^\n]*)\n([^\n]*)$')
   if not (content and is_this(content) and lists == lists_digest) then
     return {'reused'}
   end
-  return {'duplicate', at, 0}
+  if ref == '?' and #bare > 0 then
+    return {'stage'}
+  end
+  keep_bare()
+  return {'duplicate', at, 0, unpack(bare)}
 end
-local same = here and is_this(redis.call('HGET', about, 'digest'))
 
 -- The internal API is the owner ''. A vCon without an owner came by neither API, or is a copy that was
 -- brought back from a storage.
@@ -122,7 +145,7 @@ for i = first_list, first_list + n - 1 do
   end
 end
 
-if not same and document == '' or ref == '?' and #wanted > 0 then
+if not same and document == '' or ref == '?' and #wanted + #bare > 0 then
   return {'stage'}
 end
 local function forget_earlier_document()
@@ -202,6 +225,11 @@ for _, list in ipairs(wanted) do
   leave_context('RPUSH', list, uuid, context)
 end
 if same then
-  return {'duplicate', at, #wanted}
+  keep_bare()
+  local queued = #wanted
+  for _, list in ipairs(ref ~= '' and wanted or {}) do
+    bare[#bare + 1] = list
+  end
+  return {'duplicate', at, queued, unpack(bare)}
 end
 return {here and 'replaced' or 'new'}
