@@ -36,13 +36,15 @@ JOIN pg_class AS part ON part.oid = inhrelid WHERE inhparent = to_regclass(%s)
 """
 _PAST = 60
 """Days before today that get a partition before rows are restored; the next prune drops some."""
+# Those that belong to a column, and those that a default of a column takes numbers from.
 _SEQUENCES = """
-SELECT class.relname FROM pg_class AS class
-JOIN pg_depend ON objid = class.oid AND deptype IN ('a', 'i')
-JOIN pg_class AS owner ON owner.oid = refobjid
-WHERE class.relkind = 'S' AND owner.oid = ANY (
-  SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)
-ORDER BY class.relname
+WITH tables AS (SELECT to_regclass(name) AS oid FROM unnest(%s::text[]) AS name)
+SELECT relname FROM pg_class JOIN (
+  SELECT objid AS oid FROM pg_depend JOIN tables ON tables.oid = refobjid
+  WHERE deptype IN ('a', 'i')
+  UNION SELECT refobjid FROM pg_depend JOIN pg_attrdef ON pg_attrdef.oid = objid
+  JOIN tables ON tables.oid = adrelid WHERE classid = 'pg_attrdef'::regclass
+) AS used ON used.oid = pg_class.oid WHERE relkind = 'S' ORDER BY relname
 """
 _BEGIN = (
     "SET LOCAL statement_timeout = 0",
