@@ -31,3 +31,8 @@ async def test_a_recovery_that_is_killed(play: Play) -> None:
 async def test_replicas_that_see_different_servers(play: Play) -> None:
     """The one that is alone does nothing until the other is gone."""
     await play("two replicas, two Redis")
+
+
+async def test_a_backup_of_both_servers(play: Play) -> None:
+    """What had been accepted before it began is there after the restore."""
+    await play("both servers restored from a backup")
