@@ -43,7 +43,7 @@ from pipeline.operator.register import SIGN_SECONDS, Register
 from pipeline.operator.sessions import RedisConsoleSessions
 from pipeline.plugins.loader import NOTHING
 from pipeline.recovery.factory import build_watch
-from pipeline.recovery.watch import WATCH_SECONDS
+from pipeline.recovery.watch import WATCH_SECONDS, IdentityWatch
 from pipeline.redis_client.client import CommandRefused
 from pipeline.redis_client.periodic import every
 from pipeline.runs.calls import PluginCalls
@@ -114,8 +114,13 @@ class PipelineComposition:
             self._configuration, self.connection, records, self._records_calls, limits
         )
         self._build(intervals)
-        parts = settings, records, self.connection, self._configuration
-        self.identity_watch = build_watch(*parts, self.register.id)
+        self.identity_watch = self._identity_watch(records)
+
+    def _identity_watch(self, records: PartnerRecords) -> IdentityWatch | None:
+        limit = self._settings.run_history_limit
+        self._outbox = RunOutbox(self.connection, self._archive.write_runs, limit)
+        parts = self._settings, records, self.connection, self._configuration
+        return build_watch(*parts, self.register.id, self._outbox.drain_waiting)
 
     async def _adopted(self) -> None:
         self._partners.configuration_changed()
@@ -263,7 +268,7 @@ class PipelineComposition:
 
     async def run(self) -> None:
         """Run what goes on beside the actions, until cancelled."""
-        limit, identity = self._settings.run_history_limit, self.identity_watch
+        identity = self.identity_watch
         await asyncio.gather(
             *([every(WATCH_SECONDS, identity.round)] if identity else []),
             every(SIGN_SECONDS, self.register.sign),
@@ -272,7 +277,7 @@ class PipelineComposition:
             self._watch.run(),
             self._connections.look_after(),
             self._runs.listen(),
-            RunOutbox(self.connection, self._archive.write_runs, limit).run(),
+            self._outbox.run(),
             self._partners.keep_up(),
             self._minutes.run(),
         )

@@ -65,13 +65,17 @@ def fill(database: Database, rows: int) -> None:
         custody.accept(items)
 
 
+async def _nothing() -> None:
+    """No run has ended."""
+
+
 async def measured(url: str, database: Database, calls: BoundedCalls, rows: int) -> None:
     """Recover, and print the figures."""
     connection, records = RedisConnection(url), PartnerRecords(database)
     configuration = Configuration(
         PipelineConfig(chains={"main": Chain(name="main", ingress_lists=("in",))}), Plugins()
     )
-    watch = build_watch(SETTINGS, records, connection, configuration, "bench")
+    watch = build_watch(SETTINGS, records, connection, configuration, "bench", _nothing)
     assert watch is not None
     await watch.finish()
     await asyncio.to_thread(fill, database, rows)

@@ -13,6 +13,8 @@ from pipeline.redis_client.driver.batches import ENCODING_ERRORS
 
 IN_REDIS = ""
 """The place of a vCon that was accepted for no list."""
+NEW_RUN: Mapping[str, Any] = {}
+"""The state of a row whose vCon is run although it may have been run before."""
 
 
 def place_of(list_name: str, run_id: str | None) -> str:

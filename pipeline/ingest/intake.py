@@ -38,7 +38,7 @@ Limits
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import Any
@@ -59,7 +59,7 @@ from core.observability.tracing import caller_context, installed
 from pipeline.config.parser import Chain
 from pipeline.custody.carrying_out import CarryingOut, Row
 from pipeline.custody.keeper import Keeper, NoKeeper
-from pipeline.custody.rows import place_of, row_in_redis
+from pipeline.custody.rows import NEW_RUN, place_of, row_in_redis
 from pipeline.ingest.entry import TERM_LIMITS, Entry, TermLimits, indexed
 from pipeline.ingest.entry_writer import EntryWriter, row_of
 from pipeline.ingest.idempotency import (
@@ -78,8 +78,6 @@ from schemas.ingested import Ingested
 
 CHUNK = 100
 """vCons that one script call queues."""
-NEW_RUN: Mapping[str, Any] = {}
-"""The state of a row whose vCon is run although it may have been run before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """Builds the watch over Redis of one process."""
 
+from collections.abc import Awaitable, Callable
+
 from core.db.usage_and_audit import PartnerRecords
 from core.settings import Settings
 from pipeline.live_config import Configuration
 from pipeline.recovery.queueing import Queueing
-from pipeline.recovery.recovery import Phase, Recovery
+from pipeline.recovery.recovery import Phase, Recovery, Slice, Under
 from pipeline.recovery.taking_out import TakingOut
 from pipeline.recovery.watch import IdentityWatch
 from pipeline.redis_client.client import RedisConnection
@@ -16,8 +18,12 @@ def build_watch(
     connection: RedisConnection,
     configuration: Configuration,
     replica: str,
+    write_history: Callable[[], Awaitable[None]],
 ) -> IdentityWatch | None:
-    """The watch; None without custody in Postgres. `replica`: this process in the register."""
+    """The watch; None without custody in Postgres. `replica`: this process in the register.
+
+    `write_history` writes to Postgres what `pc:history` says of runs that have ended.
+    """
     if settings.custody == "redis":
         return None
     sorted_set, expiry = settings.vcon_sorted_set_name, settings.vcon_redis_expiry
@@ -25,7 +31,16 @@ def build_watch(
     taking_out = TakingOut(
         connection, configuration, run_expiry=settings.run_expiry, vcon_expiry=expiry
     )
-    before = (Phase("take out", taking_out.take_out, had_data=True),)
+
+    async def history(_under: Under) -> Slice:
+        """Runs that ended while Postgres was away are open in custody until then."""
+        await write_history()
+        return Slice()
+
+    before = (
+        Phase("history", history, had_data=True),
+        Phase("take out", taking_out.take_out, had_data=True),
+    )
     after = (
         Phase("queue", queueing.queue),
         Phase("keep", queueing.keep),

@@ -7,8 +7,8 @@ slice that is killed is done again, by any replica: each of its scripts is harml
 Phases:
 1. begin: the server is closed for claims, and gets the recovery's mark in `pc:epoch`. If the mark
    is missing later, the data were lost or replaced again: the recovery starts over.
-2. The phases before claims: pauses and drains are written as they were, and what is settled in
-   Postgres is taken out of older data.
+2. The phases before claims: pauses and drains are written as they were, the history that waits in
+   older data goes to Postgres, and what is settled there is taken out of them.
 3. approve, open: the generation and the fencing tokens are raised beyond all before, and workers
    claim again.
 4. The phases beside claims, such as queueing again what Postgres has open and Redis lacks.

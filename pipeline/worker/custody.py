@@ -13,7 +13,7 @@ from core.db.settlements import SettledRun, Settlements, StaleGenerationError
 from core.settings import Settings
 from core.thread_pool import BoundedCalls
 from pipeline.custody.keeper import SECONDS, Keeper, NoKeeper, PostgresKeeper
-from pipeline.custody.rows import IN_REDIS, is_kept_as, row_in_redis
+from pipeline.custody.rows import IN_REDIS, NEW_RUN, is_kept_as, row_in_redis
 from pipeline.custody.settling import NO_CUSTODY, RECORDED, Ended, Settling, added_to, waiting
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
@@ -114,7 +114,8 @@ class PostgresCustody:
 
     async def _taken(self, claim: Claim) -> str:
         place = place_of(claim)
-        row = await row_in_redis(self._connection, self._sorted_set, claim.vcon_uuid, [place])
+        where = self._connection, self._sorted_set, claim.vcon_uuid
+        row = await row_in_redis(*where, [place], state=NEW_RUN)
         if row is None or not (ref := await self._settling.take(row)):
             return ""
         await self._connection.script("change_rows", 0, claim.vcon_uuid, place, ref)

@@ -58,9 +58,20 @@ class RecoveryScene:
     def watch(self, replica: str = "one", connection: RedisConnection | None = None) -> Any:
         """The watch of a replica."""
         parts = SETTINGS, self.records, connection or self.connection, CONFIGURATION
-        built = build_watch(*parts, replica)
+        built = build_watch(*parts, replica, self.write_history)
         assert isinstance(built, IdentityWatch)
         return built
+
+    async def write_history(self) -> None:
+        """Note the ends that wait in Redis: uuid and list of each."""
+        for words in self.client.lrange(keys.HISTORY, 0, -1):
+            vcon_uuid, place = words.split(" ")
+            released = f"open = array_remove(open, '{place}'), released_at = now()"
+            execute(
+                self.database,
+                f"UPDATE custody SET {released}, outcome = 'done' WHERE vcon_uuid = '{vcon_uuid}'",
+            )
+        self.client.delete(keys.HISTORY)
 
     async def recover(self) -> None:
         """Let a replica look, and recover what has to be."""

@@ -34,6 +34,17 @@ async def test_lists(recovering: RecoveryScene) -> None:
     assert recovering.refs(stays, "in")
 
 
+async def test_ends_that_wait_for_postgres_count(recovering: RecoveryScene) -> None:
+    """The run ended while Postgres was away; its row is open until the history is written."""
+    await recovering.recover()
+    entry = await recovering.accept(["in"])
+    recovering.client.delete("in", keys.holds(entry.vcon_uuid), keys.about(entry.vcon_uuid))
+    recovering.client.rpush(keys.HISTORY, f"{entry.vcon_uuid} in")
+    older(recovering.client)
+    await recovering.recover()
+    assert recovering.elements("in") == []
+
+
 async def test_more_than_a_page(recovering: RecoveryScene) -> None:
     """Elements move forward while others are taken out; none is passed over."""
     await recovering.recover()
