@@ -23,6 +23,35 @@ _COLUMNS = """accepted_at, number, vcon_uuid, lists, run_id, digest, created_at,
 # each list that the vCon failed in. A row that was left over by a repeated request is void as well:
 # the run of the same content has ended while Redis still knew the vCon. Only rows of requests that
 # brought a vCon in have neither state nor run.
+#
+# The history is asked, too: an earlier version, or a worker with CUSTODY=redis, ends a run without
+# a release. A run that began (at its last attempt) after the row was committed had the vCon of the
+# row. `started_at` is of the worker's clock and `accepted_at` of Postgres', and they may differ: a
+# run that seems to have begun up to 0.1 s before the row counts. If an earlier row may be that of
+# the run, only one that began a minute after the row does. In doubt the vCon is run again. A run
+# whose token another row has has released what it was of. Failed and partial ones do not count:
+# their dead letters would be in Redis alone. Dead letters, and lists that no chain reads, end
+# without a run. The day of a run's id, or that of ids that tell none, leaves out most partitions.
+_HAS_RUN = """
+SELECT FROM chain_runs AS run
+WHERE run.vcon_in = row.vcon_uuid AND run.status IN ('done', 'halted', 'cancelled')
+    AND run.finished_at IS NOT NULL AND (
+        run.recorded_on >= CAST(row.accepted_at AT TIME ZONE 'UTC' AS date) - 1
+        OR run.recorded_on = DATE '1970-01-01'
+    ) AND (
+        place = 'run:' || run.chain || '|' || run.run_id
+        OR run.ingress_list = place AND place NOT LIKE 'DLQ:%'
+        AND (run.run_id IS DISTINCT FROM row.run_id OR row.state IS NOT NULL)
+        AND NOT EXISTS (
+            SELECT FROM custody AS other WHERE other.vcon_uuid = row.vcon_uuid
+                AND other.number <> row.number AND other.token = run.token
+        ) AND coalesce(run.started_at, run.finished_at) > row.accepted_at + CASE WHEN EXISTS (
+            SELECT FROM custody AS before WHERE before.vcon_uuid = row.vcon_uuid
+                AND before.number < row.number AND place = ANY (before.lists)
+                AND coalesce(before.released_at, now()) > row.accepted_at - interval '1 minute'
+        ) THEN interval '1 minute' ELSE interval '-0.1 s' END
+    )
+"""
 _OPEN = text(f"""
 SELECT {_COLUMNS}, ARRAY(
     SELECT place FROM unnest(row.open) AS place WHERE NOT EXISTS (
@@ -40,7 +69,7 @@ SELECT {_COLUMNS}, ARRAY(
             AND place <> ALL (before.open) AND before.outcome IN ('done', 'halted', 'partial')
             AND coalesce(before.released_at, now())
                 > row.accepted_at - make_interval(secs => :expiry)
-    ))
+    )) AND NOT EXISTS ({_HAS_RUN})
 )
 FROM custody AS row
 WHERE released_at IS NULL AND (accepted_at, number) > (:time, :number) AND number <= :last

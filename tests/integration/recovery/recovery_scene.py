@@ -117,7 +117,11 @@ class RecoveryScene:
         """The run of a place has ended, in Postgres."""
         for ref in self.refs(entry.vcon_uuid, place):
             _, number = key_of(ref)
-            execute(self.database, RELEASE.format(place, outcome, token, number))
+            self.release_row(number, place, outcome, token)
+
+    def release_row(self, number: int, place: str, outcome: str = "done", token: int = 1) -> None:
+        """The same for a row that Redis need not know."""
+        execute(self.database, RELEASE.format(place, outcome, token, number))
 
     def elements(self, name: str) -> list[str]:
         """What is in a list."""
