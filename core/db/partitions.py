@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -72,6 +73,36 @@ DELETE FROM {{name}} WHERE ctid IN (
     SELECT ctid FROM {{name}} WHERE released_at < {_LIMIT} LIMIT {_BATCH} FOR UPDATE SKIP LOCKED
 ) RETURNING 1
 """  # noqa: S608 -- constant names
+# Only rows of requests are left over (`core.db.custody`): their process ended between a commit and
+# the next step, and the request came again. They are void as long as the other row is there, so they
+# are closed before it is dropped. A request that is being handled now may still delete its row.
+_CLOSE_VOID = text(f"""
+WITH page AS MATERIALIZED (
+    SELECT accepted_at, number, vcon_uuid, open, digest FROM custody
+    WHERE released_at IS NULL AND (accepted_at, number) > (:time, :number)
+        AND accepted_at < now() - interval '1 hour' AND run_id IS NULL AND state IS NULL
+    ORDER BY accepted_at, number LIMIT {_BATCH} FOR UPDATE
+), void AS (
+    SELECT accepted_at, number FROM page WHERE NOT EXISTS (
+        SELECT FROM unnest(open) AS place WHERE NOT EXISTS (
+            SELECT FROM custody AS later WHERE later.vcon_uuid = page.vcon_uuid
+                AND later.number > page.number AND place = ANY (later.lists)
+                AND later.accepted_at < now() - interval '1 hour'
+        ) AND coalesce((
+            SELECT before.digest <> page.digest OR before.token IS NULL
+                OR place = ANY (before.open) OR before.outcome NOT IN ('done', 'halted', 'partial')
+                OR before.released_at < page.accepted_at
+            FROM custody AS before WHERE before.vcon_uuid = page.vcon_uuid
+                AND before.number < page.number AND place = ANY (before.lists)
+            ORDER BY before.number DESC LIMIT 1
+        ), true)
+    )
+), closed AS (
+    UPDATE custody SET open = '{{}}', document = NULL, released_at = now(), outcome = 'void'
+    FROM void WHERE custody.accepted_at = void.accepted_at AND custody.number = void.number
+)
+SELECT accepted_at, number FROM page ORDER BY accepted_at, number OFFSET {_BATCH - 1}
+""")  # noqa: S608 -- constant numbers
 _IS_LEFT_EMPTY = text("""
 SELECT pg_relation_size('chain_runs_before') < 1000000
    AND pg_indexes_size('chain_runs_before') > 10000000
@@ -151,6 +182,8 @@ class Partitions:
 
         The vCons of these runs keep their owners, which are confirmed two days before, in slices.
         """
+        if table is CUSTODY:
+            self._close_void()
         today = datetime.now(UTC).date()
         old = today - timedelta(days)
         dropped = []
@@ -210,6 +243,14 @@ class Partitions:
             with self._database.transaction() as session:
                 after = confirm_owners_of(session, name, after)
         self._patiently(partial(_run, f"COMMENT ON TABLE {name} IS '{now}'"))
+
+    def _close_void(self) -> None:
+        """Close rows of custody that another one has made void."""
+        last: Any = (datetime.fromisoformat("0001-01-02T00:00:00+00:00"), 0)
+        while last is not None and self._exists(CUSTODY):
+            with self._database.transaction() as session:
+                words = {"time": last[0], "number": last[1]}
+                last = session.execute(_CLOSE_VOID, words).one_or_none()
 
     def _delete_released(self, days: int) -> None:
         """Delete the old rows of custody that are in a partition with others."""

@@ -250,6 +250,47 @@ def test_custody_is_dropped_once_nothing_of_a_day_is_open(migrated, kept):
     assert execute(migrated, "SELECT accepted_at FROM custody") == [at(TODAY)]
 
 
+VCONS = {name: str(uuid4()) for name in ("replaced", "repeated", "just now", "other", "waits")}
+ROWS = [
+    # vCon, hours ago, digest, hours ago of its release, outcome
+    ("replaced", 9, "a", None, None),
+    ("replaced", 8, "b", 7, "done"),
+    ("repeated", 9, "a", 7, "done"),
+    ("repeated", 8, "a", None, None),
+    ("just now", 9, "a", None, None),
+    ("just now", 0, "a", None, None),
+    ("other", 9, "a", 8, "done"),
+    ("other", 8.5, "b", None, None),
+    ("waits", 9, "a", None, None),
+]
+
+
+def test_void_rows_are_closed_before_what_makes_them_void_is_dropped(migrated, kept):
+    """Those that a later row replaced, or whose content a run has ended; not what still counts."""
+    for name, began, digest, ended, outcome in ROWS:
+        execute(
+            migrated,
+            "INSERT INTO custody (accepted_at, vcon_uuid, lists, open, digest, created_at, terms,"
+            " received, document, released_at, outcome, token) VALUES (now() - :began * interval"
+            " '1 hour', :vcon, '{in}', :open, :digest, 0, '{}', '', '', now() - :ended * interval"
+            " '1 hour', :outcome, :token)",
+            vcon=VCONS[name],
+            began=began,
+            ended=ended,
+            open=[] if ended else ["in"],
+            digest=digest,
+            outcome=outcome,
+            token=1 if ended else None,
+        )
+    kept.keep({"custody": 7})
+    closed = "SELECT CAST(vcon_uuid AS text) FROM custody WHERE outcome = 'void'"
+    assert set(execute(migrated, closed)) == {VCONS["replaced"], VCONS["repeated"]}
+    left = execute(migrated, "SELECT CAST(vcon_uuid AS text) FROM custody WHERE open <> '{}'")
+    assert sorted(left) == sorted(
+        VCONS[name] for name in ("just now", "just now", "other", "waits")
+    )
+
+
 def test_many_released_rows_are_deleted_in_batches(migrated, kept, monkeypatch):
     """All of them, however many there are."""
     monkeypatch.setattr(
