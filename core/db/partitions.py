@@ -74,8 +74,8 @@ DELETE FROM {{name}} WHERE ctid IN (
 ) RETURNING 1
 """  # noqa: S608 -- constant names
 # Only rows of requests are left over (`core.db.custody`): their process ended between a commit and
-# the next step, and the request came again. They are void as long as the other row is there, so they
-# are closed before it is dropped. A request that is being handled now may still delete its row.
+# the next step, and the request came again. They are void as long as the other row is there, so
+# they are closed before it is dropped. A request that is being handled may still delete its row.
 _CLOSE_VOID = text(f"""
 WITH page AS MATERIALIZED (
     SELECT accepted_at, number, vcon_uuid, open, digest FROM custody

@@ -73,12 +73,14 @@ FROM added
 UNION ALL SELECT NULL, number, NULL, NULL, NULL, 0 FROM released WHERE NOT was_open
 """
 _SETTLE: LiteralString = f"{RELEASED}{_ADDED}"
-# Another generation ends the transaction, by a division by zero: a batch is written as a whole.
+# Another generation ends the transaction, by a cast of a text that is no number: a batch is written
+# as a whole. Postgres repeats the text in its message, whose language depends on the server.
+_FENCED = "another generation"
 _FENCE: LiteralString = """
-SELECT 1 / CASE WHEN coalesce((SELECT generation FROM redis_identity), 0)
-    = ALL (%(generations)s::bigint[]) THEN 1 ELSE 0 END
+SELECT CASE WHEN coalesce((SELECT generation FROM redis_identity), 0)
+    = ALL (%(generations)s::bigint[]) THEN 1
+    ELSE CAST(concat('another generation', (SELECT generation FROM redis_identity)) AS integer) END
 """
-_FENCED = "division by zero"
 _BOTH = Pipelined(SHARED, _FENCE, WRITE_RUNS, _SETTLE)
 # Rows that an earlier attempt, or an end that Redis has refused, has left.
 _SUPERSEDE: LiteralString = """

@@ -138,7 +138,8 @@ class PostgresCustody:
                 if (settled := await self._settled(live.claim, ending, end)) is None:
                     return None
                 added = await self._settling(settled)
-            except StaleGenerationError:
+            except StaleGenerationError:  # Redis gets it in a moment, or is closed
+                await asyncio.sleep(UNAPPROVED_SECONDS)
                 continue
             if added is None:
                 return Ended(waiting(settled))
