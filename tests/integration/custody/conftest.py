@@ -12,6 +12,9 @@ from core.db.database import Database
 from core.thread_pool import BoundedCalls
 from pipeline.redis_client.client import RedisConnection
 from tests.integration.custody.custody_scene import CustodyScene
+from tests.integration.custody.killed_scene import killed
+
+__all__ = ["calls", "kept", "killed"]
 
 
 @pytest.fixture

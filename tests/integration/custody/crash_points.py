@@ -1,148 +1,87 @@
 """Kills real code at every point at which it can be killed, not at a sample of points.
 
-Two kinds of points:
+Two kinds of points, each repeated for n = 1, 2, 3, ... until the code ends before point n:
 
-- Every message to a server (`Cut`). The code reaches Redis and Postgres through proxies that count
-  its messages on all connections, of threads too. Message n arrives and is carried out; its answer
-  does not come back, and nothing that is sent later arrives. That is what servers see of a process
-  that is killed; what the code still does (`finally`, error handlers, retries) reaches no server. A
-  kill before message n looks to them like one after message n - 1.
-- Every await (`run_to_await`). The coroutine is driven by hand and not resumed after its n-th
+- Every message to a server (`killed_at_message`): between every two statements, also inside a
+  transaction and in threads; see `mortal_servers`.
+- Every await (`killed_at_await`). The coroutine is driven by hand and not resumed after its n-th
   suspension. What it waited for has happened by then. Nothing of it is run any more, no `finally`
   either, since the abandoned coroutine is kept from being collected: a `CancelledError` would run
-  handlers, a killed process runs none. Tasks and threads that the code has started go on, as
-  statements do that a server has got already.
-
-Both are repeated for n = 1, 2, 3, ... until the code ends before point n.
+  handlers, a killed process runs none. Its transactions are rolled back, and the tasks that it has
+  started reach no server any more.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
+from typing import Any
 
-HOST, CHUNK = "127.0.0.1", 1 << 20
-MOST_POINTS = 2000
+from tests.integration.custody.mortal_servers import Kill
+
+MOST_POINTS = 1000
 """More points mean that the code does not end."""
 
 _abandoned: list[object] = []
 """Keeps what was killed from being collected: that would raise `GeneratorExit` in it."""
+
+type Work = Callable[[], Coroutine[Any, Any, object]]
+type Start = Callable[[Kill], None]
+type Attempt = Callable[[Callable[[Start, Work], Awaitable[bool]]], Awaitable[bool]]
 
 
 class Abandoned(Exception):  # noqa: N818 -- what happened, not a fault
     """The coroutine was killed."""
 
 
-class Cut:
-    """A context manager: forwards to servers until message `at`; 0 counts only."""
-
-    def __init__(self, at: int = 0) -> None:
-        """`at`: the last message that arrives."""
-        self._at = at
-        self._servers: list[asyncio.Server] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: list[asyncio.StreamWriter] = []
-        self.messages = 0
-        self.was_reached = False
-        """Whether it was cut, not closed."""
-        self.is_cut = asyncio.Event()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for server in self._servers:
-            server.close()
-        self.was_reached = self.is_cut.is_set()
-        self._sever()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def port_for(self, port: int) -> int:
-        """The port of a proxy in front of a server."""
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._tasks.add(task)
-            with contextlib.suppress(OSError):
-                await self._forward(reader, writer, port)
-            writer.close()
-
-        server = await asyncio.start_server(serve, HOST, limit=CHUNK)
-        self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
-
-    async def _forward(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int
-    ) -> None:
-        if self.is_cut.is_set():
-            return
-        there, back = await asyncio.open_connection(HOST, port, limit=CHUNK)
-        self._writers += [writer, back]
-        answers = asyncio.create_task(self._answers(there, writer))
-        self._tasks.add(answers)
-        try:
-            while (sent := await reader.read(CHUNK)) and not self.is_cut.is_set():
-                self.messages += 1
-                if 0 < self._at < self.messages:
-                    self._sever()
-                    return
-                back.write(sent)
-        finally:
-            back.close()
-
-    async def _answers(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """What comes back; the first answer after message `at` shows that it was carried out."""
-        with contextlib.suppress(OSError):
-            while answer := await there.read(CHUNK):
-                if 0 < self._at <= self.messages:
-                    self._sever()
-                if not self.is_cut.is_set():
-                    writer.write(answer)
-        writer.close()
-
-    def _sever(self) -> None:
-        self.is_cut.set()
-        for writer in self._writers:
-            writer.transport.abort()
+async def killed_at_message(point: int, start: Start, work: Work) -> bool:
+    """Run `work`, killed before its message `point`; whether it was."""
+    kill = Kill(point)
+    start(kill)
+    task, dead = asyncio.ensure_future(work()), asyncio.ensure_future(kill.event.wait())
+    await asyncio.wait({task, dead}, return_when=asyncio.FIRST_COMPLETED)
+    dead.cancel()
+    if not kill.has_happened:
+        await task
+        return False
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return True
 
 
-async def until_cut(cut: Cut, work: Coroutine[Any, Any, object]) -> BaseException | object:
-    """Run `work` until it ends or the connections are cut; its result, or what it raised.
+async def killed_at_await(point: int, start: Start, work: Work) -> bool:
+    """Run `work`, which is not resumed after its await `point`; whether it was killed."""
+    kill = Kill()
+    start(kill)
+    # a task of its own, since time limits of the abandoned code cancel the task that they began in
+    task = asyncio.create_task(run_to_await(work(), point))
+    try:
+        await task
+    except Abandoned:
+        kill.now()
+        return True
+    return False
 
-    Raises:
-        Abandoned: the connections were cut before it ended.
+
+async def everywhere(attempt: Attempt) -> list[int]:
+    """Kill code at every point; the number of points of each kind.
+
+    `attempt` gets what kills, calls it with the code, checks what must hold afterwards, and returns
+    whether the code was killed.
     """
-    task = asyncio.ensure_future(work)
-    severed = asyncio.ensure_future(cut.is_cut.wait())
-    await asyncio.wait({task, severed}, return_when=asyncio.FIRST_COMPLETED)
-    severed.cancel()
-    if cut.is_cut.is_set():
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        raise Abandoned
-    return await task
+    found = []
+    for way in (killed_at_message, killed_at_await):
+        for point in range(1, MOST_POINTS):
+            if not await attempt(partial(way, point)):
+                found.append(point - 1)
+                break
+        else:
+            raise AssertionError("the code to be killed does not end")
+    return found
 
 
-async def every_message(attempt: Callable[[Cut], Awaitable[None]]) -> int:
-    """Call `attempt` with a `Cut` at each message; the number of points.
-
-    `attempt` runs the code to be killed with `until_cut`, and checks what must hold afterwards.
-    """
-    for at in range(1, MOST_POINTS):
-        async with Cut(at) as cut:
-            await attempt(cut)
-        if not cut.was_reached:
-            return at - 1
-    raise AssertionError("the code to be killed does not end")
+def is_await(killing: Any) -> bool:
+    """Whether code is killed at an await; else at a message."""
+    return killing.func is killed_at_await
 
 
 class _Driven:
@@ -189,14 +128,3 @@ async def run_to_await(work: Coroutine[Any, Any, object], at: int) -> object:
         Abandoned: it was killed.
     """
     return await _Driven(work, at)
-
-
-async def awaits(factory: Callable[[], Coroutine[Any, Any, object]]) -> AsyncIterator[int]:
-    """Kill new coroutines at their await 1, 2, ...; yields each number, for a check after it."""
-    for at in range(1, MOST_POINTS):
-        try:
-            await run_to_await(factory(), at)
-        except Abandoned:
-            yield at
-        else:
-            return

@@ -6,21 +6,25 @@ import asyncio
 
 import pytest
 from redis import Redis
+from sqlalchemy import text
 
+from core.errors import PatchcordError
 from pipeline.redis_client.client import RedisConnection
-from tests.integration.custody.crash_points import (
-    Abandoned,
-    Cut,
-    awaits,
-    every_message,
-    run_to_await,
-    until_cut,
-)
+from tests.integration.custody.crash_points import Abandoned, everywhere, is_await, run_to_await
+from tests.integration.custody.custody_scene import rows
+from tests.integration.custody.killed_scene import KilledScene, Killing
+
+INSERT = """
+INSERT INTO redis_identity (number, name, server, generation, counter, seen_at, seen_by)
+SELECT {0}, name, server, generation, counter, seen_at, seen_by
+FROM redis_identity WHERE number = 1
+"""
 
 
-async def test_every_await() -> None:
+async def test_every_await(killed: KilledScene) -> None:
     """Each prefix of the steps is seen once, and no handler runs."""
     steps: list[str] = []
+    seen: list[str] = []
 
     async def work() -> None:
         try:
@@ -30,12 +34,16 @@ async def test_every_await() -> None:
         finally:
             steps.append("finally")
 
-    seen = []
-    async for at in awaits(work):
-        seen.append((at, "".join(steps)))
+    async def attempt(killing: Killing) -> bool:
+        killed.begin()
         steps.clear()
-    assert seen == [(1, "a"), (2, "ab"), (3, "abc")]
-    assert steps == ["a", "b", "c", "finally"]
+        was_killed = await killed.killed(killing, work)
+        if is_await(killing):
+            seen.append("".join(steps))
+        return was_killed
+
+    assert await everywhere(attempt) == [0, 3]
+    assert seen == ["a", "ab", "abc", "abcfinally"]
 
 
 async def test_what_was_waited_for_has_happened(redis: RedisConnection, client: Redis) -> None:
@@ -50,26 +58,35 @@ async def test_what_was_waited_for_has_happened(redis: RedisConnection, client: 
     assert (client.get("first"), client.get("second")) == ("1", None)
 
 
-async def test_every_message(redis_url: str, client: Redis, valkey_server: object) -> None:
-    """Of two commands, every number is carried out at some point, and both are at the end."""
-    outcomes = []
+async def test_every_message(killed: KilledScene) -> None:
+    """Of a command, a transaction in a thread and a command, each prefix; no half transaction.
 
-    async def attempt(cut: Cut) -> None:
-        client.delete("first", "second")
-        port = await cut.port_for(valkey_server.port)  # type: ignore[attr-defined]
-        redis = RedisConnection(redis_url.replace(str(valkey_server.port), str(port)))  # type: ignore[attr-defined]
+    Neither repetitions nor handlers of errors get through.
+    """
+    outcomes: list[str] = []
+    client, database = killed.whole.client, killed.database
 
-        async def work() -> None:
-            await redis.command("SET", "first", "1")
-            await redis.command("SET", "second", "1")
+    def transaction() -> None:
+        with database.transaction() as session:
+            for number in (2, 3):
+                session.execute(text(INSERT.format(number)))
 
+    async def work() -> None:
         try:
-            await until_cut(cut, work())
-            outcomes.append("done")
-        except Abandoned:
-            outcomes.append(f"{client.exists('first')}{client.exists('second')}")
-        await redis.close()
+            await killed.redis.command("SET", "first", "1")
+            await killed.whole.calls(transaction)
+            await killed.redis.command("SET", "second", "1")
+        except (PatchcordError, asyncio.CancelledError):
+            await killed.redis.command("SET", "handled", "1")
 
-    assert await every_message(attempt) == len(outcomes) - 1
-    assert set(outcomes) == {"00", "10", "11", "done"}
-    assert outcomes == sorted(outcomes)
+    async def attempt(killing: Killing) -> bool:
+        killed.begin()
+        was_killed = await killed.killed(killing, work)
+        count = len(rows(killed.whole.database, "number", "redis_identity")) - 1
+        outcomes.append(f"{client.exists('first')}{count}{client.exists('second')}")
+        assert not client.exists("handled")
+        return was_killed
+
+    assert await everywhere(attempt) == [5, 3]
+    assert outcomes[:6] == ["000", "100", "100", "100", "120", "121"]
+    assert outcomes[6:] == ["100", "120", "121", "121"]

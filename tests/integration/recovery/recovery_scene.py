@@ -52,7 +52,7 @@ class RecoveryScene:
     def __post_init__(self) -> None:
         self.records = PartnerRecords(self.database)
         self.custody = Custody(self.database)
-        keeper = PostgresKeeper(self.custody, self.calls)
+        self.keeper = keeper = PostgresKeeper(self.custody, self.calls)
         self.intake = Intake(self.connection, sorted_set="vcons", max_depth=1000, keeper=keeper)
 
     def watch(self, replica: str = "one", connection: RedisConnection | None = None) -> Any:
