@@ -117,8 +117,10 @@ class PipelineComposition:
         self.identity_watch = self._identity_watch(records)
 
     def _identity_watch(self, records: PartnerRecords) -> IdentityWatch | None:
-        limit = self._settings.run_history_limit
-        self._outbox = RunOutbox(self.connection, self._archive.write_runs, limit)
+        limit, places = self._settings.run_history_limit, Places(self.connection, self.keeper)
+        ends = places.write if self.keeper.is_kept else None
+        writes = self._archive.write_runs
+        self._outbox = RunOutbox(self.connection, writes, limit, write_ends=ends)
         parts = self._settings, records, self.connection, self._configuration
         return build_watch(*parts, self.register.id, self._outbox.drain_waiting)
 
@@ -153,7 +155,7 @@ class PipelineComposition:
         )
         self._operator = OperatorOperations(self._operator_parts(operations))
         self.service = self._service(intake, operations, self._vcon_server(operations, store))
-        retention = self._retention(index, egress, places)
+        retention = self._retention(index, egress)
         self._housekeeping = self._chores(operations, retention, intervals)
         self._minutes = MinuteCounts(redis, [partner_source(self._partners.api.usage.recent)])
 
@@ -162,7 +164,7 @@ class PipelineComposition:
         late = LateReleases(self.connection, records.settlements, self.keeper, name)
         return RunArchive(history, self._records_calls, self._index.changes, late.write)
 
-    def _retention(self, index: VconIndex, egress: Egress, places: Places) -> Retention:
+    def _retention(self, index: VconIndex, egress: Egress) -> Retention:
         settings = self._settings
         return Retention(
             self.connection,
@@ -171,7 +173,6 @@ class PipelineComposition:
             vcon_expiry=settings.vcon_redis_expiry,
             dead_expiry=settings.vcon_dlq_expiry,
             run_expiry=settings.run_expiry,
-            places=places,
         )
 
     def _vcon_server(

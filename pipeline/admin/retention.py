@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from pipeline.admin.egress import Egress
 from pipeline.admin.vcon_index import VconIndex
 from pipeline.config.lists import Lists
-from pipeline.custody.places import Places
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.periodic import skip_unusable
@@ -52,14 +51,12 @@ class Retention:
         vcon_expiry: int,
         dead_expiry: int,
         run_expiry: int,
-        places: Places | None = None,
     ) -> None:
         """`vcon_expiry`: time to live, in seconds, of a vCon that no list or run holds.
 
         `dead_expiry` is that of a vCon removed from a dead-letter list, `run_expiry` that of its
-        failed run. `places` ends the custody of what another program has taken out.
+        failed run.
         """
-        self._places = places or Places(connection)
         self._connection = connection
         self._index = index
         self._egress = egress
@@ -115,7 +112,6 @@ class Retention:
         times = (expiry, self._run_expiry, int(saved), sweep)
         for each in chunks(list(gone or ()), RELEASED):
             await self._connection.script("release", name, register, *times, *each)
-            await self._places.ended([(one, name) for one in each], "taken out")
 
     async def _mark(self, name: str, sweep: str, uuids: Sequence[str]) -> None:
         for each in chunks(uuids, CHUNK):

@@ -154,6 +154,7 @@ FULL = 0.9
 """Share of its memory above which Redis has no room for history."""
 
 type WriteRuns = Callable[[Sequence[dict[str, Any]], Sequence[str]], Awaitable[None]]
+type WriteEnds = Callable[[Sequence[str]], Awaitable[None]]
 
 
 class RunOutbox:
@@ -169,14 +170,18 @@ class RunOutbox:
         write: WriteRuns,
         most: int,
         backoff: Backoff = BACKOFF,
+        write_ends: WriteEnds | None = None,
     ) -> None:
         """`write` puts runs and notes into Postgres; raises UnavailableError while that is away.
+
+        `write_ends` does so with what custody has to release besides runs; without, it waits.
 
         `most` of each, about as many kilobytes, are always kept. The oldest beyond that are dropped
         when Redis lacks memory.
         """
         self._connection = connection
         self._write = write
+        self._write_ends = write_ends
         self._most = most
         self._backoff = backoff
         self._failing = False
@@ -215,6 +220,9 @@ class RunOutbox:
         if dropped := await self._bounded(keys.INDEX):
             error = "Postgres is away and Redis lacks memory: the oldest vCons are not indexed"
             log.error("index of vCons given up", extra={"count": dropped, "error": error})
+        if dropped := await self._bounded(keys.RELEASED):
+            error = "Postgres is away and Redis lacks memory: the oldest rows are not released"
+            log.error("releases given up", extra={"count": dropped, "error": error})
 
     async def _bounded(self, name: str) -> int:
         """How many elements of a list were dropped."""
@@ -235,13 +243,21 @@ class RunOutbox:
         return _is_full(memory)
 
     async def drain(self) -> int:
-        """Write one batch; how many runs or notes it had.
+        """Write one batch; how many elements it had.
 
         Raises:
             UnavailableError: when Redis or Postgres cannot be reached; nothing is lost.
         """
         found, _ = await self._write_batch()
-        return found
+        return max(found, await self._release())
+
+    async def _release(self) -> int:
+        """How many places were released."""
+        if self._write_ends is None or not (ends := await self._notes(keys.RELEASED)):
+            return 0
+        await self._write_ends(ends)
+        await self._drop(keys.RELEASED, ends)
+        return len(ends)
 
     async def drain_waiting(self) -> None:
         """Write what waits now, in as many batches as it takes.
@@ -254,11 +270,15 @@ class RunOutbox:
         while found and any(each > 0 for each in left):
             found, dropped = await self._write_batch()
             left = [before - some for before, some in zip(left, dropped, strict=True)]
+        has_ends = self._write_ends is not None
+        ends = int(await self._connection.command("LLEN", keys.RELEASED)) if has_ends else 0
+        while ends > 0 and (found := await self._release()):
+            ends -= found
 
     async def _write_batch(self) -> tuple[int, list[int]]:
         """How many runs or notes it had, and how many of each this replica dropped."""
         runs = await self._oldest(keys.HISTORY)
-        notes = await self._notes()
+        notes = await self._notes(keys.INDEX)
         if not runs and not notes:
             return 0, [0, 0]
         await self._write([orjson.loads(text) for text in runs], notes)
@@ -268,10 +288,10 @@ class RunOutbox:
     async def _oldest(self, name: str) -> list[str]:
         return list(await self._connection.script("oldest", name, BATCH, BATCH_BYTES))
 
-    async def _notes(self) -> list[str]:
+    async def _notes(self, name: str) -> list[str]:
         """The oldest notes; none while another program's key is in the place of the list."""
         try:
-            return await self._oldest(keys.INDEX)
+            return await self._oldest(name)
         except UnusableKeyError:
             return []
 

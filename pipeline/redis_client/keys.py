@@ -12,6 +12,7 @@ LOCKS = "pc:locks"
 LATER = "pc:later"
 HISTORY = "pc:history"
 INDEX = "pc:index"
+RELEASED = "pc:released"
 OWNERS = "pc:owners"
 LENDERS = "pc:lenders"
 PROBE = "pc:probe"
@@ -35,6 +36,7 @@ SHARED_TYPES = {
     LATER: "zset",
     HISTORY: "list",
     INDEX: "list",
+    RELEASED: "list",
     OWNERS: "hash",
     LENDERS: "set",
     LISTS: "zset",

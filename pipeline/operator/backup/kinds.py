@@ -63,6 +63,7 @@ KINDS = (
     Kind("pc:paused", Treatment.KEEP, "an operator's decision, with its end"),
     Kind(keys.HISTORY, Treatment.LAST, "runs on their way to Postgres, which is read after it"),
     Kind(keys.INDEX, Treatment.LAST, "notes on their way to Postgres, which is read after it"),
+    Kind(keys.RELEASED, Treatment.LAST, "releases on their way to Postgres, read after it"),
     Kind(keys.OWNERS, Treatment.LAST, "owners on their way to Postgres, which is read after it"),
     Kind(keys.LATER, Treatment.LATER, "delayed retries"),
     Kind("pc:lease:", Treatment.LENT, "readers of egress lists will not acknowledge them"),

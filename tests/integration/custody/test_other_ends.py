@@ -11,6 +11,7 @@ from core.errors import BusyError, UnavailableError
 from pipeline.admin.dead_letters import DeadLetters, Destination, Selection
 from pipeline.admin.egress import Egress
 from pipeline.admin.retention import Retention
+from pipeline.admin.run_archive import RunOutbox
 from pipeline.admin.runs import Runs
 from pipeline.admin.vcon_index import VconIndex
 from pipeline.custody.late_releases import LateReleases
@@ -57,6 +58,17 @@ def into(name: str) -> Selection:
     return Selection(destination=lambda _: Destination(name, "main"), limit=10)
 
 
+async def moved(kept: CustodyScene) -> None:
+    """The service writes what scripts have noted."""
+
+    async def write(_runs: Any, _notes: Any) -> None:
+        """The runs are not looked at."""
+
+    ends = Places(kept.redis, kept.keeper).write
+    await RunOutbox(kept.redis, write, 100, write_ends=ends).drain_waiting()
+    assert kept.elements(keys.RELEASED) == []
+
+
 async def test_an_acknowledged_vcon(kept: CustodyScene) -> None:
     """A lease alone ends nothing."""
     vcon_uuid = await delivered(kept)
@@ -68,37 +80,84 @@ async def test_an_acknowledged_vcon(kept: CustodyScene) -> None:
     assert kept.about(vcon_uuid) == {}
 
 
+async def test_killed_after_an_acknowledgement(kept: CustodyScene) -> None:
+    """The service releases it, once; what came into the list since stays."""
+    vcon_uuid = await delivered(kept)
+    await Egress(kept.redis, vcon_expiry=60).pop("out", 1)
+    assert outcomes(kept)[1] == (["out"], None)
+    [noted] = kept.elements(keys.RELEASED)
+    kept.client.hset(
+        f"pc:about:{vcon_uuid}", "custody:out", f"{kept.about(vcon_uuid)['out']} 9.9:1"
+    )
+    for _ in range(2):
+        await moved(kept)
+        assert outcomes(kept)[1] == ([], "read")
+        assert kept.about(vcon_uuid) == {"out": "9.9:1"}
+        kept.client.rpush(keys.RELEASED, noted)
+
+
+async def test_what_cannot_be_released(
+    kept: CustodyScene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Other programs' elements are left out; those beside them are written."""
+    strange = [
+        "",
+        "read\nx\nu\nout",
+        "read\n9e9.1\nu\nout",
+        f"read\n1.{10**30}:1\nu\nout",
+        "\n" * 9,
+    ]
+    kept.client.rpush(keys.RELEASED, *strange, f"read\n{10**30}.1:1\nu\nout")
+    await delivered(kept)
+    await Egress(kept.redis, vcon_expiry=60).pop("out", 1)
+    await moved(kept)
+    assert outcomes(kept)[1] == ([], "read")
+    assert "release cannot be written" in caplog.text
+
+
+async def test_without_rows_nothing_is_noted(kept: CustodyScene) -> None:
+    """Such as with CUSTODY=redis."""
+    vcon_uuid = await delivered(kept)
+    kept.client.hdel(f"pc:about:{vcon_uuid}", "custody:out")
+    await Egress(kept.redis, vcon_expiry=60).pop("out", 1)
+    assert not kept.client.exists(keys.RELEASED)
+
+
 async def test_a_vcon_that_another_program_takes(kept: CustodyScene) -> None:
     """The sweep notices."""
     await delivered(kept)
     kept.client.lpop("out")
-    places = Places(kept.redis, kept.keeper)
     index, egress = (
         VconIndex(kept.redis, "vcons", run_expiry=60),
         Egress(kept.redis, vcon_expiry=60),
     )
-    how: Any = {"vcon_expiry": 60, "dead_expiry": 60, "run_expiry": 60, "places": places}
+    how: Any = {"vcon_expiry": 60, "dead_expiry": 60, "run_expiry": 60}
     await Retention(kept.redis, index, egress, **how)._sweep_egress("out")
+    await moved(kept)
     assert outcomes(kept)[1] == ([], "taken out")
 
 
-async def test_a_cancelled_run(kept: CustodyScene) -> None:
-    """One that is queued ends at once."""
+async def cancelled(kept: CustodyScene, places: Places | None) -> None:
+    """A requested run that is cancelled while it is queued."""
     vcon_uuid = await kept.accept(lists=())
     state = {"run_id": RUN, "chain": "main", "vcon_in": vcon_uuid, "vcon_out": vcon_uuid}
     state |= {"status": "queued", "ingress_list": None, "attempts": 0, "steps": []}
     state |= {"config_hash": "", "finished_at": None}
     await kept.intake.enqueue_run(vcon_uuid, RUN, "main", orjson.dumps(state))
-    places = Places(kept.redis, kept.keeper)
-    runs_of: Any = Runs(
-        kept.redis,
-        kept.intake,
-        kept.queues,
-        NoHistory(),
-        configured(),
-        places,  # type: ignore[arg-type]
-    )
-    await runs_of.cancel(RUN)
+    history: Any = NoHistory()
+    await Runs(kept.redis, kept.intake, kept.queues, history, configured(), places).cancel(RUN)
+
+
+async def test_a_cancelled_run(kept: CustodyScene) -> None:
+    """One that is queued ends at once."""
+    await cancelled(kept, Places(kept.redis, kept.keeper))
+    assert outcomes(kept) == [([""], None), ([], "cancelled")]
+
+
+async def test_killed_after_a_cancellation(kept: CustodyScene) -> None:
+    """The service releases it."""
+    await cancelled(kept, None)
+    await moved(kept)
     assert outcomes(kept) == [([""], None), ([], "cancelled")]
 
 
@@ -151,6 +210,21 @@ async def test_a_replay(kept: CustodyScene) -> None:
     await kept.start(stored())
     await kept.finished()
     assert outcomes(kept)[2] == ([], "done")
+
+
+async def test_killed_after_a_replay(kept: CustodyScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dead letter does not come back: the service releases it."""
+
+    async def killed(_self: Any, _replays: Any, _refs: Any, _reply: Any) -> list[str]:
+        raise UnavailableError("killed")
+
+    vcon_uuid = await dead_letter(kept)
+    monkeypatch.setattr(ReplayRows, "queued", killed)
+    with pytest.raises(UnavailableError, match="killed"):
+        await letters_of(kept).replay("DLQ:in", into("in"))
+    await moved(kept)
+    assert outcomes(kept) == [([], "failed"), ([], "replayed"), (["in"], None)]
+    assert set(kept.about(vcon_uuid)) == {"in"}
 
 
 async def test_a_replay_of_a_dead_letter_without_a_row(kept: CustodyScene) -> None:

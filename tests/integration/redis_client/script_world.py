@@ -165,7 +165,7 @@ end
 for i, key in ipairs(keys) do
   dumps[i] = redis.sha1hex(redis.call('DUMP', key)) .. (redis.call('TTL', key) < 0 and '' or ' ttl')
   local kind = redis.call('TYPE', key)['ok']
-  local is_outbox = key == 'pc:history' or key == 'pc:index'
+  local is_outbox = key == 'pc:history' or key == 'pc:index' or key == 'pc:released'
   if kind == 'list' and not string.find(key, '^context:') and not is_outbox then
     add(redis.call('LRANGE', key, 0, -1))
   elseif kind == 'zset' and (key == 'pc:later' or string.find(key, '^pc:lease:')) then

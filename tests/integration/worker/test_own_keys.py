@@ -40,6 +40,7 @@ ALL = [
     "pc:later",
     "pc:history",
     "pc:index",
+    "pc:released",
     "pc:owners",
     "pc:tokens",
     "pc:workers",

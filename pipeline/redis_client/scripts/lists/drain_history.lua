@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Remove what is stored in Postgres from the head of pc:history or pc:index.
+-- Remove what is stored in Postgres from the head of pc:history, pc:index or pc:released.
 -- ARGV: list, count, the first of them. Returns 1, or 0 when another replica has removed them already.
 -- uses: usable
 if not is('list', ARGV[1]) or redis.call('LINDEX', ARGV[1], 0) ~= ARGV[3] then

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- The oldest elements of pc:history or pc:index: as many as are in one batch, and about so many bytes.
+-- The oldest elements of pc:history, pc:index or pc:released: as many as are in one batch, and about so many bytes.
 -- At least one, however long that is.
 -- ARGV: list, elements, bytes. Returns the elements.
 -- uses: usable

@@ -7,7 +7,7 @@
 -- The sweep marked each uuid in `pc:missing:{list}` before it read the whole list, and did not find
 -- it. If the mark is gone, or is of another sweep, the uuid was put into the list meanwhile. Other
 -- programs remove no mark; they add uuids at an end of the list, so the ends are read here.
--- uses: usable, clock, let_go, causes, reasons
+-- uses: usable, clock, let_go, causes, reasons, custody
 local list, register, expiry, run_expiry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local dead, released = string.sub(list, 1, 4) == 'DLQ:', 0
 local wrong = wrong_type('list', list) or wrong_type(dead and 'hash' or 'set', register)
@@ -50,6 +50,7 @@ for i = 7, #ARGV do
   if is_missing(uuid) and unregister(uuid) then
     released = released + 1
     if_usable('set', 'SREM', 'pc:holds:' .. uuid, list)
+    end_custody(uuid, list, 'taken out')
     if ARGV[5] == '1' then
       note_saved(uuid)
     end

@@ -74,6 +74,7 @@ for number = 1, tonumber(ARGV[3]) do
         clear_missing(ARGV[i], uuid)
       else
         if_usable('set', 'SREM', 'pc:holds:' .. uuid, ARGV[i])
+        end_custody(uuid, ARGV[i], 'replayed')
       end
     end
     redis.call('SET', 'pc:run:' .. run, journal)

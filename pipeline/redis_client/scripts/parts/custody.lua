@@ -56,3 +56,15 @@ local function drop_custody(uuid, place, refs)
     redis.call('HDEL', about, field)
   end
 end
+
+-- Note in pc:released that a place has ended without a run of its own, so that its rows are released
+-- even if the process is killed now: outcome, rows, vCon and place, a line each. The rows stay in
+-- pc:about until Postgres has released them.
+local function end_custody(uuid, place, outcome)
+  local about = 'pc:about:' .. uuid
+  local rows = is('hash', about) and redis.call('HGET', about, 'custody:' .. place)
+  if rows and is('list', 'pc:released') then
+    local lines = {outcome, rows, uuid, place}
+    redis.call('RPUSH', 'pc:released', table.concat(lines, '\n'))
+  end
+end

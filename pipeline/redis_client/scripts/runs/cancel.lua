@@ -7,7 +7,7 @@
 -- Returns the status before: "queued", "running", that of a run that has ended, or "" for an unknown
 -- run. Without positions, for a run that is not near an end of its list: {list, element, uuid}; the
 -- caller then searches the positions and calls again.
--- uses: usable, let_go, clear_missing, take_at
+-- uses: usable, let_go, clear_missing, take_at, custody
 local run, key = ARGV[1], 'pc:run:' .. ARGV[1]
 local wrong = wrong_type('string', key, 'pc:cancel:' .. run)
 if wrong then
@@ -50,6 +50,7 @@ local function take_out()
     redis.call('HDEL', attempts, element)
     local hold = list == known.ingress_list and list or (list .. '|' .. run)
     if_usable('set', 'SREM', 'pc:holds:' .. uuid, hold)
+    end_custody(uuid, hold, 'cancelled')
   end
   return removed > 0 or nil
 end
