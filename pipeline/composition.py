@@ -42,7 +42,8 @@ from pipeline.operator.pause_keeper import KEEP_SECONDS, PauseKeeper
 from pipeline.operator.register import SIGN_SECONDS, Register
 from pipeline.operator.sessions import RedisConsoleSessions
 from pipeline.plugins.loader import NOTHING
-from pipeline.recovery.factory import build_watch
+from pipeline.recovery.factory import build_leftovers, build_watch
+from pipeline.recovery.leftovers import SWEEP_SECONDS
 from pipeline.recovery.watch import WATCH_SECONDS, IdentityWatch
 from pipeline.redis_client.client import CommandRefused
 from pipeline.redis_client.periodic import every
@@ -115,6 +116,7 @@ class PipelineComposition:
         )
         self._build(intervals)
         self.identity_watch = self._identity_watch(records)
+        self._leftovers = build_leftovers(settings, records, self.connection)
 
     def _identity_watch(self, records: PartnerRecords) -> IdentityWatch | None:
         limit, places = self._settings.run_history_limit, Places(self.connection, self.keeper)
@@ -272,6 +274,7 @@ class PipelineComposition:
         identity = self.identity_watch
         await asyncio.gather(
             *([every(WATCH_SECONDS, identity.round)] if identity else []),
+            *([every(SWEEP_SECONDS, self._leftovers.sweep)] if self._leftovers else []),
             every(SIGN_SECONDS, self.register.sign),
             every(KEEP_SECONDS, PauseKeeper(self.connection, self._configuration).round),
             self._housekeeping.run(),

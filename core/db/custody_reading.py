@@ -112,6 +112,27 @@ SELECT DISTINCT vcon_in, ingress_list FROM chain_runs
 WHERE vcon_in = ANY (CAST(:vcons AS uuid[])) AND token > :token
     AND status NOT IN ('queued', 'running')
 """)
+# A later recovery may have left a row out; its event is the last thing that it writes.
+_UNTOUCHED = text("""
+SELECT accepted_at, number, CAST(vcon_uuid AS text), lists FROM custody AS row
+WHERE released_at IS NULL AND (accepted_at, number) > (:time, :number)
+    AND accepted_at < now() - make_interval(secs => :age)
+    AND accepted_at > now() - interval '7 days'
+    AND accepted_at > (
+        SELECT coalesce(max(at), '-infinity') FROM audit_events WHERE action = 'recover'
+    )
+    AND run_id IS NULL AND state IS NULL AND token IS NULL AND lists = open AND lists <> '{}'
+    AND NOT EXISTS (
+        SELECT FROM unnest(lists) AS place
+        WHERE place = '' OR place LIKE 'DLQ:%' OR place LIKE 'run:%'
+    )
+ORDER BY accepted_at, number LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+_DELETE = text("""
+DELETE FROM custody USING unnest(CAST(:times AS timestamptz[]), CAST(:numbers AS bigint[]))
+    AS row (t, n)
+WHERE accepted_at = ANY (CAST(:times AS timestamptz[])) AND accepted_at = t AND number = n
+""")
 START: Key = (datetime.fromisoformat("0001-01-02T00:00:00+00:00"), 0)
 """Before all rows."""
 
@@ -139,6 +160,15 @@ class KeptRow:
     def key(self) -> Key:
         """Its primary key."""
         return self.accepted_at, self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Untouched:
+    """A row of a request that no run has touched."""
+
+    key: Key
+    vcon: str
+    lists: Sequence[str]
 
 
 def _page(after: Key, last: int, limit: int) -> dict[str, Any]:
@@ -201,3 +231,20 @@ def runs_since(session: Session, vcons: Sequence[str], token: int) -> set[tuple[
     """The vCons and lists of which a run ended under a higher fencing token."""
     values = {"vcons": list(vcons), "token": token}
     return {(str(vcon), name or "") for vcon, name in session.execute(_RUN_SINCE, values)}
+
+
+def untouched_rows(session: Session, after: Key, age: int, limit: int) -> list[Untouched]:
+    """Rows of requests of the last week, open in all lists, older than so many seconds; locked.
+
+    Those of before the last recovery are left out.
+    """
+    values = {"time": after[0], "number": after[1], "age": age, "limit": limit}
+    found = session.execute(_UNTOUCHED, values)
+    return [Untouched((time, number), vcon, lists) for time, number, vcon, lists in found]
+
+
+def delete_rows(session: Session, rows: Sequence[Key]) -> None:
+    """Delete rows."""
+    if rows:
+        values = {"times": [time for time, _ in rows], "numbers": [number for _, number in rows]}
+        session.execute(_DELETE, values)

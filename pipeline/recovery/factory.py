@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from core.db.usage_and_audit import PartnerRecords
 from core.settings import Settings
 from pipeline.live_config import Configuration
+from pipeline.recovery.leftovers import Leftovers
 from pipeline.recovery.queueing import Queueing
 from pipeline.recovery.recovery import Phase, Recovery, Slice, Under
 from pipeline.recovery.taking_out import TakingOut
@@ -49,3 +50,10 @@ def build_watch(
     audit = records.ledger.audit
     recovery = Recovery(records.identities, connection, replica, before, after, audit)
     return IdentityWatch(records.identities, connection, recovery, replica)
+
+
+def build_leftovers(
+    settings: Settings, records: PartnerRecords, connection: RedisConnection
+) -> Leftovers | None:
+    """The sweep of rows that Redis never got; None without custody in Postgres."""
+    return Leftovers(records.identities, connection) if settings.custody == "postgres" else None

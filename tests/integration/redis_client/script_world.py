@@ -110,6 +110,7 @@ CALLS: dict[str, list[str]] = {
     "stage": ['pc:staged:fresh~[] {"uuid":"fresh"} 60'],
     "suspects": ["r1 in~:main run:main~:main"],
     "under_way": ["10"],
+    "unheard": ["1 0 first in free out"],
     "unnamed": ["first 1.1:1 free 2.2:1"],
     "unstored": ["free {}"],
     "unindex": ["first tel:1 name:a"],
