@@ -111,6 +111,23 @@ async def test_settle(killed: KilledScene, ending: plan.Ending, is_lost: bool) -
     assert min(await everywhere(attempt)) >= 2
 
 
+async def test_repeated_request(killed: KilledScene) -> None:
+    """The vCon has been stored: what a killed repetition leaves is not run after a loss."""
+
+    async def attempt(killing: Killing) -> bool:
+        replica = killed.begin()
+        entry = await killed.whole.accept(["in"])
+        await run_in(killed.whole, "alive")
+        was_killed = await killed.killed(killing, lambda: replica.intake.ingest(entry, ["in"]))
+        assert killed.queued() == only("out", entry.vcon_uuid)
+        killed.whole.client.flushall()
+        await killed.whole.recover()
+        assert killed.queued() == only("out", entry.vcon_uuid)
+        return was_killed
+
+    assert min(await everywhere(attempt)) >= 2
+
+
 @pytest.mark.parametrize("is_lost", [False, True])
 async def test_read(killed: KilledScene, is_lost: bool) -> None:
     """A vCon is read from an egress list: without an answer it may be there again after a loss."""
