@@ -16,6 +16,10 @@ def _arguments(words: argparse.Namespace) -> Mapping[str, Any]:
     return {"dry_run": words.dry_run}
 
 
+def _question(_words: argparse.Namespace) -> str:
+    return "take out of Redis what has ended, and queue again what custody holds?"
+
+
 def _render(result: RecoverResult) -> Sequence[Shown]:
     done = "would be done" if result.dry_run else "done"
     rows = sorted(result.counts.items())
@@ -34,5 +38,7 @@ COMMANDS = (
         render=_render,
         add_arguments=_add,
         arguments=_arguments,
+        question=_question,
+        changes=True,
     ),
 )

@@ -91,6 +91,29 @@ async def test_a_configuration_that_cannot_be_read_is_exit_2(operator: OperatorS
     assert str(operator.config) in ran.err
 
 
+async def test_each_command_that_changes_something_takes_a_reason(operator: OperatorScene) -> None:
+    """The operation refuses a change without one, so the command line must have `--reason`."""
+    async with operator.api() as api:
+        changes = {name for name, known in api.operations.items() if known.changes}
+    assert {each.operation for each in COMMANDS if each.changes} == changes & {
+        each.operation for each in COMMANDS
+    }
+
+
+async def test_a_recovery_is_asked_for_on_the_command_line(
+    operator: OperatorScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a reason; `--dry-run` takes none, since it changes nothing."""
+    monkeypatch.setenv("CUSTODY", "postgres")
+    counted = await operator.cli("recover --dry-run --json")
+    done = await operator.cli("recover --yes --reason 'Redis was moved' --json")
+    assert (counted.code, done.code, done.err) == (0, 0, "")
+    assert (counted.json["dry_run"], done.json["dry_run"]) == (True, False)
+    page = await operator.perform("audit")
+    assert isinstance(page, AuditPage)
+    assert page.events[0].detail["reason"] == "Redis was moved"
+
+
 async def test_operations_check_their_arguments(operator: OperatorScene) -> None:
     """Each problem has the name of its argument."""
     with pytest.raises(InvalidError) as refused:
