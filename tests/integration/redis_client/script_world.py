@@ -34,8 +34,10 @@ def journal(run: str, uuid: str, **changes: Any) -> str:
 CALLS: dict[str, list[str]] = {
     "ack_egress": ["out 60 lent read"],
     "adopt": ["free"],
+    "approve": ["SERVER mark name 2 30"],
     "backup_page": ["in 0 -1", "out -10 -1", "run:main 0 5"],
     "backup_vcon": [f"{name} vcons" for name in ("first", "held", "letter", "read", "absent")],
+    "begin_recovery": ["SERVER new"],
     "as_it_is": ["first vcons"],
     "cancel": [f"run-{name} 2026-01-01 60 60 - - -" for name in ("first", "second", "held")],
     "causes": ["DLQ:in"],
@@ -60,8 +62,10 @@ CALLS: dict[str, list[str]] = {
         f'read run-new main {{}} {{"trace":1}} pc:idem:k pc:idemdigest:k 1000 {row}'
         for row in ("-", "1.1:1")
     ],
+    "end_recovery": ["mark"],
     "ended_rows": ["first in free out"],
     "expire": ["first 60", "free 60"],
+    "fence": ["2"],
     "file_causes": ['DLQ:in first 7 {} {"fingerprint":"c3"}', "DLQ:in gone 7 {} {}"],
     "forget_causes": ["DLQ:in c1 letter absent"],
     "ingest": [
@@ -71,6 +75,7 @@ CALLS: dict[str, list[str]] = {
     ],
     "find": ["in -1 10 first second"],
     "held": ["alive held 7"],
+    "hold_up": ["mark 1 idle was r9 {}"],
     "journal": ['alive held 7 {} held {"uuid":"held"} 60 5'],
     "keep_queued": ["in - 0 -1", "DLQ:in pc:dead:DLQ:in 0 -1", "out pc:unread:out 0 -1"],
     "lease_egress": ["out 1 60 10"],
@@ -82,6 +87,13 @@ CALLS: dict[str, list[str]] = {
     "place": ['free {"uuid":"free"} 60', 'absent {"uuid":"absent"} 60'],
     "present": ["vcon:first vcon:absent"],
     "probe": ["pc:probe"],
+    "queue_again": [
+        'mark 1.5:1 absent {"uuid":"absent"} 7 vcons digest - 1 - ["tel:1"] more new more absent'
+        " - - - out egress out absent - - - DLQ:in dead DLQ:in absent -"
+        ' {"run_id":"r"} {"error":"no"}',
+        'mark 1.5:1 second {"uuid":"second"} 7 vcons other - 0 - [] run:main|run-x list run:main'
+        " second|run-x 0~run-x {} - - none - - - - -",
+    ],
     "rate": ["key 5 60000"],
     "reap": ["vcons 10 absent"],
     "reindex": ['first vcons 5 1 .uuid "first" tel:1 name:a'],
@@ -90,6 +102,11 @@ CALLS: dict[str, list[str]] = {
     "renew": ["alive 1000"],
     "replay": [
         '60 {"trace":1} 1 letter letter in letter run-new {} - 2 DLQ:in -1 DLQ:storage:shelf - 9 2'
+    ],
+    "remember": ["mark pc:idem:new run 60"],
+    "restored": [
+        f"mark {where} 0 10"
+        for where in ("list in", "waiting held", "later -", "lease out", "inflight alive")
     ],
     "rescue": ["dying"],
     "unlock": ["0 100 60"],
@@ -104,11 +121,20 @@ CALLS: dict[str, list[str]] = {
         "alive held2 8 return {} 60 0 60 held2 - -",
         "alive held 7 return - 60 0 60 held - -",
     ],
+    "see_server": [""],
     "session": ["d {} 60 3600 1"],
     "sessions_end": ["d", ""],
     "show_replica": ["pc:replicas:1 r1 serving 10"],
     "stage": ['pc:staged:fresh~[] {"uuid":"fresh"} 60'],
     "suspects": ["r1 in~:main run:main~:main"],
+    "take_out": [
+        "mark list in 60 60 -3 in first - 1 -2 in second run-second 0",
+        "mark list DLQ:in 60 60 -1 DLQ:in letter - 1",
+        "mark waiting held 60 60 0 in held - 0",
+        "mark later - 60 60 0 in late - 1",
+        "mark lease out 60 60 0 out lent - 1",
+        "mark inflight alive 60 60 0 in held run-held 1",
+    ],
     "under_way": ["10"],
     "unheard": ["1 0 first in free out"],
     "unnamed": ["first 1.1:1 free 2.2:1"],
@@ -125,7 +151,7 @@ def words(call: str) -> list[str]:
 
 KINDS: dict[str, str] = {
     "in|more|out|absent|run:.*|DLQ:.*|context:.*|pc:(suspects|waiting):.*": "list",
-    "pc:(history|index)": "list",
+    "pc:(history|index|released)": "list",
     "tel:.*|name:.*|pc:(workers|processes|lenders|holds:.*|unread:.*|unsure:.*)": "set",
     "vcons|pc:(sessions|later|expiring|trash|lease:.*|replicas:.*|rate:key)": "zset",
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
@@ -225,13 +251,17 @@ class World:
         shebang, body = self.texts[name].partition("\n")[::2]
         if not shebang.startswith("#!"):
             shebang, body = "", self.texts[name]
-        self.client.eval(f"{shebang}\n{_TRACED}\n{body}".lstrip(), 0, *arguments)
+        self.client.eval(f"{shebang}\n{_TRACED}\n{body}".lstrip(), 0, *self._words(arguments))
         return sorted(set(self.client.smembers("test:touched")) - {"test:touched"})
+
+    def _words(self, arguments: list[str]) -> list[str]:
+        """With the name of this server."""
+        return [server_of(self.client) if word == "SERVER" else word for word in arguments]
 
     def run(self, name: str, arguments: list[str]) -> str | None:
         """What a script is refused with, if it is."""
         try:
-            self.client.eval(self.texts[name], 0, *arguments)
+            self.client.eval(self.texts[name], 0, *self._words(arguments))
         except ResponseError as error:
             return str(error)
         return None
@@ -271,7 +301,8 @@ def _build(client: Redis) -> None:
         client.zadd("vcons", {uuid: 5})
         client.sadd("tel:1", uuid)
         client.sadd("name:a", uuid)
-    client.hset("pc:epoch", mapping={"server": server_of(client), "generation": 1})
+    epoch = {"server": server_of(client), "generation": 1, "recovering": "mark"}
+    client.hset("pc:epoch", mapping=epoch)
     _queues(client)
     _workers(client)
     _ends(client)
