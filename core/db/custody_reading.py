@@ -20,9 +20,9 @@ type Key = tuple[datetime, int]
 _COLUMNS = """accepted_at, number, vcon_uuid, lists, run_id, digest, created_at, terms, received,
     owner, state, octet_length(document)"""
 # A place counts unless a later row has it, too. A dead-letter list has a reason, and so a row, for
-# each list that the vCon failed in. A row that was left over by a repeated request is void as well:
-# the run of the same content has ended while Redis still knew the vCon. Only rows of requests that
-# brought a vCon in have neither state nor run.
+# each list that the vCon failed in; one that a later row replays does not count, either. A row that
+# was left over by a repeated request is void as well: the run of the same content has ended while
+# Redis still knew the vCon. Only rows of requests that brought a vCon in have neither state nor run.
 #
 # The history is asked, too: an earlier version, or a worker with CUSTODY=redis, ends a run without
 # a release. A run that began (at its last attempt) after the row was committed had the vCon of the
@@ -59,6 +59,10 @@ SELECT {_COLUMNS}, ARRAY(
             AND later.number > row.number AND place = ANY (later.lists)
             AND (place NOT LIKE 'DLQ:%' OR later.state #>> '{{reason,list_name}}'
                 IS NOT DISTINCT FROM row.state #>> '{{reason,list_name}}')
+        OR later.vcon_uuid = row.vcon_uuid AND later.number > row.number AND place LIKE 'DLQ:%'
+            AND jsonb_exists(later.state #> '{{replays,letters}}', place)
+            AND later.state #>> '{{replays,list_name}}'
+                IS NOT DISTINCT FROM row.state #>> '{{reason,list_name}}'
     ) AND (row.state IS NOT NULL OR row.run_id IS NOT NULL OR NOT EXISTS (
         SELECT FROM (
             SELECT * FROM custody AS before WHERE before.vcon_uuid = row.vcon_uuid

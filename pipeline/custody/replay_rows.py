@@ -1,4 +1,8 @@
-"""Custody of replays: the row of the new run is committed before Redis queues it."""
+"""Custody of replays: the row of the new run is committed before Redis queues it.
+
+The row names the dead letters that it is of. They are released once Redis has queued the run; a
+recovery before that does not put them back beside it.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -73,6 +77,8 @@ class ReplayRows:
             return ""
         if run["vcon_out"] != vcon_uuid:  # custody has only the vCon that is queued
             run |= {"vcon_out": vcon_uuid, "steps": []}
+        letters = [name for _, name in replay.places]
+        run["replays"] = {"letters": letters, "list_name": replay.list_name}
         places = [place_of(replay.list_name, replay.run_id)]
         about: dict[str, Any] = {"run_id": replay.run_id, "state": run}
         row = await row_in_redis(self._connection, self._sorted_set, vcon_uuid, places, **about)

@@ -18,7 +18,7 @@ def letters_of(scene: RecoveryScene) -> DeadLetters:
 
 
 async def test_replay(killed: KilledScene) -> None:
-    """The vCon is queued or a dead letter, never both."""
+    """The vCon is queued or a dead letter, never both, also if Redis is lost then."""
 
     async def attempt(killing: Killing) -> bool:
         replica = killed.begin()
@@ -28,6 +28,9 @@ async def test_replay(killed: KilledScene) -> None:
         assert killed.queued() == letter
         work = letters_of(replica).replay
         was_killed = await killed.killed(killing, lambda: work("DLQ:in", into("in")))
+        assert killed.queued() in (queued, letter)
+        killed.whole.client.flushall()
+        await killed.whole.recover()
         assert killed.queued() in (queued, letter)
         return was_killed
 
