@@ -22,7 +22,8 @@ _COLUMNS = """accepted_at, number, vcon_uuid, lists, run_id, digest, created_at,
 # A place counts unless a later row has it, too. A dead-letter list has a reason, and so a row, for
 # each list that the vCon failed in; one that a later row replays does not count, either. A row that
 # was left over by a repeated request is void as well: the run of the same content has ended while
-# Redis still knew the vCon. Only rows of requests that brought a vCon in have neither state nor run.
+# Redis still knew the vCon. Only rows of requests that brought a vCon in have neither state nor
+# run.
 #
 # The history is asked, too: an earlier version, or a worker with CUSTODY=redis, ends a run without
 # a release. A run that began (at its last attempt) after the row was committed had the vCon of the

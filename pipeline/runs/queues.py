@@ -48,7 +48,7 @@ from typing import Any
 from core.observability.storable_text import storable_json
 from core.observability.tracing import installed
 from core.run_ids import new_run_id
-from pipeline.custody.settling import NO_CUSTODY, Ended
+from pipeline.custody.ended import NO_CUSTODY, Ended
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import WrongTypeError

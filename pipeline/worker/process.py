@@ -21,7 +21,7 @@ from pipeline.runs.vcon_store import VconStore
 from pipeline.storages import storage_fallback
 from pipeline.storages.lookup import VconLookup
 from pipeline.storages.storage_fallback import StorageFallback
-from pipeline.worker.custody import CustodyParts
+from pipeline.worker.custody import NO_WORKER_CUSTODY, WorkerCustody
 from pipeline.worker.fitness import Fitness
 from pipeline.worker.link_runner import LinkSteps
 from pipeline.worker.run_settler import RunMeter
@@ -43,6 +43,8 @@ class WorkerProcess:
 
     is_damaged = False
     """Whether a plugin has damaged the process, so that it ends."""
+
+    _close_custody: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(
         self,
@@ -69,7 +71,7 @@ class WorkerProcess:
         self._installer, self._damaged = installer(settings), damaged
         self._configuration = self._load()
         self._connections = registry.install(self._configuration.config)
-        self._reloading, self._custody = asyncio.Lock(), CustodyParts(settings)
+        self._reloading = asyncio.Lock()
         self._connection = redis = redis_connection(settings)
         queues = build_queues(settings, redis, settings.replica_id)
         self._overgrown, self._fitness = asyncio.Event(), Fitness()
@@ -87,8 +89,18 @@ class WorkerProcess:
             RunMeter(counted),
             concurrency=settings.conserver_vcon_concurrency,
             patience=2 * settings.suspect_wait if for_suspects else None,
-            custody=self._custody.build(worker_id, redis, queues),
+            custody=self._custody(settings, worker_id, queues),
         )
+
+    def _custody(self, settings: Settings, worker_id: str, queues: Queues) -> WorkerCustody:
+        if settings.custody == "redis":
+            return NO_WORKER_CUSTODY
+        # the drivers of Postgres take a third of a worker's start
+        from pipeline.worker.postgres_custody import CustodyParts  # noqa: PLC0415
+
+        parts = CustodyParts(settings)
+        self._close_custody = parts.close
+        return parts.build(worker_id, self._connection, queues)
 
     def _vcon_lookup(self, settings: Settings) -> VconLookup:
         lookup = VconLookup(
@@ -216,7 +228,7 @@ class WorkerProcess:
         await self._connections.close()
         self._calls.close()
         self._readers.close()
-        self._custody.close()
+        self._close_custody()
         await self._connection.close()
 
 

@@ -20,7 +20,7 @@ from pipeline.ingest.intake import Intake
 from pipeline.live_config import Configuration
 from pipeline.redis_client.client import RedisConnection
 from pipeline.runs.queues import Claim
-from pipeline.worker.custody import PostgresCustody
+from pipeline.worker.postgres_custody import PostgresCustody
 from tests.integration.custody.approval import approve
 from tests.integration.support.pipeline_fixtures import PATIENCE, Crew, Scene, a_vcon
 from tests.integration.support.recording_queues import RecordingQueues

@@ -16,7 +16,7 @@ from pipeline.redis_client import keys
 from pipeline.runs import plan
 from pipeline.runs.queues import Queues
 from pipeline.runs.run_state import RunState, fresh_run
-from pipeline.worker.custody import PostgresCustody
+from pipeline.worker.postgres_custody import PostgresCustody
 from pipeline.worker.run_settler import RunMeter, RunSettler
 from tests.integration.custody.crash_points import everywhere, is_await
 from tests.integration.custody.custody_scene import runs

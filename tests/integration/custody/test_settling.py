@@ -11,7 +11,7 @@ from core.db.settlements import Settlements
 from core.errors import InvalidError
 from pipeline.live_config import Configuration
 from pipeline.redis_client.client import CommandRefused
-from pipeline.worker.custody import PostgresCustody
+from pipeline.worker.postgres_custody import PostgresCustody
 from tests.integration.custody.custody_scene import CustodyScene, rows, runs
 from tests.integration.support.pipeline_fixtures import a_vcon, configured, link, new_uuid, storage
 
