@@ -97,7 +97,8 @@ async def test_dead_letters_and_egress(recovering: RecoveryScene) -> None:
             recovering.commit(place, vcon_uuid=uuid, state=reason, run_id=RUN)
     client.flushall()
     await recovering.recover()
-    client.zadd(keys.lease("out"), {client.lpop("out"): 10**14})
+    client.lrem("out", 1, uuids["out", 0])
+    client.zadd(keys.lease("out"), {uuids["out", 0]: 10**14})
     execute(
         recovering.database,
         "UPDATE custody SET open = '{}', released_at = now(), document = NULL"
