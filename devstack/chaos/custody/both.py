@@ -21,6 +21,7 @@ async def restored_from_backup(servers: Servers, report: Report) -> None:
         for number in range(report.times):
             file = Path(mkdtemp(dir=servers.folder)) / f"backup-{number}"
             await system.start()
+            await system.settled()  # what ended while the last backup was read may run once more
             async with scene.account.loss(is_sudden=True):
                 async with scene.calls():
                     await scene.progress()
