@@ -172,7 +172,7 @@ def _settle(world: World, index: int, at: int, late: bool, then: str = "idle") -
 
 
 def leases(world: World) -> Moves:
-    """Leases that run out, and what nobody holds goes back to the head of its list."""
+    """Redis ends leases that run out; a rescue returns what their workers held to its list."""
     for at, server in enumerate(world.servers):
         flight = server.data.flight
         if not flight:
