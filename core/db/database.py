@@ -29,7 +29,6 @@ from sqlalchemy.orm import Session
 
 from core.db.driver.bounded_connection import (
     BoundedConnection,
-    UnpooledConnection,
     bounded_connection,
 )
 from core.db.driver.errors import driver_errors_translated, raw_errors_translated
@@ -159,7 +158,7 @@ class Database:
         with self._driver_connection() as connection:
             return connection.wait(statements.over(connection, parameters, self._limits()))
 
-    def connection_of_its_own(self) -> UnpooledConnection:
+    def connection_of_its_own(self) -> BoundedConnection:
         """A new connection outside the pool, which ends with the last reference to it.
 
         Raises:
@@ -168,7 +167,7 @@ class Database:
         settings = _initialized(self._settings)
         words, options = self.engine.dialect.create_connect_args(self.engine.url)
         with raw_errors_translated():
-            return UnpooledConnection.connect(*words, **{**options, **_connect(settings)})
+            return BoundedConnection.connect(*words, **{**options, **_connect(settings)})
 
     @contextmanager
     def _driver_connection(self) -> Iterator[BoundedConnection]:

@@ -21,7 +21,11 @@ to answer: for calls of operators that may be long."""
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """It waits as long as its thread's call has time; outside of calls, for `seconds`."""
+    """It waits as long as its thread's call has time; outside of calls, for `seconds`.
+
+    It ends with the last reference to it: a pool that is closed does not know the connections that
+    are in use, and one outside a pool may be made after its caller has gone.
+    """
 
     seconds: float | None = None
 
@@ -39,15 +43,9 @@ class BoundedConnection(psycopg.Connection[Any]):
             self.pgconn.finish()  # no answer, or the connection is lost
             raise psycopg.OperationalError(f"connection given up: {error}") from None
 
-
-class UnpooledConnection(BoundedConnection):
-    """One outside the pool. It ends with the last reference to it.
-
-    So one whose caller has gone before it was made does not stay open.
-    """
-
     def __del__(self, *_: object) -> None:
-        self.pgconn.finish()
+        if hasattr(self, "pgconn"):  # else connecting has failed
+            self.pgconn.finish()
 
 
 def bounded_connection(

@@ -18,7 +18,7 @@ from typing import Any, LiteralString
 from sqlalchemy import Connection, event
 
 from core.db.database import Database, Row
-from core.db.driver.bounded_connection import UnpooledConnection
+from core.db.driver.bounded_connection import BoundedConnection
 from core.db.driver.pipelined import Pipelined
 from core.settings import DatabaseSettings
 from pipeline.redis_client.client import RedisConnection, Reply
@@ -120,7 +120,7 @@ class MortalDatabase(Database):
         self.kill.message()
         return super().in_pipeline(statements, parameters)
 
-    def connection_of_its_own(self) -> UnpooledConnection:
+    def connection_of_its_own(self) -> BoundedConnection:
         """One message; what is sent over it is known by what follows it."""
         self.kill.message()
         return super().connection_of_its_own()

@@ -1,6 +1,9 @@
 """Engine, sessions, transactions and errors, against a real PostgreSQL."""
 
+import gc
+
 import pytest
+from psycopg.pq import ConnStatus
 from sqlalchemy import text
 
 from core.db import database as component
@@ -78,6 +81,17 @@ def test_use_before_initialize_is_our_own_mistake():
     """Use without `initialize()` raises an error that names it."""
     with pytest.raises(RuntimeError, match="initialize"), Database().session():
         pass
+
+
+def test_closing_ends_connections_that_are_in_use(database):
+    """A thread that still works when the pool closes leaves no connection open, and no warning."""
+    with database.session() as session:
+        driver_connection = session.connection().connection.driver_connection
+        on_the_wire = driver_connection.pgconn
+        database.close()
+    del session, driver_connection
+    gc.collect()
+    assert on_the_wire.status == ConnStatus.BAD
 
 
 def test_initialize_again_moves_to_other_settings(database, elsewhere, database_settings):
