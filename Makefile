@@ -18,7 +18,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-ind
 EXTRAS = deepgram elasticsearch groq jq milvus mongo mysql openai s3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test venv chaos soak fuzz new-link new-storage new-action lint types check requirements sbom audit clean
+.PHONY: help demo up test venv chaos soak bench fuzz new-link new-storage new-action lint types check requirements sbom audit clean
 
 # `##@` begins a group of targets, `##` after a target is its line.
 help: ## Show this list
@@ -64,6 +64,11 @@ chaos: ## Kill and stop processes and servers under load and account for every v
 soak: ## Load one service for an hour and check that its memory does not grow (ARGS="--seconds 60")
 	$(BOOTSTRAP) soak
 	@$(VENV) -m devstack.soak $(ARGS)
+
+bench: ## Measure every figure of docs/performance.md, each beside its aim (ten minutes; ARGS="--help")
+	$(BOOTSTRAP) test
+	@$(VENV) -m devstack.servers.programs
+	@$(VENV) -m benchmarks $(ARGS)
 
 fuzz: ## Send 10,000 made-up vCons to each API, then 1,000 costly ones (COST="--help" lists options)
 	$(BOOTSTRAP) test

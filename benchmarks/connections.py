@@ -16,7 +16,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from operator import truediv
 from pathlib import Path
@@ -27,6 +27,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from benchmarks.figures import Figure
 from devstack.servers.postgres import Postgres
 from flowlang.connections.kept import KeptConnections
 from flowlang.language.flow import Flow
@@ -36,6 +37,7 @@ WORST_RATIO = 1.5
 """What a flow over a kept connection may cost in terms of the driver's query."""
 
 DRIVER, AUTOCOMMIT = "driver, as it comes", "driver, autocommit"
+KEPT = "flow, kept connection"
 
 STEPS = """
 steps:
@@ -61,7 +63,7 @@ async def compare(url: str, rounds: int, count: int) -> dict[str, list[float]]:
         ways: list[tuple[str, Once, int]] = [
             (DRIVER, partial(_query, pool), count),
             (AUTOCOMMIT, partial(_query, autocommit), count),
-            ("flow, kept connection", partial(_flow, flow, around), count),
+            (KEPT, partial(_flow, flow, around), count),
             ("flow, connection of its own", partial(_flow, own, Surroundings()), 1),
         ]
         for _ in range(rounds):
@@ -96,19 +98,32 @@ async def _timed(once: Once, times: int) -> float:
     return (time.perf_counter() - began) / times
 
 
+def measured(rounds: int, count: int) -> dict[str, list[float]]:
+    """Start Postgres and compare, on the event loop that the service uses."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Postgres.start(Path(folder), fsync=False)
+        try:
+            work = compare(server.url("postgres"), rounds, count)
+            return asyncio.run(work, loop_factory=uvloop.new_event_loop)
+        finally:
+            server.stop()
+
+
+def figures(rounds: int) -> Iterable[Figure]:
+    """The flow over a kept connection, compared with psycopg in autocommit."""
+    seconds = measured(20 * rounds, 50)
+    flow, floor = seconds[KEPT], seconds[AUTOCOMMIT]
+    note = f"{statistics.median(flow) * 1e6:.0f} and {statistics.median(floor) * 1e6:.0f} us"
+    yield Figure("one-query flow", _ratio(flow, floor), WORST_RATIO, at_most=True, note=note)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--count", type=int, default=50)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        server = Postgres.start(Path(folder), fsync=False)
-        try:
-            work = compare(server.url("postgres"), given.rounds, given.count)
-            seconds = asyncio.run(work, loop_factory=uvloop.new_event_loop)  # as the service
-        finally:
-            server.stop()
+    seconds = measured(given.rounds, given.count)
     print(f"{'':45}{DRIVER:>20}{AUTOCOMMIT:>20}")
     for name, each in seconds.items():
         ratios = [_ratio(each, seconds[floor]) for floor in (DRIVER, AUTOCOMMIT)]
