@@ -20,8 +20,8 @@ from itertools import repeat
 
 import uvloop
 
-from benchmarks.rpc import BOARD_CORE, JOIN_SECONDS, ingested_vcons
-from benchmarks.rpc_clients import OURS, client, stop_workers
+from benchmarks.rpc.clients import OURS, client, stop_workers
+from benchmarks.rpc.rounds import BOARD_CORE, JOIN_SECONDS, ingested_vcons
 from benchmarks.servers import servers
 from devstack.plugboard import DevelopmentPlugboard, Load, PlugboardSettings, Service, drive
 

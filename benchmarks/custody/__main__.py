@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 
 import uvloop
 
-from benchmarks.chain import Bench
-from benchmarks.chain import Case as ChainCase
-from benchmarks.rpc import BOARD_CORE, INGESTED, Case, Rounds, measure, median
-from benchmarks.rpc_clients import KEPT, OURS
+from benchmarks.chain.bench import Bench
+from benchmarks.chain.bench import Case as ChainCase
+from benchmarks.rpc.clients import KEPT, OURS
+from benchmarks.rpc.rounds import BOARD_CORE, INGESTED, Case, Rounds, measure, median
 from benchmarks.servers import servers
 
 FLOOR = "ingest_kept"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from benchmarks import plugins_like_vcon_server
+from benchmarks.chain import plugins_like_vcon_server
 from links import tag
 from pipeline.redis_client.script_texts import script_texts
 from storage import file

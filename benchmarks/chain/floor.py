@@ -3,7 +3,7 @@
 BLPOP, JSON.GET, two tags, JSON.SET, RPUSH, and optionally a file or a row over one connection. No
 checkpoint, fencing, run record or error handling.
 
-Run as a program: `python -m benchmarks.chain_floor COUNT none|file|postgres TARGET`. Prints the
+Run as a program: `python -m benchmarks.chain.floor COUNT none|file|postgres TARGET`. Prints the
 seconds and CPU seconds it took.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import redis
 
-from benchmarks.chain_names import EGRESS, INGRESS, STARTED
+from benchmarks.chain.names import EGRESS, INGRESS, STARTED
 
 Write = Callable[[str, dict[str, Any]], None]
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.processes import children
-from benchmarks.rpc_names import INGRESS
+from benchmarks.rpc.names import INGRESS
 from core.plugboard.handshake import handshake_url
 from devstack.plugboard import DevelopmentPlugboard
 from devstack.plugboard.directory import Service
 from devstack.servers.stack import EmbeddedStack
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 OURS = "patchcord"
 KEPT = "patchcord with custody"
 SETTINGS = {OURS: {}, KEPT: {"CUSTODY": "postgres"}}
@@ -41,7 +41,7 @@ def client(board: DevelopmentPlugboard, service: Service, stack: EmbeddedStack) 
 def _floor(board: DevelopmentPlugboard, service: Service, stack: EmbeddedStack) -> Iterator[int]:
     url = handshake_url(board.websocket_url, board.create_token(service).value, {}, "2.0.0")
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.rpc_floor", service.name, url, str(CORE)],
+        [sys.executable, "-m", "benchmarks.rpc.floor", service.name, url, str(CORE)],
         cwd=ROOT,
         env={**os.environ, "REDIS_URL": stack.valkey.url, "POSTGRES_URL": stack.postgres.url()},
     )
@@ -60,7 +60,7 @@ def _ours(board: DevelopmentPlugboard, service: Service, stack: EmbeddedStack) -
     config.write_text(json.dumps({"chains": {"bench": {"links": [], "ingress_lists": [INGRESS]}}}))
     with (stack.folder / f"{service.name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.rpc_service", str(CORE)],
+            [sys.executable, "-m", "benchmarks.rpc.service", str(CORE)],
             cwd=ROOT,
             stderr=log,
             stdout=log,

@@ -2,7 +2,7 @@
 
 No reconnect, no heartbeat, no validation, no errors, no logs, no metrics.
 
-Run as a program: `python -m benchmarks.rpc_floor KIND URL CORE`. KIND is one of `FLOORS`.
+Run as a program: `python -m benchmarks.rpc.floor KIND URL CORE`. KIND is one of `FLOORS`.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import uvloop
 from redis.commands.core import AsyncScript
 from websockets.asyncio.client import ClientConnection, connect
 
-from benchmarks.rpc_names import INGRESS
+from benchmarks.rpc.names import INGRESS
 
 type Payload = dict[str, Any]
 type Floor = Callable[[ClientConnection], Awaitable[None]]

@@ -1,17 +1,6 @@
-"""Measures the requests per second of the service, and of bare clients in the same run.
+"""The cases of the request benchmark, and their rounds."""
 
-    python -m benchmarks.rpc [--rounds 5] [--only NAME]
-
-The development Plugboard and the load are on one core, the clients on the other. The floors
-(`benchmarks.rpc_floor`) only parse and answer. Rounds are interleaved: in each of them every client
-has its turn at every case. Printed are medians, and how our client does in comparison with each
-floor: its rate, and the floor's CPU time an answer over its own, which tells more on busy machines.
-"""
-
-import argparse
-import asyncio
 import contextlib
-import os
 import statistics
 import sys
 from collections import defaultdict
@@ -20,11 +9,10 @@ from dataclasses import astuple, dataclass
 from itertools import repeat
 
 import orjson
-import uvloop
 
 from benchmarks.processes import cpu_seconds
-from benchmarks.rpc_clients import OURS, SETTINGS, client, stop_workers
-from benchmarks.rpc_names import INGRESS
+from benchmarks.rpc.clients import OURS, SETTINGS, client, stop_workers
+from benchmarks.rpc.names import INGRESS
 from benchmarks.servers import servers
 from benchmarks.vcons import made_up_vcons
 from devstack.plugboard import DevelopmentPlugboard, Load, PlugboardSettings, Service, drive
@@ -165,33 +153,3 @@ async def measure(cases: Sequence[Case], rounds: int, *, disk: bool = False) -> 
 def median(rounds: Sequence[Measured]) -> Measured:
     """The median of each figure."""
     return Measured(*map(statistics.median, zip(*map(astuple, rounds), strict=True)))
-
-
-def show(cases: Sequence[Case], measured: Rounds) -> None:
-    """Print a line for each client of each case; the ratio is ours to the floor's."""
-    print(
-        f"{'case':22}{'client':12}{'answers/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>8}  ours is"
-    )
-    for case in cases:
-        ours = median(measured[case.name, OURS])
-        for kind in (OURS, *case.floors):
-            it = median(measured[case.name, kind])
-            ratios = "" if kind == OURS else f"{ours.rate / it.rate:8.2f}{it.cpu / ours.cpu:7.2f}"
-            figures = f"{it.rate:10.0f}{it.p50:9.2f}{it.p99:9.2f}{it.cpu:8.1f}"
-            print(f"{case.name:22}{kind:12}{figures}{ratios}")
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default="", help="part of a case's name")
-    options = parser.parse_args()
-    os.sched_setaffinity(0, {BOARD_CORE})
-    cases = [case for case in CASES if options.only in case.name]
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        show(cases, runner.run(measure(cases, options.rounds)))
-
-
-if __name__ == "__main__":
-    main()

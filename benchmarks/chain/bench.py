@@ -1,20 +1,10 @@
-"""Measures the vCons per second of one worker and one chain, and of a bare loop in the same run.
+"""One case of the chain benchmark: the servers, the vCons, the service and the floor."""
 
-    python -m benchmarks.chain [--rounds 5] [--count 2000] [--only NAME]
-
-The chain is tag, tag, egress list, with no storage, files, or Postgres; run records are on. The
-floor (`benchmarks.chain_floor`) is one loop over redis-py with nothing else in it. Rounds are
-interleaved; medians and the ratio to the floor of the same storage are printed.
-"""
-
-import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,9 +14,8 @@ from typing import Any
 
 import redis
 
-from benchmarks.chain_names import EGRESS, INGRESS, STARTED
+from benchmarks.chain.names import EGRESS, INGRESS, STARTED
 from benchmarks.processes import children, cpu_seconds
-from benchmarks.servers import servers
 from benchmarks.vcons import made_up_vcons
 from core.db.custody import Custody, NewCustody
 from core.db.database import Database
@@ -34,7 +23,7 @@ from core.settings import DatabaseSettings
 from devstack.servers.stack import EmbeddedStack
 from devstack.service import ServiceProcess
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DATABASE = "bench"
 HOLD = "bench_hold"
 CONCURRENCY = 32
@@ -66,20 +55,26 @@ class Case:
 CASES = (
     *(Case(f"tag, {each}", "links.tag", each) for each in ("none", "file", "postgres")),
     *(
-        Case(f"sync link, {each}", "benchmarks.plugins_like_vcon_server", each)
+        Case(f"sync link, {each}", "benchmarks.chain.plugins_like_vcon_server", each)
         for each in ("none", "file", "postgres")
     ),
     *(
         Case(f"{kind}, {each}, no time limits", link, each, limits=False)
         for kind, link in (
             ("tag", "links.tag"),
-            ("sync link", "benchmarks.plugins_like_vcon_server"),
+            ("sync link", "benchmarks.chain.plugins_like_vcon_server"),
         )
         for each in ("none", "file")
     ),
     Case("tag, none, ten lists", "links.tag", "none", lists=10),
     Case("tag, none, 50 kB configuration", "links.tag", "none", padding=50_000),
-    Case("waits 50 ms, 64 at once", "benchmarks.waiting_link", "none", concurrency=64, waits=0.05),
+    Case(
+        "waits 50 ms, 64 at once",
+        "benchmarks.chain.waiting_link",
+        "none",
+        concurrency=64,
+        waits=0.05,
+    ),
 )
 
 
@@ -107,7 +102,7 @@ class Bench:
         """One round of the bare loop."""
         self._load(1)
         target = {"postgres": self._stack.postgres.url(DATABASE)}.get(storage, str(self._files))
-        command = [sys.executable, "-m", "benchmarks.chain_floor", str(self._count), storage]
+        command = [sys.executable, "-m", "benchmarks.chain.floor", str(self._count), storage]
         process = subprocess.Popen(
             [*command, target],
             stdout=subprocess.PIPE,
@@ -240,41 +235,3 @@ def _config(case: Case, files: Path, stack: EmbeddedStack) -> dict[str, Any]:
             }
         },
     }
-
-
-def _median(rounds: list[Measured], count: int) -> tuple[float, float]:
-    rate = statistics.median(count / each.seconds for each in rounds)
-    cpu = statistics.median(each.cpu / count * 1e6 for each in rounds)
-    return rate, cpu
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--only", default="", help="part of a case's name")
-    parser.add_argument("--appendfsync", choices=["everysec", "always"], default="everysec")
-    options = parser.parse_args()
-    cases = [case for case in CASES if options.only in case.name]
-    floors: defaultdict[str, list[Measured]] = defaultdict(list)
-    ours: defaultdict[str, list[Measured]] = defaultdict(list)
-    with servers(options.appendfsync) as stack:
-        bench = Bench(stack, options.count)
-        for number in range(options.rounds):
-            for storage in dict.fromkeys(case.storage for case in cases):
-                floors[storage].append(bench.floor(storage))
-            for case in cases:
-                ours[case.name].append(bench.chain(case))
-            print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-    print(f"{'case':34}{'vCons/s':>9}{'floor':>9}{'ratio':>7}{'CPU us':>9}{'floor':>8}")
-    for case in cases:
-        rate, cpu = _median(ours[case.name], options.count)
-        base, base_cpu = _median(floors[case.storage], options.count)
-        if case.waits:
-            base, base_cpu = case.concurrency / case.waits, 0.0
-        print(f"{case.name:34}{rate:9.0f}{base:9.0f}{rate / base:7.2f}{cpu:9.0f}{base_cpu:8.0f}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """The real service with additional actions for the benchmark, on one core.
 
-Run as a program: `python -m benchmarks.rpc_service CORE`; its settings come from the environment.
+Run as a program: `python -m benchmarks.rpc.service CORE`; its settings come from the environment.
 With `PROFILE_TO=FILE` it leaves a profile there when it is stopped.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import actions
 import entrypoint
 
-ACTIONS = Path(__file__).parent / "rpc_actions"
+ACTIONS = Path(__file__).parent / "actions"
 
 
 def main() -> int:
