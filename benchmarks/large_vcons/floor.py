@@ -19,7 +19,7 @@ from typing import Any
 import boto3
 import redis
 
-from benchmarks.chain_floor import add_tag
+from benchmarks.chain.floor import add_tag
 from benchmarks.large_vcons.names import AT_ONCE, BUCKET, EGRESS, INGRESS, S3_KEYS
 
 type Write = Callable[[str, str], object]
