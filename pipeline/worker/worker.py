@@ -1,15 +1,8 @@
 """The loop of a worker: claim, run, settle.
 
 A worker claims only as many vCons as it can start at once, and blocks while its lists are empty.
-Each claim becomes a task. What claims, leases and settlements guarantee is at the head of
-`pipeline/runs/queues.py`.
-
-How a task ends:
-- the run ends, and `RunSettler.settle` writes that;
-- the attempt raises, or a plugin cancels the task: `RunSettler.fail` counts a failed attempt;
-- even that fails: the run is postponed, and `_check_claims` settles it later;
-- `release` cancels it because the worker stops: the claim goes back to its list;
-- the event loop ends: the claim stays in flight, to be rescued after the lease.
+Each claim becomes a task of `runs_in_progress.py`. What claims, leases and settlements guarantee is
+at the head of `pipeline/runs/queues.py`.
 
 Suspects. Of several vCons that were in flight when a worker died, any may have killed it. Suspect
 workers claim them one at a time, so that the next death charges an attempt to the right one. After
@@ -23,10 +16,7 @@ import logging
 import time
 from collections import ChainMap
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
-
-import orjson
 
 from core.errors import UnavailableError
 from pipeline.config.lists import claimed_lists
@@ -35,17 +25,13 @@ from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.periodic import Once, every
-from pipeline.runs import plan
-from pipeline.runs.cancellation import Cancellations
 from pipeline.runs.queues import Claim, Claims, Queues
-from pipeline.runs.run_state import RunState, fresh_run, resume
-from pipeline.runs.vcon_store import VconStore
-from pipeline.vcon.envelope import critical_names, inside, named_in, unknown_to, unwelcome
+from pipeline.runs.run_state import RunState, fresh_run
 from pipeline.worker.custody import NO_WORKER_CUSTODY, WorkerCustody
 from pipeline.worker.list_watcher import ListWatcher
-from pipeline.worker.run_settler import RunMeter, RunSettler, run_fields
+from pipeline.worker.run_settler import RunMeter, RunSettler
 from pipeline.worker.runner import ChainRunner
-from pipeline.worker.step_reports import StepReports
+from pipeline.worker.runs_in_progress import RunsInProgress
 from pipeline.worker.unclaimed import UNCLAIMED_SECONDS, UnclaimedRuns
 
 log = logging.getLogger(__name__)
@@ -71,11 +57,9 @@ SUSPECTS_AT_ONCE = 16
 class Worker:
     """Runs the chains of one process."""
 
-    _releasing = False
     _is_unsure = False
     _turn = 0
     _chains: dict[str, Chain]
-    _task: asyncio.Task[Any] | None = None
 
     def __init__(
         self,
@@ -104,19 +88,27 @@ class Worker:
         self._concurrency = concurrency
         self._patience = patience
         self._last_claim = time.monotonic()
-        self._running: dict[int, asyncio.Task[None]] = {}
-        known = ChainMap[int, Any](self._running, self._settler.postponed)
-        self._live: dict[int, RunState] = {}
-        self._unclaimed = UnclaimedRuns(queues, worker_id, known)
-        self._settling: set[int] = set()
-        self._broken_off: list[RunState] = []
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._logged = Once()
         self._watch = ListWatcher(connection)
-        self._cancellations = Cancellations(connection)
-        self._reports = StepReports(connection, self._cancellations.live)
+        self._runs = self._runs_in_progress(runner)
+        known = ChainMap[int, Any](self._runs.tasks, self._settler.postponed)
+        self._unclaimed = UnclaimedRuns(queues, worker_id, known)
         self.reconfigure()
+
+    def _runs_in_progress(self, runner: ChainRunner) -> RunsInProgress:
+        return RunsInProgress(
+            self._id,
+            self._connection,
+            self._queues,
+            runner,
+            self._settler,
+            fresh=self._fresh_run,
+            freed=self._freed.set,
+            # it may have left a retry: the next claim returns when that is due
+            ended=self._watch.wake,
+        )
 
     def reconfigure(self) -> None:
         """Adopt the current configuration; runs in progress keep the one they started with."""
@@ -129,28 +121,24 @@ class Worker:
         watched = self._chains if self._patience is None else map(keys.suspects, self._chains)
         self._watch.watch(list(watched))
 
-    @property
-    def _is_ending(self) -> bool:
-        return self._task is not None and self._task.cancelling() > 0
-
     async def run(self) -> None:
         """Claim and run until `stop`; then until all runs have ended or `release` is called.
 
         If this is cancelled, it cancels all runs and leaves their claims in flight for the rescue.
         """
-        self._task = asyncio.current_task()
-        self._reports.start()
+        self._runs.owner = asyncio.current_task()
+        self._runs.reports.start()
         beside = [
-            asyncio.create_task(self._cancellations.listen()),
+            asyncio.create_task(self._runs.cancellations.listen()),
             asyncio.create_task(every(UNCLAIMED_SECONDS, self._check_claims)),
         ]
         try:
             await self._work()
             await self.idle()
         finally:
-            self._reports.stop()
+            self._runs.reports.stop()
             self._watch.close()
-            self._break_off()
+            self._runs.break_off()
             for task in beside:
                 task.cancel()
 
@@ -183,8 +171,7 @@ class Worker:
 
     async def idle(self) -> None:
         """Wait until no run is in progress."""
-        while self._running:
-            await asyncio.wait(self._running.values())
+        await self._runs.idle()
 
     def stop(self) -> None:
         """End claiming."""
@@ -194,23 +181,7 @@ class Worker:
 
     async def release(self) -> None:
         """Cancel the runs in progress and return their claims to the heads of their lists."""
-        await asyncio.gather(*self._break_off(), return_exceptions=True)
-        # the last claimed first, since each is pushed to the head of its list
-        for live in sorted(self._broken_off, key=lambda live: live.claim.token, reverse=True):
-            try:
-                await self._queues.give_back(self._id, live.claim, live.record("queued"))
-            except CommandRefused as error:  # a key has another type; the other claims are returned
-                log.warning(
-                    "run not returned to its list", extra={**run_fields(live), "error": str(error)}
-                )
-
-    def _break_off(self) -> list[asyncio.Task[None]]:
-        """Cancel all runs; their attempts do not count."""
-        self._releasing = True
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        return tasks
+        await self._runs.release()
 
     async def abandon(self, failed: RunState | None) -> None:
         """Settle a failed attempt, and return all other claims; their attempts do not count.
@@ -223,7 +194,7 @@ class Worker:
             await self._settler.on_other_loop().settle(failed, "failed")
         held = await self._queues.held(self._id)
         for token in sorted(held, reverse=True):  # each is pushed to the head of its list
-            if live := self._live.get(token):
+            if live := self._runs.live.get(token):
                 await self._queues.give_back(self._id, live.claim, live.record("queued"))
             else:
                 await self._queues.give_back_unknown(self._id, held[token], token)
@@ -239,7 +210,8 @@ class Worker:
         claims = await self._queues.claim(self._id, free, lists, self._outputs, **how)
         self._note_skipped(claims)
         for claim in claims.claims:
-            self._start(claim, lapses)
+            self._last_claim = time.monotonic()
+            self._runs.start(claim, lapses)
         self._note_unsure(claims)
         if claims.lease_lost or claims.unsure:
             await asyncio.sleep(UNSURE_SECONDS if claims.unsure else 0.1)
@@ -257,7 +229,7 @@ class Worker:
 
     def _end_without_suspects(self) -> None:
         idle = time.monotonic() - self._last_claim
-        if self._patience is not None and not self._running and idle >= LINGER_SECONDS:
+        if self._patience is not None and not self._runs.tasks and idle >= LINGER_SECONDS:
             self.stop()
 
     def _note_skipped(self, claims: Claims) -> None:
@@ -274,14 +246,13 @@ class Worker:
 
     def _free_slots(self) -> int:
         """The number of vCons to claim; a run that is being settled needs no slot any more."""
-        if self._patience is not None and self._running:
+        if self._patience is not None and self._runs.tasks:
             waited = time.monotonic() - self._last_claim >= self._patience
-            return int(waited and len(self._running) < SUSPECTS_AT_ONCE)
+            return int(waited and len(self._runs.tasks) < SUSPECTS_AT_ONCE)
         if self._patience is not None:
             return 1
-        working = len(self._running) - len(self._settling)
-        most = 2 * self._concurrency - len(self._running)
-        return min(self._concurrency - working, most, CLAIMED_AT_ONCE)
+        most = 2 * self._concurrency - len(self._runs.tasks)
+        return min(self._concurrency - self._runs.working, most, CLAIMED_AT_ONCE)
 
     def _rotated(self) -> list[str]:
         """The lists, each time beginning with the next one, so that none is starved."""
@@ -289,90 +260,10 @@ class Worker:
         self._turn = (self._turn + 1) % max(len(lists), 1)
         return lists[self._turn :] + lists[: self._turn]
 
-    def _start(self, claim: Claim, lapses: int) -> None:
-        self._last_claim = time.monotonic()
-        task = asyncio.get_running_loop().create_task(self._work_on(claim, lapses))
-        self._running[claim.token] = task
-        task.add_done_callback(lambda _: self._ended(claim.token))
-
-    def _ended(self, token: int) -> None:
-        del self._running[token]
-        self._live.pop(token, None)
-        self._settling.discard(token)
-        self._freed.set()
-        self._watch.wake()  # it may have left a retry: the next claim returns when that is due
-
-    async def _work_on(self, claim: Claim, lapses: int) -> None:
-        if claim.list_name not in self._chains:  # removed from the configuration during the claim
-            await self._queues.give_back_unknown(self._id, claim.vcon_uuid, claim.token)
-            return
-        live = self._live[claim.token] = self._fresh_run(claim)
-        try:
-            held = await self._attempt(live, lapses)
-        except asyncio.CancelledError:
-            self._broken_off.append(live)
-            raise
-        except BaseException:  # noqa: BLE001 -- the claim must be settled in any case
-            self._settler.postpone(live)
-            return
-        if not held:
-            log.warning("run taken over", extra=run_fields(live))
-
-    async def _attempt(self, live: RunState, lapses: int) -> bool:
-        """Run and settle; if the task ends in any other way, the attempt has failed.
-
-        A cancellation by `release` or by the end of the event loop is passed on. A cancellation of
-        this task alone comes from a plugin, and fails the attempt.
-        """
-        try:
-            return await self._run_and_settle(live, lapses)
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and (self._releasing or self._is_ending):
-                raise
-            return await self._settler.fail(live, error)
-
-    async def _run_and_settle(self, live: RunState, lapses: int) -> bool:
-        resume(live)
-        await self._settler.custody.begin(live)
-        self._cancellations.enter(live)
-        self._reports.entered.set()
-        try:
-            ending = await self._ending(live, lapses)
-            self._settling.add(live.claim.token)
-            self._freed.set()  # before the settlement, so that the next claim is in its batch
-            return await self._settler.settle(live, ending)
-        finally:
-            self._cancellations.leave(live)
-
-    async def _ending(self, live: RunState, lapses: int) -> plan.Ending:
-        live.objection = _objection(live)
-        if await self._found_critical(live):
-            live.objection = _objection(live)
-        if live.objection is not None:
-            reason = live.objection + await self._queues.last_death(live.claim.run_id)
-            live.progress = plan.after_failure(live.progress, reason)
-            return "failed"
-        return await self._runner.run(live, lapses)
-
-    async def _found_critical(self, live: RunState) -> bool:
-        """Add the critical extensions in a signed payload to the claim; True if there are any.
-
-        The scripts do not decode payloads. Waits while Redis is unavailable.
-        """
-        claim = live.claim
-        if not claim.envelope or not live.chain.allow_envelopes:
-            return False
-        store = VconStore(self._connection)
-        document = await self._connection.insist(lambda: store.get(claim.vcon_uuid))
-        names = critical_names(inside(document or {}) or {})
-        if names:
-            known = [*named_in(claim.critical), *names]
-            live.claim = replace(claim, critical=orjson.dumps(known).decode())
-        return bool(names)
-
-    def _fresh_run(self, claim: Claim) -> RunState:
+    def _fresh_run(self, claim: Claim) -> RunState | None:
+        if (chain := self._chains.get(claim.list_name)) is None:
+            return None
         now = self._configuration
-        chain = self._chains[claim.list_name]
         return fresh_run(claim, chain, now.plugins, self._id, now.config.hash)
 
     async def _check_claims(self) -> None:
@@ -380,17 +271,3 @@ class Worker:
         if await self._settler.settle_postponed():
             self._watch.wake()  # for their next attempts
         await self._unclaimed.check()
-
-
-def _objection(live: RunState) -> str | None:
-    """Why the run must not begin, now or at a later attempt; None if it may."""
-    claim, chain = live.claim, live.chain
-    if claim.attempt > chain.max_attempts:
-        if live.not_settled:
-            return live.not_settled
-        return f"the process running it died {claim.attempt - 1} times"
-    if claim.envelope and not chain.allow_envelopes:
-        return unwelcome(chain)
-    if not claim.critical:
-        return None
-    return unknown_to(chain, named_in(claim.critical)) or None

@@ -49,7 +49,7 @@ class Gate:
 async def heard(crew: Any, run_id: str) -> None:
     """Until the worker knows that this run is cancelled."""
     async with asyncio.timeout(PATIENCE):
-        while not crew.worker._cancellations.live[run_id].cancelled:  # noqa: ASYNC110 -- no event
+        while not crew.worker._runs.cancellations.live[run_id].cancelled:  # noqa: ASYNC110 -- no event
             await asyncio.sleep(0.001)
 
 
@@ -163,7 +163,7 @@ async def test_sync_links_that_share_a_thread_stop_between_them(scene: Scene):
     def named(name: str) -> Any:
         def run(vcon_uuid: str, _name: str, _options: Any) -> str:
             ran.append(name)
-            for live in crew.worker._cancellations.live.values():
+            for live in crew.worker._runs.cancellations.live.values():
                 live.cancelled = True
             return vcon_uuid
 
@@ -235,7 +235,7 @@ async def test_a_message_may_come_before_its_run(scene: Scene):
     crew = scene.hire(configuration, "one")
     runs = scene.runs(configuration)
     run_id = await runs.start("main", await a_stored_vcon(scene))
-    await crew.worker._cancellations._hear(run_id)
+    await crew.worker._runs.cancellations._hear(run_id)
     await asyncio.to_thread(crew.lease.start)
     crew.task = asyncio.create_task(crew.worker.run())
     await scene.ended()
@@ -250,7 +250,7 @@ async def test_after_subscribing_missed_cancellations_are_read(scene: Scene, cli
     run_id = await scene.runs(configuration).start("main", await a_stored_vcon(scene))
     await gate.begun.wait()
     client.set(keys.cancel(run_id), 1)
-    await crew.worker._cancellations._hear("")
+    await crew.worker._runs.cancellations._hear("")
     await heard(crew, run_id)
 
 
@@ -260,7 +260,7 @@ async def test_a_run_that_was_claimed_anew_can_be_cancelled(scene: Scene):
     crew = await scene.start(configured(links=gate.links))
     run_id = await scene.runs(configured()).start("main", await a_stored_vcon(scene))
     await gate.begun.wait()
-    cancellations = crew.worker._cancellations
+    cancellations = crew.worker._runs.cancellations
     earlier = cancellations.live[run_id]
     anew = replace(earlier)
     cancellations.enter(anew)

@@ -112,7 +112,7 @@ def cancel_own_task() -> None:
 def cancel_the_run() -> None:
     """What a plugin may do to the task that its worker has for the run."""
     for task in asyncio.all_tasks():
-        if getattr(task.get_coro(), "__qualname__", "") == "Worker._work_on":
+        if getattr(task.get_coro(), "__qualname__", "") == "RunsInProgress._work_on":
             task.cancel()
 
 

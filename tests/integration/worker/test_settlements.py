@@ -13,7 +13,7 @@ from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.runs.queues import Queues
 from pipeline.worker import run_settler, worker
-from pipeline.worker.worker import Worker
+from pipeline.worker.runs_in_progress import RunsInProgress
 from tests.integration.support.pipeline_fixtures import (
     Scene,
     configured,
@@ -61,15 +61,15 @@ def busy_chain(max_attempts: int) -> Configuration:
 
 async def waits_of_a_run(scene: Scene, monkeypatch: pytest.MonkeyPatch, at: int) -> list[int]:
     """Let the next attempt meet `Unexpected` at a wait; how often it has waited, as it goes."""
-    work_on, steps = Worker._attempt, [0]
+    work_on, steps = RunsInProgress._attempt, [0]
 
-    async def interrupted_once(self: Worker, *arguments: Any) -> bool:
+    async def interrupted_once(self: RunsInProgress, *arguments: Any) -> bool:
         if steps[0]:
             return await work_on(self, *arguments)
         held: bool = await interrupted(work_on(self, *arguments), at, steps)
         return held
 
-    monkeypatch.setattr(Worker, "_attempt", interrupted_once)
+    monkeypatch.setattr(RunsInProgress, "_attempt", interrupted_once)
     return steps
 
 

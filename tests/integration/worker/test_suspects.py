@@ -74,7 +74,7 @@ async def test_a_worker_whose_task_is_cancelled_leaves_what_it_holds_in_flight(s
     crew = await scene.start(configured(links=[link(gate.run, "gate")]))
     [fed] = await scene.feed()
     await gate.arrival()
-    runs = [*crew.worker._running.values()]
+    runs = [*crew.worker._runs.tasks.values()]
     crew.task.cancel()
     await asyncio.gather(crew.task, *runs, return_exceptions=True)
     assert list((await scene.queues.held("one")).values()) == [fed]

@@ -73,8 +73,9 @@ async def kill(scene: Scene, crew: Any) -> None:
     """The process is killed: nothing is returned, and the supervisor buries the worker."""
     scene.crews.remove(crew)
     crew.lease._stopping.set()
-    crew.worker._queues = crew.worker._settler._queues = None  # further calls fail
-    tasks = [crew.task, *crew.worker._running.values()]
+    worker = crew.worker
+    worker._queues = worker._runs._queues = worker._settler._queues = None  # further calls fail
+    tasks = [crew.task, *crew.worker._runs.tasks.values()]
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
