@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipeline.config.destinations import read_destination
 from pipeline.config.environment import Missing, Where, Written, below
 from pipeline.config.model import (
     LINK_RETRIES,
@@ -70,15 +71,18 @@ def read_imports(imports: Section) -> dict[str, PluginSpec]:
 def _link(name: str, entry: Section, lent: Lent) -> LinkStep:
     timeout = entry.limit("timeout")
     retries = entry.value("retries", RETRIES, LINK_RETRIES)
-    return LinkStep(name, _plugin(name, entry, lent), timeout, retries)
+    destination = read_destination(name, entry)
+    return LinkStep(name, _plugin(name, entry, lent), timeout, retries, destination)
 
 
 def _storage(name: str, entry: Section, missing: Sequence[Missing], lent: Lent) -> StorageSpec:
     timeout = entry.limit("timeout")
     retries = entry.value("retries", RETRIES, STORAGE_RETRIES)
     unset = tuple(dict.fromkeys(m.name for m in missing if m.where[:2] == entry.where))
+    destination = read_destination(name, entry)
+    parts = _plugin_parts(name, entry, lent)
     return StorageSpec(
-        **_plugin_parts(name, entry, lent), timeout=timeout, retries=retries, unset=unset
+        **parts, timeout=timeout, retries=retries, unset=unset, destination=destination
     )
 
 

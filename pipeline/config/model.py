@@ -20,6 +20,8 @@ from schemas.ingress_key import ConfiguredKey
 # matches. So the hash is slow (scrypt): each try costs tens of milliseconds and 16 MiB.
 
 _SALT = b"patchcord configuration"
+_LATER = ("destination",)
+"""Fields that are newer than the hash: left out while unset, so that the hash stays as it was."""
 
 
 def slow_digest(content: bytes) -> str:
@@ -34,8 +36,11 @@ def canonical(value: object) -> bytes:
 
 def _ordered(value: Any) -> object:
     if is_dataclass(value):
-        parts = [part.name for part in fields(value) if part.compare]
-        return _ordered({name: getattr(value, name) for name in parts})
+        parts = {part.name: getattr(value, part.name) for part in fields(value) if part.compare}
+        kept = {
+            name: part for name, part in parts.items() if name not in _LATER or part is not None
+        }
+        return _ordered(kept)
     match value:
         case Mapping():
             pairs = [(repr(key), _ordered(item)) for key, item in value.items()]
@@ -64,6 +69,25 @@ def limit_of(timeout: float | None, default: float | None) -> float | None:
     """The limit in seconds of a parsed `timeout`, or the default; None: no limit."""
     seconds = default if timeout is None else timeout
     return None if seconds == UNLIMITED else seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Opens after so many failures in a row, at first for so many seconds; 0 failures: never."""
+
+    failures: int = 5
+    seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A server that steps call, with its limits, which hold for all replicas together."""
+
+    name: str
+    max_in_flight: int | None = None
+    requests_per_minute: int | None = None
+    breaker: Breaker | None = None
+    """None only while the configuration is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +121,7 @@ class StorageSpec(PluginSpec):
     timeout: float | None = None
     retries: int = STORAGE_RETRIES
     unset: tuple[str, ...] = ()
+    destination: Destination | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +132,7 @@ class LinkStep:
     plugin: PluginSpec
     timeout: float | None = None
     retries: int = LINK_RETRIES
+    destination: Destination | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +236,13 @@ class PipelineConfig:
     @cached_property
     def _readers(self) -> dict[str, Chain]:
         return {name: chain for chain in self.enabled_chains for name in chain.ingress_lists}
+
+    @property
+    def destinations(self) -> dict[str, Destination]:
+        """The destinations of links and storages, by name, in the order of the file."""
+        given = [link.destination for link in self.links.values()]
+        given += [storage.destination for storage in self.storages.values()]
+        return {destination.name: destination for destination in given if destination is not None}
 
     @property
     def content(self) -> bytes:

@@ -26,6 +26,7 @@ from pipeline.config.connections import (
     read_flows,
     read_plugin_folders,
 )
+from pipeline.config.destinations import share_destinations
 from pipeline.config.environment import Environment, Missing, Where, Written
 from pipeline.config.ingress_auth import read_ingress_auth
 from pipeline.config.model import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
@@ -88,11 +89,12 @@ def _filled_section(key: str, section: object, environment: Environment) -> obje
 def _read(root: Section, environment: Environment, *, weak_keys: bool) -> PipelineConfig:
     connections = read_connections(root.section(CONNECTIONS), environment)
     lent = lendable(connections)
-    registry = Registry(
-        links=read_links(root.section("links"), lent),
-        storages=read_storages(root.section("storages"), environment.missing, lent),
-        tracers=read_tracers(root.section("tracers"), lent),
+    links, storages = share_destinations(
+        read_links(root.section("links"), lent),
+        read_storages(root.section("storages"), environment.missing, lent),
+        root.findings,
     )
+    registry = Registry(links, storages, tracers=read_tracers(root.section("tracers"), lent))
     chains = read_chains(root.section("chains"), registry)
     imports = read_imports(root.section("imports"))
     auth = read_ingress_auth(root.section("ingress_auth"), weak_keys=weak_keys)

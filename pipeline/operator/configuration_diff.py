@@ -13,7 +13,7 @@ import orjson
 from pipeline.config.changes import losses
 from pipeline.config.connections import OPTION
 from pipeline.config.lists import claimed_lists
-from pipeline.config.model import Chain, PipelineConfig, PluginSpec
+from pipeline.config.model import Chain, LinkStep, PipelineConfig, PluginSpec
 from pipeline.redis_client import keys
 from schemas.operator.configuration import MOST_ROWS, Change, KeyChange, ListChange
 
@@ -153,13 +153,10 @@ def _last(names: Sequence[str], wanted: Counter[str]) -> list[int]:
 
 def _changed_parts(old: Chain, new: Chain) -> Iterator[str]:
     """The links, storages and tracers of both whose definition differs."""
-    pairs = {step.name: (step.plugin, step.timeout, step.retries) for step in old.links}
+    pairs = {step.name: step for step in old.links}
     for step in new.links:
-        was = pairs.get(step.name)
-        if was is not None and not _same(was[0], step.plugin):
-            yield f"link {step.name}: its definition differs"
-        if was is not None and was[1:] != (step.timeout, step.retries):
-            yield f"link {step.name}: its timeout or retries differ"
+        if (was := pairs.get(step.name)) is not None:
+            yield from _changed_link(was, step)
     for kind, olds, news in (
         ("storage", old.storages, new.storages),
         ("tracer", old.tracers, new.tracers),
@@ -168,6 +165,19 @@ def _changed_parts(old: Chain, new: Chain) -> Iterator[str]:
         for spec in news:
             if spec.name in known and not _same(known[spec.name], spec):
                 yield f"{kind} {spec.name}: its definition differs"
+    limits = {storage.name: storage.destination for storage in old.storages}
+    for storage in new.storages:
+        if storage.destination != limits.get(storage.name, storage.destination):
+            yield f"storage {storage.name}: its destination or limits differ"
+
+
+def _changed_link(old: LinkStep, new: LinkStep) -> Iterator[str]:
+    if not _same(old.plugin, new.plugin):
+        yield f"link {new.name}: its definition differs"
+    if (old.timeout, old.retries) != (new.timeout, new.retries):
+        yield f"link {new.name}: its timeout or retries differ"
+    if old.destination != new.destination:
+        yield f"link {new.name}: its destination or limits differ"
 
 
 def _same(one: PluginSpec, other: PluginSpec) -> bool:

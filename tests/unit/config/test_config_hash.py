@@ -44,6 +44,8 @@ def content(environ: dict[str, str] = ENVIRON, **changes: object) -> bytes:
         {"links__tag__pip_name": "tagger==2"},
         {"links__tag__retries": 1},
         {"links__tag__timeout": 1},
+        {"links__tag__max_in_flight": 1},
+        {"storages__file__destination": "shelf"},
         {"storages__file__options": {"path": "/x"}},
         {"storages__other__options": {"path": "/x"}},
         {"tracers__trace__options": {"x": 1}},

@@ -71,6 +71,23 @@ def test_settings_and_lists_of_a_chain() -> None:
     ]
 
 
+def test_limits_of_destinations() -> None:
+    """A chain differs where the limits of its steps do, also by another step of the destination."""
+    limited = BASE | {
+        "links": LINKS
+        | {"a": LINKS["a"] | {"destination": "x"}, "c": LINKS["c"] | {"destination": "x"}},
+        "storages": {"s": {"module": "m.s", "max_in_flight": 2}},
+    }
+    assert details(limited) == [
+        "link a: its destination or limits differ",
+        "storage s: its destination or limits differ",
+    ]
+    slower = limited | {
+        "links": limited["links"] | {"c": LINKS["c"] | {"destination": "x", "max_in_flight": 1}}
+    }
+    assert details(slower, limited) == ["link a: its destination or limits differ"]
+
+
 def test_options_that_a_chain_overrides() -> None:
     """As they are written there, and that the link differs."""
     found = details(chain(links=[{"a": {"tags": ["y"]}}, "b"]))
