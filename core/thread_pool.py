@@ -50,6 +50,22 @@ async def in_own_thread[**P, T](function: Callable[P, T], *args: P.args, **optio
     return await asyncio.wrap_future(done)
 
 
+_ONE_AT_A_TIME = threading.Lock()
+
+
+async def one_at_a_time[**P, T](function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """`in_own_thread`, one call after the other, which limits the memory that they take together.
+
+    Several threads that compute would also keep the event loop waiting for the interpreter's lock.
+    """
+
+    def alone() -> T:
+        with _ONE_AT_A_TIME:
+            return function(*args, **options)
+
+    return await in_own_thread(alone)
+
+
 def widen_shared_pool(at_once: int) -> None:
     """Give asyncio's default pool, which plugins use, threads for so many plugins and `SPARE` more.
 

@@ -60,6 +60,7 @@ def s3_server() -> Iterator[str]:
     theirs, ours = context.Pipe()
     process = context.Process(target=_serve_s3, args=(theirs,), daemon=True)
     process.start()
+    theirs.close()  # so that `recv` ends if the process does
     try:
         yield ours.recv()
     finally:

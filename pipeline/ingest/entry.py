@@ -13,6 +13,7 @@ import orjson
 
 from core.errors import InvalidError, TooLargeError
 from core.helper_process import Offload
+from core.thread_pool import one_at_a_time
 from pipeline.config.model import Chain
 from pipeline.redis_client.document_pieces import Pieces, divided, is_large
 from pipeline.vcon.envelope import (
@@ -109,18 +110,38 @@ LARGE = 256_000
 """Bytes above which JSON is not parsed on the event loop, as in `core.phoenix.large_frames`."""
 
 
+FEW = 5_000
+"""Values up to which a large vCon is read in a thread: parsing 8 MB of one recording takes 5 ms."""
+
+
 async def make_entry(
     offload: Offload, vcon: object, most_bytes: int, chains: Iterable[Chain] = ()
 ) -> Entry:
-    """`entry_of`, run by `offload` for a vCon that is large, or packed and may be."""
+    """`entry_of`; for a vCon that is large, or packed and may be, in a thread or by `offload`.
+
+    `offload` runs elsewhere, since parsing holds the interpreter's lock. It has to copy the vCon
+    there and back, which takes longer than parsing one of few long texts.
+    """
     if not isinstance(vcon, str | bytes) or _is_small_json(vcon):
         return entry_of(vcon, most_bytes, chains)
     plain = [_without_plugins(chain) for chain in chains]
-    return await offload(entry_in_pieces, vcon, most_bytes, plain)
+    elsewhere = one_at_a_time if _has_few_values(vcon) else offload
+    return await elsewhere(entry_in_pieces, vcon, most_bytes, plain)
 
 
 def _is_small_json(text: str | bytes) -> bool:
     return isinstance(text, bytes) and len(text) <= LARGE and not text.startswith(MAGIC)
+
+
+def _has_few_values(text: str | bytes) -> bool:
+    """Whether JSON has at most `FEW` values, also in texts, and no text with a vCon inside."""
+    return (
+        isinstance(text, bytes)
+        and not text.startswith(MAGIC)
+        and sum(map(text.count, (b"{", b"[", b","))) <= FEW
+        and b"payload" not in text
+        and b"\\u" not in text
+    )
 
 
 def _without_plugins(chain: Chain) -> Chain:

@@ -24,16 +24,15 @@ If a process dies after step 1 or 2, the staged key is freed when it is due. If 
 `large` and reports success. A script that finds its staged key gone changes nothing (`TRYAGAIN`).
 """
 
-import threading
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 import orjson
 
 from core.errors import UnavailableError
 from core.helper_process import Offload
-from core.thread_pool import in_own_thread
+from core.thread_pool import one_at_a_time
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.document_pieces import Pieces, is_large, pieces_of
@@ -43,27 +42,16 @@ STAGED_SECONDS = 600
 """Seconds until a staged document that no script has renamed is removed."""
 SLICE = 500
 """Elements of an array, or search terms, that one command removes."""
-_ONE_AT_A_TIME = threading.Lock()
 _ARRAYS = ("parties", "dialog", "analysis", "attachments")
 
 type Words = tuple[Any, ...]
 type Steps = Generator[Words, Any, None]
 
 
-async def _in_thread[**P, T](function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """The default of `offload`, for workers; one at a time, to limit memory."""
-
-    def alone() -> T:
-        with _ONE_AT_A_TIME:
-            return function(*args, **options)
-
-    return await in_own_thread(alone)
-
-
 async def staged(
     connection: RedisConnection,
     text: bytes | str,
-    offload: Offload = _in_thread,
+    offload: Offload = one_at_a_time,
     pieces: Pieces | None = None,
 ) -> bytes | str:
     """The argument for a script's document: the text, or the key of a staged large one.

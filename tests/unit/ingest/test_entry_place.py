@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.ingest.entry import LARGE, entry_in_pieces, make_entry
+from pipeline.ingest.entry import FEW, LARGE, entry_in_pieces, make_entry
 from pipeline.redis_client.document_pieces import LARGE as IN_PIECES
 from pipeline.redis_client.document_pieces import is_large, pieces_of
 
@@ -38,20 +38,26 @@ class Elsewhere:
 
 
 SMALL, LARGEST, LONGER = (json.dumps(_vcon(n)).encode() for n in (0, LARGE, LARGE + 1))
+MANY = json.dumps(_vcon(LARGE) | {"group": [0] * (FEW + 1)}).encode()
+SIGNED = json.dumps(_vcon() | {"subject": "payload" * LARGE}).encode()
+ESCAPED = json.dumps(_vcon() | {"subject": "é" * LARGE}).encode()
 PLACES = [
     (_vcon(), 0),
     (_vcon(LARGE + 1), 0),
     (SMALL, 0),
     (LARGEST, 0),
-    (LONGER, 1),
+    (LONGER, 0),
+    (MANY, 1),
+    (SIGNED, 1),
+    (ESCAPED, 1),
     (gzip.compress(SMALL), 1),
     (b64encode(gzip.compress(SMALL)).decode(), 1),
 ]
 
 
 @pytest.mark.parametrize(("given", "calls"), PLACES, ids=range(len(PLACES)))
-async def test_only_large_and_packed_text_goes_to_the_helper(given: object, calls: int) -> None:
-    """A small body is parsed at once: the way to the helper and back takes five times as long."""
+async def test_what_takes_long_to_parse_goes_to_the_helper(given: object, calls: int) -> None:
+    """A small body, or one of few texts, is not: the way there and back takes longer."""
     offload = Elsewhere()
     entry = await make_entry(offload, given, MOST)
     assert offload.calls == calls
