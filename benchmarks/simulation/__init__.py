@@ -1,0 +1,1 @@
+"""A simulated Patchcord: discrete events, without clocks, servers or threads."""
