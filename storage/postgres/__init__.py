@@ -13,29 +13,38 @@ vcon-server's table, so an existing one can be used:
 | `subject` | `text` | the vCon's subject |
 | `vcon_json` | `jsonb` | the vCon in the format EGRESS_FORMAT_VERSION |
 
+vCons that are saved at the same time share a statement. If it fails because of one of them, or if
+another client has locked one of the rows, each is written by itself.
+
 NUL characters, which PostgreSQL cannot store, are replaced by U+FFFD. Each process has a connection
 pool per set of options. The server cancels a statement that takes longer than `timeout`; if it does
 not respond at all, the client closes the connection. After a restart of the server, a save with a
 dead connection fails, and its repeat (`retries` beside `options`, default 3) gets a new connection.
 
 Reads the vCon, writes nothing to it. Raises `LookupError` for a vCon that is not in Redis,
-`ValueError` for an invalid table name, and `psycopg.Error` for errors of the database.
+`ValueError` for an invalid table name or uuid, and `psycopg.Error` for errors of the database.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib.plain_calls import plain_too
+from lib.shared_calls import SharedCalls
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_redis import AsyncVconRedis
 from storage.postgres.options import Options
-from storage.postgres.pools import close, rows
-from storage.postgres.table import row, statements
+from storage.postgres.pools import close, fails_one, rows, upsert
+from storage.postgres.table import Row, row, statements
 
 __all__ = ["Options", "close", "delete", "get", "only_through_lib", "save"]
 
 only_through_lib = True
+
+MOST_ROWS = 100
+"""Rows of one statement."""
+MOST_BYTES = 4 * 1024 * 1024
+"""Bytes of the documents of one statement, unless one alone is larger."""
 
 type Given = Mapping[str, Any] | Options | None
 
@@ -47,8 +56,7 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
-    values = row(to_configured_legacy(document))
-    await rows(options, statements(options.table_name).upsert, values)
+    await _written(options, row(to_configured_legacy(document)))
 
 
 @plain_too
@@ -64,6 +72,22 @@ async def delete(vcon_uuid: str, opts: Given = None) -> bool:
     """Delete the vCon; False if there was none."""
     options = Options.of(opts)
     return bool(await rows(options, statements(options.table_name).delete, _id(vcon_uuid)))
+
+
+async def _write(options: Options, given: Sequence[Row]) -> list[None]:
+    await upsert(options, given)
+    return [None] * len(given)
+
+
+_written: SharedCalls[Options, Row] = SharedCalls(
+    _write,
+    server="Postgres",
+    most_items=MOST_ROWS,
+    most_bytes=MOST_BYTES,
+    bytes_of=lambda each: len(each.document),
+    name_of=lambda each: each.id,
+    splits=fails_one,
+)
 
 
 def _id(vcon_uuid: str) -> dict[str, Any]:

@@ -13,7 +13,12 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
-from psycopg import AsyncClientCursor, AsyncConnection
+from psycopg import AsyncClientCursor, AsyncConnection, AsyncCursor
+
+_LIMITS = b"""
+SELECT set_config('statement_timeout', %(seconds)s::text, true),
+    set_config('lock_timeout', %(lock_seconds)s::text, true)
+"""
 
 GRACE = 2.0
 """Extra seconds for the server to report the time-out itself, which keeps the connection usable."""
@@ -37,10 +42,37 @@ async def limited(
         return await cursor.fetchall() if cursor.description else []
 
 
+async def limited_binary(
+    connection: Connection,
+    seconds: float,
+    lock_seconds: float,
+    statement: bytes,
+    values: Mapping[str, Any],
+) -> None:
+    """Execute one statement without a result as a transaction, with its values beside it.
+
+    Raises:
+        psycopg.OperationalError: if it takes longer than `seconds`, or waits longer than
+            `lock_seconds` for one lock.
+    """
+    limits = {"seconds": _milliseconds(seconds), "lock_seconds": _milliseconds(lock_seconds)}
+    async with (
+        time_limit(connection, seconds),
+        # One message each way. Up to its end all statements are one transaction.
+        connection.pipeline(),
+        AsyncCursor(connection) as cursor,
+    ):
+        await cursor.execute(_LIMITS, limits)
+        await cursor.execute(statement, values)
+
+
 def limit(seconds: float) -> bytes:
     """The SQL prefix that limits each further statement of a transaction."""
-    milliseconds = max(1, round(seconds * 1000))  # 0 means no limit
-    return b"SET LOCAL statement_timeout = %d; " % milliseconds
+    return f"SET LOCAL statement_timeout = {_milliseconds(seconds)}; ".encode()
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(max(1, round(seconds * 1000)))  # 0 means no limit
 
 
 @asynccontextmanager

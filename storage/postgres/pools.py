@@ -6,7 +6,8 @@ fails, the task is removed, and the next caller tries again.
 
 import asyncio
 from asyncio import AbstractEventLoop, Task
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from contextvars import Context
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,15 +16,19 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from storage.postgres.limits import Connection, limit, limited, time_limit
+from storage.postgres.limits import Connection, limit, limited, limited_binary, time_limit
 from storage.postgres.options import Options
-from storage.postgres.table import Statements, statements
+from storage.postgres.table import Row, Statements, columns, statements
 
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a new connection, or for a free one of the pool."""
 
 CHECK_TIMEOUT = 2
 """Seconds for the check of an idle connection."""
+
+LOCK_SECONDS = 1.0
+"""Seconds that a statement for several vCons waits for a row that another client has locked; then
+each of them is written by itself, and only that one waits."""
 
 TABLE_LOCK = 7_237_941_846_022_136_421
 """The advisory lock for creating the table; an arbitrary number, unlikely to be in use."""
@@ -51,10 +56,40 @@ async def rows(
         psycopg.Error: the database's error; `OperationalError` if it cannot be reached or takes
             longer than `options.timeout`.
     """
+    async with _connection(options) as connection:
+        return await limited(connection, options.timeout, statement, values)
+
+
+async def upsert(options: Options, rows: Sequence[Row]) -> None:
+    """Write rows with different ids in one statement, all of them or none.
+
+    Raises:
+        psycopg.Error: as with `rows`. Several rows wait for one lock for `LOCK_SECONDS` at most.
+    """
+    lock = options.timeout if len(rows) == 1 else min(options.timeout, LOCK_SECONDS)
+    statement = statements(options.table_name).upsert
+    async with _connection(options) as connection:
+        await limited_binary(connection, options.timeout, lock, statement, columns(rows))
+
+
+def fails_one(error: Exception) -> bool:
+    """Whether an error of several rows may be that of one of them.
+
+    Not if the connection was lost, or if the server is shutting down.
+    """
+    if not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate is None:  # libpq's, or a value that psycopg did not send
+        return isinstance(error, psycopg.DataError)
+    return not error.sqlstate.startswith(("08", "57P"))
+
+
+@asynccontextmanager
+async def _connection(options: Options) -> AsyncIterator[Connection]:
     pool = await _pool(options)
     try:
         async with pool.connection() as connection:
-            return await limited(connection, options.timeout, statement, values)
+            yield connection
     except psycopg.OperationalError:
         # After a restart of the server all connections are dead, and the next attempt would get
         # another dead one. Shielded: a cancelled check would lose the connections it has taken

@@ -1,6 +1,8 @@
 """The statements for vcon-server's table, and the conversion of a vCon into a row."""
 
 import re
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -25,9 +27,14 @@ CREATE TABLE IF NOT EXISTS {} (
     subject text,
     vcon_json jsonb
 )""")
+# Arrays in binary: a document is neither escaped here nor unescaped there.
 _UPSERT = sql.SQL("""
 INSERT INTO {} (id, vcon, uuid, created_at, updated_at, subject, vcon_json)
-VALUES (%(id)s, %(vcon)s, %(id)s, %(created_at)s, %(updated_at)s, %(subject)s, %(json)s::jsonb)
+SELECT id, vcon, id, created_at, updated_at, subject, convert_from(document, 'UTF8')::jsonb
+FROM unnest(
+    %(ids)b::uuid[], %(vcons)b::text[], %(created_at)b::timestamp[], %(updated_at)b::timestamp[],
+    %(subjects)b::text[], %(documents)b::bytea[]
+) AS given (id, vcon, created_at, updated_at, subject, document)
 ON CONFLICT (id) DO UPDATE SET
     vcon = excluded.vcon,
     uuid = excluded.uuid,
@@ -41,7 +48,10 @@ _DELETE = sql.SQL("DELETE FROM {} WHERE id = %(id)s RETURNING id")
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """The SQL statements for one table; `name` is its quoted name."""
+    """The SQL statements for one table; `name` is its quoted name.
+
+    `upsert` writes any number of rows with different ids, see `columns`.
+    """
 
     name: str
     create: bytes
@@ -64,19 +74,52 @@ def statements(table_name: str) -> Statements:
     return Statements(name.as_string(None), *texts)
 
 
-def row(document: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Row:
     """The values of a vCon's row; times are in UTC, since the columns have no time zone."""
+
+    id: uuid.UUID
+    vcon: str
+    created_at: datetime
+    updated_at: datetime
+    subject: str | None
+    document: bytes
+
+
+def row(document: dict[str, Any]) -> Row:
+    """The row of a vCon.
+
+    Raises:
+        ValueError: its `uuid` is not one.
+    """
     text = orjson.dumps(document)
     if b"\\u0000" in text:
         text = _NUL.sub(rb"\1\\ufffd", text)
         document = orjson.loads(text)
     now = datetime.now(UTC)
     subject = document.get("subject")
+    return Row(
+        id=uuid.UUID(document["uuid"]),
+        vcon=str(document.get("vcon")),
+        created_at=(created_at(document) or now).replace(tzinfo=None),
+        updated_at=now.replace(tzinfo=None),
+        subject=subject if isinstance(subject, str) else None,
+        document=text,
+    )
+
+
+def columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The parameters of `Statements.upsert`.
+
+    In the order of the ids, in which every process locks the rows, so that two of them that write
+    the same vCons do not wait for each other.
+    """
+    rows = sorted(rows, key=lambda each: each.id)
     return {
-        "id": document["uuid"],
-        "vcon": str(document.get("vcon")),
-        "created_at": (created_at(document) or now).replace(tzinfo=None),
-        "updated_at": now.replace(tzinfo=None),
-        "subject": subject if isinstance(subject, str) else None,
-        "json": text.decode(),
+        "ids": [each.id for each in rows],
+        "vcons": [each.vcon for each in rows],
+        "created_at": [each.created_at for each in rows],
+        "updated_at": [each.updated_at for each in rows],
+        "subjects": [each.subject for each in rows],
+        "documents": [each.document for each in rows],
     }

@@ -123,5 +123,5 @@ async def several(options: dict[str, Any], database: psycopg.Connection[Any]) ->
     """Give the storage as many connections as it may have."""
     options["pool_size"] = 4
     while len(found := processes(database, options)) < 4:
-        await asyncio.gather(*(postgres.save(UUID, options) for _ in range(20)))
+        await asyncio.gather(*(postgres.get(UUID, options) for _ in range(20)))
     return found

@@ -112,3 +112,90 @@ async def test_no_answer_in_time() -> None:
     with pytest.raises(UnavailableError, match="does not answer in time"):
         await group(1)
     server.open.set()
+
+
+async def test_a_result_may_be_an_error() -> None:
+    """Of its item only."""
+
+    async def commit(items: Sequence[int]) -> Sequence[int | Exception]:
+        return [KeyError(item) if item == 2 else item for item in items]
+
+    group = GroupCommit[int, int](commit, seconds=None, at_once=9, most_waiting=9)
+    first, second = await asyncio.gather(group(1), group(2), return_exceptions=True)
+    assert first == 1
+    assert isinstance(second, KeyError)
+
+
+async def test_what_takes_long_does_not_hold_others_up() -> None:
+    """Another call begins beside a slow one, and no third; items of one key stay in order."""
+    open_, began, batches = asyncio.Event(), asyncio.Event(), []
+
+    async def commit(items: Sequence[int]) -> Sequence[int]:
+        batches.append(list(items))
+        if 1 in items:
+            began.set()
+            await open_.wait()
+        return items
+
+    group = GroupCommit[int, int](
+        commit,
+        seconds=None,
+        at_once=9,
+        most_waiting=9,
+        apart=lambda item: item % 10,
+        calls=2,
+        slow_after=0,
+    )
+    slow = asyncio.ensure_future(group(1))
+    await began.wait()
+    same_key = asyncio.ensure_future(group(11))
+    assert await asyncio.gather(group(2), group(3)) == [2, 3]
+    assert await group(4) == 4
+    assert not same_key.done()
+    open_.set()
+    assert await asyncio.gather(slow, same_key) == [1, 11]
+    assert batches == [[1], [2, 3], [4], [11]]
+    assert group.idle
+
+
+async def test_a_group_that_may_be_divided_is() -> None:
+    """Each item gets its own outcome as soon as it has one, though another one takes long."""
+    open_ = asyncio.Event()
+
+    async def commit(items: Sequence[int]) -> Sequence[int]:
+        if len(items) > 1 or 3 in items:
+            raise KeyError
+        if 1 in items:
+            await open_.wait()
+        return items
+
+    group = GroupCommit[int, int](
+        commit,
+        seconds=None,
+        at_once=9,
+        most_waiting=9,
+        calls=2,
+        splits=lambda error: isinstance(error, KeyError),
+    )
+    slow = asyncio.ensure_future(group(1))
+    second, third = await asyncio.gather(group(2), group(3), return_exceptions=True)
+    assert second == 2
+    assert isinstance(third, KeyError)
+    assert not slow.done()
+    open_.set()
+    assert await slow == 1
+
+
+async def test_a_cancelled_call_leaves_the_others() -> None:
+    """It is not carried out if it still waits."""
+    server = Server()
+    group = GroupCommit(server.commit, seconds=None, at_once=9, most_waiting=9)
+    first = asyncio.ensure_future(group(1))
+    await server.began.wait()
+    gone, other = asyncio.ensure_future(group(2)), asyncio.ensure_future(group(3))
+    await asyncio.sleep(0)
+    first.cancel()
+    gone.cancel()
+    server.open.set()
+    assert await other == 6
+    assert server.batches == [[1], [3]]
