@@ -18,7 +18,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-ind
 EXTRAS = deepgram elasticsearch groq jq milvus mongo mysql openai s3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test venv chaos soak bench fuzz new-link new-storage new-action lint types check requirements sbom audit clean
+.PHONY: help demo up image test venv chaos soak bench fuzz new-link new-storage new-action lint types check requirements sbom audit clean
 
 # `##@` begins a group of targets, `##` after a target is its line.
 help: ## Show this list
@@ -33,6 +33,9 @@ demo: ## Run vCons through the whole system on real servers, show what happened,
 up: ## Start the embedded stack and the service and keep them running (ARGS="--help" lists options)
 	$(BOOTSTRAP) up
 	@$(VENV) -m devstack.up $(ARGS)
+
+image: ## Build the image with docker, podman or buildah (ARGS="--extras openai,s3 --name NAME")
+	@$(PYTHON) -m devstack.supply.image $(ARGS)
 
 venv: ## Make .venv with all that the service needs, for commands such as .venv/bin/python entrypoint.py
 	$(BOOTSTRAP) demo
