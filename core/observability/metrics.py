@@ -180,6 +180,27 @@ UNUSABLE_KEYS = _gauge(
 )
 UNREAD_DEPTH = _gauge("unread_depth", "Ids left in a list that no chain reads.", "list")
 """The only label that is not from the configuration; only the 100 longest lists have a series."""
+DESTINATION_CALLS = _counter(
+    "destination_calls", "Calls of a destination that have ended.", "destination", "outcome"
+)
+"""`neither`: the call has told nothing of the destination, as when the plugin itself failed."""
+DESTINATION_PARKED = _counter(
+    "destination_parked",
+    "Times that a run had to leave its worker and wait for a destination.",
+    "destination",
+    "reason",
+)
+DESTINATION_IN_FLIGHT = _gauge(
+    "destination_in_flight", "Calls of a destination in flight, on any replica.", "destination"
+)
+DESTINATION_WAITING = _gauge(
+    "destination_waiting", "Runs that wait for a destination.", "destination"
+)
+DESTINATION_OPEN = _gauge(
+    "destination_open",
+    "1 while a destination is not called because it failed repeatedly.",
+    "destination",
+)
 CUSTODY_FALLBACKS = _counter(
     "custody_fallbacks", "vCons accepted into Redis alone because Postgres was away."
 )

@@ -24,7 +24,7 @@ from tenacity.stop import stop_base
 from tenacity.wait import wait_exponential_jitter
 
 from lib.options import PluginOptions
-from pipeline.runs.call_scope import remaining
+from pipeline.runs.call_scope import remaining, repeating
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,14 @@ _HTTP = frozenset({"HTTPError", "APIError", "ApiError"})
 
 
 class VendorError(RuntimeError):
-    """A request to a server failed. The text names the server, never a key or a URL."""
+    """A request to a server failed. The text names the server, never a key or a URL.
+
+    `peer_failed`: it did not answer, or with 429 or 5xx; a destination's breaker counts these.
+    """
+
+    def __init__(self, text: str, *, peer_failed: bool = False) -> None:
+        super().__init__(text)
+        self.peer_failed = peer_failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,7 @@ async def call_with_retry[T](
         retry=retry_if_exception(is_transient),
         wait=_Pauses(retry.backoff),
         stop=_StopBeforeChainTimeout() | stop_after_attempt(retry.retries + 1),
+        before=_await_rate,
         before_sleep=lambda state: _log_retry(server, state),
         reraise=True,
     )
@@ -123,7 +131,8 @@ async def call_vendor[T](attempt: Callable[[], Awaitable[T]], retry: HttpRetry, 
         if not any(_is_a(_TRANSIENT | _HTTP, each) for each in _chain_of(error)):
             raise  # an error of the plugin, not of the server
         # "from None": vendors' errors contain headers, and URLs with keys.
-        raise VendorError(f"{server} {failure_text(error)}{_server_message(error)}") from None
+        text = f"{server} {failure_text(error)}{_server_message(error)}"
+        raise VendorError(text, peer_failed=is_transient(error)) from None
 
 
 def is_transient(error: BaseException) -> bool:
@@ -226,6 +235,12 @@ class _StopBeforeChainTimeout(stop_base):
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         return retry_state.upcoming_sleep + LAST_MOMENT >= remaining()
+
+
+async def _await_rate(state: RetryCallState) -> None:
+    """A repeat counts in the rate of the step's destination, as the first attempt did."""
+    if state.attempt_number > 1 and (allowed := repeating.get()) is not None:
+        await allowed()
 
 
 def _failure(state: RetryCallState) -> BaseException | None:

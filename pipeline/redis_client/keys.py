@@ -76,6 +76,9 @@ _TYPES_BY_PREFIX = {
     "pc:process:": "hash",
     "pc:minutes:": "hash",
     "pc:session:": "string",
+    "pc:destination:": "hash",
+    "pc:slots:": "zset",
+    "pc:parked:": "zset",
 }
 """The types of the keys that exist once for each run, worker, list or vCon, by prefix."""
 FINISHED_CHANNEL = "pc:finished"
@@ -264,3 +267,18 @@ def replicas(service_id: int) -> str:
 def session(digest: str) -> str:
     """A session of the console; `digest` is that of the secret in its cookie."""
     return f"pc:session:{digest}"
+
+
+def destination(name: str) -> str:
+    """The rate's last start, the mean duration of calls and the breaker of a destination."""
+    return f"pc:destination:{name}"
+
+
+def slots(destination_name: str) -> str:
+    """The calls of a destination in flight, by the ends of their leases (ms)."""
+    return f"pc:slots:{destination_name}"
+
+
+def parked(destination_name: str) -> str:
+    """The runs that wait for a destination: list and element, by the time of their turn (ms)."""
+    return f"pc:parked:{destination_name}"

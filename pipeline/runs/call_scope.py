@@ -7,7 +7,7 @@ that the plugin starts by `asyncio` share it. Outside of calls there is none.
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context, ContextVar, Token
 from typing import Any, Self
@@ -84,6 +84,9 @@ def remaining_in(context: Context) -> float:
     """`remaining` for code in another context; may be called from any thread."""
     return context.get(_deadline, math.inf) - time.monotonic()
 
+
+repeating: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("repeating", default=None)
+"""Awaited before a plugin's request is repeated within one call, if its destination has a rate."""
 
 type Scope = dict[Any, Any]
 

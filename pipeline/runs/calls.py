@@ -94,6 +94,11 @@ async def _at_once() -> None:
     """The default of `may_start`."""
 
 
+async def _plainly(call: Callable[[], Awaitable[None]]) -> None:
+    """The default of `around`."""
+    await call()
+
+
 class PluginCalls:
     """Calls links, storages and tracers, with time limits and retries."""
 
@@ -280,15 +285,19 @@ class PluginCalls:
         storage: LoadedStorage,
         vcon_uuid: str,
         may_start: Callable[[], Awaitable[None]] = _at_once,
+        around: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]] = _plainly,
     ) -> str | None:
         """Write one vCon to one storage, with its retries; returns None or the error.
 
-        `may_start` is awaited before each try; what it raises is raised.
+        `may_start` is awaited before each try; what it raises is raised. `around` makes each try.
         """
 
         async def attempt() -> None:
             await may_start()
             current_step.set(storage)
+            await around(call)
+
+        async def call() -> None:
             await self.call(
                 storage.save,
                 vcon_uuid,

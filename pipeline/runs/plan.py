@@ -17,6 +17,8 @@ from schemas.run import StepOutcome
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 Ending = Literal["done", "halted", "partial", "failed", "cancelled"]
+Stop = Ending | Literal["parked"]
+"""How an attempt stops: with the end of the run, or because a step of it has to wait."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ import orjson
 from core.observability.storable_text import described, storable_json
 from pipeline.config.parser import Chain
 from pipeline.plugins.loader import Plugins
+from pipeline.runs.parking import Parked
 from pipeline.runs.plan import Progress
 from pipeline.runs.queues import Claim, Record
 from schemas.run import RunStatus, StepKind, StepOutcome
@@ -90,6 +91,8 @@ class RunState:
     """The number of attempts at that time."""
     cancelled: bool = False
     """A cancellation is requested: the run ends before its next link."""
+    parked: Parked | None = None
+    """What a step waits for; the attempt ends here, and does not count."""
     recovered: bool = False
     """It was queued again because Redis had lost it."""
 
@@ -192,6 +195,11 @@ def is_abandoned() -> bool:
     """Whether this code belongs to an abandoned call."""
     call = current_call.get()
     return call is not None and call.abandoned
+
+
+def place_of(live: RunState) -> str:
+    """The place of its element, as the delayed retries name it."""
+    return f"{live.claim.list_name}\n{live.claim.element}"
 
 
 def fresh_run(

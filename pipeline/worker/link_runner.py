@@ -7,10 +7,12 @@ the same vCon, no checkpoint, no retry, no tracer, no time limit of its own.
 
 import os
 import time
+from functools import partial
 from typing import Any
 
 from core.errors import ConflictError, UnavailableError
 from pipeline.config.parser import LinkStep
+from pipeline.destinations.gate import Call, DestinationGate
 from pipeline.plugins.errors import describe, end_if_forked, log_failure
 from pipeline.plugins.loader import LoadedLink, seconds_of
 from pipeline.redis_client import keys
@@ -19,7 +21,7 @@ from pipeline.redis_client.errors import Failures, counted
 from pipeline.runs import call_scope, plan
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard
-from pipeline.runs.run_state import RunState, current_step, is_abandoned
+from pipeline.runs.run_state import RunState, current_step, is_abandoned, place_of
 from pipeline.worker.tracers import Tracers
 
 type Returned = str | plan.NotAUuid | None
@@ -36,8 +38,13 @@ class LinkSteps:
         checkpoints: Checkpoints,
         lease_guard: LeaseGuard,
         tracers: Tracers,
+        destinations: DestinationGate,
     ) -> None:
-        """`tracers` are called around the links of chains that have tracers."""
+        """`tracers` are called around the links of chains that have tracers.
+
+        `destinations`: the gate before calls of links that have a destination.
+        """
+        self._destinations = destinations
         self._connection = connection
         self._calls = calls
         self._checkpoints = checkpoints
@@ -75,10 +82,17 @@ class LinkSteps:
     async def _attempt(self, live: RunState, step: LinkStep, link: LoadedLink) -> Returned:
         await self._lease_guard.confirm(live)
         with counted() as failures:
-            returned: Returned = await self._call(live, step, link)
+            returned: Returned = await self._allowed(live, step, link)
             if returned is None:
                 await self._check_halt(live, failures)
         return returned
+
+    async def _allowed(self, live: RunState, step: LinkStep, link: LoadedLink) -> Any:
+        """Call the link when its destination allows it; raises `Parked` if it has to wait."""
+        if step.destination is None:
+            return await self._call(live, step, link)
+        call = Call(step.destination, place_of(live), f"link {link.name}")
+        return await self._destinations.call(call, partial(self._call, live, step, link))
 
     async def _call(self, live: RunState, step: LinkStep, link: LoadedLink) -> Any:
         plugin = {"link": link.name}
@@ -185,6 +199,9 @@ async def _judged_async(link: LoadedLink, vcon_uuid: str) -> Returned:
 
 
 def _plain(live: RunState, step: LinkStep, link: LoadedLink) -> bool:
-    """Whether a link is sync and has no timeout, retries or tracers, which need the event loop."""
+    """Whether a link is sync and has nothing that needs the event loop.
+
+    That is a timeout, retries, tracers or a destination.
+    """
     beside = link.is_async or step.timeout is not None or step.retries or live.chain.tracers
-    return not beside
+    return not beside and step.destination is None

@@ -10,6 +10,7 @@ from core.settings import Settings
 from core.thread_pool import in_own_thread
 from pipeline import live_config as configurations
 from pipeline.connections import registry
+from pipeline.destinations.gate import DestinationGate
 from pipeline.live_config import Configuration
 from pipeline.minutes.counting import MinuteCounts, run_sources
 from pipeline.redis_client.client import CommandRefused
@@ -76,7 +77,7 @@ class WorkerProcess:
         queues = build_queues(settings, redis, settings.replica_id)
         self._overgrown, self._fitness = asyncio.Event(), Fitness()
         self._calls, self._readers = self._plugin_calls(settings), PluginCalls(READERS, redis)
-        self._lookup = self._vcon_lookup(settings)
+        self._lookup, self._destinations = self._vcon_lookup(settings), DestinationGate(redis)
         self._watchdog = Watchdog(_loop_limits(settings), beat, blocked)
         self._lease = Lease(redis, worker_id, settings.lease_seconds, self._watchdog.is_fine)
         self._minutes = MinuteCounts(redis, run_sources())
@@ -117,8 +118,9 @@ class WorkerProcess:
         redis, calls = self._connection, self._calls
         journal = Checkpoints(redis, queues)
         lease_guard = LeaseGuard(self._lease, journal)
-        links = LinkSteps(redis, calls, journal, lease_guard, Tracers(calls))
-        return chain_runner(redis, links, calls, journal, lease_guard)
+        gate = self._destinations
+        links = LinkSteps(redis, calls, journal, lease_guard, Tracers(calls), gate)
+        return chain_runner(redis, links, calls, journal, lease_guard, gate)
 
     def _plugin_calls(self, settings: Settings) -> PluginCalls:
         threads = settings.conserver_vcon_concurrency * 2
@@ -221,6 +223,7 @@ class WorkerProcess:
     async def close(self) -> None:
         """Close every connection, thread and storage."""
         self._watchdog.stop()
+        await self._destinations.close()
         await self._minutes.close()
         await in_own_thread(self._lease.stop)
         written = self._configuration.plugins.storages.values()

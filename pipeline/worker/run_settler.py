@@ -35,6 +35,8 @@ from schemas.run import RunStatus
 
 log = logging.getLogger(__name__)
 
+PARKED = "parked"
+"""The status, in metrics, of an attempt that ended because a step has to wait."""
 RETRIED = "retried"
 """The status, in metrics, of an attempt that failed and will be repeated."""
 REFUSED_PAUSE = 30.0
@@ -171,7 +173,7 @@ class RunSettler:
         parts = self._id, self._connection, self._queues, self._meter
         return RunSettler(*parts, self.custody.on_other_loop())
 
-    async def settle(self, live: RunState, ending: plan.Ending) -> bool:
+    async def settle(self, live: RunState, ending: plan.Stop) -> bool:
         """Settle an attempt; False if this worker no longer holds the run, and nothing changes."""
         while True:
             try:
@@ -184,7 +186,7 @@ class RunSettler:
             await asyncio.sleep(ASIDE_SECONDS)
 
     async def _set_aside(
-        self, live: RunState, ending: plan.Ending, error: WrongTypeError
+        self, live: RunState, ending: plan.Stop, error: WrongTypeError
     ) -> bool | None:
         """Set the attempt aside, to be settled again when the list may be usable.
 
@@ -264,7 +266,9 @@ class RunSettler:
                 if not await own_keys.waited_for(self._connection, error.key):
                     await asyncio.sleep(KEY_PAUSE)
 
-    async def _settle(self, live: RunState, ending: plan.Ending) -> bool:
+    async def _settle(self, live: RunState, ending: plan.Stop) -> bool:
+        if ending == "parked":
+            return await self._park(live)
         more = live.claim.attempt < live.chain.max_attempts and live.objection is None
         if ending == "failed" and more:
             log.warning("attempt failed; will be retried", extra=run_fields(live))
@@ -280,6 +284,14 @@ class RunSettler:
         await self.custody.paused(live)
         held = await self._queues.retry_later(self._id, live.claim, live.record(status), seconds)
         return self._counted(live, RETRIED, held=held)
+
+    async def _park(self, live: RunState) -> bool:
+        """Set the attempt aside until its destination may be called; it does not count."""
+        assert live.parked is not None
+        live.progress = replace(live.progress, error=str(live.parked))
+        await self.custody.paused(live)
+        aside = self._id, live.claim, live.record("queued"), live.parked.seconds
+        return self._counted(live, PARKED, held=await self._queues.set_aside(*aside))
 
     async def _finish(self, live: RunState, ending: plan.Ending) -> bool:
         end = settlement_of(live, ending)

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any, override
 
 from core.errors import ConflictError, UnavailableError
 from core.observability.tracing import Attributes, Spans, installed
+from pipeline.destinations.gate import Call, DestinationGate
 from pipeline.plugins.errors import describe
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import counted
@@ -15,7 +17,8 @@ from pipeline.runs.call_scope import time_limit
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.cancellation import is_cancelled
 from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard, Lost
-from pipeline.runs.run_state import RunState, current_run
+from pipeline.runs.parking import Parked
+from pipeline.runs.run_state import RunState, current_run, place_of
 from pipeline.worker.link_runner import LinkSteps
 
 log = logging.getLogger(__name__)
@@ -31,8 +34,10 @@ class ChainRunner:
         calls: PluginCalls,
         checkpoints: Checkpoints,
         lease_guard: LeaseGuard,
+        destinations: DestinationGate,
     ) -> None:
-        """`lease_guard` is asked before each step."""
+        """`lease_guard` is asked before each step, `destinations` before calls of storages."""
+        self._destinations = destinations
         self._connection = connection
         self._links = links
         self._calls = calls
@@ -44,7 +49,7 @@ class ChainRunner:
         """How often the lease has lapsed so far."""
         return self._lease_guard.lapses
 
-    async def run(self, live: RunState, lapses: int | None = None) -> plan.Ending:
+    async def run(self, live: RunState, lapses: int | None = None) -> plan.Stop:
         """Run an attempt to its end; waits while Redis is unavailable.
 
         `lapses`: its value before the run was claimed; None: the current value.
@@ -61,7 +66,7 @@ class ChainRunner:
         finally:
             current_run.reset(token)
 
-    async def _in_time(self, live: RunState) -> plan.Ending | None:
+    async def _in_time(self, live: RunState) -> plan.Stop | None:
         """The ending of the run; None if it must continue once Redis is available."""
         try:
             with counted() as failures:
@@ -69,6 +74,8 @@ class ChainRunner:
                     return await self._run_moves(live)
         except TimeoutError:
             return None if failures.count else _out_of_time(live)
+        except Parked as parked:
+            return await self._parked(live, parked)
         except ConflictError as error:  # a plugin's write was refused
             raise Lost from error
         except UnavailableError:
@@ -77,6 +84,18 @@ class ChainRunner:
             log.exception("run failed unexpectedly", extra={"run": live.claim.run_id})
             live.progress = plan.after_failure(live.progress, describe(error))
             return "failed"
+
+    async def _parked(self, live: RunState, parked: Parked) -> plan.Stop | None:
+        """End the attempt for now, or the run if its cancellation is requested."""
+        begun = live.progress.saved or live.progress.refused
+        try:
+            if not begun and await is_cancelled(self._connection, live.claim.run_id):
+                live.progress = plan.after_cancellation(live.progress)
+                return "cancelled"
+        except UnavailableError:
+            return None
+        live.parked = parked
+        return "parked"
 
     async def _run_moves(self, live: RunState) -> plan.Ending:
         while True:
@@ -115,10 +134,14 @@ class ChainRunner:
         await self._checkpoints.make_way(live, only_through_lib=through_lib)
         live.step_began = time.perf_counter()
         saved = await self._side_by_side(live, names)
-        kept = frozenset(name for name, fine in zip(names, saved, strict=True) if fine)
-        live.progress = plan.after_save(live.progress, kept, frozenset(names) - kept)
+        told = dict(zip(names, saved, strict=True))
+        kept = frozenset(name for name, fine in told.items() if fine is True)
+        refused = frozenset(name for name, fine in told.items() if fine is False)
+        live.progress = plan.after_save(live.progress, kept, refused)
+        if parked := [fine for fine in saved if isinstance(fine, Parked)]:
+            raise min(parked, key=lambda each: each.seconds)
 
-    async def _side_by_side(self, live: RunState, names: tuple[str, ...]) -> list[bool]:
+    async def _side_by_side(self, live: RunState, names: tuple[str, ...]) -> list[bool | Parked]:
         if len(names) == 1:
             return [await self._save_one(live, names[0])]
         saving = [asyncio.create_task(self._save_one(live, name)) for name in names]
@@ -131,16 +154,26 @@ class ChainRunner:
             for task in saving:
                 task.cancel()
 
-    async def _save_one(self, live: RunState, name: str) -> bool:
+    async def _save_one(self, live: RunState, name: str) -> bool | Parked:
+        """Whether the storage has it; `Parked` if it has to wait for its destination."""
         storage = live.plugins.storage(live.chain, name)
         began = time.perf_counter()
-        error = await self._calls.save(
-            storage, live.progress.vcon, lambda: self._lease_guard.confirm(live)
-        )
+        how = [lambda: self._lease_guard.confirm(live), *self._around(live, name)]
+        try:
+            error = await self._calls.save(storage, live.progress.vcon, *how)
+        except Parked as parked:
+            return parked
         seconds = time.perf_counter() - began
         live.note("storage", name, "ok" if error is None else "failed", seconds, error)
         await self._checkpoints.note_slow(live, seconds)
         return error is None
+
+    def _around(self, live: RunState, name: str) -> list[Any]:
+        """The gate before the calls of a storage that has a destination."""
+        to = next(spec.destination for spec in live.chain.storages if spec.name == name)
+        if to is None:
+            return []
+        return [partial(self._destinations.call, Call(to, place_of(live), f"storage {name}"))]
 
 
 def _out_of_time(live: RunState) -> plan.Ending:
@@ -170,7 +203,7 @@ class TracedRunner(ChainRunner):
     spans: Spans
 
     @override
-    async def run(self, live: RunState, lapses: int | None = None) -> plan.Ending:
+    async def run(self, live: RunState, lapses: int | None = None) -> plan.Stop:
         """The same, traced; `live.context` is what the readers of egress lists link with."""
         attributes: Attributes = {
             "vcon_id": live.claim.vcon_uuid,

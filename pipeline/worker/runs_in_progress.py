@@ -150,7 +150,7 @@ class RunsInProgress:
         finally:
             self.cancellations.leave(live)
 
-    async def _ending(self, live: RunState, lapses: int) -> plan.Ending:
+    async def _ending(self, live: RunState, lapses: int) -> plan.Stop:
         live.objection = _objection(live)
         if await self._found_critical(live):
             live.objection = _objection(live)

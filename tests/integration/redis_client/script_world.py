@@ -54,6 +54,21 @@ CALLS: dict[str, list[str]] = {
         "first vcons 2026-01-01 60 0 0 in first -1 run:main first|run-first -",
     ],
     "depths": ["3 in out DLQ:in zset pc:later"],
+    "enter_destination": [
+        "there call in~first - 30000 1000 0 0 1",
+        "there call in~late - 30000 1000 2 100 1",
+        "there call in~new - 30000 1000 1 0 0",
+    ],
+    "keep_slots": ["there - 30000 held"],
+    "leave_destination": [
+        "there held in~first - ok 20 2 0 5 1000 9000 - now",
+        "there held in~first - failed 20 0 100 1 1000 9000 error now",
+        "there probe in~first - ok 20 0 0 5 1000 9000 - now",
+        "there probe in~first - neither 20 0 0 5 1000 9000 - now",
+    ],
+    "repeat_call": ["there - 100 1000"],
+    "show_destinations": ["- there other"],
+    "try_destination": ["there -"],
     "drain_history": ["pc:history 1 {}", "pc:index 1 note"],
     "due_trash": ["10"],
     "entry": ["pc:paused idle was new 10", "pc:drained r2 - {} 10", "pc:paused idle was - 10"],
@@ -154,8 +169,9 @@ KINDS: dict[str, str] = {
     "pc:(history|index|released)": "list",
     "tel:.*|name:.*|pc:(workers|processes|lenders|holds:.*|unread:.*|unsure:.*)": "set",
     "vcons|pc:(sessions|later|expiring|trash|lease:.*|replicas:.*|rate:key)": "zset",
+    "pc:(slots|parked):.*": "zset",
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
-    "pc:(epoch|paused|drained|process:.*)": "hash",
+    "pc:(epoch|paused|drained|process:.*|destination:.*)": "hash",
     "pc:minutes:.*": "hash",
     "pc:causes:.*": "hash",
     "pc:(causes|awaited)": "set",
@@ -376,4 +392,7 @@ def _ends(client: Redis) -> None:
     client.hset("pc:about:absent", "index", '["tel:1"]')
     client.zadd("pc:replicas:1", {"serving:r2": 9e9})
     client.zadd("pc:rate:key", {"1": 9e15})
+    client.hset("pc:destination:there", mapping={"open": 5, "probe": "probe", "times": 1})
+    client.zadd("pc:slots:there", {"held": 9e15, "probe": 9e15})
+    client.zadd("pc:parked:there", {"in\nlate": 9e15, "in\nabsent": 9e15})
     client.set("pc:rate:key:n", 1)

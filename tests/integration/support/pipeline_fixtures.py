@@ -22,6 +22,7 @@ from core.thread_pool import BoundedCalls
 from pipeline.admin.runs import Runs
 from pipeline.config.model import RetryBackoff
 from pipeline.config.parser import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
+from pipeline.destinations.gate import DestinationGate
 from pipeline.ingest.intake import Intake
 from pipeline.live_config import Configuration
 from pipeline.plugins.contract import is_async
@@ -256,8 +257,9 @@ class Scene:
         lease = Lease(redis, name, lease_seconds)
         journal = Checkpoints(redis, self.queues)
         lease_guard = LeaseGuard(lease, journal)
-        links = LinkSteps(redis, calls, journal, lease_guard, Tracers(calls))
-        runner = chain_runner(redis, links, calls, journal, lease_guard)
+        gate = DestinationGate(redis)
+        links = LinkSteps(redis, calls, journal, lease_guard, Tracers(calls), gate)
+        runner = chain_runner(redis, links, calls, journal, lease_guard, gate)
         worker = Worker(
             name,
             configuration,
