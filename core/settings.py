@@ -24,6 +24,7 @@ from core.console_settings import ConsoleSettings
 from core.custody_settings import CustodySettings
 from core.environment import environment
 from core.errors import ConfigurationError
+from core.media_settings import MediaSettings
 from core.operator_settings import OperatorSettings
 from core.redis_settings import RedisSettings
 from core.setting_groups import (
@@ -106,6 +107,7 @@ class Settings(
     OperatorSettings,
     ConsoleSettings,
     CustodySettings,
+    MediaSettings,
 ):
     """All settings, from environment variables."""
 
@@ -307,7 +309,8 @@ class Settings(
         """Values that are never logged; not passwords that equal a user, host or database name."""
         redis = password_of(self.redis_url.get_secret_value() if self.redis_url else "")
         sentinels = self.redis_sentinel_password.get_secret_value()
-        passwords = {self.postgres_password.get_secret_value(), redis, sentinels}
+        media = self.media_s3_secret_access_key.get_secret_value()
+        passwords = {self.postgres_password.get_secret_value(), redis, sentinels, media}
         names = {self.postgres_user, self.postgres_host, self.postgres_database, "", NOT_GIVEN}
         doors = {*secret_tokens(self), *secret_passwords(self)}
         own = {self.token.get_secret_value(), *doors} | passwords

@@ -11,6 +11,7 @@ from core.errors import BusyError, InvalidError, UnavailableError, UnusableKeyEr
 from core.observability.storable_text import storable_json
 from pipeline.admin.index_members import index_members
 from pipeline.custody.places import Places
+from pipeline.media import media
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.slices import chunks, find_all, find_first, members
@@ -179,6 +180,7 @@ class VconIndex:
         self._connection = connection
         self._sorted_set = sorted_set
         self._removal = VconRemoval(connection, sorted_set, run_expiry=run_expiry, places=places)
+        self._media = media.installed(connection)
         self._audited = "0"
 
     async def page(
@@ -270,7 +272,10 @@ class VconIndex:
         with contextlib.suppress(UnusableKeyError, CommandRefused):
             members = await index_members(self._connection, vcon_uuid)
             terms = members.terms if members else ()
+        named = await self._media.named(vcon_uuid) if self._media.is_on else []
         was_there = await self._removal.remove(vcon_uuid, lists)
+        with contextlib.suppress(UnavailableError):  # the sweep removes them
+            await self._media.remove(vcon_uuid, named)
         for some in chunks(terms, CHUNK):
             await self._connection.script("unindex", vcon_uuid, *some)
         return was_there

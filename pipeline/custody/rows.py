@@ -7,6 +7,7 @@ from uuid import UUID
 import orjson
 
 from core.db.custody import NewCustody
+from pipeline.media import media
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.driver.batches import ENCODING_ERRORS
@@ -42,11 +43,12 @@ async def row_in_redis(
     found = await connection.script("as_it_is", vcon_uuid, sorted_set)
     if not found:
         return None
-    document, digest, score, index, received, owner, has_owner = found
+    text, digest, score, index, received, owner, has_owner = found
+    document = text.encode(errors=ENCODING_ERRORS)
     return NewCustody(
         vcon_uuid=vcon_uuid,
         lists=places,
-        document=document.encode(errors=ENCODING_ERRORS),
+        document=await media.installed(connection).for_keeping(vcon_uuid, document),
         digest=digest,
         created_at=float(score or 0),
         terms=orjson.loads(index) if index else (),

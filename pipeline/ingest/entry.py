@@ -15,6 +15,7 @@ from core.errors import InvalidError, TooLargeError
 from core.helper_process import Offload
 from core.thread_pool import one_at_a_time
 from pipeline.config.model import Chain
+from pipeline.media.rules import NOTHING, Rule, TakenText, in_force, stripped_text
 from pipeline.redis_client.document_pieces import Pieces, divided, is_large
 from pipeline.vcon.envelope import (
     MAGIC,
@@ -50,6 +51,8 @@ class Entry:
     """Whether Redis gets it in pieces; None: not determined yet."""
     pieces: Pieces | None = None
     """Those, if they are made."""
+    taken: TakenText | None = None
+    """What Redis gets in place of the document, where bodies are kept beside it."""
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -60,6 +63,17 @@ class Entry:
         """
         return tuple(filter(None, (self.digest, self.earlier_digest)))
 
+    @property
+    def in_redis(self) -> bytes:
+        """The JSON that Redis gets."""
+        return self.document if self.taken is None else self.taken.text
+
+    @property
+    def media(self) -> Mapping[str, bytes]:
+        """Bodies that are written beside it, by name."""
+        parts = self.taken.parts if self.taken is not None else {}
+        return {name: self.document[at:end] for name, (at, end) in parts.items()}
+
     def received_at(self, first: str) -> bytes:
         """The document with its first time of receipt, for one that has come in before."""
         if not first or first == self.received:
@@ -67,8 +81,10 @@ class Entry:
         return orjson.dumps({**orjson.loads(self.document), "created_at": first})
 
 
-def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Entry:
-    """The canonical form of a vCon that all these chains accept.
+def entry_of(
+    vcon: object, most_bytes: int, chains: Iterable[Chain] = (), media: Rule = NOTHING
+) -> Entry:
+    """The canonical form of a vCon that all these chains accept; `media` are taken out of it.
 
     Raises:
         InvalidError: with every error in it, and where.
@@ -76,18 +92,22 @@ def entry_of(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Ent
     """
     document = as_object(vcon, most_bytes)
     small = isinstance(vcon, bytes) and _is_small_json(vcon) and holds_storable(vcon)
-    return _entry(*checked(document, chains, most_bytes, all_storable=small), most_bytes)
+    return _entry(*checked(document, chains, most_bytes, all_storable=small), most_bytes, media)
 
 
-def entry_in_pieces(vcon: object, most_bytes: int, chains: Iterable[Chain] = ()) -> Entry:
+def entry_in_pieces(
+    vcon: object, most_bytes: int, chains: Iterable[Chain] = (), media: Rule = NOTHING
+) -> Entry:
     """`entry_of` in the helper process: it divides a large vCon, which is parsed anyway."""
     document, warnings = checked(as_object(vcon, most_bytes), chains, most_bytes)
-    entry = _entry(document, warnings, most_bytes)
-    large = is_large(entry.document)
-    return replace(entry, large=large, pieces=divided(document) if large else None)
+    entry = _entry(document, warnings, most_bytes, media)
+    if not is_large(entry.in_redis):
+        return replace(entry, large=False)
+    rest = document if entry.taken is None else orjson.loads(entry.in_redis)
+    return replace(entry, large=True, pieces=divided(rest))
 
 
-def _entry(document: dict[str, Any], warnings: list[str], most_bytes: int) -> Entry:
+def _entry(document: dict[str, Any], warnings: list[str], most_bytes: int, media: Rule) -> Entry:
     content = _without_receipt(document)
     text = orjson.dumps(document)
     if len(text) > most_bytes:
@@ -103,6 +123,7 @@ def _entry(document: dict[str, Any], warnings: list[str], most_bytes: int) -> En
         warnings=warnings,
         earlier_digest=hashlib.sha256(earlier).hexdigest(),
         received="" if content is document else document["created_at"],
+        taken=stripped_text(document, text, media),
     )
 
 
@@ -122,11 +143,12 @@ async def make_entry(
     `offload` runs elsewhere, since parsing holds the interpreter's lock. It has to copy the vCon
     there and back, which takes longer than parsing one of few long texts.
     """
+    media = in_force()
     if not isinstance(vcon, str | bytes) or _is_small_json(vcon):
-        return entry_of(vcon, most_bytes, chains)
+        return entry_of(vcon, most_bytes, chains, media)
     plain = [_without_plugins(chain) for chain in chains]
     elsewhere = one_at_a_time if _has_few_values(vcon) else offload
-    return await elsewhere(entry_in_pieces, vcon, most_bytes, plain)
+    return await elsewhere(entry_in_pieces, vcon, most_bytes, plain, media)
 
 
 def _is_small_json(text: str | bytes) -> bool:

@@ -12,6 +12,7 @@ from pipeline.custody.keeper import Keeper
 from pipeline.custody.rows import IN_REDIS
 from pipeline.ingest.entry import Entry
 from pipeline.ingest.idempotency import Registration
+from pipeline.media import media
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.document_pieces import CERTAINLY_SMALL, is_large
 from pipeline.redis_client.staging import staged
@@ -56,20 +57,21 @@ class EntryWriter:
         """The script's reply. `row` is what custody gets; None if the caller sees to that.
 
         `words` and `named` are the script's arguments before and after the row's ref. A large
-        document is taken into custody and written only if the script asks for it. A row that Redis
+        document, or one with media, is taken into custody and written only if the script asks for
+        it: the media first, so that no document names one that is not there. A row that Redis
         has no use for is deleted again.
         """
+        document: bytes | str = entry.in_redis
         large = entry.large
         if large is None:
-            large = len(entry.document) >= CERTAINLY_SMALL and is_large(entry.document)
+            large = len(document) >= CERTAINLY_SMALL and is_large(document)
         script = ("ingest", entry.vcon_uuid)
-        if large:
+        if large or entry.taken is not None:
             look = ONLY_LOOK if row is not None and self._keeper.is_kept else ""
             reply = await self._connection.script(*script, b"", *words, look, *named)
             if reply != ["stage"]:
                 return reply
-        document: bytes | str = entry.document
-
+        await media.installed(self._connection).write(entry.vcon_uuid, entry.media)
         used = ""
 
         async def accept() -> list[Row]:

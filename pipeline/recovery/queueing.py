@@ -11,6 +11,7 @@ from core.db.custody import ref_of
 from core.db.custody_reading import START, KeptRow, Key
 from core.observability.storable_text import storable_json
 from pipeline.live_config import Configuration
+from pipeline.media import media
 from pipeline.recovery.places import Place, Placing
 from pipeline.recovery.recovery import MarkLostError, Slice, Under
 from pipeline.recovery.steps import in_thread
@@ -110,6 +111,8 @@ class Queueing:
     async def _put_one(
         self, under: Under, row: KeptRow, places: Sequence[Place], text: bytes
     ) -> list[str]:
+        vcon_uuid = str(row.vcon_uuid)
+        text = text and await media.installed(self._connection).stripped(vcon_uuid, text)
         document = await staged(self._connection, text) if text else b""
         ref = ref_of(row.accepted_at, row.number, under.state["generation"])
         return list(
@@ -117,7 +120,7 @@ class Queueing:
                 "queue_again",
                 under.mark,
                 ref,
-                str(row.vcon_uuid),
+                vcon_uuid,
                 document,
                 row.created_at,
                 self._sorted_set,

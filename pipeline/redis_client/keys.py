@@ -28,6 +28,7 @@ STAGED = "pc:staged:"
 PROCESSES = "pc:processes"
 PAUSED = "pc:paused"
 DRAINED = "pc:drained"
+MEDIA = "pc:media"
 SHARED_TYPES = {
     "pc:tokens": "string",
     "pc:expiring": "zset",
@@ -49,6 +50,7 @@ SHARED_TYPES = {
     REPLAYS: "zset",
     AWAITED: "set",
     SESSIONS: "zset",
+    MEDIA: "zset",
 }
 """The types of the keys that all chains share."""
 _TYPES_BY_PREFIX = {
@@ -79,6 +81,7 @@ _TYPES_BY_PREFIX = {
     "pc:destination:": "hash",
     "pc:slots:": "zset",
     "pc:parked:": "zset",
+    "pc:media:": "hash",
 }
 """The types of the keys that exist once for each run, worker, list or vCon, by prefix."""
 FINISHED_CHANNEL = "pc:finished"
@@ -103,6 +106,11 @@ def vcon(uuid: str) -> str:
 def about(vcon_uuid: str) -> str:
     """What the service knows of a vCon in Redis: its digest, owner, search terms, expiry."""
     return f"pc:about:{vcon_uuid}"
+
+
+def media(vcon_uuid: str) -> str:
+    """The large bodies of a vCon, with MEDIA_STORE=redis: name -> the body's JSON."""
+    return f"{MEDIA}:{vcon_uuid}"
 
 
 def run(run_id: str) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 from core.errors import ConfigurationError
 from core.settings import Settings
 from core.thread_pool import BoundedCalls
+from pipeline.media import media
+from pipeline.media.factory import build_media
 from pipeline.plugins.installer import Installer
 from pipeline.redis_client import client
 from pipeline.redis_client.client import RedisConnection
@@ -68,6 +70,7 @@ def redis_connection(settings: Settings) -> RedisConnection:
     except ValueError as error:
         raise ConfigurationError([f"REDIS_URL: {error}"]) from None
     client.install(redis)
+    media.install(build_media(settings, redis))
     return redis
 
 

@@ -10,11 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from core.errors import ConflictError, UnavailableError
+from core.errors import ConflictError, PluginFailedError, UnavailableError
+from pipeline.media import media
+from pipeline.media.stores import MediaAwayError
 from pipeline.redis_client import keys, own_keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.runs.queues import CANCELLED, NOT_HELD, Queues
 from pipeline.runs.run_state import RunState
+from pipeline.runs.vcon_store import VconStore
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ class Checkpoints:
         """Every write waits while Redis is unavailable or one of the service's keys unusable."""
         self._connection = connection
         self._queues = queues
+        self._media = media.installed(connection)
 
     async def write(self, live: RunState) -> None:
         """Write the checkpoint, and the vCon if Redis does not have it; notes a cancellation.
@@ -85,6 +89,15 @@ class Checkpoints:
             if memory.unwritten:
                 await self.write(live)
             memory.forget()
+            if self._media.is_on:
+                await own_keys.insist(self._connection, lambda: self._made_whole(live))
+
+    async def _made_whole(self, live: RunState) -> None:
+        """Put media back for a plugin that may read Redis directly (MEDIA_STORE)."""
+        try:
+            await VconStore(self._connection).make_whole(live.progress.vcon)
+        except MediaAwayError as error:  # Redis is there: the attempt fails, and is repeated
+            raise PluginFailedError(str(error)) from error
 
 
 class Lease:

@@ -20,6 +20,7 @@ import orjson
 
 from core.observability.storable_text import described, storable_json
 from pipeline.config.parser import Chain
+from pipeline.media.media import RunBodies
 from pipeline.plugins.loader import Plugins
 from pipeline.runs.parking import Parked
 from pipeline.runs.plan import Progress
@@ -75,6 +76,7 @@ class RunState:
     steps: list[dict[str, Any]] = field(default_factory=list)
     queued_at: str | None = None
     memory: DocumentCache = field(default_factory=DocumentCache)
+    media: RunBodies = field(default_factory=RunBodies)
     began: float = field(default_factory=time.monotonic)
     step_began: float = 0.0
     context: str = ""

@@ -1,12 +1,15 @@
 """The vCon documents in Redis. A write inside a run is fenced: it needs the run's claim."""
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
 import orjson
 
 from core.errors import ConflictError
+from pipeline.media import media
+from pipeline.media.bodies import MARK, MARK_BYTES, Known
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.document_pieces import is_large
@@ -21,12 +24,14 @@ class VconStore:
 
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
+        self._media = media.installed(connection)
 
     async def get(self, vcon_uuid: str) -> dict[str, Any] | None:
         """The document, or None when there is none.
 
         Raises:
-            UnavailableError: Redis cannot be reached.
+            UnavailableError: Redis cannot be reached, or the store of its media.
+            MediaGoneError: a body of it is gone from there.
         """
         text = _recalled(vcon_uuid)
         if text is None:
@@ -36,7 +41,11 @@ class VconStore:
                 if not await self._connection.script("adopt", vcon_uuid):
                     raise
                 text = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
-        return _parsed(vcon_uuid, text)
+        document = _parsed(vcon_uuid, text)
+        if document is not None and _has_media(text):
+            known = _known(vcon_uuid)
+            _keep(vcon_uuid, await self._media.put_back(vcon_uuid, document, known))
+        return document
 
     async def text(self, vcon_uuid: str) -> tuple[bytes | None, bool]:
         """The JSON of the document, or None; and whether this service took it in.
@@ -44,7 +53,8 @@ class VconStore:
         Only then its form is surely the canonical one.
 
         Raises:
-            UnavailableError: Redis cannot be reached.
+            UnavailableError: Redis cannot be reached, or the store of its media.
+            MediaGoneError: a body of it is gone from there.
             WrongTypeError: another program keeps something else under its key.
         """
         try:
@@ -58,7 +68,8 @@ class VconStore:
             text, digest = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid)), None
         if text is None or not text.startswith("{"):
             return None, False
-        return text.encode(errors=ENCODING_ERRORS), digest is not None
+        whole = await self._media.whole(vcon_uuid, text.encode(errors=ENCODING_ERRORS))
+        return whole, digest is not None
 
     async def _digest(self, vcon_uuid: str) -> str | None:
         try:
@@ -79,7 +90,11 @@ class VconStore:
                 if not self._connection.script_from_thread("adopt", vcon_uuid):
                     raise
                 text = self._connection.command_from_thread("JSON.GET", keys.vcon(vcon_uuid))
-        return _parsed(vcon_uuid, text)
+        document = _parsed(vcon_uuid, text)
+        if document is not None and _has_media(text):
+            known = _known(vcon_uuid)
+            _keep(vcon_uuid, self._media.put_back_from_thread(vcon_uuid, document, known))
+        return document
 
     async def put(self, document: dict[str, Any], expiry: int = 0) -> None:
         """Write a document under its uuid; with `expiry` > 0 it expires after so many seconds.
@@ -91,38 +106,81 @@ class VconStore:
                 nothing is written.
             UnavailableError: Redis cannot be reached.
         """
-        run, text = _writing(), orjson.dumps(document)
-        if run is not None and _can_wait(run, document["uuid"], expiry):
-            run.memory.write(document["uuid"], text)
+        run, vcon_uuid = _writing(), document["uuid"]
+        how = {"whole": run is not None and not run.memory.in_use}
+        taken = await self._media.taken_out(document, _known(vcon_uuid), **how)
+        _keep(vcon_uuid, taken.bodies, **how)
+        text = orjson.dumps(taken.document)
+        if run is not None and _can_wait(run, vcon_uuid, expiry):
+            run.memory.write(vcon_uuid, text)
             return
         number = time.monotonic_ns()  # before a large document is staged, which takes time
         given = await staged(self._connection, text)
-        name, *words = _write(run, document["uuid"], given, expiry, number)
+        name, *words = _write(run, vcon_uuid, given, expiry, number)
         if not await self._connection.script(name, *words) and run is not None:
             raise _not_held(run)
 
     def put_from_thread(self, document: dict[str, Any], expiry: int = 0) -> None:
         """`put`, from a thread."""
-        run, text = _writing(), orjson.dumps(document)
-        if run is not None and _can_wait(run, document["uuid"], expiry):
-            run.memory.write(document["uuid"], text)
+        run, vcon_uuid = _writing(), document["uuid"]
+        how = {"whole": run is not None and not run.memory.in_use}
+        taken = self._media.taken_out_from_thread(document, _known(vcon_uuid), **how)
+        _keep(vcon_uuid, taken.bodies, **how)
+        text = orjson.dumps(taken.document)
+        if run is not None and _can_wait(run, vcon_uuid, expiry):
+            run.memory.write(vcon_uuid, text)
             return
         number = time.monotonic_ns()
         given = staged_from_thread(self._connection, text)
-        name, *words = _write(run, document["uuid"], given, expiry, number)
+        name, *words = _write(run, vcon_uuid, given, expiry, number)
         if not self._connection.script_from_thread(name, *words) and run is not None:
             raise _not_held(run)
+
+    async def make_whole(self, vcon_uuid: str) -> None:
+        """Write the document with all its bodies, for a plugin that reads Redis without `lib`.
+
+        To be called inside a run, while `DocumentCache` is not in use.
+
+        Raises:
+            ConflictError, UnavailableError, MediaGoneError: as `put` and `get`.
+        """
+        run = current_run.get()
+        if run is not None and run.media.is_whole_of(vcon_uuid):
+            return
+        with contextlib.suppress(WrongTypeError):  # another program's: it has no media
+            text = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
+            if text is not None and _has_media(text) and (document := await self.get(vcon_uuid)):
+                await self.put(document)
+            _keep(vcon_uuid, {}, whole=True)
 
     async def restore(self, document: dict[str, Any], expiry: int) -> None:
         """Write a document from a storage, unless Redis has one by now; atomic.
 
         With `expiry` > 0 it expires after so many seconds.
         """
+        document = (await self._media.taken_out(document)).document
         text = orjson.dumps(document)
         if is_large(text) and not await self._connection.script("restore", document["uuid"], "", 0):
             return
         given = await staged(self._connection, text)
         await self._connection.script("restore", document["uuid"], given, expiry)
+
+
+def _has_media(text: bytes | str) -> bool:
+    return (MARK in text) if isinstance(text, str) else (MARK_BYTES in text)
+
+
+def _known(vcon_uuid: str) -> Known:
+    """The bodies of a vCon that the run in progress has read or written."""
+    run = None if is_abandoned() else current_run.get()
+    return {} if run is None else run.media.of(vcon_uuid)
+
+
+def _keep(vcon_uuid: str, bodies: Known, *, whole: bool = False) -> None:
+    """Keep what the run has read or written; `whole`: Redis has the document with its bodies."""
+    run = None if is_abandoned() else current_run.get()
+    if run is not None and vcon_uuid == run.progress.vcon:
+        run.media.keep(vcon_uuid, run.media.of(vcon_uuid) if whole else bodies, whole=whole)
 
 
 def _writing() -> RunState | None:

@@ -16,6 +16,7 @@ from pipeline.custody.ended import RECORDED, Ended
 from pipeline.custody.keeper import SECONDS, Keeper, PostgresKeeper
 from pipeline.custody.rows import IN_REDIS, NEW_RUN, is_kept_as, row_in_redis
 from pipeline.custody.settling import Settling, added_to, waiting
+from pipeline.media import media
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.runs import plan
@@ -156,7 +157,8 @@ class PostgresCustody:
         if row is None or not unwritten or vcon_uuid != record.vcon_uuid:
             return row
         text = unwritten.encode() if isinstance(unwritten, str) else unwritten
-        return replace(row, document=text)
+        kept = await media.installed(self._connection).for_keeping(vcon_uuid, text)
+        return replace(row, document=kept)
 
 
 def _released(claim: Claim, end: Settlement) -> list[tuple[str, str, str]]:

@@ -87,6 +87,8 @@ KINDS = (
     Kind(keys.STAGED, Treatment.LEFT_OUT, "documents that are not accepted yet"),
     Kind(keys.TRASH, Treatment.LEFT_OUT, "what was replaced or deleted"),
     Kind("pc:trash:", Treatment.LEFT_OUT, "what was replaced or deleted"),
+    Kind("pc:media", Treatment.LEFT_OUT, "the media are in the documents of the backup"),
+    Kind("pc:media:", Treatment.LEFT_OUT, "the media are in the documents of the backup"),
     Kind("pc:missing:", Treatment.LEFT_OUT, "marks of a sweep under way"),
     Kind("pc:rate:", Treatment.LEFT_OUT, _SHORT),
     Kind("pc:minutes:", Treatment.LEFT_OUT, _SHORT),

@@ -54,10 +54,13 @@ from typing import Any
 
 import orjson
 
+from pipeline.media import media
+from pipeline.media.bodies import MARK
 from pipeline.operator.backup.fingerprints import Fingerprints
 from pipeline.operator.backup.format import PartWriter
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
+from pipeline.redis_client.driver.batches import ENCODING_ERRORS
 
 SCANNED = 500
 """Keys that one SCAN examines."""
@@ -172,9 +175,17 @@ class VconReader:
         for (vcon_uuid, state), text in zip(some, replies, strict=True):
             if text is None and state[0] != "none":  # it has ended meanwhile, and has expired
                 state = await self._state(vcon_uuid)  # noqa: PLW2901 -- the newer one
-            self._write(vcon_uuid, state, None if isinstance(text, Exception) else text)
+            whole = None if isinstance(text, Exception) else await self._whole(vcon_uuid, text)
+            self._write(vcon_uuid, state, whole)
 
-    def _write(self, vcon_uuid: str, state: Sequence[Any], text: str | None) -> None:
+    async def _whole(self, vcon_uuid: str, text: str | None) -> str | bytes | None:
+        """The document with its media, which are not in the backup otherwise."""
+        if text is None or MARK not in text:
+            return text
+        encoded = text.encode(errors=ENCODING_ERRORS)
+        return await media.installed(self._connection).for_keeping(vcon_uuid, encoded)
+
+    def _write(self, vcon_uuid: str, state: Sequence[Any], text: str | bytes | None) -> None:
         kind, left, score, in_flight, usable, about, told, runs = state
         row = self._part.row
         if text is not None and kind in (JSON, "string"):

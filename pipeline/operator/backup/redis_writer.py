@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from core.errors import InvalidError
+from pipeline.media import media
 from pipeline.operator.backup.format import Row
 from pipeline.operator.backup.kinds import Treatment, kind_of
 from pipeline.operator.backup.places import asked_hold
@@ -27,6 +28,7 @@ from pipeline.operator.backup.redis_reader import (
 )
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
+from pipeline.redis_client.driver.batches import ENCODING_ERRORS
 from pipeline.redis_client.errors import WrongTypeError
 
 MOST_COMMANDS = 500
@@ -64,6 +66,8 @@ class RedisWriter:
             if kind == "list":
                 await self._flush()
                 await self._list(words[0], words[1], words[2:])
+            elif kind == "document" and words[1] == JSON:
+                self._add(kind, await self._stripped(*words))
             else:
                 self._add(kind, words)
             if len(self._commands) >= MOST_COMMANDS or self._bytes >= BATCH_BYTES:
@@ -76,6 +80,12 @@ class RedisWriter:
             for name in names:
                 await self._place_left(name)
         await self._connection.command("UNLINK", _LATER)
+
+    async def _stripped(self, vcon_uuid: str, type_: str, left: str, text: str) -> list[str]:
+        """The words of a document, its media written to their store (MEDIA_STORE)."""
+        encoded = text.encode(errors=ENCODING_ERRORS)
+        stripped = await media.installed(self._connection).stripped(vcon_uuid, encoded)
+        return [vcon_uuid, type_, left, stripped.decode(errors=ENCODING_ERRORS)]
 
     def _send(self, *words: Any) -> None:
         self._commands.append(words)

@@ -11,6 +11,7 @@ from core.thread_pool import in_own_thread
 from pipeline.admin.run_archive import RunArchive
 from pipeline.config.parser import PipelineConfig
 from pipeline.ingest.entry import entry_of
+from pipeline.media import media
 from pipeline.operator.trial.memory import as_document
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
@@ -134,7 +135,10 @@ class Subjects:
                 text = await self._redis.command("GET", key)
             except (WrongTypeError, CommandRefused):
                 return None
-        return None if text is None else str(text).encode(errors="surrogateescape")
+        if text is None:
+            return None
+        encoded = str(text).encode(errors="surrogateescape")
+        return await media.installed(self._redis).whole(vcon_uuid, encoded)
 
 
 def _sort(run: Run, config: PipelineConfig, found: Found) -> None:

@@ -70,6 +70,7 @@ CALLS: dict[str, list[str]] = {
     "show_destinations": ["- there other"],
     "try_destination": ["there -"],
     "drain_history": ["pc:history 1 {}", "pc:index 1 note"],
+    "due_media": ["10 900"],
     "due_trash": ["10"],
     "entry": ["pc:paused idle was new 10", "pc:drained r2 - {} 10", "pc:paused idle was - 10"],
     "enqueue": ['in 100 ec {"trace":1} 1 read absent'],
@@ -82,6 +83,7 @@ CALLS: dict[str, list[str]] = {
     "expire": ["first 60", "free 60"],
     "fence": ["2"],
     "file_causes": ['DLQ:in first 7 {} {"fingerprint":"c3"}', "DLQ:in gone 7 {} {}"],
+    "forget_media": ["first 7 -", "first 7 9", "gone 1 -"],
     "forget_causes": ["DLQ:in c1 letter absent"],
     "ingest": [
         'first {"uuid":"first"} 7 other vcons 100 {"trace":1} - new pc:idemdigest:k'
@@ -168,14 +170,12 @@ KINDS: dict[str, str] = {
     "in|more|out|absent|run:.*|DLQ:.*|context:.*|pc:(suspects|waiting):.*": "list",
     "pc:(history|index|released)": "list",
     "tel:.*|name:.*|pc:(workers|processes|lenders|holds:.*|unread:.*|unsure:.*)": "set",
-    "vcons|pc:(sessions|later|expiring|trash|lease:.*|replicas:.*|rate:key)": "zset",
-    "pc:(slots|parked):.*": "zset",
+    "vcons|pc:(sessions|later|expiring|trash|media|lease:.*|replicas:.*|rate:key)": "zset",
     "pc:(locks|owners|about:.*|attempts:.*|dead:.*|inflight:.*|again:.*|missing:.*)": "hash",
     "pc:(epoch|paused|drained|process:.*|destination:.*)": "hash",
-    "pc:minutes:.*": "hash",
-    "pc:causes:.*": "hash",
+    "pc:(minutes|causes):.*": "hash",
     "pc:(causes|awaited)": "set",
-    "pc:cause:.*": "zset",
+    "pc:(cause|slots|parked):.*": "zset",
     "pc:(run|cancel|idem|idemdigest|request|worker|rate|replayer):.*|pc:(tokens|probe)": "string",
     "pc:(step|stalled|death|session):.*": "string",
     "vcon:.*|pc:staged:.*": "ReJSON-RL",
@@ -387,6 +387,7 @@ def _ends(client: Redis) -> None:
     client.sadd("pc:lenders", "out")
     client.rpush("pc:history", "{}")
     client.rpush("pc:index", "note")
+    client.zadd("pc:media", {"first": 7, "gone": 1})
     client.hset("pc:owners", "first", "")
     client.zadd("pc:expiring", {"absent": 5, "first": 6})
     client.hset("pc:about:absent", "index", '["tel:1"]')

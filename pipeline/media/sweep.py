@@ -1,0 +1,85 @@
+"""Removes media bodies that no document needs any more.
+
+Each vCon with media is registered in `pc:media` before its first body is written, and looked at
+again every `LOOK_SECONDS`, or soon after its document has expired. What is removed:
+
+- without a document in Redis, bodies older than `UNUSED_SECONDS`: a younger one may belong to a
+  document that is being written;
+- beside a document, bodies that it does not name, older than `REPLACED_SECONDS`, unless a run works
+  on the vCon: the run may hold a newer document in memory.
+
+A vCon without any body leaves the register. `DeleteVcon` removes its bodies at once
+(`Media.remove`); those that it does not know of, such as one of an earlier document, are removed
+here.
+"""
+
+import logging
+import time
+
+from pipeline.media.bodies import written_at
+from pipeline.media.media import LOOK_SECONDS, Media
+from pipeline.media.stores import MediaAwayError
+from pipeline.redis_client import keys
+from pipeline.redis_client.client import RedisConnection
+
+UNUSED_SECONDS = 3600
+"""Longer than any caller or link takes from writing a body to writing the document."""
+REPLACED_SECONDS = 86_400
+MOST = 100
+"""vCons that one script call returns."""
+SOON = 5
+"""Seconds from the end of a document to the look at its media."""
+GONE = -2
+
+log = logging.getLogger(__name__)
+
+
+class MediaSweep:
+    """The sweep of one service process; any number of replicas may sweep at once."""
+
+    def __init__(self, connection: RedisConnection, media: Media) -> None:
+        self._connection = connection
+        self._media = media
+
+    async def round(self) -> None:
+        """Look at every vCon that is due.
+
+        Raises:
+            UnavailableError: Redis cannot be reached.
+        """
+        while True:
+            later, *due = await self._connection.script("due_media", MOST, LOOK_SECONDS)
+            for vcon_uuid in due:
+                try:
+                    await self._look(vcon_uuid, later)
+                except MediaAwayError as error:  # a later look finds it
+                    log.warning("media not swept", extra={"error": str(error), "vcon": vcon_uuid})
+            if len(due) < MOST:
+                return
+
+    async def _look(self, vcon_uuid: str, later: str) -> None:
+        left = await self._connection.command("TTL", keys.vcon(vcon_uuid))
+        names = {kind: await each.names(vcon_uuid) for kind, each in self._media.stores.items()}
+        unused = await self._unused(vcon_uuid, names, is_gone=left == GONE)
+        for kind, some in unused.items():
+            if some:
+                await self._media.stores[kind].remove(vcon_uuid, some)
+        count = sum(map(len, names.values())) - sum(map(len, unused.values()))
+        until = min(left + SOON, LOOK_SECONDS)
+        if count == 0:
+            await self._connection.script("forget_media", vcon_uuid, later, "")
+        elif left >= 0 and until < LOOK_SECONDS:
+            soon = int(later) - LOOK_SECONDS + until
+            await self._connection.script("forget_media", vcon_uuid, later, soon)
+
+    async def _unused(
+        self, vcon_uuid: str, names: dict[str, list[str]], *, is_gone: bool
+    ) -> dict[str, list[str]]:
+        before = time.time() - (UNUSED_SECONDS if is_gone else REPLACED_SECONDS)
+        old = {kind: [x for x in some if written_at(x) < before] for kind, some in names.items()}
+        if is_gone or not any(old.values()):
+            return old
+        if await self._connection.command("HEXISTS", keys.LOCKS, vcon_uuid):
+            return {}
+        named = {each.name for each in await self._media.named(vcon_uuid)}
+        return {kind: [x for x in some if x not in named] for kind, some in old.items()}

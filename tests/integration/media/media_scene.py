@@ -1,0 +1,110 @@
+"""What the tests of media share: a vCon with a recording, and a process with each store."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from redis import Redis
+
+from pipeline.media import media as media_of
+from pipeline.media.bodies import MARK
+from pipeline.media.file_store import FileStore
+from pipeline.media.media import Media
+from pipeline.media.rules import NOTHING, Rule
+from pipeline.media.s3_store import Bucket, S3Store
+from pipeline.redis_client.client import RedisConnection
+from tests.canaries import canary
+from tests.integration.support.pipeline_fixtures import Scene, a_vcon
+
+LEAST = 5000
+AUDIO = "UklGRiQAAABXQVZFZm10" * 500
+TRANSCRIPT = {"words": ["naïve", "☎"] * 1000}
+BUCKET = "media"
+STORES = ("redis", "file", "s3")
+
+
+def recorded(**changes: Any) -> dict[str, Any]:
+    """A vCon with a recording inside, twice, and another large attachment."""
+    dialog = {"type": "recording", "start": "2026-11-21T12:00:00+00:00", "parties": [0]}
+    audio = {"body": AUDIO, "encoding": "base64url", "mediatype": "audio/wav"}
+    words = {"body": orjson.dumps(TRANSCRIPT).decode(), "encoding": "json", "party": 0}
+    return a_vcon(
+        dialog=[dialog | audio, dialog | audio],
+        attachments=[words | {"purpose": "notes", "start": dialog["start"]}],
+        **changes,
+    )
+
+
+def store_of(kind: str, folder: Path, s3_url: Callable[[], str]) -> dict[str, Any]:
+    """The stores of a process besides Redis."""
+    if kind == "file":
+        return {"file": FileStore(folder)}
+    if kind == "s3":
+        return {
+            "s3": S3Store(
+                Bucket(BUCKET, uuid.uuid4().hex, s3_url(), "us-east-1", "who", canary("bucket"))
+            )
+        }
+    return {}
+
+
+@asynccontextmanager
+async def beside(
+    kind: str | None, redis: RedisConnection, more: dict[str, Any] | None = None
+) -> AsyncIterator[Media]:
+    """A process with MEDIA_STORE set to this."""
+    media = Media(redis, Rule(kind, LEAST) if kind else None, more)
+    media_of.install(media)
+    yield media
+    media_of._installed.clear()
+    media_of.put_in_force(NOTHING)
+
+
+@asynccontextmanager
+async def workers(redis: RedisConnection, client: Redis) -> AsyncIterator[Scene]:
+    """A scene of that process."""
+    scene = Scene(redis, client)
+    yield scene
+    await scene.close()
+
+
+def in_redis(client: Redis, vcon_uuid: str) -> str:
+    """The document as a program finds it that reads Redis itself."""
+    text = client.execute_command("JSON.GET", f"vcon:{vcon_uuid}")
+    assert text is not None
+    return str(text)
+
+
+def is_stripped(client: Redis, vcon_uuid: str) -> bool:
+    """Whether the media are beside the document."""
+    text = in_redis(client, vcon_uuid)
+    assert (MARK in text) != (AUDIO in text)
+    return MARK in text
+
+
+@pytest.fixture
+def s3_bucket(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """The address of a server that speaks S3 and has the bucket; started when it is asked for."""
+
+    def address() -> str:
+        import boto3
+
+        url: str = request.getfixturevalue("s3_url")
+        client = boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id="who",
+            aws_secret_access_key=canary("bucket"),
+        )
+        client.create_bucket(Bucket=BUCKET)
+        client.close()
+        return url
+
+    return address

@@ -1,0 +1,129 @@
+"""A vCon with a recording goes through a chain; its media are beside the document meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from redis import Redis
+
+from lib.vcon_redis import AsyncVconRedis, VconRedis
+from pipeline.admin.vcon_index import VconIndex
+from pipeline.ingest.entry import make_entry
+from pipeline.live_config import Configuration
+from pipeline.redis_client.client import RedisConnection
+from pipeline.storages.lookup import VconLookup
+from pipeline.vcon_server.texts import VconTexts
+from tests.integration.media.media_scene import (
+    AUDIO,
+    STORES,
+    beside,
+    in_redis,
+    is_stripped,
+    recorded,
+    s3_bucket,
+    store_of,
+    workers,
+)
+from tests.integration.support.pipeline_fixtures import Scene, configured, link, storage
+
+__all__ = ["s3_bucket"]
+
+
+async def taken_in(scene: Scene, vcon: dict[str, Any], *lists: str) -> Any:
+    """Take a vCon in as a caller's."""
+    entry = await make_entry(_here, orjson.dumps(vcon), 10**7)
+    return await scene.intake.ingest(entry, lists)
+
+
+async def _here(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    return function(*args, **options)
+
+
+@pytest.mark.parametrize("kind", STORES)
+async def test_the_whole_way(
+    redis: RedisConnection,
+    client: Redis,
+    tmp_path: Path,
+    s3_bucket: Callable[[], str],
+    kind: str,
+) -> None:
+    """Links and storages find the whole vCon; Redis does not have it, and has what a link adds."""
+    seen, vcon = [], recorded()
+
+    def adds(vcon_uuid: str, *_: Any) -> str:
+        document = VconRedis().get_vcon_dict(vcon_uuid)
+        assert document is not None
+        document["attachments"].append({"type": "added", "body": "more" * 5000, "encoding": "none"})
+        VconRedis().store_vcon_dict(document)
+        return vcon_uuid
+
+    async def looks(vcon_uuid: str, *_: Any) -> str:
+        seen.append(await AsyncVconRedis().get_vcon_dict(vcon_uuid))
+        return vcon_uuid
+
+    def reads_redis(vcon_uuid: str, *_: Any) -> str:
+        seen.append(orjson.loads(in_redis(client, vcon_uuid)))
+        return vcon_uuid
+
+    def save(vcon_uuid: str, _options: Any) -> None:
+        seen.append(VconRedis().get_vcon_dict(vcon_uuid))
+
+    spec, shelf = storage(save)
+    links = [
+        link(adds, only_through_lib=True),
+        link(looks, only_through_lib=True),
+        link(reads_redis),
+        link(adds, "again", only_through_lib=True),
+    ]
+    chain = configured(links=links, storages=[(spec, replace(shelf, only_through_lib=True))])
+    async with beside(kind, redis, store_of(kind, tmp_path, s3_bucket)) as media:
+        async with workers(redis, client) as scene:
+            ingested = await taken_in(scene, vcon, "in")
+            assert orjson.loads(ingested.document)["dialog"] == vcon["dialog"]
+            assert is_stripped(client, vcon["uuid"])
+            crew = await scene.start(chain)
+            assert (await scene.ended()).status == "done"
+            assert is_stripped(client, vcon["uuid"])
+            assert "moremore" not in in_redis(client, vcon["uuid"])
+            await crew.stop()
+            repeated = await taken_in(scene, vcon | {"subject": "other"}, "in")
+            assert repeated.outcome == "replaced"
+        names = await media.stores[kind].names(vcon["uuid"])
+    assert all(each["dialog"] == vcon["dialog"] for each in seen)
+    assert [len(each["attachments"]) for each in seen] == [2, 2, 3]
+    assert len(names) == 5  # what came in, what was added once, and what came in again
+
+
+@pytest.mark.parametrize("kind", STORES)
+async def test_every_reader_and_the_end(
+    redis: RedisConnection,
+    client: Redis,
+    tmp_path: Path,
+    s3_bucket: Callable[[], str],
+    kind: str,
+) -> None:
+    """GetVcon and HTTP give the whole vCon, the same again is a duplicate; deletion takes all."""
+    vcon = recorded()
+    nothing = Configuration(None, None)  # type: ignore[arg-type]
+    async with (
+        beside(kind, redis, store_of(kind, tmp_path, s3_bucket)) as media,
+        workers(redis, client) as scene,
+    ):
+        assert (await taken_in(scene, vcon, "in")).outcome == "new"
+        names = await media.stores[kind].names(vcon["uuid"])
+        assert len(names) == 2
+        again = {name: vcon[name] for name in reversed(vcon)}
+        assert (await taken_in(scene, again, "in")).outcome == "duplicate"
+        assert await media.stores[kind].names(vcon["uuid"]) == names
+        lookup = VconLookup(nothing, scene.store, None, 60)  # type: ignore[arg-type]
+        assert (await lookup.find(vcon["uuid"]))["dialog"] == vcon["dialog"]
+        texts = VconTexts(scene.store, lookup, "0.4.0-text", _here)
+        assert orjson.loads(await texts.text(vcon["uuid"])) == await lookup.find(vcon["uuid"])
+        assert AUDIO not in in_redis(client, vcon["uuid"])
+        assert await VconIndex(redis, "vcons", run_expiry=60).delete(vcon["uuid"], ["in"])
+        assert await media.stores[kind].names(vcon["uuid"]) == []
