@@ -97,6 +97,15 @@ _TABLE = (
         after="/console/replicas",
     ),
     Change(
+        "close_breaker",
+        "Try a destination now",
+        "Its breaker is open: it is not called. The first run that waits calls it at once; if that"
+        " succeeds, the others follow.",
+        "Try now",
+        [Field("destination", "Destination", "given")],
+        after="/console/destinations",
+    ),
+    Change(
         "replay",
         "Replay dead letters",
         "They are queued again: first a canary, one attempt each. If it fails, the others stay. The"

@@ -40,6 +40,7 @@ PAGES = (
     Page("GET", "/console/failures/{cause}", failures.cause),
     Page("GET", "/console/replays", failures.replays),
     Page("GET", "/console/steps", work.steps),
+    Page("GET", "/console/destinations", work.destinations),
     Page("GET", "/console/partners", work.partners),
     Page("GET", "/console/keys", work.keys),
     Page("GET", "/console/search", vcons.search_page),

@@ -33,6 +33,7 @@ NAVIGATION = (
     ("/console/running", "Running", "running"),
     ("/console/failures", "Failures", "failures"),
     ("/console/steps", "Steps", "slow"),
+    ("/console/destinations", "Destinations", "destinations"),
     ("/console/partners", "Partners", "partners"),
     ("/console/search", "Search", "find"),
     ("/console/configuration", "Configuration", "config_diff"),

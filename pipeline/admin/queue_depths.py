@@ -8,6 +8,9 @@ from core.aio import LoopTimeout
 from core.errors import UnavailableError, UnusableKeyError
 from core.observability.metrics import (
     DEAD_LETTERS,
+    DESTINATION_IN_FLIGHT,
+    DESTINATION_OPEN,
+    DESTINATION_WAITING,
     EGRESS_DEPTH,
     INGRESS_DEPTH,
     RUN_HISTORY_WAITING,
@@ -17,6 +20,7 @@ from core.observability.metrics import (
     show,
 )
 from pipeline.config.lists import lists_of
+from pipeline.destinations.states import State, states_of
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -47,12 +51,15 @@ class QueueDepths:
         lists = lists_of(self._configuration.config)
         state = RedisState({}, {})
         running = history = math.nan
+        called: dict[str, State] = {}
+        destinations = list(self._configuration.config.destinations)
         with contextlib.suppress(UnavailableError, TimeoutError):
             async with LoopTimeout(self._seconds):
-                state, running, history = await asyncio.gather(
+                state, running, history, called = await asyncio.gather(
                     state_of(self._connection, lists.all, self._sorted_set),
                     self._number("HLEN", keys.LOCKS),
                     self._number("LLEN", keys.HISTORY),
+                    states_of(self._connection, destinations),
                 )
         VCONS_IN_FLIGHT.set(running)
         RUN_HISTORY_WAITING.set(history)
@@ -63,6 +70,9 @@ class QueueDepths:
         show(EGRESS_DEPTH, {n: usable[n].depth for n in lists.handed_out if n in usable})
         show(DEAD_LETTERS, {name: usable[name].depth for name in lists.dead if name in usable})
         show(UNUSABLE_KEYS, dict.fromkeys(state.unusable, 1))
+        show(DESTINATION_IN_FLIGHT, {name: each.in_flight for name, each in called.items()})
+        show(DESTINATION_WAITING, {name: each.waiting for name, each in called.items()})
+        show(DESTINATION_OPEN, {name: float(each.is_open) for name, each in called.items()})
 
     async def _number(self, command: str, key: str) -> float:
         try:

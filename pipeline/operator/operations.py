@@ -27,6 +27,7 @@ from pipeline.operator.parts import Parts
 from pipeline.operator.people import erase, find, partner_keys
 from pipeline.operator.row import Row
 from pipeline.operator.trying import TRY, ConfigurationTrials
+from pipeline.operator.views import destinations
 from pipeline.operator.views.running import RUNNING, RunningView
 from pipeline.operator.views.tail import TAIL, TailView
 from pipeline.operator.views.timeline import TIMELINE, TimelineView
@@ -82,6 +83,7 @@ def rows(parts: Parts) -> list[Row]:
         Row(DIFF, view.diff),
         Row(TRY, trials.try_out),
         *pauses.rows(parts),
+        *destinations.rows(parts),
         *recovering.rows(parts),
         *failures.rows(parts),
         *replays.rows(parts),

@@ -1,5 +1,6 @@
-"""Where the time goes: the answer of `slow`."""
+"""Where the time goes (`slow`), and the servers that steps call (`destinations`)."""
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,3 +43,59 @@ class SlowSteps(BaseModel):
     more: int = 0
     """Steps beyond the limit."""
     steps: list[StepTimes] = Field(default_factory=list)
+
+
+class DestinationsQuery(BaseModel):
+    """No parameters."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DestinationState(BaseModel):
+    """A destination of the configuration, as all replicas see it. Times are in seconds."""
+
+    name: str
+    state: Literal["closed", "open", "half-open", "no breaker", "unusable"]
+    """Of the breaker: `half-open` lets one call try; `unusable`: a key has another type."""
+    in_flight: int = 0
+    max_in_flight: int | None = None
+    requests_per_minute: int | None = None
+    waiting: int = 0
+    """Runs that have left their workers until it may be called."""
+    next_in: float | None = None
+    """Until the first of these is due."""
+    open_for: float | None = None
+    """Until a call may try."""
+    failures: int = 0
+    """In a row."""
+    since: datetime | None = None
+    """Of the last change of the breaker."""
+    error: str | None = None
+    """Of the last call that failed, whether it has answered since or not."""
+    failed_at: datetime | None = None
+    mean: float | None = None
+    """How long a call takes."""
+    steps: list[str]
+    """The links and storages that call it."""
+
+
+class Destinations(BaseModel):
+    """All destinations, in the order of the configuration."""
+
+    destinations: list[DestinationState]
+
+
+class CloseBreakerRequest(BaseModel):
+    """The destination that one run shall try at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    destination: str = Field(min_length=1, max_length=100)
+
+
+class BreakerClosed(BaseModel):
+    """`open_for`: the seconds that it would still have been open; None if it was closed."""
+
+    destination: str
+    open_for: float | None
+    waiting: int

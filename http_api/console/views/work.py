@@ -20,6 +20,11 @@ async def steps(visit: Visit) -> Response:
     return visit.page("steps.html", found=found, choices=MINUTES)
 
 
+async def destinations(visit: Visit) -> Response:
+    """The servers that steps call, and what waits for them."""
+    return visit.page("destinations.html", found=await visit.perform("destinations"))
+
+
 async def partners(visit: Visit) -> Response:
     """What each partner sends: the last hour, and today beside yesterday."""
     found = await visit.perform("partners", visit.chosen("ingress_list", "limit"))
