@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from app.supervisor import Supervisor
+from core.aio import until_beat
 from core.db.database import database
 from core.errors import PatchcordError
 from core.thread_pool import in_own_thread
@@ -90,7 +91,7 @@ class Readiness:
     async def _repeat(self, check: Callable[[], Awaitable[None]]) -> None:
         while True:
             await check()
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(until_beat(self._interval))
 
 
 def _log(problem: str | None) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.worker_progress import StalledWorkers, StallLimits
+from core.aio import until_beat
 from core.environment import inherited_environment
 from core.handed_secrets import handed
 from core.observability import metrics
@@ -170,7 +171,7 @@ class Supervisor:
     async def _watch_progress(self) -> None:
         while not self._stopping.is_set():
             await self._stalled.check(self._processes)
-            await self._pause(self._stalled.interval)
+            await self._pause(until_beat(self._stalled.interval))
 
     async def _keep_worker(self) -> None:
         while not self._stopping.is_set():
@@ -200,7 +201,7 @@ class Supervisor:
                 task = asyncio.create_task(self._run_suspect_worker(policy))
                 self._suspect_tasks.add(task)
                 task.add_done_callback(self._suspect_tasks.discard)
-            await self._pause(suspects.pause)
+            await self._pause(until_beat(suspects.pause))
         await asyncio.gather(*self._suspect_tasks)
 
     async def _run_suspect_worker(self, policy: SuspectWorkerPolicy) -> None:

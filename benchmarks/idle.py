@@ -168,13 +168,13 @@ version = "1.0"
 [tool.setuptools]
 py-modules = ["{name}"]
 """
-LINK = '''
+LINK = """
 default_options = {}
 
 
 def run(vcon_uuid, link_name, opts=default_options):
     return vcon_uuid
-'''
+"""
 
 
 def figures(rounds: int) -> Iterator[Figure]:

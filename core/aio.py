@@ -1,11 +1,28 @@
-"""A timeout that does not count while the event loop is blocked."""
+"""A timeout that does not count while the event loop is blocked, and pauses that end together."""
 
 import asyncio
+import time
 from types import TracebackType
 from typing import Self
 
 SLICES = 10
 """Timers into which a timeout is divided."""
+BEGAN = time.monotonic()
+"""Beats count from here: those of processes that started at other times do not coincide."""
+
+
+def until_beat(seconds: float, now: float | None = None) -> float:
+    """Seconds until the next multiple of `seconds`: at least half of them, at most one and a half.
+
+    Tasks that pause so wake together, and their commands share a message to Redis. An idle process
+    then wakes a few times a second, not once for each of its tasks. `now`: the time, by default
+    `time.monotonic()`.
+    """
+    if seconds <= 0:
+        return 0.0
+    now = time.monotonic() if now is None else now
+    left = seconds - (now - BEGAN) % seconds
+    return left if left >= seconds / 2 else left + seconds
 
 
 class LoopTimeout:

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from core.aio import until_beat
 from core.environment import give_back, withheld
 from core.errors import ConfigurationError, TooLateError
 from core.observability.redaction import KNOWN
@@ -357,7 +358,7 @@ class ConfigurationWatch:
 
     async def _look(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._look_seconds):
+            async with asyncio.timeout(until_beat(self._look_seconds)):
                 await self._asked.wait()
         if self._asked.is_set():
             self._asked.clear()

@@ -15,6 +15,8 @@ from contextvars import Context
 from pathlib import Path
 from types import FrameType
 
+from core.aio import until_beat
+
 log = logging.getLogger(__name__)
 
 BLOCKED_AFTER = 1.0
@@ -55,7 +57,7 @@ class LoopWatch:
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self._beat_at = time.monotonic()
-        self._handle = loop.call_later(BEAT, self._beat, loop)
+        self._handle = loop.call_later(until_beat(BEAT), self._beat, loop)
 
     def _watch(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         reported = 0.0

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import time
 from email.utils import formatdate
 
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 
+from core.aio import until_beat
 from core.errors import ConfigurationError
 from core.listening import listening_socket, refused
 from http_api.serving.connections import Connections, ServerLimits
@@ -81,11 +83,12 @@ class ApiServer:
         return BoundedProtocol(self._config, self._connections)
 
     async def _sweep(self) -> None:
-        connections = self._connections
+        connections, told = self._connections, 0
         while True:
-            date = formatdate(usegmt=True).encode("ascii")
-            connections.default_headers = [(b"date", date)]
-            await asyncio.sleep(connections.sweep_seconds)
+            if (second := int(time.time())) != told:
+                told, date = second, formatdate(second, usegmt=True).encode("ascii")
+                connections.default_headers = [(b"date", date)]
+            await asyncio.sleep(until_beat(connections.sweep_seconds))
             connections.sweep()
 
     async def stop(self, grace: float) -> None:

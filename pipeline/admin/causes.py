@@ -5,11 +5,13 @@ the dead letters with one of them, are read without reading the list. `CauseInde
 line with it what a version without the index has written or removed.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import batched
 from typing import Any
 
 import orjson
@@ -25,6 +27,8 @@ FILED = 50
 _FINGERPRINT = re.compile(r"[0-9A-Za-z]{1,32}")
 SLICES = 200
 """Slices of one list that one round of `tend` reads."""
+TENDED = 50
+"""Lists that are looked at together, with one message to Redis if nothing is to be done."""
 
 EVERY_SECONDS = 3600.0
 """Seconds after which a list is looked through although its counts are right."""
@@ -137,8 +141,8 @@ class CauseIndex:
 
     async def tend(self, names: Sequence[str]) -> None:
         """Bring the index in line with the reasons of these lists, some slices of each."""
-        for name in names:
-            await skip_unusable(self._tend(name))
+        for some in batched(names, TENDED):
+            await asyncio.gather(*(skip_unusable(self._tend(name)) for name in some))
 
     async def _tend(self, name: str) -> None:
         found = await self.causes(name)

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from core.aio import until_beat
 from core.backoff import Backoff
 from core.db.runs import RunHistory
 from core.db.vcon_index import IndexChange
@@ -199,7 +200,8 @@ class RunOutbox:
                 self._postponed(error)
                 await self.bound()
                 failures += 1
-            await asyncio.sleep(self._backoff.wait(failures))
+            pause = self._backoff.wait(failures)
+            await asyncio.sleep(pause if failures else until_beat(pause))
 
     def _postponed(self, error: PatchcordError) -> None:
         if not self._failing:
@@ -248,6 +250,8 @@ class RunOutbox:
         Raises:
             UnavailableError: when Redis or Postgres cannot be reached; nothing is lost.
         """
+        if not await self._connection.command("EXISTS", *LISTS, keys.RELEASED):
+            return 0
         found, _ = await self._write_batch()
         return max(found, await self._release())
 

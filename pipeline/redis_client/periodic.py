@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
+from core.aio import until_beat
 from core.errors import UnavailableError, UnusableKeyError
 from pipeline.redis_client.client import CommandRefused
 
@@ -31,7 +32,10 @@ class Once:
 
 
 async def every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
-    """Do a chore now and every so many seconds, until cancelled; failures are only logged."""
+    """Do a chore now and every so many seconds, until cancelled; failures are only logged.
+
+    Chores of one process are done together (`until_beat`).
+    """
     logged = Once()
     while True:
         try:
@@ -46,7 +50,7 @@ async def every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
             raise
         except BaseException:
             log.exception("housekeeping failed")
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(until_beat(seconds))
 
 
 async def skip_unusable(step: Awaitable[None]) -> None:
