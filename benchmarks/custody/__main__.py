@@ -10,38 +10,22 @@ that other programs queue, the worker's cost includes that of accepting them.
 """
 
 import argparse
-import asyncio
-import os
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
-import uvloop
-
-from benchmarks.chain.bench import Bench
-from benchmarks.chain.bench import Case as ChainCase
+from benchmarks.custody.measuring import (
+    CHAIN,
+    FLOOR,
+    INGEST,
+    KINDS,
+    WITHOUT,
+    Aim,
+    measure_chain,
+    measure_ingest,
+)
 from benchmarks.rpc.clients import KEPT, OURS
-from benchmarks.rpc.rounds import BOARD_CORE, INGESTED, Case, Rounds, measure, median
-from benchmarks.servers import servers
-
-FLOOR = "ingest_kept"
-
-
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """A case, and the least rate with custody, of that without."""
-
-    least: float
-    case: Case
-
-
-def _ingest(least: float, requests: int, in_flight: int) -> Aim:
-    name = f"ingest, {in_flight} in flight"
-    return Aim(least, Case(name, "IngestVcon", INGESTED, requests, in_flight, (KEPT, FLOOR)))
-
-
-INGEST = (_ingest(0.7, 2_000, 64), _ingest(0.5, 1_000, 1))
+from benchmarks.rpc.rounds import Rounds, median
 
 
 def show_ingest(aims: Sequence[Aim], measured: Rounds) -> None:
@@ -62,29 +46,6 @@ def show_ingest(aims: Sequence[Aim], measured: Rounds) -> None:
         )
 
 
-CHAIN = 0.85
-WITHOUT = ChainCase(
-    "one link, files, 64 at once", "links.tag", "file", concurrency=64, links=1, egress=False
-)
-KINDS = {
-    "without": WITHOUT,
-    "kept": replace(WITHOUT, custody="postgres"),
-    "kept at the claim": replace(WITHOUT, custody="postgres", accepted=False),
-}
-
-
-def measure_chain(rounds: int, count: int, *, disk: bool) -> dict[str, list[float]]:
-    """The vCons per second of each round, by what holds them."""
-    rates: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    with servers("always" if disk else "everysec", disk=disk) as stack:
-        bench = Bench(stack, count)
-        for number in range(rounds):
-            for kind, case in KINDS.items():
-                rates[kind].append(count / bench.chain(case).seconds)
-            print(f"chain, round {number + 1} of {rounds}", file=sys.stderr)
-    return rates
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -101,10 +62,7 @@ def main() -> None:
             print(f"{WITHOUT.name}, {kind}: {aim}{ratio}")
     if options.only == "chain":
         return
-    os.sched_setaffinity(0, {BOARD_CORE})
-    cases = [aim.case for aim in INGEST]
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        measured = runner.run(measure(cases, options.rounds, disk=options.disk))
+    measured = measure_ingest(options.rounds, disk=options.disk)
     sys.stderr.flush()
     show_ingest(INGEST, measured)
 
