@@ -45,6 +45,8 @@ class VconRedis:
     def get_vcon_dict(self, vcon_id: str) -> Document | None:
         """The vCon as a new dict, or None; changes take effect when it is stored."""
         store, fallback = _store(), installed_fallback()
+        if (written := store.written(vcon_id)) is not None:
+            return written
         document = store.get_from_thread(vcon_id)
         if document is None and fallback and fallback.bring_back_from_thread(vcon_id):
             document = store.get_from_thread(vcon_id)
@@ -121,6 +123,8 @@ class AsyncVconRedis:
     async def get_vcon_dict(self, vcon_id: str) -> Document | None:
         """The vCon as a new dict, or None; changes take effect when it is stored."""
         store, fallback = _store(), installed_fallback()
+        if (written := store.written(vcon_id)) is not None:
+            return written
         document = await store.get(vcon_id)
         if document is None and fallback and await fallback.bring_back(vcon_id):
             document = await store.get(vcon_id)

@@ -202,6 +202,18 @@ class RedisConnection:
             known = self._translated(error)
             raise (named(known, words) if isinstance(known, WrongTypeError) else known) from error
 
+    def commands_from_thread(self, *commands: tuple[Any, ...]) -> list[Reply] | None:
+        """Send idempotent commands in one round trip; None if any of them fails.
+
+        A failure is not counted: the caller can do without them.
+        """
+        try:
+            replies = self._threads.replies([*map(packed, commands)], may_repeat=True)
+        except (RedisError, OSError) as error:
+            self._translated(error)
+            return None
+        return None if any(isinstance(each, Exception) for each in replies) else replies
+
     async def _load(self, name: str) -> str:
         sha = self._shas[name] = str(await self.command("SCRIPT", "LOAD", self._scripts[name]))
         return sha

@@ -7,32 +7,19 @@ that the plugin starts by `asyncio` share it. Outside of calls there is none.
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from contextvars import Context, ContextVar, Token
 from typing import Any, Self
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
-@asynccontextmanager
-async def time_limit(seconds: float | None) -> AsyncIterator[asyncio.Timeout]:
-    """`asyncio.timeout` that `remaining` takes into account, also in threads."""
-    ends = math.inf if seconds is None else time.monotonic() + seconds
-    token = _deadline.set(min(ends, _deadline.get()))
-    try:
-        async with asyncio.timeout(seconds) as limit:
-            yield limit
-    finally:
-        _deadline.reset(token)
-
-
 class MovingLimit:
     """A time limit for each of several steps in one await; `began()` is the last step's start.
 
     `began` is called only when a step that started with the block would be out of time, so quick
-    steps cost nothing. Without `began` this is `time_limit` at a third of the cost; `remaining`
-    takes it into account only then.
+    steps cost nothing. `remaining` takes the limit into account without `began` only.
     """
 
     __slots__ = ("_began", "_cancelling", "_expired", "_handle", "_seconds", "_task", "_token")
@@ -73,6 +60,20 @@ class MovingLimit:
         else:
             self._expired = True
             self._task.cancel()
+
+
+def time_limit(seconds: float | None) -> AbstractAsyncContextManager[MovingLimit | None]:
+    """A limit that `remaining` takes into account; `asyncio.timeout` at a third of its cost."""
+    return nullcontext() if seconds is None else MovingLimit(seconds)
+
+
+def limit_context(seconds: float | None, outer: float | None = None) -> None:
+    """Let `remaining` end after so many seconds in the rest of this context.
+
+    `outer` is a time of `time.monotonic` at which it ends at the latest; None: where it ends now.
+    """
+    ends = math.inf if seconds is None else time.monotonic() + seconds
+    _deadline.set(min(ends, _deadline.get() if outer is None else outer))
 
 
 def remaining() -> float:

@@ -33,7 +33,7 @@ from pipeline.redis_client.errors import Failures, counted
 from pipeline.runs import call_scope
 from pipeline.runs.call_scope import MovingLimit
 from pipeline.runs.plugin_tasks import Leftovers, contain_tasks
-from pipeline.runs.run_state import PluginCall, current_call, current_step
+from pipeline.runs.run_state import FirstTry, PluginCall, current_call, current_step
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,9 @@ MOST_LEFT = 100
 """Abandoned calls that may still run."""
 CANCEL_GRACE = 1.0
 """Seconds that an async plugin has to end after its cancellation; then it is abandoned."""
+
+type Around = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+"""Makes a call, perhaps with something before and after it."""
 
 _threads = threading.local()
 
@@ -94,7 +97,7 @@ async def _at_once() -> None:
     """The default of `may_start`."""
 
 
-async def _plainly(call: Callable[[], Awaitable[None]]) -> None:
+async def plainly(call: Callable[[], Awaitable[None]]) -> None:
     """The default of `around`."""
     await call()
 
@@ -180,13 +183,14 @@ class PluginCalls:
         contain_tasks(loop)
         try:
             if not task.done():
-                await asyncio.wait([task])
+                await _ended(task, loop)
         except asyncio.CancelledError:
             await self._end_task(task, call, who)
             raise
         finally:
             contain_tasks(loop)
-        self._leftovers.of_tasks(call.tasks, who)
+        if call.is_left:
+            self._leftovers.of_tasks(call.tasks, who)
         self._leftovers.of_threads(threads, who)
         if task.cancelled():
             raise PluginError("CancelledError: was cancelled from within")
@@ -285,14 +289,22 @@ class PluginCalls:
         storage: LoadedStorage,
         vcon_uuid: str,
         may_start: Callable[[], Awaitable[None]] = _at_once,
-        around: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]] = _plainly,
+        around: Around = plainly,
+        first: FirstTry | None = None,
     ) -> str | None:
         """Write one vCon to one storage, with its retries; returns None or the error.
 
         `may_start` is awaited before each try; what it raises is raised. `around` makes each try.
+        `first` is the first one, if it has been made.
         """
 
         async def attempt() -> None:
+            nonlocal first
+            if first is not None:
+                error, first = first.error, None
+                if error is not None:
+                    raise error
+                return
             await may_start()
             current_step.set(storage)
             await around(call)
@@ -336,6 +348,21 @@ class PluginCalls:
     def close(self) -> None:
         """Start no further plugin; those that run are not waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _ended(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> None:
+    """Wait for the end of a task as `asyncio.wait` does, for one task and in half the time."""
+    waiter = loop.create_future()
+
+    def wake(_: object) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    task.add_done_callback(wake)
+    try:
+        await waiter
+    finally:
+        task.remove_done_callback(wake)
 
 
 def _drop_result(job: asyncio.Task[Any] | Future[Any]) -> None:

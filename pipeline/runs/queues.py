@@ -43,6 +43,7 @@ What can fail, and what happens:
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from core.observability.storable_text import storable_json
@@ -143,7 +144,8 @@ class Settlement:
     custody: Ended = NO_CUSTODY
 
 
-def index_note(chain: str | None, storages: Sequence[str]) -> str:
+@lru_cache(maxsize=1000)
+def index_note(chain: str | None, storages: tuple[str, ...]) -> str:
     """A note for `vcon_index`: the chain that a vCon went through, storages that have it since."""
     return storable_json({"chain": chain, "storages": list(storages)}).decode()
 
@@ -304,7 +306,7 @@ class Queues:
 
     async def note_saved(self, vcon_uuid: str, storage: str) -> None:
         """Note that a storage has this vCon: it may expire when no list and no run needs it."""
-        note = index_note(None, [storage])
+        note = index_note(None, (storage,))
         await self._connection.script("saved", vcon_uuid, self._vcon_expiry, note)
 
     async def rescue(self, worker: str) -> int:

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 class DocumentCache:
     """The text of one vCon document, and whether Redis has it."""
 
-    __slots__ = ("_text", "_uuid", "in_use", "unwritten")
+    __slots__ = ("_is_ours", "_text", "_uuid", "in_use", "unwritten")
 
     def __init__(self) -> None:
         """Empty."""
@@ -43,23 +43,39 @@ class DocumentCache:
         """The text that is to be written to Redis; empty if Redis has it."""
         self._uuid = ""
         self._text: bytes | str | None = None
+        self._is_ours = False
 
     def recall(self, vcon_uuid: str) -> bytes | str | None:
         """The document's text, if it is known and may be used by the current plugin."""
         return self._text if self.in_use and vcon_uuid == self._uuid else None
 
+    def written(self, vcon_uuid: str) -> bytes | str | None:
+        """The same, if a plugin has written it through `lib`, so that its form is canonical."""
+        return self.recall(vcon_uuid) if self._is_ours else None
+
     def read(self, vcon_uuid: str, text: bytes | str) -> None:
         """Remember a text that was read from Redis, unless an unwritten one is newer."""
-        if self.in_use and not self.unwritten:
-            self._uuid, self._text = vcon_uuid, text
+        if self.in_use and not self.unwritten and text is not self._text:
+            self._uuid, self._text, self._is_ours = vcon_uuid, text, False
 
     def write(self, vcon_uuid: str, text: bytes) -> None:
         """Keep a text that is to be written, by the end of the run at the latest."""
-        self._uuid, self._text, self.unwritten = vcon_uuid, text, text
+        self._uuid, self._text, self.unwritten, self._is_ours = vcon_uuid, text, text, True
 
     def forget(self) -> None:
         """Drop the text: the next plugin may change the document in Redis."""
         self._uuid, self._text = "", None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstTry:
+    """A try at a storage that the thread of the links has made, right after them."""
+
+    began: float
+    """A time of `time.perf_counter`."""
+    error: Exception | None = None
+    counts: bool = True
+    """False: Redis failed meanwhile, so that it is no failure of the storage."""
 
 
 @dataclass(slots=True)
@@ -97,6 +113,8 @@ class RunState:
     """What a step waits for; the attempt ends here, and does not count."""
     recovered: bool = False
     """It was queued again because Redis had lost it."""
+    first_try: FirstTry | None = None
+    """Of the chain's one storage, until the outcome is noted."""
 
     @property
     def attempts(self) -> int:
@@ -187,6 +205,11 @@ class PluginCall:
     abandoned: bool = False
     tasks: WeakSet[asyncio.Task[Any]] = field(default_factory=WeakSet)
     """Tasks that the plugin has started."""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether such a task still runs."""
+        return len(self.tasks) > 0 and any(not each.done() for each in self.tasks)
 
 
 current_call: ContextVar[PluginCall | None] = ContextVar("current_call", default=None)

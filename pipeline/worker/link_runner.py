@@ -2,9 +2,14 @@
 
 The change from the event loop to a thread and back costs as much as a quick link. So a thread that
 has run a sync link continues with the next one, as long as nothing in between needs the event loop:
-the same vCon, no checkpoint, no retry, no tracer, no time limit of its own.
+the same vCon, no checkpoint, no retry, no tracer, no time limit of its own. After the last link it
+makes the first try at the chain's storage, if that is the only one and sync (`FirstTry`); further
+tries, and the outcome, are the event loop's.
+
+Async links that use `lib` only and follow each other share a task in the same way.
 """
 
+import asyncio
 import os
 import time
 from functools import partial
@@ -13,15 +18,22 @@ from typing import Any
 from core.errors import ConflictError, UnavailableError
 from pipeline.config.parser import LinkStep
 from pipeline.destinations.gate import Call, DestinationGate
-from pipeline.plugins.errors import describe, end_if_forked, log_failure
-from pipeline.plugins.loader import LoadedLink, seconds_of
+from pipeline.plugins.errors import contained, describe, end_if_forked, log_failure
+from pipeline.plugins.loader import LoadedLink, LoadedStorage, seconds_of
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import Failures, counted
 from pipeline.runs import call_scope, plan
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard
-from pipeline.runs.run_state import RunState, current_step, is_abandoned, place_of
+from pipeline.runs.run_state import (
+    FirstTry,
+    RunState,
+    current_call,
+    current_step,
+    is_abandoned,
+    place_of,
+)
 from pipeline.worker.tracers import Tracers
 
 type Returned = str | plan.NotAUuid | None
@@ -67,6 +79,9 @@ class LinkSteps:
             returned = await self._calls.insist(
                 lambda: self._attempt(live, step, link), step.retries
             )
+            if isinstance(returned, FirstTry):  # the links are done and noted
+                live.first_try = returned if returned.counts else None
+                return
             if returned != live.progress.vcon and live.memory.unwritten:
                 await self._checkpoints.write(live)  # before the run continues with another vCon
             after = plan.after_link(live.progress, returned)
@@ -79,10 +94,12 @@ class LinkSteps:
             after = plan.after_failure(live.progress, describe(error))
         await self._finish(live, after)
 
-    async def _attempt(self, live: RunState, step: LinkStep, link: LoadedLink) -> Returned:
+    async def _attempt(
+        self, live: RunState, step: LinkStep, link: LoadedLink
+    ) -> Returned | FirstTry:
         await self._lease_guard.confirm(live)
         with counted() as failures:
-            returned: Returned = await self._allowed(live, step, link)
+            returned: Returned | FirstTry = await self._allowed(live, step, link)
             if returned is None:
                 await self._check_halt(live, failures)
         return returned
@@ -95,17 +112,8 @@ class LinkSteps:
         return await self._destinations.call(call, partial(self._call, live, step, link))
 
     async def _call(self, live: RunState, step: LinkStep, link: LoadedLink) -> Any:
-        plugin = {"link": link.name}
         if _plain(live, step, link):
-            return await self._calls.call(
-                self._run_here,
-                live,
-                plugin,
-                is_async=False,
-                timeout=seconds_of(step.timeout, link),
-                began=lambda: live.step_began,
-                plugin=plugin,
-            )
+            return await self._call_here(live, step, link)
         current_step.set(step)
         return await self._calls.call(
             _judged_async if link.is_async else _judged,
@@ -113,11 +121,31 @@ class LinkSteps:
             live.progress.vcon,
             is_async=link.is_async,
             timeout=seconds_of(step.timeout, link),
-            plugin=plugin,
+            plugin={"link": link.name},
         )
 
-    def _run_here(self, live: RunState, plugin: dict[str, str]) -> Returned:
-        """In a thread: run sync links until one needs the event loop; returns that one's result."""
+    async def _call_here(self, live: RunState, step: LinkStep, link: LoadedLink) -> Any:
+        plugin = {"link": link.name}
+        try:
+            return await self._calls.call(
+                self._run_in_task if link.is_async else self._run_here,
+                live,
+                plugin,
+                is_async=link.is_async,
+                timeout=seconds_of(step.timeout, link),
+                began=lambda: live.step_began,
+                plugin=plugin,
+            )
+        except Exception as error:
+            if live.progress.links_done < len(live.chain.links):
+                raise
+            return FirstTry(live.step_began, error)  # such as the time limit, in the storage
+
+    def _run_here(self, live: RunState, plugin: dict[str, str]) -> Returned | FirstTry:
+        """In a thread: run sync links until one needs the event loop; returns that one's result.
+
+        Or the first try at the storage after the last one.
+        """
         while True:
             _, link = _next(live)
             live.step_began = time.perf_counter()
@@ -126,26 +154,59 @@ class LinkSteps:
             returned = _judged(link, live.progress.vcon)
             seconds = time.perf_counter() - live.step_began
             simply_on = returned == live.progress.vcon and seconds < SLOW_STEP
-            if is_abandoned() or not (simply_on and self._next_is_alike(live, link)):
+            if is_abandoned() or not (simply_on and self._may_go_on(live)):
+                return returned
+            storage = self._storage_here(live, link)
+            if storage is None and not _next_is_alike(live, link):
+                return returned
+            live.note("link", link.name, "ok", seconds)
+            live.progress = plan.after_link(live.progress, returned)
+            if storage is not None:
+                return _try_here(live, storage, plugin)
+
+    async def _run_in_task(self, live: RunState, plugin: dict[str, str]) -> Returned:
+        """The same for async links, in a task; it runs no storage."""
+        outer, task, call = call_scope.remaining(), asyncio.current_task(), current_call.get()
+        outer += time.monotonic()
+        process = os.getpid()
+        while True:
+            step, link = _next(live)
+            live.step_began = time.perf_counter()
+            plugin["link"] = link.name
+            current_step.set(step)
+            call_scope.begin()
+            call_scope.limit_context(seconds_of(step.timeout, link), outer)
+            returned = await _judged_async(link, live.progress.vcon)
+            seconds = time.perf_counter() - live.step_began
+            end_if_forked(process, plugin)
+            simply_on = returned == live.progress.vcon and seconds < SLOW_STEP
+            is_left = is_abandoned() or (call and call.is_left) or (task and task.cancelling())
+            if is_left or not (simply_on and self._may_go_on(live) and _next_is_alike(live, link)):
                 return returned
             live.note("link", link.name, "ok", seconds)
             live.progress = plan.after_link(live.progress, returned)
 
-    def _next_is_alike(self, live: RunState, link: LoadedLink) -> bool:
-        following = live.progress.links_done + 1
-        if (
-            following == len(live.chain.links)
-            or live.cancelled
-            or not self._lease_guard.is_sure(live)
-        ):
-            return False
-        step = live.chain.links[following]
-        other = live.plugins.link(step)
-        return (
-            _plain(live, step, other)
-            and other.only_through_lib == link.only_through_lib
-            and other.no_default_timeout == link.no_default_timeout
-        )
+    def _may_go_on(self, live: RunState) -> bool:
+        return not live.cancelled and self._lease_guard.is_sure(live)
+
+    def _storage_here(self, live: RunState, link: LoadedLink) -> LoadedStorage | None:
+        """The storage to try now; None if there is none, or it or the run needs the event loop."""
+        if live.progress.links_done + 1 < len(live.chain.links):
+            return None
+        storage = _only_storage(live, link)
+        if storage is None or live.progress.saved or live.memory.unwritten:
+            return None
+        asked: list[tuple[str, str]] = [("TYPE", keys.cancel(live.claim.run_id))]
+        if storage.only_through_lib:  # what it would read first
+            asked.append(("JSON.GET", keys.vcon(live.progress.vcon)))
+        replies = self._connection.commands_from_thread(*asked)
+        if replies is None or replies[0] == "string" or is_abandoned():
+            return None
+        live.memory.in_use = storage.only_through_lib
+        live.memory.forget()
+        if replies[-1] is not None:
+            live.memory.read(live.progress.vcon, replies[-1])  # has no effect unless in use
+        return storage
 
     async def _check_halt(self, live: RunState, failures: Failures) -> None:
         """Refuse a falsy result if the link could not read the vCon: Redis failed, or has none."""
@@ -199,9 +260,51 @@ async def _judged_async(link: LoadedLink, vcon_uuid: str) -> Returned:
 
 
 def _plain(live: RunState, step: LinkStep, link: LoadedLink) -> bool:
-    """Whether a link is sync and has nothing that needs the event loop.
+    """Whether a link has no timeout, retries, tracers or destination.
 
-    That is a timeout, retries, tracers or a destination.
+    Those need the event loop in between.
+
+    Async ones that may use more than `lib` have a task, and so a context, of their own.
     """
-    beside = link.is_async or step.timeout is not None or step.retries or live.chain.tracers
-    return not beside and step.destination is None
+    beside = step.timeout is not None or step.retries or live.chain.tracers
+    beside = beside or step.destination is not None
+    return not beside and (link.only_through_lib or not link.is_async)
+
+
+def _next_is_alike(live: RunState, link: LoadedLink) -> bool:
+    following = live.progress.links_done + 1
+    if following == len(live.chain.links):
+        return False
+    step = live.chain.links[following]
+    other = live.plugins.link(step)
+    return (
+        _plain(live, step, other)
+        and other.is_async == link.is_async
+        and other.only_through_lib == link.only_through_lib
+        and other.no_default_timeout == link.no_default_timeout
+    )
+
+
+def _only_storage(live: RunState, link: LoadedLink) -> LoadedStorage | None:
+    """The chain's storage, if it is the only one, and sync with the time limit of the link."""
+    if len(live.chain.storages) != 1:
+        return None
+    spec = live.chain.storages[0]
+    storage = live.plugins.storage(live.chain, spec.name)
+    beside = storage.is_async or storage.timeout is not None or spec.destination is not None
+    alike = storage.no_default_timeout == link.no_default_timeout
+    return storage if alike and not beside else None
+
+
+def _try_here(live: RunState, storage: LoadedStorage, plugin: dict[str, str]) -> FirstTry:
+    live.step_began = began = time.perf_counter()
+    plugin.clear()
+    plugin["storage"] = storage.name
+    call_scope.begin()
+    call_scope.limit_context(storage.seconds)
+    with counted() as failures:
+        try:
+            contained(storage.save, (live.progress.vcon, storage.fresh_options()), plugin)
+        except Exception as error:  # noqa: BLE001 -- a plugin may raise anything
+            return FirstTry(began, error, counts=not failures.count)
+    return FirstTry(began)

@@ -22,6 +22,7 @@ from core.observability.failure_cause import cause_of
 from core.observability.logs import without_secrets
 from core.observability.metrics import LINKS, RUNS, STORAGES
 from core.observability.storable_text import storable_json
+from pipeline.custody.ended import NO_CUSTODY
 from pipeline.plugins.errors import describe
 from pipeline.redis_client import keys, own_keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
@@ -69,7 +70,7 @@ def settlement_of(live: RunState, ending: plan.Ending) -> Settlement:
 
 
 def _index_notes(live: RunState) -> tuple[str, str]:
-    saved = [each["name"] for each in live.steps if _is_saved(each)]
+    saved = tuple(each["name"] for each in live.steps if _is_saved(each))
     return index_note(live.chain.name, saved), index_note(live.chain.name, ())
 
 
@@ -297,7 +298,8 @@ class RunSettler:
         end = settlement_of(live, ending)
         if (kept := await self.custody.ended(live, ending, end)) is None:
             return False
-        end = replace(end, custody=kept)
+        if kept is not NO_CUSTODY:
+            end = replace(end, custody=kept)
         held = await self._queues.finish(self._id, live.claim, end)
         return self._counted(live, ending, held=held)
 

@@ -14,7 +14,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import counted
 from pipeline.runs import plan
 from pipeline.runs.call_scope import time_limit
-from pipeline.runs.calls import PluginCalls
+from pipeline.runs.calls import Around, PluginCalls, plainly
 from pipeline.runs.cancellation import is_cancelled
 from pipeline.runs.lease import SLOW_STEP, Checkpoints, LeaseGuard, Lost
 from pipeline.runs.parking import Parked
@@ -119,7 +119,7 @@ class ChainRunner:
         Redis is read, since the message of an accepted cancellation may still be on its way. A
         cancellation after the first storage has begun has no effect.
         """
-        if live.progress.saved or live.progress.refused:
+        if live.progress.saved or live.progress.refused or live.first_try:
             return False
         if live.memory.unwritten and live.chain.storages and not live.cancelled:
             await self._checkpoints.write(live)  # due now; the reply reports a cancellation
@@ -157,10 +157,11 @@ class ChainRunner:
     async def _save_one(self, live: RunState, name: str) -> bool | Parked:
         """Whether the storage has it; `Parked` if it has to wait for its destination."""
         storage = live.plugins.storage(live.chain, name)
-        began = time.perf_counter()
-        how = [lambda: self._lease_guard.confirm(live), *self._around(live, name)]
+        first, live.first_try = live.first_try, None
+        began = first.began if first else time.perf_counter()
+        may_start, around = (lambda: self._lease_guard.confirm(live)), self._around(live, name)
         try:
-            error = await self._calls.save(storage, live.progress.vcon, *how)
+            error = await self._calls.save(storage, live.progress.vcon, may_start, around, first)
         except Parked as parked:
             return parked
         seconds = time.perf_counter() - began
@@ -168,12 +169,12 @@ class ChainRunner:
         await self._checkpoints.note_slow(live, seconds)
         return error is None
 
-    def _around(self, live: RunState, name: str) -> list[Any]:
+    def _around(self, live: RunState, name: str) -> Around:
         """The gate before the calls of a storage that has a destination."""
         to = next(spec.destination for spec in live.chain.storages if spec.name == name)
         if to is None:
-            return []
-        return [partial(self._destinations.call, Call(to, place_of(live), f"storage {name}"))]
+            return plainly
+        return partial(self._destinations.call, Call(to, place_of(live), f"storage {name}"))
 
 
 def _out_of_time(live: RunState) -> plan.Ending:

@@ -43,6 +43,16 @@ class ThreadConnections:
             redis.exceptions.RedisError: the driver's own errors; the caller translates them.
             OSError: when Redis cannot be reached.
         """
+        (reply,) = self.replies([packed], may_repeat=may_repeat)
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
+    def replies(self, packed: list[bytes], *, may_repeat: bool) -> list[Any]:
+        """Send packed commands in one write; error replies are returned in their places.
+
+        Raises what `reply` raises if all commands fail together.
+        """
         connection = self._connection()
         if connection.opened_in != connection.all.generation or (
             not may_repeat and connection.is_stale()
@@ -70,17 +80,14 @@ class ThreadConnections:
             self._all.append(connection)
         return connection
 
-    def _exchange(self, connection: Any, packed: bytes) -> Any:
+    def _exchange(self, connection: Any, packed: list[bytes]) -> list[Any]:
         try:
-            connection.send_packed_command([packed], check_health=False)
-            reply = connection.read_response()
+            connection.send_packed_command(packed, check_health=False)
+            return [_read(connection) for _ in packed]
         except (*AWAY, *REFUSED):  # after a failover the address leads to another server
             connection.leave()
             connection.disconnect()
             raise
-        if isinstance(reply, ResponseError):
-            raise reply
-        return reply
 
     def _connected(self, connection: Any) -> None:
         opened = connection._sock
@@ -94,3 +101,13 @@ class ThreadConnections:
         """Close every thread's connection; a command in progress fails."""
         for connection in self._all:
             connection.disconnect()
+
+
+def _read(connection: Any) -> Any:
+    """The next reply, an error as a value; raises those that concern the connection."""
+    try:
+        return connection.read_response()
+    except REFUSED:
+        raise
+    except ResponseError as error:
+        return error

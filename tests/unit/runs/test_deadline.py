@@ -38,6 +38,7 @@ async def test_it_ends_what_takes_too_long() -> None:
     with pytest.raises(TimeoutError):
         async with time_limit(0) as limit:
             await asyncio.Event().wait()
+    assert limit is not None
     assert limit.expired()
 
 
@@ -77,6 +78,7 @@ async def test_a_limit_of_one_step_is_told_and_ends_it() -> None:
 
     with pytest.raises(TimeoutError):
         await too_long()
+    assert limit is not None
     assert limit.expired()
     assert remaining() == math.inf
     current = asyncio.current_task()
