@@ -56,6 +56,8 @@ class Plugin:
     - `no_default_timeout`: it may take long by design, so a call has a time limit only where the
       configuration sets one.
     - `uses_connections`: it imports something of `lib.connections`.
+    - `together`: its `save_together`, which a worker calls on the event loop instead of a sync
+      `save`; None without one.
     - `pure`: its `pure`, with which a trial may call it; see `is_pure`.
     """
 
@@ -66,6 +68,7 @@ class Plugin:
     no_default_timeout: bool = False
     uses_connections: bool = False
     pure: object = False
+    together: Function | None = None
 
 
 def plugin_in(module: ModuleType, contract: Contract) -> Plugin:
@@ -97,7 +100,18 @@ def _plugin(module: ModuleType, contract: Contract) -> Plugin:
     waits = getattr(holder, "no_default_timeout", False) is True
     connections = _uses_connections(module)
     pure = getattr(holder, "pure", False)
-    return Plugin(functions, defaults, asynchronous, through_lib, waits, connections, pure)
+    together = None if asynchronous else _together(holder, contract)
+    return Plugin(
+        functions, defaults, asynchronous, through_lib, waits, connections, pure, together
+    )
+
+
+def _together(holder: object, contract: Contract) -> Function | None:
+    """A storage's `save_together`; vcon-server has none, so one of another kind is ignored."""
+    found: Any = getattr(holder, "save_together", None) if contract is STORAGE else None
+    if found is None or not callable(found) or not is_async(found):
+        return None
+    return None if _problem("save_together", found, ("vcon_uuid", "opts")) else found
 
 
 def is_pure(declared: object, options: object) -> bool:

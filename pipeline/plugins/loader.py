@@ -76,6 +76,8 @@ class LoadedStorage(Loaded):
     get: Function | None = None
     delete: Function | None = None
     close: Function | None = None
+    together: Function | None = None
+    """An async twin of a sync `save`, for callers on the event loop (`contract.Plugin`)."""
     timeout: float | None = None
     retries: int = STORAGE_RETRIES
 
@@ -233,6 +235,7 @@ class _Loader:
         return LoadedStorage(
             **_common(spec, plugin),
             **plugin.functions,
+            together=plugin.together,
             timeout=spec.timeout,
             retries=spec.retries,
         )

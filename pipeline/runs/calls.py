@@ -311,10 +311,10 @@ class PluginCalls:
 
         async def call() -> None:
             await self.call(
-                storage.save,
+                storage.together or storage.save,
                 vcon_uuid,
                 storage.fresh_options(),
-                is_async=storage.is_async,
+                is_async=storage.is_async or storage.together is not None,
                 timeout=storage.seconds,
                 plugin={"storage": storage.name},
             )

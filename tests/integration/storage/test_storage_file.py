@@ -16,6 +16,7 @@ import pytest
 from lib.vcon_redis import VconRedis
 from pipeline.runs.vcon_store import VconStore
 from storage import file
+from storage.file import places
 from tests.plugins.scene import SAMPLES, TAGGED, canonical, connected
 
 VCON = canonical(TAGGED)
@@ -152,7 +153,7 @@ def test_a_disk_without_symbolic_links(tmp_path: Path, monkeypatch: pytest.Monke
     def refuse(*_: Any) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(Path, "symlink_to", refuse)
+    monkeypatch.setattr(os, "symlink", refuse)
     move(tmp_path)
     check_removed(tmp_path)
 
@@ -189,7 +190,7 @@ def test_folders_from_before_are_listed_once(
         VconRedis().store_vcon_dict(document)
         file.save(document["uuid"], options(tmp_path))
         counts.append(len(listed))
-    assert counts[0] == counts[-1] == len(file._DAYS)
+    assert counts[0] == counts[-1] == len(places.DAYS)
 
 
 def test_a_note_that_leads_out_of_the_path_is_not_followed(tmp_path: Path) -> None:

@@ -73,6 +73,7 @@ SMALL_FILES = {
     "pipeline/worker/unclaimed.py": "one duty beside the worker's loop",
     "links/webhook/signature.py": "the algorithm that receivers of webhooks implement",
     "storage/elasticsearch/options.py": "the options alone, without the driver",
+    "storage/file/threads.py": "one mechanism with its own theory, apart from what is written",
     "lib/redis_mgr.py": "a name that vcon-server's plugins import",
     "flowlang/connections/loss.py": "what a lost connection is, for every type of connection",
     "flowlang/connections/postgres/times.py": "the conversion of dates, without the driver's pool",

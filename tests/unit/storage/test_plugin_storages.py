@@ -59,10 +59,10 @@ def test_what_cannot_be_a_table_name_is_refused(name: str) -> None:
 def test_the_row_of_a_vcon_has_its_times_in_utc() -> None:
     """The columns have no time zone, so one is chosen."""
     values = row(VCON)
-    assert values["created_at"] == datetime(2025, 5, 6, 1, 30)  # noqa: DTZ001 -- as the column is
-    assert values["updated_at"].tzinfo is None
-    assert (values["id"], values["vcon"], values["subject"]) == (VCON["uuid"], "0.4.0", "Bike")
-    assert json.loads(values["json"]) == VCON
+    assert values.created_at == datetime(2025, 5, 6, 1, 30)  # noqa: DTZ001 -- as the column is
+    assert values.updated_at.tzinfo is None
+    assert (str(values.id), values.vcon, values.subject) == (VCON["uuid"], "0.4.0", "Bike")
+    assert json.loads(values.document) == VCON
 
 
 @pytest.mark.parametrize(
@@ -80,20 +80,20 @@ def test_nul_characters_are_replaced_and_text_that_looks_like_one_is_not(
 ) -> None:
     """PostgreSQL holds a backslash and a `u0000` behind it, but no NUL; names count too."""
     values = row({**VCON, "subject": text, text: [text]})
-    assert values["subject"] == kept
-    assert json.loads(values["json"]) == {**VCON, "subject": kept, kept: [kept]}
+    assert values.subject == kept
+    assert json.loads(values.document) == {**VCON, "subject": kept, kept: [kept]}
 
 
 @pytest.mark.parametrize(("subject", "kept"), [(None, None), ({"a": 1}, None), ("", "")])
 def test_a_subject_that_is_no_text_is_none(subject: object, kept: str | None) -> None:
     """The column is for finding vCons by; the document keeps it as it is."""
-    assert row({**VCON, "subject": subject})["subject"] == kept
+    assert row({**VCON, "subject": subject}).subject == kept
 
 
 def test_a_date_that_cannot_be_read_does_not_keep_a_vcon_from_being_stored() -> None:
     """The column may not be null, so it gets the time of saving."""
     values = row({**VCON, "created_at": "yesterday"})
-    assert values["created_at"] == values["updated_at"]
+    assert values.created_at == values.updated_at
 
 
 def test_created_at_is_in_utc_or_unknown() -> None:
