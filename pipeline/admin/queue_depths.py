@@ -70,6 +70,7 @@ class QueueDepths:
         show(EGRESS_DEPTH, {n: usable[n].depth for n in lists.handed_out if n in usable})
         show(DEAD_LETTERS, {name: usable[name].depth for name in lists.dead if name in usable})
         show(UNUSABLE_KEYS, dict.fromkeys(state.unusable, 1))
+        called = {name: each for name, each in called.items() if not each.unusable}
         show(DESTINATION_IN_FLIGHT, {name: each.in_flight for name, each in called.items()})
         show(DESTINATION_WAITING, {name: each.waiting for name, each in called.items()})
         show(DESTINATION_OPEN, {name: float(each.is_open) for name, each in called.items()})

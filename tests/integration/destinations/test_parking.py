@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from dataclasses import replace
 from typing import Any
 
+from lib.web.http_retry import HttpRetry, call_vendor
 from pipeline.config.model import Breaker, Destination
+from pipeline.destinations.gate import Call, DestinationGate
 from pipeline.redis_client import keys
 from pipeline.runs.parking import WAITING_TEXT
 from tests.integration.destinations.destination_scene import Peer, step_to, until
-from tests.integration.support.pipeline_fixtures import Scene, configured, link
+from tests.integration.support.pipeline_fixtures import Scene, configured, link, storage
 
 OFF = Breaker(failures=0)
+ONE = Breaker(1, 600)
 
 
 async def test_calls_at_once_are_bounded_over_workers(scene: Scene) -> None:
@@ -66,3 +71,110 @@ async def test_an_open_breaker_parks_and_the_probe_brings_all_back(scene: Scene)
     assert [ended.status for ended in done] == ["done"] * 6
     assert sorted(peer.called) == sorted(parked)
     assert {ended.claim.attempt for ended in done} == {1}
+
+
+async def test_storages_wait_without_those_beside_them(scene: Scene) -> None:
+    """One has the vCon already when the run is parked; the other gets it later, once."""
+    peer, kept = Peer(works=False), list[str]()
+
+    async def save(vcon_uuid: str, _options: Any) -> None:
+        await peer.call(vcon_uuid, "", None)
+
+    to = Destination("there", breaker=Breaker(1, 600))
+    spec, loaded = storage(save, "far")
+    near = storage(lambda vcon_uuid, _options: kept.append(vcon_uuid), "near")
+    far = replace(spec, destination=to)
+    await scene.start(configured(storages=[near, (far, loaded)]))
+    uuids = await scene.feed(count=2)
+    for _ in uuids:
+        ended = await scene.ended()
+        assert (ended.how, ended.steps) == ("aside", [("near", "ok")])
+    peer.works = True
+    await scene.redis.script("try_destination", "there", "")
+    for _ in uuids:
+        ended = await scene.finished()
+        assert (ended.status, ended.steps) == ("done", [("near", "ok"), ("far", "ok")])
+    assert sorted(kept) == sorted(peer.called) == sorted(uuids)
+
+
+async def test_a_parked_run_can_be_cancelled(scene: Scene) -> None:
+    """It ends at once; nothing waits for it, and what tries is the next one."""
+    peer = Peer(works=False)
+    configuration = configured(links=[step_to(peer.call, Destination("there", breaker=ONE))])
+    await scene.start(configuration)
+    uuids = await scene.feed(count=2)
+    runs = {(ended := await scene.ended()).claim.vcon_uuid: ended.claim.run_id for _ in uuids}
+    cancelled = await scene.runs(configuration).cancel(runs[uuids[0]])
+    assert cancelled.status == "cancelled"
+    assert scene.journal(runs[uuids[0]])["status"] == "cancelled"
+    peer.works = True
+    await scene.redis.script("try_destination", "there", "")
+    assert (await scene.finished()).claim.vcon_uuid == uuids[1]
+    assert peer.called == [uuids[1]]
+
+
+async def test_a_steps_time_limit_is_a_failure_of_its_peer(scene: Scene) -> None:
+    """A sync link that hangs beyond its timeout opens the breaker; the run is parked."""
+    free = threading.Event()
+
+    def hangs(vcon_uuid: str, _name: str, _options: Any) -> str:
+        free.wait(20)
+        return vcon_uuid
+
+    to = Destination("there", breaker=ONE)
+    await scene.start(configured(links=[step_to(hangs, to, timeout=0.05)]))
+    await scene.feed()
+    ended = await scene.ended()
+    assert ended.how == "aside"
+    assert "the last call failed: TimeoutError: did not end within 0.05 s" in ended.run["error"]
+    free.set()
+
+
+async def test_errors_of_the_vcon_open_nothing(scene: Scene) -> None:
+    """They cost attempts, and the vCon is a dead letter."""
+
+    def refuses(_uuid: str, _name: str, _options: Any) -> str:
+        raise ValueError("not this one")
+
+    to = Destination("there", breaker=ONE)
+    await scene.start(configured(links=[step_to(refuses, to)], max_attempts=1))
+    await scene.feed(count=2)
+    assert [(await scene.finished()).status for _ in range(2)] == ["failed"] * 2
+    assert not scene.client.hget(keys.destination("there"), "open")
+
+
+async def test_repeats_within_a_call_count_in_the_rate(scene: Scene) -> None:
+    """Three requests of one call take three places; without a rate none is asked for."""
+    asked: list[float] = []
+
+    async def attempt() -> str:
+        asked.append(float(scene.client.hget(keys.destination("there"), "start") or 0))
+        if len(asked) % 3:
+            raise ConnectionRefusedError
+        return "answer"
+
+    async def step() -> str:
+        return await call_vendor(attempt, HttpRetry(5, 3, 0), "the server")
+
+    gate = DestinationGate(scene.redis, lambda: "1000000")
+    limited = Destination("there", requests_per_minute=60_000, breaker=OFF)
+    assert await gate.call(Call(limited, "in\nx", "link x"), step) == "answer"
+    assert await gate.call(Call(replace(limited, requests_per_minute=None), "", ""), step)
+    assert asked == [1000000, 1000001, 1000002] + 3 * [1000002]
+    await gate.close()
+
+
+async def test_a_broken_off_call_gives_its_slot_back(scene: Scene) -> None:
+    """A worker that stops returns its claims, and their slots are free at once."""
+    peer = Peer()
+    peer.open.clear()
+    to = Destination("there", max_in_flight=1, breaker=OFF)
+    crew = await scene.start(configured(links=[step_to(peer.call, to)]))
+    [vcon_uuid] = await scene.feed()
+    await peer.arrived.get()
+    await crew.stop()
+    await until(lambda: not scene.client.exists(keys.slots("there")))
+    peer.open.set()
+    await scene.start(configured(links=[step_to(peer.call, to)]), "two")
+    assert (await scene.finished()).status == "done"
+    assert peer.called == [vcon_uuid]

@@ -68,18 +68,20 @@ if reason then
   due = math.ceil(due)
   if place ~= '' then
     redis.call('ZADD', parked, due, place)
+    redis.call('PEXPIRE', parked, KEPT)
   end
   return {'later', due - now, reason, busy, redis.call('ZCARD', parked), math.max(0, open - now)}
 end
 
 begin = interval > 0 and begin or now
 redis.call('ZADD', slots, math.ceil(begin + lease), holder)
+redis.call('PEXPIRE', slots, KEPT)
 if place ~= '' then
   redis.call('ZREM', parked, place)
 end
 if interval > 0 then
   redis.call('HSET', state, 'start', string.format('%.3f', begin))
-  redis.call('PEXPIRE', state, 30 * 86400000)
+  redis.call('PEXPIRE', state, KEPT)
 end
 if probing then
   redis.call('HSET', state, 'probe', holder)

@@ -56,7 +56,7 @@ elseif held and allowed > 0 and outcome == 'failed' then
   end
 end
 
-redis.call('PEXPIRE', state, 30 * 86400000)
+redis.call('PEXPIRE', state, KEPT)
 
 local wait = 0
 if outcome == 'failed' and allowed > 0 and open > 0 then
@@ -66,6 +66,7 @@ if outcome == 'failed' and allowed > 0 and open > 0 then
     redis.call('ZREM', parked, place)
     local due = math.ceil(after_last(parked, math.max(now, open), spacing))
     redis.call('ZADD', parked, due, place)
+    redis.call('PEXPIRE', parked, KEPT)
     wait = due - now
   else
     wait = math.max(0, open - now)

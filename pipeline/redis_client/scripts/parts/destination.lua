@@ -4,6 +4,7 @@
 local OVERDUE = 15000 -- ms after its time for which a parked run still comes before new ones
 local MEAN = 1000 -- ms that a call takes, before one has ended
 local SOON = 20 -- ms between two parked runs of a destination without limits
+local KEPT = 30 * 86400000 -- ms after its last use for which a destination is remembered
 local MOST_BACK = 500 -- parked runs that one call brings back
 
 local function destination_keys(name)
@@ -23,11 +24,8 @@ local function after_last(parked, at, spacing)
 end
 
 -- Let a parked run that is not due yet return at a time, or at once: to the head of its list, which
--- wakes a worker. False if it is not among the delayed retries: it waits in its worker, or has ended.
+-- wakes a worker.
 local function bring_back(parked, place, now, at)
-  if not is('zset', 'pc:later') or not redis.call('ZSCORE', 'pc:later', place) then
-    return false
-  end
   local list, element = string.match(place, '^(.-)\n(.*)$')
   if at <= now and list and is('list', list) then
     redis.call('ZREM', 'pc:later', place)
@@ -36,20 +34,19 @@ local function bring_back(parked, place, now, at)
     redis.call('ZADD', 'pc:later', 'LT', at, place)
   end
   redis.call('ZADD', parked, 'XX', at, place)
-  return true
 end
 
--- Bring `burst` parked runs back at once, and up to `most` others one after another.
+-- Bring `burst` parked runs back at once, and others one after another, `most` in all. Those that are
+-- not among the delayed retries are left out: they wait in their worker, or have ended.
 local function bring_all_back(parked, now, burst, most, spacing)
-  local waiting, count = redis.call('ZRANGE', parked, '(' .. now, '+inf', 'BYSCORE', 'LIMIT', 0, most + 10), 0
+  local waiting = redis.call('ZRANGE', parked, '(' .. now, '+inf', 'BYSCORE', 'LIMIT', 0, most + 10)
+  local found, usable = {}, is('zset', 'pc:later')
   for _, place in ipairs(waiting) do
-    if count >= most then
-      break
-    end
-    local at = count < burst and now or math.ceil(now + (count - burst + 1) * spacing)
-    if bring_back(parked, place, now, at) then
-      count = count + 1
+    if usable and #found < most and redis.call('ZSCORE', 'pc:later', place) then
+      found[#found + 1] = place
     end
   end
-  return count
+  for i = #found, 1, -1 do -- each is pushed to the head of its list: the first one last
+    bring_back(parked, found[i], now, i <= burst and now or math.ceil(now + (i - burst) * spacing))
+  end
 end
