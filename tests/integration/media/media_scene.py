@@ -12,6 +12,7 @@ import orjson
 import pytest
 from redis import Redis
 
+from pipeline.ingest.entry import make_entry
 from pipeline.media import media as media_of
 from pipeline.media.bodies import MARK
 from pipeline.media.file_store import FileStore
@@ -72,6 +73,17 @@ async def workers(redis: RedisConnection, client: Redis) -> AsyncIterator[Scene]
     scene = Scene(redis, client)
     yield scene
     await scene.close()
+
+
+async def taken_in(scene: Scene, vcon: dict[str, Any], *lists: str) -> Any:
+    """Take a vCon in as a caller's."""
+    entry = await make_entry(offloaded, orjson.dumps(vcon), 10**7)
+    return await scene.intake.ingest(entry, lists)
+
+
+async def offloaded(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """What would run in the helper process."""
+    return function(*args, **options)
 
 
 def in_redis(client: Redis, vcon_uuid: str) -> str:

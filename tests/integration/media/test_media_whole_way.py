@@ -13,7 +13,6 @@ from redis import Redis
 
 from lib.vcon_redis import AsyncVconRedis, VconRedis
 from pipeline.admin.vcon_index import VconIndex
-from pipeline.ingest.entry import make_entry
 from pipeline.live_config import Configuration
 from pipeline.redis_client.client import RedisConnection
 from pipeline.storages.lookup import VconLookup
@@ -24,24 +23,16 @@ from tests.integration.media.media_scene import (
     beside,
     in_redis,
     is_stripped,
+    offloaded,
     recorded,
     s3_bucket,
     store_of,
+    taken_in,
     workers,
 )
-from tests.integration.support.pipeline_fixtures import Scene, configured, link, storage
+from tests.integration.support.pipeline_fixtures import configured, link, storage
 
 __all__ = ["s3_bucket"]
-
-
-async def taken_in(scene: Scene, vcon: dict[str, Any], *lists: str) -> Any:
-    """Take a vCon in as a caller's."""
-    entry = await make_entry(_here, orjson.dumps(vcon), 10**7)
-    return await scene.intake.ingest(entry, lists)
-
-
-async def _here(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    return function(*args, **options)
 
 
 @pytest.mark.parametrize("kind", STORES)
@@ -122,7 +113,7 @@ async def test_every_reader_and_the_end(
         assert await media.stores[kind].names(vcon["uuid"]) == names
         lookup = VconLookup(nothing, scene.store, None, 60)  # type: ignore[arg-type]
         assert (await lookup.find(vcon["uuid"]))["dialog"] == vcon["dialog"]
-        texts = VconTexts(scene.store, lookup, "0.4.0-text", _here)
+        texts = VconTexts(scene.store, lookup, "0.4.0-text", offloaded)
         assert orjson.loads(await texts.text(vcon["uuid"])) == await lookup.find(vcon["uuid"])
         assert AUDIO not in in_redis(client, vcon["uuid"])
         assert await VconIndex(redis, "vcons", run_expiry=60).delete(vcon["uuid"], ["in"])
