@@ -20,6 +20,11 @@ NOTHING = Rule()
 """MEDIA_STORE is unset: only bodies in the form of a placeholder are taken out."""
 
 
+def media_rule(rule: Rule) -> str:
+    """The rule as replicas tell it to each other."""
+    return "unset" if rule.least == math.inf else f"{rule.store}, from {rule.least} bytes"
+
+
 class TakenText(NamedTuple):
     """The JSON of a document without its large bodies."""
 

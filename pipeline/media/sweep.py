@@ -11,13 +11,19 @@ again every `LOOK_SECONDS`, or soon after its document has expired. What is remo
 A vCon without any body leaves the register. `DeleteVcon` removes its bodies at once
 (`Media.remove`); those that it does not know of, such as one of an earlier document, are removed
 here.
+
+With MEDIA_STORE, each round also compares the setting with what other replicas write about
+themselves (`pc:process:`): one of an earlier version would take a placeholder for a body.
 """
 
 import logging
 import time
 
+import orjson
+
 from pipeline.media.bodies import written_at
 from pipeline.media.media import LOOK_SECONDS, Media
+from pipeline.media.rules import media_rule
 from pipeline.media.stores import MediaAwayError
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -30,6 +36,7 @@ MOST = 100
 SOON = 5
 """Seconds from the end of a document to the look at its media."""
 GONE = -2
+_TOLD = ("seen", "media")
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +47,16 @@ class MediaSweep:
     def __init__(self, connection: RedisConnection, media: Media) -> None:
         self._connection = connection
         self._media = media
+        self._others: dict[str, str] = {}
 
     async def round(self) -> None:
-        """Look at every vCon that is due.
+        """Look at every vCon that is due, and at other replicas.
 
         Raises:
             UnavailableError: Redis cannot be reached.
         """
+        if self._media.is_on:
+            await self._compare()
         while True:
             later, *due = await self._connection.script("due_media", MOST, LOOK_SECONDS)
             for vcon_uuid in due:
@@ -56,6 +66,19 @@ class MediaSweep:
                     log.warning("media not swept", extra={"error": str(error), "vcon": vcon_uuid})
             if len(due) < MOST:
                 return
+
+    async def _compare(self) -> None:
+        """Warn, once for each, of replicas with another setting."""
+        ids = await self._connection.command("SRANDMEMBER", keys.PROCESSES, MOST)
+        own, others = media_rule(self._media.rule), {}
+        for replica in ids or ():
+            seen, told = await self._connection.command("HMGET", keys.process(replica), *_TOLD)
+            setting = orjson.loads(told) if told else "that of an earlier version"
+            if seen and setting != own:
+                others[replica] = f"MEDIA_STORE here: {own}; in replica {replica}: {setting}"
+        for replica in others.keys() - self._others.keys():
+            log.error("replicas differ in MEDIA_STORE", extra={"error": others[replica]})
+        self._others = others
 
     async def _look(self, vcon_uuid: str, later: str) -> None:
         left = await self._connection.command("TTL", keys.vcon(vcon_uuid))

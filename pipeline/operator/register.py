@@ -21,6 +21,7 @@ from core.settings import Settings
 from core.version import VERSION
 from pipeline.admin.redis_checks import RedisWatch
 from pipeline.live_config import Configuration
+from pipeline.media.rules import in_force, media_rule
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from schemas.operator.replicas import LONGEST_TEXT, MOST_TEXTS, MOST_WORKERS, ReplicaState
 
@@ -91,6 +92,7 @@ class Register:
 
     async def _write(self) -> None:
         state = self.state().model_dump(mode="json")
+        state["media"] = media_rule(in_force())  # see `pipeline.media.sweep`
         words = [word for name, value in state.items() for word in (name, orjson.dumps(value))]
         await self._connection.script("register", self.id, int(KEPT_SECONDS * 1000), *words)
 

@@ -213,6 +213,27 @@ async def test_media_of_another_vcon_are_not_taken_for_its_own(
         assert read["dialog"][0]["body"] == AUDIO
 
 
+async def test_replicas_with_another_setting_are_named(
+    redis: RedisConnection, client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once each: one that has it unset, and one of an earlier version; not one that has ended."""
+    told = {"alike": f'"redis, from {LEAST} bytes"', "unset": '"unset"', "earlier": ""}
+    client.sadd("pc:processes", *told, "ended")
+    for replica, media in told.items():
+        client.hset(
+            f"pc:process:{replica}", mapping={"seen": 1} | ({"media": media} if media else {})
+        )
+    async with beside("redis", redis) as media:
+        swept = MediaSweep(redis, media)
+        for _ in range(2):
+            await swept.round()
+    found = [record.error for record in caplog.records]  # type: ignore[attr-defined]
+    assert sorted(found) == [
+        f"MEDIA_STORE here: redis, from {LEAST} bytes; in replica {name}"
+        for name in ("earlier: that of an earlier version", "unset: unset")
+    ]
+
+
 async def test_without_media_nothing_more_is_asked(redis: RedisConnection) -> None:
     """Off, a vCon is read and written by the same commands as before; on, one without media too."""
     for rule in (None, Rule("redis", LEAST)):
