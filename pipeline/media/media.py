@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from core.thread_pool import in_own_thread
 from pipeline.media.bodies import (
     MARK,
     MARK_BYTES,
@@ -98,15 +99,19 @@ class Media:
         Raises:
             UnavailableError: Redis or the store does not answer.
         """
-        taken = self._taken_out(document, known, whole=whole)
-        await self.write(taken.document.get("uuid", ""), taken.texts)
+        least = math.inf if whole else self.rule.least
+        if not is_due(document, least):
+            return TakenOut(document)
+        taken = await in_own_thread(self._taken_out, document, known, least)
+        if taken.texts:
+            await self.write(document["uuid"], taken.texts)
         return taken
 
     def taken_out_from_thread(
         self, document: Document, known: Known | None = None, *, whole: bool = False
     ) -> TakenOut:
         """`taken_out`, from a thread."""
-        taken = self._taken_out(document, known, whole=whole)
+        taken = self._taken_out(document, known, math.inf if whole else self.rule.least)
         if taken.texts:
             vcon_uuid, store = taken.document["uuid"], self.stores[self.rule.store]
             self._connection.command_from_thread(*_registered(vcon_uuid))
@@ -114,8 +119,7 @@ class Media:
                 store.put_from_thread(vcon_uuid, name, text)
         return taken
 
-    def _taken_out(self, document: Document, known: Known | None, *, whole: bool) -> TakenOut:
-        least = math.inf if whole else self.rule.least
+    def _taken_out(self, document: Document, known: Known | None, least: float) -> TakenOut:
         if not (is_due(document, least) and is_own(document.get("uuid"))):
             return TakenOut(document)
         return take_out(document, self.rule.store, least, known)

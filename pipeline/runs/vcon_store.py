@@ -9,7 +9,7 @@ import orjson
 
 from core.errors import ConflictError
 from pipeline.media import media
-from pipeline.media.bodies import MARK, MARK_BYTES, Known
+from pipeline.media.bodies import MARK, MARK_BYTES, Known, TakenOut
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.document_pieces import is_large
@@ -113,10 +113,13 @@ class VconStore:
             UnavailableError: Redis cannot be reached.
         """
         run, vcon_uuid = _writing(), document["uuid"]
-        how = {"whole": run is not None and not run.memory.in_use}
-        taken = await self._media.taken_out(document, _known(vcon_uuid), **how)
-        _keep(vcon_uuid, taken.bodies, **how)
-        text = orjson.dumps(taken.document)
+        whole = not self._media.is_on or (run is not None and not run.memory.in_use)
+        text = orjson.dumps(document) if whole else b""
+        if not whole or _has_media(text):
+            taken = await self._media.taken_out(document, _known(vcon_uuid), whole=whole)
+            text = _kept(taken, whole=whole)
+        elif self._media.is_on:
+            _keep(vcon_uuid, {}, whole=True)
         if run is not None and _can_wait(run, vcon_uuid, expiry):
             run.memory.write(vcon_uuid, text)
             return
@@ -129,10 +132,13 @@ class VconStore:
     def put_from_thread(self, document: dict[str, Any], expiry: int = 0) -> None:
         """`put`, from a thread."""
         run, vcon_uuid = _writing(), document["uuid"]
-        how = {"whole": run is not None and not run.memory.in_use}
-        taken = self._media.taken_out_from_thread(document, _known(vcon_uuid), **how)
-        _keep(vcon_uuid, taken.bodies, **how)
-        text = orjson.dumps(taken.document)
+        whole = not self._media.is_on or (run is not None and not run.memory.in_use)
+        text = orjson.dumps(document) if whole else b""
+        if not whole or _has_media(text):
+            taken = self._media.taken_out_from_thread(document, _known(vcon_uuid), whole=whole)
+            text = _kept(taken, whole=whole)
+        elif self._media.is_on:
+            _keep(vcon_uuid, {}, whole=True)
         if run is not None and _can_wait(run, vcon_uuid, expiry):
             run.memory.write(vcon_uuid, text)
             return
@@ -164,12 +170,17 @@ class VconStore:
 
         With `expiry` > 0 it expires after so many seconds.
         """
-        document = (await self._media.taken_out(document)).document
-        text = orjson.dumps(document)
+        text = await self._media.stripped(document["uuid"], orjson.dumps(document))
         if is_large(text) and not await self._connection.script("restore", document["uuid"], "", 0):
             return
         given = await staged(self._connection, text)
         await self._connection.script("restore", document["uuid"], given, expiry)
+
+
+def _kept(taken: TakenOut, *, whole: bool) -> bytes:
+    """The JSON of what is written; the run in progress keeps its bodies."""
+    _keep(taken.document["uuid"], taken.bodies, whole=whole)
+    return orjson.dumps(taken.document)
 
 
 def _has_media(text: bytes | str) -> bool:
