@@ -1,4 +1,4 @@
-"""Measures what one vCon costs: CPU time by process, bytes and commands of Redis, bytes of Postgres.
+"""Measures what one vCon costs: CPU time by process, commands of Redis, bytes left behind.
 
     python -m benchmarks.costs [--rounds 3] [--count 1500]
 
@@ -149,6 +149,7 @@ class Bench:
         self._client.delete("out")
 
 
+BYTES = ("redis B", "pg B", "WAL B")
 NAMES = ("commands", "scripts", "redis_bytes", "postgres_bytes", "wal_bytes")
 SIZES_NOW = """
 SELECT sum(pg_total_relation_size(oid)), pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,37 +145,50 @@ def start_seconds(stack: EmbeddedStack, modules: int) -> float:
 
 
 def config_with(stack: EmbeddedStack, modules: int) -> dict[str, Any]:
-    """The same with links of packages, each a source folder of its own."""
-    links = {"tag": {"module": "links.tag", "options": {"tags": ["a"]}}}
-    for number in range(modules):
-        name = f"patchcord_idle_{number}"
-        package = stack.folder / "packages" / name
-        if not package.exists():
-            package.mkdir(parents=True)
-            (package / "pyproject.toml").write_text(PROJECT.format(name=name))
-            (package / f"{name}.py").write_text(LINK)
-        links[name] = {"module": name, "pip_name": f"{name} @ {package.as_uri()}"}
-    chains = {"all": {"links": list(links), "ingress_lists": ["in"]}}
-    return {"links": links, "chains": chains}
+    """A chain with links of packages, each a wheel of its own, and one built-in link."""
+    names = [f"patchcord-idle-{number}" for number in range(modules)]
+    links: dict[str, Any] = {"tag": {"module": "links.tag", "options": {"tags": ["a"]}}}
+    for name, file in zip(names, wheels(stack, names), strict=True):
+        module = name.replace("-", "_")
+        links[name] = {"module": module, "pip_name": f"{name} @ {file.as_uri()}"}
+    return {"links": links, "chains": {"all": {"links": list(links), "ingress_lists": ["in"]}}}
 
 
-PROJECT = """
-[build-system]
-requires = ["setuptools"]
-build-backend = "setuptools.build_meta"
-[project]
-name = "{name}"
-version = "1.0"
-[tool.setuptools]
-py-modules = ["{name}"]
-"""
+def wheels(stack: EmbeddedStack, names: Sequence[str]) -> list[Path]:
+    """The wheels of packages with one link each."""
+    folder = stack.folder / "packages"
+    folder.mkdir(exist_ok=True)
+    return [wheel(folder, name) for name in names]
+
+
+def wheel(folder: Path, name: str) -> Path:
+    """A wheel with one module, a link."""
+    module = name.replace("-", "_")
+    file, about = folder / f"{module}-1.0-py3-none-any.whl", f"{module}-1.0.dist-info"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(f"{module}.py", LINK)
+        archive.writestr(
+            f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"
+        )
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", f"{module}.py,,\n{about}/RECORD,,\n")
+    return file
+
+
 LINK = """
-default_options = {}
-
-
-def run(vcon_uuid, link_name, opts=default_options):
+def run(vcon_uuid, link_name, opts=None):
     return vcon_uuid
 """
+
+
+def pip_seconds(stack: EmbeddedStack, modules: int) -> float:
+    """One call of pip that installs the same wheels into an empty folder: the floor."""
+    files = wheels(stack, [f"patchcord-idle-{number}" for number in range(modules)])
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--no-index"]
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([*command, "--target", folder, *files], check=True)
+    return time.perf_counter() - began
 
 
 def figures(rounds: int) -> Iterator[Figure]:
@@ -220,9 +234,10 @@ def main() -> None:
                     print(f"CUSTODY={custody}")
                     print(*lines(idle(stack, options.seconds, custody), alone), sep="\n")
             if options.only != "idle":
-                for what in ("installed by it", "installed", "installed"):
+                for what in ("are missing", "are there", "are there"):
                     print(f"start, {MODULES} modules {what}: {start_seconds(stack, MODULES):.1f} s")
                 print(f"start, no modules: {start_seconds(stack, 0):.1f} s")
+                print(f"floor, pip alone with {MODULES}: {pip_seconds(stack, MODULES):.1f} s")
     if options.only in (None, "imports"):
         found = imports(options.rounds)
         print("imports, CPU s:", ", ".join(f"{name} {each:.2f}" for name, each in found.items()))

@@ -55,6 +55,18 @@ class Modules:
             raise outcome
         return outcome
 
+    def install_missing(self, specs: Iterable[PluginSpec]) -> None:
+        """Install the packages of modules that are missing, with one call of pip where possible.
+
+        What fails is reported by `get` of the module.
+        """
+        missing: dict[Requirement, str] = {}
+        for spec in specs:
+            if spec.pip_name and _is_missing(spec.module):
+                with contextlib.suppress(PluginFailedError):
+                    missing.setdefault(read(spec.pip_name), spec.module)
+        self._installer.install_together(missing, lambda each: not _is_missing(missing[each]))
+
     def _found(self, spec: PluginSpec) -> ModuleType | PluginFailedError:
         try:
             wanted = read(spec.pip_name) if spec.pip_name else None
@@ -134,6 +146,16 @@ def _specification(pip_name: str) -> str | None:
         return hashed(read(pip_name))
     except PluginFailedError:  # reported when the module is loaded
         return None
+
+
+def _is_missing(module: str) -> bool:
+    """Whether nothing of this name is installed; imports no package of others."""
+    root = module.partition(".")[0]
+    if is_ours(root):
+        return not _is_there(module)
+    with contextlib.suppress(ValueError):  # one that was imported without a specification
+        return root not in sys.modules and importlib.util.find_spec(root) is None
+    return False
 
 
 def _is_there(module: str) -> bool:

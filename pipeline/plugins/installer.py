@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -133,8 +133,32 @@ class Installer:
         with self._locked(self.folder):
             self._open(self.folder)
             if not is_there():
-                self._install(wanted, self.folder, [])
+                self._install([wanted], self.folder, [])
                 self._open(self.folder)
+
+    def install_together(
+        self, wanted: Collection[Requirement], is_there: Callable[[Requirement], bool]
+    ) -> None:
+        """Install several packages with one call of pip, since each call takes about a second.
+
+        Only those that name their package, and need no credentials or `--pre`. If the call fails,
+        none of them is installed: `install` does it for each, and tells which one fails.
+        """
+        together = [each for each in wanted if self._can_share(each)]
+        if not self.allowed or self.folder is None or len(together) < 2:
+            return
+        try:
+            with self._locked(self.folder):
+                self._open(self.folder)
+                if len(missing := [each for each in together if not is_there(each)]) > 1:
+                    self._install(missing, self.folder, [])
+                    self._open(self.folder)
+        except PluginFailedError as error:
+            log.info("modules not installed together", extra={"error": str(error)})
+
+    def _can_share(self, wanted: Requirement) -> bool:
+        is_refused = self._exact and inexact(wanted)
+        return not (wanted.name is None or wanted.credentials or wanted.pre or is_refused)
 
     def bring_up_to_date(self, module: str, wanted: Requirement, current: Collection[str]) -> None:
         """Replace the package of a module that was installed for another specification, if allowed.
@@ -169,7 +193,7 @@ class Installer:
     def _replace(self, other: metadata.Distribution, wanted: Requirement, folder: Path) -> None:
         try:
             self._check_exact(wanted)
-            self._install(wanted, folder, [other])
+            self._install([wanted], folder, [other])
         except PluginFailedError as error:
             if differs(other, wanted):
                 raise
@@ -204,10 +228,10 @@ class Installer:
             raise PluginFailedError(f"{msg} (DYNAMIC_INSTALL=any allows it)")
 
     def _install(
-        self, wanted: Requirement, folder: Path, replaced: list[metadata.Distribution]
+        self, wanted: Sequence[Requirement], folder: Path, replaced: list[metadata.Distribution]
     ) -> None:
         began = time.monotonic()
-        fields = {"package": shown(wanted.text)}
+        fields = {"package": _named(wanted)}
         log.info("installing module", extra=fields)
         for left in folder.glob(f"{_NEW}*"):  # from a process that died
             shutil.rmtree(left, ignore_errors=True)
@@ -219,28 +243,30 @@ class Installer:
         seconds = round(time.monotonic() - began, 1)
         log.info("module installed", extra={**fields, "packages": packages, "seconds": seconds})
 
-    def _fetch(self, wanted: Requirement, new: Path, *, replacing: bool) -> None:
+    def _fetch(self, wanted: Sequence[Requirement], new: Path, *, replacing: bool) -> None:
         """Have pip install into `new`; when replacing, requirements in the folder may change."""
         pins = _pins(self.folder) if replacing else _pins()
         (new / "pins.txt").write_text("\n".join(pins))
-        pre = ("--pre",) if wanted.pre else ()
+        pre = ("--pre",) if any(each.pre for each in wanted) else ()
         asked = ("--constraint", str(new / "pins.txt"), *pre)
         with _requirement_file(wanted) as file:
             self._pip(wanted, "--prefix", str(new), *asked, "--requirement", file)
 
-    def _pip(self, wanted: Requirement, *arguments: str) -> None:
+    def _pip(self, wanted: Sequence[Requirement], *arguments: str) -> None:
         assert self.folder is not None
         with tempfile.TemporaryDirectory() as about:
             write_amended(Path(about), self.folder)
             self._run_pip(wanted, [about, str(self.folder)], *arguments)
 
-    def _run_pip(self, wanted: Requirement, first: list[str], *arguments: str) -> None:
+    def _run_pip(self, wanted: Sequence[Requirement], first: list[str], *arguments: str) -> None:
         command = [sys.executable, "-P", "-m", "pip", "install", *_QUIET, *_PLAIN, *arguments]
         environ = inherited_environment()
         # Git must fail instead of asking for a password; pip must see the folder's packages.
         path = [*first, *environ.get("PYTHONPATH", "").split(os.pathsep)]
         more = {"GIT_TERMINAL_PROMPT": "0", "PYTHONPATH": os.pathsep.join(filter(None, path))}
-        more |= _OVERRIDDEN | git_variables(wanted, environ)
+        more |= _OVERRIDDEN
+        for each in wanted:  # of several, none has credentials
+            more |= git_variables(each, environ)
         try:
             done = subprocess.run(  # noqa: S603 -- one requirement, checked; no shell
                 command,
@@ -253,23 +279,28 @@ class Installer:
                 stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired:
-            msg = f"installing {shown(wanted.text)} took more than {SECONDS} s"
+            msg = f"installing {_named(wanted)} took more than {SECONDS} s"
             raise PluginFailedError(msg) from None
         if done.returncode != 0:
             output = _last_lines(done.stdout + done.stderr)
-            raise PluginFailedError(f"installing {shown(wanted.text)} failed: {output}")
+            raise PluginFailedError(f"installing {_named(wanted)} failed: {output}")
 
 
 @contextmanager
-def _requirement_file(wanted: Requirement) -> Iterator[str]:
+def _requirement_file(wanted: Sequence[Requirement]) -> Iterator[str]:
     """A requirement file for pip, readable by this user only, since a URL may contain a password.
 
     Every user of the machine can read pip's arguments.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-        file.write(f"{wanted.without_credentials}\n")
+        file.writelines(f"{each.without_credentials}\n" for each in wanted)
         file.flush()
         yield file.name
+
+
+def _named(wanted: Sequence[Requirement]) -> str:
+    """The requirements as messages show them."""
+    return ", ".join(shown(each.text) for each in wanted)
 
 
 def _pins(loose: Path | None = None) -> list[str]:

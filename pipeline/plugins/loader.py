@@ -131,6 +131,7 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Plugins:
     wanted = _wanted(config)
     pip_names = [spec.pip_name for _, spec in wanted if spec.pip_name]
     loader = _Loader(installer, pip_names, strict=config.strict)
+    loader.install_missing(spec for _, spec in wanted)
     loaded: dict[str, dict[PluginSpec, Any]] = {section: {} for section in loader.sections}
     problems: defaultdict[str, list[str]] = defaultdict(list)
     notes: list[str] = []
@@ -224,6 +225,10 @@ class _Loader:
             "storages": self.storage,
             "tracers": self.tracer,
         }
+
+    def install_missing(self, specs: Iterable[PluginSpec]) -> None:
+        """Install what several of these need together; see `Modules.install_missing`."""
+        self._modules.install_missing(specs)
 
     def link(self, spec: PluginSpec) -> LoadedLink:
         # A renamed link would be translated here, module and options together.

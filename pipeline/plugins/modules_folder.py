@@ -9,7 +9,7 @@ import importlib
 import json
 import shutil
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
@@ -150,7 +150,10 @@ def site_packages(prefix: Path) -> list[Path]:
 
 
 def take_in(
-    made: Path, folder: Path, wanted: Requirement, replaced: Iterable[metadata.Distribution]
+    made: Path,
+    folder: Path,
+    wanted: Sequence[Requirement],
+    replaced: Iterable[metadata.Distribution],
 ) -> list[str]:
     """Move new packages into the folder, and return their names with versions.
 
@@ -161,14 +164,21 @@ def take_in(
         if _about(each).is_dir():
             remove(each, folder)
     for about in made.glob(_ABOUT):
-        if (about / _REQUESTED).exists():
-            (about / _SPECIFICATION).write_text(hashed(wanted))
         name = metadata.PathDistribution(about).name
+        if (about / _REQUESTED).exists():
+            (about / _SPECIFICATION).write_text(hashed(_meant(name, wanted)))
         while (old := installed_in(folder, name)) is not None:
             remove(old, folder)
         packages.append(about.stem)
     move_into(made, folder)
     return packages
+
+
+def _meant(name: str, wanted: Sequence[Requirement]) -> Requirement:
+    """The requirement that a package was installed for; of several, each has a name."""
+    names = (each for each in wanted if each.name)
+    same = (each for each in names if canonicalize_name(each.name or "") == canonicalize_name(name))
+    return wanted[0] if len(wanted) == 1 else next(same)
 
 
 def remove(dist: metadata.Distribution, folder: Path) -> None:
