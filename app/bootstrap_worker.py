@@ -11,6 +11,7 @@ from core.observability.telemetry import Telemetry
 from core.settings import Settings
 from core.thread_pool import in_own_thread, widen_shared_pool
 from lib.host import receive_plugins
+from lib.web import http_client
 from pipeline.worker.process import WorkerProcess
 from pipeline.worker.run_settler import current_run_fields
 from pipeline.worker.watchdog import Blockage
@@ -54,7 +55,7 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
         damaged=lambda: end_by_alarm(settings.shutdown_grace + END_SECONDS),
     )
     signals = StopSignals()  # before this line a signal ends the process: nothing is claimed yet
-    widen_shared_pool(settings.conserver_vcon_concurrency)
+    _fit_pools(settings.conserver_vcon_concurrency)
     _handle_service_commands(worker, signals)
     try:
         await _until_stopped(worker, signals, settings.shutdown_grace)
@@ -66,6 +67,12 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
     await worker.close()
     await _end_reports(progress, telemetry)
     return EXIT_STOPPED
+
+
+def _fit_pools(at_once: int) -> None:
+    """Threads and connections for so many vCons at once."""
+    widen_shared_pool(at_once)
+    http_client.fit(at_once)
 
 
 def _handle_service_commands(worker: WorkerProcess, signals: StopSignals) -> None:
@@ -93,6 +100,7 @@ def _progress(settings: Settings) -> WorkerProgress | None:
 
 
 async def _end_reports(progress: WorkerProgress | None, telemetry: Telemetry) -> None:
+    await http_client.close()
     if progress is not None:
         progress.stop()
     await in_own_thread(telemetry.close)

@@ -1,7 +1,10 @@
-"""Processor time of processes, from `/proc`."""
+"""Processor time and memory of processes, from `/proc`."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
+from typing import Self
 
 
 def cpu_seconds(pid: int) -> float:
@@ -45,3 +48,33 @@ def proportional_bytes(pid: int) -> int:
     """Memory of a process, of which shared pages count in equal parts (PSS)."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+class Memory:
+    """Looks at a process's memory four times a second, from `watch` to the end of the block."""
+
+    EVERY = 0.25
+
+    def __init__(self) -> None:
+        self._ended = Event()
+        self._thread: Thread | None = None
+        self.grown = 0
+        """Bytes between the first look and the largest."""
+
+    def watch(self, pid: int) -> None:
+        """Begin with this process."""
+        self._thread = Thread(target=self._look, args=(pid, proportional_bytes(pid)))
+        self._thread.start()
+
+    def _look(self, pid: int, first: int) -> None:
+        with suppress(OSError):  # it has ended
+            while not self._ended.wait(self.EVERY):
+                self.grown = max(self.grown, proportional_bytes(pid) - first)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._thread:
+            self._thread.join()

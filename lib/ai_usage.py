@@ -1,12 +1,13 @@
 """Reports of AI vendors' billed usage to a service of the operator."""
 
-import asyncio
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 
 from lib.openai_options import UsageOptions
+from lib.web.http_client import shared_client
 
 log = logging.getLogger(__name__)
 
@@ -31,19 +32,32 @@ def send_ai_usage_data_for_tracking(
     """
     if not send_ai_usage_data_to_url:
         return
+    units = (input_units, output_units)
+    request = _request(vcon_uuid, units, unit_type, type, model, sub_type, ai_usage_api_token)
+    httpx.post(send_ai_usage_data_to_url, **request).raise_for_status()
+
+
+def _request(
+    vcon_uuid: str,
+    units: tuple[float, float],
+    unit_type: str,
+    kind: str,
+    model: str,
+    sub_type: str | None,
+    token: str,
+) -> dict[str, Any]:
     record = {
         "created_at": datetime.now(UTC).isoformat(),
         "record_id": vcon_uuid,
-        "type": type,
+        "type": kind,
         "sub_type": sub_type,
         "unit_type": unit_type,
-        "input_units": input_units,
-        "output_units": output_units,
+        "input_units": units[0],
+        "output_units": units[1],
         "ai_model": model,
     }
-    headers = {"Authorization": f"Bearer {ai_usage_api_token}"}
-    answer = httpx.post(send_ai_usage_data_to_url, json=record, headers=headers, timeout=TIMEOUT)
-    answer.raise_for_status()
+    headers = {"Authorization": f"Bearer {token}"}
+    return {"json": record, "headers": headers, "timeout": TIMEOUT}
 
 
 async def report_usage(
@@ -55,19 +69,11 @@ async def report_usage(
     """
     if not options.send_ai_usage_data_to_url:
         return
-    input_units, output_units = (*units, 0)[:2]
+    both = (*units, 0)[0], (*units, 0)[1]
+    token = options.ai_usage_api_token.get_secret_value()
+    request = _request(vcon_uuid, both, unit, "VCON_PROCESSING", model, what, token)
     try:
-        await asyncio.to_thread(
-            send_ai_usage_data_for_tracking,
-            vcon_uuid,
-            input_units,
-            output_units,
-            unit,
-            "VCON_PROCESSING",
-            options.send_ai_usage_data_to_url,
-            options.ai_usage_api_token.get_secret_value(),
-            model,
-            what,
-        )
+        answer = await shared_client().post(options.send_ai_usage_data_to_url, **request)
+        answer.raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         log.warning("usage report failed", extra={"error": type(error).__name__})

@@ -10,7 +10,7 @@ from typing import Any
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
 from lib.openai_options import credentials, infer_vendor
-from lib.web.http_client import kept
+from lib.web.http_client import following_client, kept
 
 __all__ = ["get_async_openai_client", "get_openai_client", "get_vendor_from_opts"]
 
@@ -38,11 +38,12 @@ def get_async_openai_client(opts: Options = None, *, timeout: float = TIMEOUT) -
         ValueError: if the options have no complete credentials.
     """
     kind, arguments = credentials(opts or {})
-    make = AsyncAzureOpenAI if kind == "azure" else AsyncOpenAI
-    return kept(
+    make: Any = AsyncAzureOpenAI if kind == "azure" else AsyncOpenAI
+    client: AsyncOpenAI = kept(
         (kind, timeout, *sorted(arguments.items(), key=str)),
-        lambda: make(**arguments, timeout=timeout, max_retries=0),
+        lambda: make(**arguments, timeout=timeout, max_retries=0, http_client=following_client()),
     )
+    return client
 
 
 def get_vendor_from_opts(opts: Options = None) -> str:

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
+from lib.web import http_client
 from pipeline.storages.storage_fallback import installed
 
 
@@ -43,4 +44,12 @@ def _result_of[T](coroutine: Coroutine[Any, Any, T]) -> T:
     service = installed()
     if service is not None and service.loop.is_running():
         return asyncio.run_coroutine_threadsafe(coroutine, service.loop).result()
-    return asyncio.run(coroutine)
+    return asyncio.run(_and_close(coroutine))
+
+
+async def _and_close[T](coroutine: Coroutine[Any, Any, T]) -> T:
+    """Close the clients of this loop at its end: a loop that follows cannot use them."""
+    try:
+        return await coroutine
+    finally:
+        await http_client.close()

@@ -24,7 +24,7 @@ from lib.ai.transcription import Transcript, Vendor, add_transcripts, combined, 
 from lib.dialogs import Entry
 from lib.plain_calls import plain_too
 from lib.recordings.audio import GROQ_ENDINGS, MAX_UPLOAD_BYTES, MEBIBYTE, Accepted, Part, uploads
-from lib.web.http_client import kept
+from lib.web.http_client import following_client, kept
 from lib.web.http_retry import HttpRetryOptions, call_vendor
 
 only_through_lib = True
@@ -101,7 +101,12 @@ async def _transcribed(dialog: Entry, options: Options) -> Transcript:
 async def _transcribe_part(part: Part, options: Options) -> Transcript:
     client = kept(
         ("groq", options.key, options.timeout),
-        lambda: AsyncGroq(api_key=options.key, timeout=options.timeout, max_retries=0),
+        lambda: AsyncGroq(
+            api_key=options.key,
+            timeout=options.timeout,
+            max_retries=0,
+            http_client=following_client(),
+        ),
     )
     answer: Any = await call_vendor(
         lambda: client.audio.transcriptions.create(

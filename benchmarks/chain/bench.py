@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import batched
@@ -50,6 +50,8 @@ class Case:
     """Whether custody has the vCons already; otherwise the worker takes them in at their claim."""
     egress: bool = True
     """Whether the chain has an egress list; without one its end is that no vCon is locked."""
+    options: Mapping[str, Any] | None = None
+    """The options of the chain's link; None: those of a link that adds a tag."""
 
 
 CASES = (
@@ -89,11 +91,13 @@ class Measured:
 class Bench:
     """The servers and vCons of one run."""
 
-    def __init__(self, stack: EmbeddedStack, count: int) -> None:
+    def __init__(
+        self, stack: EmbeddedStack, count: int, vcons: list[dict[str, Any]] | None = None
+    ) -> None:
         self._stack = stack
         self._count = count
         self._client: Any = redis.Redis.from_url(stack.valkey.url, decode_responses=True)
-        self._vcons = made_up_vcons(count)
+        self._vcons = vcons or made_up_vcons(count)
         self._files = stack.folder / "bench"
         self._files.mkdir(exist_ok=True)
         stack.postgres.create_database(DATABASE)
@@ -122,12 +126,13 @@ class Bench:
                 pipe.rpush(f"{HOLD}{index % lists}", vcon["uuid"])
             pipe.execute()
 
-    def chain(self, case: Case) -> Measured:
-        """One round of the real service with one worker."""
+    def chain(self, case: Case, watch: Callable[[int], None] = lambda _: None) -> Measured:
+        """One round of the real service with one worker, whose process id `watch` gets."""
         self._load(case.lists)
         with self._service(case) as worker:
             if case.custody == "postgres" and case.accepted:
                 self._take_in()
+            watch(worker)
             cpu = cpu_seconds(worker)
             began = time.perf_counter()
             self._release(case.lists)
@@ -217,11 +222,12 @@ def _config(case: Case, files: Path, stack: EmbeddedStack) -> dict[str, Any]:
         },
     }
     timeout: dict[str, Any] = {} if case.limits else {"timeout": "none"}
+    two = {"tags": ["two"]}
     unused = {f"unused{n}": {"module": "links.tag"} for n in range(case.padding // 40)}
     return {
         "links": {
-            "one": {"module": case.link, "options": {"tags": ["one"]}, **timeout},
-            "two": {"module": case.link, "options": {"tags": ["two"]}, **timeout},
+            "one": {"module": case.link, "options": case.options or {"tags": ["one"]}, **timeout},
+            **({} if case.waits else {"two": {"module": case.link, "options": two, **timeout}}),
             **unused,
         },
         "storages": {name: {**each, **timeout} for name, each in storages.items()},

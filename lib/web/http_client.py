@@ -11,12 +11,41 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
+from lib.web.aiohttp_transport import AiohttpClient
+
+LEAST_CONNECTIONS = 10
+"""Connections to one server that a library with a pool of a fixed size may have at least."""
+
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Any]] = WeakKeyDictionary()
+_at_once = LEAST_CONNECTIONS
+
+
+def fit(at_once: int) -> None:
+    """Let clients that are made from now on have so many connections to one server.
+
+    The worker tells how many vCons it runs at once.
+    """
+    global _at_once  # noqa: PLW0603 -- one number of the process
+    _at_once = max(at_once, LEAST_CONNECTIONS)
+
+
+def connections() -> int:
+    """The size of a pool of connections to one server, for libraries that need one."""
+    return _at_once
 
 
 def shared_client() -> httpx.AsyncClient:
-    """The `httpx` client of the running event loop, made at the first call."""
-    return kept(httpx.AsyncClient, lambda: httpx.AsyncClient(timeout=None))  # noqa: S113 -- see above
+    """The `httpx` client of the running event loop, made at the first call.
+
+    It follows no redirects.
+    """
+    return kept(AiohttpClient, lambda: AiohttpClient(timeout=None))
+
+
+def following_client() -> httpx.AsyncClient:
+    """The same with redirects, for vendors' libraries, which follow them by default."""
+    make = lambda: AiohttpClient(timeout=None, follow_redirects=True)  # noqa: E731
+    return kept((AiohttpClient, "following"), make)
 
 
 def kept[T](key: Hashable, make: Callable[[], T]) -> T:

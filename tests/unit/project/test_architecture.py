@@ -28,6 +28,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     # a vCon's URLs are fetched in one place; the others know where they go from the configuration
     "httpx": r"lib/(fetching|web/\w+|ai_usage)\.py|flowlang/connections/airtable/.*"
     r"|devstack/.*",
+    "aiohttp": r"lib/web/aiohttp_transport\.py",
     "openai": r"lib/openai_client\.py",
     "deepgram": r"links/deepgram_link\.py",
     "groq": r"links/groq_whisper\.py",

@@ -1,7 +1,8 @@
 """A stand-in for receivers and vendors: it answers each request after a fixed time.
 
-It answers a webhook, OpenAI's chat completions and transcriptions, and Deepgram. The address is
-printed as one line when it listens; `GET /state` tells how many connections and requests it has had.
+It answers a webhook, OpenAI's chat completions and transcriptions, and Deepgram. It prints its
+address as one line when it listens; `GET /state` tells how many connections it has had, and how
+many requests waited at most, since the last time that it was asked.
 Python's servers cost more for a request than the clients that are measured, so this one reads only
 what the requests of this benchmark need: a head with `content-length` and that many bytes.
 """
@@ -66,16 +67,19 @@ class State:
     """What all connections have had so far."""
 
     connections = 0
-    open = 0
-    requests = 0
     waiting = 0
-    most_waiting = 0
+    most = 0
 
     def entered(self) -> None:
         """One more request waits."""
-        self.requests += 1
         self.waiting += 1
-        self.most_waiting = max(self.most_waiting, self.waiting)
+        self.most = max(self.most, self.waiting)
+
+    def told(self) -> bytes:
+        """The answer to `/state`; the counts begin again."""
+        answer = _answer({"most": self.most, "connections": self.connections})
+        self.most = self.connections = 0
+        return answer
 
 
 class Connection(asyncio.Protocol):
@@ -95,11 +99,6 @@ class Connection(asyncio.Protocol):
         """Count it."""
         self._transport = cast("asyncio.Transport", transport)
         self._state.connections += 1
-        self._state.open += 1
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Count it."""
-        self._state.open -= 1
 
     def data_received(self, data: bytes) -> None:
         """Drop bodies; plan the answer at the end of each."""
@@ -125,7 +124,7 @@ class Connection(asyncio.Protocol):
     def _plan(self) -> None:
         path = self._paths.popleft()
         if path == b"/state":
-            self._transport.write(_answer({**vars(self._state)}))
+            self._transport.write(self._state.told())
             return
         self._state.entered()
         self._loop.call_later(self._delay, self._send, _ANSWER_BYTES.get(path, _OK))
@@ -146,7 +145,7 @@ async def serve(delay: float) -> None:
     server = await loop.create_server(
         lambda: Connection(state, delay), "127.0.0.1", 0, backlog=BACKLOG
     )
-    print("http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1]), flush=True)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 
 

@@ -1,0 +1,179 @@
+"""`httpx` over the connections of `aiohttp`.
+
+The pool of `httpx` looks at all its connections for each request: with 400 of them a request costs
+30 ms of CPU time, with `aiohttp`, which keeps them by host, 0.2 ms (docs/decisions, page 17). Only
+the connections are exchanged: redirects, cookies, proxies of the environment, certificates,
+decompression and the classes of errors are those of `httpx`.
+
+The number of connections has no limit here. A worker's vCons bound it: each has one request at a
+time for each receiver, and one that waited for a connection would only take longer.
+"""
+
+import ssl
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import aiohttp
+import httpx
+from yarl import URL
+
+IDLE_SECONDS = 4.0
+"""Seconds until an idle connection is closed: less than the 5 after which many servers do it."""
+LONGEST_LINE = 65_536
+"""Bytes of one line or header of an answer; more is a protocol error."""
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
+_ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
+    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
+    (aiohttp.ClientHttpProxyError, httpx.ProxyError),
+    (aiohttp.ClientConnectorError, httpx.ConnectError),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),  # an answer that is not HTTP
+    (aiohttp.ClientConnectionResetError, httpx.WriteError),
+    (aiohttp.ClientConnectionError, httpx.ReadError),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
+    (aiohttp.NonHttpUrlClientError, httpx.UnsupportedProtocol),
+    (ValueError, httpx.LocalProtocolError),  # such as a line break in a header
+)
+"""The first that fits counts."""
+
+
+class AiohttpClient(httpx.AsyncClient):
+    """A client as configured by its arguments and the environment, over `AiohttpTransport`.
+
+    A proxy that is not plain HTTP (SOCKS, or HTTPS) is used through `httpx`'s own connections.
+    """
+
+    def _init_transport(self, *args: Any, **options: Any) -> httpx.AsyncBaseTransport:
+        return options.get("transport") or AiohttpTransport(_contexts(options))
+
+    def _init_proxy_transport(
+        self, proxy: httpx.Proxy, *args: Any, **options: Any
+    ) -> httpx.AsyncBaseTransport:
+        if proxy.url.scheme == "http":
+            return AiohttpTransport(_contexts(options), proxy)
+        return super()._init_proxy_transport(proxy, *args, **options)
+
+
+def _contexts(options: dict[str, Any]) -> Callable[[], ssl.SSLContext]:
+    """Makes the TLS context at the first request: it takes 10 ms, and many never need it."""
+    given = {name: options[name] for name in ("verify", "cert", "trust_env") if name in options}
+    return cache(lambda: httpx.create_ssl_context(**given))
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """Connections, kept by host, of one event loop."""
+
+    def __init__(
+        self, context: Callable[[], ssl.SSLContext], proxy: httpx.Proxy | None = None
+    ) -> None:
+        self._context = context
+        self._proxy: dict[str, Any] = _proxy_arguments(proxy) if proxy else {}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; the answer's content is read from the connection when it is needed."""
+        with _errors_of_httpx():
+            answer = await self._opened().request(
+                request.method,
+                _url(request.url),
+                headers=_headers(request),
+                data=_content(request),
+                allow_redirects=False,
+                timeout=_timeout(request.extensions.get("timeout") or {}),
+                server_hostname=request.extensions.get("sni_hostname"),
+                ssl=self._context() if request.url.scheme == "https" else True,
+                **self._proxy,
+            )
+        return httpx.Response(
+            answer.status,
+            headers=list(answer.raw_headers),
+            stream=_Content(answer),
+            extensions={
+                "http_version": b"HTTP/1.1",
+                "reason_phrase": (answer.reason or "").encode("ascii", "replace"),
+            },
+        )
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
+                max_line_size=LONGEST_LINE,
+                max_field_size=LONGEST_LINE,
+            )
+        return self._session
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+
+class _Content(httpx.AsyncByteStream):
+    """The content of an answer, as it was sent."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _errors_of_httpx():
+            async for some in self._answer.content.iter_any():
+                yield some
+
+    async def aclose(self) -> None:
+        """Keep the connection if all was read; otherwise close it."""
+        self._answer.release()
+
+
+def _url(url: httpx.URL) -> URL:
+    """The URL without the user and password, which `httpx` has put into a header."""
+    plain = url.copy_with(userinfo=b"") if url.userinfo else url
+    return URL(str(plain), encoded=True)
+
+
+def _headers(request: httpx.Request) -> list[tuple[str, str]]:
+    """The headers; `aiohttp` sets `transfer-encoding` itself and refuses a second one."""
+    encoding = request.headers.encoding
+    named = ((name.decode(encoding), value.decode(encoding)) for name, value in request.headers.raw)
+    return [(name, value) for name, value in named if name.lower() != "transfer-encoding"]
+
+
+def _content(request: httpx.Request) -> bytes | AsyncIterable[bytes] | None:
+    try:
+        return request.content or None
+    except httpx.RequestNotRead:
+        assert isinstance(request.stream, AsyncIterable)
+        return request.stream
+
+
+def _timeout(given: dict[str, float | None]) -> aiohttp.ClientTimeout:
+    connect, read = given.get("connect"), given.get("read")
+    if connect is None and read is None:
+        return _NO_TIMEOUT
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
+
+
+def _proxy_arguments(proxy: httpx.Proxy) -> dict[str, Any]:
+    url = URL(str(proxy.url), encoded=True)
+    if proxy.auth:
+        url = url.with_user(proxy.auth[0]).with_password(proxy.auth[1])
+    return {"proxy": url, "proxy_headers": dict(proxy.headers) or None}
+
+
+@contextmanager
+def _errors_of_httpx() -> Iterator[None]:
+    try:
+        yield
+    except (aiohttp.ClientError, ValueError) as error:
+        kind = next((ours for theirs, ours in _ERRORS if isinstance(error, theirs)), None)
+        # "from None": `http_retry` names the innermost error, which is that of `httpx` so far
+        raise (kind or httpx.NetworkError)(str(error) or type(error).__name__) from None
