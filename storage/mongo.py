@@ -3,24 +3,29 @@
 A vCon is a document with its uuid as `_id`; saving again replaces it. As in vcon-server's
 documents, `created_at` and each dialog's `start` are dates, for queries. MongoDB stores them in
 milliseconds without a time zone; when read, they are in UTC. A text that is not a date is stored
-unchanged. Each process has one client per set of options.
+unchanged. vCons that are saved at the same time share a bulk write; one that is refused fails
+alone. Each process has one client per set of options.
 
 Reads the vCon, which is stored in the format EGRESS_FORMAT_VERSION; writes nothing to it. Raises
 `LookupError` for a vCon that is not in Redis, `ValueError` for an id that is not a uuid, and
-`pymongo.errors.PyMongoError` for errors of the database; errors and log lines do not contain the
-URL.
+`pymongo.errors.PyMongoError` or `bson.errors.BSONError` for errors of the database; errors and log
+lines do not contain the URL.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import bson
+from bson.raw_bson import RawBSONDocument
 from pydantic import Field, SecretStr
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import BulkWriteError, DocumentTooLarge, WriteConcernError, WriteError
 
 from lib.options import PluginOptions
 from lib.plain_calls import plain_too
+from lib.shared_calls import SharedCalls
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_fields import required_uuid
 from lib.vcon_redis import AsyncVconRedis
@@ -29,6 +34,11 @@ from lib.web import http_client
 __all__ = ["Options", "close", "delete", "get", "only_through_lib", "save"]
 
 only_through_lib = True
+
+MOST_VCONS = 100
+"""vCons of one bulk write."""
+MOST_BYTES = 10 * 1024 * 1024
+"""Bytes of one bulk write, unless one vCon is larger."""
 
 type Document = dict[str, Any]
 
@@ -66,10 +76,9 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     document = await AsyncVconRedis().get_vcon_dict(vcon_uuid)
     if document is None:
         raise LookupError(f"there is no vCon {vcon_uuid} in Redis")
-    # Replaced, not updated: members removed from the vCon must not remain.
-    found_by = {"_id": required_uuid(vcon_uuid)}
-    kept_document = {**with_dates(to_configured_legacy(document), as_date), **found_by}
-    await _collection(Options.of(opts)).replace_one(found_by, kept_document, upsert=True)
+    name = required_uuid(vcon_uuid)
+    kept_document = {**with_dates(to_configured_legacy(document), as_date), "_id": name}
+    await _written(Options.of(opts), (name, bson.encode(kept_document)))
 
 
 @plain_too
@@ -137,3 +146,33 @@ def _collection(options: Options) -> AsyncCollection[Document]:
     access = options.access()
     client = http_client.kept(("mongo", url, wait, *access.items()), make)
     return client[options.database][options.collection]
+
+
+async def _write(
+    options: Options, items: Sequence[tuple[str, bytes]]
+) -> Sequence[Exception | None]:
+    # Replaced, not updated: members removed from the vCon must not remain.
+    changes: list[ReplaceOne[Any]] = [
+        ReplaceOne({"_id": name}, RawBSONDocument(content), upsert=True) for name, content in items
+    ]
+    errors: list[Exception | None] = [None] * len(items)
+    try:
+        await _collection(options).bulk_write(changes, ordered=False)
+    except BulkWriteError as error:
+        # Neither error has the `op` of pymongo's, which is the vCon.
+        if concerns := error.details["writeConcernErrors"]:  # all may be lost again
+            raise WriteConcernError(concerns[0]["errmsg"], concerns[0]["code"]) from None
+        for refused in error.details["writeErrors"]:
+            errors[refused["index"]] = WriteError(refused["errmsg"], refused["code"])
+    return errors
+
+
+_written: SharedCalls[Options, tuple[str, bytes]] = SharedCalls(
+    _write,
+    server="MongoDB",
+    most_items=MOST_VCONS,
+    most_bytes=MOST_BYTES,
+    bytes_of=lambda item: len(item[1]),
+    name_of=lambda item: item[0],
+    splits=lambda error: isinstance(error, DocumentTooLarge),
+)

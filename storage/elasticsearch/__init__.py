@@ -23,25 +23,39 @@ share the limit. That document is initialised from the existing indexes, which r
 privilege `view_index_metadata`. After deleting indexes, delete it and restart the service to
 initialise it again.
 
+vCons that are saved at the same time share a bulk request; one that is refused fails alone, and
+what may succeed later (429, 5xx) is sent again without what has succeeded.
+
 Requires Elasticsearch 8. Certificates are verified unless `verify_certs` is off. Reads the vCon,
 writes nothing to it. Raises `LookupError` for a vCon that is not in Redis, `ValueError` for an id
 that is not a uuid, and `VendorError` if the server cannot be reached or refuses a part. The vCon
 cannot be read back from its parts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from elastic_transport import HttpxAsyncHttpNode
 from elasticsearch import AsyncElasticsearch
 
 from lib.plain_calls import plain_too
+from lib.shared_calls import SharedCalls
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_fields import required_uuid
 from lib.vcon_redis import AsyncVconRedis
 from lib.web import http_client
-from lib.web.http_retry import VendorError, call_vendor
+from lib.web.http_retry import call_vendor
+from storage.elasticsearch.bulk import (
+    MOST_BYTES,
+    MOST_VCONS,
+    SERVER,
+    Answer,
+    Changes,
+    RefusedError,
+    sent,
+    splits,
+)
 from storage.elasticsearch.options import Options
 from storage.elasticsearch.parts import (
     IndexNames,
@@ -57,9 +71,14 @@ __all__ = ["Options", "close", "delete", "only_through_lib", "save"]
 
 only_through_lib = True
 
-SERVER = "Elasticsearch"
-
 type Given = Mapping[str, Any] | Options | None
+
+
+class Server(NamedTuple):
+    """The arguments of a client, which a vCon's options name."""
+
+    access: tuple[tuple[str, Any], ...]
+    timeout: float
 
 
 @plain_too
@@ -83,11 +102,11 @@ async def save(vcon_uuid: str, opts: Given = None) -> None:
     note_place = (notes_index(prefix), name)
     note = {note_place: note_of(parts)} if noted != parts.keys() else {}
     if gone:
-        await _bulk(options, operations({note_place: note_of(noted | parts.keys())}))
-        await _bulk(options, operations(parts, sorted(gone)))
-        await _bulk(options, operations(note))
+        await _bulk(options, name, operations({note_place: note_of(noted | parts.keys())}))
+        await _bulk(options, name, operations(parts, sorted(gone)))
+        await _bulk(options, name, operations(note))
     elif changes := operations({**parts, **note}):
-        await _bulk(options, changes)
+        await _bulk(options, name, changes)
 
 
 @plain_too
@@ -108,7 +127,7 @@ async def delete(vcon_uuid: str, opts: Given = None) -> bool:
         options.http_retry,
         SERVER,
     )
-    await _bulk(options, operations({}, [(notes_index(prefix), name)]))
+    await _bulk(options, name, operations({}, [(notes_index(prefix), name)]))
     return bool(answer["deleted"])
 
 
@@ -139,11 +158,40 @@ def _names(options: Options) -> IndexNames:
     return _kept_names(server, options.index_prefix.strip(), allowed, options.max_indexes)
 
 
-async def _bulk(options: Options, changes: list[dict[str, Any]]) -> None:
-    client = _client(options)
-    answer = await call_vendor(lambda: client.bulk(operations=changes), options.http_retry, SERVER)
-    if answer["errors"]:
-        raise VendorError(f"{SERVER} refused {_refusals(answer['items'])}")
+async def _bulk(options: Options, name: str, operations: Sequence[bytes]) -> None:
+    """Make the changes of one vCon, together with those of others that wait."""
+    left = Changes(name, operations)
+
+    async def attempt() -> None:
+        nonlocal left
+        try:
+            await _sent(_server(options), left)
+        except RefusedError as error:
+            left = error.left
+            raise
+
+    await call_vendor(attempt, options.http_retry, SERVER)
+
+
+async def _send(server: Server, given: Sequence[Changes]) -> Sequence[Exception | None]:
+    async def send(operations: Sequence[bytes]) -> Answer:
+        answer = await _client_of(server).bulk(operations=operations)  # type: ignore[arg-type]  # lines
+        body: Answer = answer.body
+        return body
+
+    return await sent(send, given)
+
+
+_sent: SharedCalls[Server, Changes] = SharedCalls(
+    _send,
+    server=SERVER,
+    most_items=MOST_VCONS,
+    most_bytes=MOST_BYTES,
+    bytes_of=lambda changes: changes.size,
+    name_of=lambda changes: changes.name,
+    splits=splits,
+    calls=4,
+)
 
 
 async def close() -> None:
@@ -152,22 +200,21 @@ async def close() -> None:
     _kept_names.cache_clear()
 
 
-def _refusals(items: list[dict[str, Any]]) -> str:
-    """The number of refused parts and the error type of the first, without its content."""
-    outcomes = [outcome for item in items for outcome in item.values()]
-    failed = [outcome for outcome in outcomes if "error" in outcome]
-    first = failed[0]["error"].get("type", "")
-    return f"{len(failed)} of {len(items)} parts, the first ({failed[0]['_index']}) for {first}"
-
-
 def _client(options: Options) -> AsyncElasticsearch:
-    access = options.access()
+    return _client_of(_server(options))
+
+
+def _server(options: Options) -> Server:
+    return Server(tuple(sorted(options.access().items())), options.timeout)
+
+
+def _client_of(server: Server) -> AsyncElasticsearch:
     return http_client.kept(
-        ("elasticsearch", *sorted(access.items(), key=str), options.timeout),
+        ("elasticsearch", *server),
         lambda: AsyncElasticsearch(
-            **access,
+            **dict(server.access),
             node_class=HttpxAsyncHttpNode,
-            request_timeout=options.timeout,
+            request_timeout=server.timeout,
             max_retries=0,
         ),
     )

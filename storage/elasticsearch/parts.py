@@ -85,12 +85,16 @@ def documents(document: Document, prefix: str, names: IndexNames) -> dict[Place,
     }
 
 
-def operations(kept: Mapping[Place, Document], removed: Iterable[Place] = ()) -> list[Document]:
-    """The operations of a bulk request that writes and deletes documents."""
-    changes: list[Document] = []
-    for (index, name), part in kept.items():
-        changes += [{"index": {"_index": index, "_id": name}}, part]
-    return changes + [{"delete": {"_index": index, "_id": name}} for index, name in removed]
+def operations(kept: Mapping[Place, Document], removed: Iterable[Place] = ()) -> list[bytes]:
+    """The operations of a bulk request that writes and deletes documents, with their lines."""
+    changes = [
+        b"%b\n%b\n" % (_action("index", place), orjson.dumps(part)) for place, part in kept.items()
+    ]
+    return changes + [b"%b\n" % _action("delete", place) for place in removed]
+
+
+def _action(kind: str, place: Place) -> bytes:
+    return orjson.dumps({kind: {"_index": place[0], "_id": place[1]}})
 
 
 def notes_index(prefix: str) -> str:

@@ -22,6 +22,7 @@ VCON = canonical(TAGGED) | {"created_at": "2025-02-28T23:30:00.123456-05:00"}
 UUID = VCON["uuid"]
 MISSING = "00000000-0000-8000-8000-000000000000"
 CEILING_SECONDS = 30
+EMPTY = b"\x05\0\0\0\0"  # a document in BSON
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +85,49 @@ async def test_every_sample_comes_back(store: VconStore, options: dict[str, Any]
         assert after is not None
         assert timeless(after) == timeless(before)
         assert moments(after) == moments(before)
+
+
+async def test_several_share_a_bulk_write(
+    store: VconStore, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same documents as one by one; what the client cannot send fails alone."""
+    sizes: list[int] = []
+    bulk_write = pymongo.asynchronous.collection.AsyncCollection.bulk_write
+
+    async def noted(self: Any, changes: list[Any], **how: Any) -> Any:
+        sizes.append(len(changes))
+        return await bulk_write(self, changes, **how)
+
+    monkeypatch.setattr(pymongo.asynchronous.collection.AsyncCollection, "bulk_write", noted)
+    uuids = [f"00000000-0000-8000-8000-{number:012}" for number in range(30)]
+    for uuid in uuids:
+        await store.put(VCON | {"uuid": uuid, "note": uuid})
+    await asyncio.gather(*(mongo.save(uuid, options) for uuid in (*uuids, uuids[0])))
+    assert sum(sizes) == 31
+    assert len(sizes) < 31
+    documents = await found(options)
+    assert {each["_id"]: each["note"] for each in documents} == {uuid: uuid for uuid in uuids}
+
+
+async def test_a_refused_document_fails_alone(options: dict[str, Any]) -> None:
+    """Its error has not the vCon, which pymongo's has."""
+    refused = {"index": 1, "code": 121, "errmsg": "Document failed validation", "op": {"q": VCON}}
+    details = {"writeErrors": [refused], "writeConcernErrors": []}
+
+    class Collection:
+        async def bulk_write(self, _: object, *, ordered: bool) -> None:
+            assert not ordered
+            raise pymongo.errors.BulkWriteError(details)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("storage.mongo._collection", lambda _: Collection())
+        errors = await mongo._write(mongo.Options.of(options), [("a", EMPTY), ("b", EMPTY)])
+        details["writeConcernErrors"] = [{"code": 64, "errmsg": "waiting for replication"}]
+        with pytest.raises(pymongo.errors.WriteConcernError, match="replication"):
+            await mongo._write(mongo.Options.of(options), [("a", EMPTY)])
+    assert errors[0] is None
+    assert isinstance(errors[1], pymongo.errors.WriteError)
+    assert VCON["uuid"] not in str(errors[1])
 
 
 def timeless(document: dict[str, Any]) -> dict[str, Any]:
