@@ -48,10 +48,13 @@ class VconStore:
         return document
 
     def written(self, vcon_uuid: str) -> dict[str, Any] | None:
-        """What a plugin of this run has written, if it is known here: in the canonical form."""
+        """What a plugin of this run has written, if it is known here: in the canonical form.
+
+        None also for a vCon with media beside it, which `get` puts back.
+        """
         run = None if is_abandoned() else current_run.get()
         text = None if run is None else run.memory.written(vcon_uuid)
-        return None if text is None else orjson.loads(text)
+        return None if text is None or _has_media(text) else orjson.loads(text)
 
     async def text(self, vcon_uuid: str) -> tuple[bytes | None, bool]:
         """The JSON of the document, or None; and whether this service took it in.

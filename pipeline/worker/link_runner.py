@@ -18,6 +18,7 @@ from typing import Any
 from core.errors import ConflictError, UnavailableError
 from pipeline.config.parser import LinkStep
 from pipeline.destinations.gate import Call, DestinationGate
+from pipeline.media import media
 from pipeline.plugins.errors import contained, describe, end_if_forked, log_failure
 from pipeline.plugins.loader import LoadedLink, LoadedStorage, seconds_of
 from pipeline.redis_client import keys
@@ -61,6 +62,7 @@ class LinkSteps:
         self._calls = calls
         self._checkpoints = checkpoints
         self._lease_guard = lease_guard
+        self._media = media.installed(connection)
         self._tracers = tracers
 
     async def run(self, live: RunState) -> None:
@@ -196,6 +198,8 @@ class LinkSteps:
         storage = _only_storage(live, link)
         if storage is None or live.progress.saved or live.memory.unwritten:
             return None
+        if self._media.is_on and not storage.only_through_lib:
+            return None  # `make_way` puts media back for it
         asked: list[tuple[str, str]] = [("TYPE", keys.cancel(live.claim.run_id))]
         if storage.only_through_lib:  # what it would read first
             asked.append(("JSON.GET", keys.vcon(live.progress.vcon)))

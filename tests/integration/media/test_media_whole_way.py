@@ -118,3 +118,30 @@ async def test_every_reader_and_the_end(
         assert AUDIO not in in_redis(client, vcon["uuid"])
         assert await VconIndex(redis, "vcons", run_expiry=60).delete(vcon["uuid"], ["in"])
         assert await media.stores[kind].names(vcon["uuid"]) == []
+
+
+async def test_a_storage_that_reads_redis_itself(redis: RedisConnection, client: Redis) -> None:
+    """It finds the whole document, also right after links that went through `lib`."""
+    found: list[str] = []
+
+    def touch(vcon_uuid: str, *_: Any) -> str:
+        document = VconRedis().get_vcon_dict(vcon_uuid) or {}
+        VconRedis().store_vcon_dict(document | {"subject": "touched"})
+        return vcon_uuid
+
+    def look(vcon_uuid: str, *_: Any) -> str:
+        return vcon_uuid if VconRedis().get_vcon_dict(vcon_uuid) else ""
+
+    def save(vcon_uuid: str, _options: Any) -> None:
+        found.append(in_redis(client, vcon_uuid))
+
+    links = [link(touch, only_through_lib=True), link(look, only_through_lib=True)]
+    async with beside("redis", redis), workers(redis, client) as scene:
+        for some in (links, links[1:]):
+            vcon = recorded()
+            await taken_in(scene, vcon, "in")
+            assert is_stripped(client, vcon["uuid"])
+            crew = await scene.start(configured(links=some, storages=[storage(save)]))
+            assert (await scene.ended()).status == "done"
+            await crew.stop()
+            assert orjson.loads(found.pop())["dialog"] == vcon["dialog"]
