@@ -7,7 +7,6 @@ import logging
 from functools import partial
 from typing import Any
 
-from app.bootstrap_api import api_source
 from app.pipeline_host import PipelineHost, RequestSource, connection_backoff
 from app.published_actions import offered_actions, published_actions
 from app.signals import LINGER, StopSignals, end_within
@@ -71,6 +70,8 @@ class Service:
         self._client = self._build_client(actions, shown)
         self._sources = [RequestSource(self._client.run, self._client.leave)]
         if settings.api_port is not None:
+            from app.bootstrap_api import api_source  # noqa: PLC0415 -- not needed otherwise
+
             self._sources.append(api_source(settings, self._host))
         self._host.listen(
             joined=lambda: self._client.joined,

@@ -24,10 +24,12 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import httpx
-
+from core.optional_parts import without
 from lib import limits
 from pipeline.runs.call_scope import kept
+
+with without("rich", "click"):
+    import httpx
 
 MAX_LOOKUPS = 32
 """The number of concurrent name lookups, including abandoned ones."""
@@ -135,7 +137,6 @@ type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 type Resolve = Callable[[str, int], list[str]]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_private_allowed = False
 
 
 class FetchError(RuntimeError):
@@ -156,12 +157,6 @@ class Fetched:
 
     content: bytes
     media_type: str
-
-
-def allow_private_urls(*, allowed: bool) -> None:
-    """Set whether `fetch` may connect to private addresses in this process (ALLOW_PRIVATE_URLS)."""
-    global _private_allowed  # noqa: PLW0603 -- set once at start, before any plugin is loaded
-    _private_allowed = allowed
 
 
 def fetch(
@@ -248,7 +243,7 @@ def is_public(address: Address) -> bool:
 
 
 def _permitted(address: Address) -> bool:
-    return _private_allowed or is_public(address)
+    return limits.current().allow_private_urls or is_public(address)
 
 
 def _parsed(url: str) -> httpx.URL:

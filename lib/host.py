@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from lib import aliases, fetching, limits, vcon_egress_compat
+from lib import aliases, limits, vcon_egress_compat
 from lib.vcon_library import prepare
 from lib.vcon_redis import VconRedis
 
@@ -28,6 +28,5 @@ def receive_plugins(settings: PluginSettings) -> None:
     aliases.install()
     prepare()
     VconRedis.DEFAULT_TTL = settings.vcon_redis_expiry
-    fetching.allow_private_urls(allowed=settings.allow_private_urls)
     vcon_egress_compat.configure(settings.egress_format_version)
     limits.configure(settings)

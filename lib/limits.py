@@ -17,6 +17,8 @@ class Limits:
     ffmpeg_memory: int = 1024 * MIB
     jq_seconds: float = 10.0
     jq_memory: int = 512 * MIB
+    allow_private_urls: bool = False
+    """Whether `lib.fetching` may connect to private addresses."""
 
 
 _limits = Limits()

@@ -22,8 +22,6 @@ from threading import Lock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from lib import vcon_additions
-
 if TYPE_CHECKING:
     from vcon import Vcon
 
@@ -92,6 +90,8 @@ _FINDER = _Finder()
 
 
 def _patch(library: Any) -> None:
+    from lib import vcon_additions  # noqa: PLC0415 -- it needs the dependencies of `vcon`
+
     vcon_additions.add_to(library.Vcon, import_module(f"{LIBRARY}.dialog").Dialog)
 
 

@@ -17,9 +17,9 @@ from sqlalchemy.exc import DBAPIError
 
 from core.db.database import Database, migration_engine
 from core.db.driver.errors import driver_errors_translated
-from core.db.migrations import NO_REVISION, is_known, revisions
 from core.db.partitions import TABLES as PARTITIONED
 from core.db.partitions import missing_statements
+from core.db.revisions import NO_REVISION, is_known, revisions
 from core.db.tables import Base
 from core.errors import ConflictError, InvalidError
 from core.settings import DatabaseSettings

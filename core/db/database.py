@@ -10,8 +10,6 @@ from functools import partial
 from typing import Any, LiteralString
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 from pydantic import ValidationError
 from sqlalchemy import (
     URL,
@@ -33,7 +31,8 @@ from core.db.driver.bounded_connection import (
 )
 from core.db.driver.errors import driver_errors_translated, raw_errors_translated
 from core.db.driver.pipelined import Limits, Pipelined
-from core.db.migrations import refuse_in_production, revisions, run_alembic, schema_problem
+from core.db.migrations import Direction, refuse_in_production, run_alembic
+from core.db.revisions import revisions, schema_problem
 from core.db.tables import Base
 from core.errors import ConfigurationError
 from core.settings import DatabaseSettings
@@ -187,7 +186,7 @@ class Database:
             UnavailableError: when Postgres cannot be reached.
             ConfigurationError: when the database is newer than this version.
         """
-        self._alembic(command.upgrade, revision)
+        self._alembic("upgrade", revision)
 
     def teardown(self) -> None:
         """Undo every migration, which deletes all tables of the service with their rows.
@@ -197,7 +196,7 @@ class Database:
             UnavailableError: when Postgres cannot be reached.
         """
         refuse_in_production("teardown", _initialized(self._settings))
-        self._alembic(command.downgrade, "base")
+        self._alembic("downgrade", "base")
 
     def reachable(self) -> bool:
         """Whether Postgres answers on a fresh connection within about two seconds per address."""
@@ -226,10 +225,10 @@ class Database:
         with driver_errors_translated(), _initialized(self._probe).connect() as connection:
             return schema_problem(connection, base.metadata.tables)
 
-    def _alembic(self, deed: Callable[[Config, str], None], revision: str) -> None:
+    def _alembic(self, direction: Direction, revision: str) -> None:
         settings = _initialized(self._settings)
         with driver_errors_translated(), migration_engine(settings).connect() as connection:
-            run_alembic(deed, revision, connection, settings)
+            run_alembic(direction, revision, connection, settings)
 
 
 def get_database_url(settings: DatabaseSettings | None = None) -> str:

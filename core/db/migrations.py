@@ -2,89 +2,43 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
-from pathlib import Path
+from typing import Literal
 
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.db.revisions import ALEMBIC_INI
 from core.errors import ConfigurationError, ForbiddenError
 from core.settings import DatabaseSettings
 
-_ALEMBIC_INI = Path(__file__).resolve().parents[2] / "alembic.ini"
 _LOCK = 0x7061_7463_6863_6F72  # arbitrary, the same in every replica and version
 _LOCK_POLL = 0.1  # seconds
-NO_REVISION = "none"
-_MIGRATE = "run `alembic upgrade head`, or set MIGRATE_ON_START=true"
 _PARTITION = re.compile("(custody|chain_runs|audit_events)_([0-9]{8}|other|before)")
-_MISSING = text(
-    "SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass(name) IS NULL"
-)
+
+type Direction = Literal["upgrade", "downgrade"]
 
 
 def run_alembic(
-    command: Callable[[Config, str], None],
-    revision: str,
-    connection: Connection,
-    settings: DatabaseSettings,
+    direction: Direction, revision: str, connection: Connection, settings: DatabaseSettings
 ) -> None:
-    """Run a function of `alembic.command` on a connection, without its changes of `sys.path`.
+    """Migrate on a connection, without Alembic's changes of `sys.path`.
 
     Raises:
         ConfigurationError: when the database is at a revision that this version does not know.
     """
-    config = _config()
+    from alembic import command  # noqa: PLC0415 -- most processes migrate nothing
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config(ALEMBIC_INI)
+    config.set_main_option("prepend_sys_path", "")
     config.attributes.update(connection=connection, settings=settings)
     try:
-        command(config, revision)
+        getattr(command, direction)(config, revision)
     except CommandError as error:
         raise ConfigurationError(f"The database cannot be migrated: {error}") from error
-
-
-def _config() -> Config:
-    config = Config(_ALEMBIC_INI)
-    config.set_main_option("prepend_sys_path", "")
-    return config
-
-
-def revisions(connection: Connection) -> tuple[str, str]:
-    """The revision of the database and the newest one of this version; `none` for no revision."""
-    present = MigrationContext.configure(connection).get_current_revision()
-    newest = ScriptDirectory.from_config(_config()).get_current_head()
-    return present or NO_REVISION, newest or NO_REVISION
-
-
-@cache
-def _revisions_of_this_version() -> tuple[str | None, frozenset[str]]:
-    script = ScriptDirectory.from_config(_config())
-    known = frozenset(each.revision for each in script.walk_revisions())
-    return script.get_current_head(), known
-
-
-def is_known(revision: str) -> bool:
-    """Whether this version has a revision; `none` is that of a database without tables."""
-    return revision == NO_REVISION or revision in _revisions_of_this_version()[1]
-
-
-def schema_problem(connection: Connection, tables: Iterable[str]) -> str | None:
-    """What is missing in the schema, and what to do; None if it is complete.
-
-    An unknown revision is one of a later version, which has all tables of this version.
-    """
-    present = MigrationContext.configure(connection).get_current_revision()
-    newest, known = _revisions_of_this_version()
-    if present != newest and (present is None or present in known):
-        return f"at revision {present or 'none'}, not {newest}; {_MIGRATE}"
-    missing = connection.scalars(_MISSING, {"names": sorted(tables)}).all()
-    if missing:
-        return f"missing tables: {', '.join(missing)}; restore them from a backup"
-    return None
 
 
 @contextmanager

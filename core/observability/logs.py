@@ -18,13 +18,15 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import Any, Literal, TextIO, override
 
-import structlog
-from structlog.typing import EventDict, ExceptionTransformer
-
 from core import request_context
 from core.observability.recent_errors import RECENT_ERRORS
 from core.observability.redaction import KNOWN
 from core.observability.storable_text import described
+from core.optional_parts import without
+
+with without("rich"):
+    import structlog
+    from structlog.typing import EventDict, ExceptionTransformer
 
 _AS_THEY_ARE = (bool, int, float, type(None))
 _UNTOUCHED = frozenset({"exc_info", "exception", "stack", "level", "timestamp"})

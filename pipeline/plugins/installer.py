@@ -31,7 +31,6 @@ from pathlib import Path
 from pkgutil import extend_path
 from urllib.parse import urlsplit
 
-from packaging import requirements
 from packaging.utils import canonicalize_name
 
 from core.environment import inherited_environment
@@ -87,6 +86,8 @@ def without_absent(text: str, installed: Collection[str]) -> str:
 def _is_absent(line: str, installed: Collection[str]) -> bool:
     if not line.startswith(_NEED):
         return False
+    from packaging import requirements  # noqa: PLC0415 -- most processes install nothing
+
     try:
         need = requirements.Requirement(line.removeprefix(_NEED).strip())
     except requirements.InvalidRequirement:  # pip refuses it

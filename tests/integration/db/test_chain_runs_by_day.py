@@ -5,7 +5,6 @@ from itertools import count
 from uuid import uuid4
 
 import pytest
-from alembic import command
 from sqlalchemy import Engine, event, text
 
 from core.db.database import Database
@@ -43,7 +42,7 @@ def filled(empty_settings):
 def downgrade(database):
     """Back to the revision before."""
     with database.engine.connect() as connection:
-        run_alembic(command.downgrade, BEFORE, connection, database._settings)
+        run_alembic("downgrade", BEFORE, connection, database._settings)
 
 
 def test_rows_stay_where_they_are(filled):

@@ -9,6 +9,7 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -19,7 +20,6 @@ from core.settings import Settings
 from lib import fetching, limits
 from lib.fetching import FetchError, FetchRefusedError, fetch, is_public
 from lib.host import receive_plugins
-from lib.limits import Limits
 from pipeline.runs import call_scope
 
 
@@ -253,7 +253,9 @@ def test_a_name_server_that_never_answers_is_given_up(monkeypatch: pytest.Monkey
 @pytest.fixture
 def small_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five requests and twelve bytes for each call of a plugin."""
-    monkeypatch.setattr(limits, "_limits", Limits(fetch_requests=5, fetch_bytes=12))
+    monkeypatch.setattr(
+        limits, "_limits", replace(limits.current(), fetch_requests=5, fetch_bytes=12)
+    )
 
 
 def in_one_call(*steps: Callable[[], object]) -> list[object]:
@@ -295,7 +297,7 @@ def test_a_host_that_never_ends_costs_its_seconds_once(
     pages: Pages, monkeypatch: pytest.MonkeyPatch
 ):
     """Later dialogs at the same host are refused unasked, those at another are not."""
-    monkeypatch.setattr(limits, "_limits", Limits(fetch_host_seconds=0.2))
+    monkeypatch.setattr(limits, "_limits", replace(limits.current(), fetch_host_seconds=0.2))
     slow, other = pages.url("/trickle"), pages.url("/a.wav", "localhost")
     told = in_one_call(*[partial(fetch, slow)] * 3, partial(fetch, other))
     assert "too slow" in str(told[0])

@@ -5,6 +5,8 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from core.db.revisions import known_revisions, newest_revision
+
 CHECKOUT = Path(__file__).parents[3]
 
 
@@ -17,3 +19,5 @@ def test_each_revision_follows_the_one_before() -> None:
     files = [file.name[:4] for file in (CHECKOUT / "alembic" / "versions").glob("*.py")]
     assert sorted(files) == sorted(line)
     assert len(scripts.get_heads()) == 1
+    assert set(known_revisions()) == set(line)
+    assert newest_revision() == scripts.get_current_head()
