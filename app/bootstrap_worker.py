@@ -55,7 +55,7 @@ async def work(settings: Settings, worker_id: str, *, for_suspects: bool = False
         damaged=lambda: end_by_alarm(settings.shutdown_grace + END_SECONDS),
     )
     signals = StopSignals()  # before this line a signal ends the process: nothing is claimed yet
-    _fit_pools(settings.conserver_vcon_concurrency)
+    _fit_pools(worker.limits.at_once)
     _handle_service_commands(worker, signals)
     try:
         await _until_stopped(worker, signals, settings.shutdown_grace)
@@ -80,7 +80,7 @@ def _handle_service_commands(worker: WorkerProcess, signals: StopSignals) -> Non
     reloads: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
-        task = asyncio.create_task(worker.reload())
+        task = asyncio.create_task(_reloaded(worker))
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
@@ -90,6 +90,11 @@ def _handle_service_commands(worker: WorkerProcess, signals: StopSignals) -> Non
 
     on_hangup(reload)
     on_input(received=reload, closed=orphaned, stuck=lambda: worker.abandon(None))
+
+
+async def _reloaded(worker: WorkerProcess) -> None:
+    await worker.reload()
+    http_client.fit(worker.limits.at_once)
 
 
 def _progress(settings: Settings) -> WorkerProgress | None:

@@ -32,6 +32,7 @@ from core.thread_pool import in_own_thread, widen_shared_pool
 from lib.host import receive_plugins
 from pipeline.composition import PipelineComposition
 from pipeline.operator.register import HostFacts
+from pipeline.worker.slots.limits import limits_of
 
 log = logging.getLogger(__name__)
 
@@ -128,10 +129,17 @@ class PipelineHost:
         workers = self._workers
         return source._replace(
             workers=workers.ids if workers else (),
-            slots=workers.count * self._settings.conserver_vcon_concurrency if workers else 0,
+            slots=workers.count * self._slots_of_a_worker() if workers else 0,
             postgres=self._readiness.postgres_problem,
             stopping=self._draining,
         )
+
+    def _slots_of_a_worker(self) -> int:
+        if self.pipeline is None:
+            return 0
+        return limits_of(
+            self._settings.conserver_vcon_concurrency, self.pipeline.configuration
+        ).slots
 
     def _redis_warnings(self) -> Sequence[str]:
         if self.pipeline is None:

@@ -188,7 +188,13 @@ class Settings(
         "or redis+sentinel://[user:password@]host:port,host:port/primary/db.",
     )
     conserver_workers: int = Field(1, ge=1, description="Processes that run chains.")
-    conserver_vcon_concurrency: int = Field(1, ge=1, description="vCons at once per process.")
+    conserver_vcon_concurrency: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto",
+        description="vCons at once per process; auto: 64, or 32 of chains with sync plugins.",
+    )
+    max_bytes_in_flight: int = Field(
+        256_000_000, ge=1, description="Bytes of the vCons at once per process; larger: one alone."
+    )
     max_vcon_bytes: int = Field(8_000_000, ge=1, description="Largest vCon accepted.")
     egress_format_version: Literal["0.4.0-text", "0.4.0", "0.0.1"] = Field(
         "0.4.0-text",

@@ -206,6 +206,11 @@ class PipelineComposition:
             load_plugins=self._load_plugins,
         )
 
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration in force."""
+        return self._configuration
+
     async def _load_plugins(self) -> None:
         """Load the plugins if this process was built without them; installs nothing."""
         if not self._has_plugins:

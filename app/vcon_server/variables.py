@@ -34,7 +34,12 @@ VARIABLES = (
         "same",
         "processes that run chains, of `serve`; `api` has --workers instead; 0 is refused",
     ),
-    Variable("CONSERVER_VCON_CONCURRENCY", "same", "vCons at once for each process"),
+    Variable(
+        "CONSERVER_VCON_CONCURRENCY",
+        "same",
+        "vCons at once for each process; unset is auto here and 1 there, so set 1 for links that"
+        " are not thread-safe",
+    ),
     Variable("GROQ_API_KEY", "same", "read by links.groq_whisper without the option API_KEY"),
     Variable("VCON_SERVER_VERSION", "same", "what the HTTP API reports at /version"),
     Variable("VCON_SERVER_GIT_COMMIT", "same", "what the HTTP API reports at /version"),

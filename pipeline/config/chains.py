@@ -23,6 +23,7 @@ from pipeline.config.sections import (
     SECONDS,
     SWITCH,
     TEXT,
+    WEIGHT,
     Findings,
     Section,
     spelled,
@@ -130,6 +131,7 @@ def _chain(name: str, entry: Section, registry: Registry) -> Chain:
         retry_backoff=_backoff(entry),
         allow_envelopes=entry.value("allow_envelopes", SWITCH, default=False),
         extensions=_extensions(entry),
+        weight=entry.value("weight", WEIGHT, 1),
     )
     _check_loop(chain, entry)
     entry.note_unread()

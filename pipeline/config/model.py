@@ -168,6 +168,8 @@ class Chain:
     """Whether it accepts signed and encrypted vCons, which the pipeline does not open."""
     extensions: tuple[str, ...] = ()
     """The vCon extensions that its links support, besides `pipeline.vcon.envelope.KNOWN`."""
+    weight: int = field(default=1, compare=False)
+    """Its share of a worker's slots while other chains have vCons, too; affects no run."""
 
     @property
     def seconds(self) -> float | None:

@@ -34,6 +34,7 @@ SECONDS: Kind[float | None] = Kind(
     TypeAdapter(Annotated[float, Field(gt=0, allow_inf_nan=False)]), "a number of seconds above 0"
 )
 RETRIES = Kind(TypeAdapter(Annotated[int, Field(ge=0)]), "a whole number, 0 or more")
+WEIGHT = Kind(TypeAdapter(Annotated[int, Field(ge=1, le=100)]), "a whole number from 1 to 100")
 ATTEMPTS = Kind(TypeAdapter(Annotated[int, Field(ge=1)]), "a whole number, 1 or more")
 
 

@@ -66,7 +66,7 @@ async def staged(
         pieces = await offload(pieces_of, text)
     if pieces is None:
         return text
-    name = _fresh(pieces)
+    name = _fresh(pieces, text)
     try:
         with uncounted():
             await connection.script("stage", name, pieces.first, STAGED_SECONDS)
@@ -84,7 +84,7 @@ def staged_from_thread(connection: RedisConnection, text: bytes | str) -> bytes 
     pieces = pieces_of(text) if is_large(text) else None
     if pieces is None:
         return text
-    name = _fresh(pieces)
+    name = _fresh(pieces, text)
     try:
         with uncounted():
             connection.script_from_thread("stage", name, pieces.first, STAGED_SECONDS)
@@ -97,8 +97,9 @@ def staged_from_thread(connection: RedisConnection, text: bytes | str) -> bytes 
     return name
 
 
-def _fresh(pieces: Pieces) -> str:
-    return f"{keys.STAGED}{uuid.uuid4().hex}\n{pieces.undo}"
+def _fresh(pieces: Pieces, text: bytes | str) -> str:
+    """A key for a staged document, with its size, which a claim reads from the field `large`."""
+    return f"{keys.STAGED}{uuid.uuid4().hex}:{len(text)}\n{pieces.undo}"
 
 
 def _instead(text: bytes | str, error: Exception) -> bytes | str:

@@ -132,6 +132,12 @@ class PluginCalls:
     def _fresh_pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._threads, thread_name_prefix="plugin")
 
+    def widen(self, threads: int) -> None:
+        """Allow more sync plugins at once; threads are started when they are needed."""
+        if threads > self._threads:
+            self._threads = threads
+            self._leave_behind()
+
     async def call(
         self,
         function: Callable[..., Any],

@@ -56,6 +56,7 @@ from pipeline.redis_client.errors import WrongTypeError
 from pipeline.redis_client.list_states import RedisState, state_of
 from pipeline.redis_client.slices import find_first
 from pipeline.redis_client.staging import staged
+from pipeline.runs.turns import Turns, in_turn
 
 LOCKS_AT_ONCE = 100
 """Locks that one call of `unlock.lua` reads; other clients of Redis are served in between."""
@@ -87,6 +88,8 @@ class Claim:
     """1 when the vCon is signed or encrypted."""
     critical: str = ""
     """The extensions that the vCon marks as critical, JSON, as `envelope.named_in` reads it."""
+    size: int = -1
+    """Bytes of the document; -1 if they are not known, as of vCons that other programs queue."""
     refs: str = ""
     """The rows of custody for its place, separated by spaces."""
     refs_in_redis: str = ""
@@ -101,8 +104,8 @@ class Claims:
 
     `aside`: an error for each vCon that was set aside because a key of its own has another type.
     `closed`: the lists that were skipped because of such a key. `paused`: those with elements whose
-    chain is paused, or all if the replica is drained. `unsure`: recovery has not approved this
-    Redis, so nothing is claimed.
+    chain is paused, or all if the replica is drained. `further`: those that may have more elements.
+    `unsure`: recovery has not approved this Redis, so nothing is claimed.
     """
 
     claims: list[Claim] = field(default_factory=list)
@@ -111,6 +114,7 @@ class Claims:
     aside: Sequence[str] = ()
     closed: Sequence[str] = ()
     paused: Sequence[str] = ()
+    further: Sequence[str] = ()
     unsure: bool = False
 
 
@@ -186,8 +190,9 @@ class Queues:
         *,
         chains: Mapping[str, str] | None = None,
         suspects: bool = False,
+        turns: Turns | None = None,
     ) -> Claims:
-        """Claim up to `want` elements, one from each list in turn, in the order given.
+        """Claim up to `want` elements in the order of `turns`; by default one of each list in turn.
 
         `outputs`: the lists that each list's chain forwards to; nothing is claimed from a list
         while one of them has another type. `chains`: the chain of each list; nothing is claimed
@@ -199,9 +204,12 @@ class Queues:
             for name, row in zip(lists, _rows(lists, chains), strict=True)
         ]
         fresh = [new_run_id() for _ in range(want)]
-        words = (want, int(suspects), self._traced, self._replica, self._gated, len(rows))
-        reply = await self._connection.script("claim", worker, *words, *rows, *fresh)
-        state, wait_ms, aside, closed, paused, *claims = reply
+        words = (want, int(suspects), self._traced, self._replica, self._gated)
+        order = (turns or in_turn(len(rows), want)).words()
+        reply = await self._connection.script(
+            "claim", worker, *words, *order, len(rows), *rows, *fresh
+        )
+        state, wait_ms, aside, closed, paused, further, *claims = reply
         return Claims(
             claims=[Claim(*row) for row in claims],
             lease_lost=state == "dead",
@@ -210,6 +218,7 @@ class Queues:
             aside=aside,
             closed=closed,
             paused=paused,
+            further=further,
         )
 
     async def finish(self, worker: str, claim: Claim, settlement: Settlement) -> bool:

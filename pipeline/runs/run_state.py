@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 class DocumentCache:
     """The text of one vCon document, and whether Redis has it."""
 
-    __slots__ = ("_is_ours", "_text", "_uuid", "in_use", "unwritten")
+    __slots__ = ("_is_ours", "_text", "_uuid", "in_use", "length", "unwritten")
 
     def __init__(self) -> None:
         """Empty."""
@@ -41,6 +41,8 @@ class DocumentCache:
         """Whether the current plugin uses `lib` only."""
         self.unwritten: bytes = b""
         """The text that is to be written to Redis; empty if Redis has it."""
+        self.length = 0
+        """The length of the largest text so far: what the run holds in memory."""
         self._uuid = ""
         self._text: bytes | str | None = None
         self._is_ours = False
@@ -55,11 +57,13 @@ class DocumentCache:
 
     def read(self, vcon_uuid: str, text: bytes | str) -> None:
         """Remember a text that was read from Redis, unless an unwritten one is newer."""
+        self.length = max(self.length, len(text))
         if self.in_use and not self.unwritten and text is not self._text:
             self._uuid, self._text, self._is_ours = vcon_uuid, text, False
 
     def write(self, vcon_uuid: str, text: bytes) -> None:
         """Keep a text that is to be written, by the end of the run at the latest."""
+        self.length = max(self.length, len(text))
         self._uuid, self._text, self.unwritten, self._is_ours = vcon_uuid, text, text, True
 
     def forget(self) -> None:
@@ -115,6 +119,8 @@ class RunState:
     """It was queued again because Redis had lost it."""
     first_try: FirstTry | None = None
     """Of the chain's one storage, until the outcome is noted."""
+    is_delayed: bool = False
+    """This attempt has ended with a delayed retry."""
 
     @property
     def attempts(self) -> int:

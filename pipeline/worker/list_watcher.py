@@ -1,7 +1,6 @@
 """Waiting for elements without polling: one blocking connection for each watched list."""
 
 import asyncio
-import contextlib
 from collections.abc import Iterable, Sequence
 
 from core.backoff import Backoff
@@ -30,6 +29,8 @@ class ListWatcher:
         self._watchers: dict[str, asyncio.Task[None] | None] = {}
         self._paused: frozenset[str] = frozenset()
         self._fired = asyncio.Event()
+        self.heard = False
+        """Whether a list may have an element that came after `forget`."""
 
     def watch(self, lists: Sequence[str]) -> None:
         """Watch these lists from now on, and end the current `wait`."""
@@ -38,7 +39,7 @@ class ListWatcher:
                 watcher.cancel()
         for name in lists:
             self._watchers.setdefault(name, None)
-        self._fired.set()
+        self._hear()
 
     def pause(self, lists: Iterable[str]) -> None:
         """Do not watch these until the next call: claims skip them."""
@@ -49,27 +50,36 @@ class ListWatcher:
 
     def forget(self) -> None:
         """Ignore earlier elements; to be called before a claim."""
+        self.heard = False
         self._fired.clear()
 
     def wake(self) -> None:
         """End the current `wait`."""
         self._fired.set()
 
-    async def wait(self, at_most: float | None) -> None:
-        """Wait until a list has an element, or for `at_most` seconds (None: no limit)."""
+    def _hear(self) -> None:
+        self.heard = True
+        self._fired.set()
+
+    async def wait(self, at_most: float | None) -> bool:
+        """Wait until a list has an element, or for `wake`; False after `at_most` seconds."""
         for name, watcher in self._watchers.items():
             if name not in self._paused and (watcher is None or watcher.done()):
                 self._watchers[name] = asyncio.create_task(self._watch(name))
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(at_most):
                 await self._fired.wait()
+        except TimeoutError:
+            return False
+        self._fired.clear()
+        return True
 
     async def _watch(self, name: str) -> None:
         attempt = 0
         while not await self._has_element(name):
             await asyncio.sleep(self._backoff.wait(attempt))
             attempt += 1
-        self._fired.set()
+        self._hear()
 
     async def _has_element(self, name: str) -> bool:
         """Block until the list has an element; False when Redis refuses to block.
@@ -81,7 +91,7 @@ class ListWatcher:
             while not await self._connection.wait_for_element(name, BLOCK_SECONDS):
                 pass
         except (UnavailableError, CommandRefused):
-            self._fired.set()
+            self._hear()
             return False
         return True
 

@@ -27,6 +27,8 @@ from pipeline.worker.fitness import Fitness
 from pipeline.worker.link_runner import LinkSteps
 from pipeline.worker.run_settler import RunMeter
 from pipeline.worker.runner import ChainRunner, chain_runner
+from pipeline.worker.slots.bytes_in_flight import BytesInFlight
+from pipeline.worker.slots.limits import Limits, limits_of, shown
 from pipeline.worker.tracers import Tracers
 from pipeline.worker.watchdog import Blockage, LoopLimits, Watchdog, note_failure
 from pipeline.worker.worker import Worker
@@ -35,6 +37,8 @@ log = logging.getLogger(__name__)
 
 READERS = 2
 """Threads that read from storages for plugins that request a vCon."""
+LEAST_THREADS = 4
+"""Threads for sync plugins where no chain has any, as for closing storages."""
 LAST_CLAIM = 0.5
 """Seconds to wait for the reply to the last claim."""
 
@@ -68,6 +72,8 @@ class WorkerProcess:
         Raises:
             ConfigurationError: with every problem of the configuration and its plugins.
         """
+        self._id, self._concurrency = worker_id, settings.conserver_vcon_concurrency
+        self._bytes_in_flight = settings.max_bytes_in_flight
         self._path, self._lenience = config_path(settings), lenience(settings)
         self._installer, self._damaged = installer(settings), damaged
         self._configuration = self._load()
@@ -81,16 +87,37 @@ class WorkerProcess:
         self._watchdog = Watchdog(_loop_limits(settings), beat, blocked)
         self._lease = Lease(redis, worker_id, settings.lease_seconds, self._watchdog.is_fine)
         self._minutes = MinuteCounts(redis, run_sources())
+        parts = worker_id, self._configuration, redis, queues, self._runner(queues)
         self._worker = Worker(
-            worker_id,
-            self._configuration,
-            redis,
-            queues,
-            self._runner(queues),
+            *parts,
             RunMeter(counted),
-            concurrency=settings.conserver_vcon_concurrency,
+            concurrency=self._concurrency,
+            room=self._room(settings, for_suspects=for_suspects),
             patience=2 * settings.suspect_wait if for_suspects else None,
             custody=self._custody(settings, worker_id, queues),
+        )
+
+    def _room(self, settings: Settings, *, for_suspects: bool) -> BytesInFlight:
+        bound = None if for_suspects else settings.max_bytes_in_flight
+        return BytesInFlight(bound, settings.max_vcon_bytes, self._connection)
+
+    @property
+    def limits(self) -> Limits:
+        """How many vCons the current configuration lets this worker run at once."""
+        return limits_of(self._concurrency, self._configuration)
+
+    def _log_limits(self) -> None:
+        limits = self.limits
+        log.info(
+            "worker started",
+            extra={
+                "worker": self._id,
+                "chains": shown(self._configuration),
+                "count": limits.slots,
+                "threads": limits.threads,
+                "bytes_in_flight": self._bytes_in_flight,
+                "status": f"CONSERVER_VCON_CONCURRENCY={self._concurrency}",
+            },
         )
 
     def _custody(self, settings: Settings, worker_id: str, queues: Queues) -> WorkerCustody:
@@ -123,7 +150,7 @@ class WorkerProcess:
         return chain_runner(redis, links, calls, journal, lease_guard, gate)
 
     def _plugin_calls(self, settings: Settings) -> PluginCalls:
-        threads = settings.conserver_vcon_concurrency * 2
+        threads = max(2 * self.limits.threads, LEAST_THREADS)
         bounds = settings.max_abandoned_calls, self._overgrown.set
         return PluginCalls(threads, self._connection, *bounds, self._fitness.ask)
 
@@ -137,6 +164,7 @@ class WorkerProcess:
         `stop` ends the runs, and the supervisor starts another worker.
         """
         self._watchdog.start()
+        self._log_limits()
         await self._connection.insist(lambda: in_own_thread(self._lease.start))
         beside = [
             asyncio.create_task(self._connections.look_after()),
@@ -182,6 +210,7 @@ class WorkerProcess:
                 return
             self._configuration.adopt(loaded)
             self._connections.take(loaded.config)
+            self._calls.widen(2 * self.limits.threads)
             self._worker.reconfigure()
 
     async def stop(self, running: asyncio.Task[None], grace: float, hurry: asyncio.Event) -> None:

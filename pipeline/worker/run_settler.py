@@ -197,6 +197,7 @@ class RunSettler:
             is_queued = error.key == live.claim.list_name
             return None if is_queued else await self._give_up(live, error)
         log.warning("run set aside", extra={**run_fields(live), "error": str(error)})
+        live.is_delayed = True
         aside = self._id, live.claim, live.record("queued"), ASIDE_SECONDS
         try:
             return await self._insist(lambda: self._queues.set_aside(*aside))
@@ -283,12 +284,14 @@ class RunSettler:
 
     async def _retry(self, live: RunState, seconds: float, status: RunStatus = "queued") -> bool:
         await self.custody.paused(live)
+        live.is_delayed = True
         held = await self._queues.retry_later(self._id, live.claim, live.record(status), seconds)
         return self._counted(live, RETRIED, held=held)
 
     async def _park(self, live: RunState) -> bool:
         """Set the attempt aside until its destination may be called; it does not count."""
         assert live.parked is not None
+        live.is_delayed = True
         live.progress = replace(live.progress, error=str(live.parked))
         await self.custody.paused(live)
         aside = self._id, live.claim, live.record("queued"), live.parked.seconds

@@ -10,6 +10,7 @@ How a task ends:
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from pipeline.runs.vcon_store import VconStore
 from pipeline.vcon.envelope import critical_names, inside, named_in, unknown_to, unwelcome
 from pipeline.worker.run_settler import RunSettler, run_fields
 from pipeline.worker.runner import ChainRunner
+from pipeline.worker.slots.bytes_in_flight import BytesInFlight
 from pipeline.worker.step_reports import StepReports
 
 log = logging.getLogger(__name__)
@@ -39,14 +41,16 @@ class RunsInProgress:
         queues: Queues,
         runner: ChainRunner,
         settler: RunSettler,
+        room: BytesInFlight,
         *,
         fresh: Callable[[Claim], RunState | None],
         freed: Callable[[], None],
-        ended: Callable[[], None],
+        ended: Callable[[RunState | None], None],
     ) -> None:
         """`fresh`: the state of a claimed run before any step; None if no chain reads its list.
 
-        `freed` is called when a run no longer needs its slot, `ended` when its task has ended.
+        `freed` is called when a run no longer needs its slot, `ended` when its task has ended, with
+        its state if there was one.
         """
         self._id = worker_id
         self._connection = connection
@@ -58,6 +62,11 @@ class RunsInProgress:
         """By token, as the others."""
         self.live: dict[int, RunState] = {}
         self._settling: set[int] = set()
+        self.room = room
+        self.working: Counter[str] = Counter()
+        """By list: the runs that need a slot; one that is being settled needs none any more."""
+        self.settling: Counter[str] = Counter()
+        """By list: the others."""
         self._broken_off: list[RunState] = []
         self._releasing = False
         self.owner: asyncio.Task[None] | None = None
@@ -65,23 +74,20 @@ class RunsInProgress:
         self.cancellations = Cancellations(connection)
         self.reports = StepReports(connection, self.cancellations.live)
 
-    @property
-    def working(self) -> int:
-        """The runs that need a slot: one that is being settled needs none any more."""
-        return len(self.tasks) - len(self._settling)
-
     def start(self, claim: Claim, lapses: int) -> None:
         """Begin a claimed run. `lapses`: those of the lease before the claim."""
         task = asyncio.get_running_loop().create_task(self._work_on(claim, lapses))
         self.tasks[claim.token] = task
-        task.add_done_callback(lambda _: self._ended(claim.token))
+        self.working[claim.list_name] += 1
+        task.add_done_callback(lambda _: self._ended(claim))
 
-    def _ended(self, token: int) -> None:
-        del self.tasks[token]
-        self.live.pop(token, None)
-        self._settling.discard(token)
-        self._freed()
-        self._on_end()
+    def _ended(self, claim: Claim) -> None:
+        del self.tasks[claim.token]
+        live = self.live.pop(claim.token, None)
+        is_settling = claim.token in self._settling
+        self._settling.discard(claim.token)
+        (self.settling if is_settling else self.working)[claim.list_name] -= 1
+        self._on_end(live)
 
     async def idle(self) -> None:
         """Wait until no run is in progress."""
@@ -143,12 +149,20 @@ class RunsInProgress:
         self.cancellations.enter(live)
         self.reports.entered.set()
         try:
+            await self.room.enter(live)
             ending = await self._ending(live, lapses)
-            self._settling.add(live.claim.token)
-            self._freed()  # before the settlement, so that the next claim is in its batch
+            self._settles(live.claim)
             return await self._settler.settle(live, ending)
         finally:
+            self.room.leave(live)
             self.cancellations.leave(live)
+
+    def _settles(self, claim: Claim) -> None:
+        """Free the slot before the settlement, so that the next claim is in its batch."""
+        self._settling.add(claim.token)
+        self.working[claim.list_name] -= 1
+        self.settling[claim.list_name] += 1
+        self._freed()
 
     async def _ending(self, live: RunState, lapses: int) -> plan.Stop:
         live.objection = _objection(live)

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import time
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from core.errors import UnavailableError
@@ -32,12 +32,13 @@ from pipeline.worker.list_watcher import ListWatcher
 from pipeline.worker.run_settler import RunMeter, RunSettler
 from pipeline.worker.runner import ChainRunner
 from pipeline.worker.runs_in_progress import RunsInProgress
+from pipeline.worker.slots.bytes_in_flight import BytesInFlight
+from pipeline.worker.slots.claim_turns import ClaimTurns, NextClaim
+from pipeline.worker.slots.limits import Concurrency, limits_of
 from pipeline.worker.unclaimed import UNCLAIMED_SECONDS, UnclaimedRuns
 
 log = logging.getLogger(__name__)
 
-CLAIMED_AT_ONCE = 16
-"""vCons in one claim at most: in larger ones, runs that take equally long would end together."""
 CLAIM_PAUSE = 1.0
 """Seconds after a claim that failed for another reason than an outage."""
 IDLE_SECONDS = 5.0
@@ -58,7 +59,8 @@ class Worker:
     """Runs the chains of one process."""
 
     _is_unsure = False
-    _turn = 0
+    _must_look = True
+    """Whether the next step claims although the last claim has left no element to claim."""
     _chains: dict[str, Chain]
 
     def __init__(
@@ -70,11 +72,12 @@ class Worker:
         runner: ChainRunner,
         meter: RunMeter,
         *,
-        concurrency: int,
+        concurrency: Concurrency,
+        room: BytesInFlight | None = None,
         patience: float | None = None,
         custody: WorkerCustody = NO_WORKER_CUSTODY,
     ) -> None:
-        """`concurrency`: the number of vCons at once.
+        """`concurrency`: the number of vCons at once. `room`: None without a bound on their bytes.
 
         `patience` makes this a suspect worker, whose `run` ends when there are no suspects: the
         seconds after which it starts another suspect beside those that still run.
@@ -87,27 +90,29 @@ class Worker:
         self._settler = RunSettler(worker_id, connection, queues, meter, custody)
         self._concurrency = concurrency
         self._patience = patience
-        self._last_claim = time.monotonic()
+        self._last_claim = self._idle_until = time.monotonic()
+        self._skipped: set[str] = set()
+        self._turns = ClaimTurns()
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._logged = Once()
         self._watch = ListWatcher(connection)
-        self._runs = self._runs_in_progress(runner)
+        self._runs = self._runs_in_progress(runner, room or BytesInFlight(None, 0, connection))
         known = ChainMap[int, Any](self._runs.tasks, self._settler.postponed)
         self._unclaimed = UnclaimedRuns(queues, worker_id, known)
         self.reconfigure()
 
-    def _runs_in_progress(self, runner: ChainRunner) -> RunsInProgress:
+    def _runs_in_progress(self, runner: ChainRunner, room: BytesInFlight) -> RunsInProgress:
         return RunsInProgress(
             self._id,
             self._connection,
             self._queues,
             runner,
             self._settler,
+            room,
             fresh=self._fresh_run,
-            freed=self._freed.set,
-            # it may have left a retry: the next claim returns when that is due
-            ended=self._watch.wake,
+            freed=self._slot_freed,
+            ended=self._run_ended,
         )
 
     def reconfigure(self) -> None:
@@ -118,8 +123,8 @@ class Worker:
             name: chain.egress_lists for name, chain in self._chains.items()
         }
         self._names = {name: chain.name for name, chain in self._chains.items()}
-        watched = self._chains if self._patience is None else map(keys.suspects, self._chains)
-        self._watch.watch(list(watched))
+        self._turns.adopt(limits_of(self._concurrency, self._configuration))
+        self._watch.watch(self._watched(self._chains))
 
     async def run(self) -> None:
         """Claim and run until `stop`; then until all runs have ended or `release` is called.
@@ -199,27 +204,70 @@ class Worker:
             else:
                 await self._queues.give_back_unknown(self._id, held[token], token)
 
+    def _slot_freed(self) -> None:
+        self._freed.set()
+        self._watch.wake()
+
+    def _run_ended(self, live: RunState | None) -> None:
+        if live is None or live.is_delayed:  # the next claim returns when it is due
+            self._must_look = True
+        self._slot_freed()
+
     async def _step(self) -> None:
-        if (free := self._free_slots()) <= 0:
+        following = self._next_claim()
+        if following.want <= 0:
             await self._wait_for_slot()
-            return
+        elif not self._is_due(following):
+            await self._wait_for_element(following)
+        elif not await self._claim(following):
+            await self._wait_for_element(following)
+            self._end_without_suspects()
+
+    def _next_claim(self) -> NextClaim:
+        runs = self._runs
+        if self._patience is None:
+            return self._turns.next(runs.working, runs.settling, runs.room.waiting_lists)
+        return self._turns.all_in_turn(self._free_for_suspects())
+
+    def _is_due(self, following: NextClaim) -> bool:
+        """Whether a claim may find an element."""
+        has_more = not following.usable.isdisjoint(self._turns.waiting)
+        return has_more or self._must_look or self._watch.heard or self._patience is not None
+
+    async def _claim(self, following: NextClaim) -> bool:
+        """Claim and start runs; False if there was none."""
         self._watch.forget()
-        lists, lapses = self._rotated(), self._runner.lapses
+        self._must_look, lapses = False, self._runner.lapses
         for_suspects = self._patience is not None
-        how: Any = {"chains": self._names, "suspects": for_suspects}
-        claims = await self._queues.claim(self._id, free, lists, self._outputs, **how)
+        how: Any = {"chains": self._names, "suspects": for_suspects, "turns": following.turns}
+        want, lists = following.want, following.lists
+        claims = await self._queues.claim(self._id, want, lists, self._outputs, **how)
         self._note_skipped(claims)
         for claim in claims.claims:
             self._last_claim = time.monotonic()
             self._runs.start(claim, lapses)
+        self._turns.claimed((claim.list_name for claim in claims.claims), claims.further)
         self._note_unsure(claims)
+        at_most = IDLE_SECONDS if self._patience is None else SUSPECTS_SECONDS
+        at_most = min(at_most, PAUSED_SECONDS if claims.paused else at_most)
+        self._idle_until = time.monotonic() + min(claims.retry_in or IDLE_SECONDS, at_most)
         if claims.lease_lost or claims.unsure:
+            self._must_look = True
             await asyncio.sleep(UNSURE_SECONDS if claims.unsure else 0.1)
-        elif not claims.claims:
-            at_most = IDLE_SECONDS if self._patience is None else SUSPECTS_SECONDS
-            at_most = min(at_most, PAUSED_SECONDS if claims.paused else at_most)
-            await self._watch.wait(min(claims.retry_in or IDLE_SECONDS, at_most))
-            self._end_without_suspects()
+            return True
+        return bool(claims.claims)
+
+    async def _wait_for_element(self, following: NextClaim) -> None:
+        """Wait for an element in a list that has a turn, for a free slot, or for a retry."""
+        full = {name for name in self._chains if name not in following.usable}
+        self._watch.pause(self._watched(full | self._skipped))
+        left = self._idle_until - time.monotonic()
+        if left <= 0 or not await self._watch.wait(left):
+            self._must_look = True
+
+    def _watched(self, lists: Iterable[str]) -> list[str]:
+        """The lists to watch for elements of these."""
+        return [*lists] if self._patience is None else [*map(keys.suspects, lists)]
 
     async def _wait_for_slot(self) -> None:
         self._freed.clear()
@@ -234,8 +282,7 @@ class Worker:
 
     def _note_skipped(self, claims: Claims) -> None:
         """Do not watch lists that claims skip: their elements would end each wait at once."""
-        skipped = [*claims.closed, *claims.paused]
-        self._watch.pause(skipped if self._patience is None else map(keys.suspects, skipped))
+        self._skipped = {*claims.closed, *claims.paused}
         for error in filter(self._logged.first, claims.aside):
             log.warning("vCon set aside", extra={"error": error, "worker": self._id})
 
@@ -244,21 +291,11 @@ class Worker:
             log.warning("no claims until Redis is recovered", extra={"worker": self._id})
         self._is_unsure = claims.unsure
 
-    def _free_slots(self) -> int:
-        """The number of vCons to claim; a run that is being settled needs no slot any more."""
-        if self._patience is not None and self._runs.tasks:
-            waited = time.monotonic() - self._last_claim >= self._patience
-            return int(waited and len(self._runs.tasks) < SUSPECTS_AT_ONCE)
-        if self._patience is not None:
+    def _free_for_suspects(self) -> int:
+        if not self._runs.tasks:
             return 1
-        most = 2 * self._concurrency - len(self._runs.tasks)
-        return min(self._concurrency - self._runs.working, most, CLAIMED_AT_ONCE)
-
-    def _rotated(self) -> list[str]:
-        """The lists, each time beginning with the next one, so that none is starved."""
-        lists = list(self._chains)
-        self._turn = (self._turn + 1) % max(len(lists), 1)
-        return lists[self._turn :] + lists[: self._turn]
+        waited = time.monotonic() - self._last_claim >= (self._patience or 0)
+        return int(waited and len(self._runs.tasks) < SUSPECTS_AT_ONCE)
 
     def _fresh_run(self, claim: Claim) -> RunState | None:
         if (chain := self._chains.get(claim.list_name)) is None:
@@ -269,5 +306,6 @@ class Worker:
     async def _check_claims(self) -> None:
         """Settle postponed runs, and return claims that this worker does not know."""
         if await self._settler.settle_postponed():
-            self._watch.wake()  # for their next attempts
+            self._must_look = True  # for their next attempts
+            self._watch.wake()
         await self._unclaimed.check()

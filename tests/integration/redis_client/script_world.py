@@ -42,8 +42,8 @@ CALLS: dict[str, list[str]] = {
     "cancel": [f"run-{name} 2026-01-01 60 60 - - -" for name in ("first", "second", "held")],
     "causes": ["DLQ:in"],
     "claim": [
-        f"alive 16 {suspects} 1 r1 {custody} 2 in~:main~out run:main~:main~out "
-        + " ".join(f"new{n}" for n in range(16))
+        f"alive 16 {suspects} 1 r1 {custody} 1,2,1,-1,-2 4:1:0:1,0:0:1:2 2 in~:main~out "
+        "run:main~:main~out " + " ".join(f"new{n}" for n in range(16))
         for suspects, custody in ((0, 0), (1, 0), (0, 1))
     ],
     "change_rows": ["1 first in 1.1:1 letter DLQ:in 2.2:1 free out 3.3:1"],

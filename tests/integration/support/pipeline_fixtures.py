@@ -37,6 +37,8 @@ from pipeline.worker.custody import NO_WORKER_CUSTODY, WorkerCustody
 from pipeline.worker.link_runner import LinkSteps
 from pipeline.worker.run_settler import RunMeter
 from pipeline.worker.runner import chain_runner
+from pipeline.worker.slots.bytes_in_flight import BytesInFlight
+from pipeline.worker.slots.limits import Concurrency, limits_of
 from pipeline.worker.tracers import Tracers
 from pipeline.worker.worker import Worker
 from schemas.run import Run
@@ -222,10 +224,11 @@ class Scene:
         configuration: Configuration,
         name: str = "one",
         *,
-        concurrency: int = 4,
+        concurrency: Concurrency = 4,
         lease_seconds: float = 60.0,
         redis: RedisConnection | None = None,
         patience: float | None = None,
+        room: BytesInFlight | None = None,
     ) -> Crew:
         """Start a worker; one for suspects if it has `patience`."""
         crew = self.hire(
@@ -235,6 +238,7 @@ class Scene:
             lease_seconds=lease_seconds,
             redis=redis,
             patience=patience,
+            room=room,
         )
         await asyncio.to_thread(crew.lease.start)
         crew.task = asyncio.create_task(crew.worker.run())
@@ -245,15 +249,17 @@ class Scene:
         configuration: Configuration,
         name: str,
         *,
-        concurrency: int = 4,
+        concurrency: Concurrency = 4,
         lease_seconds: float = 60.0,
         redis: RedisConnection | None = None,
         patience: float | None = None,
         custody: WorkerCustody = NO_WORKER_CUSTODY,
+        room: BytesInFlight | None = None,
     ) -> Crew:
         """A worker that does nothing yet and has no lease."""
         redis = redis or self.redis
-        calls = PluginCalls(concurrency * 2, redis, backoff=self.call_backoff)
+        threads = 2 * limits_of(concurrency, configuration).threads or 2
+        calls = PluginCalls(threads, redis, backoff=self.call_backoff)
         lease = Lease(redis, name, lease_seconds)
         journal = Checkpoints(redis, self.queues)
         lease_guard = LeaseGuard(lease, journal)
@@ -268,6 +274,7 @@ class Scene:
             runner,
             RunMeter(lambda: None),
             concurrency=concurrency,
+            room=room,
             patience=patience,
             custody=custody,
         )

@@ -22,6 +22,8 @@ NECESSARY = {
     "next_token_id": "the token that is tried next",
     "hash": "the configuration, as runs record it",
     "chains": "the chains of that configuration",
+    "threads": "the most threads of a worker's plugins",
+    "bytes_in_flight": "the bound on the documents of a worker's runs",
     "address": "where the HTTP API listens",
     "signal": "what is sent over OTLP: traces or metrics",
     "package": "what pip installed",

@@ -1,17 +1,23 @@
 #!lua flags=allow-oom
 -- Move elements from the heads of their lists into this worker's in-flight hash. The theory is at the
 -- head of pipeline/runs/queues.py.
--- ARGV: worker, want, suspects (0/1), traced (0/1), the worker's replica or "", custody (0/1), n lists,
---       lists (rotated by the caller)..., fresh run ids... Each list is followed by `:` and its chain, and by the lists
+-- ARGV: worker, want, suspects (0/1), traced (0/1), the worker's replica or "", custody (0/1), the turns, the
+--       pools, n lists, lists..., fresh run ids... Each list is followed by `:` and its chain, and by the lists
 --       that its chain forwards to, a line each.
 -- Returns {state, ms until the next delayed retry or -1, errors of vCons that were set aside, lists
 -- with a key of another type, lists that were skipped because their chain is paused or this replica is
--- drained, claims...}; state is "ok", "dead" (this worker has no lease), or
+-- drained, lists that may have further elements, claims...}; state is "ok", "dead" (this worker has no lease), or
 -- with custody "unsure": recovery has not approved this server, see parts/approved.lua. A claim is
 -- {list, element, uuid, run, attempt, checkpoint, token, the producer's trace context or "",
--- cancelled (0/1), envelope (0/1), critical extensions or ""}, with custody also the rows of its place
--- and of Redis itself, and the generation of this server. In flight: uuid -> token, run, list,
--- element, a line each.
+-- cancelled (0/1), envelope (0/1), critical extensions or "", bytes of the document or -1}, with custody
+-- also the rows of its place and of Redis itself, and the generation of this server. In flight: uuid ->
+-- token, run, list, element, a line each.
+--
+-- The turns decide which list gives the next element (pipeline/worker/slots/shares.py): numbers of lists from 1
+-- in order, separated by commas; a list without elements is skipped. A negative number is a turn beyond
+-- the list's share. Pools: for each, separated by commas, `free slots:kept slots:soft (0/1):its lists`, with
+-- spaces between the lists. A turn within the share needs a free slot unless the pool is soft, one beyond it a
+-- free slot that is not kept.
 --
 -- A suspect was in flight beside others when their worker died: any of them may have killed it. An
 -- ordinary claim moves suspects to pc:suspects:{list} and goes on with the elements behind them; a
@@ -27,15 +33,16 @@
 -- Delayed retries of a paused chain that are due go to the head of their list, and wait there.
 -- uses: usable, clock, element, form_of, is_suspect, paused, approved
 local worker, want, for_suspects = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
-local traced, replica, custody, n = ARGV[4] == '1', ARGV[5], ARGV[6] == '1', tonumber(ARGV[7])
+local traced, replica, custody, n = ARGV[4] == '1', ARGV[5], ARGV[6] == '1', tonumber(ARGV[9])
+local FIRST = 10 -- the first list in ARGV
 local inflight, now = 'pc:inflight:' .. worker, now_ms()
 local MOVES, ASIDE = 100, 5000 -- elements moved to other lists in one call; ms that one is set aside
 if redis.call('EXISTS', 'pc:worker:' .. worker) == 0 then
-  return {'dead', -1, {}, {}, {}}
+  return {'dead', -1, {}, {}, {}, {}}
 end
 local generation = custody and generation_here() or ''
 if custody and generation == '' then
-  return {'unsure', -1, {}, {}, {}}
+  return {'unsure', -1, {}, {}, {}, {}}
 end
 local wrong = wrong_type('hash', 'pc:locks', inflight) or wrong_type('string', 'pc:tokens')
 if wrong then
@@ -58,7 +65,7 @@ for _, member in ipairs(due or {}) do
   end
 end
 
-local reply, fresh, moves, errors = {}, 8 + n, 0, {}
+local reply, fresh, moves, errors = {}, FIRST + n, 0, {}
 
 -- The next element of a list and the list it is in; nil when there is none for this claim.
 local function next_of(list)
@@ -102,6 +109,17 @@ local function past_of(list, element)
   return tonumber(count) or 0, run
 end
 
+-- The bytes of a document, from its intake or the name under which it was staged; -1 if only Redis
+-- itself could count them, which takes up to 5 ms for each million.
+local function size_of(about)
+  local bytes, large = unpack(redis.call('HMGET', about, 'bytes', 'large'))
+  if large then
+    bytes = string.match(large, '^pc:staged:%x+:(%d+)')
+  end
+  return tonumber(bytes) or -1
+end
+
+-- Claim the next element of a list, or move it elsewhere; false when there is none.
 local function take(list)
   local element, source = next_of(list)
   if not element then
@@ -140,22 +158,29 @@ local function take(list)
   local context = traced and is('list', left) and redis.call('LPOP', left) or ''
   local envelope, critical = form_of(uuid)
   local sealed = envelope and 1 or 0
-  local claim = {list, element, uuid, run, count + 1, journal, token, context, cancelled, sealed, critical}
-  if custody and is('hash', 'pc:about:' .. uuid) then
-    local refs, in_redis = unpack(redis.call('HMGET', 'pc:about:' .. uuid, 'custody:' .. hold, 'custody:'))
-    claim[12], claim[13], claim[14] = refs or '', in_redis or '', generation
+  local about = 'pc:about:' .. uuid
+  local noted = is('hash', about)
+  local claim = {
+    list, element, uuid, run, count + 1, journal, token, context, cancelled, sealed, critical,
+    noted and size_of(about) or -1,
+  }
+  if custody and noted then
+    local refs, in_redis = unpack(redis.call('HMGET', about, 'custody:' .. hold, 'custody:'))
+    claim[13], claim[14], claim[15] = refs or '', in_redis or '', generation
   end
   reply[#reply + 1] = claim
   return true
 end
 
-local open, closed, paused = {}, {}, {}
+local lists, open, closed, paused = {}, {}, {}, {}
 local drained = replica ~= '' and in_force('pc:drained', replica)
 local any_paused = redis.call('EXISTS', 'pc:paused') == 1
-for i = 8, 7 + n do
-  local list = string.match(ARGV[i], '^[^\n]*')
+for at = 1, n do
+  local row = ARGV[FIRST - 1 + at]
+  local list = string.match(row, '^[^\n]*')
+  lists[at] = list
   if redis.call('EXISTS', list, 'pc:suspects:' .. list) > 0 then -- most lists are empty
-    local chain, outputs = string.match(ARGV[i], '\n:([^\n]*)(.*)$')
+    local chain, outputs = string.match(row, '\n:([^\n]*)(.*)$')
     local names = {list}
     for name in string.gmatch(outputs, '[^\n]+') do
       names[#names + 1] = name
@@ -166,21 +191,37 @@ for i = 8, 7 + n do
     elseif drained or any_paused and in_force('pc:paused', chain) then
       paused[#paused + 1] = list
     else
-      open[#open + 1] = list
+      open[at] = true
     end
   end
 end
-while #open > 0 and #reply < want do
-  local still = {}
-  for _, list in ipairs(open) do
-    if #reply >= want then
-      break
-    end
-    if take(list) then
-      still[#still + 1] = list
-    end
+
+local pool_of = {}
+for free, kept, soft, members in string.gmatch(ARGV[8], '(%d+):(%d+):(%d):([%d ]*)') do
+  local pool = {free = tonumber(free), kept = tonumber(kept), soft = soft == '1'}
+  for at in string.gmatch(members, '%d+') do
+    pool_of[tonumber(at)] = pool
   end
-  open = still
+end
+
+for beyond, number in string.gmatch(ARGV[7], '(-?)(%d+)') do
+  if #reply >= want or next(open) == nil then
+    break
+  end
+  local at = tonumber(number)
+  local pool, before = pool_of[at], #reply
+  local may = beyond == '' and (pool.soft or pool.free > 0) or pool.free > pool.kept
+  while may and open[at] and #reply == before do
+    open[at] = take(lists[at]) or nil
+  end
+  pool.free = pool.free - (#reply - before)
+end
+
+local further = {}
+for at = 1, n do
+  if open[at] and redis.call('EXISTS', lists[at]) == 1 then
+    further[#further + 1] = lists[at]
+  end
 end
 
 local wait = -1
@@ -188,4 +229,4 @@ local first = delays and redis.call('ZRANGE', 'pc:later', 0, 0, 'WITHSCORES') or
 if first[2] then
   wait = math.max(0, tonumber(first[2]) - now)
 end
-return {'ok', wait, errors, closed, paused, unpack(reply)}
+return {'ok', wait, errors, closed, paused, further, unpack(reply)}

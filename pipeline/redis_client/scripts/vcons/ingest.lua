@@ -189,8 +189,11 @@ if not same then
   end
   local its = owner ~= '' and owner or known or ''
   noted = {'digest', digest, 'index', cjson.encode(index), 'owner', its}
+  if not is_staged(document) then
+    noted[7], noted[8] = 'bytes', #document
+  end
   if received ~= '' then
-    noted[7], noted[8] = 'received', received
+    noted[#noted + 1], noted[#noted + 2] = 'received', received
   end
   if ref ~= '' then
     noted[#noted + 1], noted[#noted + 2] = 'version', number_of(ref)
