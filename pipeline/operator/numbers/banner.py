@@ -6,13 +6,14 @@ one level are in the order of `RULES`.
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
 from core.observability.logs import one_line
 from core.observability.storable_text import storable_text
+from pipeline.destinations.states import State
 from schemas.operator.replicas import Replica
 from schemas.operator.status import (
     MOST_CAUSES,
@@ -67,6 +68,7 @@ class Facts:
     calls: Sequence[Calls] = ()
     dead_letters: Sequence[ListCount] = ()
     """The lists of dead letters that are not empty, the longest first."""
+    destinations: Mapping[str, State] = field(default_factory=dict)
     disk_free_share: float | None = None
     hash_here: str | None = None
     """The configuration's hash in the process that answers."""
@@ -177,6 +179,14 @@ def _hours(left: timedelta) -> str:
     return f"{left.total_seconds() / 3600:.0f} hours"
 
 
+def _destinations(facts: Facts) -> Iterator[Cause]:
+    for name, each in facts.destinations.items():
+        if each.is_open:
+            runs = f"{each.waiting:,} {'run waits' if each.waiting == 1 else 'runs wait'}"
+            text = f"destination {shown(name)} is not called, since it failed repeatedly; {runs}"
+            yield _cause("red", "destination_open", text, command("destinations"), name)
+
+
 def _failing(facts: Facts) -> Iterator[Cause]:
     for each in facts.calls:
         total = each.ok + each.failed
@@ -272,7 +282,7 @@ def _disk(facts: Facts) -> Iterator[Cause]:
 
 RULES: Sequence[Rule] = (
     *(_redis, _workers, _postgres, _disk, _plugboard),
-    *(_failing, _chains, _failures, _dead_letters, _configuration),
+    *(_destinations, _failing, _chains, _failures, _dead_letters, _configuration),
 )
 
 

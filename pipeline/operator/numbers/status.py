@@ -13,6 +13,7 @@ from core.observability.storable_text import storable_text
 from core.operator_interfaces import Call, Operation
 from pipeline.config.lists import Lists, claimed_lists, lists_of
 from pipeline.config.parser import Chain
+from pipeline.destinations.states import State, states_of
 from pipeline.minutes.backlog import Backlog, BacklogReader
 from pipeline.minutes.histogram import Histogram, summed
 from pipeline.minutes.reading import Hour, MinuteReader
@@ -55,6 +56,7 @@ class _Seen:
     replicas: Replicas
     paused: dict[str, Drain]
     history: int
+    destinations: dict[str, State]
 
     @property
     def now(self) -> datetime:
@@ -109,7 +111,8 @@ class StatusReader:
             self._history(),
         )
         redis = await redis_status(self._redis, state)
-        return _Seen(hour, backlog, state, redis, replicas, paused, history)
+        called = await states_of(self._redis, list(self._parts.configuration.config.destinations))
+        return _Seen(hour, backlog, state, redis, replicas, paused, history, called)
 
     async def _registered(self) -> Replicas:
         try:
@@ -145,6 +148,7 @@ class StatusReader:
             postgres=postgres,
             calls=list(_calls(seen.hour)),
             dead_letters=dead,
+            destinations=seen.destinations,
             disk_free_share=_disk_free_share(),
             hash_here=self._parts.configuration.config.hash,
         )

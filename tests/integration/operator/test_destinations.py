@@ -52,6 +52,8 @@ async def test_all_that_is_known_is_shown(operator: OperatorScene) -> None:
     assert there.steps == ["link a", "link b"]
     assert 3500 < there.open_for <= 3600
     assert (shelf.name, shelf.state, shelf.waiting) == ("c", "no breaker", 0)
+    status: Any = await operator.perform("status")
+    assert "destination there is not called" in "".join(each.text for each in status.causes)
     ran = await operator.cli("destinations")
     assert ran.code == 1
     assert all(text in ran.out for text in ("there", "1/20", "600", "TimeoutError: slow", "link b"))

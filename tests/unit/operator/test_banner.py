@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.destinations.states import State
 from pipeline.operator.numbers.banner import COMMAND, Calls, Facts, causes_of, level_of
 from schemas.operator.replicas import Drain, Replica
 from schemas.operator.status import MOST_CAUSES, ChainFlow, ListCount, PostgresStatus, RedisStatus
@@ -53,6 +54,12 @@ def chain(**changes: Any) -> list[ChainFlow]:
 
 CASES: list[tuple[str, str, dict[str, Any], str]] = [
     ("red", "redis_away", {"redis": RedisStatus(reachable=False, error="gone")}, "check"),
+    (
+        "red",
+        "destination_open",
+        {"destinations": {"there": State(open_for=9.0, waiting=3), "well": State()}},
+        "destinations",
+    ),
     ("red", "redis_json", {"redis": RedisStatus(has_json=False)}, "docs/operations.md#redis"),
     ("red", "redis_memory", {"redis": RedisStatus(used_bytes=96, most_bytes=100)}, "redis-cli"),
     ("yellow", "redis_memory", {"redis": RedisStatus(used_bytes=85, most_bytes=100)}, "#redis"),
