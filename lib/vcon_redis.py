@@ -125,14 +125,14 @@ class AsyncVconRedis:
         store, fallback = _store(), installed_fallback()
         if (written := store.written(vcon_id)) is not None:
             return written
-        document = await store.get(vcon_id)
+        document = await store.get(vcon_id, _in_canonical_form)
         if document is None and fallback and await fallback.bring_back(vcon_id):
-            document = await store.get(vcon_id)
-        return _canonical(document)
+            document = await store.get(vcon_id, _in_canonical_form)
+        return document
 
     async def store_vcon_dict(self, vcon_dict: Document, ttl: int | None = None) -> None:
         """Write a vCon in the format 0.4.0; `ttl` in seconds, None keeps the current one."""
-        await _store().put(normalised(vcon_dict), ttl or 0)
+        await _store().put(vcon_dict, ttl or 0, normalised)
 
     async def set_expiry(self, vcon_id: str, ttl: int) -> bool:
         """Set the vCon's time to live in seconds; False if it is not in Redis."""
@@ -145,8 +145,12 @@ def _store() -> VconStore:
 
 
 def _canonical(document: Document | None) -> Document | None:
-    if document is None or document.get("vcon") != CANONICAL_VERSION:
-        return document and normalised(document)
+    return document and _in_canonical_form(document)
+
+
+def _in_canonical_form(document: Document) -> Document:
+    if document.get("vcon") != CANONICAL_VERSION:
+        return normalised(document)
     return readable(document)  # another program may have written a wrong version number
 
 

@@ -46,12 +46,13 @@ class Checkpoints:
         Raises:
             Lost: this worker no longer holds the run; nothing is written.
         """
-        written: bytes | str = b""
+        written, begun = b"", 0
 
         async def attempt() -> int:
-            nonlocal written
+            nonlocal written, begun
             record = live.record()
-            written = record.document
+            if written := record.document:
+                begun = live.memory.begin_write()
             return await self._queues.checkpoint(live.worker, live.claim, record)
 
         reply = await own_keys.insist(self._connection, attempt)
@@ -60,6 +61,8 @@ class Checkpoints:
         live.cancelled = live.cancelled or reply == CANCELLED
         if live.memory.unwritten is written:  # else a storage has written meanwhile
             live.memory.unwritten = b""
+        if written:
+            live.memory.end_write(live.progress.vcon, written, begun)
 
     async def own(self, vcon_uuid: str) -> None:
         """Make the internal API the owner of a vCon that a link has made, if it has none."""

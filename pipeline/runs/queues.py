@@ -55,7 +55,7 @@ from pipeline.redis_client.client import RedisConnection
 from pipeline.redis_client.errors import WrongTypeError
 from pipeline.redis_client.list_states import RedisState, state_of
 from pipeline.redis_client.slices import find_first
-from pipeline.redis_client.staging import staged
+from pipeline.runs.document_writes import written
 from pipeline.runs.turns import Turns, in_turn
 
 LOCKS_AT_ONCE = 100
@@ -122,12 +122,14 @@ class Claims:
 class Record:
     """A checkpoint: the run as JSON, and its vCon.
 
-    `document` is the vCon's text if Redis does not have it yet, else empty.
+    `document` is the vCon's text if Redis does not have it yet, else empty; `base` the text that
+    Redis has, if that is known.
     """
 
     journal: bytes
     vcon_uuid: str
-    document: bytes | str = b""
+    document: bytes = b""
+    base: bytes | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +262,7 @@ class Queues:
     async def _settle(
         self, worker: str, claim: Claim, how: str, record: Record, seconds: float, *rest: Any
     ) -> bool:
-        document = record.document and await staged(self._connection, record.document)
-        reply = await self._connection.script(
-            "settle",
+        before = (
             worker,
             claim.vcon_uuid,
             claim.token,
@@ -272,10 +272,9 @@ class Queues:
             int(seconds * 1000),
             self._vcon_expiry,
             record.vcon_uuid,
-            document,
-            *rest,
         )
-        return bool(reply)
+        document = record.document, record.base
+        return bool(await written(self._connection, "settle", before, document, rest))
 
     async def checkpoint(self, worker: str, claim: Claim, record: Record) -> int:
         """Write a checkpoint; returns `NOT_HELD`, `WRITTEN`, or `CANCELLED`.
@@ -283,19 +282,9 @@ class Queues:
         `CANCELLED`: written, and a cancellation of the run is requested.
         """
         number = time.monotonic_ns()  # before a large document is staged, which takes time
-        document = record.document and await staged(self._connection, record.document)
-        reply = await self._connection.script(
-            "journal",
-            worker,
-            claim.vcon_uuid,
-            claim.token,
-            record.journal,
-            record.vcon_uuid,
-            document,
-            0,
-            number,
-        )
-        return int(reply)
+        before = worker, claim.vcon_uuid, claim.token, record.journal, record.vcon_uuid
+        document = record.document, record.base
+        return int(await written(self._connection, "journal", before, document, (0, number)))
 
     async def cancel(self, run_id: str, now: str) -> str:
         """Cancel a run; returns its status before, "" if unknown. `now` is ISO 8601."""

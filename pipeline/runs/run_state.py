@@ -33,7 +33,17 @@ log = logging.getLogger(__name__)
 class DocumentCache:
     """The text of one vCon document, and whether Redis has it."""
 
-    __slots__ = ("_is_ours", "_text", "_uuid", "in_use", "length", "unwritten")
+    __slots__ = (
+        "_base",
+        "_base_uuid",
+        "_is_ours",
+        "_text",
+        "_uuid",
+        "_writes",
+        "in_use",
+        "length",
+        "unwritten",
+    )
 
     def __init__(self) -> None:
         """Empty."""
@@ -46,6 +56,9 @@ class DocumentCache:
         self._uuid = ""
         self._text: bytes | str | None = None
         self._is_ours = False
+        self._base_uuid = ""
+        self._base: bytes | str | None = None
+        self._writes = 0
 
     def recall(self, vcon_uuid: str) -> bytes | str | None:
         """The document's text, if it is known and may be used by the current plugin."""
@@ -55,11 +68,18 @@ class DocumentCache:
         """The same, if a plugin has written it through `lib`, so that its form is canonical."""
         return self.recall(vcon_uuid) if self._is_ours else None
 
-    def read(self, vcon_uuid: str, text: bytes | str) -> None:
-        """Remember a text that was read from Redis, unless an unwritten one is newer."""
+    def read(self, vcon_uuid: str, text: bytes | str, writes: int | None = None) -> None:
+        """Remember a text that was read from Redis, unless an unwritten one is newer.
+
+        `writes`: what `writes` returned before the read; it is the base of a patch only then.
+        """
         self.length = max(self.length, len(text))
-        if self.in_use and not self.unwritten and text is not self._text:
+        if self.unwritten:
+            return
+        if self.in_use and text is not self._text:
             self._uuid, self._text, self._is_ours = vcon_uuid, text, False
+        if writes == self._writes:
+            self._base_uuid, self._base = vcon_uuid, text
 
     def write(self, vcon_uuid: str, text: bytes) -> None:
         """Keep a text that is to be written, by the end of the run at the latest."""
@@ -69,6 +89,40 @@ class DocumentCache:
     def forget(self) -> None:
         """Drop the text: the next plugin may change the document in Redis."""
         self._uuid, self._text = "", None
+        self._base_uuid, self._base = "", None
+
+    def superseded(self, vcon_uuid: str) -> None:
+        """Drop the text of a document that has been written without it."""
+        if vcon_uuid == self._uuid:
+            self._uuid, self._text, self.unwritten = "", None, b""
+
+    def is_large(self, size: int) -> bool:
+        """Whether the document that was last read or written has more than so many bytes."""
+        return len(self._text or self._base or b"") > size
+
+    # A patch (`document_paths.py`) is the difference to the text that Redis has, the base. It must
+    # be known for certain: while a write is under way there is none, so that a second write, which
+    # may arrive first, writes the whole document, and so does one that is repeated.
+
+    @property
+    def writes(self) -> int:
+        """A number that changes when a write begins."""
+        return self._writes
+
+    def base(self, vcon_uuid: str) -> bytes | str | None:
+        """The text that Redis has, if that is known."""
+        return self._base if vcon_uuid == self._base_uuid else None
+
+    def begin_write(self) -> int:
+        """A write begins; returns what `end_write` gets."""
+        self._writes += 1
+        self._base_uuid, self._base = "", None
+        return self._writes
+
+    def end_write(self, vcon_uuid: str, text: bytes, begun: int) -> None:
+        """A write has succeeded; its text is the base unless another one has begun since."""
+        if begun == self._writes:
+            self._base_uuid, self._base = vcon_uuid, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +210,9 @@ class RunState:
 
     def record(self, status: RunStatus = "running") -> Record:
         """The checkpoint from which another worker could resume."""
-        return Record(self.journal(status), self.progress.vcon, self.memory.unwritten)
+        vcon, memory = self.progress.vcon, self.memory
+        base = memory.base(vcon) if memory.unwritten else None
+        return Record(self.journal(status), vcon, memory.unwritten, base)
 
     def journal(self, status: RunStatus = "running") -> bytes:
         """The run as JSON, in the shape of `schemas.run.Run`."""

@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
+from core import sliced_json
 from core.errors import ConflictError
+from core.thread_pool import one_at_a_time
 from pipeline.media import media
 from pipeline.media.bodies import MARK, MARK_BYTES, Known, TakenOut
 from pipeline.redis_client import keys
@@ -16,7 +19,16 @@ from pipeline.redis_client.document_pieces import is_large
 from pipeline.redis_client.driver.batches import ENCODING_ERRORS
 from pipeline.redis_client.errors import WrongTypeError
 from pipeline.redis_client.staging import staged, staged_from_thread
+from pipeline.runs.document_writes import LARGE, Versions, written, written_from_thread
 from pipeline.runs.run_state import RunState, current_run, is_abandoned
+
+type Document = dict[str, Any]
+type Form = Callable[[Document], Document]
+type Words = tuple[Any, ...]
+
+
+def _as_it_is(document: Document) -> Document:
+    return document
 
 
 class VconStore:
@@ -26,35 +38,51 @@ class VconStore:
         self._connection = connection
         self._media = media.installed(connection)
 
-    async def get(self, vcon_uuid: str) -> dict[str, Any] | None:
-        """The document, or None when there is none.
+    async def get(self, vcon_uuid: str, form: Form = _as_it_is) -> Document | None:
+        """The document, or None when there is none; `form` is applied to it.
+
+        A large one is parsed and formed in a thread.
 
         Raises:
             UnavailableError: Redis cannot be reached, or the store of its media.
             MediaGoneError: a body of it is gone from there.
         """
-        text = _recalled(vcon_uuid)
+        text, writes = _recalled(vcon_uuid), None
         if text is None:
-            try:
-                text = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
-            except WrongTypeError:
-                if not await self._connection.script("adopt", vcon_uuid):
-                    raise
-                text = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
-        document = _parsed(vcon_uuid, text)
-        if document is not None and _has_media(text):
+            writes = _writes()
+            text = await self._read(vcon_uuid)
+        if text is None:
+            return None
+        has_media = _has_media(text)
+        words = vcon_uuid, text, writes, _as_it_is if has_media else form
+        large = len(text) > LARGE
+        document = await one_at_a_time(_parsed, *words) if large else _parsed(*words)
+        if document is not None and has_media:
             known = _known(vcon_uuid)
             _keep(vcon_uuid, await self._media.put_back(vcon_uuid, document, known))
+            return await one_at_a_time(form, document) if large else form(document)
         return document
 
-    def written(self, vcon_uuid: str) -> dict[str, Any] | None:
-        """What a plugin of this run has written, if it is known here: in the canonical form.
+    async def _read(self, vcon_uuid: str) -> str | None:
+        try:
+            text: str | None = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
+        except WrongTypeError:
+            if not await self._connection.script("adopt", vcon_uuid):
+                raise
+            text = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
+        return text
 
-        None also for a vCon with media beside it, which `get` puts back.
+    def written(self, vcon_uuid: str) -> Document | None:
+        """What a plugin of this run has written, in the canonical form.
+
+        None if that is not known here, or is for `get`: a large one, or one without its media.
         """
         run = None if is_abandoned() else current_run.get()
         text = None if run is None else run.memory.written(vcon_uuid)
-        return None if text is None or _has_media(text) else orjson.loads(text)
+        if text is None or len(text) > LARGE or _has_media(text):
+            return None
+        document: Document = orjson.loads(text)
+        return document
 
     async def text(self, vcon_uuid: str) -> tuple[bytes | None, bool]:
         """The JSON of the document, or None; and whether this service took it in.
@@ -91,65 +119,84 @@ class VconStore:
 
     def get_from_thread(self, vcon_uuid: str) -> dict[str, Any] | None:
         """`get`, from a thread."""
-        text = _recalled(vcon_uuid)
+        text, writes = _recalled(vcon_uuid), None
         if text is None:
+            writes = _writes()
             try:
                 text = self._connection.command_from_thread("JSON.GET", keys.vcon(vcon_uuid))
             except WrongTypeError:
                 if not self._connection.script_from_thread("adopt", vcon_uuid):
                     raise
                 text = self._connection.command_from_thread("JSON.GET", keys.vcon(vcon_uuid))
-        document = _parsed(vcon_uuid, text)
+        document = None if text is None else _parsed(vcon_uuid, text, writes)
         if document is not None and _has_media(text):
             known = _known(vcon_uuid)
             _keep(vcon_uuid, self._media.put_back_from_thread(vcon_uuid, document, known))
         return document
 
-    async def put(self, document: dict[str, Any], expiry: int = 0) -> None:
+    async def put(self, document: Document, expiry: int = 0, form: Form = _as_it_is) -> None:
         """Write a document under its uuid; with `expiry` > 0 it expires after so many seconds.
 
-        Inside a run the write may be kept until the next checkpoint (`DocumentCache`).
+        `form` is applied to it before. Inside a run the write may be kept until the next
+        checkpoint (`DocumentCache`), and only what has changed since the run read the document is
+        sent if that is little (`document_paths.py`).
 
         Raises:
             ConflictError: this worker no longer holds the run, or the plugin's call was given up;
                 nothing is written.
             UnavailableError: Redis cannot be reached.
         """
-        run, vcon_uuid = _writing(), document["uuid"]
-        whole = not self._media.is_on or (run is not None and not run.memory.in_use)
-        text = orjson.dumps(document) if whole else b""
+        run = _writing()
+        large = run is not None and run.memory.is_large(LARGE)
+        document = await one_at_a_time(form, document) if large else form(document)
+        vcon_uuid, whole = document["uuid"], self._is_whole(run)
+        if large and whole:
+            text = await one_at_a_time(sliced_json.dumps, document)
+        else:
+            text = orjson.dumps(document) if whole else b""
         if not whole or _has_media(text):
             taken = await self._media.taken_out(document, _known(vcon_uuid), whole=whole)
             text = _kept(taken, whole=whole)
         elif self._media.is_on:
             _keep(vcon_uuid, {}, whole=True)
-        if run is not None and _can_wait(run, vcon_uuid, expiry):
+        if run is None:
+            given = await staged(self._connection, text)
+            await self._connection.script("place", vcon_uuid, given, expiry)
+        elif _can_wait(run, vcon_uuid, expiry):
             run.memory.write(vcon_uuid, text)
-            return
-        number = time.monotonic_ns()  # before a large document is staged, which takes time
-        given = await staged(self._connection, text)
-        name, *words = _write(run, vcon_uuid, given, expiry, number)
-        if not await self._connection.script(name, *words) and run is not None:
-            raise _not_held(run)
+        else:
+            call, begun = _write(run, vcon_uuid, text, expiry)
+            if not await written(self._connection, *call):
+                raise _not_held(run)
+            run.memory.superseded(vcon_uuid)
+            run.memory.end_write(vcon_uuid, text, begun)
 
-    def put_from_thread(self, document: dict[str, Any], expiry: int = 0) -> None:
+    def put_from_thread(self, document: Document, expiry: int = 0) -> None:
         """`put`, from a thread."""
         run, vcon_uuid = _writing(), document["uuid"]
-        whole = not self._media.is_on or (run is not None and not run.memory.in_use)
-        text = orjson.dumps(document) if whole else b""
+        whole = self._is_whole(run)
+        large = run is not None and run.memory.is_large(LARGE)
+        text = (sliced_json.dumps if large else orjson.dumps)(document) if whole else b""
         if not whole or _has_media(text):
             taken = self._media.taken_out_from_thread(document, _known(vcon_uuid), whole=whole)
             text = _kept(taken, whole=whole)
         elif self._media.is_on:
             _keep(vcon_uuid, {}, whole=True)
-        if run is not None and _can_wait(run, vcon_uuid, expiry):
+        if run is None:
+            given = staged_from_thread(self._connection, text)
+            self._connection.script_from_thread("place", vcon_uuid, given, expiry)
+        elif _can_wait(run, vcon_uuid, expiry):
             run.memory.write(vcon_uuid, text)
-            return
-        number = time.monotonic_ns()
-        given = staged_from_thread(self._connection, text)
-        name, *words = _write(run, vcon_uuid, given, expiry, number)
-        if not self._connection.script_from_thread(name, *words) and run is not None:
-            raise _not_held(run)
+        else:
+            call, begun = _write(run, vcon_uuid, text, expiry)
+            if not written_from_thread(self._connection, *call):
+                raise _not_held(run)
+            run.memory.superseded(vcon_uuid)
+            run.memory.end_write(vcon_uuid, text, begun)
+
+    def _is_whole(self, run: RunState | None) -> bool:
+        """Whether Redis gets a document with all its bodies."""
+        return not self._media.is_on or (run is not None and not run.memory.in_use)
 
     async def make_whole(self, vcon_uuid: str) -> None:
         """Write the document with all its bodies, for a plugin that reads Redis without `lib`.
@@ -167,6 +214,8 @@ class VconStore:
             if text is not None and _has_media(text) and (document := await self.get(vcon_uuid)):
                 await self.put(document)
             _keep(vcon_uuid, {}, whole=True)
+        if run is not None:
+            run.memory.forget()  # no base of a patch: that plugin may change the document
 
     async def restore(self, document: dict[str, Any], expiry: int) -> None:
         """Write a document from a storage, unless Redis has one by now; atomic.
@@ -215,15 +264,20 @@ def _recalled(vcon_uuid: str) -> bytes | str | None:
     return None if run is None else run.memory.recall(vcon_uuid)
 
 
-def _parsed(vcon_uuid: str, text: bytes | str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    document = orjson.loads(text)
+def _writes() -> int | None:
+    run = None if is_abandoned() else current_run.get()
+    return None if run is None else run.memory.writes
+
+
+def _parsed(
+    vcon_uuid: str, text: bytes | str, writes: int | None, form: Form = _as_it_is
+) -> Document | None:
+    document = orjson.loads(text) if len(text) <= LARGE else sliced_json.loads(text)
     if not isinstance(document, dict):
         return None
     if (run := current_run.get()) and not is_abandoned():
-        run.memory.read(vcon_uuid, text)
-    return document
+        run.memory.read(vcon_uuid, text, writes)
+    return form(document)
 
 
 def _can_wait(run: RunState, vcon_uuid: str, expiry: int) -> bool:
@@ -232,22 +286,13 @@ def _can_wait(run: RunState, vcon_uuid: str, expiry: int) -> bool:
 
 
 def _write(
-    run: RunState | None, vcon_uuid: str, given: bytes | str, expiry: int, number: int
-) -> tuple[Any, ...]:
-    """The script for a write, and its arguments."""
-    if run is None:
-        return ("place", vcon_uuid, given, expiry)
-    return (
-        "journal",
-        run.worker,
-        run.claim.vcon_uuid,
-        run.claim.token,
-        run.journal(),
-        vcon_uuid,
-        given,
-        expiry,
-        number,
-    )
+    run: RunState, vcon_uuid: str, text: bytes, expiry: int
+) -> tuple[tuple[str, Words, Versions, Words], int]:
+    """The call of `journal` for a write, and the number of the write."""
+    number = time.monotonic_ns()  # before a large document is staged, which takes time
+    before = run.worker, run.claim.vcon_uuid, run.claim.token, run.journal(), vcon_uuid
+    versions = text, run.memory.base(vcon_uuid)
+    return ("journal", before, versions, (expiry, number)), run.memory.begin_write()
 
 
 def _not_held(run: RunState) -> ConflictError:

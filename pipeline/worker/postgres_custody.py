@@ -156,8 +156,7 @@ class PostgresCustody:
         unwritten = record.document
         if row is None or not unwritten or vcon_uuid != record.vcon_uuid:
             return row
-        text = unwritten.encode() if isinstance(unwritten, str) else unwritten
-        kept = await media.installed(self._connection).for_keeping(vcon_uuid, text)
+        kept = await media.installed(self._connection).for_keeping(vcon_uuid, unwritten)
         return replace(row, document=kept)
 
 

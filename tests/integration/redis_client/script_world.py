@@ -23,6 +23,7 @@ RUN = {"run_id": "", "chain": "main", "vcon_in": "", "status": "queued", "finish
 UUIDS = ("first", "second", "held", "held2", "dead", "dead2", "letter", "read", "lent", "late")
 REASON = {"error": "no", "run_id": "run-failed", "list_name": "in", "fingerprint": "c1"}
 DAY = 86400
+DOCUMENTS = ('{"uuid":"held"}', 'patch:1~S,9,6,-1~$["uuid"]"held"')
 
 
 def journal(run: str, uuid: str, **changes: Any) -> str:
@@ -93,7 +94,7 @@ CALLS: dict[str, list[str]] = {
     "find": ["in -1 10 first second"],
     "held": ["alive held 7"],
     "hold_up": ["mark 1 idle was r9 {}"],
-    "journal": ['alive held 7 {} held {"uuid":"held"} 60 5'],
+    "journal": [f"alive held 7 {{}} held {given} 60 5" for given in DOCUMENTS],
     "keep_queued": ["in - 0 -1", "DLQ:in pc:dead:DLQ:in 0 -1", "out pc:unread:out 0 -1"],
     "lease_egress": ["out 1 60 10"],
     "look": ["run-held"],

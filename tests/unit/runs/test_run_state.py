@@ -149,3 +149,44 @@ def test_what_redis_lacks_goes_into_the_record():
     record = run.record("queued")
     assert (record.vcon_uuid, record.document) == (VCON, b"{}")
     assert orjson.loads(record.journal)["status"] == "queued"
+
+
+def test_the_base_of_a_patch():
+    """It is what was read, and then what was written; none before the write has succeeded."""
+    run = a_run()
+    run.memory.read(VCON, b"read", run.memory.writes)
+    run.memory.write(VCON, b"new")
+    assert run.record().base == b"read"
+    begun = run.memory.begin_write()
+    assert run.record().base is None
+    run.memory.end_write(VCON, b"new", begun)
+    assert run.memory.base(VCON) == b"new"
+    assert run.memory.base(OTHER) is None
+    run.memory.forget()
+    assert run.memory.base(VCON) is None
+
+
+@pytest.mark.parametrize("late", ["read", "write"])
+def test_a_base_that_may_be_outdated(late: str):
+    """What was read or written while another write was under way is none."""
+    run, writes = a_run(), 0
+    if late == "read":
+        run.memory.begin_write()
+        run.memory.read(VCON, b"read", writes)
+    else:
+        first, second = run.memory.begin_write(), run.memory.begin_write()
+        run.memory.end_write(VCON, b"second", second)
+        run.memory.begin_write()
+        run.memory.end_write(VCON, b"first", first)
+    assert run.memory.base(VCON) is None
+
+
+def test_a_write_with_a_time_to_live():
+    """It is newer than what waits for the next checkpoint, which must not replace it."""
+    run = a_run()
+    run.memory.in_use = True
+    run.memory.write(VCON, b"older")
+    run.memory.superseded(OTHER)
+    assert run.record().document == b"older"
+    run.memory.superseded(VCON)
+    assert (run.record().document, run.memory.recall(VCON)) == (b"", None)

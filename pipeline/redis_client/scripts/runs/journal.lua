@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- Write the checkpoint of a run, and its vCon as of then, if this worker still holds the run.
--- ARGV: worker, held uuid, token, run JSON, uuid of the document, document ("" leaves it unchanged),
+-- ARGV: worker, held uuid, token, run JSON, uuid of the document, document or patch ("" leaves it unchanged),
 --       expiry (s, 0 leaves it unchanged), a number that increases with each call.
 -- Returns 1; 2 when the run has been cancelled; 0 when this worker no longer holds the run.
 --
 -- A call that was repeated after a lost reply may be executed after later ones: the number prevents
 -- it from writing an older document over a newer one.
--- uses: usable, expire, place
+-- uses: usable, expire, place, patch
 local function written(run)
   return redis.call('TYPE', 'pc:cancel:' .. run)['ok'] == 'string' and 2 or 1
 end
@@ -31,7 +31,7 @@ if ARGV[6] ~= '' then
   if document == ARGV[5] and (tonumber(number) or 0) > tonumber(ARGV[8]) then
     return written(run)
   end
-  local gone = put_document(ARGV[5], ARGV[6])
+  local gone = write_document(ARGV[5], ARGV[6])
   if gone then
     return redis.error_reply(gone)
   end

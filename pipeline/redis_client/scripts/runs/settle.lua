@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- End the claim of one run. Returns 1; 0 when this worker no longer holds it, and nothing changes.
 -- ARGV: worker, uuid, token, how, run JSON ("" keeps the checkpoint), run expiry (s), delay (ms, for
---       "later" and "aside"), vCon expiry (s), uuid out, its document ("" leaves it unchanged), trace
+--       "later" and "aside"), vCon expiry (s), uuid out, its document or patch ("" leaves it), trace
 --       context or "" (for the egress lists, or for the next claim), saved (0/1), n egress, egress
 --       lists..., n dead, dead-letter list + reason..., notes for the index (JSON) about the uuid out
 --       and about the uuid, if that is another, "recorded" if Postgres has the run or JSON about
@@ -13,7 +13,7 @@
 --      "return"  back to the head of its list, as the same attempt.
 -- Refused as a whole, with the name of the key, when a list, a document or a record has another type.
 -- Holds, trace contexts and the history are skipped if their keys are unusable.
--- uses: usable, place, clock, let_go, hold_back, put_back, element, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing, index_note, custody
+-- uses: usable, place, patch, clock, let_go, hold_back, put_back, element, wake_waiting, causes, reasons, leave_context, stands_in, copies, clear_missing, index_note, custody
 local worker, uuid, how, journal = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local inflight = 'pc:inflight:' .. worker
 local wrong = wrong_type('hash', inflight, 'pc:locks')
@@ -51,7 +51,7 @@ if wrong then
   return redis.error_reply(wrong)
 end
 if document ~= '' then -- first, since Redis may refuse it
-  local gone = put_document(out, document)
+  local gone = write_document(out, document)
   if gone then
     return redis.error_reply(gone)
   end
