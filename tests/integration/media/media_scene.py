@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +42,11 @@ def recorded(**changes: Any) -> dict[str, Any]:
     )
 
 
-def store_of(kind: str, folder: Path, s3_url: Callable[[], str]) -> dict[str, Any]:
+def store_of(kind: str, folder: Path, s3_store: Callable[[], S3Store]) -> dict[str, Any]:
     """The stores of a process besides Redis."""
     if kind == "file":
         return {"file": FileStore(folder)}
-    if kind == "s3":
-        return {
-            "s3": S3Store(
-                Bucket(BUCKET, uuid.uuid4().hex, s3_url(), "us-east-1", "who", canary("bucket"))
-            )
-        }
-    return {}
+    return {"s3": s3_store()} if kind == "s3" else {}
 
 
 @asynccontextmanager
@@ -100,23 +94,15 @@ def is_stripped(client: Redis, vcon_uuid: str) -> bool:
     return MARK in text
 
 
-@pytest.fixture
-def s3_bucket(request: pytest.FixtureRequest) -> Callable[[], str]:
-    """The address of a server that speaks S3 and has the bucket; started when it is asked for."""
+@pytest.fixture(scope="module")
+def s3_store(request: pytest.FixtureRequest) -> Callable[[], S3Store]:
+    """The store of S3, with a bucket; the server is started when the first test asks for it."""
 
-    def address() -> str:
-        import boto3
-
+    @cache
+    def made() -> S3Store:
         url: str = request.getfixturevalue("s3_url")
-        client = boto3.client(
-            "s3",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id="who",
-            aws_secret_access_key=canary("bucket"),
-        )
-        client.create_bucket(Bucket=BUCKET)
-        client.close()
-        return url
+        store = S3Store(Bucket(BUCKET, "media", url, "us-east-1", "who", canary("bucket")))
+        store._client().create_bucket(Bucket=BUCKET)
+        return store
 
-    return address
+    return made
