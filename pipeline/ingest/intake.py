@@ -159,7 +159,7 @@ class Intake:
         entry.warnings.extend(warnings)
         words = (
             entry.created_at,
-            "\n".join(entry.digests),
+            "\n".join([*entry.digests, *([str(len(entry.document))] if entry.taken else [])]),
             *(self._sorted_set, self._max_depth, self._trace_context()),
             *(owner.lineage, owner.claim),
             "" if key is None else keys.idempotent_digest(key),

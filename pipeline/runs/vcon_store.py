@@ -250,6 +250,8 @@ def _keep(vcon_uuid: str, bodies: Known, *, whole: bool = False) -> None:
     run = None if is_abandoned() else current_run.get()
     if run is not None and vcon_uuid == run.progress.vcon:
         run.media.keep(vcon_uuid, run.media.of(vcon_uuid) if whole else bodies, whole=whole)
+        size = sum(map(len, bodies.values()))
+        run.memory.length = max(run.memory.length, size)  # the document itself is small
 
 
 def _writing() -> RunState | None:

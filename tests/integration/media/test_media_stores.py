@@ -35,7 +35,7 @@ async def test_an_object_that_is_missing_is_no_outage(s3_store: Callable[[], S3S
 
 
 async def test_files_are_private_and_whole(tmp_path: Path) -> None:
-    """Only the service's user reads them; what a killed writer has left is listed, for the sweep."""
+    """Only the service's user reads them; what a killed writer has left is swept."""
     store, vcon, name = FileStore(tmp_path), new_uuid(), fresh_name(b'"x"')
     await store.put(vcon, name, b'"x"')
     [file] = await asyncio.to_thread(lambda: [x for x in tmp_path.rglob("*") if x.is_file()])

@@ -109,6 +109,8 @@ async def test_every_reader_and_the_end(
         assert (await taken_in(scene, vcon, "in")).outcome == "new"
         names = await media.stores[kind].names(vcon["uuid"])
         assert len(names) == 2
+        bytes_in_flight = client.hget(f"pc:about:{vcon['uuid']}", "bytes")
+        assert int(bytes_in_flight or 0) > 2 * len(AUDIO)  # for the bound of a worker's memory
         again = {name: vcon[name] for name in reversed(vcon)}
         assert (await taken_in(scene, again, "in")).outcome == "duplicate"
         assert await media.stores[kind].names(vcon["uuid"]) == names

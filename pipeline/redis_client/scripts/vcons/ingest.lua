@@ -22,10 +22,11 @@
 -- that got the uuid, so a repetition reports a duplicate and queues nothing twice.
 --
 -- The first digest is the one that is written; the second is that of the release before, which may
--- have written the document.
+-- have written the document. A third line has the bytes of a vCon with its media, if those are beside
+-- the document.
 -- uses: usable, clock, causes, reasons, leave_context, place, index, custody, approved
 local uuid, document, created = ARGV[1], ARGV[2], ARGV[3]
-local digest, earlier = string.match(ARGV[4], '^([^\n]*)\n?(.*)$')
+local digest, earlier, bytes = string.match(ARGV[4], '^([^\n]*)\n?([^\n]*)\n?(%d*)$')
 local sorted_set, max_depth, context = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local owner, claim, digest_key, request = ARGV[8], ARGV[9], ARGV[10], ARGV[11]
 local lists_digest, received, ref, n, first_list = ARGV[12], ARGV[13], ARGV[14], tonumber(ARGV[15]), 16
@@ -190,7 +191,7 @@ if not same then
   local its = owner ~= '' and owner or known or ''
   noted = {'digest', digest, 'index', cjson.encode(index), 'owner', its}
   if not is_staged(document) then
-    noted[7], noted[8] = 'bytes', #document
+    noted[7], noted[8] = 'bytes', tonumber(bytes) or #document
   end
   if received ~= '' then
     noted[#noted + 1], noted[#noted + 2] = 'received', received
