@@ -37,6 +37,7 @@ from flowlang.language.steps import (
     TaskStep,
 )
 from flowlang.language.untrusted import arguments
+from flowlang.limit import Limit
 from flowlang.tasks import Function, run_once
 
 
@@ -207,12 +208,12 @@ async def within(seconds: float | None, name: str, work: Awaitable[Any]) -> Any:
     """Await the work within a time limit. Raises `flowlang.exceptions.TimeoutError`."""
     if seconds is None:
         return await work
-    limit = asyncio.timeout(seconds)
+    limit = Limit(seconds)
     try:
         async with limit:
             return await work
     except builtins.TimeoutError:
-        if not limit.expired():
+        if not limit.expired:
             raise
         raise TimeoutError(name, seconds) from None
 

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from flowlang.language.schemas import Schema
 
 REDACTED: Final = "[redacted]"
+LONGEST_KEPT: Final = 100
+"""Characters of a name that is remembered between runs."""
 SHORTEST_IN_ERRORS: Final = 4
 SHORTEST_IN_OUTPUTS: Final = 8
 """Outputs are data: a short secret is a word that may stand in them for another reason."""
@@ -29,7 +32,14 @@ _DELIMITER = re.compile(r"[/?#]")
 
 def names_a_secret(name: object) -> bool:
     """Whether a key's name says that its value is a secret."""
-    return isinstance(name, str) and _NAME.search(name) is not None
+    if not isinstance(name, str):
+        return False
+    return _is_named(name) if len(name) <= LONGEST_KEPT else _NAME.search(name) is not None
+
+
+@lru_cache(maxsize=4096)
+def _is_named(name: str) -> bool:
+    return _NAME.search(name) is not None
 
 
 def is_secret(name: object, schema: Schema) -> bool:

@@ -10,6 +10,7 @@ from flowlang.exceptions import FlowLangError, FlowTerminationException
 from flowlang.redaction import Secrets
 
 DEEPEST = 100
+_PLAIN = (int, bool, type(None))
 
 
 def succeeded(outputs: Mapping[str, Any], secrets: Secrets) -> dict[str, Any]:
@@ -50,6 +51,8 @@ def json_safe(value: Any, secrets: Secrets, depth: int = 0) -> Any:
     """The value in JSON's types: times in ISO 8601, decimals as text, bytes in base64."""
     if depth > DEEPEST:
         return "..."
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, dict | Mapping):  # checking for dict first is faster
         return {
             key if type(key) is str else str(json_safe(key, secrets)): json_safe(

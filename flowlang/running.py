@@ -76,7 +76,8 @@ async def _outputs(
     flow: Flow, inputs: Mapping[str, Any], around: Surroundings, secrets: Secrets
 ) -> dict[str, Any]:
     secrets.learn_from(dict(inputs), {})
-    secrets.learn_from({name: variable(name) for name in flow.variables}, {})
+    if flow.variables:
+        secrets.learn_from({name: variable(name) for name in flow.variables}, {})
     scope = Scope(flow.checked_inputs(inputs))
     manager = ConnectionManager(
         flow.connections,

@@ -12,6 +12,7 @@ from flowlang.connections.base import ConnectionPlugin
 from flowlang.connections.configuration import Prepared
 from flowlang.contained import contained
 from flowlang.exceptions import ConnectionError, ConnectionTimeoutError
+from flowlang.limit import Limit
 
 logger = logging.getLogger(__name__)
 
@@ -96,10 +97,10 @@ class Connection:
     async def _asked(self, work: Work, seconds: float, doing: str, failing: str) -> Any:
         """Await the plugin within the time limit. Raises ConnectionError with name, type, cause."""
         try:
-            async with asyncio.timeout(seconds) as limit:
+            async with Limit(seconds) as limit:
                 return await contained(work())
         except Exception as error:
-            if isinstance(error, TimeoutError) and limit.expired():
+            if isinstance(error, TimeoutError) and limit.expired:
                 raise ConnectionTimeoutError(self.name, seconds, doing, self.type) from None
             text = self.secrets.text(message_of(error))
             raise ConnectionError(

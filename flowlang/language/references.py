@@ -8,6 +8,7 @@ literal `${`.
 
 import json
 import re
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -22,6 +23,11 @@ _PART = re.compile(
     r"|\.?\[(?P<mark>[\"'])(?P<quoted>.*?)(?P=mark)\]"
 )
 
+_SCALARS = (int, float, bool, type(None))
+_MAPPINGS = (dict, ChainMap)
+_LONGEST_KEPT = 200
+"""Characters of a text that is remembered between runs."""
+
 type Path = tuple[str | int, ...]
 
 
@@ -33,6 +39,8 @@ def resolved(value: Any, roots: Mapping[str, Any]) -> Any:
     """
     if isinstance(value, str):
         return _text(value, roots)
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, list):
         return [resolved(each, roots) for each in value]
     if isinstance(value, dict | Mapping):  # checking for dict first is faster
@@ -43,10 +51,19 @@ def resolved(value: Any, roots: Mapping[str, Any]) -> Any:
 def _text(text: str, roots: Mapping[str, Any]) -> Any:
     if "${" not in text:
         return text
-    whole = _REFERENCE.fullmatch(text)
-    if whole is not None and not whole[1]:
-        return _looked_up(whole[2], roots)
+    if whole := _whole(text) if len(text) <= _LONGEST_KEPT else _as_whole(text):
+        return _looked_up(whole, roots)
     return _REFERENCE.sub(lambda match: _written(match, roots), text)
+
+
+def _as_whole(text: str) -> str:
+    """The reference that a text is; empty if it is not one."""
+    whole = _REFERENCE.fullmatch(text)
+    return whole[2] if whole is not None and not whole[1] else ""
+
+
+_whole = lru_cache(maxsize=4096)(_as_whole)
+"""For the texts of flows, which are resolved again in each run."""
 
 
 def _written(match: re.Match[str], roots: Mapping[str, Any]) -> str:
@@ -100,7 +117,10 @@ def _from_environment(path: Path) -> str:
 
 
 def _inside(value: Any, part: str | int, name: str) -> Any:
-    if isinstance(value, dict | Mapping) and part in value:
+    # each check for an abstract class takes longer than the access itself
+    if type(value) in _MAPPINGS and part in value:
+        return value[part]
+    if isinstance(value, Mapping) and part in value:
         return value[part]
     if isinstance(value, list | tuple) and isinstance(part, int):
         if -len(value) <= part < len(value):

@@ -1,21 +1,21 @@
 """PostgreSQL, over a pool of psycopg 3."""
 
-import asyncio
 import select
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowlang.connections.postgres.times import take_any_time
-from flowlang.connections.postgres.uncollected import CHUNK, carried_out
-from flowlang.connections.sql import POSTGRES, Done, Statement, distinct
+from flowlang.connections.postgres.uncollected import carried_out
+from flowlang.connections.sql import POSTGRES, Done, Statement
 from flowlang.connections.sql_plugin import SqlPlugin
 from flowlang.exceptions import ConnectionError
+from flowlang.limit import Limit
 
 if TYPE_CHECKING:
-    from psycopg import AsyncConnection, AsyncCursor, Error
+    from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
 
-    type Rows = AsyncConnection[dict[str, Any]]
+    type Rows = AsyncConnection[Any]
 
 
 SEVERAL = (
@@ -98,7 +98,6 @@ class PostgresPlugin(SqlPlugin):
             max_size=self.setting(config, "pool_size"),
             kwargs={
                 "autocommit": True,
-                "row_factory": _distinct_row,
                 "cursor_factory": psycopg.AsyncRawCursor,
                 **self._options(config),
             },
@@ -149,7 +148,7 @@ class PostgresPlugin(SqlPlugin):
 
     async def _done(self, connection: "Rows", statement: Statement) -> Done:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with Limit(self._timeout):
                 if statement.wants_rows:
                     return await self._rows(connection, statement)
                 return await _executed(connection, statement)
@@ -161,18 +160,15 @@ class PostgresPlugin(SqlPlugin):
 
         Rows that are dropped are read, too: ending the statement would undo what it has changed.
         """
-        from psycopg import ProgrammingError, capabilities
+        from flowlang.connections.postgres.collected import read_rows
 
-        cursor, kept = connection.cursor(), self.kept(dict[str, Any])
-        size = CHUNK if capabilities.has_stream_chunked() else 1
+        kept = self.kept(dict[str, Any])
         try:
-            async for row in cursor.stream(*_given(statement), size=size):
-                kept.add(row)
-        except ProgrammingError as error:
+            await read_rows(connection, *_given(statement), kept.add)
+        except Exception as error:
             if _has_several_statements(error):
                 raise ValueError(SEVERAL) from error
-            if error.sqlstate is not None or "produce a result" not in str(error):
-                raise  # else it returns no rows, and was carried out
+            raise
         return Done(kept.rows, 0, told=kept.told)
 
     def told(self, done: Done) -> Any:
@@ -191,8 +187,12 @@ async def _executed(connection: "Rows", statement: Statement) -> Done:
     return Done([], max(cursor.rowcount, 0), cursor.statusmessage or "")
 
 
-def _has_several_statements(error: "Error") -> bool:
+def _has_several_statements(error: Exception) -> bool:
     """Whether the server refused to parse them as one; its words depend on its language."""
+    from psycopg import Error
+
+    if not isinstance(error, Error):
+        return False
     return error.sqlstate == "42601" and error.diag.source_function == "exec_parse_message"
 
 
@@ -202,12 +202,6 @@ def _given(statement: Statement) -> tuple[Any, list[Any] | None]:
     if isinstance(given, Mapping):
         raise ValueError("params must be a list, for $1, $2 and so on")  # noqa: TRY004 - a user's input
     return statement.sql, None if given is None else list(map(_adapted, given))
-
-
-def _distinct_row(cursor: "AsyncCursor[Any]") -> Callable[[Sequence[Any]], dict[str, Any]]:
-    """A dict for each row, in which a second column of a name has a number."""
-    names = distinct(column.name for column in cursor.description or ())
-    return lambda values: dict(zip(names, values, strict=True))
 
 
 def _adapted(value: Any) -> Any:
@@ -223,9 +217,9 @@ def _adapted(value: Any) -> Any:
 
 async def _check(connection: "Rows") -> None:
     """Check the connection only if unread bytes are waiting: usually the server closed it."""
-    from psycopg_pool import AsyncConnectionPool
-
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):
+        from psycopg_pool import AsyncConnectionPool
+
         await AsyncConnectionPool.check_connection(connection)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg.abc import PQGen
-    from psycopg.pq.abc import PGresult
+    from psycopg.pq.abc import PGconn, PGresult
 
 CHUNK = 10
 """Rows that are held before they are counted: one may be a document of megabytes."""
@@ -43,7 +43,6 @@ async def carried_out(
 
 def _send(connection: "AsyncConnection[Any]", sql: str, values: Sequence[Any] | None) -> None:
     """Without values by the simple protocol, which takes several statements."""
-    from psycopg import capabilities
     from psycopg.adapt import PyFormat, Transformer
 
     query, server = sql.encode(connection.info.encoding), connection.pgconn
@@ -53,6 +52,13 @@ def _send(connection: "AsyncConnection[Any]", sql: str, values: Sequence[Any] | 
         server.send_query_params(query, dumped, adapter.types, adapter.formats)
     else:
         server.send_query(query)
+    in_chunks(server)
+
+
+def in_chunks(server: "PGconn") -> None:
+    """Let rows come in a few at a time, or singly with a libpq that knows no chunks."""
+    from psycopg import capabilities
+
     if capabilities.has_stream_chunked():
         server.set_chunked_rows_mode(CHUNK)
     else:
