@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from core.errors import InvalidError, UnknownNameError
@@ -22,7 +23,7 @@ from pipeline.plugins.loader import LoadedStorage
 from pipeline.redis_client.list_states import ListState
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.queues import Queues
-from pipeline.storages.lookup import VconLookup
+from pipeline.storages.lookup import VconLookup, formed
 from pipeline.vcon.normalization import outgoing
 from pipeline.vcon_server.configuration import ConfigurationAdmin
 from pipeline.vcon_server.operations import VconServerOperations
@@ -166,8 +167,10 @@ class PipelineService:
     async def find_vcon(self, vcon_uuid: str, storage: str | None) -> dict[str, Any]:
         """A vCon from Redis or any storage, or only from the one named, in the egress format."""
         if storage is None:
-            return outgoing(await self._lookup.find(vcon_uuid), self._egress_format)
-        return outgoing(await self._lookup.find_in(storage, vcon_uuid), self._egress_format)
+            document = await self._lookup.find(vcon_uuid)
+        else:
+            document = await self._lookup.find_in(storage, vcon_uuid)
+        return await formed(document, partial(outgoing, form=self._egress_format))
 
     async def chains(self) -> list[ChainSummary]:
         """Every chain with its parts and the depth of its lists."""

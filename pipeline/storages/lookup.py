@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from core.errors import InvalidError, PluginFailedError, UnknownNameError
-from core.thread_pool import in_own_thread
+from core.thread_pool import in_own_thread, one_at_a_time
 from pipeline.config.parser import Chain, StorageSpec
 from pipeline.live_config import Configuration
 from pipeline.plugins.errors import describe
@@ -14,7 +14,7 @@ from pipeline.plugins.loader import LoadedStorage, load_storage
 from pipeline.runs.calls import PluginCalls
 from pipeline.runs.vcon_store import VconStore
 from pipeline.vcon.envelope import MOST_BYTES, check_accepted, parsed
-from pipeline.vcon.normalization import normalised
+from pipeline.vcon.normalization import normalised, takes_long
 from schemas.uuids import canonical_uuid, required_uuid
 
 LINKS_ADD = 16
@@ -80,7 +80,7 @@ class VconLookup:
         vcon_uuid = checked_uuid(vcon_uuid)
         document = await self._store.get(vcon_uuid)
         if document is None:
-            document = normalised(await self.find(vcon_uuid))
+            document = await formed(await self.find(vcon_uuid), normalised)
             await self._store.restore(document, self._cache_expiry)
         check_accepted(document, chains)
         return vcon_uuid
@@ -155,6 +155,13 @@ class VconLookup:
             return None
         # refuse another vCon than the requested one
         return document if canonical_uuid(document.get("uuid")) == vcon_uuid else None
+
+
+async def formed(
+    document: dict[str, Any], form: Callable[[dict[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """The vCon in another form, made in a thread if that takes long."""
+    return await one_at_a_time(form, document) if takes_long(document) else form(document)
 
 
 def checked_uuid(vcon_uuid: str) -> str:

@@ -118,6 +118,11 @@ _PLACEHOLDERS: dict[str, list[object]] = {
 }
 """What 0.0.1 writes for "none of these": 0.4.0 leaves the field out."""
 
+_MANY = 1000
+"""Entries of a vCon that are gone through on the event loop."""
+_LONG = 100_000
+"""Characters of a body that may be parsed there."""
+
 _SEARCHED = ("tel", "mailto", "name")
 
 
@@ -183,6 +188,17 @@ def outgoing(document: Document, form: str) -> Document:
     if form == TEXT_FORM:
         return canonical
     return with_values(canonical) if form == CANONICAL_VERSION else to_legacy(canonical, form)
+
+
+def takes_long(document: Document) -> bool:
+    """Whether giving a vCon another form would hold the event loop."""
+    lists = [each for name in CONTAINERS if isinstance(each := document.get(name), list)]
+    return sum(map(len, lists)) > _MANY or any(_is_long(entry) for each in lists for entry in each)
+
+
+def _is_long(entry: object) -> bool:
+    body = entry.get("body") if isinstance(entry, dict) else None
+    return isinstance(body, dict | list) or (isinstance(body, str) and len(body) > _LONG)
 
 
 def search_keys(document: Document) -> list[str]:
