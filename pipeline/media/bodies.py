@@ -26,9 +26,13 @@ from uuid import uuid4
 
 import orjson
 
+from core.errors import InvalidError
+
 MARK = "pc:media:"
 """How a placeholder begins. A document whose text does not contain it has none."""
 MARK_BYTES = MARK.encode()
+MOST = 100
+"""Bodies that are taken out of one vCon: each is a write of its own."""
 _SECTIONS = ("dialog", "attachments", "analysis")
 _FORM = re.compile(
     r"pc:media:(redis|file|s3):([0-9a-f]{64}-[0-9a-f]{8}-[0-9a-f]{16}):([0-9]{1,12})"
@@ -79,26 +83,28 @@ def take_out(
     """The document without bodies of at least `least` bytes of JSON; the given one is not changed.
 
     A body that is in `known` keeps its placeholder and is not written again. `name_of` makes the
-    name of a text.
+    name of a text. Of more than `MOST` different bodies the others stay in the document.
 
     Raises:
+        InvalidError: more than `MOST` bodies have the form of a placeholder.
         TypeError: a body cannot be JSON.
     """
     out = TakenOut(dict(document))
     copies: dict[str, list[Any]] = {}
+    placed = {kept: placeholder for placeholder, kept in (known or {}).items()}
     for section, index, element in _elements(document):
         body = element["body"]
         if not _is_due(body, least):
             continue
         kept = body if isinstance(body, str) else orjson.dumps(body)
-        placeholder = _known_as(kept, out.bodies) or _known_as(kept, known or {})
+        placeholder = placed.get(kept)
         if placeholder is None:
             text = kept if isinstance(kept, bytes) else orjson.dumps(kept)
-            if len(text) < least and not _is_marked(body):
+            if not _is_taken(body, text, least, len(out.texts), f"{section}[{index}]"):
                 continue
             name = name_of(text)
             out.texts[name] = text
-            placeholder = f"{MARK}{store}:{name}:{len(text)}"
+            placeholder = placed[kept] = f"{MARK}{store}:{name}:{len(text)}"
         out.bodies[placeholder] = kept
         if section not in copies:
             copies[section] = out.document[section] = list(document[section])
@@ -171,8 +177,17 @@ def _elements(document: Document) -> Iterator[tuple[str, int, Document]]:
                 yield section, index, element
 
 
-def _is_marked(body: object) -> bool:
-    return isinstance(body, str) and body.startswith(MARK)
+def _is_taken(body: object, text: bytes, least: float, count: int, where: str) -> bool:
+    """Whether a body with this JSON is taken out, after `count` others.
+
+    Raises:
+        InvalidError: it must be, since it looks like a placeholder, and there are too many.
+    """
+    is_marked = isinstance(body, str) and body.startswith(MARK)
+    if is_marked and count >= MOST:
+        msg = f"{where}.body: begins with {MARK}, as more than {MOST} bodies of this vCon do"
+        raise InvalidError(f"{msg}; that form is reserved")
+    return is_marked or (len(text) >= least and count < MOST)
 
 
 def _is_due(body: object, least: float) -> bool:
@@ -180,9 +195,3 @@ def _is_due(body: object, least: float) -> bool:
     if isinstance(body, str):
         return 12 * len(body) + 2 >= least or body.startswith(MARK)
     return isinstance(body, dict | list) and least < math.inf
-
-
-def _known_as(body: Body, known: Known) -> str | None:
-    """The placeholder of a body that is written already."""
-    same = (each for each, other in known.items() if type(other) is type(body) and other == body)
-    return next(same, None)

@@ -144,7 +144,7 @@ class Media:
         """
         bodies: dict[str, Body] = {}
         for each in _wanted(vcon_uuid, document):
-            if (body := known.get(each.text)) is None:
+            if (body := bodies.get(each.text, known.get(each.text))) is None:
                 store = self._store(vcon_uuid, each)
                 body = _body(vcon_uuid, each, await store.get(vcon_uuid, each.name))
             bodies[each.text] = body
@@ -155,7 +155,7 @@ class Media:
         """`put_back`, from a thread."""
         bodies: dict[str, Body] = {}
         for each in _wanted(vcon_uuid, document):
-            if (body := known.get(each.text)) is None:
+            if (body := bodies.get(each.text, known.get(each.text))) is None:
                 store = self._store(vcon_uuid, each)
                 body = _body(vcon_uuid, each, store.get_from_thread(vcon_uuid, each.name))
             bodies[each.text] = body
@@ -173,6 +173,8 @@ class Media:
             return text
         bodies: dict[str, Body] = {}
         for each in _wanted(vcon_uuid, document):
+            if each.text in bodies:
+                continue
             found = await self._store(vcon_uuid, each).get(vcon_uuid, each.name)
             if found is None:
                 raise _gone(vcon_uuid, each)

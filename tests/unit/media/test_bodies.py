@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from core.errors import InvalidError
 from pipeline.media.bodies import (
+    MOST,
     body_of,
     fresh_name,
     placeholders,
@@ -107,3 +109,16 @@ def test_a_name_tells_its_time() -> None:
     assert written_at(fresh_name(b"x")) > 1_700_000_000
     assert written_at(f"{fresh_name(b'x')}.part") > 1_700_000_000
     assert written_at("something else") == 0
+
+
+def test_how_much_one_vcon_can_ask_for_is_bounded() -> None:
+    """Of large bodies the first hundred are taken out; more forged ones are refused."""
+    large = {"dialog": [{"body": f"{number:0100}"} for number in range(MOST + 5)]}
+    taken = take_out(large, "redis", LEAST)
+    assert len(taken.texts) == len(placeholders(taken.document)) == MOST
+    assert taken.document["dialog"][MOST:] == large["dialog"][MOST:]
+    same = {"dialog": [{"body": FORGED}] * 100_000}
+    assert len(take_out(same, "redis", LEAST).texts) == 1
+    forged = {"dialog": [{"body": f"pc:media:{number}"} for number in range(100_000)]}
+    with pytest.raises(InvalidError, match=r"dialog\[100\]\.body: begins with pc:media:"):
+        take_out(forged, "redis", LEAST)
