@@ -100,12 +100,13 @@ class Bench:
         self._count = count
         self._seed = 1
         self._client: Any = redis.Redis.from_url(stack.valkey.url, decode_responses=True)
-        stack.postgres.create_database(DATABASE)
         (stack.folder / "costs").mkdir(exist_ok=True)
 
     def measure(self, case: Case) -> Cost:
-        """One round."""
+        """One round, on empty servers: recovery would bring back what a flushed Redis had."""
         self._client.flushall()
+        self._stack.postgres.drop_database(DATABASE)
+        self._stack.postgres.create_database(DATABASE)
         settings = {"CUSTODY": case.custody, "CONSERVER_VCON_CONCURRENCY": "32"}
         with running(self._stack, config(case, self._stack), settings) as service:
             self._post(service, self._count // 10)

@@ -10,19 +10,27 @@ cannot be left out. A start with 13 modules of a configuration is measured when 
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure
-from benchmarks.processes import children, cpu_seconds, proportional_bytes, wakes
+from benchmarks.processes import (
+    cpu_seconds,
+    ended_too,
+    proportional_bytes,
+    wakes,
+    with_children,
+)
 from benchmarks.running import DATABASE, ROOT, Running, running
 from benchmarks.servers import servers
 from devstack.servers.stack import EmbeddedStack
@@ -93,13 +101,10 @@ def _names(service: Running) -> dict[int, str]:
 
 def servers_alone(stack: EmbeddedStack, seconds: float) -> dict[str, float]:
     """The shares of a core that Redis and Postgres use by themselves."""
-    postgres = stack.postgres.pid
 
     def used() -> dict[str, float]:
-        return {
-            "redis": cpu_seconds(stack.valkey.pid),
-            "postgres": sum(map(cpu_seconds, [postgres, *children(postgres)])),
-        }
+        redis, postgres = stack.valkey.pid, stack.postgres.pid
+        return {"redis": cpu_seconds(redis), "postgres": with_children(postgres)}
 
     before = used()
     time.sleep(seconds)
@@ -135,13 +140,27 @@ def imports(rounds: int) -> dict[str, float]:
     return {name: statistics.median(each[name] for each in found) for name in codes}
 
 
-def start_seconds(stack: EmbeddedStack, modules: int) -> float:
-    """From the start of the process until `/ready`, with so many modules that are installed."""
+def start(stack: EmbeddedStack, modules: int) -> tuple[float, float]:
+    """Seconds from the start of the process until `/ready`, and CPU seconds until then."""
     folder = stack.folder / "modules"
     settings = {"MODULES_DIR": str(folder), "DYNAMIC_INSTALL": "any", "CUSTODY": "redis"}
     began = time.perf_counter()
-    with running(stack, config_with(stack, modules), settings):
-        return time.perf_counter() - began
+    with running(stack, config_with(stack, modules), settings) as service:
+        return time.perf_counter() - began, sum(map(ended_too, service.pids))
+
+
+def starts(stack: EmbeddedStack, rounds: int) -> Iterator[str]:
+    """Lines about starts: modules missing, modules there, no modules; and pip alone."""
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    start(stack, 0)  # compiles bytecode, and migrates
+    for _ in range(rounds):
+        shutil.rmtree(stack.folder / "modules", ignore_errors=True)
+        for what, modules in (("missing", MODULES), ("there", MODULES), ("none", 0)):
+            found[what].append(start(stack, modules))
+        found["pip alone"].append((pip_seconds(stack, MODULES), 0.0))
+    for what, each in found.items():
+        seconds, cpu = (statistics.median(column) for column in zip(*each, strict=True))
+        yield f"start, {MODULES} modules, {what}: {seconds:.1f} s, {cpu:.1f} s of CPU"
 
 
 def config_with(stack: EmbeddedStack, modules: int) -> dict[str, Any]:
@@ -196,6 +215,10 @@ def figures(rounds: int) -> Iterator[Figure]:
     with servers() as stack:
         stack.postgres.create_database(DATABASE)
         yield _idle_figure(idle(stack, 10.0, "redis"))
+        start(stack, MODULES)  # installs them
+        there = min(start(stack, MODULES)[0] for _ in range(2))
+        none = start(stack, 0)[0]
+        yield Figure(f"start, {MODULES} modules", there, 3, True, " s", f"without: {none:.1f} s")
     found = imports(rounds)
     for name in IMPORTS:
         note = f"floor {found['floor']:.2f} s (libraries that cannot be left out)"
@@ -234,10 +257,7 @@ def main() -> None:
                     print(f"CUSTODY={custody}")
                     print(*lines(idle(stack, options.seconds, custody), alone), sep="\n")
             if options.only != "idle":
-                for what in ("are missing", "are there", "are there"):
-                    print(f"start, {MODULES} modules {what}: {start_seconds(stack, MODULES):.1f} s")
-                print(f"start, no modules: {start_seconds(stack, 0):.1f} s")
-                print(f"floor, pip alone with {MODULES}: {pip_seconds(stack, MODULES):.1f} s")
+                print(*starts(stack, options.rounds), sep="\n")
     if options.only in (None, "imports"):
         found = imports(options.rounds)
         print("imports, CPU s:", ", ".join(f"{name} {each:.2f}" for name, each in found.items()))

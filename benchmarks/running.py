@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.processes import children, cpu_seconds
+from benchmarks.processes import children, cpu_seconds, with_children
 from devstack.servers.stack import EmbeddedStack
 from devstack.service import ServiceProcess
 
@@ -57,7 +57,7 @@ class Running:
                 "service": cpu_seconds(self.process.pid),
                 "worker": sum(map(cpu_seconds, self.workers)),
                 "redis": cpu_seconds(self.stack.valkey.pid),
-                "postgres": sum(map(cpu_seconds, [postgres, *children(postgres)])),
+                "postgres": with_children(postgres),
             }
         )
 

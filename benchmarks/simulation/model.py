@@ -31,13 +31,13 @@ USED_UP = 0.9
 class Costs:
     """What one vCon costs, in seconds of CPU time; `python -m benchmarks.costs` measures them."""
 
-    service: Seconds = 200e-6
+    service: Seconds = 290e-6
     """In the process that takes it in; 0 if another program puts it into Redis and the list."""
-    worker: Seconds = 300e-6
+    worker: Seconds = 360e-6
     """In the interpreter of its worker, without what its links do."""
-    redis_intake: Seconds = 75e-6
-    redis_run: Seconds = 150e-6
-    postgres: Seconds = 0.0
+    redis_intake: Seconds = 130e-6
+    redis_run: Seconds = 170e-6
+    postgres: Seconds = 200e-6
     """In Postgres, for custody and storages together."""
 
 

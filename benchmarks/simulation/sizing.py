@@ -30,9 +30,9 @@ class Documents:
 
     bytes: float = 10_000
     """The JSON of one vCon."""
-    factor: float = 2.2
+    factor: float = 1.6
     """Bytes of Redis for a byte of JSON; `python -m benchmarks.costs` measures both."""
-    beside: float = 900.0
+    beside: float = 1000.0
     """Bytes of Redis for a vCon that do not grow with it."""
     kept: float = 3600.0
     """Seconds for which Redis keeps a vCon that has ended: VCON_REDIS_EXPIRY."""

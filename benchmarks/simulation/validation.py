@@ -54,7 +54,7 @@ class Kind:
         return min(self.concurrency / each, 1 / (self.hold + costs.worker))
 
 
-KINDS = (Kind("waits 0.5 s", 32, wait=0.5), Kind("holds 20 ms", 8, hold=0.02))
+KINDS = (Kind("waits 0.5 s", 32, wait=0.5), Kind("holds 100 ms", 8, hold=0.1))
 SHARES = (0.5, 0.8)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,8 @@ from benchmarks.simulation.events import Clock, Process, Server, start
 from benchmarks.simulation.model import Costs, Deployment, Load, simulate
 from benchmarks.simulation.sizing import Documents, Target, fewest, shards_for, size
 
-NOTHING = Costs(service=0, worker=0, redis_intake=0, redis_run=0)
+ENGINE = Costs(200e-6, 300e-6, 75e-6, 150e-6, 0.0)
+NOTHING = Costs(service=0, worker=0, redis_intake=0, redis_run=0, postgres=0)
 JOBS = 20_000
 
 
@@ -90,10 +92,10 @@ def test_a_waiting_link_is_limited_by_slots() -> None:
 @pytest.mark.parametrize(
     ("costs", "load", "limit", "per_second"),
     [
-        (Costs(), Load(per_hour=10**8), "redis", 1 / (75e-6 + 150e-6)),
-        (Costs(service=0), Load(burst=2_000, link_cpu=5e-3), "worker", 4 / 5.3e-3),
-        (Costs(service=5e-3), Load(burst=2_000), "service", 4 / 5e-3),
-        (Costs(postgres=20e-3), Load(burst=2_000), "postgres", 2 / 20e-3),
+        (ENGINE, Load(per_hour=10**8), "redis", 1 / (75e-6 + 150e-6)),
+        (replace(ENGINE, service=0.0), Load(burst=2_000, link_cpu=5e-3), "worker", 4 / 5.3e-3),
+        (replace(ENGINE, service=5e-3), Load(burst=2_000), "service", 4 / 5e-3),
+        (replace(ENGINE, postgres=20e-3), Load(burst=2_000), "postgres", 2 / 20e-3),
     ],
 )
 def test_what_is_used_up_sets_the_limit(
@@ -122,7 +124,7 @@ def test_the_same_seed_gives_the_same_result() -> None:
     """A simulation is a function of its arguments."""
     load = Load(per_hour=100_000, link_seconds=0.2, spread=1.0)
     first, again, other = (
-        simulate(load, Deployment(), seconds=60, seed=seed) for seed in (3, 3, 4)
+        simulate(load, Deployment(), ENGINE, seconds=60, seed=seed) for seed in (3, 3, 4)
     )
     assert first == again != other
 
@@ -138,17 +140,17 @@ def test_the_search_finds_the_smallest_that_is_enough(limit: int) -> None:
 def test_an_answer_meets_its_target_and_one_replica_less_does_not() -> None:
     """20 vCons a second that wait 2 s need 40 slots, and some more for a short queue."""
     load, one = Load(per_hour=72_000, link_seconds=2.0, spread=0.5), Deployment(concurrency=8)
-    answer = size(load, one, Costs(), Target(queue_age=0.5), Documents(), vcons=2000)
+    answer = size(load, one, ENGINE, Target(queue_age=0.5), Documents(), vcons=2000)
     assert answer.fits
     assert answer.deployment.replicas >= 5
     fewer = Deployment(answer.deployment.replicas - 1, concurrency=8)
-    assert simulate(load, fewer, seconds=100).queue_age > 0.5
+    assert simulate(load, fewer, ENGINE, seconds=100).queue_age > 0.5
 
 
 def test_a_load_beyond_one_redis_is_divided() -> None:
     """Each shard has a Redis whose core suffices."""
     load = Load(per_hour=20_000_000)
-    shards = shards_for(load, Costs())
+    shards = shards_for(load, ENGINE)
     assert shards == math.ceil(20_000_000 / 3600 * 225e-6 / 0.6) == 3
 
 
