@@ -4,9 +4,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
-
 from lib.openai_options import UsageOptions
+from lib.web.client_library import httpx
 from lib.web.http_client import shared_client
 
 log = logging.getLogger(__name__)

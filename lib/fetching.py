@@ -24,12 +24,9 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from core.optional_parts import without
 from lib import limits
+from lib.web.client_library import httpx
 from pipeline.runs.call_scope import kept
-
-with without("rich", "click"):
-    import httpx
 
 MAX_LOOKUPS = 32
 """The number of concurrent name lookups, including abandoned ones."""

@@ -16,8 +16,9 @@ from functools import cache
 from typing import Any
 
 import aiohttp
-import httpx
 from yarl import URL
+
+from lib.web.client_library import httpx
 
 IDLE_SECONDS = 4.0
 """Seconds until an idle connection is closed: less than the 5 after which many servers do it."""

@@ -6,12 +6,11 @@ settings. The clients have no timeout of their own; the caller sets one for each
 
 import asyncio
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import httpx
-
-from lib.web.aiohttp_transport import AiohttpClient
+if TYPE_CHECKING:
+    from lib.web.client_library import httpx
 
 LEAST_CONNECTIONS = 10
 """Connections to one server that a library with a pool of a fixed size may have at least."""
@@ -34,18 +33,23 @@ def connections() -> int:
     return _at_once
 
 
-def shared_client() -> httpx.AsyncClient:
+def shared_client() -> "httpx.AsyncClient":
     """The `httpx` client of the running event loop, made at the first call.
 
     It follows no redirects.
     """
-    return kept(AiohttpClient, lambda: AiohttpClient(timeout=None))
+    return kept(("shared", "as they come"), lambda: _client(follow_redirects=False))
 
 
-def following_client() -> httpx.AsyncClient:
+def following_client() -> "httpx.AsyncClient":
     """The same with redirects, for vendors' libraries, which follow them by default."""
-    make = lambda: AiohttpClient(timeout=None, follow_redirects=True)  # noqa: E731
-    return kept((AiohttpClient, "following"), make)
+    return kept(("shared", "following"), lambda: _client(follow_redirects=True))
+
+
+def _client(*, follow_redirects: bool) -> "httpx.AsyncClient":
+    from lib.web.aiohttp_transport import AiohttpClient  # noqa: PLC0415 -- many workers send nothing
+
+    return AiohttpClient(timeout=None, follow_redirects=follow_redirects)
 
 
 def kept[T](key: Hashable, make: Callable[[], T]) -> T:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
-import httpx
 from pydantic import BeforeValidator, Field
 
+from lib.web.client_library import httpx
 from lib.web.http_client import shared_client
 from lib.web.http_retry import (
     BACKOFF,

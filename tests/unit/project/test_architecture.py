@@ -26,7 +26,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "uvloop": r"entrypoint\.py",
     "pydantic_settings": r"core/settings\.py",
     # a vCon's URLs are fetched in one place; the others know where they go from the configuration
-    "httpx": r"lib/(fetching|web/\w+|ai_usage)\.py|flowlang/connections/airtable/.*"
+    "httpx": r"lib/web/client_library\.py|flowlang/connections/airtable/.*"
     r"|devstack/.*",
     "aiohttp": r"lib/web/aiohttp_transport\.py",
     "openai": r"lib/openai_client\.py",
