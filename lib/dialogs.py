@@ -15,6 +15,9 @@ from lib.wav import wav_seconds
 type Document = dict[str, Any]
 type Entry = dict[str, Any]
 
+SMALL_BODY = 65_536
+"""Characters of a recording that is decoded within 0.1 ms: less than a change of thread takes."""
+
 _HASHES = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
 
 
@@ -117,6 +120,12 @@ def duration_of(dialog: Entry) -> float | None:
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return seconds if 0 < seconds < inf else None
+
+
+def is_at_hand(dialog: Entry) -> bool:
+    """Whether the recording is in the vCon, and small: reading it needs no thread of its own."""
+    body = dialog.get("body")
+    return isinstance(body, str) and 0 < len(body) <= SMALL_BODY
 
 
 def measured_duration(dialog: Entry) -> float | None:

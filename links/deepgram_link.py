@@ -30,7 +30,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from lib.ai.deepgram_channels import confidence_of, transcript_of
 from lib.ai.transcription import Transcript, Vendor, add_transcripts, transcribe_by_proxy, used
 from lib.ai_usage import report_usage
-from lib.dialogs import Entry, media
+from lib.dialogs import Entry, is_at_hand, media
 from lib.fetching import refuse_private
 from lib.metrics import record_histogram
 from lib.openai_options import UNSET, ProxyOptions
@@ -138,7 +138,7 @@ async def _transcribed(dialog: Entry, vcon_uuid: str, options: Options) -> dict[
     # As query parameters, since the library's own arguments differ between versions.
     request: Any = {"additional_query_parameters": options.api, "max_retries": 0}
     if dialog.get("body"):
-        content = await asyncio.to_thread(media, dialog)
+        content = media(dialog) if is_at_hand(dialog) else await asyncio.to_thread(media, dialog)
         answer = await call_vendor(
             lambda: listen.transcribe_file(request=content, request_options=request),
             options.http_retry,

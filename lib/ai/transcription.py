@@ -12,6 +12,7 @@ from lib.dialogs import (
     add_analysis,
     analysis_of,
     duration_of,
+    is_at_hand,
     measured_duration,
     recordings,
 )
@@ -67,7 +68,9 @@ async def add_transcripts(vcon_uuid: str, vendor: Vendor) -> str | None:
 
 
 async def _is_long(dialog: Entry, vendor: Vendor) -> bool:
-    duration = await asyncio.to_thread(measured_duration, dialog)
+    at_once = duration_of(dialog) is not None or is_at_hand(dialog)
+    find = measured_duration
+    duration = find(dialog) if at_once else await asyncio.to_thread(find, dialog)
     return duration is None or duration >= vendor.minimum_duration
 
 

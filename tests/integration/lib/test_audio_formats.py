@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -151,3 +152,12 @@ def test_no_format_that_names_other_files_is_known() -> None:
     """Nor a device, nor a picture."""
     lists = {"hls", "concat", "dash", "sdp", "rtsp", "rtp", "imf", "image2", "lavfi", "tty", "sap"}
     assert not lists & set(ffmpeg.FORMATS.split(","))
+
+
+def test_a_wav_that_tells_its_length_needs_no_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it is too long for one request."""
+    monkeypatch.setattr(audio, "get_ffmpeg_exe", Mock(side_effect=AssertionError))
+    whole = ("call.wav", wav(tone(2)))
+    assert audio.chunks(whole, Accepted(frozenset(["wav"]), most_seconds=3)) == [whole]
+    with pytest.raises(AssertionError):
+        audio.chunks(whole, Accepted(frozenset(["wav"]), most_seconds=1))

@@ -6,11 +6,12 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from lib import fetching
+from lib import limits
 from lib.fetching import FetchRefusedError
 from lib.web.http_client import close
 from pipeline.runs.vcon_store import VconStore
@@ -40,7 +41,8 @@ async def test_nobody_sends_deepgram_into_the_operators_network(
     store: VconStore, vendors: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be one of the operator's own."""
-    monkeypatch.setattr(fetching, "_private_allowed", False)
+    allowing = replace(limits.current(), allow_private_urls=False)
+    monkeypatch.setattr(limits, "_limits", allowing)
     document = canonical(BY_URL)
     document["dialog"][0]["url"] = "http://169.254.169.254/latest/meta-data/a.wav"
     await store.put(document)

@@ -10,11 +10,12 @@ import math
 import subprocess
 import wave
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from lib import fetching
+from lib import limits
 from tests.integration.support.http_stand_in import StandIn, stand_in
 from tests.plugins.scene import Later, canonical
 
@@ -81,7 +82,8 @@ def vendors(vendors_server: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn
     monkeypatch.setenv("OPENAI_BASE_URL", f"{vendors_server.base}/v1")
     monkeypatch.setenv("GROQ_BASE_URL", vendors_server.base)
     monkeypatch.delenv("GROQ_API_KEY", raising=False)
-    monkeypatch.setattr(fetching, "_private_allowed", True)
+    allowing = replace(limits.current(), allow_private_urls=True)
+    monkeypatch.setattr(limits, "_limits", allowing)
     return vendors_server
 
 
