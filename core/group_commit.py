@@ -105,8 +105,10 @@ class GroupCommit[T, R]:
     def _begin(self) -> None:
         """Begin another call, unless one that is quick so far will take what waits."""
         if len(self._slow) == len(self._running) < self._calls:
-            task = asyncio.get_running_loop().create_task(self._run(), context=Context())
-            self._running.add(task)
+            # The context is empty also for the loop's task factory, which notes tasks of plugins:
+            # this one outlives the call that begins it.
+            loop = asyncio.get_running_loop()
+            self._running.add(Context().run(loop.create_task, self._run()))
 
     async def _run(self) -> None:
         task = asyncio.current_task()

@@ -37,6 +37,7 @@ from lib.options import PluginOptions
 from lib.vcon_egress_compat import to_configured_legacy
 from lib.vcon_fields import created_at, day_folder, required_uuid
 from lib.vcon_redis import VconRedis
+from lib.web import http_client
 
 only_through_lib = True
 
@@ -66,7 +67,12 @@ class Options(PluginOptions):
         "for Amazon, or `when_required`, the default for other servers, many of which refuse "
         "checksums",
     )
-    connections: int = Field(10, ge=1, description="+ the maximum connections of one process")
+    connections: int | None = Field(
+        None,
+        ge=1,
+        description="+ the connections of one process that are kept open; by default one for each "
+        "vCon that a worker runs at once, at least 10",
+    )
 
     def key(self, name: str) -> str:
         """The key of an object under `s3_path`."""
@@ -260,7 +266,7 @@ def _new_client(options: Options, checksums: Checksums | None) -> Any:
     config = Config(
         connect_timeout=CONNECT_TIMEOUT,
         read_timeout=options.timeout,
-        max_pool_connections=options.connections,
+        max_pool_connections=options.connections or http_client.connections(),
         retries={"mode": "standard"},
         **(dict.fromkeys(names, checksums) if checksums else {}),
     )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from lib import vcon_egress_compat
+from lib.web import http_client
 from pipeline.config.parser import parse
 from pipeline.plugins.loader import load
 from pipeline.runs.vcon_store import VconStore
@@ -268,6 +269,19 @@ async def test_one_client_serves_all_threads(options: dict[str, Any]) -> None:
     s3.close()
     await asyncio.gather(*(save(options) for _ in range(8)))
     assert len(s3._clients) == 1
+
+
+@pytest.mark.parametrize(("given", "at_once", "kept"), [(None, 4, 10), (None, 64, 64), (3, 64, 3)])
+def test_connections_are_kept_for_all_vcons_at_once(
+    monkeypatch: pytest.MonkeyPatch, given: int | None, at_once: int, kept: int
+) -> None:
+    """Or else most requests would open a connection of their own."""
+    monkeypatch.setattr(http_client, "_at_once", http_client._at_once)
+    http_client.fit(at_once)
+    options = {**SECRETS, "aws_bucket": BUCKET, "aws_region": "us-east-1", "connections": given}
+    client = s3._made(s3.Options.of(options))
+    assert client.meta.config.max_pool_connections == kept
+    client.close()
 
 
 def test_options_are_checked_at_the_start() -> None:
