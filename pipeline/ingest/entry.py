@@ -13,7 +13,7 @@ import orjson
 
 from core.errors import InvalidError, TooLargeError
 from core.helper_process import Offload
-from core.thread_pool import one_at_a_time
+from core.thread_pool import in_own_thread, one_at_a_time
 from pipeline.config.model import Chain
 from pipeline.media.rules import NOTHING, Rule, TakenText, in_force, stripped_text
 from pipeline.redis_client.document_pieces import Pieces, divided, is_large
@@ -147,7 +147,7 @@ async def make_entry(
     if not isinstance(vcon, str | bytes) or _is_small_json(vcon):
         return entry_of(vcon, most_bytes, chains, media)
     plain = [_without_plugins(chain) for chain in chains]
-    elsewhere = one_at_a_time if _has_few_values(vcon) else offload
+    elsewhere = one_at_a_time if await in_own_thread(_has_few_values, vcon) else offload
     return await elsewhere(entry_in_pieces, vcon, most_bytes, plain, media)
 
 
