@@ -60,7 +60,7 @@ class VconStore:
         if document is not None and has_media:
             known = _known(vcon_uuid)
             _keep(vcon_uuid, await self._media.put_back(vcon_uuid, document, known))
-            return await one_at_a_time(form, document) if large else form(document)
+            return await one_at_a_time(form, document)
         return document
 
     async def _read(self, vcon_uuid: str) -> str | None:
