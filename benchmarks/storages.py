@@ -46,8 +46,8 @@ COUNT = 600
 ROOT = Path(__file__).parents[1]
 DATABASE = "bench_storages"
 S3 = {"aws_access_key_id": "none", "aws_secret_access_key": "none", "aws_region": "us-east-1"}
-AIMS = {"postgres": 2.2, "file": 1.3, "s3": 0.9, "mongo": 1.0}
-"""The least good ratio of each storage."""
+AIMS = {"postgres": 1.0, "file": 1.0, "s3": 0.9, "mongo": 1.0}
+"""The least good ratio of each storage; whole chains with a storage are in `benchmarks.chain`."""
 
 UPSERT = """
 INSERT INTO floor (id, vcon, uuid, created_at, vcon_json) VALUES (%s, '0.4.0', %s, %s, %s)
