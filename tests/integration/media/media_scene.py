@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +94,20 @@ def is_stripped(client: Redis, vcon_uuid: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def s3_store(request: pytest.FixtureRequest) -> Callable[[], S3Store]:
+def s3_store(request: pytest.FixtureRequest) -> Iterator[Callable[[], S3Store]]:
     """The store of S3, with a bucket; the server is started when the first test asks for it."""
+    stores: list[S3Store] = []
 
-    @cache
     def made() -> S3Store:
-        url: str = request.getfixturevalue("s3_url")
-        store = S3Store(Bucket(BUCKET, "media", url, "us-east-1", "who", canary("bucket")))
-        store._client().create_bucket(Bucket=BUCKET)
-        return store
+        if not stores:
+            url: str = request.getfixturevalue("s3_url")
+            stores.append(S3Store(Bucket(BUCKET, "", url, "us-east-1", "who", canary("bucket"))))
+            stores[0]._client().create_bucket(Bucket=BUCKET)
+        return stores[0]
 
-    return made
+    yield made
+    for client in (store._client() for store in stores):
+        for each in client.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
+            client.delete_object(Bucket=BUCKET, Key=each["Key"])
+        client.delete_bucket(Bucket=BUCKET)
+        client.close()
