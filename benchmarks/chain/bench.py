@@ -52,6 +52,15 @@ class Case:
     """Whether the chain has an egress list; without one its end is that no vCon is locked."""
     options: Mapping[str, Any] | None = None
     """The options of the chain's link; None: those of a link that adds a tag."""
+    destination: Mapping[str, Any] | None = None
+    """What limits the calls of the chain's link, as a configuration has it."""
+
+    @property
+    def allowed(self) -> float:
+        """The vCons a second that waiting and limits allow."""
+        limits = self.destination or {}
+        at_once = min(self.concurrency, limits.get("max_in_flight", self.concurrency))
+        return float(min(at_once / self.waits, limits.get("requests_per_minute", 1e9) / 60))
 
 
 CASES = (
@@ -76,6 +85,21 @@ CASES = (
         "none",
         concurrency=64,
         waits=0.05,
+    ),
+    *(
+        Case(
+            f"waits 50 ms, {name}",
+            "benchmarks.chain.waiting_link",
+            "none",
+            concurrency=64,
+            waits=0.05,
+            destination=limits,
+        )
+        for name, limits in (
+            ("a breaker", {"breaker": "on"}),
+            ("4 in flight", {"max_in_flight": 4}),
+            ("4,800 a minute", {"requests_per_minute": 4800}),
+        )
     ),
 )
 
@@ -222,11 +246,11 @@ def _config(case: Case, files: Path, stack: EmbeddedStack) -> dict[str, Any]:
         },
     }
     timeout: dict[str, Any] = {} if case.limits else {"timeout": "none"}
-    two = {"tags": ["two"]}
+    two, beside = {"tags": ["two"]}, {**(case.destination or {}), **timeout}
     unused = {f"unused{n}": {"module": "links.tag"} for n in range(case.padding // 40)}
     return {
         "links": {
-            "one": {"module": case.link, "options": case.options or {"tags": ["one"]}, **timeout},
+            "one": {"module": case.link, "options": case.options or {"tags": ["one"]}, **beside},
             **({} if case.waits else {"two": {"module": case.link, "options": two, **timeout}}),
             **unused,
         },

@@ -17,6 +17,8 @@ AIMS = {
     "sync link, none": 1.0,
     "sync link, file": 0.8,
     "sync link, postgres": 1.0,
+    "waits 50 ms, 4 in flight": 0.9,
+    "waits 50 ms, 4,800 a minute": 0.9,
 }
 SHORT = 1_000
 """vCons of a round of the short form."""
@@ -58,7 +60,7 @@ def _compared(case: Case, ours: list[Measured], floors: list[Measured], count: i
     rate, cpu = _median(ours, count)
     base, base_cpu = _median(floors, count)
     if case.waits:
-        base, base_cpu = case.concurrency / case.waits, 0.0
+        base, base_cpu = case.allowed, 0.0
     return Compared(rate, base, cpu, base_cpu)
 
 
