@@ -18,7 +18,17 @@ from rich.table import Table
 
 from benchmarks.figures import Figure, Figures
 
-MODULES = ("chain", "storages", "custody", "connections", "large_vcons", "media", "idle", "waiting")
+MODULES = (
+    "chain",
+    "storages",
+    "custody",
+    "connections",
+    "large_vcons",
+    "media",
+    "idle",
+    "waiting",
+    "fairness",
+)
 """The benchmarks with a function `figures`, in the order of the table."""
 
 type Said = Callable[[str], None]

@@ -190,7 +190,7 @@ class Settings(
     conserver_workers: int = Field(1, ge=1, description="Processes that run chains.")
     conserver_vcon_concurrency: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto",
-        description="vCons at once per process; auto: 64, or 32 of chains with sync plugins.",
+        description="vCons at once per process; auto: 64, and up to 32 of sync plugins.",
     )
     max_bytes_in_flight: int = Field(
         256_000_000, ge=1, description="Bytes of the vCons at once per process; larger: one alone."

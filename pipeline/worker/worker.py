@@ -35,6 +35,7 @@ from pipeline.worker.runs_in_progress import RunsInProgress
 from pipeline.worker.slots.bytes_in_flight import BytesInFlight
 from pipeline.worker.slots.claim_turns import ClaimTurns, NextClaim
 from pipeline.worker.slots.limits import Concurrency, limits_of
+from pipeline.worker.slots.pressure import LOOK_SECONDS, Pressure
 from pipeline.worker.unclaimed import UNCLAIMED_SECONDS, UnclaimedRuns
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class Worker:
         self._patience = patience
         self._last_claim = self._idle_until = time.monotonic()
         self._skipped: set[str] = set()
-        self._turns = ClaimTurns()
+        self._turns, self._pressure = ClaimTurns(), Pressure()
         self._freed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._logged = Once()
@@ -136,6 +137,7 @@ class Worker:
         beside = [
             asyncio.create_task(self._runs.cancellations.listen()),
             asyncio.create_task(every(UNCLAIMED_SECONDS, self._check_claims)),
+            asyncio.create_task(every(LOOK_SECONDS, self._adapt)),
         ]
         try:
             await self._work()
@@ -302,6 +304,13 @@ class Worker:
             return None
         now = self._configuration
         return fresh_run(claim, chain, now.plugins, self._id, now.config.hash)
+
+    async def _adapt(self) -> None:
+        """Fit the sync runs at once to the load of the interpreter."""
+        if not self._runs.tasks or "sync" not in self._turns.limits.pools:
+            return
+        if self._turns.adapt(self._runs.working, self._pressure.busy()):
+            self._slot_freed()
 
     async def _check_claims(self) -> None:
         """Settle postponed runs, and return claims that this worker does not know."""

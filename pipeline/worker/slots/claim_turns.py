@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from pipeline.redis_client import keys
 from pipeline.runs.turns import Turns, in_turn
-from pipeline.worker.slots.limits import Kind, Limits
+from pipeline.worker.slots.limits import THREADS, Kind, Limits, Pool
+from pipeline.worker.slots.pressure import FIRST, adapted
 from pipeline.worker.slots.shares import Contender, Room, rooms_in, turns
 
 CLAIMED_AT_ONCE = 16
@@ -32,6 +33,8 @@ class ClaimTurns:
     def __init__(self) -> None:
         """There are no lists before `adopt`."""
         self.limits = Limits({}, {})
+        self.sync_slots = FIRST
+        """The slots of sync chains at present, see `pressure.py`."""
         self.waiting: frozenset[str] = frozenset()
         """The lists that had elements after the last claim."""
         self._rotation = 0
@@ -60,7 +63,7 @@ class ClaimTurns:
         more. `closed`: lists from which nothing is to be claimed now.
         """
         contenders = self._contenders(working, {*closed, *self._piling_up(settling)})
-        rooms = rooms_in(self.limits.pools, contenders)
+        rooms = rooms_in(self._pools, contenders)
         want = min(_most(contenders, rooms), CLAIMED_AT_ONCE)
         found = turns(contenders, rooms, want, self._now)
         places = {each.name: at for at, each in enumerate(contenders, start=1)}
@@ -71,6 +74,23 @@ class ClaimTurns:
         ]
         usable = frozenset(turn.name for turn in found)
         return NextClaim(want, list(places), Turns(order, pools), usable)
+
+    @property
+    def _pools(self) -> Mapping[Kind, Pool]:
+        """The pools with their present slots."""
+        if "sync" not in self.limits.pools:
+            return self.limits.pools
+        return {**self.limits.pools, "sync": Pool(self.sync_slots, is_soft=True)}
+
+    def adapt(self, working: Mapping[str, int], busy: float) -> bool:
+        """Have fewer or more sync runs at once; True if it is more. `busy`: see `pressure.py`.
+
+        `working`: the runs of each list that need a slot.
+        """
+        before, places = self.sync_slots, self.limits.places
+        used = sum(working.get(name, 0) for name in places if places[name].kind == "sync")
+        self.sync_slots = adapted(before, used, THREADS, busy)
+        return self.sync_slots > before
 
     def _contenders(self, working: Mapping[str, int], closed: Collection[str]) -> list[Contender]:
         return [

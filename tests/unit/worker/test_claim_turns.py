@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.worker.slots.claim_turns import ClaimTurns
 from pipeline.worker.slots.limits import Limits, Place, Pool
+from pipeline.worker.slots.pressure import FIRST
 from pipeline.worker.slots.shares import MOST_TURNS, Contender, rooms_in, turns
 
 PLENTY = 10_000
@@ -180,13 +181,13 @@ def test_a_soft_pool_has_an_end(given: list[int], slots: int, order: object) -> 
 def test_kinds_do_not_limit_each_other() -> None:
     """A full pool of one kind leaves the other as it is."""
     places = {"a": Place("async", 1), "b": Place("sync", 1)}
-    pools = {"async": Pool(6, is_soft=True), "sync": Pool(3, is_soft=True)}
+    pools = {"async": Pool(6, is_soft=True), "sync": Pool(FIRST, is_soft=True)}
     world = Lists(Limits(pools, places), Counter(a=PLENTY))  # type: ignore[arg-type]
     world.fill()
     assert world.working == {"a": 6}
     world.left["b"] = PLENTY
     world.fill()
-    assert world.working == {"a": 6, "b": 3}
+    assert world.working == {"a": 6, "b": FIRST}
 
 
 def test_a_list_that_was_idle_does_not_catch_up() -> None:
