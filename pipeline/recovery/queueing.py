@@ -112,6 +112,7 @@ class Queueing:
         self, under: Under, row: KeptRow, places: Sequence[Place], text: bytes
     ) -> list[str]:
         vcon_uuid = str(row.vcon_uuid)
+        size = len(text)
         text = text and await media.installed(self._connection).stripped(vcon_uuid, text)
         document = await staged(self._connection, text) if text else b""
         ref = ref_of(row.accepted_at, row.number, under.state["generation"])
@@ -129,6 +130,7 @@ class Queueing:
                 0 if row.owner is None else 1,
                 row.received,
                 storable_json(list(row.terms)),
+                size,
                 *(word for place in places for word in place),
             )
         )

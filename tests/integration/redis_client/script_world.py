@@ -106,10 +106,10 @@ CALLS: dict[str, list[str]] = {
     "present": ["vcon:first vcon:absent"],
     "probe": ["pc:probe"],
     "queue_again": [
-        'mark 1.5:1 absent {"uuid":"absent"} 7 vcons digest - 1 - ["tel:1"] more new more absent'
+        'mark 1.5:1 absent {"uuid":"absent"} 7 vcons digest - 1 - ["tel:1"] 17 more new more absent'
         " - - - out egress out absent - - - DLQ:in dead DLQ:in absent -"
         ' {"run_id":"r"} {"error":"no"}',
-        'mark 1.5:1 second {"uuid":"second"} 7 vcons other - 0 - [] run:main|run-x list run:main'
+        'mark 1.5:1 second {"uuid":"second"} 7 vcons other - 0 - [] 17 run:main|run-x list run:main'
         " second|run-x 0~run-x {} - - none - - - - -",
     ],
     "rate": ["key 5 60000"],

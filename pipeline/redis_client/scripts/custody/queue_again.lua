@@ -2,7 +2,7 @@
 -- Put one row of custody back into Redis, as far as Redis does not know it.
 -- ARGV: recovery ("?": change nothing, and return what would be put back), row (parts/custody.lua), uuid, document ("" to look whether it is needed), created_at
 --       (epoch s), sorted set, digest, owner, is an owner known (0/1), time of receipt or "", search keys
---       (JSON), then for each place seven: place, kind, list, element, attempts and run (two lines) or
+--       (JSON), bytes of the vCon, then for each place seven: place, kind, list, element, attempts and run (two lines) or
 --       "", run JSON or "", reason (JSON) or "".
 -- kind: "new"    a list that a request brought the vCon for; known also by the same content in Redis;
 --       "list"   a list, or the run list of a requested run;
@@ -16,7 +16,7 @@
 -- uses: usable, clock, causes, reasons, place, index, custody, stands_in, copies, clear_missing
 local mark, ref, uuid, document = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local digest, key, about, holds = ARGV[7], 'vcon:' .. ARGV[3], 'pc:about:' .. ARGV[3], 'pc:holds:' .. ARGV[3]
-local own, first = number_of(ref), 12
+local own, first = number_of(ref), 13
 if mark ~= '?' and if_usable('hash', 'HGET', 'pc:epoch', 'recovering') ~= mark then
   return {'lost'}
 end
@@ -85,6 +85,8 @@ if is_newer then
   end
   if is_staged(document) then
     note_large(uuid, document)
+  else
+    redis.call('HSET', about, 'bytes', ARGV[12])
   end
   local before = redis.call('HGET', about, 'digest')
   if before and before ~= digest then
