@@ -113,7 +113,7 @@ async def test_other_content_keeps_the_rows_of_the_lists(
 
 async def test_a_large_vcon_is_kept_only_if_it_is_new(intake: Intake, migrated: Database) -> None:
     """Its second request writes nothing to Postgres, and one for another list does."""
-    entry = an_entry(attachments=[{"body": "x" * 1_000_000, "encoding": "none"}] * 2)
+    entry = an_entry(attachments=[{"body": "x" * 1_000_000, "encoding": "none"}] * 3)
     await intake.ingest(entry, ["one"])
     [(number,)] = rows(migrated, "number")
     assert (await intake.ingest(entry, ["one"])).outcome == "duplicate"
