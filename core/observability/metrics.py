@@ -170,6 +170,11 @@ VCONS_IN_FLIGHT = _gauge("vcons_in_flight", "vCons that a run works on, on any r
 PLUGINS = PluginMetrics()
 REGISTRY.register(PLUGINS)
 INGRESS_DEPTH = _gauge("ingress_depth", "vCons that wait in an ingress list.", "list")
+INGRESS_AGE = _gauge(
+    "ingress_age_seconds",
+    "Since the next vCon of an ingress list was accepted; only with CUSTODY=postgres.",
+    "list",
+)
 SUSPECTS_DEPTH = _gauge(
     "suspects", "vCons of an ingress list that wait for a process of their own.", "list"
 )

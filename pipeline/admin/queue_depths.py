@@ -12,6 +12,7 @@ from core.observability.metrics import (
     DESTINATION_OPEN,
     DESTINATION_WAITING,
     EGRESS_DEPTH,
+    INGRESS_AGE,
     INGRESS_DEPTH,
     RUN_HISTORY_WAITING,
     SUSPECTS_DEPTH,
@@ -20,6 +21,7 @@ from core.observability.metrics import (
     show,
 )
 from pipeline.config.lists import lists_of
+from pipeline.custody.queue_ages import queue_ages
 from pipeline.destinations.states import State, states_of
 from pipeline.live_config import Configuration
 from pipeline.redis_client import keys
@@ -52,19 +54,22 @@ class QueueDepths:
         state = RedisState({}, {})
         running = history = math.nan
         called: dict[str, State] = {}
+        ages: dict[str, float] = {}
         destinations = list(self._configuration.config.destinations)
         with contextlib.suppress(UnavailableError, TimeoutError):
             async with LoopTimeout(self._seconds):
-                state, running, history, called = await asyncio.gather(
+                state, running, history, called, ages = await asyncio.gather(
                     state_of(self._connection, lists.all, self._sorted_set),
                     self._number("HLEN", keys.LOCKS),
                     self._number("LLEN", keys.HISTORY),
                     states_of(self._connection, destinations),
+                    queue_ages(self._connection, lists.ingress),
                 )
         VCONS_IN_FLIGHT.set(running)
         RUN_HISTORY_WAITING.set(history)
         usable = {name: each for name, each in state.lists.items() if not each.error}
         show(INGRESS_DEPTH, {name: usable[name].depth for name in lists.ingress if name in usable})
+        show(INGRESS_AGE, ages)
         suspects = {name: usable[name].suspects for name in lists.ingress if name in usable}
         show(SUSPECTS_DEPTH, suspects)
         show(EGRESS_DEPTH, {n: usable[n].depth for n in lists.handed_out if n in usable})

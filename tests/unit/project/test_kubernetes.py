@@ -222,8 +222,13 @@ def test_what_scales_names_a_deployment_without_replicas(kind: str, name: str) -
 
 def test_the_query_for_scaling_reads_metrics_that_exist() -> None:
     """And their labels."""
-    (trigger,) = found(EXAMPLE, "ScaledObject", "patchcord")["spec"]["triggers"]
-    query, page = trigger["metadata"]["query"], (ROOT / "docs" / "metrics.md").read_text()
-    names = set(re.findall(r"patchcord_\w+", query))
-    assert names == {"patchcord_ingress_depth", "patchcord_runs_total"}
+    triggers = found(EXAMPLE, "ScaledObject", "patchcord")["spec"]["triggers"]
+    queries = " ".join(each["metadata"]["query"] for each in triggers)
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    names = set(re.findall(r"patchcord_\w+", queries))
+    assert names == {
+        "patchcord_ingress_age_seconds",
+        "patchcord_ingress_depth",
+        "patchcord_runs_total",
+    }
     assert all(f"`{name.removesuffix('_total')}`" in page for name in names)
