@@ -19,9 +19,21 @@ ENVIRON = {
 }
 
 
+def examples() -> list[str]:
+    """The whole one, and those of single sections."""
+    return re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_examples_of_sections_are_accepted() -> None:
+    """They have nothing wrong, in a file of their own without chains."""
+    for example in examples()[1:]:
+        notes = parse(yaml.safe_load(example), ENVIRON).notes
+        assert all("no enabled chain uses it" in note for note in notes)
+
+
 def test_the_example_is_accepted() -> None:
     """The page's example has nothing wrong and nothing worth a note."""
-    [example] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    example, *_ = examples()
     config = parse(yaml.safe_load(example), ENVIRON)
     assert config.notes == ()
     assert len(config.chains["main"].links) == 3
@@ -29,7 +41,7 @@ def test_the_example_is_accepted() -> None:
 
 def test_the_example_starts(tmp_path: Path) -> None:
     """Its modules are there and take their options: a chain could run."""
-    [example] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    example, *_ = examples()
     file = tmp_path / "config.yml"
     file.write_text(example)
     loaded = live_config.load(file, ENVIRON)

@@ -33,7 +33,8 @@ from tests.integration.support.plugboard_scene import plugboard
 from tests.unit.support.actions_for_tests import Echo
 
 MOST, LIST, SECRET = 2_000_000, "customer_data", "secret-1"
-BODY = "x" * LARGE
+BODY = "x," * (LARGE // 2)
+"""It may hold many values, so a vCon with it is read in the helper."""
 ACTIONS = ActionRegistry.discover("actions")
 OURS = ("core", "pipeline", "schemas", "actions", "flowlang")
 
