@@ -26,6 +26,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from redis import Redis
+from redis.exceptions import ResponseError
 from redis.exceptions import RedisError
 
 from devstack.errors import StackError
@@ -134,9 +135,17 @@ class Sentinels:
 
     def fail_over(self) -> None:
         """Have the sentinels promote the replica while the primary runs."""
-        with _sentinel(self.ports[0]) as sentinel:
-            sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE)
+        _wait(self._begins_failover, "the sentinels accept no replica", self._told)
         self.wait_for_promotion()
+
+    def _begins_failover(self) -> bool:
+        """Whether a sentinel does; it first has to hear of a replica that follows again."""
+        with _sentinel(self.ports[0]) as sentinel:
+            try:
+                sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE)
+            except ResponseError:
+                return False
+        return True
 
     def wait_for_promotion(self) -> None:
         """Wait until every sentinel leads to the replica, which then is `primary`.
