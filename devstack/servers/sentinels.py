@@ -26,8 +26,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from redis import Redis
-from redis.exceptions import ResponseError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from devstack.errors import StackError
 from devstack.servers.folders import claimed
