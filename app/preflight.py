@@ -16,9 +16,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
-from starlette.responses import Response
 
-from app.bootstrap_api import listening, tokens_to_serve, weaknesses
 from app.health import health_server
 from app.misspelt_settings import misspelt
 from app.published_actions import published, publishing_url
@@ -188,6 +186,11 @@ async def _actions(settings: Settings) -> list[str]:
 
 async def _api(settings: Settings) -> list[str]:
     """Read the tokens, and listen on the port for a moment."""
+    # the rest of a check takes half the time without the parts of a service
+    from starlette.responses import Response  # noqa: PLC0415
+
+    from app.bootstrap_api import listening, tokens_to_serve, weaknesses  # noqa: PLC0415
+
     tokens = tokens_to_serve(settings)
     summary = f"tokens: {len(tokens)}"
     if settings.api_port is not None:
