@@ -68,7 +68,7 @@ soak: ## Load one service for an hour and check that its memory does not grow (A
 	$(BOOTSTRAP) soak
 	@$(VENV) -m devstack.soak $(ARGS)
 
-bench: ## Measure every figure of docs/performance.md, each beside its aim (ten minutes; ARGS="--help")
+bench: ## Measure the short form of nine benchmarks, each figure beside its aim (ten minutes; ARGS="--help")
 	$(BOOTSTRAP) test
 	@$(VENV) -m devstack.servers.programs
 	@$(VENV) -m benchmarks $(ARGS)

@@ -1,4 +1,4 @@
-"""Runs the short form of every benchmark and prints one table: each figure beside its aim.
+"""Runs the short form of each benchmark below and prints one table: each figure beside its aim.
 
     python -m benchmarks [--rounds 3] [--only NAME ...] [--list]
 

@@ -150,7 +150,6 @@ class Bench:
         self._client.delete("out")
 
 
-BYTES = ("redis B", "pg B", "WAL B")
 NAMES = ("commands", "scripts", "redis_bytes", "postgres_bytes", "wal_bytes")
 SIZES_NOW = """
 SELECT sum(pg_total_relation_size(oid)), pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')

@@ -22,24 +22,24 @@ class MediaSettings(BaseModel):
     )
     media_s3_prefix: str = Field(
         "patchcord-media",
-        description="The beginning of the names of its objects; one of its own for each Redis.",
+        description="How the names of its objects begin; another prefix for each Redis.",
     )
     media_s3_endpoint_url: str = Field("", description="The server's URL, if it is not Amazon's.")
     media_s3_region: str = Field("", description="The bucket's region.")
     media_s3_access_key_id: str = Field(
-        "", description="Its access key id; unset: what AWS provides to the machine."
+        "", description="Its access key id; unset: the credentials that boto3 finds."
     )
     media_s3_secret_access_key: SecretStr = Field(
         SecretStr(""), description="Its secret access key."
     )
     media_store: Literal["redis", "file", "s3"] | None = Field(
         None,
-        description="Where bodies of at least MEDIA_MIN_BYTES are kept, apart from the documents "
+        description="Where bodies of at least `MEDIA_MIN_BYTES` are kept, apart from the documents "
         "in Redis; unset: in the documents. Programs that read Redis themselves do not find them. "
         "The same in every replica.",
     )
     media_min_bytes: int = Field(
-        256_000, ge=LEAST_BYTES, description="Bytes of such a body, at least."
+        256_000, ge=LEAST_BYTES, description="The least size of such a body, in bytes of JSON."
     )
 
     @field_validator("media_s3_prefix")

@@ -190,10 +190,12 @@ class Settings(
     conserver_workers: int = Field(1, ge=1, description="Processes that run chains.")
     conserver_vcon_concurrency: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         "auto",
-        description="vCons at once per process; auto: 64, and up to 32 of sync plugins.",
+        description="vCons at once per process; `auto`: 64, or up to 32 with sync plugins.",
     )
     max_bytes_in_flight: int = Field(
-        256_000_000, ge=1, description="Bytes of the vCons at once per process; larger: one alone."
+        256_000_000,
+        ge=1,
+        description="Bytes of the vCons that a process runs at once; a larger one runs alone.",
     )
     max_vcon_bytes: int = Field(8_000_000, ge=1, description="Largest vCon accepted.")
     egress_format_version: Literal["0.4.0-text", "0.4.0", "0.0.1"] = Field(

@@ -11,7 +11,7 @@ text in bytes. Names are looked up under the uuid of the vCon that contains the 
 cannot lead to the media of another vCon. Each write has a name of its own: what removes unused
 media never removes a body that is being written again at that moment.
 
-A caller may send a body of this form. It is taken out like a large one, whatever its size, so every
+A caller may send a body of this form. It is taken out like a large one, at any size, so every
 placeholder in Redis is the service's own, and `put_back` after `take_out` is the same document.
 """
 

@@ -6,7 +6,7 @@ by the second in which their media are looked at again (`sweep.py`). So a body t
 names, since its writer died in between, is found and removed, in every kind of store.
 
 Without MEDIA_STORE nothing is taken out, except bodies in the form of a placeholder (`bodies.py`).
-What was taken out is put back whatever the setting is now: a placeholder names its store.
+What was taken out is put back also after the setting has changed: a placeholder names its store.
 """
 
 import contextlib

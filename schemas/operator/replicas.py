@@ -36,7 +36,7 @@ class ReplicaState(BaseModel):
     workers: list[Text] = Field(default_factory=list, max_length=MOST_WORKERS)
     """The ids of its worker processes, suspect workers included."""
     slots: int = Field(0, ge=0)
-    """vCons that its workers run at once: workers times `CONSERVER_VCON_CONCURRENCY`."""
+    """vCons that its workers run at once: workers times the slots of each."""
     config_hash: Text = ""
     notes_count: int = Field(0, ge=0)
     notes: list[Text] = Field(default_factory=list, max_length=MOST_TEXTS)

@@ -2,8 +2,9 @@
 
 Threads let runs that wait do so side by side. Runs that compute gain nothing: one thread has the
 lock at a time, so 32 of them take 32 times as long each, and so does a run of another list beside
-them. So with `auto` sync chains begin with a few slots. These are doubled while all are used and
-the threads of this process want less than a core, and halved while they want all of it.
+them. So with `auto` sync chains begin with a few slots. Each look takes the CPU time of the threads
+of this process since the last one. Below `IDLE` of a core the slots are doubled, if all are used;
+from `BUSY` on they are halved.
 
 Time in which a thread could run but has no core counts as well: so other processes on the machine
 do not make a busy process look idle. Linux reports it for each thread.
@@ -24,7 +25,7 @@ _TASKS = Path("/proc/self/task")
 def adapted(slots: int, used: int, most: int, busy: float) -> int:
     """The slots from now on, of which `used` are used now.
 
-    `busy`: the share of one core that the threads wanted.
+    `busy`: the share of one core that the threads used or waited for.
     """
     if busy >= BUSY:
         return max(slots // 2, 1)
@@ -34,7 +35,7 @@ def adapted(slots: int, used: int, most: int, busy: float) -> int:
 
 
 class Pressure:
-    """Measures how much of a core the threads of this process want."""
+    """Measures how much of a core the threads of this process use or wait for."""
 
     def __init__(self) -> None:
         """The first measurement is since now."""

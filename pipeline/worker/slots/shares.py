@@ -1,4 +1,4 @@
-"""Whose turn it is: the order in which a claim takes vCons from its lists. Pure functions.
+"""The order in which a claim takes vCons from its lists. Pure functions.
 
 Shares. The lists of a pool that have runs in progress or waiting elements share its slots in
 proportion to their weights. A list below its share goes first. One that has its share takes what

@@ -131,7 +131,7 @@ def test_the_same_seed_gives_the_same_result() -> None:
 
 @pytest.mark.parametrize("limit", range(1, 40))
 def test_the_search_finds_the_smallest_that_is_enough(limit: int) -> None:
-    """Whatever the bound from below, up to the answer."""
+    """From any lower bound, up to the answer."""
     for least in (1, max(1, limit // 2), limit):
         assert fewest(least, lambda number: number >= limit) == limit
     assert fewest(1, lambda _: False, most=37) == 37

@@ -10,7 +10,7 @@ from core.aio import BEGAN, until_beat
 @pytest.mark.parametrize("seconds", [0.25, 0.5, 1.0, 2.0, 5.0])
 @pytest.mark.parametrize("late", [0.0, 0.001, 0.2, 0.4, 0.9, 7.3])
 def test_every_pause_ends_at_a_beat_of_its_length(seconds: float, late: float) -> None:
-    """Whatever the task took before it, and never at once."""
+    """However long the task took before it, and never at once."""
     now = BEGAN + 100 + late
     pause = until_beat(seconds, now)
     beats = (now + pause - BEGAN) / seconds

@@ -77,7 +77,7 @@ def test_what_an_error_tells(error: BaseException, outcome: str) -> None:
 
 
 def test_an_outage_of_redis_tells_nothing() -> None:
-    """Whatever the plugin has made of it."""
+    """Also where the plugin has raised another error from it."""
     assert outcome_of(ConnectionRefusedError(), redis_failed=True) == "neither"
 
 

@@ -47,7 +47,7 @@ documents = some.dictionaries(
 @settings(max_examples=60)
 @given(documents)
 def test_what_is_put_back_is_the_same(document: dict[str, Any]) -> None:
-    """Byte for byte, whatever is in the vCon; the given one is not changed."""
+    """Byte for byte, for any content of the vCon; the given one is not changed."""
     document |= {"uuid": "0197f0a2-0000-8000-8000-000000000000"}
     before = orjson.dumps(document)
     taken = take_out(document, "file", LEAST)

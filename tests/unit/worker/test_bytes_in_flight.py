@@ -14,7 +14,7 @@ sizes = st.lists(st.integers(0, 3 * BOUND), min_size=1, max_size=30)
 @settings(max_examples=100)
 @given(sizes=sizes, order=st.randoms())
 def test_all_runs_begin_and_fit_or_are_alone(sizes: list[int], order: object) -> None:
-    """Whichever run ends: all begin, and together they have at most `BOUND` bytes."""
+    """In any order of their ends all begin, and together they have at most `BOUND` bytes."""
     waiting, running, passed, begun = list(enumerate(sizes)), {}, 0, []
     while waiting or running:
         while True:

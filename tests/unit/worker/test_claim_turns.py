@@ -113,7 +113,7 @@ def test_the_shares_of_full_lists_are_those_of_their_weights(
 def test_a_hard_pool_is_full_and_never_more_while_elements_wait(
     given: list[int], slots: int, rounds: int
 ) -> None:
-    """Work-conserving, whatever the weights are and whichever run ends."""
+    """Work-conserving, for any weights and any order of the ends of runs."""
     world = lists(*given, pool=Pool(slots))
     for at in range(rounds):
         world.fill()
@@ -168,7 +168,7 @@ def test_a_list_gets_its_share_of_a_soft_pool_beside_slow_runs() -> None:
 @settings(max_examples=25)
 @given(given=weights, slots=st.integers(1, 20), order=st.randoms())
 def test_a_soft_pool_has_an_end(given: list[int], slots: int, order: object) -> None:
-    """At most `at_most` runs, whichever list comes first."""
+    """At most `at_most` runs, in any order of the lists."""
     world = lists(*given, pool=Pool(slots, is_soft=True), full=False)
     names = sorted(world.limits.places)
     order.shuffle(names)  # type: ignore[attr-defined]  # a Random

@@ -26,7 +26,7 @@ def test_slots_follow_the_load(busy: float, full: bool, found: int) -> None:
 
 
 def test_slots_never_exceed_the_most() -> None:
-    """Whatever they begin with."""
+    """From any number at the beginning."""
     assert after(1, 0.0, slots=20) == 32
 
 
