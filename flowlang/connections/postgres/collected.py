@@ -20,6 +20,8 @@ from psycopg.pq.abc import PGresult
 from flowlang.connections.postgres.uncollected import in_chunks
 from flowlang.connections.sql import distinct
 
+_COPIES = (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH)
+
 type Keep = Callable[[dict[str, Any]], object]
 
 
@@ -57,9 +59,11 @@ class _Reader:
         in_chunks(self._server)
 
     def fetched(self) -> PQGen[None]:
-        """Read all results."""
+        """Read all results. Raises NotSupportedError for COPY, of which libpq returns no end."""
         yield from send(self._server)
         while (result := (yield from fetch(self._server))) is not None:
+            if result.status in _COPIES:
+                raise NotSupportedError("COPY from or to the client is not supported")
             if self.error is None:
                 self.error = self._taken(result)
 
@@ -70,12 +74,10 @@ class _Reader:
                 return self._kept(result)
             case ExecStatus.COMMAND_OK:
                 return None
-            case ExecStatus.FATAL_ERROR:
-                return error_from_result(result, self._encoding)
             case ExecStatus.EMPTY_QUERY:
                 return ProgrammingError("the query is empty")
             case _:
-                return NotSupportedError("COPY from or to the client is not supported")
+                return error_from_result(result, self._encoding)
 
     def _kept(self, result: PGresult) -> Exception | None:
         first = not self._names

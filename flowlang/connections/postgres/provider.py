@@ -121,7 +121,7 @@ class PostgresPlugin(SqlPlugin):
             await pool.close()
 
     async def get_connection(self) -> "Rows":
-        """One of the pool: in autocommit, with rows as dicts and placeholders `$1`."""
+        """One of the pool: in autocommit, with placeholders `$1`."""
         if self._pool is None:
             raise ConnectionError("PostgreSQL is not connected")
         return await self._pool.getconn()

@@ -161,8 +161,9 @@ async def test_errors_of_statements_without_wanted_rows_are_reported(
     for query in (later, f"SELECT 1; {later}", f"{later}; SELECT 1"):
         with pytest.raises(FlowExecutionError, match=r"execute failed: .*division by zero"):
             await asked(flow_postgres, "pg_execute", query=query)
-    with pytest.raises(FlowExecutionError, match="COPY"):
-        await asked(flow_postgres, "pg_execute", query="COPY (SELECT 1) TO STDOUT")
+    for task in ("pg_execute", "pg_query"):
+        with pytest.raises(FlowExecutionError, match="COPY"):
+            await asked(flow_postgres, task, query="COPY (SELECT 1) TO STDOUT")
     assert await asked(flow_postgres, "pg_execute", query="") == {"rows_affected": 0}
 
 
