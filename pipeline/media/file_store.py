@@ -32,7 +32,9 @@ class FileStore(BlockingStore):
         with self._away():
             while True:
                 for each in (folder.parent, folder):
-                    each.mkdir(mode=0o700, exist_ok=True)
+                    with contextlib.suppress(FileExistsError):
+                        each.mkdir(mode=0o700)
+                        _flush(each.parent)
                 with contextlib.suppress(FileNotFoundError):  # a sweep has removed an empty folder
                     _write(unfinished, text)
                     unfinished.rename(folder / name)
@@ -45,8 +47,7 @@ class FileStore(BlockingStore):
             try:
                 return (self._folder_of(vcon_uuid) / name).read_bytes()
             except FileNotFoundError:
-                if not self._folder.is_dir():  # such as a volume that is not mounted
-                    raise
+                self._check_mounted()
                 return None
 
     @override
@@ -55,6 +56,7 @@ class FileStore(BlockingStore):
             try:
                 return [each.name for each in self._folder_of(vcon_uuid).iterdir()]
             except FileNotFoundError:
+                self._check_mounted()
                 return []
 
     @override
@@ -68,6 +70,10 @@ class FileStore(BlockingStore):
 
     def _folder_of(self, vcon_uuid: str) -> Path:
         return self._folder / hashlib.sha256(vcon_uuid.encode()).hexdigest()[:2] / vcon_uuid
+
+    def _check_mounted(self) -> None:
+        """Raise FileNotFoundError without the folder itself: nothing is known of its files then."""
+        self._folder.stat()
 
     @contextlib.contextmanager
     def _away(self) -> Iterator[None]:

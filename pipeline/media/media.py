@@ -35,7 +35,7 @@ from pipeline.media.bodies import (
     whole_text,
 )
 from pipeline.media.redis_store import RedisStore
-from pipeline.media.rules import NOTHING, Rule, is_own, put_in_force, stripped_text
+from pipeline.media.rules import NOTHING, Rule, is_own, put_in_force
 from pipeline.media.stores import MediaAwayError, MediaGoneError, MediaStore
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
@@ -191,7 +191,7 @@ class Media:
         """
         try:
             return await self.whole(vcon_uuid, text)
-        except MediaGoneError as error:
+        except (MediaGoneError, orjson.JSONDecodeError) as error:
             log.warning("vCon kept without media", extra={"error": str(error), "vcon": vcon_uuid})
             return AS_IN_REDIS + text
 
@@ -203,12 +203,15 @@ class Media:
         """
         if text.startswith(AS_IN_REDIS) or (len(text) < self.rule.least and MARK_BYTES not in text):
             return text
-        found = orjson.loads(text)
-        taken = stripped_text(found, text, self.rule) if isinstance(found, dict) else None
-        if taken is None:
+        try:
+            found = orjson.loads(text)
+        except orjson.JSONDecodeError:  # such as half a surrogate pair of another program
             return text
-        await self.write(vcon_uuid, {name: text[at:end] for name, (at, end) in taken.parts.items()})
-        return taken.text
+        taken = self._taken_out(found, None, self.rule.least) if isinstance(found, dict) else None
+        if taken is None or not taken.texts:
+            return text
+        await self.write(vcon_uuid, taken.texts)
+        return orjson.dumps(taken.document)
 
     async def named(self, vcon_uuid: str) -> list[Placeholder]:
         """The placeholders of the document in Redis; none if that cannot be told."""
@@ -218,7 +221,7 @@ class Media:
         if text is None or MARK not in text:
             return []
         document = orjson.loads(text)
-        return placeholders(document) if isinstance(document, dict) else []
+        return _wanted(vcon_uuid, document) if isinstance(document, dict) else []
 
     async def remove(self, vcon_uuid: str, unused: list[Placeholder]) -> None:
         """Remove what these placeholders of a vCon name; its document is gone.

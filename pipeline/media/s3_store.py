@@ -17,7 +17,7 @@ CONNECT_SECONDS, READ_SECONDS = 5, 30
 CONNECTIONS = 32
 """Connections of one process."""
 PAGE = 1000
-"""Objects of one listing or removal, the most that S3 takes."""
+"""Objects of one page of a listing, the most that S3 returns."""
 
 
 class Bucket(NamedTuple):
@@ -74,9 +74,12 @@ class S3Store(BlockingStore):
     @override
     def _names(self, vcon_uuid: str) -> list[str]:
         prefix = self._key(vcon_uuid, "")
-        where = {"Bucket": self._bucket.name, "Prefix": prefix, "MaxKeys": PAGE}
+        where = {"Bucket": self._bucket.name, "Prefix": prefix}
         with self._away() as client:
-            found = client.list_objects_v2(**where).get("Contents", ())
+            pages = client.get_paginator("list_objects_v2").paginate(
+                **where, PaginationConfig={"PageSize": PAGE}
+            )
+            found = (each for page in pages for each in page.get("Contents", ()))
             return [each["Key"].removeprefix(prefix) for each in found]
 
     @override

@@ -12,8 +12,9 @@ A vCon without any body leaves the register. `DeleteVcon` removes its bodies at 
 (`Media.remove`); those that it does not know of, such as one of an earlier document, are removed
 here.
 
-With MEDIA_STORE, each round also compares the setting with what other replicas write about
-themselves (`pc:process:`): one of an earlier version would take a placeholder for a body.
+Each round also compares MEDIA_STORE with what other replicas write about themselves
+(`pc:process:`): one of an earlier version would take a placeholder for a body. While they differ,
+no vCon leaves the register: another replica may keep its bodies in a store that is unknown here.
 """
 
 import logging
@@ -23,7 +24,7 @@ import orjson
 
 from pipeline.media.bodies import written_at
 from pipeline.media.media import LOOK_SECONDS, Media
-from pipeline.media.rules import media_rule
+from pipeline.media.rules import is_own, media_rule
 from pipeline.media.stores import MediaAwayError
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -55,20 +56,19 @@ class MediaSweep:
         Raises:
             UnavailableError: Redis cannot be reached.
         """
-        if self._media.is_on:
-            await self._compare()
+        await self._compare()
         while True:
             later, *due = await self._connection.script("due_media", MOST, LOOK_SECONDS)
             for vcon_uuid in due:
                 try:
                     await self._look(vcon_uuid, later)
-                except MediaAwayError as error:  # a later look finds it
+                except (MediaAwayError, orjson.JSONDecodeError) as error:  # a later look finds it
                     log.warning("media not swept", extra={"error": str(error), "vcon": vcon_uuid})
             if len(due) < MOST:
                 return
 
     async def _compare(self) -> None:
-        """Warn, once for each, of replicas with another setting."""
+        """Note replicas with another setting; with MEDIA_STORE, warn of each once."""
         ids = await self._connection.command("SRANDMEMBER", keys.PROCESSES, MOST)
         own, others = media_rule(self._media.rule), {}
         for replica in ids or ():
@@ -76,11 +76,14 @@ class MediaSweep:
             setting = orjson.loads(told) if told else "that of an earlier version"
             if seen and setting != own:
                 others[replica] = f"MEDIA_STORE here: {own}; in replica {replica}: {setting}"
-        for replica in others.keys() - self._others.keys():
+        for replica in others.keys() - self._others.keys() if self._media.is_on else ():
             log.error("replicas differ in MEDIA_STORE", extra={"error": others[replica]})
         self._others = others
 
     async def _look(self, vcon_uuid: str, later: str) -> None:
+        if not is_own(vcon_uuid):  # another program's; it would become a part of a path
+            await self._connection.script("forget_media", vcon_uuid, later, "")
+            return
         left = await self._connection.command("TTL", keys.vcon(vcon_uuid))
         names = {kind: await each.names(vcon_uuid) for kind, each in self._media.stores.items()}
         unused = await self._unused(vcon_uuid, names, is_gone=left == GONE)
@@ -89,7 +92,7 @@ class MediaSweep:
                 await self._media.stores[kind].remove(vcon_uuid, some)
         count = sum(map(len, names.values())) - sum(map(len, unused.values()))
         until = min(left + SOON, LOOK_SECONDS)
-        if count == 0:
+        if count == 0 and not self._others:
             await self._connection.script("forget_media", vcon_uuid, later, "")
         elif left >= 0 and until < LOOK_SECONDS:
             soon = int(later) - LOOK_SECONDS + until

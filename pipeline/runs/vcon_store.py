@@ -212,7 +212,11 @@ class VconStore:
         with contextlib.suppress(WrongTypeError):  # another program's: it has no media
             text = await self._connection.command("JSON.GET", keys.vcon(vcon_uuid))
             if text is not None and _has_media(text) and (document := await self.get(vcon_uuid)):
-                await self.put(document)
+                try:
+                    await self.put(document)
+                except Exception:  # `put` has noted the document as whole already
+                    _keep(vcon_uuid, _known(vcon_uuid))
+                    raise
             _keep(vcon_uuid, {}, whole=True)
         if run is not None:
             run.memory.forget()  # no base of a patch: that plugin may change the document

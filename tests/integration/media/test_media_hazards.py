@@ -11,6 +11,7 @@ import orjson
 import pytest
 from redis import Redis
 
+from core.errors import UnavailableError
 from lib.vcon_redis import AsyncVconRedis
 from pipeline.media import sweep
 from pipeline.media.file_store import FileStore
@@ -19,6 +20,8 @@ from pipeline.media.rules import Rule
 from pipeline.media.stores import MediaAwayError, MediaGoneError
 from pipeline.media.sweep import MediaSweep
 from pipeline.redis_client.client import RedisConnection
+from pipeline.runs import vcon_store
+from pipeline.runs.document_writes import written
 from pipeline.runs.vcon_store import VconStore
 from tests.integration.media.media_scene import (
     AUDIO,
@@ -232,6 +235,91 @@ async def test_replicas_with_another_setting_are_named(
         f"MEDIA_STORE here: redis, from {LEAST} bytes; in replica {name}"
         for name in ("earlier: that of an earlier version", "unset: unset")
     ]
+
+
+async def test_an_outage_while_media_are_put_back(
+    redis: RedisConnection, client: Redis, monkeypatch: pytest.MonkeyPatch, at_once: None
+) -> None:
+    """The plugin that reads Redis itself is called only when they are there."""
+    seen, failures = list[str](), [UnavailableError("Redis went away")]
+
+    def reads_redis(vcon_uuid: str, *_: Any) -> str:
+        seen.append(in_redis(client, vcon_uuid))
+        return vcon_uuid
+
+    async def shaky(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await written(*arguments)
+
+    monkeypatch.setattr(vcon_store, "written", shaky)
+    async with beside("redis", redis), workers(redis, client) as scene:
+        await taken_in(scene, recorded(), "in")
+        await scene.start(configured(links=[link(reads_redis)]))
+        assert (await scene.ended()).status == "done"
+    assert failures == []
+    [text] = seen
+    assert AUDIO in text
+
+
+@pytest.mark.parametrize("form", ["{}", "../../{}"])
+async def test_another_program_cannot_have_files_removed(
+    redis: RedisConnection, client: Redis, tmp_path: Path, form: str
+) -> None:
+    """By the register: what is no uuid would be the path of any folder."""
+    folder = tmp_path / "media"
+    file = tmp_path / "other" / "file"
+    for each in (folder, file.parent):
+        each.mkdir()
+    file.write_bytes(b"1")
+    name = str(file.parent) if form == "{}" else form.format("other")
+    async with beside("file", redis, {"file": FileStore(folder)}) as media:
+        store = media.stores["file"]
+        assert isinstance(store, FileStore)
+        above = Path(*store._folder_of(name).parts[: len(folder.parts) + 1])
+        await asyncio.to_thread(above.mkdir, exist_ok=True)
+        assert await store.names(name) == ["file"]
+        client.zadd("pc:media", {name: 1})
+        await MediaSweep(redis, media).round()
+    assert file.exists()
+    assert client.zcard("pc:media") == 0
+
+
+async def test_replicas_that_differ_forget_nothing(
+    redis: RedisConnection, client: Redis, tmp_path: Path
+) -> None:
+    """One that does not know the store finds no bodies; the others would never remove them."""
+    vcon = recorded()
+    async with beside("file", redis, {"file": FileStore(tmp_path)}):
+        await VconStore(redis).put(vcon)
+    client.delete(f"vcon:{vcon['uuid']}")
+    client.sadd("pc:processes", "other")
+    client.hset("pc:process:other", mapping={"seen": 1, "media": f'"file, from {LEAST} bytes"'})
+    async with beside(None, redis) as media:
+        for left in (1, 0):
+            client.zadd("pc:media", {vcon["uuid"]: 1})
+            await MediaSweep(redis, media).round()
+            assert client.zcard("pc:media") == left
+            client.delete("pc:processes")
+
+
+async def test_the_text_of_another_program_is_taken_in(
+    redis: RedisConnection, client: Redis
+) -> None:
+    """As JSON.GET returns it to a backup and to custody: other numbers and escapes, or invalid."""
+    vcon = recorded()
+    numbers = b'{"words": [' + b",".join([b"1E5, 0.10"] * LEAST) + b"]}"
+    text = orjson.dumps(vcon | {"analysis": [{"body": "NUMBERS"}]}).replace(b'"NUMBERS"', numbers)
+    half = text.replace(b'"analysis"', b'"half": "\\ud83d", "analysis"')
+    async with beside("redis", redis) as media:
+        stripped = await media.stripped(vcon["uuid"], text)
+        assert len(stripped) < LEAST
+        read = orjson.loads(stripped)
+        await media.put_back(vcon["uuid"], read, {})
+        assert read == orjson.loads(text)
+        assert await media.stripped(vcon["uuid"], half) == half
+        marked = half.replace(b'"half"', b'"pc:media:"')
+        assert await media.for_keeping(vcon["uuid"], marked) == b" " + marked
 
 
 async def test_without_media_nothing_more_is_asked(redis: RedisConnection) -> None:
