@@ -160,7 +160,8 @@ def _timeout(given: dict[str, float | None]) -> aiohttp.ClientTimeout:
     connect, read = given.get("connect"), given.get("read")
     if connect is None and read is None:
         return _NO_TIMEOUT
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
+    # `connect` counts the lookup of the name and the answer of a proxy, too
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=read)
 
 
 def _proxy_arguments(proxy: httpx.Proxy) -> dict[str, Any]:

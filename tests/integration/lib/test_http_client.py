@@ -194,6 +194,17 @@ async def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatc
     assert len(server.requests) == 1
 
 
+async def test_a_proxy_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request without any other limit would wait for ever."""
+    async with serving() as proxy:
+        over = asyncio.Event()
+        proxy.held = over.wait
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with pytest.raises(httpx.ConnectTimeout):
+            await shared_client().get("https://nowhere.invalid", timeout=0.1)
+        over.set()
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
