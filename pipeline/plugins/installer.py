@@ -148,6 +148,8 @@ class Installer:
         together = [each for each in wanted if self._can_share(each)]
         if not self.allowed or self.folder is None or len(together) < 2:
             return
+        for each in together:  # a file's address may have credentials
+            _redact_credentials(each)
         try:
             with self._locked(self.folder):
                 self._open(self.folder)

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from core.errors import ConfigurationError
+from core.observability.redaction import KNOWN
 from pipeline.config.parser import parse
 from pipeline.plugins.installer import Installer
 from pipeline.plugins.loader import Plugins, load
+from pipeline.plugins.requirement import read
+from tests.canaries import canary
 from tests.integration.support.package_index import LINK, serving, wheel
 
 NAMES = [f"made-up-{number}" for number in range(3)]
@@ -87,3 +90,11 @@ def test_where_nothing_may_be_installed_nothing_is(
         loaded(tmp_path, NAMES, allowed=False)
     assert len(problems.value.problems) == 3
     assert calls(caplog) == 0
+
+
+def test_credentials_in_addresses_are_not_logged(tmp_path: Path) -> None:
+    """Of a file, which pip gets with its address; those of a repository keep it out of the call."""
+    secret = canary("password-of-the-index")
+    files = [f"{name} @ https://me:{secret}@nowhere.invalid/{name}.whl" for name in NAMES]
+    Installer(tmp_path / "m").install_together([*map(read, files)], lambda _: True)
+    assert KNOWN.text(f"found {secret}") == "found [redacted]"
