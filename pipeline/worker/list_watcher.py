@@ -47,6 +47,7 @@ class ListWatcher:
         for name in self._paused & self._watchers.keys():
             if watcher := self._watchers[name]:
                 watcher.cancel()
+                self._watchers[name] = None  # it is not done yet, and `wait` is to begin another
 
     def forget(self) -> None:
         """Ignore earlier elements; to be called before a claim."""

@@ -126,6 +126,7 @@ class Worker:
         self._names = {name: chain.name for name, chain in self._chains.items()}
         self._turns.adopt(limits_of(self._concurrency, self._configuration))
         self._watch.watch(self._watched(self._chains))
+        self._freed.set()  # without chains there was no slot
 
     async def run(self) -> None:
         """Claim and run until `stop`; then until all runs have ended or `release` is called.
@@ -252,7 +253,8 @@ class Worker:
         self._note_unsure(claims)
         at_most = IDLE_SECONDS if self._patience is None else SUSPECTS_SECONDS
         at_most = min(at_most, PAUSED_SECONDS if claims.paused else at_most)
-        self._idle_until = time.monotonic() + min(claims.retry_in or IDLE_SECONDS, at_most)
+        at_most = at_most if claims.retry_in is None else min(claims.retry_in, at_most)
+        self._idle_until = time.monotonic() + at_most  # now, if more retries are due
         if claims.lease_lost or claims.unsure:
             self._must_look = True
             await asyncio.sleep(UNSURE_SECONDS if claims.unsure else 0.1)

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.config.parser import PipelineConfig
+from pipeline.live_config import Configuration
+from pipeline.plugins.loader import Plugins
 from pipeline.runs.queues import Queues
 from pipeline.worker.slots.limits import ASYNC, THREADS
 from tests.integration.support.pipeline_fixtures import (
@@ -199,3 +202,14 @@ async def test_a_full_worker_claims_nothing_in_vain(
         turns.release()
     for _ in range(ASYNC):
         await scene.ended()
+
+
+async def test_a_worker_that_had_no_chain(scene: Scene) -> None:
+    """It had no slots either; it claims as soon as the configuration is changed."""
+    configuration = configured()
+    crew = await scene.start(Configuration(PipelineConfig(), Plugins()), concurrency="auto")
+    await scene.feed()
+    await asyncio.sleep(0)
+    crew.worker._configuration.adopt(configuration)
+    crew.worker.reconfigure()
+    assert (await scene.finished()).status == "done"

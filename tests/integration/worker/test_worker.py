@@ -11,6 +11,8 @@ from redis import Redis
 
 from lib.vcon_redis import AsyncVconRedis
 from pipeline.redis_client import keys
+from pipeline.worker import worker
+from pipeline.worker.list_watcher import ListWatcher
 from tests.integration.support.pipeline_fixtures import (
     PATIENCE,
     Scene,
@@ -52,6 +54,28 @@ async def test_an_idle_worker_blocks_instead_of_asking(scene: Scene, client: Red
     async with asyncio.timeout(PATIENCE):
         while client.info("clients")["blocked_clients"] < 2:  # `in` and `run:main`
             await scene.redis.command("PING")  # the server's view of it is all there is to ask
+
+
+async def test_retries_that_are_due_together(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim puts back as many as it wants; the next claim follows at once."""
+    monkeypatch.setattr(worker, "IDLE_SECONDS", 600)
+    uuids = await scene.feed("elsewhere", count=5)
+    scene.client.zadd(keys.LATER, {f"in\n{vcon_uuid}": 1 for vcon_uuid in uuids})
+    await scene.start(configured(links=[link(ok)]), concurrency=1)
+    assert {(await scene.ended()).claim.vcon_uuid for _ in uuids} == set(uuids)
+
+
+async def test_a_list_that_is_watched_again_at_once(scene: Scene) -> None:
+    """It was paused a moment before."""
+    watch = ListWatcher(scene.redis)
+    watch.watch(["in"])
+    watch.forget()
+    assert not await watch.wait(0.01)
+    watch.pause(["in"])
+    watch.pause([])
+    scene.client.rpush("in", "x")
+    assert await watch.wait(PATIENCE)
+    watch.close()
 
 
 async def test_chains_take_their_own_lists(scene: Scene):
