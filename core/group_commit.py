@@ -92,15 +92,20 @@ class GroupCommit[T, R]:
         result: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, result))
         self._begin()
-        if self._seconds is None:
-            return await result
         try:
+            if self._seconds is None:
+                return await result
             async with LoopTimeout(self._seconds):
                 return await result
         except TimeoutError:
+            if self._seconds is None:  # the item's own
+                raise
             raise UnavailableError(
                 f"{self._server} does not answer in time; try again later"
             ) from None
+        finally:
+            if result.cancelled():  # the calls at work may take long, and the item may be large
+                self._waiting = [each for each in self._waiting if each[1] is not result]
 
     def _begin(self) -> None:
         """Begin another call, unless one that is quick so far will take what waits."""

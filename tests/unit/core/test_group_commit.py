@@ -75,6 +75,22 @@ async def test_too_many_wait() -> None:
     assert await asyncio.gather(first, *waiting) == [2, 4, 6]
 
 
+async def test_one_that_is_cancelled_makes_room() -> None:
+    """Though the call at work does not end: its item is not kept."""
+    server = Server()
+    group = GroupCommit(server.commit, seconds=None, at_once=9, most_waiting=1)
+    first = asyncio.ensure_future(group(1))
+    await server.began.wait()
+    gone = asyncio.ensure_future(group(2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait([gone])
+    other = asyncio.ensure_future(group(3))
+    await asyncio.sleep(0)
+    server.open.set()
+    assert await asyncio.gather(first, other) == [2, 6]
+
+
 async def test_an_error_is_that_of_its_batch_only() -> None:
     """All of the batch get it; the next batch is carried out."""
 
