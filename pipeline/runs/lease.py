@@ -87,13 +87,13 @@ class Checkpoints:
             Lost: this worker no longer holds the run.
         """
         memory = live.memory
-        memory.in_use = only_through_lib
-        if not only_through_lib:
+        if not (only_through_lib and memory.in_use):  # the plugin before may have changed it
             if memory.unwritten:
                 await self.write(live)
             memory.forget()
-            if self._media.is_on:
-                await own_keys.insist(self._connection, lambda: self._made_whole(live))
+        memory.in_use = only_through_lib
+        if self._media.is_on and not only_through_lib:
+            await own_keys.insist(self._connection, lambda: self._made_whole(live))
 
     async def _made_whole(self, live: RunState) -> None:
         """Put media back for a plugin that may read Redis directly (MEDIA_STORE)."""

@@ -159,6 +159,7 @@ class VconStore:
             text = _kept(taken, whole=whole)
         elif self._media.is_on:
             _keep(vcon_uuid, {}, whole=True)
+        _writing()  # again: the call may have been given up meanwhile
         if run is None:
             given = await staged(self._connection, text)
             await self._connection.script("place", vcon_uuid, given, expiry)
@@ -168,8 +169,7 @@ class VconStore:
             call, begun = _write(run, vcon_uuid, text, expiry)
             if not await written(self._connection, *call):
                 raise _not_held(run)
-            run.memory.superseded(vcon_uuid)
-            run.memory.end_write(vcon_uuid, text, begun)
+            _note_written(run, vcon_uuid, text, begun)
 
     def put_from_thread(self, document: Document, expiry: int = 0) -> None:
         """`put`, from a thread."""
@@ -182,6 +182,7 @@ class VconStore:
             text = _kept(taken, whole=whole)
         elif self._media.is_on:
             _keep(vcon_uuid, {}, whole=True)
+        _writing()  # again: the call may have been given up meanwhile
         if run is None:
             given = staged_from_thread(self._connection, text)
             self._connection.script_from_thread("place", vcon_uuid, given, expiry)
@@ -191,8 +192,7 @@ class VconStore:
             call, begun = _write(run, vcon_uuid, text, expiry)
             if not written_from_thread(self._connection, *call):
                 raise _not_held(run)
-            run.memory.superseded(vcon_uuid)
-            run.memory.end_write(vcon_uuid, text, begun)
+            _note_written(run, vcon_uuid, text, begun)
 
     def _is_whole(self, run: RunState | None) -> bool:
         """Whether Redis gets a document with all its bodies."""
@@ -299,6 +299,13 @@ def _write(
     before = run.worker, run.claim.vcon_uuid, run.claim.token, run.journal(), vcon_uuid
     versions = text, run.memory.base(vcon_uuid)
     return ("journal", before, versions, (expiry, number)), run.memory.begin_write()
+
+
+def _note_written(run: RunState, vcon_uuid: str, text: bytes, begun: int) -> None:
+    """A call that was given up changes nothing here: later plugins have written since."""
+    if not is_abandoned():
+        run.memory.superseded(vcon_uuid)
+        run.memory.end_write(vcon_uuid, text, begun)
 
 
 def _not_held(run: RunState) -> ConflictError:

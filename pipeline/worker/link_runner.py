@@ -165,6 +165,8 @@ class LinkSteps:
             live.progress = plan.after_link(live.progress, returned)
             if storage is not None:
                 return _try_here(live, storage, plugin)
+            if not link.only_through_lib:
+                live.memory.forget()  # it may have changed the vCon in Redis
 
     async def _run_in_task(self, live: RunState, plugin: dict[str, str]) -> Returned:
         """The same for async links, in a task; it runs no storage."""
