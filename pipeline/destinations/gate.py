@@ -25,7 +25,9 @@ paced. If it fails, the time doubles, and the run goes to the end of the queue, 
 is the next probe: one vCon that always fails does not keep a breaker open.
 
 What can fail: the reply of a script is lost, and it is run again, which changes nothing more. Redis
-is away: asking waits like any other step; a slot that could not be given back runs out.
+is away: asking waits like any other step; a slot that could not be given back runs out. A vCon is
+in one list twice: the delayed retries take its element once, so the other one would go to the list
+and be claimed again at once; it waits in its worker first (`RunSettler`).
 """
 
 import asyncio
@@ -142,18 +144,22 @@ class DestinationGate:
 
     async def _ask(self, call: Call, holder: str) -> Go | Later:
         to = call.to
-        reply = await self._connection.script(
-            "enter_destination",
-            to.name,
-            holder,
-            call.place,
-            self._clock(),
-            int(SLOT_SECONDS * 1000),
-            int(IN_PLACE * 1000),
-            to.max_in_flight or 0,
-            interval_of(to),
-            int(breaker_of(to).failures > 0),
-        )
+        try:
+            reply = await self._connection.script(
+                "enter_destination",
+                to.name,
+                holder,
+                call.place,
+                self._clock(),
+                int(SLOT_SECONDS * 1000),
+                int(IN_PLACE * 1000),
+                to.max_in_flight or 0,
+                interval_of(to),
+                int(breaker_of(to).failures > 0),
+            )
+        except asyncio.CancelledError:  # the script is sent all the same, and may take a slot
+            self._spawn(self._leave(call, _End(holder, "neither")))
+            raise
         return entered(reply)
 
     async def _wait_in_place(self, name: str, seconds: float) -> None:

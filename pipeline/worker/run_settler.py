@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,7 +31,7 @@ from pipeline.redis_client.errors import WrongTypeError
 from pipeline.runs import plan
 from pipeline.runs.lease import Lost
 from pipeline.runs.queues import Queues, Settlement, index_note
-from pipeline.runs.run_state import RunState, current_run
+from pipeline.runs.run_state import RunState, current_run, place_of
 from pipeline.worker.custody import WorkerCustody
 from schemas.run import RunStatus
 
@@ -42,6 +43,8 @@ RETRIED = "retried"
 """The status, in metrics, of an attempt that failed and will be repeated."""
 REFUSED_PAUSE = 30.0
 """Seconds until a run is tried again whose dead letter Redis has refused."""
+TWICE_SECONDS = 5.0
+"""Seconds that a run waits in its worker before it is parked, if its vCon is in its list twice."""
 NEEDED = ("pc:attempts:", "pc:inflight:", "pc:locks", "pc:later", "pc:run:")
 """Keys without which no run can be settled."""
 ASIDE_SECONDS = 5.0
@@ -293,9 +296,18 @@ class RunSettler:
         assert live.parked is not None
         live.is_delayed = True
         live.progress = replace(live.progress, error=str(live.parked))
+        if await self._is_delayed_already(live):  # so it would go to its list, and return at once
+            await asyncio.sleep(min(live.parked.seconds, TWICE_SECONDS))
         await self.custody.paused(live)
         aside = self._id, live.claim, live.record("queued"), live.parked.seconds
         return self._counted(live, PARKED, held=await self._queues.set_aside(*aside))
+
+    async def _is_delayed_already(self, live: RunState) -> bool:
+        """Whether the same element, which was queued twice, is among the delayed retries."""
+        with contextlib.suppress(CommandRefused):  # the settlement manages without them
+            score = await self._connection.command("ZSCORE", keys.LATER, place_of(live))
+            return score is not None
+        return False
 
     async def _finish(self, live: RunState, ending: plan.Ending) -> bool:
         end = settlement_of(live, ending)

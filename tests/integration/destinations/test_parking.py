@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import Any
+
+import pytest
 
 from lib.web.http_retry import HttpRetry, call_vendor
 from pipeline.config.model import Breaker, Destination
 from pipeline.destinations.gate import Call, DestinationGate
 from pipeline.redis_client import keys
 from pipeline.runs.parking import WAITING_TEXT
+from pipeline.worker import run_settler
 from tests.integration.destinations.destination_scene import Peer, step_to, until
-from tests.integration.support.pipeline_fixtures import Scene, configured, link, storage
+from tests.integration.support.pipeline_fixtures import Scene, both, configured, link, storage
 
 OFF = Breaker(failures=0)
 ONE = Breaker(1, 600)
@@ -162,6 +166,37 @@ async def test_repeats_within_a_call_count_in_the_rate(scene: Scene) -> None:
     assert await gate.call(Call(replace(limited, requests_per_minute=None), "", ""), step)
     assert asked == [1000000, 1000001, 1000002] + 3 * [1000002]
     await gate.close()
+
+
+async def test_a_vcon_that_is_queued_twice_is_not_claimed_all_the_time(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is parked, its other element waits in the worker; other lists pass."""
+    monkeypatch.setattr(run_settler, "TWICE_SECONDS", 600)
+    peer = Peer(works=False)
+    calling = configured(links=[step_to(peer.call, Destination("there", breaker=ONE))])
+    await scene.start(both(calling, configured(name="other", ingress=("other",))))
+    [vcon_uuid] = await scene.feed("in", "in")
+    assert (await scene.ended()).how == "aside"
+    for _ in range(20):
+        await scene.feed("other")
+        ended = await scene.ended()
+        assert (ended.how, ended.claim.list_name) == ("finish", "other")
+    await until(lambda: scene.client.hexists(keys.inflight("one"), vcon_uuid))
+    assert scene.client.zscore(keys.LATER, f"in\n{vcon_uuid}")
+
+
+async def test_a_call_that_is_broken_off_while_it_asks(scene: Scene) -> None:
+    """The script takes the slot all the same; it is given back."""
+    gate, to = DestinationGate(scene.redis), Destination("there", max_in_flight=1, breaker=OFF)
+    call = Call(to, "in\nx", "link x")
+    await gate.call(call, partial(asyncio.sleep, 0))  # the scripts are loaded from now on
+    asking = asyncio.create_task(gate.call(call, partial(asyncio.sleep, 0)))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait([asking])
+    await gate.close()
+    assert not scene.client.exists(keys.slots("there"))
 
 
 async def test_a_broken_off_call_gives_its_slot_back(scene: Scene) -> None:
