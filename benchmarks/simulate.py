@@ -52,6 +52,23 @@ COSTS = {
 }
 
 
+RANGES = {
+    "per_hour": (0.0, 1e9),
+    "burst": (0, 1_000_000),
+    "burst_every": (1.0, math.inf),
+    "link_seconds": (0.0, 86_400.0),
+    "spread": (0.0, 10.0),
+    "link_cpu": (0.0, 3.6e6),
+    "p95": (0.0, math.inf),
+    "queue_age": (0.0, math.inf),
+    "replicas": (1, 1_000),
+    "workers": (1, 1_000),
+    "concurrency": (1, 100_000),
+    "cores": (1, 1_000),
+}
+"""The least and the most of each number; of others 0 and 10^12."""
+
+
 def lines(simulated: Simulated, load: Load) -> list[str]:
     """What a simulation found."""
     shares = ", ".join(f"{name} {share:.0%}" for name, share in simulated.utilisation.items())
@@ -77,6 +94,16 @@ def answer_lines(answer: Answer) -> list[str]:
     ]
 
 
+def out_of_range(options: argparse.Namespace) -> str:
+    """What is wrong with the numbers; "" if nothing is."""
+    for name, value in vars(options).items():
+        least, most = RANGES.get(name, (0.0, 1e12))
+        if isinstance(value, int | float) and not least <= value <= most:
+            option = f"--{name.replace('_', '-')}"
+            return f"{option}: must be from {least:g} to {most:g}, not {value:g}"
+    return ""
+
+
 def load_of(options: argparse.Namespace) -> Load:
     """The load that the options describe."""
     return Load(
@@ -96,6 +123,8 @@ def main(arguments: list[str] | None = None) -> int:
         from benchmarks.simulation.validation import validate  # noqa: PLC0415 -- needs servers
 
         return validate()
+    if wrong := out_of_range(options):
+        parser().error(wrong)
     load = load_of(options)
     if not load.per_hour and not load.burst:
         parser().error("no vCon arrives: give --per-hour or --burst")

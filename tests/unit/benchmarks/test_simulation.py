@@ -173,3 +173,20 @@ def test_the_command_prints_the_answer(capsys: pytest.CaptureFixture[str]) -> No
     assert command.main([*asked, "--replicas", "1"]) == 0
     with pytest.raises(SystemExit):
         command.main([])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--per-hour -5",
+        "--per-hour nan",
+        "--per-hour inf",
+        "--per-hour 9 --replicas 0",
+        "--burst 1e9",
+    ],
+)
+def test_a_number_out_of_range_is_refused(words: str) -> None:
+    """Some of them would never end."""
+    with pytest.raises(SystemExit) as raised:
+        command.main(words.split())
+    assert raised.value.code == 2
