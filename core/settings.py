@@ -14,7 +14,6 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.addresses import checked_url, password_of, read_address
@@ -36,6 +35,7 @@ from core.setting_groups import (
     TelemetrySettings,
     WorkerSettings,
 )
+from core.setting_problems import problems
 
 MIB = 1024 * 1024
 _SWITCH = TypeAdapter(bool)
@@ -390,11 +390,4 @@ def load_settings[S: Settings](needed: type[S]) -> S:
     try:
         return needed()
     except ValidationError as error:  # its text would repeat the values
-        raise ConfigurationError([_problem(detail) for detail in error.errors()]) from None
-
-
-def _problem(detail: ErrorDetails) -> str:
-    name = "_".join(str(part) for part in detail["loc"]).upper()
-    if detail["type"] == "missing":
-        return f"{name}: must be set"
-    return f"{name}: {detail['msg'].removeprefix('Value error, ')}"
+        raise ConfigurationError(problems(error)) from None

@@ -35,6 +35,7 @@ from core.db.migrations import Direction, refuse_in_production, run_alembic
 from core.db.revisions import revisions, schema_problem
 from core.db.tables import Base
 from core.errors import ConfigurationError
+from core.setting_problems import problems
 from core.settings import DatabaseSettings
 from core.thread_pool import seconds_left
 
@@ -263,8 +264,7 @@ def database_settings() -> DatabaseSettings:
     try:
         return DatabaseSettings()
     except ValidationError as error:  # its own text would repeat the password
-        problems = [f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in error.errors()]
-        raise ConfigurationError(problems) from None
+        raise ConfigurationError(problems(error)) from None
 
 
 def _executed(connection: Any, text: bytes, parameters: Mapping[str, object]) -> list[list[Row]]:
