@@ -126,7 +126,6 @@ class Deployment:
             "WEBSOCKET_URL": self.board.websocket_url,
             "TOKEN": self.token.value,
             "CONSERVER_CONFIG_FILE": str(self._config.resolve()),
-            "CONSERVER_VCON_CONCURRENCY": "8",
             "DATA_FOLDER": str(self.data),
             "REDIS_PORT": str(self.stack.valkey.port),
             "REDIS_PASSWORD": self.stack.valkey.password,
