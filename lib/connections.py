@@ -13,9 +13,20 @@ from flowlang.language.references import resolved
 from flowlang.language.untrusted import arguments, objections, whole_selections
 from pipeline.connections.registry import Result, installed
 
+_NOT_REACHED = {"ConnectionError", "TimeoutError", "OperationalError", "ConnectionTimeout"}
+"""Types of errors of flows, and of what is behind them."""
+
 
 class ConnectionFailedError(RuntimeError):
-    """A task or a flow failed; the text has the error, without secrets."""
+    """A task or a flow failed; the text has the error, without secrets.
+
+    `peer_failed`: the other side could not be reached, or was too slow; a destination's breaker
+    counts these. None: not known.
+    """
+
+    def __init__(self, text: str, *, peer_failed: bool | None = None) -> None:
+        super().__init__(text)
+        self.peer_failed = peer_failed
 
 
 async def run_task(connection: str, task: str, /, **params: Any) -> dict[str, Any]:
@@ -72,6 +83,12 @@ def require_fixed_statements(params: Mapping[str, Any]) -> None:
 def _outputs(what: str, result: Result) -> dict[str, Any]:
     if not result["success"]:
         step = f" in step '{result['step']}'" if "step" in result else ""
-        raise ConnectionFailedError(f"{what}{step}: {result['error']}")
+        text = f"{what}{step}: {result['error']}"
+        raise ConnectionFailedError(text, peer_failed=_peer_failed(result))
     outputs: dict[str, Any] = result["outputs"]
     return outputs
+
+
+def _peer_failed(result: Result) -> bool | None:
+    cause = str(result.get("cause", "")).partition(":")[0]
+    return True if {result.get("error_type"), cause} & _NOT_REACHED else None

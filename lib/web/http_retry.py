@@ -132,7 +132,18 @@ async def call_vendor[T](attempt: Callable[[], Awaitable[T]], retry: HttpRetry, 
             raise  # an error of the plugin, not of the server
         # "from None": vendors' errors contain headers, and URLs with keys.
         text = f"{server} {failure_text(error)}{_server_message(error)}"
-        raise VendorError(text, peer_failed=is_transient(error)) from None
+        raise VendorError(text, peer_failed=peer_failed(error)) from None
+
+
+def peer_failed(error: BaseException) -> bool:
+    """Whether the server did not answer, or with 429 or 5xx, also with a long `Retry-After`.
+
+    A destination's breaker counts these.
+    """
+    status = status_of(error)
+    if status is not None:
+        return status == 429 or status >= 500
+    return any(_is_a(_TRANSIENT, each) for each in _chain_of(error))
 
 
 def is_transient(error: BaseException) -> bool:

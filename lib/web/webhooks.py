@@ -17,13 +17,21 @@ from lib.web.http_retry import (
     HttpRetryOptions,
     call_with_retry,
     failure_text,
+    peer_failed,
 )
 
 log = logging.getLogger(__name__)
 
 
 class DeliveryError(Exception):
-    """A receiver did not accept a delivery."""
+    """A receiver did not accept a delivery.
+
+    `peer_failed`: one did not answer, or with 429 or 5xx; a destination's breaker counts these.
+    """
+
+    def __init__(self, text: str, *, peer_failed: bool = False) -> None:
+        super().__init__(text)
+        self.peer_failed = peer_failed
 
 
 def _as_list(value: object) -> object:
@@ -71,7 +79,8 @@ async def deliver_to_all(
     if len(failures) == 1:
         raise failures[0]
     if failures:
-        raise DeliveryError("; ".join(map(str, failures)))
+        failed = any(getattr(each, "peer_failed", False) for each in failures)
+        raise DeliveryError("; ".join(map(str, failures)), peer_failed=failed)
 
 
 async def deliver(url: str, body: bytes, headers: Mapping[str, str], retry: HttpRetry) -> None:
@@ -90,7 +99,8 @@ async def deliver(url: str, body: bytes, headers: Mapping[str, str], retry: Http
         await call_with_retry(post, retry, host)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         # "from None": the cause's message contains the URL.
-        raise DeliveryError(f"{host} {failure_text(error)}") from None
+        failed = peer_failed(error)
+        raise DeliveryError(f"{host} {failure_text(error)}", peer_failed=failed) from None
 
 
 def _host(url: str) -> str:
