@@ -12,6 +12,7 @@ from core.observability.storable_text import storable_json
 from pipeline.admin.index_members import index_members
 from pipeline.custody.places import Places
 from pipeline.media import media
+from pipeline.media.deletion import MediaDeletion
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import CommandRefused, RedisConnection
 from pipeline.redis_client.slices import chunks, find_all, find_first, members
@@ -180,7 +181,7 @@ class VconIndex:
         self._connection = connection
         self._sorted_set = sorted_set
         self._removal = VconRemoval(connection, sorted_set, run_expiry=run_expiry, places=places)
-        self._media = media.installed(connection)
+        self._media = MediaDeletion(connection, media.installed(connection))
         self._audited = "0"
 
     async def page(
@@ -272,10 +273,9 @@ class VconIndex:
         with contextlib.suppress(UnusableKeyError, CommandRefused):
             members = await index_members(self._connection, vcon_uuid)
             terms = members.terms if members else ()
-        named = await self._media.named(vcon_uuid) if self._media.is_on else []
+        bodies = await self._media.find(vcon_uuid)
         was_there = await self._removal.remove(vcon_uuid, lists)
-        with contextlib.suppress(UnavailableError):  # the sweep removes them
-            await self._media.remove(vcon_uuid, named)
+        await self._media.remove(vcon_uuid, bodies)
         for some in chunks(terms, CHUNK):
             await self._connection.script("unindex", vcon_uuid, *some)
         return was_there

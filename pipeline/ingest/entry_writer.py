@@ -71,7 +71,8 @@ class EntryWriter:
             reply = await self._connection.script(*script, b"", *words, look, *named)
             if reply != ["stage"]:
                 return reply
-        await media.installed(self._connection).write(entry.vcon_uuid, entry.media)
+        beside, bodies = media.installed(self._connection), entry.media
+        registered = await beside.write(entry.vcon_uuid, bodies)
         used = ""
 
         async def accept() -> list[Row]:
@@ -85,6 +86,7 @@ class EntryWriter:
         if large:
             document = await staged(self._connection, document, self._offload, entry.pieces)
         reply = await self._carrying_out(accept, carry_out, _needs_row)
+        await beside.confirm(entry.vcon_uuid, bodies, registered)
         if row is not None and used and reply[0] == "duplicate":
             await self._narrow(used, row.lists, reply[3:])
         return reply

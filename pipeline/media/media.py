@@ -124,16 +124,36 @@ class Media:
             return TakenOut(document)
         return take_out(document, self.rule.store, least, known)
 
-    async def write(self, vcon_uuid: str, texts: Mapping[str, bytes]) -> None:
+    async def write(self, vcon_uuid: str, texts: Mapping[str, bytes]) -> int:
         """Write bodies of a vCon; they are durable when this returns.
+
+        Returns the second for which the vCon is registered.
 
         Raises:
             UnavailableError: Redis or the store does not answer.
         """
+        registered = _registered(vcon_uuid)
         if texts:
-            await self._connection.command(*_registered(vcon_uuid))
+            await self._connection.command(*registered)
         for name, text in texts.items():
             await self.stores[self.rule.store].put(vcon_uuid, name, text)
+        return registered[2]
+
+    async def confirm(self, vcon_uuid: str, texts: Mapping[str, bytes], second: int) -> None:
+        """Write bodies again that a deletion has removed before the document was written.
+
+        `second`: what `write` has returned; a deletion puts it back, or removes it.
+
+        Raises:
+            UnavailableError: Redis or the store does not answer.
+        """
+        if not texts:
+            return
+        found = await self._connection.command("ZSCORE", keys.MEDIA, vcon_uuid)
+        if found is None or float(found) < second:
+            named = {each.name for each in await self.named(vcon_uuid)}
+            lost = {name: text for name, text in texts.items() if name in named}
+            await self.write(vcon_uuid, lost)
 
     async def put_back(self, vcon_uuid: str, document: Document, known: Known) -> Known:
         """Put its bodies into a document that was read from Redis; returns them.
@@ -223,16 +243,6 @@ class Media:
         document = orjson.loads(text)
         return _wanted(vcon_uuid, document) if isinstance(document, dict) else []
 
-    async def remove(self, vcon_uuid: str, unused: list[Placeholder]) -> None:
-        """Remove what these placeholders of a vCon name; its document is gone.
-
-        Raises:
-            UnavailableError: Redis or a store does not answer; the sweep removes them later.
-        """
-        for kind, store in self.stores.items():
-            if names := [each.name for each in unused if each.store == kind]:
-                await store.remove(vcon_uuid, names)
-
     def _store(self, vcon_uuid: str, wanted: Placeholder) -> MediaStore:
         if wanted.store not in self.stores:
             msg = (
@@ -247,7 +257,7 @@ class Media:
 _SETTINGS = {"file": "FOLDER", "s3": "S3_BUCKET"}
 
 
-def _registered(vcon_uuid: str) -> tuple[object, ...]:
+def _registered(vcon_uuid: str) -> tuple[str, str, int, str]:
     return ("ZADD", keys.MEDIA, int(time.time()) + LOOK_SECONDS, vcon_uuid)
 
 

@@ -8,9 +8,8 @@ again every `LOOK_SECONDS`, or soon after its document has expired. What is remo
 - beside a document, bodies that it does not name, older than `REPLACED_SECONDS`, unless a run works
   on the vCon: the run may hold a newer document in memory.
 
-A vCon without any body leaves the register. `DeleteVcon` removes its bodies at once
-(`Media.remove`); those that it does not know of, such as one of an earlier document, are removed
-here.
+A vCon without any body leaves the register. The deletion of a vCon removes its bodies at once
+(`deletion.py`); what it could not remove, since a store did not answer, is removed here.
 
 Each round also compares MEDIA_STORE with what other replicas write about themselves
 (`pc:process:`): one of an earlier version would take a placeholder for a body. While they differ,
@@ -24,7 +23,8 @@ import orjson
 
 from pipeline.media.bodies import written_at
 from pipeline.media.media import LOOK_SECONDS, Media
-from pipeline.media.rules import is_own, media_rule
+from pipeline.media.replicas import differing
+from pipeline.media.rules import is_own
 from pipeline.media.stores import MediaAwayError
 from pipeline.redis_client import keys
 from pipeline.redis_client.client import RedisConnection
@@ -37,7 +37,6 @@ MOST = 100
 SOON = 5
 """Seconds from the end of a document to the look at its media."""
 GONE = -2
-_TOLD = ("seen", "media")
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +68,7 @@ class MediaSweep:
 
     async def _compare(self) -> None:
         """Note replicas with another setting; with MEDIA_STORE, warn of each once."""
-        ids = await self._connection.command("SRANDMEMBER", keys.PROCESSES, MOST)
-        own, others = media_rule(self._media.rule), {}
-        for replica in ids or ():
-            seen, told = await self._connection.command("HMGET", keys.process(replica), *_TOLD)
-            setting = orjson.loads(told) if told else "that of an earlier version"
-            if seen and setting != own:
-                others[replica] = f"MEDIA_STORE here: {own}; in replica {replica}: {setting}"
+        others = await differing(self._connection, self._media)
         for replica in others.keys() - self._others.keys() if self._media.is_on else ():
             log.error("replicas differ in MEDIA_STORE", extra={"error": others[replica]})
         self._others = others

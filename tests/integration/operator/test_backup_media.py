@@ -25,7 +25,8 @@ async def test_media_are_in_the_backup(
         for vcon in (whole, lost):
             await VconStore(backups.redis).put(vcon)
         before = in_redis(backups.client, lost["uuid"])
-        await media.remove(lost["uuid"], await media.named(lost["uuid"]))
+        store = media.stores["file"]
+        await store.remove(lost["uuid"], await store.names(lost["uuid"]))
         await backups.back_up()
     assert "vCon kept without media" in caplog.text
     empty(backups.client)
