@@ -112,6 +112,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             )
         return self._session
 
+    def __del__(self) -> None:
+        """End the connections of a client whose event loop has ended before it was closed."""
+        if self._session is not None and self._session.connector is not None:
+            connector = self._session.connector
+            self._session.detach()
+            connector._close()
+
     async def aclose(self) -> None:
         """Close all connections."""
         session, self._session = self._session, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ import trustme
 
 from lib.openai_client import get_async_openai_client
 from lib.web import http_client
+from lib.web.aiohttp_transport import AiohttpClient
 from lib.web.http_client import close, connections, fit, following_client, shared_client
 from lib.web.http_retry import is_transient
 
@@ -266,3 +268,23 @@ def test_pools_of_a_fixed_size_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     for at_once, size in ((400, 400), (1, 10), (64, 64)):
         fit(at_once)
         assert connections() == size
+
+
+def test_a_client_that_is_dropped_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its event loop may have ended before it was closed."""
+    seen: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", seen.append)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async def use() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = "http://{}:{}/".format(*server.sockets[0].getsockname())
+        assert (await AiohttpClient(timeout=None).get(url)).status_code == 204
+        server.close()
+
+    asyncio.run(use())
+    gc.collect()
+    assert [each for each in seen if "aiohttp" in repr(each)] == []
