@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -73,8 +74,10 @@ class Cost:
 
 def children_of(pid: int) -> list[tuple[int, str]]:
     """The child processes of a service: id and kind."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    children = [int(child) for task in tasks for child in task.read_text().split()]
+    children: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # the thread has ended
+            children += map(int, task.read_text().split())
     workers = {worker.pid for worker in workers_of(pid)}
     return [(child, "worker" if child in workers else "helper") for child in children]
 
