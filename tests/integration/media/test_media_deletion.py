@@ -1,4 +1,4 @@
-"""Deleting a vCon removes all its media, whatever its document names, and none of a later one."""
+"""A deletion removes all media of its vCon, named in the document or not, and of no later one."""
 
 from __future__ import annotations
 
