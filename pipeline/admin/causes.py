@@ -142,7 +142,7 @@ class CauseIndex:
     async def tend(self, names: Sequence[str]) -> None:
         """Bring the index in line with the reasons of these lists, some slices of each."""
         for some in batched(names, TENDED):
-            await asyncio.gather(*(skip_unusable(self._tend(name)) for name in some))
+            await asyncio.gather(*(skip_unusable(self._tend, name) for name in some))
 
     async def _tend(self, name: str) -> None:
         found = await self.causes(name)

@@ -134,7 +134,7 @@ class Housekeeping:
         await asyncio.gather(*(every(chore.seconds, chore.work) for chore in self.chores()))
 
     async def _sweep(self) -> None:
-        await skip_unusable(remove_leftover_locks(self._parts.queues))
+        await skip_unusable(remove_leftover_locks, self._parts.queues)
         await self._parts.retention.sweep(lists_of(self._parts.configuration.config))
 
     async def _tend_causes(self) -> None:
@@ -154,7 +154,7 @@ class Housekeeping:
 async def rescue_unclaimed(queues: Queues) -> None:
     """Give the runs of workers without a lease back to their lists."""
     for worker in await queues.workers():
-        await skip_unusable(_rescue(queues, worker))
+        await skip_unusable(_rescue, queues, worker)
 
 
 async def _rescue(queues: Queues, worker: str) -> None:

@@ -66,19 +66,19 @@ class Retention:
 
     async def sweep(self, lists: Lists) -> None:
         """One round over every list."""
-        await skip_unusable(self._egress.take_back())
+        await skip_unusable(self._egress.take_back)
         for name in lists.ingress:
-            await skip_unusable(self._keep(name, ""))
-            await skip_unusable(self._keep(keys.suspects(name), ""))
+            await skip_unusable(self._keep, name, "")
+            await skip_unusable(self._keep, keys.suspects(name), "")
         for name in lists.handed_out:
-            await skip_unusable(self._sweep_egress(name))
+            await skip_unusable(self._sweep_egress, name)
         for name in lists.passed_on:  # the chain that reads it holds what it takes
-            await skip_unusable(self._clear(keys.unread(name), "SREM"))
-            await skip_unusable(self._clear(keys.again(name), "HDEL"))
+            await skip_unusable(self._clear, keys.unread(name), "SREM")
+            await skip_unusable(self._clear, keys.again(name), "HDEL")
         for name in lists.dead:
-            await skip_unusable(self._sweep_dead(name))
+            await skip_unusable(self._sweep_dead, name)
         await self._index.reap()
-        await skip_unusable(Trash(self._connection).empty())
+        await skip_unusable(Trash(self._connection).empty)
 
     async def _sweep_egress(self, name: str) -> None:
         await self._keep(name, keys.unread(name))

@@ -1,7 +1,7 @@
 """How long the next vCon of each ingress list has waited, as far as custody knows it."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from core.db.custody import key_of
@@ -23,27 +23,26 @@ async def queue_ages(
     Raises:
         UnavailableError: Redis cannot be reached.
     """
-    heads = await _each(connection.command("LINDEX", name, 0) for name in lists)
+    heads = await asyncio.gather(*(_asked(connection, "LINDEX", name, 0) for name in lists))
     empty = {name: 0.0 for name, head in zip(lists, heads, strict=True) if head is None}
     places = [_place(name, head) for name, head in zip(lists, heads, strict=True) if head]
-    refs = await _each(
-        connection.command("HGET", keys.about(vcon_uuid), f"custody:{place}")
-        for _, vcon_uuid, place in places
+    refs = await asyncio.gather(
+        *(
+            _asked(connection, "HGET", keys.about(vcon_uuid), f"custody:{place}")
+            for _, vcon_uuid, place in places
+        )
     )
     moment = now or datetime.now(UTC)
     ages = {name: _age(ref, moment) for (name, _, _), ref in zip(places, refs, strict=True)}
     return empty | {name: age for name, age in ages.items() if age is not None}
 
 
-async def _each(commands: Iterable[Awaitable[str | None]]) -> list[str | None]:
-    return await asyncio.gather(*map(_known, commands))
-
-
-async def _known(command: Awaitable[str | None]) -> str | None:
+async def _asked(connection: RedisConnection, *words: str | int) -> str | None:
     try:
-        return await command
+        answer: str | None = await connection.command(*words)
     except UnusableKeyError:  # the gauge of unusable keys has it
         return _UNKNOWN
+    return answer
 
 
 def _place(list_name: str, element: str) -> tuple[str, str, str]:

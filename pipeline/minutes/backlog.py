@@ -150,7 +150,7 @@ class BacklogSamples:
         Raises:
             UnavailableError: Redis cannot be reached.
         """
-        await skip_unusable(self._take())
+        await skip_unusable(self._take)
 
     async def _take(self) -> None:
         """Two replicas may do it at once: of each field, the first value stays."""

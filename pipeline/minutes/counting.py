@@ -115,7 +115,7 @@ class MinuteCounts:
 
     async def run(self) -> None:
         """Flush every second until cancelled."""
-        await every(self._seconds, lambda: skip_unusable(self.flush()))
+        await every(self._seconds, lambda: skip_unusable(self.flush))
 
     async def flush(self) -> None:
         """Send what was counted since the last flush; not while another flush runs.
@@ -137,4 +137,4 @@ class MinuteCounts:
         """Flush a last time, for `LAST_FLUSH` seconds at most; after `run` was cancelled."""
         with contextlib.suppress(UnavailableError, CommandRefused, TimeoutError):
             async with timeout(LAST_FLUSH):
-                await skip_unusable(self.flush())
+                await skip_unusable(self.flush)

@@ -58,8 +58,8 @@ class PauseKeeper:
         Raises:
             UnavailableError: Redis cannot be reached.
         """
-        await skip_unusable(self._tend_pauses())
-        await skip_unusable(self._tend_drains())
+        await skip_unusable(self._tend_pauses)
+        await skip_unusable(self._tend_drains)
 
     async def _tend_pauses(self) -> None:
         chains = self._configuration.config.chains

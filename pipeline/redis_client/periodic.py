@@ -53,7 +53,13 @@ async def every(seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(until_beat(seconds))
 
 
-async def skip_unusable(step: Awaitable[None]) -> None:
-    """Await a step; a key of another type ends it without an error. `UnusableKeys` reports it."""
+async def skip_unusable[**P](
+    step: Callable[P, Awaitable[None]], *args: P.args, **options: P.kwargs
+) -> None:
+    """Take a step; a key of another type ends it without an error. `UnusableKeys` reports it.
+
+    The step is called here: one that was called before is never awaited if this is cancelled
+    before it has begun.
+    """
     with contextlib.suppress(UnusableKeyError):
-        await step
+        await step(*args, **options)
