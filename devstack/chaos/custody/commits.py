@@ -10,9 +10,8 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import cycle, islice
-from types import TracebackType
-from typing import Self
 
+from devstack.chaos.custody.listening import Listening
 from devstack.chaos.custody.stage import stage
 from devstack.chaos.report import Report
 from devstack.chaos.servers import Servers
@@ -43,7 +42,7 @@ def messages(answer: bytes) -> Iterator[tuple[bytes, bytes]]:
         answer = answer[size + 1 :]
 
 
-class CommitProxy:
+class CommitProxy(Listening):
     """A context manager: forwards connections to Postgres on `port`."""
 
     def __init__(self, servers: Servers) -> None:
@@ -52,22 +51,8 @@ class CommitProxy:
         self._wanted = b""
         self._caught = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.port = 0
 
-    async def __aenter__(self) -> Self:
-        """Listen on a free port."""
-        self._server = await asyncio.start_server(self._serve, HOST)
-        self.port = int(self._server.sockets[0].getsockname()[1])
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the port and all connections."""
-        self._server.close()
+    async def _end_connections(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -9,9 +9,9 @@ import json
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from devstack.chaos.custody.listening import Listening
 from devstack.servers.ports import HOST
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
@@ -19,29 +19,15 @@ LENGTH = b"content-length:"
 LINK, STORAGE = "send", "files"
 
 
-class Receiver:
+class Receiver(Listening):
     """A context manager: an HTTP server that takes webhooks; `got` counts them by vCon."""
 
     def __init__(self) -> None:
         """The port is known inside the context."""
         self.got: Counter[str] = Counter()
-        self.port = 0
         self._senders: set[asyncio.StreamWriter] = set()
 
-    async def __aenter__(self) -> Self:
-        """Listen on a free port."""
-        self._server = await asyncio.start_server(self._serve, HOST)
-        self.port = int(self._server.sockets[0].getsockname()[1])
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the port and all connections."""
-        self._server.close()
+    async def _end_connections(self) -> None:
         for sender in self._senders:
             sender.close()
         await self._server.wait_closed()
