@@ -123,6 +123,12 @@ def is_text_of(name: str, text: bytes) -> bool:
     return hashlib.sha256(text).hexdigest() == name[:64]
 
 
+def digest_of(body: Any) -> str:
+    """The SHA-256 of a body's JSON text, also of one that a placeholder stands for."""
+    match = _FORM.fullmatch(body) if isinstance(body, str) else None
+    return match[2][:64] if match else hashlib.sha256(orjson.dumps(body)).hexdigest()
+
+
 def is_due(document: Document, least: float) -> bool:
     """Whether `take_out` may find something."""
     return any(_is_due(element["body"], least) for _, _, element in _elements(document))

@@ -9,18 +9,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
 from core.errors import PluginFailedError, StoppedEarlyError
-from core.observability.storable_text import described
+from core.observability.storable_text import described, storable_text
 from pipeline.plugins.options import options_model
 
 type Function = Callable[..., Any]
 
 CONNECTIONS = "lib.connections"
+
+type Effect = Literal["pure", "idempotent", "once"]
+"""What a call changes outside: nothing; the same as a second call; something at each call."""
+EFFECTS: tuple[Effect, ...] = get_args(Effect.__value__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Plugin:
     - `together`: its `save_together`, which a worker calls on the event loop instead of a sync
       `save`; None without one.
     - `pure`: its `pure`, with which a trial may call it; see `is_pure`.
+    - `effect`: what a call of it changes outside; None if it does not say.
     """
 
     functions: Mapping[str, Any]
@@ -69,6 +74,7 @@ class Plugin:
     uses_connections: bool = False
     pure: object = False
     together: Function | None = None
+    effect: Effect | None = None
 
 
 def plugin_in(module: ModuleType, contract: Contract) -> Plugin:
@@ -99,11 +105,41 @@ def _plugin(module: ModuleType, contract: Contract) -> Plugin:
     asynchronous = is_async(functions[contract.needed])
     waits = getattr(holder, "no_default_timeout", False) is True
     connections = _uses_connections(module)
-    pure = getattr(holder, "pure", False)
+    effect = _effect(holder, module)
+    pure = getattr(holder, "pure", effect == "pure")
     together = None if asynchronous else _together(holder, contract)
     return Plugin(
-        functions, defaults, asynchronous, through_lib, waits, connections, pure, together
+        functions, defaults, asynchronous, through_lib, waits, connections, pure, together, effect
     )
+
+
+def _effect(holder: object, module: ModuleType) -> Effect | None:
+    """What the plugin declares as its `effect`; None if it does not.
+
+    A function or a module of that name is something else.
+
+    Raises:
+        PluginFailedError: it is none of `EFFECTS`, or contradicts `pure`.
+    """
+    found = getattr(holder, "effect", getattr(module, "effect", None))
+    if found is None or callable(found) or isinstance(found, ModuleType):
+        return None
+    for effect in EFFECTS:
+        if isinstance(found, str) and found == effect:
+            if effect == "once" and getattr(holder, "pure", False) is True:
+                raise PluginFailedError('declares pure = True and effect = "once": leave one out')
+            return effect
+    known = ", ".join(f'"{effect}"' for effect in EFFECTS)
+    raise PluginFailedError(f"effect is {_shortened(found)}; it may be {known}")
+
+
+def _shortened(value: object) -> str:
+    try:
+        return storable_text(repr(value), 60)
+    except StoppedEarlyError:
+        raise
+    except BaseException:  # noqa: BLE001 -- a plugin's object may raise anything
+        return f"of the type {type(value).__name__}"
 
 
 def _together(holder: object, contract: Contract) -> Function | None:

@@ -20,6 +20,7 @@ from pipeline.plugins.contract import (
     STORAGE,
     TRACER,
     Contract,
+    Effect,
     Function,
     Plugin,
     is_pure,
@@ -42,6 +43,8 @@ class Loaded:
     no_default_timeout: bool = False
     pure: bool = False
     """With these options, a call has no effect but on its vCon (`contract.is_pure`)."""
+    effect: Effect | None = None
+    """What a call changes outside; None if the plugin does not say."""
 
     def fresh_options(self) -> Options:
         """A shallow copy of the options, for one call."""
@@ -268,4 +271,5 @@ def _common(spec: PluginSpec, plugin: Plugin) -> dict[str, Any]:
         "only_through_lib": plugin.only_through_lib,
         "no_default_timeout": plugin.no_default_timeout,
         "pure": is_pure(plugin.pure, options),
+        "effect": plugin.effect,
     }

@@ -113,6 +113,11 @@ class DocumentCache:
         """The text that Redis has, if that is known."""
         return self._base if vcon_uuid == self._base_uuid else None
 
+    def known(self, vcon_uuid: str) -> bytes | str | None:
+        """The document's text as the current plugin finds it, if that is known."""
+        found = self.recall(vcon_uuid)
+        return self.base(vcon_uuid) if found is None else found
+
     def begin_write(self) -> int:
         """A write begins; returns what `end_write` gets."""
         self._writes += 1
@@ -171,10 +176,17 @@ class RunState:
     """What a step waits for; the attempt ends here, and does not count."""
     recovered: bool = False
     """It was queued again because Redis had lost it."""
+    continues: str = ""
+    """The failed run that this one goes on with; "" if it is none or started over."""
     first_try: FirstTry | None = None
     """Of the chain's one storage, until the outcome is noted."""
     is_delayed: bool = False
     """This attempt has ended with a delayed retry."""
+
+    @property
+    def effect_run(self) -> str:
+        """The run that effect keys name: that of a replay which goes on is the failed one."""
+        return self.continues or self.claim.run_id
 
     @property
     def attempts(self) -> int:

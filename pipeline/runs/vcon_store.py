@@ -122,17 +122,31 @@ class VconStore:
         text, writes = _recalled(vcon_uuid), None
         if text is None:
             writes = _writes()
-            try:
-                text = self._connection.command_from_thread("JSON.GET", keys.vcon(vcon_uuid))
-            except WrongTypeError:
-                if not self._connection.script_from_thread("adopt", vcon_uuid):
-                    raise
-                text = self._connection.command_from_thread("JSON.GET", keys.vcon(vcon_uuid))
-        document = None if text is None else _parsed(vcon_uuid, text, writes)
+            text = self.text_from_thread(vcon_uuid)
+        if text is None:
+            return None
+        document = _parsed(vcon_uuid, text, writes)
         if document is not None and _has_media(text):
             known = _known(vcon_uuid)
             _keep(vcon_uuid, self._media.put_back_from_thread(vcon_uuid, document, known))
         return document
+
+    def text_from_thread(self, vcon_uuid: str) -> str | None:
+        """The JSON in Redis, with its placeholders, or None; blocks until the reply.
+
+        Raises:
+            UnavailableError: Redis cannot be reached.
+            WrongTypeError: another program keeps something else under its key.
+        """
+        try:
+            text: str | None = self._connection.command_from_thread(
+                "JSON.GET", keys.vcon(vcon_uuid)
+            )
+        except WrongTypeError:
+            if not self._connection.script_from_thread("adopt", vcon_uuid):
+                raise
+            text = self._connection.command_from_thread("JSON.GET", keys.vcon(vcon_uuid))
+        return text
 
     async def put(self, document: Document, expiry: int = 0, form: Form = _as_it_is) -> None:
         """Write a document under its uuid; with `expiry` > 0 it expires after so many seconds.

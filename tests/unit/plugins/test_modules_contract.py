@@ -300,3 +300,41 @@ def test_a_sample_that_is_always_the_same_is_pure(options: dict[str, Any], found
     """A random decision, and one by the time, differ from what a run would decide."""
     spec = PluginSpec("some", "links.sampler", options=options)
     assert _Loader(NOTHING).link(spec).pure is found
+
+
+@pytest.mark.parametrize("effect", ["pure", "idempotent", "once", None])
+def test_a_plugin_declares_its_effect(effect: str | None) -> None:
+    """In its module or its class; "pure" is also what a trial asks for."""
+
+    class Link:
+        def run(self, vcon_uuid: str, link_name: str, opts: Any) -> str:
+            return vcon_uuid
+
+    for attributes in ({"run": run}, {"Link": Link}):
+        plugin = plugin_in(module_with(**attributes, effect=effect), LINK)
+        assert plugin.effect == effect
+        assert is_pure(plugin.pure, {}) is (effect == "pure")
+
+
+def test_what_a_trial_asks_for_can_be_declared_apart() -> None:
+    """A random link changes nothing outside, but would decide otherwise in a trial."""
+    plugin = plugin_in(module_with(run=run, effect="pure", pure=lambda opts: False), LINK)
+    assert not is_pure(plugin.pure, {})
+
+
+@pytest.mark.parametrize("wrong", ["Once", "", "once ", b"once", True, 1, ["once"], {"once": 1}])
+def test_a_wrong_effect_is_refused_by_name(wrong: object) -> None:
+    """The error has the value, and what it may be."""
+    text = refusal(LINK, run=run, effect=wrong)
+    assert text == f'effect is {wrong!r}; it may be "pure", "idempotent", "once"'
+
+
+def test_an_effect_contradicts_pure() -> None:
+    """What a trial may call is not seen outside."""
+    assert "leave one out" in refusal(LINK, run=run, effect="once", pure=True)
+
+
+@pytest.mark.parametrize("other", [run, sys])
+def test_another_thing_of_that_name_is_no_effect(other: object) -> None:
+    """A function or module that is called `effect` says nothing about the plugin."""
+    assert plugin_in(module_with(run=run, effect=other), LINK).effect is None
