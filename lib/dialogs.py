@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from core.observability.storable_text import storable_json, storable_text
 from lib.fetching import FetchError, fetch
 from lib.wav import wav_seconds
 
@@ -53,20 +54,23 @@ def add_analysis(
     document: Document,
     *,
     kind: str,
-    dialog: int,
+    dialog: int | list[int],
     vendor: str,
     body: object,
     vendor_schema: Mapping[str, Any],
 ) -> None:
-    """Add an analysis in place; a `body` that is not a string is serialised as JSON."""
-    is_text = isinstance(body, str)
+    """Add an analysis in place; a `body` that is not a string is serialised as JSON.
+
+    Vendors answer with text that Redis and storages refuse, such as half a surrogate pair or an
+    integer of more than 64 bits; it is replaced as `storable` does.
+    """
     document.setdefault("analysis", []).append(
         {
             "type": kind,
             "dialog": dialog,
             "vendor": vendor,
-            "body": body if is_text else orjson.dumps(body).decode(),
-            "encoding": "none" if is_text else "json",
+            "body": storable_text(body) if isinstance(body, str) else storable_json(body).decode(),
+            "encoding": "none" if isinstance(body, str) else "json",
             "vendor_schema": dict(vendor_schema),
         }
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import Field
 
-from lib.ai.chat import ChatOptions, complete
+from lib.ai.chat import PromptOptions, complete, messages
 from lib.dialogs import add_analysis
 from lib.openai_client import get_vendor_from_opts
 from lib.plain_calls import plain_too
@@ -24,16 +24,9 @@ from lib.vcon_redis import AsyncVconRedis
 only_through_lib = True
 
 
-class Options(ChatOptions):
+class Options(PromptOptions):
     """Options of the link."""
 
-    prompt: str = Field("", description="the instruction, which precedes the text")
-    analysis_type: str = Field("summary", description="the type of the analysis that is written")
-    temperature: float | None = Field(
-        None,
-        description="the sampling temperature; unset: not sent, since some models accept none "
-        "(vcon-server sends 0), and the model's default applies",
-    )
     system_prompt: str = Field("You are a helpful assistant.", description="the system prompt")
 
 
@@ -49,13 +42,8 @@ async def run(
     if not options.wants(document, link_name):
         return vcon_uuid
     for index, text in options.open_dialogs(document, options.analysis_type):
-        messages = [
-            {"role": "system", "content": options.system_prompt},
-            {"role": "user", "content": f"{options.prompt}\n\n{text}"},
-        ]
-        request: dict[str, Any] = {"messages": messages}
-        if options.temperature is not None:
-            request["temperature"] = options.temperature
+        asked = messages(options.system_prompt, f"{options.prompt}\n\n{text}")
+        request: dict[str, Any] = {"messages": asked, **options.sampling}
         add_analysis(
             document,
             kind=options.analysis_type,

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import Field
 
-from lib.ai.chat import ChatOptions, SourceOptions, complete, objects_in
+from lib.ai.chat import ChatOptions, SourceOptions, complete, messages, objects_in
 from lib.dialogs import add_analysis
 from lib.metrics import increment_counter
 from lib.plain_calls import plain_too
@@ -91,8 +91,10 @@ async def run(
 
 async def _applies(text: str, vcon_uuid: str, options: Options) -> bool:
     question = f"Question: {options.evaluation_question}\n\nText:\n{text}\n\n{FORM}"
-    messages = [{"role": "system", "content": ROLE}, {"role": "user", "content": question}]
-    request = {"messages": messages, "response_format": options.response_format}
+    request = {
+        "messages": messages(ROLE, question),
+        "response_format": options.response_format,
+    }
     answer = await complete(options, vcon_uuid, "evaluation", "CHECK_AND_TAG", **request)
     for found in objects_in(answer):
         if isinstance(applies := found.get("applies"), bool):

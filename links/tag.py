@@ -55,7 +55,7 @@ def add_tags(document: dict[str, Any], wanted: Iterable[str]) -> bool:
     attachments = document.setdefault("attachments", [])
     holders = [(entry, tags) for entry in attachments if (tags := _tags(entry)) is not None]
     present = {tag for _, tags in holders for tag in tags if isinstance(tag, str)}
-    missing = [tag for tag in wanted if tag not in present]
+    missing = [tag for tag in dict.fromkeys(wanted) if tag not in present]
     if not missing:
         return False
     if not holders:

@@ -12,8 +12,7 @@ from pipeline.plugins.requirement import inexact, read
 
 AREA = "plugins"
 NOT_BUILT_IN = {
-    *("links.analyze_and_label", "links.analyze_vcon", "links.datatrails"),
-    *("links.detect_engagement", "links.diet", "links.hugging_face_whisper"),
+    *("links.datatrails", "links.diet", "links.hugging_face_whisper"),
     *("links.hugging_llm_link", "links.post_analysis_to_slack", "links.scitt"),
     *("links.wtf_transcribe", "storage.chatgpt_files", "storage.dataverse", "storage.scitt"),
     *("storage.sftp", "storage.spaceandtime", "storage.vcon_mcp"),
@@ -28,11 +27,26 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
         "no temperature is sent unless one is given; vcon-server sends 0",
         "options: temperature: 0",
     ),
+    "links.analyze_and_label": (
+        "no temperature is sent unless one is given; vcon-server sends 0.2",
+        "options: temperature: 0.2",
+    ),
+    "links.analyze_vcon": (
+        "no temperature is sent unless one is given; vcon-server sends 0, and fails with vCons "
+        "that have the system prompt in them",
+        "options: temperature: 0",
+    ),
     "links.check_and_tag": (
         "two of these links with one analysis_type in a chain both ask; there the second does not",
         "",
     ),
     "links.deepgram_link": (TRANSCRIPTIONS, ""),
+    "links.detect_engagement": (
+        "missing credentials are refused at the start, there every vCon is skipped; an answer "
+        "other than true or false is an error, there it is a false; no temperature is sent unless "
+        "one is given, there 0.2",
+        "options: temperature: 0.2",
+    ),
     "links.expire_vcon": (
         "the time begins when the run has ended and nothing needs the vCon, not at the link",
         "",

@@ -3,11 +3,12 @@
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.observability.storable_text import storable
 from lib.ai_usage import report_usage
 from lib.dialogs import Document, Entry, analysis_of, dialogs, text_at
 from lib.links.filters import is_included, is_sampled
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 
 MAX_OBJECT_STARTS = 1000
 """The number of `{` in one answer at which parsing is attempted; the rest is ignored."""
+MOST_CHARACTERS = 10_485_760
+"""Characters of one message; OpenAI refuses longer ones."""
+SERVER = "the language model's server"
 _decoder = json.JSONDecoder(strict=False)  # models do not escape line breaks in strings
 
 
@@ -27,9 +31,10 @@ def objects_in(answer: str) -> Iterator[dict[str, Any]]:
     """Each JSON object in an answer, from the last to the first.
 
     Models put the object into a code fence or add text, even if the prompt forbids it. An answer
-    with several objects usually ends with the final one.
+    with several objects usually ends with the final one. What a store would refuse in them is
+    replaced as `storable` does.
     """
-    yield from reversed(list(_objects_forward(answer)))
+    yield from map(storable, reversed(list(_objects_forward(answer))))
 
 
 def _objects_forward(answer: str) -> Iterator[dict[str, Any]]:
@@ -97,6 +102,25 @@ class ChatOptions(OpenAIOptions):
                 yield index, text
 
 
+class PromptOptions(ChatOptions):
+    """Options of links whose prompt is configurable."""
+
+    prompt: str = Field("", description="the instruction, which precedes the text")
+    analysis_type: str = Field("summary", description="the type of the analysis that is written")
+    temperature: float | None = Field(
+        None,
+        ge=0,
+        le=2,
+        description="the sampling temperature; unset: not sent, since some models accept none "
+        "(vcon-server sends one), and the model's default applies",
+    )
+
+    @property
+    def sampling(self) -> dict[str, float]:
+        """The part of a request that says how the model samples."""
+        return {} if self.temperature is None else {"temperature": self.temperature}
+
+
 def _is_done(document: Document, index: int, kind: str, made_by: Mapping[str, Any]) -> bool:
     """Whether the dialog has an analysis of this kind with these values in its body."""
     found: list[Entry] = [
@@ -105,6 +129,17 @@ def _is_done(document: Document, index: int, kind: str, made_by: Mapping[str, An
         if analysis_of({"analysis": [each]}, index, kind)
     ]
     return any(all(text_at(each, f"body.{k}") == v for k, v in made_by.items()) for each in found)
+
+
+def messages(system: str, user: str) -> list[dict[str, str]]:
+    """The messages of a chat.
+
+    Raises:
+        ValueError: if one is longer than OpenAI accepts.
+    """
+    for each in (system, user):
+        _require_short(each)
+    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
 async def complete(
@@ -118,22 +153,62 @@ async def complete(
     Raises:
         VendorError: if the last attempt failed, or the answer has no text.
     """
+    answer = await _asked(
+        options,
+        metric,
+        lambda client: client.chat.completions.create(model=options.model, **request),
+    )
+    if usage := answer.usage:
+        tokens = (usage.prompt_tokens, usage.completion_tokens)
+        await report_usage(options, vcon_uuid, what, options.model, "tokens", *tokens)
+    return _text_of(answer.choices[0].message.content if answer.choices else None)
+
+
+async def respond(
+    options: ChatOptions, vcon_uuid: str, metric: str, what: str, text: str, /, **request: Any
+) -> str:
+    """`complete` with OpenAI's Responses API, which gets one text and must not keep it.
+
+    Raises:
+        VendorError: if the last attempt failed, or the answer has no text.
+        ValueError: if the text is longer than OpenAI accepts.
+    """
+    _require_short(text)
+    answer = await _asked(
+        options,
+        metric,
+        lambda client: client.responses.create(
+            model=options.model, input=text, store=False, **request
+        ),
+    )
+    if usage := answer.usage:
+        tokens = (usage.input_tokens, usage.output_tokens)
+        await report_usage(options, vcon_uuid, what, options.model, "tokens", *tokens)
+    return _text_of(answer.output_text)
+
+
+async def _asked(options: ChatOptions, metric: str, ask: Callable[[Any], Awaitable[Any]]) -> Any:
+    """The answer to one request, with metrics of its time and failure."""
     client = get_async_openai_client(options.access, timeout=options.timeout)
     began = time.perf_counter()
     try:
-        answer = await call_vendor(
-            lambda: client.chat.completions.create(model=options.model, **request),
-            options.http_retry,
-            "the language model's server",
-        )
+        answer = await call_vendor(lambda: ask(client), options.http_retry, SERVER)
     except VendorError:
         increment_counter(f"conserver.link.openai.{metric}_failures")
         raise
     record_histogram(f"conserver.link.openai.{metric}_time", time.perf_counter() - began)
-    if usage := answer.usage:
-        tokens = (usage.prompt_tokens, usage.completion_tokens)
-        await report_usage(options, vcon_uuid, what, options.model, "tokens", *tokens)
-    text = answer.choices[0].message.content if answer.choices else None
+    return answer
+
+
+def _text_of(text: object) -> str:
     if not text:
-        raise VendorError("the language model's server answered without text")
+        raise VendorError(f"{SERVER} answered without text")
     return str(text)
+
+
+def _require_short(text: str) -> None:
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(
+            f"the text for the language model has {len(text)} characters, more than the "
+            f"{MOST_CHARACTERS} that OpenAI accepts; remove media and long analyses before"
+        )

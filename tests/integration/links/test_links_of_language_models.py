@@ -22,7 +22,8 @@ from tests.integration.links.vendor_links_scene import (
     tagging,
 )
 from tests.integration.support.http_stand_in import StandIn
-from tests.integration.support.vendors_scene import HEARD, QUICK, chat, transcribed, written
+from tests.integration.support.vendors.openai import chat
+from tests.integration.support.vendors_scene import HEARD, QUICK, transcribed, written
 from tests.plugins.scene import Later, connected, tags
 
 analyze, check_and_tag = Later("links.analyze"), Later("links.check_and_tag")

@@ -17,8 +17,11 @@ from tests.integration.links.vendor_links_scene import (
     MISSING,
     after,
     chosen,
+    engaging,
     groq_hearing,
     hearing,
+    judging,
+    labelling,
     listening,
     problem,
     summing_up,
@@ -29,7 +32,10 @@ from tests.integration.support.vendors_scene import BY_URL, FAULTS, INLINE, SHOR
 from tests.plugins.scene import Later, canonical, connected
 
 analyze = Later("links.analyze")
+analyze_and_label = Later("links.analyze_and_label")
+analyze_vcon = Later("links.analyze_vcon")
 check_and_tag = Later("links.check_and_tag")
+detect_engagement = Later("links.detect_engagement")
 deepgram_link = Later("links.deepgram_link")
 groq_whisper = Later("links.groq_whisper")
 openai_transcribe = Later("links.openai_transcribe")
@@ -49,6 +55,9 @@ PLUGINS = {
     "openai": (openai_transcribe, lambda: canonical(INLINE), hearing),
     "groq": (groq_whisper, lambda: canonical(INLINE), groq_hearing),
     "transcribe": (transcribe, lambda: canonical(INLINE), chosen),
+    "analyze_and_label": (analyze_and_label, transcribed, labelling),
+    "analyze_vcon": (analyze_vcon, transcribed, judging),
+    "detect_engagement": (detect_engagement, transcribed, engaging),
     "analyze": (analyze, transcribed, summing_up),
     "deepgram": (deepgram_link, lambda: canonical(BY_URL), listening),
 }

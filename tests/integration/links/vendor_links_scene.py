@@ -13,9 +13,10 @@ from pipeline.plugins.loader import load
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
 from tests.integration.support.http_stand_in import StandIn
-from tests.integration.support.vendors_scene import ANSWER, DEEPGRAM, HEARD, QUICK, chat
+from tests.integration.support.vendors.openai import CHAT, RESPONSES, chat, response
+from tests.integration.support.vendors_scene import ANSWER, DEEPGRAM, HEARD, QUICK
 
-CHAT, LISTEN, PROXIED = "/v1/chat/completions", "/v1/listen", "/audio/transcriptions"
+LISTEN, PROXIED = "/v1/listen", "/audio/transcriptions"
 KEY = canary("key-of-the-vendor")
 CEILING_SECONDS = 20
 MISSING = "00000000-0000-8000-8000-000000000000"
@@ -46,6 +47,24 @@ def tagging(vendors: StandIn, **changes: Any) -> dict[str, Any]:
     vendors.replies[CHAT] = chat('{"applies": true}')
     tag = {"tag_name": "topic", "tag_value": "bike", "evaluation_question": "Is it about a bike?"}
     return {"OPENAI_API_KEY": KEY, **tag, **QUICK, **changes}
+
+
+def labelling(vendors: StandIn, **changes: Any) -> dict[str, Any]:
+    """Options of `analyze_and_label`, and a model that finds two labels."""
+    vendors.replies[CHAT] = chat('{"labels": ["bike", "repair"]}')
+    return {"OPENAI_API_KEY": KEY, **QUICK, **changes}
+
+
+def judging(vendors: StandIn, **changes: Any) -> dict[str, Any]:
+    """Options of `analyze_vcon`, and a model that answers with an object."""
+    vendors.replies[CHAT] = chat('{"topic": "bike"}')
+    return {"OPENAI_API_KEY": KEY, **QUICK, **changes}
+
+
+def engaging(vendors: StandIn, **changes: Any) -> dict[str, Any]:
+    """Options of `detect_engagement`, and a model that says true."""
+    vendors.replies[RESPONSES] = response()
+    return {"OPENAI_API_KEY": KEY, **QUICK, **changes}
 
 
 def hearing(vendors: StandIn, **changes: Any) -> dict[str, Any]:

@@ -37,6 +37,9 @@ PLUGINS: dict[str, Plugins] = {
     "mongo": {"storage.mongo": {}},
     "openai": {
         "links.analyze": KEY,
+        "links.analyze_and_label": KEY,
+        "links.analyze_vcon": KEY,
+        "links.detect_engagement": KEY,
         "links.check_and_tag": KEY | QUESTION,
         "links.openai_transcribe": KEY,
         "links.transcribe": {"vendor": "openai", "vendor_options": KEY},

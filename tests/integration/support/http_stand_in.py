@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,11 +15,28 @@ MORE_THAN_SENT = 1000
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error of the test
-    """Raised by `reply`: the answer is this status, without a body."""
+    """Raised by `reply` or a check: the answer has this status, JSON body and headers."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, body: Any = None, **headers: str) -> None:
         super().__init__(status)
         self.status = status
+        self.body = b"" if body is None else json.dumps(body).encode()
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came; the names of headers are in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
 
 
 @dataclass
@@ -30,10 +47,12 @@ class StandIn:
     `hang` to keep silent until the test is over, `cut` to break off in the middle of the reply,
     `half` for a reply of which only the half was written, or `ok`. A reply is a value to send as
     JSON, or a function that makes it from the body; a path without one gets an empty 200.
+    `checks` has the rules of a vendor by path: each may raise `Refused` before the reply.
     """
 
     answers: list[str] = field(default_factory=list)
     replies: dict[str, Any] = field(default_factory=dict)
+    checks: dict[str, Callable[[Request], None]] = field(default_factory=dict)
     got: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
@@ -46,6 +65,11 @@ class StandIn:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return self.base
+
     def asked(self, path: str) -> list[Any]:
         """The JSON of each request to a path."""
         return [json.loads(body) for each, _, body in self.got if urlsplit(each).path == path]
@@ -54,10 +78,17 @@ class StandIn:
         """As new, but on the same port."""
         self.answers.clear()
         self.replies.clear()
+        self.checks.clear()
         self.got.clear()
         self.methods.clear()
         self.headers.clear()
         self.connections = 0
+
+    def reply_to(self, request: Request) -> bytes:
+        """What a request is answered with, if the vendor's rules allow it."""
+        if check := self.checks.get(urlsplit(request.path).path):
+            check(request)
+        return self.reply(request.path, request.body)
 
     def reply(self, path: str, body: bytes) -> bytes:
         """What a path is answered with."""
@@ -89,11 +120,18 @@ class _Handler(BaseHTTPRequestHandler):
         if answer in ("hang", "drop"):
             self.close_connection = True
             return
+        if answer.startswith(("ok", "cut", "half")):
+            self._reply(answer, Request(self.command, self.path, headers, body))
+        else:
+            self._answer(answer, b"", {})
+
+    def _reply(self, answer: str, request: Request) -> None:
         try:
-            reply = self.stand_in.reply(self.path, body)
+            reply = self.stand_in.reply_to(request)
         except Refused as refused:
-            answer, reply = str(refused.status), b""
-        self._answer(answer, reply)
+            self._answer(str(refused.status), refused.body, refused.headers)
+        else:
+            self._answer(answer, reply, {})
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):
@@ -110,16 +148,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
-    def _answer(self, answer: str, reply: bytes) -> None:
+    def _answer(self, answer: str, content: bytes, more: dict[str, str]) -> None:
         status, _, header = answer.partition(" ")
         known = status in ("ok", "cut", "half")
         self.send_response(200 if known else int(status))
         if header:
             self.send_header(*header.split(": "))
-        content = reply if known else b""
         if answer == "half":
             content = content[: len(content) // 2]
-        for name, value in {"content-type": "application/json", **self.stand_in.headers}.items():
+        kind = {"content-type": "application/json"}
+        for name, value in {**kind, **self.stand_in.headers, **more}.items():
             self.send_header(name, value)
         extra = MORE_THAN_SENT if answer == "cut" else 0
         self.send_header("content-length", str(len(content) + extra))

@@ -17,6 +17,7 @@ import pytest
 
 from lib import limits
 from tests.integration.support.http_stand_in import StandIn, stand_in
+from tests.integration.support.vendors.openai import CHECKS
 from tests.plugins.scene import Later, canonical
 
 INLINE = "recording-inline-wav-0.4.0"
@@ -55,19 +56,6 @@ DEEPGRAM = {
 }
 
 
-def chat(content: str = "A broken bike.") -> dict[str, Any]:
-    """What OpenAI answers to a chat."""
-    message = {"role": "assistant", "content": content}
-    return {
-        "id": "c",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "gpt-4-0613",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 11, "completion_tokens": 4, "total_tokens": 15},
-    }
-
-
 @pytest.fixture(scope="session")
 def vendors_server() -> Iterator[StandIn]:
     """The server in the place of all vendors, started when the first test asks."""
@@ -79,6 +67,7 @@ def vendors_server() -> Iterator[StandIn]:
 def vendors(vendors_server: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """One server in the place of all vendors, that has nothing to say yet."""
     vendors_server.reset()
+    vendors_server.checks.update(CHECKS)
     monkeypatch.setenv("OPENAI_BASE_URL", f"{vendors_server.base}/v1")
     monkeypatch.setenv("GROQ_BASE_URL", vendors_server.base)
     monkeypatch.delenv("GROQ_API_KEY", raising=False)

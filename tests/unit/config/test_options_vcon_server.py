@@ -15,10 +15,16 @@ CREDENTIALS = (
 KNOWN = {
     "links.analyze": "prompt analysis_type model sampling_rate temperature system_prompt source "
     f"only_if {CREDENTIALS}",
+    "links.analyze_and_label": "prompt analysis_type model sampling_rate temperature source "
+    f"response_format only_if {CREDENTIALS}",
+    "links.analyze_vcon": "prompt analysis_type model sampling_rate temperature system_prompt "
+    f"remove_body_properties only_if {CREDENTIALS}",
     "links.check_and_tag": "tag_name tag_value evaluation_question analysis_type model source "
     f"response_format verbosity minimal_reasoning {CREDENTIALS}",
     "links.deepgram_link": "minimum_duration DEEPGRAM_KEY minimum_confidence api model",
     "links.delay": "seconds",
+    "links.detect_engagement": "prompt analysis_type model sampling_rate temperature source "
+    f"only_if {CREDENTIALS}",
     "links.expire_vcon": "seconds",
     "links.groq_whisper": "minimum_duration API_KEY Content-Type",
     "links.jq_link": "filter forward_matches",

@@ -92,6 +92,7 @@ LARGE_FOLDERS = {
     "core": "modules that documents import by name (`core.action_runner`) lie beside its rooms",
     "actions": "one file for each action or family of actions",
     "lib": "modules that plugins import by name, as in vcon-server",
+    "links": "modules that configurations name, as in vcon-server",
     "devstack/chaos": "one file for each kind of disturbance",
     "devstack/plugboard": "the Plugboard for tests, one file for each part of the protocol",
 }
