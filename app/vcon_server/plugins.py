@@ -15,7 +15,7 @@ NOT_BUILT_IN = {
     *("links.datatrails", "links.diet", "links.hugging_face_whisper"),
     *("links.hugging_llm_link", "links.post_analysis_to_slack", "links.scitt"),
     *("links.wtf_transcribe", "storage.chatgpt_files", "storage.dataverse", "storage.scitt"),
-    *("storage.sftp", "storage.spaceandtime", "storage.vcon_mcp"),
+    *("storage.spaceandtime", "storage.vcon_mcp"),
 }
 """Modules of vcon-server for which this service has none of the same name."""
 TRANSCRIPTIONS = (
@@ -84,6 +84,10 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
         "options: file_permissions: 0o644, dir_permissions: 0o755",
     ),
     "storage.milvus": ("a vCon is never read back from here, as the text there is no vCon", ""),
+    "storage.sftp": (
+        "names of files have the uuid and created_at; the server's key is checked",
+        "options: host_key: the server's, or verify_host_key: false",
+    ),
     "storage.webhook": (
         "an answer other than 2xx makes a dead letter of the storage; there it is a success",
         "",

@@ -159,6 +159,7 @@ _QUIET = {
     "httpcore": logging.WARNING,
     # Libraries of vendors: at INFO the first group logs URLs, at DEBUG all log headers or bodies.
     **dict.fromkeys(("httpx2", "httpcore2", "elastic_transport", "botocore"), logging.WARNING),
+    "asyncssh": logging.WARNING,  # at INFO several lines with names for each connection
     **dict.fromkeys(("openai", "groq", "deepgram", "pymongo", "pymilvus"), logging.INFO),
     **dict.fromkeys(("boto3", "urllib3", "elasticsearch"), logging.INFO),
 }

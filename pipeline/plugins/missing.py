@@ -14,6 +14,7 @@ _ROOM_BEFORE = re.compile(rf"^({'|'.join(ROOMS)})[_-]")
 
 EXTRAS = {
     "asyncmy": "mysql",
+    "asyncssh": "sftp",
     "boto3": "s3",
     "botocore": "s3",
     "deepgram": "deepgram",

@@ -26,6 +26,7 @@ from pipeline.runs.vcon_store import VconStore
 from tests.integration.support.elasticsearch_stand_in import ElasticStandIn
 from tests.integration.support.http_stand_in import StandIn, stand_in
 from tests.integration.support.postgres_scene import as_options, as_settings
+from tests.integration.support.vendors.sftp import sftp_server
 from tests.integration.support.vendors_scene import QUICK, transcribed
 from tests.plugins.scene import Later, connected
 
@@ -35,7 +36,7 @@ file, s3, mongo = Later("storage.file"), Later("storage.s3"), Later("storage.mon
 redis_storage, postgres = Later("storage.redis_storage"), Later("storage.postgres")
 elasticsearch, milvus = Later("storage.elasticsearch"), Later("storage.milvus")
 collection, webhook = Later("storage.milvus.collection"), Later("storage.webhook")
-jlinc = Later("tracers.jlinc")
+sftp, jlinc = Later("storage.sftp"), Later("tracers.jlinc")
 
 MARK = "zzhostile"
 """It stands in every text of the vCons, and in no name of ours."""
@@ -119,6 +120,16 @@ async def test_files(tmp_path: Path) -> None:
 def _files_below(folder: Path) -> list[str]:
     found = (each for each in folder.rglob("*") if each.is_symlink() or each.is_file())
     return [str(each.relative_to(folder)) for each in found]
+
+
+async def test_files_of_sftp(tmp_path: Path) -> None:
+    """The name of the options, a uuid and a date; nothing beside the folder."""
+    async with sftp_server(tmp_path) as server:
+        (tmp_path / "in").mkdir()
+        assert await saved(sftp, server.options | {"path": "in"}) == len(VCONS)
+        assert strange(server.files(), rf"in/vcon_{NAME}(_\d{{8}}T\d{{6}}Z)?\.json") == []
+        assert len(server.files()) == len(VCONS)
+        await sftp.close()
 
 
 async def test_objects_of_s3(s3_url: str) -> None:

@@ -37,6 +37,7 @@ ONLY_IMPORTERS: dict[str, str] = {
     "boto3": r"storage/s3\.py|pipeline/media/s3_store\.py",
     "pymongo": r"storage/mongo\.py|flowlang/connections/mongodb/.*",
     "elasticsearch": r"storage/elasticsearch/__init__\.py",
+    "asyncssh": r"storage/sftp/\w+\.py",
     "pymilvus": r"storage/milvus/collection\.py",
     "asyncmy": r"flowlang/connections/mysql/.*",
     "sqlite3": r"flowlang/connections/sqlite/.*",

@@ -1,0 +1,47 @@
+"""Storages at vendors, in a chain with a worker, loaded as a configuration names them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from lib.web import http_client
+from pipeline.config.parser import parse
+from pipeline.live_config import Configuration
+from pipeline.plugins.loader import load
+from tests.integration.support.pipeline_fixtures import Scene
+from tests.integration.support.vendors.sftp import sftp_server
+from tests.plugins.scene import TAGGED, canonical
+
+VCON = canonical(TAGGED)
+UUID = VCON["uuid"]
+
+
+def chain_of(module: str, options: dict[str, Any]) -> Configuration:
+    """A chain of this storage alone."""
+    storages = {"away": {"module": module, "options": options}}
+    chain = {"storages": ["away"], "ingress_lists": ["in"], "egress_lists": ["out"]}
+    config = parse({"storages": storages, "chains": {"main": chain}}, {})
+    return Configuration(config, load(config))
+
+
+async def run_twice(scene: Scene, module: str, options: dict[str, Any]) -> None:
+    """Two runs of one vCon, which can be read and deleted afterwards."""
+    await scene.start(chain_of(module, options))
+    await scene.store.put(VCON)
+    for _ in range(2):
+        await scene.redis.command("RPUSH", "in", UUID)
+        ended = await scene.finished()
+        assert ended.status == "done", ended.run
+    assert scene.elements("out") == [UUID, UUID]
+    assert await scene.store.get(UUID) == VCON
+    assert await import_module(module).get(UUID, options) == VCON
+
+
+async def test_sftp(scene: Scene, tmp_path: Path) -> None:
+    """One file after two runs."""
+    async with sftp_server(tmp_path) as server:
+        await run_twice(scene, "storage.sftp", server.options)
+        assert len(server.files()) == 1
+        await http_client.close()
