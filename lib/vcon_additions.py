@@ -6,7 +6,6 @@ no `party: 0`, `dialog: 0` or `start` is added. The class is patched once, on im
 `lib.vcon_library`.
 """
 
-import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +13,8 @@ from functools import wraps
 from typing import Any
 
 from pydash import get
+
+from lib.vcon_fields import document_hash
 
 type Entry = dict[str, Any]
 
@@ -232,7 +233,7 @@ def _takes_mapping(add: Callable[..., None], name: str) -> Callable[..., None]:
 
 def _hash(self: Any) -> str:
     """SHA-256 in hex of the document as Python's `json` writes it; not a canonical form."""
-    return hashlib.sha256(json.dumps(self.vcon_dict).encode()).hexdigest()
+    return document_hash(self.vcon_dict)
 
 
 def _appended(self: Any) -> Any:

@@ -1,5 +1,7 @@
 """Fields of a vCon, as storages need them; see `schemas.uuids` for the accepted uuids."""
 
+import hashlib
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,3 +20,11 @@ def created_at(vcon_dict: dict[str, Any]) -> datetime | None:
 def day_folder(moment: datetime) -> str:
     """`YYYY/MM/DD` in the moment's own time zone; the year always has four digits."""
     return f"{moment.year:04}/{moment:%m/%d}"  # %Y has no leading zeros on Linux
+
+
+def document_hash(vcon_dict: dict[str, Any]) -> str:
+    """vcon-server's `Vcon.hash`: SHA-256 in hex of the document as Python's `json` writes it.
+
+    It is not a canonical form: the order of members and their spelling count.
+    """
+    return hashlib.sha256(json.dumps(vcon_dict).encode()).hexdigest()

@@ -13,7 +13,7 @@ from pipeline.plugins.requirement import inexact, read
 AREA = "plugins"
 NOT_BUILT_IN = {
     *("links.datatrails", "links.diet", "links.hugging_face_whisper"),
-    *("links.hugging_llm_link", "links.post_analysis_to_slack", "links.scitt"),
+    *("links.hugging_llm_link", "links.post_analysis_to_slack"),
     *("links.wtf_transcribe", "storage.chatgpt_files", "storage.dataverse", "storage.scitt"),
     *("storage.spaceandtime", "storage.vcon_mcp"),
 }
@@ -63,6 +63,11 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
     "links.sampler": (
         "a seed is mixed with the uuid, so that vCons differ; there all get one verdict",
         "",
+    ),
+    "links.scitt": (
+        "a statement that the vCon has a receipt for is not registered again, and receipts of a "
+        "tree other than RFC 9162's are refused",
+        "options: again_if_changed: true to register `vcon_created` for each changed vCon, too",
     ),
     "links.tag": ("a tag that a vCon has already is not added again", ""),
     "links.tag_router": ("a vCon is put into a list once for a run, not once for each tag", ""),

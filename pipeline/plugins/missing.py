@@ -17,6 +17,8 @@ EXTRAS = {
     "asyncssh": "sftp",
     "boto3": "s3",
     "botocore": "s3",
+    "cbor2": "scitt",
+    "cryptography": "scitt",
     "deepgram": "deepgram",
     "elastic_transport": "elasticsearch",
     "elasticsearch": "elasticsearch",

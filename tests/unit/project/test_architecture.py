@@ -34,6 +34,8 @@ ONLY_IMPORTERS: dict[str, str] = {
     "groq": r"links/groq_whisper\.py",
     "jq": r"links/jq_link\.py|lib/jq/child\.py",
     "imageio_ffmpeg": r"lib/recordings/audio\.py",
+    "cbor2": r"lib/scitt/(cose|service)\.py",
+    "cryptography": r"lib/scitt/\w+\.py|links/scitt/create_hashed_signed_statement\.py",
     "boto3": r"storage/s3\.py|pipeline/media/s3_store\.py",
     "pymongo": r"storage/mongo\.py|flowlang/connections/mongodb/.*",
     "elasticsearch": r"storage/elasticsearch/__init__\.py",
