@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from math import inf
 from typing import Any
 
@@ -57,12 +57,13 @@ def add_analysis(
     dialog: int | list[int],
     vendor: str,
     body: object,
-    vendor_schema: Mapping[str, Any],
+    **members: object,
 ) -> None:
     """Add an analysis in place; a `body` that is not a string is serialised as JSON.
 
     Vendors answer with text that Redis and storages refuse, such as half a surrogate pair or an
-    integer of more than 64 bits; it is replaced as `storable` does.
+    integer of more than 64 bits; it is replaced as `storable` does. `members`: further ones, such
+    as `vendor_schema`.
     """
     document.setdefault("analysis", []).append(
         {
@@ -71,7 +72,7 @@ def add_analysis(
             "vendor": vendor,
             "body": storable_text(body) if isinstance(body, str) else storable_json(body).decode(),
             "encoding": "none" if isinstance(body, str) else "json",
-            "vendor_schema": dict(vendor_schema),
+            **members,
         }
     )
 

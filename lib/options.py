@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from core.environment import inherited_environment
+
 
 class PluginOptions(BaseModel):
     """Options of a plugin; declare `class Options(PluginOptions)` in its module.
@@ -43,6 +45,14 @@ class PluginOptions(BaseModel):
             pydantic.ValidationError: a `ValueError` that names each wrong option.
         """
         return options if isinstance(options, cls) else cls.model_validate(options or {})
+
+
+def vendor_variable(name: str) -> str:
+    """An environment variable that a vendor's own programs read, such as `HF_TOKEN`; else empty.
+
+    A plugin uses it where its option for the same is unset.
+    """
+    return inherited_environment().get(name, "").strip()
 
 
 GuestOptions = PluginOptions

@@ -1,7 +1,8 @@
 """Transcribes recordings with a selected vendor.
 
 Calls the vendor's own link with `vendor_options`: `openai` is `links.openai_transcribe`, `groq` is
-`links.groq_whisper`, `deepgram` is `links.deepgram_link`. Reads, writes and raises what that link
+`links.groq_whisper`, `deepgram` is `links.deepgram_link`, `hugging_face` is
+`links.hugging_face_whisper`. Reads, writes and raises what that link
 does. An unknown vendor, a wrong option and a missing library are reported at the start.
 """
 
@@ -18,14 +19,19 @@ from lib.plain_calls import plain_too
 
 only_through_lib = True
 
-LINKS = {"openai": "openai_transcribe", "groq": "groq_whisper", "deepgram": "deepgram_link"}
+LINKS = {
+    "openai": "openai_transcribe",
+    "groq": "groq_whisper",
+    "deepgram": "deepgram_link",
+    "hugging_face": "hugging_face_whisper",
+}
 """The link of each vendor."""
 
 
 class Options(PluginOptions):
     """Options of the link."""
 
-    vendor: Literal["openai", "groq", "deepgram"] = Field(description="the vendor")
+    vendor: Literal["openai", "groq", "deepgram", "hugging_face"] = Field(description="the vendor")
     vendor_options: dict[str, Any] = Field({}, description="the options of the vendor's own link")
 
     @model_validator(mode="after")

@@ -12,10 +12,15 @@ from pipeline.plugins.requirement import inexact, read
 
 AREA = "plugins"
 NOT_BUILT_IN = {
-    *("links.datatrails", "links.diet", "links.hugging_face_whisper"),
-    *("links.hugging_llm_link", "links.post_analysis_to_slack"),
-    *("links.wtf_transcribe", "storage.chatgpt_files", "storage.dataverse", "storage.scitt"),
-    *("storage.spaceandtime", "storage.vcon_mcp"),
+    "links.datatrails",
+    "links.diet",
+    "links.hugging_llm_link",
+    "links.post_analysis_to_slack",
+    "storage.chatgpt_files",
+    "storage.dataverse",
+    "storage.scitt",
+    "storage.spaceandtime",
+    "storage.vcon_mcp",
 }
 """Modules of vcon-server for which this service has none of the same name."""
 TRANSCRIPTIONS = (
@@ -55,6 +60,11 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
         f"a transcription that fails fails the run; there the chain goes on. {TRANSCRIPTIONS}",
         "",
     ),
+    "links.hugging_face_whisper": (
+        "a transcription that fails fails the run, and an error is no transcript; there the chain "
+        f"goes on. {TRANSCRIPTIONS}",
+        "",
+    ),
     "links.jq_link": (
         "a filter that fails on a vCon makes a dead letter; there the vCon is dropped",
         "",
@@ -72,12 +82,16 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
     "links.tag": ("a tag that a vCon has already is not added again", ""),
     "links.tag_router": ("a vCon is put into a list once for a run, not once for each tag", ""),
     "links.transcribe": (
-        "`vendor` must be openai, groq or deepgram; hugging_face and the default of vcon-server, "
-        "whisper_builtin, are refused",
+        "`vendor` must be openai, groq, deepgram or hugging_face; the default of vcon-server, "
+        "whisper_builtin, is refused",
         "options: vendor: openai",
     ),
     "links.webhook": (
         "an answer other than 2xx fails the run after its retries; there it is a success",
+        "",
+    ),
+    "links.wtf_transcribe": (
+        f"a transcription that fails fails the run; there the chain goes on. {TRANSCRIPTIONS}",
         "",
     ),
     "storage.elasticsearch": (

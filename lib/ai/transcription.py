@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from lib.dialogs import (
+    Document,
     Entry,
     add_analysis,
     analysis_of,
@@ -30,7 +31,10 @@ PROXY = "the LiteLLM proxy"
 class Vendor:
     """A transcription vendor. `transcribe` returns None for a transcript that must not be stored.
 
-    `metric` stands in the metrics' names: `conserver.link.METRIC.transcription_time`.
+    `metric` stands in the metrics' names: `conserver.link.METRIC.transcription_time`. `kind` is the
+    type of the analysis, and `members` are those it has besides the usual ones and
+    `vendor_schema`, which is left out if it is empty. `extension` is listed in the vCon's
+    `extensions`.
     """
 
     name: str
@@ -38,6 +42,15 @@ class Vendor:
     transcribe: Callable[[Entry], Awaitable[Transcript | None]]
     minimum_duration: float
     vendor_schema: Mapping[str, Any]
+    kind: str = "transcript"
+    members: Mapping[str, Any] = field(default_factory=dict)
+    extension: str = ""
+
+    @property
+    def further(self) -> dict[str, Any]:
+        """The members of an analysis besides type, dialog, vendor, body and encoding."""
+        schema = {"vendor_schema": dict(self.vendor_schema)} if self.vendor_schema else {}
+        return {**self.members, **schema}
 
 
 async def add_transcripts(vcon_uuid: str, vendor: Vendor) -> str | None:
@@ -50,24 +63,33 @@ async def add_transcripts(vcon_uuid: str, vendor: Vendor) -> str | None:
     if document is None:
         return None
     for index, dialog in recordings(document):
-        if analysis_of(document, index, "transcript") or not await _is_long(dialog, vendor):
+        if analysis_of(document, index, vendor.kind) or not await _is_long(dialog, vendor):
             continue
         transcript = await _measured(dialog, vendor)
         if transcript is None:
             continue
         add_analysis(
             document,
-            kind="transcript",
+            kind=vendor.kind,
             dialog=index,
             vendor=vendor.name,
             body=transcript,
-            vendor_schema=vendor.vendor_schema,
+            **vendor.further,
         )
+        _list_extension(document, vendor.extension)
         await redis.store_vcon_dict(document)
     return vcon_uuid
 
 
+def _list_extension(document: Document, name: str) -> None:
+    listed = document.get("extensions") or []
+    if name and isinstance(listed, list) and name not in listed:
+        document["extensions"] = [*listed, name]
+
+
 async def _is_long(dialog: Entry, vendor: Vendor) -> bool:
+    if vendor.minimum_duration <= 0:
+        return True
     at_once = duration_of(dialog) is not None or is_at_hand(dialog)
     find = measured_duration
     duration = find(dialog) if at_once else await asyncio.to_thread(find, dialog)

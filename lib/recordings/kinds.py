@@ -74,11 +74,23 @@ def name_for(dialog: dict[str, Any], content: bytes, accepted: frozenset[str]) -
     """
     path = urlsplit(str(dialog.get("url") or "")).path
     given = str(dialog.get("filename") or path.rpartition("/")[2])
+    given = given.encode(errors="replace").decode()  # half a surrogate pair cannot be sent
     kind = kind_of(content, dialog.get("mediatype"), given) or "wav"
     stem, _, ending = given.rpartition(".")
     if ending.lower() in accepted and _ALIASES.get(ending.lower(), ending.lower()) == kind:
         return given
     return f"{(stem if ending.lower() in _KNOWN else given) or 'recording'}.{kind}"
+
+
+def media_type(name: str, stated: object) -> str:
+    """The media type of a recording with this name, which is from `name_for`.
+
+    The stated one, with its parameters, counts if it is of the same kind.
+    """
+    given, kind = " ".join(str(stated or "").split()), _kind_of_name(name) or "wav"
+    plain = given.partition(";")[0].strip().lower()
+    same = _ENDINGS.get(plain) == kind and given.isascii() and given.isprintable()
+    return given if same else _BY_TYPE[kind][0]
 
 
 def is_consistent(content: bytes, name: str) -> bool:

@@ -23,7 +23,7 @@ EXTRAS = {
     "elastic_transport": "elasticsearch",
     "elasticsearch": "elasticsearch",
     "groq": "groq",
-    "imageio_ffmpeg": "openai",
+    "imageio_ffmpeg": "audio",
     "jq": "jq",
     "openai": "openai",
     "pymilvus": "milvus",

@@ -16,10 +16,12 @@ from tests.integration.links.vendor_links_scene import (
     KEY,
     MISSING,
     after,
+    asking_vfun,
     chosen,
     engaging,
     groq_hearing,
     hearing,
+    hugging,
     judging,
     labelling,
     listening,
@@ -39,7 +41,9 @@ detect_engagement = Later("links.detect_engagement")
 deepgram_link = Later("links.deepgram_link")
 groq_whisper = Later("links.groq_whisper")
 openai_transcribe = Later("links.openai_transcribe")
+hugging_face_whisper = Later("links.hugging_face_whisper")
 transcribe = Later("links.transcribe")
+wtf_transcribe = Later("links.wtf_transcribe")
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +58,8 @@ PLUGINS = {
     "check_and_tag": (check_and_tag, transcribed, tagging),
     "openai": (openai_transcribe, lambda: canonical(INLINE), hearing),
     "groq": (groq_whisper, lambda: canonical(INLINE), groq_hearing),
+    "hugging_face": (hugging_face_whisper, lambda: canonical(INLINE), hugging),
+    "wtf": (wtf_transcribe, lambda: canonical(INLINE), asking_vfun),
     "transcribe": (transcribe, lambda: canonical(INLINE), chosen),
     "analyze_and_label": (analyze_and_label, transcribed, labelling),
     "analyze_vcon": (analyze_vcon, transcribed, judging),
@@ -144,7 +150,8 @@ async def test_a_vcon_that_is_not_there_ends_the_run(vendors: StandIn, name: str
 
 
 @pytest.mark.parametrize(
-    "module", ["analyze", "deepgram_link", "openai_transcribe", "groq_whisper"]
+    "module",
+    ["analyze", "deepgram_link", "openai_transcribe", "groq_whisper", "hugging_face_whisper"],
 )
 def test_missing_credentials_are_told_at_the_start(module: str) -> None:
     """By the option that has to be set."""

@@ -152,7 +152,10 @@ async def test_a_kind_that_the_vendor_does_not_take_is_encoded(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"vendor": "whisper_builtin"}, "vendor: Input should be 'openai', 'groq' or 'deepgram'"),
+        (
+            {"vendor": "whisper_builtin"},
+            "vendor: Input should be 'openai', 'groq', 'deepgram' or 'hugging_face'",
+        ),
         ({"vendor": "openai"}, "vendor_options: Value error, credentials are missing"),
         ({"vendor": "deepgram", "vendor_options": {"minimum_duration": "x"}}, "minimum_duration"),
     ],
@@ -167,7 +170,8 @@ def test_a_wrong_vendor_or_option_is_told_at_the_start(options: dict[str, Any], 
     [
         ("deepgram", "deepgram", {"DEEPGRAM_KEY": "k"}, "deepgram"),
         ("openai", "deepgram", PROXY, "openai"),
-        ("imageio_ffmpeg", "openai", {"OPENAI_API_KEY": "k"}, "openai"),
+        ("imageio_ffmpeg", "openai", {"OPENAI_API_KEY": "k"}, "audio"),
+        ("imageio_ffmpeg", "hugging_face", {"API_KEY": "k"}, "audio"),
         ("groq", "groq", {"API_KEY": "k"}, "groq"),
     ],
 )

@@ -13,6 +13,7 @@ from pipeline.plugins.loader import load
 from pipeline.runs.vcon_store import VconStore
 from tests.canaries import canary
 from tests.integration.support.http_stand_in import StandIn
+from tests.integration.support.vendors import hugging_face, vfun
 from tests.integration.support.vendors.openai import CHAT, RESPONSES, chat, response
 from tests.integration.support.vendors_scene import ANSWER, DEEPGRAM, HEARD, QUICK
 
@@ -77,6 +78,22 @@ def groq_hearing(vendors: StandIn, **changes: Any) -> dict[str, Any]:
     """Options of `groq_whisper`."""
     vendors.replies["/openai/v1/audio/transcriptions"] = {"text": HEARD, "x_groq": {"id": "r"}}
     return {"API_KEY": KEY, "minimum_duration": 0, **QUICK, **changes}
+
+
+def hugging(vendors: StandIn, **changes: Any) -> dict[str, Any]:
+    """Options of `hugging_face_whisper`, and an endpoint that keeps its rules."""
+    vendors.checks[hugging_face.PATH] = hugging_face.check
+    vendors.replies[hugging_face.PATH] = hugging_face.answer(HEARD)
+    url = f"{vendors.base}{hugging_face.PATH}"
+    return {"API_URL": url, "API_KEY": KEY, "minimum_duration": 0, **QUICK, **changes}
+
+
+def asking_vfun(vendors: StandIn, **changes: Any) -> dict[str, Any]:
+    """Options of `wtf_transcribe`, and a server that keeps its rules."""
+    vendors.checks[vfun.PATH] = vfun.check
+    vendors.replies[vfun.PATH] = vfun.answer(HEARD)
+    url = f"{vendors.base}{vfun.PATH}"
+    return {"vfun-server-url": url, "api-key": KEY, **QUICK, **changes}
 
 
 def chosen(vendors: StandIn, **changes: Any) -> dict[str, Any]:

@@ -23,6 +23,10 @@ PROXY = {"LITELLM_PROXY_URL": "http://proxy.example", "LITELLM_MASTER_KEY": "k"}
 KEY = {"OPENAI_API_KEY": "k"}
 QUESTION = {"tag_name": "n", "tag_value": "v", "evaluation_question": "q"}
 PLUGINS: dict[str, Plugins] = {
+    "audio": {
+        "links.hugging_face_whisper": {"API_KEY": "k"},
+        "links.transcribe": {"vendor": "hugging_face", "vendor_options": {"API_KEY": "k"}},
+    },
     "deepgram": {
         "links.deepgram_link": {"DEEPGRAM_KEY": "k"},
         "links.transcribe": {"vendor": "deepgram", "vendor_options": {"DEEPGRAM_KEY": "k"}},

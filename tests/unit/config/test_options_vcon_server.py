@@ -27,6 +27,7 @@ KNOWN = {
     f"only_if {CREDENTIALS}",
     "links.expire_vcon": "seconds",
     "links.groq_whisper": "minimum_duration API_KEY Content-Type",
+    "links.hugging_face_whisper": "minimum_duration API_URL API_KEY Content-Type",
     "links.jq_link": "filter forward_matches",
     "links.openai_transcribe": "model language minimum_duration max_chunk_duration "
     f"use_silence_chunking silence_thresh silence_len {CREDENTIALS}",
@@ -35,6 +36,7 @@ KNOWN = {
     "links.tag_router": "tag_routes forward_original",
     "links.transcribe": "vendor vendor_options",
     "links.webhook": "webhook-urls headers",
+    "links.wtf_transcribe": "vfun-server-url language diarize vfun-timeout url-timeout api-key",
     "storage.elasticsearch": "cloud_id api_key url username password ca_certs index_prefix index",
     "storage.file": "path organize_by_date compression max_file_size file_permissions "
     "dir_permissions",
