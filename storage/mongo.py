@@ -23,6 +23,7 @@ from pymongo import AsyncMongoClient, ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DocumentTooLarge, WriteConcernError, WriteError
 
+from lib.mongo_client import mongo_client
 from lib.options import PluginOptions
 from lib.plain_calls import plain_too
 from lib.shared_calls import SharedCalls
@@ -141,7 +142,7 @@ def _collection(options: Options) -> AsyncCollection[Document]:
     def make() -> AsyncMongoClient[Document]:
         names = ("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS")
         waits: Any = dict.fromkeys(names, wait)
-        return AsyncMongoClient(url, tz_aware=True, appname="patchcord", **waits, **access)
+        return mongo_client(url, appname="patchcord", **waits, **access)
 
     access = options.access()
     client = http_client.kept(("mongo", url, wait, *access.items()), make)

@@ -55,12 +55,11 @@ class MongodbPlugin(BuiltInPlugin):
 
     async def connect(self, config: dict[str, Any]) -> Any:
         """Open the client, and see that a server answers."""
-        from pymongo import AsyncMongoClient
+        from flowlang.mongo_client import mongo_client
 
         self.bound(config)
-        self._client = AsyncMongoClient(
+        self._client = mongo_client(
             config["url"],
-            tz_aware=True,
             uuidRepresentation="standard",
             maxPoolSize=self.setting(config, "max_pool_size"),
             minPoolSize=self.setting(config, "min_pool_size"),
