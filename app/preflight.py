@@ -36,6 +36,7 @@ from pipeline.admin.unread_lists import unread_at_a_glance
 from pipeline.config import yaml_file
 from pipeline.config.lists import lists_of
 from pipeline.config.parser import PipelineConfig
+from pipeline.config.reports import broken_notes
 from pipeline.live_config import keep_secrets, prepared
 from pipeline.redis_client.client import CommandRefused
 from pipeline.redis_client.errors import NO_JSON, server_of, with_remedy
@@ -222,9 +223,9 @@ class _File:
         except ConfigurationError as error:
             raise ConfigurationError([self._placed(each) for each in error.problems]) from None
         keep_secrets(self.config)
-        enabled = [name for name, chain in self.config.chains.items() if chain.enabled]
+        enabled = [chain.name for chain in self.config.enabled_chains]
         summary = f"{self._path}: enabled chains: {', '.join(enabled) or 'none'}"
-        return [summary, *_notes(self.config.notes)]
+        return [summary, *broken_notes(self.config), *_notes(self.config.notes)]
 
     def _placed(self, problem: str) -> str:
         path = str(self._path)
@@ -234,12 +235,14 @@ class _File:
         if self.config is None:
             raise _SkippedError("needs the configuration")
         modules = installer(self._settings)
-        plugins = (await in_own_thread(prepared, self.config, modules)).plugins
+        loaded = await in_own_thread(prepared, self.config, modules)
+        plugins, told = loaded.plugins, broken_notes(self.config)
+        broken = [each for each in broken_notes(loaded.config) if each not in told]
         summary = (
             f"imported: links {len(plugins.links)}, storages {len(plugins.storages)}, "
             f"tracers {len(plugins.tracers)}"
         )
-        return [summary, *_notes(plugins.notes)]
+        return [summary, *broken, *_notes(plugins.notes)]
 
 
 async def _redis(settings: Settings, file: _File) -> list[str]:

@@ -173,6 +173,10 @@ class Settings(
     config_strict: bool = Field(
         False, description="An unknown key in config.yml is an error, not only a warning."
     )
+    config_on_broken: Literal["refuse", "disable"] = Field(
+        "refuse",
+        description="A chain with a broken plugin: refuse config.yml, or disable that chain alone.",
+    )
     dynamic_install: bool | Literal["any"] = Field(
         True,
         description="Install missing modules of config.yml (`pip_name`) when it is loaded; in"

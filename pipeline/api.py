@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from core.errors import InvalidError, UnknownNameError
+from core.observability.redaction import KNOWN
 from pipeline.admin.connections import ConnectionsApi
 from pipeline.admin.operations import PipelineOperations
 from pipeline.admin.runs import Runs
@@ -124,6 +125,9 @@ class PipelineService:
         chain = self._configuration.config.chains.get(name)
         if chain is None:
             raise UnknownNameError("chain", name, list(self._configuration.config.chains))
+        if chain.broken:
+            msg = f"chain {name} is disabled, as it is broken: {'; '.join(chain.broken)}"
+            raise InvalidError(KNOWN.sentence(msg))
         if not chain.enabled:
             msg = f"chain {name} is disabled in the configuration"
             raise InvalidError(msg)
@@ -181,12 +185,13 @@ class PipelineService:
         state = await self._queues.state(_once([*shown, *lists_beside(chain)]))
         return ChainSummary(
             name=chain.name,
-            enabled=chain.enabled,
+            enabled=chain.is_on,
             links=[link.name for link in chain.links],
             storages=[storage.name for storage in chain.storages],
             ingress_lists=[_depth(name, state.lists[name]) for name in chain.ingress_lists],
             egress_lists=[_depth(name, state.lists[name]) for name in chain.egress_lists],
             errors=[error for name, error in state.unusable.items() if name not in shown],
+            broken=[KNOWN.sentence(each) for each in chain.broken],
         )
 
 

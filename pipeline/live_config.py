@@ -24,9 +24,12 @@ from core.observability.redaction import KNOWN
 from core.observability.tracing import installed
 from core.thread_pool import in_own_thread
 from pipeline.config import yaml_file
+from pipeline.config.broken import disabled
 from pipeline.config.changes import ChangeGuard, HeldBackError, losses
 from pipeline.config.environment import secret_values, variables_named_in, variables_of_flows
+from pipeline.config.model import REFUSE, Lenience, OnBroken
 from pipeline.config.parser import PipelineConfig
+from pipeline.config.reports import log_broken, log_notes
 from pipeline.config.sections import Findings
 from pipeline.plugins import loader
 from pipeline.plugins.installer import Installer
@@ -35,8 +38,6 @@ from pipeline.runs.spans import with_spans
 
 log = logging.getLogger(__name__)
 
-MOST_NOTES = 50
-"""The most notes that are logged each time a configuration is loaded."""
 LOOK_SECONDS = 0.5
 """Interval of the checks whether the file has changed."""
 STILL_SECONDS = 1.0
@@ -72,15 +73,18 @@ def load(
     installer: Installer = loader.NOTHING,
     strict: bool = False,
     weak_keys: bool = False,
+    on_broken: OnBroken = REFUSE,
 ) -> Configuration:
     """Read a file and load its plugins; blocks during imports and installations.
 
-    `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
+    `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short. `on_broken`: that
+    of chains which do not say otherwise.
 
     Raises:
         ConfigurationError: with all problems of the file, else of its plugins.
     """
-    config = yaml_file.read(path, environ, strict=strict, weak_keys=weak_keys)
+    how: Lenience = {"strict": strict, "weak_keys": weak_keys, "on_broken": on_broken}
+    config = yaml_file.read(path, environ, **how)
     return prepared(config, installer)
 
 
@@ -92,6 +96,7 @@ def prepared(config: PipelineConfig, installer: Installer) -> Configuration:
     """
     keep_secrets(config)
     plugins = loader.load(config, installer)
+    config = disabled(config, plugins.broken)
     for loaded in (plugins.links, plugins.storages, plugins.tracers):
         for each in loaded.values():
             KNOWN.learn_from(each.options)
@@ -101,7 +106,8 @@ def prepared(config: PipelineConfig, installer: Installer) -> Configuration:
     plugins = replace(plugins, notes=(*plugins.notes, *found.notes))
     if (spans := installed()) is not None:
         plugins = with_spans(plugins, spans)
-    log.info("configuration loaded", extra={"hash": config.hash, "chains": list(config.chains)})
+    chains = [chain.name for chain in config.chains.values() if not chain.broken]
+    log.info("configuration loaded", extra={"hash": config.hash, "chains": chains})
     return Configuration(config, plugins)
 
 
@@ -128,15 +134,6 @@ def _age(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except OSError:
         return math.inf
-
-
-def log_notes(notes: Sequence[str]) -> None:
-    """Log each note on a configuration in a line of its own, up to `MOST_NOTES`."""
-    for note in notes[:MOST_NOTES]:
-        log.warning("configuration note", extra={"error": note})
-    if len(notes) > MOST_NOTES:
-        more = len(notes) - MOST_NOTES
-        log.warning("further configuration notes: run `check`", extra={"count": more})
 
 
 def keep_secrets(config: PipelineConfig) -> None:
@@ -166,16 +163,16 @@ class Snapshot:
         *,
         strict: bool = False,
         weak_keys: bool = False,
+        on_broken: OnBroken = REFUSE,
         still_seconds: float = STILL_SECONDS,
     ) -> None:
         """Read and copy nothing before `load`.
 
-        `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
+        `strict`, `weak_keys`, `on_broken`: as in `load`.
         """
         self._still_seconds = still_seconds
-        self._weak_keys = weak_keys
         self._original = original
-        self._strict = strict
+        self._how: Lenience = {"strict": strict, "weak_keys": weak_keys, "on_broken": on_broken}
         self._installer = installer
         self._environ = environ
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -229,6 +226,7 @@ class Snapshot:
             if content is not None and content == self._read():  # else it changed meanwhile
                 confirm(loaded.config, content)
                 self._copy(content)
+                log_broken(loaded.config)
                 log_notes(loaded.notes)
                 return loaded
 
@@ -238,9 +236,7 @@ class Snapshot:
         Raises:
             ConfigurationError: with all problems.
         """
-        return load(
-            path, self._environ, self._installer, strict=self._strict, weak_keys=self._weak_keys
-        )
+        return load(path, self._environ, self._installer, **self._how)
 
     def check_change(self, path: Path) -> Configuration:
         """`check` for a file that is to replace the original while workers run.

@@ -15,6 +15,7 @@ class ChainSummary(BaseModel):
     """One configured chain, by names, with the depth of each list it reads and writes.
 
     `errors`: other keys of it that cannot be used, such as its run list or a dead-letter list.
+    `broken`: the problems of its plugins for which it is disabled (`on_broken`).
     """
 
     name: str
@@ -24,3 +25,4 @@ class ChainSummary(BaseModel):
     ingress_lists: list[ListDepth]
     egress_lists: list[ListDepth]
     errors: list[str] = []
+    broken: list[str] = []

@@ -139,6 +139,10 @@ REFUSED_FULL = REFUSED.labels("full")
 REFUSED_STOPPING = REFUSED.labels("stopping")
 """The replica was stopping."""
 
+# Chains
+
+BROKEN_CHAINS = _gauge("chain_broken", "1 for a chain that is disabled as it is broken.", "chain")
+
 # Processes
 
 WORKERS = _gauge("workers", "Worker processes that run.")

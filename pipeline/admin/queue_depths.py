@@ -7,6 +7,7 @@ import math
 from core.aio import LoopTimeout
 from core.errors import UnavailableError, UnusableKeyError
 from core.observability.metrics import (
+    BROKEN_CHAINS,
     DEAD_LETTERS,
     DESTINATION_IN_FLIGHT,
     DESTINATION_OPEN,
@@ -51,6 +52,8 @@ class QueueDepths:
     async def look(self) -> None:
         """Set the gauges; there is none without Redis, or for a key of another type."""
         lists = lists_of(self._configuration.config)
+        chains = self._configuration.config.chains.values()
+        show(BROKEN_CHAINS, {chain.name: 1 for chain in chains if chain.broken})
         state = RedisState({}, {})
         running = history = math.nan
         called: dict[str, State] = {}

@@ -13,12 +13,14 @@ from pipeline.config.model import (
     STORAGE_RETRIES,
     Chain,
     LinkStep,
+    OnBroken,
     PluginSpec,
     RetryBackoff,
     StorageSpec,
 )
 from pipeline.config.sections import (
     ATTEMPTS,
+    ON_BROKEN,
     RETRIES,
     SECONDS,
     SWITCH,
@@ -110,14 +112,14 @@ def _import(name: str, imports: Section) -> PluginSpec:
     return _plugin(name, imports.section(name), {})
 
 
-def read_chains(chains: Section, registry: Registry) -> dict[str, Chain]:
-    """Every chain by name."""
-    found = {name: _chain(name, entry, registry) for name, entry in chains.sections()}
+def read_chains(chains: Section, registry: Registry, on_broken: OnBroken) -> dict[str, Chain]:
+    """Every chain by name; `on_broken` is that of chains which do not say otherwise."""
+    found = {name: _chain(name, entry, registry, on_broken) for name, entry in chains.sections()}
     _check_readers(found.values(), chains.findings)
     return found
 
 
-def _chain(name: str, entry: Section, registry: Registry) -> Chain:
+def _chain(name: str, entry: Section, registry: Registry, on_broken: OnBroken) -> Chain:
     chain = Chain(
         name=name,
         links=_links(entry, registry.links),
@@ -132,6 +134,7 @@ def _chain(name: str, entry: Section, registry: Registry) -> Chain:
         allow_envelopes=entry.value("allow_envelopes", SWITCH, default=False),
         extensions=_extensions(entry),
         weight=entry.value("weight", WEIGHT, 1),
+        on_broken=entry.value("on_broken", ON_BROKEN, on_broken),
     )
     _check_loop(chain, entry)
     entry.note_unread()

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final, Literal, TypedDict
 
 from core.backoff import LONGER, Backoff
 from pipeline.config.connections import ConnectionSpec, FlowsSpec
@@ -57,6 +57,20 @@ LINK_RETRIES = 0
 """A link is repeated only where the configuration sets `retries`: it may not be idempotent."""
 STORAGE_RETRIES = 3
 MAX_ATTEMPTS = 3
+REFUSE: Final = "refuse"
+DISABLE: Final = "disable"
+type OnBroken = Literal["refuse", "disable"]
+"""What a broken plugin of a chain does: see `pipeline.config.broken`."""
+
+
+class Lenience(TypedDict):
+    """How a configuration is read, as keyword arguments of `yaml_file.read`."""
+
+    strict: bool
+    weak_keys: bool
+    on_broken: OnBroken
+
+
 CHAIN_SECONDS = 3600.0
 """The time limit of a run whose chain sets none."""
 CALL_SECONDS = 300.0
@@ -170,6 +184,14 @@ class Chain:
     """The vCon extensions that its links support, besides `pipeline.vcon.envelope.KNOWN`."""
     weight: int = field(default=1, compare=False)
     """Its share of a worker's slots while other chains have vCons, too; affects no run."""
+    on_broken: OnBroken = field(default="refuse", compare=False)
+    broken: tuple[str, ...] = field(default=(), compare=False)
+    """The problems of its plugins, which disable it. Replicas may differ in them: not hashed."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it reads its ingress lists: it is enabled, and not broken."""
+        return self.enabled and not self.broken
 
     @property
     def seconds(self) -> float | None:
@@ -184,7 +206,8 @@ class PipelineConfig:
 
     `links` are as defined, before a chain overrides their options. `ingress_auth` has the ingress
     keys of each ingress list. `notes` are remarks for the operator, not errors. `strict`: an
-    unknown key is an error, in the options of links and storages as well.
+    unknown key is an error, in the options of links and storages as well. `on_broken`: that of
+    chains which do not say otherwise.
     """
 
     chains: Mapping[str, Chain] = field(default_factory=dict)
@@ -200,13 +223,14 @@ class PipelineConfig:
     flows: FlowsSpec = field(default_factory=FlowsSpec)
     notes: tuple[str, ...] = ()
     strict: bool = False
+    on_broken: OnBroken = "refuse"
     filled: frozenset[Filled] = field(default=frozenset(), repr=False, compare=False)
     """The environment variables whose values it contains."""
 
     @property
     def enabled_chains(self) -> tuple[Chain, ...]:
         """The chains that read their ingress lists."""
-        return tuple(chain for chain in self.chains.values() if chain.enabled)
+        return tuple(chain for chain in self.chains.values() if chain.is_on)
 
     @property
     def ingress_lists(self) -> tuple[str, ...]:
@@ -231,7 +255,7 @@ class PipelineConfig:
 
     @cached_property
     def _takers(self) -> dict[str, Chain]:
-        chains = [each for each in self.chains.values() if not each.enabled]
+        chains = [each for each in self.chains.values() if not each.is_on]
         disabled = {name: chain for chain in reversed(chains) for name in chain.ingress_lists}
         return disabled | self._readers
 

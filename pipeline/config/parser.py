@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from core.errors import ConfigurationError
 from flowlang.environment import as_references
+from pipeline.config.broken import set_aside
 from pipeline.config.chains import (
     Registry,
     read_chains,
@@ -29,7 +30,15 @@ from pipeline.config.connections import (
 from pipeline.config.destinations import share_destinations
 from pipeline.config.environment import Environment, Missing, Where, Written
 from pipeline.config.ingress_auth import read_ingress_auth
-from pipeline.config.model import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
+from pipeline.config.model import (
+    REFUSE,
+    Chain,
+    LinkStep,
+    OnBroken,
+    PipelineConfig,
+    PluginSpec,
+    StorageSpec,
+)
 from pipeline.config.sections import Findings, Section, slip_of, suggestion
 
 __all__ = ["Chain", "LinkStep", "PipelineConfig", "PluginSpec", "StorageSpec", "parse"]
@@ -46,23 +55,26 @@ def parse(
     *,
     strict: bool = False,
     weak_keys: bool = False,
+    on_broken: OnBroken = REFUSE,
 ) -> PipelineConfig:
     """Parse a configuration document, with `${NAME}` filled from `environ`.
 
     `written`: the file's own text of values that YAML read as something else. `strict`: an unknown
-    key is an error. `weak_keys`: ingress keys may be short.
+    key is an error. `weak_keys`: ingress keys may be short. `on_broken`: that of chains which do
+    not say otherwise.
 
     Raises:
         ConfigurationError: with all problems found, each beginning with its path.
     """
     environment, findings = Environment(environ), Findings(written=written, strict=strict)
     root = Section(_filled(document, environment), (), findings)
-    config = _read(root, environment, weak_keys=weak_keys)
+    config = _read(root, environment, weak_keys=weak_keys, on_broken=on_broken)
     used = _used(config)
     _report_unknown_connections(config, findings)
     _report_missing(environment.missing, used, findings)
     _note_unread(root, environment.strays)
     _note_unused(config, used, findings)
+    config = set_aside(config, findings)
     if findings.problems:
         raise ConfigurationError(findings.problems)
     filled = frozenset(environment.filled)
@@ -86,7 +98,9 @@ def _filled_section(key: str, section: object, environment: Environment) -> obje
     return environment.fill(section, (key,))
 
 
-def _read(root: Section, environment: Environment, *, weak_keys: bool) -> PipelineConfig:
+def _read(
+    root: Section, environment: Environment, *, weak_keys: bool, on_broken: OnBroken
+) -> PipelineConfig:
     connections = read_connections(root.section(CONNECTIONS), environment)
     lent = lendable(connections)
     links, storages = share_destinations(
@@ -95,11 +109,12 @@ def _read(root: Section, environment: Environment, *, weak_keys: bool) -> Pipeli
         root.findings,
     )
     registry = Registry(links, storages, tracers=read_tracers(root.section("tracers"), lent))
-    chains = read_chains(root.section("chains"), registry)
+    chains = read_chains(root.section("chains"), registry, on_broken)
     imports = read_imports(root.section("imports"))
     auth = read_ingress_auth(root.section("ingress_auth"), weak_keys=weak_keys)
     return PipelineConfig(
         chains=chains,
+        on_broken=on_broken,
         links=registry.links,
         storages=registry.storages,
         tracers=registry.tracers,

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -35,6 +35,9 @@ SECONDS: Kind[float | None] = Kind(
 )
 RETRIES = Kind(TypeAdapter(Annotated[int, Field(ge=0)]), "a whole number, 0 or more")
 WEIGHT = Kind(TypeAdapter(Annotated[int, Field(ge=1, le=100)]), "a whole number from 1 to 100")
+ON_BROKEN: Kind[Literal["refuse", "disable"]] = Kind(
+    TypeAdapter(Literal["refuse", "disable"]), "refuse or disable"
+)
 ATTEMPTS = Kind(TypeAdapter(Annotated[int, Field(ge=1)]), "a whole number, 1 or more")
 
 
@@ -78,14 +81,20 @@ class Findings:
     key is a problem.
     """
 
-    problems: list[str] = field(default_factory=list)
+    found: list[tuple[Where, str]] = field(default_factory=list)
+    """The place and the text of each problem."""
     notes: list[str] = field(default_factory=list)
     written: Written = field(default_factory=dict)
     strict: bool = False
 
+    @property
+    def problems(self) -> list[str]:
+        """Each problem with its place."""
+        return [f"{spelled(where)}: {text}" for where, text in self.found]
+
     def problem(self, where: Where, text: str) -> None:
         """Report something that the operator must change."""
-        self.problems.append(f"{spelled(where)}: {text}")
+        self.found.append((where, text))
 
     def note(self, where: Where, text: str) -> None:
         """Report something that is not an error."""

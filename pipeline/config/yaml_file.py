@@ -8,6 +8,7 @@ import yaml
 
 from core.errors import ConfigurationError
 from pipeline.config.environment import Written, turned
+from pipeline.config.model import REFUSE, Lenience, OnBroken
 from pipeline.config.parser import PipelineConfig, parse
 
 MOST_VALUES = 1_000_000
@@ -20,15 +21,18 @@ def read(
     *,
     strict: bool = False,
     weak_keys: bool = False,
+    on_broken: OnBroken = REFUSE,
 ) -> PipelineConfig:
     """Read the pipeline's configuration from a YAML file, with `${NAME}` filled from `environ`.
 
-    `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short.
+    `strict`: an unknown key is an error. `weak_keys`: ingress keys may be short. `on_broken`: that
+    of chains which do not say otherwise.
 
     Raises:
         ConfigurationError: with all problems of the YAML, or if there are none, of the content.
     """
-    return parsed(_content(path), str(path), environ, strict=strict, weak_keys=weak_keys)[1]
+    how: Lenience = {"strict": strict, "weak_keys": weak_keys, "on_broken": on_broken}
+    return parsed(_content(path), str(path), environ, **how)[1]
 
 
 def parsed(
@@ -38,6 +42,7 @@ def parsed(
     *,
     strict: bool = False,
     weak_keys: bool = False,
+    on_broken: OnBroken = REFUSE,
 ) -> tuple[object, PipelineConfig]:
     """The document as it is written, and the configuration; `name` is the file's, for messages.
 
@@ -50,7 +55,8 @@ def parsed(
             f"{name} is empty; it needs a mapping with links, storages and chains."
             " Without a pipeline, leave CONSERVER_CONFIG_FILE unset"
         )
-    return document, parse(document, environ, written, strict=strict, weak_keys=weak_keys)
+    how: Lenience = {"strict": strict, "weak_keys": weak_keys, "on_broken": on_broken}
+    return document, parse(document, environ, written, **how)
 
 
 def _content(path: str | Path) -> bytes:

@@ -10,6 +10,7 @@ from core.operator_interfaces import Call, Operation
 from core.thread_pool import in_own_thread
 from pipeline.config.masking import Masks, mask_key
 from pipeline.config.parser import PipelineConfig
+from pipeline.config.reports import broken_notes
 from pipeline.operator.configuration_diff import (
     chain_changes,
     confirmations,
@@ -61,7 +62,7 @@ class ConfigurationView:
         running = self._parts.configuration
         return ShownConfiguration(
             hash=await in_own_thread(_hash, running.config),
-            notes=list(running.notes),
+            notes=[*broken_notes(running.config), *running.notes],
             document=await in_own_thread(lambda: self._masked(self._running())),
         )
 

@@ -17,6 +17,7 @@ from core.observability.redaction import KNOWN, Redactor
 from core.settings import Settings
 from core.thread_pool import in_own_thread
 from pipeline.config.environment import Filled, secret_values, variables_named_in
+from pipeline.config.model import Lenience
 from pipeline.config.parser import PipelineConfig
 from pipeline.config.yaml_file import parsed
 from pipeline.runs.factories import lenience
@@ -78,7 +79,7 @@ def _without(value: Any, hidden: Redactor) -> Any:
     return [_without(each, hidden) for each in value] if isinstance(value, list) else value
 
 
-def _read(content: bytes, environ: Mapping[str, str], allowed: Mapping[str, bool]) -> Read:
+def _read(content: bytes, environ: Mapping[str, str], allowed: Lenience) -> Read:
     try:
         document, config = parsed(content, NAME, environ, **allowed)
     except ConfigurationError as error:

@@ -23,7 +23,13 @@ from pipeline.admin.redis_checks import RedisWatch
 from pipeline.live_config import Configuration
 from pipeline.media.rules import in_force, media_rule
 from pipeline.redis_client.client import CommandRefused, RedisConnection
-from schemas.operator.replicas import LONGEST_TEXT, MOST_TEXTS, MOST_WORKERS, ReplicaState
+from schemas.operator.replicas import (
+    LONGEST_TEXT,
+    MOST_BROKEN,
+    MOST_TEXTS,
+    MOST_WORKERS,
+    ReplicaState,
+)
 
 SIGN_SECONDS = 2.0
 """Seconds between two signs of life."""
@@ -112,6 +118,7 @@ class Register:
             config_hash=self._configuration.config.hash,
             notes_count=len(notes),
             notes=_shown(notes),
+            broken=self._broken(),
             actions=facts.actions,
             joined=facts.joined,
             token_expires_at=facts.token_expires_at,
@@ -119,6 +126,10 @@ class Register:
             redis_warnings=_shown(self._redis_watch.warnings),
             stopping=facts.stopping,
         )
+
+    def _broken(self) -> dict[str, str]:
+        chains = [each for each in self._configuration.config.chains.values() if each.broken]
+        return {_short(each.name): _short(each.broken[0]) for each in chains[:MOST_BROKEN]}
 
 
 def _shown(texts: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ All modules of enabled chains are imported at load, none while a vCon is process
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from core.errors import ConfigurationError, PluginFailedError
 from core.observability.redaction import KNOWN
 from pipeline.config import model
+from pipeline.config.broken import Broken
 from pipeline.config.model import STORAGE_RETRIES, limit_of
 from pipeline.config.parser import Chain, LinkStep, PipelineConfig, PluginSpec, StorageSpec
 from pipeline.plugins.contract import (
@@ -106,6 +107,8 @@ class Plugins:
     tracers: Mapping[PluginSpec, LoadedTracer] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Remarks on their options for the operator, not errors."""
+    broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The problems of chains that are to be disabled for them, by chain."""
 
     def link(self, step: LinkStep) -> LoadedLink:
         """The link of a step, with its options in that chain."""
@@ -128,7 +131,8 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Plugins:
     """Import and check the plugins of enabled chains; blocks during imports and installations.
 
     Raises:
-        ConfigurationError: with all problems, each with its path and the chains concerned.
+        ConfigurationError: with all problems, each with its path and the chains concerned, but
+            for those that only disable chains (`pipeline.config.broken`).
     """
     invalidate_caches()
     wanted = _wanted(config)
@@ -137,17 +141,20 @@ def load(config: PipelineConfig, installer: Installer = NOTHING) -> Plugins:
     loader.install_missing(spec for _, spec in wanted)
     loaded: dict[str, dict[PluginSpec, Any]] = {section: {} for section in loader.sections}
     problems: defaultdict[str, list[str]] = defaultdict(list)
+    broken = Broken(config)
     notes: list[str] = []
     for (section, spec), chains in wanted.items():
         try:
             loaded[section][spec] = loader.sections[section](spec)
             notes += [f"{section}.{spec.name}.{each}" for each in loader.notes_on(spec)]
         except PluginFailedError as error:
-            problems[f"{section}.{spec.name}: {error}"] += chains
+            text = KNOWN.sentence(f"{section}.{spec.name}: {error}")
+            if not broken.takes(text, chains):
+                problems[text] += chains
     if problems:
-        redacted = {KNOWN.sentence(text): chains for text, chains in problems.items()}
-        raise ConfigurationError([_with_chains(text, who) for text, who in redacted.items()])
-    return Plugins(loaded["links"], loaded["storages"], loaded["tracers"], tuple(notes))
+        raise ConfigurationError([_with_chains(text, who) for text, who in problems.items()])
+    kinds = loaded["links"], loaded["storages"], loaded["tracers"]
+    return Plugins(*kinds, (*broken.notes, *notes), broken.texts)
 
 
 def load_storage(spec: StorageSpec) -> LoadedStorage:

@@ -5,6 +5,7 @@ from pathlib import Path
 from core.errors import ConfigurationError
 from core.settings import Settings
 from core.thread_pool import BoundedCalls
+from pipeline.config.model import Lenience
 from pipeline.media import media
 from pipeline.media.factory import build_media
 from pipeline.plugins.installer import Installer
@@ -28,9 +29,13 @@ def config_path(settings: Settings) -> Path:
     return settings.conserver_config_file
 
 
-def lenience(settings: Settings) -> dict[str, bool]:
-    """How lenient the configuration is read, as keyword arguments of `config_file.read`."""
-    return {"strict": settings.config_strict, "weak_keys": settings.allow_weak_keys}
+def lenience(settings: Settings) -> Lenience:
+    """How lenient the configuration is read, as keyword arguments of `yaml_file.read`."""
+    return {
+        "strict": settings.config_strict,
+        "weak_keys": settings.allow_weak_keys,
+        "on_broken": settings.config_on_broken,
+    }
 
 
 def installer(settings: Settings) -> Installer:

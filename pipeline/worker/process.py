@@ -9,6 +9,7 @@ from core.errors import ConfigurationError, PatchcordError, UnavailableError
 from core.settings import Settings
 from core.thread_pool import in_own_thread
 from pipeline import live_config as configurations
+from pipeline.config.reports import log_broken
 from pipeline.connections import registry
 from pipeline.destinations.gate import DestinationGate
 from pipeline.live_config import Configuration
@@ -155,7 +156,9 @@ class WorkerProcess:
         return PluginCalls(threads, self._connection, *bounds, self._fitness.ask)
 
     def _load(self) -> Configuration:
-        return configurations.load(self._path, environment(), self._installer, **self._lenience)
+        found = configurations.load(self._path, environment(), self._installer, **self._lenience)
+        log_broken(found.config)
+        return found
 
     async def run(self) -> None:
         """Work until stopped; waits while Redis is unavailable.

@@ -11,6 +11,8 @@ MOST_WORKERS = 256
 """Worker ids of one process at most, both in Redis and in answers."""
 MOST_TEXTS = 5
 """Notes and warnings of one process at most; the count of all notes is told beside them."""
+MOST_BROKEN = 50
+"""Broken chains of one process at most."""
 LONGEST_TEXT = 300
 
 type Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
@@ -41,6 +43,8 @@ class ReplicaState(BaseModel):
     notes_count: int = Field(0, ge=0)
     notes: list[Text] = Field(default_factory=list, max_length=MOST_TEXTS)
     """The first notes on its configuration."""
+    broken: dict[Text, Text] = Field(default_factory=dict, max_length=MOST_BROKEN)
+    """Why chains are disabled as broken (`on_broken`), by chain: the first problem of each."""
     actions: Text | None = None
     """The fingerprint of the published actions, as `actions --fingerprint` prints it."""
     joined: bool | None = None

@@ -78,6 +78,8 @@ class ChainFlow(Flow):
 
     name: str
     enabled: bool = True
+    broken: str = ""
+    """Why it is disabled, though enabled in the file: the first problem of its plugins."""
     trend: Trend = "idle"
     paused_until: datetime | None = None
     """None also for a pause without an end; see `trend`."""

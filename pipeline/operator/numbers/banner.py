@@ -41,6 +41,7 @@ GROWING_FROM = 100
 LONG_WAIT = 600.0
 """Seconds that the head of a list may wait before that is worth a warning."""
 LONGEST_SHOWN = 120
+LONGEST_PROBLEM = 300
 
 type Severity = Literal["yellow", "red"]
 
@@ -211,6 +212,11 @@ def _chains(facts: Facts) -> Iterator[Cause]:
             why = f" ({shown(chain.pause_reason)})" if chain.pause_reason else ""
             text = f"chain {name} is paused{until}{why}; {chain.waiting:,} vCons wait"
             yield _cause("yellow", "paused", text, command("resume", chain.name), chain.name)
+        elif chain.broken:
+            text = f"chain {name} is disabled, as it is broken: {_first(chain.broken)}"
+            level: Severity = "red" if chain.waiting else "yellow"
+            text += f"; {chain.waiting:,} vCons wait" if chain.waiting else ""
+            yield _cause(level, "broken", text, command("check"), chain.name)
         elif chain.trend == "disabled" and chain.waiting:
             text = f"chain {name} is disabled in config.yml; {chain.waiting:,} vCons wait"
             yield _cause("yellow", "disabled", text, "set enabled: 1", chain.name)
@@ -222,6 +228,10 @@ def _chains(facts: Facts) -> Iterator[Cause]:
         elif _hangs(chain):
             text = f"chain {name}: all {chain.in_flight} runs take long, and none has ended lately"
             yield _cause("yellow", "slow_runs", text, command("running"), chain.name)
+
+
+def _first(problem: str) -> str:
+    return one_line(storable_text(problem, LONGEST_PROBLEM))
 
 
 def _hangs(chain: ChainFlow) -> bool:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from core.errors import UnavailableError, UnknownNameError
+from core.observability.redaction import KNOWN
 from core.observability.storable_text import storable_text
 from core.operator_interfaces import Call, Operation
 from pipeline.config.lists import Lists, claimed_lists, lists_of
@@ -179,13 +180,16 @@ class StatusReader:
 def _chain_of(seen: _Seen, chain: Chain) -> _Chain:
     lists = claimed_lists(chain)
     hour = ChainHour(seen.hour, chain.name, lists, seen.backlog.of(lists))
+    broken = _broken(seen, chain)
+    enabled = chain.enabled and not broken
     flow, pause = hour.flow(), seen.paused.get(chain.name)
     oldest, at_least = hour.oldest()
     told = ChainFlow(
         **dict(flow),
         name=chain.name,
-        enabled=chain.enabled,
-        trend=trend_of(flow, oldest, enabled=chain.enabled, paused=pause is not None),
+        enabled=enabled,
+        broken=broken,
+        trend=trend_of(flow, oldest, enabled=enabled, paused=pause is not None),
         paused_until=pause.until if pause else None,
         pause_reason=pause.reason if pause else "",
         oldest_seconds=oldest,
@@ -194,6 +198,13 @@ def _chain_of(seen: _Seen, chain: Chain) -> _Chain:
     if told.trend in ("paused", "disabled"):
         told.empty_in_seconds = None
     return _Chain(told, hour.durations, hour.rates()[2])
+
+
+def _broken(seen: _Seen, chain: Chain) -> str:
+    """The first problem of a broken chain; a process without plugins has it from a replica."""
+    told = (each.broken.get(chain.name[:LONGEST_TEXT]) for each in seen.replicas.replicas)
+    here = (KNOWN.sentence(each) for each in chain.broken)
+    return next(here, None) or next((each for each in told if each), "")
 
 
 def _shown(chain: ChainFlow, query: StatusQuery) -> ChainFlow:

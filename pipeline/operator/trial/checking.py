@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 from core.errors import ConfigurationError, PluginFailedError
 from core.observability.redaction import KNOWN
+from pipeline.config.broken import disabled
 from pipeline.config.model import PipelineConfig, PluginSpec
+from pipeline.config.reports import broken_notes
 from pipeline.live_config import keep_secrets
 from pipeline.operator.configuration_diff import used_modules
 from pipeline.operator.trial.guard import REFUSED
@@ -46,6 +48,7 @@ def checked(setup: CheckSetup) -> Checked:
     try:
         plugins = loader.load(setup.config, installer)
         found.notes += plugins.notes
+        found.notes += broken_notes(disabled(setup.config, plugins.broken))
     except ConfigurationError as error:
         _sort(error.problems, absent, found)
     _check_connections(setup.config, found)

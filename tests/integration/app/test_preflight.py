@@ -275,6 +275,28 @@ async def test_notes_are_shown(configured: Path, monkeypatch: pytest.MonkeyPatch
     assert set(await failures()) == {"configuration", "plugins"}
 
 
+async def test_a_chain_that_is_disabled_as_it_is_broken(
+    configured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start goes on without it, so the check does; it names what is missing, once."""
+    more = "  absent: {links: [nowhere], ingress_lists: [a]}\n"
+    more += "  ill: {links: [gone], ingress_lists: [b]}\n"
+    links = "links:\n  gone: {module: links.no_such_link}\n"
+    await rewrite(configured, CONFIGURATION.replace("links:\n", links, 1) + more)
+    monkeypatch.setenv("CONFIG_ON_BROKEN", "disable")
+    found = {each.check: list(each.detail) for each in await check_up()}
+    assert found["configuration"][0].endswith("enabled chains: main, ill")
+    assert found["configuration"][1].startswith(
+        "chains.absent is disabled, as it is broken: chains.absent.links[0]: no link named"
+    )
+    assert found["plugins"][1].startswith(
+        "chains.ill is disabled, as it is broken: links.gone: no module named 'links.no_such_link'"
+    )
+    assert await failures() == {}
+    monkeypatch.setenv("CONFIG_ON_BROKEN", "refuse")
+    assert set(await failures()) == {"configuration", "plugins"}
+
+
 async def test_a_health_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """The start refuses it, so the check does."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

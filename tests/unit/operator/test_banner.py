@@ -60,6 +60,8 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
         {"destinations": {"there": State(open_for=9.0, waiting=3), "well": State()}},
         "destinations",
     ),
+    ("yellow", "broken", {"chains": chain(broken="no module", trend="disabled")}, "check"),
+    ("red", "broken", {"chains": chain(broken="x", trend="disabled", waiting=1)}, "check"),
     ("red", "redis_json", {"redis": RedisStatus(has_json=False)}, "docs/operations.md#redis"),
     ("red", "redis_memory", {"redis": RedisStatus(used_bytes=96, most_bytes=100)}, "redis-cli"),
     ("yellow", "redis_memory", {"redis": RedisStatus(used_bytes=85, most_bytes=100)}, "#redis"),

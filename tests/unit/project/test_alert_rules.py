@@ -99,6 +99,7 @@ CASES: dict[str, tuple[int, list[dict[str, str]]]] = {
         ],
     ),
     "PatchcordDeadLetters": (3, [series("patchcord_dead_letters", "4", "4+1", 'list="DLQ:in"')]),
+    "PatchcordChainBroken": (3, [series("patchcord_chain_broken", "0", "1", 'chain="main"')]),
     "PatchcordWorkersDie": (8, [rising("patchcord_worker_deaths_total", then=1)]),
     "PatchcordWorkerStalled": (3, [series("patchcord_workers_stalled", "0", "1")]),
     "PatchcordSuspectsWait": (31, [series("patchcord_suspects", "0", "1", 'list="in"')]),
