@@ -20,7 +20,6 @@ NOT_BUILT_IN = {
     "storage.dataverse",
     "storage.scitt",
     "storage.spaceandtime",
-    "storage.vcon_mcp",
 }
 """Modules of vcon-server for which this service has none of the same name."""
 TRANSCRIPTIONS = (
@@ -106,6 +105,10 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
     "storage.sftp": (
         "names of files have the uuid and created_at; the server's key is checked",
         "options: host_key: the server's, or verify_host_key: false",
+    ),
+    "storage.vcon_mcp": (
+        "parts that a vCon no longer has are removed there, which takes a second request",
+        "options: remove_leftovers: false for one request",
     ),
     "storage.webhook": (
         "an answer other than 2xx makes a dead letter of the storage; there it is a success",

@@ -12,9 +12,10 @@ from pipeline.live_config import Configuration
 from pipeline.plugins.loader import load
 from tests.integration.support.pipeline_fixtures import Scene
 from tests.integration.support.vendors.sftp import sftp_server
-from tests.plugins.scene import TAGGED, canonical
+from tests.integration.support.vendors.vcon_mcp import vcon_mcp
+from tests.plugins.scene import canonical
 
-VCON = canonical(TAGGED)
+VCON = canonical("tags-as-json-text-0.4.0")
 UUID = VCON["uuid"]
 
 
@@ -44,4 +45,12 @@ async def test_sftp(scene: Scene, tmp_path: Path) -> None:
     async with sftp_server(tmp_path) as server:
         await run_twice(scene, "storage.sftp", server.options)
         assert len(server.files()) == 1
+        await http_client.close()
+
+
+async def test_vcon_mcp(scene: Scene) -> None:
+    """One vCon after two runs."""
+    with vcon_mcp() as server:
+        await run_twice(scene, "storage.vcon_mcp", server.options)
+        assert server.vcons == {UUID: VCON}
         await http_client.close()

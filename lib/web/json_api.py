@@ -1,0 +1,104 @@
+"""Requests to vendors' HTTP APIs that answer with JSON."""
+
+import json
+from collections.abc import Container, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from core.observability.storable_text import storable
+from lib.web.client_library import httpx
+from lib.web.http_client import shared_client
+from lib.web.http_retry import HttpRetry, VendorError, call_vendor
+
+MOST_BYTES = 16 * 1024 * 1024
+"""Bytes of one answer."""
+
+
+class JsonAnswer(NamedTuple):
+    """The status and the parsed body of an answer; the body is None if it is empty."""
+
+    status: int
+    body: Any
+
+
+async def call_json(
+    method: str,
+    url: str,
+    *,
+    server: str,
+    retry: HttpRetry,
+    headers: Mapping[str, str] | None = None,
+    accept: Container[int] = (),
+    most_bytes: int = MOST_BYTES,
+    **content: Any,
+) -> JsonAnswer:
+    """The answer to one request, which is repeated after transient errors.
+
+    `content` are `httpx`'s arguments for it, such as `json`, `files` or `params`. `server` names
+    the other side in errors. Statuses in `accept` are returned, as 2xx are.
+
+    Raises:
+        VendorError: if the last attempt got no answer, another status, too many bytes, or no JSON.
+    """
+
+    async def attempt() -> JsonAnswer:
+        return await send_json(method, url, headers, accept, most_bytes, **content)
+
+    try:
+        return await call_vendor(attempt, retry, server)
+    except httpx.InvalidURL:
+        raise VendorError(f"{server}: its URL in the options is invalid") from None
+
+
+async def send_json(
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    accept: Container[int] = (),
+    most_bytes: int = MOST_BYTES,
+    **content: Any,
+) -> JsonAnswer:
+    """One attempt of `call_json`, with the errors of `httpx`; those of an answer have its `body`.
+
+    Raises:
+        httpx.HTTPError: if there is no answer, or with a status that is not accepted.
+        VendorError: if the answer is too large.
+        json.JSONDecodeError: if it is not JSON.
+    """
+    client = shared_client()
+    request = client.build_request(method, url, headers=headers, **content)
+    await request.aread()  # a multipart body, too: its length must be known
+    response = await client.send(request, stream=True)
+    try:
+        text = await _content(response, most_bytes)
+    finally:
+        await response.aclose()
+    if response.is_success or response.status_code in accept:
+        return JsonAnswer(response.status_code, _parsed(text) if text else None)
+    error = httpx.HTTPStatusError("refused", request=request, response=response)
+    error.body = _lenient(text)  # type: ignore[attr-defined]
+    raise error
+
+
+async def _content(response: httpx.Response, most: int) -> bytes:
+    found = bytearray()
+    async for some in response.aiter_bytes():
+        found += some
+        if len(found) > most:
+            raise VendorError(f"the answer has more than {most} bytes")
+    return bytes(found)
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:  # also half a surrogate pair, which models send
+        return storable(json.loads(text))
+
+
+def _lenient(text: bytes) -> Any:
+    try:
+        return _parsed(text)
+    except (ValueError, RecursionError):
+        return None
