@@ -90,6 +90,15 @@ def text_at(entry: Entry, path: str) -> str:
     return found if isinstance(found, str) else ""
 
 
+def analysis_text(analysis: Entry) -> str:
+    """The text of a transcript or another analysis, at any of the paths that vendors use."""
+    places = ("text", "transcript", "paragraphs.transcript", "transcript.text")
+    found = next((text for place in places if (text := text_at(analysis, f"body.{place}"))), "")
+    if found or analysis.get("encoding") == "json":
+        return found
+    return text_at(analysis, "body")
+
+
 def media(dialog: Entry, seconds: float = 60.0) -> bytes:
     """The content of a dialog, from its body or its URL; blocks up to `seconds` for a fetch.
 

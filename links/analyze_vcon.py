@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 from pydantic import Field
 
-from lib.ai.chat import PromptOptions, complete, messages, objects_in
+from lib.ai.answers import objects_in
+from lib.ai.chat import PromptOptions, complete, messages
 from lib.dialogs import Document, add_analysis
 from lib.metrics import increment_counter
 from lib.openai_client import get_vendor_from_opts

@@ -16,7 +16,8 @@ from typing import Any
 
 from pydantic import Field
 
-from lib.ai.chat import ChatOptions, SourceOptions, complete, messages, objects_in
+from lib.ai.answers import objects_in
+from lib.ai.chat import ChatOptions, SourceOptions, complete, messages
 from lib.dialogs import add_analysis
 from lib.metrics import increment_counter
 from lib.plain_calls import plain_too

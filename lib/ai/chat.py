@@ -1,6 +1,5 @@
 """Sends the dialogs of a vCon to a language model, with the options of vcon-server's links."""
 
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -8,7 +7,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.observability.storable_text import storable
 from lib.ai_usage import report_usage
 from lib.dialogs import Document, Entry, analysis_of, dialogs, text_at
 from lib.links.filters import is_included, is_sampled
@@ -19,36 +17,9 @@ from lib.web.http_retry import VendorError, call_vendor
 
 log = logging.getLogger(__name__)
 
-MAX_OBJECT_STARTS = 1000
-"""The number of `{` in one answer at which parsing is attempted; the rest is ignored."""
 MOST_CHARACTERS = 10_485_760
 """Characters of one message; OpenAI refuses longer ones."""
 SERVER = "the language model's server"
-_decoder = json.JSONDecoder(strict=False)  # models do not escape line breaks in strings
-
-
-def objects_in(answer: str) -> Iterator[dict[str, Any]]:
-    """Each JSON object in an answer, from the last to the first.
-
-    Models put the object into a code fence or add text, even if the prompt forbids it. An answer
-    with several objects usually ends with the final one. What a store would refuse in them is
-    replaced as `storable` does.
-    """
-    yield from map(storable, reversed(list(_objects_forward(answer))))
-
-
-def _objects_forward(answer: str) -> Iterator[dict[str, Any]]:
-    position = 0
-    for _ in range(MAX_OBJECT_STARTS):
-        position = answer.find("{", position)
-        if position < 0:
-            return
-        try:
-            found, position = _decoder.raw_decode(answer, position)
-        except (ValueError, RecursionError):
-            position += 1
-        else:
-            yield found
 
 
 class SourceOptions(BaseModel):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from lib.dialogs import dialogs, text_at
+from lib.dialogs import analysis_text, dialogs
 
 type Document = dict[str, Any]
 
@@ -65,22 +65,13 @@ def _texts(document: Document) -> Iterator[str]:
     for kind in ("transcript", "summary"):
         for analysis in _entries(document, "analysis"):
             if analysis.get("type") == kind:
-                yield _analysis_text(analysis)
+                yield analysis_text(analysis)
     for party in _entries(document, "parties"):
         known = " ".join(str(party[name]) for name in ("role", "name") if party.get(name))
         yield f"Party: {known}." if known else ""
     for _, dialog in dialogs(document):
         body = dialog.get("body")
         yield body if dialog.get("type") == "text" and isinstance(body, str) else ""
-
-
-def _analysis_text(analysis: Document) -> str:
-    """The text of an analysis, at any of the paths that vendors use."""
-    places = ("body.text", "body.transcript", "body.paragraphs.transcript")
-    found = next((text for place in places if (text := text_at(analysis, place))), "")
-    if found or analysis.get("encoding") == "json":
-        return found
-    return text_at(analysis, "body")
 
 
 def _entries(document: Document, section: str) -> list[Document]:

@@ -28,6 +28,8 @@ KNOWN = {
     "links.expire_vcon": "seconds",
     "links.groq_whisper": "minimum_duration API_KEY Content-Type",
     "links.hugging_face_whisper": "minimum_duration API_URL API_KEY Content-Type",
+    "links.hugging_llm_link": "HUGGINGFACE_API_KEY model use_local_model max_length temperature "
+    "top_p top_k",
     "links.jq_link": "filter forward_matches",
     "links.openai_transcribe": "model language minimum_duration max_chunk_duration "
     f"use_silence_chunking silence_thresh silence_len {CREDENTIALS}",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.ai.chat import objects_in
+from lib.ai.answers import objects_in
 from lib.ai.deepgram_channels import confidence_of, transcript_of
 from lib.dialogs import duration_of
 from lib.recordings.kinds import kind_of, name_for
