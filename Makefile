@@ -1,6 +1,8 @@
 # Every target makes what it needs: no step to remember before another.
 PYTHON ?= python3
 ARGS ?=
+MODULE ?= --help
+OPTIONS ?=
 UPGRADE ?=
 COST ?=
 
@@ -18,7 +20,7 @@ COMPILE = uv pip compile --quiet --universal --python-version 3.12 --no-emit-ind
 EXTRAS = audio deepgram elasticsearch groq jq milvus mongo mysql openai s3 scitt sftp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up image test venv chaos soak bench fuzz new-link new-storage new-action lint types check requirements sbom audit clean
+.PHONY: help demo up image test venv check-plugin chaos soak bench fuzz new-link new-storage new-action lint types check requirements sbom audit clean
 
 # `##@` begins a group of targets, `##` after a target is its line.
 help: ## Show this list
@@ -91,6 +93,10 @@ new-storage: ## Make a storage with a passing test (NAME=lines)
 new-action: ## Make an action with a passing test (NAME=GetSubject)
 	$(BOOTSTRAP) scaffold
 	@$(VENV) -m devstack.scaffold action "$(NAME)"
+
+check-plugin: ## Try a plugin by twenty rules (MODULE=my.plugin OPTIONS=file.yml; ARGS="--json")
+	$(BOOTSTRAP) test
+	@$(VENV) -m devstack.conformance $(MODULE) $(if $(OPTIONS),--options "$(OPTIONS)") $(ARGS)
 
 clean: ## Remove everything that the targets made
 	@rm -rf .venv .uv .devstack .mypy_cache .ruff_cache .pytest_cache .hypothesis

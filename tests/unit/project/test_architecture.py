@@ -62,6 +62,7 @@ TABLES = (
     "pipeline.operator.operations",
     "app.operator_cli.table",
     "devstack.chaos.catalogue",
+    "devstack.conformance.rules",
 )
 """Modules that list what there is of a kind."""
 
@@ -83,6 +84,7 @@ SMALL_FILES = {
     "flowlang/connections/loss.py": "what a lost connection is, for every type of connection",
     "flowlang/connections/postgres/times.py": "the conversion of dates, without the driver's pool",
     "devstack/callers.py": "load for a soak; knows no services",
+    "devstack/conformance/peers_view.py": "what is seen of a call; rules judge it",
     "devstack/chaos/log_lines.py": "the only reader of the service's log",
     "devstack/plugboard/bursts.py": "one behaviour of the Plugboard to a file",
     "devstack/servers/prometheus.py": "one program of Debian to a file",

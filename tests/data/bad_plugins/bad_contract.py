@@ -1,0 +1,5 @@
+"""Takes too few arguments."""
+
+
+def run(vcon_uuid):
+    return vcon_uuid

@@ -1,0 +1,8 @@
+"""Does not expect that the vCon is gone."""
+
+from lib.vcon_redis import VconRedis
+
+
+def run(vcon_uuid, link_name, opts):
+    vcon = VconRedis().get_vcon_dict(vcon_uuid)
+    return vcon_uuid if vcon["dialog"] else None
