@@ -9,6 +9,7 @@ The number of connections has no limit here. A worker's vCons bound it: each has
 time for each receiver, and one that waited for a connection would only take longer.
 """
 
+import io
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ IDLE_SECONDS = 4.0
 """Seconds until an idle connection is closed: less than the 5 after which many servers do it."""
 LONGEST_LINE = 65_536
 """Bytes of one line or header of an answer; more is a protocol error."""
+LARGE = 2**20
+"""Bytes of a body above which it is written in pieces, between which other tasks run."""
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=None)
 _ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
@@ -155,9 +158,11 @@ def _headers(request: httpx.Request) -> list[tuple[str, str]]:
     return [(name, value) for name, value in named if name.lower() != "transfer-encoding"]
 
 
-def _content(request: httpx.Request) -> bytes | AsyncIterable[bytes] | None:
+def _content(request: httpx.Request) -> bytes | io.BytesIO | AsyncIterable[bytes] | None:
+    """The body; a large one in a form that is written in pieces: `aiohttp` warns of others."""
     try:
-        return request.content or None
+        content = request.content
+        return io.BytesIO(content) if len(content) > LARGE else content or None
     except httpx.RequestNotRead:
         assert isinstance(request.stream, AsyncIterable)
         return request.stream

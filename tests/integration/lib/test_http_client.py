@@ -262,6 +262,18 @@ async def test_content_is_decompressed_once() -> None:
         assert (answer.text, answer.headers["content-encoding"]) == ("hello", "gzip")
 
 
+@pytest.mark.parametrize("size", [2**20, 2**20 + 1])
+async def test_a_large_body_arrives_as_it_was_given(size: int) -> None:
+    """With its length in the head, and without a warning of the library."""
+    async with serving() as server:
+        body = b"x" * size
+        for method in ("POST", "PATCH"):
+            await shared_client().request(method, server.url, content=body)
+        heads = [request.lower().split(b"\r\n\r\n") for request in server.requests]
+        assert [content for _, content in heads] == [body, body]
+        assert not [head for head, _ in heads if b"transfer-encoding" in head]
+
+
 def test_pools_of_a_fixed_size_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """The number of vCons at once, which may change; never less than the libraries' own size."""
     monkeypatch.setattr(http_client, "_at_once", connections())
