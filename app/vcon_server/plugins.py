@@ -16,7 +16,6 @@ NOT_BUILT_IN = {
     "links.diet",
     "links.post_analysis_to_slack",
     "storage.chatgpt_files",
-    "storage.dataverse",
     "storage.scitt",
     "storage.spaceandtime",
 }
@@ -96,6 +95,10 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
     "links.wtf_transcribe": (
         f"a transcription that fails fails the run; there the chain goes on. {TRANSCRIPTIONS}",
         "",
+    ),
+    "storage.dataverse": (
+        "a vCon has one row, which is found again; there each save adds one",
+        "options: entity_name: the entity set name, such as vcon_storages",
     ),
     "storage.elasticsearch": (
         "the server's certificate is checked",

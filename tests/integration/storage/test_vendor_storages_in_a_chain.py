@@ -11,6 +11,7 @@ from pipeline.config.parser import parse
 from pipeline.live_config import Configuration
 from pipeline.plugins.loader import load
 from tests.integration.support.pipeline_fixtures import Scene
+from tests.integration.support.vendors.dataverse import dataverse
 from tests.integration.support.vendors.sftp import sftp_server
 from tests.integration.support.vendors.vcon_mcp import vcon_mcp
 from tests.plugins.scene import canonical
@@ -53,4 +54,12 @@ async def test_vcon_mcp(scene: Scene) -> None:
     with vcon_mcp() as server:
         await run_twice(scene, "storage.vcon_mcp", server.options)
         assert server.vcons == {UUID: VCON}
+        await http_client.close()
+
+
+async def test_dataverse(scene: Scene) -> None:
+    """One row after two runs."""
+    with dataverse() as server:
+        await run_twice(scene, "storage.dataverse", server.options)
+        assert server.vcons() == [VCON]
         await http_client.close()

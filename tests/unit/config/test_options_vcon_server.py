@@ -39,6 +39,8 @@ KNOWN = {
     "links.transcribe": "vendor vendor_options",
     "links.webhook": "webhook-urls headers",
     "links.wtf_transcribe": "vfun-server-url language diarize vfun-timeout url-timeout api-key",
+    "storage.dataverse": "url api_version tenant_id client_id client_secret entity_name uuid_field "
+    "data_field subject_field created_at_field",
     "storage.elasticsearch": "cloud_id api_key url username password ca_certs index_prefix index",
     "storage.file": "path organize_by_date compression max_file_size file_permissions "
     "dir_permissions",
@@ -60,6 +62,7 @@ WITHOUT_MEANING = {
     "links.sampler": "rate",
     "links.tag_router": "rules",
     "links.transcribe": "transcribe_options",
+    "storage.dataverse": "name",
     "storage.elasticsearch": "hosts",
     "storage.redis_storage": "redis_url",
     "storage.sftp": "name",
