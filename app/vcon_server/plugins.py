@@ -16,7 +16,6 @@ NOT_BUILT_IN = {
     "links.diet",
     "links.post_analysis_to_slack",
     "storage.chatgpt_files",
-    "storage.scitt",
     "storage.spaceandtime",
 }
 """Modules of vcon-server for which this service has none of the same name."""
@@ -112,6 +111,11 @@ DIFFERENCES: Mapping[str, tuple[str, str]] = {
     "storage.sftp": (
         "names of files have the uuid and created_at; the server's key is checked",
         "options: host_key: the server's, or verify_host_key: false",
+    ),
+    "storage.scitt": (
+        "receipts are verified and kept in Redis, and a vCon that has not changed is not "
+        "registered again",
+        "",
     ),
     "storage.vcon_mcp": (
         "parts that a vCon no longer has are removed there, which takes a second request",

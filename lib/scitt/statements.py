@@ -40,6 +40,8 @@ HASH_ALGORITHM, LOCATION, CONTENT_TYPE, META = -6800, -6801, -6802, -6804
 """Labels of headers, and within the claims."""
 HASHES = {"SHA-256": -16, "SHA-384": -43, "SHA-512": -44}
 """Numbers of hash algorithms (RFC 9054)."""
+ONCE = "vcon_created"
+"""The operation that happens once to a vCon."""
 LARGEST_KEY = 65_536
 """Bytes of a key's file."""
 LONGEST_NUMBER = 1_000
@@ -68,6 +70,11 @@ class StatementOptions(ServiceOptions):
         description="+ the most telephone numbers of a vCon; one with more is an error, since each "
         "is registered for itself",
     )
+    again_if_changed: bool | None = Field(
+        None,
+        description="+ whether to register a vCon again that has changed since its receipt; unset: "
+        "for every operation but `vcon_created`",
+    )
 
     @field_validator("signing_key_pem")
     @classmethod
@@ -75,6 +82,10 @@ class StatementOptions(ServiceOptions):
         if text := pem.get_secret_value():
             signing_key(text.encode())
         return pem
+
+    def repeats(self, operation: str) -> bool:
+        """Whether a vCon that has changed is registered again."""
+        return operation != ONCE if self.again_if_changed is None else self.again_if_changed
 
     def key(self) -> ec.EllipticCurvePrivateKey:
         """The private key.

@@ -59,8 +59,6 @@ only_through_lib = True
 effect = "idempotent"
 
 KIND, VENDOR = "scitt_receipt", "scittles"
-ONCE = "vcon_created"
-"""The operation that happens once to a vCon."""
 
 
 class Options(StatementOptions):
@@ -74,18 +72,6 @@ class Options(StatementOptions):
         description="whether to add the receipts to the vCon; without them a repeat is recognised "
         "by the service only",
     )
-    again_if_changed: bool | None = Field(
-        None,
-        description="+ whether to register a vCon again that has changed since its receipt; unset: "
-        "for every operation but `vcon_created`",
-    )
-
-    @property
-    def repeats(self) -> bool:
-        """Whether a changed vCon is registered again."""
-        if self.again_if_changed is None:
-            return self.vcon_operation != ONCE
-        return self.again_if_changed
 
 
 @plain_too
@@ -124,7 +110,7 @@ async def _missing(document: Document, options: Options) -> tuple[str, Sequence[
         place: await hash_of(_before(document, place)) for place in {place for place, _ in found}
     }
     same = [record for place, record in found if record["vcon_hash"] == hashes[place]]
-    counted = same if options.repeats else [record for _, record in found]
+    counted = same if options.repeats(options.vcon_operation) else [record for _, record in found]
     done = {record["subject"] for record in counted}
     vcon_hash = same[0]["vcon_hash"] if same else await hash_of(document)
     return vcon_hash, [each for each in wanted if each.uri not in done]

@@ -18,7 +18,6 @@ EXTRAS = {
     "boto3": "s3",
     "botocore": "s3",
     "cbor2": "scitt",
-    "cryptography": "scitt",
     "deepgram": "deepgram",
     "elastic_transport": "elasticsearch",
     "elasticsearch": "elasticsearch",

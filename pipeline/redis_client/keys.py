@@ -82,6 +82,7 @@ _TYPES_BY_PREFIX = {
     "pc:slots:": "zset",
     "pc:parked:": "zset",
     "pc:media:": "hash",
+    "pc:receipts:": "list",
 }
 """The types of the keys that exist once for each run, worker, list or vCon, by prefix."""
 FINISHED_CHANNEL = "pc:finished"

@@ -49,6 +49,7 @@ PLUGINS: dict[str, Plugins] = {
         "links.transcribe": {"vendor": "openai", "vendor_options": KEY},
     },
     "s3": {"storage.s3": {"aws_bucket": "b"}},
+    "scitt": {"links.scitt": {}, "storage.scitt": {}},
     "sftp": {"storage.sftp": {"username": "u", "password": "p"}},
 }
 """The plugins that need an extra, each with the least options it takes."""

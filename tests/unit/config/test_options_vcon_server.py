@@ -34,6 +34,8 @@ KNOWN = {
     "links.openai_transcribe": "model language minimum_duration max_chunk_duration "
     f"use_silence_chunking silence_thresh silence_len {CREDENTIALS}",
     "links.sampler": "method value seed",
+    "links.scitt": "scrapi_url signing_key_pem signing_key_path issuer key_id vcon_operation "
+    "store_receipt",
     "links.tag": "tags",
     "links.tag_router": "tag_routes forward_original",
     "links.transcribe": "vendor vendor_options",
@@ -52,6 +54,7 @@ KNOWN = {
     "storage.redis_storage": "prefix expires",
     "storage.s3": "aws_access_key_id aws_secret_access_key aws_bucket aws_region endpoint_url "
     "s3_path",
+    "storage.scitt": "scrapi_url signing_key_pem signing_key_path issuer key_id operations",
     "storage.sftp": "url port username password path add_timestamp_to_filename filename extension",
     "storage.vcon_mcp": "base_url api_key timeout transient_retries transient_backoff_base_s",
     "storage.webhook": "webhook-urls headers",

@@ -80,7 +80,6 @@ SMALL_FILES = {
     "storage/elasticsearch/options.py": "the options alone, without the driver",
     "storage/file/threads.py": "one mechanism with its own theory, apart from what is written",
     "lib/mongo_client.py": "what storages, which import `lib` alone, get of FlowLang's client",
-    "lib/redis_mgr.py": "a name that vcon-server's plugins import",
     "flowlang/connections/loss.py": "what a lost connection is, for every type of connection",
     "flowlang/connections/postgres/times.py": "the conversion of dates, without the driver's pool",
     "devstack/callers.py": "load for a soak; knows no services",
