@@ -22,11 +22,11 @@ from pipeline.vcon.normalization import normalised
 from tests.acceptance.test_main_job import SAMPLES, finished
 from tests.canaries import canary
 from tests.integration.support.http_stand_in import StandIn
+from tests.integration.support.vendors.openai import chat
 from tests.integration.support.vendors_scene import (
     BY_URL,
     DEEPGRAM,
     HEARD,
-    chat,
     s3_url,
     vendors_server,
     written,

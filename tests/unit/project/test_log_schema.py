@@ -1,8 +1,12 @@
 """Log lines have one shape: a literal message in lower case, and fields of fixed names."""
 
+import re
+from collections.abc import Iterable
+
 import pytest
 
-from devstack.pages.log_calls import LogCall, log_calls
+from devstack.pages.log_calls import ROOMS, LogCall
+from tests.unit.support.logged import logged
 
 FIELDS = frozenset(
     {
@@ -37,37 +41,56 @@ NAMES = ("Redis", "Postgres", "HTTP", "OTLP", "vCon", "vCons", "VconRedis", "Plu
 """Words that are written so at the beginning of a message, too."""
 
 
-def schema_calls() -> list[LogCall]:
-    """All calls of rooms that use the service's logging; `flowlang` stands alone and does not."""
-    return [call for call in log_calls() if not call.path.startswith("flowlang/")]
+def schema_calls(room: str | None = None) -> list[LogCall]:
+    """The calls of rooms that use the service's logging; `flowlang` stands alone and does not."""
+    rooms = [each for each in ROOMS if each != "flowlang" and room in (None, each)]
+    return [call for call in logged() if call.path.split("/")[0] in rooms]
 
 
-CALLS = schema_calls()
-each_call = pytest.mark.parametrize("call", CALLS, ids=[call.place for call in CALLS])
+def told(calls: Iterable[LogCall]) -> list[str]:
+    """Where to look, and what stands there."""
+    return [f"{call.place} {call.message!r} {call.fields}" for call in calls]
 
 
-@each_call
-def test_fields_have_the_names_that_all_rooms_use(call: LogCall) -> None:
+each_room = pytest.mark.parametrize("room", ROOMS)
+
+
+@each_room
+def test_fields_have_the_names_that_all_rooms_use(room: str) -> None:
     """`error` is never called cause, why or reason; a number of things is `count`."""
-    assert set(call.fields) <= FIELDS | NECESSARY.keys(), call.message
+    known = FIELDS | NECESSARY.keys()
+    assert told(call for call in schema_calls(room) if not set(call.fields) <= known) == []
 
 
-@each_call
-def test_the_message_is_a_literal_without_values(call: LogCall) -> None:
+@each_room
+def test_the_message_is_a_literal_without_values(room: str) -> None:
     """One event has one message, which can be searched for; values are fields."""
-    assert call.is_literal
-    assert "%s" not in call.message
-    assert "%r" not in call.message
+    calls = schema_calls(room)
+    assert told(call for call in calls if not call.is_literal) == []
+    assert told(call for call in calls if re.search("%[sr]", call.message)) == []
 
 
-@each_call
-def test_the_message_is_in_lower_case(call: LogCall) -> None:
+@each_room
+def test_the_message_is_in_lower_case(room: str) -> None:
     """It begins with a small letter or a name, and does not end with a full stop."""
-    first = call.message.split(" ", 1)[0].strip("'`,;:")
-    assert first in NAMES or not first[:1].isupper()
-    assert not call.message.endswith(".")
+    calls = schema_calls(room)
+    assert told(call for call in calls if begins_with_a_capital(call.message)) == []
+    assert told(call for call in calls if call.message.endswith(".")) == []
+
+
+def begins_with_a_capital(message: str) -> bool:
+    """Names excepted."""
+    first = message.split(" ", 1)[0].strip("'`,;:")
+    return first not in NAMES and first[:1].isupper()
+
+
+def test_every_line_is_of_a_room() -> None:
+    """None is left out by the split into rooms."""
+    lines = [each for room in ROOMS for each in told(schema_calls(room))]
+    others = [call for call in logged() if call.path.startswith("flowlang/")]
+    assert sorted([*lines, *told(others)]) == sorted(told(logged()))
 
 
 def test_every_further_field_is_in_use() -> None:
     """None is left in the list when its last line is gone."""
-    assert NECESSARY.keys() <= {name for call in CALLS for name in call.fields}
+    assert NECESSARY.keys() <= {name for call in schema_calls() for name in call.fields}

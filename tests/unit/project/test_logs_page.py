@@ -9,11 +9,15 @@ import pytest
 from devstack.pages import log_calls, logs_page
 from devstack.pages.log_calls import LogCall, UnreadableCallError, parsed
 from devstack.pages.logs_page import MissingAdviceError, key_of, lines_of, page
+from tests.unit.support.logged import logged
 from tests.unit.support.source_files import SERVICE, service
 
-CALLS = log_calls.log_calls()
-LISTED = [call for call in CALLS if call.is_at_least("WARNING")]
 ROW = re.compile(r"^\| (`` .*? ``|`[^`]+`)[^|]*\|", re.MULTILINE)
+
+
+def listed() -> list[LogCall]:
+    """The calls of the page."""
+    return [call for call in logged() if call.is_at_least("WARNING")]
 
 
 def read(text: str) -> LogCall:
@@ -31,8 +35,8 @@ def test_every_line_stands_on_the_page_and_no_other() -> None:
     """The messages of the page's rows are those of the code's calls at WARNING and above."""
     rows = ROW.findall(logs_page.PAGE.read_text(encoding="utf-8"))
     told = sorted(row.strip("`").strip() for row in rows)
-    assert told == sorted(line.message for line in lines_of(LISTED))
-    assert {call.message for call in LISTED} == set(told)
+    assert told == sorted(line.message for line in lines_of(listed()))
+    assert {call.message for call in listed()} == set(told)
 
 
 def test_every_reference_to_a_logger_is_read() -> None:
@@ -40,7 +44,7 @@ def test_every_reference_to_a_logger_is_read() -> None:
     assert log_calls.ROOMS == SERVICE
     nodes = [node for source in service() for node in source.nodes]
     found = [node for node in nodes if log_calls.log_method(node) is not None]
-    assert len(found) == len(CALLS)
+    assert len(found) == len(logged())
     text = re.compile(r"\b(?:log|logger|logging)\.(?:warning|error|exception|critical|log)\b")
     assert sum(len(text.findall(source.text)) for source in service()) == sum(
         1 for call in found if ast.unparse(call).rsplit(".", 1)[1] not in ("debug", "info")
@@ -93,9 +97,9 @@ def test_what_cannot_be_read_is_an_error_with_its_place(text: str) -> None:
 
 def test_a_new_line_without_a_text_is_named_with_its_file() -> None:
     """So is a text whose line has gone."""
-    call = replace(LISTED[0], message="something new", path="core/new.py", line=7)
+    call = replace(listed()[0], message="something new", path="core/new.py", line=7)
     with pytest.raises(MissingAdviceError, match=r"'something new', written at core/new\.py:7"):
-        page([*CALLS, call])
-    gone = [call for call in CALLS if key_of(call) != key_of(LISTED[0])]
+        page([*logged(), call])
+    gone = [call for call in logged() if key_of(call) != key_of(listed()[0])]
     with pytest.raises(MissingAdviceError, match="no line of the code has the message"):
         page(gone)
